@@ -1,0 +1,47 @@
+# Every target sets up what it needs. `make help` lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+CORE   := $(wildcard orderbook/*.pyx orderbook/*.pxd orderbook/*.h)
+
+.PHONY: help setup build format lint types check test bench demo clean
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml setup.py $(CORE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=77" "Cython>=3.1" wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev]'
+	touch $(STAMP)
+
+setup: $(STAMP) ## virtual environment, dependencies, compiled core
+
+build: setup ## compile the core again where it changed
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+
+format: setup ## rewrite the code in the one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+check: build lint types ## format, lint, types, build, fast tests
+	$(BIN)/python -m pytest -q -m "not ray and not soak and not thirdparty and not packaging"
+
+test: build ## every test
+	$(BIN)/python -m pytest -m "not soak"
+
+bench: build ## the performance table; JSON in bench-results/
+	$(BIN)/python -m benchmarks
+
+demo: build ## a mesh, its recovery from a kill, a summary
+	$(BIN)/venuemesh demo
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache orderbook/*.c orderbook/*.so

@@ -1,0 +1,73 @@
+"""What a role is and what its cell gives it. No Ray here: `actors/cell.py` hosts roles, tests host them by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Incarnation = tuple[int, int]  # (durable epoch of the supervisor, counter); later ones compare greater
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec:
+    """What to run, as plain data that pickles: the kind names a class in `actors.roles`, config goes to it."""
+
+    kind: str  # "book" | "limits" | "catalog" | "mirror" | "agent"
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+class Ask(Protocol):
+    """Request and reply to another role, by address, through whatever incarnation serves it now."""
+
+    async def __call__(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        """Return the reply.
+
+        Raises:
+            RetryLater: nobody serves the address within the timeout; not executed.
+            OutcomeUnknown: sent, and the serving cell died or did not answer in time.
+            MeshError: what the role itself raised.
+        """
+
+
+@dataclass(slots=True)
+class Context:
+    """What a cell gives the role it hosts."""
+
+    mesh: str
+    address: str
+    incarnation: Incarnation
+    node: str  # id of the node this runs on
+    segments: Path  # this node's segment directory for this mesh
+    ask: Ask
+    fail: Callable[[BaseException], None]  # report a broken assumption: ends the cell, the supervisor answers
+    monotonic_ns: Callable[[], int]
+    time_ns: Callable[[], int]
+    alive: Callable[[], None]  # raises SystemExit when this loop was stopped for longer than its lease
+
+
+class Role(Protocol):
+    """One role, hosted by one cell for the cell's whole life.
+
+    `start` returns when the role serves (a book serves while it still synchronises: its state says so); an exception
+    from it is the death of the cell. `stop` ends politely and is called at most once.
+    """
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def handle(self, kind: str, body: Any) -> Any:
+        """Answer a command or a question. Expected refusals are typed errors; anything else ends the cell."""
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        """Answer a long poll: return when there is something after what `body` says was seen, or at the timeout."""
+
+    def report(self) -> dict[str, Any]:
+        """Plain values for `status`: at least `state` (text) and `error` (text or None)."""
+
+    def beat(self) -> None:
+        """Called on every heartbeat of the cell (every 50 ms), from its loop: refresh segments, check silence."""
+
+
+RoleFactory = Callable[[RoleSpec, Context], Role]
+Handler = Callable[[Any], Awaitable[Any]]

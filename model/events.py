@@ -1,0 +1,151 @@
+"""What a codec reads out of an exchange's bytes, market data side.
+
+Prices and sizes are int64 fixed-point at the instrument's scales. Levels are int64 arrays of shape (n, 2): price, size;
+snapshots best first, deltas in the order they came, size zero meaning "remove this level". Times are nanoseconds since
+the Unix epoch: `ts_event_ns` by the exchange's clock (None where it gives none), `ts_recv_ns` by ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Levels = npt.NDArray[np.int64]
+
+
+class Side(Enum):
+    """Side of an order or of an aggressor."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class BookState(IntEnum):
+    """State of a book as its writer knows it; a reader adds ABSENT and DEAD from what it sees of the writer.
+
+    LIVE means: contiguous through the last frame read by the exchange's own rule, the connection heard from within its
+    limit, and the heartbeat young.
+    """
+
+    ABSENT = 0  # no segment: nobody has written this book here yet
+    CONNECTING = 1  # no connection to the exchange
+    SYNCING = 2  # connected; the snapshot has not been joined yet
+    LIVE = 3
+    GAP = 4  # a sequence was missed, or the book contradicted itself; resynchronising
+    SILENT = 5  # the connection was not heard from within its limit
+    HALTED = 6  # the exchange does not trade this instrument now
+    RETIRED = 7  # this incarnation has ended; look for the next
+    DEAD = 8  # the writer's heartbeat is too old
+
+
+@dataclass(frozen=True, slots=True)
+class DepthSnapshot:
+    """A whole book, or its best part. A side is `complete` when the exchange has no level beyond the last given."""
+
+    symbol: str
+    sequence: int
+    bids: Levels
+    asks: Levels
+    bids_complete: bool
+    asks_complete: bool
+    ts_event_ns: int | None
+    ts_recv_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DepthDelta:
+    """New absolute sizes of some levels. It covers the exchange's sequence numbers `first` to `last`."""
+
+    symbol: str
+    first: int
+    last: int
+    bids: Levels
+    asks: Levels
+    ts_event_ns: int | None
+    ts_recv_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    """Anyone's trade. `side` is the taker's."""
+
+    symbol: str
+    trade_id: int
+    price_raw: int
+    size_raw: int
+    side: Side
+    ts_event_ns: int | None
+    ts_recv_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """Best bid and ask as the exchange itself states them. A side it leaves empty is None."""
+
+    symbol: str
+    sequence: int
+    bid: tuple[int, int] | None
+    ask: tuple[int, int] | None
+    ts_recv_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The exchange accepted the subscription request of this id."""
+
+    request_id: int | str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeRefused:
+    """The exchange refused the subscription request of this id."""
+
+    request_id: int | str | None
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoingAway:
+    """The exchange announced that it will close this connection."""
+
+    ts_event_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A well-formed message of a kind that no one here reads. `kind` is the exchange's word for it."""
+
+    kind: str
+
+
+MarketEvent = DepthSnapshot | DepthDelta | PublicTrade | Ticker | Subscribed | SubscribeRefused | GoingAway | Ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One REST request, complete: what `transport` sends as it is."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    cost: tuple[tuple[str, int], ...] = ()  # what it spends of which rate limit, e.g. (("weight", 250),)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to a `Request`, whatever its status. Header names are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    sent_ns: int
+    recv_ns: int
+
+
+Plain = dict[str, Any]

@@ -1,0 +1,84 @@
+"""Instruments and their trading rules."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from .fixed import decimals, to_decimal, to_raw
+
+TRADING = "TRADING"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One trading pair of one exchange, with the rules that orders on it must obey.
+
+    `name` is ours (`BTC-USDT`: base, dash, quote), `symbol` the exchange's spelling (`BTCUSDT`). Scales are decimal
+    places of the int64 fixed-point values of this instrument's books; they cover the exchange's wire precision.
+    A rule that the exchange does not state is None.
+    """
+
+    exchange: str
+    name: str
+    symbol: str
+    base: str
+    quote: str
+    price_scale: int
+    size_scale: int
+    status: str = TRADING
+    price_increment: Decimal | None = None
+    size_increment: Decimal | None = None
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    min_size: Decimal | None = None
+    max_size: Decimal | None = None
+    min_notional: Decimal | None = None
+    max_notional: Decimal | None = None
+    order_types: tuple[str, ...] = ()
+
+    @property
+    def is_trading(self) -> bool:
+        return self.status == TRADING
+
+    def price_raw(self, price: Decimal | str | int) -> int:
+        return to_raw(price, self.price_scale)
+
+    def size_raw(self, size: Decimal | str | int) -> int:
+        return to_raw(size, self.size_scale)
+
+    def price(self, raw: int) -> Decimal:
+        return to_decimal(raw, self.price_scale)
+
+    def size(self, raw: int) -> Decimal:
+        return to_decimal(raw, self.size_scale)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only (Decimal as text), for msgpack, JSON and configuration."""
+        plain = {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
+        plain["order_types"] = list(self.order_types)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Instrument:
+        rules = ("price_increment", "size_increment", "min_price", "max_price", "min_size", "max_size")
+        fields = dict(plain)
+        for rule in (*rules, "min_notional", "max_notional"):
+            if fields.get(rule) is not None:
+                fields[rule] = Decimal(fields[rule])
+        fields["order_types"] = tuple(fields.get("order_types", ()))
+        return cls(**fields)
+
+
+def scale_for(wire_decimals: int, increment: Decimal | None, largest: Decimal | None) -> int:
+    """Choose the scale for a price or size that the exchange writes with up to `wire_decimals` decimals.
+
+    The wire precision is taken whole unless a thousand times the `largest` value would then leave int64; in that case
+    the scale shrinks to what fits, never below what the `increment` needs.
+    """
+    need = decimals(increment) if increment else 0
+    scale = wire_decimals
+    while scale > need and largest is not None and largest * 1000 * 10**scale > 2**63 - 1:
+        scale -= 1
+    return scale
