@@ -1,14 +1,18 @@
-from libc.stdint cimport INT64_MIN, int64_t
+"""C face of the book: for the scanner and the segment writer. Bodies are in book.pyx, the Python face in book.pyi."""
+
+from libc.stdint cimport int64_t
 
 
 cdef extern from "levels.h":
+    const int64_t NO_PRICE "VENUEMESH_NO_PRICE"  # best price of an empty side
+
     ctypedef struct Half:
-        int64_t* key  # ascending, best last; a bid's price, minus an ask's price
+        int64_t* key  # ascending, best last: a bid's price, minus an ask's price
         int64_t* size
         Py_ssize_t n
         Py_ssize_t capacity
-        int64_t bound
-        Py_ssize_t unproven
+        int64_t bound  # keys >= bound are proven; INT64_MIN: complete; INT64_MAX: nothing is proven
+        Py_ssize_t unproven  # how many keys are < bound; -1: to be counted
         void* block
 
 
@@ -17,14 +21,11 @@ cdef enum:
     ASKS = 1
 
 
-cdef int64_t NO_PRICE  # INT64_MIN: best price of an empty side
-
-
 cdef class OrderBook:
     cdef readonly int price_scale, size_scale
     cdef public int64_t sequence
+    cdef readonly Py_ssize_t max_levels  # most that one side may hold
     cdef Half half[2]  # BIDS, ASKS
-    cdef readonly Py_ssize_t max_levels  # bound of one side
 
     cdef int64_t best_price(self, int side) noexcept nogil  # true sign; NO_PRICE for an empty side
     cdef int64_t best_size(self, int side) noexcept nogil  # 0 for an empty side
@@ -33,17 +34,10 @@ cdef class OrderBook:
     cdef Py_ssize_t proven(self, int side) noexcept nogil  # levels from the touch that are proven
     # Copy the min(n, proven) best levels of a side, true signs, BEST LAST; return how many.
     cdef Py_ssize_t copy_best(self, int side, Py_ssize_t n, int64_t* price, int64_t* size) noexcept nogil
-    # Apply sorted or unsorted deltas of both sides as one: all or BookError with nothing changed. `key` as in Half.
-    cdef int apply_keys(
-        self,
-        int64_t* bid_key, int64_t* bid_size, Py_ssize_t n_bids,
-        int64_t* ask_key, int64_t* ask_size, Py_ssize_t n_asks,
-        int64_t sequence,
-    ) except -1
-    # Replace the book; keys and sizes best first. All or BookError with nothing changed.
+    # Set absolute sizes: keys as in Half, prices > 0, sizes >= 0, best first where it shall be fast. The arrays may be
+    # rearranged. All or BookError with nothing changed. Needs the GIL: the scratch area is one for all books.
+    cdef int apply_keys(self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence) except -1
+    # Replace the book by levels that are best first; keys as in Half. All or BookError with nothing changed.
     cdef int load_keys(
-        self,
-        int64_t* bid_key, int64_t* bid_size, Py_ssize_t n_bids,
-        int64_t* ask_key, int64_t* ask_size, Py_ssize_t n_asks,
-        int64_t sequence, bint bids_complete, bint asks_complete,
+        self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence, bint bids_complete, bint asks_complete
     ) except -1

@@ -1,14 +1,24 @@
-/* One side of an order book, as C sees it. */
+/* One side of an order book as C sees it, and the one operation that changes it: a merge of sorted deltas.
+ *
+ * A side is two parallel arrays with the best level last. Deltas are merged from the touch outward into a scratch area, in
+ * steps of 16 levels without data-dependent branches, and the touched end of the side is then replaced from there: however
+ * many levels of a frame are inserted or removed, every level is moved at most twice, and levels farther from the touch
+ * than the worst delta are not touched at all.
+ */
 #ifndef VENUEMESH_LEVELS_H
 #define VENUEMESH_LEVELS_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* Sorted contiguous levels, best last. A key is the price of a bid and minus the price of an ask, so that a greater key
- * is always the better one and one code path serves both sides. */
+#define VENUEMESH_NO_PRICE INT64_MIN
+#define GUARD 16 /* levels per step; as many spare elements stand before and after each array */
+
+/* A key is the price of a bid and minus the price of an ask: a greater key is always the better one. */
 typedef struct {
-    int64_t *key;       /* n keys, strictly ascending; at least GUARD readable elements before and after */
+    int64_t *key;       /* n keys, strictly ascending */
     int64_t *size;      /* n sizes, all > 0 */
     ptrdiff_t n;        /* levels held */
     ptrdiff_t capacity; /* levels that fit before the arrays grow */
@@ -16,5 +26,187 @@ typedef struct {
     ptrdiff_t unproven; /* how many keys are < bound; -1: not counted yet */
     void *block;        /* what to free */
 } Half;
+
+static inline void half_point(Half *half, int64_t *block, ptrdiff_t capacity) {
+    half->block = block;
+    half->capacity = capacity;
+    half->key = block + GUARD;
+    half->size = block + capacity + 3 * GUARD;
+}
+
+static inline size_t half_bytes(ptrdiff_t capacity) {
+    return (size_t)(2 * capacity + 4 * GUARD) * sizeof(int64_t);
+}
+
+/* Make room for `capacity` levels, keeping what is held. Return 0, or -1 with nothing changed. */
+static int half_grow(Half *half, ptrdiff_t capacity) {
+    int64_t *block = (int64_t *)malloc(half_bytes(capacity));
+    if (block == NULL) return -1;
+    Half old = *half;
+    half_point(half, block, capacity);
+    for (ptrdiff_t i = -GUARD; i < 0; i++) {
+        half->key[i] = INT64_MIN; /* never better than any delta: stops the walk at the worst level */
+        half->size[i] = 0;
+    }
+    if (old.block != NULL) {
+        memcpy(half->key, old.key, (size_t)old.n * sizeof(int64_t));
+        memcpy(half->size, old.size, (size_t)old.n * sizeof(int64_t));
+        free(old.block);
+    }
+    return 0;
+}
+
+/* Index of the first key >= `key`. */
+static inline ptrdiff_t half_find(const Half *half, int64_t key) {
+    const int64_t *base = half->key;
+    ptrdiff_t n = half->n;
+    while (n > 1) {
+        ptrdiff_t middle = n >> 1;
+        base += (base[middle - 1] < key) ? middle : 0;
+        n -= middle;
+    }
+    return (base - half->key) + (n == 1 && *base < key);
+}
+
+/* Where merges write: `room` levels, filled from the end; GUARD spare elements before and after. */
+typedef struct {
+    int64_t *key;
+    int64_t *size;
+    ptrdiff_t room;
+    void *block;
+} Scratch;
+
+static int scratch_reserve(Scratch *scratch, ptrdiff_t room) {
+    if (room <= scratch->room) return 0;
+    room += room / 2 + 256;
+    int64_t *block = (int64_t *)malloc(half_bytes(room));
+    if (block == NULL) return -1;
+    free(scratch->block);
+    scratch->block = block;
+    scratch->room = room;
+    scratch->key = block + GUARD;
+    scratch->size = block + room + 3 * GUARD;
+    return 0;
+}
+
+typedef struct {
+    ptrdiff_t kept;  /* levels [0, kept) of the side stay as they are */
+    ptrdiff_t fresh; /* the rest is replaced by the last `fresh` levels of the scratch area */
+    int sorted;      /* 0: the deltas were not strictly best first; kept and fresh mean nothing */
+} Merged;
+
+static inline __attribute__((always_inline)) ptrdiff_t better_of_16(const int64_t *keys, int64_t key) {
+    int64_t count = 0;
+    for (int i = 0; i < GUARD; i++) count += keys[i] > key;
+    return (ptrdiff_t)count;
+}
+
+static inline __attribute__((always_inline)) void copy_16(int64_t *to, const int64_t *from) {
+    memcpy(to, from, GUARD * sizeof(int64_t));
+}
+
+static inline __attribute__((always_inline)) Merged merge_steps(
+    const Half *half, const int64_t *delta_key, const int64_t *delta_size, ptrdiff_t n, Scratch *scratch) {
+    const int64_t *key = half->key, *size = half->size;
+    int64_t *out_key = scratch->key, *out_size = scratch->size;
+    ptrdiff_t read = half->n, write = scratch->room;
+    int64_t before = INT64_MAX;
+    int unsorted = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        int64_t at = delta_key[i], amount = delta_size[i];
+        unsorted |= at >= before;
+        before = at;
+        ptrdiff_t better;
+        do {
+            better = better_of_16(key + read - GUARD, at);
+            copy_16(out_key + write - GUARD, key + read - GUARD);
+            copy_16(out_size + write - GUARD, size + read - GUARD);
+            read -= better;
+            write -= better;
+        } while (better == GUARD);
+        read -= key[read - 1] == at;
+        out_key[write - 1] = at;
+        out_size[write - 1] = amount;
+        write -= amount != 0;
+    }
+    Merged merged = {read, scratch->room - write, !unsorted};
+    return merged;
+}
+
+static inline __attribute__((always_inline)) void commit_steps(Half *half, const Scratch *scratch, Merged merged) {
+    const int64_t *from_key = scratch->key + scratch->room - merged.fresh;
+    const int64_t *from_size = scratch->size + scratch->room - merged.fresh;
+    int64_t *key = half->key + merged.kept, *size = half->size + merged.kept;
+    for (ptrdiff_t i = 0; i < merged.fresh; i += GUARD) {
+        copy_16(key + i, from_key + i);
+        copy_16(size + i, from_size + i);
+    }
+    half->n = merged.kept + merged.fresh;
+}
+
+static Merged merge_portable(const Half *half, const int64_t *key, const int64_t *size, ptrdiff_t n, Scratch *scratch) {
+    return merge_steps(half, key, size, n, scratch);
+}
+
+static void commit_portable(Half *half, const Scratch *scratch, Merged merged) { commit_steps(half, scratch, merged); }
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,bmi,bmi2,popcnt"))) static Merged merge_avx2(
+    const Half *half, const int64_t *key, const int64_t *size, ptrdiff_t n, Scratch *scratch) {
+    return merge_steps(half, key, size, n, scratch);
+}
+
+__attribute__((target("avx2,bmi,bmi2,popcnt"))) static void commit_avx2(Half *half, const Scratch *scratch, Merged merged) {
+    commit_steps(half, scratch, merged);
+}
+
+static inline int cpu_has_avx2(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+#else
+#define merge_avx2 merge_portable
+#define commit_avx2 commit_portable
+static inline int cpu_has_avx2(void) { return 0; }
+#endif
+
+static inline Merged merge(
+    const Half *half, const int64_t *key, const int64_t *size, ptrdiff_t n, Scratch *scratch, int wide) {
+    return wide ? merge_avx2(half, key, size, n, scratch) : merge_portable(half, key, size, n, scratch);
+}
+
+static inline void commit(Half *half, const Scratch *scratch, Merged merged, int wide) {
+    if (wide)
+        commit_avx2(half, scratch, merged);
+    else
+        commit_portable(half, scratch, merged);
+}
+
+/* Sort deltas best first and keep the last of those with one key, as applying them in turn would. Returns how many. */
+typedef struct {
+    int64_t key, size, turn;
+} Delta;
+
+static int delta_order(const void *a, const void *b) {
+    const Delta *x = (const Delta *)a, *y = (const Delta *)b;
+    if (x->key != y->key) return x->key > y->key ? -1 : 1;
+    return x->turn > y->turn ? -1 : 1;
+}
+
+static ptrdiff_t sort_deltas(int64_t *key, int64_t *size, ptrdiff_t n, Delta *room) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        Delta delta = {key[i], size[i], i};
+        room[i] = delta;
+    }
+    qsort(room, (size_t)n, sizeof(Delta), delta_order);
+    ptrdiff_t m = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (m > 0 && key[m - 1] == room[i].key) continue;
+        key[m] = room[i].key;
+        size[m] = room[i].size;
+        m++;
+    }
+    return m;
+}
 
 #endif

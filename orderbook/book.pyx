@@ -1,0 +1,373 @@
+"""The L2 book of one instrument. See book.pyi for the Python face, book.pxd for the C face, levels.h for the merge."""
+
+import os
+
+import numpy as np
+
+from ..model.errors import BeyondDepth, BookError
+from ..model.events import Side
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+
+cdef extern from "levels.h":
+    ctypedef struct Scratch:
+        Py_ssize_t room
+    ctypedef struct Merged:
+        Py_ssize_t kept
+        Py_ssize_t fresh
+        int sorted
+    ctypedef struct Delta:
+        pass
+    size_t half_bytes(Py_ssize_t capacity) nogil
+    int half_grow(Half* half, Py_ssize_t capacity) nogil
+    Py_ssize_t half_find(const Half* half, int64_t key) nogil
+    int scratch_reserve(Scratch* scratch, Py_ssize_t room) nogil
+    Merged merge(const Half* half, const int64_t* key, const int64_t* size, Py_ssize_t n, Scratch* scratch, int wide) nogil
+    void commit(Half* half, const Scratch* scratch, Merged merged, int wide) nogil
+    Py_ssize_t sort_deltas(int64_t* key, int64_t* size, Py_ssize_t n, Delta* room) nogil
+    int cpu_has_avx2() nogil
+
+
+cdef Scratch scratch[2]  # one a side, for all books of the process: used only while the GIL is held
+memset(scratch, 0, sizeof(scratch))
+cdef int wide = 0
+cdef object BUY = Side.BUY
+cdef object SELL = Side.SELL
+cdef tuple SIDE_NAMES = ("bid", "ask")
+
+
+def use_wide(on: bool | None = None) -> bool:
+    global wide
+    if on is None:
+        on = os.environ.get("VENUEMESH_PORTABLE") != "1"
+    wide = bool(on) and cpu_has_avx2()
+    return bool(wide)
+
+
+use_wide()
+
+
+cdef int side_index(object side) except -1:
+    if side is BUY:
+        return BIDS
+    if side is SELL:
+        return ASKS
+    raise TypeError(f"side must be Side.BUY or Side.SELL, not {side!r}")
+
+
+cdef object level_array(object levels, str name):
+    """Return `levels` as a C-contiguous int64 array of shape (n, 2), or raise BookError."""
+    array = np.asarray(levels)
+    if array.size == 0:
+        return np.empty((0, 2), np.int64)
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise BookError(f"{name} must have shape (n, 2), not {array.shape}")
+    if array.dtype != np.int64:
+        if not np.can_cast(array.dtype, np.int64, "safe"):
+            raise BookError(f"{name} must be int64, not {array.dtype}")
+        array = array.astype(np.int64)
+    return np.ascontiguousarray(array)
+
+
+cdef int make_room(OrderBook book, int side, Py_ssize_t want) except -1:
+    cdef Half* half = &book.half[side]
+    cdef Py_ssize_t capacity = half.capacity
+    if want > capacity:
+        capacity = min(max(2 * capacity, want), max(book.max_levels, want))
+        if half_grow(half, capacity) != 0:
+            raise BookError(f"no memory for {capacity} {SIDE_NAMES[side]} levels")
+    return 0
+
+
+cdef int sort_side(int64_t* key, int64_t* size, Py_ssize_t* n) except -1:
+    cdef Delta* room = <Delta*>PyMem_Malloc(<size_t>n[0] * sizeof(Delta))
+    if room is NULL:
+        raise BookError(f"no memory to sort {n[0]} levels")
+    n[0] = sort_deltas(key, size, n[0], room)
+    PyMem_Free(room)
+    return 0
+
+
+cdef object best_level(OrderBook book, int side):
+    cdef Half* half = &book.half[side]
+    if half.n == 0:
+        return None
+    if half.key[half.n - 1] < half.bound:
+        raise BeyondDepth("book", SIDE_NAMES[side], 1, 0)
+    return book.best_price(side), half.size[half.n - 1]
+
+
+cdef object rows_of(OrderBook book, int side, Py_ssize_t count):
+    cdef Half* half = &book.half[side]
+    cdef int64_t sign = 1 if side == BIDS else -1
+    cdef Py_ssize_t i, last = half.n - 1
+    cdef int64_t[:, ::1] view
+    array = np.empty((count, 2), np.int64)
+    if count:
+        view = array
+        for i in range(count):
+            view[i, 0] = sign * half.key[last - i]
+            view[i, 1] = half.size[last - i]
+    return array
+
+
+cdef class OrderBook:
+    def __cinit__(self, int price_scale, int size_scale, Py_ssize_t capacity=1024, Py_ssize_t max_levels=1 << 20):
+        memset(self.half, 0, sizeof(self.half))
+        if not 0 <= price_scale <= 18 or not 0 <= size_scale <= 18:
+            raise ValueError(f"scales must be 0 to 18, not {price_scale} and {size_scale}")
+        if not 1 <= capacity <= max_levels or max_levels > 1 << 40:
+            raise ValueError(f"capacity must be 1 to max_levels, not {capacity} of {max_levels}")
+        self.price_scale = price_scale
+        self.size_scale = size_scale
+        self.max_levels = max_levels
+        for side in range(2):
+            if half_grow(&self.half[side], capacity) != 0:
+                raise MemoryError
+        self.clear()
+
+    def __dealloc__(self):
+        free(self.half[BIDS].block)
+        free(self.half[ASKS].block)
+
+    def __reduce__(self):
+        raise TypeError("an OrderBook does not pickle: send its levels")
+
+    # C face
+
+    cdef int64_t best_price(self, int side) noexcept nogil:
+        cdef Half* half = &self.half[side]
+        if half.n == 0:
+            return NO_PRICE
+        return half.key[half.n - 1] if side == BIDS else -half.key[half.n - 1]
+
+    cdef int64_t best_size(self, int side) noexcept nogil:
+        cdef Half* half = &self.half[side]
+        return half.size[half.n - 1] if half.n else 0
+
+    cdef bint is_crossed(self) noexcept nogil:
+        cdef Half* bids = &self.half[BIDS]
+        cdef Half* asks = &self.half[ASKS]
+        return bids.n > 0 and asks.n > 0 and bids.key[bids.n - 1] >= -asks.key[asks.n - 1]
+
+    cdef bint side_complete(self, int side) noexcept nogil:
+        return self.half[side].bound == INT64_MIN
+
+    cdef Py_ssize_t proven(self, int side) noexcept nogil:
+        cdef Half* half = &self.half[side]
+        if half.unproven < 0:
+            half.unproven = half_find(half, half.bound)
+        return half.n - half.unproven
+
+    cdef Py_ssize_t copy_best(self, int side, Py_ssize_t n, int64_t* price, int64_t* size) noexcept nogil:
+        cdef Half* half = &self.half[side]
+        cdef Py_ssize_t i, first, count = self.proven(side)
+        if n < count:
+            count = n
+        if count <= 0:
+            return 0
+        first = half.n - count
+        memcpy(size, half.size + first, <size_t>count * sizeof(int64_t))
+        if side == BIDS:
+            memcpy(price, half.key + first, <size_t>count * sizeof(int64_t))
+        else:
+            for i in range(count):
+                price[i] = -half.key[first + i]
+        return count
+
+    cdef int apply_keys(self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence) except -1:
+        cdef Merged merged[2]
+        cdef Half* half
+        cdef int side
+        for side in range(2):
+            if n[side] == 0:
+                continue
+            half = &self.half[side]
+            if half.n + n[side] > half.capacity:
+                make_room(self, side, half.n + n[side])
+            if half.n + n[side] > scratch[side].room and scratch_reserve(&scratch[side], half.n + n[side]) != 0:
+                raise BookError(f"no memory to merge {half.n + n[side]} levels")
+            merged[side] = merge(half, key[side], size[side], n[side], &scratch[side], wide)
+            if not merged[side].sorted:
+                sort_side(key[side], size[side], &n[side])
+                merged[side] = merge(half, key[side], size[side], n[side], &scratch[side], wide)
+            if merged[side].kept + merged[side].fresh > self.max_levels:
+                raise BookError(f"more than {self.max_levels} {SIDE_NAMES[side]} levels")
+        for side in range(2):
+            if n[side] == 0:
+                continue
+            half = &self.half[side]
+            commit(half, &scratch[side], merged[side], wide)
+            if key[side][n[side] - 1] < half.bound:
+                half.unproven = -1
+        self.sequence = sequence
+        return 0
+
+    cdef int load_keys(
+        self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence, bint bids_complete, bint asks_complete
+    ) except -1:
+        cdef Half* half
+        cdef Py_ssize_t i, last
+        cdef int side
+        for side in range(2):
+            if n[side] > self.max_levels:
+                raise BookError(f"more than {self.max_levels} {SIDE_NAMES[side]} levels")
+            for i in range(n[side]):
+                if size[side][i] <= 0:
+                    raise BookError(f"{SIDE_NAMES[side]} level {i} of the snapshot has size {size[side][i]}")
+                if (key[side][i] <= 0) if side == BIDS else (key[side][i] >= 0):
+                    raise BookError(f"{SIDE_NAMES[side]} level {i} of the snapshot has no positive price")
+                if i and key[side][i] >= key[side][i - 1]:
+                    raise BookError(f"{SIDE_NAMES[side]} level {i} of the snapshot is out of order")
+        if n[BIDS] and n[ASKS] and key[BIDS][0] >= -key[ASKS][0]:
+            raise BookError(f"crossed snapshot: bid {key[BIDS][0]}, ask {-key[ASKS][0]}")
+        make_room(self, BIDS, n[BIDS])
+        make_room(self, ASKS, n[ASKS])
+        for side in range(2):
+            half = &self.half[side]
+            last = n[side] - 1
+            for i in range(n[side]):
+                half.key[i] = key[side][last - i]
+                half.size[i] = size[side][last - i]
+            half.n = n[side]
+            half.unproven = 0
+            if asks_complete if side == ASKS else bids_complete:
+                half.bound = INT64_MIN
+            else:
+                half.bound = half.key[0] if half.n else INT64_MAX
+        self.sequence = sequence
+        return 0
+
+    # Python face
+
+    @property
+    def n_bids(self):
+        return self.half[BIDS].n
+
+    @property
+    def n_asks(self):
+        return self.half[ASKS].n
+
+    @property
+    def proven_bids(self):
+        return self.proven(BIDS)
+
+    @property
+    def proven_asks(self):
+        return self.proven(ASKS)
+
+    @property
+    def bids_complete(self):
+        return self.side_complete(BIDS)
+
+    @property
+    def asks_complete(self):
+        return self.side_complete(ASKS)
+
+    @property
+    def crossed(self):
+        return self.is_crossed()
+
+    @property
+    def best_bid(self):
+        return best_level(self, BIDS)
+
+    @property
+    def best_ask(self):
+        return best_level(self, ASKS)
+
+    @property
+    def memory_bytes(self):
+        cdef size_t held = half_bytes(self.half[BIDS].capacity) + half_bytes(self.half[ASKS].capacity)
+        return held + <size_t>type(self).__basicsize__
+
+    def clear(self):
+        for side in range(2):
+            self.half[side].n = 0
+            self.half[side].bound = INT64_MAX
+            self.half[side].unproven = 0
+        self.sequence = 0
+
+    def load(self, bids, asks, sequence, bids_complete=False, asks_complete=False):
+        cdef Columns columns = Columns(bids, asks)
+        self.load_keys(columns.key, columns.size, columns.n, sequence, bids_complete, asks_complete)
+
+    def apply(self, bids, asks, sequence):
+        cdef Columns columns = Columns(bids, asks)
+        cdef int64_t number = sequence
+        cdef Py_ssize_t i
+        cdef int side
+        for side in range(2):
+            for i in range(columns.n[side]):
+                if columns.size[side][i] < 0:
+                    raise BookError(f"negative size {columns.size[side][i]}")
+                if (columns.key[side][i] <= 0) if side == BIDS else (columns.key[side][i] >= 0):
+                    raise BookError(f"{SIDE_NAMES[side]} price is not positive")
+        self.apply_keys(columns.key, columns.size, columns.n, number)
+
+    def size_at(self, side, int64_t price):
+        cdef Half* half = &self.half[side_index(side)]
+        cdef int64_t key = price if side is BUY else -price
+        cdef Py_ssize_t at
+        if key < half.bound:
+            raise BeyondDepth("book", SIDE_NAMES[side_index(side)], price, self.proven(side_index(side)))
+        at = half_find(half, key)
+        return half.size[at] if at < half.n and half.key[at] == key else 0
+
+    def levels(self, side, n=None):
+        cdef int index = side_index(side)
+        cdef Py_ssize_t count = self.half[index].n
+        if n is not None:
+            if n < 0:
+                raise ValueError(f"n must not be negative: {n}")
+            count = min(count, <Py_ssize_t>n)
+        return rows_of(self, index, count)
+
+    def depth(self, Py_ssize_t n):
+        cdef int side
+        if n < 0:
+            raise ValueError(f"n must not be negative: {n}")
+        for side in range(2):
+            if not self.side_complete(side) and n > self.proven(side):
+                raise BeyondDepth("book", SIDE_NAMES[side], n, self.proven(side))
+        return rows_of(self, BIDS, min(n, self.half[BIDS].n)), rows_of(self, ASKS, min(n, self.half[ASKS].n))
+
+
+cdef class Columns:
+    """Levels of both sides, copied out of (n, 2) arrays into keys and sizes."""
+
+    cdef int64_t* key[2]
+    cdef int64_t* size[2]
+    cdef Py_ssize_t n[2]
+    cdef int64_t* block
+
+    def __cinit__(self, bids, asks):
+        cdef Py_ssize_t total, i
+        cdef int side
+        cdef const int64_t[:, ::1] view
+        arrays = (level_array(bids, "bids"), level_array(asks, "asks"))
+        total = arrays[0].shape[0] + arrays[1].shape[0]
+        self.block = <int64_t*>PyMem_Malloc(<size_t>(2 * total + 1) * sizeof(int64_t))
+        if self.block is NULL:
+            raise BookError(f"no memory for {total} levels")
+        cdef int64_t* free_from = self.block
+        for side in range(2):
+            self.n[side] = arrays[side].shape[0]
+            self.key[side] = free_from
+            self.size[side] = free_from + self.n[side]
+            free_from += 2 * self.n[side]
+            if self.n[side] == 0:
+                continue
+            view = arrays[side]
+            for i in range(self.n[side]):
+                if side == ASKS and view[i, 0] == INT64_MIN:
+                    raise BookError("ask price is not positive")
+                self.key[side][i] = view[i, 0] if side == BIDS else -view[i, 0]
+                self.size[side][i] = view[i, 1]
+
+    def __dealloc__(self):
+        PyMem_Free(self.block)
