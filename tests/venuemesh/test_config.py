@@ -1,0 +1,67 @@
+"""Configuration errors name file, key and reason; the reference names every key."""
+
+from pathlib import Path
+
+import pytest
+
+from venuemesh.config import ExchangeSettings, MeshConfig, MeshSettings, RestartSettings, load_config
+from venuemesh.model.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD = '[mesh]\nname = "m"\n[exchanges.binance]\npairs = ["BTC-USDT", "*-BTC"]\n'
+
+
+def load(tmp_path, text):
+    path = tmp_path / "mesh.toml"
+    path.write_text(text)
+    return load_config(path)
+
+
+def test_a_good_file(tmp_path):
+    config = load(tmp_path, GOOD)
+    plain = config.for_supervisor()
+    assert plain["mesh"] == "m"
+    assert plain["exchanges"]["binance"]["connector"] == "binance"
+    assert plain["exchanges"]["binance"]["pairs"] == ["BTC-USDT", "*-BTC"]
+
+
+def test_the_example_is_good():
+    assert load_config(ROOT / "examples" / "mesh.toml").exchanges["binance"].pairs
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ("[mesh", "", "TOML"),
+        ("", "", "no exchange"),
+        (GOOD + "pears = 3\n", "exchanges.binance.pears", "no such key"),
+        (GOOD.replace("BTC-USDT", "btcusdt"), "exchanges.binance.pairs", "BASE-QUOTE"),
+        (GOOD.replace("*-BTC", "BTC-USDT"), "exchanges.binance.pairs", "twice"),
+        (GOOD + "pairs_per_actor = 0\n", "exchanges.binance.pairs_per_actor", "greater"),
+        (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "100, 500, 1000"),
+        (GOOD + 'rest = "api.example.com"\n', "exchanges.binance.rest", "not a URL"),
+        (GOOD.replace('"m"', '"A B"'), "mesh.name", "pattern"),
+        (GOOD.replace("[exchanges.binance]", "[exchanges.nowhere]"), "", "no connector 'nowhere'"),
+    ],
+)
+def test_errors_name_file_key_and_reason(tmp_path, text, key, reason):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert caught.value.file == str(tmp_path / "mesh.toml")
+    assert caught.value.key == key
+    assert reason in caught.value.reason
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_the_reference_names_every_key():
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    for model in (MeshSettings, RestartSettings, ExchangeSettings):
+        for key, field in model.model_fields.items():
+            assert f"| `{key}` |" in text, f"{key} is not in the reference"
+            assert field.description in text, f"the reference says something else of {key}"
+    assert set(MeshConfig.model_fields) == {"mesh", "restart", "exchanges"}

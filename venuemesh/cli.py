@@ -1,0 +1,253 @@
+"""The command line. Each command is a few lines over the library; errors are one line on stderr and exit status 2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from . import __version__
+from .model.errors import MeshError, Misconfigured
+
+app = typer.Typer(
+    name="venuemesh",
+    help="Exchange connectors as a distributed actor system on Ray.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False)
+
+MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster to use, host:port or 'auto'.", envvar="VENUEMESH_ADDRESS")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `venuemesh` script."""
+    try:
+        app(standalone_mode=False)
+    except MeshError as error:
+        print(f"venuemesh: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)
+        if usage is None:
+            raise
+        context = getattr(error, "ctx", None)
+        where = f"{context.command_path}: " if context is not None else "venuemesh: "
+        print(f"{where}{usage()}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"venuemesh {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
+
+
+# ---------------------------------------------------------------------- the mesh as a service
+
+
+@app.command()
+def up(
+    config: Annotated[Path, typer.Argument(help="The mesh's configuration, a TOML file.", metavar="MESH.TOML")],
+    address: Address = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait until every book is LIVE.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Start the mesh of a configuration, on a Ray cluster of its own or at --address, and return."""
+    from .config import load_config
+    from .service import start
+
+    said = start(load_config(config), address=address, wait_s=wait)
+    if as_json:
+        print(json.dumps(said))
+        return
+    out.print(f"mesh {said['mesh']} runs at {said['address']}: {said['live']} of {said['books']} books LIVE")
+    for pair, reason in said["refused"].items():
+        out.print(f"  {pair}: {reason}")
+
+
+@app.command()
+def down(mesh: MeshName = "mesh", address: Address = None) -> None:
+    """Stop a mesh in order, and the Ray cluster that `up` started for it."""
+    from .service import stop
+
+    stop(mesh, address=address)
+    out.print(f"mesh {mesh} is down")
+
+
+@app.command()
+def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = False) -> None:
+    """Show the tree: every actor's state, node, process, incarnation, restarts, memory and last error."""
+    from .client import connect
+    from .display import status_table
+
+    tree = connect(mesh, address=address).status()
+    if as_json:
+        print(json.dumps(tree, default=str))
+        return
+    out.print(status_table(tree))
+
+
+@app.command()
+def book(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
+    depth: Annotated[int, typer.Option("--depth", min=1, max=5000, help="Levels a side.")] = 10,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one book from this node's shared memory."""
+    from .client import connect
+    from .display import book_json, book_table
+
+    view = connect(mesh, address=address).market(exchange).order_book(pair)
+    asyncio.run(view.wait_live(timeout_s=5.0))
+    snapshot = view.snapshot()
+    if as_json:
+        print(json.dumps(book_json(view, snapshot, depth)))
+        return
+    out.print(book_table(view, snapshot, depth))
+
+
+@app.command()
+def watch(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
+    seconds: Annotated[float | None, typer.Option(help="End after this long.")] = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Show books live until Ctrl-C: state, best bid and ask, spread, updates a second, age."""
+    from .client import connect
+    from .display import watch_books
+
+    market = connect(mesh, address=address).market(exchange)
+    views = {pair: market.order_book(pair) for pair in pairs}
+    asyncio.run(watch_books(out, views, seconds))
+
+
+@app.command()
+def track(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")],
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Track more trading pairs while the mesh runs."""
+    from .client import connect
+
+    connect(mesh, address=address).track(exchange, *pairs)
+
+
+@app.command()
+def untrack(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")],
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Stop tracking trading pairs while the mesh runs."""
+    from .client import connect
+
+    connect(mesh, address=address).untrack(exchange, *pairs)
+
+
+@app.command()
+def restart(
+    pattern: Annotated[str, typer.Argument(help="Addresses, with wildcards: 'book/binance/*'.")],
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Restart actors one at a time, each replaced before the next is touched."""
+    from .client import connect
+
+    for restarted in connect(mesh, address=address).restart(pattern):
+        out.print(restarted)
+
+
+# ---------------------------------------------------------------------- demonstration and local exchange
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(help="How long to run, start-up apart.", min=2, max=3600)] = 20.0,
+    pairs: Annotated[int, typer.Option(help="How many trading pairs.", min=1, max=16)] = 4,
+    rate: Annotated[float, typer.Option(help="Level changes a second and pair at the exchange.", min=1)] = 200.0,
+    seed: Annotated[int, typer.Option(help="Seed of the local exchange.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Run everything here: local exchange, mesh, two strategies; kill a book halfway and show its recovery."""
+    from .demo import DemoOptions, run_demo
+
+    raise typer.Exit(run_demo(DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json), out))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def exchange(context: typer.Context) -> None:
+    """Run the local exchange alone: a matching engine behind Binance's protocols (exchange --help)."""
+    from .exchange.__main__ import main as exchange_main
+
+    raise typer.Exit(exchange_main(context.args))
+
+
+# ---------------------------------------------------------------------- recordings
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Recordings, in order.", metavar="FILE...")],
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Whose frames they are.")] = "binance",
+    path: Annotated[str, typer.Option(help="Which reader: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
+    allow_truncated: Annotated[bool, typer.Option(help="Use what a truncated recording still holds.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Feed recorded frames through codec, role and core; print what a correct consumer ends with."""
+    from .actors.replay import replay as replay_files
+    from .display import replay_table
+
+    if path not in ("fast", "slow"):
+        raise Misconfigured("--path", f"{path!r} is neither 'fast' nor 'slow'")
+    result: dict[str, Any] = replay_files(files, exchange, path=path, allow_truncated=allow_truncated)
+    if as_json:
+        print(json.dumps(result))
+        return
+    out.print(replay_table(result))
+
+
+@app.command()
+def record(
+    exchange: Annotated[str, typer.Argument(help="Exchange to record.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
+    to: Annotated[Path, typer.Option("--out", "-o", help="File to write, ending in .jsonl.zst.")],
+    seconds: Annotated[float | None, typer.Option(help="End after this long; without it, at Ctrl-C.")] = None,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
+) -> None:
+    """Record raw frames with their receive times, compressed; whatever kills it, what was flushed can be replayed."""
+    from .actors.record import record as record_frames
+
+    said = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws))
+    out.print(f"{to}: {said}")

@@ -1,0 +1,128 @@
+"""Ray clusters: start a local one that dies with this process, join one that runs, remember where a mesh runs.
+
+A local cluster is owned by the process that started it: its raylet and GCS are children that the kernel ends when this
+process ends, however it ends. Token authentication is always on for clusters started here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from .model.errors import MeshNotRunning, Misconfigured
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through it: books live in segments
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """Where a mesh runs, for the commands that come later. Private to the user."""
+
+    mesh: str
+    address: str  # of the Ray cluster, host:port
+    host_pid: int | None = None  # the process that owns the cluster, when `up` started one
+    host_started: int | None = None  # its start time in clock ticks: a pid alone may have been reused
+
+    @property
+    def path(self) -> Path:
+        return run_directory() / f"{self.mesh}.json"
+
+    def write(self) -> None:
+        directory = run_directory()
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=directory)
+        with os.fdopen(handle, "w") as out:
+            json.dump(asdict(self), out)
+        os.replace(temporary, self.path)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def host_is_alive(self) -> bool:
+        return self.host_pid is not None and process_started(self.host_pid) == self.host_started
+
+
+def run_directory() -> Path:
+    """Return the folder of run files: $XDG_STATE_HOME/venuemesh, or ~/.local/state/venuemesh."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "venuemesh"
+
+
+def read_run_file(mesh: str) -> RunFile | None:
+    try:
+        return RunFile(**json.loads((run_directory() / f"{mesh}.json").read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise Misconfigured(str(run_directory() / f"{mesh}.json"), f"is not a run file: {error}") from error
+
+
+def process_started(pid: int) -> int | None:
+    """Return the start time of a process in clock ticks since boot, or None when there is none."""
+    try:
+        stat = Path("/proc", str(pid), "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+@contextlib.contextmanager
+def local_ray(num_cpus: int | None = None, port: int | None = None) -> Iterator[str]:
+    """Run a Ray cluster of one node for the time of the block; yield its address.
+
+    Its session directory is a short temporary one and goes with it.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ["RAY_AUTH_MODE"] = "token"
+    with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
+        options: dict[str, Any] = {"_temp_dir": folder}
+        if port is not None:
+            options["_node_ip_address"] = "127.0.0.1"
+        context = ray.init(
+            address="local",
+            num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            configure_logging=False,
+            **options,
+        )
+        try:
+            yield str(context.address_info["gcs_address"])
+        finally:
+            ray.shutdown()
+
+
+def join_ray(address: str, *, mesh: str = "") -> None:
+    """Connect this process to the Ray cluster at `address`, unless it is connected already.
+
+    Raises:
+        MeshNotRunning: there is no cluster at the address, or it refuses us.
+    """
+    if ray.is_initialized():
+        return
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        said = str(error).strip().splitlines()
+        raise MeshNotRunning(
+            mesh, f"no Ray cluster at {address} ({said[0] if said else type(error).__name__})"
+        ) from error

@@ -1,0 +1,166 @@
+"""What the command line shows: tables and live views of trees, books and replays. Formats; decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from .model.errors import NotSynced
+from .model.events import BookState
+from .orderbook.view import BookSnapshot, BookView
+from .pacing import every
+
+STATE_STYLE = {"LIVE": "green", "SERVING": "green", "SYNCING": "yellow", "CONNECTING": "yellow", "STARTING": "yellow"}
+
+
+def styled(state: str) -> str:
+    return f"[{STATE_STYLE.get(state, 'red')}]{state}[/]"
+
+
+def mebibytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 2**20:.0f} MiB"
+
+
+def incarnation_text(incarnation: Any) -> str:
+    return f"{incarnation[0]}.{incarnation[1]}" if incarnation else ""
+
+
+def status_table(tree: Mapping[str, Any]) -> Table:
+    """The supervisor's tree, a row per actor."""
+    title = f"mesh {tree['mesh']}: {len(tree['nodes'])} nodes, {tree['spares']} spares, epoch {tree['epoch']}"
+    table = Table(title=title, title_justify="left")
+    for column in ("address", "state", "node", "pid", "incarnation", "restarts", "memory", "last error"):
+        table.add_column(column, justify="right" if column in ("pid", "restarts", "memory") else "left")
+    for child in tree["children"]:
+        table.add_row(
+            child["address"],
+            styled(child["state"]),
+            (child["node"] or "")[:8],
+            str(child["pid"] or ""),
+            incarnation_text(child["incarnation"]),
+            str(child["restarts"]),
+            mebibytes(child.get("rss")),
+            (child.get("last_error") or "")[:80],
+        )
+    return table
+
+
+def book_table(view: BookView, snapshot: BookSnapshot, depth: int) -> Table:
+    """One book, best levels in the middle rows' order an exchange's page has: asks above, bids below."""
+    table = Table(
+        title=f"{view.address}  {styled(snapshot.state.name)}  sequence {snapshot.sequence}", title_justify="left"
+    )
+    table.add_column("side")
+    table.add_column("price", justify="right")
+    table.add_column("size", justify="right")
+    instrument = view.instrument
+    for price, size in reversed(snapshot.asks[:depth].tolist()):
+        table.add_row("[red]ask[/]", str(instrument.price(price)), str(instrument.size(size)))
+    table.add_section()
+    for price, size in snapshot.bids[:depth].tolist():
+        table.add_row("[green]bid[/]", str(instrument.price(price)), str(instrument.size(size)))
+    return table
+
+
+def book_json(view: BookView, snapshot: BookSnapshot, depth: int) -> dict[str, Any]:
+    """The same as plain data; numbers as exact text."""
+    instrument = view.instrument
+
+    def rows(levels: Any) -> list[list[str]]:
+        return [[str(instrument.price(price)), str(instrument.size(size))] for price, size in levels[:depth].tolist()]
+
+    return {
+        "address": view.address,
+        "state": snapshot.state.name,
+        "sequence": snapshot.sequence,
+        "ts_event_ns": snapshot.ts_event_ns,
+        "ts_recv_ns": snapshot.ts_recv_ns,
+        "bids": rows(snapshot.bids),
+        "asks": rows(snapshot.asks),
+    }
+
+
+def replay_table(result: Mapping[str, Any]) -> Table:
+    """What a replay ended with, a row per instrument."""
+    table = Table(title="replay", title_justify="left")
+    for column in (
+        "instrument",
+        "applied",
+        "dropped",
+        "gaps",
+        "last id",
+        "bids",
+        "asks",
+        "best bid",
+        "best ask",
+        "trades",
+    ):
+        table.add_column(column, justify="left" if column == "instrument" else "right")
+    for symbol, row in result.items():
+        book = row["book"]
+        best = [book[side][0] if book[side] else ["", ""] for side in ("bids", "asks")]
+        table.add_row(
+            symbol,
+            *(str(book[key]) for key in ("applied", "dropped", "gaps", "last_id", "n_bids", "n_asks")),
+            *(f"{size} @ {price}" if price else "none" for price, size in best),
+            str(row["trades"]["count"]),
+        )
+    return table
+
+
+class Rates:
+    """Updates a second of several books, over the time between two looks."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._rate: dict[str, float] = {}
+
+    def of(self, name: str, count: int, now_ns: int) -> float:
+        last_count, last_ns = self._seen.get(name, (count, now_ns))
+        if now_ns - last_ns > 400_000_000 or name not in self._seen:
+            elapsed = (now_ns - last_ns) / 1e9
+            self._rate[name] = max(0, count - last_count) / elapsed if elapsed else 0.0
+            self._seen[name] = (count, now_ns)
+        return self._rate.get(name, 0.0)
+
+
+def watch_table(views: Mapping[str, BookView], rates: Rates, now_ns: int) -> Table:
+    table = Table()
+    for column in ("pair", "state", "best bid", "best ask", "spread", "updates/s", "age", "incarnation"):
+        table.add_column(column, justify="left" if column in ("pair", "state") else "right")
+    for pair, view in views.items():
+        table.add_row(pair, *watch_cells(view, rates, pair, now_ns))
+    return table
+
+
+def watch_cells(view: BookView, rates: Rates, name: str, now_ns: int) -> list[str]:
+    """The cells of one book: state, best bid, best ask, spread, updates/s, age, incarnation."""
+    try:
+        top = view.peek()
+    except NotSynced as nothing:
+        return [styled(nothing.state), "", "", "", "", "", ""]
+    bid, ask = top.best_bid, top.best_ask
+    return [
+        styled(BookState(top.state).name),
+        f"{bid.price:f}" if bid else "none",
+        f"{ask.price:f}" if ask else "none",
+        f"{ask.price - bid.price:f}" if bid and ask else "",
+        f"{rates.of(name, view.updates, now_ns):.0f}",
+        f"{(time.time_ns() - top.ts_recv_ns) / 1e6:.0f} ms" if top.ts_recv_ns else "",
+        incarnation_text(view.incarnation),
+    ]
+
+
+async def watch_books(console: Console, views: Mapping[str, BookView], seconds: float | None) -> None:
+    """Redraw the table of these books four times a second until `seconds` have passed, or for ever."""
+    rates = Rates()
+    with Live(watch_table(views, rates, time.monotonic_ns()), console=console, auto_refresh=False) as live:
+        async for tick in every(0.25):
+            live.update(watch_table(views, rates, time.monotonic_ns()), refresh=True)
+            if seconds is not None and tick * 0.25 >= seconds:
+                return

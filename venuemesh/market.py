@@ -1,0 +1,321 @@
+"""`Market`: one exchange as a strategy sees it. Small, picklable, without a connection of its own.
+
+Reads of books and trades go to the shared-memory segments of the node the strategy runs on: no Ray call, no lock, about
+a microsecond. What is asked of the exchange on demand (untracked pairs, all markets) is one call to the exchange's
+catalog actor; those methods exist in a blocking form and, with the suffix `_async`, in an awaitable one for use inside
+async actors. The facade decides nothing about the market: it checks, asks and waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .model.errors import RetryLater, UnknownExchange, UnknownInstrument
+from .model.events import BookState, PublicTrade
+from .model.instrument import Instrument
+from .orderbook.view import BookSnapshot, BookView
+from .pacing import every
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Link(Protocol):
+    """What `Market` needs of the mesh; `venuemesh.client` has the real one, tests a fake."""
+
+    mesh: str
+
+    def exchanges(self) -> list[str]: ...
+    def tracked(self, exchange: str) -> dict[str, Instrument]:
+        """The tracked instruments of an exchange, by name, as of the newest route table this process has."""
+
+    def view(self, address: str, instrument: Instrument) -> BookView: ...
+    def call(self, address: str, kind: str, body: Any, timeout_s: float) -> Any: ...
+    async def call_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any: ...
+    def children(self) -> list[dict[str, Any]]:
+        """The supervisor's tree: a row per actor."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveMarket:
+    """One instrument that trades now, with its last 24 hours. Volumes are in base, quote and US dollars.
+
+    `usd_volume` is the quote volume converted through the exchange's own rates; None when no chain of its markets leads
+    from the quote asset to a dollar.
+    """
+
+    trading_pair: str
+    base: str
+    quote: str
+    last_price: Decimal | None
+    volume: Decimal
+    quote_volume: Decimal
+    usd_volume: Decimal | None
+
+
+class ActiveMarkets(tuple[ActiveMarket, ...]):
+    """Rows of `ActiveMarket`, largest dollar volume first."""
+
+    __slots__ = ()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a data frame indexed by trading pair, volumes as float64. Needs pandas installed."""
+        import pandas as pd
+
+        columns = ["base", "quote", "last_price", "volume", "quote_volume", "usd_volume"]
+        frame = pd.DataFrame(
+            [[getattr(row, column) for column in columns] for row in self],
+            columns=columns,
+            index=pd.Index([row.trading_pair for row in self], name="trading_pair"),
+        )
+        numbers = ["last_price", "volume", "quote_volume", "usd_volume"]
+        return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+@dataclass(frozen=True, slots=True)
+class TickerRow:
+    """The exchange's own 24-hour ticker of one pair."""
+
+    trading_pair: str
+    last_price: Decimal | None
+    bid: Decimal | None
+    ask: Decimal | None
+    volume: Decimal
+    quote_volume: Decimal
+
+
+class OrderBooks(Mapping[str, BookView]):
+    """The tracked books of one exchange by trading pair; follows what is tracked."""
+
+    def __init__(self, names: Callable[[], Iterable[str]], book: Callable[[str], BookView]) -> None:
+        self._names = names
+        self._book = book
+
+    def __getitem__(self, pair: str) -> BookView:
+        try:
+            return self._book(pair)
+        except UnknownInstrument as error:
+            raise KeyError(pair) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._names()))
+
+    def __len__(self) -> int:
+        return len(list(self._names()))
+
+
+class Market:
+    """One exchange of a running mesh. Get it from `Mesh.market(exchange)`; pass it to any task or actor: it pickles."""
+
+    def __init__(self, link: Link, exchange: str) -> None:
+        known = link.exchanges()
+        if exchange not in known:
+            raise UnknownExchange(exchange, known)
+        self.exchange = exchange
+        self._link = link
+        self._views: dict[str, BookView] = {}
+
+    def __repr__(self) -> str:
+        return f"<Market {self.exchange} of mesh {self._link.mesh}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Market, (self._link, self.exchange)
+
+    # ------------------------------------------------------------------ what is tracked
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        """The tracked instruments by trading pair, with their trading rules. Reads local memory."""
+        return self._link.tracked(self.exchange)
+
+    @property
+    def trading_pairs(self) -> list[str]:
+        """The tracked trading pairs, sorted. Reads local memory."""
+        return sorted(self.instruments)
+
+    def instrument(self, pair: str) -> Instrument:
+        """Return one tracked instrument.
+
+        Raises:
+            UnknownInstrument: the mesh does not track the pair.
+        """
+        found = self.instruments.get(pair)
+        if found is None:
+            raise UnknownInstrument(self.exchange, pair, "the mesh does not track it")
+        return found
+
+    # ------------------------------------------------------------------ books
+
+    def order_book(self, pair: str) -> BookView:
+        """Return the live view of one tracked book; the same object for the same pair.
+
+        Returns at once and reads nothing: the view says in `state` whether there is anything to trust, and its reading
+        methods raise `NotSynced` while there is not. It follows the book through restarts and moves by itself.
+
+        Raises:
+            UnknownInstrument: the mesh does not track the pair.
+        """
+        view = self._views.get(pair)
+        if view is None:
+            instrument = self.instrument(pair)
+            view = self._views[pair] = self._link.view(f"book/{self.exchange}/{pair}", instrument)
+        return view
+
+    @property
+    def order_books(self) -> OrderBooks:
+        """All tracked books, a read-only mapping from trading pair to view."""
+        return OrderBooks(lambda: self.trading_pairs, self.order_book)
+
+    @property
+    def ready(self) -> bool:
+        """Whether something is tracked and every tracked book is LIVE, as seen from this node now."""
+        pairs = self.trading_pairs
+        return bool(pairs) and all(self.order_book(pair).state is BookState.LIVE for pair in pairs)
+
+    @property
+    def status_dict(self) -> dict[str, str]:
+        """What each tracked book's state is, as seen from this node: trading pair to the state's name."""
+        return {pair: self.order_book(pair).state.name for pair in self.trading_pairs}
+
+    async def wait_ready(self, timeout_s: float = 30.0) -> None:
+        """Return when `ready` is true.
+
+        Raises:
+            RetryLater: it was not within the timeout; the reason names the books that are not LIVE.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for _ in every(0.02):
+                    if self.ready:
+                        return
+        except TimeoutError:
+            waiting = {pair: state for pair, state in self.status_dict.items() if state != BookState.LIVE.name}
+            said = ", ".join(f"{pair} is {state}" for pair, state in waiting.items()) or "nothing is tracked"
+            raise RetryLater(1.0, f"{self.exchange} is not ready after {timeout_s} s: {said}") from None
+
+    def trades(self, pair: str, after: int | None = None) -> AsyncIterator[PublicTrade]:
+        """Iterate over the public trades of one tracked pair, from now on or after a number seen before.
+
+        See `BookView.trades` for numbering and for what a reader that falls behind is told.
+        """
+        return self.order_book(pair).trades(after=after)
+
+    # ------------------------------------------------------------------ asked of the exchange on demand
+
+    def active_markets(self, timeout_s: float = 15.0) -> ActiveMarkets:
+        """Return a row per instrument that trades now, tracked or not. One call to the catalog actor; blocks.
+
+        Raises:
+            RetryLater: the exchange could not be asked now; nothing happened.
+        """
+        return _active_markets(self._catalog("active_markets", None, timeout_s))
+
+    async def active_markets_async(self, timeout_s: float = 15.0) -> ActiveMarkets:
+        """`active_markets` for async actors."""
+        return _active_markets(await self._catalog_async("active_markets", None, timeout_s))
+
+    def ticker(self, pair: str, timeout_s: float = 15.0) -> TickerRow:
+        """Return the exchange's own 24-hour ticker of any pair it lists. Blocks; raises as `active_markets`."""
+        return _ticker(self._catalog("ticker", {"pair": pair}, timeout_s))
+
+    async def ticker_async(self, pair: str, timeout_s: float = 15.0) -> TickerRow:
+        """`ticker` for async actors."""
+        return _ticker(await self._catalog_async("ticker", {"pair": pair}, timeout_s))
+
+    def mid_price(self, pair: str, timeout_s: float = 5.0) -> Decimal | None:
+        """Return the mid price of any pair the exchange lists; None when a side of its book is empty.
+
+        A tracked pair whose book is LIVE is read from memory; any other is asked of the catalog actor, which keeps
+        answers for a second or so and asks the exchange once however many ask at the same time.
+
+        Raises:
+            UnknownInstrument: the exchange lists no such pair.
+            RetryLater: the exchange could not be asked now.
+        """
+        if self._is_live(pair):
+            return self.order_book(pair).mid
+        return _decimal(self._catalog("mid_price", {"pair": pair}, timeout_s))
+
+    async def mid_price_async(self, pair: str, timeout_s: float = 5.0) -> Decimal | None:
+        """`mid_price` for async actors."""
+        if self._is_live(pair):
+            return self.order_book(pair).mid
+        return _decimal(await self._catalog_async("mid_price", {"pair": pair}, timeout_s))
+
+    def get_snapshot(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
+        """Return the book of any pair the exchange lists, fetched now over REST: `limit` levels a side at most.
+
+        Raises:
+            UnknownInstrument: the exchange lists no such pair.
+            RetryLater: the exchange could not be asked now.
+        """
+        return BookSnapshot.from_plain(self._catalog("get_snapshot", {"pair": pair, "limit": limit}, timeout_s))
+
+    async def get_snapshot_async(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
+        """`get_snapshot` for async actors."""
+        body = {"pair": pair, "limit": limit}
+        return BookSnapshot.from_plain(await self._catalog_async("get_snapshot", body, timeout_s))
+
+    def check_network(self, timeout_s: float = 5.0) -> None:
+        """Return when the exchange answered a ping through the mesh just now.
+
+        Raises:
+            RetryLater: it did not; the reason says why.
+        """
+        self._catalog("check_network", None, timeout_s)
+
+    async def check_network_async(self, timeout_s: float = 5.0) -> None:
+        """`check_network` for async actors."""
+        await self._catalog_async("check_network", None, timeout_s)
+
+    # ------------------------------------------------------------------ time
+
+    def every(self, seconds: float) -> AsyncIterator[int]:
+        """Iterate with a tick every `seconds`, paced by the monotonic clock; see `venuemesh.pacing.every`."""
+        return every(seconds)
+
+    # ------------------------------------------------------------------ inside
+
+    def _is_live(self, pair: str) -> bool:
+        return pair in self.instruments and self.order_book(pair).state is BookState.LIVE
+
+    def _catalog(self, kind: str, body: Any, timeout_s: float) -> Any:
+        return self._link.call(f"catalog/{self.exchange}", kind, body, timeout_s)
+
+    async def _catalog_async(self, kind: str, body: Any, timeout_s: float) -> Any:
+        return await self._link.call_async(f"catalog/{self.exchange}", kind, body, timeout_s)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _active_markets(rows: list[dict[str, Any]]) -> ActiveMarkets:
+    markets = [
+        ActiveMarket(
+            trading_pair=row["name"],
+            base=row["base"],
+            quote=row["quote"],
+            last_price=_decimal(row["last_price"]),
+            volume=Decimal(row["volume"]),
+            quote_volume=Decimal(row["quote_volume"]),
+            usd_volume=_decimal(row["usd_volume"]),
+        )
+        for row in rows
+    ]
+    return ActiveMarkets(sorted(markets, key=lambda row: (-(row.usd_volume or Decimal(0)), row.trading_pair)))
+
+
+def _ticker(row: dict[str, Any]) -> TickerRow:
+    return TickerRow(
+        trading_pair=row["name"],
+        last_price=_decimal(row["last_price"]),
+        bid=_decimal(row["bid"]),
+        ask=_decimal(row["ask"]),
+        volume=Decimal(row["volume"]),
+        quote_volume=Decimal(row["quote_volume"]),
+    )
