@@ -1,4 +1,4 @@
-"""The demonstration: local exchange, mesh, two strategies; a book is killed halfway and everything is compared at the end."""
+"""The demonstration: local exchange, mesh, two strategies; one book is killed halfway, all are compared at the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,24 @@ from .pacing import every
 
 MESH = "demo"
 EXCHANGE = "binance"
-SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ETHBTC", "XRPUSDT", "ADAUSDT", "DOGEUSDT", "LTCUSDT", "LINKUSDT", "DOTUSDT", "AVAXUSDT", "TRXUSDT", "ATOMUSDT", "NEARUSDT", "UNIUSDT"]
+SYMBOLS = (
+    "BTCUSDT",
+    "ETHUSDT",
+    "SOLUSDT",
+    "BNBUSDT",
+    "ETHBTC",
+    "XRPUSDT",
+    "ADAUSDT",
+    "DOGEUSDT",
+    "LTCUSDT",
+    "LINKUSDT",
+    "DOTUSDT",
+    "AVAXUSDT",
+    "TRXUSDT",
+    "ATOMUSDT",
+    "NEARUSDT",
+    "UNIUSDT",
+)
 START_LIMIT_S = 90.0
 SETTLE_LIMIT_S = 20.0
 
@@ -375,7 +392,7 @@ def _show_summary(console: Console, summary: Summary) -> None:
         )
     if recovery:
         console.print(
-            f"{recovery["address"]} killed: served after {recovery['adopted']} ms, LIVE after {recovery['live']} ms"
+            f"{recovery['address']} killed: served after {recovery['adopted']} ms, LIVE after {recovery['live']} ms"
         )
     for problem in summary.problems:
         console.print(f"[red]{problem}[/]")
