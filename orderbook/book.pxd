@@ -34,10 +34,13 @@ cdef class OrderBook:
     cdef Py_ssize_t proven(self, int side) noexcept nogil  # levels from the touch that are proven
     # Copy the min(n, proven) best levels of a side, true signs, BEST LAST; return how many.
     cdef Py_ssize_t copy_best(self, int side, Py_ssize_t n, int64_t* price, int64_t* size) noexcept nogil
-    # Set absolute sizes: keys as in Half, prices > 0, sizes >= 0, best first where it shall be fast. The arrays may be
-    # rearranged. All or BookError with nothing changed. Needs the GIL: the scratch area is one for all books.
-    cdef int apply_keys(self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence) except -1
+    # Set absolute sizes of both sides: keys as in Half, prices > 0, sizes >= 0, fastest best first. All or BookError with
+    # nothing changed. Needs the GIL: the scratch area is one for all books.
+    cdef int apply_keys(
+        self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence
+    ) except -1
     # Replace the book by levels that are best first; keys as in Half. All or BookError with nothing changed.
     cdef int load_keys(
-        self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence, bint bids_complete, bint asks_complete
+        self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence,
+        bint bids_complete, bint asks_complete,
     ) except -1

@@ -1,23 +1,33 @@
-from collections.abc import Sequence
-from decimal import Decimal
-
-import numpy as np
-import numpy.typing as npt
-
 from ..model.events import Levels, Side
+
+def use_wide(on: bool | None = None) -> bool:
+    """Choose AVX2 code where the processor has it (the default), or portable code; return whether it is AVX2.
+
+    None takes the default: wide, unless the environment says VENUEMESH_PORTABLE=1.
+    """
 
 class OrderBook:
     """Price-aggregated (L2) book of one instrument.
 
     Units: price and size are int64 fixed-point, value x 10**scale of the instrument. Levels come out as int64 arrays of
     shape (n, 2): price, size; best first. An empty side has best price None. Every method either does all it says or
-    raises and leaves the book as it was.
+    raises and leaves the book as it was. Not thread safe: one writer, which holds the GIL.
+
+    What is proven: a snapshot that is not complete proves a side only down to its own worst level. Levels that deltas add
+    beyond are held, and are neither counted as proven nor given out by `depth` and `best_bid`/`best_ask`. A book that was
+    never loaded proves nothing.
+
+    Checksums are a connector's business: an exchange's rule makes text of the best levels (`levels`), and `zlib.crc32`
+    of that text is compared there.
     """
 
     price_scale: int
     size_scale: int
     sequence: int
-    def __init__(self, price_scale: int, size_scale: int, capacity: int = 1024) -> None: ...
+    max_levels: int  # most that one side may hold; beyond it BookError
+    def __init__(self, price_scale: int, size_scale: int, capacity: int = 1024, max_levels: int = 1048576) -> None:
+        """An empty book with room for `capacity` levels a side before it grows. Scales are 0 to 18, else ValueError."""
+
     @property
     def n_bids(self) -> int: ...
     @property
@@ -33,12 +43,16 @@ class OrderBook:
     @property
     def crossed(self) -> bool: ...  # best bid >= best ask
     @property
-    def best_bid(self) -> tuple[int, int] | None: ...  # (price, size) raw
+    def best_bid(self) -> tuple[int, int] | None:
+        """(price, size) raw, None when no bid is held. Raises BeyondDepth when the best bid held is not a proven one."""
+
     @property
     def best_ask(self) -> tuple[int, int] | None: ...
     @property
     def memory_bytes(self) -> int: ...
-    def clear(self) -> None: ...
+    def clear(self) -> None:
+        """Forget all levels, what was proven and the sequence."""
+
     def load(
         self,
         bids: Levels,
@@ -50,18 +64,19 @@ class OrderBook:
         """Replace the book by a snapshot (best first, strictly ordered, sizes > 0, not crossed) or raise BookError."""
 
     def apply(self, bids: Levels, asks: Levels, sequence: int) -> None:
-        """Set absolute sizes (0 removes; removing an absent level is no error), or raise BookError (negative size,
-        price <= 0) and change nothing. A book may be crossed after it: see `crossed`."""
+        """Set absolute sizes (0 removes; removing an absent level is no error; of one price given twice the last counts),
+        or raise BookError (negative size, price <= 0, a side that would exceed `max_levels`) and change nothing. Fastest
+        when each side is best first. A book may be crossed after it: see `crossed`."""
 
-    def size_at(self, side: Side, price: int) -> int: ...
+    def size_at(self, side: Side, price: int) -> int:
+        """The size at a price, 0 where there is no level. Raises BeyondDepth for a price that is not proven."""
+
     def levels(self, side: Side, n: int | None = None) -> Levels:
         """Best first; all of them (proven or not) when n is None, else at most n."""
 
     def depth(self, n: int) -> tuple[Levels, Levels]:
-        """The best n of both sides. A side that ends sooner and is complete gives fewer rows.
+        """The best n bids and asks. A side that ends sooner and is complete gives fewer rows.
 
         Raises:
             BeyondDepth: n reaches past the proven levels of a side that is not complete.
         """
-
-    def checksum(self, text: bytes) -> int: ...  # CRC-32 of text an exchange's rule made of the levels; see docs

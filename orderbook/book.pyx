@@ -40,7 +40,7 @@ cdef object SELL = Side.SELL
 cdef tuple SIDE_NAMES = ("bid", "ask")
 
 
-def use_wide(on: bool | None = None) -> bool:
+def use_wide(on=None):
     global wide
     if on is None:
         on = os.environ.get("VENUEMESH_PORTABLE") != "1"
@@ -83,13 +83,16 @@ cdef int make_room(OrderBook book, int side, Py_ssize_t want) except -1:
     return 0
 
 
-cdef int sort_side(int64_t* key, int64_t* size, Py_ssize_t* n) except -1:
-    cdef Delta* room = <Delta*>PyMem_Malloc(<size_t>n[0] * sizeof(Delta))
-    if room is NULL:
-        raise BookError(f"no memory to sort {n[0]} levels")
-    n[0] = sort_deltas(key, size, n[0], room)
-    PyMem_Free(room)
-    return 0
+cdef int64_t* sorted_deltas(const int64_t* key, const int64_t* size, Py_ssize_t* n) except NULL:
+    """Return a new block of keys, then sizes, strictly best first: the last delta of each key. Updates `n`."""
+    cdef Py_ssize_t count = n[0]
+    cdef int64_t* block = <int64_t*>PyMem_Malloc(<size_t>count * (2 * sizeof(int64_t) + sizeof(Delta)))
+    if block is NULL:
+        raise BookError(f"no memory to sort {count} levels")
+    memcpy(block, key, <size_t>count * sizeof(int64_t))
+    memcpy(block + count, size, <size_t>count * sizeof(int64_t))
+    n[0] = sort_deltas(block, block + count, count, <Delta*>(block + 2 * count))
+    return block
 
 
 cdef object best_level(OrderBook book, int side):
@@ -115,6 +118,30 @@ cdef object rows_of(OrderBook book, int side, Py_ssize_t count):
     return array
 
 
+cdef Merged merge_side(
+    OrderBook book, int side, const int64_t* key, const int64_t* size, Py_ssize_t n, int64_t* worst
+) except *:
+    """Merge deltas into the scratch area of the side; the book is as it was. Make room for what the commit will need."""
+    cdef Half* half = &book.half[side]
+    cdef Py_ssize_t want = half.n + n
+    cdef int64_t* block
+    cdef Merged merged
+    if want > half.capacity:
+        make_room(book, side, want)
+    if want > scratch[side].room and scratch_reserve(&scratch[side], want) != 0:
+        raise BookError(f"no memory to merge {want} levels")
+    worst[0] = key[n - 1]
+    merged = merge(half, key, size, n, &scratch[side], wide)
+    if not merged.sorted:
+        block = sorted_deltas(key, size, &n)
+        worst[0] = block[n - 1]
+        merged = merge(half, block, block + want - half.n, n, &scratch[side], wide)
+        PyMem_Free(block)
+    if merged.kept + merged.fresh > book.max_levels:
+        raise BookError(f"more than {book.max_levels} {SIDE_NAMES[side]} levels")
+    return merged
+
+
 cdef class OrderBook:
     def __cinit__(self, int price_scale, int size_scale, Py_ssize_t capacity=1024, Py_ssize_t max_levels=1 << 20):
         memset(self.half, 0, sizeof(self.half))
@@ -122,6 +149,7 @@ cdef class OrderBook:
             raise ValueError(f"scales must be 0 to 18, not {price_scale} and {size_scale}")
         if not 1 <= capacity <= max_levels or max_levels > 1 << 40:
             raise ValueError(f"capacity must be 1 to max_levels, not {capacity} of {max_levels}")
+        cdef int side
         self.price_scale = price_scale
         self.size_scale = size_scale
         self.max_levels = max_levels
@@ -179,36 +207,23 @@ cdef class OrderBook:
                 price[i] = -half.key[first + i]
         return count
 
-    cdef int apply_keys(self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence) except -1:
+    cdef int apply_keys(self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence) except -1:
         cdef Merged merged[2]
-        cdef Half* half
+        cdef int64_t worst[2]
         cdef int side
         for side in range(2):
-            if n[side] == 0:
-                continue
-            half = &self.half[side]
-            if half.n + n[side] > half.capacity:
-                make_room(self, side, half.n + n[side])
-            if half.n + n[side] > scratch[side].room and scratch_reserve(&scratch[side], half.n + n[side]) != 0:
-                raise BookError(f"no memory to merge {half.n + n[side]} levels")
-            merged[side] = merge(half, key[side], size[side], n[side], &scratch[side], wide)
-            if not merged[side].sorted:
-                sort_side(key[side], size[side], &n[side])
-                merged[side] = merge(half, key[side], size[side], n[side], &scratch[side], wide)
-            if merged[side].kept + merged[side].fresh > self.max_levels:
-                raise BookError(f"more than {self.max_levels} {SIDE_NAMES[side]} levels")
+            if n[side]:
+                merged[side] = merge_side(self, side, key[side], size[side], n[side], &worst[side])
         for side in range(2):
-            if n[side] == 0:
-                continue
-            half = &self.half[side]
-            commit(half, &scratch[side], merged[side], wide)
-            if key[side][n[side] - 1] < half.bound:
-                half.unproven = -1
+            if n[side]:
+                commit(&self.half[side], &scratch[side], merged[side], wide)
+                if worst[side] < self.half[side].bound:
+                    self.half[side].unproven = -1
         self.sequence = sequence
         return 0
 
     cdef int load_keys(
-        self, int64_t** key, int64_t** size, Py_ssize_t* n, int64_t sequence, bint bids_complete, bint asks_complete
+        self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence, bint bids_complete, bint asks_complete
     ) except -1:
         cdef Half* half
         cdef Py_ssize_t i, last
@@ -286,6 +301,7 @@ cdef class OrderBook:
         return held + <size_t>type(self).__basicsize__
 
     def clear(self):
+        cdef int side
         for side in range(2):
             self.half[side].n = 0
             self.half[side].bound = INT64_MAX
@@ -294,7 +310,7 @@ cdef class OrderBook:
 
     def load(self, bids, asks, sequence, bids_complete=False, asks_complete=False):
         cdef Columns columns = Columns(bids, asks)
-        self.load_keys(columns.key, columns.size, columns.n, sequence, bids_complete, asks_complete)
+        self.load_keys(<const int64_t**>columns.key, <const int64_t**>columns.size, columns.n, sequence, bids_complete, asks_complete)
 
     def apply(self, bids, asks, sequence):
         cdef Columns columns = Columns(bids, asks)
@@ -307,7 +323,7 @@ cdef class OrderBook:
                     raise BookError(f"negative size {columns.size[side][i]}")
                 if (columns.key[side][i] <= 0) if side == BIDS else (columns.key[side][i] >= 0):
                     raise BookError(f"{SIDE_NAMES[side]} price is not positive")
-        self.apply_keys(columns.key, columns.size, columns.n, number)
+        self.apply_keys(<const int64_t**>columns.key, <const int64_t**>columns.size, columns.n, number)
 
     def size_at(self, side, int64_t price):
         cdef Half* half = &self.half[side_index(side)]

@@ -1,0 +1,246 @@
+/* Reading numbers and level lists from the bytes of a JSON frame.
+ *
+ * Every function reads from a private copy of the frame that ends with PADDING zero bytes. A zero byte is nowhere part of
+ * what is recognised, so nothing advances past it, and loads of up to PADDING bytes from a recognised place stay inside.
+ */
+#ifndef VENUEMESH_SCAN_H
+#define VENUEMESH_SCAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PADDING 64
+#define ONES 0x0101010101010101ULL
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LITTLE(x) __builtin_bswap64(x)
+#else
+#define LITTLE(x) (x)
+#endif
+
+/* Eight bytes, the first in the lowest place. */
+static inline uint64_t load8(const char *p) {
+    uint64_t x;
+    memcpy(&x, p, 8);
+    return LITTLE(x);
+}
+
+/* Bytes that are 0 to 9 stay unmarked; any other marks its highest bit (and may mark those after it). */
+static inline uint64_t not_digits(uint64_t x) { return ((x + 0x76 * ONES) | x) & (0x80 * ONES); }
+
+/* Value of eight bytes of 0 to 9, the first the most significant. */
+static inline uint64_t value8(uint64_t x) {
+    x = x * 10 + (x >> 8);
+    return (((x & 0x000000FF000000FFULL) * 0x000F424000000064ULL) +
+            (((x >> 16) & 0x000000FF000000FFULL) * 0x0000271000000001ULL)) >> 32;
+}
+
+static const uint64_t POWER[20] = {1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL,
+    1000000000ULL, 10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL, 100000000000000ULL,
+    1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL, 1000000000000000000ULL, 10000000000000000000ULL};
+
+/* A JSON integer >= 0 without exponent that fits int64. Return what follows it, or NULL. */
+static inline const char *scan_integer(const char *p, int64_t *out) {
+    uint64_t value = 0;
+    const char *start = p;
+    for (;;) {
+        uint64_t x = load8(p) ^ (0x30 * ONES), bad = not_digits(x);
+        if (bad == 0) {
+            if (p - start > 8) return NULL; /* 24 digits or more */
+            value = value * 100000000ULL + value8(x);
+            p += 8;
+            continue;
+        }
+        int digits = __builtin_ctzll(bad) >> 3;
+        if (digits) {
+            uint64_t tail = value8(x << (64 - 8 * digits)), whole;
+            if (__builtin_mul_overflow(value, POWER[digits], &whole) || __builtin_add_overflow(whole, tail, &value))
+                return NULL;
+            p += digits;
+        }
+        break;
+    }
+    if (p == start || (*start == '0' && p - start > 1) || value > INT64_MAX) return NULL;
+    *out = (int64_t)value;
+    return p;
+}
+
+/* A decimal of any length, up to the quote that ends it, exact at `scale`. Return the quote, or NULL. */
+static const char *scan_decimal(const char *p, int scale, int64_t *out) {
+    uint64_t value = 0;
+    const char *start = p;
+    int decimals = 0;
+    for (; (unsigned char)(*p - '0') < 10; p++)
+        if (__builtin_mul_overflow(value, 10ULL, &value) || __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
+            return NULL;
+    if (p == start || (*start == '0' && p - start > 1)) return NULL;
+    if (*p == '.') {
+        const char *fraction = ++p;
+        for (; (unsigned char)(*p - '0') < 10; p++) {
+            if (p - fraction >= 64) return NULL;
+            if (decimals == scale) {
+                if (*p != '0') return NULL;
+                continue;
+            }
+            if (__builtin_mul_overflow(value, 10ULL, &value) ||
+                __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value))
+                return NULL;
+            decimals++;
+        }
+        if (p == fraction) return NULL;
+    }
+    if (*p != '"' || __builtin_mul_overflow(value, POWER[scale - decimals], &value) || value > INT64_MAX) return NULL;
+    *out = (int64_t)value;
+    return p;
+}
+
+/* The shape exchanges write: `whole` (1 to 8) digits, a point, 8 decimals. Marks what is not in *bad. */
+static inline uint64_t fixed8(const char *p, int whole, uint64_t *bad) {
+    uint64_t head = (load8(p) ^ (0x30 * ONES)) << (64 - 8 * whole);
+    uint64_t tail = load8(p + whole + 1) ^ (0x30 * ONES);
+    *bad |= not_digits(head) | not_digits(tail) | (uint64_t)(p[whole] ^ '.') | (uint64_t)((whole > 1) & (*p == '0'));
+    return value8(head) * 100000000ULL + value8(tail);
+}
+
+/* How values of 8 decimals become values at a scale. */
+typedef struct {
+    int scale;
+    int64_t up, down; /* x up, / down: one of them is 1 */
+} Scale;
+
+static inline Scale scale_of(int scale) {
+    Scale s = {scale, scale > 8 ? (int64_t)POWER[scale - 8] : 1, scale < 8 ? (int64_t)POWER[8 - scale] : 1};
+    return s;
+}
+
+static inline int rescale(uint64_t value8_, const Scale *to, int64_t *out) {
+    int64_t value = (int64_t)value8_; /* < 10^16 */
+    if (to->down != 1) {
+        *out = value / to->down;
+        return value % to->down != 0;
+    }
+    return __builtin_mul_overflow(value, to->up, out);
+}
+
+/* Levels that were read: keys as the book wants them. */
+typedef struct {
+    int64_t *key;
+    int64_t *size;
+    ptrdiff_t n;
+} Column;
+
+/* A list [["price","size"],...] whose first bracket is at p; `negate` is 0 for bids, -1 for asks. The columns must have
+ * room for one level per 10 bytes. Return what follows the list, or NULL. */
+static inline __attribute__((always_inline)) const char *scan_levels_steps(
+    const char *p, int64_t negate, Scale price_scale, Scale size_scale, Column *out) {
+    int64_t *keys = out->key, *sizes = out->size;
+    ptrdiff_t n = 0;
+    int predicted = 1; /* digits before the point of the last price */
+    out->n = 0;
+    if (*p++ != '[') return NULL;
+    if (*p == ']') return p + 1;
+    const int plain = price_scale.scale == 8 && size_scale.scale == 8;
+    for (;;) {
+        if (p[0] != '[' || p[1] != '"') return NULL;
+        p += 2;
+        uint64_t bad = 0, price, size;
+        int64_t price_at, size_at;
+        if (__builtin_expect(p[predicted + 9] != '"', 0)) {
+            uint64_t x = load8(p + 10) ^ (0x22 * ONES), zero = (x - ONES) & ~x & (0x80 * ONES);
+            predicted = zero ? 1 + (__builtin_ctzll(zero) >> 3) : 1;
+        }
+        price = fixed8(p, predicted, &bad);
+        const char *end = p + predicted + 9;
+        bad |= (uint64_t)((end[0] ^ '"') | (end[1] ^ ',') | (end[2] ^ '"'));
+        const char *q = end + 3;
+        uint64_t x = load8(q + 10) ^ (0x22 * ONES), zero = (x - ONES) & ~x & (0x80 * ONES);
+        int whole = 1 + (__builtin_ctzll(zero | (1ULL << 63)) >> 3);
+        size = fixed8(q, whole, &bad);
+        end = q + whole + 9;
+        bad |= (uint64_t)((end[0] ^ '"') | (end[1] ^ ']'));
+        if (__builtin_expect(bad == 0 && plain, 1)) {
+            price_at = (int64_t)price;
+            size_at = (int64_t)size;
+        } else if (bad == 0) {
+            if (rescale(price, &price_scale, &price_at) || rescale(size, &size_scale, &size_at)) return NULL;
+        } else {
+            end = scan_decimal(p, price_scale.scale, &price_at);
+            if (end == NULL || end[1] != ',' || end[2] != '"') return NULL;
+            end = scan_decimal(end + 3, size_scale.scale, &size_at);
+            if (end == NULL || end[1] != ']') return NULL;
+            predicted = 1;
+        }
+        if (__builtin_expect(price_at == 0, 0)) return NULL;
+        keys[n] = (price_at ^ negate) - negate;
+        sizes[n] = size_at;
+        n++;
+        p = end + 3;
+        if (end[2] == ',') continue;
+        if (end[2] != ']') return NULL;
+        out->n = n;
+        return p;
+    }
+}
+
+static const char *scan_levels_portable(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
+    return scan_levels_steps(p, negate, price, size, out);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,bmi,bmi2"))) static const char *scan_levels_wide(
+    const char *p, int64_t negate, Scale price, Scale size, Column *out) {
+    return scan_levels_steps(p, negate, price, size, out);
+}
+#else
+#define scan_levels_wide scan_levels_portable
+#endif
+
+/* A string of JSON whose first quote is at p, without escapes. Return what follows its last quote, or NULL. */
+static const char *scan_string(const char *p) {
+    const unsigned char *s = (const unsigned char *)p;
+    if (*s++ != '"') return NULL;
+    for (;;) {
+        if (*s < 0x80) {
+            if (*s == '"') return (const char *)s + 1;
+            if (*s < 0x20 || *s == '\\') return NULL;
+            s++;
+        } else if (*s >= 0xC2 && *s <= 0xDF) {
+            if ((s[1] & 0xC0) != 0x80) return NULL;
+            s += 2;
+        } else if ((*s & 0xF0) == 0xE0) {
+            if ((s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80 || (*s == 0xE0 && s[1] < 0xA0) || (*s == 0xED && s[1] > 0x9F))
+                return NULL;
+            s += 3;
+        } else if (*s >= 0xF0 && *s <= 0xF4) {
+            if ((s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80 || (s[3] & 0xC0) != 0x80 || (*s == 0xF0 && s[1] < 0x90) ||
+                (*s == 0xF4 && s[1] > 0x8F))
+                return NULL;
+            s += 4;
+        } else {
+            return NULL;
+        }
+    }
+}
+
+/* The end of a level list at p, were it one: what follows its first "]]" (or "[]"). For lists that must wait. */
+static const char *skip_levels(const char *p) {
+    if (p[0] == '[' && p[1] == ']') return p + 2;
+    for (; *p; p++)
+        if (p[0] == ']' && p[1] == ']') return p + 2;
+    return NULL;
+}
+
+static inline uint64_t hash_text(const char *p, ptrdiff_t n) {
+    uint64_t h = 0x9E3779B97F4A7C15ULL ^ (uint64_t)n;
+    for (; n >= 8; n -= 8, p += 8) h = (h ^ load8(p)) * 0xD6E8FEB86659FD93ULL, h ^= h >> 32;
+    if (n) {
+        uint64_t x = 0;
+        memcpy(&x, p, (size_t)n);
+        h = (h ^ x) * 0xD6E8FEB86659FD93ULL;
+        h ^= h >> 32;
+    }
+    return h;
+}
+
+#endif
