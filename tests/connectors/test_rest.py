@@ -1,0 +1,223 @@
+"""Every way a request can end, against a server that answers in raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fakes.clock import until
+from tests.fakes.wire import RawHttp
+from venuemesh.connectors.transport import Rest
+from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
+from venuemesh.model.events import Request
+
+Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+
+
+@pytest.fixture
+async def rest() -> AsyncIterator[Rest]:
+    rest = Rest(timeout_s=5.0, max_body=10_000)
+    yield rest
+    await rest.close()
+
+
+def answer(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def ok(reader: Reader, writer: Writer, request: bytes) -> None:
+    writer.write(answer(b'{"serverTime":1}', "200 OK", "X-MBX-USED-WEIGHT-1M: 12"))
+
+
+async def test_an_answer_with_its_headers_in_lower_case_and_both_times(rest: Rest) -> None:
+    async with RawHttp(ok) as server:
+        got = await rest.send(Request("GET", f"{server.url}/api/v3/time"))
+    assert (got.status, got.body) == (200, b'{"serverTime":1}')
+    assert got.headers["x-mbx-used-weight-1m"] == "12"
+    assert 0 < got.sent_ns <= got.recv_ns
+
+
+async def test_one_connection_serves_many_requests(rest: Rest) -> None:
+    async with RawHttp(ok) as server:
+        for _ in range(5):
+            await rest.send(Request("GET", f"{server.url}/"))
+        assert (server.connections, len(server.requests)) == (1, 5)
+
+
+async def test_the_url_headers_and_body_leave_as_given(rest: Rest) -> None:
+    seen: list[bytes] = []
+
+    async def echo(reader: Reader, writer: Writer, request: bytes) -> None:
+        seen.append(await reader.readexactly(5))
+        await ok(reader, writer, request)
+
+    async with RawHttp(echo) as server:
+        await rest.send(Request("POST", f"{server.url}/a?x=%2C%20b+c&sig=a%3D", (("X-MBX-APIKEY", "k"),), b"a=b%2"))
+        head = server.requests[0].decode()
+    assert head.startswith("POST /a?x=%2C%20b+c&sig=a%3D HTTP/1.1\r\n")
+    assert "X-MBX-APIKEY: k\r\n" in head
+    assert seen == [b"a=b%2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [
+        ("429 Too Many Requests", "Retry-After: 3"),
+        ("418 I'm a teapot", "Retry-After: 120"),
+        ("503 Service Unavailable", "X: y"),
+        ("301 Moved", "Location: /elsewhere"),
+    ],
+)
+async def test_any_answer_is_an_answer(rest: Rest, status: str, header: str) -> None:
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        writer.write(answer(b"{}", status, header))
+
+    async with RawHttp(script) as server:
+        got = await rest.send(Request("GET", f"{server.url}/"))
+        assert got.status == int(status[:3])
+        name, value = header.split(": ")
+        assert got.headers[name.lower()] == value
+        assert len(server.requests) == 1
+
+
+async def test_connection_refused_is_provably_not_executed(rest: Rest) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    with pytest.raises(RetryLater) as refused:
+        await rest.send(Request("POST", f"http://127.0.0.1:{port}/order?signature=secret"))
+    assert refused.value.after_s > 0
+    assert "secret" not in str(refused.value)
+
+
+async def test_a_name_that_does_not_resolve_is_provably_not_executed(rest: Rest) -> None:
+    with pytest.raises(RetryLater):
+        await rest.send(Request("GET", "http://no-such-host.invalid/"))
+
+
+async def test_a_connection_that_never_comes_about_is_provably_not_executed(rest: Rest) -> None:
+    with socket.socket() as full:  # a listener whose queue is full answers no SYN
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = []
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setblocking(False)
+            sock.connect_ex(address)
+            waiting.append(sock)
+        with pytest.raises(RetryLater):
+            await rest.send(Request("GET", f"http://127.0.0.1:{address[1]}/"), timeout_s=0.3)
+        for sock in waiting:
+            sock.close()
+
+
+async def test_a_server_that_accepts_and_never_answers(rest: Rest) -> None:
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        await reader.read()
+
+    async with RawHttp(script) as server:
+        with pytest.raises(OutcomeUnknown) as unknown:
+            await rest.send(Request("POST", f"{server.url}/order?signature=secret"), timeout_s=0.2)
+        assert unknown.value.what == "POST /order"
+        assert len(server.requests) == 1
+
+
+def reset(writer: Writer) -> None:
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"]
+)
+async def test_a_line_that_is_cut_before_or_within_the_answer(rest: Rest, sent: bytes) -> None:
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        writer.write(sent)
+        await writer.drain()
+        reset(writer)
+
+    async with RawHttp(script) as server:
+        with pytest.raises(OutcomeUnknown):
+            await rest.send(Request("GET", f"{server.url}/"))
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "POST"])
+async def test_nothing_is_sent_twice_when_a_kept_connection_breaks(rest: Rest, method: str) -> None:
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        if len(server.requests) == 1:
+            await ok(reader, writer, request)
+        else:
+            reset(writer)
+
+    async with RawHttp(script) as server:
+        await rest.send(Request("GET", f"{server.url}/"))
+        with pytest.raises(OutcomeUnknown):
+            await rest.send(Request(method, f"{server.url}/order"))
+        assert len(server.requests) == 2
+
+
+async def test_a_body_that_trickles_beyond_the_timeout(rest: Rest) -> None:
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async with RawHttp(script) as server:
+        with pytest.raises(OutcomeUnknown):
+            await rest.send(Request("GET", f"{server.url}/"), timeout_s=0.2)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_body_beyond_the_bound_is_not_held(rest: Rest, packed: bool) -> None:
+    body = b"0" * 10_001
+
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        if packed:
+            writer.write(answer(gzip.compress(body), "200 OK", "Content-Encoding: gzip"))
+        else:
+            writer.write(answer(body))
+
+    async with RawHttp(script) as server:
+        with pytest.raises(DecodeError):
+            await rest.send(Request("GET", f"{server.url}/"))
+
+
+async def test_bytes_that_are_no_http(rest: Rest) -> None:
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
+
+    async with RawHttp(script) as server:
+        with pytest.raises(OutcomeUnknown):
+            await rest.send(Request("GET", f"{server.url}/"))
+
+
+@pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1/x", "http://"])
+async def test_a_url_that_is_none(rest: Rest, url: str) -> None:
+    with pytest.raises(Misconfigured):
+        await rest.send(Request("GET", url))
+
+
+async def test_closing_ends_requests_under_way_as_unknown() -> None:
+    rest = Rest(timeout_s=30.0)
+
+    async def script(reader: Reader, writer: Writer, request: bytes) -> None:
+        await reader.read()
+
+    async with RawHttp(script) as server:
+        sending = asyncio.ensure_future(rest.send(Request("GET", f"{server.url}/")))
+        await until(lambda: len(server.requests) == 1)
+        await rest.close()
+        with pytest.raises(OutcomeUnknown):
+            await sending
