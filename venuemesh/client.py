@@ -1,0 +1,449 @@
+"""The mesh as a process sees it: `connect`, `launch`, and the `Mesh` that gives markets.
+
+Theory of operation. Each process that uses a mesh has one `Session` of it, made on first use: a daemon thread with an
+event loop of its own that keeps a copy of the route table by one long poll and carries every call. So synchronous methods
+never block somebody's event loop on Ray, asynchronous ones may be awaited from any loop, and a facade that was pickled
+into another process finds the session there or makes it. While the supervisor is away what was known stays in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayError
+
+from .actors.cell import SUPERVISOR, RayRoutes, answered, namespace
+from .actors.messages import Asker
+from .cluster import join_ray, read_run_file
+from .config import MeshConfig
+from .market import Market
+from .model.errors import MeshNotRunning, Misconfigured, RetryLater, UnknownInstrument
+from .model.instrument import Instrument
+from .orderbook.place import segment_directory
+from .orderbook.view import BookView
+
+T = TypeVar("T")
+POLL_S = 10.0
+AWAY_S = 0.2  # pause before an unreachable supervisor is looked for again
+FIRST_S = 15.0  # how long the first use of a mesh in a process waits for its route table
+
+
+class Session:
+    """This process's connection to one mesh. Made by `session`; see the module's theory of operation."""
+
+    def __init__(self, mesh: str) -> None:
+        self.mesh = mesh
+        self.node: str = ray.get_runtime_context().get_node_id()
+        self.directory = segment_directory(mesh, self.node)
+        self._exchanges: dict[str, dict[str, Instrument]] = {}
+        self._elsewhere: set[str] = set()
+        self._first = threading.Event()
+        self._changed = asyncio.Event()
+        self._supervisor: Any = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"venuemesh-{mesh}", daemon=True)
+        self._thread.start()
+        self._ask: Asker = self.wait(self._open(), FIRST_S)
+        self._following = asyncio.run_coroutine_threadsafe(self._follow(), self._loop)
+
+    async def _open(self) -> Asker:
+        routes = RayRoutes(self.mesh)
+        return Asker(f"client-{uuid.uuid4().hex[:12]}", routes, routes.send, time.monotonic)
+
+    def close(self) -> None:
+        """End the thread. The session cannot be used afterwards."""
+        self._following.cancel()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(2.0)
+
+    # ------------------------------------------------------------------ calls
+
+    def wait(self, work: Coroutine[Any, Any, T], timeout_s: float | None) -> T:
+        """Run on the session's loop and block until it is done."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
+
+    async def hop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run on the session's loop and await it from any other."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def ask(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        """On the session's loop: one message to whoever serves the address. Raises as `actors.messages.Asker`."""
+        return await self._ask(address, kind, body, timeout_s)
+
+    async def supervisor(self, method: str, *args: Any, timeout_s: float = 10.0) -> Any:
+        """On the session's loop: call the supervisor.
+
+        Raises:
+            MeshNotRunning: there is none.
+            RetryLater: it does not answer within the timeout (it may be restarting).
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if self._supervisor is None:
+                    found = asyncio.to_thread(ray.get_actor, SUPERVISOR, namespace(self.mesh))
+                    self._supervisor = await found
+                left = deadline - time.monotonic()
+                return await answered(getattr(self._supervisor, method).remote(*args), max(0.01, left))
+            except ValueError as error:
+                raise MeshNotRunning(self.mesh, "no supervisor of that name on this Ray cluster") from error
+            except TimeoutError:
+                raise RetryLater(1.0, f"the supervisor did not answer within {timeout_s:g} s") from None
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause if isinstance(error.cause, Exception) else error from None
+            except RayError as error:
+                self._supervisor = None
+                if time.monotonic() > deadline:
+                    raise RetryLater(1.0, f"the supervisor is away: {type(error).__name__}") from error
+                await asyncio.sleep(AWAY_S)
+
+    # ------------------------------------------------------------------ the route table
+
+    async def _follow(self) -> None:
+        after = -1
+        while True:
+            try:
+                table = await self.supervisor("routes", after, POLL_S, timeout_s=2 * POLL_S)
+            except (RetryLater, MeshNotRunning):
+                await asyncio.sleep(AWAY_S)
+                continue
+            if table["version"] != after:
+                after = table["version"]
+                self._take(table)
+            self._first.set()
+
+    def _take(self, table: dict[str, Any]) -> None:
+        exchanges: dict[str, dict[str, Instrument]] = {}
+        elsewhere = set()
+        for address, route in table["routes"].items():
+            kind, _, rest = address.partition("/")
+            exchange, _, name = rest.partition("/")
+            if kind == "catalog":
+                exchanges.setdefault(rest, {})
+            if kind != "book" or route["instrument"] is None:
+                continue
+            known = self._exchanges.get(exchange, {}).get(name)
+            fresh = Instrument.from_dict(route["instrument"])
+            exchanges.setdefault(exchange, {})[name] = known if known == fresh else fresh
+            if route["node"] != self.node:
+                elsewhere.add(address)
+        for exchange in table.get("exchanges", ()):
+            exchanges.setdefault(exchange, {})
+        self._exchanges, self._elsewhere = exchanges, elsewhere
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def until(self, timeout_s: float, true_of: Callable[[dict[str, dict[str, Instrument]]], bool]) -> None:
+        """On the session's loop: return when the tracked instruments by exchange are as asked; RetryLater if not."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not true_of(self._exchanges):
+                    await self._changed.wait()
+        except TimeoutError:
+            raise RetryLater(1.0, f"the routes have not changed within {timeout_s:g} s") from None
+
+    def _known(self) -> dict[str, dict[str, Instrument]]:
+        if not self._first.wait(FIRST_S):
+            raise RetryLater(1.0, f"mesh {self.mesh!r}: its supervisor has not answered yet")
+        return self._exchanges
+
+    # ------------------------------------------------------------------ what `Market` uses
+
+    def exchanges(self) -> list[str]:
+        return sorted(self._known())
+
+    def tracked(self, exchange: str) -> dict[str, Instrument]:
+        return dict(self._known().get(exchange, {}))
+
+    def view(self, address: str, instrument: Instrument) -> BookView:
+        return BookView(self.directory, instrument, address, ask_for=_Wanted(self.mesh, address))
+
+    def want(self, address: str) -> None:
+        """Have this node's mirror follow a book that lives elsewhere. Returns at once; may be called again and again."""
+        if address in self._elsewhere:
+            asyncio.run_coroutine_threadsafe(self._want(address), self._loop)
+
+    async def _want(self, address: str) -> None:
+        with contextlib.suppress(RetryLater, MeshNotRunning):  # the view asks again while it has nothing to read
+            await self.supervisor("mirror", self.node, [address], timeout_s=5.0)
+
+
+class _Wanted:
+    """What a `BookView` calls when there is no segment for its book on this node. Pickles with the view."""
+
+    def __init__(self, mesh: str, address: str) -> None:
+        self.mesh = mesh
+        self.address = address
+
+    def __call__(self) -> None:
+        session(self.mesh).want(self.address)
+
+
+_sessions: dict[tuple[int, str, str], Session] = {}
+_lock = threading.Lock()
+
+
+def session(mesh: str) -> Session:
+    """Return this process's session of a mesh on the Ray cluster it is connected to.
+
+    Raises:
+        MeshNotRunning: this process is connected to no Ray cluster.
+    """
+    if not ray.is_initialized():
+        raise MeshNotRunning(mesh, "this process is connected to no Ray cluster; venuemesh.connect() does that")
+    key = (os.getpid(), mesh, ray.get_runtime_context().gcs_address)
+    with _lock:
+        found = _sessions.get(key)
+        if found is None:
+            found = _sessions[key] = Session(mesh)
+        return found
+
+
+@atexit.register
+def _close_sessions() -> None:
+    with _lock:
+        for found in _sessions.values():
+            found.close()
+        _sessions.clear()
+
+
+class _Link:
+    """`market.Link` by name: finds the session of whatever process it is unpickled in."""
+
+    def __init__(self, mesh: str) -> None:
+        self.mesh = mesh
+
+    def exchanges(self) -> list[str]:
+        return session(self.mesh).exchanges()
+
+    def tracked(self, exchange: str) -> dict[str, Instrument]:
+        return session(self.mesh).tracked(exchange)
+
+    def view(self, address: str, instrument: Instrument) -> BookView:
+        return session(self.mesh).view(address, instrument)
+
+    def call(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        here = session(self.mesh)
+        return here.wait(here.ask(address, kind, body, timeout_s), None)
+
+    async def call_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        here = session(self.mesh)
+        return await here.hop(here.ask(address, kind, body, timeout_s))
+
+    def children(self) -> list[dict[str, Any]]:
+        here = session(self.mesh)
+        tree = here.wait(here.supervisor("status"), None)
+        rows: list[dict[str, Any]] = tree["children"]
+        return rows
+
+
+class Mesh:
+    """A running mesh. Small and picklable; it holds no connection of its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Mesh {self.name}>"
+
+    def market(self, exchange: str) -> Market:
+        """Return the facade of one exchange.
+
+        Raises:
+            UnknownExchange: the mesh has no such exchange; the error names those it has.
+        """
+        return Market(_Link(self.name), exchange)
+
+    @property
+    def exchanges(self) -> list[str]:
+        """The exchanges of this mesh."""
+        return session(self.name).exchanges()
+
+    def track(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
+        """Track more pairs; patterns such as `*-BTC` follow the listing. Returns when the routes know them.
+
+        A pair that is tracked already is no error. No other book is touched.
+
+        Raises:
+            UnknownInstrument: a pair named in full is not listed as trading; nothing was changed.
+            RetryLater: the supervisor is away, or the books were not placed within the timeout (they are still coming).
+        """
+        here = session(self.name)
+        here.wait(self._track(here, exchange, pairs, timeout_s), None)
+
+    async def track_async(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
+        """`track` for async actors."""
+        here = session(self.name)
+        await here.hop(self._track(here, exchange, pairs, timeout_s))
+
+    async def _track(self, here: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
+        named = [pair for pair in pairs if not _is_pattern(pair)]
+        if named:
+            listed = await here.ask(f"catalog/{exchange}", "instruments", None, timeout_s)
+            trading = {row["name"] for row in listed["instruments"] if row["status"] == "TRADING"}
+            for pair in named:
+                if pair not in trading:
+                    raise UnknownInstrument(exchange, pair, "the exchange does not list it as trading")
+        await here.supervisor("track", exchange, list(pairs), timeout_s=timeout_s)
+        await here.until(timeout_s, lambda known: all(pair in known.get(exchange, {}) for pair in named))
+
+    def untrack(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
+        """Stop tracking pairs or patterns; no other book is touched. Returns when the routes forgot them.
+
+        Raises:
+            RetryLater: the supervisor is away, or the books did not end within the timeout.
+        """
+        here = session(self.name)
+        here.wait(self._untrack(here, exchange, pairs, timeout_s), None)
+
+    async def untrack_async(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
+        """`untrack` for async actors."""
+        here = session(self.name)
+        await here.hop(self._untrack(here, exchange, pairs, timeout_s))
+
+    async def _untrack(self, here: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
+        await here.supervisor("untrack", exchange, list(pairs), timeout_s=timeout_s)
+        named = [pair for pair in pairs if not _is_pattern(pair)]
+        await here.until(timeout_s, lambda known: not any(pair in known.get(exchange, {}) for pair in named))
+
+    def restart(self, pattern: str, timeout_s: float = 300.0) -> list[str]:
+        """Restart the actors whose address matches, one after the other; return their addresses.
+
+        Raises:
+            Misconfigured: no address matches.
+            RetryLater: the supervisor is away or not done within the timeout (it goes on).
+        """
+        here = session(self.name)
+        restarted: list[str] = here.wait(here.supervisor("restart", pattern, timeout_s=timeout_s), None)
+        if not restarted:
+            raise Misconfigured(f"restart {pattern!r}", "no actor of the mesh has such an address")
+        return restarted
+
+    def status(self) -> dict[str, Any]:
+        """Return the tree as the supervisor sees it: nodes, spares, and a row per child."""
+        here = session(self.name)
+        tree: dict[str, Any] = here.wait(here.supervisor("status"), None)
+        return tree
+
+    async def status_async(self) -> dict[str, Any]:
+        """`status` for async actors."""
+        here = session(self.name)
+        tree: dict[str, Any] = await here.hop(here.supervisor("status"))
+        return tree
+
+    def wait_started(self, timeout_s: float) -> dict[str, str]:
+        """Return when every configured book is placed and LIVE on its node; give back what was refused, and why.
+
+        Raises:
+            RetryLater: not within the timeout; the reason names what is missing.
+        """
+        here = session(self.name)
+        refused: dict[str, str] = here.wait(self._started(here, timeout_s), None)
+        return refused
+
+    async def _started(self, here: Session, timeout_s: float) -> dict[str, str]:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            tree = await here.supervisor("status", timeout_s=timeout_s)
+            missing = missing_parts(tree)
+            if not missing:
+                return dict(tree["refused"])
+            if time.monotonic() > deadline:
+                raise RetryLater(1.0, f"not started after {timeout_s:g} s: {', '.join(missing[:6])}")
+            await asyncio.sleep(0.05)
+
+    def count_books(self) -> dict[str, int]:
+        """Return how many books are tracked and how many of them are LIVE at their writers."""
+        states = book_states(self.status())
+        return {"books": len(states), "live": sum(state == "LIVE" for state in states.values())}
+
+    def shutdown(self, timeout_s: float = 30.0) -> None:
+        """End the mesh in order: children in reverse, spares, segments, and the supervisor last.
+
+        Nothing happens when it is gone already. Raises RetryLater when it does not end within the timeout.
+        """
+        here = session(self.name)
+        with contextlib.suppress(MeshNotRunning):
+            here.wait(here.supervisor("shutdown", timeout_s=timeout_s), None)
+        with contextlib.suppress(ValueError):
+            ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(self.name)), no_restart=True)
+        with _lock:
+            _sessions.pop((os.getpid(), self.name, ray.get_runtime_context().gcs_address), None)
+        here.close()
+
+
+def connect(mesh: str = "mesh", *, address: str | None = None) -> Mesh:
+    """Join a running mesh, from a driver, a task or an actor.
+
+    Inside a Ray cluster the mesh is looked for there. A driver that is connected to none joins `address`, else the
+    cluster where `venuemesh up` started this mesh, else $RAY_ADDRESS.
+
+    Raises:
+        MeshNotRunning: there is no such mesh, or no such cluster.
+    """
+    if not ray.is_initialized():
+        known = read_run_file(mesh)
+        where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
+        if where is None:
+            raise MeshNotRunning(mesh, "nothing is known of it here; `venuemesh up` starts one")
+        if address is None and known is not None and known.host_pid is not None and not known.host_is_alive():
+            raise MeshNotRunning(mesh, f"the process that hosted it at {known.address} is gone")
+        join_ray(where, mesh=mesh)
+    try:
+        ray.get_actor(SUPERVISOR, namespace=namespace(mesh))
+    except ValueError as error:
+        raise MeshNotRunning(mesh, "no supervisor of that name on this Ray cluster") from error
+    return Mesh(mesh)
+
+
+def launch(config: MeshConfig) -> Mesh:
+    """Start a mesh on the Ray cluster this process is connected to; return at once (see `Mesh.wait_started`).
+
+    Raises:
+        Misconfigured: a mesh of that name runs there already.
+        MeshNotRunning: this process is connected to no Ray cluster.
+    """
+    from .supervisor.supervisor import create
+
+    name = config.mesh.name
+    if not ray.is_initialized():
+        raise MeshNotRunning(name, "this process is connected to no Ray cluster")
+    try:
+        ray.get_actor(SUPERVISOR, namespace=namespace(name))
+    except ValueError:
+        create(config.for_supervisor())
+        return Mesh(name)
+    raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")
+
+
+def _is_pattern(pair: str) -> bool:
+    return "*" in pair or "?" in pair
+
+
+def book_states(tree: dict[str, Any]) -> dict[str, str]:
+    """Every tracked book's state by its writer's report: address to state name."""
+    states: dict[str, str] = {}
+    for child in tree["children"]:
+        if child["address"].startswith("book/"):
+            reported = (child.get("report") or {}).get("pairs", {})
+            for address in child["serves"]:
+                pair = address.split("/", 2)[2]
+                states[address] = reported.get(pair, {}).get("state", child["state"])
+    return states
+
+
+def missing_parts(tree: dict[str, Any]) -> list[str]:
+    """What a mesh that is starting still lacks, in words; empty when it is all there."""
+    missing = [f"{row['address']} is {row['state']}" for row in tree["children"] if row["state"] != "SERVING"]
+    missing += [f"{exchange}: instruments not read yet" for exchange in tree["unread"]]
+    missing += [f"{address} is {state}" for address, state in book_states(tree).items() if state != "LIVE"]
+    return missing
