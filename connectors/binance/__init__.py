@@ -1,0 +1,27 @@
+"""Binance spot, market data. A sister exchange with the same protocol is a `BinanceConnector` with a spec of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..protocol import ExchangeSpec
+from .codec import BinanceCodec
+from .spec import SPEC
+
+
+@dataclass(frozen=True, slots=True)
+class BinanceConnector:
+    """One exchange that speaks Binance's protocol."""
+
+    spec: ExchangeSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.exchange
+
+    def codec(self, rest: str | None = None, ws: str | None = None, depth_speed: str = "100ms") -> BinanceCodec:
+        """A fresh codec; `depth_speed` is "100ms" or "1000ms", the two update speeds of the diff depth stream."""
+        return BinanceCodec(self.spec, rest=rest, ws=ws, depth_speed=depth_speed)
+
+
+CONNECTOR = BinanceConnector(SPEC)

@@ -1,0 +1,308 @@
+"""Frames into books: the synchronous heart that book role and replay share. No socket, no Ray, no clock of its own.
+
+One `Ingest` serves the pairs of one connection. A frame goes to the byte scanner first; what that does not know exactly
+goes to the codec's JSON path. Either way the pair's machine decides, the levels go into the book, and the sink (the
+shared-memory segment, or the replay's) is told.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..connectors.protocol import Codec
+from ..model.errors import BookError, DataError
+from ..model.events import BookState, DepthDelta, MarketEvent, PublicTrade, Ticker
+from ..model.instrument import Instrument
+from ..orderbook.book import OrderBook
+from .book_machine import (
+    APPLY,
+    GAP,
+    KEEP,
+    STATE,
+    AskSnapshot,
+    BookEvent,
+    BookMachine,
+    Crossed,
+    Doubt,
+    Drained,
+    Effect,
+    Load,
+    Missed,
+    Publish,
+    SetState,
+    SnapshotArrived,
+    SnapshotFailed,
+)
+
+RECENT_TRADES = 256  # ids by which a trade that comes twice is known
+
+
+class Sink(Protocol):
+    """Where a book's changes go: the subset of `orderbook.segment.SegmentWriter` that is used here."""
+
+    def publish(self, book: OrderBook, state: BookState, ts_event_ns: int, ts_recv_ns: int) -> None: ...
+    def set_state(self, state: BookState) -> None: ...
+    def trade(self, trade: PublicTrade) -> None: ...
+
+
+class Observer(Protocol):
+    """Who wants to see every delta: the replay."""
+
+    def delta(self, pair: Pair, first: int, last: int) -> None:
+        """A delta came, before anything was decided about it."""
+
+    def applied(self, pair: Pair) -> None:
+        """A delta was applied."""
+
+    def ticker(self, pair: Pair, ticker: Ticker) -> None: ...
+    def trade(self, pair: Pair, trade: PublicTrade) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Pair:
+    """One book and all that belongs to it."""
+
+    instrument: Instrument
+    book: OrderBook
+    machine: BookMachine
+    sink: Sink
+    updates: int = 0  # publishes of the book
+    trades: int = 0
+    duplicate_trades: int = 0
+    unreadable: int = 0  # frames of this pair (or of nobody known) that could not be read
+    ts_event_ns: int = 0
+    ts_recv_ns: int = 0
+    draining: bool = False
+    missed: bool = False
+    load: Callable[[], None] | None = None  # how to load the snapshot that arrived
+    last_trade_id: int = -1
+    recent: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
+
+
+class Ingest:
+    """The pairs of one connection, fed frame by frame.
+
+    `ask` is told when a pair wants a snapshot, `other` gets what concerns the connection (Subscribed, GoingAway, ...),
+    `now_ns` is monotonic. With `fast` False the byte scanners are left out.
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        ask: Callable[[Pair, AskSnapshot], None],
+        other: Callable[[MarketEvent], None],
+        now_ns: Callable[[], int],
+        *,
+        fast: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
+        self.codec = codec
+        self.pairs: dict[str, Pair] = {}  # by symbol
+        self.frames = 0
+        self.slow_frames = 0  # those the byte scanner left to the JSON path
+        self.unreadable = 0
+        self.last_error: str | None = None
+        self._ask = ask
+        self._other = other
+        self._now_ns = now_ns
+        self._fast = fast
+        self._observer = observer
+        self._scanner = codec.scanner() if fast else None
+        self._snapshots = codec.snapshot_scanner() if fast else None
+        self._slots: list[Pair] = []
+
+    def track(self, pairs: Iterable[Pair]) -> None:
+        """Serve these pairs too."""
+        self.pairs.update((pair.instrument.symbol, pair) for pair in pairs)
+        self._bind()
+
+    def untrack(self, symbol: str) -> None:
+        """Forget a pair; its frames still on the way are ignored."""
+        del self.pairs[symbol]
+        self._bind()
+
+    def _bind(self) -> None:
+        self.codec.bind(pair.instrument for pair in self.pairs.values())
+        self._slots = list(self.pairs.values())
+        if self._fast:
+            self._scanner = self.codec.scanner()
+        if self._scanner is not None:
+            for pair in self._slots:
+                self._scanner.bind(pair.instrument.symbol, pair.book)
+
+    # Frames
+
+    def frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
+        """Take in one frame, whatever it is. Never raises for what an exchange can send."""
+        self.frames += 1
+        self._frame(frame, recv_ns)
+
+    def _frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
+        scanner = self._scanner
+        if scanner is None or (slot := scanner.scan(frame)) < 0:
+            self.slow_frames += 1
+            self._decode(frame, recv_ns)
+            return
+        pair = self._slots[slot]
+        first, last = scanner.first, scanner.last
+        if self._observer is not None and not pair.draining:
+            self._observer.delta(pair, first, last)
+        code = pair.machine.delta(first, last)
+        if code != APPLY:
+            self._not_applied(pair, code, first, last, frame, recv_ns)
+            return
+        try:
+            scanner.apply()
+        except BookError as error:
+            self.on(pair, Doubt(str(error), last))
+            return
+        self._applied(pair, last, scanner.ts_event_ns, recv_ns)
+        if pair.machine.keeps:
+            pair.machine.keep(first, last, bytes(frame), recv_ns)
+
+    def _decode(self, frame: bytes | memoryview, recv_ns: int) -> None:
+        try:
+            events = self.codec.decode(frame, recv_ns)
+        except DataError as error:
+            self._unreadable(frame, error)
+            return
+        for event in events:
+            if isinstance(event, DepthDelta):
+                self._delta(event, frame)
+            elif isinstance(event, PublicTrade):
+                self._trade(event)
+            elif isinstance(event, Ticker):
+                if self._observer is not None:
+                    self._observer.ticker(self.pairs[event.symbol], event)
+            else:
+                self._other(event)
+
+    def _delta(self, delta: DepthDelta, frame: bytes | memoryview) -> None:
+        pair = self.pairs[delta.symbol]
+        if self._observer is not None and not pair.draining:
+            self._observer.delta(pair, delta.first, delta.last)
+        code = pair.machine.delta(delta.first, delta.last)
+        if code != APPLY:
+            self._not_applied(pair, code, delta.first, delta.last, frame, delta.ts_recv_ns)
+            return
+        try:
+            pair.book.apply(delta.bids, delta.asks, delta.last)
+        except BookError as error:
+            self.on(pair, Doubt(str(error), delta.last))
+            return
+        self._applied(pair, delta.last, delta.ts_event_ns or 0, delta.ts_recv_ns)
+        if pair.machine.keeps:
+            pair.machine.keep(delta.first, delta.last, bytes(frame), delta.ts_recv_ns)
+
+    def _applied(self, pair: Pair, last: int, ts_event_ns: int, recv_ns: int) -> None:
+        pair.ts_event_ns, pair.ts_recv_ns = ts_event_ns, recv_ns
+        if self._observer is not None:
+            self._observer.applied(pair)
+        if pair.book.crossed:
+            effects = pair.machine.on(Crossed(last), self._now_ns())
+            if effects:
+                self._perform(pair, effects)
+                return
+        if not pair.draining:
+            pair.updates += 1
+            pair.sink.publish(pair.book, pair.machine.state, ts_event_ns, recv_ns)
+
+    def _not_applied(
+        self, pair: Pair, code: int, first: int, last: int, frame: bytes | memoryview, recv_ns: int
+    ) -> None:
+        if code == STATE:
+            if not pair.draining:
+                pair.sink.set_state(pair.machine.state)
+        elif code == KEEP:
+            pair.machine.keep(first, last, bytes(frame), recv_ns)
+            if not pair.draining:
+                self._perform(pair, pair.machine.wants_snapshot(self._now_ns()))
+        elif code == GAP:
+            if pair.draining:
+                pair.missed = True
+            else:
+                self.on(pair, Missed())
+            pair.machine.keep(first, last, bytes(frame), recv_ns)
+
+    def _trade(self, trade: PublicTrade) -> None:
+        pair = self.pairs[trade.symbol]
+        if self._observer is not None:
+            self._observer.trade(pair, trade)
+        if trade.trade_id <= pair.last_trade_id and trade.trade_id in pair.recent:
+            pair.duplicate_trades += 1
+            return
+        pair.last_trade_id = max(pair.last_trade_id, trade.trade_id)
+        pair.recent.append(trade.trade_id)
+        pair.trades += 1
+        pair.sink.trade(trade)
+
+    def _unreadable(self, frame: bytes | memoryview, error: DataError) -> None:
+        """Doubt every book the frame may have been meant for: those it names, or all."""
+        self.unreadable += 1
+        self.last_error = str(error)
+        said = bytes(frame).upper()
+        named = [pair for symbol, pair in self.pairs.items() if symbol.upper().encode() in said]
+        for pair in named or list(self.pairs.values()):
+            pair.unreadable += 1
+            self.on(pair, Doubt(str(error)))
+
+    # Snapshots
+
+    def snapshot(self, pair: Pair, attempt: int, body: bytes, limit: int, recv_ns: int) -> None:
+        """Take in the snapshot that was asked for as `attempt`."""
+        book = pair.book
+        try:
+            if self._snapshots is not None and self._snapshots.scan(body, book.price_scale, book.size_scale):
+                bulk = self._snapshots
+                sequence = bulk.sequence
+                pair.load = lambda: bulk.load(book, limit)
+            else:
+                read = self.codec.snapshot(pair.instrument, body, limit, recv_ns)
+                sequence = read.sequence
+                pair.load = lambda: book.load(
+                    read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete
+                )
+        except DataError as error:
+            self.on(pair, SnapshotFailed(attempt, str(error)))
+            return
+        pair.ts_recv_ns = recv_ns
+        self.on(pair, SnapshotArrived(attempt, sequence))
+        pair.load = None
+
+    # Effects
+
+    def on(self, pair: Pair, event: BookEvent) -> None:
+        """Give the pair's machine an event and do what it says."""
+        self._perform(pair, pair.machine.on(event, self._now_ns()))
+
+    def _perform(self, pair: Pair, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case SetState(state):
+                    pair.sink.set_state(state)
+                case AskSnapshot():
+                    self._ask(pair, effect)
+                case Publish(state):
+                    pair.updates += 1
+                    pair.sink.publish(pair.book, state, pair.ts_event_ns, pair.ts_recv_ns)
+                case Load():
+                    self._load(pair)
+
+    def _load(self, pair: Pair) -> None:
+        kept = pair.machine.take()
+        try:
+            if pair.load is not None:
+                pair.load()
+        except BookError as error:
+            self.on(pair, Doubt(f"snapshot: {error}", pair.machine.sequence))
+            return
+        pair.draining, pair.missed = True, False
+        try:
+            for frame in kept:
+                self._frame(frame.frame, frame.recv_ns)
+        finally:
+            pair.draining = False
+        self.on(pair, Missed() if pair.missed else Drained())

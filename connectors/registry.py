@@ -1,0 +1,39 @@
+"""Finds connectors by entry point. A new exchange is a new folder and one entry point, and nothing else."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+from ..model.errors import Misconfigured, UnknownExchange
+from .protocol import Connector
+
+GROUP = "venuemesh.connectors"
+
+
+def _entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def known() -> list[str]:
+    """Names of the exchanges that are installed here, sorted. Loads none of them."""
+    return sorted(_entries())
+
+
+def connector(exchange: str) -> Connector:
+    """Return the connector of `exchange`.
+
+    Raises:
+        UnknownExchange: no entry point has that name; the error names those that have one.
+        Misconfigured: the entry point cannot be loaded, or names something that is no connector.
+    """
+    entries = _entries()
+    if exchange not in entries:
+        raise UnknownExchange(exchange, sorted(entries))
+    try:
+        found = entries[exchange].load()
+    except (ImportError, AttributeError) as error:
+        raise Misconfigured(f"connector {exchange}", f"{entries[exchange].value} cannot be loaded: {error}") from error
+    if not hasattr(found, "codec") or not hasattr(found, "spec"):
+        raise Misconfigured(f"connector {exchange}", f"{entries[exchange].value} is not a connector")
+    loaded: Connector = found
+    return loaded
