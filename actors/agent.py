@@ -1,0 +1,124 @@
+"""The node agent: the one role per node that reads pulses, kills by pidfd, sweeps segments and counts memory.
+
+It rebuilds nothing: what it knows is on its node (pulses, segments, /proc). Kinds: `kill`, `sweep`, `usage`; long poll
+`health`. It also watches the supervisor's pulse when the supervisor runs here, and kills it when it stands still for
+longer than `supervisor_limit_s`, so that Ray restarts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..model.errors import Rejected
+from .pulse import PERIOD_S, SUPERVISOR, HangDetector, is_alive, kill_process, read_beats, usage
+from .role import Context
+from .segments import sweep
+
+SWEEP_EVERY_BEATS = 20
+
+
+class AgentRole:
+    """See the module. Config: `hang_limit_s`, `supervisor_limit_s`."""
+
+    def __init__(self, config: dict[str, Any], context: Context) -> None:
+        self._context = context
+        self._pulses = context.segments / "pulse"
+        step_ns = int(3 * PERIOD_S * 1e9)
+        self._cells = HangDetector(int(config.get("hang_limit_s", 1.0) * 1e9), step_ns)
+        self._supervisor = HangDetector(int(config.get("supervisor_limit_s", 5.0) * 1e9), step_ns)
+        self._stale: tuple[str, ...] = ()
+        self._changed = asyncio.Event()
+        self._beats = 0
+        self._swept = 0
+        self._killed = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        self._swept += await asyncio.to_thread(sweep, self._context.segments)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.to_thread(sweep, self._context.segments)
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        """`kill` {pid, start, timeout_s} -> is it gone; `sweep` -> number of files removed; `usage` -> per cell."""
+        match kind:
+            case "kill":
+                self._killed += 1
+                return await asyncio.to_thread(kill_process, body["pid"], body["start"], body.get("timeout_s", 2.0))
+            case "sweep":
+                gone = await asyncio.to_thread(sweep, self._context.segments)
+                self._swept += gone
+                return gone
+            case "usage":
+                return await asyncio.to_thread(self._usage)
+        raise Rejected("kind", f"a node agent knows no {kind!r}")
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        """`health`: names of the cells that stand still; at once when they differ from `body["stale"]`."""
+        if kind != "health":
+            raise Rejected("kind", f"a node agent knows no long poll {kind!r}")
+        known = tuple(body.get("stale", ()))
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._stale == known and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                break
+        return {"stale": list(self._stale)}
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "state": "SERVING",
+            "error": None,
+            "stale": list(self._stale),
+            "swept": self._swept,
+            "killed": self._killed,
+        }
+
+    def beat(self) -> None:
+        """Look at every pulse of this node."""
+        now_ns = self._context.monotonic_ns()
+        beats = read_beats(self._pulses)
+        supervisor = beats.pop(SUPERVISOR, None)
+        stale = tuple(sorted(self._cells.look({cell: beat.progress for cell, beat in beats.items()}, now_ns)))
+        if stale != self._stale:
+            self._stale = stale
+            self._changed.set()
+        if self._supervisor.look({SUPERVISOR: supervisor.progress} if supervisor else {}, now_ns) and supervisor:
+            if is_alive(supervisor.pid, supervisor.start):
+                self._spawn(asyncio.to_thread(kill_process, supervisor.pid, supervisor.start))
+                self._killed += 1
+            else:
+                (self._pulses / SUPERVISOR).unlink(missing_ok=True)
+        self._beats += 1
+        if self._beats % SWEEP_EVERY_BEATS == 0:
+            self._spawn(asyncio.to_thread(sweep, self._context.segments))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
+
+    def _usage(self) -> dict[str, dict[str, Any]]:
+        found = {}
+        for cell, beat in read_beats(self._pulses).items():
+            used = usage(beat.pid) if is_alive(beat.pid, beat.start) else None
+            if used is not None:
+                found[cell] = {
+                    "pid": beat.pid,
+                    "rss": used.rss,
+                    "pss": used.pss,
+                    "cpu_s": used.cpu_s,
+                    "lag_ms": beat.lag_ns / 1e6,
+                    "address": beat.address,
+                }
+        return found

@@ -1,0 +1,206 @@
+"""The heartbeat of a process: a small file that its loop writes every 50 ms and its node agent reads without a call.
+
+A pulse lies in `<segments>/pulse/<cell>`; the process maps it and stores a few integers, so a beat costs no system call
+and a reader learns pid, process start time, time of the last beat, loop lag and progress. A pulse outlives its process:
+the agent sees that the process is gone and removes the file. Times are CLOCK_MONOTONIC in ns; the start time of a process
+is in clock ticks since boot (proc(5), field 22), which together with the pid names one process for good.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import select
+import signal
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PERIOD_S = 0.05
+SUPERVISOR = "supervisor"  # the supervisor's pulse on its node
+_MAGIC = b"VMPULSE1"
+_LAYOUT = struct.Struct("<8sQQQQQ")
+_ADDRESS = 256
+_SIZE = _LAYOUT.size + _ADDRESS
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One reading of a pulse. `address` is empty for a spare."""
+
+    cell: str
+    pid: int
+    start: int
+    beat_ns: int
+    lag_ns: int
+    progress: int
+    address: str
+
+
+class Pulse:
+    """The writer's end. One per process."""
+
+    def __init__(self, directory: Path, cell: str, address: str = "") -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path = directory / cell
+        self.pid, self.start = os.getpid(), process_start(os.getpid()) or 0
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, _SIZE)
+            self._map = mmap.mmap(descriptor, _SIZE)
+        finally:
+            os.close(descriptor)
+        self._progress = 0
+        self.name(address)
+
+    def name(self, address: str) -> None:
+        """Say which address this process serves now."""
+        raw = address.encode()[:_ADDRESS]
+        self._map[_LAYOUT.size : _SIZE] = raw.ljust(_ADDRESS, b"\0")
+
+    def beat(self, now_ns: int, lag_ns: int) -> None:
+        self._progress += 1
+        _LAYOUT.pack_into(self._map, 0, _MAGIC, self.pid, self.start, now_ns, max(0, lag_ns), self._progress)
+
+    def close(self) -> None:
+        self._map.close()
+        self.path.unlink(missing_ok=True)
+
+
+def read_beat(path: Path) -> Beat | None:
+    """Read one pulse; None when it is gone, or its writer has not beaten yet, or it is no pulse."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    if len(raw) != _SIZE:
+        return None
+    magic, pid, start, beat_ns, lag_ns, progress = _LAYOUT.unpack_from(raw)
+    if magic != _MAGIC:
+        return None
+    address = raw[_LAYOUT.size :].rstrip(b"\0").decode(errors="replace")
+    return Beat(path.name, pid, start, beat_ns, lag_ns, progress, address)
+
+
+def read_beats(directory: Path) -> dict[str, Beat]:
+    """Read every pulse of the node."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return {}
+    beats = (read_beat(directory / name) for name in names)
+    return {beat.cell: beat for beat in beats if beat is not None}
+
+
+@dataclass(slots=True)
+class HangDetector:
+    """Tell who stopped beating, from regular looks. Pure.
+
+    Time counts against a process only while the observer itself looked in time: an observer that was stopped, or whose
+    machine was, credits at most `step_ns` of the pause to anyone.
+    """
+
+    limit_ns: int
+    step_ns: int
+    _seen: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> (progress, unchanged for ns)
+    _last_ns: int | None = None
+
+    def look(self, progress: Mapping[str, int], now_ns: int) -> list[str]:
+        """Return the names whose progress has stood still for longer than the limit."""
+        step = 0 if self._last_ns is None else min(now_ns - self._last_ns, self.step_ns)
+        self._last_ns = now_ns
+        seen = {}
+        for name, count in progress.items():
+            before = self._seen.get(name)
+            seen[name] = (count, before[1] + step if before is not None and before[0] == count else 0)
+        self._seen = seen
+        return [name for name, (_, still_ns) in seen.items() if still_ns > self.limit_ns]
+
+
+def process_start(pid: int) -> int | None:
+    """Return the start time of a process, or None when there is none or it is dead already (a zombie).
+
+    Where there is no /proc (macOS) a living process has start time 0.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except FileNotFoundError:
+        if os.path.isdir("/proc/self"):
+            return None
+        return 0 if _exists(pid) else None
+    except ProcessLookupError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def is_alive(pid: int, start: int) -> bool:
+    """True while exactly this process lives: a later process with the same pid does not count."""
+    return process_start(pid) == start
+
+
+def kill_process(pid: int, start: int, timeout_s: float = 2.0) -> bool:
+    """SIGKILL exactly this process and wait until it is gone. Works on a stopped process. Blocks: call from a thread.
+
+    Returns True when it is certainly gone (at once when it was gone before), False when it still exists at the timeout.
+    """
+    if not is_alive(pid, start):
+        return True
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return not is_alive(pid, start)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno == errno.ESRCH:
+            return True
+        raise
+    try:
+        if not is_alive(pid, start):  # the descriptor may be of a later process with this pid
+            return True
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        return bool(poller.poll(timeout_s * 1000))
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process uses: resident and proportional bytes, CPU seconds since its start."""
+
+    rss: int
+    pss: int | None
+    cpu_s: float
+
+
+def usage(pid: int) -> Usage | None:
+    """Read memory and CPU of a process from /proc; None when it is gone or there is no /proc."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as statm:
+            rss = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+        pss = None
+        with contextlib.suppress(PermissionError), open(f"/proc/{pid}/smaps_rollup", "rb") as smaps:
+            for line in smaps:
+                if line.startswith(b"Pss:"):
+                    pss = int(line.split()[1]) * 1024
+                    break
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Usage(rss, pss, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))

@@ -1,0 +1,49 @@
+"""Which class runs a role: by kind, or by import path "module:Class". Classes are imported when first needed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any, cast
+
+from ..model.errors import Misconfigured
+from .role import Context, Role, RoleSpec
+
+RoleClass = Callable[[dict[str, Any], Context], Role]  # a role is made from its config and its context
+
+KINDS = {
+    "agent": "venuemesh.actors.agent:AgentRole",
+    "limits": "venuemesh.actors.limits:LimitsRole",
+    "catalog": "venuemesh.actors.catalog:CatalogRole",
+    "book": "venuemesh.actors.book:BookRole",
+    "mirror": "venuemesh.actors.mirror:MirrorRole",
+}
+
+
+def load(kind: str) -> RoleClass:
+    """Return what makes a role of this kind.
+
+    Raises:
+        Misconfigured: no such kind, module or class.
+    """
+    path = KINDS.get(kind, kind)
+    module, _, name = path.partition(":")
+    if not module or not name:
+        raise Misconfigured(f"role kind {kind!r}", f"known are {', '.join(KINDS)}, or 'module:Class'")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise Misconfigured(f"role kind {kind!r}", str(error)) from error
+    return cast(RoleClass, found)
+
+
+def preload() -> None:
+    """Import every role now, so that a spare adopts without importing anything."""
+    for kind, path in KINDS.items():
+        if importlib.util.find_spec(path.partition(":")[0]) is not None:
+            load(kind)
+
+
+def build(spec: RoleSpec, context: Context) -> Role:
+    return load(spec.kind)(spec.config, context)

@@ -1,0 +1,78 @@
+"""Child specs: what shall run, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Restart(Enum):
+    """OTP's restart types. https://www.erlang.org/doc/system/sup_princ.html, read 2026-11-22."""
+
+    PERMANENT = "permanent"  # always restarted
+    TRANSIENT = "transient"  # restarted when it ended abnormally
+    TEMPORARY = "temporary"  # never restarted
+
+
+class Tier(Enum):
+    """Order of start; shutdown goes the other way."""
+
+    AGENT = 0
+    LIMITS = 1
+    CATALOG = 2
+    BOOK = 3
+    MIRROR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One child. `address` is a name, stable across incarnations; `kind` and `config` say what role to run.
+
+    `serves` are the addresses routed to it, with the instrument of each (its own address is always routed). `after` are
+    children that must have served once before this one starts for the first time. `node` pins it to a node id; `labels`
+    restrict where it may be placed; `weight` is its share in placement.
+    """
+
+    address: str
+    kind: str
+    config: dict[str, Any] = field(default_factory=dict)
+    restart: Restart = Restart.PERMANENT
+    shutdown_s: float = 5.0
+    group: str = ""
+    tier: Tier = Tier.BOOK
+    serves: tuple[tuple[str, dict[str, Any] | None], ...] = ()
+    after: tuple[str, ...] = ()
+    node: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    weight: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for msgpack."""
+        return {
+            "address": self.address,
+            "kind": self.kind,
+            "config": self.config,
+            "restart": self.restart.value,
+            "shutdown_s": self.shutdown_s,
+            "group": self.group,
+            "tier": self.tier.value,
+            "serves": [[address, instrument] for address, instrument in self.serves],
+            "after": list(self.after),
+            "node": self.node,
+            "labels": [list(pair) for pair in self.labels],
+            "weight": self.weight,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> ChildSpec:
+        return cls(
+            **{
+                **plain,
+                "restart": Restart(plain["restart"]),
+                "tier": Tier(plain["tier"]),
+                "serves": tuple((address, instrument) for address, instrument in plain["serves"]),
+                "after": tuple(plain["after"]),
+                "labels": tuple((key, value) for key, value in plain["labels"]),
+            }
+        )

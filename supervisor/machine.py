@@ -1,0 +1,679 @@
+"""The tree as a state machine: events in, effects out, time an argument. No Ray, no clock, no I/O.
+
+Theory of operation. Two kinds of things live here: *children* (what shall run, named by address) and *cells* (processes
+that can run one role each, once). Events change records; after each event `_reconcile` looks at the whole and says what
+is missing: a waiting child takes a spare of its node at once, and cells are created, a few at a time per node, until every
+node has a cell for each child that waits there and `spares_per_node` more. So a lost effect or a reordered event mends at
+the next tick.
+
+    child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
+           SERVING -> STOPPING -> WAITING (restart asked) or gone (untracked, shutdown)
+           any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
+    cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
+
+A cell whose adoption is not confirmed in time is killed, never used again. A hung cell is killed by the agent of its node
+before a successor is adopted; where the agent cannot (it is the one that hangs, or does not answer), the successor is
+adopted on the same node and kills its `predecessor` itself before it starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from . import policy as policies
+from .child import ChildSpec, Tier
+from .placement import NodeView, choose
+from .policy import Exit, History, Policy
+from .routes import Route, RouteTable
+
+AGENT = "agent"
+
+
+def agent_address(node: str) -> str:
+    return f"agent/{node[:12]}"
+
+
+class CellState(Enum):
+    CREATING = "creating"
+    SPARE = "spare"
+    ADOPTING = "adopting"
+    SERVING = "serving"
+    STOPPING = "stopping"
+    KILLING = "killing"
+
+
+class ChildState(Enum):
+    WAITING = "WAITING"  # for a cell, a node, or the children it comes after
+    STARTING = "STARTING"
+    SERVING = "SERVING"
+    STOPPING = "STOPPING"
+    BACKOFF = "BACKOFF"
+    DEGRADED = "DEGRADED"  # ended too often; retried with growing delays
+    STOPPED = "STOPPED"  # ended for good, by its restart type
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the machine needs to know. Times in seconds."""
+
+    spares_per_node: int = 2
+    creating_per_node: int = 3
+    create_timeout_s: float = 60.0
+    adopt_timeout_s: float = 10.0
+    kill_timeout_s: float = 2.0
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(slots=True)
+class Cell:
+    name: str
+    node: str
+    state: CellState
+    deadline_ns: int | None = None
+    pid: int = 0
+    start: int = 0
+    address: str | None = None
+    incarnation: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Child:
+    spec: ChildSpec
+    order: int
+    state: ChildState = ChildState.WAITING
+    cell: str | None = None
+    node: str | None = None
+    incarnation: tuple[int, int] | None = None
+    history: History = field(default_factory=History)
+    restarts: int = 0
+    last_error: str | None = None
+    retry_ns: int = 0
+    predecessor: tuple[str, int, int] | None = None  # (node, pid, start) that must be dead before the next serves
+    served_once: bool = False
+    wanted: bool = True
+    restarting: bool = False
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen:
+    node: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLost:
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellCreated:
+    cell: str
+    pid: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateFailed:
+    cell: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptFailed:
+    cell: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The cell is dead or has declared that it is ending."""
+
+    cell: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hung:
+    """The cell's loop stood still for longer than the limit."""
+
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillFailed:
+    """The agent could not kill the cell, or did not answer."""
+
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A cell that lives from before this supervisor. `spec` is None for a spare."""
+
+    cell: str
+    node: str
+    pid: int
+    start: int
+    incarnation: tuple[int, int] | None
+    spec: ChildSpec | None
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """These children shall run. A spec that differs from a running one restarts it, unless `lazily`."""
+
+    specs: tuple[ChildSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Take this spec without a restart now; the next incarnation runs it. Routes follow at once."""
+
+    spec: ChildSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Unwant:
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartAsked:
+    """Restart these, one after another, each when the one before serves again."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShutDown:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    pass
+
+
+Event = (
+    NodeSeen
+    | NodeLost
+    | CellCreated
+    | CreateFailed
+    | Adopted
+    | AdoptFailed
+    | Died
+    | Hung
+    | KillFailed
+    | Found
+    | Want
+    | Amend
+    | Unwant
+    | RestartAsked
+    | ShutDown
+    | Tick
+)
+
+# --- effects ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    cell: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptCell:
+    cell: str
+    incarnation: tuple[int, int]
+    spec: ChildSpec
+    restarts: int
+    predecessor: tuple[int, int] | None  # (pid, start) on the same node
+
+
+@dataclass(frozen=True, slots=True)
+class StopCell:
+    """Stop politely; a `KillCell` follows when it is not gone in time."""
+
+    cell: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KillCell:
+    """Have the agent of its node kill it; answer Died or KillFailed."""
+
+    cell: str
+    node: str
+    pid: int
+    start: int
+    agent: str | None  # the agent's cell; None: there is none to ask
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Let Ray end an actor whose process is unknown or out of reach."""
+
+    cell: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A process of this node is certainly dead: have its segments retired and unlinked."""
+
+    node: str
+
+
+Effect = Create | AdoptCell | StopCell | KillCell | Discard | Sweep
+
+
+class Machine:
+    """The tree of one mesh under one supervisor epoch."""
+
+    def __init__(self, epoch: int, settings: Settings, name_cell: Callable[[], str]) -> None:
+        self.settings = settings
+        self.routes = RouteTable(epoch)
+        self.nodes: dict[str, Mapping[str, str]] = {}
+        self.cells: dict[str, Cell] = {}
+        self.children: dict[str, Child] = {}
+        self.rolling: deque[str] = deque()
+        self.ending = False
+        self._epoch = epoch
+        self._counter = itertools.count(1)
+        self._orders = itertools.count(1)
+        self._name_cell = name_cell
+        self._effects: list[Effect] = []
+        self._rolled: set[str] = set()  # of the queue: already stopped once
+
+    @property
+    def ended(self) -> bool:
+        """True when a shutdown is complete: nothing of the mesh is left."""
+        return self.ending and not self.cells
+
+    def on(self, event: Event, now_ns: int) -> list[Effect]:
+        """Advance by one event and return what must be done, in order."""
+        self._effects = []
+        _HANDLERS[type(event)](self, event, now_ns)
+        self._reconcile(now_ns)
+        return self._effects
+
+    # --- nodes and cells ----------------------------------------------------------------------------------------------
+
+    def _node_seen(self, event: NodeSeen, now_ns: int) -> None:
+        known = event.node in self.nodes
+        self.nodes[event.node] = dict(event.labels)
+        if not known and not self.ending:
+            address = agent_address(event.node)
+            if address not in self.children:
+                spec = ChildSpec(address, AGENT, group=AGENT, tier=Tier.AGENT, node=event.node)
+                self.children[address] = Child(spec, next(self._orders))
+
+    def _node_lost(self, event: NodeLost, now_ns: int) -> None:
+        self.nodes.pop(event.node, None)
+        for cell in [cell for cell in self.cells.values() if cell.node == event.node]:
+            self._forget(cell)
+            self._effects.append(Discard(cell.name))
+            self._child_ended(cell, Exit.NODE_LOST, "its node was lost", now_ns)
+        for address in [a for a, child in self.children.items() if child.spec.node == event.node]:
+            self._drop(address)
+
+    def _cell_created(self, event: CellCreated, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None:
+            self._effects.append(Discard(event.cell))
+            return
+        cell.pid, cell.start = event.pid, event.start
+        if cell.state is CellState.CREATING:
+            cell.state, cell.deadline_ns = CellState.SPARE, None
+
+    def _create_failed(self, event: CreateFailed, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is not None and cell.state is CellState.CREATING:
+            self._forget(cell)
+            self._effects.append(Discard(cell.name))
+
+    def _adopted(self, event: Adopted, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None or cell.state is not CellState.ADOPTING or cell.address is None:
+            return
+        cell.state, cell.deadline_ns = CellState.SERVING, None
+        child = self.children[cell.address]
+        if child.predecessor is not None:
+            self._effects.append(Sweep(cell.node))
+        child.state, child.predecessor, child.served_once = ChildState.SERVING, None, True
+        child.history = child.history.served(now_ns)
+        child.restarting = False
+        self._route(child)
+
+    def _adopt_failed(self, event: AdoptFailed, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is not None and cell.state is CellState.ADOPTING:
+            self._kill(cell, now_ns)
+            self._child_ended(cell, Exit.DIED, event.error, now_ns)
+
+    def _died(self, event: Died, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None:
+            return
+        self._forget(cell)
+        self._effects.append(Sweep(cell.node))
+        self._child_ended(cell, Exit.DIED, event.error, now_ns)
+
+    def _hung(self, event: Hung, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None or cell.state in (CellState.CREATING, CellState.KILLING):
+            return
+        child = self._child_of(cell)
+        is_agent = child is not None and child.spec.tier is Tier.AGENT
+        if child is not None:
+            child.last_error = "its loop stood still; killed"
+            self._unroute(child)
+        self._kill(cell, now_ns)
+        if is_agent:  # nobody else can kill it: its successor does
+            self._child_ended(cell, Exit.HUNG, None, now_ns)
+
+    def _kill_failed(self, event: KillFailed, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None or cell.state is not CellState.KILLING:
+            return
+        if self._child_of(cell) is not None:
+            self._child_ended(cell, Exit.HUNG, "it hung and no agent could kill it", now_ns)
+        self._effects.append(Discard(cell.name))
+
+    def _found(self, event: Found, now_ns: int) -> None:
+        cell = Cell(event.cell, event.node, CellState.SPARE, None, event.pid, event.start)
+        self.cells[cell.name] = cell
+        if event.spec is None or event.incarnation is None:
+            return
+        address = event.spec.address
+        rival = self.children.get(address)
+        if rival is not None and rival.cell is not None and rival.incarnation is not None:
+            if rival.incarnation >= event.incarnation:
+                self._kill(cell, now_ns)
+                return
+            self._kill(self.cells[rival.cell], now_ns)
+        cell.state, cell.address, cell.incarnation = CellState.SERVING, address, event.incarnation
+        child = Child(event.spec, next(self._orders) if rival is None else rival.order)
+        child.state, child.cell, child.node = ChildState.SERVING, cell.name, cell.node
+        child.incarnation, child.served_once, child.restarts = event.incarnation, True, event.restarts
+        child.history = child.history.served(now_ns)
+        self.children[address] = child
+        self._route(child)
+
+    # --- wishes -------------------------------------------------------------------------------------------------------
+
+    def _want(self, event: Want, now_ns: int) -> None:
+        if self.ending:
+            return
+        for spec in event.specs:
+            child = self.children.get(spec.address)
+            if child is None:
+                self.children[spec.address] = Child(spec, next(self._orders))
+                continue
+            changed = (child.spec.kind, child.spec.config) != (spec.kind, spec.config)
+            was_wanted, child.wanted = child.wanted, True
+            child.spec = spec
+            if child.state is ChildState.STOPPED or not was_wanted:
+                child.restarting = child.cell is not None
+                child.state = ChildState.STOPPING if child.cell is not None else ChildState.WAITING
+            elif changed and child.cell is not None:
+                self._stop(child, now_ns, restart=True)
+            elif child.state is ChildState.SERVING:
+                self._route(child)
+
+    def _amend(self, event: Amend, now_ns: int) -> None:
+        child = self.children.get(event.spec.address)
+        if child is not None:
+            child.spec = event.spec
+            if child.state is ChildState.SERVING:
+                self._route(child)
+
+    def _unwant(self, event: Unwant, now_ns: int) -> None:
+        for address in event.addresses:
+            child = self.children.get(address)
+            if child is None:
+                continue
+            child.wanted = False
+            if child.cell is None:
+                self._drop(address)
+            else:
+                self._stop(child, now_ns, restart=False)
+
+    def _restart_asked(self, event: RestartAsked, now_ns: int) -> None:
+        self.rolling.extend(a for a in event.addresses if a in self.children and a not in self.rolling)
+
+    def _shut_down(self, event: ShutDown, now_ns: int) -> None:
+        self.ending = True
+        self.rolling.clear()
+
+    def _tick(self, event: Tick, now_ns: int) -> None:
+        for cell in list(self.cells.values()):
+            if cell.deadline_ns is None or now_ns < cell.deadline_ns:
+                continue
+            cell.deadline_ns = None
+            if cell.state is CellState.CREATING:
+                self._create_failed(CreateFailed(cell.name, "not created in time"), now_ns)
+            elif cell.state is CellState.ADOPTING:
+                self._kill(cell, now_ns)
+                self._child_ended(cell, Exit.HUNG, "adoption was not confirmed in time", now_ns)
+            elif cell.state is CellState.STOPPING:
+                self._kill(cell, now_ns)
+            elif cell.state is CellState.KILLING:
+                self._kill_failed(KillFailed(cell.name), now_ns)
+
+    # --- what follows -------------------------------------------------------------------------------------------------
+
+    def _child_of(self, cell: Cell) -> Child | None:
+        child = self.children.get(cell.address) if cell.address is not None else None
+        return child if child is not None and child.cell == cell.name else None
+
+    def _forget(self, cell: Cell) -> None:
+        del self.cells[cell.name]
+
+    def _kill(self, cell: Cell, now_ns: int) -> None:
+        cell.state = CellState.KILLING
+        cell.deadline_ns = now_ns + int(self.settings.kill_timeout_s * 1e9)
+        agent = self.children.get(agent_address(cell.node))
+        serving = agent is not None and agent.state is ChildState.SERVING and agent.cell != cell.name
+        self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, agent.cell if serving else None))  # type: ignore[union-attr]
+
+    def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
+        child.restarting = restart
+        cell = self.cells.get(child.cell) if child.cell is not None else None
+        if cell is None or child.state is ChildState.STOPPING:
+            return
+        self._unroute(child)
+        child.state = ChildState.STOPPING
+        if cell.state in (CellState.SERVING, CellState.ADOPTING):
+            cell.state = CellState.STOPPING
+            cell.deadline_ns = now_ns + int((child.spec.shutdown_s + 0.5) * 1e9)
+            self._effects.append(StopCell(cell.name, child.spec.shutdown_s))
+
+    def _child_ended(self, cell: Cell, why: Exit, error: str | None, now_ns: int) -> None:
+        child = self._child_of(cell)
+        if child is None:
+            return
+        self._unroute(child)
+        child.cell = None
+        stopping = child.state is ChildState.STOPPING
+        if error is not None and not stopping:
+            child.last_error = error
+        child.predecessor = None if why is Exit.NODE_LOST else (cell.node, cell.pid, cell.start)
+        if not child.wanted or self.ending:
+            self._drop(child.spec.address)
+            return
+        if stopping and child.restarting:
+            child.state = ChildState.WAITING
+            child.restarts += 1
+            return
+        match policies.decide(child.spec, why, child.history, self.settings.policy, now_ns):
+            case policies.Adopt(after_ns, history):
+                child.state = ChildState.BACKOFF if after_ns else ChildState.WAITING
+                child.retry_ns, child.history = now_ns + after_ns, history
+                child.restarts += 1
+            case policies.Escalate(after_ns, history):
+                child.state, child.retry_ns, child.history = ChildState.DEGRADED, now_ns + after_ns, history
+                child.restarts += 1
+            case policies.Stop():
+                child.state = ChildState.STOPPED
+
+    def _drop(self, address: str) -> None:
+        child = self.children.pop(address, None)
+        if child is not None:
+            self._unroute(child)
+
+    def _route(self, child: Child) -> None:
+        assert child.cell is not None and child.incarnation is not None and child.node is not None
+        address = child.spec.address
+        wanted = dict(child.spec.serves)
+        wanted.setdefault(address, None)
+        for route in [r for r in self.routes if r.child == address and r.address not in wanted]:
+            self.routes.remove(route.address)
+        for served, instrument in wanted.items():
+            self.routes.set(Route(served, address, child.cell, child.node, child.incarnation, instrument))
+
+    def _unroute(self, child: Child) -> None:
+        for served in (child.spec.address, *(address for address, _ in child.spec.serves)):
+            route = self.routes.get(served)
+            if route is not None and route.child == child.spec.address:
+                self.routes.remove(served)
+
+    # --- reconcile ----------------------------------------------------------------------------------------------------
+
+    def _reconcile(self, now_ns: int) -> None:
+        if self.ending:
+            self._wind_down(now_ns)
+            return
+        self._roll(now_ns)
+        spares: dict[str, list[Cell]] = {node: [] for node in self.nodes}
+        for cell in self.cells.values():
+            if cell.state is CellState.SPARE and cell.node in spares:
+                spares[cell.node].append(cell)
+        load = self._load()
+        lacking = dict.fromkeys(self.nodes, 0)
+        for child in sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order)):
+            if not self._is_due(child, now_ns):
+                continue
+            node = self._place(child, load, spares)
+            if node is None:
+                continue
+            load[node] = load.get(node, 0) + child.spec.weight
+            if spares[node]:
+                self._adopt(child, spares[node].pop(0), now_ns)
+            else:
+                child.node = node
+                lacking[node] += 1
+        for node, missing in lacking.items():
+            self._replenish(node, missing, len(spares[node]), now_ns)
+
+    def _is_due(self, child: Child, now_ns: int) -> bool:
+        if child.state in (ChildState.BACKOFF, ChildState.DEGRADED) and now_ns >= child.retry_ns:
+            child.state = ChildState.WAITING
+        if child.state is not ChildState.WAITING or not child.wanted:
+            return False
+        before = (self.children.get(address) for address in child.spec.after)
+        return child.served_once or all(other is None or other.served_once for other in before)
+
+    def _load(self) -> dict[str, int]:
+        load = dict.fromkeys(self.nodes, 0)
+        for child in self.children.values():
+            if child.cell is not None and child.node in load:
+                load[child.node] += child.spec.weight
+        return load
+
+    def _place(self, child: Child, load: dict[str, int], spares: dict[str, list[Cell]]) -> str | None:
+        if child.predecessor is not None and child.predecessor[0] in self.nodes:
+            return child.predecessor[0]
+        views = [NodeView(n, labels, load.get(n, 0), len(spares[n])) for n, labels in self.nodes.items()]
+        return choose(child.spec, views, child.node)
+
+    def _adopt(self, child: Child, cell: Cell, now_ns: int) -> None:
+        incarnation = (self._epoch, next(self._counter))
+        cell.state, cell.address, cell.incarnation = CellState.ADOPTING, child.spec.address, incarnation
+        cell.deadline_ns = now_ns + int(self.settings.adopt_timeout_s * 1e9)
+        child.state, child.cell, child.node, child.incarnation = ChildState.STARTING, cell.name, cell.node, incarnation
+        before = child.predecessor
+        predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
+        self._effects.append(AdoptCell(cell.name, incarnation, child.spec, child.restarts, predecessor))
+
+    def _replenish(self, node: str, missing: int, spares: int, now_ns: int) -> None:
+        creating = sum(1 for c in self.cells.values() if c.node == node and c.state is CellState.CREATING)
+        target = missing + max(0, self.settings.spares_per_node - spares)
+        for _ in range(min(target, self.settings.creating_per_node) - creating):
+            deadline = now_ns + int(self.settings.create_timeout_s * 1e9)
+            cell = Cell(self._name_cell(), node, CellState.CREATING, deadline)
+            self.cells[cell.name] = cell
+            self._effects.append(Create(cell.name, node))
+
+    def _roll(self, now_ns: int) -> None:
+        while self.rolling:
+            child = self.children.get(self.rolling[0])
+            if child is None:
+                self.rolling.popleft()
+            elif child.restarting or child.state is ChildState.STARTING:
+                return
+            elif child.state is ChildState.SERVING and child.spec.address not in self._rolled:
+                self._rolled.add(child.spec.address)
+                self._stop(child, now_ns, restart=True)
+                return
+            else:
+                self._rolled.discard(child.spec.address)
+                self.rolling.popleft()
+
+    def _wind_down(self, now_ns: int) -> None:
+        """Stop the latest tier that still runs; then the spares; the agents last, as they sweep."""
+        for child in [c for c in self.children.values() if c.cell is None]:
+            self._drop(child.spec.address)
+        running = [c for c in self.children.values() if c.spec.tier is not Tier.AGENT]
+        if running:
+            latest = max(child.spec.tier.value for child in running)
+            for child in [c for c in running if c.spec.tier.value == latest]:
+                child.wanted = False
+                self._stop(child, now_ns, restart=False)
+            return
+        others = [cell for cell in self.cells.values() if self._child_of(cell) is None]
+        for cell in others:
+            if cell.state is CellState.SPARE:
+                cell.state, cell.deadline_ns = CellState.STOPPING, now_ns + 1_000_000_000
+                self._effects.append(StopCell(cell.name, 0.5))
+            elif cell.state is CellState.CREATING:
+                self._forget(cell)
+                self._effects.append(Discard(cell.name))
+        if not [cell for cell in others if cell.name in self.cells]:
+            for child in list(self.children.values()):
+                child.wanted = False
+                self._stop(child, now_ns, restart=False)
+
+
+_HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
+    NodeSeen: Machine._node_seen,
+    NodeLost: Machine._node_lost,
+    CellCreated: Machine._cell_created,
+    CreateFailed: Machine._create_failed,
+    Adopted: Machine._adopted,
+    AdoptFailed: Machine._adopt_failed,
+    Died: Machine._died,
+    Hung: Machine._hung,
+    KillFailed: Machine._kill_failed,
+    Found: Machine._found,
+    Want: Machine._want,
+    Amend: Machine._amend,
+    Unwant: Machine._unwant,
+    RestartAsked: Machine._restart_asked,
+    ShutDown: Machine._shut_down,
+    Tick: Machine._tick,
+}

@@ -1,0 +1,202 @@
+"""From configuration and instrument lists to children. Pure.
+
+Which pairs are wanted is an ordered list of rules (track or untrack, pattern): the last rule that matches a name decides.
+Pairs are seated in groups of `pairs_per_actor`; a running group is never disturbed: new pairs fill new groups, a pair that
+goes is amended out of its group (its route ends at once, its seat stays empty until the group runs anew).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .child import ChildSpec, Tier
+
+Rule = tuple[bool, str]  # (track, pattern)
+TRADING = "TRADING"
+# What a book is built on; a change of any other rule only changes what the route says of the instrument.
+_BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
+_BOOK_KEYS = ("connector", "rest", "ws", "egress", "levels", "trades", "snapshot_limit", "depth_speed")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`specs` by address; `refused` says why a pair that was named is not there; `seats` which group a pair sits in."""
+
+    specs: Mapping[str, ChildSpec]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    seats: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    want: tuple[ChildSpec, ...]
+    amend: tuple[ChildSpec, ...]
+    unwant: tuple[str, ...]
+
+
+def is_literal(pattern: str) -> bool:
+    return not any(character in pattern for character in "*?[")
+
+
+def is_tracked(name: str, rules: Iterable[Rule]) -> bool:
+    wanted = False
+    for track, pattern in rules:
+        if name == pattern or fnmatchcase(name, pattern):
+            wanted = track
+    return wanted
+
+
+def add_rules(rules: Sequence[Rule], track: bool, patterns: Iterable[str]) -> list[Rule]:
+    """Append rules; an earlier rule of the same pattern is superseded, so the list cannot grow by repetition."""
+    fresh = list(dict.fromkeys(patterns))
+    return [rule for rule in rules if rule[1] not in fresh] + [(track, pattern) for pattern in fresh]
+
+
+def limits_address(exchange: str, egress: str) -> str:
+    return f"limits/{exchange}/{egress}"
+
+
+def catalog_address(exchange: str) -> str:
+    return f"catalog/{exchange}"
+
+
+def book_address(exchange: str, name: str) -> str:
+    return f"book/{exchange}/{name}"
+
+
+def base_specs(exchange: str, settings: Mapping[str, Any]) -> tuple[ChildSpec, ChildSpec]:
+    """The limits and the catalog child of an exchange."""
+    common = {"exchange": exchange, "connector": exchange, "egress": "default"}
+    common |= {k: settings[k] for k in ("connector", "rest", "ws", "egress") if settings.get(k) is not None}
+    labels = _labels(settings)
+    limits = ChildSpec(
+        limits_address(exchange, common["egress"]),
+        "limits",
+        common,
+        group=exchange,
+        tier=Tier.LIMITS,
+        labels=labels,
+    )
+    catalog = ChildSpec(
+        catalog_address(exchange),
+        "catalog",
+        common | {"refresh_s": settings.get("refresh_s", 600.0)},
+        group=exchange,
+        tier=Tier.CATALOG,
+        after=(limits.address,),
+        labels=labels,
+    )
+    return limits, catalog
+
+
+def plan_books(
+    exchange: str,
+    settings: Mapping[str, Any],
+    rules: Sequence[Rule],
+    instruments: Sequence[Mapping[str, Any]],
+    running: Mapping[str, ChildSpec],
+    heartbeat_limit_s: float,
+) -> Plan:
+    """Return the book children that the rules want of these instruments, seated around those that run."""
+    listed = {plain["name"]: dict(plain) for plain in instruments}
+    wanted = {n: p for n, p in listed.items() if p.get("status", TRADING) == TRADING and is_tracked(n, rules)}
+    refused = {
+        book_address(exchange, pattern): f"{exchange} lists no {pattern}"
+        if pattern not in listed
+        else f"not trading: {listed[pattern].get('status')}"
+        for track, pattern in rules
+        if track and is_literal(pattern) and pattern not in wanted
+    }
+    common: dict[str, Any] = {"exchange": exchange, "connector": exchange, "egress": "default"}
+    common |= {key: settings[key] for key in _BOOK_KEYS if settings.get(key) is not None}
+    common["heartbeat_limit_s"] = heartbeat_limit_s
+    if int(settings.get("pairs_per_actor", 1)) == 1:
+        specs = {}
+        for name, plain in wanted.items():
+            address = book_address(exchange, name)
+            specs[address] = _book(exchange, address, common, settings, [plain])
+        return Plan(specs, refused)
+    return _seated(exchange, settings, common, wanted, refused, running)
+
+
+def _seated(
+    exchange: str,
+    settings: Mapping[str, Any],
+    common: Mapping[str, Any],
+    wanted: Mapping[str, dict[str, Any]],
+    refused: Mapping[str, str],
+    running: Mapping[str, ChildSpec],
+) -> Plan:
+    size = int(settings["pairs_per_actor"])
+    prefix = book_address(exchange, "group-")
+    members: dict[int, list[str]] = {}
+    for address, spec in running.items():
+        if address.startswith(prefix):
+            names = [plain["name"] for plain in spec.config["instruments"] if plain["name"] in wanted]
+            if names:
+                members[int(address.removeprefix(prefix))] = names
+    seated = {name for names in members.values() for name in names}
+    waiting = [name for name in wanted if name not in seated]
+    number = max((int(a.removeprefix(prefix)) for a in running if a.startswith(prefix)), default=0)
+    for first in range(0, len(waiting), size):
+        number += 1
+        members[number] = waiting[first : first + size]
+    specs: dict[str, ChildSpec] = {}
+    seats: dict[str, int] = {}
+    for group, names in members.items():
+        address = f"{prefix}{group}"
+        specs[address] = _book(exchange, address, common, settings, [wanted[name] for name in names])
+        seats |= dict.fromkeys(names, group)
+    return Plan(specs, refused, seats)
+
+
+def _book(
+    exchange: str,
+    address: str,
+    common: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    instruments: list[dict[str, Any]],
+) -> ChildSpec:
+    return ChildSpec(
+        address,
+        "book",
+        {**common, "instruments": instruments},
+        group=exchange,
+        tier=Tier.BOOK,
+        serves=tuple((book_address(exchange, plain["name"]), plain) for plain in instruments),
+        after=(limits_address(exchange, common["egress"]), catalog_address(exchange)),
+        labels=_labels(settings),
+        weight=len(instruments),
+    )
+
+
+def _labels(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(k), str(v)) for k, v in (settings.get("nodes") or {}).items()))
+
+
+def changes(running: Mapping[str, ChildSpec], plan: Plan) -> Changes:
+    """What to do so that `running` becomes `plan`."""
+    want, amend = [], []
+    for address, spec in plan.specs.items():
+        before = running.get(address)
+        if before is None or _needs_restart(before, spec):
+            want.append(spec)
+        elif before != spec:
+            amend.append(spec)
+    unwant = tuple(address for address in running if address not in plan.specs)
+    return Changes(tuple(want), tuple(amend), unwant)
+
+
+def _needs_restart(before: ChildSpec, after: ChildSpec) -> bool:
+    bare = replace(before, config={}, serves=(), weight=1), replace(after, config={}, serves=(), weight=1)
+    if bare[0] != bare[1]:
+        return True
+    ours, theirs = dict(before.config), dict(after.config)
+    old = {plain["name"]: plain for plain in ours.pop("instruments", ())}
+    new = {plain["name"]: plain for plain in theirs.pop("instruments", ())}
+    if ours != theirs or not new.keys() <= old.keys():
+        return True
+    return any(old[name].get(key) != plain.get(key) for name, plain in new.items() for key in _BUILT_ON)

@@ -1,0 +1,94 @@
+"""Restart policy in OTP's words, as one pure function.
+
+one_for_one: only the child that ended is restarted. A child that ends more than `intensity` times within `period_s`
+escalates: it is DEGRADED, its group with it, visibly, and is retried with capped, jittered backoff until it has served
+for a whole period again.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from .child import ChildSpec, Restart
+
+
+class Exit(Enum):
+    """Why a child ended."""
+
+    DIED = "died"
+    HUNG = "hung"
+    NODE_LOST = "node lost"
+    FINISHED = "finished"  # by itself, normally
+    ASKED = "asked"  # stopped because someone asked
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Intensity is per child. Choose it so that a normal bad minute (an exchange restarting) stays below it."""
+
+    intensity: int = 5
+    period_s: float = 10.0
+    backoff_s: float = 1.0
+    backoff_cap_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Times of the unasked ends within the period, and how often in a row the child escalated."""
+
+    ends_ns: tuple[int, ...] = ()
+    escalations: int = 0
+    served_since_ns: int | None = None
+
+    def served(self, now_ns: int) -> History:
+        return replace(self, served_since_ns=now_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Run it again, after a delay (0: at once)."""
+
+    after_ns: int
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Do not run it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """Too many ends: DEGRADED, to be retried after a delay."""
+
+    retry_after_ns: int
+    history: History
+
+
+Decision = Adopt | Stop | Escalate
+
+
+def decide(spec: ChildSpec, why: Exit, history: History, policy: Policy, now_ns: int) -> Decision:
+    """Return what to do with a child that ended. Pure: the jitter comes from the address and the count."""
+    if why is Exit.ASKED or spec.restart is Restart.TEMPORARY:
+        return Stop()
+    if spec.restart is Restart.TRANSIENT and why is Exit.FINISHED:
+        return Stop()
+    if why is Exit.NODE_LOST:
+        return Adopt(0, replace(history, served_since_ns=None))
+    period_ns = int(policy.period_s * 1e9)
+    steady = history.served_since_ns is not None and now_ns - history.served_since_ns >= period_ns
+    escalations = 0 if steady else history.escalations
+    ends = (*(t for t in history.ends_ns if now_ns - t < period_ns), now_ns)[-(policy.intensity + 1) :]
+    if len(ends) <= policy.intensity and escalations == 0:
+        return Adopt(0, History(ends, 0))
+    after = History(ends, escalations + 1)
+    return Escalate(_backoff_ns(spec.address, after.escalations, policy), after)
+
+
+def _backoff_ns(address: str, count: int, policy: Policy) -> int:
+    full = min(policy.backoff_cap_s, policy.backoff_s * 2.0 ** min(count - 1, 30))
+    jitter = zlib.crc32(f"{address}#{count}".encode()) / 2**32  # [0, 1)
+    return int(full * (0.5 + 0.5 * jitter) * 1e9)

@@ -1,0 +1,89 @@
+"""The route table: which incarnation serves an address now. Pure.
+
+A table has one version that rises with every change, over all supervisors of a mesh: it begins at the supervisor's epoch.
+Removed routes leave their version behind (bounded), so that whoever polls `since` learns of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+EPOCH_SHIFT = 20  # versions of one epoch; an epoch is a wall time in ms, so versions stay within int64
+MAX_GONE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`address` is served by `cell` on `node` in this `incarnation`; `child` is the supervised address behind it."""
+
+    address: str
+    child: str
+    cell: str
+    node: str
+    incarnation: tuple[int, int]
+    instrument: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "cell": self.cell,
+            "node": self.node,
+            "incarnation": list(self.incarnation),
+            "child": self.child,
+            "instrument": self.instrument,
+        }
+
+    @classmethod
+    def from_dict(cls, address: str, plain: dict[str, Any]) -> Route:
+        epoch, counter = plain["incarnation"]
+        return cls(address, plain["child"], plain["cell"], plain["node"], (epoch, counter), plain.get("instrument"))
+
+
+class RouteTable:
+    """The supervisor's table. One writer."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.version = epoch << EPOCH_SHIFT
+        self._routes: dict[str, Route] = {}
+        self._changed: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes.values())
+
+    def get(self, address: str) -> Route | None:
+        return self._routes.get(address)
+
+    def set(self, route: Route) -> None:
+        if self._routes.get(route.address) != route:
+            self._routes[route.address] = route
+            self._touch(route.address)
+
+    def remove(self, address: str) -> None:
+        if self._routes.pop(address, None) is not None:
+            self._touch(address)
+            while len(self._changed) > MAX_GONE + len(self._routes):
+                oldest = min((a for a in self._changed if a not in self._routes), key=self._changed.__getitem__)
+                del self._changed[oldest]
+
+    def _touch(self, address: str) -> None:
+        self.version += 1
+        self._changed[address] = self.version
+
+    def changed_since(self, after: int, addresses: Iterable[str] | None = None) -> bool:
+        """Did anything change after version `after`, among `addresses` (None: any)?"""
+        if addresses is None:
+            return self.version > after
+        if after >> EPOCH_SHIFT != self.epoch:
+            return True
+        return any(self._changed.get(address, 0) > after for address in addresses)
+
+    def to_dict(self, addresses: Iterable[str] | None = None, instruments: bool = True) -> dict[str, Any]:
+        """Plain values: epoch, version and the routes asked for (all when None)."""
+        wanted = self._routes.values() if addresses is None else [r for a in addresses if (r := self._routes.get(a))]
+        routes = {route.address: route.to_dict() for route in wanted}
+        if not instruments:
+            for plain in routes.values():
+                plain["instrument"] = None
+        return {"epoch": self.epoch, "version": self.version, "routes": routes}
