@@ -45,6 +45,7 @@ class Context:
     monotonic_ns: Callable[[], int]
     time_ns: Callable[[], int]
     alive: Callable[[], None]  # raises SystemExit when this loop was stopped for longer than its lease
+    restarts: int = 0  # how many incarnations of this address went before, as far as the supervisor knows
 
 
 class Role(Protocol):
