@@ -447,7 +447,17 @@ class Supervisor:
                 await asyncio.wait_for(changed.wait(), left)
             except TimeoutError:
                 break
-        return table.to_dict(addresses, instruments=addresses is None)
+        answer = table.to_dict(addresses, instruments=addresses is None)
+        if addresses is None:
+            answer["exchanges"] = sorted(self._desired["config"]["exchanges"])
+            answer["tracked"] = {  # whether or not somebody serves it just now
+                served: plain
+                for child in self._machine.children.values()
+                if child.wanted
+                for served, plain in child.spec.serves
+                if plain is not None
+            }
+        return answer
 
     async def _resolve(self, address: str) -> dict[str, Any] | None:
         route: Route | None = self._machine.routes.get(address)
@@ -541,6 +551,7 @@ class Supervisor:
             "mesh": self._mesh,
             "epoch": self._epoch,
             "pid": os.getpid(),
+            "unread": [e for e in self._desired["config"]["exchanges"] if e not in self._instruments],
             "nodes": [{"node": n, "labels": dict(labels)} for n, labels in machine.nodes.items()],
             "children": children,
             "spares": sum(1 for c in machine.cells.values() if c.state is m.CellState.SPARE),

@@ -84,8 +84,6 @@ def up(
         print(json.dumps(said))
         return
     out.print(f"mesh {said['mesh']} runs at {said['address']}: {said['live']} of {said['books']} books LIVE")
-    for pair, reason in said["refused"].items():
-        out.print(f"  {pair}: {reason}")
 
 
 @app.command()

@@ -1,9 +1,9 @@
 """The mesh as a process sees it: `connect`, `launch`, and the `Mesh` that gives markets.
 
 Theory of operation. Each process that uses a mesh has one `Session` of it, made on first use: a daemon thread with an
-event loop of its own that keeps a copy of the route table by one long poll and carries every call. So synchronous methods
-never block somebody's event loop on Ray, asynchronous ones may be awaited from any loop, and a facade that was pickled
-into another process finds the session there or makes it. While the supervisor is away what was known stays in use.
+event loop of its own that keeps a copy of the route table by one long poll and carries every call. So synchronous
+methods never block somebody's event loop on Ray, asynchronous ones may be awaited from any loop, and a facade that was
+pickled into another process finds the session there or makes it. While the supervisor is away what was known is used.
 """
 
 from __future__ import annotations
@@ -122,22 +122,13 @@ class Session:
             self._first.set()
 
     def _take(self, table: dict[str, Any]) -> None:
-        exchanges: dict[str, dict[str, Instrument]] = {}
-        elsewhere = set()
-        for address, route in table["routes"].items():
-            kind, _, rest = address.partition("/")
-            exchange, _, name = rest.partition("/")
-            if kind == "catalog":
-                exchanges.setdefault(rest, {})
-            if kind != "book" or route["instrument"] is None:
-                continue
+        exchanges: dict[str, dict[str, Instrument]] = {exchange: {} for exchange in table["exchanges"]}
+        for address, plain in table["tracked"].items():
+            _, exchange, name = address.split("/", 2)
             known = self._exchanges.get(exchange, {}).get(name)
-            fresh = Instrument.from_dict(route["instrument"])
-            exchanges.setdefault(exchange, {})[name] = known if known == fresh else fresh
-            if route["node"] != self.node:
-                elsewhere.add(address)
-        for exchange in table.get("exchanges", ()):
-            exchanges.setdefault(exchange, {})
+            fresh = Instrument.from_dict(plain)
+            exchanges[exchange][name] = known if known == fresh else fresh
+        elsewhere = {address for address, route in table["routes"].items() if route["node"] != self.node}
         self._exchanges, self._elsewhere = exchanges, elsewhere
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
@@ -168,7 +159,7 @@ class Session:
         return BookView(self.directory, instrument, address, ask_for=_Wanted(self.mesh, address))
 
     def want(self, address: str) -> None:
-        """Have this node's mirror follow a book that lives elsewhere. Returns at once; may be called again and again."""
+        """Have this node's mirror follow a book that lives elsewhere. Returns at once; may be called again."""
         if address in self._elsewhere:
             asyncio.run_coroutine_threadsafe(self._want(address), self._loop)
 
@@ -356,7 +347,7 @@ class Mesh:
             tree = await here.supervisor("status", timeout_s=timeout_s)
             missing = missing_parts(tree)
             if not missing:
-                return dict(tree["refused"])
+                return refused_pairs(tree)
             if time.monotonic() > deadline:
                 raise RetryLater(1.0, f"not started after {timeout_s:g} s: {', '.join(missing[:6])}")
             await asyncio.sleep(0.05)
@@ -412,7 +403,7 @@ def launch(config: MeshConfig) -> Mesh:
         Misconfigured: a mesh of that name runs there already.
         MeshNotRunning: this process is connected to no Ray cluster.
     """
-    from .supervisor.supervisor import create
+    from .supervisor.supervisor import SupervisorActor
 
     name = config.mesh.name
     if not ray.is_initialized():
@@ -420,7 +411,8 @@ def launch(config: MeshConfig) -> Mesh:
     try:
         ray.get_actor(SUPERVISOR, namespace=namespace(name))
     except ValueError:
-        create(config.for_supervisor())
+        options = {"name": SUPERVISOR, "namespace": namespace(name), "lifetime": "detached"}
+        SupervisorActor.options(**options).remote(config.for_supervisor())
         return Mesh(name)
     raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")
 
@@ -429,11 +421,16 @@ def _is_pattern(pair: str) -> bool:
     return "*" in pair or "?" in pair
 
 
+def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
+    """Pairs that were named and are not tracked, and why, by address."""
+    return {row["address"]: row["last_error"] for row in tree["children"] if row["state"] == "REFUSED"}
+
+
 def book_states(tree: dict[str, Any]) -> dict[str, str]:
     """Every tracked book's state by its writer's report: address to state name."""
     states: dict[str, str] = {}
     for child in tree["children"]:
-        if child["address"].startswith("book/"):
+        if child["address"].startswith("book/") and child["state"] != "REFUSED":
             reported = (child.get("report") or {}).get("pairs", {})
             for address in child["serves"]:
                 pair = address.split("/", 2)[2]
@@ -443,7 +440,8 @@ def book_states(tree: dict[str, Any]) -> dict[str, str]:
 
 def missing_parts(tree: dict[str, Any]) -> list[str]:
     """What a mesh that is starting still lacks, in words; empty when it is all there."""
-    missing = [f"{row['address']} is {row['state']}" for row in tree["children"] if row["state"] != "SERVING"]
-    missing += [f"{exchange}: instruments not read yet" for exchange in tree["unread"]]
+    settled = ("SERVING", "REFUSED")
+    missing = [f"{row['address']} is {row['state']}" for row in tree["children"] if row["state"] not in settled]
+    missing += [f"the instruments of {exchange} are not known" for exchange in tree["unread"]]
     missing += [f"{address} is {state}" for address, state in book_states(tree).items() if state != "LIVE"]
     return missing

@@ -17,7 +17,7 @@ from .connectors.registry import known as connector_names
 from .model.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
-_PATTERN = re.compile(r"[A-Z0-9*?._]{1,40}-[A-Z0-9*?._]{1,40}|\*", re.ASCII)
+_PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII; exchanges list such assets
 
 Name = Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
 

@@ -24,7 +24,7 @@ STOP_LIMIT_S = 30.0
 
 
 def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str, Any]:
-    """Start the mesh and return what runs: mesh, address, books, live, refused.
+    """Start the mesh and return what runs: mesh, address, books, live.
 
     Raises:
         Misconfigured: a mesh of that name runs already, or a configured pair is not listed (`UnknownInstrument`). Then
@@ -68,14 +68,13 @@ def _launch_checked(config: MeshConfig, wait_s: float) -> dict[str, Any]:
     mesh = launch(config)
     try:
         refused = mesh.wait_started(wait_s)
-        for pair, reason in refused.items():
-            exchange, _, name = pair.partition("/")
-            if "*" not in name and "?" not in name:
-                raise UnknownInstrument(exchange, name, reason)
+        for address, reason in refused.items():
+            _, exchange, pair = address.split("/", 2)
+            raise UnknownInstrument(exchange, pair, reason)
     except BaseException:
         mesh.shutdown()
         raise
-    return {"mesh": config.mesh.name, "refused": refused, **mesh.count_books()}
+    return {"mesh": config.mesh.name, **mesh.count_books()}
 
 
 # ---------------------------------------------------------------------- the host process
