@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import ray
 
@@ -80,7 +80,7 @@ def process_started(pid: int) -> int | None:
 
 
 @contextlib.contextmanager
-def local_ray(num_cpus: int | None = None, port: int | None = None) -> Iterator[str]:
+def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     """Run a Ray cluster of one node for the time of the block; yield its address.
 
     Its session directory is a short temporary one and goes with it.
@@ -89,21 +89,18 @@ def local_ray(num_cpus: int | None = None, port: int | None = None) -> Iterator[
         os.environ.setdefault(name, value)
     os.environ["RAY_AUTH_MODE"] = "token"
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
-        options: dict[str, Any] = {"_temp_dir": folder}
-        if port is not None:
-            options["_node_ip_address"] = "127.0.0.1"
-        context = ray.init(
+        ray.init(
             address="local",
             num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="error",
+            logging_level=logging.ERROR,
             configure_logging=False,
-            **options,
+            _temp_dir=folder,
         )
         try:
-            yield str(context.address_info["gcs_address"])
+            yield str(ray.get_runtime_context().gcs_address)
         finally:
             ray.shutdown()
 
@@ -120,7 +117,7 @@ def join_ray(address: str, *, mesh: str = "") -> None:
         os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=False)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         said = str(error).strip().splitlines()
         raise MeshNotRunning(

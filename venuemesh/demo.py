@@ -89,7 +89,6 @@ class Summary:
     problems: list[str] = field(default_factory=list)
 
 
-@ray.remote(num_cpus=0)
 class Strategy:
     """A strategy that only reads: it follows every book of a market and takes note of how old each change is to it."""
 
@@ -122,6 +121,9 @@ class Strategy:
             pair: {"changes": count, "age_ns": self._age_ns[pair][: min(count, len(self._age_ns[pair]))]}
             for pair, count in self._changes.items()
         }
+
+
+StrategyActor: Any = ray.remote(num_cpus=0)(Strategy)
 
 
 def run_demo(options: DemoOptions, console: Console) -> int:
@@ -194,7 +196,7 @@ class _Demo:
 
     async def run(self) -> Summary:
         await self.market.wait_ready(START_LIMIT_S)
-        strategies = [Strategy.remote(self.market) for _ in range(2)]
+        strategies = [StrategyActor.remote(self.market) for _ in range(2)]
         pids = await asyncio.gather(*(strategy.start.remote() for strategy in strategies))
         show = (
             contextlib.nullcontext()
