@@ -372,8 +372,8 @@ class Mesh:
         here.close()
 
 
-def connect(mesh: str = "mesh", *, address: str | None = None) -> Mesh:
-    """Join a running mesh, from a driver, a task or an actor.
+def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
+    """Join a running mesh, from a driver, a task or an actor. Its name is $VENUEMESH_MESH, or "mesh", unless given.
 
     Inside a Ray cluster the mesh is looked for there. A driver that is connected to none joins `address`, else the
     cluster where `venuemesh up` started this mesh, else $RAY_ADDRESS.
@@ -381,6 +381,7 @@ def connect(mesh: str = "mesh", *, address: str | None = None) -> Mesh:
     Raises:
         MeshNotRunning: there is no such mesh, or no such cluster.
     """
+    mesh = mesh or os.environ.get("VENUEMESH_MESH") or "mesh"
     if not ray.is_initialized():
         known = read_run_file(mesh)
         where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")

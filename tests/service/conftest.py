@@ -1,0 +1,85 @@
+"""A running service as a user has it: the local exchange and `venuemesh up`, in a state directory of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+[mesh]
+name = "{name}"
+spares_per_node = 1
+
+[exchanges.binance]
+pairs = ["BTC-USDT", "ETH-USDT"]
+rest = "{rest}"
+ws = "{ws}"
+"""
+
+
+@pytest.fixture(scope="session")
+def state(tmp_path_factory):
+    """Environment of every command: the run files lie in a temporary folder."""
+    folder = tmp_path_factory.mktemp("state")
+    return {**os.environ, "XDG_STATE_HOME": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="session")
+def cli(state):
+    """Run `venuemesh ...` and return the finished process."""
+
+    def run(*arguments, timeout=120, check=True, **env):
+        done = subprocess.run(
+            [sys.executable, "-c", "from venuemesh.cli import main; main()", *map(str, arguments)],
+            env={**state, **env},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check:
+            assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def exchange():
+    """The local exchange as its own process; its base URLs."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "venuemesh.exchange",
+            "--json",
+            "--seed",
+            "3",
+            "--rate",
+            "400",
+            "--parent",
+            str(os.getpid()),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    yield json.loads(process.stdout.readline())
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def service(cli, exchange, tmp_path_factory, state):
+    """A mesh named "service" that was started by `venuemesh up` and is ended by `venuemesh down`."""
+    path = tmp_path_factory.mktemp("config") / "mesh.toml"
+    path.write_text(CONFIG.format(name="service", **exchange["binance"]))
+    said = json.loads(cli("up", path, "--json").stdout.splitlines()[-1])
+    run_file = Path(state["XDG_STATE_HOME"]) / "venuemesh" / "service.json"
+    host = json.loads(run_file.read_text())["host_pid"]
+    yield SimpleNamespace(said=said, config=path, host=host, run_file=run_file)
+    if run_file.exists():
+        cli("down", "--mesh", "service")

@@ -1,0 +1,150 @@
+"""`venuemesh up`, the commands that use a running mesh, the examples, and `down`, as a user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_up_says_what_runs(service):
+    assert service.said["mesh"] == "service"
+    assert service.said["books"] == service.said["live"] == 2
+
+
+def test_up_again_is_refused(service, cli):
+    done = cli("up", service.config, check=False)
+    assert done.returncode == 2
+    assert "runs already" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_status_shows_the_tree(service, cli):
+    tree = json.loads(cli("status", "--mesh", "service", "--json").stdout.splitlines()[-1])
+    rows = {row["address"]: row for row in tree["children"]}
+    for address in ("book/binance/BTC-USDT", "book/binance/ETH-USDT", "catalog/binance", "limits/binance/default"):
+        assert rows[address]["state"] == "SERVING"
+        assert rows[address]["pid"]
+        assert rows[address]["rss"] > 0
+    assert "book/binance/BTC-USDT" in cli("status", "--mesh", "service").stdout
+
+
+def test_book_prints_levels(service, cli):
+    done = cli("book", "binance", "BTC-USDT", "--depth", 3, "--mesh", "service", "--json")
+    book = json.loads(done.stdout.splitlines()[-1])
+    assert book["state"] == "LIVE"
+    assert len(book["bids"]) == len(book["asks"]) == 3
+    assert float(book["bids"][0][0]) < float(book["asks"][0][0])
+    assert "LIVE" in cli("book", "binance", "BTC-USDT", "--mesh", "service").stdout
+
+
+def test_watch_ends_by_itself(service, cli):
+    assert "BTC-USDT" in cli("watch", "binance", "BTC-USDT", "--seconds", 1, "--mesh", "service").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("book", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
+        (("book", "kraken", "BTC-USDT", "--mesh", "service"), "unknown exchange 'kraken'"),
+        (("track", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
+        (("restart", "book/nobody/*", "--mesh", "service"), "restart"),
+        (("status", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
+        (("down", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
+        (("status", "--mesh", "nowhere", "--address", "127.0.0.1:1"), "mesh 'nowhere' is not running"),
+        (("up", "/nonexistent/mesh.toml"), "/nonexistent/mesh.toml: cannot be read"),
+        (("replay", "/nonexistent.jsonl.gz"), "/nonexistent.jsonl.gz"),
+        (("replay", "x", "--exchange", "nowhere"), "unknown exchange 'nowhere'"),
+        (("frobnicate",), "No such command"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(service, cli, arguments, said):
+    done = cli(*arguments, check=False)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, tmp_path, state):
+    path = tmp_path / "mesh.toml"
+    urls = exchange["binance"]
+    path.write_text(
+        f'[mesh]\nname = "typo"\n[exchanges.binance]\npairs = ["BTC-UDST"]\nrest = "{urls["rest"]}"\nws = "{urls["ws"]}"\n'
+    )
+    done = cli("up", path, check=False)
+    assert done.returncode == 2
+    assert "BTC-UDST" in done.stderr
+    assert not (Path(state["XDG_STATE_HOME"]) / "venuemesh" / "typo.json").exists()
+    assert cli("status", "--mesh", "typo", check=False).returncode == 2
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(service, state, name):
+    """Each example runs against this service: its mesh is found by the environment, as the documents say."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name)],
+        env={**state, "VENUEMESH_MESH": "service"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert len((ROOT / "examples" / name).read_text().splitlines()) <= 32
+
+
+def test_readme_snippet_runs(service, state, tmp_path):
+    """The README's example, as it stands there, plus a line that ends it."""
+    text = (ROOT / "README.md").read_text()
+    snippet = text.split("```python\n", 1)[1].split("```", 1)[0]
+    ending = "\n\nasync def once():\n    async for top in book.changes():\n        return print(top.best_bid)\n\nasyncio.run(once())\n"
+    path = tmp_path / "snippet.py"
+    path.write_text(snippet + ending)
+    env = {**state, "VENUEMESH_MESH": "service"}
+    done = subprocess.run(
+        [sys.executable, str(path)], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_down_leaves_nothing(service, cli):
+    """Last in this file: ends the service and looks for what is left."""
+    before = _descendants(service.host)
+    assert before, "the host has no children: nothing to see"
+    cli("down", "--mesh", "service")
+    assert not service.run_file.exists()
+    left = [pid for pid in (service.host, *before) if Path("/proc", str(pid)).exists() and not _is_zombie(pid)]
+    assert not left
+    root = Path(os.environ.get("VENUEMESH_SEGMENTS") or f"/dev/shm/venuemesh-{os.getuid()}")
+    assert not list(root.glob("service/*/*")), "segments are left"
+
+
+def _descendants(pid):
+    children = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found, waiting = [], [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), []):
+            found.append(child)
+            waiting.append(child)
+    return found
+
+
+def _is_zombie(pid):
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
