@@ -76,7 +76,8 @@ def test_an_unknown_pair_in_the_configuration_starts_nothing(exchange, cli, tmp_
     path = tmp_path / "mesh.toml"
     urls = exchange["binance"]
     path.write_text(
-        f'[mesh]\nname = "typo"\n[exchanges.binance]\npairs = ["BTC-UDST"]\nrest = "{urls["rest"]}"\nws = "{urls["ws"]}"\n'
+        '[mesh]\nname = "typo"\n[exchanges.binance]\npairs = ["BTC-UDST"]\n'
+        f'rest = "{urls["rest"]}"\nws = "{urls["ws"]}"\n'
     )
     done = cli("up", path, check=False)
     assert done.returncode == 2
@@ -105,7 +106,14 @@ def test_readme_snippet_runs(service, state, tmp_path):
     """The README's example, as it stands there, plus a line that ends it."""
     text = (ROOT / "README.md").read_text()
     snippet = text.split("```python\n", 1)[1].split("```", 1)[0]
-    ending = "\n\nasync def once():\n    async for top in book.changes():\n        return print(top.best_bid)\n\nasyncio.run(once())\n"
+    ending = """
+
+async def once():
+    async for top in book.changes():
+        return print(top.best_bid)
+
+asyncio.run(once())
+"""
     path = tmp_path / "snippet.py"
     path.write_text(snippet + ending)
     env = {**state, "VENUEMESH_MESH": "service"}
