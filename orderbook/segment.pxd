@@ -60,6 +60,7 @@ cdef class Mapping:
 
     cdef vm_segment* segment
     cdef size_t size
+    cdef object identity  # (device, inode): no other file has it while this is mapped
 
 
 cdef class SegmentWriter:

@@ -152,8 +152,14 @@ class Top:
     @property
     def spread(self) -> Decimal | None: ...
 
-def absent_top(address: str, price_scale: int, size_scale: int) -> Top:
-    """What is known of a book that has no segment: nothing, in state ABSENT."""
+def empty_top(
+    address: str,
+    price_scale: int,
+    size_scale: int,
+    state: BookState = BookState.ABSENT,
+    incarnation: tuple[int, int] = (0, 0),
+) -> Top:
+    """A top that knows nothing but the state: of a book without a segment, or without a consistent copy."""
 
 class SegmentReader:
     """One segment, mapped read-only. Reads retry a bounded number of times, then raise NotSynced; they never spin.
@@ -181,6 +187,10 @@ class SegmentReader:
     def __init__(self, path: Path) -> None: ...
     def close(self) -> None:
         """Let go of the mapping; every later read raises NotSynced. Idempotent."""
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """(device, inode) of the file: no other file has it while this reader is open."""
 
     @property
     def closed(self) -> bool: ...
