@@ -4,8 +4,8 @@
 
 An open connection ends because the exchange closes it, because nothing at all is heard of it for `silence_s` (after
 half of that a ping asks for a sign of life), because it nears the age at which the exchange would cut it, because
-somebody asks (`reconnect`, `Link.close`, `stop`), or because its handler raised. `stop` and a handler that raised end the
-feed too; after anything else it dials again.
+somebody asks (`reconnect`, `Link.close`, `stop`), or because its handler raised. `stop` and a handler that raised end
+the feed too; after anything else it dials again.
 """
 
 from __future__ import annotations

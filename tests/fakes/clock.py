@@ -49,5 +49,5 @@ async def until(condition: object, deadline_s: float = 5.0) -> None:
     """Wait in real time until `condition()` is true; fail after `deadline_s`."""
     assert callable(condition)
     async with asyncio.timeout(deadline_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, also one that nothing announces
             await asyncio.sleep(0.001)
