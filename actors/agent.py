@@ -13,7 +13,7 @@ from typing import Any
 from ..model.errors import Rejected
 from .pulse import PERIOD_S, SUPERVISOR, HangDetector, is_alive, kill_process, read_beats, usage
 from .role import Context
-from .segments import sweep
+from .segments import PULSES, sweep, sweep_orphans
 
 SWEEP_EVERY_BEATS = 20
 
@@ -23,7 +23,7 @@ class AgentRole:
 
     def __init__(self, config: dict[str, Any], context: Context) -> None:
         self._context = context
-        self._pulses = context.segments / "pulse"
+        self._pulses = context.segments / PULSES
         step_ns = int(3 * PERIOD_S * 1e9)
         self._cells = HangDetector(int(config.get("hang_limit_s", 1.0) * 1e9), step_ns)
         self._supervisor = HangDetector(int(config.get("supervisor_limit_s", 5.0) * 1e9), step_ns)
@@ -36,6 +36,7 @@ class AgentRole:
 
     async def start(self) -> None:
         self._swept += await asyncio.to_thread(sweep, self._context.segments)
+        self._swept += await asyncio.to_thread(sweep_orphans, self._context.segments)
 
     async def stop(self) -> None:
         for task in self._tasks:

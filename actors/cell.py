@@ -1,8 +1,8 @@
 """The one Ray actor class of the roles. It hosts one role in its life and decides nothing.
 
-Ray runs each concurrency group of an async actor on an event loop and thread of its own. Everything of the role runs on
-one of them, *home* (the default group's); the methods of the groups only hop there. So a group is a queue of its own with
-its own bound: a thousand long polls cannot starve a command, nor commands the control of the supervisor.
+Ray runs each concurrency group of an async actor on an event loop and thread of its own. Everything of the role runs
+on one of them, *home* (the default group's); the methods of the groups only hop there. So a group is a queue of its
+own with its own bound: a thousand long polls cannot starve a command, nor commands the control of the supervisor.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from ..model.errors import Fenced, MeshError
+from ..orderbook.place import segment_directory
 from ..supervisor.routes import Route
 from .messages import POLL, Asker, Dedup, Doubt, Envelope, Gone, pack_error, pack_reply
 from .pulse import PERIOD_S, Pulse, kill_process, process_start
 from .role import Context, Incarnation, Role, RoleSpec
 from .roles import build, preload
-from .segments import segment_directory
+from .segments import PULSES, leave
 
 T = TypeVar("T")
 SUPERVISOR = "supervisor"
@@ -49,7 +50,7 @@ class Cell:
         self._title = "venuemesh: spare"
         preload()
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
-        self._pulse = Pulse(self._segments / "pulse", name)
+        self._pulse = Pulse(self._segments / PULSES, name)
         self._order: dict[str, Any] | None = None
         self._role: Role | None = None
         self._serving: frozenset[str] = frozenset()
@@ -162,6 +163,7 @@ class Cell:
                 monotonic_ns=time.monotonic_ns,
                 time_ns=time.time_ns,
                 alive=self._alive,
+                restarts=order["restarts"],
             )
             role = build(RoleSpec(spec["kind"], spec["config"]), context)
             await role.start()
@@ -187,6 +189,7 @@ class Cell:
                 print(f"{self._title}: while stopping: {_said(error)}", file=sys.stderr, flush=True)
         self._beating.cancel()
         self._pulse.close()
+        leave(self._segments)
         self._home.call_later(0.02, os._exit, 0)
 
     async def _report(self) -> dict[str, Any]:
@@ -269,7 +272,7 @@ def own_title(title: str) -> None:
     """Title the process, and keep Ray from renaming it at each call."""
     ray._raylet.setproctitle(title)  # type: ignore[attr-defined]
     if hasattr(ray._private.worker, "_changeproctitle"):
-        ray._private.worker._changeproctitle = lambda *_: contextlib.nullcontext()  # type: ignore[assignment,return-value]
+        ray._private.worker._changeproctitle = lambda *_: contextlib.nullcontext()  # type: ignore[assignment]
 
 
 async def answered(ref: Any, timeout_s: float) -> Any:
@@ -370,4 +373,5 @@ class RayRoutes:
         return answer
 
 
-CellActor: Any = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, concurrency_groups=GROUPS)(Cell)  # type: ignore[call-overload]
+_OPTIONS: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0, "concurrency_groups": GROUPS}
+CellActor: Any = ray.remote(**_OPTIONS)(Cell)

@@ -1,12 +1,12 @@
 """Envelopes between roles: how they are packed, sent again, refused and answered once. No Ray.
 
-A message is a msgpack array (address, sender, incarnation, sequence, kind, timeout_s, body). The sender numbers what it
-sends; the receiver keeps the answers of the last ones by (sender, sequence), so a message sent twice to one incarnation is
-executed once. A message sent again to the *next* incarnation may execute again: what must not, carries an id of its own in
-its body (for orders the client order id), and the role answers by that.
+A message is a msgpack array (address, sender, incarnation, sequence, kind, timeout_s, body). The sender numbers what
+it sends; the receiver keeps the answers of the last ones by (sender, sequence), so a message sent twice to one
+incarnation is executed once. A message sent again to the *next* incarnation may execute again: what must not, carries
+an id of its own in its body (for orders the client order id), and the role answers by that.
 
-A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group, is not kept for answering twice, and
-waits up to `timeout_s` there.
+A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group, is not kept for answering twice,
+and waits up to `timeout_s` there.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The heartbeat of a process: a small file that its loop writes every 50 ms and its node agent reads without a call.
 
-A pulse lies in `<segments>/pulse/<cell>`; the process maps it and stores a few integers, so a beat costs no system call
-and a reader learns pid, process start time, time of the last beat, loop lag and progress. A pulse outlives its process:
-the agent sees that the process is gone and removes the file. Times are CLOCK_MONOTONIC in ns; the start time of a process
-is in clock ticks since boot (proc(5), field 22), which together with the pid names one process for good.
+A pulse lies in `<segments>/pulse/<cell>`; the process maps it and stores a few integers, so a beat costs no system
+call and a reader learns pid, process start time, time of the last beat, loop lag and progress. A pulse outlives its
+process: the agent sees that the process is gone and removes the file. Times are CLOCK_MONOTONIC in ns; the start time
+of a process is in clock ticks since boot (proc(5), field 22), which together with the pid names one process for good.
 """
 
 from __future__ import annotations

@@ -1,26 +1,41 @@
-"""Sweeping a node's segment directory: what dead processes left is marked retired and removed."""
+"""Clearing a node's segment directory of what dead processes left: pulses and segments."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 from pathlib import Path
 
+from ..orderbook import place
 from .pulse import is_alive, read_beats
 
-
-def segment_directory(mesh: str, node: str) -> Path:
-    """Return this node's segment directory, made when absent."""
-    root = Path(os.environ.get("VENUEMESH_SEGMENTS") or f"/dev/shm/venuemesh-{os.getuid()}")
-    found = root / mesh / node[:12]
-    found.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return found
+PULSES = "pulse"
+FOREIGN_SILENT_NS = 10_000_000_000  # of other nodes' directories: their processes may be invisible from here
 
 
-def sweep(directory: Path) -> int:
-    """Remove pulses and segments whose process is certainly dead. Blocks; return how many files went."""
-    gone = 0
-    for cell, beat in read_beats(directory / "pulse").items():
+def sweep(directory: Path, silent_ns: int = 0) -> int:
+    """Remove what certainly dead processes left in `directory`. Blocks; return how many files went."""
+    gone = len(place.sweep(directory, silent_ns))
+    for cell, beat in read_beats(directory / PULSES).items():
         if not is_alive(beat.pid, beat.start):
-            (directory / "pulse" / cell).unlink(missing_ok=True)
+            (directory / PULSES / cell).unlink(missing_ok=True)
             gone += 1
     return gone
+
+
+def sweep_orphans(directory: Path) -> int:
+    """Clear what an earlier mesh of the same name left here under other node ids."""
+    gone = 0
+    for other in directory.parent.iterdir():
+        if other != directory and other.is_dir():
+            gone += sweep(other, FOREIGN_SILENT_NS)
+            leave(other)
+    return gone
+
+
+def leave(directory: Path) -> None:
+    """Remove the directory of a node, and of its mesh, where nothing is left in them."""
+    with contextlib.suppress(OSError):
+        (directory / PULSES).rmdir()
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+        directory.parent.rmdir()

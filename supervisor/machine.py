@@ -1,32 +1,59 @@
 """The tree as a state machine: events in, effects out, time an argument. No Ray, no clock, no I/O.
 
-Theory of operation. Two kinds of things live here: *children* (what shall run, named by address) and *cells* (processes
-that can run one role each, once). Events change records; after each event `_reconcile` looks at the whole and says what
-is missing: a waiting child takes a spare of its node at once, and cells are created, a few at a time per node, until every
-node has a cell for each child that waits there and `spares_per_node` more. So a lost effect or a reordered event mends at
-the next tick.
+Theory of operation. Two kinds of things live here: *children* (what shall run, named by address) and *cells*
+(processes that can run one role each, once). Events change records; after each event `_reconcile` looks at the whole
+and says what is missing: a waiting child takes a spare of its node at once, and cells are created, a few at a time
+per node, until every node has a cell for each child that waits there and `spares_per_node` more. So a lost effect or
+a reordered event mends at the next tick.
 
     child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
            SERVING -> STOPPING -> WAITING (restart asked) or gone (untracked, shutdown)
            any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
 
-A cell whose adoption is not confirmed in time is killed, never used again. A hung cell is killed by the agent of its node
-before a successor is adopted; where the agent cannot (it is the one that hangs, or does not answer), the successor is
-adopted on the same node and kills its `predecessor` itself before it starts.
+A cell whose adoption is not confirmed in time is killed, never used again. A hung cell is killed by the agent of its
+node before a successor is adopted; where the agent cannot (it is the one that hangs, or does not answer), the
+successor is adopted on the same node and kills its `predecessor` itself before it starts.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ..model.errors import InvalidTransition
 from . import policy as policies
 from .child import ChildSpec, Tier
+from .events import (
+    AdoptCell,
+    Adopted,
+    AdoptFailed,
+    Amend,
+    CellCreated,
+    Create,
+    CreateFailed,
+    Died,
+    Discard,
+    Effect,
+    Event,
+    Found,
+    Hung,
+    KillCell,
+    KillFailed,
+    NodeLost,
+    NodeSeen,
+    RestartAsked,
+    ShutDown,
+    StopCell,
+    Sweep,
+    Tick,
+    Unwant,
+    Want,
+)
 from .placement import NodeView, choose
 from .policy import Exit, History, Policy
 from .routes import Route, RouteTable
@@ -97,188 +124,6 @@ class Child:
     served_once: bool = False
     wanted: bool = True
     restarting: bool = False
-
-
-# --- events -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSeen:
-    node: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NodeLost:
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class CellCreated:
-    cell: str
-    pid: int
-    start: int
-
-
-@dataclass(frozen=True, slots=True)
-class CreateFailed:
-    cell: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    cell: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptFailed:
-    cell: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """The cell is dead or has declared that it is ending."""
-
-    cell: str
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hung:
-    """The cell's loop stood still for longer than the limit."""
-
-    cell: str
-
-
-@dataclass(frozen=True, slots=True)
-class KillFailed:
-    """The agent could not kill the cell, or did not answer."""
-
-    cell: str
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A cell that lives from before this supervisor. `spec` is None for a spare."""
-
-    cell: str
-    node: str
-    pid: int
-    start: int
-    incarnation: tuple[int, int] | None
-    spec: ChildSpec | None
-    restarts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """These children shall run. A spec that differs from a running one restarts it, unless `lazily`."""
-
-    specs: tuple[ChildSpec, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Amend:
-    """Take this spec without a restart now; the next incarnation runs it. Routes follow at once."""
-
-    spec: ChildSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Unwant:
-    addresses: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RestartAsked:
-    """Restart these, one after another, each when the one before serves again."""
-
-    addresses: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ShutDown:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    pass
-
-
-Event = (
-    NodeSeen
-    | NodeLost
-    | CellCreated
-    | CreateFailed
-    | Adopted
-    | AdoptFailed
-    | Died
-    | Hung
-    | KillFailed
-    | Found
-    | Want
-    | Amend
-    | Unwant
-    | RestartAsked
-    | ShutDown
-    | Tick
-)
-
-# --- effects ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    cell: str
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptCell:
-    cell: str
-    incarnation: tuple[int, int]
-    spec: ChildSpec
-    restarts: int
-    predecessor: tuple[int, int] | None  # (pid, start) on the same node
-
-
-@dataclass(frozen=True, slots=True)
-class StopCell:
-    """Stop politely; a `KillCell` follows when it is not gone in time."""
-
-    cell: str
-    timeout_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class KillCell:
-    """Have the agent of its node kill it; answer Died or KillFailed."""
-
-    cell: str
-    node: str
-    pid: int
-    start: int
-    agent: str | None  # the agent's cell; None: there is none to ask
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Let Ray end an actor whose process is unknown or out of reach."""
-
-    cell: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """A process of this node is certainly dead: have its segments retired and unlinked."""
-
-    node: str
-
-
-Effect = Create | AdoptCell | StopCell | KillCell | Discard | Sweep
 
 
 class Machine:
@@ -409,9 +254,13 @@ class Machine:
         cell.state, cell.address, cell.incarnation = CellState.SERVING, address, event.incarnation
         child = Child(event.spec, next(self._orders) if rival is None else rival.order)
         child.state, child.cell, child.node = ChildState.SERVING, cell.name, cell.node
-        child.incarnation, child.served_once, child.restarts = event.incarnation, True, event.restarts
-        child.history = child.history.served(now_ns)
+        child.incarnation, child.restarts = event.incarnation, event.restarts
         self.children[address] = child
+        if not event.serving:  # its adoption was never confirmed
+            self._kill(cell, now_ns)
+            self._child_ended(cell, Exit.DIED, "its adoption was cut short", now_ns)
+            return
+        child.served_once, child.history = True, child.history.served(now_ns)
         self._route(child)
 
     # --- wishes -------------------------------------------------------------------------------------------------------
@@ -419,6 +268,7 @@ class Machine:
     def _want(self, event: Want, now_ns: int) -> None:
         if self.ending:
             return
+        self.routes.bump()
         for spec in event.specs:
             child = self.children.get(spec.address)
             if child is None:
@@ -437,12 +287,14 @@ class Machine:
 
     def _amend(self, event: Amend, now_ns: int) -> None:
         child = self.children.get(event.spec.address)
+        self.routes.bump()
         if child is not None:
             child.spec = event.spec
             if child.state is ChildState.SERVING:
                 self._route(child)
 
     def _unwant(self, event: Unwant, now_ns: int) -> None:
+        self.routes.bump()
         for address in event.addresses:
             child = self.children.get(address)
             if child is None:
@@ -489,7 +341,8 @@ class Machine:
         cell.deadline_ns = now_ns + int(self.settings.kill_timeout_s * 1e9)
         agent = self.children.get(agent_address(cell.node))
         serving = agent is not None and agent.state is ChildState.SERVING and agent.cell != cell.name
-        self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, agent.cell if serving else None))  # type: ignore[union-attr]
+        by = agent.cell if agent is not None and serving else None
+        self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, by))
 
     def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
         child.restarting = restart
@@ -537,7 +390,8 @@ class Machine:
             self._unroute(child)
 
     def _route(self, child: Child) -> None:
-        assert child.cell is not None and child.incarnation is not None and child.node is not None
+        if child.cell is None or child.incarnation is None or child.node is None:
+            raise InvalidTransition(child.state.value, f"routing {child.spec.address}, which has no cell")
         address = child.spec.address
         wanted = dict(child.spec.serves)
         wanted.setdefault(address, None)

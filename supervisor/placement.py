@@ -21,8 +21,8 @@ class NodeView:
 def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) -> str | None:
     """Return the node for `spec`, or None when none fits now.
 
-    A pinned child goes to its node or nowhere. Else the node must carry all its labels; the one it ran on last is kept (its
-    readers are there); else the least loaded, then the one with most spares, then by id.
+    A pinned child goes to its node or nowhere. Else the node must carry all its labels; the one it ran on last is
+    kept (its readers are there); else the least loaded, then the one with most spares, then by id.
     """
     fitting = [node for node in nodes if _fits(spec, node)]
     if not fitting:

@@ -1,8 +1,9 @@
 """From configuration and instrument lists to children. Pure.
 
-Which pairs are wanted is an ordered list of rules (track or untrack, pattern): the last rule that matches a name decides.
-Pairs are seated in groups of `pairs_per_actor`; a running group is never disturbed: new pairs fill new groups, a pair that
-goes is amended out of its group (its route ends at once, its seat stays empty until the group runs anew).
+Which pairs are wanted is an ordered list of rules (track or untrack, pattern): the last rule that matches a name
+decides. Pairs are seated in groups of `pairs_per_actor`; a running group is never disturbed: new pairs fill new
+groups, a pair that goes is amended out of its group (its route ends at once, its seat stays empty until the group
+runs anew).
 """
 
 from __future__ import annotations

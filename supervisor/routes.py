@@ -1,7 +1,7 @@
 """The route table: which incarnation serves an address now. Pure.
 
-A table has one version that rises with every change, over all supervisors of a mesh: it begins at the supervisor's epoch.
-Removed routes leave their version behind (bounded), so that whoever polls `since` learns of them.
+A table has one version that rises with every change, over all supervisors of a mesh: it begins at the supervisor's
+epoch. Removed routes leave their version behind (bounded), so that whoever polls `since` learns of them.
 """
 
 from __future__ import annotations
@@ -66,6 +66,10 @@ class RouteTable:
             while len(self._changed) > MAX_GONE + len(self._routes):
                 oldest = min((a for a in self._changed if a not in self._routes), key=self._changed.__getitem__)
                 del self._changed[oldest]
+
+    def bump(self) -> None:
+        """Let whoever polls the whole table look again: what is wanted has changed."""
+        self.version += 1
 
     def _touch(self, address: str) -> None:
         self.version += 1

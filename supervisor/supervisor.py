@@ -1,8 +1,8 @@
 """The supervisor: a thin Ray actor over `supervisor.machine`. It performs effects and turns what Ray says into events.
 
-On return after its own death it takes a new epoch (durable in the GCS's key-value store, and never below the wall clock in
-ms), asks every cell of the mesh's namespace what it runs, and goes on from there: nothing is stopped for its sake. What it
-was told to track lives in the same store; its constructor's arguments are only the first word.
+On return after its own death it takes a new epoch (durable in the GCS's key-value store, and never below the wall
+clock in ms), asks every cell of the mesh's namespace what it runs, and goes on from there: nothing is stopped for its
+sake. What it was told to track lives in the same store; its constructor's arguments are only the first word.
 
 All state is touched on one event loop, *home*; the methods of the concurrency groups hop there.
 """
@@ -15,7 +15,7 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
@@ -28,13 +28,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ..actors.cell import CellActor, answered, namespace, own_title
 from ..actors.messages import Envelope, unpack_reply
 from ..actors.pulse import PERIOD_S, SUPERVISOR, HangDetector, Pulse
-from ..actors.segments import segment_directory
-from ..model.errors import MeshError, Misconfigured, UnknownExchange
-from . import machine as m
+from ..actors.segments import PULSES, leave
+from ..model.errors import MeshError, Misconfigured
+from ..orderbook.place import segment_directory
+from . import events as m
 from . import plan as plans
 from .child import ChildSpec, Tier
+from .desired import Desired
+from .machine import ChildState, Machine, Settings, agent_address
+from .mirrors import LEASE_S, MirrorLeases, mirror_address, mirror_spec
 from .policy import Policy
 from .routes import Route
+from .tree import describe
 
 T = TypeVar("T")
 GROUPS = {"control": 256, "polls": 8192}
@@ -42,7 +47,7 @@ KV = b"venuemesh"
 HEALTH_S = 0.25
 CATALOG_S = 5.0
 NODES_S = 0.5
-MIRROR_LEASE_S = 15.0
+MIRROR_S = 0.1
 
 
 class Supervisor:
@@ -54,19 +59,19 @@ class Supervisor:
         self._title = f"venuemesh: supervisor {self._mesh}"
         own_title(self._title)
         self._node = ray.get_runtime_context().get_node_id()
-        self._pulse = Pulse(segment_directory(self._mesh, self._node) / "pulse", SUPERVISOR)
-        self._desired: dict[str, Any] = {"config": config, "rules": {}}
-        self._refused: dict[str, dict[str, str]] = {}
-        self._instruments: dict[str, list[dict[str, Any]]] = {}
-        self._sources: dict[str, dict[str, float]] = {}  # node -> book address -> until (monotonic s)
+        self._segments = segment_directory(self._mesh, self._node)
+        self._pulse = Pulse(self._segments / PULSES, SUPERVISOR)
+        self._config = config
+        self._desired: Desired
+        self._leases = MirrorLeases()
         self._handles: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._changed = asyncio.Event()
-        self._usage: dict[str, dict[str, Any]] = {}
+        self._changed = asyncio.Event()  # set and replaced when a route changes
+        self._moved = asyncio.Event()  # set and replaced at every event
         self._sequence = 0
         self._answers: dict[str, int] = {}
         self._agents = HangDetector(0, int(3 * PERIOD_S * 1e9))
-        self._machine: m.Machine
+        self._machine: Machine
         self._ready = asyncio.Event()
         self._spawn(self._boot())
 
@@ -111,7 +116,7 @@ class Supervisor:
 
     @ray.method(concurrency_group="control")
     async def restart(self, pattern: str) -> list[str]:
-        """Restart the children that match, one after another; return their addresses at once."""
+        """Restart the children that match, one after another; return their addresses when all serve again."""
         return await self._at_home(self._restart(pattern))
 
     @ray.method(concurrency_group="control")
@@ -148,34 +153,25 @@ class Supervisor:
     # --- boot ---------------------------------------------------------------------------------------------------------
 
     async def _boot(self) -> None:
-        beating = self._spawn(self._beat())
+        self._spawn(self._beat())
         epoch = await asyncio.to_thread(self._next_epoch)
-        stored = await asyncio.to_thread(self._kv_get, "desired")
-        if stored is not None:
-            self._desired = stored
-        config = self._desired["config"]
-        self._desired["rules"] = {
-            exchange: self._desired["rules"].get(exchange, [[True, pair] for pair in settings.get("pairs", ())])
-            for exchange, settings in config["exchanges"].items()
-        }
+        self._desired = Desired(self._config, await asyncio.to_thread(self._kv_get, "desired"))
+        config = self._desired.config
         await self._save()
         self._hang_s = float(config.get("hang_limit_s", 1.0))
         self._agents.limit_ns = int((HEALTH_S + self._hang_s) * 1e9)
         wishes = {k: v for k, v in (config.get("policy") or {}).items() if k in Policy.__dataclass_fields__}
-        own = {k: v for k, v in (config.get("settings") or {}).items() if k in m.Settings.__dataclass_fields__}
-        settings = m.Settings(
+        own = {k: v for k, v in (config.get("settings") or {}).items() if k in Settings.__dataclass_fields__}
+        settings = Settings(
             **{"spares_per_node": int(config.get("spares_per_node", 2)), **own}, policy=Policy(**wishes)
         )
-        self._machine = m.Machine(epoch, settings, lambda: f"cell-{secrets.token_hex(6)}")
+        self._machine = Machine(epoch, settings, lambda: f"cell-{secrets.token_hex(6)}")
         await self._find_cells()
-        for exchange, exchange_settings in config["exchanges"].items():
-            self._on(m.Want(plans.base_specs(exchange, exchange_settings)))
-        for child in config.get("children", ()):  # further children, as plain specs
-            self._on(m.Want((ChildSpec.from_dict(child),)))
+        self._on(m.Want(tuple(self._desired.first_specs())))
         self._ready.set()
-        for work in (self._watch_nodes(), self._mirror_loop(), *(self._follow_catalog(e) for e in config["exchanges"])):
+        catalogs = [self._follow_catalog(exchange) for exchange in self._desired.exchanges]
+        for work in (self._watch_nodes(), self._mirrors(), *catalogs):
             self._spawn(work)
-        del beating
 
     def _next_epoch(self) -> int:
         key = f"{self._mesh}/epoch".encode()
@@ -194,7 +190,7 @@ class Supervisor:
         )
 
     async def _save(self) -> None:
-        await asyncio.to_thread(self._kv_put, "desired", self._desired)
+        await asyncio.to_thread(self._kv_put, "desired", self._desired.to_dict())
 
     async def _find_cells(self) -> None:
         mine = namespace(self._mesh)
@@ -222,7 +218,10 @@ class Supervisor:
             return m.Found(name, said["node"], said["pid"], said["start"], None, None)
         epoch, counter = order["incarnation"]
         spec = ChildSpec.from_dict(order["spec"])
-        return m.Found(name, said["node"], said["pid"], said["start"], (epoch, counter), spec, order["restarts"])
+        serving = said.get("serving", True)
+        return m.Found(
+            name, said["node"], said["pid"], said["start"], (epoch, counter), spec, order["restarts"], serving
+        )
 
     @property
     def _epoch(self) -> int:
@@ -246,7 +245,7 @@ class Supervisor:
                 child.spec.node: child.cell
                 for child in self._machine.children.values()
                 if child.spec.tier is Tier.AGENT
-                and child.state is m.ChildState.SERVING
+                and child.state is ChildState.SERVING
                 and child.cell
                 and child.spec.node
             }
@@ -272,7 +271,7 @@ class Supervisor:
     async def _health(self, cell: str, node: str) -> None:
         """Long-poll one agent while it serves."""
         stale: list[str] = []
-        address = m.agent_address(node)
+        address = agent_address(node)
         while cell in self._answers:
             try:
                 said = await self._ask_cell(cell, address, "poll:health", {"stale": stale}, HEALTH_S, 3600.0)
@@ -301,7 +300,7 @@ class Supervisor:
                 continue
             if said and said.get("version", 0) != after:
                 after = said["version"]
-                self._instruments[exchange] = said["instruments"]
+                self._desired.listed(exchange, said["instruments"])
                 self._replan(exchange)
 
     # --- events and effects -------------------------------------------------------------------------------------------
@@ -313,6 +312,15 @@ class Supervisor:
         if self._machine.routes.version != version:
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
+
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _until(self, reached: Callable[[], bool], timeout_s: float | None = None) -> None:
+        """Return when the machine has come there, or at the timeout."""
+        deadline = None if timeout_s is None else self._home.time() + timeout_s
+        while not reached() and (deadline is None or self._home.time() < deadline):
+            await self._moved.wait()  # the machine ticks, so this returns soon
 
     async def _perform(self, effect: m.Effect) -> None:
         match effect:
@@ -330,7 +338,7 @@ class Supervisor:
             case m.Discard(cell):
                 await self._discard(cell)
             case m.Sweep(node):
-                sweeper = self._machine.routes.get(m.agent_address(node))
+                sweeper = self._machine.routes.get(agent_address(node))
                 if sweeper is not None:
                     try:
                         await self._ask_cell(sweeper.cell, sweeper.address, "sweep", None, 5.0, 5.0)
@@ -411,7 +419,7 @@ class Supervisor:
             return
         try:
             body = {"pid": pid, "start": start, "timeout_s": 2.0}
-            gone = await self._ask_cell(agent, m.agent_address(node), "kill", body, 2.5, 2.5)
+            gone = await self._ask_cell(agent, agent_address(node), "kill", body, 2.5, 2.5)
         except (MeshError, RayError, TimeoutError):
             gone = False
         self._on(m.Died(cell) if gone else m.KillFailed(cell))
@@ -449,7 +457,7 @@ class Supervisor:
                 break
         answer = table.to_dict(addresses, instruments=addresses is None)
         if addresses is None:
-            answer["exchanges"] = sorted(self._desired["config"]["exchanges"])
+            answer["exchanges"] = self._desired.exchanges
             answer["tracked"] = {  # whether or not somebody serves it just now
                 served: plain
                 for child in self._machine.children.values()
@@ -464,26 +472,15 @@ class Supervisor:
         return None if route is None else route.to_dict()
 
     async def _rule(self, exchange: str, track: bool, pairs: Iterable[str]) -> None:
-        rules = self._desired["rules"]
-        if exchange not in rules:
-            raise UnknownExchange(exchange, sorted(rules))
-        before = [(bool(t), p) for t, p in rules[exchange]]
-        rules[exchange] = [list(rule) for rule in plans.add_rules(before, track, pairs)]
+        self._desired.rule(exchange, track, pairs)
         await self._save()
         self._replan(exchange)
 
     def _replan(self, exchange: str) -> None:
-        instruments = self._instruments.get(exchange)
-        if instruments is None or self._machine.ending:
+        if self._machine.ending:
             return
-        config = self._desired["config"]
-        prefix = plans.book_address(exchange, "")
-        running = {a: c.spec for a, c in self._machine.children.items() if a.startswith(prefix) and c.wanted}
-        rules = [(bool(t), p) for t, p in self._desired["rules"][exchange]]
-        limit_s = float(config.get("heartbeat_limit_s", 0.25))
-        plan = plans.plan_books(exchange, config["exchanges"][exchange], rules, instruments, running, limit_s)
-        self._refused[exchange] = dict(plan.refused)
-        todo = plans.changes(running, plan)
+        running = {address: child.spec for address, child in self._machine.children.items() if child.wanted}
+        todo = self._desired.books(exchange, running)
         if todo.unwant:
             self._on(m.Unwant(todo.unwant))
         for spec in todo.amend:
@@ -496,25 +493,47 @@ class Supervisor:
         if not found:
             raise Misconfigured(f"restart {pattern!r}", "matches no child of the mesh")
         self._on(m.RestartAsked(tuple(found)))
+        await self._until(lambda: not any(address in self._machine.rolling for address in found))
         return found
 
     async def _mirror(self, node: str, addresses: list[str]) -> float:
         if node not in self._machine.nodes:
             raise Misconfigured(f"node {node[:12]}", "is not part of the cluster")
-        until = self._home.time() + MIRROR_LEASE_S
-        self._sources.setdefault(node, {}).update(dict.fromkeys(addresses, until))
-        return MIRROR_LEASE_S
+        self._leases.ask(node, addresses, time.monotonic_ns())
+        return LEASE_S
 
-    async def _mirror_loop(self) -> None:
-        await asyncio.Event().wait()
+    async def _mirrors(self) -> None:
+        """Keep a mirror on each node that asks, and tell it its sources when they or its cell change."""
+        told: dict[str, Any] = {}
+        limit_s = float(self._desired.config.get("heartbeat_limit_s", 0.25))
+        while not self._machine.ending:
+            await asyncio.sleep(MIRROR_S)
+            nodes = [node for node in self._leases.nodes(time.monotonic_ns()) if node in self._machine.nodes]
+            gone = [
+                a for a in self._machine.children if a.startswith("mirror/") and a not in map(mirror_address, nodes)
+            ]
+            if gone:
+                self._on(m.Unwant(tuple(gone)))
+            for node in nodes:
+                address = mirror_address(node)
+                if address not in self._machine.children:
+                    self._on(m.Want((mirror_spec(node, limit_s),)))
+                route = self._machine.routes.get(address)
+                if route is None:
+                    continue
+                specs = {a: child.spec for a, child in self._machine.children.items()}
+                sources = self._leases.sources(node, self._machine.routes, specs)
+                if told.get(node) != (route.cell, sources) and await self._said(
+                    route.cell, address, "follow", {"sources": sources}
+                ):
+                    told[node] = (route.cell, sources)
 
     async def _shutdown(self, timeout_s: float) -> bool:
         self._on(m.ShutDown())
-        deadline = self._home.time() + timeout_s
-        while not self._machine.ended and self._home.time() < deadline:
-            await asyncio.sleep(0.02)
+        await self._until(lambda: self._machine.ended, timeout_s)
         if self._machine.ended:
             self._pulse.path.unlink(missing_ok=True)
+            leave(self._segments)
             await asyncio.to_thread(self._forget)
         return self._machine.ended
 
@@ -529,7 +548,7 @@ class Supervisor:
         usage: dict[str, dict[str, Any]] = {}
         for said in await asyncio.gather(*(self._said(r.cell, r.address, "usage") for r in agents)):
             usage |= said or {}
-        serving = [c for c in machine.children.values() if c.state is m.ChildState.SERVING and c.cell]
+        serving = [c for c in machine.children.values() if c.state is ChildState.SERVING and c.cell]
         reports = dict(
             zip(
                 (c.spec.address for c in serving),
@@ -537,59 +556,17 @@ class Supervisor:
                 strict=True,
             )
         )
-        children = [
-            self._row(child, usage.get(child.cell or "", {}), reports.get(address))
-            for address, child in sorted(machine.children.items())
-        ]
-        for refused in self._refused.values():
-            children += [
-                {"address": a, "state": "REFUSED", "last_error": why, "serves": [], "restarts": 0, "report": None}
-                | dict.fromkeys(("node", "pid", "incarnation", "rss", "pss", "cpu", "cell", "group"))
-                for a, why in sorted(refused.items())
-            ]
-        return {
+        return describe(machine, usage, reports) | {
             "mesh": self._mesh,
-            "epoch": self._epoch,
             "pid": os.getpid(),
-            "unread": [e for e in self._desired["config"]["exchanges"] if e not in self._instruments],
-            "nodes": [{"node": n, "labels": dict(labels)} for n, labels in machine.nodes.items()],
-            "children": children,
-            "spares": sum(1 for c in machine.cells.values() if c.state is m.CellState.SPARE),
-            "creating": sum(1 for c in machine.cells.values() if c.state is m.CellState.CREATING),
-            "groups": {
-                group: "DEGRADED"
-                if any(c.state is m.ChildState.DEGRADED for c in machine.children.values() if c.spec.group == group)
-                else "OK"
-                for group in sorted({c.spec.group for c in machine.children.values()})
-            },
-            "cells": [
-                {"cell": c.name, "node": c.node, "pid": c.pid, "state": c.state.value, "address": c.address}
-                for c in machine.cells.values()
-            ],
+            "exchanges": self._desired.exchanges,
+            "unread": self._desired.unread,
+            "refused": self._desired.refused,
         }
 
-    def _row(self, child: m.Child, used: dict[str, Any], report: dict[str, Any] | None) -> dict[str, Any]:
-        cell = self._machine.cells.get(child.cell) if child.cell else None
-        return {
-            "address": child.spec.address,
-            "group": child.spec.group,
-            "state": child.state.value,
-            "node": child.node,
-            "cell": child.cell,
-            "pid": cell.pid if cell else None,
-            "incarnation": list(child.incarnation) if child.incarnation else None,
-            "restarts": child.restarts,
-            "last_error": child.last_error,
-            "rss": used.get("rss"),
-            "pss": used.get("pss"),
-            "cpu": used.get("cpu_s"),
-            "serves": [address for address, _ in child.spec.serves],
-            "report": report,
-        }
-
-    async def _said(self, cell: str, address: str, kind: str) -> Any:
+    async def _said(self, cell: str, address: str, kind: str, body: Any = None) -> Any:
         try:
-            return await self._ask_cell(cell, address, kind, None, 1.0, 1.0)
+            return await self._ask_cell(cell, address, kind, body, 1.0, 1.0)
         except (MeshError, RayError, TimeoutError):
             return None
 
@@ -601,6 +578,16 @@ class Supervisor:
         return said
 
 
-SupervisorActor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups=GROUPS)(
-    Supervisor
-)  # type: ignore[call-overload]
+_OPTIONS: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0, "concurrency_groups": GROUPS}
+SupervisorActor: Any = ray.remote(**_OPTIONS)(Supervisor)
+
+
+def create(config: dict[str, Any]) -> Any:
+    """Start the supervisor of a mesh on the Ray cluster this process is connected to; return its handle.
+
+    Raises:
+        ValueError: there is one already (Ray's own error for a taken name).
+    """
+    return SupervisorActor.options(name=SUPERVISOR, namespace=namespace(config["mesh"]), lifetime="detached").remote(
+        config
+    )

@@ -1,0 +1,59 @@
+"""Which node follows which remote books, and until when. Pure.
+
+A process that reads a book of another node asks for it every few seconds; a node that nobody asks for any more has no
+mirror. The mirror is told its sources by child address, so that it polls each source cell once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .child import ChildSpec, Tier
+from .routes import RouteTable
+
+LEASE_S = 15.0
+
+
+def mirror_address(node: str) -> str:
+    return f"mirror/{node[:12]}"
+
+
+def mirror_spec(node: str, heartbeat_limit_s: float) -> ChildSpec:
+    config = {"heartbeat_limit_s": heartbeat_limit_s}
+    return ChildSpec(mirror_address(node), "mirror", config, group="mirror", tier=Tier.MIRROR, node=node)
+
+
+class MirrorLeases:
+    """Who asked for what; time in ns is an argument."""
+
+    def __init__(self, lease_s: float = LEASE_S) -> None:
+        self._lease_ns = int(lease_s * 1e9)
+        self._until: dict[str, dict[str, int]] = {}
+
+    def ask(self, node: str, addresses: Iterable[str], now_ns: int) -> None:
+        self._until.setdefault(node, {}).update(dict.fromkeys(addresses, now_ns + self._lease_ns))
+
+    def drop(self, node: str) -> None:
+        self._until.pop(node, None)
+
+    def nodes(self, now_ns: int) -> list[str]:
+        """Nodes that somebody asks for; what has run out is forgotten."""
+        for node, until in list(self._until.items()):
+            for address in [a for a, end in until.items() if end <= now_ns]:
+                del until[address]
+            if not until:
+                del self._until[node]
+        return list(self._until)
+
+    def sources(self, node: str, routes: RouteTable, specs: Mapping[str, ChildSpec]) -> dict[str, Any]:
+        """child address -> {"incarnation", "books": {address: {"levels", "trades"}}} for books that live elsewhere."""
+        found: dict[str, Any] = {}
+        for address in sorted(self._until.get(node, ())):
+            route = routes.get(address)
+            if route is None or route.node == node:
+                continue
+            config = specs[route.child].config if route.child in specs else {}
+            source = found.setdefault(route.child, {"incarnation": list(route.incarnation), "books": {}})
+            source["books"][address] = {"levels": config.get("levels", 200), "trades": config.get("trades", 1024)}
+        return found

@@ -1,0 +1,63 @@
+"""The tree as plain values, for `status`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .machine import CellState, Child, ChildState, Machine
+
+
+def describe(
+    machine: Machine,
+    usage: Mapping[str, Mapping[str, Any]],
+    reports: Mapping[str, Mapping[str, Any] | None],
+) -> dict[str, Any]:
+    """Rows of children, cells, nodes and groups. `usage` is by cell, `reports` by child address."""
+    children = machine.children
+    degraded = {c.spec.group for c in children.values() if c.state is ChildState.DEGRADED}
+    return {
+        "epoch": machine.routes.epoch,
+        "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
+        "children": [_row(machine, children[a], usage, reports.get(a)) for a in sorted(children)],
+        "spares": sum(1 for c in machine.cells.values() if c.state is CellState.SPARE),
+        "creating": sum(1 for c in machine.cells.values() if c.state is CellState.CREATING),
+        "groups": {
+            group: "DEGRADED" if group in degraded else "OK"
+            for group in sorted({c.spec.group for c in children.values()})
+        },
+        "cells": [
+            {
+                "cell": c.name,
+                "node": c.node,
+                "pid": c.pid,
+                "state": c.state.value,
+                "address": c.address,
+                **{key: usage.get(c.name, {}).get(key) for key in ("rss", "pss", "cpu_s", "lag_ms")},
+            }
+            for c in machine.cells.values()
+        ],
+    }
+
+
+def _row(
+    machine: Machine, child: Child, usage: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    cell = machine.cells.get(child.cell) if child.cell else None
+    used = usage.get(child.cell or "", {})
+    return {
+        "address": child.spec.address,
+        "group": child.spec.group,
+        "state": child.state.value,
+        "node": child.node,
+        "cell": child.cell,
+        "pid": cell.pid if cell else None,
+        "incarnation": list(child.incarnation) if child.incarnation else None,
+        "restarts": child.restarts,
+        "last_error": child.last_error,
+        "rss": used.get("rss"),
+        "pss": used.get("pss"),
+        "cpu": used.get("cpu_s"),
+        "serves": [address for address, _ in child.spec.serves],
+        "report": dict(report) if report is not None else None,
+    }
