@@ -1,0 +1,124 @@
+"""Error bodies of the Binance protocol.
+
+Source: errors.md and rest-api.md (HTTP Return Codes), read 2026-11-22. The legal range of a symbol is not in the
+manual; the pattern here takes what the manual's symbols need, and no lower case.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
+NUMBER_RANGE = r"^[0-9]{1,20}$"
+
+
+class ApiError(Exception):
+    """An error answer: HTTP status, code, message, and what the WebSocket API adds as `data`."""
+
+    def __init__(self, code: int, msg: str, status: int = 400, retry_after_s: int | None = None) -> None:
+        super().__init__(code, msg)
+        self.code = code
+        self.msg = msg
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.data: dict[str, Any] | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"code": self.code, "msg": self.msg}
+
+
+def bad_symbol() -> ApiError:
+    return ApiError(-1121, "Invalid symbol.")
+
+
+def missing(name: str) -> ApiError:
+    return ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+
+
+def missing_either(one: str, other: str) -> ApiError:
+    return ApiError(-1102, f"Param '{one}' or '{other}' must be sent, but both were empty/null!")
+
+
+def empty(name: str) -> ApiError:
+    return ApiError(-1105, f"Parameter '{name}' was empty.")
+
+
+def illegal(name: str, legal: str) -> ApiError:
+    return ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
+
+
+def too_many(expected: int, received: int) -> ApiError:
+    return ApiError(-1101, f"Too many parameters; expected '{expected}' and received '{received}'.")
+
+
+def duplicate() -> ApiError:
+    return ApiError(-1101, "Duplicate values for a parameter detected.")
+
+
+def too_many_values(name: str, limit: int) -> ApiError:
+    return ApiError(-1101, f"Too many values sent for parameter '{name}', maximum allowed up to {limit}.")
+
+
+def overflow(name: str) -> ApiError:
+    return ApiError(-1108, f"Parameter '{name}' overflowed.")
+
+
+def bad_interval() -> ApiError:
+    return ApiError(-1120, "Invalid interval.")
+
+
+def bad_status() -> ApiError:
+    return ApiError(-1122, "Invalid symbolStatus.")
+
+
+def bad_combination() -> ApiError:
+    return ApiError(-1128, "Combination of optional parameters invalid.")
+
+
+def invalid(name: str) -> ApiError:
+    return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
+
+
+def bad_json(name: str | None = None) -> ApiError:
+    return ApiError(-1135, f"JSON sent for parameter '{name}' is not valid" if name else "Invalid JSON Request")
+
+
+def bad_ticker_type() -> ApiError:
+    return ApiError(-1139, "Invalid ticker type.")
+
+
+def duplicate_symbols() -> ApiError:
+    return ApiError(-1151, "Symbol is present multiple times in the list.")
+
+
+def bad_time_unit() -> ApiError:
+    return ApiError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+
+
+def status_mismatch() -> ApiError:
+    return ApiError(-1220, "The symbol's status does not match the requested symbolStatus.")
+
+
+def no_reference_price() -> ApiError:
+    return ApiError(-2043, "This symbol doesn't have a reference price.")
+
+
+def too_much_weight(limit: int, retry_after_s: int) -> ApiError:
+    return ApiError(
+        -1003,
+        f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
+        "Please use WebSocket Streams for live updates to avoid polling the API.",
+        429,
+        retry_after_s,
+    )
+
+
+def banned(until_ms: int, retry_after_s: int) -> ApiError:
+    return ApiError(
+        -1003,
+        f"Way too much request weight used; IP banned until {until_ms}. "
+        "Please use WebSocket Streams for live updates to avoid bans.",
+        418,
+        retry_after_s,
+    )

@@ -1,0 +1,133 @@
+"""One side of a price-time priority book: levels by price, orders of a level in order of arrival."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..model.events import Side
+
+if TYPE_CHECKING:
+    from .accounts import Account
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """One order in the engine. Prices and sizes are raw; `price` is None for MARKET, `size` 0 when by quote amount."""
+
+    id: int
+    client_id: str
+    account: Account
+    symbol: str
+    side: Side
+    kind: str  # LIMIT | MARKET | LIMIT_MAKER
+    time_in_force: str  # GTC | IOC | FOK
+    price: int | None
+    size: int
+    created_ns: int
+    updated_ns: int
+    self_trade: str
+    quote_size: int | None = None
+    filled: int = 0
+    quote_filled: int = 0
+    prevented: int = 0  # taken off by self-trade prevention
+    locked: int = 0  # of the asset that the order pays with
+    status: str = "NEW"
+
+    @property
+    def remaining(self) -> int:
+        return self.size - self.filled - self.prevented
+
+
+class Level:
+    """All orders at one price, oldest first, and the sum of their remaining sizes."""
+
+    __slots__ = ("orders", "price", "size")
+
+    def __init__(self, price: int) -> None:
+        self.price = price
+        self.size = 0
+        self.orders: dict[int, Order] = {}
+
+
+class BookSide:
+    """Bids or asks. `keys` are prices (asks negated) in rising order, so the best is last on both sides."""
+
+    __slots__ = ("keys", "levels", "side", "sign")
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.sign = 1 if side is Side.BUY else -1
+        self.keys: list[int] = []
+        self.levels: dict[int, Level] = {}
+
+    @property
+    def best(self) -> Level | None:
+        return self.levels[self.keys[-1] * self.sign] if self.keys else None
+
+    @property
+    def top(self) -> tuple[int, int] | None:
+        """Price and size of the best level."""
+        if not self.keys:
+            return None
+        level = self.levels[self.keys[-1] * self.sign]
+        return level.price, level.size
+
+    def at_rank(self, rank: int) -> Level:
+        """Return the level `rank` places behind the best (0 is the best)."""
+        return self.levels[self.keys[-1 - rank] * self.sign]
+
+    def crosses(self, price: int) -> bool:
+        """Whether an order of the other side at `price` would trade with the best level here."""
+        return bool(self.keys) and self.keys[-1] >= price * self.sign
+
+    def add(self, order: Order) -> int:
+        """Queue `order` at its price; return the level's new size."""
+        price = order.price
+        assert price is not None
+        level = self.levels.get(price)
+        if level is None:
+            level = self.levels[price] = Level(price)
+            insort(self.keys, price * self.sign)
+        level.orders[order.id] = order
+        level.size += order.remaining
+        return level.size
+
+    def reduce(self, level: Level, order: Order, by: int) -> int:
+        """Take `by` off the level because `order` shrank by it (already done); drop what is empty. Return the size."""
+        level.size -= by
+        if not order.remaining:
+            del level.orders[order.id]
+        self._drop_if_empty(level)
+        return level.size
+
+    def remove(self, order: Order) -> int:
+        """Take `order` off with all that remains of it; return the level's new size."""
+        assert order.price is not None
+        level = self.levels[order.price]
+        del level.orders[order.id]
+        level.size -= order.remaining
+        self._drop_if_empty(level)
+        return level.size
+
+    def _drop_if_empty(self, level: Level) -> None:
+        if level.orders:
+            return
+        del self.levels[level.price]
+        key = level.price * self.sign
+        if self.keys[-1] == key:
+            self.keys.pop()
+        else:
+            del self.keys[bisect_left(self.keys, key)]
+
+    def depth(self, n: int | None = None) -> list[tuple[int, int]]:
+        """Return (price, size) of the best `n` levels, all of them without `n`; best first."""
+        keys = self.keys if n is None else self.keys[-n:] if n else []
+        levels, sign = self.levels, self.sign
+        return [(key * sign, levels[key * sign].size) for key in reversed(keys)]
+
+    def best_first(self) -> Iterator[Level]:
+        for key in reversed(self.keys):
+            yield self.levels[key * self.sign]

@@ -1,0 +1,233 @@
+"""Faults on request: what the exchange does wrong, to whom, how often. Seeded; the admin interface sets them.
+
+| kind | where | does |
+|---|---|---|
+| drop, duplicate, corrupt | frames | leaves out, sends twice, spoils (`mode`: text, truncate, garbage, protocol) |
+| delay | frames | holds a frame and what follows it on that connection for `ms` |
+| reorder | frames | sends a frame after the next one of that connection (after `ms` if none comes) |
+| cut | frames | resets the connection instead of sending |
+| silence | frames | sends nothing more on that connection, pings neither, and keeps it open |
+| skip | sequence | before a symbol's next diff, leaves out `ids` update ids |
+| status | requests | answers `status` (429, 418, 403, 5xx) |
+| hang | requests, handshakes | accepts and never answers |
+| slow | requests, handshakes | answers after `ms` |
+| no_ping | connections | sends no pings |
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Protocol
+
+from .binance.frames import payload_of, text_frame
+
+FRAME_KINDS = ("drop", "duplicate", "delay", "reorder", "corrupt", "cut", "silence")
+REQUEST_KINDS = ("status", "hang", "slow")
+OTHER_KINDS = ("skip", "no_ping")
+KINDS = (*FRAME_KINDS, *REQUEST_KINDS, *OTHER_KINDS)
+CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
+HELD = 10_000  # frames held back for one connection at most
+
+
+class Wire(Protocol):
+    """What a fault does something to: one connection."""
+
+    number: int
+    silent: bool
+
+    def write(self, frame: bytes) -> None: ...
+    def cut(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Fault:
+    """One rule. A scope that is None matches everything; `count` is how often it may still happen."""
+
+    kind: str
+    symbol: str | None = None
+    stream: str | None = None
+    connection: int | None = None
+    endpoint: str | None = None
+    probability: float = 1.0
+    count: int | None = None
+    after: int = 0  # let so many matches pass first
+    ms: float = 200.0
+    status: int = 503
+    ids: int = 1
+    mode: str = "text"
+    id: int = 0
+    matched: int = 0
+    done: int = 0
+
+
+FIELDS = tuple(field.name for field in fields(Fault) if field.name not in ("id", "matched", "done"))
+
+
+class Faults:
+    """The present rules. `later(seconds, call)` is the shell's timer."""
+
+    def __init__(self, seed: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
+        self._draw = random.Random(f"faults/{seed}")
+        self._later = later
+        self._next = 1
+        self.rules: dict[int, Fault] = {}
+        self.frames_active = False
+        self.counters: dict[str, int] = {}
+        self._held: dict[int, tuple[Wire, deque[bytes]]] = {}
+        self._swapped: dict[int, tuple[Wire, bytes]] = {}
+
+    def add(self, fault: Fault) -> Fault:
+        fault.id, self._next = self._next, self._next + 1
+        self.rules[fault.id] = fault
+        self._refresh()
+        return fault
+
+    def remove(self, number: int) -> bool:
+        found = self.rules.pop(number, None)
+        self._refresh()
+        return found is not None
+
+    def clear(self) -> int:
+        """Forget all rules; what is held back is sent. Return how many there were."""
+        count = len(self.rules)
+        self.rules.clear()
+        self.release()
+        self._refresh()
+        return count
+
+    def listed(self) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self.rules.values()]
+
+    @property
+    def held(self) -> int:
+        """Frames held back by delay and reorder."""
+        return sum(len(queue) for _, queue in self._held.values()) + len(self._swapped)
+
+    def release(self) -> None:
+        """Send everything that is held back, in the order it came."""
+        for number in list(self._swapped):
+            self._unswap(number)
+        for number in list(self._held):
+            self._unhold(number)
+
+    def _refresh(self) -> None:
+        self.frames_active = any(fault.kind in FRAME_KINDS for fault in self.rules.values()) or bool(
+            self._held or self._swapped
+        )
+
+    def _hits(self, fault: Fault) -> bool:
+        """Count a match; decide whether the rule acts."""
+        fault.matched += 1
+        if fault.matched <= fault.after:
+            return False
+        if fault.count is not None and fault.done >= fault.count:
+            return False
+        if fault.probability < 1.0 and self._draw.random() >= fault.probability:
+            return False
+        fault.done += 1
+        self.counters[fault.kind] = self.counters.get(fault.kind, 0) + 1
+        return True
+
+    def _pick(
+        self,
+        kinds: tuple[str, ...],
+        symbol: str | None = None,
+        stream: str | None = None,
+        connection: int | None = None,
+        endpoint: str | None = None,
+    ) -> Fault | None:
+        for fault in self.rules.values():
+            if (
+                fault.kind in kinds
+                and (fault.symbol is None or fault.symbol == symbol)
+                and (fault.stream is None or fault.stream == stream)
+                and (fault.connection is None or fault.connection == connection)
+                and (fault.endpoint is None or fault.endpoint == endpoint)
+                and self._hits(fault)
+            ):
+                return fault
+        return None
+
+    def request(self, endpoint: str, symbol: str | None) -> Fault | None:
+        """The rule that acts on a request or handshake, if one does. `endpoint` is its path."""
+        return self._pick(REQUEST_KINDS, symbol=symbol, endpoint=endpoint) if self.rules else None
+
+    def skip(self, symbol: str) -> int:
+        """How many update ids to leave out before the next diff of `symbol`."""
+        fault = self._pick(("skip",), symbol=symbol) if self.rules else None
+        return fault.ids if fault is not None else 0
+
+    def withholds_ping(self, connection: int) -> bool:
+        return bool(self.rules) and self._pick(("no_ping",), connection=connection) is not None
+
+    def frame(self, wire: Wire, stream: str, symbol: str, frame: bytes) -> None:
+        """Send one frame of a stream to one connection, or whatever the rules make of it."""
+        fault = self._pick(FRAME_KINDS, symbol=symbol, stream=stream, connection=wire.number)
+        kind = fault.kind if fault is not None else None
+        if fault is None:
+            self._pass(wire, frame)
+        elif kind == "duplicate":
+            self._pass(wire, frame)
+            self._pass(wire, frame)
+        elif kind == "corrupt":
+            self._pass(wire, self._spoil(frame, fault.mode))
+        elif kind == "cut":
+            wire.cut()
+        elif kind == "silence":
+            wire.silent = True
+        elif kind == "delay":
+            if wire.number not in self._held:
+                self._held[wire.number] = (wire, deque())
+                self._later(fault.ms / 1000, lambda: self._unhold(wire.number))
+            self._pass(wire, frame)
+        elif kind == "reorder":
+            if wire.number in self._swapped:
+                self._pass(wire, frame)
+            else:
+                self._swapped[wire.number] = (wire, frame)
+                self._later(fault.ms / 1000, lambda: self._unswap(wire.number))
+
+    def _pass(self, wire: Wire, frame: bytes) -> None:
+        held = self._held.get(wire.number)
+        if held is None:
+            wire.write(frame)
+        elif len(held[1]) >= HELD:
+            del self._held[wire.number]
+            wire.cut()
+        else:
+            held[1].append(frame)
+        if self._swapped:
+            self._unswap(wire.number)
+
+    def _unhold(self, number: int) -> None:
+        wire, frames = self._held.pop(number, (None, ()))
+        if wire is not None:
+            for frame in frames:
+                wire.write(frame)
+        self._refresh()
+
+    def _unswap(self, number: int) -> None:
+        wire, frame = self._swapped.pop(number, (None, b""))
+        if wire is not None:
+            self._pass(wire, frame)
+        self._refresh()
+
+    def forget(self, number: int) -> None:
+        """A connection is gone; so is what was held back for it."""
+        self._held.pop(number, None)
+        self._swapped.pop(number, None)
+        self._refresh()
+
+    def _spoil(self, frame: bytes, mode: str) -> bytes:
+        if mode == "protocol":
+            return bytes([frame[0] | 0x70]) + frame[1:]
+        payload = payload_of(frame)
+        at = self._draw.randrange(len(payload)) if payload else 0
+        if mode == "truncate":
+            return text_frame(payload[:at])
+        if mode == "garbage":
+            return text_frame(bytes(self._draw.randrange(0x20, 0x7F) for _ in range(len(payload))))
+        return text_frame(payload[:at] + b"#" + payload[at + 1 :])

@@ -1,0 +1,111 @@
+"""What the local exchange is started with, and reading it from a command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..model.errors import Misconfigured
+from .accounts import Account, check_accounts, parse_account
+from .rules import DEFAULT_SYMBOLS, listing
+
+
+@dataclass(slots=True)
+class Options:
+    """`rate` is level changes a second over all symbols; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    admin_port: int = 0
+    seed: int = 1
+    rate: float = 300.0
+    symbols: tuple[str, ...] = DEFAULT_SYMBOLS
+    accounts: list[Account] = field(default_factory=list)
+    history: int = 400_000
+    parent: int | None = None
+    json: bool = False
+    paused: bool = False
+
+    def check(self) -> Options:
+        """Return self, or raise Misconfigured naming the option and what is wrong with it."""
+        for name in ("port", "admin_port"):
+            if not 0 <= getattr(self, name) <= 65_535:
+                raise Misconfigured(f"--{name.replace('_', '-')}", "must be from 0 to 65535")
+        if not 0 <= self.rate <= 1_000_000:
+            raise Misconfigured("--rate", "must be from 0 to 1000000 level changes a second")
+        if not 1_000 <= self.history <= 100_000_000:
+            raise Misconfigured("--history", "must be from 1000 to 100000000 changes a symbol")
+        if not self.symbols:
+            raise Misconfigured("--symbols", "must name at least one")
+        try:
+            listing(self.symbols)
+        except Misconfigured as error:
+            raise Misconfigured("--symbols", error.reason) from None
+        try:
+            check_accounts(self.accounts)
+        except Misconfigured as error:
+            raise Misconfigured("--account", error.reason) from None
+        return self
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise Misconfigured("exchange", message)
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read a command line.
+
+    Raises:
+        Misconfigured: which option, and why; the message is one line.
+    """
+    parser = _Parser(prog="venuemesh exchange", description="Run the local exchange until it is told to stop.")
+    parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object, first")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the exchange (the admin is always loopback)")
+    parser.add_argument("--port", default="0", help="port of REST and websockets; 0 takes a free one")
+    parser.add_argument("--admin-port", default="0", help="port of the admin interface")
+    parser.add_argument("--seed", default="1", help="of the participants and faults")
+    parser.add_argument("--rate", default="300", help="level changes a second, over all symbols")
+    parser.add_argument("--symbols", default=",".join(DEFAULT_SYMBOLS), help="e.g. BTCUSDT,ETHUSDT,+300")
+    parser.add_argument("--account", action="append", default=[], metavar="NAME:KEY:SECRET:BTC=10,USDT=1000")
+    parser.add_argument("--history", default="400000", help="level changes remembered a symbol")
+    parser.add_argument("--parent", default=None, metavar="PID", help="end when this process ends")
+    parser.add_argument("--paused", action="store_true", help="begin with the participants at rest")
+    given = parser.parse_args(list(arguments))
+    accounts = []
+    for text in given.account:
+        try:
+            accounts.append(parse_account(text))
+        except Misconfigured as error:
+            raise Misconfigured("--account", error.reason) from None
+    return Options(
+        host=given.host,
+        port=_whole("--port", given.port),
+        admin_port=_whole("--admin-port", given.admin_port),
+        seed=_whole("--seed", given.seed),
+        rate=_real("--rate", given.rate),
+        symbols=tuple(name.strip() for name in given.symbols.split(",") if name.strip()),
+        accounts=accounts,
+        history=_whole("--history", given.history),
+        parent=None if given.parent is None else _whole("--parent", given.parent),
+        json=given.json,
+        paused=given.paused,
+    ).check()
+
+
+def _whole(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise Misconfigured(option, f"{text!r} is not a whole number") from None
+
+
+def _real(option: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise Misconfigured(option, f"{text!r} is not a number") from None
+    if value != value or value in (float("inf"), float("-inf")):
+        raise Misconfigured(option, f"{text!r} is not a number")
+    return value

@@ -1,0 +1,185 @@
+"""The process of the local exchange: its listeners, its heartbeat, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from ..model.errors import Misconfigured
+from .admin import Admin
+from .binance.rest import Rest
+from .binance.sockets import Sockets
+from .clock import Clock
+from .options import Options
+from .venue import SLICE_NS, Venue
+
+
+class Server:
+    """The exchange with its sockets. `start` returns when it serves; `urls` says where."""
+
+    def __init__(self, options: Options, clock: Clock | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.options = options
+        self.clock = clock or Clock()
+        self.venue = Venue(options, self.clock, loop.call_later)
+        self.venue.crowd.paused = options.paused
+        self.urls: dict[str, Any] = {}
+        self._runners: list[web.AppRunner] = []
+        self._beat: asyncio.Task[None] | None = None
+
+    async def start(self) -> dict[str, Any]:
+        """Listen and begin to trade; return the base URLs.
+
+        Raises:
+            Misconfigured: an address that cannot be listened on.
+        """
+        rest = Rest(self.venue)
+        sockets = Sockets(self.venue, rest)
+        public = web.Application(client_max_size=1 << 20)
+        public.router.add_get("/ws", sockets.raw)
+        public.router.add_get("/ws/{names:.*}", sockets.raw)
+        public.router.add_get("/stream", sockets.combined)
+        public.router.add_get("/ws-api/v3", sockets.api)
+        public.router.add_route("*", "/{path:.*}", rest.handle)
+        admin = Admin(self.venue)
+        port = await self._listen(public, self.options.host, self.options.port, "--port")
+        admin_port = await self._listen(admin.app(), "127.0.0.1", self.options.admin_port, "--admin-port")
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        self.urls = {
+            "binance": {
+                "rest": f"http://{host}:{port}",
+                "ws": f"ws://{host}:{port}",
+                "ws_api": f"ws://{host}:{port}/ws-api/v3",
+            },
+            "admin": f"http://127.0.0.1:{admin_port}",
+        }
+        self._beat = asyncio.create_task(self._beats())
+        return self.urls
+
+    async def stop(self) -> None:
+        """Announce the end to websocket clients, close everything."""
+        if self._beat is not None:
+            self._beat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._beat
+        self.venue.hub.announce_shutdown()
+        for client in list(self.venue.hub.clients.values()):
+            client.close(1001, "Server shutdown", "shutdown")
+        for runner in self._runners:
+            await runner.cleanup()
+
+    async def _listen(self, app: web.Application, host: str, port: int, option: str) -> int:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handle_signals=False)
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, host, port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            raise Misconfigured(option, f"cannot listen on {host}:{port}: {error.strerror}") from None
+        bound: int = runner.addresses[0][1]
+        return bound
+
+    async def _beats(self) -> None:
+        while True:
+            now = self.clock.monotonic_ns()
+            self.venue.beat(now)
+            spent = self.clock.monotonic_ns() - now
+            await asyncio.sleep(max(0.001, (SLICE_NS - spent) / 1e9))
+
+
+async def serve(options: Options, ready: Callable[[dict[str, Any]], None] | None = None) -> int:
+    """Run the exchange until SIGINT, SIGTERM or the end of `options.parent`; return the exit status, 0.
+
+    Prints the base URLs as the first line of standard output, as one JSON object with `options.json`.
+
+    Raises:
+        Misconfigured: an option that cannot be served.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    server = Server(options)
+    watch = _watch_parent(options.parent, ended) if options.parent is not None else None
+    try:
+        urls = await server.start()
+        _tell(urls, options.json)
+        if ready is not None:
+            ready(urls)
+        await ended.wait()
+    finally:
+        if watch is not None:
+            watch()
+        await server.stop()
+    return 0
+
+
+def _tell(urls: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(urls).decode(), flush=True)
+    else:
+        spoken = urls["binance"]
+        print(
+            f"local exchange: {spoken['rest']}  {spoken['ws']}  {spoken['ws_api']}  admin {urls['admin']}", flush=True
+        )
+
+
+def _watch_parent(pid: int, ended: asyncio.Event) -> Callable[[], None]:
+    """Set `ended` when the process `pid` ends; return what undoes the watch."""
+    loop = asyncio.get_running_loop()
+    if hasattr(os, "pidfd_open"):
+        try:
+            handle = os.pidfd_open(pid)
+        except OSError as error:
+            raise Misconfigured("--parent", f"no process {pid}: {error.strerror}") from None
+        loop.add_reader(handle, ended.set)
+
+        def undo() -> None:
+            loop.remove_reader(handle)
+            os.close(handle)
+
+        return undo
+
+    async def poll() -> None:
+        while True:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                ended.set()
+                return
+            await asyncio.sleep(0.2)
+
+    task = loop.create_task(poll())
+
+    def stop() -> None:
+        task.cancel()
+
+    return stop
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def run(options: Options) -> int:
+    """Run `serve` on the fastest loop there is; return the exit status. Errors of options are one line and status 2."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(serve(options))
+    except Misconfigured as error:
+        print(error, file=sys.stderr)
+        return 2
