@@ -43,9 +43,11 @@ RECENT_TRADES = 256  # ids by which a trade that comes twice is known
 class Sink(Protocol):
     """Where a book's changes go: the subset of `orderbook.segment.SegmentWriter` that is used here."""
 
-    def publish(self, book: OrderBook, state: BookState, ts_event_ns: int, ts_recv_ns: int) -> None: ...
-    def set_state(self, state: BookState) -> None: ...
-    def trade(self, trade: PublicTrade) -> None: ...
+    def publish(
+        self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
+    ) -> None: ...
+    def set_state(self, state: BookState, reason: str | None = None) -> None: ...
+    def trade(self, trade: PublicTrade) -> object: ...
 
 
 class Observer(Protocol):
@@ -73,9 +75,10 @@ class Pair:
     trades: int = 0
     duplicate_trades: int = 0
     unreadable: int = 0  # frames of this pair (or of nobody known) that could not be read
-    ts_event_ns: int = 0
+    ts_event_ns: int | None = None
     ts_recv_ns: int = 0
     draining: bool = False
+    drained: int = 0  # frames applied after the snapshot and not yet published
     missed: bool = False
     load: Callable[[], None] | None = None  # how to load the snapshot that arrived
     last_trade_id: int = -1
@@ -193,11 +196,11 @@ class Ingest:
         except BookError as error:
             self.on(pair, Doubt(str(error), delta.last))
             return
-        self._applied(pair, delta.last, delta.ts_event_ns or 0, delta.ts_recv_ns)
+        self._applied(pair, delta.last, delta.ts_event_ns, delta.ts_recv_ns)
         if pair.machine.keeps:
             pair.machine.keep(delta.first, delta.last, bytes(frame), delta.ts_recv_ns)
 
-    def _applied(self, pair: Pair, last: int, ts_event_ns: int, recv_ns: int) -> None:
+    def _applied(self, pair: Pair, last: int, ts_event_ns: int | None, recv_ns: int) -> None:
         pair.ts_event_ns, pair.ts_recv_ns = ts_event_ns, recv_ns
         if self._observer is not None:
             self._observer.applied(pair)
@@ -281,13 +284,13 @@ class Ingest:
     def _perform(self, pair: Pair, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case SetState(state):
-                    pair.sink.set_state(state)
+                case SetState(state, reason):
+                    pair.sink.set_state(state, reason)
                 case AskSnapshot():
                     self._ask(pair, effect)
                 case Publish(state):
                     pair.updates += 1
-                    pair.sink.publish(pair.book, state, pair.ts_event_ns, pair.ts_recv_ns)
+                    pair.sink.publish(pair.book, state, pair.ts_event_ns, pair.ts_recv_ns, pair.drained)
                 case Load():
                     self._load(pair)
 
@@ -300,9 +303,11 @@ class Ingest:
             self.on(pair, Doubt(f"snapshot: {error}", pair.machine.sequence))
             return
         pair.draining, pair.missed = True, False
+        before = pair.machine.counters.applied
         try:
             for frame in kept:
                 self._frame(frame.frame, frame.recv_ns)
         finally:
             pair.draining = False
+        pair.drained = pair.machine.counters.applied - before
         self.on(pair, Missed() if pair.missed else Drained())

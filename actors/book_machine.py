@@ -1,14 +1,15 @@
 """Decides when a book may be trusted. Pure: events and times in, effects out; no frame is ever read here.
 
 Theory of operation. One machine per book. The connection opens and the feed is subscribed first; from then on frames
-are kept (bounded) until a snapshot joins them by the exchange's own rule (`classify`). A snapshot older than the first kept
-frame is asked for again. Joined and proven, the book is LIVE and each delta is decided by one call, `delta`, which
+are kept (bounded) until a snapshot joins them by the exchange's own rule (`classify`). A snapshot older than the first
+kept frame is asked for again. Joined and proven, the book is LIVE and each delta is decided by one call, `delta`, which
 returns an integer. A missed sequence, or anything that makes the book doubtful, leaves LIVE at once: keep frames, ask
 for a snapshot, join again. Snapshots are asked for at once the first time and then with doubling, capped, jittered
 delays, which start over only after the book was LIVE for a while: no storm, however bad the feed.
 
     CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta--> LIVE (HALTED if it does not trade)
-    LIVE --gap, Doubt--> GAP --snapshot joins--> LIVE          any --Closed--> CONNECTING     any --Quiet--> SILENT
+    LIVE --gap, Doubt--> GAP --snapshot joins--> LIVE
+    any --Closed--> CONNECTING        any --Quiet--> SILENT (until Opened)
 
 A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was asked for
 after the exchange confirmed the subscription; only then is a book LIVE before its first delta.
@@ -143,9 +144,10 @@ BookEvent = (
 
 @dataclass(frozen=True, slots=True)
 class SetState:
-    """Publish this state, before anything else is done."""
+    """Publish this state, before anything else is done. `reason` is None where there is nothing to explain."""
 
     state: BookState
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ class AskSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load the snapshot that arrived, feed `take()`'s frames again, then `on(Drained())`; if the book refuses: Doubt."""
+    """Load the snapshot that arrived, feed `take()`'s frames again, then `on(Drained())`; refused: Doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ class BookMachine:
         self._tries = 0  # attempts since the book was last calm
         self._again: tuple[int, int] | None = None
         self._joined_ns: int | None = None
+        self._refreshed_ns: int | None = None
         self._kept: deque[Kept] = deque()
         self._kept_bytes = 0
         self._keep_frames = keep_frames
@@ -318,7 +321,7 @@ class BookMachine:
             case SnapshotFailed(attempt, reason, after_s):
                 return self._failed(attempt, reason, after_s, now_ns)
             case Missed():
-                return [SetState(self.state), *self._ask(now_ns)]
+                return [SetState(self.state, self.error), *self._ask(now_ns)]
             case Doubt(reason, last):
                 return self._doubt(reason, last, now_ns)
             case Crossed(last):
@@ -326,9 +329,10 @@ class BookMachine:
             case Drained():
                 return self._drained(now_ns)
             case Shallow():
-                if not self._joined or self._refresh or self.waiting:
+                recent = self._refreshed_ns is not None and now_ns - self._refreshed_ns < CALM_S * 1e9
+                if not self._proven or self._refresh or self.waiting or recent:
                     return []
-                self._refresh = True
+                self._refresh, self._refreshed_ns = True, now_ns
                 return self._ask(now_ns)
             case Trading(is_trading):
                 self._trading = is_trading
@@ -347,11 +351,13 @@ class BookMachine:
 
     def _lost(self, state: BookState, reason: str) -> list[Effect]:
         self.error = reason
+        if self.state is BookState.SILENT:
+            state = BookState.SILENT  # until there is a new connection
         self._leave(state)
         self._forget()
         self._confirmed = self.waiting = False
         self.attempt += 1  # what is still on its way belongs to the connection that is gone
-        return [SetState(state)]
+        return [SetState(state, reason)]
 
     def _arrived(self, attempt: int, sequence: int, now_ns: int) -> list[Effect]:
         if attempt != self.attempt or not self.waiting:
@@ -416,7 +422,7 @@ class BookMachine:
         self._leave(BookState.GAP)
         self._forget()
         self.waiting = False
-        return [SetState(self.state), *self._ask(now_ns)]
+        return [SetState(self.state, self.error), *self._ask(now_ns)]
 
     def _reconsider(self) -> list[Effect]:
         if self.state not in (BookState.LIVE, BookState.HALTED) or self.state == self._settled():

@@ -63,7 +63,7 @@ def _inflater(path: Path, head: bytes) -> _Inflater | None:
 
 
 def _chunks(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """Uncompressed text, piece by piece. A stream that ends inside a compressed frame raises CaptureError at its end."""
+    """Uncompressed text, piece by piece. One that ends inside a compressed frame raises CaptureError there."""
     data = file.read(CHUNK_BYTES)
     inflater = _inflater(path, data[:4])
     if inflater is None:
@@ -208,6 +208,9 @@ class CaptureWriter:
         self._waiting_bytes = 0
 
     def close(self) -> None:
+        """Flush and close. Idempotent."""
+        if self._file.closed:
+            return
         try:
             self.flush()
         finally:

@@ -53,8 +53,10 @@ class Tally:
 class _NoSink:
     """A replay has no readers."""
 
-    def publish(self, book: OrderBook, state: BookState, ts_event_ns: int, ts_recv_ns: int) -> None: ...
-    def set_state(self, state: BookState) -> None: ...
+    def publish(
+        self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
+    ) -> None: ...
+    def set_state(self, state: BookState, reason: str | None = None) -> None: ...
     def trade(self, trade: PublicTrade) -> None: ...
 
 
@@ -150,7 +152,8 @@ class Replay:
     @staticmethod
     def _compare(pair: Pair, tally: Tally, ticker: Ticker) -> None:
         tally.tickers_with_same_id += 1
-        tally.tickers_equal_to_book += (pair.book.best_bid, pair.book.best_ask) == (ticker.bid, ticker.ask)
+        best = [tuple(row) for side in Side for row in pair.book.levels(side, 1).tolist()]
+        tally.tickers_equal_to_book += best == [row for row in (ticker.bid, ticker.ask) if row is not None]
 
     def trade(self, pair: Pair, trade: PublicTrade) -> None:
         tally = self._saw(pair)
@@ -256,8 +259,8 @@ def replay(
 
     Raises:
         UnknownExchange, Misconfigured: no such exchange, no such file, no such path.
-        CaptureError: a file is cut off or damaged. With `allow_truncated` everything intact before the damage counts, the
-            replay goes on with the next file, and each result says in `truncated` what was lost.
+        CaptureError: a file is cut off or damaged. With `allow_truncated` everything intact before the damage counts,
+            the replay goes on with the next file, and each result says in `truncated` what was lost.
     """
     if path not in ("fast", "slow"):
         raise Misconfigured("path", f"{path!r} is not one of fast, slow")

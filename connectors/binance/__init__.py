@@ -1,4 +1,4 @@
-"""Binance spot, market data. A sister exchange with the same protocol is a `BinanceConnector` with a spec of its own."""
+"""Binance spot, market data. A sister exchange with the same protocol is another `BinanceConnector` with its spec."""
 
 from __future__ import annotations
 

@@ -244,10 +244,13 @@ class BinanceCodec:
 
     def _delta(self, data: dict[str, Any], recv_ns: int) -> DepthDelta:
         instrument = self._bound[data["s"]]
+        first, last = _integer(data["U"]), _integer(data["u"])
+        if first > last:
+            raise ValueError(f"U {first} is after u {last}")
         return DepthDelta(
             instrument.symbol,
-            _integer(data["U"]),
-            _integer(data["u"]),
+            first,
+            last,
             self._levels(instrument, data["b"]),
             self._levels(instrument, data["a"]),
             _ms(data["E"]),
