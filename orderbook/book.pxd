@@ -26,6 +26,9 @@ cdef class OrderBook:
     cdef public int64_t sequence
     cdef readonly Py_ssize_t max_levels  # most that one side may hold
     cdef Half half[2]  # BIDS, ASKS
+    cdef tuple bid_top, ask_top  # the best levels as they were last given out
+    cdef int64_t top_key[2]
+    cdef int64_t top_size[2]  # 0: none was
 
     cdef int64_t best_price(self, int side) noexcept nogil  # true sign; NO_PRICE for an empty side
     cdef int64_t best_size(self, int side) noexcept nogil  # 0 for an empty side

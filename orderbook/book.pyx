@@ -29,7 +29,7 @@ cdef extern from "levels.h":
     Merged merge(const Half* half, const int64_t* key, const int64_t* size, Py_ssize_t n, Scratch* scratch, int wide) nogil
     void commit(Half* half, const Scratch* scratch, Merged merged, int wide) nogil
     Py_ssize_t sort_deltas(int64_t* key, int64_t* size, Py_ssize_t n, Delta* room) nogil
-    int cpu_has_avx2() nogil
+    int cpu_is_wide() nogil
 
 
 cdef Scratch scratch[2]  # one a side, for all books of the process: used only while the GIL is held
@@ -44,7 +44,7 @@ def use_wide(on=None):
     global wide
     if on is None:
         on = os.environ.get("VENUEMESH_PORTABLE") != "1"
-    wide = bool(on) and cpu_has_avx2()
+    wide = bool(on) and cpu_is_wide()
     return bool(wide)
 
 
@@ -95,13 +95,27 @@ cdef int64_t* sorted_deltas(const int64_t* key, const int64_t* size, Py_ssize_t*
     return block
 
 
-cdef object best_level(OrderBook book, int side):
+cdef inline tuple top_of(OrderBook book, int side):
+    """The best level as a tuple, the same object as long as it is the same level; None for an empty side."""
     cdef Half* half = &book.half[side]
+    cdef tuple held
+    cdef int64_t key, size
     if half.n == 0:
         return None
-    if half.key[half.n - 1] < half.bound:
+    key = half.key[half.n - 1]
+    size = half.size[half.n - 1]
+    if key == book.top_key[side] and size == book.top_size[side]:
+        return book.bid_top if side == BIDS else book.ask_top
+    if key < half.bound:
         raise BeyondDepth("book", SIDE_NAMES[side], 1, 0)
-    return book.best_price(side), half.size[half.n - 1]
+    held = (key if side == BIDS else -key, size)
+    if side == BIDS:
+        book.bid_top = held
+    else:
+        book.ask_top = held
+    book.top_key[side] = key
+    book.top_size[side] = size
+    return held
 
 
 cdef object rows_of(OrderBook book, int side, Py_ssize_t count):
@@ -250,6 +264,7 @@ cdef class OrderBook:
                 half.size[i] = size[side][last - i]
             half.n = n[side]
             half.unproven = 0
+            self.top_size[side] = 0  # what was the best level may not be a proven one now
             if asks_complete if side == ASKS else bids_complete:
                 half.bound = INT64_MIN
             else:
@@ -289,11 +304,11 @@ cdef class OrderBook:
 
     @property
     def best_bid(self):
-        return best_level(self, BIDS)
+        return top_of(self, BIDS)
 
     @property
     def best_ask(self):
-        return best_level(self, ASKS)
+        return top_of(self, ASKS)
 
     @property
     def memory_bytes(self):
@@ -306,6 +321,7 @@ cdef class OrderBook:
             self.half[side].n = 0
             self.half[side].bound = INT64_MAX
             self.half[side].unproven = 0
+            self.top_size[side] = 0
         self.sequence = 0
 
     def load(self, bids, asks, sequence, bids_complete=False, asks_complete=False):

@@ -12,6 +12,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #define VENUEMESH_NO_PRICE INT64_MIN
 #define GUARD 16 /* levels per step; as many spare elements stand before and after each array */
@@ -95,89 +98,114 @@ typedef struct {
     int sorted;      /* 0: the deltas were not strictly best first; kept and fresh mean nothing */
 } Merged;
 
-static inline __attribute__((always_inline)) ptrdiff_t better_of_16(const int64_t *keys, int64_t key) {
-    int64_t count = 0;
-    for (int i = 0; i < GUARD; i++) count += keys[i] > key;
-    return (ptrdiff_t)count;
+#define STEP static inline __attribute__((always_inline))
+
+/* Of 16 ascending keys, how many are better than `key`, and how many are better or equal. */
+typedef struct {
+    ptrdiff_t better, met;
+} Rank;
+
+STEP Rank rank_16_portable(const int64_t *keys, int64_t key) {
+    ptrdiff_t better = 0;
+    for (int i = 0; i < GUARD; i++) better += keys[i] > key;
+    Rank rank = {better, better + (better < GUARD && keys[GUARD - 1 - better] == key)};
+    return rank;
 }
 
-static inline __attribute__((always_inline)) void copy_16(int64_t *to, const int64_t *from) {
-    memcpy(to, from, GUARD * sizeof(int64_t));
-}
-
-static inline __attribute__((always_inline)) Merged merge_steps(
-    const Half *half, const int64_t *delta_key, const int64_t *delta_size, ptrdiff_t n, Scratch *scratch) {
-    const int64_t *key = half->key, *size = half->size;
-    int64_t *out_key = scratch->key, *out_size = scratch->size;
-    ptrdiff_t read = half->n, write = scratch->room;
-    int64_t before = INT64_MAX;
-    int unsorted = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        int64_t at = delta_key[i], amount = delta_size[i];
-        unsorted |= at >= before;
-        before = at;
-        ptrdiff_t better;
-        do {
-            better = better_of_16(key + read - GUARD, at);
-            copy_16(out_key + write - GUARD, key + read - GUARD);
-            copy_16(out_size + write - GUARD, size + read - GUARD);
-            read -= better;
-            write -= better;
-        } while (better == GUARD);
-        read -= key[read - 1] == at;
-        out_key[write - 1] = at;
-        out_size[write - 1] = amount;
-        write -= amount != 0;
-    }
-    Merged merged = {read, scratch->room - write, !unsorted};
-    return merged;
-}
-
-static inline __attribute__((always_inline)) void commit_steps(Half *half, const Scratch *scratch, Merged merged) {
-    const int64_t *from_key = scratch->key + scratch->room - merged.fresh;
-    const int64_t *from_size = scratch->size + scratch->room - merged.fresh;
-    int64_t *key = half->key + merged.kept, *size = half->size + merged.kept;
-    for (ptrdiff_t i = 0; i < merged.fresh; i += GUARD) {
-        copy_16(key + i, from_key + i);
-        copy_16(size + i, from_size + i);
-    }
-    half->n = merged.kept + merged.fresh;
-}
-
-static Merged merge_portable(const Half *half, const int64_t *key, const int64_t *size, ptrdiff_t n, Scratch *scratch) {
-    return merge_steps(half, key, size, n, scratch);
-}
-
-static void commit_portable(Half *half, const Scratch *scratch, Merged merged) { commit_steps(half, scratch, merged); }
+STEP void copy_16_portable(int64_t *to, const int64_t *from) { memcpy(to, from, GUARD * sizeof(int64_t)); }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2,bmi,bmi2,popcnt"))) static Merged merge_avx2(
-    const Half *half, const int64_t *key, const int64_t *size, ptrdiff_t n, Scratch *scratch) {
-    return merge_steps(half, key, size, n, scratch);
+#define WIDE __attribute__((target("avx2,bmi,bmi2,popcnt")))
+
+/* Two bits for each of 16 comparisons. */
+WIDE STEP unsigned marks_16(__m256i a, __m256i b, __m256i c, __m256i d) {
+    return (unsigned)_mm256_movemask_epi8(_mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)));
 }
 
-__attribute__((target("avx2,bmi,bmi2,popcnt"))) static void commit_avx2(Half *half, const Scratch *scratch, Merged merged) {
-    commit_steps(half, scratch, merged);
+WIDE STEP Rank rank_16_wide(const int64_t *keys, int64_t key) {
+    const __m256i k = _mm256_set1_epi64x(key);
+    __m256i a = _mm256_loadu_si256((const __m256i *)keys), b = _mm256_loadu_si256((const __m256i *)(keys + 4));
+    __m256i c = _mm256_loadu_si256((const __m256i *)(keys + 8)), d = _mm256_loadu_si256((const __m256i *)(keys + 12));
+    unsigned better = marks_16(
+        _mm256_cmpgt_epi64(a, k), _mm256_cmpgt_epi64(b, k), _mm256_cmpgt_epi64(c, k), _mm256_cmpgt_epi64(d, k));
+    unsigned worse = marks_16(
+        _mm256_cmpgt_epi64(k, a), _mm256_cmpgt_epi64(k, b), _mm256_cmpgt_epi64(k, c), _mm256_cmpgt_epi64(k, d));
+    Rank rank = {__builtin_popcount(better) >> 1, __builtin_popcount(~worse) >> 1};
+    return rank;
 }
 
-static inline int cpu_has_avx2(void) {
+WIDE STEP void copy_16_wide(int64_t *to, const int64_t *from) {
+    __m256i a = _mm256_loadu_si256((const __m256i *)from);
+    __m256i b = _mm256_loadu_si256((const __m256i *)(from + 4));
+    __m256i c = _mm256_loadu_si256((const __m256i *)(from + 8));
+    __m256i d = _mm256_loadu_si256((const __m256i *)(from + 12));
+    _mm256_storeu_si256((__m256i *)to, a);
+    _mm256_storeu_si256((__m256i *)(to + 4), b);
+    _mm256_storeu_si256((__m256i *)(to + 8), c);
+    _mm256_storeu_si256((__m256i *)(to + 12), d);
+}
+#endif
+
+#define DEFINE_MERGE(KIND, TARGET)                                                                                        \
+    TARGET static Merged merge_##KIND(                                                                                    \
+        const Half *half, const int64_t *delta_key, const int64_t *delta_size, ptrdiff_t n, Scratch *scratch) {           \
+        const int64_t *key = half->key, *size = half->size;                                                               \
+        int64_t *out_key = scratch->key, *out_size = scratch->size;                                                       \
+        ptrdiff_t read = half->n, write = scratch->room;                                                                  \
+        int64_t before = INT64_MAX;                                                                                       \
+        int unsorted = 0;                                                                                                 \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                               \
+            int64_t at = delta_key[i], amount = delta_size[i];                                                            \
+            unsorted |= at >= before;                                                                                     \
+            before = at;                                                                                                  \
+            Rank rank;                                                                                                    \
+            do {                                                                                                          \
+                rank = rank_16_##KIND(key + read - GUARD, at);                                                            \
+                copy_16_##KIND(out_key + write - GUARD, key + read - GUARD);                                              \
+                copy_16_##KIND(out_size + write - GUARD, size + read - GUARD);                                            \
+                read -= rank.met;                                                                                         \
+                write -= rank.better;                                                                                     \
+            } while (rank.better == GUARD);                                                                               \
+            out_key[write - 1] = at;                                                                                      \
+            out_size[write - 1] = amount;                                                                                 \
+            write -= amount != 0;                                                                                         \
+        }                                                                                                                 \
+        Merged merged = {read, scratch->room - write, !unsorted};                                                         \
+        return merged;                                                                                                    \
+    }                                                                                                                     \
+    TARGET static void commit_##KIND(Half *half, const Scratch *scratch, Merged merged) {                                 \
+        const int64_t *from_key = scratch->key + scratch->room - merged.fresh;                                            \
+        const int64_t *from_size = scratch->size + scratch->room - merged.fresh;                                          \
+        int64_t *key = half->key + merged.kept, *size = half->size + merged.kept;                                         \
+        for (ptrdiff_t i = ((merged.fresh + GUARD - 1) & -GUARD) - GUARD; i >= 0; i -= GUARD) {                                                      \
+            copy_16_##KIND(key + i, from_key + i);                                                                        \
+            copy_16_##KIND(size + i, from_size + i);                                                                      \
+        }                                                                                                                 \
+        half->n = merged.kept + merged.fresh;                                                                             \
+    }
+
+DEFINE_MERGE(portable, )
+#if defined(__x86_64__)
+DEFINE_MERGE(wide, WIDE)
+
+static inline int cpu_is_wide(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 #else
-#define merge_avx2 merge_portable
-#define commit_avx2 commit_portable
-static inline int cpu_has_avx2(void) { return 0; }
+#define merge_wide merge_portable
+#define commit_wide commit_portable
+static inline int cpu_is_wide(void) { return 0; }
 #endif
 
 static inline Merged merge(
     const Half *half, const int64_t *key, const int64_t *size, ptrdiff_t n, Scratch *scratch, int wide) {
-    return wide ? merge_avx2(half, key, size, n, scratch) : merge_portable(half, key, size, n, scratch);
+    return wide ? merge_wide(half, key, size, n, scratch) : merge_portable(half, key, size, n, scratch);
 }
 
 static inline void commit(Half *half, const Scratch *scratch, Merged merged, int wide) {
     if (wide)
-        commit_avx2(half, scratch, merged);
+        commit_wide(half, scratch, merged);
     else
         commit_portable(half, scratch, merged);
 }

@@ -27,7 +27,7 @@ cdef extern from "scan.h":
 
 
 cdef extern from "levels.h":
-    int cpu_has_avx2() nogil
+    int cpu_is_wide() nogil
 
 
 cdef enum:
@@ -59,7 +59,7 @@ def use_wide(on=None):
     global wide
     if on is None:
         on = os.environ.get("VENUEMESH_PORTABLE") != "1"
-    wide = bool(on) and cpu_has_avx2()
+    wide = bool(on) and cpu_is_wide()
     return bool(wide)
 
 
