@@ -1,7 +1,7 @@
 """One budget for everybody who spends an exchange's rate limits from one egress address.
 
 Theory of operation. The exchange counts, per window of `period` seconds, what reaches it from our address. Its windows
-are the calendar's by its own clock, which we do not know exactly: so we keep the limit in *every* window of that length.
+are the calendar's by its own clock, which we do not know exactly; we keep the limit in *every* window of that length.
 Each limit is a bucket of `burst` units that refills at (usable - burst) / (period + lease): a grant may be spent at any
 moment until its lease ends, hence the lease in the period. In any window at most the `burst` units that were there at
 its beginning and what was refilled meanwhile can be spent, which is `usable` at most: the limit less a reserve.
