@@ -1,8 +1,8 @@
 """The book role: keeps exact books of one or more pairs of one exchange, over one connection, in shared memory.
 
-A new incarnation starts from nothing: it makes its own segments (CONNECTING), opens its own connection, asks for its own
-snapshots. Nothing of a predecessor is used. Each pair's segment has the address `book/<exchange>/<pair>`, whatever the
-address of the actor that hosts it.
+A new incarnation starts from nothing: it makes its own segments (CONNECTING), opens its own connection, asks for its
+own snapshots. Nothing of a predecessor is used. Each pair's segment has the address `book/<exchange>/<pair>`, whatever
+the address of the actor that hosts it.
 
     snapshot {pair, levels?}    the whole book as plain data, whatever its state (which it names)
     untrack {pair}              retire one pair; the others notice nothing

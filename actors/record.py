@@ -148,6 +148,7 @@ async def record(
         await session.start()
         try:
             await _run(session, writer, began, seconds, stop, failed)
+            ended = {name: _state(pair) for name, pair in kept.items()}
         finally:
             await session.stop()
         return {
@@ -155,7 +156,7 @@ async def record(
             "records": writer.records,
             "frames": session.ingest.frames,
             "seconds": round(time.monotonic() - began, 3),
-            "pairs": {name: _state(pair) for name, pair in kept.items()},
+            "pairs": ended,
             "bytes": _closed(writer),
         }
     finally:
