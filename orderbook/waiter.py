@@ -2,8 +2,9 @@
 
 An asyncio task cannot sleep on a futex. So a thread does it for everybody: it sleeps in `futex_waitv` on the version
 words of up to 127 segments at once (further segments get further threads), and when one changes it tells each event
-loop concerned, once per loop however many tasks wake. While a segment is awaited its slot stays armed: a strategy that keeps
-up never pays for arming it again. A slot that changed while nobody waited is dropped, and a thread without work ends.
+loop concerned, once per loop however many tasks wake. While a segment is awaited its slot stays armed: a strategy that
+keeps up never pays for arming it again. A slot that changed while nobody waited is dropped, and a thread without work
+ends.
 
 A writer that dies says nothing, so the thread also wakes when the oldest heartbeat it watches would be past its limit:
 a task that waits for a dead writer's next publish is woken about 1 ms after the limit.
