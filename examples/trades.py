@@ -7,10 +7,9 @@ import venuemesh
 
 async def main():
     market = venuemesh.connect().market("binance")
-    instrument = market.instrument("BTC-USDT")
     seen = 0
     async for trade in market.trades("BTC-USDT"):
-        print(trade.number, trade.side.value, instrument.size(trade.size_raw), "@", instrument.price(trade.price_raw))
+        print(trade.number, trade.side.value, trade.size, "@", trade.price)
         seen += 1
         if seen == 5:
             return

@@ -24,13 +24,13 @@ All of them pickle, compare by their fields and render their own message; caller
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class MeshError(Exception):
     """Base of all errors of the mesh. Fields are the constructor's arguments, by name."""
 
-    fields: tuple[str, ...] = ()
+    fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         values = dict(zip(self.fields, args, strict=False)) | kwargs
@@ -55,7 +55,7 @@ class MeshError(Exception):
 class Rejected(MeshError):
     """An explicit refusal by the exchange or by the mesh. `code` is the refuser's own, as text."""
 
-    fields = ("code", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("code", "reason")
     code: str
     reason: str
 
@@ -66,7 +66,7 @@ class Rejected(MeshError):
 class RetryLater(MeshError):
     """Not served and provably not executed. Try again after `after_s` seconds."""
 
-    fields = ("after_s", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("after_s", "reason")
     after_s: float
     reason: str
 
@@ -77,7 +77,7 @@ class RetryLater(MeshError):
 class OutcomeUnknown(MeshError):
     """A request may or may not have been executed. Reconcile; never assume."""
 
-    fields = ("what", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("what", "reason")
     what: str
     reason: str
 
@@ -88,7 +88,7 @@ class OutcomeUnknown(MeshError):
 class NotSynced(MeshError):
     """The book cannot be trusted now. `state` is a `BookState` name; it may become LIVE again by itself."""
 
-    fields = ("address", "state", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("address", "state", "reason")
     address: str
     state: str
     reason: str | None
@@ -100,7 +100,7 @@ class NotSynced(MeshError):
 class BeyondDepth(NotSynced):
     """The query reaches past the depth that is proven (or held): `proven` levels of that side are known."""
 
-    fields = ("address", "side", "asked", "proven")
+    fields: ClassVar[tuple[str, ...]] = ("address", "side", "asked", "proven")
     side: str
     asked: Any
     proven: int
@@ -112,9 +112,9 @@ class BeyondDepth(NotSynced):
 class Misconfigured(MeshError):
     """Something is wrong that a retry will not mend."""
 
-    fields = ("what", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("what", "reason")
     what: str
-    reason: str
+    reason: str | None
 
     def __str__(self) -> str:
         return f"{self.what}: {self.reason}"
@@ -123,7 +123,7 @@ class Misconfigured(MeshError):
 class UnknownExchange(Misconfigured):
     """No such exchange here. `known` names those that are."""
 
-    fields = ("exchange", "known")
+    fields: ClassVar[tuple[str, ...]] = ("exchange", "known")
     exchange: str
     known: list[str]
 
@@ -134,10 +134,9 @@ class UnknownExchange(Misconfigured):
 class UnknownInstrument(Misconfigured):
     """The exchange lists no such trading pair, or the mesh does not track it."""
 
-    fields = ("exchange", "instrument", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("exchange", "instrument", "reason")
     exchange: str
     instrument: str
-    reason: str | None
 
     def __str__(self) -> str:
         return f"unknown trading pair {self.instrument!r} on {self.exchange}" + (
@@ -148,9 +147,8 @@ class UnknownInstrument(Misconfigured):
 class MeshNotRunning(Misconfigured):
     """There is no mesh of that name to talk to."""
 
-    fields = ("mesh", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("mesh", "reason")
     mesh: str
-    reason: str
 
     def __str__(self) -> str:
         return f"mesh {self.mesh!r} is not running: {self.reason}"
@@ -159,10 +157,9 @@ class MeshNotRunning(Misconfigured):
 class ConfigError(Misconfigured):
     """A configuration that cannot be used: which file, which key, why."""
 
-    fields = ("file", "key", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("file", "key", "reason")
     file: str
     key: str
-    reason: str
 
     def __str__(self) -> str:
         return f"{self.file}: {self.key}: {self.reason}" if self.key else f"{self.file}: {self.reason}"
@@ -171,9 +168,8 @@ class ConfigError(Misconfigured):
 class SegmentMismatch(Misconfigured):
     """A file that is not a segment of this version."""
 
-    fields = ("path", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("path", "reason")
     path: str
-    reason: str
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -186,7 +182,7 @@ class DataError(MeshError):
 class DecodeError(DataError):
     """A frame or body that a codec cannot read. `excerpt` is at most 200 bytes of it."""
 
-    fields = ("reason", "excerpt")
+    fields: ClassVar[tuple[str, ...]] = ("reason", "excerpt")
     reason: str
     excerpt: str | None
 
@@ -197,7 +193,7 @@ class DecodeError(DataError):
 class FixedPointError(DataError):
     """Text or number that is not an exact int64 at the scale: not numeric, too precise, too large."""
 
-    fields = ("value", "scale", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("value", "scale", "reason")
     value: str
     scale: int
     reason: str
@@ -209,7 +205,7 @@ class FixedPointError(DataError):
 class BookError(DataError):
     """Levels that a book refuses; the book is unchanged."""
 
-    fields = ("reason",)
+    fields: ClassVar[tuple[str, ...]] = ("reason",)
     reason: str
 
     def __str__(self) -> str:
@@ -219,7 +215,7 @@ class BookError(DataError):
 class CaptureError(DataError):
     """A recording that is truncated, or is none. `where` is a line number or a byte offset, said in words."""
 
-    fields = ("file", "where", "reason")
+    fields: ClassVar[tuple[str, ...]] = ("file", "where", "reason")
     file: str
     where: str
     reason: str
@@ -231,7 +227,7 @@ class CaptureError(DataError):
 class InvalidTransition(MeshError):
     """A machine was given an event that its state does not allow: a bug, never ordinary life."""
 
-    fields = ("state", "event")
+    fields: ClassVar[tuple[str, ...]] = ("state", "event")
     state: str
     event: str
 
@@ -242,7 +238,7 @@ class InvalidTransition(MeshError):
 class Fenced(MeshError):
     """A newer incarnation or supervisor exists; whoever is told this must stop serving."""
 
-    fields = ("address", "held", "seen")
+    fields: ClassVar[tuple[str, ...]] = ("address", "held", "seen")
     address: str
     held: tuple[int, int]
     seen: tuple[int, int]
@@ -254,7 +250,7 @@ class Fenced(MeshError):
 class InboxFull(MeshError):
     """A bounded queue is full and refuses commands. Nothing was executed."""
 
-    fields = ("address", "limit")
+    fields: ClassVar[tuple[str, ...]] = ("address", "limit")
     address: str
     limit: int
 

@@ -30,9 +30,9 @@ def to_raw(value: str | Decimal | int, scale: int) -> int:
     if match is None:
         raise FixedPointError(text[:80], scale, "not a decimal number")
     sign, whole, fraction, exponent = match.groups(default="")
-    digits = whole + fraction
+    digits: str = whole + fraction
     shift = scale - len(fraction) + (int(exponent) if exponent else 0)
-    raw = int(digits) if len(digits) <= 4000 else _too_long(text, scale)
+    raw: int = int(digits) if len(digits) <= 4000 else _too_long(text, scale)
     if raw == 0:
         return 0
     if shift >= 0:

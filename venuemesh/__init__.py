@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         UnknownExchange,
         UnknownInstrument,
     )
-    from .model.events import BookState, PublicTrade, Side
+    from .model.events import BookState, Side
     from .model.instrument import Instrument
     from .orderbook.view import BookView
 
@@ -45,7 +45,7 @@ _HOME = {
         "UnknownExchange",
         "UnknownInstrument",
     ),
-    "model.events": ("BookState", "PublicTrade", "Side"),
+    "model.events": ("BookState", "Side"),
     "model.instrument": ("Instrument",),
     "orderbook.view": ("BookView",),
 }
@@ -68,7 +68,6 @@ __all__ = [
     "Misconfigured",
     "NotSynced",
     "OutcomeUnknown",
-    "PublicTrade",
     "Rejected",
     "RetryLater",
     "Side",

@@ -156,7 +156,7 @@ class Session:
         return dict(self._known().get(exchange, {}))
 
     def view(self, address: str, instrument: Instrument) -> BookView:
-        return BookView(self.directory, instrument, address, ask_for=_Wanted(self.mesh, address))
+        return _MeshView(self.mesh, self, instrument, address)
 
     def want(self, address: str) -> None:
         """Have this node's mirror follow a book that lives elsewhere. Returns at once; may be called again."""
@@ -168,15 +168,19 @@ class Session:
             await self.supervisor("mirror", self.node, [address], timeout_s=5.0)
 
 
-class _Wanted:
-    """What a `BookView` calls when there is no segment for its book on this node. Pickles with the view."""
+class _MeshView(BookView):
+    """A view that, unpickled on another node, reads that node's segments and asks for a mirror there."""
 
-    def __init__(self, mesh: str, address: str) -> None:
-        self.mesh = mesh
-        self.address = address
+    def __init__(self, mesh: str, here: Session, instrument: Instrument, address: str) -> None:
+        self._mesh = mesh
+        super().__init__(here.directory, instrument, address, ask_for=lambda: session(mesh).want(address))
 
-    def __call__(self) -> None:
-        session(self.mesh).want(self.address)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _view, (self._mesh, self.address, self.instrument)
+
+
+def _view(mesh: str, address: str, instrument: Instrument) -> BookView:
+    return session(mesh).view(address, instrument)
 
 
 _sessions: dict[tuple[int, str, str], Session] = {}

@@ -109,7 +109,10 @@ class Strategy:
     async def _follow(self, pair: str) -> None:
         ages = self._age_ns[pair]
         async for top in self._market.order_book(pair).changes():
-            ages[self._changes[pair] % len(ages)] = time.time_ns() - top.ts_recv_ns
+            received_ns = top.ts_recv_ns
+            if received_ns is None:  # LIVE books were received
+                raise AssertionError(f"{pair} is LIVE and was never received")
+            ages[self._changes[pair] % len(ages)] = time.time_ns() - received_ns
             self._changes[pair] += 1
 
     async def seen(self) -> dict[str, Any]:
@@ -291,7 +294,7 @@ class _Demo:
 
     async def _compare(self, summary: Summary) -> None:
         """Bring the exchange to rest and compare every book with the exchange's own, level by level."""
-        await asyncio.to_thread(self.admin.pause)
+        await asyncio.to_thread(self.admin.pause, 2.0)
         for pair, view in self.views.items():
             symbol = view.instrument.symbol
             theirs = await asyncio.to_thread(self.admin.book, symbol)
@@ -325,10 +328,11 @@ class _Demo:
                 for name, side in (("bid", "bids"), ("ask", "asks"))
             }
 
+        counted = view.statistics
         return {
-            "updates": view.updates,
-            "gaps": view.gaps,
-            "resyncs": view.resyncs,
+            "updates": counted.updates,
+            "gaps": counted.gaps,
+            "resyncs": counted.resyncs,
             "state": view.state.name,
             "sequence": view.sequence,
             "levels_compared": sum(len(levels) for levels in held.values()),

@@ -10,9 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from .model.errors import NotSynced
-from .model.events import BookState
-from .orderbook.view import BookSnapshot, BookView
+from .orderbook.snapshot import BookSnapshot
+from .orderbook.view import BookView
 from .pacing import every
 
 STATE_STYLE = {"LIVE": "green", "SERVING": "green", "SYNCING": "yellow", "CONNECTING": "yellow", "STARTING": "yellow"}
@@ -140,17 +139,16 @@ def watch_table(views: Mapping[str, BookView], rates: Rates, now_ns: int) -> Tab
 
 def watch_cells(view: BookView, rates: Rates, name: str, now_ns: int) -> list[str]:
     """The cells of one book: state, best bid, best ask, spread, updates/s, age, incarnation."""
-    try:
-        top = view.peek()
-    except NotSynced as nothing:
-        return [styled(nothing.state), "", "", "", "", "", ""]
+    top = view.peek()
+    if view.incarnation is None:
+        return [styled(top.state.name), "", "", "", "", "", ""]
     bid, ask = top.best_bid, top.best_ask
     return [
-        styled(BookState(top.state).name),
+        styled(top.state.name),
         f"{bid.price:f}" if bid else "none",
         f"{ask.price:f}" if ask else "none",
         f"{ask.price - bid.price:f}" if bid and ask else "",
-        f"{rates.of(name, view.updates, now_ns):.0f}",
+        f"{rates.of(name, view.statistics.updates, now_ns):.0f}",
         f"{(time.time_ns() - top.ts_recv_ns) / 1e6:.0f} ms" if top.ts_recv_ns else "",
         incarnation_text(view.incarnation),
     ]

@@ -15,9 +15,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .model.errors import RetryLater, UnknownExchange, UnknownInstrument
-from .model.events import BookState, PublicTrade
+from .model.events import BookState
 from .model.instrument import Instrument
-from .orderbook.view import BookSnapshot, BookView
+from .orderbook.records import Trade
+from .orderbook.snapshot import BookSnapshot
+from .orderbook.view import BookView
 from .pacing import every
 
 if TYPE_CHECKING:
@@ -197,7 +199,7 @@ class Market:
             said = ", ".join(f"{pair} is {state}" for pair, state in waiting.items()) or "nothing is tracked"
             raise RetryLater(1.0, f"{self.exchange} is not ready after {timeout_s} s: {said}") from None
 
-    def trades(self, pair: str, after: int | None = None) -> AsyncIterator[PublicTrade]:
+    def trades(self, pair: str, after: Trade | int | None = None) -> AsyncIterator[Trade]:
         """Iterate over the public trades of one tracked pair, from now on or after a number seen before.
 
         See `BookView.trades` for numbering and for what a reader that falls behind is told.
