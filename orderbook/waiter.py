@@ -175,16 +175,18 @@ class Waiter:
             with self._lock:
                 if shard.stopping:
                     return
-                woken = self._look(shard)
                 now = monotonic_ns()
+                woken = self._look(shard, now)
+                is_done = False
                 if now - purged_ns >= IDLE_NS:
                     purged_ns = now
-                    if self._purge(shard, now):
-                        return
+                    is_done = self._purge(shard, now)
             _wake(woken)
+            if is_done:
+                return
             shard.set.wait(control, IDLE_NS / 1e9)
 
-    def _look(self, shard: _Shard) -> list[_Request]:
+    def _look(self, shard: _Shard, now: int) -> list[_Request]:
         """Take out the requests that the changed slots fulfil; disarm the slots that changed for nobody."""
         woken: list[_Request] = []
         for number, version, alive in shard.set.look():
@@ -192,6 +194,7 @@ class Waiter:
             if not slot.requests:
                 self._drop(slot)
                 continue
+            slot.idle_since_ns = now  # somebody waited until this very moment
             waiting: list[_Request] = []
             for request in slot.requests:
                 (woken if version > request.after or alive is not request.alive else waiting).append(request)
