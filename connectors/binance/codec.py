@@ -179,6 +179,9 @@ class BinanceCodec:
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: rest-api.md, 24hr ticker price change statistics. A side of the book that is empty is None."""
         try:
+            rows = orjson.loads(body)
+            if not isinstance(rows, list):
+                raise TypeError("tickers of all symbols are a list")
             return {
                 row["symbol"]: {
                     "volume": _text(row["volume"]),
@@ -187,7 +190,7 @@ class BinanceCodec:
                     "ask": _text(row["askPrice"]) if Decimal(row["askPrice"]) else None,
                     "last": _text(row["lastPrice"]),
                 }
-                for row in orjson.loads(body)
+                for row in rows
             }
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
             raise DecodeError(f"not a list of tickers: {error!r}", _excerpt(body)) from error
@@ -287,9 +290,11 @@ class BinanceCodec:
         if not isinstance(rows, list):
             raise TypeError("levels are not a list")
         levels = np.empty((len(rows), 2), dtype=np.int64)
-        for at, (price, size) in enumerate(rows):
-            levels[at, 0] = to_raw(_text(price), instrument.price_scale)
-            levels[at, 1] = to_raw(_text(size), instrument.size_scale)
+        for at, row in enumerate(rows):
+            if not isinstance(row, list) or len(row) != 2:
+                raise TypeError(f"{row!r} is not a level")
+            levels[at, 0] = to_raw(_text(row[0]), instrument.price_scale)
+            levels[at, 1] = to_raw(_text(row[1]), instrument.size_scale)
         return levels
 
     def classify(self, sequence: int, first: int, last: int, joined: bool) -> Verdict:
