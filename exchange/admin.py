@@ -8,143 +8,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from ..model.errors import FixedPointError, Misconfigured, Rejected
 from ..model.events import Side
 from ..model.fixed import to_raw
 from .accounts import Account, Fill
+from .admin_bodies import (
+    Body,
+    CancelBody,
+    ClockBody,
+    CutBody,
+    DepositBody,
+    FaultBody,
+    LimitsBody,
+    ListBody,
+    Nothing,
+    OrderBody,
+    PauseBody,
+    RateBody,
+    RulesBody,
+    SkipBody,
+    StatusBody,
+    StepBody,
+    SymbolBody,
+)
+from .binance.client import Client
 from .binance.payloads import text
 from .book import Order
-from .faults import CORRUPTIONS, KINDS, Fault
-from .rules import SCALE, STATUSES, Rules, rules_for
+from .faults import Fault
+from .rules import SCALE, Rules, rules_for
 from .venue import Venue
 
 PAGE = 100_000
-
-
-class Body(BaseModel):
-    """A request's body: unknown fields are refused, and so is what only converts."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class FaultBody(Body):
-    kind: Literal[KINDS]  # type: ignore[valid-type]
-    symbol: str | None = None
-    stream: str | None = None
-    connection: int | None = None
-    endpoint: str | None = None
-    probability: float = Field(1.0, ge=0.0, le=1.0)
-    count: int | None = Field(None, ge=1)
-    after: int = Field(0, ge=0)
-    ms: float = Field(200.0, ge=0.0, le=3_600_000.0)
-    status: int = Field(503, ge=400, le=599)
-    ids: int = Field(1, ge=1, le=1_000_000)
-    mode: Literal[CORRUPTIONS] = "text"  # type: ignore[valid-type]
-
-
-class PauseBody(Body):
-    wait_s: float = Field(0.0, ge=0.0, le=60.0)
-
-
-class RateBody(Body):
-    rate: float = Field(ge=0.0, le=1_000_000.0)
-    symbol: str | None = None
-
-
-class StepBody(Body):
-    slices: int = Field(10, ge=1, le=100_000)
-
-
-class SkipBody(Body):
-    symbol: str
-    ids: int = Field(1, ge=1, le=1_000_000)
-
-
-class OrderBody(Body):
-    symbol: str
-    side: Literal["BUY", "SELL"]
-    type: Literal["LIMIT", "MARKET", "LIMIT_MAKER"] = "LIMIT"
-    quantity: str | None = None
-    quote_quantity: str | None = None
-    price: str | None = None
-    time_in_force: Literal["GTC", "IOC", "FOK"] = "GTC"
-    account: str = "admin"
-    client_order_id: str = Field("", max_length=36)
-    self_trade: Literal["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"] = "EXPIRE_MAKER"
-
-
-class CancelBody(Body):
-    symbol: str
-    order_id: int
-
-
-class StatusBody(Body):
-    symbol: str
-    status: Literal[STATUSES]  # type: ignore[valid-type]
-
-
-class RulesBody(Body):
-    symbol: str
-    tick: str | None = None
-    step: str | None = None
-    min_price: str | None = None
-    max_price: str | None = None
-    min_size: str | None = None
-    max_size: str | None = None
-    min_notional: str | None = None
-    maker_fee: str | None = None
-    taker_fee: str | None = None
-
-
-class ListBody(Body):
-    symbol: str
-    start_price: str | None = None
-    levels: int | None = Field(None, ge=1, le=20_000)
-
-
-class SymbolBody(Body):
-    symbol: str
-
-
-class DepositBody(Body):
-    account: str
-    asset: str
-    amount: str
-
-
-class CutBody(Body):
-    connection: int | None = None
-
-
-class ClockBody(Body):
-    skew_ms: float = Field(ge=-1e12, le=1e12)
-
-
-class LimitsBody(Body):
-    weight: int | None = Field(None, ge=1)
-    raw_requests: int | None = Field(None, ge=1)
-    violations: int | None = Field(None, ge=0)
-    ban_s: int | None = Field(None, ge=1)
-    longest_ban_s: int | None = Field(None, ge=1)
-    connections: int | None = Field(None, ge=0)
-    messages: int | None = Field(None, ge=0)
-    streams: int | None = Field(None, ge=0)
-    ping_s: float | None = Field(None, gt=0.0)
-    pong_s: float | None = Field(None, gt=0.0)
-    life_s: float | None = Field(None, gt=0.0)
-    buffer_bytes: int | None = Field(None, ge=1)
-
-
-class Nothing(Body):
-    pass
 
 
 class Refusal(Exception):
@@ -312,7 +214,10 @@ class Admin:
         return {"removed": 1}
 
     def cut(self, body: CutBody) -> Any:
-        return {"cut": [client.number for client in self._clients(body.connection) if client.cut() is None]}
+        clients = self._clients(body.connection)
+        for client in clients:
+            client.cut()
+        return {"cut": [client.number for client in clients]}
 
     def shutdown_event(self, body: CutBody) -> Any:
         return {"told": self.venue.hub.announce_shutdown(self._clients(body.connection))}
@@ -322,7 +227,7 @@ class Admin:
         self.venue.hub.flush(market)
         return {"update_id": self.venue.engine.skip_ids(body.symbol, body.ids)}
 
-    def _clients(self, number: int | None) -> list[Any]:
+    def _clients(self, number: int | None) -> Sequence[Client]:
         clients = self.venue.hub.clients
         if number is not None and number not in clients:
             raise Refusal("connection", f"no connection {number}", 404, "not found")
@@ -451,7 +356,7 @@ def _acting(shape: type[Body], act: Callable[[Any], Any]) -> Handler:
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or None
-            raise Refusal(where, first["msg"]) from None
+            raise Refusal(where, str(first["msg"])) from None
         done = act(body)
         return _json(await done if asyncio.iscoroutine(done) else done)
 

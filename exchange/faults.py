@@ -71,7 +71,7 @@ class Faults:
 
     def __init__(self, seed: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
         self._draw = random.Random(f"faults/{seed}")
-        self._later = later
+        self.later = later
         self._next = 1
         self.rules: dict[int, Fault] = {}
         self.frames_active = False
@@ -181,14 +181,14 @@ class Faults:
         elif kind == "delay":
             if wire.number not in self._held:
                 self._held[wire.number] = (wire, deque())
-                self._later(fault.ms / 1000, lambda: self._unhold(wire.number))
+                self.later(fault.ms / 1000, lambda: self._unhold(wire.number))
             self._pass(wire, frame)
         elif kind == "reorder":
             if wire.number in self._swapped:
                 self._pass(wire, frame)
             else:
                 self._swapped[wire.number] = (wire, frame)
-                self._later(fault.ms / 1000, lambda: self._unswap(wire.number))
+                self.later(fault.ms / 1000, lambda: self._unswap(wire.number))
 
     def _pass(self, wire: Wire, frame: bytes) -> None:
         held = self._held.get(wire.number)

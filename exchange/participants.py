@@ -20,18 +20,20 @@ from ..model.errors import Rejected
 from ..model.events import Side
 from .accounts import Account
 from .book import BookSide, Level, Order
-from .engine import Engine, Market
+from .engine import Engine
+from .market import Market
 from .rules import ONE
 
 SLICES = 10  # of a window
 WINDOW_NS = 100_000_000
 MEAN_CHANGES = 6.7  # of a window where the recorded markets were: median 4, sigma 1
-MEDIAN_CHANGES, SIGMA_CHANGES = 4.0, 1.02
-MU_RANK, SIGMA_RANK = math.log(9.5), 1.64
+MEDIAN_CHANGES, SIGMA_CHANGES = 4.3, 1.1
+MU_RANK, SIGMA_RANK = math.log(9.2), 1.61
 TAKERS = 0.035  # of all actions
 MAKERS = 6
 ENOUGH = 10**10 * ONE
-PER_LEVEL = 3  # orders of the crowd at one price, about
+PER_LEVEL = 2  # orders of the crowd at one price, about
+FLEETING = 0.2  # of all actions: an order that is gone again at once, so that diffs delete levels nobody was told of
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Pit:
     per_slice: float = 0.0
     lot: int = 0  # median size, raw
     makers: list[Account] = field(default_factory=list)
+    fleeting: Order | None = None
 
 
 class Crowd:
@@ -146,6 +149,10 @@ class Crowd:
             side = own if not own.keys else other
             self._place(pit, side.side, self._fresh_price(pit, side.side), now_ns)
             return
+        gone, pit.fleeting = pit.fleeting, None
+        if gone is not None and gone.status == "NEW":
+            self.engine.cancel_order(market, gone, now_ns)
+            return
         if draw.random() < TAKERS:
             self._take(pit, own, other, now_ns)
             return
@@ -159,6 +166,13 @@ class Crowd:
             if order is not None:
                 self.engine.cancel_order(market, order, now_ns)
                 return
+        if rank and draw.random() < FLEETING:
+            fleeting = self._place(pit, own.side, self._price_near(pit, own, other, rank), now_ns)
+            if fleeting is not None and draw.random() < 0.8:
+                self.engine.cancel_order(market, fleeting, now_ns)
+            else:
+                pit.fleeting = fleeting
+            return
         level = own.at_rank(rank)
         crowded = len(level.orders) > PER_LEVEL
         cancels = 0.48 + 0.25 * (held / target - 1.0)
@@ -225,15 +239,15 @@ class Crowd:
         needed: int = -(-rules.min_notional * ONE // price)
         return max(rules.min_size, -(-needed // rules.step) * rules.step)
 
-    def _place(self, pit: Pit, side: Side, price: int, now_ns: int) -> None:
+    def _place(self, pit: Pit, side: Side, price: int, now_ns: int) -> Order | None:
         rules, draw = pit.market.rules, pit.draw
         size = int(pit.lot * draw.lognormvariate(0.0, 1.1)) // rules.step * rules.step
         size = min(max(size, self._least(pit, price)), rules.max_size)
         maker = pit.makers[draw.randrange(MAKERS)]
         try:
-            self.engine.place(maker, pit.market.symbol, side, "LIMIT_MAKER", size, price, now_ns)
+            return self.engine.place(maker, pit.market.symbol, side, "LIMIT_MAKER", size, price, now_ns)
         except Rejected:
-            return  # e.g. rules were changed by hand: this order is not possible now
+            return None  # e.g. rules were changed by hand: this order is not possible now
 
     @staticmethod
     def _newest(level: Level) -> Order | None:

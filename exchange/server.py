@@ -77,7 +77,7 @@ class Server:
             await runner.cleanup()
 
     async def _listen(self, app: web.Application, host: str, port: int, option: str) -> int:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
         await runner.setup()
         self._runners.append(runner)
         site = web.TCPSite(runner, host, port, backlog=1024)

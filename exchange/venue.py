@@ -11,8 +11,9 @@ from ..model.errors import Rejected
 from .binance.limits import Limits, Meter
 from .binance.streams import Hub
 from .clock import Clock
-from .engine import Engine, Market
+from .engine import Engine
 from .faults import Faults
+from .market import Market
 from .options import Options
 from .participants import Crowd
 from .rules import Rules, listing
@@ -60,13 +61,17 @@ class Venue:
             if not self.crowd.paused:
                 self.crowd.play(self.clock.now_ns())
             self.hub.tick()
+            if self._played % 10 == 0:
+                self._keep(monotonic_ns)
         if self._waiting and not self.unsent:
             waiting, self._waiting = self._waiting, []
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
+
+    def _keep(self, monotonic_ns: int) -> None:
         for client in list(self.hub.clients.values()):
-            client.keep(monotonic_ns, self.faults.withholds_ping(client.number) if self.faults.rules else False)
+            client.keep(monotonic_ns, self.faults.withholds_ping)
 
     def pause(self) -> None:
         """Stop the crowd and send all that is pending: after this no level changes but by hand."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .frames import PING, PONG, close_frame, frame
@@ -96,7 +97,7 @@ class Client:
     def answer_ping(self, payload: bytes) -> None:
         self.write(frame(PONG, payload))
 
-    def keep(self, now_ns: int, withhold_ping: bool) -> None:
+    def keep(self, now_ns: int, withholds_ping: Callable[[int], bool]) -> None:
         """Ping when due; end a client that answers no pings or whose day is over."""
         limits = self.limits
         if now_ns - self.opened_ns >= limits.life_s * SECOND_NS:
@@ -107,7 +108,7 @@ class Client:
             return
         if now_ns >= self._next_ping_ns:
             self._next_ping_ns = now_ns + int(limits.ping_s * SECOND_NS)
-            if not withhold_ping:
+            if not withholds_ping(self.number):
                 payload = str(now_ns // 1_000_000).encode()
                 self._pings[payload] = now_ns
                 self.write(frame(PING, payload))

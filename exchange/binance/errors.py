@@ -11,9 +11,20 @@ from typing import Any
 SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
 NUMBER_RANGE = r"^[0-9]{1,20}$"
 
+# What a fault that answers with a status says: (code, message).
+STATUS_BODIES = {
+    403: (0, "<html><body>403 Forbidden</body></html>"),
+    429: (-1003, "Too many requests queued."),
+    418: (-1003, "Way too much request weight used; IP banned. Please use WebSocket Streams for live updates."),
+    500: (-1000, "An unknown error occurred while processing the request."),
+    502: (-1001, "Internal error; unable to process your request. Please try again."),
+    503: (-1008, "Server is currently overloaded with other requests. Please try again in a few minutes."),
+    504: (-1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown."),
+}
+
 
 class ApiError(Exception):
-    """An error answer: HTTP status, code, message, and what the WebSocket API adds as `data`."""
+    """An error answer: HTTP status, code, message, seconds to wait."""
 
     def __init__(self, code: int, msg: str, status: int = 400, retry_after_s: int | None = None) -> None:
         super().__init__(code, msg)
@@ -21,7 +32,6 @@ class ApiError(Exception):
         self.msg = msg
         self.status = status
         self.retry_after_s = retry_after_s
-        self.data: dict[str, Any] | None = None
 
     @property
     def body(self) -> dict[str, Any]:

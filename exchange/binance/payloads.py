@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..candles import MINUTE_NS, Bar, end
-from ..engine import Aggregate, Market, Trade
+from ..market import Aggregate, Market, Trade
 from ..rules import ONE, Rules
 
 MILLI = 1_000_000

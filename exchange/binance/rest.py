@@ -12,18 +12,8 @@ from aiohttp import web
 
 from ..venue import Venue
 from . import errors, params, payloads
-from .errors import ApiError
+from .errors import STATUS_BODIES, ApiError
 from .queries import BY_PATH, Asked
-
-STATUS_BODIES = {
-    403: (0, "<html><body>403 Forbidden</body></html>"),
-    429: (-1003, "Too many requests queued."),
-    418: (-1003, "Way too much request weight used; IP banned. Please use WebSocket Streams for live updates."),
-    500: (-1000, "An unknown error occurred while processing the request."),
-    502: (-1001, "Internal error; unable to process your request. Please try again."),
-    503: (-1008, "Server is currently overloaded with other requests. Please try again in a few minutes."),
-    504: (-1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown."),
-}
 
 
 class Rest:
@@ -33,17 +23,17 @@ class Rest:
         self.venue = venue
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        faulty = await self.fault(request)
+        faulty = await self.fault(request.path, request.query.get("symbol"))
         if faulty is not None:
             return faulty
         response = self.answer(request)
         self.venue.count(request.path, response.status)
         return response
 
-    async def fault(self, request: web.Request) -> web.StreamResponse | None:
+    async def fault(self, endpoint: str, symbol: str | None = None) -> web.StreamResponse | None:
         """Do what a fault says of this request: an answer, or a wait, or None to go on."""
         venue = self.venue
-        fault = venue.faults.request(request.path, request.query.get("symbol"))
+        fault = venue.faults.request(endpoint, symbol)
         if fault is None:
             return None
         if fault.kind == "hang":
@@ -51,8 +41,8 @@ class Rest:
         if fault.kind == "slow":
             await asyncio.sleep(fault.ms / 1000)
             return None
-        venue.count(request.path, fault.status)
-        code, msg = STATUS_BODIES.get(fault.status, (-1000, "An unknown error occurred while processing the request."))
+        venue.count(endpoint, fault.status)
+        code, msg = STATUS_BODIES.get(fault.status, STATUS_BODIES[500])
         headers = {"Retry-After": str(max(1, int(fault.ms / 1000)))} if fault.status in (418, 429) else None
         if fault.status == 403:
             return web.Response(status=403, text=msg, content_type="text/html")

@@ -7,7 +7,6 @@ subscribing, a close when connecting).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from urllib.parse import unquote
@@ -34,21 +33,21 @@ class Sockets:
     async def raw(self, request: web.Request) -> web.StreamResponse:
         """/ws, /ws/<stream>, /ws/<stream>/<stream>"""
         names = request.match_info.get("names", "")
-        return await self._serve(request, _names(names), False, commands.answer)
+        return await self._serve(request, "/ws", _names(names), False, commands.answer)
 
     async def combined(self, request: web.Request) -> web.StreamResponse:
         """/stream, /stream?streams=<stream>/<stream>"""
-        return await self._serve(request, _names(request.query.get("streams", "")), True, commands.answer)
+        return await self._serve(request, "/stream", _names(request.query.get("streams", "")), True, commands.answer)
 
     async def api(self, request: web.Request) -> web.StreamResponse:
         """/ws-api/v3"""
-        return await self._serve(request, [], False, ws_api.answer)
+        return await self._serve(request, "/ws-api/v3", [], False, ws_api.answer)
 
     async def _serve(
-        self, request: web.Request, names: list[str], combined: bool, answer: Answer
+        self, request: web.Request, endpoint: str, names: list[str], combined: bool, answer: Answer
     ) -> web.StreamResponse:
         venue, ip = self.venue, request.remote or ""
-        refused = await self.rest.fault(request) or self._refuse(request, ip)
+        refused = await self.rest.fault(endpoint) or self._refuse(request, endpoint, ip)
         if refused is not None:
             return refused
         is_api = answer is ws_api.answer
@@ -79,13 +78,13 @@ class Sockets:
             venue.faults.forget(client.number)
         return socket
 
-    def _refuse(self, request: web.Request, ip: str) -> web.Response | None:
+    def _refuse(self, request: web.Request, endpoint: str, ip: str) -> web.Response | None:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return web.Response(status=400, text="expected a websocket handshake")
         wait_s = self.venue.meter.connect(ip, self.venue.clock.now_ns())
         if wait_s is None:
             return None
-        self.venue.count(request.path, 429)
+        self.venue.count(endpoint, 429)
         return web.Response(status=429, headers={"Retry-After": str(wait_s)})
 
     async def _read(self, socket: web.WebSocketResponse, client: Client, answer: Answer) -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import orjson
 
 from ..candles import INTERVALS, MINUTE_NS, Bar, floor
-from ..engine import Aggregate, Engine, ExecutionReport, Market, Trade
+from ..engine import Engine
 from ..faults import Faults
+from ..market import Aggregate, ExecutionReport, Market, Trade
 from . import payloads
 from .client import Client, Form
 from .frames import text_frame

@@ -10,20 +10,22 @@ from typing import Any
 
 import orjson
 
+from ..faults import Fault
 from ..venue import Venue
 from . import params
 from .client import Client
-from .errors import ApiError, bad_json, illegal
+from .errors import STATUS_BODIES, ApiError, bad_json, illegal
 from .frames import text_frame
 from .queries import BY_METHOD, Asked
 
 
 def answer(venue: Venue, client: Client, text: bytes) -> bytes | None:
-    """Answer one request; None where that is done already."""
+    """Answer one request; None where a fault hangs, or the answer was sent already."""
     now = venue.clock.now_ns()
     number: Any = None
     shows = client.show_rate_limits
     status, method = 200, "?"
+    fault: Fault | None = None
     body: dict[str, Any]
     try:
         asked = _parse(text)
@@ -40,6 +42,12 @@ def answer(venue: Venue, client: Client, text: bytes) -> bytes | None:
             raise illegal("returnRateLimits", "^(true|false)$")
         shows = shown
         method = str(asked.get("method", "")).removeprefix("v3/")
+        symbol = sent.get("symbol")
+        fault = venue.faults.request(f"ws-api:{method}", symbol if isinstance(symbol, str) else None)
+        if fault is not None and fault.kind == "hang":
+            return None
+        if fault is not None and fault.kind == "status":
+            raise ApiError(*STATUS_BODIES.get(fault.status, STATUS_BODIES[500]), fault.status)
         query = BY_METHOD.get(method)
         if query is None:
             venue.meter.spend(client.ip, 1, now)
@@ -76,6 +84,9 @@ def answer(venue: Venue, client: Client, text: bytes) -> bytes | None:
             }
         ]
     reply = orjson.dumps(whole)
+    if fault is not None and fault.kind == "slow":
+        venue.faults.later(fault.ms / 1000, lambda: client.write(text_frame(reply)))
+        return None
     if status == 418:
         client.write(text_frame(reply))
         client.close(1008, "IP banned", "banned")
