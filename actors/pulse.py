@@ -55,6 +55,7 @@ class Pulse:
             os.close(descriptor)
         self._progress = 0
         self.name(address)
+        self.beat(0, 0)  # whoever finds the file can tell from now on whose it is
 
     def name(self, address: str) -> None:
         """Say which address this process serves now."""
@@ -71,7 +72,7 @@ class Pulse:
 
 
 def read_beat(path: Path) -> Beat | None:
-    """Read one pulse; None when it is gone, or its writer has not beaten yet, or it is no pulse."""
+    """Read one pulse; None when it is gone or is no pulse."""
     try:
         raw = path.read_bytes()
     except OSError:

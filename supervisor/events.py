@@ -40,14 +40,16 @@ class Adopted:
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptFailed:
+class Failed:
+    """The cell said that its role cannot go on (or could not start); it is ending and will be killed."""
+
     cell: str
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The cell is dead or has declared that it is ending."""
+    """The cell's process is dead."""
 
     cell: str
     error: str | None = None
@@ -123,7 +125,7 @@ Event = (
     | CellCreated
     | CreateFailed
     | Adopted
-    | AdoptFailed
+    | Failed
     | Died
     | Hung
     | KillFailed

@@ -31,7 +31,6 @@ from .child import ChildSpec, Tier
 from .events import (
     AdoptCell,
     Adopted,
-    AdoptFailed,
     Amend,
     CellCreated,
     Create,
@@ -40,6 +39,7 @@ from .events import (
     Discard,
     Effect,
     Event,
+    Failed,
     Found,
     Hung,
     KillCell,
@@ -59,6 +59,7 @@ from .policy import Exit, History, Policy
 from .routes import Route, RouteTable
 
 AGENT = "agent"
+_CREATING_AT_END_S = 10.0
 
 
 def agent_address(node: str) -> str:
@@ -204,9 +205,9 @@ class Machine:
         child.restarting = False
         self._route(child)
 
-    def _adopt_failed(self, event: AdoptFailed, now_ns: int) -> None:
+    def _failed(self, event: Failed, now_ns: int) -> None:
         cell = self.cells.get(event.cell)
-        if cell is not None and cell.state is CellState.ADOPTING:
+        if cell is not None and cell.state is not CellState.KILLING:
             self._kill(cell, now_ns)
             self._child_ended(cell, Exit.DIED, event.error, now_ns)
 
@@ -309,6 +310,10 @@ class Machine:
         self.rolling.extend(a for a in event.addresses if a in self.children and a not in self.rolling)
 
     def _shut_down(self, event: ShutDown, now_ns: int) -> None:
+        if not self.ending:
+            for cell in self.cells.values():
+                if cell.state is CellState.CREATING:  # waited for, then stopped like any other: it leaves no trace
+                    cell.deadline_ns = now_ns + int(_CREATING_AT_END_S * 1e9)
         self.ending = True
         self.rolling.clear()
 
@@ -504,9 +509,6 @@ class Machine:
             if cell.state is CellState.SPARE:
                 cell.state, cell.deadline_ns = CellState.STOPPING, now_ns + 1_000_000_000
                 self._effects.append(StopCell(cell.name, 0.5))
-            elif cell.state is CellState.CREATING:
-                self._forget(cell)
-                self._effects.append(Discard(cell.name))
         if not [cell for cell in others if cell.name in self.cells]:
             for child in list(self.children.values()):
                 child.wanted = False
@@ -519,7 +521,7 @@ _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     CellCreated: Machine._cell_created,
     CreateFailed: Machine._create_failed,
     Adopted: Machine._adopted,
-    AdoptFailed: Machine._adopt_failed,
+    Failed: Machine._failed,
     Died: Machine._died,
     Hung: Machine._hung,
     KillFailed: Machine._kill_failed,

@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ..actors.cell import CellActor, answered, namespace, own_title
 from ..actors.messages import Envelope, unpack_reply
 from ..actors.pulse import PERIOD_S, SUPERVISOR, HangDetector, Pulse
-from ..actors.segments import PULSES, leave
+from ..actors.segments import PULSES, leave, sweep
 from ..model.errors import MeshError, Misconfigured
 from ..orderbook.place import segment_directory
 from . import events as m
@@ -189,6 +189,16 @@ class Supervisor:
             f"{self._mesh}/{name}".encode(), msgpack.packb(value), overwrite=True, namespace=KV
         )
 
+    def _kv_del(self, name: str) -> None:
+        internal_kv._internal_kv_del(f"{self._mesh}/{name}".encode(), namespace=KV)
+
+    async def _kv(self, operation: Callable[..., None], *arguments: Any) -> None:
+        """Write to the store; while the GCS is away this is given up: cells say themselves what they are."""
+        try:
+            await asyncio.to_thread(operation, *arguments)
+        except (RayError, OSError, RuntimeError) as error:
+            print(f"{self._title}: {operation.__name__}: {error}", file=sys.stderr, flush=True)
+
     async def _save(self) -> None:
         await asyncio.to_thread(self._kv_put, "desired", self._desired.to_dict())
 
@@ -260,7 +270,12 @@ class Supervisor:
 
     async def _watch_nodes(self) -> None:
         while True:
-            alive = {n["NodeID"]: n.get("Labels") or {} for n in await asyncio.to_thread(ray.nodes) if n["Alive"]}
+            try:
+                listed = await asyncio.to_thread(ray.nodes)
+            except (RayError, OSError, RuntimeError):  # the GCS is away: nothing is known to have changed
+                await asyncio.sleep(NODES_S)
+                continue
+            alive = {n["NodeID"]: n.get("Labels") or {} for n in listed if n["Alive"]}
             for node in [node for node in self._machine.nodes if node not in alive]:
                 self._on(m.NodeLost(node))
             for node, labels in alive.items():
@@ -363,7 +378,6 @@ class Supervisor:
 
     async def _attend(self, cell: str) -> None:
         """Pend on the cell's life. Doubt is asked again; a newer supervisor's word ends this one."""
-        error: str | None = None
         while cell in self._handles:
             try:
                 said = await asyncio.wrap_future(self._handles[cell].life.remote(self._epoch).future())
@@ -378,10 +392,10 @@ class Supervisor:
                 break
             if said["why"] == "superseded":
                 os._exit(0)
-            error = said.get("error")
-            break
+            self._on(m.Failed(cell, said["error"]))
         self._handles.pop(cell, None)
-        self._on(m.Died(cell, error))
+        self._on(m.Died(cell))
+        await self._kv(self._kv_del, f"cell/{cell}")
 
     async def _adopt(self, effect: m.AdoptCell) -> None:
         order = {
@@ -396,20 +410,19 @@ class Supervisor:
             return
         cell = self._machine.cells[effect.cell]
         known = {"node": cell.node, "pid": cell.pid, "start": cell.start, "order": order}
-        stored = self._spawn(asyncio.to_thread(self._kv_put, f"cell/{effect.cell}", known))
+        self._spawn(self._kv(self._kv_put, f"cell/{effect.cell}", known))
         try:
             said = await asyncio.wrap_future(handle.adopt.remote(order).future())
         except RayError:
             return  # its death or its deadline follows
-        await stored
         if said["ok"]:
             self._on(m.Adopted(effect.cell))
         else:
-            self._on(m.AdoptFailed(effect.cell, said["error"]))
+            self._on(m.Failed(effect.cell, said["error"]))
 
     def _config_of(self, spec: ChildSpec) -> dict[str, Any]:
         if spec.tier is Tier.AGENT:
-            limit = max(5.0, 5 * self._hang_s)
+            limit = float(self._desired.config.get("supervisor_limit_s", max(5.0, 5 * self._hang_s)))
             return {"hang_limit_s": self._hang_s, "supervisor_limit_s": limit, **spec.config}
         return spec.config
 
@@ -484,9 +497,19 @@ class Supervisor:
         if todo.unwant:
             self._on(m.Unwant(todo.unwant))
         for spec in todo.amend:
+            before = running[spec.address]
             self._on(m.Amend(spec))
+            self._spawn(self._tell_amended(spec, before))
         if todo.want:
             self._on(m.Want(todo.want))
+
+    async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
+        """Tell a running group which pairs it has lost. What it does not hear, its next incarnation knows."""
+        left = {plain["name"] for plain in spec.config["instruments"]}
+        route = self._machine.routes.get(spec.address)
+        for plain in before.config["instruments"]:
+            if plain["name"] not in left and route is not None:
+                await self._said(route.cell, spec.address, "untrack", {"pair": plain["name"]})
 
     async def _restart(self, pattern: str) -> list[str]:
         found = sorted(a for a in self._machine.children if a == pattern or fnmatchcase(a, pattern))
@@ -533,6 +556,7 @@ class Supervisor:
         await self._until(lambda: self._machine.ended, timeout_s)
         if self._machine.ended:
             self._pulse.path.unlink(missing_ok=True)
+            await asyncio.to_thread(sweep, self._segments)
             leave(self._segments)
             await asyncio.to_thread(self._forget)
         return self._machine.ended

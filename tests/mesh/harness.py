@@ -1,0 +1,130 @@
+"""What the tests need to watch and hurt a mesh."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from venuemesh.actors.cell import SUPERVISOR, namespace
+from venuemesh.actors.messages import Envelope, unpack_reply
+from venuemesh.actors.pulse import is_alive, process_start
+from venuemesh.supervisor.child import ChildSpec
+from venuemesh.supervisor.supervisor import create
+
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+PATIENCE_S = 60.0
+Process = tuple[int, int]  # (pid, start time)
+
+
+def until(what: str, probe: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
+    """Return what `probe` returns once it is true."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = probe()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.02)
+
+
+def leftovers(processes: Iterable[Process], timeout_s: float = 10.0) -> list[Process]:
+    """Return the processes that still live after a while."""
+    deadline = time.monotonic() + timeout_s
+    left = [process for process in processes if is_alive(*process)]
+    while left and time.monotonic() < deadline:
+        time.sleep(0.02)
+        left = [process for process in left if is_alive(*process)]
+    return left
+
+
+def echo(address: str, **changes: Any) -> dict[str, Any]:
+    """A child spec of the trivial role."""
+    config = changes.pop("config", {})
+    return ChildSpec(address, "mesh_roles:EchoRole", config, group="echo", **changes).to_dict()
+
+
+class Tree:
+    """One running mesh."""
+
+    def __init__(self, mesh: str, segments: Path, config: dict[str, Any]) -> None:
+        self.mesh, self.segments = mesh, segments
+        self.processes: set[Process] = set()
+        self._sequence = 0
+        self.supervisor = create({"mesh": mesh, "exchanges": {}, "policy": {"intensity": 50}, **config})
+
+    def status(self) -> dict[str, Any]:
+        """The tree; patient while the supervisor is away."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                said: dict[str, Any] = ray.get(self.supervisor.status.remote(), timeout=10.0)
+                break
+            except (ray.exceptions.RayError, TimeoutError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        pids = [cell["pid"] for cell in said["cells"]] + [said["pid"]]
+        self.processes |= {(pid, start) for pid in pids if pid and (start := process_start(pid)) is not None}
+        return said
+
+    def whole(self, children: int | None = None, spares: int = 2) -> dict[str, Any]:
+        """Wait until every child serves and the spares are there."""
+
+        def probe() -> dict[str, Any] | None:
+            said = self.status()
+            served = [child for child in said["children"] if child["state"] == "SERVING"]
+            expected = len(said["children"]) if children is None else children
+            good = len(served) == len(said["children"]) == expected and said["spares"] >= spares
+            return said if good and said["nodes"] else None
+
+        found: dict[str, Any] = until(f"{self.mesh} is whole", probe)
+        return found
+
+    def child(self, address: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(c for c in self.status()["children"] if c["address"] == address)
+        return found
+
+    def served_anew(self, address: str, before: dict[str, Any], timeout_s: float = PATIENCE_S) -> dict[str, Any]:
+        """Wait until a later incarnation of a child serves."""
+
+        def probe() -> dict[str, Any] | None:
+            child = self.child(address)
+            return child if child["state"] == "SERVING" and child["incarnation"] > before["incarnation"] else None
+
+        found: dict[str, Any] = until(f"{address} serves anew", probe, timeout_s)
+        return found
+
+    def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 10.0) -> Any:
+        """Ask a role directly, by the supervisor's route."""
+        route = until(f"a route to {address}", lambda: ray.get(self.supervisor.resolve.remote(address)))
+        self._sequence += 1
+        sender = f"test-{os.getpid()}"
+        incarnation = (route["incarnation"][0], route["incarnation"][1])
+        envelope = Envelope(address, sender, incarnation, self._sequence, kind, timeout_s, body)
+        return unpack_reply(ray.get(self.cell(route["cell"]).ask.remote(envelope.pack()), timeout=timeout_s))
+
+    def cell(self, name: str) -> Any:
+        return ray.get_actor(name, namespace=namespace(self.mesh))
+
+    def node_directory(self) -> Path:
+        return next((self.segments / self.mesh).iterdir())
+
+    def shutdown(self) -> None:
+        self.status()
+        assert ray.get(self.supervisor.shutdown.remote(20.0), timeout=40.0)
+        ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(self.mesh)), no_restart=True)
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    os.kill(pid, number)

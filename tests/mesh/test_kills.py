@@ -1,0 +1,228 @@
+"""Any single process of a mesh may be killed or stopped; the mesh heals. Real Ray, real signals."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+import ray
+from harness import Tree, echo, kill, leftovers, until
+
+from venuemesh.actors.pulse import is_alive, process_start
+from venuemesh.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
+
+pytestmark = pytest.mark.ray
+Grow = Callable[..., Tree]
+CHILDREN = [echo("echo/a"), echo("echo/b")]
+
+
+def test_a_killed_role_is_adopted_by_a_spare(grow: Grow) -> None:
+    tree = grow(children=CHILDREN)
+    before = tree.whole(children=3)
+    a, b = tree.child("echo/a"), tree.child("echo/b")
+    spares = {cell["cell"] for cell in before["cells"] if cell["state"] == "spare"}
+    kill(a["pid"])
+    after = tree.served_anew("echo/a", a)
+    assert after["cell"] in spares
+    assert after["restarts"] == 1
+    assert tree.ask("echo/a", "who")["pid"] == after["pid"]
+    assert tree.child("echo/b")["incarnation"] == b["incarnation"]
+    tree.whole(children=3)
+
+
+def test_a_killed_spare_is_replenished(grow: Grow) -> None:
+    tree = grow(children=CHILDREN[:1])
+    spare = next(cell for cell in tree.whole(children=2)["cells"] if cell["state"] == "spare")
+    kill(spare["pid"])
+    until("another spare", lambda: spare["cell"] not in {cell["cell"] for cell in tree.status()["cells"]})
+    tree.whole(children=2)
+
+
+def test_a_killed_node_agent_is_replaced(grow: Grow) -> None:
+    tree = grow(children=CHILDREN[:1])
+    tree.whole(children=2)
+    agent = next(c for c in tree.status()["children"] if c["address"].startswith("agent/"))
+    a = tree.child("echo/a")
+    kill(agent["pid"])
+    tree.served_anew(agent["address"], agent)
+    assert tree.child("echo/a")["incarnation"] == a["incarnation"]
+
+
+def test_a_killed_supervisor_returns_and_adopts_what_lives(grow: Grow) -> None:
+    tree = grow(children=CHILDREN)
+    before = tree.whole(children=3)
+    kill(before["pid"])
+    after = until("a new supervisor", lambda: (s := tree.status())["pid"] != before["pid"] and s)
+    assert after["epoch"] > before["epoch"]
+    after = tree.whole(children=3)
+    assert {c["address"]: c["pid"] for c in after["children"]} == {c["address"]: c["pid"] for c in before["children"]}
+    a = tree.child("echo/a")
+    kill(a["pid"])
+    assert tree.served_anew("echo/a", a)["incarnation"][0] == after["epoch"]
+
+
+def test_what_dies_with_the_supervisor_is_replaced_too(grow: Grow) -> None:
+    tree = grow(children=CHILDREN)
+    before = tree.whole(children=3)
+    a = tree.child("echo/a")
+    kill(before["pid"])
+    kill(a["pid"])
+    until("a new supervisor", lambda: tree.status()["pid"] != before["pid"])
+    assert tree.served_anew("echo/a", a)["pid"] != a["pid"]
+    tree.whole(children=3)
+
+
+@pytest.mark.parametrize("resumed_after_s", [None, 0.2])
+def test_a_stopped_role_is_killed_before_its_successor_serves(grow: Grow, resumed_after_s: float | None) -> None:
+    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
+    tree.whole(children=2)
+    a = tree.child("echo/a")
+    process = (a["pid"], process_start(a["pid"]))
+    kill(a["pid"], signal.SIGSTOP)
+    if resumed_after_s is not None:  # sooner than the limit: it lives on
+        time.sleep(resumed_after_s)
+        kill(a["pid"], signal.SIGCONT)
+        assert tree.ask("echo/a", "who")["pid"] == a["pid"]
+        assert tree.child("echo/a")["incarnation"] == a["incarnation"]
+        return
+    after = tree.served_anew("echo/a", a)
+    assert process[1] is not None
+    assert not is_alive(process[0], process[1])
+    assert after["pid"] != a["pid"]
+    tree.whole(children=2)
+
+
+def test_a_stopped_role_that_resumes_late_ends_by_its_lease(grow: Grow) -> None:
+    """The supervisor and the agent are stopped too, so nobody kills it: it must find out by itself."""
+    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
+    before = tree.whole(children=2)
+    a = tree.child("echo/a")
+    agent = next(c for c in before["children"] if c["address"].startswith("agent/"))
+    start = process_start(a["pid"])
+    assert start is not None
+    for pid in (agent["pid"], before["pid"], a["pid"]):
+        kill(pid, signal.SIGSTOP)
+    time.sleep(0.8)
+    kill(a["pid"], signal.SIGCONT)
+    assert not leftovers([(a["pid"], start)])
+    for pid in (before["pid"], agent["pid"]):
+        kill(pid, signal.SIGCONT)
+    tree.served_anew("echo/a", a)
+    tree.whole(children=2)
+
+
+def test_a_stopped_node_agent_is_killed_by_its_successor(grow: Grow) -> None:
+    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
+    before = tree.whole(children=2)
+    agent = next(c for c in before["children"] if c["address"].startswith("agent/"))
+    process = (agent["pid"], process_start(agent["pid"]) or 0)
+    kill(agent["pid"], signal.SIGSTOP)
+    after = tree.served_anew(agent["address"], agent)
+    assert after["pid"] != agent["pid"]
+    assert not is_alive(*process)
+    tree.whole(children=2)
+
+
+def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(grow: Grow) -> None:
+    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5, supervisor_limit_s=1.0)
+    before = tree.whole(children=2)
+    process = (before["pid"], process_start(before["pid"]) or 0)
+    kill(before["pid"], signal.SIGSTOP)
+    until("the supervisor is killed", lambda: not is_alive(*process))
+    after = until("a new supervisor", lambda: (s := tree.status())["pid"] != before["pid"] and s)
+    pids = {c["address"]: c["pid"] for c in before["children"]}
+    assert {c["address"]: c["pid"] for c in after["children"]} == pids
+
+
+def test_a_supervisor_that_was_stopped_takes_nobody_for_hung(grow: Grow) -> None:
+    tree = grow(children=CHILDREN, hang_limit_s=0.5, supervisor_limit_s=30.0)
+    before = tree.whole(children=3)
+    kill(before["pid"], signal.SIGSTOP)
+    time.sleep(2.0)
+    kill(before["pid"], signal.SIGCONT)
+    after = tree.whole(children=3)
+    assert after["pid"] == before["pid"]
+    assert {c["address"]: c["pid"] for c in after["children"]} == {c["address"]: c["pid"] for c in before["children"]}
+
+
+def test_a_stopped_spare_is_replaced(grow: Grow) -> None:
+    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
+    spare = next(cell for cell in tree.whole(children=2)["cells"] if cell["state"] == "spare")
+    process = (spare["pid"], process_start(spare["pid"]) or 0)
+    kill(spare["pid"], signal.SIGSTOP)
+    until("the stopped spare is killed", lambda: not is_alive(*process))
+    tree.whole(children=2)
+
+
+def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -> None:
+    bad = echo("echo/bad", config={"fail": True})
+    policy = {"intensity": 2, "period_s": 60.0, "backoff_s": 30.0}
+    tree = grow(children=[*CHILDREN, bad], policy=policy)
+    until("echo/bad is degraded", lambda: tree.child("echo/bad")["state"] == "DEGRADED")
+    said = tree.status()
+    assert "told to fail" in tree.child("echo/bad")["last_error"]
+    assert said["groups"]["echo"] == "DEGRADED"
+    until("the others serve", lambda: tree.child("echo/a")["state"] == tree.child("echo/b")["state"] == "SERVING")
+
+
+def test_an_adoption_that_is_never_confirmed_costs_the_cell(grow: Grow) -> None:
+    slow = echo("echo/slow", config={"linger": True})
+    tree = grow(
+        children=[CHILDREN[0], slow], settings={"adopt_timeout_s": 0.5}, policy={"intensity": 1, "backoff_s": 60.0}
+    )
+    until("echo/slow is degraded", lambda: tree.child("echo/slow")["state"] == "DEGRADED")
+    assert "not confirmed" in tree.child("echo/slow")["last_error"]
+    until("echo/a serves", lambda: tree.child("echo/a")["state"] == "SERVING")
+
+
+def test_restart_is_rolling_and_by_pattern(grow: Grow) -> None:
+    tree = grow(children=CHILDREN)
+    tree.whole(children=3)
+    a, b = tree.child("echo/a"), tree.child("echo/b")
+    assert ray.get(tree.supervisor.restart.remote("echo/*")) == ["echo/a", "echo/b"]
+    assert tree.child("echo/a")["incarnation"] > a["incarnation"]
+    assert tree.child("echo/b")["incarnation"] > b["incarnation"]
+    assert tree.child("echo/a")["last_error"] is None
+    tree.whole(children=3)
+
+
+def test_messages_are_answered_once_refused_when_fenced_and_typed(grow: Grow) -> None:
+    tree = grow(children=CHILDREN)
+    tree.whole(children=3)
+    assert tree.ask("echo/a", "echo", {"x": [1, b"y", None]}) == {"x": [1, b"y", None]}
+    with pytest.raises(Rejected):
+        tree.ask("echo/a", "refuse")
+    count = tree.ask("echo/a", "count")
+    tree._sequence -= 1  # the same message again
+    assert tree.ask("echo/a", "count") == count
+    a = tree.child("echo/a")
+    relay = {"address": "echo/b", "kind": "who", "timeout_s": 10.0}
+    assert tree.ask("echo/a", "relay", relay)["pid"] == tree.child("echo/b")["pid"]
+    kill(tree.child("echo/b")["pid"])
+    assert tree.ask("echo/a", "relay", relay, 20.0)["pid"] != a["pid"]
+    with pytest.raises(RetryLater):
+        tree.ask("echo/a", "relay", {"address": "echo/none", "kind": "who", "timeout_s": 0.3})
+    with pytest.raises((OutcomeUnknown, RetryLater)):
+        tree.ask("echo/a", "relay", {"address": "echo/b", "kind": "crash", "timeout_s": 0.3}, 20.0)
+    stale = tree.cell(a["cell"])
+    from venuemesh.actors.messages import Envelope, unpack_reply
+
+    envelope = Envelope("echo/a", "x", (1, 1), 1, "who", 1.0, None)
+    with pytest.raises(Fenced):
+        unpack_reply(ray.get(stale.ask.remote(envelope.pack())))
+
+
+def test_a_thousand_polls_starve_nothing(grow: Grow) -> None:
+    tree = grow(children=CHILDREN[:1])
+    tree.whole(children=2)
+    from venuemesh.actors.messages import Envelope
+
+    cell = tree.cell(tree.child("echo/a")["cell"])
+    polls = [cell.poll.remote(Envelope("echo/a", "x", (0, 0), n, "poll:sleep", 8.0, None).pack()) for n in range(1000)]
+    assert tree.ask("echo/a", "who", timeout_s=5.0)["pid"]
+    assert tree.child("echo/a")["state"] == "SERVING"
+    done, waiting = ray.wait(polls, num_returns=1000, timeout=0)
+    assert len(waiting) > 900
+    del done
