@@ -26,9 +26,10 @@ class LimitsRole:
         Waits its turn for at most `wait_s`. Raises RetryLater (with the delay), InboxFull, Rejected.
         Idempotent in effect: a grant whose reply is lost ends by itself and counts as spent.
     release {"lease": id, "spent": {limit: units} | None} -> bool    what is not spent goes back
-    observe {"used": {limit: the exchange's count}, "status": 200, "retry_after_s": x | None, "lease": id | None}
-        `lease` says under which grant the request went out: only so can a lower count be believed. Observe first, then
-        release.
+    observe {"used": {limit: the exchange's count}, "status": 200, "retry_after_s": x | None, "lease": id | None,
+             "keep": False} -> None
+        `lease` says under which grant the request went out: only so can a lower count be believed. That lease ends,
+        spent in full; `keep` leaves it, for a block of which more is to be spent.
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, when it has begun or ended
 
     Config: exchange, connector, egress; `limits` overrides `Settings` by name; `successor` overrides what

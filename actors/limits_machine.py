@@ -251,21 +251,28 @@ class LimitsMachine:
         retry_after_s: float | None,
         lease_id: int | None,
         now_ns: int,
+        keep: bool = False,
     ) -> None:
-        """Take in what an answer of the exchange said: its own counts, and whether it turned us away."""
+        """Take in what an answer of the exchange said: its own counts, and whether it turned us away.
+
+        The lease that the request went out under ends, spent in full, unless `keep`: of a block more may be spent.
+        """
         self._expire(now_ns)
         lease = self._leases.get(lease_id) if lease_id is not None else None
         for name, count in used.items():
             if name in self.buckets and count >= 0:
                 self.buckets[name].advance(now_ns)
-                self.buckets[name].observe(count, self._since(lease, name), now_ns)
+                self.buckets[name].observe(count, self._since(lease, name, keep), now_ns)
         if status in HIT:
             self._cool(status, retry_after_s, lease, now_ns)
+        if lease is not None and not keep:
+            self.release(lease.id, lease.cost, now_ns)
 
-    def _since(self, lease: Lease | None, name: str) -> tuple[int, int] | None:
+    def _since(self, lease: Lease | None, name: str, keep: bool) -> tuple[int, int] | None:
         if lease is None or name not in lease.taken:
             return None
-        older = sum(other.cost.get(name, 0) for other in self._leases.values() if other.id <= lease.id)
+        last = lease.id if keep else lease.id - 1  # a lease that is spent in full is in the count
+        older = sum(other.cost.get(name, 0) for other in self._leases.values() if other.id <= last)
         return lease.granted_ns, older + self.buckets[name].taken - lease.taken[name]
 
     def _cool(self, status: int, retry_after_s: float | None, lease: Lease | None, now_ns: int) -> None:

@@ -92,7 +92,7 @@ class TestExchangeCount:
         m = machine()
         lease = granted(m, {"weight": 10}, T0)
         m.observe({"weight": 5300}, 200, None, lease.id, T0 + S)
-        assert granted(m, {"weight": 90}, T0 + S).cost == {"weight": 90}
+        assert granted(m, {"weight": 100}, T0 + S).cost == {"weight": 100}
         assert isinstance(granted(m, {"weight": 1}, T0 + S), RetryLater)
 
     def test_a_lower_count_is_believed_only_when_it_is_surely_later(self) -> None:
@@ -107,7 +107,6 @@ class TestExchangeCount:
         m = machine()
         first = granted(m, {"weight": 10}, T0)
         m.observe({"weight": 5300}, 200, None, first.id, T0 + S)
-        m.release(first.id, {"weight": 10}, T0 + S)
         second = granted(m, {"weight": 10}, T0 + 2 * S)
         m.observe({"weight": 10}, 200, None, second.id, T0 + 3 * S)
         assert granted(m, {"weight": 1000}, T0 + 3 * S).cost == {"weight": 1000}
@@ -123,12 +122,14 @@ class TestExchangeCount:
         m = machine()
         a, b = granted(m, {"weight": 1000}, T0), granted(m, {"weight": 100}, T0)
         granted(m, {"weight": 50}, T0 + 1)
-        m.observe({"weight": 4000}, 200, None, b.id, T0 + S)
+        m.observe({"weight": 4000}, 200, None, b.id, T0 + S, keep=True)
         floor = m.buckets["weight"].floor
         assert floor is not None
         assert (floor.count, floor.extra) == (4000, 1150)
         m.release(a.id, None, T0 + S)
         assert floor.extra == 150
+        m.observe({"weight": 4100}, 200, None, b.id, T0 + S)
+        assert m.report(T0 + S)["leases"] == 1, "an answer ends the lease it came under"
 
     def test_a_low_count_frees_nothing_for_a_successor(self) -> None:
         m = machine(fresh=False)
@@ -298,7 +299,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
                             pass
                         run()
                         for lease_id in list(lives) if settle else ():  # and say at once what was spent: all
-                            if m.release(lease_id, {"w": 9}, now):
+                            if m.release(lease_id, {"w": 36}, now):
                                 spent.append((now, lives.pop(lease_id)[0].cost["w"]))
                     if second < seconds:
                         now += S
@@ -313,6 +314,8 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
             case ("observe", count, status, which):
                 lease_id = sorted(lives)[which % len(lives)] if lives and which < 8 else None
                 m.observe({"w": count}, status, None if which % 2 else 3.0, lease_id, now)
+                if lease_id is not None:  # which ends it, spent in full
+                    spent.append((now, lives.pop(lease_id)[0].cost["w"]))
             case ("die",):
                 m = LimitsMachine("limits/x/y", limits, now, False, options)
                 fates.clear()
