@@ -1,0 +1,31 @@
+"""Connectors are found by entry point."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+import pytest
+
+from venuemesh.connectors import registry
+from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.model.errors import Misconfigured, UnknownExchange
+
+
+def test_binance_is_found_under_its_name():
+    assert "binance" in registry.known()
+    assert registry.connector("binance") is CONNECTOR
+
+
+def test_an_unknown_exchange_names_those_that_are_known():
+    with pytest.raises(UnknownExchange) as caught:
+        registry.connector("binanse")
+    assert caught.value.exchange == "binanse"
+    assert "binance" in caught.value.known
+
+
+@pytest.mark.parametrize("value", ["nowhere.at.all:CONNECTOR", "venuemesh.connectors.binance:NOTHING", "json:dumps"])
+def test_what_is_no_connector_is_misconfigured(monkeypatch, value):
+    entry = importlib.metadata.EntryPoint("acme", value, registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    with pytest.raises(Misconfigured, match="acme"):
+        registry.connector("acme")
