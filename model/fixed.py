@@ -10,11 +10,12 @@ as "1_000", "+1", " 1", "1.", ".5", "Infinity" or "0x1" is not a number.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from .errors import FixedPointError
 
 INT64_MAX = 2**63 - 1
+_EXACT = Context(prec=200)  # not the caller's context, which may round
 _NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,4}))?", re.ASCII)
 
 
@@ -54,7 +55,7 @@ def _too_long(text: str, scale: int) -> int:
 
 def to_decimal(raw: int, scale: int) -> Decimal:
     """Return the exact value of `raw` at `scale`, with `scale` decimals (as exchanges write them)."""
-    return Decimal(raw).scaleb(-scale)
+    return Decimal(raw).scaleb(-scale, _EXACT)
 
 
 def to_text(raw: int, scale: int) -> str:
@@ -68,7 +69,7 @@ def to_text(raw: int, scale: int) -> str:
 
 def decimals(value: Decimal | str) -> int:
     """Return how many decimals `value` needs: 0.0100 needs 2, 100 needs 0."""
-    exponent = Decimal(value).normalize().as_tuple().exponent
+    exponent = Decimal(value).normalize(_EXACT).as_tuple().exponent
     if not isinstance(exponent, int):
         raise FixedPointError(str(value), 0, "not a finite number")
     return max(0, -exponent)

@@ -1,0 +1,349 @@
+"""What a strategy holds: values, doubt, successors, iteration."""
+
+import asyncio
+import pickle
+import threading
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from tests.fakes.writing import PRICE_SCALE, SIZE_SCALE, WritingProcess, book_of, trade_of
+from venuemesh.model.errors import BeyondDepth, NotSynced, SegmentMismatch
+from venuemesh.model.events import BookState, Side
+from venuemesh.model.instrument import Instrument
+from venuemesh.orderbook.place import mark_retired
+from venuemesh.orderbook.segment import SegmentWriter
+from venuemesh.orderbook.view import BookView
+
+ADDRESS = "book/binance/BTC-USDT"
+INSTRUMENT = Instrument("binance", "BTC-USDT", "BTCUSDT", "BTC", "USDT", PRICE_SCALE, SIZE_SCALE)
+LIMIT_NS = 250_000_000
+
+
+@pytest.fixture
+def directory(tmp_path):
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
+@pytest.fixture
+def write(directory):
+    writers = []
+
+    def make(counter=1, limit_ns=60_000_000_000, price_scale=PRICE_SCALE, trades=8):
+        writers.append(
+            SegmentWriter(
+                directory, ADDRESS, (1, counter), price_scale, SIZE_SCALE, trades=trades, heartbeat_limit_ns=limit_ns
+            )
+        )
+        return writers[-1]
+
+    yield make
+    for writer in writers:
+        writer.close()
+
+
+@pytest.fixture
+def view(directory):
+    return BookView(directory, INSTRUMENT, ADDRESS)
+
+
+def publish(writer, sequence=20, state=BookState.LIVE, whole=True):
+    writer.publish_levels(*book_of(sequence), whole, whole, sequence, state, 3, 4)
+
+
+async def next_of(iterator, within_s=10.0):
+    return await asyncio.wait_for(anext(iterator), within_s)
+
+
+def test_the_values(write, view):
+    writer = write()
+    publish(writer)
+    bids, asks = book_of(20)
+    assert view.state is BookState.LIVE
+    assert view.is_live
+    assert 0 <= view.age_s < 60
+    assert (view.sequence, view.version, view.incarnation) == (20, 1, (1, 1))
+    assert view.best_bid.price == Decimal("10020.00")
+    assert view.best_ask.price == Decimal("10020.01")
+    assert view.mid == Decimal("10020.005")
+    assert view.spread == Decimal("0.01")
+    assert view.sequenced
+    assert view.exact
+    assert np.array_equal(view.depth(5, np.int64).bids, bids[:5])
+    assert np.array_equal(view.depth(5, "int64").asks, asks[:5])
+    assert view.depth(5).bids[0].tolist() == [10020.0, 0.0021]
+    assert view.depth(5, "float64").bids.dtype == np.float64
+    with pytest.raises(TypeError):
+        view.depth(5, np.float32)
+    assert len(view.snapshot().asks) == 21
+    assert view.size_at(Side.BUY, "10020.01") == Decimal("0.0021")
+    assert view.volume_for_price(Side.BUY, "10020.02") == Decimal("0.0043")
+    assert view.price_for_volume(Side.SELL, "0.0022") == Decimal("10019.99")
+    assert view.price_for_quote_volume(Side.BUY, 1) == Decimal("10020.01")
+    assert view.vwap(Side.BUY, "0.0021") == Decimal("10020.01")
+    assert view.imbalance() == 0.0
+    assert len(view.to_pandas()) == 42
+    assert view.last_trade is None
+    writer.trade(trade_of(1))
+    assert view.last_trade.price == Decimal("10000.01")
+    assert view.statistics.updates == 1
+    assert view.reason == ""
+    assert "LIVE" in repr(view)
+
+
+def test_without_a_segment(view):
+    assert view.state is BookState.ABSENT
+    assert not view.is_live
+    assert view.age_s is None
+    assert (view.version, view.incarnation, view.reason) == (0, None, "")
+    assert view.peek().state is BookState.ABSENT
+    assert view.peek().best_bid is None
+    for ask in (view.top, view.depth, view.snapshot, lambda: view.best_bid, lambda: view.last_trade):
+        with pytest.raises(NotSynced) as refusal:
+            ask()
+        assert (refusal.value.address, refusal.value.state) == (ADDRESS, "ABSENT")
+
+
+def test_a_book_in_doubt_refuses_but_can_be_looked_at(write, view):
+    writer = write()
+    publish(writer)
+    writer.set_state(BookState.GAP, "9 after 7")
+    assert view.state is BookState.GAP
+    assert view.reason == "9 after 7"
+    for ask in (view.top, view.depth, view.snapshot, lambda: view.mid, lambda: view.vwap(Side.BUY, 1)):
+        with pytest.raises(NotSynced, match="9 after 7"):
+            ask()
+    assert view.peek().state is BookState.GAP
+    assert view.peek().sequence == 20
+    assert view.top(stale_ok=True).sequence == 20
+    assert view.snapshot(stale_ok=True).state is BookState.GAP
+    assert len(view.depth(3, stale_ok=True).bids) == 3
+
+
+def test_an_unfinished_publish_shows_nothing(write, view):
+    writer = write()
+    publish(writer)
+    assert view.is_live
+    writer._begin_publish()
+    assert view.state is BookState.GAP
+    assert not view.peek().sequence_known
+    with pytest.raises(NotSynced):
+        view.top()
+
+
+def test_beyond_the_depth_held(write, view):
+    publish(write(), 20, whole=False)
+    with pytest.raises(BeyondDepth):
+        view.depth(22)
+    with pytest.raises(BeyondDepth):
+        view.vwap(Side.BUY, 1_000)
+
+
+def test_the_successor_is_opened_by_itself_with_its_own_scale(write, view):
+    first = write(1)
+    publish(first)
+    assert view.best_bid.price == Decimal("10020.00")
+    second = write(2, price_scale=3)
+    publish(second)
+    first.retire()
+    deadline(lambda: view.incarnation == (1, 2))
+    assert view.best_bid.price == Decimal("1002.000")
+
+
+def test_a_mesh_that_began_anew_under_a_lower_number_is_found(write, view):
+    old = write(9)
+    publish(old)
+    assert view.is_live
+    old.close()
+    publish(write(1), 7)
+    deadline(lambda: view.is_live)
+    assert view.sequence == 7
+
+
+def deadline(condition, within_s=10.0):
+    async def wait():
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    asyncio.run(wait())
+
+
+def test_it_asks_for_what_is_not_there_but_not_all_the_time(directory, write):
+    asked = []
+    view = BookView(directory, INSTRUMENT, ADDRESS, lambda: asked.append(1))
+    for _ in range(100):
+        assert view.state is BookState.ABSENT
+    assert len(asked) == 1
+    publish(write())
+    deadline(lambda: view.is_live)
+    assert len(asked) <= 2
+
+
+def test_it_pickles_without_what_it_holds(write, directory):
+    view = BookView(directory, INSTRUMENT, ADDRESS, print)
+    publish(write())
+    assert view.is_live
+    again = pickle.loads(pickle.dumps(view))
+    assert (again.directory, again.instrument, again.address) == (directory, INSTRUMENT, ADDRESS)
+    assert again.top().sequence == 20
+    top = pickle.loads(pickle.dumps(view.top()))
+    assert top.best_bid == view.best_bid
+    assert (top.state, top.sequence, top.version) == (BookState.LIVE, 20, 1)
+    assert pickle.loads(pickle.dumps(view.snapshot())).vwap(Side.BUY, "0.001") == Decimal("10020.01")
+
+
+def test_a_segment_of_another_version_is_said_every_time(write, view):
+    writer = write()
+    with open(writer.path, "r+b") as file:
+        file.seek(8)
+        file.write(b"\xff")
+    for _ in range(3):
+        with pytest.raises(SegmentMismatch):
+            view.top()
+
+
+async def test_changes_conflate_and_never_show_doubt(write, view):
+    writer = write()
+    publish(writer, 1)
+    changes = view.changes()
+    assert (await next_of(changes)).sequence == 1
+    for sequence in range(2, 50):
+        publish(writer, sequence)
+    assert (await next_of(changes)).sequence == 49
+    waiting = asyncio.create_task(next_of(changes))
+    await asyncio.sleep(0)
+    writer.trade(trade_of(1))
+    writer.set_state(BookState.GAP)
+    writer.set_state(BookState.SYNCING)
+    publish(writer, 50)
+    top = await waiting
+    assert (top.sequence, top.live) == (50, True)
+    await changes.aclose()
+
+
+async def test_changes_show_states_when_asked(write, view):
+    changes = view.changes(states=True)
+    assert (await next_of(changes)).state is BookState.ABSENT
+    writer = write()
+    assert (await next_of(changes)).state is BookState.CONNECTING
+    publish(writer, 1)
+    assert (await next_of(changes)).live
+    writer.set_state(BookState.GAP)
+    gap = await next_of(changes)
+    assert (gap.state, gap.sequence) == (BookState.GAP, 1)
+    writer.retire()
+    assert (await next_of(changes)).state is BookState.RETIRED
+    successor = write(2)
+    publish(successor, 2)
+    while not (top := await next_of(changes)).live:
+        assert top.incarnation == (1, 2)
+    assert top.sequence == 2
+    await changes.aclose()
+
+
+async def test_changes_survive_a_killed_writer_and_its_replacement(directory, view):
+    with WritingProcess(directory, ADDRESS, (1, 1), heartbeat_limit_ns=LIMIT_NS) as first:
+        first.tell("publish", 1)
+        changes = view.changes()
+        assert (await next_of(changes)).incarnation == (1, 1)
+        waiting = asyncio.create_task(next_of(changes, 30.0))
+        await asyncio.sleep(0)
+        first.kill()
+        with WritingProcess(directory, ADDRESS, (1, 2), heartbeat_limit_ns=LIMIT_NS) as second:
+            mark_retired(first.path)
+            second.tell("publish", 2)
+            top = await waiting
+            assert (top.incarnation, top.sequence) == ((1, 2), 2)
+    await changes.aclose()
+
+
+async def test_wait_live(write, view):
+    with pytest.raises(NotSynced) as refusal:
+        await view.wait_live(0.05)
+    assert refusal.value.state == "ABSENT"
+    waiting = asyncio.create_task(view.wait_live(10.0))
+    writer = write()
+    await asyncio.sleep(0.03)
+    assert not waiting.done()
+    publish(writer)
+    assert (await waiting).sequence == 20
+    writer.set_state(BookState.SILENT)
+    with pytest.raises(NotSynced) as refusal:
+        await view.wait_live(0.01)
+    assert refusal.value.state == "SILENT"
+    waiting = asyncio.create_task(view.wait_live())
+    await asyncio.sleep(0)
+    writer.set_state(BookState.LIVE)
+    assert (await asyncio.wait_for(waiting, 10.0)).live
+
+
+def test_a_thread_without_a_loop_waits_too(write, view):
+    with pytest.raises(NotSynced):
+        view.wait_change(None, 0.02)
+    writer = write()
+    publish(writer, 1)
+    top = view.wait_change(None, 10.0)
+    assert top.sequence == 1
+    with pytest.raises(NotSynced) as refusal:
+        view.wait_change(top, 0.02)
+    assert refusal.value.state == "LIVE"
+    thread = threading.Thread(target=publish, args=(writer, 2))
+    thread.start()
+    assert view.wait_change(top, 10.0).sequence == 2
+    thread.join()
+
+
+async def test_trades_in_order_each_once(write, view):
+    writer = write()
+    writer.trade(trade_of(1))
+    trades = view.trades()
+    waiting = asyncio.create_task(next_of(trades))
+    await asyncio.sleep(0.01)
+    for number in (2, 3, 4):
+        writer.trade(trade_of(number))
+    assert [(await waiting).number, (await next_of(trades)).number, (await next_of(trades)).number] == [2, 3, 4]
+    await trades.aclose()
+    resumed = view.trades(after=1)
+    second = await next_of(resumed)
+    assert (second.number, second.missed) == (2, 0)
+    for number in range(5, 25):  # the ring has eight slots: this reader is lapped
+        writer.trade(trade_of(number))
+    await resumed.aclose()
+    lapped = view.trades(after=second)
+    first = await next_of(lapped)
+    assert (first.number, first.missed) == (17, 14)
+    assert (await next_of(lapped)).missed == 0
+    await lapped.aclose()
+
+
+async def test_trades_across_incarnations_say_that_some_may_be_missing(write, view):
+    first = write(1)
+    first.trade(trade_of(1))
+    trades = view.trades(after=0)
+    last = await next_of(trades)
+    first.trade(trade_of(2))
+    first.retire()
+    assert ((await next_of(trades)).number, last.incarnation) == (2, (1, 1))  # what the old one still wrote comes first
+    second = write(2)
+    second.trade(trade_of(1))
+    second.trade(trade_of(2))
+    found = [await next_of(trades), await next_of(trades)]
+    assert [(t.incarnation, t.number, t.missed) for t in found] == [((1, 2), 1, None), ((1, 2), 2, 0)]
+    await trades.aclose()
+    resumed = view.trades(after=last)
+    assert (await next_of(resumed)).missed is None
+    await resumed.aclose()
+
+
+async def test_trades_wait_for_a_segment(write, view):
+    trades = view.trades()
+    waiting = asyncio.create_task(next_of(trades))
+    await asyncio.sleep(0.02)
+    writer = write()
+    writer.trade(trade_of(1))
+    found = await waiting
+    assert (found.number, found.side, found.missed) == (1, Side.BUY, 0)
+    await trades.aclose()
