@@ -365,7 +365,7 @@ class BookMachine:
         self.waiting = False
         if self._joined and not self._refresh:
             return []
-        first = next((kept for kept in self._kept if kept.last > sequence), None)
+        first = self._kept[0] if self._kept else None
         too_old = sequence < self._floor or (
             first is not None and self._classify(sequence, first.first, first.last, False) is Verdict.GAP
         )
