@@ -87,7 +87,6 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    os.environ["RAY_AUTH_MODE"] = "token"
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
         ray.init(
             address="local",
@@ -115,7 +114,6 @@ def join_ray(address: str, *, mesh: str = "") -> None:
         return
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

@@ -125,7 +125,7 @@ class Market:
         return f"<Market {self.exchange} of mesh {self._link.mesh}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Market, (self._link, self.exchange)
+        return _restore, (self._link, self.exchange)  # asks nobody: the other end may not be able to wait
 
     # ------------------------------------------------------------------ what is tracked
 
@@ -290,6 +290,12 @@ class Market:
 
     async def _catalog_async(self, kind: str, body: Any, timeout_s: float) -> Any:
         return await self._link.call_async(f"catalog/{self.exchange}", kind, body, timeout_s)
+
+
+def _restore(link: Link, exchange: str) -> Market:
+    market = Market.__new__(Market)
+    market.exchange, market._link, market._views = exchange, link, {}
+    return market
 
 
 def _decimal(text: str | None) -> Decimal | None:
