@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..connectors.protocol import Codec
-from ..model.errors import BookError, DataError
+from ..model.errors import BookError, DataError, FixedPointError
 from ..model.events import BookState, DepthDelta, MarketEvent, PublicTrade, Ticker
 from ..model.instrument import Instrument
 from ..orderbook.book import OrderBook
@@ -74,6 +74,7 @@ class Pair:
     updates: int = 0  # publishes of the book
     trades: int = 0
     duplicate_trades: int = 0
+    misfits: int = 0  # frames and snapshots with a number that the instrument's scales do not hold
     unreadable: int = 0  # frames of this pair (or of nobody known) that could not be read
     ts_event_ns: int | None = None
     ts_recv_ns: int = 0
@@ -250,6 +251,7 @@ class Ingest:
         named = [pair for symbol, pair in self.pairs.items() if symbol.upper().encode() in said]
         for pair in named or list(self.pairs.values()):
             pair.unreadable += 1
+            pair.misfits += isinstance(error.__cause__, FixedPointError)
             self.on(pair, Doubt(str(error)))
 
     # Snapshots
@@ -269,6 +271,7 @@ class Ingest:
                     read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete
                 )
         except DataError as error:
+            pair.misfits += isinstance(error.__cause__, FixedPointError)
             self.on(pair, SnapshotFailed(attempt, str(error)))
             return
         pair.ts_recv_ns = recv_ns

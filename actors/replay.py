@@ -267,17 +267,19 @@ def replay(
     codec_of = registry.connector(exchange).codec
     files = [Path(given) for given in paths]
     listed = _instruments(codec_of(), files)
-    scales: dict[str, int] = {}
-    while True:
+    best: tuple[int, dict[str, dict[str, Any]]] | None = None
+    scales: dict[str, int] | None = {}
+    while scales is not None:
         run = Replay(codec_of(), listed, scales, fast=path == "fast")
         cut: list[CaptureError] = []
         for file, record in _records(files, cut.append if allow_truncated else None):
             run.feed(file, record)
-        coarser = _coarser(run, listed, scales, codec_of().spec)
-        if not coarser:
+        misfits = sum(pair.misfits for pair in run.ingest.pairs.values())
+        if best is None or misfits < best[0]:
             truncated = {"truncated": "; ".join(map(str, cut))} if cut else {}
-            return {symbol: found | truncated for symbol, found in run.result().items()}
-        scales = coarser
+            best = misfits, {symbol: found | truncated for symbol, found in run.result().items()}
+        scales = _coarser(run, listed, scales, codec_of().spec)
+    return best[1] if best is not None else {}
 
 
 def _records(
@@ -296,10 +298,9 @@ def _records(
 def _coarser(
     run: Replay, listed: dict[str, Instrument], scales: dict[str, int], spec: ExchangeSpec
 ) -> dict[str, int] | None:
-    """Scales to try again with, when sizes of an instrument that no list explains did not fit the wire's decimals."""
+    """Scales to try next, when sizes of an instrument that no list explains did not fit the wire's decimals."""
     changed = dict(scales)
     for symbol, pair in run.ingest.pairs.items():
-        troubled = pair.unreadable or pair.machine.counters.snapshots_failed
-        if symbol not in listed and troubled and changed.get(symbol, spec.wire_decimals) > 0:
+        if symbol not in listed and pair.misfits and changed.get(symbol, spec.wire_decimals) > 0:
             changed[symbol] = max(0, changed.get(symbol, spec.wire_decimals) - 4)
     return changed if changed != scales else None
