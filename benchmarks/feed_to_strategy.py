@@ -1,0 +1,186 @@
+"""Feed to strategy: from a frame received by the book's process to the strategy actor awake with the new top.
+
+Ours is a strategy actor that iterates `async for top in book.changes()`; the baseline, in the same run and fed by a
+second server of the same kind, a strategy actor that long-polls the same book role in a plain Ray actor. Measured on
+one node, and over two raylets (each with a segment directory of its own), where ours goes through the mirror. Both ends
+read the same machine's clock: `ts_recv_ns` is stamped when the book's process is given the frame.
+
+Frames come from the raw frame server: the exchange's own depth stream has at most ten a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from venuemesh.market import Market
+
+from .harness import (
+    EXCHANGE,
+    Json,
+    Server,
+    frame_server,
+    load,
+    median,
+    mesh_of,
+    one_node,
+    percentiles,
+    ratio,
+    two_nodes,
+)
+from .ray_book import RayBook, listed
+
+PAIR = "AAA-USDT"
+RATES = (100, 1000)  # frames a second
+SETTLE_S = 0.5
+
+Latencies = tuple[np.ndarray[Any, Any], int]  # ns, and how many frames came meanwhile
+
+
+class _Strategy:
+    """A strategy that takes the time it is woken at."""
+
+    async def follow(self, market: Market, seconds: float) -> np.ndarray[Any, Any]:
+        """Iterate over changes of the book; return the age of each top, in ns, when it is in hand."""
+        ages = []
+        deadline = time.monotonic() + seconds
+        async for top in market.order_book(PAIR).changes():
+            ages.append(time.time_ns() - top.ts_recv_ns)
+            if time.monotonic() >= deadline:
+                break
+        return np.array(ages[1:])  # the first was there before we came
+
+    async def call(self, book: Any, seconds: float) -> np.ndarray[Any, Any]:
+        """Long-poll the same role by Ray calls; return the same ages."""
+        ages, seen = [], None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            seen, recv_ns, _, _ = await book.next.remote(seen)
+            ages.append(time.time_ns() - recv_ns)
+        return np.array(ages[1:])
+
+    async def round_trips(self, book: Any, count: int) -> np.ndarray[Any, Any]:
+        """Ask for the top by Ray call, one after the other; return how long each took, in ns."""
+        took = []
+        for _ in range(count):
+            started = time.perf_counter_ns()
+            await book.top.remote()
+            took.append(time.perf_counter_ns() - started)
+        return np.array(took)
+
+
+Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
+
+
+class _Place:
+    """A mesh and a Ray book, each with its frame server, and a strategy for both."""
+
+    def __init__(self, market: Market, ours: Server, book: Any, theirs: Server, strategy: Any) -> None:
+        self.market = market
+        self.ours = ours
+        self.book = book
+        self.theirs = theirs
+        self.strategy = strategy
+
+    def by_segment(self, rate: float, seconds: float) -> Latencies:
+        return self._measure(self.ours, rate, self.strategy.follow, self.market, seconds)
+
+    def by_call(self, rate: float, seconds: float) -> Latencies:
+        return self._measure(self.theirs, rate, self.strategy.call, self.book, seconds)
+
+    def _measure(self, server: Server, rate: float, method: Any, source: Any, seconds: float) -> Latencies:
+        server.set_rate(rate)
+        time.sleep(SETTLE_S)
+        before = server.sent()
+        ages = ray.get(method.remote(source, seconds))
+        frames = server.sent() - before
+        server.set_rate(0)
+        return ages, frames
+
+
+@contextlib.contextmanager
+def _place(exchange: Json, feed_node: str | None, strategy_node: str | None) -> Iterator[_Place]:
+    with frame_server(1) as ours, frame_server(1) as theirs, contextlib.ExitStack() as running:
+        settings = {"pairs": [PAIR], **ours.urls, **exchange}
+        mesh = running.enter_context(mesh_of("bench-feed", settings))
+        config = {"exchange": EXCHANGE, **theirs.urls, "instruments": [listed(theirs.urls, PAIR)]}
+        book = _on(RayBook, feed_node).remote(config)
+        running.callback(ray.kill, book)
+        ray.get(book.wait_live.remote(), timeout=30)
+        strategy = _on(Strategy, strategy_node).remote()
+        running.callback(ray.kill, strategy)
+        market = mesh.market(EXCHANGE)
+        ray.get(strategy.follow.remote(market, 1.0), timeout=60)  # until the first change: mirrors are placed now
+        yield _Place(market, ours, book, theirs, strategy)
+        ray.get(book.close.remote(), timeout=10)
+
+
+def _on(actor: Any, node: str | None) -> Any:
+    if node is None:
+        return actor
+    return actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+
+
+def _rows(where: str, place: _Place, rates: tuple[int, ...], rounds: int, seconds: float) -> list[Json]:
+    """Measure ours and the baseline in turn; a row a rate, of the medians over the rounds."""
+    figures: dict[int, dict[str, list[Json]]] = {rate: {"ours": [], "call": []} for rate in rates}
+    for _ in range(rounds):
+        for rate in rates:
+            for name, measure in (("ours", place.by_segment), ("call", place.by_call)):
+                ages, frames = measure(rate, seconds)
+                figures[rate][name].append(percentiles(ages) | {"seen": len(ages) / frames if frames else None})
+    rows = []
+    for rate, found in figures.items():
+        middle = {
+            name: {key: median([one[key] for one in runs]) for key in ("p50_us", "p99_us", "seen")}
+            for name, runs in found.items()
+        }
+        rows.append(
+            {
+                "where": where,
+                "frames_per_s": rate,
+                "p50_us": middle["ours"]["p50_us"],
+                "p99_us": middle["ours"]["p99_us"],
+                "woken_per_frame": _rounded(middle["ours"]["seen"]),
+                "ray_long_poll_p50_us": middle["call"]["p50_us"],
+                "ray_long_poll_p99_us": middle["call"]["p99_us"],
+                "ray_woken_per_frame": _rounded(middle["call"]["seen"]),
+                "p50_times_faster": ratio(middle["ours"]["p50_us"], middle["call"]["p50_us"]),
+                "rounds_p50_us": [one["p50_us"] for one in found["ours"]],
+                "load_1m": load(),
+            }
+        )
+    return rows
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def run(quick: bool = False) -> Json:
+    """Measure; see the module."""
+    rounds, seconds = (1, 1.0) if quick else (5, 4.0)
+    rows = []
+    with one_node(), _place({}, None, None) as place:
+        rows += _rows("same node", place, RATES, rounds, seconds)
+        trip = percentiles(ray.get(place.strategy.round_trips.remote(place.book, 100 if quick else 2000)))
+    with two_nodes() as (feed, strategy), _place({"nodes": {"ray.io/node-id": feed}}, feed, strategy) as place:
+        rows += _rows("two raylets, by mirror", place, RATES, rounds, seconds)
+    return {
+        "title": "frame received by the book actor to the strategy actor awake with the new top (raw frame server)",
+        "rows": rows,
+        "ray_call_round_trip": trip,
+        "expected": "p50 < 80 us at 1,000/s and < 150 us at 100/s on one node; < 2 ms at 1,000/s over two raylets",
+    }
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(*run(quick="--quick" in sys.argv)["rows"], sep="\n")

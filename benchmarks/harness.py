@@ -1,0 +1,288 @@
+"""What the benchmarks of whole processes share: servers, Ray clusters and meshes that end with a block, and measuring.
+
+Everything started here is a context manager that ends what it started, by its id, also when the benchmark is
+interrupted or told to terminate; segments live in a directory of this process that goes at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from venuemesh.actors.pulse import process_start, usage
+
+EXCHANGE = "binance"
+START_LIMIT_S = 90.0
+_SEGMENTS = "venuemesh-bench-"
+_MEMORY = Path("/dev/shm")
+
+Json = dict[str, Any]
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def percentiles(values_ns: Sequence[int] | np.ndarray[Any, Any], unit: str = "us") -> Json:
+    """Return p50 and p99 of durations in ns, in the unit, and their number, under keys that name the unit."""
+    scale = {"us": 1e3, "ms": 1e6}[unit]
+    if not len(values_ns):
+        return {f"p50_{unit}": None, f"p99_{unit}": None, "samples": 0}
+    p50, p99 = (float(value) / scale for value in np.percentile(np.asarray(values_ns), (50, 99)))
+    return {f"p50_{unit}": round(p50, 1), f"p99_{unit}": round(p99, 1), "samples": len(values_ns)}
+
+
+def median(values: Sequence[float | None]) -> float | None:
+    """Return the median of those that are there; None when there are none."""
+    there = [value for value in values if value is not None]
+    return statistics.median(there) if there else None
+
+
+def ratio(ours: float | None, baseline: float | None, digits: int = 1) -> float | None:
+    """Return how many times the baseline is ours."""
+    return None if not ours or baseline is None else round(baseline / ours, digits)
+
+
+def load() -> float:
+    """The machine's load average over the last minute: absolute figures drift with it."""
+    return round(os.getloadavg()[0], 2)
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time of a process so far, user and system, of all its threads, dead ones too.
+
+    Exact to the ns where the kernel gives other processes' CPU clocks (Linux), else in clock ticks.
+    Source: clock_getcpuclockid(3): the clock of a process is (~pid << 3) | 2.
+    """
+    if sys.platform == "linux":
+        return time.clock_gettime_ns((~pid << 3) | 2)
+    found = usage(pid)
+    return 0 if found is None else int(found.cpu_s * 1e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of a process: resident, and proportional (shared pages divided among those who share them)."""
+
+    rss: int
+    pss: int | None
+
+
+def memory(pid: int) -> Memory:
+    """Raises ProcessLookupError when the process is gone."""
+    found = usage(pid)
+    if found is None:
+        raise ProcessLookupError(pid)
+    return Memory(found.rss, found.pss)
+
+
+def mib(size: float | None) -> float | None:
+    return None if size is None else round(size / 2**20, 1)
+
+
+def wait_until(true: Callable[[], Any], limit_s: float, what: str, every_s: float = 0.01) -> Any:
+    """Return what `true` returns once that is true; TimeoutError naming `what` when it is not in time."""
+    deadline = time.monotonic() + limit_s
+    while not (found := true()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {limit_s:g} s")
+        time.sleep(every_s)
+    return found
+
+
+# ---------------------------------------------------------------------- processes
+
+
+def _terminated(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
+
+
+@contextlib.contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Turn SIGTERM into an exception for the time of the block, so that everything started in it is ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server process of ours and the base URLs it printed."""
+
+    pid: int
+    urls: Json
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.urls["rest"] + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def set_rate(self, rate: float) -> None:
+        """Of the frame server: frames a second and pair."""
+        body = json.dumps({"rate": rate}).encode()
+        request = urllib.request.Request(self.urls["rest"] + "/rate", body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def sent(self) -> int:
+        """Of the frame server: frames sent so far."""
+        return int(self.get("/sent")["sent"])
+
+
+@contextlib.contextmanager
+def _serving(command: list[str]) -> Iterator[tuple[int, Json]]:
+    """Run a server that prints one JSON object when it serves; end it, by force if it must be."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{command[2]} ended with status {process.wait()} before it served")
+        yield process.pid, json.loads(line)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def frame_server(pairs: int, levels: int = 15) -> Iterator[Server]:
+    """Run the raw frame server; see `benchmarks.frame_server`."""
+    command = [sys.executable, "-m", "benchmarks.frame_server", "--pairs", str(pairs), "--levels", str(levels)]
+    with _serving(command) as (pid, urls):
+        yield Server(pid, urls)
+
+
+@contextlib.contextmanager
+def local_exchange(symbols: Sequence[str], rate: float, seed: int = 1) -> Iterator[Server]:
+    """Run the local exchange at `rate` level changes a second over all symbols."""
+    command = [sys.executable, "-m", "venuemesh.exchange", "--json", "--parent", str(os.getpid())]
+    command += ["--seed", str(seed), "--rate", str(rate), "--symbols", ",".join(symbols)]
+    with _serving(command) as (pid, urls):
+        yield Server(pid, urls[EXCHANGE])
+
+
+@contextlib.contextmanager
+def own_segments(*names: str) -> Iterator[list[Path]]:
+    """Make a private segment root for each name, the first one this process's; they go at the end.
+
+    What benchmarks that were killed have left behind is cleared away first.
+    """
+    base = _MEMORY if _MEMORY.is_dir() else Path(os.environ.get("TMPDIR", "/tmp"))
+    for left in base.glob(f"{_SEGMENTS}*"):
+        owner, _, started = left.name.removeprefix(_SEGMENTS).partition("-")
+        if owner.isdigit() and str(process_start(int(owner))) != started:
+            shutil.rmtree(left, ignore_errors=True)
+    root = base / f"{_SEGMENTS}{os.getpid()}-{process_start(os.getpid())}"
+    before = os.environ.get("VENUEMESH_SEGMENTS")
+    try:
+        root.mkdir(mode=0o700)
+        roots = [root / name for name in names or ("segments",)]
+        for one in roots:
+            one.mkdir(mode=0o700)
+        os.environ["VENUEMESH_SEGMENTS"] = str(roots[0])
+        yield roots
+    finally:
+        if before is None:
+            os.environ.pop("VENUEMESH_SEGMENTS", None)
+        else:
+            os.environ["VENUEMESH_SEGMENTS"] = before
+        shutil.rmtree(root, ignore_errors=True)
+
+
+# ---------------------------------------------------------------------- Ray and the mesh
+
+
+@contextlib.contextmanager
+def one_node() -> Iterator[None]:
+    """Run a Ray cluster of one node with segments of its own."""
+    from venuemesh.cluster import local_ray
+
+    with ended_in_order(), own_segments(), local_ray():
+        yield
+
+
+@contextlib.contextmanager
+def mesh_of(name: str, exchange: Json, mesh: Json | None = None, limit_s: float = START_LIMIT_S) -> Iterator[Any]:
+    """Run a mesh of one exchange on the cluster this process is connected to; yield it when every book is LIVE.
+
+    Replacing what dies is never slowed down: benchmarks kill more often than a day does.
+    """
+    from venuemesh.client import launch
+    from venuemesh.config import check_config
+
+    settings = {"mesh": {"name": name, **(mesh or {})}, "restart": {"intensity": 1000}}
+    running = launch(check_config({**settings, "exchanges": {EXCHANGE: exchange}}, "benchmark"))
+    try:
+        if refused := running.wait_started(limit_s):
+            raise RuntimeError(f"pairs refused: {refused}")
+        yield running
+    finally:
+        running.shutdown()
+
+
+def rows_of(mesh: Any, prefix: str) -> list[Json]:
+    """Return the rows of the supervisor's tree whose address begins so."""
+    return [row for row in mesh.status()["children"] if row["address"].startswith(prefix)]
+
+
+@contextlib.contextmanager
+def two_nodes() -> Iterator[tuple[str, str]]:
+    """Run a Ray cluster of two raylets; yield their node ids. This process is on the first.
+
+    Each has a segment root of its own: what one reads of the other's books went over the network.
+    """
+    import ray
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+
+    from venuemesh.cluster import OBJECT_STORE_BYTES, local_ray
+
+    with ended_in_order(), own_segments("feed", "strategy") as roots, local_ray() as address:
+        second = Node(
+            RayParams(
+                gcs_address=address,
+                num_cpus=2,
+                num_gpus=0,
+                object_store_memory=OBJECT_STORE_BYTES,
+                min_worker_port=0,
+                max_worker_port=0,
+                include_log_monitor=False,
+                dashboard_agent_listen_port=0,
+                env_vars={"VENUEMESH_SEGMENTS": str(roots[1])},
+            ),
+            head=False,
+            shutdown_at_exit=True,
+            spawn_reaper=True,  # ends it should this process be killed
+        )
+        try:
+            here = ray.get_runtime_context().get_node_id()
+            there = wait_until(
+                lambda: [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != here],
+                START_LIMIT_S,
+                "the second raylet",
+            )
+            yield here, there[0]
+        finally:
+            second.kill_all_processes(check_alive=False, allow_graceful=True)

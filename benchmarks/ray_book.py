@@ -1,0 +1,130 @@
+"""The baseline: the same book role in a plain Ray actor, read by Ray calls and restarted by Ray.
+
+It opens the same connection, decodes with the same codec and keeps the same book as a cell of the mesh. Only what the
+mesh adds is missing: its supervisor, its spares, and readers of shared memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import urllib.request
+from typing import Any
+
+import ray
+
+from venuemesh.actors.book import BookRole
+from venuemesh.actors.pulse import PERIOD_S
+from venuemesh.actors.role import Context
+from venuemesh.connectors.registry import connector
+from venuemesh.model.events import BookState
+from venuemesh.orderbook.place import segment_directory, segment_name
+from venuemesh.orderbook.segment import SegmentReader
+
+from .harness import EXCHANGE
+
+MESH = "bench-ray-book"
+
+
+def listed(urls: dict[str, str], pair: str) -> dict[str, Any]:
+    """Return the instrument of `pair` as the server lists it, as plain data."""
+    codec = connector(EXCHANGE).codec(urls["rest"], urls["ws"])
+    with urllib.request.urlopen(codec.instruments_request().url, timeout=10) as answer:
+        found = codec.instruments(answer.read())
+    return next(instrument for instrument in found if instrument.name == pair).to_dict()
+
+
+async def _granted(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+    """Answer like a limits role with enough of everything: the baseline shares its egress with nobody."""
+    return {"lease": 0} if kind == "acquire" else None
+
+
+def _failed(error: BaseException) -> None:
+    print(f"ray_book: {error!r}", flush=True)
+    os._exit(70)
+
+
+def _seen(before: list[int], news: dict[str, Any]) -> list[int]:
+    """What to ask after next time."""
+    return [*news["incarnation"], news["version"], news["trades"][-1][0] if news["trades"] else before[3]]
+
+
+class _RayBook:
+    """One pair. `config` is a book role's."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        pair = config["instruments"][0]["name"]
+        self._address = f"book/{EXCHANGE}/{pair}"
+        self._node = ray.get_runtime_context().get_node_id()
+        incarnation = (time.time_ns() // 1_000_000, os.getpid())
+        context = Context(
+            mesh=MESH,
+            address=self._address,
+            incarnation=incarnation,
+            node=self._node,
+            segments=segment_directory(MESH, self._node),
+            ask=_granted,
+            fail=_failed,
+            monotonic_ns=time.monotonic_ns,
+            time_ns=time.time_ns,
+            alive=lambda: None,
+        )
+        self._role = BookRole(config, context)
+        self._reader: SegmentReader
+        self._incarnation = incarnation
+        self._started = asyncio.ensure_future(self._start())
+        self._beating = asyncio.ensure_future(self._beat())
+
+    async def _start(self) -> None:
+        await self._role.start()
+        self._reader = SegmentReader(
+            segment_directory(MESH, self._node) / segment_name(self._address, self._incarnation)
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            self._role.beat()
+
+    async def pid(self) -> int:
+        await self._started
+        return os.getpid()
+
+    async def wait_live(self) -> int:
+        """Return the process id once the book is LIVE."""
+        seen, state = self._unseen(), BookState.CONNECTING
+        while state is not BookState.LIVE:
+            news = await self._news(seen)
+            seen, state = _seen(seen, news), BookState(news["state"])
+        return os.getpid()
+
+    async def top(self) -> tuple[Any, ...]:
+        """Best bid and ask now."""
+        top = self._reader.top()
+        return top.bid_raw, top.ask_raw
+
+    async def next(self, seen: list[int] | None) -> tuple[Any, ...]:
+        """Long poll: return (what is seen then, ts_recv_ns, best bid, best ask) once there is more than was `seen`."""
+        before = seen or self._unseen()
+        news = await self._news(before)
+        top = self._reader.top(stale_ok=True)
+        return _seen(before, news), top.ts_recv_ns, top.bid_raw, top.ask_raw
+
+    async def _news(self, seen: list[int]) -> dict[str, Any]:
+        await self._started
+        news: dict[str, Any] = {}
+        while not news:
+            news = await self._role.poll("next", {"after": {self._address: seen}}, 10.0)
+        found: dict[str, Any] = news[self._address]
+        return found
+
+    def _unseen(self) -> list[int]:
+        return [*self._incarnation, 0, 0]
+
+    async def close(self) -> None:
+        self._beating.cancel()
+        await self._role.stop()
+
+
+RayBook: Any = ray.remote(num_cpus=0)(_RayBook)
