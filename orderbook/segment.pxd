@@ -94,6 +94,7 @@ cdef class Top:
     cdef int64_t _ts_event, _ts_recv, _published
     cdef int64_t _bid_price, _bid_size, _ask_price, _ask_size
 
+    cdef object _level(self, int64_t price, int64_t size)
     cdef int _has(self, int side) except -1
 
 

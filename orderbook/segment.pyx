@@ -13,6 +13,7 @@ else. A writer killed inside a publish leaves the lock word odd for ever: reads 
 import errno
 import os
 import secrets
+from decimal import Context, Decimal
 
 import numpy as np
 
@@ -46,6 +47,8 @@ cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
 cdef object INT64 = np.dtype(np.int64)
 cdef object FLOAT64 = np.dtype(np.float64)
 cdef object empty = np.empty
+cdef object new_tuple = tuple.__new__
+cdef object EXACT = Context(prec=100)  # not the caller's, which may round
 
 
 cdef class Mapping:
@@ -438,14 +441,14 @@ cdef class Top:
         """The best bid, exact; None when there is none. Raises BeyondDepth when nothing of the side is proven."""
         if not self._has(BIDS):
             return None
-        return Level(to_decimal(self._bid_price, self.price_scale), to_decimal(self._bid_size, self.size_scale))
+        return self._level(self._bid_price, self._bid_size)
 
     @property
     def best_ask(self):
         """The best ask, exact; None when there is none. Raises BeyondDepth when nothing of the side is proven."""
         if not self._has(ASKS):
             return None
-        return Level(to_decimal(self._ask_price, self.price_scale), to_decimal(self._ask_size, self.size_scale))
+        return self._level(self._ask_price, self._ask_size)
 
     @property
     def mid(self):
@@ -460,6 +463,12 @@ cdef class Top:
         if not (self._has(BIDS) and self._has(ASKS)):
             return None
         return to_decimal(<object>self._ask_price - <object>self._bid_price, self.price_scale)
+
+    cdef object _level(self, int64_t price, int64_t size):
+        # What Level(to_decimal(..), to_decimal(..)) makes, without its three Python frames.
+        return new_tuple(Level, (
+            Decimal(price).scaleb(-self.price_scale, EXACT), Decimal(size).scaleb(-self.size_scale, EXACT)
+        ))
 
     cdef int _has(self, int side) except -1:
         if self._held[side]:
