@@ -16,14 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import ray
+from loguru import logger
 
 from .model.errors import MeshNotRunning, Misconfigured
 
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-}
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through it: books live in segments
 
 
@@ -79,14 +76,27 @@ def process_started(pid: int) -> int | None:
     return int(stat.rpartition(")")[2].split()[19])
 
 
+def _quieten_ray() -> None:
+    """Keep Ray's own remarks off the standard output of a process that we connect.
+
+    Ray prints there, among others, that a worker died: here a supervisor is there for it, and `status` tells it. They
+    go to the log, at level trace.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda data, **_: logger.trace("Ray says: {}", data["lines"])
+
+
 @contextlib.contextmanager
 def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     """Run a Ray cluster of one node for the time of the block; yield its address.
 
     Its session directory is a short temporary one and goes with it.
     """
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    _quieten_ray()
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
         ray.init(
             address="local",
@@ -112,8 +122,7 @@ def join_ray(address: str, *, mesh: str = "") -> None:
     """
     if ray.is_initialized():
         return
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    _quieten_ray()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:

@@ -358,7 +358,10 @@ class _Demo:
                 "live": self.recovery.live_ms and round(self.recovery.live_ms, 1),
             }
         summary.actors = [
-            {key: row.get(key) for key in ("address", "state", "pid", "incarnation", "restarts", "rss", "pss")}
+            {
+                key: row.get(key)
+                for key in ("address", "state", "pid", "incarnation", "restarts", "last_error", "rss", "pss")
+            }
             for row in self.tree["children"]
         ]
         summary.actors += [{"address": f"strategy/{n}", "pid": pid} for n, pid in enumerate(strategy_pids)]
