@@ -1,0 +1,105 @@
+"""A transport without a network: the test opens, feeds and closes the connection, and answers the requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from venuemesh.model.events import Request, Response
+
+
+class FakeLink:
+    """An open connection; keeps what was sent."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.opened_ns = self.last_recv_ns = now_ns
+        self.sent: list[bytes] = []
+
+    def send(self, text: bytes) -> None:
+        self.sent.append(text)
+
+    def close(self, reason: str = "") -> None: ...
+
+
+class FakeFeed:
+    """`connectors.transport.Feed` in the test's hands."""
+
+    def __init__(self, url: Callable[[], str], handler: Any, **options: Any) -> None:
+        self.url, self.handler, self.options = url, handler, options
+        self.link: FakeLink | None = None
+        self.last_error: str | None = None
+        self.connections = 0
+        self.started = self.stopped = False
+        self.reconnects: list[str] = []
+
+    def start(self) -> None:
+        self.started = True
+
+    async def stop(self) -> None:
+        self.stopped = True
+        self.close("stopped")
+
+    def reconnect(self, reason: str) -> None:
+        self.reconnects.append(reason)
+        self.close(reason)
+
+    # the test's side
+
+    def open(self, now_ns: int) -> FakeLink:
+        self.link = FakeLink(now_ns)
+        self.connections += 1
+        self.handler.on_open(self.link)
+        return self.link
+
+    def close(self, reason: str) -> None:
+        if self.link is not None:
+            self.link = None
+            self.handler.on_close(reason)
+
+    def frame(self, frame: bytes, recv_ns: int = 7) -> None:
+        assert self.link is not None
+        self.handler.on_frame(frame, recv_ns)
+
+
+class FakeRest:
+    """Keeps requests until the test answers them, or answers by `auto`."""
+
+    def __init__(self, auto: Callable[[Request], Response | Exception] | None = None) -> None:
+        self.auto = auto
+        self.waiting: list[tuple[Request, asyncio.Future[Response]]] = []
+        self.requests: list[Request] = []
+        self.closed = False
+
+    async def send(self, request: Request, timeout_s: float | None = None) -> Response:
+        self.requests.append(request)
+        if self.auto is not None:
+            said = self.auto(request)
+            if isinstance(said, Exception):
+                raise said
+            return said
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        entry = (request, future)
+        self.waiting.append(entry)
+        try:
+            return await future
+        finally:
+            if entry in self.waiting:
+                self.waiting.remove(entry)
+
+    async def close(self) -> None:
+        self.closed = True
+
+    # the test's side
+
+    def answer(self, body: bytes, status: int = 200, at: int = 0, **headers: str) -> None:
+        _, future = self.waiting.pop(at)
+        future.set_result(response(body, status, **headers))
+
+    def refuse(self, error: Exception, at: int = 0) -> None:
+        _, future = self.waiting.pop(at)
+        future.set_exception(error)
+
+
+def response(body: bytes, status: int = 200, **headers: str) -> Response:
+    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, 1, 2)
