@@ -42,9 +42,9 @@ TELLING_MAX = 64  # reports to the limits role under way at once; more are dropp
 class MeshBudget:
     """The rate budget as the limits role of this exchange and egress grants it."""
 
-    def __init__(self, context: Context, spec: ExchangeSpec, egress: str) -> None:
+    def __init__(self, context: Context, spec: ExchangeSpec, exchange: str, egress: str) -> None:
         self._context = context
-        self._address = f"limits/{spec.exchange}/{egress}"
+        self._address = f"limits/{exchange}/{egress}"
         self._headers = spec.used_headers
         self._limits = spec.limits
         self._telling: set[asyncio.Task[None]] = set()
@@ -166,7 +166,7 @@ class BookRole:
             Surroundings(
                 connect=connect,
                 rest=self._rest,
-                budget=MeshBudget(context, self._codec.spec, config.get("egress") or "default"),
+                budget=MeshBudget(context, self._codec.spec, self._exchange, config.get("egress") or "default"),
                 monotonic_ns=context.monotonic_ns,
                 time_ns=context.time_ns,
                 alive=context.alive,
