@@ -118,7 +118,7 @@ async def record(
             failed.set_exception(error)
 
     limits = _OwnLimits(exchange, fail)
-    budget = MeshBudget(limits.context, codec.spec, "default")
+    budget = MeshBudget(limits.context, codec.spec, exchange, "default")
     await limits.role.start()
     try:
         try:
