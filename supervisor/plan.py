@@ -24,7 +24,7 @@ _BOOK_KEYS = ("connector", "rest", "ws", "egress", "levels", "trades", "snapshot
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`specs` by address; `refused` says why a pair that was named is not there; `seats` which group a pair sits in."""
+    """`specs` by address; `refused` says why a pair (by name) that was named is not there; `seats` which group a pair sits in."""
 
     specs: Mapping[str, ChildSpec]
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +105,7 @@ def plan_books(
     listed = {plain["name"]: dict(plain) for plain in instruments}
     wanted = {n: p for n, p in listed.items() if p.get("status", TRADING) == TRADING and is_tracked(n, rules)}
     refused = {
-        book_address(exchange, pattern): f"{exchange} lists no {pattern}"
+        pattern: f"{exchange} lists no such pair"
         if pattern not in listed
         else f"not trading: {listed[pattern].get('status')}"
         for track, pattern in rules

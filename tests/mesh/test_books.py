@@ -1,0 +1,164 @@
+"""A whole mesh against the local exchange: any process of it is killed or stopped, and the books are LIVE again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from harness import Tree, kill, until
+
+from tests.fakes.exchange_process import ExchangeProcess
+from venuemesh.actors.pulse import is_alive, process_start
+from venuemesh.model.errors import NotSynced
+from venuemesh.model.events import BookState
+from venuemesh.model.instrument import Instrument
+from venuemesh.orderbook.view import BookView
+
+pytestmark = pytest.mark.ray
+PAIRS = ["BTC-USDT", "ETH-USDT"]
+Start = Callable[..., Tree]
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[ExchangeProcess]:
+    with ExchangeProcess("--seed", "7", "--rate", "200", "--symbols", "BTCUSDT,ETHUSDT,+6") as process:
+        yield process
+
+
+@pytest.fixture
+def start(grow: Callable[..., Tree], exchange: ExchangeProcess) -> Start:
+    def begin(pairs: list[str] = PAIRS, hang_limit_s: float = 0.6, **settings: Any) -> Tree:
+        binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": pairs, **settings}
+        return grow(exchanges={"binance": binance}, hang_limit_s=hang_limit_s, supervisor_limit_s=1.5)
+
+    return begin
+
+
+def view(tree: Tree, pair: str) -> BookView:
+    address = f"book/binance/{pair}"
+    routes = until(
+        f"a route to {address}",
+        lambda: (r := ray.get(tree.supervisor.routes.remote())["routes"]).get(address) and r,
+    )
+    return BookView(tree.node_directory(), Instrument.from_dict(routes[address]["instrument"]), address)
+
+
+def live(book: BookView) -> BookView:
+    until(f"{book.address} is LIVE", lambda: book.state is BookState.LIVE)
+    return book
+
+
+def segments(tree: Tree) -> list[str]:
+    return sorted(path.name for path in tree.node_directory().iterdir() if "@" in path.name)
+
+
+def test_books_are_served_and_known(start: Start) -> None:
+    tree = start()
+    books = [live(view(tree, pair)) for pair in PAIRS]
+    said = tree.whole(children=5)
+    assert [c["address"] for c in said["children"] if c["group"] == "binance"] == [
+        "book/binance/BTC-USDT",
+        "book/binance/ETH-USDT",
+        "catalog/binance",
+        "limits/binance/default",
+    ]
+    assert said["unread"] == []
+    assert said["refused"] == {}
+    for child in said["children"]:
+        assert child["rss"] > 0
+        title = Path(f"/proc/{child['pid']}/cmdline").read_bytes().rstrip(b"\0").decode()
+        assert title.startswith(f"venuemesh: {child['address']}")
+    assert books[0].top().best_bid is not None
+    assert len(segments(tree)) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("victim", ["book/binance/BTC-USDT", "limits/", "catalog/", "agent/", "supervisor", "spare"])
+def test_books_are_live_again_whatever_was_hurt(start: Start, victim: str, number: signal.Signals) -> None:
+    tree = start()
+    books = {pair: live(view(tree, pair)) for pair in PAIRS}
+    said = tree.whole(children=5)
+    other = books["ETH-USDT"].incarnation
+    if victim == "supervisor":
+        pid = said["pid"]
+    elif victim == "spare":
+        pid = next(cell["pid"] for cell in said["cells"] if cell["state"] == "spare")
+    else:
+        pid = next(c["pid"] for c in said["children"] if c["address"].startswith(victim))
+    process = (pid, process_start(pid) or 0)
+    kill(pid, number)
+    until("the process is gone", lambda: not is_alive(*process))
+    tree.whole(children=5)
+    for book in books.values():
+        live(book)
+    if victim != "book/binance/BTC-USDT":
+        assert books["BTC-USDT"].incarnation is not None
+    assert books["ETH-USDT"].incarnation == other
+    until("only two segments are left", lambda: len(segments(tree)) == 2)
+
+
+def test_a_writer_that_is_stopped_is_never_read_as_live(start: Start) -> None:
+    tree = start(pairs=PAIRS[:1], hang_limit_s=5.0)
+    book = live(view(tree, PAIRS[0]))
+    pid = tree.child("book/binance/BTC-USDT")["pid"]
+    kill(pid, signal.SIGSTOP)
+    until("it is DEAD to its readers", lambda: book.state is BookState.DEAD)
+    with pytest.raises(NotSynced):
+        book.top()
+    kill(pid, signal.SIGCONT)
+    live(book)
+    assert tree.child("book/binance/BTC-USDT")["pid"] == pid
+
+
+def test_pairs_are_tracked_and_untracked_while_others_run(start: Start) -> None:
+    tree = start(pairs=["BTC-USDT", "NONE-SUCH"])
+    book = live(view(tree, "BTC-USDT"))
+    incarnation = book.incarnation
+    until("the refusal", lambda: "binance/NONE-SUCH" in tree.status()["refused"])
+    ray.get(tree.supervisor.track.remote("binance", ["ETH-*"]))
+    other = live(view(tree, "ETH-USDT"))
+    ray.get(tree.supervisor.untrack.remote("binance", ["ETH-USDT"]))
+    until("it is gone", lambda: other.state in (BookState.RETIRED, BookState.ABSENT, BookState.DEAD))
+    until("its route is gone", lambda: ray.get(tree.supervisor.resolve.remote("book/binance/ETH-USDT")) is None)
+    assert live(book).incarnation == incarnation
+    before = tree.status()["epoch"]
+    kill(tree.status()["pid"])  # the next supervisor still knows
+    until("a new supervisor", lambda: tree.status()["epoch"] > before)
+    until("instruments are read", lambda: not tree.status()["unread"])
+    names = {c["address"] for c in tree.whole()["children"]}
+    assert "book/binance/ETH-USDT" not in names
+    assert "book/binance/BTC-USDT" in names
+    assert live(book).incarnation == incarnation
+
+
+def test_several_pairs_share_an_actor_and_are_routed_one_by_one(start: Start) -> None:
+    tree = start(pairs=["*"], pairs_per_actor=3)
+    books = [live(view(tree, pair)) for pair in PAIRS]
+    routes = ray.get(tree.supervisor.routes.remote())["routes"]
+    pairs = [address for address in routes if address.startswith("book/") and "group-" not in address]
+    assert len(pairs) == 8
+    children = {routes[address]["child"] for address in pairs}
+    assert children == {f"book/binance/group-{n}" for n in (1, 2, 3)}
+    one = routes["book/binance/BTC-USDT"]["child"]
+    ray.get(tree.supervisor.untrack.remote("binance", ["BTC-USDT"]))
+    until("its route is gone", lambda: ray.get(tree.supervisor.resolve.remote("book/binance/BTC-USDT")) is None)
+    until("its segment is gone", lambda: not any("BTC-USDT" in name for name in segments(tree)))
+    assert ray.get(tree.supervisor.resolve.remote(one))["incarnation"] == routes[one]["incarnation"]
+    assert books[1].state is BookState.LIVE
+
+
+def test_shutdown_leaves_nothing(start: Start, ray_cluster: Path) -> None:
+    tree = start()
+    book = live(view(tree, "BTC-USDT"))
+    tree.whole(children=5)
+    assert ray.get(tree.supervisor.shutdown.remote(20.0))
+    assert book.state in (BookState.RETIRED, BookState.ABSENT)
+    assert not (ray_cluster / tree.mesh).exists()
+    assert all(
+        pid == os.getpid() or not is_alive(pid, start) or pid == tree.status()["pid"] for pid, start in tree.processes
+    )

@@ -1,0 +1,142 @@
+"""The scenario of `test_mirrors`: books on node A, a reader on node B, which has a segment directory of its own.
+
+Run as a program: one process can be connected to one Ray cluster only. Ends with status 0 when all held.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+import ray
+from harness import RAY_ENVIRONMENT, Tree, kill, leftovers, until
+from ray.cluster_utils import Cluster
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from tests.fakes.exchange_process import ExchangeProcess
+from venuemesh.actors.pulse import process_start
+from venuemesh.model.errors import NotSynced
+from venuemesh.model.instrument import Instrument
+from venuemesh.orderbook.place import segment_directory
+from venuemesh.orderbook.view import BookView
+
+BOOK = "book/binance/BTC-USDT"
+
+
+class Reader:
+    """A strategy on its node: reads one book and says which segment files its process has mapped."""
+
+    def __init__(self, mesh: str, instrument: dict[str, Any]) -> None:
+        self.node = ray.get_runtime_context().get_node_id()
+        self.view = BookView(segment_directory(mesh, self.node), Instrument.from_dict(instrument), BOOK)
+
+    def look(self) -> dict[str, Any]:
+        top = self.view.peek()
+        try:
+            self.view.top()
+            trusted = True
+        except NotSynced:
+            trusted = False
+        return {
+            "state": self.view.state.name,
+            "trusted": trusted,
+            "incarnation": list(self.view.incarnation or (0, 0)),
+            "sequence": top.sequence,
+            "pid": os.getpid(),
+        }
+
+    def maps(self) -> list[str]:
+        return [line.split(maxsplit=5)[5] for line in Path("/proc/self/maps").read_text().splitlines() if "@" in line]
+
+
+def add_node(cluster: Cluster, segments: Path, zone: str) -> Any:
+    """A raylet whose processes have their segments in a directory of their own."""
+    os.environ["VENUEMESH_SEGMENTS"] = str(segments)
+    return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000)
+
+
+def scenario(roots: dict[str, Path], exchange: ExchangeProcess) -> None:
+    cluster = Cluster()
+    try:
+        add_node(cluster, roots["a"], "a")
+        add_node(cluster, roots["b"], "b")
+        os.environ["VENUEMESH_SEGMENTS"] = str(roots["a"])
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+        nodes = {n["Labels"]["zone"]: n["NodeID"] for n in ray.nodes()}
+        binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": ["BTC-USDT"]}
+        binance["nodes"] = {"zone": "a"}
+        tree = Tree("two", roots["a"], {"exchanges": {"binance": binance}, "hang_limit_s": 0.6})
+        said = tree.whole(children=5, spares=4)  # limits, catalog, a book, two agents
+        placed = {c["address"]: c["node"] for c in said["children"]}
+        assert placed[BOOK] == nodes["a"], placed
+        routes = ray.get(tree.supervisor.routes.remote())["routes"]
+        on_b = NodeAffinitySchedulingStrategy(nodes["b"], soft=False)
+        remote = ray.remote(num_cpus=0)(Reader).options(scheduling_strategy=on_b)
+        reader = remote.remote("two", routes[BOOK]["instrument"])
+
+        def look() -> dict[str, Any]:
+            renew()
+            found: dict[str, Any] = ray.get(reader.look.remote(), timeout=10.0)
+            return found
+
+        def renew() -> None:
+            assert ray.get(tree.supervisor.mirror.remote(nodes["b"], [BOOK])) > 0
+
+        assert ray.get(reader.look.remote())["state"] == "ABSENT"
+        first = until("the book is LIVE on node b", lambda: (s := look())["state"] == "LIVE" and s)
+        until("it moves", lambda: look()["sequence"] > first["sequence"])
+        maps = ray.get(reader.maps.remote())
+        assert maps, "the reader has nothing mapped"
+        assert all(name.startswith(str(roots["b"])) for name in maps), maps
+
+        mirror = next(c for c in tree.status()["children"] if c["address"].startswith("mirror/"))
+        assert mirror["node"] == nodes["b"]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            mirror = tree.child(mirror["address"])
+            kill(mirror["pid"], number)
+            until(f"NotSynced while the mirror is gone ({number.name})", lambda: not look()["trusted"], 10.0)
+            tree.served_anew(mirror["address"], mirror)
+            until("it is LIVE again", lambda: look()["trusted"])
+
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            book = tree.child(BOOK)
+            seen = look()["incarnation"]
+            kill(book["pid"], number)
+            until(f"NotSynced while the source is gone ({number.name})", lambda: not look()["trusted"], 10.0)
+            tree.served_anew(BOOK, book)
+            until("the successor is LIVE", lambda s=seen: (n := look())["trusted"] and n["incarnation"] > s)
+
+        processes = tree.processes | {(first["pid"], process_start(first["pid"]) or 0)}
+        ray.kill(reader)
+        tree.shutdown()
+        assert not leftovers(processes)
+        left = [path for root in roots.values() for path in root.rglob("*") if path.is_file()]
+        assert not left, left
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def main() -> None:
+    os.environ.update(RAY_ENVIRONMENT)
+    folder = Path(tempfile.mkdtemp(prefix="vm2", dir="/tmp"))
+    memory = Path("/dev/shm") if os.path.isdir("/dev/shm") else folder
+    roots = {zone: Path(tempfile.mkdtemp(prefix=f"vm2{zone}", dir=memory)) for zone in ("a", "b")}
+    try:
+        with ExchangeProcess("--seed", "3", "--rate", "200", "--symbols", "BTCUSDT") as exchange:
+            scenario(roots, exchange)
+    finally:
+        for path in (folder, *roots.values()):
+            shutil.rmtree(path, ignore_errors=True)
+    print("all held")
+
+
+if __name__ == "__main__":
+    main()
