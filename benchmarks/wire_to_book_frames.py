@@ -1,8 +1,8 @@
 """Depth frames to measure with: real ones from the captures, and generated ones with the statistics of real feeds.
 
 Statistics of generated frames (DESIGN.md, measured on real captures): rank from the touch of a change p50/p90/p99 =
-9/76/406, which a lognormal of median 9 and sigma 1.665 meets; a third of the sizes are zero, a third of those for levels
-that are absent; the best price moves in about an eighth of the frames; levels of a side come best first.
+9/76/406, which a lognormal of median 9 and sigma 1.665 meets; a third of the sizes are zero, a third of those for
+levels that are absent; the best price moves in about an eighth of the frames; levels of a side come best first.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def generated(levels: int, frames: int, depth: int = 1000, seed: int = 1) -> Fee
         spread = bids.keys[0] + asks.keys[0]
         mover = rng.randrange(2) if spread > 6 else 2
         changes = [
-            _changes(rng, side, n, moves and mover == i) for i, (side, n) in enumerate(((bids, on_bids), (asks, count - on_bids)))
+            _changes(rng, side, n, moves and mover == i)
+            for i, (side, n) in enumerate(((bids, on_bids), (asks, count - on_bids)))
         ]
         first, last = last + 1, last + 1 + rng.randrange(count + 1)
         out.append(frame_bytes("BTCUSDT", first, last, *changes))
@@ -152,8 +153,8 @@ def generated(levels: int, frames: int, depth: int = 1000, seed: int = 1) -> Fee
 def recorded(symbol: str = "NKNUSDT", merge_to: int = 0) -> Feed:
     """The real Binance frames of a symbol with their real snapshot.
 
-    With `merge_to`, consecutive frames are joined into one until it has at least that many levels (of one price the last
-    size counts), as a slower stream of the same market would send them.
+    With `merge_to`, consecutive frames are joined into one until it has at least that many levels (of one price the
+    last size counts), as a slower stream of the same market would send them.
 
     Raises:
         FileNotFoundError: the captures are not here.
@@ -181,7 +182,9 @@ def recorded(symbol: str = "NKNUSDT", merge_to: int = 0) -> Feed:
         for side, name in zip(sides, "ba", strict=True):
             side.update((price, size) for price, size in event[name])
         if len(sides[0]) + len(sides[1]) >= merge_to:
-            bids, asks = (sorted(side.items(), key=lambda level: float(level[0]), reverse=not i) for i, side in enumerate(sides))
+            bids, asks = (
+                sorted(side.items(), key=lambda level: float(level[0]), reverse=not i) for i, side in enumerate(sides)
+            )
             out.append(frame_bytes(symbol, first, event["u"], bids, asks))
             total += len(bids) + len(asks)
             first, sides = None, ({}, {})

@@ -2,8 +2,8 @@
 
 The core is copied into a temporary directory and built there: with Cython's bounds checks on
 (`VENUEMESH_BOUNDSCHECK=1`), and with the compiler's address and undefined-behaviour sanitizers, which also see the C
-arrays. The copy comes first on the path of a pytest of its own; `test_the_build_under_test` makes sure that it is the one
-that runs. Checked code is slow, so random tests try less there (`VENUEMESH_TEST_EFFORT`).
+arrays. The copy comes first on the path of a pytest of its own; `test_the_build_under_test` makes sure that it is the
+one that runs. Checked code is slow, so random tests try less there (`VENUEMESH_TEST_EFFORT`).
 """
 
 from __future__ import annotations

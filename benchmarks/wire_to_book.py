@@ -1,0 +1,332 @@
+"""Wire to book: raw Binance depth frames to applied levels, the top of the book read from Python after every frame.
+
+    python -m benchmarks.wire_to_book [--quick]
+
+Every contender replays the same frames on the same snapshot, one after another within each round; figures are medians
+over the rounds. Ours, copying the frame and `orjson.loads` run in this process; peers run in a process and an
+environment of their own (`.cache/peers-venv`, made on demand by pip), and one that cannot be had is reported as absent
+with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from venuemesh.model.events import Levels
+from venuemesh.orderbook import book as book_module
+from venuemesh.orderbook import scanner as scanner_module
+from venuemesh.orderbook.book import OrderBook
+from venuemesh.orderbook.scanner import APPLIED, DepthScanner, SnapshotScanner
+
+from . import wire_to_book_peers
+from .wire_to_book_frames import SCALE, Feed, generated, recorded
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS_VENV = ROOT / ".cache" / "peers-venv"
+PEER_PACKAGES = ("order-book", "msgspec", "orjson", "sortedcontainers")
+OURS = "venuemesh feed()"
+BASELINE = "msgspec + order-book"
+Row = dict[str, Any]
+
+
+def loaded(feed: Feed) -> tuple[OrderBook, DepthScanner, int]:
+    book, scanner, snapshot = OrderBook(SCALE, SCALE), DepthScanner(), SnapshotScanner()
+    if not snapshot.scan(feed.snapshot, SCALE, SCALE):
+        raise RuntimeError(f"the snapshot of {feed.name} is not one the scanner reads")
+    snapshot.load(book, 1000)
+    slot = scanner.bind(feed.symbol, book)
+    scanner.arm(slot)
+    return book, scanner, slot
+
+
+def our_feed(feed: Feed, frames: tuple[bytes, ...]) -> int:
+    """One call a frame: scanned, classified, applied; then the best levels of both sides."""
+    book, scanner, _ = loaded(feed)
+    give = scanner.feed
+    start = time.perf_counter_ns()
+    for frame in frames:
+        if give(frame) != APPLIED:
+            raise RuntimeError("a frame was not applied")
+        _ = book.best_bid
+        _ = book.best_ask
+    return time.perf_counter_ns() - start
+
+
+def our_scan_and_apply(feed: Feed, frames: tuple[bytes, ...]) -> int:
+    book, scanner, _ = loaded(feed)
+    scan, apply = scanner.scan, scanner.apply
+    start = time.perf_counter_ns()
+    for frame in frames:
+        scan(frame)
+        apply()
+        _ = book.best_bid
+        _ = book.best_ask
+    return time.perf_counter_ns() - start
+
+
+def our_portable(feed: Feed, frames: tuple[bytes, ...]) -> int:
+    """The same by the code that needs no AVX2."""
+    book_module.use_wide(False)
+    scanner_module.use_wide(False)
+    try:
+        return our_feed(feed, frames)
+    finally:
+        book_module.use_wide(None)
+        scanner_module.use_wide(None)
+
+
+def our_scan(feed: Feed, frames: tuple[bytes, ...]) -> int:
+    _, scanner, _ = loaded(feed)
+    scan = scanner.scan
+    start = time.perf_counter_ns()
+    for frame in frames:
+        scan(frame)
+    return time.perf_counter_ns() - start
+
+
+def copy_alone(feed: Feed, frames: tuple[bytes, ...]) -> int:
+    room = bytearray(max(map(len, frames)))
+    view = memoryview(room)
+    start = time.perf_counter_ns()
+    for frame in frames:
+        view[: len(frame)] = frame
+    return time.perf_counter_ns() - start
+
+
+def orjson_alone(feed: Feed, frames: tuple[bytes, ...]) -> int:
+    loads = orjson.loads
+    start = time.perf_counter_ns()
+    for frame in frames:
+        loads(frame)
+    return time.perf_counter_ns() - start
+
+
+def our_apply(feed: Feed, deltas: list[tuple[Levels, Levels, int]]) -> int:
+    """Levels that were parsed before, as arrays, through `OrderBook.apply`."""
+    book, _, _ = loaded(feed)
+    apply = book.apply
+    start = time.perf_counter_ns()
+    for bids, asks, sequence in deltas:
+        apply(bids, asks, sequence)
+        _ = book.best_bid
+        _ = book.best_ask
+    return time.perf_counter_ns() - start
+
+
+IN_PROCESS: dict[str, Callable[[Feed, tuple[bytes, ...]], int]] = {
+    OURS: our_feed,
+    "venuemesh scan() + apply()": our_scan_and_apply,
+    "venuemesh feed(), portable code": our_portable,
+    "venuemesh scan() alone": our_scan,
+    "memcpy alone": copy_alone,
+    "orjson.loads alone": orjson_alone,
+}
+
+
+def newest_python() -> str:
+    """Return the newest Python that runs here: by VENUEMESH_PEERS_PYTHON, on the path, in pyenv, or this one."""
+    if named := os.environ.get("VENUEMESH_PEERS_PYTHON"):
+        return named
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+    found = [str(path) for path in pyenv.glob("3.1[3-9]*/bin/python3")]
+    found += [path for minor in range(13, 20) if (path := shutil.which(f"python3.{minor}"))]
+    best = (sys.version_info[:2], sys.executable)
+    for path in found:
+        asked = [path, "-c", "import sys, venv; print(*sys.version_info[:2])"]
+        said = subprocess.run(asked, capture_output=True, text=True)
+        if said.returncode == 0:
+            major, minor = map(int, said.stdout.split())
+            best = max(best, ((major, minor), path))
+    return best[1]
+
+
+class Peers:
+    """The peers' process. `absent` says which cannot be had and why."""
+
+    def __init__(self, feeds: list[Feed]) -> None:
+        self.absent: dict[str, str] = {}
+        self.versions: dict[str, Any] = {}
+        self.process: subprocess.Popen[str] | None = None
+        self._directory = tempfile.TemporaryDirectory()
+        try:
+            python = self._environment()
+        except (OSError, subprocess.SubprocessError) as error:
+            self.absent = dict.fromkeys(wire_to_book_peers.PEERS, f"no environment: {error}")
+            return
+        path = Path(self._directory.name, "feeds.json")
+        said = {f.name: {"snapshot": f.snapshot.decode(), "frames": [x.decode() for x in f.frames]} for f in feeds}
+        path.write_text(json.dumps(said))
+        self.process = subprocess.Popen(
+            [str(python), str(Path(wire_to_book_peers.__file__)), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        hello = json.loads(self._line())
+        self.absent = {name: why for name, why in hello["peers"].items() if why}
+        self.versions = hello["versions"] | {"python": hello["python"]}
+
+    @staticmethod
+    def _environment() -> Path:
+        """Return the python of the peers' environment, made and filled where it is not yet. What pip cannot get is
+        found absent later; on an older Python it gets an older `order-book` (1.1 needs 3.13); versions are reported."""
+        python = PEERS_VENV / "bin" / "python"
+        if not (PEERS_VENV / "filled").exists():
+            subprocess.run([newest_python(), "-m", "venv", "--clear", str(PEERS_VENV)], capture_output=True, check=True)
+            for package in PEER_PACKAGES:
+                install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
+                subprocess.run(install, capture_output=True, timeout=300)
+            (PEERS_VENV / "filled").touch()
+        return python
+
+    def _line(self) -> str:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the peers' process ended with status {self.process.wait()}")
+        return line
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in wire_to_book_peers.PEERS if name not in self.absent]
+
+    def replay(self, name: str, feed: Feed) -> int:
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{name}\t{feed.name}\n")
+        self.process.stdin.flush()
+        return int(self._line())
+
+    def close(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
+            self.process.wait(timeout=60)
+        self._directory.cleanup()
+
+
+def feeds_to_replay() -> tuple[list[Feed], str | None]:
+    """Real and generated feeds, and why the real ones are absent."""
+    made = [generated(2, 3000), generated(18, 800), generated(200, 100)]
+    try:
+        return [recorded(), recorded(merge_to=15), *made], None
+    except FileNotFoundError as error:
+        return made, str(error)
+
+
+def parsed(feed: Feed) -> list[tuple[Levels, Levels, int]]:
+    _, scanner, _ = loaded(feed)
+    out = []
+    for frame in feed.frames:
+        scanner.scan(frame)
+        out.append((*scanner.levels(), scanner.last))
+    return out
+
+
+def snapshot_rows(rounds: int) -> list[Row]:
+    rows = []
+    for levels in (1000, 5000):
+        feed = generated(2, 1, depth=levels)
+        taken: list[int] = []
+        book, scanner = OrderBook(SCALE, SCALE), SnapshotScanner()
+        for _ in range(max(rounds * 10, 20)):
+            start = time.perf_counter_ns()
+            scanner.scan(feed.snapshot, SCALE, SCALE)
+            scanner.load(book, levels)
+            taken.append(time.perf_counter_ns() - start)
+        if (book.n_bids, book.n_asks) != (levels, levels):
+            raise RuntimeError("the snapshot was not loaded whole")
+        rows.append(
+            {
+                "feed": f"snapshot, {levels} levels a side, from text",
+                "contender": "venuemesh SnapshotScanner",
+                "us_per_snapshot": statistics.median(taken) / 1e3,
+                "ns_per_level": statistics.median(taken) / (2 * levels),
+                "book_memory_bytes": book.memory_bytes,
+            }
+        )
+    return rows
+
+
+def figures(feed: Feed, contender: str, taken_ns: list[int], ours_ns: float) -> Row:
+    middle = statistics.median(taken_ns)
+    return {
+        "feed": feed.name,
+        "real": feed.real,
+        "levels_per_frame": round(feed.levels_per_frame, 1),
+        "contender": contender,
+        "ns_per_level": middle / feed.levels,
+        "ns_per_level_best_round": min(taken_ns) / feed.levels,
+        "us_per_frame": middle / len(feed.frames) / 1e3,
+        "frames_per_s": len(feed.frames) * 1e9 / middle,
+        "levels_per_s": feed.levels * 1e9 / middle,
+        "times_ours": middle / ours_ns,
+    }
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Return {"title", "rows", "absent", "versions", ...}; times in the unit that the key names."""
+    rounds = 5 if quick else 31
+    feeds, no_captures = feeds_to_replay()
+    peers = Peers(feeds)
+    taken: dict[tuple[str, str], list[int]] = {}
+    deltas = {feed.name: parsed(feed) for feed in feeds}
+    try:
+        for _ in range(rounds):
+            for feed in feeds:
+                # A short feed is replayed several times a round; the snapshot is loaded anew each time.
+                times = max(1, 5000 // feed.levels)
+                for name, replay in IN_PROCESS.items():
+                    spent = sum(replay(feed, feed.frames) for _ in range(times)) // times
+                    taken.setdefault((feed.name, name), []).append(spent)
+                spent = sum(our_apply(feed, deltas[feed.name]) for _ in range(times)) // times
+                taken.setdefault((feed.name, "venuemesh OrderBook.apply of parsed arrays"), []).append(spent)
+                for name in peers.names:
+                    taken.setdefault((feed.name, name), []).append(peers.replay(name, feed))
+    finally:
+        peers.close()
+    by_name = {feed.name: feed for feed in feeds}
+    rows = [
+        figures(by_name[feed], contender, ns, statistics.median(taken[feed, OURS]))
+        for (feed, contender), ns in taken.items()
+    ]
+    return {
+        "title": f"medians of {rounds} interleaved rounds; the top is read after every frame",
+        "rows": rows + snapshot_rows(rounds),
+        "baseline": BASELINE,
+        "absent": peers.absent | ({"real frames": no_captures} if no_captures else {}),
+        "versions": peers.versions | {"numpy": np.__version__},
+        "avx2": book_module.use_wide(None),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.wire_to_book", description="wire to book")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    result = run(parser.parse_args().quick)
+    print(result["title"], result["versions"], "avx2" if result["avx2"] else "portable")
+    for row in result["rows"]:
+        per = row.get("us_per_frame", row.get("us_per_snapshot"))
+        print(f"{row['feed']:38} {row['contender']:44} {row['ns_per_level']:8.1f} ns/level {per:9.3f} us", end=" ")
+        print(f"x{row['times_ours']:.2f}" if "times_ours" in row else f"{row['book_memory_bytes']} bytes")
+    for name, why in result["absent"].items():
+        print(f"absent: {name}: {why}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

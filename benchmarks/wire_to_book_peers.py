@@ -1,0 +1,149 @@
+"""Other people's decoders and ordered books on the same frames. Runs in an environment of its own, as a subprocess.
+
+    python wire_to_book_peers.py FEEDS.json
+
+FEEDS.json is {name: {"snapshot": text, "frames": [text, ...]}}. First it prints one line: {"peers": {name: null or why
+it is absent}, "versions": {...}}. Then it answers each line `peer TAB feed` of its input by the nanoseconds of one
+replay, the loading of the snapshot apart, top of book read after every frame. It imports nothing of ours; `order-book`
+is GPL and must not meet our code in one process.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+Levels = list[tuple[float, float]]
+Decode = Callable[[bytes], tuple[int, Levels, Levels]]
+
+
+def msgspec_decoder() -> Decode:
+    import msgspec
+
+    levels = list[tuple[float, float]]
+    data = msgspec.defstruct("Data", [("u", int), ("b", levels), ("a", levels)])
+    combined = msgspec.defstruct("Combined", [("data", data)])
+    frame = msgspec.json.Decoder(combined, strict=False).decode
+
+    def decode(raw: bytes) -> tuple[int, Levels, Levels]:
+        event = frame(raw).data
+        return event.u, event.b, event.a
+
+    return decode
+
+
+def orjson_decoder() -> Decode:
+    import orjson
+
+    loads = orjson.loads
+
+    def decode(raw: bytes) -> tuple[int, Levels, Levels]:
+        data = loads(raw)["data"]
+        bids = [(float(price), float(size)) for price, size in data["b"]]
+        asks = [(float(price), float(size)) for price, size in data["a"]]
+        return data["u"], bids, asks
+
+    return decode
+
+
+def with_order_book(decode: Decode) -> Callable[[dict[str, Any]], Callable[[list[bytes]], None]]:
+    from order_book import OrderBook
+
+    def load(snapshot: dict[str, Any]) -> Callable[[list[bytes]], None]:
+        book = OrderBook()
+        book.bids = {float(price): float(size) for price, size in snapshot["bids"]}
+        book.asks = {float(price): float(size) for price, size in snapshot["asks"]}
+
+        def replay(frames: list[bytes]) -> None:
+            bids, asks = book.bids, book.asks
+            for raw in frames:
+                _, new_bids, new_asks = decode(raw)
+                for price, size in new_bids:
+                    if size:
+                        bids[price] = size
+                    elif price in bids:
+                        del bids[price]
+                for price, size in new_asks:
+                    if size:
+                        asks[price] = size
+                    elif price in asks:
+                        del asks[price]
+                bids.index(0)
+                asks.index(0)
+
+        return replay
+
+    return load
+
+
+def with_sorted_dict(decode: Decode) -> Callable[[dict[str, Any]], Callable[[list[bytes]], None]]:
+    from sortedcontainers import SortedDict
+
+    def load(snapshot: dict[str, Any]) -> Callable[[list[bytes]], None]:
+        bids = SortedDict({float(price): float(size) for price, size in snapshot["bids"]})
+        asks = SortedDict({float(price): float(size) for price, size in snapshot["asks"]})
+
+        def replay(frames: list[bytes]) -> None:
+            for raw in frames:
+                _, new_bids, new_asks = decode(raw)
+                for price, size in new_bids:
+                    if size:
+                        bids[price] = size
+                    else:
+                        bids.pop(price, None)
+                for price, size in new_asks:
+                    if size:
+                        asks[price] = size
+                    else:
+                        asks.pop(price, None)
+                bids.peekitem(-1)
+                asks.peekitem(0)
+
+        return replay
+
+    return load
+
+
+PEERS: dict[str, tuple[Callable[[], Decode], Callable[[Decode], Any]]] = {
+    "msgspec + order-book": (msgspec_decoder, with_order_book),
+    "orjson + order-book": (orjson_decoder, with_order_book),
+    "msgspec + SortedDict": (msgspec_decoder, with_sorted_dict),
+    "orjson + SortedDict": (orjson_decoder, with_sorted_dict),
+}
+
+
+def main() -> None:
+    with open(sys.argv[1]) as file:
+        said = json.load(file)
+    feeds = {
+        name: (json.loads(feed["snapshot"]), [frame.encode() for frame in feed["frames"]])
+        for name, feed in said.items()
+    }
+    ready, absent, versions = {}, {}, {}
+    for name, (decoder, book) in PEERS.items():
+        try:
+            ready[name] = book(decoder())
+            absent[name] = None
+        except ImportError as error:
+            absent[name] = str(error)
+    for name in ("order-book", "msgspec", "orjson", "sortedcontainers"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    print(json.dumps({"peers": absent, "versions": versions, "python": sys.version.split()[0]}), flush=True)
+    for line in sys.stdin:
+        peer, feed = line.rstrip("\n").split("\t")
+        snapshot, frames = feeds[feed]
+        replay = ready[peer](snapshot)
+        start = time.perf_counter_ns()
+        replay(frames)
+        print(time.perf_counter_ns() - start, flush=True)
+
+
+if __name__ == "__main__":
+    main()
