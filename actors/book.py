@@ -97,7 +97,7 @@ class MeshBudget:
 class Hosted:
     """What the role keeps of a pair besides its `Pair`: the segment and the trades that mirrors may still want."""
 
-    __slots__ = ("_rate_from", "address", "pair", "rate", "trades", "writer")
+    __slots__ = ("_rate_from", "address", "pair", "publish", "rate", "set_state", "trades", "writer")
 
     def __init__(self, address: str, writer: SegmentWriter, trades: int) -> None:
         self.address = address
@@ -106,16 +106,8 @@ class Hosted:
         self.trades: deque[tuple[int, PublicTrade]] = deque(maxlen=trades)
         self.rate = 0.0
         self._rate_from = 0
-
-    # The sink of `Ingest`
-
-    def publish(
-        self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
-    ) -> None:
-        self.writer.publish(book, state, ts_event_ns, ts_recv_ns, applied)
-
-    def set_state(self, state: BookState, reason: str | None = None) -> None:
-        self.writer.set_state(state, reason)
+        self.publish = writer.publish  # with `trade`, the sink of `Ingest`; no call in between on the hot path
+        self.set_state = writer.set_state
 
     def trade(self, trade: PublicTrade) -> None:
         self.trades.append((self.writer.trade(trade), trade))

@@ -142,19 +142,17 @@ class Ingest:
     def frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
         """Take in one frame, whatever it is. Never raises for what an exchange can send."""
         self.frames += 1
-        self._frame(frame, recv_ns)
-
-    def _frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
         scanner = self._scanner
         if scanner is None or (slot := scanner.scan(frame)) < 0:
             self.slow_frames += 1
             self._decode(frame, recv_ns)
             return
         pair = self._slots[slot]
+        machine = pair.machine
         first, last = scanner.first, scanner.last
         if self._observer is not None and not pair.draining:
             self._observer.delta(pair, first, last)
-        code = pair.machine.delta(first, last)
+        code = machine.delta(first, last)
         if code != APPLY:
             self._not_applied(pair, code, first, last, frame, recv_ns)
             return
@@ -163,9 +161,13 @@ class Ingest:
         except BookError as error:
             self.on(pair, Doubt(str(error), last))
             return
-        self._applied(pair, last, scanner.ts_event_ns, recv_ns)
-        if pair.machine.keeps:
-            pair.machine.keep(first, last, bytes(frame), recv_ns)
+        pair.ts_event_ns = ts_event_ns = scanner.ts_event_ns
+        pair.ts_recv_ns = recv_ns
+        if self._observer is not None or pair.draining or machine.keeps or pair.book.crossed:
+            self._applied(pair, first, last, frame)
+            return
+        pair.updates += 1
+        pair.sink.publish(pair.book, machine.state, ts_event_ns, recv_ns)
 
     def _decode(self, frame: bytes | memoryview, recv_ns: int) -> None:
         try:
@@ -197,12 +199,10 @@ class Ingest:
         except BookError as error:
             self.on(pair, Doubt(str(error), delta.last))
             return
-        self._applied(pair, delta.last, delta.ts_event_ns, delta.ts_recv_ns)
-        if pair.machine.keeps:
-            pair.machine.keep(delta.first, delta.last, bytes(frame), delta.ts_recv_ns)
+        pair.ts_event_ns, pair.ts_recv_ns = delta.ts_event_ns, delta.ts_recv_ns
+        self._applied(pair, delta.first, delta.last, frame)
 
-    def _applied(self, pair: Pair, last: int, ts_event_ns: int | None, recv_ns: int) -> None:
-        pair.ts_event_ns, pair.ts_recv_ns = ts_event_ns, recv_ns
+    def _applied(self, pair: Pair, first: int, last: int, frame: bytes | memoryview) -> None:
         if self._observer is not None:
             self._observer.applied(pair)
         if pair.book.crossed:
@@ -212,7 +212,9 @@ class Ingest:
                 return
         if not pair.draining:
             pair.updates += 1
-            pair.sink.publish(pair.book, pair.machine.state, ts_event_ns, recv_ns)
+            pair.sink.publish(pair.book, pair.machine.state, pair.ts_event_ns, pair.ts_recv_ns)
+        if pair.machine.keeps:
+            pair.machine.keep(first, last, bytes(frame), pair.ts_recv_ns)
 
     def _not_applied(
         self, pair: Pair, code: int, first: int, last: int, frame: bytes | memoryview, recv_ns: int
@@ -307,10 +309,12 @@ class Ingest:
             return
         pair.draining, pair.missed = True, False
         before = pair.machine.counters.applied
+        seen = self.frames, self.slow_frames
         try:
             for frame in kept:
-                self._frame(frame.frame, frame.recv_ns)
+                self.frame(frame.frame, frame.recv_ns)
         finally:
             pair.draining = False
+            self.frames, self.slow_frames = seen  # they were counted when they came
         pair.drained = pair.machine.counters.applied - before
         self.on(pair, Missed() if pair.missed else Drained())

@@ -229,7 +229,7 @@ class BookMachine:
         self._joined = False  # a snapshot is loaded and deltas are decided against `sequence`
         self._proven = False  # the join is proven: the book is what its sequence says
         self._fed = False  # a delta was applied since the snapshot
-        self._refresh = False  # LIVE, and keeping frames for a newer snapshot
+        self.keeps = False  # LIVE, and frames applied must be kept as well: a newer snapshot will replace the book
         self._confirmed = False  # the subscription is known to be active
         self._floor = 0  # a snapshot below this sequence is too old, whatever was kept
         self._tries = 0  # attempts since the book was last calm
@@ -291,11 +291,6 @@ class BookMachine:
             self._kept_bytes -= len(self._kept.popleft().frame)
         return fits
 
-    @property
-    def keeps(self) -> bool:
-        """Whether frames that are applied must be kept as well, for a snapshot that will replace the book."""
-        return self._refresh
-
     def take(self) -> list[Kept]:
         """Hand over the frames that wait, oldest first, to be fed again."""
         taken = list(self._kept)
@@ -330,9 +325,9 @@ class BookMachine:
                 return self._drained(now_ns)
             case Shallow():
                 recent = self._refreshed_ns is not None and now_ns - self._refreshed_ns < CALM_S * 1e9
-                if not self._proven or self._refresh or self.waiting or recent:
+                if not self._proven or self.keeps or self.waiting or recent:
                     return []
-                self._refresh, self._refreshed_ns = True, now_ns
+                self.keeps, self._refreshed_ns = True, now_ns
                 return self._ask(now_ns)
             case Trading(is_trading):
                 self._trading = is_trading
@@ -363,25 +358,25 @@ class BookMachine:
         if attempt != self.attempt or not self.waiting:
             return []
         self.waiting = False
-        if self._joined and not self._refresh:
+        if self._joined and not self.keeps:
             return []
         first = self._kept[0] if self._kept else None
         too_old = sequence < self._floor or (
             first is not None and self._classify(sequence, first.first, first.last, False) is Verdict.GAP
         )
-        if self._refresh and not self._kept and sequence < self.sequence:
+        if self.keeps and not self._kept and sequence < self.sequence:
             too_old = True
         if too_old:
             self.counters.snapshots_too_old += 1
-            if self._refresh:
-                self._refresh = False  # the book is LIVE as it is; it will be found shallow again
+            if self.keeps:
+                self.keeps = False  # the book is LIVE as it is; it will be found shallow again
                 self._forget()
                 return []
             self.error = f"snapshot {sequence} is older than the first delta kept"
             return self._ask(now_ns)
-        self._again = (self.counters.applied, self.counters.dropped) if self._refresh else None
-        self._proven = self._refresh or self._confirmed or bool(self._kept)
-        self._joined, self._fed, self._refresh = True, False, False
+        self._again = (self.counters.applied, self.counters.dropped) if self.keeps else None
+        self._proven = self.keeps or self._confirmed or bool(self._kept)
+        self._joined, self._fed, self.keeps = True, False, False
         self.sequence = self.snapshot_sequence = sequence
         self._floor = 0
         self.counters.snapshots += 1
@@ -404,7 +399,7 @@ class BookMachine:
         self.waiting = False
         self.counters.snapshots_failed += 1
         if self._joined:
-            self._refresh = False
+            self.keeps = False
             self._forget()
             return []
         self.error = reason
@@ -442,7 +437,7 @@ class BookMachine:
         if self.state in (BookState.LIVE, BookState.HALTED):
             self.counters.resyncs += 1
         self.state = state
-        self._joined = self._proven = self._fed = self._refresh = False
+        self._joined = self._proven = self._fed = self.keeps = False
 
     def _forget(self) -> None:
         self._kept.clear()

@@ -1,0 +1,139 @@
+"""What is recorded replays to the book that the recorder itself kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import until
+from tests.fakes.transport import FakeFeed, FakeRest, response
+from tests.fakes.venue import Venue
+from venuemesh.actors.capture import read
+from venuemesh.actors.record import record
+from venuemesh.actors.replay import replay
+from venuemesh.model.errors import Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
+from venuemesh.model.events import Request, Response
+
+LISTED = [
+    {"symbol": base + quote, "status": "TRADING", "baseAsset": base, "quoteAsset": quote, "filters": []}
+    for base, quote in (("AAA", "BBB"), ("CCC", "DDD"))
+]
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.venues = {symbol["symbol"]: Venue(str(symbol["symbol"])) for symbol in LISTED}
+        self.feed: FakeFeed | None = None
+        self.client = FakeRest(self.answer)
+        self.stop = asyncio.Event()
+        self.rest_fails: Exception | None = None
+
+    def connect(self, *args: Any, **options: Any) -> FakeFeed:
+        self.feed = FakeFeed(*args, **options)
+        return self.feed
+
+    def answer(self, request: Request) -> Response | Exception:
+        if self.rest_fails is not None:
+            return self.rest_fails
+        if "exchangeInfo" in request.url:
+            return response(json.dumps({"symbols": LISTED}).encode())
+        return response(self.venues[request.url.split("symbol=")[1].split("&")[0]].snapshot()[0])
+
+    def start(self, out: Path, *pairs: str) -> asyncio.Task[dict[str, Any]]:
+        running = record("binance", pairs, out, stop=self.stop, connect=self.connect, client=self.client)
+        return asyncio.ensure_future(running)
+
+    def frame(self, symbol: str, lose: bool = False) -> None:
+        self.venues[symbol].change((0, 2_00, len(self.venues[symbol].history) * 100))
+        sent = self.venues[symbol].frame()
+        assert sent is not None
+        assert self.feed is not None
+        if not lose:
+            self.feed.frame(sent[0], recv_ns=1_700_000_000_000_000_123)
+
+
+async def test_what_is_recorded_replays_to_the_same_book(tmp_path):
+    stage = Stage()
+    out = tmp_path / "r.jsonl.zst"
+    running = stage.start(out, "AAA-BBB", "CCCDDD")
+    await until(lambda: stage.feed is not None and stage.feed.started)
+    assert stage.feed is not None
+    stage.feed.open(time.monotonic_ns())
+    stage.feed.frame(b'{"result":null,"id":1}')
+    await until(lambda: len(stage.client.requests) == 3)
+    for symbol in stage.venues:
+        stage.frame(symbol)
+        stage.frame(symbol)
+    stage.frame("AAABBB", lose=True)
+    stage.frame("AAABBB")
+    await until(lambda: len(stage.client.requests) == 4)
+    await asyncio.sleep(0)
+    stage.frame("AAABBB")
+    stage.stop.set()
+    said = await running
+    assert {name: pair["state"] for name, pair in said["pairs"].items()} == {"AAA-BBB": "LIVE", "CCC-DDD": "LIVE"}
+    assert said["pairs"]["AAA-BBB"]["gaps"] == 1
+    assert said["bytes"] == out.stat().st_size
+    kinds = [r.kind for r in read(out)]
+    assert (kinds[0], len(kinds)) == ("http", said["records"])
+    assert {kind: kinds.count(kind) for kind in set(kinds)} == {"http": 4, "connect": 1, "send": 1, "recv": 7}
+    assert {r.recv_ns for r in read(out) if b"depthUpdate" in r.raw} == {1_700_000_000_000_000_123}
+    for path in ("fast", "slow"):
+        found = replay([out], "binance", path)
+        for symbol, name in (("AAABBB", "AAA-BBB"), ("CCCDDD", "CCC-DDD")):
+            assert found[symbol]["state"] == "LIVE"
+            assert found[symbol]["book"]["last_id"] == stage.venues[symbol].sequence == said["pairs"][name]["sequence"]
+            assert found[symbol]["rules"]["price_step"] is None
+    assert stage.client.closed
+    assert stage.feed.stopped
+
+
+async def test_a_recording_ends_by_time_and_by_cancelling(tmp_path):
+    stage = Stage()
+    running = record(
+        "binance", ["AAA-BBB"], tmp_path / "a.zst", seconds=0.02, connect=stage.connect, client=stage.client
+    )
+    assert (await running)["pairs"]["AAA-BBB"]["state"] == "CONNECTING"
+    stage = Stage()
+    task = stage.start(tmp_path / "b.zst", "AAA-BBB")
+    await until(lambda: stage.feed is not None and stage.feed.started)
+    assert stage.feed is not None
+    stage.feed.open(time.monotonic_ns())
+    stage.frame("AAABBB")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert b"depthUpdate" in next(r.raw for r in read(tmp_path / "b.zst") if r.kind == "recv")
+
+
+async def test_what_cannot_be_recorded_leaves_no_file(tmp_path):
+    out = tmp_path / "r.jsonl.zst"
+    with pytest.raises(UnknownExchange):
+        await record("nowhere", ["AAA-BBB"], out)
+    with pytest.raises(UnknownInstrument):
+        await Stage().start(out, "AAA-ZZZ")
+    stage = Stage()
+    stage.rest_fails = RetryLater(1.0, "no connection")
+    with pytest.raises(RetryLater):
+        await stage.start(out, "AAA-BBB")
+    assert not out.exists()
+    out.write_bytes(b"mine")
+    with pytest.raises(Misconfigured):
+        await Stage().start(out, "AAA-BBB")
+    assert out.read_bytes() == b"mine"
+
+
+async def test_a_broken_assumption_ends_the_recording(tmp_path):
+    stage = Stage()
+    task = stage.start(tmp_path / "r.zst", "AAA-BBB")
+    await until(lambda: stage.feed is not None and stage.feed.started)
+    assert stage.feed is not None
+    stage.feed.options["on_failure"](RuntimeError("disk full"))
+    with pytest.raises(RuntimeError, match="disk full"):
+        await task
+    assert [r.kind for r in read(tmp_path / "r.zst")] == ["http"]
