@@ -108,7 +108,7 @@ class _Place:
 def _place(exchange: Json, feed_node: str | None, strategy_node: str | None) -> Iterator[_Place]:
     with frame_server(1) as ours, frame_server(1) as theirs, contextlib.ExitStack() as running:
         settings = {"pairs": [PAIR], **ours.urls, **exchange}
-        mesh = running.enter_context(mesh_of("bench-feed", settings))
+        mesh = running.enter_context(mesh_of("bench-feed", {EXCHANGE: settings}))
         config = {"exchange": EXCHANGE, **theirs.urls, "instruments": [listed(theirs.urls, PAIR)]}
         book = _on(RayBook, feed_node).remote(config)
         running.callback(ray.kill, book)
@@ -145,11 +145,11 @@ def _rows(where: str, place: _Place, rates: tuple[int, ...], rounds: int, second
             {
                 "where": where,
                 "frames_per_s": rate,
-                "p50_us": middle["ours"]["p50_us"],
-                "p99_us": middle["ours"]["p99_us"],
+                "p50_us": _rounded(middle["ours"]["p50_us"]),
+                "p99_us": _rounded(middle["ours"]["p99_us"]),
                 "woken_per_frame": _rounded(middle["ours"]["seen"]),
-                "ray_long_poll_p50_us": middle["call"]["p50_us"],
-                "ray_long_poll_p99_us": middle["call"]["p99_us"],
+                "ray_long_poll_p50_us": _rounded(middle["call"]["p50_us"]),
+                "ray_long_poll_p99_us": _rounded(middle["call"]["p99_us"]),
                 "ray_woken_per_frame": _rounded(middle["call"]["seen"]),
                 "p50_times_faster": ratio(middle["ours"]["p50_us"], middle["call"]["p50_us"]),
                 "rounds_p50_us": [one["p50_us"] for one in found["ours"]],
