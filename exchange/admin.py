@@ -306,7 +306,7 @@ class Admin:
         try:
             rules = rules_for(body.symbol)
         except Misconfigured as error:
-            raise Refusal("symbol", error.reason) from None
+            raise Refusal("symbol", str(error.reason)) from None
         fields: dict[str, Any] = {"levels": body.levels, "start_price": _raw("start_price", body.start_price)}
         if fields["start_price"] is not None and not rules.min_price <= fields["start_price"] <= rules.max_price:
             raise Refusal("start_price", "outside the symbol's price range")
