@@ -96,12 +96,19 @@ class MeshConfig(_Strict):
     exchanges: dict[Name, ExchangeSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _has_exchanges(self) -> MeshConfig:
+    def _exchanges_fit(self) -> MeshConfig:
         if not self.exchanges:
             raise ValueError("no exchange is configured: add a table [exchanges.NAME]")
         known = connector_names()
+        budgets: dict[tuple[str, str | None, str], str] = {}
         for name, exchange in self.exchanges.items():
             connector = exchange.connector or name
+            twin = budgets.setdefault((connector, exchange.rest, exchange.egress), name)
+            if twin != name:
+                raise ValueError(
+                    f"exchanges.{name}.egress: {twin} spends the rate budget of egress {exchange.egress!r} already; "
+                    "name the other outgoing address, or put the pairs in one table"
+                )
             if connector not in known:
                 raise ValueError(
                     f"exchanges.{name}.connector: no connector {connector!r} (there are: {', '.join(known)})"

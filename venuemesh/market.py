@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from .model.errors import RetryLater, UnknownExchange, UnknownInstrument
 from .model.events import BookState
 from .model.instrument import Instrument
@@ -249,18 +251,30 @@ class Market:
         return _decimal(await self._catalog_async("mid_price", {"pair": pair}, timeout_s))
 
     def get_snapshot(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
-        """Return the book of any pair the exchange lists, fetched now over REST: `limit` levels a side at most.
+        """Return the book of any pair the exchange lists, `limit` levels a side at most. Blocks.
+
+        A tracked pair's comes from its book actor, as deep as it is proven there (memory holds only the best levels);
+        any other, or one in doubt, is fetched from the exchange now.
 
         Raises:
             UnknownInstrument: the exchange lists no such pair.
             RetryLater: the exchange could not be asked now.
         """
-        return BookSnapshot.from_plain(self._catalog("get_snapshot", {"pair": pair, "limit": limit}, timeout_s))
+        body = {"pair": pair, "limit": limit, "levels": limit}
+        if self._is_live(pair):
+            plain = self._link.call(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
+            if plain["state"] == BookState.LIVE:
+                return _book_snapshot(plain)
+        return _book_snapshot(self._catalog("get_snapshot", body, timeout_s))
 
     async def get_snapshot_async(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
         """`get_snapshot` for async actors."""
-        body = {"pair": pair, "limit": limit}
-        return BookSnapshot.from_plain(await self._catalog_async("get_snapshot", body, timeout_s))
+        body = {"pair": pair, "limit": limit, "levels": limit}
+        if self._is_live(pair):
+            plain = await self._link.call_async(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
+            if plain["state"] == BookState.LIVE:
+                return _book_snapshot(plain)
+        return _book_snapshot(await self._catalog_async("get_snapshot", body, timeout_s))
 
     def check_network(self, timeout_s: float = 5.0) -> None:
         """Return when the exchange answered a ping through the mesh just now.
@@ -300,6 +314,27 @@ def _restore(link: Link, exchange: str) -> Market:
 
 def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def _book_snapshot(plain: dict[str, Any]) -> BookSnapshot:
+    sides: dict[str, Any] = {}
+    for side in ("bids", "asks"):
+        levels = np.frombuffer(plain[side], "<i8").reshape(-1, 2)
+        proven = plain.get(f"proven_{side}", len(levels))
+        sides[side] = levels[:proven]
+        sides[f"{side}_complete"] = plain[f"{side}_complete"] and proven >= len(levels)
+    return BookSnapshot(
+        address=plain["address"],
+        incarnation=(plain["incarnation"][0], plain["incarnation"][1]),
+        state=BookState(plain["state"]),
+        version=plain.get("version", 0),
+        sequence=plain["sequence"],
+        ts_event_ns=plain["ts_event_ns"],
+        ts_recv_ns=plain["ts_recv_ns"],
+        price_scale=plain["price_scale"],
+        size_scale=plain["size_scale"],
+        **sides,
+    )
 
 
 def _active_markets(rows: list[dict[str, Any]]) -> ActiveMarkets:

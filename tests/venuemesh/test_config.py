@@ -41,6 +41,7 @@ def test_the_example_is_good():
         (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "100, 500, 1000"),
         (GOOD + 'rest = "api.example.com"\n', "exchanges.binance.rest", "not a URL"),
         (GOOD.replace('"m"', '"A B"'), "mesh.name", "pattern"),
+        (GOOD + '[exchanges.again]\nconnector = "binance"\n', "", "spends the rate budget"),
         (GOOD.replace("[exchanges.binance]", "[exchanges.nowhere]"), "", "no connector 'nowhere'"),
     ],
 )
