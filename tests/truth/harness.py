@@ -1,0 +1,316 @@
+"""Starts hosts and samplers beside a local exchange, waits for conditions, and hands the checker what they wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.fakes.exchange_process import ExchangeProcess
+from tests.truth.checker import Verdict, check
+from tests.truth.history import History
+from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.model.events import BookState
+from venuemesh.model.instrument import Instrument
+from venuemesh.orderbook.view import BookView
+
+ROOT = Path(__file__).resolve().parents[2]
+SCALE = 8
+PATIENCE_S = 45.0
+SIDES = {"bid": 0, "ask": 1}
+
+
+def until(what: str, probe: Callable[[], Any], timeout_s: float = PATIENCE_S, also: Callable[[], str] = str) -> Any:
+    """Return what `probe` returns once it is true; `also` adds to what is said when it never is."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = probe()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}; {also()}")
+        time.sleep(0.02)
+
+
+def raw(text: str) -> int:
+    """A decimal text as an integer at scale 8."""
+    whole, _, part = text.partition(".")
+    return int(whole) * 10**SCALE + int(part.ljust(SCALE, "0"))
+
+
+def rows(levels: list[list[str]]) -> list[tuple[int, int]]:
+    return [(raw(price), raw(size)) for price, size in levels]
+
+
+class Child:
+    """A process of the tests that speaks lines. Ended by its id."""
+
+    def __init__(self, module: str, asked: dict[str, Any]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        )
+        self.pid = self.process.pid
+        self.say(json.dumps(asked))
+        self.answer()
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def answer(self, timeout_s: float = PATIENCE_S) -> Any:
+        """The next line it says, read as JSON."""
+        stdout = self.process.stdout
+        assert stdout is not None
+        ready, _, _ = select.select([stdout], [], [], timeout_s)
+        if not ready:
+            raise AssertionError(f"process {self.pid} said nothing for {timeout_s:g} s")
+        line = stdout.readline()
+        if not line:
+            raise AssertionError(f"process {self.pid} ended with {self.process.wait()}")
+        return json.loads(line)
+
+    def ask(self, line: str) -> Any:
+        self.say(line)
+        return self.answer()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def stop_it(self) -> int:
+        """SIGSTOP; return a time (CLOCK_MONOTONIC, ns) at which it had certainly stopped."""
+        self.signal(signal.SIGSTOP)
+        until(f"{self.pid} is stopped", lambda: self.state in "TZ")
+        return time.monotonic_ns()
+
+    @property
+    def state(self) -> str:
+        """As in /proc: R, S, T (stopped), Z, ..."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def kill(self) -> int:
+        """SIGKILL; return a time at which it was certainly gone."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        return time.monotonic_ns()
+
+    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+        """Wait for its end; return its status."""
+        return self.process.wait(timeout_s)
+
+
+class Lab:
+    """One local exchange's books under observation: hosts write them, samplers read them, `judge` compares."""
+
+    def __init__(self, exchange: ExchangeProcess, directory: Path, segments: Path, pairs: list[str]) -> None:
+        self.exchange, self.admin = exchange, exchange.admin
+        self.directory, self.segments = directory, segments
+        self.segments.mkdir(mode=0o700, parents=True, exist_ok=True)
+        listed = {found.name: found for found in listing(exchange)}
+        self.instruments = [listed[pair] for pair in pairs]
+        self.symbols = [found.symbol for found in self.instruments]
+        self.views = [BookView(segments, found, f"book/binance/{found.name}") for found in self.instruments]
+        self.base = {symbol: self.admin.book(symbol) for symbol in self.symbols}
+        self.children: list[Child] = []
+        self.logs: list[Path] = []
+        self.samples: list[Path] = []
+        self.host_: Child | None = None
+        self._faults: dict[int, int] = {}  # id of a rule, how often it must happen
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for child in self.children:
+            child.kill()
+        for path in self.segments.iterdir():
+            path.unlink()
+        self.segments.rmdir()
+        self.admin.clear_faults()
+        self.admin.resume()
+
+    # Who takes part
+
+    def host(self, counter: int = 1, alone: bool = False, config: dict[str, Any] | None = None, **asked: Any) -> Child:
+        """Start a host: one role for all pairs, or with `alone` one role for each."""
+        common = {"exchange": "binance", "rest": self.exchange.rest, "ws": self.exchange.ws, **(config or {})}
+        groups = [[found] for found in self.instruments] if alone else [self.instruments]
+        roles = [
+            (
+                f"book/binance/{group[0].name if alone else 'group-1'}",
+                {**common, "instruments": [found.to_dict() for found in group]},
+            )
+            for group in groups
+        ]
+        log = self.directory / f"host-{len(self.logs)}"
+        self.logs.append(log)
+        child = Child(
+            "tests.truth.host",
+            {"segments": str(self.segments), "log": str(log), "roles": roles, "incarnation": [1, counter], **asked},
+        )
+        self.children.append(child)
+        self.host_ = child
+        return child
+
+    def sampler(self) -> Child:
+        out = self.directory / f"samples-{len(self.samples)}"
+        self.samples.append(out)
+        child = Child(
+            "tests.truth.sampler",
+            {
+                "segments": str(self.segments),
+                "out": str(out),
+                "instruments": [found.to_dict() for found in self.instruments],
+            },
+        )
+        self.children.append(child)
+        return child
+
+    # Conditions
+
+    def states(self) -> str:
+        said = ", ".join(f"{view.instrument.name} {view.state.name} {view.peek().sequence}" for view in self.views)
+        if self.host_ is not None and self.host_.process.poll() is None and self.host_.state not in "TZ":
+            said += f"; {self.host_.ask('stats')}"
+        return said
+
+    def live(self) -> bool:
+        return all(view.state is BookState.LIVE for view in self.views)
+
+    def wait_live(self) -> None:
+        until("every book is LIVE", self.live, also=self.states)
+
+    def wait_progress(self, updates: int = 3) -> None:
+        """Wait until every book is LIVE at so many changes of its sequence, seen from here."""
+        seen: list[set[int]] = [set() for _ in self.views]
+
+        def probe() -> bool:
+            for view, sequences in zip(self.views, seen, strict=True):
+                top = view.peek()
+                if top.live:
+                    sequences.add(top.sequence)
+            return all(len(sequences) >= updates for sequences in seen)
+
+        until(f"{updates} updates of every book while LIVE", probe, also=self.states)
+
+    def fault(self, times: int = 0, **rule: Any) -> None:
+        """Set a fault; `wait_faults` returns when every one set so far has happened at least `times` times."""
+        self._faults[self.admin.fault(**rule)["id"]] = times
+
+    def wait_faults(self) -> None:
+        def probe() -> bool:
+            done = {rule["id"]: rule["done"] for rule in self.admin.faults()["faults"]}
+            return all(done[number] >= times for number, times in self._faults.items())
+
+        until("every fault happened often enough", probe, also=lambda: f"{self.admin.faults()}; {self.states()}")
+
+    def wait_counted(self, host: Child, *names: str) -> None:
+        """Wait until each of these counters of the role is above zero, over all its books."""
+
+        def probe() -> bool:
+            pairs = host.ask("stats")["pairs"].values()
+            return all(sum(found[name] for found in pairs) > 0 for name in names)
+
+        until(f"{names} are above zero", probe, also=self.states)
+
+    def rest(self) -> None:
+        """End the faults, let every book find its way back in traffic, then bring exchange and books to rest."""
+        self.admin.clear_faults()
+        self._faults.clear()
+        passed = {symbol: self.admin.book(symbol)["update_id"] for symbol in self.symbols}
+
+        def probe() -> bool:
+            tops = [view.peek() for view in self.views]
+            return all(top.live and top.sequence > passed[s] for top, s in zip(tops, self.symbols, strict=True))
+
+        until("every book is LIVE and past the faults", probe, also=self.states)
+        self.wait_progress()
+        final = self.admin.pause(wait_s=5.0)["update_ids"]
+
+        def at_rest() -> bool:
+            tops = [view.peek() for view in self.views]
+            return all(top.live and top.sequence == final[s] for top, s in zip(tops, self.symbols, strict=True))
+
+        until(f"every book is at rest at {final}", at_rest, also=self.states)
+
+    def same(self, host: Child, levels: int = 200) -> None:
+        """At rest: the role's whole book and the segment's part of it are the exchange's own, level by level.
+
+        `levels` is how many of a side the segment holds.
+        """
+        books = host.ask("books")
+        for found, view in zip(self.instruments, self.views, strict=True):
+            theirs, ours, seen = self.admin.book(found.symbol), books[found.name], view.snapshot()
+            assert ours["state"] == "LIVE"
+            assert ours["sequence"] == seen.sequence == theirs["update_id"], found.name
+            units = 10 ** (SCALE - found.price_scale), 10 ** (SCALE - found.size_scale)
+            for side, in_segment, complete in (
+                ("bids", seen.bids, seen.bids_complete),
+                ("asks", seen.asks, seen.asks_complete),
+            ):
+                right = rows(theirs[side])
+                proven = ours[f"proven_{side}"]
+                held = [(price * units[0], size * units[1]) for price, size in ours[side]]
+                if ours[f"{side}_complete"]:
+                    assert held == right, f"{found.name} {side}"
+                else:
+                    assert proven >= 1, f"{found.name} {side}"
+                    assert held[:proven] == right[:proven], f"{found.name} {side}"
+                    # What is held beyond the proven part may lack levels, but has none that is wrong.
+                    assert set(held[proven:]) <= set(right), f"{found.name} {side}"
+                shown = [(price * units[0], size * units[1]) for price, size in in_segment.tolist()]
+                assert len(shown) == min(proven, levels), f"{found.name} {side}"
+                assert shown == (right if complete else right[: len(shown)]), f"{found.name} {side}"
+
+    # Judgement
+
+    def histories(self) -> dict[str, History]:
+        """The exchange's own past since this lab was made. Fails when the exchange has forgotten part of it."""
+        found = {}
+        for symbol, base in self.base.items():
+            changes, since, more = [], base["update_id"], True
+            while more:
+                page = self.admin.history(symbol, since=since)
+                assert page["complete"], f"the exchange forgot changes of {symbol}"
+                changes += [(n, SIDES[side], raw(price), raw(size)) for n, _, side, price, size in page["updates"]]
+                more = page["more"]
+                since = changes[-1][0] if changes else since
+            found[symbol] = History(base["update_id"], rows(base["bids"]), rows(base["asks"]), changes)
+        return found
+
+    def judge(self, *samplers: Child) -> Verdict:
+        """End the samplers and hold what they saw against the exchange's history and the hosts' logs."""
+        for sampler in samplers:
+            assert sampler.process.stdin is not None
+            sampler.process.stdin.close()
+            assert sampler.wait() == 0
+        if self.host_ is not None and self.host_.process.poll() is None:
+            self.host_.ask("stats")  # it hands its log over before it answers
+        return check(self.samples, self.logs, self.symbols, self.histories())
+
+
+def listing(exchange: ExchangeProcess) -> list[Instrument]:
+    """What the exchange lists, read by the codec."""
+    codec = CONNECTOR.codec(exchange.rest, exchange.ws)
+    with urllib.request.urlopen(codec.instruments_request().url, timeout=10.0) as answer:
+        return codec.instruments(answer.read())

@@ -1,0 +1,309 @@
+"""Book roles in a process of their own, without Ray: what `actors/cell.py` does around a role, and nothing else.
+
+    python -m tests.truth.host      one JSON line on standard input says what (`Asked`); then commands, a line each:
+        books     every book whole, as it is: {pair: what the role's `snapshot` command gives, levels as lists}
+        stats     {pair: what the role reports of it}, "socket", "rss"
+        stop      stop the roles politely and end
+        break     begin a publish of the first book and never end it; then wait to be killed
+
+Everything that reaches a role is logged as `samples` says, so that the checker knows what had been read and when. The
+process ends when standard input does. `broken` puts a defect into the rule on purpose; see `DEFECTS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.truth.samples import CLOSED, FRAME, SNAPSHOT, STARTED, Rows
+from venuemesh.actors.book import BookRole
+from venuemesh.actors.book_ingest import Ingest, Pair
+from venuemesh.actors.book_machine import Backoff, BookMachine, Closed, Quiet
+from venuemesh.actors.limits import LimitsRole
+from venuemesh.actors.role import Context
+from venuemesh.connectors import pacing
+from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.binance.codec import BinanceCodec
+from venuemesh.connectors.protocol import Verdict
+from venuemesh.connectors.transport import Feed, Rest
+from venuemesh.model.errors import MeshError, Rejected
+from venuemesh.model.events import BookState
+
+BEAT_S = 0.05
+EXIT_FAILED, EXIT_LEASE = 70, 75
+_SEQUENCE = re.compile(rb'"lastUpdateId":\s*(\d+)')
+
+
+@dataclass(slots=True)
+class Asked:
+    """What to host."""
+
+    segments: str
+    log: str
+    roles: list[tuple[str, dict[str, Any]]]  # address, config
+    incarnation: tuple[int, int] = (1, 1)
+    lease_s: float = 1.0
+    real_limits: bool = False  # the limits role itself; else every cost is granted at once
+    limits: dict[str, Any] = field(default_factory=dict)
+    hasty: bool = True  # short delays before another snapshot or connection; else the role's own
+    timeout_s: float = 1.0  # of REST requests and of opening a connection
+    silence_s: float | None = None
+    broken: str | None = None
+
+
+# Defects
+
+
+def _apply_everything() -> None:
+    BinanceCodec.classify = lambda self, sequence, first, last, joined: Verdict.APPLY  # type: ignore[method-assign]
+
+
+def _gaps_are_stale() -> None:
+    right = BinanceCodec.classify
+
+    def classify(self: BinanceCodec, sequence: int, first: int, last: int, joined: bool) -> Verdict:
+        found = right(self, sequence, first, last, joined)
+        return Verdict.STALE if found is Verdict.GAP and joined else found
+
+    BinanceCodec.classify = classify  # type: ignore[method-assign]
+
+
+def _live_too_early() -> None:
+    right = BookMachine._leave
+
+    def leave(self: BookMachine, state: BookState) -> None:
+        right(self, state)
+        if state in (BookState.SYNCING, BookState.GAP):
+            self.state = BookState.LIVE
+
+    BookMachine._leave = leave  # type: ignore[method-assign]
+
+
+class _DeafToZero:
+    """A scanner that takes a size of zero for no news."""
+
+    def __init__(self, right: Any) -> None:
+        self._right = right
+        self._books: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._right, name)
+
+    def bind(self, symbol: str, book: Any) -> int:
+        self._books.append(book)
+        slot: int = self._right.bind(symbol, book)
+        return slot
+
+    def apply(self) -> None:
+        bids, asks = (levels[levels[:, 1] != 0] for levels in self._right.levels())
+        self._books[self._right.slot].apply(bids, asks, self._right.last)
+
+    def feed(self, frame: Any) -> int:
+        return -1  # left to the path that this defect is in
+
+
+def _deaf_to_zero() -> None:
+    right = BinanceCodec.scanner
+    BinanceCodec.scanner = lambda self: _DeafToZero(right(self))  # type: ignore[method-assign]
+
+
+DEFECTS = {
+    "apply everything": _apply_everything,
+    "gaps are stale": _gaps_are_stale,
+    "live too early": _live_too_early,
+    "deaf to zero": _deaf_to_zero,
+}
+
+
+# The log
+
+
+def _tap(rows: Rows) -> None:
+    """Write down every frame, snapshot and lost connection, with the times around its handling."""
+    frame_, snapshot_, on_ = Ingest.frame, Ingest.snapshot, Ingest.on
+
+    def frame(self: Ingest, frame: bytes | memoryview, recv_ns: int) -> None:
+        raw, began_ns = bytes(frame), time.monotonic_ns()
+        frame_(self, frame, recv_ns)
+        rows.add(FRAME, began_ns, time.monotonic_ns(), raw, list(self.pairs))
+
+    def snapshot(self: Ingest, pair: Pair, attempt: int, body: bytes, limit: int, recv_ns: int) -> None:
+        began_ns = time.monotonic_ns()
+        snapshot_(self, pair, attempt, body, limit, recv_ns)
+        found = _SEQUENCE.search(body)
+        rows.add(SNAPSHOT, began_ns, time.monotonic_ns(), pair.instrument.symbol, int(found[1]) if found else None)
+
+    def on(self: Ingest, pair: Pair, event: Any) -> None:
+        began_ns = time.monotonic_ns()
+        on_(self, pair, event)
+        if isinstance(event, Closed | Quiet):
+            rows.add(CLOSED, began_ns, time.monotonic_ns(), pair.instrument.symbol)
+
+    Ingest.frame, Ingest.snapshot, Ingest.on = frame, snapshot, on  # type: ignore[method-assign]
+
+
+# The host
+
+
+class Host:
+    """Hosts the roles of one process and beats like a cell."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._last_ns = time.monotonic_ns()
+        self._limits: LimitsRole | None = None
+        if asked.real_limits:
+            config = {"exchange": "binance", "limits": asked.limits}
+            self._limits = LimitsRole(config, self._context("limits/binance/default"))
+        self.roles = [self._role(config, self._context(address)) for address, config in asked.roles]
+
+    def _role(self, config: dict[str, Any], context: Context) -> BookRole:
+        backoff = pacing.Backoff(first_s=0.05, cap_s=0.5) if self._asked.hasty else None
+        connect = partial(Feed, backoff=backoff, connect_timeout_s=self._asked.timeout_s)
+        return BookRole(config, context, connect=connect, rest=Rest(timeout_s=self._asked.timeout_s))
+
+    def _context(self, address: str) -> Context:
+        return Context(
+            mesh="truth",
+            address=address,
+            incarnation=(self._asked.incarnation[0], self._asked.incarnation[1]),
+            node="here",
+            segments=Path(self._asked.segments),
+            ask=self._ask,
+            fail=self._fail,
+            monotonic_ns=time.monotonic_ns,
+            time_ns=time.time_ns,
+            alive=self._alive,
+        )
+
+    async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        if not address.startswith("limits/"):
+            raise Rejected("unknown", f"nobody is {address} here")
+        if self._limits is not None:
+            return await self._limits.handle(kind, body)
+        if kind == "acquire":
+            return {"lease": 1, "expires_ns": time.monotonic_ns() + 10_000_000_000, "ttl_s": 10.0}
+        return None
+
+    def _alive(self) -> None:
+        if time.monotonic_ns() - self._last_ns > self._asked.lease_s * 1e9:
+            os._exit(EXIT_LEASE)
+
+    def _fail(self, error: BaseException) -> None:
+        traceback.print_exception(error, file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(EXIT_FAILED)
+
+    async def run(self, rows: Rows) -> None:
+        if self._limits is not None:
+            await self._limits.start()
+        for role in self.roles:
+            await role.start()
+        beating = asyncio.create_task(self._beat(rows))
+        said = asyncio.StreamReader(limit=1 << 20)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(said), sys.stdin)
+        _say({"ready": os.getpid()})
+        while (line := await said.readline()).strip():
+            match line.decode().strip():
+                case "books":
+                    _say(await self._books())
+                case "stats":
+                    rows.flush()
+                    _say(self._stats())
+                case "break":
+                    hosted = next(iter(self.roles[0]._hosted.values()))
+                    hosted.writer._begin_publish()
+                    _say({"broken": True})
+                    signal.pause()
+                case "stop":
+                    break
+        beating.cancel()
+        for role in self.roles:
+            await role.stop()
+        rows.close()
+        _say({"stopped": True})
+
+    async def _beat(self, rows: Rows) -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            self._alive()
+            self._last_ns = time.monotonic_ns()
+            try:
+                for role in self.roles:
+                    role.beat()
+            except Exception as error:
+                self._fail(error)
+            rows.flush()
+
+    async def _books(self) -> dict[str, Any]:
+        books = {}
+        for role in self.roles:
+            for name in role._hosted:
+                found = await role.handle("snapshot", {"pair": name})
+                for side in ("bids", "asks"):
+                    found[side] = np.frombuffer(found[side], np.int64).reshape(-1, 2).tolist()
+                found["state"] = BookState(found["state"]).name
+                books[name] = found
+        return books
+
+    def _stats(self) -> dict[str, Any]:
+        reports = [role.report() for role in self.roles]
+        with open("/proc/self/statm", "rb") as statm:
+            rss = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return {
+            "pairs": {name: found for report in reports for name, found in report["pairs"].items()},
+            "sockets": [report["socket"] for report in reports],
+            "rss": rss,
+        }
+
+
+def _say(said: Any) -> None:
+    print(json.dumps(said), flush=True)
+
+
+def _prepare(asked: Asked) -> None:
+    """Settings that no configuration offers, then the defect, if one is asked for."""
+    if asked.hasty:
+        init, backoff = BookMachine.__init__, Backoff(first_s=0.02, cap_s=0.2)
+
+        def machine(self: BookMachine, *args: Any, **settings: Any) -> None:
+            init(self, *args, **{"backoff": backoff, **settings})
+
+        BookMachine.__init__ = machine  # type: ignore[method-assign]
+    if asked.silence_s is not None:
+        object.__setattr__(CONNECTOR, "spec", replace(CONNECTOR.spec, silence_s=asked.silence_s))
+    if asked.broken is not None:
+        DEFECTS[asked.broken]()
+
+
+def main() -> None:
+    asked = Asked(**json.loads(sys.stdin.buffer.readline()))
+    rows = Rows(Path(asked.log))
+    rows.add(STARTED, time.monotonic_ns())
+    _prepare(asked)
+    _tap(rows)
+
+    async def run() -> None:
+        await Host(asked).run(rows)
+
+    try:
+        asyncio.run(run())
+    except MeshError as error:
+        _say({"error": str(error)})
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""A reader in a process of its own: reads books through `BookView` as fast as it can and writes down what it was told.
+
+    python -m tests.truth.sampler      one JSON line on standard input says what: segments, out, instruments
+
+Ends when standard input ends. See `samples` for what it writes; prices and sizes at scale 8, whatever the segment's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.truth.samples import DEPTH, LIVE, STATE, TRADE, Rows
+from venuemesh.model.errors import BeyondDepth, NotSynced
+from venuemesh.model.events import BookState
+from venuemesh.model.instrument import Instrument
+from venuemesh.orderbook.segment import Top
+from venuemesh.orderbook.view import BookView
+
+SCALE = 8
+DEPTH_EVERY_NS = 15_000_000  # of one book: all that its segment stores
+LOOK_EVERY = 64  # rounds between looks at standard input
+FLUSH_NS = 50_000_000
+NOTHING_PROVEN = (-1, -1)
+
+Told = tuple[Any, ...]
+
+
+class Reader:
+    """One book: equal answers in a row become one row."""
+
+    def __init__(self, number: int, view: BookView, rows: Rows) -> None:
+        self._number, self._view, self._rows = number, view, rows
+        self._units = 10 ** (SCALE - view.instrument.price_scale), 10 ** (SCALE - view.instrument.size_scale)
+        self._told: Told | None = None
+        self._first = self._last = (0, 0)  # before and after a read, ns
+        self._reads = 0
+        self._depth_ns = 0
+        self._trades: tuple[Any, int] = (None, 0)
+
+    def read(self) -> None:
+        began_ns = time.monotonic_ns()
+        try:
+            top = self._view.top()
+            told: Told = (*top.incarnation, top.sequence, self._level(top, "bid_raw"), self._level(top, "ask_raw"))
+        except NotSynced as refusal:
+            told = (refusal.state,)
+        read = (began_ns, time.monotonic_ns())
+        if told != self._told:
+            self.end_run()
+            self._told, self._first = told, read
+        self._last = read
+        self._reads += 1
+        if began_ns - self._depth_ns >= DEPTH_EVERY_NS:
+            self._depth_ns = began_ns
+            self._depth()
+            self._trade()
+
+    def _level(self, top: Top, name: str) -> tuple[int, int] | None:
+        try:
+            level = getattr(top, name)
+        except BeyondDepth:
+            return NOTHING_PROVEN
+        return None if level is None else (level[0] * self._units[0], level[1] * self._units[1])
+
+    def _depth(self) -> None:
+        began_ns = time.monotonic_ns()
+        try:
+            book = self._view.snapshot()
+        except NotSynced:
+            return
+        done_ns = time.monotonic_ns()
+        if book.state is not BookState.LIVE:
+            raise AssertionError(f"snapshot() returned a book that is {book.state.name}")
+        bids, asks = ((side * np.array(self._units)).tobytes() for side in (book.bids, book.asks))
+        # Whatever is waiting to be written was read before this.
+        self.end_run()
+        self._told = None
+        self._rows.add(
+            DEPTH,
+            self._number,
+            *book.incarnation,
+            book.sequence,
+            (began_ns, done_ns),
+            bids,
+            asks,
+            book.bids_complete,
+            book.asks_complete,
+        )
+
+    def _trade(self) -> None:
+        reader = self._view._serving()
+        if reader is None:
+            return
+        incarnation, after = self._trades
+        if reader.incarnation != incarnation:
+            after = 0
+        for trade in reader.trades(after):
+            after = trade.number
+            self._rows.add(
+                TRADE,
+                self._number,
+                trade.trade_id,
+                trade.price_raw * self._units[0],
+                trade.size_raw * self._units[1],
+                trade.side.value,
+            )
+        self._trades = (reader.incarnation, after)
+
+    def end_run(self) -> None:
+        told, reads, self._reads = self._told, self._reads, 0
+        if told is None or not reads:
+            return
+        if len(told) == 1:
+            self._rows.add(STATE, self._number, told[0], self._first, self._last, reads)
+        else:
+            self._rows.add(LIVE, self._number, *told, self._first, self._last, reads)
+
+
+def main() -> None:
+    asked = json.loads(sys.stdin.buffer.readline())
+    os.nice(5)  # what it looks at has right of way
+    rows = Rows(Path(asked["out"]))
+    instruments = [Instrument.from_dict(plain) for plain in asked["instruments"]]
+    directory = Path(asked["segments"])
+    readers = [
+        Reader(number, BookView(directory, found, f"book/{found.exchange}/{found.name}"), rows)
+        for number, found in enumerate(instruments)
+    ]
+    print(json.dumps({"ready": os.getpid()}), flush=True)
+    told = select.poll()
+    told.register(sys.stdin, select.POLLIN | select.POLLHUP)
+    flush_ns = 0
+    rounds = 0
+    while True:
+        for reader in readers:
+            reader.read()
+        rounds += 1
+        if rounds % LOOK_EVERY == 0:
+            now_ns = time.monotonic_ns()
+            if now_ns >= flush_ns:
+                flush_ns = now_ns + FLUSH_NS
+                rows.flush()
+            if told.poll(0):
+                break
+        os.sched_yield()
+    for reader in readers:
+        reader.end_run()
+    rows.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The check can fail: hosts with a defect in the rule are caught, by the part of the check that is there for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.truth.harness import Lab
+
+CAUGHT_BY = {
+    "apply everything": {"truth"},
+    "gaps are stale": {"fresh"},
+    "live too early": {"doubt", "fresh"},
+    "deaf to zero": {"truth"},
+}
+
+
+@pytest.mark.parametrize("defect", CAUGHT_BY)
+def test_defect_is_caught(lab: Lab, defect: str) -> None:
+    """A role that is broken on purpose, on an exchange that drops frames and skips numbers."""
+    sampler = lab.sampler()
+    lab.host(broken=defect)
+    lab.wait_live()
+    lab.fault(20, kind="drop", probability=0.1)
+    lab.fault(1, kind="skip", probability=0.02, ids=2)
+    lab.wait_faults()
+    verdict = lab.judge(sampler)
+    print(verdict)
+    assert CAUGHT_BY[defect] <= set(verdict.violations), str(verdict)
