@@ -1,0 +1,111 @@
+"""Density: what one book costs in CPU and memory, in an actor of its own and in one that hosts many.
+
+Two exchanges of one mesh, fed by two raw frame servers: one with a pair per actor, the other with all its pairs in one
+actor over one socket. CPU is user and system time of the actors' processes, whole (Ray's threads, heartbeats and all),
+over books and seconds; windows of the two alternate, and while one is measured the other's feed is at rest. Memory is
+PSS, in which pages shared between processes (libraries, Ray's object store) count by share, so that sums are right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from .frame_server import pair_names
+from .harness import Json, Server, cpu_ns, frame_server, load, median, memory, mesh_of, mib, one_node, ratio, rows_of
+
+RATES = (10, 100)  # updates a second and book
+ALONE, TOGETHER = 8, 25  # books in actors of their own, books in one actor
+SETTLE_S = 1.0
+
+
+@dataclass(slots=True)
+class _Way:
+    """One way of hosting books, and what was measured of it by rate."""
+
+    name: str
+    books: int
+    per_actor: int
+    server: Server
+    pids: list[int] = field(default_factory=list)
+    cpu_ms: dict[int, list[float]] = field(default_factory=dict)  # a second and book
+    update_us: dict[int, list[float]] = field(default_factory=dict)  # CPU an update
+    pss: dict[int, list[int]] = field(default_factory=dict)  # of all the actors
+    rss: dict[int, list[int]] = field(default_factory=dict)
+
+    def settings(self) -> Json:
+        pairs = pair_names(self.books)
+        return {"connector": "binance", "pairs": pairs, "pairs_per_actor": self.per_actor, **self.server.urls}
+
+    def measure(self, rate: int, seconds: float) -> None:
+        self.server.set_rate(rate)
+        time.sleep(SETTLE_S)
+        sent, started = self.server.sent(), time.monotonic()
+        before = [cpu_ns(pid) for pid in self.pids]
+        time.sleep(seconds)
+        used_ns = sum(cpu_ns(pid) - then for pid, then in zip(self.pids, before, strict=True))
+        passed_s, updates = time.monotonic() - started, self.server.sent() - sent
+        held = [memory(pid) for pid in self.pids]
+        self.server.set_rate(0)
+        self.cpu_ms.setdefault(rate, []).append(used_ns / 1e6 / passed_s / self.books)
+        self.update_us.setdefault(rate, []).append(used_ns / 1e3 / max(1, updates))
+        self.pss.setdefault(rate, []).append(sum(one.pss or 0 for one in held))
+        self.rss.setdefault(rate, []).append(sum(one.rss for one in held))
+
+    def row(self, rate: int) -> Json:
+        pss, rss = median(self.pss[rate]), median(self.rss[rate])
+        return {
+            "hosted": self.name,
+            "actors": len(self.pids),
+            "books": self.books,
+            "updates_per_s_and_book": rate,
+            "cpu_ms_per_s_and_book": _rounded(median(self.cpu_ms[rate]), 3),
+            "cpu_us_per_update": _rounded(median(self.update_us[rate]), 1),
+            "pss_mib_per_book": mib(None if pss is None else pss / self.books),
+            "pss_mib_per_actor": mib(None if pss is None else pss / len(self.pids)),
+            "rss_mib_per_actor": mib(None if rss is None else rss / len(self.pids)),
+        }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _pids(mesh: Any, exchange: str, wanted: int) -> list[int]:
+    found = [row["pid"] for row in rows_of(mesh, f"book/{exchange}/")]
+    if len(found) != wanted:
+        raise RuntimeError(f"{exchange}: {len(found)} actors, not {wanted}")
+    return found
+
+
+def run(quick: bool = False) -> Json:
+    """Measure; see the module."""
+    alone, together = (3, 6) if quick else (ALONE, TOGETHER)
+    rounds, seconds = (1, 2.0) if quick else (3, 10.0)
+    with contextlib.ExitStack() as running:
+        running.enter_context(one_node())
+        one = _Way("one book per actor", alone, 1, running.enter_context(frame_server(alone)))
+        many = _Way(f"{together} books per actor", together, together, running.enter_context(frame_server(together)))
+        exchanges = {"alone": one.settings(), "together": many.settings()}
+        mesh = running.enter_context(mesh_of("bench-density", exchanges, {"spares_per_node": 1}))
+        one.pids, many.pids = _pids(mesh, "alone", alone), _pids(mesh, "together", 1)
+        for _ in range(rounds):
+            for rate in RATES:
+                for way in (one, many):
+                    way.measure(rate, seconds)
+    rows = []
+    for rate in RATES:
+        single, shared = one.row(rate), many.row(rate)
+        shared["times_less_cpu"] = ratio(shared["cpu_ms_per_s_and_book"], single["cpu_ms_per_s_and_book"])
+        shared["times_less_pss"] = ratio(shared["pss_mib_per_book"], single["pss_mib_per_book"])
+        rows += [single, shared]
+    rows[0]["load_1m"] = load()
+    return {"title": "CPU and memory per book (raw frame server, 15 levels a frame)", "rows": rows}
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(*run(quick="--quick" in sys.argv)["rows"], sep="\n")
