@@ -278,9 +278,9 @@ def own_title(title: str) -> None:
 async def answered(ref: Any, timeout_s: float) -> Any:
     """Await a Ray call for at most `timeout_s`; the call itself goes on. Raises TimeoutError."""
     future = asyncio.wrap_future(ref.future())
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look at it
     await asyncio.wait({future}, timeout=timeout_s)
     if not future.done():
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         raise TimeoutError
     return future.result()
 
