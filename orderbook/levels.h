@@ -158,14 +158,17 @@ WIDE STEP void copy_16_wide(int64_t *to, const int64_t *from) {
             int64_t at = delta_key[i], amount = delta_size[i];                                                            \
             unsorted |= at >= before;                                                                                     \
             before = at;                                                                                                  \
-            Rank rank;                                                                                                    \
-            do {                                                                                                          \
-                rank = rank_16_##KIND(key + read - GUARD, at);                                                            \
+            while (key[read - GUARD] > at) {                                                                              \
                 copy_16_##KIND(out_key + write - GUARD, key + read - GUARD);                                              \
                 copy_16_##KIND(out_size + write - GUARD, size + read - GUARD);                                            \
-                read -= rank.met;                                                                                         \
-                write -= rank.better;                                                                                     \
-            } while (rank.better == GUARD);                                                                               \
+                read -= GUARD;                                                                                            \
+                write -= GUARD;                                                                                           \
+            }                                                                                                             \
+            Rank rank = rank_16_##KIND(key + read - GUARD, at);                                                           \
+            copy_16_##KIND(out_key + write - GUARD, key + read - GUARD);                                                  \
+            copy_16_##KIND(out_size + write - GUARD, size + read - GUARD);                                                \
+            read -= rank.met;                                                                                             \
+            write -= rank.better;                                                                                         \
             out_key[write - 1] = at;                                                                                      \
             out_size[write - 1] = amount;                                                                                 \
             write -= amount != 0;                                                                                         \
