@@ -67,10 +67,14 @@ cdef class Mapping:
 
 
 def process_start(pid):
-    """Return when process `pid` started, in clock ticks since boot; 0 where that cannot be known."""
+    """Return when process `pid` started, in clock ticks since boot; 0 when it is dead or that cannot be known.
+
+    A process that was killed and not yet waited for is dead. Source: proc_pid_stat(5).
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            state, *fields = file.read().rpartition(b")")[2].split()
+        return 0 if state in (b"Z", b"X") else int(fields[18])
     except (OSError, IndexError, ValueError):
         return 0
 

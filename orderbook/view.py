@@ -401,7 +401,8 @@ class BookView:
 
     async def _sleep(self, reader: SegmentReader | None, top: Top, at_most_s: float | None = None) -> None:
         """Sleep until the book may be another than `top`."""
-        if reader is None or top.state in _GONE or top.version == 0:
+        unreadable = reader is not None and top.version == 0 and reader.version > 0
+        if reader is None or top.state in _GONE or unreadable:
             fresh = reader is not None and reader.heartbeat_age_ns < FRESH_NS
             pause_s = (LOOK_NS if fresh else LATE_LOOK_NS) / 1e9
             await asyncio.sleep(pause_s if at_most_s is None else min(pause_s, at_most_s))

@@ -1,6 +1,7 @@
 """Where segments live: names, private directories, the newest incarnation, what the dead leave."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from venuemesh.orderbook.place import (
     segment_root,
     sweep,
 )
-from venuemesh.orderbook.segment import SegmentWriter
+from venuemesh.orderbook.segment import SegmentWriter, process_start
 
 ADDRESS = "book/binance/BTC-USDT"
 
@@ -165,6 +166,15 @@ def test_mark_retired_removes_what_it_can(directory):
     assert mark_retired(rubbish)
     assert os.listdir(directory) == []
     writer.close()
+
+
+def test_a_killed_writer_is_dead_before_its_parent_has_noticed(directory):
+    with WritingProcess(directory, ADDRESS) as process:
+        process.signal(signal.SIGKILL)  # and not waited for: a zombie
+        deadline = time.monotonic() + 10
+        while process_start(process.pid):
+            assert time.monotonic() < deadline
+        assert sweep(directory, silent_ns=0) == [process.path]
 
 
 def test_sweep_takes_only_what_the_dead_left(directory):
