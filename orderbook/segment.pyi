@@ -13,7 +13,7 @@ def monotonic_ns() -> int:
     """CLOCK_MONOTONIC, the clock of heartbeats, in nanoseconds."""
 
 def process_start(pid: int) -> int:
-    """When process `pid` started, in clock ticks since boot; 0 when it is dead (zombies too) or that cannot be known."""
+    """When process `pid` started, in clock ticks since boot; 0 when it is dead, a zombie too, or nobody can know."""
 
 def mark_ended(path: Path) -> None:
     """Mark a segment RETIRED and wake its readers. Only for one whose writer is surely dead (`place.mark_retired`)."""
