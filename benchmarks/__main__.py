@@ -1,10 +1,11 @@
-"""Run the benchmarks, print one table, write one JSON file.
+"""Run the benchmarks, print a table each, write one JSON file.
 
     python -m benchmarks [NAME ...] [--out FILE] [--quick]
 
 Each benchmark is a module of this package with `run(quick: bool) -> dict`: `title`, `rows` (a list of flat dicts with
 the units in the keys) and whatever else is worth keeping. Runs of things that are compared are interleaved within one
-benchmark and summed up by medians; the machine is named in the output because figures belong to it.
+benchmark and summed up by medians; the machine and its load are named in the output because figures belong to them.
+Interrupted, it ends what it started; what was measured by then is in the file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from .harness import ended_in_order, load
+
 NAMES = (
     "wire_to_book",
     "segment_reads",
@@ -32,6 +35,7 @@ NAMES = (
     "density",
     "slow_reader",
 )
+INTERRUPTED = 130
 
 
 def machine() -> dict[str, Any]:
@@ -45,44 +49,69 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load_1m": round(os.getloadavg()[0], 2),
+        "load_1m": load(),
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="venuemesh benchmarks")
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"some of: {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(NAMES)}")
     parser.add_argument("--out", type=Path, default=Path("bench-results/latest.json"))
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it works, not to quote")
     options = parser.parse_args()
-    console = Console(width=150, highlight=False)
-    results: dict[str, Any] = {"machine": machine(), "when": time.strftime("%Y-%m-%d %H:%M:%S"), "benchmarks": {}}
-    console.print(results["machine"])
-    failed = []
-    for name in options.names or NAMES:
-        try:
-            result = importlib.import_module(f"benchmarks.{name}").run(quick=options.quick)
-        except Exception:
-            traceback.print_exc()
-            failed.append(name)
-            continue
-        results["benchmarks"][name] = result
-        show(console, name, result)
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(results, indent=1, default=str))
-    console.print(f"written to {options.out}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    if unknown := [name for name in options.names if name not in NAMES]:
+        parser.error(f"no benchmark {unknown[0]!r}: there are {', '.join(NAMES)}")
+    console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+    results: dict[str, Any] = {
+        "machine": machine(),
+        "when": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "quick": options.quick,
+        "benchmarks": {},
+        "failed": {},
+    }
+    console.print(", ".join(f"{key} {value}" for key, value in results["machine"].items()))
+    try:
+        with ended_in_order():
+            for name in options.names or NAMES:
+                measure(console, name, options.quick, results)
+                options.out.parent.mkdir(parents=True, exist_ok=True)
+                options.out.write_text(json.dumps(results, indent=1, default=str))
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return INTERRUPTED
+    failed = f"; failed: {', '.join(results['failed'])}" if results["failed"] else ""
+    console.print(f"written to {options.out}{failed}")
     return 1 if failed else 0
 
 
+def measure(console: Console, name: str, quick: bool, results: dict[str, Any]) -> None:
+    """Run one benchmark into `results` and show it. One that fails does not keep the others from running."""
+    started, load_before = time.monotonic(), load()
+    try:
+        result = importlib.import_module(f"benchmarks.{name}").run(quick=quick)
+    except Exception as error:
+        traceback.print_exc()
+        results["failed"][name] = repr(error)
+        return
+    seconds = round(time.monotonic() - started, 1)
+    results["benchmarks"][name] = {**result, "took_s": seconds, "load_1m_before_and_after": [load_before, load()]}
+    show(console, name, results["benchmarks"][name])
+
+
 def show(console: Console, name: str, result: dict[str, Any]) -> None:
-    rows = result.get("rows", [])
+    """Print the rows as a table, and what the issue of it expects below it."""
+    rows = result["rows"]
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = Table(title=f"{name}: {result.get('title', '')}", title_justify="left")
+    table = Table(title=f"{name}: {result['title']}", title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        numeric = any(isinstance(row.get(column), (int, float)) for row in rows)
+        table.add_column(column.replace("_", " "), overflow="fold", justify="right" if numeric else "left")
     for row in rows:
         table.add_row(*(format_cell(row.get(column)) for column in columns))
     console.print(table)
+    before, after = result["load_1m_before_and_after"]
+    said = f"took {result['took_s']:.0f} s; load {before} before, {after} after"
+    console.print(f"expected: {result['expected']}; {said}" if "expected" in result else said, end="\n\n")
 
 
 def format_cell(value: Any) -> str:
@@ -90,6 +119,8 @@ def format_cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(format_cell(one) for one in value)
     return str(value)
 
 
