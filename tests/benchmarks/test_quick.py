@@ -1,0 +1,152 @@
+"""Every benchmark runs in its quick form and gives what `python -m benchmarks` prints. No figure is judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MEMORY = Path("/dev/shm")
+LOCAL = ("wire_to_book", "segment_reads", "websocket_clients")
+ON_RAY = ("feed_to_strategy", "recovery", "density", "slow_reader")
+
+
+def command(name: str, out: Path) -> list[str]:
+    return [sys.executable, "-m", "benchmarks", name, "--quick", "--out", str(out)]
+
+
+def segments_of_benchmarks() -> set[str]:
+    return {path.name for path in MEMORY.glob("venuemesh-bench-*")} if MEMORY.is_dir() else set()
+
+
+def quick(name: str, tmp_path: Path) -> dict[str, Any]:
+    """Run one benchmark as `make bench` would; return its part of the JSON file."""
+    out = tmp_path / "deeper" / "latest.json"
+    done = subprocess.run(command(name, out), cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = json.loads(out.read_text())
+    assert written["quick"] is True
+    assert written["failed"] == {}
+    assert {"processor", "cores", "python", "load_1m"} <= written["machine"].keys()
+    result: dict[str, Any] = written["benchmarks"][name]
+    assert result["title"]
+    assert result["rows"]
+    assert all(isinstance(row, dict) and row for row in result["rows"])
+    assert f"{name}: " in done.stdout
+    return result
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.ray) for name in LOCAL])
+def test_benchmark_of_the_core_runs(name: str, tmp_path: Path) -> None:
+    quick(name, tmp_path)
+
+
+@pytest.mark.ray
+def test_feed_to_strategy_compares_with_ray_calls_on_one_node_and_two(tmp_path: Path) -> None:
+    result = quick("feed_to_strategy", tmp_path)
+    assert [(row["where"], row["frames_per_s"]) for row in result["rows"]] == [
+        ("same node", 100),
+        ("same node", 1000),
+        ("two raylets, by mirror", 100),
+        ("two raylets, by mirror", 1000),
+    ]
+    for row in result["rows"]:
+        assert 0 < row["p50_us"] <= row["p99_us"]
+        assert 0 < row["ray_long_poll_p50_us"] <= row["ray_long_poll_p99_us"]
+    assert result["ray_call_round_trip"]["samples"] > 0
+
+
+@pytest.mark.ray
+def test_recovery_compares_with_rays_own_restarts(tmp_path: Path) -> None:
+    ours, theirs = quick("recovery", tmp_path)["rows"]
+    for row in (ours, theirs):
+        assert row["kills"] >= 1
+        assert 0 < row["adopted_p50_ms"] <= row["live_p50_ms"]
+    assert ours["adopted_times_faster"] > 0
+
+
+@pytest.mark.ray
+def test_density_tells_books_alone_from_books_together(tmp_path: Path) -> None:
+    rows = quick("density", tmp_path)["rows"]
+    assert [(row["updates_per_s_and_book"], row["actors"] == row["books"]) for row in rows] == [
+        (10, True),
+        (10, False),
+        (100, True),
+        (100, False),
+    ]
+    for row in rows:
+        assert row["cpu_ms_per_s_and_book"] > 0
+        assert row["pss_mib_per_book"] > 0
+
+
+@pytest.mark.ray
+def test_slow_reader_watches_cost_and_memory(tmp_path: Path) -> None:
+    result = quick("slow_reader", tmp_path)
+    alone, both = result["rows"]
+    assert alone["book_cpu_us_per_frame"] > 0
+    assert both["book_cpu_us_per_frame"] > 0
+    assert result["rss_bytes"]
+    assert all(seen["slow_saw"] > 0 for seen in result["seen"])
+
+
+def test_a_benchmark_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("no_such", tmp_path / "out.json"), cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "no_such" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing(how: signal.Signals, tmp_path: Path) -> None:
+    before = segments_of_benchmarks()
+    running = subprocess.Popen(
+        command("slow_reader", tmp_path / "out.json"), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while segments_of_benchmarks() <= before or not children(running.pid):
+            assert running.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.0)  # wherever it is by then: nothing in particular must have happened
+        started = descendants(running.pid)
+        os.kill(running.pid, how)
+        assert running.wait(90) != 0
+    finally:
+        running.kill()
+        running.wait()
+    deadline = time.monotonic() + 20
+    while left := [pid for pid in started if Path(f"/proc/{pid}").exists() and not is_zombie(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    assert segments_of_benchmarks() <= before
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    mine = children(pid)
+    return mine + [deeper for child in mine for deeper in descendants(child)]
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
