@@ -92,15 +92,12 @@ def _size(rng: random.Random) -> str:
     return text(max(1, int(rng.lognormvariate(7.0, 1.8))) * LOT)
 
 
-def _changes(rng: random.Random, side: _Side, count: int, best_moves: bool) -> list[tuple[str, str]]:
+def _changes(rng: random.Random, side: _Side, count: int, best: str) -> list[tuple[str, str]]:
     changed: dict[int, str] = {}
-    if best_moves and count:
-        if rng.random() < 0.5 and len(side.keys) > 1:
-            key = side.keys[0]
-            changed[key] = text(0)
-        else:
-            key = side.keys[0] - rng.randrange(1, 3)
-            changed[key] = _size(rng)
+    if best == "goes" and count:
+        changed[side.keys[0]] = text(0)
+    elif best == "improves" and count:
+        changed[side.keys[0] - rng.randrange(1, 3)] = _size(rng)
     while len(changed) < count:
         rank = _rank(rng, len(side.keys))
         kind = rng.random()
@@ -136,13 +133,11 @@ def generated(levels: int, frames: int, depth: int = 1000, seed: int = 1) -> Fee
     for _ in range(frames):
         count = rng.randrange(2, 4) if levels <= 3 else rng.randrange(int(levels * 0.85), int(levels * 1.15) + 1)
         on_bids = rng.randrange(count + 1) if count < 4 else count // 2 + rng.randrange(-count // 4, count // 4 + 1)
-        moves = rng.random() < 0.125
-        spread = bids.keys[0] + asks.keys[0]
-        mover = rng.randrange(2) if spread > 6 else 2
-        changes = [
-            _changes(rng, side, n, moves and mover == i)
-            for i, (side, n) in enumerate(((bids, on_bids), (asks, count - on_bids)))
-        ]
+        best = ["", ""]
+        if rng.random() < 0.125:  # the spread stays about as it is
+            mover = rng.randrange(2) if 0 < on_bids < count else int(on_bids == 0)
+            best[mover] = "improves" if bids.keys[0] + asks.keys[0] > 5 else "goes"
+        changes = [_changes(rng, bids, on_bids, best[0]), _changes(rng, asks, count - on_bids, best[1])]
         first, last = last + 1, last + 1 + rng.randrange(count + 1)
         out.append(frame_bytes("BTCUSDT", first, last, *changes))
         total += count

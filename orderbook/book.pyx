@@ -7,6 +7,13 @@ import numpy as np
 from ..model.errors import BeyondDepth, BookError
 from ..model.events import Side
 
+from cpython.buffer cimport (
+    PyBUF_FORMAT,
+    PyBUF_STRIDES,
+    PyBuffer_Release,
+    PyObject_CheckBuffer,
+    PyObject_GetBuffer,
+)
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 from libc.stdlib cimport free
@@ -326,20 +333,11 @@ cdef class OrderBook:
 
     def load(self, bids, asks, sequence, bids_complete=False, asks_complete=False):
         cdef Columns columns = Columns(bids, asks)
-        self.load_keys(<const int64_t**>columns.key, <const int64_t**>columns.size, columns.n, sequence, bids_complete, asks_complete)
+        self.load_keys(columns.key, columns.size, columns.n, sequence, bids_complete, asks_complete)
 
     def apply(self, bids, asks, sequence):
         cdef Columns columns = Columns(bids, asks)
-        cdef int64_t number = sequence
-        cdef Py_ssize_t i
-        cdef int side
-        for side in range(2):
-            for i in range(columns.n[side]):
-                if columns.size[side][i] < 0:
-                    raise BookError(f"negative size {columns.size[side][i]}")
-                if (columns.key[side][i] <= 0) if side == BIDS else (columns.key[side][i] >= 0):
-                    raise BookError(f"{SIDE_NAMES[side]} price is not positive")
-        self.apply_keys(<const int64_t**>columns.key, <const int64_t**>columns.size, columns.n, number)
+        self.apply_keys(columns.key, columns.size, columns.n, sequence)
 
     def size_at(self, side, int64_t price):
         cdef Half* half = &self.half[side_index(side)]
@@ -369,37 +367,73 @@ cdef class OrderBook:
         return rows_of(self, BIDS, min(n, self.half[BIDS].n)), rows_of(self, ASKS, min(n, self.half[ASKS].n))
 
 
-cdef class Columns:
-    """Levels of both sides, copied out of (n, 2) arrays into keys and sizes."""
+cdef bint plain_levels(Py_buffer* view):
+    """Whether a buffer is a C-contiguous int64 array of shape (n, 2)."""
+    if view.ndim != 2 or view.shape[1] != 2 or view.format is NULL:
+        return False
+    if view.strides[1] != sizeof(int64_t) or view.strides[0] != 2 * sizeof(int64_t):
+        return False
+    return (view.format[0] == c"l" or view.format[0] == c"q") and view.format[1] == 0 and view.itemsize == sizeof(int64_t)
 
-    cdef int64_t* key[2]
-    cdef int64_t* size[2]
+
+cdef int open_levels(object levels, str name, Py_buffer* view) except -1:
+    """Get the buffer of levels: of the array itself where it is plain, else of a converted copy, else BookError."""
+    if PyObject_CheckBuffer(levels):
+        PyObject_GetBuffer(levels, view, PyBUF_STRIDES | PyBUF_FORMAT)
+        if plain_levels(view):
+            return 0
+        PyBuffer_Release(view)
+    PyObject_GetBuffer(level_array(levels, name), view, PyBUF_STRIDES | PyBUF_FORMAT)
+    return 0
+
+
+cdef class Columns:
+    """Levels of both sides, copied out of (n, 2) arrays into keys and sizes. Prices > 0 and sizes >= 0, else BookError."""
+
+    cdef const int64_t* key[2]
+    cdef const int64_t* size[2]
     cdef Py_ssize_t n[2]
     cdef int64_t* block
 
     def __cinit__(self, bids, asks):
-        cdef Py_ssize_t total, i
+        cdef Py_buffer views[2]
+        cdef Py_ssize_t count
+        cdef int64_t* room
         cdef int side
-        cdef const int64_t[:, ::1] view
-        arrays = (level_array(bids, "bids"), level_array(asks, "asks"))
-        total = arrays[0].shape[0] + arrays[1].shape[0]
-        self.block = <int64_t*>PyMem_Malloc(<size_t>(2 * total + 1) * sizeof(int64_t))
-        if self.block is NULL:
-            raise BookError(f"no memory for {total} levels")
-        cdef int64_t* free_from = self.block
-        for side in range(2):
-            self.n[side] = arrays[side].shape[0]
-            self.key[side] = free_from
-            self.size[side] = free_from + self.n[side]
-            free_from += 2 * self.n[side]
-            if self.n[side] == 0:
-                continue
-            view = arrays[side]
-            for i in range(self.n[side]):
-                if side == ASKS and view[i, 0] == INT64_MIN:
-                    raise BookError("ask price is not positive")
-                self.key[side][i] = view[i, 0] if side == BIDS else -view[i, 0]
-                self.size[side][i] = view[i, 1]
+        open_levels(bids, "bids", &views[BIDS])
+        try:
+            open_levels(asks, "asks", &views[ASKS])
+        except BaseException:
+            PyBuffer_Release(&views[BIDS])
+            raise
+        try:
+            count = views[BIDS].shape[0] + views[ASKS].shape[0]
+            self.block = <int64_t*>PyMem_Malloc(<size_t>(2 * count + 1) * sizeof(int64_t))
+            if self.block is NULL:
+                raise BookError(f"no memory for {count} levels")
+            room = self.block
+            for side in range(2):
+                self.n[side] = views[side].shape[0]
+                self.key[side] = room
+                self.size[side] = room + self.n[side]
+                split(<const int64_t*>views[side].buf, self.n[side], side, room)
+                room += 2 * self.n[side]
+        finally:
+            PyBuffer_Release(&views[BIDS])
+            PyBuffer_Release(&views[ASKS])
 
     def __dealloc__(self):
         PyMem_Free(self.block)
+
+
+cdef int split(const int64_t* rows, Py_ssize_t n, int side, int64_t* room) except -1:
+    """Write n keys, then n sizes."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if rows[2 * i] <= 0:
+            raise BookError(f"{SIDE_NAMES[side]} price {rows[2 * i]} is not positive")
+        if rows[2 * i + 1] < 0:
+            raise BookError(f"negative size {rows[2 * i + 1]}")
+        room[i] = rows[2 * i] if side == BIDS else -rows[2 * i]
+        room[n + i] = rows[2 * i + 1]
+    return 0
