@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,10 +18,12 @@ from pathlib import Path
 
 import ray
 from loguru import logger
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 from .model.errors import MeshNotRunning, Misconfigured
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+CONNECT_S = 5.0
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through it: books live in segments
 
 
@@ -123,10 +126,24 @@ def join_ray(address: str, *, mesh: str = "") -> None:
     if ray.is_initialized():
         return
     _quieten_ray()
+    _reach(address, mesh)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does it for "auto", not for an address
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         said = str(error).strip().splitlines()
-        raise MeshNotRunning(
-            mesh, f"no Ray cluster at {address} ({said[0] if said else type(error).__name__})"
-        ) from error
+        reason = said[0] if said else type(error).__name__
+        raise MeshNotRunning(mesh, f"no Ray cluster at {address} ({reason})") from error
+
+
+def _reach(address: str, mesh: str) -> None:
+    """Fail at once where nobody listens: Ray itself would try for half a minute."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise Misconfigured("address", f"{address!r} is neither host:port nor 'auto'")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except OSError as error:
+        raise MeshNotRunning(mesh, f"nobody answers at {address} ({error.strerror or error})") from error
