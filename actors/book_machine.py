@@ -12,7 +12,9 @@ delays, which start over only after the book was LIVE for a while: no storm, how
     any --Closed--> CONNECTING        any --Quiet--> SILENT (until Opened)
 
 A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was asked for
-after the exchange confirmed the subscription; only then is a book LIVE before its first delta.
+after the exchange confirmed the subscription; only then is a book LIVE before its first delta. After a frame that
+nobody could read, what a snapshot must hold is unknown: then a later delta proves it, or, where none comes, that it was
+asked for `LAG_S` after that frame.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ KEEP = 2  # no snapshot joined yet: the machine keeps it
 GAP = 3  # sequence missed; the state is GAP already: publish that first, then `on(Missed(...))`
 STATE = 4  # nothing to apply, but the state changed: publish the state
 
+LAG_S = 2.0  # by how much a snapshot asked for now may lag behind the frames, for a book that no frame speaks of
 CALM_S = 30.0  # LIVE for so long, a book may ask for its next snapshot at once again
 
 
@@ -231,6 +234,8 @@ class BookMachine:
         self._fed = False  # a delta was applied since the snapshot
         self.keeps = False  # LIVE, and frames applied must be kept as well: a newer snapshot will replace the book
         self._confirmed = False  # the subscription is known to be active
+        self._trust_ns = 0  # a snapshot asked for before is not proven by the confirmation
+        self._asked_ns = 0  # when the snapshot under way is (or will be) asked for
         self._floor = 0  # a snapshot below this sequence is too old, whatever was kept
         self._tries = 0  # attempts since the book was last calm
         self._again: tuple[int, int] | None = None
@@ -306,7 +311,7 @@ class BookMachine:
                 return self._opened()
             case Confirmed():
                 self._confirmed = True
-                return self._ask(now_ns) if not self._joined and not self.waiting else []
+                return [] if self._proven or self.waiting else self._seek_proof(now_ns)
             case Closed(reason):
                 return self._lost(BookState.CONNECTING, reason)
             case Quiet():
@@ -341,7 +346,7 @@ class BookMachine:
         self._leave(BookState.SYNCING)
         self._forget()
         self._confirmed = self.waiting = False
-        self._floor = 0
+        self._floor = self._trust_ns = 0
         return [SetState(self.state)]
 
     def _lost(self, state: BookState, reason: str) -> list[Effect]:
@@ -368,14 +373,15 @@ class BookMachine:
             too_old = True
         if too_old:
             self.counters.snapshots_too_old += 1
-            if self.keeps:
+            if self._proven:
                 self.keeps = False  # the book is LIVE as it is; it will be found shallow again
                 self._forget()
                 return []
             self.error = f"snapshot {sequence} is older than the first delta kept"
             return self._ask(now_ns)
         self._again = (self.counters.applied, self.counters.dropped) if self.keeps else None
-        self._proven = self.keeps or self._confirmed or bool(self._kept)
+        on_its_own = self._confirmed and self._asked_ns >= self._trust_ns
+        self._proven = self._proven or bool(self._kept) or on_its_own
         self._joined, self._fed, self.keeps = True, False, False
         self.sequence = self.snapshot_sequence = sequence
         self._floor = 0
@@ -391,14 +397,21 @@ class BookMachine:
             self._joined_ns = now_ns
         if self._proven:
             self._prove()
+        elif self._confirmed:
+            return [Publish(self.state), *self._seek_proof(now_ns)]
         return [Publish(self.state)]
+
+    def _seek_proof(self, now_ns: int) -> list[Effect]:
+        """No delta speaks for the book: while none comes, a snapshot that is late enough proves it."""
+        self.keeps = self._joined
+        return self._ask(now_ns, (self._trust_ns - now_ns) / 1e9 if self._joined else 0.0)
 
     def _failed(self, attempt: int, reason: str, after_s: float, now_ns: int) -> list[Effect]:
         if attempt != self.attempt or not self.waiting:
             return []
         self.waiting = False
         self.counters.snapshots_failed += 1
-        if self._joined:
+        if self._proven:
             self.keeps = False
             self._forget()
             return []
@@ -411,7 +424,7 @@ class BookMachine:
         if self.state in (BookState.CONNECTING, BookState.SILENT):
             return []
         if last is None:
-            self._confirmed = False  # what it said is lost: only a later delta can prove a snapshot now
+            self._trust_ns = now_ns + int(LAG_S * 1e9)
         else:
             self._floor = max(self._floor, last)
         self._leave(BookState.GAP)
@@ -450,6 +463,7 @@ class BookMachine:
             if not self._joined:
                 self._joined_ns = None
         delay_s = max(at_least_s, self._backoff.delay_s(self._tries, self._random()))
+        self._asked_ns = now_ns + int(delay_s * 1e9)
         self._tries += 1
         self.attempt += 1
         self.waiting = True

@@ -414,6 +414,36 @@ def test_frames_of_other_symbols_are_ignored(fast):
     assert scene.reader.state is BookState.LIVE
 
 
+def test_a_quiet_book_is_proven_by_a_later_snapshot_after_a_frame_nobody_could_read(fast):
+    scene = live(fast=fast)
+    scene.on(Confirmed())
+    scene.read(b"garbage")
+    scene.answer()
+    assert scene.reader.state is BookState.GAP
+    assert scene.asked is not None
+    assert 1.9 < scene.asked.delay_s < 10
+    scene.clock.pass_s(scene.asked.delay_s)
+    scene.answer()
+    assert scene.reader.state is BookState.LIVE
+
+
+def test_while_it_waits_for_that_a_delta_proves_it_and_the_snapshot_does_no_harm(fast):
+    scene = live(fast=fast)
+    scene.on(Confirmed())
+    scene.read(b"garbage")
+    scene.answer()
+    scene.trade(UP)
+    scene.deliver()
+    assert scene.reader.state is BookState.LIVE
+    scene.trade(DOWN)
+    scene.deliver()
+    applied = scene.counters.applied
+    scene.answer(back=1)
+    assert scene.reader.state is BookState.LIVE
+    assert scene.reader.sequence == scene.venue.sequence
+    assert scene.counters.applied == applied
+
+
 # Anything at all
 
 CHANGE = st.tuples(st.integers(0, 1), st.sampled_from([50, 1_00, 2_00]), st.sampled_from([0, 1_00, 5_00]))
