@@ -10,7 +10,6 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.depth_frames import (
+    EFFORT,
+    GOOD,
+    LEVEL,
+    SCALES,
+    SYMBOLS,
+    an_event,
+    mutate,
+    numbers,
+    read_slowly,
+    state,
+    write,
+)
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
-from venuemesh.model.fixed import to_raw
 from venuemesh.orderbook import book as book_module
 from venuemesh.orderbook import scanner as scanner_module
 from venuemesh.orderbook.book import OrderBook
@@ -38,9 +49,6 @@ from venuemesh.orderbook.scanner import (
 )
 
 CAPTURES = Path(os.environ.get("VENUEMESH_CAPTURES", Path(__file__).resolve().parents[3] / "shared" / "captures"))
-EFFORT = float(os.environ.get("VENUEMESH_TEST_EFFORT", "1"))
-SYMBOLS = ["BTCUSDT", "ETHBTC", "币安人生USDT", "A"]
-SCALES = [(8, 8), (2, 3), (8, 0), (10, 12)]
 
 
 @pytest.fixture(params=["wide", "portable"], autouse=True)
@@ -53,52 +61,6 @@ def code(request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     book_module.use_wide(None)
     scanner_module.use_wide(None)
-
-
-@dataclass(frozen=True)
-class Slow:
-    """What a frame says, read with a JSON library and `model.fixed`."""
-
-    symbol: str
-    first: int
-    last: int
-    ts_ms: int
-    bids: list[list[int]]
-    asks: list[list[int]]
-
-
-def numbers(levels: Any, scales: tuple[int, int]) -> list[list[int]]:
-    out = []
-    for level in levels:
-        price, size = level
-        if not isinstance(price, str) or not isinstance(size, str):
-            raise TypeError("a price or size is not text")
-        out.append([to_raw(price, scales[0]), to_raw(size, scales[1])])
-        if out[-1][0] <= 0 or out[-1][1] < 0:
-            raise ValueError("price or size cannot be")
-    return out
-
-
-def integer(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError("not an int64")
-    return value
-
-
-def read_slowly(frame: bytes, scales_of: dict[str, tuple[int, int]]) -> Slow:
-    """Raise anything when the frame is not a depth event of a known symbol."""
-    said = orjson.loads(frame)
-    if "data" in said:
-        said = said["data"]
-    if said["e"] != "depthUpdate" or said["U"] > said["u"]:
-        raise ValueError("not a depth event")
-    scales = scales_of[said["s"]]
-    bids, asks = numbers(said["b"], scales), numbers(said["a"], scales)
-    return Slow(said["s"], integer(said["U"]), integer(said["u"]), integer(said["E"]), bids, asks)
-
-
-def state(book: OrderBook) -> tuple[object, ...]:
-    return *(book.levels(side).tolist() for side in Side), book.sequence, book.proven_bids, book.proven_asks
 
 
 class Rig:
@@ -135,29 +97,6 @@ class Rig:
         for book, twin in zip(self.books, self.twins, strict=True):
             assert state(book) == state(twin)
         return slot != NOT_MINE
-
-
-def write(event: dict[str, Any], combined: bool = False, stream_last: bool = False) -> bytes:
-    if combined:
-        event = {"stream": "x@depth", "data": event} if not stream_last else {"data": event, "stream": "x@depth"}
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def an_event(rng: random.Random, symbol: str = "BTCUSDT", levels: int = 4) -> dict[str, Any]:
-    def decimal(zero: bool) -> str:
-        if zero and rng.random() < 0.3:
-            return rng.choice(["0.00000000", "0", "0.0", "0.000"])
-        whole = str(rng.randrange(10 ** rng.randrange(1, 9)))
-        if rng.random() < 0.1:
-            return whole
-        return f"{whole}.{rng.randrange(10**8):08d}" if rng.random() < 0.8 else f"{whole}.{rng.randrange(1, 100)}0000"
-
-    def column() -> list[list[str]]:
-        return [[decimal(False), decimal(True)] for _ in range(rng.randrange(levels + 1))]
-
-    first = rng.choice([1, 10**9, 2**62]) + rng.randrange(1000)
-    keys = {"e": "depthUpdate", "E": rng.randrange(10 ** rng.randrange(1, 13)), "s": symbol, "U": first}
-    return keys | {"u": first + rng.randrange(9), "b": column(), "a": column()}
 
 
 NUMBER = st.one_of(
@@ -207,40 +146,6 @@ def test_takes_every_order_of_keys() -> None:
         assert rig.give(write(event, combined=number % 3 > 0, stream_last=number % 3 > 1))
 
 
-def mutate(rng: random.Random, frame: bytes) -> bytes:
-    """Frame with one to three small damages of the kinds that wires and bugs make."""
-    out = bytearray(frame)
-    for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        at = rng.randrange(len(out)) if out else 0
-        kind = rng.randrange(10)
-        if kind == 0 and out:
-            out[at] ^= 1 << rng.randrange(8)
-        elif kind == 1 and out:
-            out[at] = rng.randrange(256)
-        elif kind == 2:
-            del out[at:]
-        elif kind == 3:
-            out.insert(at, rng.choice(b' \t\n\x00"0,.[]{}\\-e5\xff'))
-        elif kind == 4:
-            del out[at : at + rng.randrange(1, 5)]
-        elif kind == 5:
-            piece = out[at : at + rng.randrange(1, 40)]
-            out[at:at] = piece
-        elif kind == 6:
-            out[at : at + 1] = rng.choice((b"\\u0030", b"1e5", b"-0", b"007", b"99999999999999999999", b"null", b"]]"))
-        elif kind == 7:
-            parts = bytes(out).split(b",")
-            rng.shuffle(parts)
-            out = bytearray(b",".join(parts))
-        elif kind == 8:
-            out += rng.choice((b"}", b" ", b"\n", b"\x00", b",", b"{}"))
-        else:
-            digits = [i for i, c in enumerate(out) if 48 <= c < 58]
-            if digits:
-                out[rng.choice(digits)] = rng.choice(b"0123456789")
-    return bytes(out)
-
-
 def test_agrees_on_damaged_frames() -> None:
     rng, rig = random.Random(11), Rig()
     taken = 0
@@ -250,8 +155,6 @@ def test_agrees_on_damaged_frames() -> None:
     assert taken > 100 * EFFORT  # some damages leave a frame that is still one
 
 
-LEVEL = '["1.00000000","2.00000000"]'
-GOOD = '{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":3,"u":4,"b":[' + LEVEL + '],"a":[]}'
 REFUSED = {
     "empty": "",
     "nul": "\x00",
@@ -440,71 +343,6 @@ def test_a_full_book_refuses_a_frame_whole() -> None:
     with pytest.raises(BookError, match="more than 1"):
         scanner.feed(GOOD.encode())
     assert (book.sequence, book.levels(Side.BUY).tolist()) == (2, [[3, 1]])
-
-
-# Snapshots
-
-BODY = b'{"lastUpdateId":7,"bids":[["2.00000000","1.00000000"],["1.50000000","3.00000000"]],"asks":[["3.0","1"]]}'
-
-
-def test_reads_a_snapshot() -> None:
-    scanner, book = SnapshotScanner(), OrderBook(8, 8)
-    with pytest.raises(BookError):
-        scanner.load(book, 2)
-    assert scanner.scan(BODY, 8, 8)
-    assert [side.tolist() for side in scanner.levels()] == [
-        [[200000000, 100000000], [150000000, 300000000]],
-        [[300000000, 100000000]],
-    ]
-    scanner.load(book, 2)
-    assert (book.sequence, book.bids_complete, book.asks_complete, book.proven_bids) == (7, False, True, 2)
-    assert (book.best_bid, book.best_ask) == ((200000000, 100000000), (300000000, 100000000))
-    with pytest.raises(BookError, match="scale"):
-        scanner.load(OrderBook(8, 7), 2)
-    with pytest.raises(ValueError, match="scales"):
-        scanner.scan(BODY, 19, 8)
-    moved = b'{"asks":[["3.0","1"]],"bids":[],"lastUpdateId":7}'
-    assert scanner.scan(moved, 1, 0)
-    assert not scanner.scan(moved + b" ", 1, 0)
-    with pytest.raises(BookError):
-        scanner.levels()
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (b'"1.50000000"', b'"2.00000000"'),
-        (b'"1.50000000"', b'"2.50000000"'),
-        (b'"3.0"', b'"2.0"'),
-        (b'"3.00000000"', b'"0.00000000"'),
-    ],
-    ids=["price twice", "out of order", "crossed", "size zero"],
-)
-def test_refuses_an_impossible_snapshot(old: bytes, new: bytes) -> None:
-    scanner, book = SnapshotScanner(), OrderBook(8, 8)
-    assert scanner.scan(BODY, 8, 8)
-    scanner.load(book, 5)
-    before = state(book)
-    assert scanner.scan(BODY.replace(old, new), 8, 8)
-    with pytest.raises(BookError):
-        scanner.load(book, 5)
-    assert state(book) == before
-
-
-def test_snapshots_agree_with_the_slow_reader_when_damaged() -> None:
-    rng, scanner, taken = random.Random(7), SnapshotScanner(), 0
-    for _ in range(int(6000 * EFFORT)):
-        body = mutate(rng, BODY)
-        if not scanner.scan(body, 8, 8):
-            continue
-        taken += 1
-        said = orjson.loads(body)
-        assert scanner.sequence == integer(said["lastUpdateId"])
-        assert [side.tolist() for side in scanner.levels()] == [numbers(said[key], (8, 8)) for key in ("bids", "asks")]
-    assert taken > 100 * EFFORT
-
-
-# Recordings
 
 
 def recorded() -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ def test_core_passes_its_tests_with_checks_on(tmp_path: Path, kind: str) -> None
         pytest.skip("no sources here")
     copy_core(tmp_path)
     environment = dict(os.environ, VENUEMESH_CORE_UNDER_TEST=str(tmp_path), VENUEMESH_BOUNDSCHECK="1")
-    environment["VENUEMESH_TEST_EFFORT"] = "0.1" if kind == "sanitized" else "0.3"
+    environment["VENUEMESH_TEST_EFFORT"] = "0.05" if kind == "sanitized" else "0.2"
     environment.pop("PYTEST_ADDOPTS", None)
     running = dict(environment)
     if kind == "sanitized":
@@ -77,10 +77,12 @@ def test_core_passes_its_tests_with_checks_on(tmp_path: Path, kind: str) -> None
         text=True,
     )
     assert built.returncode == 0, built.stderr[-3000:]
-    tests = tmp_path / "tests" / "a" / "b"  # as deep as here: the captures are found by their place
-    tests.mkdir(parents=True)
-    for name in ("test_book.py", "test_scanner.py", Path(__file__).name):
-        shutil.copy(Path(__file__).with_name(name), tests / name)
+    tests = tmp_path / "tests"
+    for name in ("test_book.py", "test_scanner.py", "test_scanner_snapshot.py", Path(__file__).name):
+        tests.joinpath("orderbook").mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(__file__).with_name(name), tests / "orderbook" / name)
+    tests.joinpath("fakes").mkdir()
+    shutil.copy(ROOT / "tests" / "fakes" / "depth_frames.py", tests / "fakes" / "depth_frames.py")
     captures = Path(os.environ.get("VENUEMESH_CAPTURES", ROOT.parent / "shared" / "captures"))
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = packaging\n")
     ran = subprocess.run(
