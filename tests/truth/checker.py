@@ -7,6 +7,7 @@ For every LIVE answer:
                 frame that reveals a gap on nothing older is LIVE, and no frame that was read is missing
     doubt       no LIVE between the loss of the connection, an unreadable frame or the start, and the next snapshot
     forward     sequences never go back
+    trade       every trade told is one of the exchange's, and is told once
 
 The frames are read here by `json`, not by the codec under test.
 """
@@ -23,10 +24,12 @@ from typing import Any
 import numpy as np
 
 from tests.truth.history import History
-from tests.truth.samples import CLOSED, DEPTH, FRAME, LIVE, SNAPSHOT, STARTED, STATE, read_rows
+from tests.truth.samples import CLOSED, DEPTH, FRAME, LIVE, SNAPSHOT, STARTED, STATE, TRADE, read_rows
 
 FEW = 5  # violations of a kind that are told in full
 FOREVER = 1 << 62
+
+Trade = tuple[int, int, str]  # price, size at scale 8, side of the taker
 
 
 @dataclass(slots=True)
@@ -38,6 +41,8 @@ class Verdict:
     sequences: int = 0  # different sequences among them
     depths: int = 0
     levels: int = 0  # levels compared
+    trades: int = 0
+    trades_missing: int = 0  # between the first and the last one told
     not_live: int = 0  # answers that were not LIVE
     frames: int = 0  # depth frames that the writer read
     gaps: int = 0  # of them: missing something before them
@@ -132,14 +137,19 @@ def _depth(raw: bytes) -> tuple[str, int, int] | tuple[()] | None:
 
 
 def check(
-    samples: Iterable[Path], logs: Iterable[Path], symbols: Sequence[str], histories: Mapping[str, History]
+    samples: Iterable[Path],
+    logs: Iterable[Path],
+    symbols: Sequence[str],
+    histories: Mapping[str, History],
+    trades: Mapping[str, Mapping[int, Trade]],
 ) -> Verdict:
-    """Judge the samples of one or several samplers. Books are numbered as in `symbols`."""
+    """Judge the samples of one or several samplers. Books are numbered as in `symbols`; `trades` are by id."""
     verdict = Verdict()
     wires = read_wire(logs, symbols, verdict)
     answers: dict[str, list[list[Any]]] = {symbol: [] for symbol in symbols}
     for path in samples:
         forward: dict[int, int] = {}
+        told: dict[int, list[int]] = {}
         for row in read_rows(path):
             if row[0] == STATE:
                 verdict.not_live += row[5]
@@ -149,6 +159,15 @@ def check(
                     verdict.violated("forward", f"{symbols[book]}: {sequence} was read after {forward[book]}")
                 forward[book] = sequence
                 answers[symbols[book]].append(row)
+            elif row[0] == TRADE:
+                book, number = row[1], row[2]
+                was = trades[symbols[book]].get(number)
+                if was != tuple(row[3:6]) or number in told.get(book, ()):
+                    verdict.violated("trade", f"{symbols[book]}: told {row[2:6]}, was {was}, or told before")
+                told.setdefault(book, []).append(number)
+        for numbers in told.values():
+            verdict.trades += len(numbers)
+            verdict.trades_missing += max(numbers) - min(numbers) + 1 - len(set(numbers))
     for symbol, rows in answers.items():
         for row in rows:
             _check_time(symbol, row, wires[symbol], verdict)
@@ -199,3 +218,13 @@ def _check_truth(symbol: str, row: list[Any], history: History, verdict: Verdict
                 f"{symbol} at {sequence}: {name} from level {at}: "
                 f"told {told_levels[at : at + 2]} of {len(told_levels)}, was {was[at : at + 2]} of {len(was)}",
             )
+
+
+def live_reads(samples: Iterable[Path], counter: int) -> list[tuple[int, int]]:
+    """Times before and after reads of the incarnation (1, `counter`) that were LIVE; of equal ones, first and last."""
+    found = []
+    for path in samples:
+        for row in read_rows(path):
+            if row[0] in (LIVE, DEPTH) and row[3] == counter:
+                found += [tuple(read) for read in (row[7:9] if row[0] == LIVE else row[5:6])]
+    return found

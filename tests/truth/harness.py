@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.exchange_process import ExchangeProcess
-from tests.truth.checker import Verdict, check
+from tests.truth.checker import Trade, Verdict, check
 from tests.truth.history import History
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.model.events import BookState
@@ -306,7 +306,16 @@ class Lab:
             assert sampler.wait() == 0
         if self.host_ is not None and self.host_.process.poll() is None:
             self.host_.ask("stats")  # it hands its log over before it answers
-        return check(self.samples, self.logs, self.symbols, self.histories())
+        return check(self.samples, self.logs, self.symbols, self.histories(), self._trades())
+
+    def _trades(self) -> dict[str, dict[int, Trade]]:
+        return {
+            symbol: {
+                trade["id"]: (raw(trade["price"]), raw(trade["size"]), "sell" if trade["buyer_is_maker"] else "buy")
+                for trade in self.admin.trades(symbol)["trades"]
+            }
+            for symbol in self.symbols
+        }
 
 
 def listing(exchange: ExchangeProcess) -> list[Instrument]:

@@ -90,7 +90,8 @@ def test_quiet_exchange(lab: Lab, alone: bool) -> None:
     lab.same(host)
     stats = host.ask("stats")
     verdict = judged(lab, sampler)
-    assert verdict.gaps == verdict.unreadable == 0
+    assert verdict.gaps == verdict.unreadable == verdict.trades_missing == 0
+    assert verdict.trades > 0
     for found in stats["pairs"].values():
         assert (found["gaps"], found["doubts"], found["resyncs"], found["snapshots_too_old"]) == (0, 0, 0, 0)
 

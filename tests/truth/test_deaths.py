@@ -1,0 +1,136 @@
+"""The writer dies, hangs, or stops and comes back; a reader stops. What readers are told, and what it costs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.truth.checker import live_reads
+from tests.truth.harness import Child, Lab, until
+from venuemesh.model.events import BookState
+
+EXIT_LEASE = 75  # as in tests/truth/host.py and actors/cell.py
+LIMIT_NS = 250_000_000  # heartbeat limit of the segments
+LEASE_S = 1.0
+GROWTH_BYTES = 24 << 20  # of a process that serves a few seconds longer: generous
+
+
+def wait_served_by(lab: Lab, counter: int) -> None:
+    """Wait until every view, still the same object, is LIVE with this incarnation."""
+    until(
+        f"LIVE with incarnation {counter}",
+        lambda: all(view.state is BookState.LIVE and view.incarnation == (1, counter) for view in lab.views),
+        also=lab.states,
+    )
+
+
+def segments_of(lab: Lab, counter: int) -> dict[Path, bytes]:
+    """The bytes of every segment of an incarnation."""
+    found = {path: path.read_bytes() for path in lab.segments.iterdir() if path.name.endswith(f"@1.{counter}")}
+    assert len(found) == len(lab.views)
+    return found
+
+
+def finish(lab: Lab, host: Child, sampler: Child) -> None:
+    """The successor's books end as the exchange's own, and nobody was told a lie all along."""
+    lab.rest()
+    lab.same(host)
+    verdict = lab.judge(sampler)
+    print(verdict)
+    assert verdict.violations == {}, str(verdict)
+    assert verdict.not_live > 0, str(verdict)
+
+
+def test_killed_in_traffic(lab: Lab) -> None:
+    """SIGKILL: within the heartbeat's limit no read is LIVE; then the successor's are, through the same views."""
+    sampler = lab.sampler()
+    first = lab.host(counter=1)
+    lab.wait_progress()
+    gone_ns = first.kill()
+    until("readers see it", lambda: all(view.state is BookState.DEAD for view in lab.views))
+    second = lab.host(counter=2)
+    wait_served_by(lab, 2)
+    lab.wait_progress()
+    finish(lab, second, sampler)
+    assert max(live_reads(lab.samples, 1))[0] < gone_ns + LIMIT_NS
+
+
+def test_killed_inside_a_publish(lab: Lab) -> None:
+    """The sequence lock stays taken for good: reads end, none is LIVE, and the successor is found all the same."""
+    sampler = lab.sampler()
+    first = lab.host(counter=1)
+    lab.wait_progress()
+    assert first.ask("break") == {"broken": True}
+    torn = lab.views[0]
+    assert torn.state is not BookState.LIVE
+    gone_ns = first.kill()
+    until("readers see it", lambda: all(view.state is BookState.DEAD for view in lab.views))
+    second = lab.host(counter=2)
+    wait_served_by(lab, 2)
+    lab.wait_progress()
+    finish(lab, second, sampler)
+    assert max(live_reads(lab.samples, 1))[0] < gone_ns + LIMIT_NS
+
+
+def test_stopped_and_resumed_after_its_lease(lab: Lab) -> None:
+    """SIGSTOP: dead to readers. SIGCONT when its lease is over and its successor serves: it ends, touching nothing."""
+    sampler = lab.sampler()
+    first = lab.host(counter=1, lease_s=LEASE_S)
+    lab.wait_progress()
+    stopped_ns = first.stop_it()
+    left = segments_of(lab, 1)
+    until("readers see it", lambda: all(view.state is BookState.DEAD for view in lab.views))
+    second = lab.host(counter=2)
+    wait_served_by(lab, 2)
+    lab.wait_progress(3 + int(12 * LEASE_S))  # ten updates a second: longer than the lease
+    first.signal(signal.SIGCONT)
+    assert first.wait() == EXIT_LEASE
+    assert segments_of(lab, 1) == left
+    finish(lab, second, sampler)
+    assert max(live_reads(lab.samples, 1))[0] < stopped_ns + LIMIT_NS
+
+
+def test_stopped_for_a_moment(lab: Lab) -> None:
+    """SIGSTOP shorter than the lease: not LIVE meanwhile, then the same process goes on, and what it tells is true."""
+    sampler = lab.sampler()
+    host = lab.host(lease_s=3600.0)
+    lab.wait_progress()
+    stopped_ns = host.stop_it()
+    until("readers see it", lambda: all(view.state is BookState.DEAD for view in lab.views))
+    resumed_ns = time.monotonic_ns()
+    host.signal(signal.SIGCONT)
+    wait_served_by(lab, 1)
+    finish(lab, host, sampler)
+    dead = stopped_ns + LIMIT_NS, resumed_ns
+    assert not [read for read in live_reads(lab.samples, 1) if dead[0] <= read[0] and read[1] <= dead[1]]
+
+
+@pytest.mark.parametrize("readers", [3])
+def test_stopped_readers_cost_nothing(lab: Lab, readers: int) -> None:
+    """Readers that are stopped, even in the middle of a read, neither slow the role nor make it hold more."""
+    lab.admin.rate(4000.0)
+    try:
+        samplers = [lab.sampler() for _ in range(readers)]
+        host = lab.host()
+        lab.wait_progress(10)
+        for sampler in samplers:
+            sampler.stop_it()
+        before = host.ask("stats")
+        lab.wait_progress(40)
+        after = host.ask("stats")
+        for name, found in after["pairs"].items():
+            assert found["updates"] >= before["pairs"][name]["updates"] + 39, name
+            assert (found["gaps"], found["resyncs"], found["kept"]) == (0, 0, 0), name
+        assert after["rss"] < before["rss"] + GROWTH_BYTES
+        for sampler in samplers:
+            sampler.signal(signal.SIGCONT)
+        lab.rest()
+        lab.same(host)
+        verdict = lab.judge(*samplers)
+        print(verdict)
+        assert verdict.violations == {}, str(verdict)
+    finally:
+        lab.admin.rate(1600.0)
