@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from .model.fixed import decimals
+from .model.instrument import Instrument
 from .orderbook.snapshot import BookSnapshot
 from .orderbook.view import BookView
 from .pacing import every
@@ -27,6 +30,11 @@ def mebibytes(size: int | None) -> str:
 
 def incarnation_text(incarnation: Any) -> str:
     return f"{incarnation[0]}.{incarnation[1]}" if incarnation else ""
+
+
+def price_text(price: Decimal, instrument: Instrument) -> str:
+    """A price with the decimals of its increment (more where it needs them): what a person reads, not what is exact."""
+    return f"{price:.{max(decimals(instrument.price_increment or "0"), decimals(price))}f}"
 
 
 def status_table(tree: Mapping[str, Any]) -> Table:
@@ -59,10 +67,10 @@ def book_table(view: BookView, snapshot: BookSnapshot, depth: int) -> Table:
     table.add_column("size", justify="right")
     instrument = view.instrument
     for price, size in reversed(snapshot.asks[:depth].tolist()):
-        table.add_row("[red]ask[/]", str(instrument.price(price)), str(instrument.size(size)))
+        table.add_row("[red]ask[/]", price_text(instrument.price(price), instrument), f"{instrument.size(size):f}")
     table.add_section()
     for price, size in snapshot.bids[:depth].tolist():
-        table.add_row("[green]bid[/]", str(instrument.price(price)), str(instrument.size(size)))
+        table.add_row("[green]bid[/]", price_text(instrument.price(price), instrument), f"{instrument.size(size):f}")
     return table
 
 
@@ -145,9 +153,9 @@ def watch_cells(view: BookView, rates: Rates, name: str, now_ns: int) -> list[st
     bid, ask = top.best_bid, top.best_ask
     return [
         styled(top.state.name),
-        f"{bid.price:f}" if bid else "none",
-        f"{ask.price:f}" if ask else "none",
-        f"{ask.price - bid.price:f}" if bid and ask else "",
+        price_text(bid.price, view.instrument) if bid else "none",
+        price_text(ask.price, view.instrument) if ask else "none",
+        price_text(ask.price - bid.price, view.instrument) if bid and ask else "",
         f"{rates.of(name, view.statistics.updates, now_ns):.0f}",
         f"{(time.time_ns() - top.ts_recv_ns) / 1e6:.0f} ms" if top.ts_recv_ns else "",
         incarnation_text(view.incarnation),
