@@ -40,8 +40,9 @@ class Desired:
 
     @property
     def refused(self) -> dict[str, str]:
-        """ "exchange/NAME" -> why this pair, though named, is not there."""
-        return {f"{exchange}/{n}": why for exchange, names in self._refused.items() for n, why in names.items()}
+        """Address of a book -> why it is not there although its pair was named."""
+        named = ((book_address(e, name), why) for e, names in self._refused.items() for name, why in names.items())
+        return dict(named)
 
     def first_specs(self) -> list[ChildSpec]:
         """The children that need no instrument list: limits and catalogs, and those configured as plain specs."""

@@ -7,6 +7,7 @@ per node, until every node has a cell for each child that waits there and `spare
 a reordered event mends at the next tick.
 
     child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
+           SERVING -> KILLING when it hangs
            SERVING -> STOPPING -> WAITING (restart asked) or gone (untracked, shutdown)
            any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
@@ -80,6 +81,7 @@ class ChildState(Enum):
     STARTING = "STARTING"
     SERVING = "SERVING"
     STOPPING = "STOPPING"
+    KILLING = "KILLING"  # its cell hung
     BACKOFF = "BACKOFF"
     DEGRADED = "DEGRADED"  # ended too often; retried with growing delays
     STOPPED = "STOPPED"  # ended for good, by its restart type
@@ -228,6 +230,8 @@ class Machine:
         if child is not None:
             child.last_error = "its loop stood still; killed"
             self._unroute(child)
+            if child.state is not ChildState.STOPPING:
+                child.state = ChildState.KILLING
         self._kill(cell, now_ns)
         if is_agent:  # nobody else can kill it: its successor does
             self._child_ended(cell, Exit.HUNG, None, now_ns)

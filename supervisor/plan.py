@@ -24,7 +24,7 @@ _BOOK_KEYS = ("connector", "rest", "ws", "egress", "levels", "trades", "snapshot
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`specs` by address; `refused` says why a pair (by name) that was named is not there; `seats` which group a pair sits in."""
+    """`specs` by address; `refused`: pair that was named -> why it is not there; `seats`: pair -> its group."""
 
     specs: Mapping[str, ChildSpec]
     refused: Mapping[str, str] = field(default_factory=dict)

@@ -580,7 +580,7 @@ class Supervisor:
                 strict=True,
             )
         )
-        return describe(machine, usage, reports) | {
+        return describe(machine, usage, reports, self._desired.refused) | {
             "mesh": self._mesh,
             "pid": os.getpid(),
             "exchanges": self._desired.exchanges,

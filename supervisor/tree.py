@@ -12,14 +12,18 @@ def describe(
     machine: Machine,
     usage: Mapping[str, Mapping[str, Any]],
     reports: Mapping[str, Mapping[str, Any] | None],
+    refused: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Rows of children, cells, nodes and groups. `usage` is by cell, `reports` by child address."""
+    """Rows of children, cells, nodes and groups. `usage` is by cell, `reports` by child address;
+    `refused` are books that were named and cannot be: rows of their own, in the state REFUSED.
+    """
     children = machine.children
     degraded = {c.spec.group for c in children.values() if c.state is ChildState.DEGRADED}
     return {
         "epoch": machine.routes.epoch,
         "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
-        "children": [_row(machine, children[a], usage, reports.get(a)) for a in sorted(children)],
+        "children": [_row(machine, children[a], usage, reports.get(a)) for a in sorted(children)]
+        + [_refused_row(address, why) for address, why in sorted(refused.items())],
         "spares": sum(1 for c in machine.cells.values() if c.state is CellState.SPARE),
         "creating": sum(1 for c in machine.cells.values() if c.state is CellState.CREATING),
         "groups": {
@@ -61,3 +65,10 @@ def _row(
         "serves": [address for address, _ in child.spec.serves],
         "report": dict(report) if report is not None else None,
     }
+
+
+def _refused_row(address: str, why: str) -> dict[str, Any]:
+    empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "report")
+    group = address.split("/")[1]
+    said = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "last_error": why, "serves": []}
+    return said | dict.fromkeys(empty)

@@ -84,8 +84,9 @@ class Tree:
         def probe() -> dict[str, Any] | None:
             said = self.status()
             served = [child for child in said["children"] if child["state"] == "SERVING"]
-            expected = len(said["children"]) if children is None else children
-            good = len(served) == len(said["children"]) == expected and said["spares"] >= spares
+            wanted = [child for child in said["children"] if child["state"] != "REFUSED"]
+            expected = len(wanted) if children is None else children
+            good = len(served) == len(wanted) == expected and said["spares"] >= spares
             return said if good and said["nodes"] else None
 
         found: dict[str, Any] = until(f"{self.mesh} is whole", probe)

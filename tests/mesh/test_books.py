@@ -119,7 +119,8 @@ def test_pairs_are_tracked_and_untracked_while_others_run(start: Start) -> None:
     tree = start(pairs=["BTC-USDT", "NONE-SUCH"])
     book = live(view(tree, "BTC-USDT"))
     incarnation = book.incarnation
-    until("the refusal", lambda: "binance/NONE-SUCH" in tree.status()["refused"])
+    until("the refusal", lambda: "book/binance/NONE-SUCH" in tree.status()["refused"])
+    assert tree.child("book/binance/NONE-SUCH")["state"] == "REFUSED"
     ray.get(tree.supervisor.track.remote("binance", ["ETH-*"]))
     other = live(view(tree, "ETH-USDT"))
     ray.get(tree.supervisor.untrack.remote("binance", ["ETH-USDT"]))
@@ -139,6 +140,7 @@ def test_pairs_are_tracked_and_untracked_while_others_run(start: Start) -> None:
 def test_several_pairs_share_an_actor_and_are_routed_one_by_one(start: Start) -> None:
     tree = start(pairs=["*"], pairs_per_actor=3)
     books = [live(view(tree, pair)) for pair in PAIRS]
+    tree.whole(children=6)  # limits, catalog, an agent, three groups
     routes = ray.get(tree.supervisor.routes.remote())["routes"]
     pairs = [address for address in routes if address.startswith("book/") and "group-" not in address]
     assert len(pairs) == 8

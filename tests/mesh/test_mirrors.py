@@ -17,11 +17,11 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def two_nodes(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def two_nodes() -> Iterator[subprocess.Popen[str]]:
     """The scenario runs in a process of its own: one process can be connected to one Ray cluster only."""
-    environment = os.environ | {"PYTHONPATH": str(HERE)}
+    environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}"}
     environment.pop("VENUEMESH_SEGMENTS", None)
-    command = [sys.executable, str(HERE / "two_nodes.py"), str(tmp_path)]
+    command = [sys.executable, str(HERE / "two_nodes.py")]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     yield process
     if process.poll() is None:

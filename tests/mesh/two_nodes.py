@@ -8,12 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import ray
 from harness import RAY_ENVIRONMENT, Tree, kill, leftovers, until
@@ -56,17 +53,17 @@ class Reader:
         return [line.split(maxsplit=5)[5] for line in Path("/proc/self/maps").read_text().splitlines() if "@" in line]
 
 
-def add_node(cluster: Cluster, segments: Path, zone: str) -> Any:
+def add_node(cluster: Cluster, segments: Path, zone: str, folder: Path) -> Any:
     """A raylet whose processes have their segments in a directory of their own."""
     os.environ["VENUEMESH_SEGMENTS"] = str(segments)
-    return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000)
+    return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000, temp_dir=str(folder))
 
 
-def scenario(roots: dict[str, Path], exchange: ExchangeProcess) -> None:
+def scenario(folder: Path, roots: dict[str, Path], exchange: ExchangeProcess) -> None:
     cluster = Cluster()
     try:
-        add_node(cluster, roots["a"], "a")
-        add_node(cluster, roots["b"], "b")
+        add_node(cluster, roots["a"], "a", folder)
+        add_node(cluster, roots["b"], "b", folder)
         os.environ["VENUEMESH_SEGMENTS"] = str(roots["a"])
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
         nodes = {n["Labels"]["zone"]: n["NodeID"] for n in ray.nodes()}
@@ -131,7 +128,7 @@ def main() -> None:
     roots = {zone: Path(tempfile.mkdtemp(prefix=f"vm2{zone}", dir=memory)) for zone in ("a", "b")}
     try:
         with ExchangeProcess("--seed", "3", "--rate", "200", "--symbols", "BTCUSDT") as exchange:
-            scenario(roots, exchange)
+            scenario(folder, roots, exchange)
     finally:
         for path in (folder, *roots.values()):
             shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,168 @@
+"""The in-process twin of what the supervisor does to the world: cells are records, time is simulated.
+
+`World` drives a `Machine`: effects become events after a delay, in order of simulated time. Tests hurt it by name.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from dataclasses import dataclass, field
+
+from venuemesh.supervisor import events as m
+from venuemesh.supervisor.machine import CellState, ChildState, Machine, Settings
+
+MS = 1_000_000
+TICK_NS = 50 * MS
+
+
+@dataclass(slots=True)
+class FakeCell:
+    name: str
+    node: str
+    pid: int
+    alive: bool = True
+    stopped: bool = False  # SIGSTOP: lives, answers nothing
+    address: str | None = None
+    incarnation: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class World:
+    """A cluster. `broken` addresses fail to start; `deaf` ones never confirm an adoption."""
+
+    settings: Settings = field(default_factory=Settings)
+    epoch: int = 1
+    now_ns: int = 0
+    create_ns: int = 500 * MS
+    cells: dict[str, FakeCell] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    deaf: set[str] = field(default_factory=set)
+    no_creation: bool = False
+    log: list[tuple[int, object]] = field(default_factory=list)
+    machine: Machine = field(init=False)
+    _queue: list[tuple[int, int, m.Event]] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.machine = Machine(self.epoch, self.settings, self._name)
+        self.soon(m.Tick(), TICK_NS)
+
+    def _name(self) -> str:
+        return f"cell-{next(self._numbers)}"
+
+    def soon(self, event: m.Event, after_ns: int = 0) -> None:
+        heapq.heappush(self._queue, (self.now_ns + after_ns, next(self._numbers), event))
+
+    def run(self, seconds: float) -> None:
+        """Let simulated time pass."""
+        end_ns = self.now_ns + int(seconds * 1e9)
+        while self._queue and self._queue[0][0] <= end_ns:
+            self.now_ns, _, event = heapq.heappop(self._queue)
+            self.tell(event)
+            if isinstance(event, m.Tick):
+                self.soon(m.Tick(), TICK_NS)
+        self.now_ns = end_ns
+
+    def tell(self, event: m.Event) -> None:
+        for effect in self.machine.on(event, self.now_ns):
+            self.log.append((self.now_ns, effect))
+            self._perform(effect)
+        self.check()
+
+    def _perform(self, effect: m.Effect) -> None:
+        match effect:
+            case m.Create(cell, node):
+                if self.no_creation:
+                    self.soon(m.CreateFailed(cell, "no room"), self.create_ns)
+                    return
+                fake = self.cells[cell] = FakeCell(cell, node, 1000 + len(self.cells))
+                self.soon(m.CellCreated(cell, fake.pid, fake.pid), self.create_ns)
+            case m.AdoptCell(cell, incarnation, spec, _, predecessor):
+                fake = self.cells[cell]
+                assert fake.address is None, "a cell was adopted twice"
+                if not fake.alive or fake.stopped:
+                    return
+                if predecessor is not None:
+                    self.kill_pid(predecessor[0])
+                fake.address, fake.incarnation = spec.address, incarnation
+                self.one_server(spec.address)
+                if spec.address in self.broken:
+                    self.soon(m.Failed(cell, "told to fail"), 2 * MS)
+                    self.kill(cell, 22 * MS)
+                elif spec.address not in self.deaf:
+                    self.soon(m.Adopted(cell), 5 * MS)
+            case m.StopCell(cell, _):
+                fake = self.cells[cell]
+                if not fake.stopped:
+                    self.kill(cell, 20 * MS)
+            case m.KillCell(cell, _, pid, _, agent):
+                if agent is None or self.cells[agent].stopped or not self.cells[agent].alive:
+                    self.soon(m.KillFailed(cell), 10 * MS)
+                else:
+                    self.kill_pid(pid)
+            case m.Discard(cell):
+                if cell in self.cells and not self.cells[cell].stopped:
+                    self.kill(cell, 5 * MS)
+            case m.Sweep():
+                return
+
+    def kill_pid(self, pid: int) -> None:
+        for fake in self.cells.values():
+            if fake.pid == pid:
+                self.kill(fake.name, 5 * MS, certain=True)
+
+    def kill(self, cell: str, seen_after_ns: int = 10 * MS, certain: bool = False) -> None:
+        """The process ends; the supervisor sees it a little later."""
+        fake = self.cells[cell]
+        if fake.alive:
+            fake.alive = False
+            self.soon(m.Died(cell), seen_after_ns)
+
+    def stop(self, cell: str) -> None:
+        """SIGSTOP, and the agent of its node reports it after a second."""
+        self.cells[cell].stopped = True
+        self.soon(m.Hung(cell), 1000 * MS)
+
+    def lose(self, node: str) -> None:
+        for fake in self.cells.values():
+            if fake.node == node:
+                fake.alive = False
+        self.soon(m.NodeLost(node))
+
+    def one_server(self, address: str) -> None:
+        """Invariant: of an address, at most one process that is alive and not stopped."""
+        alive = [f for f in self.cells.values() if f.address == address and f.alive and not f.stopped]
+        assert len(alive) <= 1, f"{address} is served by {[f.name for f in alive]}"
+
+    def check(self) -> None:
+        """What holds after every event."""
+        machine = self.machine
+        for address, child in machine.children.items():
+            if child.cell is not None:
+                cell = machine.cells[child.cell]
+                assert cell.address == address
+                assert cell.incarnation == child.incarnation
+            route = machine.routes.get(address)
+            assert (route is not None) == (child.state is ChildState.SERVING), (address, child.state)
+            if route is not None:
+                assert route.cell == child.cell
+                assert machine.cells[route.cell].state is CellState.SERVING
+        for route in machine.routes:
+            assert route.child in machine.children
+
+    # --- what tests ask -----------------------------------------------------------------------------------------------
+
+    def serving(self, address: str) -> str | None:
+        """Name of the live cell that serves the address by the route table."""
+        route = self.machine.routes.get(address)
+        if route is None or not self.cells[route.cell].alive or self.cells[route.cell].stopped:
+            return None
+        return route.cell
+
+    def spares(self, node: str) -> int:
+        return sum(1 for c in self.machine.cells.values() if c.node == node and c.state is CellState.SPARE)
+
+    @property
+    def lives(self) -> int:
+        return sum(1 for fake in self.cells.values() if fake.alive)
