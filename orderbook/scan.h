@@ -201,6 +201,14 @@ static const char *scan_string(const char *p) {
     const unsigned char *s = (const unsigned char *)p;
     if (*s++ != '"') return NULL;
     for (;;) {
+        uint64_t x = load8((const char *)s), quote = x ^ (0x22 * ONES), slash = x ^ (0x5C * ONES);
+        uint64_t special = ((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((x - 0x20 * ONES) & ~x) | x;
+        special &= 0x80 * ONES; /* the first mark is a quote, a backslash, a control or no ASCII; later ones may be nothing */
+        if (special == 0) {
+            s += 8;
+            continue;
+        }
+        s += __builtin_ctzll(special) >> 3;
         if (*s < 0x80) {
             if (*s == '"') return (const char *)s + 1;
             if (*s < 0x20 || *s == '\\') return NULL;

@@ -230,6 +230,18 @@ def test_refuses_bytes_that_are_no_text() -> None:
     assert rig.give('{"stream":"币é🙂@depth","data":'.encode() + GOOD.encode() + b"}")
 
 
+def test_looks_at_every_byte_of_the_stream_name() -> None:
+    scanner = DepthScanner()
+    scanner.bind("BTCUSDT", OrderBook(8, 8))
+    tail = b'","data":' + GOOD.encode() + b"}"
+    for length in range(18):
+        for at in range(length):
+            for bad in (b"\x00", b"\x01", b"\x1f", b"\\", b'"', b"\x80", b"\xff"):
+                name = b"!" * at + bad + b"~" * (length - at - 1)
+                assert scanner.scan(b'{"stream":"' + name + tail) == NOT_MINE
+        assert scanner.scan(b'{"stream":"' + b" " * length + tail) == 0
+
+
 @pytest.mark.parametrize(
     ("price", "size"),
     [
