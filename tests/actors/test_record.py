@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import until
+from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.transport import FakeFeed, FakeRest, response
 from tests.fakes.venue import Venue
 from venuemesh.actors.capture import read
@@ -137,3 +138,24 @@ async def test_a_broken_assumption_ends_the_recording(tmp_path):
     with pytest.raises(RuntimeError, match="disk full"):
         await task
     assert [r.kind for r in read(tmp_path / "r.zst")] == ["http"]
+
+
+async def test_a_recording_of_the_local_exchange_replays_to_its_book(tmp_path):
+    out = tmp_path / "r.jsonl.zst"
+    with ExchangeProcess("--rate", "1000", "--symbols", "BTCUSDT,ETHUSDT", without_limits=True) as exchange:
+        pairs = ["BTC-USDT", "ETH-USDT"]
+        said = await record("binance", pairs, out, seconds=3.0, rest=exchange.rest, ws=exchange.ws)
+        found = replay([out], "binance")
+        for symbol, name in (("BTCUSDT", "BTC-USDT"), ("ETHUSDT", "ETH-USDT")):
+            book = found[symbol]["book"]
+            assert found[symbol]["state"] == "LIVE"
+            assert book["last_id"] == said["pairs"][name]["sequence"]
+            sides: dict[str, dict[str, str]] = {"bid": {}, "ask": {}}
+            for number, _, side, price, size in exchange.admin.history(symbol)["updates"]:
+                if number <= book["last_id"]:
+                    sides[side][price] = size
+            held = {side: {p: s for p, s in levels.items() if float(s)} for side, levels in sides.items()}
+            best = sorted(held["bid"], key=float, reverse=True)[:5], sorted(held["ask"], key=float)[:5]
+            assert [row[0] for row in book["bids"]] == best[0]
+            assert [row[0] for row in book["asks"]] == best[1]
+            assert book["bids"] == [[price, held["bid"][price]] for price in best[0]]
