@@ -34,7 +34,7 @@ def incarnation_text(incarnation: Any) -> str:
 
 def price_text(price: Decimal, instrument: Instrument) -> str:
     """A price with the decimals of its increment (more where it needs them): what a person reads, not what is exact."""
-    return f"{price:.{max(decimals(instrument.price_increment or "0"), decimals(price))}f}"
+    return f"{price:.{max(decimals(instrument.price_increment or '0'), decimals(price))}f}"
 
 
 def status_table(tree: Mapping[str, Any]) -> Table:

@@ -35,7 +35,7 @@ def cli(state):
 
     def run(*arguments, timeout=120, check=True, **env):
         done = subprocess.run(
-            [sys.executable, "-c", "from venuemesh.cli import main; main()", *map(str, arguments)],
+            [sys.executable, "-c", "from venuemesh.__main__ import main; main()", *map(str, arguments)],
             env={**state, **env},
             capture_output=True,
             text=True,
