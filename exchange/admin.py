@@ -369,6 +369,8 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if request.remote is None or not ipaddress.ip_address(request.remote).is_loopback:
             raise Refusal(None, "loopback only", 403, "forbidden")
+        if "Origin" in request.headers:
+            raise Refusal(None, "not for web pages", 403, "forbidden")
         return await handler(request)
     except Refusal as refusal:
         return _json(refusal.body, refusal.status)

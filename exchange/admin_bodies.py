@@ -106,7 +106,7 @@ class CutBody(Body):
 
 
 class ClockBody(Body):
-    skew_ms: float = Field(ge=-1e12, le=1e12)
+    skew_ms: float = Field(ge=-1e8, le=1e8)
 
 
 class LimitsBody(Body):

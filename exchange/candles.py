@@ -156,8 +156,7 @@ class Bars:
             if into is None:
                 into = merged[start] = Bar(start, bar.open, bar.open, bar.open, bar.open)
             into.absorb(bar)
-        first = next(iter(merged))
-        starts: Iterable[int] = _starts(first, to_ns, interval, offset_ns)
+        starts: Iterable[int] = _starts(min(merged), to_ns, interval, offset_ns)
         if from_ns is not None:
             starts = (s for s in starts if s >= from_ns)
             chosen = [s for s, _ in zip(starts, range(limit), strict=False)]

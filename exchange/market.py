@@ -45,7 +45,10 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionReport:
-    """What happened to one order: kind is NEW, TRADE, CANCELED, EXPIRED or TRADE_PREVENTION; `fill` with TRADE."""
+    """What happened to one order: kind is NEW, TRADE, CANCELED, EXPIRED or TRADE_PREVENTION; `fill` with TRADE.
+
+    `order` is the engine's own and lives on: read it when told, keep no reference.
+    """
 
     account: Account
     order: Order

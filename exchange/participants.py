@@ -26,8 +26,8 @@ from .rules import ONE
 
 SLICES = 10  # of a window
 WINDOW_NS = 100_000_000
-MEAN_CHANGES = 6.7  # of a window where the recorded markets were: median 4, sigma 1
-MEDIAN_CHANGES, SIGMA_CHANGES = 4.3, 1.1
+MEDIAN_CHANGES, SIGMA_CHANGES = 4.3, 1.1  # of a window at the pace of the recorded markets
+MEAN_CHANGES = MEDIAN_CHANGES * math.exp(SIGMA_CHANGES**2 / 2)  # 7.9, so 79 a second
 MU_RANK, SIGMA_RANK = math.log(9.2), 1.61
 TAKERS = 0.035  # of all actions
 MAKERS = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -99,7 +100,7 @@ def rules_for(symbol: str) -> Rules:
     tick = f"{10.0**tick_exponent:.8f}"
     price_text = f"{round(price / 10.0**tick_exponent) * 10.0**tick_exponent:.8f}"
     step = "0.01" if price > 1 or in_btc else "1"
-    return _listed(symbol[: -len(quote)], quote, price_text, tick, step, "0.0001" if in_btc else "5", levels=400)
+    return _listed(symbol[: -len(quote)], quote, price_text, tick, step, "0.0001" if in_btc else "5", levels=250)
 
 
 def tail(count: int) -> list[str]:
@@ -119,7 +120,7 @@ def listing(symbols: Iterable[str]) -> list[Rules]:
             names += tail(int(symbol[1:]))
         else:
             names.append(symbol)
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 5000 else []
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise Misconfigured("symbols", f"{', '.join(twice)} given twice")
     return [rules_for(name) for name in names]

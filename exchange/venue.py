@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..model.errors import Rejected
 from .binance.limits import Limits, Meter
 from .binance.streams import Hub
 from .clock import Clock
@@ -166,6 +165,3 @@ class Venue:
                 for market in self.engine.markets.values()
             },
         }
-
-
-__all__ = ["Rejected", "Venue"]

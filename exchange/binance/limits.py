@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from .errors import ApiError, banned, too_much_weight
+from .errors import banned, too_much_weight
 
 MINUTE_NS = 60_000_000_000
 WINDOW_NS = 5 * MINUTE_NS
@@ -128,6 +128,3 @@ class MessageRate:
             times.popleft()
         times.append(now_ns)
         return len(times) > self.limit
-
-
-__all__ = ["ApiError", "Limits", "MessageRate", "Meter"]

@@ -56,7 +56,7 @@ def percentiles(values: list[int]) -> tuple[int, int, int]:
 
 def test_updates_look_like_recorded_ones() -> None:
     """Against DESIGN.md: levels a message 4/15/43, ranks 9/76/406, zeros 22-46 %, best moves in 2-23 % of messages."""
-    engine, crowd = market_of(1, 3 * 67.0, ("BTCUSDT", "ETHUSDT", "NKNUSDT"))
+    engine, crowd = market_of(1, 3 * 79.0, ("BTCUSDT", "ETHUSDT", "NKNUSDT"))
     held = {m.symbol: [dict(m.bids.depth()), dict(m.asks.depth())] for m in engine.markets.values()}
     counts: list[int] = []
     ranks: list[int] = []
