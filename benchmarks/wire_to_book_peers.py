@@ -140,9 +140,9 @@ def main() -> None:
         peer, feed = line.rstrip("\n").split("\t")
         snapshot, frames = feeds[feed]
         replay = ready[peer](snapshot)
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         replay(frames)
-        print(time.perf_counter_ns() - start, flush=True)
+        print(time.thread_time_ns() - start, flush=True)
 
 
 if __name__ == "__main__":
