@@ -98,6 +98,8 @@ class BookSession:
         self.ingest = Ingest(codec, self._ask, self._other, around.monotonic_ns, fast=fast)
         self.facts = SocketFacts()
         self._around = around
+        self._alive, self._changed, self._tap = around.alive, around.changed, around.tap  # looked up for every frame
+        self._take = self.ingest.frame
         self._limit = min(snapshot_limit, codec.spec.max_snapshot)
         self._proven_wanted = min(levels, self._limit // 2)
         self._link: Link | None = None
@@ -177,11 +179,11 @@ class BookSession:
         self._around.changed()
 
     def on_frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
-        self._around.alive()
-        if self._around.tap is not None:
-            self._around.tap("recv", "", bytes(frame), recv_ns)
-        self.ingest.frame(frame, recv_ns)
-        self._around.changed()
+        self._alive()
+        if self._tap is not None:
+            self._tap("recv", "", bytes(frame), recv_ns)
+        self._take(frame, recv_ns)
+        self._changed()
 
     def on_close(self, reason: str) -> None:
         link, self._link = self._link, None
