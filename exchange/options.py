@@ -23,6 +23,7 @@ class Options:
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS
     accounts: list[Account] = field(default_factory=list)
     history: int = 400_000
+    levels: int | None = None
     parent: int | None = None
     json: bool = False
     paused: bool = False
@@ -36,6 +37,8 @@ class Options:
             raise Misconfigured("--rate", "must be from 0 to 1000000 level changes a second")
         if not 1_000 <= self.history <= 100_000_000:
             raise Misconfigured("--history", "must be from 1000 to 100000000 changes a symbol")
+        if self.levels is not None and not 1 <= self.levels <= 20_000:
+            raise Misconfigured("--levels", "must be from 1 to 20000")
         if not self.symbols:
             raise Misconfigured("--symbols", "must name at least one")
         try:
@@ -70,6 +73,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--symbols", default=",".join(DEFAULT_SYMBOLS), help="e.g. BTCUSDT,ETHUSDT,+300")
     parser.add_argument("--account", action="append", default=[], metavar="NAME:KEY:SECRET:BTC=10,USDT=1000")
     parser.add_argument("--history", default="400000", help="level changes remembered a symbol")
+    parser.add_argument("--levels", default=None, help="price levels a side; without it 1000, or 250 for invented ones")
     parser.add_argument("--parent", default=None, metavar="PID", help="end when this process ends")
     parser.add_argument("--paused", action="store_true", help="begin with the participants at rest")
     given = parser.parse_args(list(arguments))
@@ -88,6 +92,7 @@ def parse(arguments: Sequence[str]) -> Options:
         symbols=tuple(name.strip() for name in given.symbols.split(",") if name.strip()),
         accounts=accounts,
         history=_whole("--history", given.history),
+        levels=None if given.levels is None else _whole("--levels", given.levels),
         parent=None if given.parent is None else _whole("--parent", given.parent),
         json=given.json,
         paused=given.paused,

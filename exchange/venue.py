@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .binance.limits import Limits, Meter
@@ -44,7 +45,7 @@ class Venue:
         for account in options.accounts:
             self.engine.add_account(account)
         for rules in listing(options.symbols):
-            self.list(rules)
+            self.list(rules if options.levels is None else replace(rules, levels=options.levels))
 
     # -------------------------------------------------------------------------------------------------- time
 

@@ -96,6 +96,7 @@ async def exchange() -> AsyncIterator[Exchange]:
     options = Options(
         symbols=("BTCUSDT", "ETHUSDT", "ETHBTC"),
         rate=600.0,
+        levels=200,
         seed=7,
         accounts=[parse_account("main:KEY:SECRET:BTC=10,USDT=1000000")],
     )

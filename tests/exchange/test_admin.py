@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ async def test_orders_by_hand_and_the_ledger(exchange: Any) -> None:
     ledger = (await exchange.admin.ledger("main"))["accounts"][0]
     assert [o["status"] for o in ledger["orders"]] == ["FILLED", "NEW"]
     assert ledger["balances"]["USDT"]["locked"] == "600.00000000"
-    assert ledger["fills"][0]["size"] == ask[1]
+    assert sum(Decimal(fill["size"]) for fill in ledger["fills"]) == Decimal(ask[1])
     assert "SECRET" not in str(ledger)
     gone = await exchange.admin.cancel("BTCUSDT", resting["order_id"])
     assert gone["status"] == "CANCELED"
@@ -152,7 +153,7 @@ async def test_statistics_and_connections(exchange: Any) -> None:
         await exchange.eventually(lambda: bool(exchange.venue.hub.streams))
         stats = await exchange.admin.stats()
         assert (stats["connections"], stats["streams"]) == (1, 1)
-        assert stats["symbols"]["BTCUSDT"]["bids"] > 500
+        assert stats["symbols"]["BTCUSDT"]["bids"] > 100
         told = (await exchange.admin.connections())["connections"][0]
         assert (told["combined"], told["streams"]) == (True, ["btcusdt@trade"])
     assert (await exchange.admin.limits())["weight"] == 6000
