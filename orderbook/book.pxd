@@ -37,8 +37,8 @@ cdef class OrderBook:
     cdef Py_ssize_t proven(self, int side) noexcept nogil  # levels from the touch that are proven
     # Copy the min(n, proven) best levels of a side, true signs, BEST LAST; return how many.
     cdef Py_ssize_t copy_best(self, int side, Py_ssize_t n, int64_t* price, int64_t* size) noexcept nogil
-    # Set absolute sizes of both sides: keys as in Half, prices > 0, sizes >= 0, fastest best first. All or BookError with
-    # nothing changed. Needs the GIL: the scratch area is one for all books.
+    # Set absolute sizes of both sides: keys as in Half, prices > 0, sizes >= 0, fastest best first. All or BookError
+    # with nothing changed. Needs the GIL: the scratch area is one for all books.
     cdef int apply_keys(
         self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence
     ) except -1

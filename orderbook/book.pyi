@@ -13,9 +13,9 @@ class OrderBook:
     shape (n, 2): price, size; best first. An empty side has best price None. Every method either does all it says or
     raises and leaves the book as it was. Not thread safe: one writer, which holds the GIL.
 
-    What is proven: a snapshot that is not complete proves a side only down to its own worst level. Levels that deltas add
-    beyond are held, and are neither counted as proven nor given out by `depth` and `best_bid`/`best_ask`. A book that was
-    never loaded proves nothing.
+    What is proven: a snapshot that is not complete proves a side only down to its own worst level. Levels that deltas
+    add beyond are held, and are neither counted as proven nor given out by `depth` and `best_bid`/`best_ask`. A book
+    that was never loaded proves nothing.
 
     Checksums are a connector's business: an exchange's rule makes text of the best levels (`levels`), and `zlib.crc32`
     of that text is compared there.
@@ -44,7 +44,7 @@ class OrderBook:
     def crossed(self) -> bool: ...  # best bid >= best ask
     @property
     def best_bid(self) -> tuple[int, int] | None:
-        """(price, size) raw, None when no bid is held. Raises BeyondDepth when the best bid held is not a proven one."""
+        """(price, size) raw, None when no bid is held. BeyondDepth when the best bid held is not a proven one."""
 
     @property
     def best_ask(self) -> tuple[int, int] | None: ...
@@ -64,9 +64,9 @@ class OrderBook:
         """Replace the book by a snapshot (best first, strictly ordered, sizes > 0, not crossed) or raise BookError."""
 
     def apply(self, bids: Levels, asks: Levels, sequence: int) -> None:
-        """Set absolute sizes (0 removes; removing an absent level is no error; of one price given twice the last counts),
-        or raise BookError (negative size, price <= 0, a side that would exceed `max_levels`) and change nothing. Fastest
-        when each side is best first. A book may be crossed after it: see `crossed`."""
+        """Set absolute sizes, or raise BookError (negative size, price <= 0, a side that would exceed `max_levels`) and
+        change nothing. Zero removes; removing an absent level is no error; of one price given twice the last counts.
+        Fastest when each side is best first. A book may be crossed after it: see `crossed`."""
 
     def size_at(self, side: Side, price: int) -> int:
         """The size at a price, 0 where there is no level. Raises BeyondDepth for a price that is not proven."""

@@ -33,7 +33,9 @@ cdef extern from "levels.h":
     int half_grow(Half* half, Py_ssize_t capacity) nogil
     Py_ssize_t half_find(const Half* half, int64_t key) nogil
     int scratch_reserve(Scratch* scratch, Py_ssize_t room) nogil
-    Merged merge(const Half* half, const int64_t* key, const int64_t* size, Py_ssize_t n, Scratch* scratch, int wide) nogil
+    Merged merge(
+        const Half* half, const int64_t* key, const int64_t* size, Py_ssize_t n, Scratch* scratch, int wide
+    ) nogil
     void commit(Half* half, const Scratch* scratch, Merged merged, int wide) nogil
     Py_ssize_t sort_deltas(int64_t* key, int64_t* size, Py_ssize_t n, Delta* room) nogil
     int cpu_is_wide() nogil
@@ -142,7 +144,7 @@ cdef object rows_of(OrderBook book, int side, Py_ssize_t count):
 cdef Merged merge_side(
     OrderBook book, int side, const int64_t* key, const int64_t* size, Py_ssize_t n, int64_t* worst
 ) except *:
-    """Merge deltas into the scratch area of the side; the book is as it was. Make room for what the commit will need."""
+    """Merge deltas into the scratch area of the side and make room for the commit; the levels are as they were."""
     cdef Half* half = &book.half[side]
     cdef Py_ssize_t want = half.n + n
     cdef int64_t* block
@@ -228,7 +230,9 @@ cdef class OrderBook:
                 price[i] = -half.key[first + i]
         return count
 
-    cdef int apply_keys(self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence) except -1:
+    cdef int apply_keys(
+        self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence
+    ) except -1:
         cdef Merged merged[2]
         cdef int64_t worst[2]
         cdef int side
@@ -244,7 +248,8 @@ cdef class OrderBook:
         return 0
 
     cdef int load_keys(
-        self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence, bint bids_complete, bint asks_complete
+        self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence,
+        bint bids_complete, bint asks_complete
     ) except -1:
         cdef Half* half
         cdef Py_ssize_t i, last

@@ -20,11 +20,11 @@ class DepthScanner:
     Keys may come in any order. All or nothing per frame: what it does not recognise exactly (an unknown, missing or
     repeated key, whitespace, an escape, an exponent, a minus, a number that does not fit the scale or int64, a price of
     zero, U > u, trailing bytes, an unbound symbol, more than 64 MiB, ...) is NOT_MINE: no book changes, and there is
-    nothing to apply. Accepts the bare event and the combined form {"stream":...,"data":{...}}. Where it does recognise a
-    frame, the codec's JSON path reads exactly the same symbol, numbers and levels from it.
+    nothing to apply. Accepts the bare event and the combined form {"stream":...,"data":{...}}. Where it does recognise
+    a frame, the codec's JSON path reads exactly the same symbol, numbers and levels from it.
 
-    Two ways to use it. `scan`, look at `first` and `last`, then `apply`. Or, for a slot that was armed, `feed`, which does
-    all in one call by the rule of exchanges that number each change: STALE when `last` <= the book's sequence, GAP when
+    Two ways to use it. `scan`, look at `first` and `last`, then `apply`. Or, for a slot that was armed, `feed`, which
+    does all in one call by the rule of exchanges that number each change: STALE when `last` <= the book's sequence, GAP when
     `first` > sequence + 1, else applied (a delta that overlaps what the book has sets absolute sizes: right again).
     """
 
@@ -33,8 +33,8 @@ class DepthScanner:
     ts_event_ns: int  # E (milliseconds on the wire), as nanoseconds
     slot: int  # slot of the frame given last, or NOT_MINE
     def bind(self, symbol: str, book: OrderBook) -> int:
-        """Give a symbol (1 to 64 bytes of UTF-8, else ValueError) its book, or another book; return its slot (0, 1, ...),
-        not armed."""
+        """Give a symbol (1 to 64 bytes of UTF-8, else ValueError) its book, or another book; return its slot, not armed.
+        Slots count from 0."""
 
     def arm(self, slot: int, on: bool = True) -> None:
         """Let `feed` apply to this slot's book, or not."""
@@ -43,8 +43,8 @@ class DepthScanner:
         """Return the slot of the frame's symbol, or NOT_MINE."""
 
     def apply(self) -> None:
-        """Apply the levels scanned last to the bound book and set its sequence to `last`; all or BookError (also when the
-        frame given last was NOT_MINE)."""
+        """Apply the levels scanned last to the bound book and set its sequence to `last`; all or BookError (also when
+        the frame given last was NOT_MINE)."""
 
     def feed(self, frame: bytes | bytearray | memoryview) -> int:
         """Scan, classify and apply in one call. Returns APPLIED, STALE, GAP, HELD, CROSSED or NOT_MINE.
@@ -57,7 +57,7 @@ class DepthScanner:
         """Copies of the levels scanned last (bids, asks), in the frame's order. BookError when there are none."""
 
 class SnapshotScanner:
-    """Reads a REST depth body {"lastUpdateId":..,"bids":[[p,s],..],"asks":[..]} in bulk, by the scanner's same rules."""
+    """Reads a REST depth body {"lastUpdateId":..,"bids":[[p,s],..],"asks":[..]} in bulk, by the same rules."""
 
     sequence: int
     def scan(self, body: bytes | bytearray | memoryview, price_scale: int, size_scale: int) -> bool:
