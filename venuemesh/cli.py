@@ -34,14 +34,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on t
 def main() -> None:
     """Run the command line; the entry point of the `venuemesh` script."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # gives back the code of a command that raised Exit
+        sys.exit(code if isinstance(code, int) else 0)
     except MeshError as error:
         print(f"venuemesh: {error}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
-    except typer.Exit as ended:
-        sys.exit(ended.exit_code)
     except Exception as error:
         usage = getattr(error, "format_message", None)
         if usage is None:

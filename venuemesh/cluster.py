@@ -10,8 +10,11 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +23,12 @@ import ray
 from loguru import logger
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
+from .actors.pulse import is_alive, kill_process, process_start
 from .model.errors import MeshNotRunning, Misconfigured
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 CONNECT_S = 5.0
+LINGER_S = 1.0  # given to the processes of a cluster to end by themselves
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through it: books live in segments
 
 
@@ -52,7 +57,7 @@ class RunFile:
         self.path.unlink(missing_ok=True)
 
     def host_is_alive(self) -> bool:
-        return self.host_pid is not None and process_started(self.host_pid) == self.host_started
+        return self.host_pid is not None and process_start(self.host_pid) == self.host_started
 
 
 def run_directory() -> Path:
@@ -70,13 +75,22 @@ def read_run_file(mesh: str) -> RunFile | None:
         raise Misconfigured(str(run_directory() / f"{mesh}.json"), f"is not a run file: {error}") from error
 
 
-def process_started(pid: int) -> int | None:
-    """Return the start time of a process in clock ticks since boot, or None when there is none."""
-    try:
-        stat = Path("/proc", str(pid), "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return int(stat.rpartition(")")[2].split()[19])
+def descendants(pid: int) -> list[tuple[int, int]]:
+    """Return the living processes that descend from `pid`, as (pid, start time); empty where there is no /proc."""
+    children: dict[int, list[tuple[int, int]]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(int(fields[1]), []).append((int(stat.parent.name), int(fields[19])))
+    found: list[tuple[int, int]] = []
+    waiting = [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            found.append(child)
+            waiting.append(child[0])
+    return found
 
 
 def _quieten_ray() -> None:
@@ -114,7 +128,32 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
         try:
             yield str(ray.get_runtime_context().gcs_address)
         finally:
-            ray.shutdown()
+            with uninterrupted():
+                started = descendants(os.getpid())
+                ray.shutdown()
+                _end(started)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Tidy up without being interrupted by a second Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(started: list[tuple[int, int]]) -> None:
+    """End what is left of these processes a moment after their cluster ended: Ray's agents take ten seconds or more."""
+    deadline = time.monotonic() + LINGER_S
+    while any(is_alive(*process) for process in started) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in started:
+        kill_process(*process)
 
 
 def join_ray(address: str, *, mesh: str = "") -> None:

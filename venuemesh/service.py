@@ -15,8 +15,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from .actors.pulse import process_start
 from .client import connect, launch
-from .cluster import RunFile, join_ray, local_ray, process_started, read_run_file, run_directory
+from .cluster import RunFile, join_ray, local_ray, read_run_file, run_directory
 from .config import MeshConfig
 from .model.errors import MeshError, MeshNotRunning, Misconfigured, UnknownInstrument
 
@@ -139,7 +140,7 @@ def _host(config: MeshConfig, wait_s: float) -> None:
     try:
         with local_ray() as address:
             signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler would end us without order
-            run = RunFile(name, address, os.getpid(), process_started(os.getpid()))
+            run = RunFile(name, address, os.getpid(), process_start(os.getpid()))
             run.write()
             said = _launch_checked(config, wait_s)
             try:
