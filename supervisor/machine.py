@@ -61,6 +61,7 @@ from .routes import Route, RouteTable
 
 AGENT = "agent"
 _CREATING_AT_END_S = 10.0
+_CALM_NS = 500_000_000  # after an adoption, before its spare is replaced, while another is left
 
 
 def agent_address(node: str) -> str:
@@ -145,6 +146,7 @@ class Machine:
         self._orders = itertools.count(1)
         self._name_cell = name_cell
         self._effects: list[Effect] = []
+        self._adopting_ns: dict[str, int] = {}  # node -> when a cell there last began to adopt
         self._rolled: set[str] = set()  # of the queue: already stopped once
 
     @property
@@ -153,11 +155,11 @@ class Machine:
         return self.ending and not self.cells
 
     def on(self, event: Event, now_ns: int) -> list[Effect]:
-        """Advance by one event and return what must be done, in order."""
+        """Advance by one event and return what must be done, in order: adoptions first."""
         self._effects = []
         _HANDLERS[type(event)](self, event, now_ns)
         self._reconcile(now_ns)
-        return self._effects
+        return sorted(self._effects, key=lambda effect: not isinstance(effect, AdoptCell))  # what is urgent, first
 
     # --- nodes and cells ----------------------------------------------------------------------------------------------
 
@@ -172,6 +174,7 @@ class Machine:
 
     def _node_lost(self, event: NodeLost, now_ns: int) -> None:
         self.nodes.pop(event.node, None)
+        self._adopting_ns.pop(event.node, None)
         for cell in [cell for cell in self.cells.values() if cell.node == event.node]:
             self._forget(cell)
             self._effects.append(Discard(cell.name))
@@ -468,6 +471,7 @@ class Machine:
         incarnation = (self._epoch, next(self._counter))
         cell.state, cell.address, cell.incarnation = CellState.ADOPTING, child.spec.address, incarnation
         cell.deadline_ns = now_ns + int(self.settings.adopt_timeout_s * 1e9)
+        self._adopting_ns[cell.node] = now_ns
         child.state, child.cell, child.node, child.incarnation = ChildState.STARTING, cell.name, cell.node, incarnation
         before = child.predecessor
         predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
@@ -475,7 +479,10 @@ class Machine:
 
     def _replenish(self, node: str, missing: int, spares: int, now_ns: int) -> None:
         creating = sum(1 for c in self.cells.values() if c.node == node and c.state is CellState.CREATING)
-        target = missing + max(0, self.settings.spares_per_node - spares)
+        lack = max(0, self.settings.spares_per_node - spares)
+        if spares and now_ns - self._adopting_ns.get(node, -_CALM_NS) < _CALM_NS:
+            lack = 0  # a new process costs a core for a while: the one that starts to serve needs it more
+        target = missing + lack
         for _ in range(min(target, self.settings.creating_per_node) - creating):
             deadline = now_ns + int(self.settings.create_timeout_s * 1e9)
             cell = Cell(self._name_cell(), node, CellState.CREATING, deadline)

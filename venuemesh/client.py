@@ -15,6 +15,7 @@ import os
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -30,6 +31,7 @@ from .model.errors import MeshNotRunning, Misconfigured, RetryLater, UnknownInst
 from .model.instrument import Instrument
 from .orderbook.place import segment_directory
 from .orderbook.view import BookView
+from .supervisor.mirrors import LEASE_S
 
 T = TypeVar("T")
 POLL_S = 10.0
@@ -46,6 +48,8 @@ class Session:
         self.directory = segment_directory(mesh, self.node)
         self._exchanges: dict[str, dict[str, Instrument]] = {}
         self._elsewhere: set[str] = set()
+        self._views: weakref.WeakSet[BookView] = weakref.WeakSet()
+        self._views_lock = threading.Lock()
         self._first = threading.Event()
         self._changed = asyncio.Event()
         self._supervisor: Any = None
@@ -54,6 +58,7 @@ class Session:
         self._thread.start()
         self._ask: Asker = self.wait(self._open(), FIRST_S)
         self._following = asyncio.run_coroutine_threadsafe(self._follow(), self._loop)
+        self._renewing = asyncio.run_coroutine_threadsafe(self._renew(), self._loop)
 
     async def _open(self) -> Asker:
         routes = RayRoutes(self.mesh)
@@ -62,6 +67,7 @@ class Session:
     def close(self) -> None:
         """End the thread. The session cannot be used afterwards."""
         self._following.cancel()
+        self._renewing.cancel()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(2.0)
 
@@ -156,16 +162,28 @@ class Session:
         return dict(self._known().get(exchange, {}))
 
     def view(self, address: str, instrument: Instrument) -> BookView:
-        return _MeshView(self.mesh, self, instrument, address)
+        view = _MeshView(self.mesh, self, instrument, address)
+        with self._views_lock:
+            self._views.add(view)
+        return view
 
     def want(self, address: str) -> None:
         """Have this node's mirror follow a book that lives elsewhere. Returns at once; may be called again."""
         if address in self._elsewhere:
-            asyncio.run_coroutine_threadsafe(self._want(address), self._loop)
+            asyncio.run_coroutine_threadsafe(self._want([address]), self._loop)
 
-    async def _want(self, address: str) -> None:
+    async def _want(self, addresses: list[str]) -> None:
         with contextlib.suppress(RetryLater, MeshNotRunning):  # the view asks again while it has nothing to read
-            await self.supervisor("mirror", self.node, [address], timeout_s=5.0)
+            await self.supervisor("mirror", self.node, addresses, timeout_s=5.0)
+
+    async def _renew(self) -> None:
+        """A node's mirror follows a book while somebody there asks: ask for every view that this process holds."""
+        while True:
+            await asyncio.sleep(LEASE_S / 4)
+            with self._views_lock:
+                held = {view.address for view in self._views}
+            if remote := sorted(held & self._elsewhere):
+                await self._want(remote)
 
 
 class _MeshView(BookView):
