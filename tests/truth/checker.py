@@ -5,7 +5,8 @@ For every LIVE answer:
     truth       the book at its sequence, by the exchange's history, is exactly what was answered (top, and levels)
     fresh       its sequence is at least that of every frame whose handling had ended before the read began: from the
                 frame that reveals a gap on nothing older is LIVE, and no frame that was read is missing
-    doubt       no LIVE between the loss of the connection, an unreadable frame or the start, and the next snapshot
+    doubt       no LIVE between a gap, an unreadable frame, the loss of the connection or the start, and the snapshot
+                that comes next
     forward     sequences never go back
     trade       every trade told is one of the exchange's, and is told once
 
@@ -82,7 +83,7 @@ def read_wire(logs: Iterable[Path], symbols: Sequence[str], verdict: Verdict) ->
     ends: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in symbols}
     for log in logs:
         doubted: dict[str, tuple[int, str]] = {}
-        expected: dict[str, int | None] = dict.fromkeys(symbols)
+        known: dict[str, int | None] = dict.fromkeys(symbols)  # the highest id of this connection's frames or snapshots
         for kind, *row in read_rows(log):
             if kind == STARTED:
                 doubted = dict.fromkeys(symbols, (row[0], "nothing was loaded yet"))
@@ -96,18 +97,21 @@ def read_wire(logs: Iterable[Path], symbols: Sequence[str], verdict: Verdict) ->
                 elif found and found[0] in wires:
                     symbol, first, last = found
                     verdict.frames += 1
-                    before = expected[symbol]
-                    verdict.gaps += before is not None and first > before + 1
-                    expected[symbol] = max(last, before or 0)
+                    before = known[symbol]
+                    if before is not None and first > before + 1:
+                        verdict.gaps += 1
+                        doubted.setdefault(symbol, (done, "a gap"))
+                    known[symbol] = max(last, before or 0)
                     ends[symbol].append((done, last))
             elif kind == SNAPSHOT:
-                began, _, symbol, _ = row
+                began, _, symbol, sequence = row
                 if symbol in doubted:
                     since, why = doubted.pop(symbol)
                     wires[symbol].doubts.append((since, began, why))
+                known[symbol] = max(sequence or 0, known[symbol] or 0)
             elif kind == CLOSED:
                 _, done, symbol = row
-                expected[symbol] = None
+                known[symbol] = None
                 doubted.setdefault(symbol, (done, "no connection"))
         for symbol, (since, why) in doubted.items():
             wires[symbol].doubts.append((since, FOREVER, why))

@@ -200,12 +200,13 @@ class Lab:
     def wait_live(self) -> None:
         until("every book is LIVE", self.live, also=self.states)
 
-    def wait_progress(self, updates: int = 3) -> None:
-        """Wait until every book is LIVE at so many changes of its sequence, seen from here."""
-        seen: list[set[int]] = [set() for _ in self.views]
+    def wait_progress(self, updates: int = 3, views: list[BookView] | None = None) -> None:
+        """Wait until every book (or each of `views`) was seen LIVE at so many sequences."""
+        views = self.views if views is None else views
+        seen: list[set[int]] = [set() for _ in views]
 
         def probe() -> bool:
-            for view, sequences in zip(self.views, seen, strict=True):
+            for view, sequences in zip(views, seen, strict=True):
                 top = view.peek()
                 if top.live:
                     sequences.add(top.sequence)
