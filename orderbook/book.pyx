@@ -378,7 +378,9 @@ cdef bint plain_levels(Py_buffer* view):
         return False
     if view.strides[1] != sizeof(int64_t) or view.strides[0] != 2 * sizeof(int64_t):
         return False
-    return (view.format[0] == c"l" or view.format[0] == c"q") and view.format[1] == 0 and view.itemsize == sizeof(int64_t)
+    if view.itemsize != sizeof(int64_t):
+        return False
+    return (view.format[0] == c"l" or view.format[0] == c"q") and view.format[1] == 0
 
 
 cdef int open_levels(object levels, str name, Py_buffer* view) except -1:
@@ -393,7 +395,7 @@ cdef int open_levels(object levels, str name, Py_buffer* view) except -1:
 
 
 cdef class Columns:
-    """Levels of both sides, copied out of (n, 2) arrays into keys and sizes. Prices > 0 and sizes >= 0, else BookError."""
+    """Levels of both sides, copied out of (n, 2) arrays. Prices > 0 and sizes >= 0, else BookError."""
 
     cdef const int64_t* key[2]
     cdef const int64_t* size[2]

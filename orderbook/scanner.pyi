@@ -24,8 +24,8 @@ class DepthScanner:
     a frame, the codec's JSON path reads exactly the same symbol, numbers and levels from it.
 
     Two ways to use it. `scan`, look at `first` and `last`, then `apply`. Or, for a slot that was armed, `feed`, which
-    does all in one call by the rule of exchanges that number each change: STALE when `last` <= the book's sequence, GAP when
-    `first` > sequence + 1, else applied (a delta that overlaps what the book has sets absolute sizes: right again).
+    does all in one call by the rule of exchanges that number each change: STALE when `last` <= the book's sequence, GAP
+    when `first` > sequence + 1, else applied (a delta that overlaps what the book has sets absolute sizes: right again).
     """
 
     first: int  # U of the frame recognised last
@@ -33,8 +33,8 @@ class DepthScanner:
     ts_event_ns: int  # E (milliseconds on the wire), as nanoseconds
     slot: int  # slot of the frame given last, or NOT_MINE
     def bind(self, symbol: str, book: OrderBook) -> int:
-        """Give a symbol (1 to 64 bytes of UTF-8, else ValueError) its book, or another book; return its slot, not armed.
-        Slots count from 0."""
+        """Give a symbol (1 to 64 bytes of UTF-8, else ValueError) its book, or another book. Return its slot, counted
+        from 0 and not armed."""
 
     def arm(self, slot: int, on: bool = True) -> None:
         """Let `feed` apply to this slot's book, or not."""
