@@ -20,7 +20,7 @@ from ..model.events import BookState, Ignored, Levels, MarketEvent, PublicTrade,
 from ..model.fixed import to_text
 from ..model.instrument import Instrument
 from ..orderbook.book import OrderBook
-from .book_ingest import Ingest, Pair
+from .book_ingest import Ingest, Pair, Sink
 from .book_machine import AskSnapshot, BookMachine, Opened
 from .capture import Record, read
 
@@ -51,7 +51,7 @@ class Tally:
 
 
 class _NoSink:
-    """A replay has no readers."""
+    """A replay that has no readers."""
 
     def publish(
         self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
@@ -63,8 +63,18 @@ class _NoSink:
 class Replay:
     """One recording of one exchange, fed record by record."""
 
-    def __init__(self, codec: Codec, listed: dict[str, Instrument], scales: dict[str, int], *, fast: bool) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        listed: dict[str, Instrument],
+        scales: dict[str, int],
+        *,
+        fast: bool,
+        sink: Callable[[Instrument], Sink] = lambda _: _NoSink(),
+    ) -> None:
+        """`sink` is asked once for every instrument that the recording turns out to hold."""
         self.codec = codec
+        self._sink = sink
         self.ingest = Ingest(codec, self._ask, self._other, lambda: self._now_ns, fast=fast, observer=self)
         self.tallies: dict[str, Tally] = {}
         self.lines: dict[str, int] = {}
@@ -107,7 +117,7 @@ class Replay:
             machine = BookMachine(self.codec.classify, lambda: 0.0, keep_frames=KEEP_FRAMES, keep_bytes=KEEP_BYTES)
             machine.on(Opened(), self._now_ns)
             book = OrderBook(instrument.price_scale, instrument.size_scale)
-            pair = Pair(instrument, book, machine, _NoSink())
+            pair = Pair(instrument, book, machine, self._sink(instrument))
             self.tallies[symbol] = Tally(self._file)
             self.ingest.track([pair])
         return pair
@@ -230,7 +240,7 @@ def _plain(rule: Any) -> str | None:
     return None if rule is None else f"{rule:f}"
 
 
-def _instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
+def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
     """Lists of instruments recorded in the files, or in `instruments.jsonl*` beside them; the last one wins."""
     beside = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
     listed: dict[str, Instrument] = {}
@@ -266,13 +276,13 @@ def replay(
         raise Misconfigured("path", f"{path!r} is not one of fast, slow")
     codec_of = registry.connector(exchange).codec
     files = [Path(given) for given in paths]
-    listed = _instruments(codec_of(), files)
+    listed = listed_instruments(codec_of(), files)
     best: tuple[int, dict[str, dict[str, Any]]] | None = None
     scales: dict[str, int] | None = {}
     while scales is not None:
         run = Replay(codec_of(), listed, scales, fast=path == "fast")
         cut: list[CaptureError] = []
-        for file, record in _records(files, cut.append if allow_truncated else None):
+        for file, record in records(files, cut.append if allow_truncated else None):
             run.feed(file, record)
         misfits = sum(pair.misfits for pair in run.ingest.pairs.values())
         if best is None or misfits < best[0]:
@@ -282,9 +292,8 @@ def replay(
     return best[1] if best is not None else {}
 
 
-def _records(
-    files: Sequence[Path], on_truncated: Callable[[CaptureError], None] | None
-) -> Iterator[tuple[str, Record]]:
+def records(files: Sequence[Path], on_truncated: Callable[[CaptureError], None] | None) -> Iterator[tuple[str, Record]]:
+    """The records of several files as one recording, each with its file's name."""
     for path in files:
         try:
             for record in read(path):

@@ -346,6 +346,10 @@ class BookView:
 
     # ---- finding the segment
 
+    def look_again(self) -> None:
+        """Let the next read look for a newer segment at once: for who knows that there is one."""
+        self._look_after_ns = 0
+
     def _serving(self) -> SegmentReader | None:
         """The reader of the newest incarnation, after a look for a successor when this one does not serve."""
         reader = self._reader
