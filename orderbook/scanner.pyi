@@ -25,7 +25,7 @@ class DepthScanner:
 
     Two ways to use it. `scan`, look at `first` and `last`, then `apply`. Or, for a slot that was armed, `feed`, which
     does all in one call by the rule of exchanges that number each change: STALE when `last` <= the book's sequence, GAP
-    when `first` > sequence + 1, else applied (a delta that overlaps what the book has sets absolute sizes: right again).
+    when `first` > sequence + 1, else applied (an overlap does no harm: sizes are absolute).
     """
 
     first: int  # U of the frame recognised last
