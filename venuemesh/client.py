@@ -57,8 +57,7 @@ class Session:
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"venuemesh-{mesh}", daemon=True)
         self._thread.start()
         self._ask: Asker = self.wait(self._open(), FIRST_S)
-        self._following = asyncio.run_coroutine_threadsafe(self._follow(), self._loop)
-        self._renewing = asyncio.run_coroutine_threadsafe(self._renew(), self._loop)
+        self._work = [asyncio.run_coroutine_threadsafe(work, self._loop) for work in (self._follow(), self._renew())]
 
     async def _open(self) -> Asker:
         routes = RayRoutes(self.mesh)
@@ -66,10 +65,16 @@ class Session:
 
     def close(self) -> None:
         """End the thread. The session cannot be used afterwards."""
-        self._following.cancel()
-        self._renewing.cancel()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
         self._thread.join(2.0)
+
+    async def _end(self) -> None:
+        """Let every task of the loop see its cancellation before the loop stops."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self._loop.stop()
 
     # ------------------------------------------------------------------ calls
 
