@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -40,9 +39,8 @@ def load(kind: str) -> RoleClass:
 
 def preload() -> None:
     """Import every role now, so that a spare adopts without importing anything."""
-    for kind, path in KINDS.items():
-        if importlib.util.find_spec(path.partition(":")[0]) is not None:
-            load(kind)
+    for kind in KINDS:
+        load(kind)
 
 
 def build(spec: RoleSpec, context: Context) -> Role:

@@ -35,9 +35,10 @@ from . import events as m
 from . import plan as plans
 from .child import ChildSpec, Tier
 from .desired import Desired
-from .machine import ChildState, Machine, Settings, agent_address
+from .machine import Machine, agent_address
 from .mirrors import LEASE_S, MirrorLeases, mirror_address, mirror_spec
 from .policy import Policy
+from .records import ChildState, Settings
 from .routes import Route
 from .tree import describe
 

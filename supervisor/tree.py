@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .machine import CellState, Child, ChildState, Machine
+from .machine import Machine
+from .records import CellState, Child, ChildState
 
 
 def describe(

@@ -10,7 +10,8 @@ import itertools
 from dataclasses import dataclass, field
 
 from venuemesh.supervisor import events as m
-from venuemesh.supervisor.machine import CellState, ChildState, Machine, Settings
+from venuemesh.supervisor.machine import Machine
+from venuemesh.supervisor.records import CellState, ChildState, Settings
 
 MS = 1_000_000
 TICK_NS = 50 * MS

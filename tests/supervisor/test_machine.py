@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tests.fakes.port import MS, World
 from venuemesh.supervisor import events as m
 from venuemesh.supervisor.child import ChildSpec, Restart, Tier
-from venuemesh.supervisor.machine import ChildState, Settings, agent_address
+from venuemesh.supervisor.machine import agent_address
 from venuemesh.supervisor.policy import Policy
+from venuemesh.supervisor.records import ChildState, Settings
 
 LIMITS = ChildSpec("limits/x/default", "limits", group="x", tier=Tier.LIMITS)
 CATALOG = ChildSpec("catalog/x", "catalog", group="x", tier=Tier.CATALOG, after=(LIMITS.address,))

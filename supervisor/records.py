@@ -1,0 +1,71 @@
+"""The records the machine keeps: cells, children, their states, and its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .child import ChildSpec
+from .policy import History, Policy
+
+
+class CellState(Enum):
+    CREATING = "creating"
+    SPARE = "spare"
+    ADOPTING = "adopting"
+    SERVING = "serving"
+    STOPPING = "stopping"
+    KILLING = "killing"
+
+
+class ChildState(Enum):
+    WAITING = "WAITING"  # for a cell, a node, or the children it comes after
+    STARTING = "STARTING"
+    SERVING = "SERVING"
+    STOPPING = "STOPPING"
+    KILLING = "KILLING"  # its cell hung
+    BACKOFF = "BACKOFF"
+    DEGRADED = "DEGRADED"  # ended too often; retried with growing delays
+    STOPPED = "STOPPED"  # ended for good, by its restart type
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the machine needs to know. Times in seconds."""
+
+    spares_per_node: int = 2
+    creating_per_node: int = 3
+    create_timeout_s: float = 60.0
+    adopt_timeout_s: float = 10.0
+    kill_timeout_s: float = 2.0
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(slots=True)
+class Cell:
+    name: str
+    node: str
+    state: CellState
+    deadline_ns: int | None = None
+    pid: int = 0
+    start: int = 0
+    address: str | None = None
+    incarnation: tuple[int, int] | None = None
+
+
+@dataclass(slots=True)
+class Child:
+    spec: ChildSpec
+    order: int
+    state: ChildState = ChildState.WAITING
+    cell: str | None = None
+    node: str | None = None
+    incarnation: tuple[int, int] | None = None
+    history: History = field(default_factory=History)
+    restarts: int = 0
+    last_error: str | None = None
+    retry_ns: int = 0
+    predecessor: tuple[str, int, int] | None = None  # (node, pid, start) that must be dead before the next serves
+    served_once: bool = False
+    wanted: bool = True
+    restarting: bool = False
