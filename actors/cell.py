@@ -59,6 +59,7 @@ class Cell:
         self._lives: list[asyncio.Future[dict[str, Any]]] = []
         self._dedup = Dedup()
         self._routes = RayRoutes(mesh)
+        self._routes.warm()
         self._last_ns = time.monotonic_ns()
         own_title(self._title)
         self._beating = self._home.create_task(self._beat())
@@ -308,8 +309,7 @@ class RayRoutes:
         if address not in self._interest:
             self._interest.add(address)
             self._poke.set()
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.ensure_future(self._watch())
+        self.warm()
         while True:
             route = self._known.get(address)
             if route is not None and (newer_than is None or route.incarnation > newer_than):
@@ -319,6 +319,11 @@ class RayRoutes:
                 return None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), left)
+
+    def warm(self) -> None:
+        """Get in touch with the supervisor now: the first call of a process costs about 100 ms, and recovery waits."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.ensure_future(self._watch())
 
     async def _watch(self) -> None:
         supervisor: Any = None
@@ -330,7 +335,9 @@ class RayRoutes:
                 if supervisor is None:
                     supervisor = await asyncio.to_thread(ray.get_actor, SUPERVISOR, self._namespace)
                 call = asyncio.ensure_future(
-                    answered(supervisor.watch.remote(after, sorted(interest), WATCH_S), 2 * WATCH_S)
+                    answered(
+                        supervisor.watch.remote(after, sorted(interest), WATCH_S if interest else 0.0), 2 * WATCH_S
+                    )
                 )
                 poked = asyncio.ensure_future(self._poke.wait())
                 await asyncio.wait({call, poked}, return_when=asyncio.FIRST_COMPLETED)
@@ -351,6 +358,8 @@ class RayRoutes:
                     self._known[address] = Route.from_dict(address, plain)
                 changed, self._changed = self._changed, asyncio.Event()
                 changed.set()
+            if not self._interest:
+                await self._poke.wait()
 
     async def send(self, route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:
         """See `messages.Send`."""
