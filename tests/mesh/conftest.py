@@ -26,24 +26,26 @@ def ray_cluster() -> Iterator[Path]:
     before = {key: os.environ.get(key) for key in (*RAY_ENVIRONMENT, "PYTHONPATH", "VENUEMESH_SEGMENTS")}
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.update(RAY_ENVIRONMENT, PYTHONPATH=path, VENUEMESH_SEGMENTS=str(segments))
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-        object_store_memory=80_000_000,
-        _temp_dir=str(folder),
-    )
-    yield segments
-    ray.shutdown()
-    for key, value in before.items():
-        if value is None:
-            os.environ.pop(key, None)
-        else:
-            os.environ[key] = value
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(segments, ignore_errors=True)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            object_store_memory=80_000_000,
+            _temp_dir=str(folder),
+        )
+        yield segments
+    finally:
+        ray.shutdown()
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(segments, ignore_errors=True)
 
 
 @pytest.fixture
