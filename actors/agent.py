@@ -11,11 +11,12 @@ import asyncio
 from typing import Any
 
 from ..model.errors import Rejected
-from .pulse import PERIOD_S, SUPERVISOR, HangDetector, is_alive, kill_process, read_beats, usage
+from .pulse import PERIOD_S, SUPERVISOR, HangDetector, Usage, is_alive, kill_process, read_beats, usage
 from .role import Context
 from .segments import PULSES, sweep, sweep_orphans
 
 SWEEP_EVERY_BEATS = 20
+USAGE_NS = 1_000_000_000  # proportional memory costs milliseconds a process: read at most this often
 
 
 class AgentRole:
@@ -29,6 +30,7 @@ class AgentRole:
         self._supervisor = HangDetector(int(config.get("supervisor_limit_s", 5.0) * 1e9), step_ns)
         self._stale: tuple[str, ...] = ()
         self._changed = asyncio.Event()
+        self._used: dict[tuple[int, int], tuple[int, Usage]] = {}  # process -> when it was read, what it used
         self._beats = 0
         self._swept = 0
         self._killed = 0
@@ -110,10 +112,15 @@ class AgentRole:
             self._context.fail(error)
 
     def _usage(self) -> dict[str, dict[str, Any]]:
-        found = {}
+        now_ns = self._context.monotonic_ns()
+        found, before, self._used = {}, self._used, {}
         for cell, beat in read_beats(self._pulses).items():
-            used = usage(beat.pid) if is_alive(beat.pid, beat.start) else None
+            process = (beat.pid, beat.start)
+            read_ns, used = before.get(process, (0, None))
+            if used is None or now_ns - read_ns > USAGE_NS:
+                read_ns, used = now_ns, usage(beat.pid) if is_alive(*process) else None
             if used is not None:
+                self._used[process] = (read_ns, used)
                 found[cell] = {
                     "pid": beat.pid,
                     "rss": used.rss,
