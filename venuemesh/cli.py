@@ -17,7 +17,6 @@ from .model.errors import MeshError, Misconfigured
 app = typer.Typer(
     name="venuemesh",
     help="Exchange connectors as a distributed actor system on Ray.",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -232,6 +231,8 @@ def replay(
         print(json.dumps(result))
         return
     out.print(replay_table(result))
+    for lost in {row["truncated"] for row in result.values() if "truncated" in row}:
+        out.print(f"truncated: {lost}")
 
 
 @app.command()
