@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # pipes and files are not 80 wide
 
 MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
 Address = Annotated[

@@ -114,7 +114,7 @@ def replay_table(result: Mapping[str, Any]) -> Table:
         table.add_row(
             symbol,
             *(str(book[key]) for key in ("applied", "dropped", "gaps", "last_id", "n_bids", "n_asks")),
-            *(f"{size} @ {price}" if price else "none" for price, size in best),
+            *(price or "none" for price, _ in best),
             str(row["trades"]["count"]),
         )
     return table
