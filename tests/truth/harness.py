@@ -190,7 +190,9 @@ class Lab:
 
     def states(self) -> str:
         said = ", ".join(f"{view.instrument.name} {view.state.name} {view.peek().sequence}" for view in self.views)
-        if self.host_ is not None and self.host_.process.poll() is None and self.host_.state not in "TZ":
+        if self.host_ is not None and (ended := self.host_.process.poll()) is not None:
+            said += f"; the host ended with {ended}"
+        elif self.host_ is not None and self.host_.state != "T":
             said += f"; {self.host_.ask('stats')}"
         return said
 
@@ -254,10 +256,10 @@ class Lab:
 
         until(f"every book is at rest at {final}", at_rest, also=self.states)
 
-    def same(self, host: Child, levels: int = 200) -> None:
+    def same(self, host: Child, levels: int = 200, least: int = 20) -> None:
         """At rest: the role's whole book and the segment's part of it are the exchange's own, level by level.
 
-        `levels` is how many of a side the segment holds.
+        `levels` is how many of a side the segment holds, `least` how many of them must be proven.
         """
         books = host.ask("books")
         for found, view in zip(self.instruments, self.views, strict=True):
@@ -275,7 +277,7 @@ class Lab:
                 if ours[f"{side}_complete"]:
                     assert held == right, f"{found.name} {side}"
                 else:
-                    assert proven >= 1, f"{found.name} {side}"
+                    assert proven >= min(least, len(right)), f"{found.name} {side}"
                     assert held[:proven] == right[:proven], f"{found.name} {side}"
                     # What is held beyond the proven part may lack levels, but has none that is wrong.
                     assert set(held[proven:]) <= set(right), f"{found.name} {side}"

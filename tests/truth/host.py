@@ -3,6 +3,7 @@
     python -m tests.truth.host      one JSON line on standard input says what (`Asked`); then commands, a line each:
         books     every book whole, as it is: {pair: what the role's `snapshot` command gives, levels as lists}
         stats     {pair: what the role reports of it}, "socket", "rss"
+        tell [KIND, BODY]   give the first role a command and say its answer
         stop      stop the roles politely and end
         break     begin a publish of the first book and never end it; then wait to be killed
 
@@ -54,7 +55,7 @@ class Asked:
     log: str
     roles: list[tuple[str, dict[str, Any]]]  # address, config
     incarnation: tuple[int, int] = (1, 1)
-    lease_s: float = 1.0
+    lease_s: float = 60.0  # far beyond what a busy machine takes away
     real_limits: bool = False  # the limits role itself; else every cost is granted at once
     limits: dict[str, Any] = field(default_factory=dict)
     hasty: bool = True  # short delays before another snapshot or connection; else the role's own
@@ -91,6 +92,10 @@ def _live_too_early() -> None:
     BookMachine._leave = leave  # type: ignore[method-assign]
 
 
+def _deaf_to_the_end() -> None:
+    BookMachine._lost = lambda self, state, reason: []  # type: ignore[method-assign]
+
+
 class _DeafToZero:
     """A scanner that takes a size of zero for no news."""
 
@@ -124,6 +129,7 @@ DEFECTS = {
     "gaps are stale": _gaps_are_stale,
     "live too early": _live_too_early,
     "deaf to zero": _deaf_to_zero,
+    "deaf to the end": _deaf_to_the_end,
 }
 
 
@@ -217,6 +223,9 @@ class Host:
         _say({"ready": os.getpid()})
         while (line := await said.readline()).strip():
             match line.decode().strip():
+                case tell if tell.startswith("tell "):
+                    kind, body = json.loads(tell.removeprefix("tell "))
+                    _say(await self.roles[0].handle(kind, body))
                 case "books":
                     _say(await self._books())
                 case "stats":

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.truth.samples import DEPTH, LIVE, STATE, TRADE, Rows
+from tests.truth.samples import DEPTH, LIVE, NOTHING_PROVEN, STATE, TRADE, Rows
 from venuemesh.model.errors import BeyondDepth, NotSynced
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument
@@ -28,7 +28,6 @@ SCALE = 8
 DEPTH_EVERY_NS = 15_000_000  # of one book: all that its segment stores
 LOOK_EVERY = 64  # rounds between looks at standard input
 FLUSH_NS = 50_000_000
-NOTHING_PROVEN = (-1, -1)
 
 Told = tuple[Any, ...]
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgpack
 
+NOTHING_PROVEN = (-1, -1)  # a best level that the reader was refused: no claim
 LIVE, STATE, DEPTH, TRADE = 1, 2, 3, 4
 FRAME, SNAPSHOT, CLOSED, STARTED = 11, 12, 13, 14
 
