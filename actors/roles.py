@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from typing import Any, cast
 
+from ..connectors.registry import connector, known
 from ..model.errors import Misconfigured
 from .role import Context, Role, RoleSpec
 
@@ -38,9 +40,12 @@ def load(kind: str) -> RoleClass:
 
 
 def preload() -> None:
-    """Import every role now, so that a spare adopts without importing anything."""
+    """Import every role and connector now, so that a spare adopts without importing anything."""
     for kind in KINDS:
         load(kind)
+    for exchange in known():
+        with contextlib.suppress(Misconfigured):  # one that cannot be loaded is said by the role that needs it
+            connector(exchange)
 
 
 def build(spec: RoleSpec, context: Context) -> Role:

@@ -8,6 +8,7 @@ from ..model.errors import Misconfigured, UnknownExchange
 from .protocol import Connector
 
 GROUP = "venuemesh.connectors"
+_loaded: dict[str, Connector] = {}  # asking the installation again takes milliseconds, and a successor has few
 
 
 def _entries() -> dict[str, EntryPoint]:
@@ -26,6 +27,8 @@ def connector(exchange: str) -> Connector:
         UnknownExchange: no entry point has that name; the error names those that have one.
         Misconfigured: the entry point cannot be loaded, or names something that is no connector.
     """
+    if exchange in _loaded:
+        return _loaded[exchange]
     entries = _entries()
     if exchange not in entries:
         raise UnknownExchange(exchange, sorted(entries))
@@ -35,5 +38,5 @@ def connector(exchange: str) -> Connector:
         raise Misconfigured(f"connector {exchange}", f"{entries[exchange].value} cannot be loaded: {error}") from error
     if not hasattr(found, "codec") or not hasattr(found, "spec"):
         raise Misconfigured(f"connector {exchange}", f"{entries[exchange].value} is not a connector")
-    loaded: Connector = found
-    return loaded
+    _loaded[exchange] = found
+    return _loaded[exchange]
