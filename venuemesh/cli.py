@@ -246,6 +246,8 @@ def record(
 ) -> None:
     """Record raw frames with their receive times, compressed; whatever kills it, what was flushed can be replayed."""
     from .actors.record import record as record_frames
+    from .display import record_lines
 
     said = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws))
-    out.print(f"{to}: {said}")
+    for line in record_lines(said):
+        out.print(line)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from .model.events import BookState
 from .model.fixed import decimals
 from .model.instrument import Instrument
 from .orderbook.snapshot import BookSnapshot
@@ -41,12 +42,13 @@ def status_table(tree: Mapping[str, Any]) -> Table:
     """The supervisor's tree, a row per actor."""
     title = f"mesh {tree['mesh']}: {len(tree['nodes'])} nodes, {tree['spares']} spares, epoch {tree['epoch']}"
     table = Table(title=title, title_justify="left")
-    for column in ("address", "state", "node", "pid", "incarnation", "restarts", "memory", "last error"):
+    for column in ("address", "state", "reports", "node", "pid", "incarnation", "restarts", "memory", "last error"):
         table.add_column(column, justify="right" if column in ("pid", "restarts", "memory") else "left")
     for child in tree["children"]:
         table.add_row(
             child["address"],
             styled(child["state"]),
+            reported(child),
             (child["node"] or "")[:8],
             str(child["pid"] or ""),
             incarnation_text(child["incarnation"]),
@@ -55,6 +57,26 @@ def status_table(tree: Mapping[str, Any]) -> Table:
             (child.get("last_error") or "")[:80],
         )
     return table
+
+
+def reported(child: Mapping[str, Any]) -> str:
+    """What the role says of itself: its state, and for a group of books which ones it keeps."""
+    report = child.get("report") or {}
+    state = report.get("state", "")
+    said = styled(state) if state in BookState.__members__ else state
+    pairs = sorted(report.get("pairs", ()))
+    if len(pairs) <= 1:
+        return said
+    return f"{said}: {', '.join(pairs[:4])}{f' and {len(pairs) - 4} more' if len(pairs) > 4 else ''}"
+
+
+def record_lines(said: Mapping[str, Any]) -> list[str]:
+    """What a recording holds, a line a pair."""
+    lines = [f"{said['file']}: {said['frames']} frames, {said['bytes']} bytes in {said['seconds']:.1f} s"]
+    for pair, row in said["pairs"].items():
+        counts = ", ".join(f"{row[key]} {key}" for key in ("applied", "gaps", "snapshots", "trades"))
+        lines.append(f"  {pair}: {row['state']} at {row['sequence']}; {counts}")
+    return lines
 
 
 def book_table(view: BookView, snapshot: BookSnapshot, depth: int) -> Table:
