@@ -151,9 +151,18 @@ class Codec(Protocol):
     def tickers(self, body: bytes) -> dict[str, Any]:
         """By symbol, decimal text or None: volume, quote_volume, bid, ask, last, of the last 24 hours."""
 
+    def time_request(self) -> Request | None:
+        """The cheapest request whose answer says the exchange's time; None where it has none."""
+
+    def server_time(self, body: bytes) -> int:
+        """The exchange's clock, ns since the Unix epoch, from the answer to `time_request`. Raises DecodeError."""
+
 
 class Connector(Protocol):
-    """What an entry point in the group `venuemesh.connectors` names: one exchange, or several that share a codec."""
+    """What an entry point in the group `venuemesh.connectors` names: one exchange, or several that share a codec.
+
+    A connector may also have `samples()`, giving `MarketDataSamples`: then `venuemesh conformance` needs no file.
+    """
 
     name: str
     spec: ExchangeSpec

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..protocol import ExchangeSpec
+from ..samples import MarketDataSamples
 from .codec import BinanceCodec
 from .spec import SPEC
 
@@ -22,6 +23,12 @@ class BinanceConnector:
     def codec(self, rest: str | None = None, ws: str | None = None, depth_speed: str = "100ms") -> BinanceCodec:
         """A fresh codec; `depth_speed` is "100ms" or "1000ms", the two update speeds of the diff depth stream."""
         return BinanceCodec(self.spec, rest=rest, ws=ws, depth_speed=depth_speed)
+
+    def samples(self) -> MarketDataSamples:
+        """Messages of our own in the manual's shape, for the conformance suite."""
+        from .samples import SAMPLES
+
+        return SAMPLES
 
 
 CONNECTOR = BinanceConnector(SPEC)

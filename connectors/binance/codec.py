@@ -129,7 +129,7 @@ class BinanceCodec:
     def instruments(self, body: bytes) -> list[Instrument]:
         try:
             listed = [self._instrument(symbol) for symbol in orjson.loads(body)["symbols"]]
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, InvalidOperation) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation, FixedPointError) as error:
             raise DecodeError(f"not a list of instruments: {error!r}", _excerpt(body)) from error
         if len({instrument.name for instrument in listed}) != len(listed):
             raise DecodeError("two symbols of one base and quote asset", None)
@@ -141,16 +141,19 @@ class BinanceCodec:
 
         def rule(key: str, *kinds: str) -> Decimal | None:
             text = next((filters[kind][key] for kind in kinds if key in filters.get(kind, ())), None)
-            return Decimal(text) if text is not None and Decimal(text) else None
+            number = None if text is None else Decimal(_text(text))
+            if number is not None and not number.is_finite():
+                raise ValueError(f"{key} {text!r} is not a finite number")
+            return number or None
 
         price_increment, max_price = rule("tickSize", "PRICE_FILTER"), rule("maxPrice", "PRICE_FILTER")
         size_increment, max_size = rule("stepSize", "LOT_SIZE"), rule("maxQty", "LOT_SIZE")
         return Instrument(
             exchange=self.spec.exchange,
             name=f"{listed['baseAsset']}-{listed['quoteAsset']}",
-            symbol=str(listed["symbol"]),
-            base=str(listed["baseAsset"]),
-            quote=str(listed["quoteAsset"]),
+            symbol=_text(listed["symbol"]),
+            base=_text(listed["baseAsset"]),
+            quote=_text(listed["quoteAsset"]),
             price_scale=scale_for(self.spec.wire_decimals, price_increment, max_price),
             size_scale=scale_for(self.spec.wire_decimals, size_increment, max_size),
             status=str(listed["status"]),
@@ -194,6 +197,16 @@ class BinanceCodec:
             }
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
             raise DecodeError(f"not a list of tickers: {error!r}", _excerpt(body)) from error
+
+    def time_request(self) -> Request | None:
+        return self._request("time")
+
+    def server_time(self, body: bytes) -> int:
+        """Source: rest-api.md, Check server time."""
+        try:
+            return _ms(orjson.loads(body)["serverTime"])
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise DecodeError(f"not a server time: {error!r}", _excerpt(body)) from error
 
     # What comes over the websocket
 
@@ -331,7 +344,7 @@ def _ms(value: Any) -> int:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a number in quotes")
+        raise TypeError(f"{value!r} is not text")
     return value
 
 

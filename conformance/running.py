@@ -1,0 +1,54 @@
+"""Runs a suite's checks one by one without pytest, for the command line."""
+
+from __future__ import annotations
+
+import inspect
+import time
+import unittest
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from .market_data import MarketDataConformance
+
+
+class Outcome(Enum):
+    """What became of one check."""
+
+    PASSED = "ok"
+    SKIPPED = "skipped"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check: its name, what it shows in words, and why it failed or was skipped."""
+
+    name: str
+    title: str
+    outcome: Outcome
+    reason: str
+    seconds: float
+
+
+def checks(suite: type[MarketDataConformance]) -> list[tuple[str, str]]:
+    """Names and titles of a suite's checks, in the order of their definition."""
+    methods = [
+        (name, value) for base in reversed(suite.__mro__) for name, value in vars(base).items() if name[:5] == "test_"
+    ]
+    return [(name, (inspect.getdoc(method) or name).splitlines()[0]) for name, method in dict(methods).items()]
+
+
+def run_checks(suite: type[MarketDataConformance]) -> Iterator[Result]:
+    """Run every check of a suite and yield its result as soon as it is known. A check that breaks has failed."""
+    for name, title in checks(suite):
+        began = time.perf_counter()
+        outcome, reason = Outcome.PASSED, ""
+        try:
+            getattr(suite(), name)()
+        except unittest.SkipTest as skipped:
+            outcome, reason = Outcome.SKIPPED, str(skipped)
+        except Exception as error:  # whatever a connector raises is a result here
+            outcome = Outcome.FAILED
+            reason = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        yield Result(name, title, outcome, reason, time.perf_counter() - began)

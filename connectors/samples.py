@@ -1,0 +1,79 @@
+"""Messages by which a connector shows that it reads its exchange: what the conformance suite runs on.
+
+They are written by hand in the shape that the exchange's manual gives, small enough to check by eye, and say beside
+each message what a correct reader makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.errors import MeshError
+from ..model.events import Side
+
+Rows = tuple[tuple[str, str], ...]  # price and size as decimal text, best first
+
+
+@dataclass(frozen=True, slots=True)
+class TradeSample:
+    """A frame with one public trade. `side` is the taker's."""
+
+    frame: bytes
+    trade_id: int
+    price: str
+    size: str
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalSample:
+    """A frame that refuses the subscription of this id (None where the exchange does not repeat it)."""
+
+    frame: bytes
+    request_id: int | str | None
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSample:
+    """A REST answer that is a failure, and the type of error it means for a request that only reads."""
+
+    status: int
+    body: bytes
+    error: type[MeshError]
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MarketDataSamples:
+    """One instrument's story, and one message of every other kind.
+
+    The story: `snapshot` is the book when it begins, `deltas` follow each other without a gap and the first joins the
+    snapshot; afterwards the book is exactly `bids` and `asks` (every level) at `sequence`. `stale` is a delta that
+    the snapshot contains already; `gap` comes later than the one that should follow the last of `deltas`. An exchange
+    that numbers nothing (`spec.sequenced` False) has neither.
+    """
+
+    pair: str  # our name of the story's instrument, BASE-QUOTE
+    instruments: bytes  # body of the instrument list; lists the story's pair among others
+    symbols: Mapping[str, str]  # our name -> the exchange's symbol, of pairs in that list
+    snapshot: bytes  # REST body
+    deltas: tuple[bytes, ...]
+    bids: Rows
+    asks: Rows
+    sequence: int
+    trades: tuple[TradeSample, ...]
+    acks: tuple[tuple[bytes, int | str], ...]  # frames that confirm a subscription, with its id
+    refusals: tuple[RefusalSample, ...]
+    stale: bytes | None = None
+    gap: bytes | None = None
+    snapshot_limit: int = 100  # levels a side that the snapshot was asked for with
+    ignored: tuple[bytes, ...] = ()  # well-formed frames that nobody reads
+    closing: tuple[bytes, ...] = ()  # frames that announce the end of the connection
+    errors: tuple[ErrorSample, ...] = ()
+    tickers: bytes | None = None  # REST body
+    server_time: tuple[bytes, int] | None = None  # REST body, and the time it says in ns since the Unix epoch
+    optional: frozenset[str] = frozenset()  # keys that the manual lets a delta leave out
+    recordings: Sequence[Path] = ()  # of `venuemesh record`; replayed by both paths
