@@ -28,6 +28,7 @@
 #define VM_ADDRESS_BYTES 256
 #define VM_HOT_WORDS 32
 #define VM_TRADE_WORDS 8
+#define VM_NONE INT64_MIN /* a time that is not known */
 
 enum { /* hot words */
     VM_STATE, VM_SEQUENCE, VM_TS_EVENT, VM_TS_RECV, VM_PUBLISH_NS, VM_UPDATES, VM_GAPS, VM_RESYNCS,
@@ -97,6 +98,12 @@ static inline uint64_t vm_last_trade(const vm_segment *s) {
     return atomic_load_explicit(&s->last_trade, memory_order_acquire);
 }
 static inline uint32_t vm_ended(const vm_segment *s) { return atomic_load_explicit(&s->ended, memory_order_acquire); }
+
+/* Whether the writer lives: not ended, and its heartbeat within the limit. */
+static inline int vm_lives(const vm_segment *s, int64_t limit_ns) {
+    int64_t beat = vm_heartbeat(s); /* before the clock, so that the age is never too small */
+    return !vm_ended(s) && vm_now() - beat <= limit_ns;
+}
 
 /* ---- the writer ---- */
 
@@ -253,6 +260,13 @@ static inline void vm_wait_many(uint32_t **words, const uint32_t *expected, int 
         if (vm_now() >= until_ns) return;
         nanosleep(&nap, NULL);
     }
+}
+
+/* When the heartbeat must be judged again: just after it would be too old, or soon when it is. */
+static inline int64_t vm_look_again(const vm_segment *s, int64_t now_ns, int64_t limit_ns) {
+    int64_t until = vm_heartbeat(s) + limit_ns + 500000;
+    if (vm_ended(s)) return now_ns + 1000000000;
+    return until > now_ns ? until : now_ns + 20000000;
 }
 
 static inline uint32_t *vm_version_word(const vm_segment *s) { return vm_futex_word(&s->version); }

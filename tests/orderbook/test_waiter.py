@@ -47,6 +47,7 @@ def write(directory):
 def waiter(request):
     if not request.param and WaitSet().polling:
         pytest.skip("this kernel has no futex_waitv")
+    Waiter.shared().close()  # what the tests of other modules left asleep is not this waiter's
     waiter = Waiter(poll=request.param)
     yield waiter
     waiter.close()
