@@ -128,8 +128,10 @@ class Lab:
         self.instruments = [listed[pair] for pair in pairs]
         self.symbols = [found.symbol for found in self.instruments]
         self.views = [BookView(segments, found, f"book/binance/{found.name}") for found in self.instruments]
+        self.admin.forgive()  # the exchange counts by address: what others used is not ours
         self.base = {symbol: self.admin.book(symbol) for symbol in self.symbols}
         self.children: list[Child] = []
+        self.samplers: list[Child] = []
         self.logs: list[Path] = []
         self.samples: list[Path] = []
         self.host_: Child | None = None
@@ -184,6 +186,7 @@ class Lab:
             },
         )
         self.children.append(child)
+        self.samplers.append(child)
         return child
 
     # Conditions
@@ -248,6 +251,8 @@ class Lab:
 
         until("every book is LIVE and past the faults", probe, also=self.states)
         self.wait_progress()
+        for sampler in self.samplers:
+            until("the sampler saw it too", lambda s=sampler: min(s.ask("seen")) >= 5)  # type: ignore[misc]
         final = self.admin.pause(wait_s=5.0)["update_ids"]
 
         def at_rest() -> bool:

@@ -2,7 +2,8 @@
 
     python -m tests.truth.sampler      one JSON line on standard input says what: segments, out, instruments
 
-Ends when standard input ends. See `samples` for what it writes; prices and sizes at scale 8, whatever the segment's.
+Answers any further line with how many sequences it was told LIVE of each book; ends when standard input ends. `samples`
+says what it writes; prices and sizes at scale 8, whatever the segment's.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Reader:
         self._told: Told | None = None
         self._first = self._last = (0, 0)  # before and after a read, ns
         self._reads = 0
+        self.sequences, self._sequence = 0, -1
         self._depth_ns = 0
         self._trades: tuple[Any, int] = (None, 0)
 
@@ -48,6 +50,8 @@ class Reader:
         began_ns = time.monotonic_ns()
         try:
             top = self._view.top()
+            if top.sequence != self._sequence:
+                self.sequences, self._sequence = self.sequences + 1, top.sequence
             told: Told = (*top.incarnation, top.sequence, self._level(top, "bid_raw"), self._level(top, "ask_raw"))
         except NotSynced as refusal:
             told = (refusal.state,)
@@ -125,7 +129,7 @@ class Reader:
 
 def main() -> None:
     asked = json.loads(sys.stdin.buffer.readline())
-    os.nice(5)  # what it looks at has right of way
+    os.nice(10)  # what it looks at has right of way
     rows = Rows(Path(asked["out"]))
     instruments = [Instrument.from_dict(plain) for plain in asked["instruments"]]
     directory = Path(asked["segments"])
@@ -148,7 +152,9 @@ def main() -> None:
                 flush_ns = now_ns + FLUSH_NS
                 rows.flush()
             if told.poll(0):
-                break
+                if not os.read(sys.stdin.fileno(), 4096):
+                    break
+                print(json.dumps([reader.sequences for reader in readers]), flush=True)
         os.sched_yield()
     for reader in readers:
         reader.end_run()

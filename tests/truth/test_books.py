@@ -50,7 +50,7 @@ def asked(times: int, kind: str, **more: Any) -> tuple[int, dict[str, Any]]:
 
 
 BTC = "btcusdt@depth@100ms"
-LOSSY = often(1, "drop", 0.1, stream=BTC, after=5, count=3)  # so that snapshots are asked for in traffic too
+LOSSY = often(1, "drop", 0.1, stream=BTC)  # so that snapshots are asked for in traffic too
 GAPS = {"counted": ("gaps", "resyncs"), "gaps": True}
 DOUBTS = {"counted": ("doubts", "resyncs")}
 LIMITED = {"real_limits": True}
@@ -92,7 +92,7 @@ def test_quiet_exchange(lab: Lab, alone: bool) -> None:
     """Nothing goes wrong: no gap, no book ever leaves LIVE, all is true."""
     sampler = lab.sampler()
     host = lab.host(alone=alone)
-    lab.wait_progress(15)
+    lab.wait_progress(8)
     lab.rest()
     lab.same(host)
     stats = host.ask("stats")
@@ -108,7 +108,7 @@ def test_depth_that_is_proven(lab: Lab, limit: int) -> None:
     """Snapshots that prove less than the book holds, and all of it: what is told is true either way."""
     sampler = lab.sampler()
     host = lab.host(config={"snapshot_limit": limit, "levels": 50})
-    lab.wait_progress(15)
+    lab.wait_progress(8)
     lab.rest()
     lab.same(host, levels=50, least=0 if limit == 20 else 50)
     judged(lab, sampler)

@@ -14,7 +14,7 @@ from venuemesh.model.events import BookState
 
 EXIT_LEASE = 75  # as in tests/truth/host.py and actors/cell.py
 LIMIT_NS = 250_000_000  # heartbeat limit of the segments
-LEASE_S = 1.0
+LEASE_S = 3.0
 GROWTH_BYTES = 24 << 20  # of a process that serves a few seconds longer: generous
 
 
@@ -85,7 +85,7 @@ def test_stopped_and_resumed_after_its_lease(lab: Lab) -> None:
     until("readers see it", lambda: all(view.state is BookState.DEAD for view in lab.views))
     second = lab.host(counter=2)
     wait_served_by(lab, 2)
-    lab.wait_progress(3 + int(12 * LEASE_S))  # ten updates a second: longer than the lease
+    until("its lease is over", lambda: time.monotonic_ns() > stopped_ns + LEASE_S * 1e9)
     first.signal(signal.SIGCONT)
     assert first.wait() == EXIT_LEASE
     assert segments_of(lab, 1) == left
@@ -108,7 +108,7 @@ def test_stopped_for_a_moment(lab: Lab) -> None:
     assert not [read for read in live_reads(lab.samples, 1) if dead[0] <= read[0] and read[1] <= dead[1]]
 
 
-@pytest.mark.parametrize("readers", [3])
+@pytest.mark.parametrize("readers", [2])
 def test_stopped_readers_cost_nothing(lab: Lab, readers: int) -> None:
     """Readers that are stopped, even in the middle of a read, neither slow the role nor make it hold more."""
     lab.admin.rate(4000.0)
@@ -119,10 +119,10 @@ def test_stopped_readers_cost_nothing(lab: Lab, readers: int) -> None:
         for sampler in samplers:
             sampler.stop_it()
         before = host.ask("stats")
-        lab.wait_progress(40)
+        lab.wait_progress(25)
         after = host.ask("stats")
         for name, found in after["pairs"].items():
-            assert found["updates"] >= before["pairs"][name]["updates"] + 39, name
+            assert found["updates"] >= before["pairs"][name]["updates"] + 24, name
             assert (found["gaps"], found["resyncs"], found["kept"]) == (0, 0, 0), name
         assert after["rss"] < before["rss"] + GROWTH_BYTES
         for sampler in samplers:
