@@ -3,7 +3,8 @@
 Two exchanges of one mesh, fed by two raw frame servers: one with a pair per actor, the other with all its pairs in one
 actor over one socket. CPU is user and system time of the actors' processes, whole (Ray's threads, heartbeats and all),
 over books and seconds; windows of the two alternate, and while one is measured the other's feed is at rest. Memory is
-PSS, in which pages shared between processes (libraries, Ray's object store) count by share, so that sums are right.
+PSS, in which pages shared between processes (libraries, Ray's object store) count by share, so that sums are right. An
+async Ray actor that does nothing is measured in the same windows: what any actor costs before it keeps a book.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import ray
+
+from .empty_actor import Empty
 from .frame_server import pair_names
 from .harness import Json, Server, cpu_ns, frame_server, load, median, memory, mesh_of, mib, one_node, ratio, rows_of
 
@@ -28,7 +32,7 @@ class _Way:
     name: str
     books: int
     per_actor: int
-    server: Server
+    server: Server | None
     pids: list[int] = field(default_factory=list)
     cpu_ms: dict[int, list[float]] = field(default_factory=dict)  # a second and book
     update_us: dict[int, list[float]] = field(default_factory=dict)  # CPU an update
@@ -36,34 +40,44 @@ class _Way:
     rss: dict[int, list[int]] = field(default_factory=dict)
 
     def settings(self) -> Json:
+        assert self.server is not None
         pairs = pair_names(self.books)
         return {"connector": "binance", "pairs": pairs, "pairs_per_actor": self.per_actor, **self.server.urls}
 
     def measure(self, rate: int, seconds: float) -> None:
-        self.server.set_rate(rate)
+        if self.server is not None:
+            self.server.set_rate(rate)
         time.sleep(SETTLE_S)
-        sent, started = self.server.sent(), time.monotonic()
+        sent, started = self._sent(), time.monotonic()
         before = [cpu_ns(pid) for pid in self.pids]
         time.sleep(seconds)
         used_ns = sum(cpu_ns(pid) - then for pid, then in zip(self.pids, before, strict=True))
-        passed_s, updates = time.monotonic() - started, self.server.sent() - sent
+        passed_s, updates = time.monotonic() - started, self._sent() - sent
         held = [memory(pid) for pid in self.pids]
-        self.server.set_rate(0)
+        if self.server is not None:
+            self.server.set_rate(0)
         self.cpu_ms.setdefault(rate, []).append(used_ns / 1e6 / passed_s / self.books)
-        self.update_us.setdefault(rate, []).append(used_ns / 1e3 / max(1, updates))
+        if updates:
+            self.update_us.setdefault(rate, []).append(used_ns / 1e3 / updates)
         self.pss.setdefault(rate, []).append(sum(one.pss or 0 for one in held))
         self.rss.setdefault(rate, []).append(sum(one.rss for one in held))
 
+    def _sent(self) -> int:
+        return 0 if self.server is None else self.server.sent()
+
     def row(self, rate: int) -> Json:
         pss, rss = median(self.pss[rate]), median(self.rss[rate])
+        kept = {
+            "books": self.books,
+            "updates_per_s_and_book": rate,
+            "cpu_us_per_update": _rounded(median(self.update_us.get(rate, [])), 1),
+            "pss_mib_per_book": mib(None if pss is None else pss / self.books),
+        }
         return {
             "hosted": self.name,
             "actors": len(self.pids),
-            "books": self.books,
-            "updates_per_s_and_book": rate,
+            **(kept if self.server is not None else {}),
             "cpu_ms_per_s_and_book": _rounded(median(self.cpu_ms[rate]), 3),
-            "cpu_us_per_update": _rounded(median(self.update_us[rate]), 1),
-            "pss_mib_per_book": mib(None if pss is None else pss / self.books),
             "pss_mib_per_actor": mib(None if pss is None else pss / len(self.pids)),
             "rss_mib_per_actor": mib(None if rss is None else rss / len(self.pids)),
         }
@@ -91,16 +105,21 @@ def run(quick: bool = False) -> Json:
         exchanges = {"alone": one.settings(), "together": many.settings()}
         mesh = running.enter_context(mesh_of("bench-density", exchanges, {"spares_per_node": 1}))
         one.pids, many.pids = _pids(mesh, "alone", alone), _pids(mesh, "together", 1)
+        empty = Empty.remote()
+        running.callback(ray.kill, empty)
+        none = _Way("none: an empty Ray actor", 1, 1, None, [ray.get(empty.pid.remote())])
         for _ in range(rounds):
             for rate in RATES:
                 for way in (one, many):
                     way.measure(rate, seconds)
+            none.measure(0, seconds)
     rows = []
     for rate in RATES:
         single, shared = one.row(rate), many.row(rate)
         shared["times_less_cpu"] = ratio(shared["cpu_ms_per_s_and_book"], single["cpu_ms_per_s_and_book"])
         shared["times_less_pss"] = ratio(shared["pss_mib_per_book"], single["pss_mib_per_book"])
         rows += [single, shared]
+    rows.append(none.row(0))
     rows[0]["load_1m"] = load()
     return {"title": "CPU and memory per book (raw frame server, 15 levels a frame)", "rows": rows}
 

@@ -75,7 +75,8 @@ def test_recovery_compares_with_rays_own_restarts(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 def test_density_tells_books_alone_from_books_together(tmp_path: Path) -> None:
-    rows = quick("density", tmp_path)["rows"]
+    *rows, floor = quick("density", tmp_path)["rows"]
+    assert floor["pss_mib_per_actor"] > 0
     assert [(row["updates_per_s_and_book"], row["actors"] == row["books"]) for row in rows] == [
         (10, True),
         (10, False),
