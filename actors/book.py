@@ -21,77 +21,19 @@ from collections.abc import Callable
 from typing import Any
 
 from ..connectors import registry
-from ..connectors.protocol import ExchangeSpec
 from ..connectors.transport import Feed, Rest
-from ..model.errors import MeshError, Misconfigured, Rejected, UnknownInstrument
-from ..model.events import BookState, PublicTrade, Response, Side
+from ..model.errors import Misconfigured, Rejected, UnknownInstrument
+from ..model.events import BookState, PublicTrade, Side
 from ..model.instrument import Instrument
 from ..orderbook.book import OrderBook
 from ..orderbook.segment import SegmentWriter
 from .book_ingest import Pair
 from .book_machine import BookMachine, Trading
-from .book_session import NS, BookSession, Cost, FeedLike, RestLike, Surroundings
+from .book_session import NS, BookSession, FeedLike, Surroundings
+from .budget import Budget, RestLike
 from .role import Context
 
-BUDGET_WAIT_S = 5.0
 RATE_EVERY_NS = 1_000_000_000
-URGENT, BACKGROUND = 0, 2  # of `actors.limits.Priority`
-TELLING_MAX = 64  # reports to the limits role under way at once; more are dropped: the next answer tells the same
-
-
-class MeshBudget:
-    """The rate budget as the limits role of this exchange and egress grants it."""
-
-    def __init__(self, context: Context, spec: ExchangeSpec, exchange: str, egress: str) -> None:
-        self._context = context
-        self._address = f"limits/{exchange}/{egress}"
-        self._headers = spec.used_headers
-        self._limits = spec.limits
-        self._telling: set[asyncio.Task[None]] = set()
-
-    async def acquire(self, cost: Cost, urgent: bool) -> int | None:
-        priority = URGENT if urgent else BACKGROUND
-        wanted = {name: amount for name, amount in cost if name in self._limits}
-        body = {"cost": wanted, "holder": self._context.address, "wait_s": BUDGET_WAIT_S, "priority": priority}
-        granted = await self._context.ask(self._address, "acquire", body, BUDGET_WAIT_S + 1.0)
-        lease: int = granted["lease"]
-        return lease
-
-    def settle(self, lease: int | None, response: Response | None) -> None:
-        if response is None:
-            self._tell(("release", {"lease": lease, "spent": None}))
-            return
-        self._tell(("observe", self._observed(response.status, response.headers, lease)))
-
-    def refused(self, status: int, headers: dict[str, str]) -> None:
-        self._tell(("observe", self._observed(status, headers, None)))
-
-    def _observed(self, status: int, headers: dict[str, str], lease: int | None) -> dict[str, Any]:
-        used = {limit: int(headers[h]) for h, limit in self._headers.items() if headers.get(h, "").isdecimal()}
-        after = headers.get("retry-after", "")
-        return {
-            "used": used,
-            "status": status,
-            "retry_after_s": float(after) if after.isdecimal() else None,
-            "lease": lease,
-        }
-
-    def _tell(self, said: tuple[str, dict[str, Any]]) -> None:
-        if len(self._telling) < TELLING_MAX:
-            task = asyncio.get_running_loop().create_task(self._ask(*said))
-            self._telling.add(task)
-            task.add_done_callback(self._told)
-
-    async def _ask(self, kind: str, body: dict[str, Any]) -> None:
-        try:
-            await self._context.ask(self._address, kind, body)
-        except MeshError:
-            return  # the limits role's successor assumes the worst, so nothing depends on this
-
-    def _told(self, task: asyncio.Task[None]) -> None:
-        self._telling.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._context.fail(error)
 
 
 class Hosted:
@@ -158,7 +100,7 @@ class BookRole:
             Surroundings(
                 connect=connect,
                 rest=self._rest,
-                budget=MeshBudget(context, self._codec.spec, self._exchange, config.get("egress") or "default"),
+                budget=Budget(context, self._codec.spec, self._exchange, config.get("egress") or "default"),
                 monotonic_ns=context.monotonic_ns,
                 time_ns=context.time_ns,
                 alive=context.alive,

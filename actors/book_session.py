@@ -14,15 +14,15 @@ from typing import Any, Protocol
 from ..connectors.protocol import Codec
 from ..connectors.transport import Link
 from ..model.errors import MeshError, RetryLater
-from ..model.events import GoingAway, MarketEvent, Request, Response, Subscribed, SubscribeRefused
+from ..model.events import GoingAway, MarketEvent, Subscribed, SubscribeRefused
 from .book_ingest import Ingest, Pair
 from .book_machine import AskSnapshot, Closed, Confirmed, Doubt, Opened, Quiet, Shallow, SnapshotFailed
+from .budget import Budget, RestLike
+from .limits_machine import Priority
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for on a new connection
 SHALLOW_EVERY_NS = 1_000_000_000
 NS = 1_000_000_000
-
-Cost = tuple[tuple[str, int], ...]
 
 
 class FeedLike(Protocol):
@@ -34,26 +34,6 @@ class FeedLike(Protocol):
     def start(self) -> None: ...
     async def stop(self) -> None: ...
     def reconnect(self, reason: str) -> None: ...
-
-
-class RestLike(Protocol):
-    """The part of `connectors.transport.Rest` that is used."""
-
-    async def send(self, request: Request, timeout_s: float | None = None) -> Response: ...
-    async def close(self) -> None: ...
-
-
-class Budget(Protocol):
-    """Who grants the use of the exchange's rate limits."""
-
-    async def acquire(self, cost: Cost, urgent: bool) -> int | None:
-        """Return a lease once `cost` may be spent. Raises RetryLater, OutcomeUnknown, InboxFull when it may not."""
-
-    def settle(self, lease: int | None, response: Response | None) -> None:
-        """Tell what came of it: the answer, or None when nothing was sent. Returns at once, never raises."""
-
-    def refused(self, status: int, headers: dict[str, str]) -> None:
-        """A connection attempt was answered by this HTTP status. Returns at once, never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +99,7 @@ class BookSession:
             codec.ws_url,
             self,
             on_failure=around.fail,
-            admit=lambda: around.budget.acquire((("connections", 1),), True),
+            admit=lambda: around.budget.acquire((("connections", 1),), Priority.URGENT),
             silence_s=spec.silence_s,
             max_connection_s=spec.max_connection_s,
             on_refused=around.budget.refused,
@@ -280,15 +260,16 @@ class BookSession:
         around = self._around
         request = self.codec.snapshot_request(pair.instrument, self._limit)
         try:
-            lease = await around.budget.acquire(request.cost, not pair.machine.is_joined)
+            priority = Priority.BACKGROUND if pair.machine.is_joined else Priority.URGENT
+            lease = await around.budget.acquire(request.cost, priority)
             around.alive()
             try:
                 response = await around.rest.send(request)
             except RetryLater:
-                around.budget.settle(lease, None)
+                around.budget.unsent(lease)
                 raise
             around.alive()
-            around.budget.settle(lease, response)
+            around.budget.answered(lease, response)
             failure = self.codec.failure(response)
             if failure is not None:
                 raise failure

@@ -38,7 +38,7 @@ from ..model.errors import (
 from ..model.events import BookState, DepthSnapshot, Request, Response
 from ..model.fixed import to_decimal
 from ..model.instrument import Instrument
-from .budget import Budgeted, Sender
+from .budget import Budget, Budgeted, RestLike
 from .conversion import Market, usd_rates, usd_volume
 from .limits_machine import Priority
 from .role import Context
@@ -57,7 +57,7 @@ class CatalogRole:
         config: Mapping[str, Any],
         context: Context,
         codec: Codec | None = None,
-        rest: Sender | None = None,
+        rest: RestLike | None = None,
     ) -> None:
         self._context = context
         self._exchange: str = config["exchange"]
@@ -67,9 +67,8 @@ class CatalogRole:
         self._codec = codec
         self._refresh_s = float(config.get("refresh_s", 600.0))
         self._ttl_ns = int(float(config.get("ttl_s", 1.0)) * NS)
-        self._budget = Budgeted(
-            context, codec.spec, self._exchange, config.get("egress", "default"), rest or Rest(timeout_s=10.0)
-        )
+        budget = Budget(context, codec.spec, self._exchange, config.get("egress", "default"))
+        self._rest = Budgeted(budget, rest or Rest(timeout_s=10.0))
         self._version = 0
         self._plain: list[dict[str, Any]] = []
         self._by_name: dict[str, Instrument] = {}
@@ -89,7 +88,7 @@ class CatalogRole:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._budget.close()
+        await self._rest.close()
 
     async def handle(self, kind: str, body: Any) -> Any:
         match kind:
@@ -281,7 +280,7 @@ class CatalogRole:
 
     async def _send(self, request: Request, priority: Priority) -> Response:
         """Return an answer that succeeded; raise the typed error of one that did not."""
-        response = await self._budget.send(request, priority=priority)
+        response = await self._rest.send(request, priority)
         error = self._codec.failure(response)
         if error is not None:
             raise error

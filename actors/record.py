@@ -20,12 +20,12 @@ from ..model.errors import MeshError, UnknownInstrument
 from ..model.events import BookState, PublicTrade
 from ..model.instrument import Instrument
 from ..orderbook.book import OrderBook
-from .book import MeshBudget
 from .book_ingest import Pair
 from .book_machine import BookMachine
-from .book_session import BookSession, FeedLike, RestLike, Surroundings
+from .book_session import BookSession, FeedLike, Surroundings
+from .budget import Budget, Budgeted, RestLike
 from .capture import CaptureWriter
-from .limits import LimitsRole
+from .limits import LimitsRole, Priority
 from .role import Context
 
 BEAT_S = 0.05
@@ -64,14 +64,10 @@ class _OwnLimits:
         return await self.role.handle(kind, body)
 
 
-async def _listed(
-    codec: Codec, rest: RestLike, budget: MeshBudget, writer: CaptureWriter, pairs: Sequence[str]
-) -> list[Instrument]:
+async def _listed(codec: Codec, rest: Budgeted, writer: CaptureWriter, pairs: Sequence[str]) -> list[Instrument]:
     """Fetch and record the list of instruments; return those asked for, by our name or the exchange's symbol."""
     request = codec.instruments_request()
-    lease = await budget.acquire(request.cost, True)
-    response = await rest.send(request)
-    budget.settle(lease, response)
+    response = await rest.send(request, Priority.URGENT)
     failure = codec.failure(response)
     if failure is not None:
         raise failure
@@ -118,11 +114,11 @@ async def record(
             failed.set_exception(error)
 
     limits = _OwnLimits(exchange, fail)
-    budget = MeshBudget(limits.context, codec.spec, exchange, "default")
+    budget = Budget(limits.context, codec.spec, exchange, "default")
     await limits.role.start()
     try:
         try:
-            instruments = await _listed(codec, client, budget, writer, pairs)
+            instruments = await _listed(codec, Budgeted(budget, client), writer, pairs)
         except MeshError:
             writer.close()
             writer.path.unlink(missing_ok=True)
