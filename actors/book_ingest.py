@@ -50,6 +50,16 @@ class Sink(Protocol):
     def trade(self, trade: PublicTrade) -> object: ...
 
 
+class NoSink:
+    """For books that have no readers: a recording's, a replay's."""
+
+    def publish(
+        self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
+    ) -> None: ...
+    def set_state(self, state: BookState, reason: str | None = None) -> None: ...
+    def trade(self, trade: PublicTrade) -> None: ...
+
+
 class Observer(Protocol):
     """Who wants to see every delta: the replay."""
 

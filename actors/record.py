@@ -17,10 +17,9 @@ from ..connectors import registry
 from ..connectors.protocol import Codec
 from ..connectors.transport import Feed, Rest
 from ..model.errors import MeshError, UnknownInstrument
-from ..model.events import BookState, PublicTrade
 from ..model.instrument import Instrument
 from ..orderbook.book import OrderBook
-from .book_ingest import Pair
+from .book_ingest import NoSink, Pair
 from .book_machine import BookMachine
 from .book_session import BookSession, FeedLike, Surroundings
 from .budget import Budget, Budgeted, RestLike
@@ -30,16 +29,6 @@ from .role import Context
 
 BEAT_S = 0.05
 FLUSH_S = 1.0  # what a kill loses at most
-
-
-class _NoSink:
-    """A recording has no readers."""
-
-    def publish(
-        self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
-    ) -> None: ...
-    def set_state(self, state: BookState, reason: str | None = None) -> None: ...
-    def trade(self, trade: PublicTrade) -> None: ...
 
 
 class _OwnLimits:
@@ -185,7 +174,7 @@ async def _run(
 
 def _pair(codec: Codec, instrument: Instrument) -> Pair:
     machine = BookMachine(codec.classify, random.random, is_trading=instrument.is_trading)
-    return Pair(instrument, OrderBook(instrument.price_scale, instrument.size_scale), machine, _NoSink())
+    return Pair(instrument, OrderBook(instrument.price_scale, instrument.size_scale), machine, NoSink())
 
 
 def _state(pair: Pair) -> dict[str, Any]:

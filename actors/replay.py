@@ -16,11 +16,11 @@ from typing import Any
 from ..connectors import registry
 from ..connectors.protocol import Codec, ExchangeSpec, SnapshotKey
 from ..model.errors import CaptureError, DecodeError, Misconfigured
-from ..model.events import BookState, Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
+from ..model.events import Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
 from ..model.fixed import to_text
 from ..model.instrument import Instrument
 from ..orderbook.book import OrderBook
-from .book_ingest import Ingest, Pair, Sink
+from .book_ingest import Ingest, NoSink, Pair, Sink
 from .book_machine import AskSnapshot, BookMachine, Opened
 from .capture import Record, read
 
@@ -50,16 +50,6 @@ class Tally:
     pending: OrderedDict[int, Ticker] = field(default_factory=OrderedDict)
 
 
-class _NoSink:
-    """A replay that has no readers."""
-
-    def publish(
-        self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
-    ) -> None: ...
-    def set_state(self, state: BookState, reason: str | None = None) -> None: ...
-    def trade(self, trade: PublicTrade) -> None: ...
-
-
 class Replay:
     """One recording of one exchange, fed record by record."""
 
@@ -70,7 +60,7 @@ class Replay:
         scales: dict[str, int],
         *,
         fast: bool,
-        sink: Callable[[Instrument], Sink] = lambda _: _NoSink(),
+        sink: Callable[[Instrument], Sink] = lambda _: NoSink(),
     ) -> None:
         """`sink` is asked once for every instrument that the recording turns out to hold."""
         self.codec = codec
