@@ -97,7 +97,7 @@ def _pids(mesh: Any, exchange: str, wanted: int) -> list[int]:
 def run(quick: bool = False) -> Json:
     """Measure; see the module."""
     alone, together = (3, 6) if quick else (ALONE, TOGETHER)
-    rounds, seconds = (1, 2.0) if quick else (3, 10.0)
+    rounds, seconds = (1, 1.5) if quick else (3, 8.0)
     with contextlib.ExitStack() as running:
         running.enter_context(one_node())
         one = _Way("one book per actor", alone, 1, running.enter_context(frame_server(alone)))

@@ -165,7 +165,7 @@ def _rounded(value: float | None) -> float | None:
 
 def run(quick: bool = False) -> Json:
     """Measure; see the module."""
-    rounds, seconds = (1, 1.0) if quick else (5, 4.0)
+    rounds, seconds = (1, 1.0) if quick else (5, 3.0)
     rows = []
     with one_node(), _place({}, None, None) as place:
         rows += _rows("same node", place, RATES, rounds, seconds)
