@@ -97,7 +97,6 @@ def _twisted(value: Any) -> Iterator[Any]:
 
 
 def _instead(held: Any) -> Iterator[Any]:
-    """Other values; 2**63 is written as text of digits where the format has no such integer."""
     for other in TWISTED:
         if type(other) is not type(held) or other != held:
             yield other

@@ -1,14 +1,19 @@
-"""Runs a suite's checks one by one without pytest, for the command line."""
+"""Runs a suite's checks one by one without pytest, for the command line; finds the samples they need."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import time
 import unittest
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
+from ..connectors.protocol import Connector
+from ..connectors.samples import MarketDataSamples
+from ..model.errors import Misconfigured
 from .market_data import MarketDataConformance
 
 
@@ -52,3 +57,31 @@ def run_checks(suite: type[MarketDataConformance]) -> Iterator[Result]:
             outcome = Outcome.FAILED
             reason = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         yield Result(name, title, outcome, reason, time.perf_counter() - began)
+
+
+def suite_of(connector: Connector, samples: MarketDataSamples) -> type[MarketDataConformance]:
+    """The suite for one connector."""
+    return type(f"Test{connector.name}", (MarketDataConformance,), {"connector": connector, "samples": samples})
+
+
+def samples_of(connector: Connector, file: Path | None) -> MarketDataSamples | None:
+    """The samples of a Python file, which names them SAMPLES; without a file the connector's own, None if it has none.
+
+    Raises:
+        Misconfigured: the file cannot be run, or names no samples.
+    """
+    if file is None:
+        own = getattr(connector, "samples", None)
+        return own() if own is not None else None
+    spec = importlib.util.spec_from_file_location("_venuemesh_samples", file)
+    if spec is None or spec.loader is None:
+        raise Misconfigured(str(file), "is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever somebody's file raises
+        raise Misconfigured(str(file), f"cannot be run: {type(error).__name__}: {error}") from error
+    found = getattr(module, "SAMPLES", None)
+    if not isinstance(found, MarketDataSamples):
+        raise Misconfigured(str(file), "names no SAMPLES of type MarketDataSamples")
+    return found

@@ -251,3 +251,105 @@ def record(
     said = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws))
     for line in record_lines(said):
         out.print(line)
+
+
+# ---------------------------------------------------------------------- connectors
+
+
+@app.command("new-connector")
+def new_connector(
+    name: Annotated[str, typer.Argument(help="Name of the exchange: lower-case letters, digits, underscores.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder to make it in.", metavar="DIR")] = Path(),
+) -> None:
+    """Lay out a connector as a distribution of its own: it works and passes its tests; make its wire format yours."""
+    from .authoring import lay_out
+
+    folder = lay_out(name, into)
+    print(f"{folder}: README.md says what to do; try it: cd {folder} && pip install -e '.[dev]' && pytest")
+
+
+@app.command()
+def conformance(
+    exchange: Annotated[str, typer.Argument(help="Exchange whose connector is checked.")],
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Python file that names SAMPLES; without it the connector's own.", metavar="FILE"),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself as well.")] = False,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface; implies --live.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams; implies --live.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Trading pair of the live checks.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long the live book is followed.", min=1, max=3600)] = 5.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
+) -> None:
+    """Run the suite that every connector passes, a line per check. Exit status 1 when a check fails."""
+    from .conforming import Plan, carry_out, describe
+
+    plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds)
+    if dry_run:
+        for line in describe(plan):
+            print(line)
+        return
+    raise typer.Exit(carry_out(plan, print))
+
+
+@app.command()
+def connect(
+    exchange: Annotated[str, typer.Argument(help="Exchange to try.")],
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe; by default an example pair.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=0.1)] = 10.0,
+) -> None:
+    """Try an exchange's market data: ping, clock, instruments, websocket, frames of one pair. No accounts yet."""
+    from .display import checked_table
+    from .probing import Probe
+
+    probe = Probe(exchange, pair, rest, ws, timeout)
+    try:
+        asyncio.run(probe.run())
+    finally:
+        if probe.checked:
+            out.print(checked_table(exchange, probe.checked))
+    out.print("market data only: accounts and orders are not there yet, so no key was asked for and no balance read")
+
+
+@app.command()
+def api(
+    exchange: Annotated[str, typer.Argument(help="Exchange to ask.")],
+    method: Annotated[str, typer.Argument(help="GET, POST, ...")],
+    path: Annotated[str, typer.Argument(help="Path at the exchange: /api/v3/time")],
+    params: Annotated[list[str] | None, typer.Argument(help="Query parameters.", metavar="[KEY=VALUE]...")] = None,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send one raw, unsigned request; print status, rate headers and body. A failure ends with exit status 2."""
+    from .connectors.registry import connector
+    from .probing import ask, pretty
+
+    answer = asyncio.run(ask(exchange, method, path, params or [], rest))
+    limits = answer.rate_headers(connector(exchange).spec)
+    if as_json:
+        head = json.dumps(
+            {"status": answer.status, "ms": round(answer.ms, 3), "rate": limits, "headers": answer.headers}
+        )
+        body = pretty(answer.body, indent=None)
+        print(f'{head[:-1]}, "body": {body if answer.is_json else json.dumps(body)}}}')
+    else:
+        print(f"HTTP {answer.status} in {answer.ms:.1f} ms")
+        for name, value in limits.items():
+            print(f"{name}: {value}")
+        print(pretty(answer.body))
+    if answer.error is not None:
+        raise answer.error
+
+
+@app.command()
+def console(mesh: MeshName = "mesh", address: Address = None) -> None:
+    """An IPython console on a running mesh, with `mesh`, `market`, `book`, `np` at hand."""
+    from .console import open_console, require_ipython
+
+    require_ipython()
+    from .client import connect as connect_mesh
+
+    open_console(connect_mesh(mesh, address=address))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from .model.events import BookState
@@ -17,6 +18,9 @@ from .model.instrument import Instrument
 from .orderbook.snapshot import BookSnapshot
 from .orderbook.view import BookView
 from .pacing import every
+
+if TYPE_CHECKING:
+    from .probing import Checked
 
 STATE_STYLE = {"LIVE": "green", "SERVING": "green", "SYNCING": "yellow", "CONNECTING": "yellow", "STARTING": "yellow"}
 
@@ -192,3 +196,14 @@ async def watch_books(console: Console, views: Mapping[str, BookView], seconds: 
             live.update(watch_table(views, rates, time.monotonic_ns()), refresh=True)
             if seconds is not None and tick * 0.25 >= seconds:
                 return
+
+
+def checked_table(exchange: str, checked: Sequence[Checked]) -> Table:
+    """What a probe of an exchange saw, step by step, with how long each took."""
+    table = Table(title=exchange, title_justify="left")
+    table.add_column("step")
+    table.add_column("ms", justify="right")
+    table.add_column("seen", overflow="fold")
+    for step in checked:
+        table.add_row(step.what, f"{step.ms:.1f}", escape(step.said))
+    return table
