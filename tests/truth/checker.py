@@ -165,6 +165,8 @@ def check(
                 answers[symbols[book]].append(row)
             elif row[0] == TRADE:
                 book, number = row[1], row[2]
+                if number < min(trades[symbols[book]], default=0):
+                    continue  # the exchange has forgotten that far back
                 was = trades[symbols[book]].get(number)
                 if was != tuple(row[3:6]) or number in told.get(book, ()):
                     verdict.violated("trade", f"{symbols[book]}: told {row[2:6]}, was {was}, or told before")

@@ -174,7 +174,7 @@ class Lab:
         self.host_ = child
         return child
 
-    def sampler(self) -> Child:
+    def sampler(self, depth_every_ms: int = 15) -> Child:
         out = self.directory / f"samples-{len(self.samples)}"
         self.samples.append(out)
         child = Child(
@@ -182,6 +182,7 @@ class Lab:
             {
                 "segments": str(self.segments),
                 "out": str(out),
+                "depth_every_ms": depth_every_ms,
                 "instruments": [found.to_dict() for found in self.instruments],
             },
         )

@@ -1,6 +1,6 @@
 """A reader in a process of its own: reads books through `BookView` as fast as it can and writes down what it was told.
 
-    python -m tests.truth.sampler      one JSON line on standard input says what: segments, out, instruments
+    python -m tests.truth.sampler      one JSON line on standard input: segments, out, instruments, depth_every_ms
 
 Answers any further line with how many sequences it was told LIVE of each book; ends when standard input ends. `samples`
 says what it writes; prices and sizes at scale 8, whatever the segment's.
@@ -26,7 +26,6 @@ from venuemesh.orderbook.segment import Top
 from venuemesh.orderbook.view import BookView
 
 SCALE = 8
-DEPTH_EVERY_NS = 15_000_000  # of one book: all that its segment stores
 LOOK_EVERY = 64  # rounds between looks at standard input
 FLUSH_NS = 50_000_000
 
@@ -36,7 +35,8 @@ Told = tuple[Any, ...]
 class Reader:
     """One book: equal answers in a row become one row."""
 
-    def __init__(self, number: int, view: BookView, rows: Rows) -> None:
+    def __init__(self, number: int, view: BookView, rows: Rows, depth_every_ns: int) -> None:
+        self._depth_every_ns = depth_every_ns  # between reads of all that the segment stores
         self._number, self._view, self._rows = number, view, rows
         self._units = 10 ** (SCALE - view.instrument.price_scale), 10 ** (SCALE - view.instrument.size_scale)
         self._told: Told | None = None
@@ -61,7 +61,7 @@ class Reader:
             self._told, self._first = told, read
         self._last = read
         self._reads += 1
-        if began_ns - self._depth_ns >= DEPTH_EVERY_NS:
+        if began_ns - self._depth_ns >= self._depth_every_ns:
             self._depth_ns = began_ns
             self._depth()
             self._trade()
@@ -132,9 +132,9 @@ def main() -> None:
     os.nice(10)  # what it looks at has right of way
     rows = Rows(Path(asked["out"]))
     instruments = [Instrument.from_dict(plain) for plain in asked["instruments"]]
-    directory = Path(asked["segments"])
+    directory, every_ns = Path(asked["segments"]), int(asked["depth_every_ms"] * 1e6)
     readers = [
-        Reader(number, BookView(directory, found, f"book/{found.exchange}/{found.name}"), rows)
+        Reader(number, BookView(directory, found, f"book/{found.exchange}/{found.name}"), rows, every_ns)
         for number, found in enumerate(instruments)
     ]
     print(json.dumps({"ready": os.getpid()}), flush=True)
