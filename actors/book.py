@@ -290,9 +290,9 @@ class BookRole:
 
     def beat(self) -> None:
         self._context.alive()
+        self._session.beat()  # silence first: no heartbeat may speak for a connection that is not heard from
         for hosted in self._hosted.values():
             hosted.writer.beat()
-        self._session.beat()
         now_ns = self._context.monotonic_ns()
         if now_ns - self._measured_ns >= RATE_EVERY_NS:
             for hosted in self._hosted.values():

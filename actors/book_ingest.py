@@ -260,11 +260,16 @@ class Ingest:
         self.unreadable += 1
         self.last_error = str(error)
         said = bytes(frame).upper()
-        named = [pair for symbol, pair in self.pairs.items() if symbol.upper().encode() in said]
+        named = [pair for symbol, pair in self.pairs.items() if self._may_name(said, symbol.upper().encode())]
         for pair in named or list(self.pairs.values()):
             pair.unreadable += 1
             pair.misfits += isinstance(error.__cause__, FixedPointError)
             self.on(pair, Doubt(str(error)))
+
+    @staticmethod
+    def _may_name(said: bytes, symbol: bytes) -> bool:
+        """Whether a frame names a symbol, or was cut off inside its name."""
+        return symbol in said or any(said.endswith(b'"' + symbol[:n]) for n in range(1, len(symbol)))
 
     # Snapshots
 

@@ -6,7 +6,7 @@ A venue with a known history stands behind the real codec, scanner, machine and 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -244,6 +244,21 @@ def test_what_cannot_be_read_ends_live(fast, frame):
     scene.trade(UP)
     scene.deliver()
     assert scene.reader.state is BookState.LIVE
+
+
+def test_a_frame_cut_off_inside_a_name_doubts_every_book_it_may_have_meant(fast):
+    scene = live(fast=fast)
+    others = {}
+    for symbol in ("AAABBBC", "ZZZBBB"):
+        machine = BookMachine(scene.ingest.codec.classify, lambda: 0.5)
+        others[symbol] = Pair(replace(INSTRUMENT, symbol=symbol), OrderBook(2, 2), machine, Reader())
+    scene.ingest.track(others.values())
+    scene.read(b'{"e":"depthUpdate","E":1,"s":"AAABBB')
+    assert scene.pair.unreadable == others["AAABBBC"].unreadable == 1
+    assert others["ZZZBBB"].unreadable == 0
+    scene.read(b'{"e":"depthUpdate","E":1,"s":"A')
+    assert scene.pair.unreadable == others["AAABBBC"].unreadable == 2
+    assert others["ZZZBBB"].unreadable == 0
 
 
 def test_levels_that_the_book_refuses_end_live(fast):
