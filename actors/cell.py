@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 import time
-import traceback
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import ray
+from loguru import logger
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from ..model.errors import Fenced, MeshError
 from ..orderbook.place import segment_directory
 from ..supervisor.routes import Route
+from . import logs
 from .messages import POLL, Asker, Dedup, Doubt, Envelope, Gone, pack_error, pack_reply
 from .pulse import PERIOD_S, Pulse, kill_process, process_start
 from .role import Context, Incarnation, Role, RoleSpec
@@ -48,6 +48,7 @@ class Cell:
         self._node = ray.get_runtime_context().get_node_id()
         self._segments = segment_directory(mesh, self._node)
         self._title = "venuemesh: spare"
+        logs.set_up(name)
         preload()
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
         self._pulse = Pulse(self._segments / PULSES, name)
@@ -144,6 +145,7 @@ class Cell:
         if self._order is not None:
             return {"ok": False, "error": f"{self._name} was adopted already"}
         self._order = order
+        began_ns = time.monotonic_ns()
         try:
             if order["predecessor"] is not None:
                 await self._bury(*order["predecessor"])
@@ -153,6 +155,8 @@ class Cell:
             own_title(self._title)
             self._pulse.name(address)
             sender = f"{address}@{self._incarnation[0]}.{self._incarnation[1]}"
+            logs.speak_as(sender)
+            logger.info("adopted", cell=self._name, pid=self._pid, restarts=order["restarts"])
             context = Context(
                 mesh=self._mesh,
                 address=address,
@@ -173,21 +177,26 @@ class Cell:
             return {"ok": False, "error": _said(error)}
         self._role = role
         self._serving = frozenset((address, *(served for served, _ in spec["serves"])))
+        logger.info("serving", took_ms=(time.monotonic_ns() - began_ns) / 1e6)
         return {"ok": True}
 
     async def _bury(self, pid: int, start: int) -> None:
-        if process_start(pid) == start and not await asyncio.to_thread(kill_process, pid, start):
+        if process_start(pid) != start:
+            return
+        logger.warning("killing the predecessor", pid=pid)
+        if not await asyncio.to_thread(kill_process, pid, start):
             raise RuntimeError(f"the predecessor, process {pid}, cannot be killed")
 
     async def _stop(self, epoch: int, timeout_s: float) -> None:
         self._fence(epoch)
         role, self._role, self._serving = self._role, None, frozenset()
+        logger.log("DEBUG" if role is None else "INFO", "stopping", limit_s=timeout_s)
         if role is not None:
             try:
                 async with asyncio.timeout(timeout_s):
                     await role.stop()
             except Exception as error:
-                print(f"{self._title}: while stopping: {_said(error)}", file=sys.stderr, flush=True)
+                logger.opt(exception=error).error("failed while stopping")
         self._beating.cancel()
         self._pulse.close()
         leave(self._segments)
@@ -235,8 +244,15 @@ class Cell:
         return pack_error(Fenced(envelope.address, meant, self._incarnation))
 
     def _alive(self) -> None:
-        if time.monotonic_ns() - self._last_ns > self._lease_ns:
-            os._exit(EXIT_LEASE)
+        gap_ns = time.monotonic_ns() - self._last_ns
+        if gap_ns > self._lease_ns:
+            self._end_by_lease(gap_ns)
+
+    def _end_by_lease(self, gap_ns: int) -> None:
+        logger.error(
+            "stood still for longer than its lease: ending", stood_s=gap_ns / 1e9, lease_s=self._lease_ns / 1e9
+        )
+        os._exit(EXIT_LEASE)
 
     async def _beat(self) -> None:
         while True:
@@ -244,7 +260,7 @@ class Cell:
             now_ns = time.monotonic_ns()
             gap_ns = now_ns - self._last_ns
             if self._order is not None and gap_ns > self._lease_ns:
-                os._exit(EXIT_LEASE)
+                self._end_by_lease(gap_ns)
             self._last_ns = now_ns
             own_title(self._title)
             self._pulse.beat(now_ns, gap_ns - int(PERIOD_S * 1e9))
@@ -257,7 +273,7 @@ class Cell:
 
     def _fail(self, error: BaseException) -> None:
         """End this cell: tell the supervisor why, then leave. The successor makes sure that this process is gone."""
-        traceback.print_exception(error, file=sys.stderr)
+        logger.opt(exception=error).error("failed: this cell ends")
         self._role, self._serving = None, frozenset()
         for life in self._lives:
             if not life.done():

@@ -1,0 +1,65 @@
+"""Log lines of our own processes: one line an event on stderr, with its keys at the end.
+
+    12:40:01.337 INFO  book/binance/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
+
+`logger.info("adopted", took_ms=21.4)` makes such a line; who speaks (`who`) is bound once for the whole process. Events
+tell what happened to a process, never what is in a message: nothing per frame or per beat, and no value of a local
+variable in tracebacks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from loguru import BasicHandlerConfig, Record
+
+VARIABLE = "VENUEMESH_LOG"
+DEFAULT = "INFO"
+_FORMAT = "{time:HH:mm:ss.SSS} {level: <7} {extra[who]} {message}{extra[keys]}\n{exception}"
+_OWN = ("who", "keys")
+_MAX_VALUE = 300
+
+
+def set_up(who: str, sink: TextIO | None = None) -> None:
+    """Take over the logging of this process: one sink, level from $VENUEMESH_LOG (INFO when that is no level)."""
+    wanted = os.environ.get(VARIABLE, DEFAULT).strip().upper()
+    try:
+        level = logger.level(wanted).name
+    except ValueError:
+        level = DEFAULT
+    handler: BasicHandlerConfig = {
+        "sink": sys.stderr if sink is None else sink,
+        "level": level,
+        "format": _template,
+        "colorize": False,
+        "backtrace": False,
+        "diagnose": False,  # it would print the values of variables
+    }
+    logger.configure(handlers=[handler], extra={"who": who}, patcher=_list_keys)
+    if level != wanted:
+        logger.warning("not a log level", variable=VARIABLE, value=wanted)
+
+
+def speak_as(who: str) -> None:
+    """From now on this process's lines say `who`."""
+    logger.configure(extra={"who": who})
+
+
+def _list_keys(record: Record) -> None:
+    extra = record["extra"]
+    extra["keys"] = "".join(f" {key}={_shown(value)}" for key, value in extra.items() if key not in _OWN)
+
+
+def _shown(value: object) -> str:
+    text = f"{value:.1f}" if isinstance(value, float) else str(value)
+    text = " ".join(text.split())[:_MAX_VALUE]
+    return repr(text) if " " in text or not text else text
+
+
+def _template(record: Record) -> str:
+    return _FORMAT
