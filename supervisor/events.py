@@ -49,10 +49,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The cell's process is dead."""
+    """The cell's process is dead. `by`: how that was seen."""
 
     cell: str
     error: str | None = None
+    by: str = "its life() call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +190,13 @@ class Sweep:
     node: str
 
 
-Effect = Create | AdoptCell | StopCell | KillCell | Discard | Sweep
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """A child ended too often: say it, and note it durably. It is tried again after a while."""
+
+    address: str
+    error: str | None
+    after_ns: int
+
+
+Effect = Create | AdoptCell | StopCell | KillCell | Discard | Sweep | Degraded

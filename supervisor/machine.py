@@ -34,6 +34,7 @@ from .events import (
     CellCreated,
     Create,
     CreateFailed,
+    Degraded,
     Died,
     Discard,
     Effect,
@@ -53,7 +54,8 @@ from .events import (
     Unwant,
     Want,
 )
-from .placement import NodeView, choose
+from .past import Past
+from .placement import NodeView, loads, seat
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState, Settings
 from .routes import Route, RouteTable
@@ -63,6 +65,11 @@ _CREATING_AT_END_S = 10.0
 _CALM_NS = 500_000_000  # after an adoption, before its spare is replaced, while another is left
 
 
+def _runs(spec: ChildSpec) -> tuple[object, ...]:
+    """What cannot change without a restart."""
+    return spec.kind, spec.config, spec.node, spec.labels
+
+
 def agent_address(node: str) -> str:
     return f"agent/{node[:12]}"
 
@@ -70,7 +77,9 @@ def agent_address(node: str) -> str:
 class Machine:
     """The tree of one mesh under one supervisor epoch."""
 
-    def __init__(self, epoch: int, settings: Settings, name_cell: Callable[[], str]) -> None:
+    def __init__(
+        self, epoch: int, settings: Settings, name_cell: Callable[[], str], past: Mapping[str, Past] | None = None
+    ) -> None:
         self.settings = settings
         self.routes = RouteTable(epoch)
         self.nodes: dict[str, Mapping[str, str]] = {}
@@ -84,6 +93,7 @@ class Machine:
         self._name_cell = name_cell
         self._effects: list[Effect] = []
         self._adopting_ns: dict[str, int] = {}  # node -> when a cell there last began to adopt
+        self._past = dict(past or {})  # of children that an earlier supervisor had seen end too often
         self._rolled: set[str] = set()  # of the queue: already stopped once
 
     @property
@@ -200,6 +210,8 @@ class Machine:
         child = Child(event.spec, next(self._orders) if rival is None else rival.order)
         child.state, child.cell, child.node = ChildState.SERVING, cell.name, cell.node
         child.incarnation, child.restarts = event.incarnation, event.restarts
+        if (past := self._past.pop(address, None)) is not None:
+            child.history = past.history(self.settings.policy, now_ns)
         self.children[address] = child
         if not event.serving:  # its adoption was never confirmed
             self._kill(cell, now_ns)
@@ -217,9 +229,11 @@ class Machine:
         for spec in event.specs:
             child = self.children.get(spec.address)
             if child is None:
-                self.children[spec.address] = Child(spec, next(self._orders))
+                child = self.children[spec.address] = Child(spec, next(self._orders))
+                if (past := self._past.pop(spec.address, None)) is not None:
+                    past.resume(child)
                 continue
-            changed = (child.spec.kind, child.spec.config) != (spec.kind, spec.config)
+            changed = _runs(child.spec) != _runs(spec)
             was_wanted, child.wanted = child.wanted, True
             child.spec = spec
             if child.state is ChildState.STOPPED or not was_wanted:
@@ -330,6 +344,7 @@ class Machine:
             case policies.Escalate(after_ns, history):
                 child.state, child.retry_ns, child.history = ChildState.DEGRADED, now_ns + after_ns, history
                 child.restarts += 1
+                self._effects.append(Degraded(child.spec.address, child.last_error, after_ns))
             case policies.Stop():
                 child.state = ChildState.STOPPED
 
@@ -366,12 +381,13 @@ class Machine:
         for cell in self.cells.values():
             if cell.state is CellState.SPARE and cell.node in spares:
                 spares[cell.node].append(cell)
-        load = self._load()
+        load = loads(self.nodes, self.children.values())
         lacking = dict.fromkeys(self.nodes, 0)
         for child in sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order)):
             if not self._is_due(child, now_ns):
                 continue
-            node = self._place(child, load, spares)
+            views = [NodeView(n, labels, load.get(n, 0), len(spares[n])) for n, labels in self.nodes.items()]
+            node = seat(child, views, self.cells.values())
             if node is None:
                 continue
             load[node] = load.get(node, 0) + child.spec.weight
@@ -390,19 +406,6 @@ class Machine:
             return False
         before = (self.children.get(address) for address in child.spec.after)
         return child.served_once or all(other is None or other.served_once for other in before)
-
-    def _load(self) -> dict[str, int]:
-        load = dict.fromkeys(self.nodes, 0)
-        for child in self.children.values():
-            if child.cell is not None and child.node in load:
-                load[child.node] += child.spec.weight
-        return load
-
-    def _place(self, child: Child, load: dict[str, int], spares: dict[str, list[Cell]]) -> str | None:
-        if child.predecessor is not None and child.predecessor[0] in self.nodes:
-            return child.predecessor[0]
-        views = [NodeView(n, labels, load.get(n, 0), len(spares[n])) for n, labels in self.nodes.items()]
-        return choose(child.spec, views, child.node)
 
     def _adopt(self, child: Child, cell: Cell, now_ns: int) -> None:
         incarnation = (self._epoch, next(self._counter))

@@ -28,6 +28,7 @@ class MirrorLeases:
     """Who asked for what; time in ns is an argument."""
 
     def __init__(self, lease_s: float = LEASE_S) -> None:
+        self.lease_s = lease_s
         self._lease_ns = int(lease_s * 1e9)
         self._until: dict[str, dict[str, int]] = {}
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .child import ChildSpec
+from .records import Cell, Child
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,32 @@ def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) 
     if any(node.node == last for node in fitting):
         return last
     return min(fitting, key=lambda node: (node.load, -node.spares, node.node)).node
+
+
+def loads(nodes: Iterable[str], children: Iterable[Child]) -> dict[str, int]:
+    """Return the weight that each node carries."""
+    load = dict.fromkeys(nodes, 0)
+    for child in children:
+        if child.cell is not None and child.node in load:
+            load[child.node] += child.spec.weight
+    return load
+
+
+def seat(child: Child, nodes: Iterable[NodeView], cells: Iterable[Cell]) -> str | None:
+    """Return the node where a waiting child shall run, or None when there is none now.
+
+    While its predecessor's process may live it runs on that node or nowhere, as only there the successor can make sure
+    that it is gone. Afterwards it stays there if it may.
+    """
+    before = child.predecessor
+    views = list(nodes)
+    if before is None or all(view.node != before[0] for view in views):
+        return choose(child.spec, views, child.node)
+    home = choose(child.spec, [view for view in views if view.node == before[0]])
+    if home is not None:
+        return home
+    lives = any((cell.node, cell.pid, cell.start) == before for cell in cells)
+    return None if lives else choose(child.spec, views)
 
 
 def _fits(spec: ChildSpec, node: NodeView) -> bool:

@@ -427,11 +427,13 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
 def launch(config: MeshConfig) -> Mesh:
     """Start a mesh on the Ray cluster this process is connected to; return at once (see `Mesh.wait_started`).
 
+    It starts from this configuration, whatever a mesh of that name was told before that is gone.
+
     Raises:
         Misconfigured: a mesh of that name runs there already.
         MeshNotRunning: this process is connected to no Ray cluster.
     """
-    from .supervisor.supervisor import SupervisorActor
+    from .supervisor.supervisor import create
 
     name = config.mesh.name
     if not ray.is_initialized():
@@ -439,8 +441,7 @@ def launch(config: MeshConfig) -> Mesh:
     try:
         ray.get_actor(SUPERVISOR, namespace=namespace(name))
     except ValueError:
-        options = {"name": SUPERVISOR, "namespace": namespace(name), "lifetime": "detached"}
-        SupervisorActor.options(**options).remote(config.for_supervisor())
+        create(config.for_supervisor())
         return Mesh(name)
     raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")
 

@@ -79,7 +79,7 @@ def test_each_wanted_pair_is_served_once_and_running_groups_are_never_restarted(
 def test_desired_survives_as_plain_data() -> None:
     desired = Desired({"exchanges": {"x": {"pairs": ["a"]}}})
     desired.rule("x", True, ["b"])
-    again = Desired({"exchanges": {}}, desired.to_dict())
+    again = Desired({"exchanges": {"x": {"pairs": ["a"]}}}, desired.to_dict())
     again.listed("x", listed("a", "b", "c"))
     assert sorted(spec.address for spec in again.books("x", {}).want) == ["book/x/a", "book/x/b"]
     assert again.unread == []

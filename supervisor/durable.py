@@ -1,0 +1,58 @@
+"""Patience with a store that is away for a while. No Ray: the store is given, tests give one that fails.
+
+Operations run one after another in one thread, so a write that was slow can never land after a later one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from loguru import logger
+
+from ..model.errors import RetryLater
+
+T = TypeVar("T")
+PATIENCE_S = 8.0  # of a caller who waits for a wish to be durable
+
+
+class StoreAway(Exception):
+    """The store does not answer now; the operation may have been executed."""
+
+
+class Durable:
+    """Runs operations of a store, again with growing pauses while it is away."""
+
+    def __init__(self, first_s: float = 0.05, cap_s: float = 1.0) -> None:
+        self._first_s, self._cap_s = first_s, cap_s
+        self._thread = ThreadPoolExecutor(1, "venuemesh-store")
+
+    async def run(self, operation: Callable[..., T], *arguments: object, patience_s: float | None = PATIENCE_S) -> T:
+        """Return what the operation returns. It must be idempotent.
+
+        Raises:
+            RetryLater: the store was away for `patience_s` (None: wait for ever); a write may still be executed.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = None if patience_s is None else clock() + patience_s
+        pause_s, tries = self._first_s, 0
+        while True:
+            tries += 1
+            left = None if deadline is None else deadline - clock()
+            try:
+                # One attempt that hangs holds the thread: a second would only queue behind it.
+                return await asyncio.wait_for(self._once(operation, arguments), left)
+            except TimeoutError:
+                raise RetryLater(1.0, "the cluster's store (GCS) does not answer") from None
+            except StoreAway as error:
+                if deadline is not None and clock() + pause_s >= deadline:
+                    raise RetryLater(1.0, f"the cluster's store (GCS) is away: {error}") from error
+                if tries == 1:
+                    logger.warning("store is away", operation=operation.__name__, error=error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(self._cap_s, 2 * pause_s)
+
+    async def _once(self, operation: Callable[..., T], arguments: tuple[object, ...]) -> T:
+        return await asyncio.wrap_future(self._thread.submit(operation, *arguments))

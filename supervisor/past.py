@@ -1,0 +1,60 @@
+"""What a supervisor must know of children that ended too often, kept over its own death. Pure.
+
+Only children that have escalated are kept: their count of restarts and escalations, and when they are due again. The
+ends of the last seconds are not: a supervisor that was away forgives them. Times are stored by the wall clock, as the
+next supervisor may run on another node, and bounded by the longest backoff when they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .policy import History, Policy
+from .records import Child, ChildState
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Of one child; `retry_ns` in the monotonic time of the process that reads it, negative when long ago."""
+
+    restarts: int
+    escalations: int
+    retry_ns: int
+    last_error: str | None
+
+    def resume(self, child: Child) -> None:
+        """Let a child that is not running go on where it was: DEGRADED until it is due."""
+        child.restarts, child.last_error, child.retry_ns = self.restarts, self.last_error, self.retry_ns
+        child.history = History(escalations=self.escalations)
+        child.state = ChildState.DEGRADED
+
+    def history(self, policy: Policy, now_ns: int) -> History:
+        """Of a child that runs: it counts until it must have served for a whole period."""
+        steady = now_ns >= self.retry_ns + int(policy.period_s * 1e9)
+        return History() if steady else History(escalations=self.escalations)
+
+
+def remember(children: Mapping[str, Child], now_ns: int, wall_ns: int) -> dict[str, Any]:
+    """Plain values for the store."""
+    return {
+        address: [
+            child.restarts,
+            child.history.escalations,
+            (wall_ns + child.retry_ns - now_ns) // 1_000_000,
+            child.last_error,
+        ]
+        for address, child in children.items()
+        if child.history.escalations
+    }
+
+
+def recall(plain: Mapping[str, Any], policy: Policy, now_ns: int, wall_ns: int) -> dict[str, Past]:
+    """Read what `remember` gave."""
+    longest_ns = int(policy.backoff_cap_s * 1e9)
+    found = {}
+    for address, (restarts, escalations, retry_ms, last_error) in plain.items():
+        left_ns = min(retry_ms * 1_000_000 - wall_ns, longest_ns)
+        found[address] = Past(restarts, escalations, now_ns + left_ns, last_error)
+    return found
