@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,5 +70,4 @@ class Role(Protocol):
         """Called on every heartbeat of the cell (every 50 ms), from its loop: refresh segments, check silence."""
 
 
-RoleFactory = Callable[[RoleSpec, Context], Role]
-Handler = Callable[[Any], Awaitable[Any]]
+RoleFactory = Callable[[dict[str, Any], Context], Role]  # what a kind names: its config and context make a role

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from ..connectors.registry import connector, known
 from ..model.errors import Misconfigured
-from .role import Context, Role, RoleSpec
-
-RoleClass = Callable[[dict[str, Any], Context], Role]  # a role is made from its config and its context
+from .role import Context, Role, RoleFactory, RoleSpec
 
 KINDS = {
     "agent": "venuemesh.actors.agent:AgentRole",
@@ -22,7 +19,7 @@ KINDS = {
 }
 
 
-def load(kind: str) -> RoleClass:
+def load(kind: str) -> RoleFactory:
     """Return what makes a role of this kind.
 
     Raises:
@@ -36,7 +33,7 @@ def load(kind: str) -> RoleClass:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise Misconfigured(f"role kind {kind!r}", str(error)) from error
-    return cast(RoleClass, found)
+    return cast(RoleFactory, found)
 
 
 def preload() -> None:
