@@ -35,7 +35,7 @@ class MeshSettings(_Strict):
         0.25, ge=0.1, le=60, description="A book whose writer's heartbeat is older is DEAD to its readers."
     )
     hang_limit_s: float = Field(
-        1.0, ge=0.2, le=600, description="A cell whose event loop did not run for this long is killed and replaced."
+        2.0, ge=0.2, le=600, description="A cell whose event loop did not run for this long is killed and replaced."
     )
 
 
