@@ -1,0 +1,107 @@
+"""`new-connector`, `conformance`, `connect` and `api` as a user runs them, against the local exchange."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def here(exchange):
+    """Where the local exchange is, as options."""
+    return "--rest", exchange["binance"]["rest"], "--ws", exchange["binance"]["ws"]
+
+
+def test_connect_shows_what_was_checked(cli, here):
+    said = cli("connect", "binance", *here).stdout
+    for step in ("ping", "clock", "instruments", "websocket", "subscription", "frames"):
+        assert step in said
+    assert "accounts and orders are not there yet" in said
+
+
+def test_conformance_says_a_line_per_check(cli, here):
+    lines = cli("conformance", "binance", *here, "--seconds", 2).stdout.splitlines()
+    assert sum(line.startswith("ok ") for line in lines) >= 27
+    assert any(line.startswith("ok ") and "live book" in line for line in lines)
+    assert " 0 failed" in lines[-1]
+
+
+def test_conformance_without_an_exchange_needs_none(cli):
+    assert " 0 failed" in cli("conformance", "binance").stdout.splitlines()[-1]
+
+
+def test_conformance_fails_with_status_1_and_says_why(cli, tmp_path):
+    path = tmp_path / "messages.py"
+    path.write_text(
+        "from dataclasses import replace\n"
+        "from venuemesh.connectors.binance.samples import SAMPLES\n"
+        "SAMPLES = replace(SAMPLES, bids=(('1', '1'),))\n"
+    )
+    done = cli("conformance", "binance", "--samples", path, check=False)
+    assert done.returncode == 1
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    assert len(failed) == 2
+    assert all("expected [('1', '1')]" in line for line in failed)
+
+
+def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(cli):
+    said = cli("conformance", "binance", "--dry-run", "--rest", "http://127.0.0.1:1", "--ws", "ws://127.0.0.1:1").stdout
+    assert "95 of 6000 weight" in said
+    assert "balances needed: none" in said
+    assert "nothing is sent" in cli("conformance", "binance", "--dry-run").stdout
+
+
+def test_api_prints_status_rate_headers_and_body(cli, exchange):
+    at = "--rest", exchange["binance"]["rest"]
+    said = cli("api", "binance", "GET", "/api/v3/depth", "symbol=BTCUSDT", "limit=1", *at).stdout.splitlines()
+    assert said[0].startswith("HTTP 200 in ")
+    assert any(line.startswith("x-mbx-used-weight-1m: ") for line in said)
+    assert '  "lastUpdateId": ' in "\n".join(said)
+    plain = json.loads(cli("api", "binance", "GET", "/api/v3/time", *at, "--json").stdout)
+    assert plain["status"] == 200
+    assert "x-mbx-used-weight-1m" in plain["rate"]
+    assert plain["body"]["serverTime"] > 0
+
+
+def test_api_shows_a_refusal_and_ends_with_status_2(cli, exchange):
+    at = "--rest", exchange["binance"]["rest"]
+    done = cli("api", "binance", "GET", "/api/v3/depth", "symbol=NOPE", *at, "--json", check=False)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["body"]["code"] == -1121
+    assert done.stderr.strip() == "venuemesh: rejected (-1121): Invalid symbol."
+
+
+def test_new_connector_says_where_it_is(cli, tmp_path):
+    said = cli("new-connector", "acme", "--into", tmp_path).stdout
+    assert str(tmp_path / "venuemesh-acme") in said
+    assert (tmp_path / "venuemesh-acme" / "venuemesh_acme" / "codec.py").exists()
+    again = cli("new-connector", "acme", "--into", tmp_path, check=False)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("new-connector", "Acme"), "connector name 'Acme': must be lower-case"),
+        (("new-connector", "binance"), "installed already"),
+        (("new-connector", "acme", "--into", "/nonexistent"), "no such folder"),
+        (("conformance", "nowhere"), "unknown exchange 'nowhere'"),
+        (("conformance", "binance", "--samples", "/nonexistent.py"), "/nonexistent.py: cannot be run"),
+        (("conformance", "binance", "--rest", "http://127.0.0.1:1"), "cannot be reached"),
+        (("connect", "nowhere"), "unknown exchange 'nowhere'"),
+        (("connect", "binance", "--rest", "http://127.0.0.1:1"), "cannot be reached"),
+        (("connect", "binance", "--rest", "127.0.0.1:1"), "127.0.0.1"),
+        (("api", "nowhere", "GET", "/"), "unknown exchange 'nowhere'"),
+        (("api", "binance", "FETCH", "/"), "method 'FETCH'"),
+        (("api", "binance", "GET", "time"), "path 'time'"),
+        (("api", "binance", "GET", "/", "symbol"), "parameter 'symbol': is not key=value"),
+        (("api", "binance", "GET", "/", "--rest", "http://127.0.0.1:1"), "cannot be reached"),
+        (("console", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
+    ],
+)
+def test_errors_are_one_line_and_status_2(cli, arguments, said):
+    done = cli(*arguments, check=False)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
