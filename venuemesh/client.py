@@ -53,6 +53,8 @@ class Session:
         self._first = threading.Event()
         self._changed = asyncio.Event()
         self._supervisor: Any = None
+        self._lease_s = LEASE_S  # of what is asked of this node's mirror; the supervisor says how long
+        self._leased = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"venuemesh-{mesh}", daemon=True)
         self._thread.start()
@@ -117,6 +119,12 @@ class Session:
                     raise RetryLater(1.0, f"the supervisor is away: {type(error).__name__}") from error
                 await asyncio.sleep(AWAY_S)
 
+    async def network(self, exchange: str, running: bool, timeout_s: float) -> None:
+        """On the session's loop: start or stop the feeds of an exchange; see `Market.stop_network`."""
+        share_s = max(0.0, timeout_s - 1.0)  # the supervisor answers a little before this gives up
+        if not await self.supervisor("network", exchange, running, share_s, timeout_s=timeout_s):
+            raise RetryLater(1.0, f"books of {exchange} have not ended within {timeout_s:g} s")
+
     # ------------------------------------------------------------------ the route table
 
     async def _follow(self) -> None:
@@ -179,12 +187,17 @@ class Session:
 
     async def _want(self, addresses: list[str]) -> None:
         with contextlib.suppress(RetryLater, MeshNotRunning):  # the view asks again while it has nothing to read
-            await self.supervisor("mirror", self.node, addresses, timeout_s=5.0)
+            lease_s: float = await self.supervisor("mirror", self.node, addresses, timeout_s=5.0)
+            if lease_s != self._lease_s:
+                self._lease_s = lease_s
+                self._leased.set()
 
     async def _renew(self) -> None:
         """A node's mirror follows a book while somebody there asks: ask for every view that this process holds."""
         while True:
-            await asyncio.sleep(LEASE_S / 4)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leased.wait(), self._lease_s / 4)
+            self._leased.clear()
             with self._views_lock:
                 held = {view.address for view in self._views}
             if remote := sorted(held & self._elsewhere):
@@ -256,6 +269,14 @@ class _Link:
     async def call_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         here = session(self.mesh)
         return await here.hop(here.ask(address, kind, body, timeout_s))
+
+    def network(self, exchange: str, running: bool, timeout_s: float) -> None:
+        here = session(self.mesh)
+        here.wait(here.network(exchange, running, timeout_s), None)
+
+    async def network_async(self, exchange: str, running: bool, timeout_s: float) -> None:
+        here = session(self.mesh)
+        await here.hop(here.network(exchange, running, timeout_s))
 
     def children(self) -> list[dict[str, Any]]:
         here = session(self.mesh)

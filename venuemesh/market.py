@@ -40,6 +40,10 @@ class Link(Protocol):
     def view(self, address: str, instrument: Instrument) -> BookView: ...
     def call(self, address: str, kind: str, body: Any, timeout_s: float) -> Any: ...
     async def call_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any: ...
+    def network(self, exchange: str, running: bool, timeout_s: float) -> None:
+        """Start or stop the feeds of an exchange; see `Market.stop_network`."""
+
+    async def network_async(self, exchange: str, running: bool, timeout_s: float) -> None: ...
     def children(self) -> list[dict[str, Any]]:
         """The supervisor's tree: a row per actor."""
 
@@ -138,7 +142,7 @@ class Market:
 
     @property
     def trading_pairs(self) -> list[str]:
-        """The tracked trading pairs, sorted. Reads local memory."""
+        """The tracked trading pairs, sorted, whether or not their feeds run. Reads local memory."""
         return sorted(self.instruments)
 
     def instrument(self, pair: str) -> Instrument:
@@ -176,13 +180,19 @@ class Market:
 
     @property
     def ready(self) -> bool:
-        """Whether something is tracked and every tracked book is LIVE, as seen from this node now."""
+        """Whether something is tracked and every tracked book is LIVE, as seen from this node now.
+
+        False while the network is stopped.
+        """
         pairs = self.trading_pairs
         return bool(pairs) and all(self.order_book(pair).state is BookState.LIVE for pair in pairs)
 
     @property
     def status_dict(self) -> dict[str, str]:
-        """What each tracked book's state is, as seen from this node: trading pair to the state's name."""
+        """What each tracked book's state is, as seen from this node: trading pair to the state's name.
+
+        While the network is stopped: RETIRED for a book that was read before, ABSENT for any other.
+        """
         return {pair: self.order_book(pair).state.name for pair in self.trading_pairs}
 
     async def wait_ready(self, timeout_s: float = 30.0) -> None:
@@ -287,6 +297,38 @@ class Market:
     async def check_network_async(self, timeout_s: float = 5.0) -> None:
         """`check_network` for async actors."""
         await self._catalog_async("check_network", None, timeout_s)
+
+    # ------------------------------------------------------------------ the network
+
+    def stop_network(self, timeout_s: float = 30.0) -> None:
+        """Stop the feeds of this exchange, for the whole mesh: every book of it ends in order. Idempotent; blocks.
+
+        What is tracked stays tracked: `trading_pairs` keeps it, the views stay valid and raise `NotSynced` until the
+        network is started again. What is asked of the exchange on demand still works. The wish outlives the supervisor.
+
+        Raises:
+            RetryLater: the supervisor or its store is away (the wish may not hold yet), or the books have not all ended
+                within the timeout (they are ending).
+        """
+        self._link.network(self.exchange, False, timeout_s)
+
+    async def stop_network_async(self, timeout_s: float = 30.0) -> None:
+        """`stop_network` for async actors."""
+        await self._link.network_async(self.exchange, False, timeout_s)
+
+    def start_network(self, timeout_s: float = 30.0) -> None:
+        """Start the feeds of this exchange again. Idempotent; blocks until the wish is durable.
+
+        The books follow by themselves, each as a new incarnation; `wait_ready` waits until they are LIVE.
+
+        Raises:
+            RetryLater: the supervisor or its store is away; the wish may not hold yet.
+        """
+        self._link.network(self.exchange, True, timeout_s)
+
+    async def start_network_async(self, timeout_s: float = 30.0) -> None:
+        """`start_network` for async actors."""
+        await self._link.network_async(self.exchange, True, timeout_s)
 
     # ------------------------------------------------------------------ time
 

@@ -103,6 +103,12 @@ class _ReplayLink:
     async def call_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         return self.call(address, kind, body, timeout_s)
 
+    def network(self, exchange: str, running: bool, timeout_s: float) -> None:
+        raise RetryLater(0.0, "network: a recording has none to start or stop")
+
+    async def network_async(self, exchange: str, running: bool, timeout_s: float) -> None:
+        self.network(exchange, running, timeout_s)
+
 
 class ReplayMarket(Market):
     """One exchange out of recordings. See the module; close it, or use it as a context manager."""

@@ -27,6 +27,7 @@ class FakeLink:
         self.held = {instrument.name: instrument for instrument in instruments}
         self.answers = {}
         self.asked = []
+        self.running = []
 
     def exchanges(self):
         return ["acme"]
@@ -46,6 +47,12 @@ class FakeLink:
 
     async def call_async(self, address, kind, body, timeout_s):
         return self.call(address, kind, body, timeout_s)
+
+    def network(self, exchange, running, timeout_s):
+        self.running.append((exchange, running))
+
+    async def network_async(self, exchange, running, timeout_s):
+        self.network(exchange, running, timeout_s)
 
 
 def levels(*rows):
@@ -104,6 +111,21 @@ def test_a_live_book_is_read_from_memory(market, writer):
     assert market.order_book("BTC-USDT") is book
     assert market.mid_price("BTC-USDT") == Decimal("100.05")
     assert market._link.asked == []
+
+
+def test_the_network_is_stopped_and_started_by_exchange(market, writer):
+    publish(writer)
+    book = market.order_book("BTC-USDT")
+    assert book.state is BookState.LIVE
+    market.stop_network()
+    writer.close()
+    assert market.status_dict == {"BTC-USDT": "RETIRED", "ETH-USDT": "ABSENT"}
+    assert not market.ready
+    assert market.trading_pairs == ["BTC-USDT", "ETH-USDT"]
+    market.start_network()
+    asyncio.run(market.stop_network_async())
+    asyncio.run(market.start_network_async())
+    assert market._link.running == [("acme", False), ("acme", True)] * 2
 
 
 def test_ready_is_all_books_live(market, writer, directory):
