@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 from ..orderbook import place
@@ -13,10 +14,15 @@ FOREIGN_SILENT_NS = 10_000_000_000  # of other nodes' directories: their process
 
 
 def sweep(directory: Path, silent_ns: int = 0) -> int:
-    """Remove what certainly dead processes left in `directory`. Blocks; return how many files went."""
+    """Remove what dead processes left in `directory`. Blocks; return how many files went.
+
+    A process is dead when none here has its id and start time and it has not beaten for `silent_ns`: one that runs in
+    another pid namespace cannot be seen from here and still beats.
+    """
     gone = len(place.sweep(directory, silent_ns))
+    now_ns = time.monotonic_ns()
     for cell, beat in read_beats(directory / PULSES).items():
-        if not is_alive(beat.pid, beat.start):
+        if now_ns - beat.beat_ns >= silent_ns and not is_alive(beat.pid, beat.start):
             (directory / PULSES / cell).unlink(missing_ok=True)
             gone += 1
     return gone
