@@ -9,6 +9,7 @@ from decimal import Decimal
 import orjson
 import pytest
 
+from venuemesh.actors.capture import CaptureWriter
 from venuemesh.conformance import MarketDataConformance, Outcome, run_checks
 from venuemesh.conformance.running import checks, samples_of, suite_of
 from venuemesh.connectors.binance import CONNECTOR
@@ -270,3 +271,29 @@ def test_a_file_without_samples_is_misconfigured(tmp_path, text):
         samples_of(CONNECTOR, path)
     with pytest.raises(Misconfigured, match="not a Python file"):
         samples_of(CONNECTOR, tmp_path / "messages.txt")
+
+
+def recording(path, bids):
+    """The story of the samples as `venuemesh record` writes it, and another delta with these bids."""
+    codec = CONNECTOR.codec()
+    (instrument,) = (one for one in codec.instruments(SAMPLES.instruments) if one.name == SAMPLES.pair)
+    writer = CaptureWriter(path)
+    writer.add(1, "http", SAMPLES.instruments, codec.instruments_request().url)
+    writer.add(2, "recv", SAMPLES.deltas[0])
+    writer.add(3, "http", SAMPLES.snapshot, codec.snapshot_request(instrument, 100).url)
+    last = {"e": "depthUpdate", "E": 1, "s": "BNBBTC", "U": 171, "u": 171, "b": bids, "a": []}
+    for frame in (*SAMPLES.deltas[1:], orjson.dumps(last)):
+        writer.add(4, "recv", frame)
+    writer.close()
+    return path
+
+
+def test_a_recording_is_replayed_by_both_paths(tmp_path):
+    path = recording(tmp_path / "story.jsonl.zst", [["0.00240000", "13"]])
+    suite = suite_of(CONNECTOR, replace(SAMPLES, recordings=(path,)))
+    suite().test_recordings_replay_alike_by_both_paths()
+    crossed = recording(tmp_path / "crossed.jsonl.zst", [["0.00300000", "1"]])
+    assert_caught("test_recordings_replay_alike_by_both_paths", samples=replace(SAMPLES, recordings=(crossed,)))
+    (tmp_path / "empty.jsonl").touch()
+    nothing = replace(SAMPLES, recordings=(tmp_path / "empty.jsonl",))
+    assert_caught("test_recordings_replay_alike_by_both_paths", samples=nothing)

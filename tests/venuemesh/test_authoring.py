@@ -1,5 +1,6 @@
 """A connector as `new-connector` lays it out: complete, installable, passing; bad names write nothing."""
 
+import json
 import os
 import subprocess
 import sys
@@ -70,13 +71,19 @@ def test_its_conformance_test_passes_as_laid_out(acme):
     assert "failed" not in said
 
 
-def test_installed_it_is_found_by_its_entry_point(acme, tmp_path):
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def site(acme, tmp_path_factory):
+    """A folder in which the connector is installed, for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("installed")
     run(
         *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"),
-        *("--target", site, acme),
-        cwd=tmp_path,
+        *("--target", folder, acme),
+        cwd=folder,
     )
+    return folder
+
+
+def test_installed_it_is_found_by_its_entry_point(acme, site, tmp_path):
     code = "from venuemesh.connectors import registry; print(registry.known(), registry.connector('acme_spot').name)"
     assert run("-c", code, cwd=tmp_path, path=[site]).strip() == "['acme_spot', 'binance'] acme_spot"
     samples = acme / "tests" / "messages.py"
@@ -87,6 +94,29 @@ def test_installed_it_is_found_by_its_entry_point(acme, tmp_path):
     )
     assert "https://api.acme-spot.test" in plan
     assert "42 of 1200 weight" in plan  # twice the list, 10 each; 2 and 20 for the two snapshots
+
+
+def test_installed_it_keeps_a_book_of_an_exchange_that_speaks_its_format(site, tmp_path):
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "fakes" / "acme_exchange.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        urls = json.loads(server.stdout.readline())
+        at = ("--rest", urls["rest"], "--ws", urls["ws"])
+        said = run(*VENUEMESH, "connect", "acme_spot", *at, cwd=tmp_path, path=[site])
+        assert "BTC-USDT (BTC_USDT) confirmed" in said
+        said = run(*VENUEMESH, "conformance", "acme_spot", *at, "--seconds", "2", cwd=tmp_path, path=[site])
+        assert said.splitlines()[-1] == "4 passed, 0 failed, 0 skipped"
+        said = run(*VENUEMESH, "api", "acme_spot", "GET", "/v1/time", *at[:2], cwd=tmp_path, path=[site])
+        assert "x-used-weight: 3" in said
+    finally:
+        server.stdin.close()
+        server.wait(20)
+        server.stdout.close()
+    assert server.returncode == 0
 
 
 @pytest.mark.parametrize(
