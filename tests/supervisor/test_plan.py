@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from venuemesh.supervisor.child import ChildSpec
+from venuemesh.model.errors import UnknownExchange
+from venuemesh.supervisor.child import ChildSpec, Tier
 from venuemesh.supervisor.desired import Desired
 from venuemesh.supervisor.mirrors import MirrorLeases
-from venuemesh.supervisor.placement import NodeView, choose
-from venuemesh.supervisor.plan import Plan, add_rules, changes, is_tracked, plan_books
+from venuemesh.supervisor.placement import NodeView, choose, seat
+from venuemesh.supervisor.plan import Changes, Plan, add_rules, changes, is_tracked, plan_books
+from venuemesh.supervisor.records import Cell, CellState, Child
 from venuemesh.supervisor.routes import Route, RouteTable
 
 
@@ -85,6 +88,62 @@ def test_desired_survives_as_plain_data() -> None:
     assert again.unread == []
 
 
+def test_a_mesh_created_anew_starts_from_its_configuration() -> None:
+    desired = Desired({"birth": "1", "exchanges": {"x": {"pairs": ["a"]}}})
+    desired.rule("x", True, ["b"])
+    desired.network("x", False)
+    anew = Desired({"birth": "2", "exchanges": {"x": {"pairs": ["c"]}}}, desired.to_dict())
+    anew.listed("x", listed("a", "b", "c"))
+    assert [spec.address for spec in anew.books("x", {}).want] == ["book/x/c"]
+    assert anew.stopped == []
+
+
+def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:
+    desired = Desired({"exchanges": {"x": {"pairs": ["a", "nope"]}, "y": {"pairs": ["a"]}}})
+    desired.listed("x", listed("a", "b"))
+    running = {spec.address: spec for spec in desired.books("x", {}).want}
+    assert desired.dormant() == {}
+    desired.network("x", False)
+    assert desired.books("x", running).unwant == ("book/x/a",)
+    assert desired.books("x", {}) == Changes((), (), ())
+    assert set(desired.dormant()) == {"book/x/a"}
+    assert set(desired.refused) == {"book/x/nope"}
+    desired.rule("x", True, ["b"])
+    assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
+    again = Desired(desired.config, desired.to_dict())
+    assert again.stopped == ["x"]
+    assert again.books("x", running).unwant == ("book/x/a",)  # before its list is read
+    again.listed("x", listed("a", "b"))
+    again.network("x", True)
+    assert [spec.address for spec in again.books("x", {}).want] == ["book/x/a", "book/x/b"]
+    assert again.dormant() == {}
+    with pytest.raises(UnknownExchange):
+        again.network("z", True)
+
+
+def test_a_change_that_is_not_durable_leaves_what_is_desired_alone() -> None:
+    desired = Desired({"exchanges": {"x": {"pairs": ["a"]}}})
+    desired.listed("x", listed("a", "b"))
+    changed = desired.copy()
+    changed.rule("x", True, ["b"])
+    changed.network("x", False)
+    assert [spec.address for spec in desired.books("x", {}).want] == ["book/x/a"]
+    desired.take(changed)
+    assert desired.stopped == ["x"]
+    assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
+
+
+def test_strangers_are_what_another_configuration_left() -> None:
+    before = Desired({"exchanges": {"x": {}, "y": {}}})
+    running = {spec.address: spec for spec in before.first_specs()}
+    running["book/y/a"] = ChildSpec("book/y/a", "book")
+    running["book/x/a"] = ChildSpec("book/x/a", "book")
+    running["agent/n"] = ChildSpec("agent/n", "agent", tier=Tier.AGENT, node="n")
+    assert before.strangers(running) == ()
+    after = Desired({"exchanges": {"x": {}}})
+    assert set(after.strangers(running)) == {"limits/y/default", "catalog/y", "book/y/a"}
+
+
 def test_a_child_spec_survives_as_plain_data() -> None:
     (spec,) = plan(["a"], [(True, "a")], nodes={"zone": "1"}).specs.values()
     assert ChildSpec.from_dict(spec.to_dict()) == spec
@@ -96,6 +155,17 @@ def test_placement() -> None:
     assert choose(ChildSpec("s", "k"), nodes, last="a") == "a"
     assert choose(ChildSpec("s", "k", labels=(("zone", "1"),)), nodes, last="b") == "a"
     assert choose(ChildSpec("s", "k", node="z"), nodes) is None
+
+
+def test_a_successor_stays_with_a_predecessor_that_may_live_and_moves_when_it_may_not_stay() -> None:
+    nodes = [NodeView("n1", {"zone": "1"}), NodeView("n2", {"zone": "2"})]
+    child = Child(ChildSpec("s", "k", labels=(("zone", "1"),)), 1, node="n1", predecessor=("n1", 7, 70))
+    old = Cell("c", "n1", CellState.KILLING, None, 7, 70)
+    assert seat(child, nodes, [old]) == "n1"
+    child.spec = ChildSpec("s", "k", labels=(("zone", "2"),))
+    assert seat(child, nodes, [old]) is None
+    assert seat(child, nodes, []) == "n2"
+    assert seat(child, nodes[1:], [old]) == "n2"  # its node is lost
 
 
 def test_routes_say_what_changed_since() -> None:
