@@ -31,6 +31,7 @@ from .model.errors import MeshNotRunning, Misconfigured, RetryLater, UnknownInst
 from .model.instrument import Instrument
 from .orderbook.place import segment_directory
 from .orderbook.view import BookView
+from .progress import book_states, missing_parts, refused_pairs
 from .supervisor.mirrors import LEASE_S
 
 T = TypeVar("T")
@@ -239,6 +240,15 @@ def session(mesh: str) -> Session:
         return found
 
 
+def leave(mesh: str) -> None:
+    """End this process's session of a mesh; the mesh itself goes on. Nothing happens when there is none."""
+    key = (os.getpid(), mesh, ray.get_runtime_context().gcs_address)
+    with _lock:
+        here = _sessions.pop(key, None)
+    if here is not None:
+        here.close()
+
+
 @atexit.register
 def _close_sessions() -> None:
     with _lock:
@@ -415,9 +425,7 @@ class Mesh:
             here.wait(here.supervisor("shutdown", timeout_s=timeout_s), None)
         with contextlib.suppress(ValueError):
             ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(self.name)), no_restart=True)
-        with _lock:
-            _sessions.pop((os.getpid(), self.name, ray.get_runtime_context().gcs_address), None)
-        here.close()
+        leave(self.name)
 
 
 def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
@@ -469,29 +477,3 @@ def launch(config: MeshConfig) -> Mesh:
 
 def _is_pattern(pair: str) -> bool:
     return "*" in pair or "?" in pair
-
-
-def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
-    """Pairs that were named and are not tracked, and why, by address."""
-    return {row["address"]: row["last_error"] for row in tree["children"] if row["state"] == "REFUSED"}
-
-
-def book_states(tree: dict[str, Any]) -> dict[str, str]:
-    """Every tracked book's state by its writer's report: address to state name."""
-    states: dict[str, str] = {}
-    for child in tree["children"]:
-        if child["address"].startswith("book/") and child["state"] != "REFUSED":
-            reported = (child.get("report") or {}).get("pairs", {})
-            for address in child["serves"]:
-                pair = address.split("/", 2)[2]
-                states[address] = reported.get(pair, {}).get("state", child["state"])
-    return states
-
-
-def missing_parts(tree: dict[str, Any]) -> list[str]:
-    """What a mesh that is starting still lacks, in words; empty when it is all there."""
-    settled = ("SERVING", "REFUSED")
-    missing = [f"{row['address']} is {row['state']}" for row in tree["children"] if row["state"] not in settled]
-    missing += [f"the instruments of {exchange} are not known" for exchange in tree["unread"]]
-    missing += [f"{address} is {state}" for address, state in book_states(tree).items() if state != "LIVE"]
-    return missing
