@@ -61,7 +61,22 @@ class Tree:
         self.mesh, self.segments = mesh, segments
         self.processes: set[Process] = set()
         self._sequence = 0
-        self.supervisor = create({"mesh": mesh, "exchanges": {}, "policy": {"intensity": 50}, **config})
+        self._config = {"mesh": mesh, "exchanges": {}, "policy": {"intensity": 50}, **config}
+        self.supervisor = create(self._config)
+
+    def anew(self, **config: Any) -> None:
+        """End the supervisor alone, for good, and create another one with a configuration that differs in this."""
+        ray.kill(self.supervisor, no_restart=True)
+        until("its name is free", self._is_free)
+        self._config |= config
+        self.supervisor = create(self._config)
+
+    def _is_free(self) -> bool:
+        try:
+            ray.get_actor(SUPERVISOR, namespace=namespace(self.mesh))
+        except ValueError:
+            return True
+        return False
 
     def status(self) -> dict[str, Any]:
         """The tree; patient while the supervisor is away."""

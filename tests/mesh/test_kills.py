@@ -165,6 +165,13 @@ def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -
     assert "told to fail" in tree.child("echo/bad")["last_error"]
     assert said["groups"]["echo"] == "DEGRADED"
     until("the others serve", lambda: tree.child("echo/a")["state"] == tree.child("echo/b")["state"] == "SERVING")
+    restarts = tree.child("echo/bad")["restarts"]
+    kill(said["pid"])  # the next supervisor goes on with it
+    until("a new supervisor", lambda: tree.status()["pid"] != said["pid"])
+    bad = tree.child("echo/bad")
+    assert bad["state"] == "DEGRADED"
+    assert bad["restarts"] == restarts
+    assert "told to fail" in bad["last_error"]
 
 
 def test_an_adoption_that_is_never_confirmed_costs_the_cell(grow: Grow) -> None:
