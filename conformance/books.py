@@ -70,6 +70,8 @@ class Books(Suite):
             story.frames([samples.gap])
             expect(story.state is BookState.GAP, f"after the gap the book is {story.state.name}, not GAP")
             expect(story.asks_for_snapshot, "after the gap no snapshot is asked for")
+            story.snapshot()
+            expect(story.state is not BookState.LIVE, "after the gap a snapshot from before it makes the book LIVE")
 
     def test_the_sequence_rule_is_consistent(self) -> None:
         """classify says STALE, APPLY, GAP as the samples do, and never turns back as the book's sequence grows."""

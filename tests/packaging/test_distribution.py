@@ -49,6 +49,8 @@ def test_wheel_holds_the_compiled_core_and_only_the_package(distribution):
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("venuemesh/orderbook/book.") and name.endswith(".so") for name in names)
     assert "venuemesh/orderbook/book.pxd" in names
+    assert "venuemesh/conformance/suite.py" in names
+    assert "venuemesh/templates/connector/codec.py.txt" in names
     tops = {name.split("/")[0] for name in names}
     assert all(top == "venuemesh" or top.startswith("venuemesh-") for top in tops)
 
