@@ -1,0 +1,115 @@
+"""Fakes of the supervisor's two ways out: the port to cells and the durable store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from venuemesh.actors.messages import Doubt, Gone
+from venuemesh.supervisor.durable import StoreAway
+
+
+class FakeStore:
+    """`GcsStore` in memory. Fails the next `away` operations."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.away = 0
+        self.failures = 0
+
+    def _try(self) -> None:
+        if self.away:
+            self.away -= 1
+            self.failures += 1
+            raise StoreAway("down")
+
+    def get(self, name: str) -> Any:
+        self._try()
+        return self.values.get(name)
+
+    def put(self, name: str, value: Any) -> None:
+        self._try()
+        self.values[name] = value
+
+    def delete(self, name: str) -> None:
+        self._try()
+        self.values.pop(name, None)
+
+    def next_epoch(self) -> int:
+        self._try()
+        self.values["epoch"] = epoch = self.values.get("epoch", 0) + 1
+        return epoch
+
+    def clear(self) -> None:
+        self._try()
+        self.values = {"epoch": self.values["epoch"]}
+
+
+class FakePort:
+    """`CellPort` over cells in memory: `cells` is what each would say of itself. The GCS is away `away` times."""
+
+    def __init__(self, cells: Mapping[str, Any] | None = None) -> None:
+        self.cells: dict[str, Any] = dict(cells or {})
+        self.held: set[str] = set()
+        self.epoch = 0
+        self.away = 0
+        self.created: list[str] = []
+        self.adopted: list[Mapping[str, Any]] = []
+
+    def __contains__(self, cell: str) -> bool:
+        return cell in self.held
+
+    def _try(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise Doubt("the GCS is away")
+
+    def forget(self, cell: str) -> None:
+        self.held.discard(cell)
+
+    async def nodes(self) -> dict[str, Mapping[str, str]]:
+        self._try()
+        return {"n": {}}
+
+    async def names(self) -> list[str]:
+        self._try()
+        return list(self.cells)
+
+    async def find(self, cell: str) -> None:
+        self._try()
+        if cell not in self.cells:
+            raise Gone(sent=False)
+        self.held.add(cell)
+
+    async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
+        said: dict[str, Any] = self.cells[cell]
+        return said
+
+    async def create(self, cell: str, node: str) -> dict[str, Any]:
+        self._try()
+        self.created.append(cell)
+        self.held.add(cell)
+        number = len(self.created)
+        self.cells[cell] = said = {"node": node, "pid": number, "start": number, "order": None}
+        return said
+
+    async def life(self, cell: str) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def adopt(self, cell: str, order: Mapping[str, Any]) -> dict[str, Any]:
+        self.adopted.append(order)
+        return {"ok": True}
+
+    async def stop(self, cell: str, timeout_s: float) -> None: ...
+
+    async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
+        raise TimeoutError
+
+    async def report(self, cell: str, timeout_s: float) -> dict[str, Any]:
+        raise TimeoutError
+
+    async def discard(self, cell: str) -> None:
+        self._try()
+        self.held.discard(cell)
