@@ -1,6 +1,7 @@
-"""The scenario of `test_mirrors`: books on node A, a reader on node B, which has a segment directory of its own.
+"""The first scenario of `test_mirrors`: books on node A, a reader on node B, which has a segment directory of its own.
 
-Run as a program: one process can be connected to one Ray cluster only. Ends with status 0 when all held.
+Run as a program it plays all of them: one process can be connected to one Ray cluster only. Says which held on lines
+`NAME: all held`.
 """
 
 from __future__ import annotations
@@ -8,11 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
+import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import ray
+import two_nodes_market
 from harness import RAY_ENVIRONMENT, Tree, kill, leftovers, until
 from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -59,66 +64,81 @@ def add_node(cluster: Cluster, segments: Path, zone: str, folder: Path) -> Any:
     return cluster.add_node(num_cpus=2, labels={"zone": zone}, object_store_memory=80_000_000, temp_dir=str(folder))
 
 
-def scenario(folder: Path, roots: dict[str, Path], exchange: ExchangeProcess) -> None:
-    cluster = Cluster()
+def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangeProcess) -> None:
+    """Raises AssertionError where something does not hold."""
+    binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": ["BTC-USDT"]}
+    binance["nodes"] = {"zone": "a"}
+    tree = Tree("two", roots["a"], {"exchanges": {"binance": binance}, "hang_limit_s": 0.6})
+    said = tree.whole(children=5, spares=4)  # limits, catalog, a book, two agents
+    placed = {c["address"]: c["node"] for c in said["children"]}
+    assert placed[BOOK] == nodes["a"], placed
+    routes = ray.get(tree.supervisor.routes.remote())["routes"]
+    on_b = NodeAffinitySchedulingStrategy(nodes["b"], soft=False)
+    remote = ray.remote(num_cpus=0)(Reader).options(scheduling_strategy=on_b)
+    reader = remote.remote("two", routes[BOOK]["instrument"])
+
+    def look() -> dict[str, Any]:
+        renew()
+        found: dict[str, Any] = ray.get(reader.look.remote(), timeout=10.0)
+        return found
+
+    def renew() -> None:
+        assert ray.get(tree.supervisor.mirror.remote(nodes["b"], [BOOK])) > 0
+
+    assert ray.get(reader.look.remote())["state"] == "ABSENT"
+    first = until("the book is LIVE on node b", lambda: (s := look())["state"] == "LIVE" and s)
+    until("it moves", lambda: look()["sequence"] > first["sequence"])
+    maps = ray.get(reader.maps.remote())
+    assert maps, "the reader has nothing mapped"
+    assert all(name.startswith(str(roots["b"])) for name in maps), maps
+
+    mirror = next(c for c in tree.status()["children"] if c["address"].startswith("mirror/"))
+    assert mirror["node"] == nodes["b"]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        mirror = tree.child(mirror["address"])
+        kill(mirror["pid"], number)
+        until(f"NotSynced while the mirror is gone ({number.name})", lambda: not look()["trusted"], 10.0)
+        tree.served_anew(mirror["address"], mirror)
+        until("it is LIVE again", lambda: look()["trusted"])
+
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        book = tree.child(BOOK)
+        seen = look()["incarnation"]
+        kill(book["pid"], number)
+        until(f"NotSynced while the source is gone ({number.name})", lambda: not look()["trusted"], 10.0)
+        tree.served_anew(BOOK, book)
+        until("the successor is LIVE", lambda s=seen: (n := look())["trusted"] and n["incarnation"] > s)
+
+    processes = tree.processes | {(first["pid"], process_start(first["pid"]) or 0)}
+    ray.kill(reader)
+    tree.shutdown()
+    assert not leftovers(processes)
+
+
+def run(folder: Path, roots: dict[str, Path], exchange: ExchangeProcess) -> list[str]:
+    """Run the scenarios on one cluster of two nodes; return the names of those that failed."""
+    cluster, failed = Cluster(), []
     try:
         add_node(cluster, roots["a"], "a", folder)
         add_node(cluster, roots["b"], "b", folder)
         os.environ["VENUEMESH_SEGMENTS"] = str(roots["a"])
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
         nodes = {n["Labels"]["zone"]: n["NodeID"] for n in ray.nodes()}
-        binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": ["BTC-USDT"]}
-        binance["nodes"] = {"zone": "a"}
-        tree = Tree("two", roots["a"], {"exchanges": {"binance": binance}, "hang_limit_s": 0.6})
-        said = tree.whole(children=5, spares=4)  # limits, catalog, a book, two agents
-        placed = {c["address"]: c["node"] for c in said["children"]}
-        assert placed[BOOK] == nodes["a"], placed
-        routes = ray.get(tree.supervisor.routes.remote())["routes"]
-        on_b = NodeAffinitySchedulingStrategy(nodes["b"], soft=False)
-        remote = ray.remote(num_cpus=0)(Reader).options(scheduling_strategy=on_b)
-        reader = remote.remote("two", routes[BOOK]["instrument"])
-
-        def look() -> dict[str, Any]:
-            renew()
-            found: dict[str, Any] = ray.get(reader.look.remote(), timeout=10.0)
-            return found
-
-        def renew() -> None:
-            assert ray.get(tree.supervisor.mirror.remote(nodes["b"], [BOOK])) > 0
-
-        assert ray.get(reader.look.remote())["state"] == "ABSENT"
-        first = until("the book is LIVE on node b", lambda: (s := look())["state"] == "LIVE" and s)
-        until("it moves", lambda: look()["sequence"] > first["sequence"])
-        maps = ray.get(reader.maps.remote())
-        assert maps, "the reader has nothing mapped"
-        assert all(name.startswith(str(roots["b"])) for name in maps), maps
-
-        mirror = next(c for c in tree.status()["children"] if c["address"].startswith("mirror/"))
-        assert mirror["node"] == nodes["b"]
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            mirror = tree.child(mirror["address"])
-            kill(mirror["pid"], number)
-            until(f"NotSynced while the mirror is gone ({number.name})", lambda: not look()["trusted"], 10.0)
-            tree.served_anew(mirror["address"], mirror)
-            until("it is LIVE again", lambda: look()["trusted"])
-
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            book = tree.child(BOOK)
-            seen = look()["incarnation"]
-            kill(book["pid"], number)
-            until(f"NotSynced while the source is gone ({number.name})", lambda: not look()["trusted"], 10.0)
-            tree.served_anew(BOOK, book)
-            until("the successor is LIVE", lambda s=seen: (n := look())["trusted"] and n["incarnation"] > s)
-
-        processes = tree.processes | {(first["pid"], process_start(first["pid"]) or 0)}
-        ray.kill(reader)
-        tree.shutdown()
-        assert not leftovers(processes)
+        for name, play in {"reader": scenario, "market": two_nodes_market.scenario}.items():
+            began = time.monotonic()
+            try:
+                play(nodes, roots, exchange)
+            except Exception:
+                traceback.print_exc(file=sys.stdout)
+                failed.append(name)
+            else:
+                print(f"{name}: all held, {time.monotonic() - began:.1f} s", flush=True)
         left = [path for root in roots.values() for path in root.rglob("*") if path.is_file()]
-        assert not left, left
+        assert failed or not left, left
     finally:
         ray.shutdown()
         cluster.shutdown()
+    return failed
 
 
 def main() -> None:
@@ -128,11 +148,11 @@ def main() -> None:
     roots = {zone: Path(tempfile.mkdtemp(prefix=f"vm2{zone}", dir=memory)) for zone in ("a", "b")}
     try:
         with ExchangeProcess("--seed", "3", "--rate", "200", "--symbols", "BTCUSDT") as exchange:
-            scenario(folder, roots, exchange)
+            failed = run(folder, roots, exchange)
     finally:
         for path in (folder, *roots.values()):
             shutil.rmtree(path, ignore_errors=True)
-    print("all held")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
