@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from loguru import logger
 
 from . import events as m
@@ -21,7 +23,7 @@ class Chronicle:
                 return
             case m.NodeSeen(node, labels):
                 if node not in machine.nodes:
-                    logger.info("node seen", node=node[:12], labels=dict(labels))
+                    logger.info("node seen", node=node[:12], labels=_own(labels))
             case m.NodeLost(node):
                 logger.warning("node lost", node=node[:12])
             case m.CellCreated(cell, pid, _):
@@ -43,7 +45,7 @@ class Chronicle:
                 logger.warning("cell not killed", **_whom(machine, cell))
             case m.Found(cell, _, pid, _, incarnation, spec):
                 address = spec.address if spec is not None else None
-                logger.info("cell found", cell=cell, pid=pid, address=address, incarnation=incarnation)
+                logger.info("cell found", address=address, incarnation=_dotted(incarnation), cell=cell, pid=pid)
             case m.Unwant(addresses):
                 logger.info("no longer wanted", addresses=" ".join(addresses))
             case m.RestartAsked(addresses):
@@ -58,7 +60,8 @@ class Chronicle:
                 logger.debug("creating a cell", cell=cell, node=node[:12])
             case m.AdoptCell(cell, incarnation, spec, restarts, _):
                 self._adopting_ns[cell] = now_ns
-                logger.info("adopting", address=spec.address, incarnation=incarnation, cell=cell, restarts=restarts)
+                told = {"address": spec.address, "incarnation": _dotted(incarnation)}
+                logger.info("adopting", **told, cell=cell, restarts=restarts)
             case m.StopCell(cell):
                 logger.info("stopping", **_whom(machine, cell))
             case m.KillCell(cell, _, _, _, agent):
@@ -68,6 +71,15 @@ class Chronicle:
                 logger.warning("discarding", cell=cell)
             case m.Degraded(address, error, after_ns):
                 logger.error("DEGRADED", address=address, why=error, retry_s=after_ns / 1e9)
+
+
+def _dotted(incarnation: tuple[int, int] | None) -> str | None:
+    return None if incarnation is None else f"{incarnation[0]}.{incarnation[1]}"
+
+
+def _own(labels: Mapping[str, str]) -> str | None:
+    """The labels that the operator gave; Ray's own say nothing new."""
+    return ",".join(f"{key}={value}" for key, value in labels.items() if not key.startswith("ray.io/")) or None
 
 
 def _whom(machine: Machine, cell: str) -> dict[str, object]:
