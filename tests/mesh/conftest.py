@@ -1,4 +1,4 @@
-"""A real local Ray for the tests that kill real processes: one cluster per session, one mesh per test."""
+"""A real local Ray for the tests that kill real processes: one cluster per session, a mesh per test or module."""
 
 from __future__ import annotations
 
@@ -51,10 +51,20 @@ def ray_cluster() -> Iterator[Path]:
 @pytest.fixture
 def grow(ray_cluster: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Tree]]:
     """Start meshes; each is shut down after the test, and nothing of it may be left."""
+    yield from _growing(ray_cluster, request.node.name)
+
+
+@pytest.fixture(scope="module")
+def grow_shared(ray_cluster: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Tree]]:
+    """`grow` for meshes that the tests of a module share: each test leaves its mesh whole."""
+    yield from _growing(ray_cluster, request.node.name)
+
+
+def _growing(ray_cluster: Path, name: str) -> Iterator[Callable[..., Tree]]:
     trees: list[Tree] = []
 
     def start(**config: object) -> Tree:
-        tree = Tree(f"t{os.getpid()}-{len(trees)}-{abs(hash(request.node.name)) % 100_000}", ray_cluster, config)
+        tree = Tree(f"t{os.getpid()}-{len(trees)}-{abs(hash(name)) % 100_000}", ray_cluster, config)
         trees.append(tree)
         return tree
 

@@ -32,6 +32,16 @@ def exchange() -> Iterator[ExchangeProcess]:
 
 @pytest.fixture
 def start(grow: Callable[..., Tree], exchange: ExchangeProcess) -> Start:
+    return starter(grow, exchange)
+
+
+@pytest.fixture(scope="module")
+def shared(grow_shared: Callable[..., Tree], exchange: ExchangeProcess) -> Tree:
+    """A mesh that each test hurts and leaves whole."""
+    return starter(grow_shared, exchange)()
+
+
+def starter(grow: Callable[..., Tree], exchange: ExchangeProcess) -> Start:
     def begin(pairs: list[str] = PAIRS, hang_limit_s: float = 0.6, **settings: Any) -> Tree:
         binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": pairs, **settings}
         return grow(exchanges={"binance": binance}, hang_limit_s=hang_limit_s, supervisor_limit_s=1.5)
@@ -57,8 +67,8 @@ def segments(tree: Tree) -> list[str]:
     return sorted(path.name for path in tree.node_directory().iterdir() if "@" in path.name)
 
 
-def test_books_are_served_and_known(start: Start) -> None:
-    tree = start()
+def test_books_are_served_and_known(shared: Tree) -> None:
+    tree = shared
     books = [live(view(tree, pair)) for pair in PAIRS]
     said = tree.whole(children=5)
     assert [c["address"] for c in said["children"] if c["group"] == "binance"] == [
@@ -79,8 +89,9 @@ def test_books_are_served_and_known(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("victim", ["book/binance/BTC-USDT", "limits/", "catalog/", "agent/", "supervisor", "spare"])
-def test_books_are_live_again_whatever_was_hurt(start: Start, victim: str, number: signal.Signals) -> None:
-    tree = start()
+def test_books_are_live_again_whatever_was_hurt(shared: Tree, victim: str, number: signal.Signals) -> None:
+    tree = shared
+    tree.whole(children=5)
     books = {pair: live(view(tree, pair)) for pair in PAIRS}
     said = tree.whole(children=5)
     other = books["ETH-USDT"].incarnation

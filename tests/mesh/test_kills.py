@@ -18,31 +18,43 @@ Grow = Callable[..., Tree]
 CHILDREN = [echo("echo/a"), echo("echo/b")]
 
 
-def test_a_killed_role_is_adopted_by_a_spare(grow: Grow) -> None:
-    tree = grow(children=CHILDREN)
+@pytest.fixture(scope="module")
+def calm(grow_shared: Grow) -> Tree:
+    """A mesh for tests that kill."""
+    return grow_shared(children=CHILDREN)
+
+
+@pytest.fixture(scope="module")
+def tense(grow_shared: Grow) -> Tree:
+    """A mesh for tests that stop processes: it takes nobody for healthy who stands still for half a second."""
+    return grow_shared(children=CHILDREN, hang_limit_s=0.5, supervisor_limit_s=1.0)
+
+
+def test_a_killed_role_is_adopted_by_a_spare(calm: Tree) -> None:
+    tree = calm
     before = tree.whole(children=3)
     a, b = tree.child("echo/a"), tree.child("echo/b")
     spares = {cell["cell"] for cell in before["cells"] if cell["state"] == "spare"}
     kill(a["pid"])
     after = tree.served_anew("echo/a", a)
     assert after["cell"] in spares
-    assert after["restarts"] == 1
+    assert after["restarts"] == a["restarts"] + 1
     assert tree.ask("echo/a", "who")["pid"] == after["pid"]
     assert tree.child("echo/b")["incarnation"] == b["incarnation"]
     tree.whole(children=3)
 
 
-def test_a_killed_spare_is_replenished(grow: Grow) -> None:
-    tree = grow(children=CHILDREN[:1])
-    spare = next(cell for cell in tree.whole(children=2)["cells"] if cell["state"] == "spare")
+def test_a_killed_spare_is_replenished(calm: Tree) -> None:
+    tree = calm
+    spare = next(cell for cell in tree.whole(children=3)["cells"] if cell["state"] == "spare")
     kill(spare["pid"])
     until("another spare", lambda: spare["cell"] not in {cell["cell"] for cell in tree.status()["cells"]})
-    tree.whole(children=2)
+    tree.whole(children=3)
 
 
-def test_a_killed_node_agent_is_replaced(grow: Grow) -> None:
-    tree = grow(children=CHILDREN[:1])
-    tree.whole(children=2)
+def test_a_killed_node_agent_is_replaced(calm: Tree) -> None:
+    tree = calm
+    tree.whole(children=3)
     agent = next(c for c in tree.status()["children"] if c["address"].startswith("agent/"))
     a = tree.child("echo/a")
     kill(agent["pid"])
@@ -50,8 +62,8 @@ def test_a_killed_node_agent_is_replaced(grow: Grow) -> None:
     assert tree.child("echo/a")["incarnation"] == a["incarnation"]
 
 
-def test_a_killed_supervisor_returns_and_adopts_what_lives(grow: Grow) -> None:
-    tree = grow(children=CHILDREN)
+def test_a_killed_supervisor_returns_and_adopts_what_lives(calm: Tree) -> None:
+    tree = calm
     before = tree.whole(children=3)
     kill(before["pid"])
     after = until("a new supervisor", lambda: (s := tree.status())["pid"] != before["pid"] and s)
@@ -63,8 +75,8 @@ def test_a_killed_supervisor_returns_and_adopts_what_lives(grow: Grow) -> None:
     assert tree.served_anew("echo/a", a)["incarnation"][0] == after["epoch"]
 
 
-def test_what_dies_with_the_supervisor_is_replaced_too(grow: Grow) -> None:
-    tree = grow(children=CHILDREN)
+def test_what_dies_with_the_supervisor_is_replaced_too(calm: Tree) -> None:
+    tree = calm
     before = tree.whole(children=3)
     a = tree.child("echo/a")
     kill(before["pid"])
@@ -75,9 +87,9 @@ def test_what_dies_with_the_supervisor_is_replaced_too(grow: Grow) -> None:
 
 
 @pytest.mark.parametrize("resumed_after_s", [None, 0.2])
-def test_a_stopped_role_is_killed_before_its_successor_serves(grow: Grow, resumed_after_s: float | None) -> None:
-    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
-    tree.whole(children=2)
+def test_a_stopped_role_is_killed_before_its_successor_serves(tense: Tree, resumed_after_s: float | None) -> None:
+    tree = tense
+    tree.whole(children=3)
     a = tree.child("echo/a")
     process = (a["pid"], process_start(a["pid"]))
     kill(a["pid"], signal.SIGSTOP)
@@ -91,13 +103,13 @@ def test_a_stopped_role_is_killed_before_its_successor_serves(grow: Grow, resume
     assert process[1] is not None
     assert not is_alive(process[0], process[1])
     assert after["pid"] != a["pid"]
-    tree.whole(children=2)
+    tree.whole(children=3)
 
 
-def test_a_stopped_role_that_resumes_late_ends_by_its_lease(grow: Grow) -> None:
+def test_a_stopped_role_that_resumes_late_ends_by_its_lease(tense: Tree) -> None:
     """The supervisor and the agent are stopped too, so nobody kills it: it must find out by itself."""
-    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
-    before = tree.whole(children=2)
+    tree = tense
+    before = tree.whole(children=3)
     a = tree.child("echo/a")
     agent = next(c for c in before["children"] if c["address"].startswith("agent/"))
     start = process_start(a["pid"])
@@ -110,24 +122,24 @@ def test_a_stopped_role_that_resumes_late_ends_by_its_lease(grow: Grow) -> None:
     for pid in (before["pid"], agent["pid"]):
         kill(pid, signal.SIGCONT)
     tree.served_anew("echo/a", a)
-    tree.whole(children=2)
+    tree.whole(children=3)
 
 
-def test_a_stopped_node_agent_is_killed_by_its_successor(grow: Grow) -> None:
-    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
-    before = tree.whole(children=2)
+def test_a_stopped_node_agent_is_killed_by_its_successor(tense: Tree) -> None:
+    tree = tense
+    before = tree.whole(children=3)
     agent = next(c for c in before["children"] if c["address"].startswith("agent/"))
     process = (agent["pid"], process_start(agent["pid"]) or 0)
     kill(agent["pid"], signal.SIGSTOP)
     after = tree.served_anew(agent["address"], agent)
     assert after["pid"] != agent["pid"]
     assert not is_alive(*process)
-    tree.whole(children=2)
+    tree.whole(children=3)
 
 
-def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(grow: Grow) -> None:
-    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5, supervisor_limit_s=1.0)
-    before = tree.whole(children=2)
+def test_a_stopped_supervisor_is_killed_by_the_agent_of_its_node(tense: Tree) -> None:
+    tree = tense
+    before = tree.whole(children=3)
     process = (before["pid"], process_start(before["pid"]) or 0)
     kill(before["pid"], signal.SIGSTOP)
     until("the supervisor is killed", lambda: not is_alive(*process))
@@ -147,13 +159,13 @@ def test_a_supervisor_that_was_stopped_takes_nobody_for_hung(grow: Grow) -> None
     assert {c["address"]: c["pid"] for c in after["children"]} == {c["address"]: c["pid"] for c in before["children"]}
 
 
-def test_a_stopped_spare_is_replaced(grow: Grow) -> None:
-    tree = grow(children=CHILDREN[:1], hang_limit_s=0.5)
-    spare = next(cell for cell in tree.whole(children=2)["cells"] if cell["state"] == "spare")
+def test_a_stopped_spare_is_replaced(tense: Tree) -> None:
+    tree = tense
+    spare = next(cell for cell in tree.whole(children=3)["cells"] if cell["state"] == "spare")
     process = (spare["pid"], process_start(spare["pid"]) or 0)
     kill(spare["pid"], signal.SIGSTOP)
     until("the stopped spare is killed", lambda: not is_alive(*process))
-    tree.whole(children=2)
+    tree.whole(children=3)
 
 
 def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -> None:
@@ -184,8 +196,8 @@ def test_an_adoption_that_is_never_confirmed_costs_the_cell(grow: Grow) -> None:
     until("echo/a serves", lambda: tree.child("echo/a")["state"] == "SERVING")
 
 
-def test_restart_is_rolling_and_by_pattern(grow: Grow) -> None:
-    tree = grow(children=CHILDREN)
+def test_restart_is_rolling_and_by_pattern(calm: Tree) -> None:
+    tree = calm
     tree.whole(children=3)
     a, b = tree.child("echo/a"), tree.child("echo/b")
     assert ray.get(tree.supervisor.restart.remote("echo/*")) == ["echo/a", "echo/b"]
@@ -195,8 +207,8 @@ def test_restart_is_rolling_and_by_pattern(grow: Grow) -> None:
     tree.whole(children=3)
 
 
-def test_messages_are_answered_once_refused_when_fenced_and_typed(grow: Grow) -> None:
-    tree = grow(children=CHILDREN)
+def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) -> None:
+    tree = calm
     tree.whole(children=3)
     assert tree.ask("echo/a", "echo", {"x": [1, b"y", None]}) == {"x": [1, b"y", None]}
     with pytest.raises(Rejected):
@@ -221,9 +233,9 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(grow: Grow) ->
         unpack_reply(ray.get(stale.ask.remote(envelope.pack())))
 
 
-def test_a_thousand_polls_starve_nothing(grow: Grow) -> None:
-    tree = grow(children=CHILDREN[:1])
-    tree.whole(children=2)
+def test_a_thousand_polls_starve_nothing(calm: Tree) -> None:
+    tree = calm
+    tree.whole(children=3)
     from venuemesh.actors.messages import Envelope
 
     cell = tree.cell(tree.child("echo/a")["cell"])
