@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -164,8 +164,12 @@ class Connector(Protocol):
     A connector may also have `samples()`, giving `MarketDataSamples`: then `venuemesh conformance` needs no file.
     """
 
-    name: str
-    spec: ExchangeSpec
+    @property
+    def name(self) -> str: ...
+    @property
+    def spec(self) -> ExchangeSpec: ...
 
-    def codec(self, rest: str | None = None, ws: str | None = None, **options: Any) -> Codec:
-        """A fresh codec for one role; `rest` and `ws` override the spec's base URLs, `options` are the exchange's."""
+    @property
+    def codec(self) -> Callable[..., Codec]:
+        """Gives a fresh codec for one role. Takes `rest` and `ws`, base URLs that override the spec's (None: they do
+        not), and after them the exchange's own options by keyword."""

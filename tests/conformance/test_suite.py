@@ -229,6 +229,19 @@ def test_wrong_samples_are_caught(samples, check):
     assert_caught(check, samples=replace(SAMPLES, **samples))
 
 
+class NumbersNothing(BinanceCodec):
+    def classify(self, sequence, first, last, joined):
+        return Verdict.APPLY
+
+
+def test_an_exchange_that_numbers_nothing_needs_no_stale_and_no_gap():
+    connector = Connector(spec=replace(SPEC, sequenced=False), codec_class=NumbersNothing)
+    results = list(run_checks(suite_of(connector, replace(SAMPLES, stale=None, gap=None))))
+    assert not [result for result in results if result.outcome is Outcome.FAILED]
+    skipped = {result.name for result in results if result.outcome is Outcome.SKIPPED}
+    assert skipped >= {"test_a_missed_delta_is_a_gap_until_the_next_snapshot", "test_the_sequence_rule_is_consistent"}
+
+
 def test_checks_are_listed_once_with_their_titles():
     listed = checks(MarketDataConformance)
     assert len({name for name, _ in listed}) == len(listed) >= 25
