@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from loguru import logger
+
 from ..model.errors import Rejected
 from .pulse import PERIOD_S, SUPERVISOR, Beat, HangDetector, Usage, is_alive, kill_process, read_beats, usage
 from .role import Context
@@ -59,7 +61,10 @@ class AgentRole:
         match kind:
             case "kill":
                 self._killed += 1
-                return await asyncio.to_thread(kill_process, body["pid"], body["start"], body.get("timeout_s", 2.0))
+                pid = body["pid"]
+                gone = await asyncio.to_thread(kill_process, pid, body["start"], body.get("timeout_s", 2.0))
+                logger.warning("killed" if gone else "cannot be killed", pid=pid)
+                return gone
             case "sweep":
                 return await asyncio.to_thread(self._sweep)
             case "usage":
@@ -97,10 +102,12 @@ class AgentRole:
         supervisor = beats.pop(SUPERVISOR, None)
         stale = tuple(sorted(self._cells.look({cell: beat.progress for cell, beat in beats.items()}, now_ns)))
         if stale != self._stale:
+            logger.log("WARNING" if stale else "INFO", "standing still", cells=" ".join(stale) or "none")
             self._stale = stale
             self._changed.set()
         if self._supervisor.look({SUPERVISOR: supervisor.progress} if supervisor else {}, now_ns) and supervisor:
             if is_alive(supervisor.pid, supervisor.start):
+                logger.warning("the supervisor stands still: killing it", pid=supervisor.pid)
                 self._spawn(asyncio.to_thread(kill_process, supervisor.pid, supervisor.start))
                 self._killed += 1
             else:
@@ -126,6 +133,8 @@ class AgentRole:
     def _sweep(self) -> int:
         gone = sweep(self._context.segments, self._silent_ns if self._foreign else 0)
         self._swept += gone
+        if gone:
+            logger.info("swept", files=gone)
         return gone
 
     def _spawn(self, work: Any) -> None:
