@@ -32,6 +32,7 @@ from .store import GcsStore
 
 T = TypeVar("T")
 HANG_S = 2.0
+REFUSED_S = 0.5  # before a cell that could not be created is given up for another: the cluster may refuse at once
 AWAY_S = 1.0  # longest pause before the GCS is asked again at boot
 EXIT_DEFECT = 70
 
@@ -206,6 +207,7 @@ class Keeper:
         try:
             said = await self.port.create(cell, node)
         except (Gone, Doubt, ValueError, MeshError) as error:
+            await asyncio.sleep(REFUSED_S)
             self.on(m.CreateFailed(cell, repr(error.__cause__ or error)[:500]))
             return
         self.on(m.CellCreated(cell, said["pid"], said["start"]))

@@ -118,11 +118,10 @@ class Watchers:
         while not keeper.machine.ending:
             await asyncio.sleep(MIRROR_S)
             nodes = [node for node in self.leases.nodes(time.monotonic_ns()) if node in keeper.machine.nodes]
-            gone = [
-                a for a in keeper.machine.children if a.startswith("mirror/") and a not in map(mirror_address, nodes)
-            ]
-            if gone:
-                keeper.on(m.Unwant(tuple(gone)))
+            asked = {mirror_address(node) for node in nodes}
+            running = [a for a, child in keeper.machine.children.items() if a.startswith("mirror/") and child.wanted]
+            if gone := tuple(address for address in running if address not in asked):
+                keeper.on(m.Unwant(gone))
             for node in nodes:
                 address = mirror_address(node)
                 if address not in keeper.machine.children:
