@@ -26,7 +26,11 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 from .actors.pulse import is_alive, kill_process, process_start
 from .model.errors import MeshNotRunning, Misconfigured
 
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # Ray's default of 15 lets every other process of the machine go before a book
+}
 CONNECT_S = 5.0
 LINGER_S = 1.0  # given to the processes of a cluster to end by themselves
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through it: books live in segments
@@ -93,13 +97,13 @@ def descendants(pid: int) -> list[tuple[int, int]]:
     return found
 
 
-def _quieten_ray() -> None:
-    """Keep Ray's own remarks off the standard output of a process that we connect.
+def _prepare_ray() -> None:
+    """Set what Ray reads from the environment; keep its own remarks off our standard output.
 
     Ray prints there, among others, that a worker died: here a supervisor is there for it, and `status` tells it. They
     go to the log, at level trace.
     """
-    for name, value in _QUIET.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
     worker = ray._private.worker
@@ -113,7 +117,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
 
     Its session directory is a short temporary one and goes with it.
     """
-    _quieten_ray()
+    _prepare_ray()
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
         ray.init(
             address="local",
@@ -164,7 +168,7 @@ def join_ray(address: str, *, mesh: str = "") -> None:
     """
     if ray.is_initialized():
         return
-    _quieten_ray()
+    _prepare_ray()
     _reach(address, mesh)
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does it for "auto", not for an address
     try:
