@@ -31,6 +31,7 @@ class Desired:
         }
         self._instruments: dict[str, Sequence[Mapping[str, Any]]] = {}
         self._refused: dict[str, Mapping[str, str]] = {}
+        self._dormant: dict[str, Mapping[str, Any]] | None = None  # None: to be worked out when asked for
 
     def to_dict(self) -> dict[str, Any]:
         rules = {exchange: [list(rule) for rule in found] for exchange, found in self._rules.items()}
@@ -42,7 +43,7 @@ class Desired:
 
     def take(self, other: Desired) -> None:
         """Have the wishes of `other`."""
-        self._rules, self._stopped = other._rules, other._stopped
+        self._rules, self._stopped, self._dormant = other._rules, other._stopped, None
 
     @property
     def exchanges(self) -> list[str]:
@@ -71,7 +72,7 @@ class Desired:
 
     def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
         """Take note of an exchange's instruments."""
-        self._instruments[exchange] = instruments
+        self._instruments[exchange], self._dormant = instruments, None
 
     def rule(self, exchange: str, track: bool, patterns: Iterable[str]) -> None:
         """Track or untrack from now on.
@@ -80,7 +81,7 @@ class Desired:
             UnknownExchange: not in the configuration.
         """
         self._check(exchange)
-        self._rules[exchange] = add_rules(self._rules[exchange], track, patterns)
+        self._rules[exchange], self._dormant = add_rules(self._rules[exchange], track, patterns), None
 
     def network(self, exchange: str, running: bool) -> None:
         """Start or stop the feeds of an exchange: while stopped it has no books; what is tracked stays known.
@@ -89,6 +90,7 @@ class Desired:
             UnknownExchange: not in the configuration.
         """
         self._check(exchange)
+        self._dormant = None
         if running:
             self._stopped.discard(exchange)
         else:
@@ -113,14 +115,16 @@ class Desired:
 
     def dormant(self) -> dict[str, Mapping[str, Any]]:
         """Books that are tracked and not run, as their exchange is stopped: address -> instrument."""
-        return {
-            address: plain
-            for exchange in self.stopped
-            if exchange in self._instruments
-            for spec in self._plan(exchange, {}).specs.values()
-            for address, plain in spec.serves
-            if plain is not None
-        }
+        if self._dormant is None:
+            self._dormant = {
+                address: plain
+                for exchange in self.stopped
+                if exchange in self._instruments
+                for spec in self._plan(exchange, {}).specs.values()
+                for address, plain in spec.serves
+                if plain is not None
+            }
+        return self._dormant
 
     def books(self, exchange: str, children: Mapping[str, ChildSpec]) -> Changes:
         """What to change of the book children of `exchange`, given all that run. Nothing while it is unread."""
