@@ -117,6 +117,9 @@ class Keeper:
         except Gone:
             self.port.forget(name)
             return None
+        except Fenced:
+            self._superseded(name)
+            return None
         except (TimeoutError, Doubt):  # it hangs, or its node does: believe what was noted of it
             noted: dict[str, Any] | None
             noted = await self.durable.run(self.store.get, f"cell/{name}", patience_s=None)
