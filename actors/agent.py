@@ -29,6 +29,8 @@ USAGE_NS = 1_000_000_000  # proportional memory costs milliseconds a process: re
 class AgentRole:
     """See the module. Config: `hang_limit_s`, `supervisor_limit_s`, `heartbeat_limit_s`."""
 
+    reads = frozenset({"health", "usage", "stats"})
+
     def __init__(self, config: dict[str, Any], context: Context) -> None:
         self._context = context
         self._pulses = context.segments / PULSES

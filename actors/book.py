@@ -31,7 +31,7 @@ from .book_ingest import Pair
 from .book_machine import BookMachine, Trading
 from .book_session import NS, BookSession, FeedLike, Surroundings
 from .budget import Budget, RestLike
-from .role import Context
+from .role import Context, whole_number
 
 RATE_EVERY_NS = 1_000_000_000
 
@@ -65,6 +65,8 @@ class Hosted:
 
 class BookRole:
     """See the module. `connect` and `rest` replace the transport, `chance` gives random numbers in [0, 1)."""
+
+    reads = frozenset({"snapshot", "stats", "next"})
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class BookRole:
 
     def _find(self, body: Any) -> Hosted:
         name = (body or {}).get("pair")
-        if name not in self._hosted:
+        if not isinstance(name, str) or name not in self._hosted:
             raise UnknownInstrument(self._exchange, str(name), f"not kept by {self._context.address}")
         return self._hosted[name]
 
@@ -157,7 +159,7 @@ class BookRole:
     async def handle(self, kind: str, body: Any) -> Any:
         match kind:
             case "snapshot":
-                return self._snapshot(self._find(body), body.get("levels"))
+                return self._snapshot(self._find(body), whole_number(body, "levels"))
             case "untrack":
                 return self._untrack(self._find(body))
             case "track":
@@ -192,7 +194,9 @@ class BookRole:
         self._wake()
 
     def _snapshot(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
+        """The whole book, or its best `levels` a side; a side is complete when nothing is beyond what is given."""
         book, pair = hosted.pair.book, hosted.pair
+        bids, asks = book.levels(Side.BUY, levels), book.levels(Side.SELL, levels)
         return {
             "address": hosted.address,
             "incarnation": list(self._context.incarnation),
@@ -201,12 +205,12 @@ class BookRole:
             "sequence": book.sequence,
             "price_scale": book.price_scale,
             "size_scale": book.size_scale,
-            "bids": book.levels(Side.BUY, levels).tobytes(),
-            "asks": book.levels(Side.SELL, levels).tobytes(),
+            "bids": bids.tobytes(),
+            "asks": asks.tobytes(),
             "proven_bids": book.proven_bids,
             "proven_asks": book.proven_asks,
-            "bids_complete": book.bids_complete,
-            "asks_complete": book.asks_complete,
+            "bids_complete": book.bids_complete and book.n_bids <= len(bids),
+            "asks_complete": book.asks_complete and book.n_asks <= len(asks),
             "ts_event_ns": pair.ts_event_ns,
             "ts_recv_ns": pair.ts_recv_ns,
         }

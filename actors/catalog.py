@@ -41,9 +41,10 @@ from ..model.instrument import Instrument
 from .budget import Budget, Budgeted, RestLike
 from .conversion import Market, usd_rates, usd_volume
 from .limits_machine import Priority
-from .role import Context
+from .role import Context, whole_number
 
 NS = 1_000_000_000
+DEFAULT_LEVELS = 1000  # of a snapshot that does not say how many
 MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what asking an exchange may meet
@@ -51,6 +52,8 @@ EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what 
 
 class CatalogRole:
     """See the module. Config: exchange, connector, rest, ws, egress, refresh_s (600), ttl_s (1) of prices."""
+
+    reads = frozenset({"instruments", "active_markets", "ticker", "mid_price", "get_snapshot", "check_network"})
 
     def __init__(
         self,
@@ -102,16 +105,14 @@ class CatalogRole:
             case "active_markets":
                 return await self._active_markets()
             case "ticker":
-                return await self._ticker(await self._instrument(body["pair"]))
+                return await self._ticker(await self._instrument(body))
             case "mid_price":
-                instrument = await self._instrument(body["pair"])
+                instrument = await self._instrument(body)
                 mid: Decimal | None = await self._cached(f"mid {instrument.name}", lambda: self._mid_price(instrument))
                 return None if mid is None else f"{mid:f}"
             case "get_snapshot":
-                limit = int(body.get("limit") or 1000)
-                if limit < 1:
-                    raise Rejected("bad_limit", f"{limit} levels cannot be asked for")
-                return self._plain_snapshot(*await self._snapshot(await self._instrument(body["pair"]), limit))
+                limit = whole_number(body, "limit") or DEFAULT_LEVELS
+                return self._plain_snapshot(*await self._snapshot(await self._instrument(body), limit))
             case "check_network":
                 await self._check_network()
                 return None
@@ -187,12 +188,13 @@ class CatalogRole:
     def _listed(self) -> dict[str, Any]:
         return {"version": self._version, "instruments": self._plain}
 
-    async def _instrument(self, pair: str) -> Instrument:
+    async def _instrument(self, body: Any) -> Instrument:
         if not self._version:
             await self._once("refresh", self._refresh)
-        found = self._by_name.get(pair)
+        pair = (body or {}).get("pair")
+        found = self._by_name.get(pair) if isinstance(pair, str) else None
         if found is None:
-            raise UnknownInstrument(self._exchange, pair, "the exchange does not list it")
+            raise UnknownInstrument(self._exchange, str(pair), "the exchange does not list it")
         return found
 
     # ------------------------------------------------------------------ prices and books on demand

@@ -18,7 +18,7 @@ import ray
 from loguru import logger
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
-from ..model.errors import Fenced, MeshError
+from ..model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
 from ..orderbook.place import segment_directory
 from ..supervisor.routes import Route
 from . import logs
@@ -220,8 +220,16 @@ class Cell:
         except MeshError as error:
             return pack_error(error)
         except Exception as error:
-            self._fail(error)
-            raise
+            return pack_error(self._broken(role, envelope, error))
+
+    def _broken(self, role: Role, envelope: Envelope, error: Exception) -> MeshError:
+        """A message that the role did not expect: see `Role.handle`."""
+        what = f"{envelope.kind} to {envelope.address}"
+        if envelope.kind.removeprefix(POLL) in role.reads:
+            logger.opt(exception=error).error("cannot answer {} from {}", envelope.kind, envelope.sender)
+            return Rejected("broken_request", f"{what}: {_said(error)}")
+        self._fail(error)
+        return OutcomeUnknown(what, _said(error))
 
     async def _poll(self, raw: bytes) -> bytes:
         envelope = Envelope.unpack(raw)
@@ -234,8 +242,7 @@ class Cell:
         except MeshError as error:
             return pack_error(error)
         except Exception as error:
-            self._fail(error)
-            raise
+            return pack_error(self._broken(role, envelope, error))
 
     def _refuse(self, envelope: Envelope) -> bytes | None:
         meant = envelope.incarnation

@@ -36,6 +36,8 @@ class LimitsRole:
     `context.restarts` says. State is in memory only: a successor starts as the module says.
     """
 
+    reads = frozenset({"cooldown", "stats"})
+
     def __init__(self, config: Mapping[str, Any], context: Context, limits: Mapping[str, Limit] | None = None) -> None:
         self._context = context
         if limits is None:

@@ -66,6 +66,8 @@ class Source:
 class MirrorRole:
     """See the module. Config: heartbeat_limit_s (0.25)."""
 
+    reads = frozenset({"stats"})
+
     def __init__(self, config: Mapping[str, Any], context: Context) -> None:
         self._context = context
         self._limit_ns = int(float(config.get("heartbeat_limit_s", 0.25)) * 1e9)

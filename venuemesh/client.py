@@ -27,7 +27,7 @@ from .actors.messages import Asker
 from .cluster import join_ray, read_run_file
 from .config import MeshConfig
 from .market import Market
-from .model.errors import MeshNotRunning, Misconfigured, RetryLater, UnknownInstrument
+from .model.errors import MeshNotRunning, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
 from .model.instrument import Instrument
 from .orderbook.place import segment_directory
 from .orderbook.view import BookView
@@ -47,7 +47,7 @@ class Session:
         self.mesh = mesh
         self.node: str = ray.get_runtime_context().get_node_id()
         self.directory = segment_directory(mesh, self.node)
-        self._exchanges: dict[str, dict[str, Instrument]] = {}
+        self.known: dict[str, dict[str, Instrument]] = {}
         self._elsewhere: set[str] = set()
         self._views: weakref.WeakSet[BookView] = weakref.WeakSet()
         self._views_lock = threading.Lock()
@@ -145,11 +145,11 @@ class Session:
         exchanges: dict[str, dict[str, Instrument]] = {exchange: {} for exchange in table["exchanges"]}
         for address, plain in table["tracked"].items():
             _, exchange, name = address.split("/", 2)
-            known = self._exchanges.get(exchange, {}).get(name)
+            known = self.known.get(exchange, {}).get(name)
             fresh = Instrument.from_dict(plain)
             exchanges[exchange][name] = known if known == fresh else fresh
         elsewhere = {address for address, route in table["routes"].items() if route["node"] != self.node}
-        self._exchanges, self._elsewhere = exchanges, elsewhere
+        self.known, self._elsewhere = exchanges, elsewhere
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -157,7 +157,7 @@ class Session:
         """On the session's loop: return when the tracked instruments by exchange are as asked; RetryLater if not."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not true_of(self._exchanges):
+                while not true_of(self.known):
                     await self._changed.wait()
         except TimeoutError:
             raise RetryLater(1.0, f"the routes have not changed within {timeout_s:g} s") from None
@@ -165,7 +165,7 @@ class Session:
     def _known(self) -> dict[str, dict[str, Instrument]]:
         if not self._first.wait(FIRST_S):
             raise RetryLater(1.0, f"mesh {self.mesh!r}: its supervisor has not answered yet")
-        return self._exchanges
+        return self.known
 
     # ------------------------------------------------------------------ what `Market` uses
 
@@ -318,11 +318,13 @@ class Mesh:
         return session(self.name).exchanges()
 
     def track(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
-        """Track more pairs; patterns such as `*-BTC` follow the listing. Returns when the routes know them.
+        """Track more pairs; patterns such as `*-BTC` follow the listing. No other book is touched.
 
-        A pair that is tracked already is no error. No other book is touched.
+        Returns when this process knows the pairs that were named in full as tracked; what patterns bring follows. A
+        pair that is tracked already is no error.
 
         Raises:
+            UnknownExchange: the mesh has no such exchange.
             UnknownInstrument: a pair named in full is not listed as trading; nothing was changed.
             RetryLater: the supervisor is away, or the books were not placed within the timeout (they are still coming).
         """
@@ -335,6 +337,9 @@ class Mesh:
         await here.hop(self._track(here, exchange, pairs, timeout_s))
 
     async def _track(self, here: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
+        await here.until(timeout_s, bool)
+        if exchange not in here.known:
+            raise UnknownExchange(exchange, sorted(here.known))
         named = [pair for pair in pairs if not _is_pattern(pair)]
         if named:
             listed = await here.ask(f"catalog/{exchange}", "instruments", None, timeout_s)
@@ -346,9 +351,13 @@ class Mesh:
         await here.until(timeout_s, lambda known: all(pair in known.get(exchange, {}) for pair in named))
 
     def untrack(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
-        """Stop tracking pairs or patterns; no other book is touched. Returns when the routes forgot them.
+        """Stop tracking pairs or patterns; no other book is touched.
+
+        Returns when this process no longer knows the pairs that were named in full as tracked. One that was not tracked
+        is no error: the wish is kept, whatever patterns say later.
 
         Raises:
+            UnknownExchange: the mesh has no such exchange.
             RetryLater: the supervisor is away, or the books did not end within the timeout.
         """
         here = session(self.name)

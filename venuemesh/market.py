@@ -9,6 +9,7 @@ async actors. The facade decides nothing about the market: it checks, asks and w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,16 +17,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .model.errors import RetryLater, UnknownExchange, UnknownInstrument
+from .model.errors import NotSynced, OutcomeUnknown, RetryLater, UnknownExchange, UnknownInstrument
 from .model.events import BookState
 from .model.instrument import Instrument
 from .orderbook.records import Trade
+from .orderbook.segment import Top
 from .orderbook.snapshot import BookSnapshot
 from .orderbook.view import BookView
 from .pacing import every
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+AGAIN_S = 0.5  # after a question that got no answer
+LEVELS_MAX = 1_000_000  # of a snapshot: more than any exchange gives
 
 
 class Link(Protocol):
@@ -167,9 +173,9 @@ class Market:
         Raises:
             UnknownInstrument: the mesh does not track the pair.
         """
+        instrument = self.instrument(pair)
         view = self._views.get(pair)
-        if view is None:
-            instrument = self.instrument(pair)
+        if view is None or view.instrument != instrument:  # new rules, perhaps new scales: a new view reads by them
             view = self._views[pair] = self._link.view(f"book/{self.exchange}/{pair}", instrument)
         return view
 
@@ -250,14 +256,14 @@ class Market:
             UnknownInstrument: the exchange lists no such pair.
             RetryLater: the exchange could not be asked now.
         """
-        if self._is_live(pair):
-            return self.order_book(pair).mid
-        return _decimal(self._catalog("mid_price", {"pair": pair}, timeout_s))
+        top = self._live_top(pair)
+        return top.mid if top is not None else _decimal(self._catalog("mid_price", {"pair": pair}, timeout_s))
 
     async def mid_price_async(self, pair: str, timeout_s: float = 5.0) -> Decimal | None:
         """`mid_price` for async actors."""
-        if self._is_live(pair):
-            return self.order_book(pair).mid
+        top = self._live_top(pair)
+        if top is not None:
+            return top.mid
         return _decimal(await self._catalog_async("mid_price", {"pair": pair}, timeout_s))
 
     def get_snapshot(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
@@ -267,23 +273,26 @@ class Market:
         any other, or one in doubt, is fetched from the exchange now.
 
         Raises:
+            ValueError: `limit` is no whole number of at least 1.
             UnknownInstrument: the exchange lists no such pair.
             RetryLater: the exchange could not be asked now.
         """
-        body = {"pair": pair, "limit": limit, "levels": limit}
-        if self._is_live(pair):
-            plain = self._link.call(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
-            if plain["state"] == BookState.LIVE:
-                return _book_snapshot(plain)
+        body = _snapshot_body(pair, limit)
+        if self._live_top(pair) is not None:
+            with contextlib.suppress(RetryLater, NotSynced):  # it died just now: the exchange knows
+                plain = self._ask(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
+                if plain["state"] == BookState.LIVE:
+                    return _book_snapshot(plain)
         return _book_snapshot(self._catalog("get_snapshot", body, timeout_s))
 
     async def get_snapshot_async(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
         """`get_snapshot` for async actors."""
-        body = {"pair": pair, "limit": limit, "levels": limit}
-        if self._is_live(pair):
-            plain = await self._link.call_async(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
-            if plain["state"] == BookState.LIVE:
-                return _book_snapshot(plain)
+        body = _snapshot_body(pair, limit)
+        if self._live_top(pair) is not None:
+            with contextlib.suppress(RetryLater, NotSynced):
+                plain = await self._ask_async(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
+                if plain["state"] == BookState.LIVE:
+                    return _book_snapshot(plain)
         return _book_snapshot(await self._catalog_async("get_snapshot", body, timeout_s))
 
     def check_network(self, timeout_s: float = 5.0) -> None:
@@ -338,14 +347,37 @@ class Market:
 
     # ------------------------------------------------------------------ inside
 
-    def _is_live(self, pair: str) -> bool:
-        return pair in self.instruments and self.order_book(pair).state is BookState.LIVE
+    def _live_top(self, pair: str) -> Top | None:
+        """The top of a tracked pair whose book is LIVE here now; None of any other."""
+        if pair not in self.instruments:
+            return None
+        top = self.order_book(pair).peek()
+        return top if top.live else None
+
+    def _ask(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        """Ask a role something that changes nothing: an outcome that is unknown only means to ask again."""
+        try:
+            return self._link.call(address, kind, body, timeout_s)
+        except OutcomeUnknown as error:
+            raise RetryLater(AGAIN_S, str(error)) from error
+
+    async def _ask_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        try:
+            return await self._link.call_async(address, kind, body, timeout_s)
+        except OutcomeUnknown as error:
+            raise RetryLater(AGAIN_S, str(error)) from error
 
     def _catalog(self, kind: str, body: Any, timeout_s: float) -> Any:
-        return self._link.call(f"catalog/{self.exchange}", kind, body, timeout_s)
+        return self._ask(f"catalog/{self.exchange}", kind, body, timeout_s)
 
     async def _catalog_async(self, kind: str, body: Any, timeout_s: float) -> Any:
-        return await self._link.call_async(f"catalog/{self.exchange}", kind, body, timeout_s)
+        return await self._ask_async(f"catalog/{self.exchange}", kind, body, timeout_s)
+
+
+def _snapshot_body(pair: str, limit: int) -> dict[str, Any]:
+    if type(limit) is not int or not 1 <= limit <= LEVELS_MAX:
+        raise ValueError(f"limit is {limit!r}; it must be a whole number from 1 to {LEVELS_MAX}")
+    return {"pair": pair, "limit": limit, "levels": limit}
 
 
 def _restore(link: Link, exchange: str) -> Market:

@@ -15,7 +15,9 @@ from tests.fakes.transport import FakeFeed, FakeRest
 from tests.fakes.venue import Clock, Venue
 from venuemesh.actors.book import BookRole
 from venuemesh.actors.role import Context
+from venuemesh.market import Market
 from venuemesh.model.errors import (
+    BeyondDepth,
     Misconfigured,
     OutcomeUnknown,
     Rejected,
@@ -26,6 +28,7 @@ from venuemesh.model.errors import (
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentReader
+from venuemesh.orderbook.view import BookView
 
 PAIRS = ("AAA-BBB", "CCC-DDD", "EEE-FFF")
 
@@ -430,3 +433,47 @@ async def test_requests_go_out_at_the_pace_the_exchange_allows(stages):
         await stage.role.handle("untrack", {"pair": name})
     assert len(stage.feed.link.sent) == 1
     await until(lambda: len(stage.feed.link.sent) == 3)
+
+
+@pytest.mark.parametrize("levels", [-1, 0, 1.5, "5", True, 10**30])
+async def test_a_count_that_is_none_is_refused(stages, levels):
+    stage = stages()
+    await stage.live()
+    body = {"pair": PAIRS[0], "levels": levels}
+    with pytest.raises(Rejected, match="levels is"):
+        await stage.role.handle("snapshot", body)
+    assert not stage.failed
+
+
+async def test_a_part_of_a_book_does_not_say_that_it_is_the_whole(stages):
+    stage = stages()
+    for size in range(1, 6):
+        stage.venues[PAIRS[0]].change((0, size * 1_00, size * 1_00))
+    await stage.live()
+    whole = await stage.role.handle("snapshot", {"pair": PAIRS[0]})
+    assert whole["bids_complete"]
+    held = len(whole["bids"]) // 16
+    assert held >= 3
+    part = await stage.role.handle("snapshot", {"pair": PAIRS[0], "levels": held - 1})
+    assert not part["bids_complete"]
+    assert (await stage.role.handle("snapshot", {"pair": PAIRS[0], "levels": held}))["bids_complete"]
+
+    class Link:
+        mesh = "test"
+
+        def exchanges(self):
+            return ["binance"]
+
+        def tracked(self, exchange):
+            return {PAIRS[0]: instrument(PAIRS[0])}
+
+        def view(self, address, listed):
+            return BookView(stage.context.segments, listed, address)
+
+        async def call_async(self, address, kind, body, timeout_s):
+            return await stage.role.handle(kind, body)
+
+    cut = await Market(Link(), "binance").get_snapshot_async(PAIRS[0], limit=held - 1)
+    assert len(cut.bids) == held - 1
+    with pytest.raises(BeyondDepth):
+        cut.depth(held)

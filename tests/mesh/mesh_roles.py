@@ -13,6 +13,8 @@ from venuemesh.model.errors import Rejected
 class EchoRole:
     """Answers what it is asked, counts, and misbehaves on request."""
 
+    reads = frozenset({"echo", "count", "who", "stumble"})
+
     def __init__(self, config: dict[str, Any], context: Context) -> None:
         self._config, self._context = config, context
         self._asked = 0
@@ -37,7 +39,7 @@ class EchoRole:
                 return {"pid": os.getpid(), "incarnation": list(self._context.incarnation), "beats": self._beats}
             case "refuse":
                 raise Rejected("no", "as asked")
-            case "crash":
+            case "crash" | "stumble":
                 raise RuntimeError("as asked")
             case "relay":  # ask another role on behalf of the caller
                 return await self._context.ask(body["address"], body["kind"], body.get("body"), body["timeout_s"])

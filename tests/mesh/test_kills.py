@@ -225,6 +225,16 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) ->
         tree.ask("echo/a", "relay", {"address": "echo/none", "kind": "who", "timeout_s": 0.3})
     with pytest.raises((OutcomeUnknown, RetryLater)):
         tree.ask("echo/a", "relay", {"address": "echo/b", "kind": "crash", "timeout_s": 0.3}, 20.0)
+    tree.whole(children=3)
+    for _ in range(5):  # a question that its role cannot answer costs nobody anything
+        with pytest.raises(Rejected, match="as asked"):
+            tree.ask("echo/a", "stumble")
+    assert tree.child("echo/a")["incarnation"] == a["incarnation"]
+    before = tree.child("echo/b")["restarts"]
+    with pytest.raises(OutcomeUnknown):  # one that ends its role is not sent to the successor
+        tree.ask("echo/a", "relay", {"address": "echo/b", "kind": "crash", "timeout_s": 10.0}, 20.0)
+    tree.whole(children=3)
+    assert tree.child("echo/b")["restarts"] == before + 1
     stale = tree.cell(a["cell"])
     from venuemesh.actors.messages import Envelope, unpack_reply
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import pickle
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from venuemesh import BookState, Market, NotSynced, RetryLater, Side, UnknownExchange, UnknownInstrument
+from venuemesh import BookState, Market, NotSynced, OutcomeUnknown, RetryLater, Side, UnknownExchange, UnknownInstrument
 from venuemesh.model.events import PublicTrade
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentWriter
@@ -194,3 +195,31 @@ async def test_trades_come_numbered(market, writer):
 def test_it_pickles(directory):
     market = pickle.loads(pickle.dumps(Market(FakeLink(directory, [BTC]), "acme")))
     assert market.trading_pairs == ["BTC-USDT"]
+
+
+def test_a_pair_that_is_tracked_no_more_is_an_error_again(market, writer):
+    publish(writer)
+    assert market.order_book("BTC-USDT").is_live
+    del market._link.held["BTC-USDT"]
+    with pytest.raises(UnknownInstrument):
+        market.order_book("BTC-USDT")
+
+
+def test_changed_rules_give_a_view_that_reads_by_them(market):
+    before = market.order_book("BTC-USDT")
+    market._link.held["BTC-USDT"] = replace(BTC, price_scale=4)
+    assert market.order_book("BTC-USDT").instrument.price_scale == 4
+    assert market.order_book("BTC-USDT") is not before
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1.5, "5", True, 10**30])
+def test_a_limit_must_be_a_count(market, limit):
+    with pytest.raises(ValueError, match="limit is"):
+        market.get_snapshot("BTC-USDT", limit=limit)
+    assert market._link.asked == []
+
+
+def test_a_question_without_an_answer_is_asked_again(market):
+    market._link.answers["check_network"] = OutcomeUnknown("check_network", "no answer")
+    with pytest.raises(RetryLater):
+        market.check_network()
