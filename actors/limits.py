@@ -36,7 +36,7 @@ class LimitsRole:
     `context.restarts` says. State is in memory only: a successor starts as the module says.
     """
 
-    reads = frozenset({"cooldown", "stats"})
+    reads = frozenset({"cooldown"})
 
     def __init__(self, config: Mapping[str, Any], context: Context, limits: Mapping[str, Limit] | None = None) -> None:
         self._context = context
@@ -79,6 +79,7 @@ class LimitsRole:
                     body.get("retry_after_s"),
                     body.get("lease"),
                     now_ns,
+                    keep=bool(body.get("keep", False)),
                 )
                 self._pump()
                 return None

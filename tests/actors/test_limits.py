@@ -468,3 +468,15 @@ async def test_stopping_tells_those_who_wait() -> None:
     await limits.stop()
     with pytest.raises(RetryLater):
         await waiting
+
+
+async def test_an_answer_ends_its_lease_unless_it_is_kept() -> None:
+    limits = role(FakeClock())
+    await limits.start()
+    lease = (await limits.handle("acquire", {"cost": {"weight": 100}, "holder": "a", "wait_s": 5}))["lease"]
+    seen = {"used": {"weight": 40}, "status": 200, "lease": lease}
+    await limits.handle("observe", {**seen, "keep": True})
+    assert limits.report()["leases"] == 1
+    await limits.handle("observe", seen)
+    assert limits.report()["leases"] == 0
+    await limits.stop()
