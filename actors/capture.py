@@ -106,11 +106,12 @@ def read(path: Path | str) -> Iterator[Record]:
     """Yield the records of one file, in order, in bounded memory.
 
     Raises:
-        CaptureError: the file is cut off or damaged; raised after everything intact before that was yielded.
+        CaptureError: the file is cut off or damaged; raised after everything intact before that was yielded. Also of
+            one that holds no record at all: a recording begins with one.
         Misconfigured: there is no such file, or it cannot be opened.
     """
     path = Path(path)
-    number = 0
+    number = given = 0
     rest = b""
     cut: CaptureError | None = None
     try:
@@ -129,6 +130,7 @@ def read(path: Path | str) -> Iterator[Record]:
                         number += 1
                         if line.strip():
                             yield _record(path, number, line)
+                            given += 1
             except CaptureError as error:
                 cut = error
     except OSError as error:
@@ -138,6 +140,8 @@ def read(path: Path | str) -> Iterator[Record]:
         raise CaptureError(str(path), where, cut.reason if where == cut.where else f"{cut.where} {cut.reason}")
     if rest.strip():
         yield _record(path, number + 1, rest)
+    elif not given:
+        raise CaptureError(str(path), "byte 0", "holds no record")
 
 
 def _record(path: Path, number: int, line: bytes) -> Record:
@@ -163,7 +167,11 @@ def _time_ns(value: Any, line: bytes) -> int:
 
 
 class CaptureWriter:
-    """Writes one recording. Not thread safe. Call `flush` at least every second or so: it bounds what a kill loses."""
+    """Writes one recording. Not thread safe. Call `flush` at least every second or so: it bounds what a kill loses.
+
+    Once the file could not be written (disk full, ...), what was waiting is dropped, every further `add` raises the
+    same error, and `close` closes without one.
+    """
 
     def __init__(self, path: Path | str, block_bytes: int = BLOCK_BYTES) -> None:
         """Make the file, which must not exist: a recording is never written over (Misconfigured)."""
@@ -173,6 +181,7 @@ class CaptureWriter:
         self._block_bytes = block_bytes
         self._lines: list[bytes] = []
         self._waiting_bytes = 0
+        self._failure: CaptureError | None = None
         self._compressor = zstandard.ZstdCompressor(level=6)
         try:
             self._file: BinaryIO = self.path.open("xb", buffering=0)
@@ -180,7 +189,9 @@ class CaptureWriter:
             raise Misconfigured(str(self.path), error.strerror or str(error)) from error
 
     def add(self, recv_ns: int, kind: str, raw: bytes, url: str = "") -> None:
-        """Append a record; `recv_ns` is the time of arrival in ns since the Unix epoch."""
+        """Append a record; `recv_ns` is the time of arrival in ns since the Unix epoch. Raises as `flush`."""
+        if self._failure is not None:
+            raise self._failure
         seconds, rest = divmod(recv_ns, 10**9)
         head = f'{{"t": {seconds}.{rest:09d}, "kind": '.encode() + orjson.dumps(kind)
         if url:
@@ -197,21 +208,36 @@ class CaptureWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what was added to the operating system as one complete zstd frame. Raises OSError (disk full, ...)."""
+        """Hand what was added to the operating system as one complete zstd frame.
+
+        Raises:
+            CaptureError: it takes no more (disk full, file too large, ...); what was flushed before is in the file.
+        """
         if not self._lines:
             return
         block = memoryview(self._compressor.compress(b"".join(self._lines)))
-        while block:
-            block = block[self._file.write(block) or 0 :]
-        self.written_bytes = self._file.tell()
         self._lines.clear()
         self._waiting_bytes = 0
+        try:
+            while block:
+                block = block[self._file.write(block) or 0 :]
+            self.written_bytes = self._file.tell()
+        except OSError as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
-        """Flush and close. Idempotent."""
+        """Flush and close. Idempotent; raises as `flush`, and is closed all the same."""
         if self._file.closed:
             return
         try:
             self.flush()
         finally:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:  # some file systems say only now that they could not write
+                raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> CaptureError:
+        where = f"after byte {self.written_bytes}"
+        self._failure = CaptureError(str(self.path), where, f"cannot be written: {error.strerror or error}")
+        return self._failure

@@ -10,13 +10,14 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from ..connectors import registry
 from ..connectors.protocol import Codec
 from ..connectors.transport import Feed, Rest
-from ..model.errors import MeshError, UnknownInstrument
+from ..model.errors import MeshError, Misconfigured, UnknownInstrument
 from ..model.instrument import Instrument
 from ..orderbook.book import OrderBook
 from .book_ingest import NoSink, Pair
@@ -29,6 +30,7 @@ from .role import Context
 
 BEAT_S = 0.05
 FLUSH_S = 1.0  # what a kill loses at most
+SUFFIX = ".jsonl.zst"
 
 
 class _OwnLimits:
@@ -89,10 +91,15 @@ async def record(
 
     Raises:
         UnknownExchange, UnknownInstrument: nothing was recorded, no file is left.
-        Misconfigured: `out` exists or cannot be made.
+        Misconfigured: `out` exists, cannot be made or does not end in .jsonl.zst; `seconds` is not above 0. Nothing was
+            started.
         RetryLater, OutcomeUnknown, Rejected: the list of instruments was not to be had; no file is left.
-        OSError: the file cannot be written any more (disk full).
+        CaptureError: the file cannot be written any more (disk full); what was flushed before is in it.
     """
+    if seconds is not None and not seconds > 0:
+        raise Misconfigured("seconds", f"{seconds:g} is not above 0")
+    if not str(out).endswith(SUFFIX):
+        raise Misconfigured(str(out), f"a recording's name ends in {SUFFIX}")
     codec = registry.connector(exchange).codec(rest, ws)
     writer = CaptureWriter(out)
     client = client or Rest()
@@ -104,13 +111,18 @@ async def record(
 
     limits = _OwnLimits(exchange, fail)
     budget = Budget(limits.context, codec.spec, exchange, "default")
-    await limits.role.start()
-    try:
+    async with AsyncExitStack() as ending:  # each of them ends, whatever the others raise
+        ending.push_async_callback(client.close)
+        ending.push_async_callback(limits.role.stop)
+        ending.callback(writer.close)
+        await limits.role.start()
         try:
             instruments = await _listed(codec, Budgeted(budget, client), writer, pairs)
         except MeshError:
-            writer.close()
-            writer.path.unlink(missing_ok=True)
+            try:
+                writer.close()
+            finally:
+                writer.path.unlink(missing_ok=True)
             raise
         session = BookSession(
             codec,
@@ -136,6 +148,8 @@ async def record(
             ended = {name: _state(pair) for name, pair in kept.items()}
         finally:
             await session.stop()
+            if failed.done():  # also what failed last of all, while it stopped
+                failed.result()
         return {
             "file": str(writer.path),
             "records": writer.records,
@@ -144,10 +158,6 @@ async def record(
             "pairs": ended,
             "bytes": _closed(writer),
         }
-    finally:
-        writer.close()
-        await limits.role.stop()
-        await client.close()
 
 
 async def _run(

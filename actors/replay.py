@@ -250,7 +250,11 @@ def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrum
 
 
 def replay(
-    paths: Iterable[Path | str], exchange: str, path: str = "fast", allow_truncated: bool = False
+    paths: Iterable[Path | str],
+    exchange: str,
+    path: str = "fast",
+    allow_truncated: bool = False,
+    on_truncated: Callable[[CaptureError], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Replay recordings of `exchange`, in the order given, and return by symbol what `expected.json` states.
 
@@ -259,8 +263,9 @@ def replay(
 
     Raises:
         UnknownExchange, Misconfigured: no such exchange, no such file, no such path.
-        CaptureError: a file is cut off or damaged. With `allow_truncated` everything intact before the damage counts,
-            the replay goes on with the next file, and each result says in `truncated` what was lost.
+        CaptureError: a file is cut off, damaged or empty. With `allow_truncated` everything intact before the damage
+            counts, the replay goes on with the next file, and each result says in `truncated` what was lost.
+            `on_truncated` is then called once for each such file, also where nothing of it was left to give a result.
     """
     if path not in ("fast", "slow"):
         raise Misconfigured("path", f"{path!r} is not one of fast, slow")
@@ -268,10 +273,11 @@ def replay(
     files = [Path(given) for given in paths]
     listed = listed_instruments(codec_of(), files)
     best: tuple[int, dict[str, dict[str, Any]]] | None = None
+    cut: list[CaptureError] = []
     scales: dict[str, int] | None = {}
     while scales is not None:
         run = Replay(codec_of(), listed, scales, fast=path == "fast")
-        cut: list[CaptureError] = []
+        cut.clear()  # every run meets the same
         for file, record in records(files, cut.append if allow_truncated else None):
             run.feed(file, record)
         misfits = sum(pair.misfits for pair in run.ingest.pairs.values())
@@ -279,6 +285,9 @@ def replay(
             truncated = {"truncated": "; ".join(map(str, cut))} if cut else {}
             best = misfits, {symbol: found | truncated for symbol, found in run.result().items()}
         scales = _coarser(run, listed, scales, codec_of().spec)
+    if on_truncated is not None:
+        for error in cut:
+            on_truncated(error)
     return best[1] if best is not None else {}
 
 

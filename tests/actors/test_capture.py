@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -53,7 +54,10 @@ def test_what_is_written_is_read_to_the_nanosecond(tmp_path):
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 2**62), st.sampled_from(["recv", "http"]), st.binary(max_size=50), st.text(max_size=9))
+        st.tuples(
+            st.integers(0, 2**62), st.sampled_from(["recv", "http"]), st.binary(max_size=50), st.text(max_size=9)
+        ),
+        min_size=1,
     )
 )
 def test_any_bytes_survive(tmp_path_factory, records):
@@ -137,8 +141,60 @@ def test_files_that_are_not_there_or_not_recordings(tmp_path):
         list(read(tmp_path))
     (tmp_path / "a.jsonl.gz").write_bytes(b"not gzip")
     assert intact(tmp_path / "a.jsonl.gz")[1] is not None
-    (tmp_path / "b.jsonl.gz").write_bytes(b"")
-    assert intact(tmp_path / "b.jsonl.gz") == ([], None)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"])
+@pytest.mark.parametrize("content", [b"", b"\n"])
+def test_a_file_without_a_record_is_an_error(tmp_path, name, content):
+    pack = {".gz": gzip.compress, ".zst": zstandard.compress}.get(Path(name).suffix, bytes)
+    for data in (content, pack(content)):
+        (tmp_path / name).write_bytes(data)
+        found, error = intact(tmp_path / name)
+        assert found == []
+        assert error is not None
+        assert error.file == str(tmp_path / name)
+
+
+class FullFile:
+    """A file on a disk that takes `room` bytes more."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    closed = property(lambda self: self.file.closed)
+
+    def write(self, block):
+        if not self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = bytes(block[: self.room])
+        self.room -= len(taken)
+        return self.file.write(taken)
+
+    def tell(self):
+        return self.file.tell()
+
+    def close(self):
+        self.file.close()
+
+
+def test_a_full_disk_is_one_error_that_names_the_file_and_closing_is_none(tmp_path):
+    path = tmp_path / "a.jsonl.zst"
+    writer = CaptureWriter(path)
+    writer.add(1, "recv", b"kept")
+    writer.flush()
+    writer._file = FullFile(writer._file, 10)
+    writer.add(2, "recv", b"lost")
+    with pytest.raises(CaptureError, match="No space left") as caught:
+        writer.flush()
+    assert caught.value.file == str(path)
+    with pytest.raises(CaptureError):
+        writer.add(3, "recv", b"lost as well")
+    writer.flush()
+    writer.close()
+    writer.close()
+    found, error = intact(path)
+    assert [record.raw for record in found] == [b"kept"]
+    assert error is not None
 
 
 def test_a_recording_is_never_written_over(tmp_path):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,10 +19,11 @@ from tests.fakes.clock import until
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.transport import FakeFeed, FakeRest, response
 from tests.fakes.venue import Venue
-from venuemesh.actors.capture import read
+from venuemesh.actors import record as recording
+from venuemesh.actors.capture import CaptureWriter, read
 from venuemesh.actors.record import record
 from venuemesh.actors.replay import replay
-from venuemesh.model.errors import Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
+from venuemesh.model.errors import CaptureError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
 from venuemesh.model.events import Request, Response
 
 LISTED = [
@@ -97,11 +103,11 @@ async def test_what_is_recorded_replays_to_the_same_book(tmp_path):
 async def test_a_recording_ends_by_time_and_by_cancelling(tmp_path):
     stage = Stage()
     running = record(
-        "binance", ["AAA-BBB"], tmp_path / "a.zst", seconds=0.02, connect=stage.connect, client=stage.client
+        "binance", ["AAA-BBB"], tmp_path / "a.jsonl.zst", seconds=0.02, connect=stage.connect, client=stage.client
     )
     assert (await running)["pairs"]["AAA-BBB"]["state"] == "CONNECTING"
     stage = Stage()
-    task = stage.start(tmp_path / "b.zst", "AAA-BBB")
+    task = stage.start(tmp_path / "b.jsonl.zst", "AAA-BBB")
     await until(lambda: stage.feed is not None and stage.feed.started)
     assert stage.feed is not None
     stage.feed.open(time.monotonic_ns())
@@ -109,7 +115,7 @@ async def test_a_recording_ends_by_time_and_by_cancelling(tmp_path):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert b"depthUpdate" in next(r.raw for r in read(tmp_path / "b.zst") if r.kind == "recv")
+    assert b"depthUpdate" in next(r.raw for r in read(tmp_path / "b.jsonl.zst") if r.kind == "recv")
 
 
 async def test_what_cannot_be_recorded_leaves_no_file(tmp_path):
@@ -131,13 +137,112 @@ async def test_what_cannot_be_recorded_leaves_no_file(tmp_path):
 
 async def test_a_broken_assumption_ends_the_recording(tmp_path):
     stage = Stage()
-    task = stage.start(tmp_path / "r.zst", "AAA-BBB")
+    task = stage.start(tmp_path / "r.jsonl.zst", "AAA-BBB")
     await until(lambda: stage.feed is not None and stage.feed.started)
     assert stage.feed is not None
     stage.feed.options["on_failure"](RuntimeError("disk full"))
     with pytest.raises(RuntimeError, match="disk full"):
         await task
-    assert [r.kind for r in read(tmp_path / "r.zst")] == ["http"]
+    assert [r.kind for r in read(tmp_path / "r.jsonl.zst")] == ["http"]
+
+
+class FullDisk(CaptureWriter):
+    """Takes nothing any more once `full`."""
+
+    full = False
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path)
+        real = self._file
+        disk = self
+
+        class File:
+            closed = property(lambda _: real.closed)
+            tell = real.tell
+            close = real.close
+
+            def write(self, block: Any) -> int | None:
+                if disk.full:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                return real.write(block)
+
+        self._file = File()  # type: ignore[assignment]
+
+
+async def test_a_full_disk_ends_the_recording_with_one_error_and_everything_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "CaptureWriter", FullDisk)
+    monkeypatch.setattr(recording, "FLUSH_S", 0.0)
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    stage = Stage()
+    stopped = []
+    stop = recording.LimitsRole.stop
+    monkeypatch.setattr(recording.LimitsRole, "stop", lambda role: stopped.append(role) or stop(role))
+    task = stage.start(tmp_path / "r.jsonl.zst", "AAA-BBB")
+    await until(lambda: stage.feed is not None and stage.feed.started)
+    assert stage.feed is not None
+    stage.feed.open(time.monotonic_ns())
+    monkeypatch.setattr(FullDisk, "full", True)
+    stage.frame("AAABBB")
+    with pytest.raises(CaptureError, match="No space left") as caught:
+        await task
+    assert caught.value.file == str(tmp_path / "r.jsonl.zst")
+    assert stage.feed.stopped
+    assert stage.client.closed
+    assert stopped
+    assert unseen == []
+
+
+async def test_what_fails_at_the_end_keeps_nothing_from_being_closed(tmp_path, monkeypatch):
+    stage = Stage()
+
+    async def fails(role: Any) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(recording.LimitsRole, "stop", fails)
+    with pytest.raises(RuntimeError, match="no"):
+        await record("binance", ["AAA-BBB"], tmp_path / "r.jsonl.zst", 0.01, connect=stage.connect, client=stage.client)
+    assert stage.client.closed
+
+
+@pytest.mark.parametrize(
+    ("out", "seconds"),
+    [
+        ("a.jsonl.zst", -5.0),
+        ("a.jsonl.zst", 0.0),
+        ("a.jsonl.zst", float("nan")),
+        ("a.jsonl", 1.0),
+        ("a.zst", 1.0),
+        ("a", 1.0),
+    ],
+)
+async def test_wrong_arguments_start_nothing(tmp_path, out, seconds):
+    stage = Stage()
+    with pytest.raises(Misconfigured):
+        await record("binance", ["AAA-BBB"], tmp_path / out, seconds, connect=stage.connect, client=stage.client)
+    assert stage.client.requests == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_on_a_full_disk_says_one_line(tmp_path):
+    """The limit of a file's size stands for the disk's: to the writer both are an OSError."""
+    out = tmp_path / "r.jsonl.zst"
+    with ExchangeProcess("--rate", "2000", "--symbols", "BTCUSDT,ETHUSDT", without_limits=True) as exchange:
+        code = "import sys; from venuemesh.__main__ import main; main()"
+        arguments = ["record", "binance", "BTC-USDT", "ETH-USDT", "--out", str(out), "--seconds", "60"]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments, "--rest", exchange.rest, "--ws", exchange.ws],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12288, 12288)),
+        )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("venuemesh: ")
+    assert str(out) in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
 
 
 async def test_a_recording_of_the_local_exchange_replays_to_its_book(tmp_path):

@@ -284,6 +284,27 @@ def test_a_cut_recording_is_an_error_unless_it_is_allowed(tape, tmp_path):
     assert "c.jsonl.zst" in found["truncated"]
 
 
+def test_a_file_of_which_nothing_is_left_is_told(tape, tmp_path):
+    tape.snapshot()
+    tape.frames(2)
+    tape.writer.close()
+    empty, cut = tmp_path / "empty.jsonl.zst", tmp_path / "cut.jsonl.zst"
+    empty.touch()
+    cut.write_bytes(tape.path.read_bytes()[:20])
+    for lost in (empty, cut):
+        with pytest.raises(CaptureError):
+            replay([lost], "binance")
+        told: list[CaptureError] = []
+        assert replay([lost], "binance", allow_truncated=True, on_truncated=told.append) == {}
+        assert [error.file for error in told] == [str(lost)]
+    told = []
+    found = replay([empty, tape.path, cut], "binance", allow_truncated=True, on_truncated=told.append)["AAABBB"]
+    assert found["state"] == "LIVE"
+    assert [error.file for error in told] == [str(empty), str(cut)]
+    assert "empty.jsonl.zst" in found["truncated"]
+    assert "cut.jsonl.zst" in found["truncated"]
+
+
 def test_wrong_arguments_are_typed_errors(tmp_path):
     with pytest.raises(UnknownExchange):
         replay([tmp_path / "x.jsonl"], "nowhere")
