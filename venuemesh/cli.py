@@ -115,17 +115,23 @@ def book(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print one book from this node's shared memory."""
+    """Print one book from this node's shared memory; what is deeper than it holds, from the book's actor."""
     from .client import connect
-    from .display import book_json, book_table
+    from .display import book_json, book_table, side_text
 
-    view = connect(mesh, address=address).market(exchange).order_book(pair)
+    market = connect(mesh, address=address).market(exchange)
+    view = market.order_book(pair)
     asyncio.run(view.wait_live(timeout_s=5.0))
     snapshot = view.snapshot()
+    sides = ((snapshot.bids, snapshot.bids_complete), (snapshot.asks, snapshot.asks_complete))
+    if any(len(levels) < depth and not complete for levels, complete in sides):
+        snapshot = market.get_snapshot(pair, limit=depth)
     if as_json:
         print(json.dumps(book_json(view, snapshot, depth)))
         return
     out.print(book_table(view, snapshot, depth))
+    for side in ("asks", "bids"):
+        out.print(side_text(snapshot, side, depth))
 
 
 @app.command()
@@ -226,13 +232,17 @@ def replay(
 
     if path not in ("fast", "slow"):
         raise Misconfigured("--path", f"{path!r} is neither 'fast' nor 'slow'")
-    result: dict[str, Any] = replay_files(files, exchange, path=path, allow_truncated=allow_truncated)
+    result: dict[str, Any] = replay_files(
+        files,
+        exchange,
+        path=path,
+        allow_truncated=allow_truncated,
+        on_truncated=lambda cut: print(f"venuemesh: truncated: {cut}", file=sys.stderr),
+    )
     if as_json:
         print(json.dumps(result))
         return
     out.print(replay_table(result))
-    for lost in {row["truncated"] for row in result.values() if "truncated" in row}:
-        out.print(f"truncated: {lost}")
 
 
 @app.command()

@@ -50,12 +50,15 @@ class RunFile:
         return run_directory() / f"{self.mesh}.json"
 
     def write(self) -> None:
-        directory = run_directory()
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=directory)
-        with os.fdopen(handle, "w") as out:
-            json.dump(asdict(self), out)
-        os.replace(temporary, self.path)
+        """Raises Misconfigured, naming the file, where it cannot be written."""
+        directory = make_run_directory()
+        try:
+            handle, temporary = tempfile.mkstemp(dir=directory)
+            with os.fdopen(handle, "w") as out:
+                json.dump(asdict(self), out)
+            os.replace(temporary, self.path)
+        except OSError as error:
+            raise Misconfigured(str(self.path), f"cannot be written: {error.strerror or error}") from error
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -70,13 +73,27 @@ def run_directory() -> Path:
     return Path(base) / "venuemesh"
 
 
-def read_run_file(mesh: str) -> RunFile | None:
+def make_run_directory() -> Path:
+    """Return the folder of run files, made where it was missing. Raises Misconfigured where it cannot be."""
+    directory = run_directory()
     try:
-        return RunFile(**json.loads((run_directory() / f"{mesh}.json").read_text()))
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Misconfigured(str(directory), f"cannot be made: {error.strerror or error}") from error
+    return directory
+
+
+def read_run_file(mesh: str) -> RunFile | None:
+    """Return what is known of a mesh; None when nothing is. Raises Misconfigured where that cannot be read."""
+    path = run_directory() / f"{mesh}.json"
+    try:
+        return RunFile(**json.loads(path.read_text()))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Misconfigured(str(path), f"cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError) as error:
-        raise Misconfigured(str(run_directory() / f"{mesh}.json"), f"is not a run file: {error}") from error
+        raise Misconfigured(str(path), f"is not a run file: {error}") from error
 
 
 def descendants(pid: int) -> list[tuple[int, int]]:

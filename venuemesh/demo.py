@@ -324,7 +324,7 @@ class _Demo:
 
         def top(levels: dict[str, Any]) -> dict[str, str | None]:
             return {
-                name: str(instrument.price(levels[side][0][0])) if levels[side] else None
+                name: f"{instrument.price(levels[side][0][0]):f}" if levels[side] else None
                 for name, side in (("bid", "bids"), ("ask", "asks"))
             }
 

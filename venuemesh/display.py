@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .model.events import BookState
-from .model.fixed import decimals
+from .model.fixed import decimals, to_text
 from .model.instrument import Instrument
 from .orderbook.snapshot import BookSnapshot
 from .orderbook.view import BookView
@@ -100,12 +100,35 @@ def book_table(view: BookView, snapshot: BookSnapshot, depth: int) -> Table:
     return table
 
 
+def shown(snapshot: BookSnapshot, side: str, depth: int) -> tuple[int, bool]:
+    """How many levels of a side ("bids", "asks") are shown at this depth, and whether those are all that there are."""
+    held = len(getattr(snapshot, side))
+    return min(held, depth), held <= depth and bool(getattr(snapshot, f"{side}_complete"))
+
+
+def side_text(snapshot: BookSnapshot, side: str, depth: int) -> str:
+    """The same in words: a reader must not take the end of the table for the end of the book."""
+    levels, is_all = shown(snapshot, side, depth)
+    if is_all:
+        return f"{levels} {side}, all there are"
+    if levels < depth:
+        return f"{levels} {side} of {depth} asked: deeper ones are not known"
+    return f"{levels} {side}, the best ones"
+
+
 def book_json(view: BookView, snapshot: BookSnapshot, depth: int) -> dict[str, Any]:
-    """The same as plain data; numbers as exact text."""
+    """The same as plain data; numbers as exact text in plain decimals, a side complete when no level is missing."""
     instrument = view.instrument
 
     def rows(levels: Any) -> list[list[str]]:
-        return [[str(instrument.price(price)), str(instrument.size(size))] for price, size in levels[:depth].tolist()]
+        return [
+            [to_text(price, instrument.price_scale), to_text(size, instrument.size_scale)]
+            for price, size in levels[:depth].tolist()
+        ]
+
+    sides: dict[str, Any] = {}
+    for side in ("bids", "asks"):
+        sides[f"{side}_shown"], sides[f"{side}_complete"] = shown(snapshot, side, depth)
 
     return {
         "address": view.address,
@@ -115,6 +138,7 @@ def book_json(view: BookView, snapshot: BookSnapshot, depth: int) -> dict[str, A
         "ts_recv_ns": snapshot.ts_recv_ns,
         "bids": rows(snapshot.bids),
         "asks": rows(snapshot.asks),
+        **sides,
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from .actors.pulse import process_start
 from .client import connect, launch
-from .cluster import RunFile, join_ray, local_ray, read_run_file, run_directory
+from .cluster import RunFile, join_ray, local_ray, make_run_directory, read_run_file
 from .config import MeshConfig
 from .model.errors import MeshError, MeshNotRunning, Misconfigured, UnknownInstrument
 
@@ -37,6 +37,7 @@ def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str
         raise Misconfigured(
             f"mesh {name!r}", f"runs already, at {known.address}; `venuemesh down --mesh {name}` ends it"
         )
+    make_run_directory()  # where it cannot be, nothing is started
     if address is not None:
         join_ray(address, mesh=name)
         said = _launch_checked(config, wait_s)
@@ -82,10 +83,12 @@ def _launch_checked(config: MeshConfig, wait_s: float) -> dict[str, Any]:
 
 
 def _spawn_host(config: MeshConfig, wait_s: float) -> dict[str, Any]:
-    directory = run_directory()
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = directory / f"{config.mesh.name}.log"
-    with log.open("wb") as errors:
+    log = make_run_directory() / f"{config.mesh.name}.log"
+    try:
+        errors = log.open("wb")
+    except OSError as error:
+        raise Misconfigured(str(log), f"cannot be written: {error.strerror or error}") from error
+    with errors:
         host = subprocess.Popen(
             [sys.executable, "-m", "venuemesh.service", str(wait_s)],
             stdin=subprocess.PIPE,
