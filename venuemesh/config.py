@@ -10,8 +10,9 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from .connectors.registry import known as connector_names
 from .model.errors import ConfigError
@@ -23,7 +24,7 @@ Name = Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)  # a whole number is a float, nothing else is
 
 
 class MeshSettings(_Strict):
@@ -55,7 +56,9 @@ class ExchangeSettings(_Strict):
         None, description="Connector that speaks its protocol; the exchange's name if absent."
     )
     pairs: tuple[str, ...] = Field(
-        (), description='Trading pairs to track, as `BASE-QUOTE`; patterns such as `"*-USDT"` follow the listing.'
+        (),
+        strict=False,
+        description='Trading pairs to track, as `BASE-QUOTE`; patterns such as `"*-USDT"` follow the listing.',
     )
     pairs_per_actor: int = Field(1, ge=1, le=200, description="Books hosted by one actor, over one socket.")
     levels: int = Field(200, ge=1, le=5000, description="Levels a side kept in shared memory for readers.")
@@ -82,10 +85,22 @@ class ExchangeSettings(_Strict):
 
     @field_validator("rest", "ws")
     @classmethod
-    def _urls(cls, url: str | None) -> str | None:
-        if url is not None and not re.fullmatch(r"(https?|wss?)://[^\s/?#]+(/[^\s?#]*)?", url):
-            raise ValueError(f"{url!r} is not a URL such as https://host or wss://host:port")
-        return url.rstrip("/") if url else url
+    def _urls(cls, url: str | None, field: ValidationInfo) -> str | None:
+        if url is None:
+            return None
+        schemes, example = (
+            (("http", "https"), "https://host") if field.field_name == "rest" else (("ws", "wss"), "wss://host:port")
+        )
+        if not re.fullmatch(rf"({'|'.join(schemes)})://[^\s/?#]+(/[^\s?#]*)?", url):
+            raise ValueError(f"{url!r} is not a URL such as {example}")
+        try:
+            parts = urlsplit(url)
+            is_whole = bool(parts.hostname) and parts.port != 0
+        except ValueError as error:  # a port that is no number or out of range, half an IPv6 address
+            raise ValueError(f"{url!r} is not a URL such as {example}: {error}") from error
+        if not is_whole:
+            raise ValueError(f"{url!r} has no host, or 0 for a port")
+        return url.rstrip("/")
 
 
 class MeshConfig(_Strict):

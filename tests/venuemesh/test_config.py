@@ -25,6 +25,15 @@ def test_a_good_file(tmp_path):
     assert plain["exchanges"]["binance"]["pairs"] == ["BTC-USDT", "*-BTC"]
 
 
+def test_a_whole_number_is_good_for_seconds_and_a_base_url_has_its_own_scheme(tmp_path):
+    urls = 'rest = "https://x.test:65535/a/"\nws = "ws://[::1]:1"\n'
+    config = load(tmp_path, GOOD + "refresh_s = 60\nsnapshot_limit = 500\n" + urls)
+    exchange = config.exchanges["binance"]
+    assert (exchange.refresh_s, exchange.snapshot_limit) == (60.0, 500)
+    assert (exchange.rest, exchange.ws) == ("https://x.test:65535/a", "ws://[::1]:1")
+    assert MeshConfig.model_validate_json(config.model_dump_json()) == config  # the way it goes to a host process
+
+
 def test_the_example_is_good():
     assert load_config(ROOT / "examples" / "mesh.toml").exchanges["binance"].pairs
 
@@ -40,6 +49,20 @@ def test_the_example_is_good():
         (GOOD + "pairs_per_actor = 0\n", "exchanges.binance.pairs_per_actor", "greater"),
         (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "100, 500, 1000"),
         (GOOD + 'rest = "api.example.com"\n', "exchanges.binance.rest", "not a URL"),
+        (GOOD + 'rest = "ws://127.0.0.1:1"\n', "exchanges.binance.rest", "https://host"),
+        (GOOD + 'ws = "https://127.0.0.1:1"\n', "exchanges.binance.ws", "wss://host:port"),
+        (GOOD + 'rest = "http://127.0.0.1:99999"\n', "exchanges.binance.rest", "ort"),
+        (GOOD + 'rest = "http://127.0.0.1:0"\n', "exchanges.binance.rest", "port"),
+        (GOOD + 'ws = "ws://127.0.0.1:x"\n', "exchanges.binance.ws", "ort"),
+        (GOOD + 'ws = "ws://:80"\n', "exchanges.binance.ws", "host"),
+        (GOOD + 'ws = "ws://[::1"\n', "exchanges.binance.ws", "not a URL"),
+        (GOOD + "levels = true\n", "exchanges.binance.levels", "integer"),
+        (GOOD + "levels = 5.0\n", "exchanges.binance.levels", "integer"),
+        (GOOD + 'levels = "5"\n', "exchanges.binance.levels", "integer"),
+        (GOOD + "refresh_s = true\n", "exchanges.binance.refresh_s", "number"),
+        (GOOD + 'refresh_s = "5"\n', "exchanges.binance.refresh_s", "number"),
+        (GOOD.replace('["BTC-USDT", "*-BTC"]', "[7]"), "exchanges.binance.pairs.0", "string"),
+        (GOOD.replace('["BTC-USDT", "*-BTC"]', '"BTC-USDT"'), "exchanges.binance.pairs", "tuple"),
         (GOOD.replace('"m"', '"A B"'), "mesh.name", "pattern"),
         (GOOD + '[exchanges.again]\nconnector = "binance"\n', "", "spends the rate budget"),
         (GOOD.replace("[exchanges.binance]", "[exchanges.nowhere]"), "", "no connector 'nowhere'"),
