@@ -39,20 +39,22 @@ RATE_EVERY_NS = 1_000_000_000
 class Hosted:
     """What the role keeps of a pair besides its `Pair`: the segment and the trades that mirrors may still want."""
 
-    __slots__ = ("_rate_from", "address", "pair", "publish", "rate", "set_state", "trades", "writer")
+    __slots__ = ("_rate_from", "address", "lost", "pair", "publish", "rate", "set_state", "trades", "writer")
 
     def __init__(self, address: str, writer: SegmentWriter, trades: int) -> None:
         self.address = address
         self.writer = writer
         self.pair: Pair
-        self.trades: deque[tuple[int, PublicTrade]] = deque(maxlen=trades)
+        self.trades: deque[tuple[int, PublicTrade, int]] = deque(maxlen=trades)  # number, trade, lost so far
+        self.lost = 0
         self.rate = 0.0
         self._rate_from = 0
         self.publish = writer.publish  # with `trade`, the sink of `Ingest`; no call in between on the hot path
         self.set_state = writer.set_state
 
-    def trade(self, trade: PublicTrade) -> None:
-        self.trades.append((self.writer.trade(trade), trade))
+    def trade(self, trade: PublicTrade, missed: int = 0) -> None:
+        self.lost += missed
+        self.trades.append((self.writer.trade(trade, missed), trade, self.lost))
 
     @property
     def version(self) -> tuple[int, int]:
@@ -224,7 +226,9 @@ class BookRole:
             incarnation [epoch, counter], version, state, sequence, price_scale, size_scale,
             bids, asks: int64 little endian (n, 2), best first, at most the segment's levels and only proven ones,
             bids_complete, asks_complete, ts_event_ns, ts_recv_ns,
-            trades [[number, trade_id, price_raw, size_raw, "buy" | "sell", ts_event_ns, ts_recv_ns], ...] not seen yet
+            sequenced, exact, reason (the writer's words for its state),
+            trades [[number, trade_id, price_raw, size_raw, "buy" | "sell", ts_event_ns, ts_recv_ns, lost so far], ...]
+            not seen yet
 
         Books that are not kept here are left out; {} at the timeout. An empty `after` asks for every book kept here.
         """
@@ -261,11 +265,16 @@ class BookRole:
         book, pair = hosted.pair.book, hosted.pair
         n_bids, n_asks = min(self._levels, book.proven_bids), min(self._levels, book.proven_asks)
         version, _ = hosted.version
-        last_trade = seen[3] if tuple(seen[:2]) == self._context.incarnation else 0
+        # A later version than there is: seen of a segment before this one, of a pair that was untracked meanwhile.
+        is_same = tuple(seen[:2]) == self._context.incarnation and seen[2] <= version
+        last_trade = seen[3] if is_same else 0
         return {
             "incarnation": list(self._context.incarnation),
             "version": version,
             "state": int(pair.machine.state),
+            "reason": hosted.writer.reason,
+            "sequenced": hosted.writer.sequenced,
+            "exact": hosted.writer.exact,
             "sequence": book.sequence,
             "price_scale": book.price_scale,
             "size_scale": book.size_scale,
@@ -284,8 +293,9 @@ class BookRole:
                     trade.side.value,
                     trade.ts_event_ns,
                     trade.ts_recv_ns,
+                    lost,
                 ]
-                for number, trade in hosted.trades
+                for number, trade, lost in hosted.trades
                 if number > last_trade
             ],
         }

@@ -47,7 +47,7 @@ class Sink(Protocol):
         self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
     ) -> None: ...
     def set_state(self, state: BookState, reason: str | None = None) -> None: ...
-    def trade(self, trade: PublicTrade) -> object: ...
+    def trade(self, trade: PublicTrade, missed: int = 0) -> object: ...
 
 
 class NoSink:
@@ -57,7 +57,7 @@ class NoSink:
         self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
     ) -> None: ...
     def set_state(self, state: BookState, reason: str | None = None) -> None: ...
-    def trade(self, trade: PublicTrade) -> None: ...
+    def trade(self, trade: PublicTrade, missed: int = 0) -> None: ...
 
 
 class Observer(Protocol):
@@ -84,6 +84,7 @@ class Pair:
     updates: int = 0  # publishes of the book
     trades: int = 0
     duplicate_trades: int = 0
+    missed_trades: int = 0  # known by holes in the exchange's ids; one that comes late after all was counted
     misfits: int = 0  # frames and snapshots with a number that the instrument's scales do not hold
     unreadable: int = 0  # frames of this pair (or of nobody known) that could not be read
     ts_event_ns: int | None = None
@@ -247,13 +248,19 @@ class Ingest:
         pair = self.pairs[trade.symbol]
         if self._observer is not None:
             self._observer.trade(pair, trade)
-        if trade.trade_id <= pair.last_trade_id and trade.trade_id in pair.recent:
+        known = ~trade.trade_id if trade.aggregate else trade.trade_id  # the two kinds are numbered apart
+        if known in pair.recent and (trade.aggregate or known <= pair.last_trade_id):
             pair.duplicate_trades += 1
             return
-        pair.last_trade_id = max(pair.last_trade_id, trade.trade_id)
-        pair.recent.append(trade.trade_id)
+        pair.recent.append(known)
         pair.trades += 1
-        pair.sink.trade(trade)
+        missed = 0
+        if not trade.aggregate:
+            if self.codec.spec.contiguous_trade_ids and 0 <= pair.last_trade_id < trade.trade_id:
+                missed = trade.trade_id - pair.last_trade_id - 1
+                pair.missed_trades += missed
+            pair.last_trade_id = max(pair.last_trade_id, trade.trade_id)
+        pair.sink.trade(trade, missed)
 
     def _unreadable(self, frame: bytes | memoryview, error: DataError) -> None:
         """Doubt every book the frame may have been meant for: those it names, or all."""

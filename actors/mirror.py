@@ -5,6 +5,10 @@ between is conflated) and its new trades. A local segment is beaten only while i
 the heartbeat limit, counted from the *sending* of the poll it answered; later it says SILENT. The source's own states
 pass through. A source whose route is gone has its segments retired here until the next incarnation is routed.
 
+Trades begin with the first that the source tells after this mirror began to follow it, so that none is told twice
+across mirrors; the first of each segment says that it is not known what was missed before it. Those that the source's
+ring loses between two polls, and those that the source itself missed, are told as missed.
+
 A segment's incarnation is the later of the source's and this mirror's, so it succeeds both an earlier mirror of the
 same source and an earlier source of the same mirror. A new incarnation of the mirror starts from nothing: it is told
 its sources by the supervisor (`follow`), and asks each for the whole book.
@@ -42,7 +46,10 @@ class Mirrored:
     writer: SegmentWriter | None = None
     source: Incarnation = (0, 0)
     version: int = 0
-    last_trade: int = 0
+    last_trade: int = 0  # number, in the source's segment, of the last one seen
+    lost: int = 0  # what the source had lost by then
+    traded: bool = False  # whether a trade was told in the segment that is written
+    reason: str = ""
     state: BookState = BookState.CONNECTING
     silent: bool = False
 
@@ -170,7 +177,7 @@ class MirrorRole:
             for book in source.books.values():
                 if book.silent and book.writer is not None:
                     book.silent = False
-                    book.writer.set_state(book.state, "")
+                    book.writer.set_state(book.state, book.reason)
 
     def _take(self, book: Mirrored, plain: Mapping[str, Any]) -> None:
         """Publish one answer."""
@@ -178,7 +185,8 @@ class MirrorRole:
         if incarnation < book.source:
             return  # a late word of an incarnation that was superseded
         writer = book.writer
-        if writer is None or incarnation != book.source:
+        is_first = book.source == (0, 0)
+        if writer is None or incarnation != book.source or plain["version"] < book.version:  # less: remade there
             self._close(book)
             writer = book.writer = SegmentWriter(
                 self._context.segments,
@@ -189,14 +197,21 @@ class MirrorRole:
                 levels=book.levels,
                 trades=book.trades,
                 heartbeat_limit_ns=self._limit_ns,
-                sequenced=plain.get("sequenced", True),
+                sequenced=plain["sequenced"],
+                exact=plain["exact"],
             )
-            book.source, book.last_trade = incarnation, 0
-        for number, trade_id, price_raw, size_raw, side, ts_event_ns, ts_recv_ns in plain["trades"]:
-            if number > book.last_trade:
-                writer.trade(PublicTrade("", trade_id, price_raw, size_raw, Side(side), ts_event_ns, ts_recv_ns))
-                book.last_trade = number
+            book.source, book.last_trade, book.lost, book.traded = incarnation, 0, 0, False
+        for number, trade_id, price_raw, size_raw, side, ts_event_ns, ts_recv_ns, lost in plain["trades"]:
+            if number <= book.last_trade:
+                continue
+            if not is_first:
+                missed = number - book.last_trade - 1 + lost - book.lost if book.traded else None
+                trade = PublicTrade("", trade_id, price_raw, size_raw, Side(side), ts_event_ns, ts_recv_ns)
+                writer.trade(trade, missed)
+                book.traded = True
+            book.last_trade, book.lost = number, lost
         book.version, book.state, book.silent = plain["version"], BookState(plain["state"]), False
+        book.reason = plain["reason"]
         bids, asks = _levels(plain["bids"]), _levels(plain["asks"])
         if len(bids) or len(asks) or book.state is BookState.LIVE:
             writer.publish_levels(
@@ -208,9 +223,10 @@ class MirrorRole:
                 book.state,
                 plain["ts_event_ns"],
                 plain["ts_recv_ns"],
+                reason=book.reason,
             )
         else:
-            writer.set_state(book.state)
+            writer.set_state(book.state, book.reason)
 
 
 def _levels(raw: bytes) -> Levels:

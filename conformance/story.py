@@ -28,7 +28,7 @@ class _Readers:
     def set_state(self, state: BookState, reason: str | None = None) -> None:
         self.states.append(state)
 
-    def trade(self, trade: PublicTrade) -> None:
+    def trade(self, trade: PublicTrade, missed: int = 0) -> None:
         self.trades.append(trade)
 
 

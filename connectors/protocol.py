@@ -57,6 +57,7 @@ class ExchangeSpec:
     used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> limit it reports the use of
     wire_decimals: int = 8  # how many decimals the exchange writes
     sequenced: bool = True  # False: no proof of continuity but the connection itself ("unsequenced")
+    contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no holes, so one tells of lost trades
     example_pairs: tuple[str, ...] = ()
     streams_per_instrument: int = 2  # how many streams one tracked pair takes of `max_streams`
     max_snapshot: int = 5000  # the largest number of levels a side that a snapshot can be asked for

@@ -1,4 +1,4 @@
-"""Print public trades of one pair as they happen; numbers show whether any were missed."""
+"""Print public trades of one pair as they happen, and how many are known to be missing before one."""
 
 import asyncio
 
@@ -9,6 +9,8 @@ async def main():
     market = venuemesh.connect().market("binance")
     seen = 0
     async for trade in market.trades("BTC-USDT"):
+        if trade.missed != 0:
+            print("missed:", "unknown, its keeper began anew" if trade.missed is None else trade.missed)
         print(trade.number, trade.side.value, trade.size, "@", trade.price)
         seen += 1
         if seen == 5:

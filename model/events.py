@@ -71,7 +71,7 @@ class DepthDelta:
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """Anyone's trade. `side` is the taker's."""
+    """Anyone's trade. `side` is the taker's. An `aggregate` stands for several fills; its ids are another sequence."""
 
     symbol: str
     trade_id: int
@@ -80,6 +80,7 @@ class PublicTrade:
     side: Side
     ts_event_ns: int | None
     ts_recv_ns: int
+    aggregate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,10 +88,12 @@ class SegmentReader:
     def last_trade_number(self) -> int:
         """Number of the newest trade; 0 before the first."""
 
-    def trades(self, after: int, limit: int = 1000) -> list[Trade]:
-        """Trades numbered above `after`, oldest first; the first knows how many the ring had already lost.
+    def trades(self, after: int, limit: int = 1000, lost: int | None = None) -> list[Trade]:
+        """Trades numbered above `after`, oldest first; each knows how many were lost just before it.
 
-        Whatever the state of the book: a trade that happened stays true.
+        Whatever the state of the book: a trade that happened stays true. `lost` is what the trade numbered `after`
+        said was lost so far: needed only where the ring does not hold it any more; without it `missed` of the first
+        may then be None.
         """
 
     def wait(self, after_version: int, timeout_s: float, alive: bool = True) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..model.errors import BeyondDepth, NotSynced
 from ..model.events import BookState, Side
-from .records import Depth, Statistics, Trade
+from .records import Depth, Statistics, Trade, count_of
 from .snapshot import BookSnapshot
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -24,6 +24,7 @@ cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
 cdef object INT64 = np.dtype(np.int64)
 cdef object FLOAT64 = np.dtype(np.float64)
 cdef object empty = np.empty
+cdef object MOST = 2**62  # levels asked for; no side holds as many
 
 
 cdef class SegmentReader:
@@ -185,13 +186,11 @@ cdef class SegmentReader:
             BeyondDepth: more levels asked than are stored of a side that is not complete.
         """
         cdef int64_t hot[32]
-        cdef int64_t rows, i, wanted = -1 if n is None else n
+        cdef int64_t rows, i, wanted = -1 if n is None else min(count_of(n), MOST)
         cdef Py_buffer view
         cdef int64_t* raw
         cdef double* real
         cdef int state, side
-        if n is not None and wanted < 1:
-            raise ValueError(f"{n} levels: at least one must be asked for")
         rows = self.levels if n is None else min(wanted, <int64_t>self.levels)
         both = empty((2, rows, 2), FLOAT64 if as_float else INT64)
         PyObject_GetBuffer(both, &view, PyBUF_WRITABLE)
@@ -211,7 +210,7 @@ cdef class SegmentReader:
             self._refuse(state)
         for side in range(2):
             if wanted > hot[VM_N_BIDS + side] and not hot[VM_FLAGS] & (VM_BIDS_WHOLE << side):
-                raise BeyondDepth(self.address, "ask" if side else "bid", wanted, hot[VM_N_BIDS + side])
+                raise BeyondDepth(self.address, "ask" if side else "bid", n, hot[VM_N_BIDS + side])
         bids, asks = both
         if hot[VM_N_BIDS] < rows:
             bids = bids[: hot[VM_N_BIDS]]
@@ -268,13 +267,24 @@ cdef class SegmentReader:
         """Number of the newest trade; 0 before the first."""
         return vm_last_trade(self._open())
 
-    def trades(self, int64_t after, int64_t limit=1000):
-        """Return the trades numbered above `after`, oldest first, at most `limit`; the first of them knows how many the
-        ring had already lost. Whatever the state of the book: a trade that happened stays true."""
+    def trades(self, int64_t after, int64_t limit=1000, lost=None):
+        """Return the trades numbered above `after`, oldest first, at most `limit`; each knows how many were lost just
+        before it. Whatever the state of the book: a trade that happened stays true.
+
+        `lost` is what the trade numbered `after` said was lost so far. It is needed only where the ring does not hold
+        that trade any more; without it `missed` of the first may then be None.
+        """
         cdef const vm_segment* segment = self._open()
         cdef int64_t last = vm_last_trade(segment), number
         cdef int64_t slot[8]
+        cdef int64_t total, before = -1 if lost is None else lost
         cdef int outcome
+        if after < 0:
+            raise ValueError(f"{after}: trades are numbered from 1")
+        if after == 0:
+            before = 0
+        elif lost is None and vm_read_trade(segment, self.levels, self.trade_slots, after, slot) == 0:
+            before = slot[VM_T_LOST] >> 1
         found = []
         missed = 0
         number = after + 1
@@ -284,10 +294,16 @@ cdef class SegmentReader:
         while number <= last and len(found) < limit:
             outcome = vm_read_trade(segment, self.levels, self.trade_slots, number, slot)
             if outcome == 0:
+                total = slot[VM_T_LOST] >> 1
+                if slot[VM_T_LOST] & 1 or (before < 0 and total > 0):
+                    missed = None
+                elif before >= 0:
+                    missed += max(total - before, 0)
+                before = total
                 found.append(Trade(
                     number, self.incarnation, slot[VM_T_ID], slot[VM_T_PRICE], slot[VM_T_SIZE], self.price_scale,
                     self.size_scale, Side.SELL if slot[VM_T_SELL] else Side.BUY,
-                    None if slot[VM_T_EVENT] == VM_NONE else slot[VM_T_EVENT], slot[VM_T_RECV], missed,
+                    None if slot[VM_T_EVENT] == VM_NONE else slot[VM_T_EVENT], slot[VM_T_RECV], missed, total,
                 ))
                 missed = 0
             elif outcome == 1:  # lapped between the look at `last` and the copy
@@ -308,7 +324,7 @@ cdef class SegmentReader:
         cdef uint32_t* word = vm_version_word(segment)
         cdef uint32_t expected
         cdef uint64_t version
-        cdef int64_t until = vm_now() + <int64_t>(timeout_s * 1e9), now, wake
+        cdef int64_t until = vm_now() + <int64_t>((timeout_s if timeout_s < 1e9 else 1e9) * 1e9), now, wake
         while True:
             version = vm_version(segment)
             now = vm_now()

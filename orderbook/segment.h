@@ -24,7 +24,7 @@
 #endif
 
 #define VM_MAGIC "vmesh-sg"
-#define VM_FORMAT 1
+#define VM_FORMAT 2
 #define VM_ADDRESS_BYTES 256
 #define VM_HOT_WORDS 32
 #define VM_TRADE_WORDS 8
@@ -37,7 +37,8 @@ enum { /* hot words */
 };
 enum { VM_BIDS_WHOLE = 1, VM_ASKS_WHOLE = 2, VM_BIDS_MORE = 4, VM_ASKS_MORE = 8 };
 enum { VM_SEQUENCED = 1, VM_INEXACT = 2 };
-enum { VM_T_CHECK, VM_T_ID, VM_T_PRICE, VM_T_SIZE, VM_T_SELL, VM_T_EVENT, VM_T_RECV };
+enum { VM_T_CHECK, VM_T_ID, VM_T_PRICE, VM_T_SIZE, VM_T_SELL, VM_T_EVENT, VM_T_RECV,
+       VM_T_LOST /* twice how many trades never came here so far; odd: unknown how many just before this one */ };
 
 typedef struct {
     char magic[8];

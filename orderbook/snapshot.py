@@ -8,10 +8,10 @@ complete and the answer does not depend on more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Context, Decimal
+from dataclasses import dataclass, fields
+from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ..model.errors import BeyondDepth
 from ..model.events import BookState, Levels, Side
 from ..model.fixed import to_decimal
-from .records import Depth, Level
+from .records import Depth, Level, count_of, wants_float
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Number = Decimal | int | str
 
 _DIVIDE = Context(prec=34)
+_MOST_DIGITS = 1000  # of a number that is asked about: the exact answer to a longer one would take for ever
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -51,6 +52,9 @@ class BookSnapshot:
     bids_complete: bool
     asks_complete: bool
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, tuple(getattr(self, field.name) for field in fields(self))
+
     def __repr__(self) -> str:
         return (
             f"<BookSnapshot {self.address} {self.state.name} sequence {self.sequence}, "
@@ -73,16 +77,23 @@ class BookSnapshot:
         return [Level(to_decimal(p, self.price_scale), to_decimal(s, self.size_scale)) for p, s in rows]
 
     def depth(self, n: int | None = None, dtype: npt.DTypeLike = np.float64) -> Depth:
-        """Return the best `n` levels (None: all stored) as float64 values or int64 raw. Raises BeyondDepth."""
+        """Return the best `n` levels (None: all stored) as float64 values or int64 raw.
+
+        Raises:
+            BeyondDepth: `n` reaches past what is stored of a side that is not complete.
+            ValueError, TypeError: `n` is below 1 or no whole number; another `dtype`.
+        """
+        as_float = wants_float(dtype)
+        n = None if n is None else count_of(n)
         for side in (Side.SELL, Side.BUY):
             rows, complete, name = self._walk(side)
             if n is not None and n > len(rows) and not complete:
                 raise BeyondDepth(self.address, name, n, len(rows))
         bids, asks = self.bids[:n], self.asks[:n]
-        if np.dtype(dtype) == np.int64:
+        if not as_float:
             return Depth(bids, asks)
         unit = np.array([10.0**self.price_scale, 10.0**self.size_scale])
-        return Depth((bids / unit).astype(dtype, copy=False), (asks / unit).astype(dtype, copy=False))
+        return Depth(bids / unit, asks / unit)
 
     def size_at(self, side: Side, price: Number) -> Decimal:
         """Return the size that rests at exactly `price` (BUY: of the asks); 0 where no level is. Raises BeyondDepth."""
@@ -144,8 +155,8 @@ class BookSnapshot:
     def imbalance(self, levels: int = 5) -> float:
         """Return (bid size - ask size) / (bid size + ask size) over the best `levels` of each side: -1 to 1.
 
-        0 when both are empty. Raises BeyondDepth."""
-        bids, asks = self.depth(levels, np.int64)
+        0 when both are empty. Raises BeyondDepth, and ValueError for less than one level."""
+        bids, asks = self.depth(count_of(levels), np.int64)
         bid, ask = sum(bids[:, 1].tolist()), sum(asks[:, 1].tolist())
         return (bid - ask) / (bid + ask) if bid + ask else 0.0
 
@@ -187,7 +198,20 @@ class BookSnapshot:
     def _scaled(self, value: Number, scale: int, positive: bool = False) -> Fraction:
         if isinstance(value, float):
             raise TypeError("a float is not exact: pass Decimal, int or str")
-        number = Decimal(value)
+        try:
+            number = Decimal(value)
+        except InvalidOperation:
+            raise ValueError(f"{value!r} is no number") from None
         if not number.is_finite() or (positive and number <= 0):
             raise ValueError(f"{value!r}: a {'positive' if positive else 'finite'} number is needed")
+        if abs(number.adjusted()) > _MOST_DIGITS:
+            raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
         return Fraction(number) * Fraction(10**scale)
+
+
+def _restored(*values: Any) -> BookSnapshot:
+    """Return a snapshot that was pickled, read-only as it was."""
+    snapshot = BookSnapshot(*values)
+    for levels in (snapshot.bids, snapshot.asks):
+        levels.flags.writeable = False
+    return snapshot

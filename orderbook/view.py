@@ -26,7 +26,7 @@ from ..model.events import BookState, Side
 from ..model.instrument import Instrument
 from .names import Incarnation
 from .place import SegmentIndex
-from .records import Depth, Level, Statistics, Trade
+from .records import Depth, Level, Statistics, Trade, wants_float
 from .segment import SegmentReader, Top, empty_top, monotonic_ns
 from .snapshot import BookSnapshot, Number
 from .waiter import Waiter
@@ -37,8 +37,6 @@ FRESH_NS = 2_000_000_000  # for as long a writer is only just dead
 ASK_NS = 1_000_000_000  # at most this often it asks for a segment that is not there
 RELOOK_S = 0.1  # a live writer that is not LIVE: look whether a successor has come meanwhile
 
-_INT64 = np.dtype(np.int64)
-_FLOAT64 = np.dtype(np.float64)
 _GONE = (BookState.DEAD, BookState.RETIRED)
 
 
@@ -180,13 +178,9 @@ class BookView:
         Raises:
             NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment here.
             BeyondDepth: `n` reaches past what is stored of a side that is not complete.
+            ValueError, TypeError: `n` is below 1 or no whole number; another `dtype`.
         """
-        as_float = dtype is np.float64
-        if not as_float and dtype is not np.int64:
-            kind = np.dtype(dtype)
-            if kind not in (_INT64, _FLOAT64):
-                raise TypeError(f"depth comes as float64 or int64, not {kind}")
-            as_float = kind == _FLOAT64
+        as_float = wants_float(dtype)
         reader = self._reader
         if reader is not None:
             try:
@@ -269,17 +263,17 @@ class BookView:
             await self._sleep(reader, top)
 
     async def wait_live(self, timeout_s: float | None = None) -> Top:
-        """Return the top as soon as the book is LIVE.
+        """Return the top as soon as the book is LIVE. `timeout_s` None or infinite waits without a limit.
 
         Raises:
             NotSynced: it was not within `timeout_s`.
         """
-        until_ns = None if timeout_s is None else monotonic_ns() + int(timeout_s * 1e9)
+        until_ns = _until_ns(timeout_s)
         while True:
             reader, top = self._observe()
             if top.live:
                 return top
-            left_s = None if until_ns is None else (until_ns - monotonic_ns()) / 1e9
+            left_s = None if until_ns is None else _left_s(until_ns)
             if left_s is not None and left_s <= 0:
                 raise NotSynced(self.address, top.state.name, f"not LIVE within {timeout_s} s")
             await self._sleep(reader, top, left_s)
@@ -287,16 +281,18 @@ class BookView:
     def wait_change(self, after: Top | None, timeout_s: float) -> Top:
         """Block this thread until the book is LIVE and differs from `after` (None: is LIVE), without a loop.
 
+        An infinite `timeout_s` waits without a limit.
+
         Raises:
             NotSynced: it did not within `timeout_s`; the state is what it is then, LIVE when nothing changed.
         """
-        until_ns = monotonic_ns() + int(timeout_s * 1e9)
+        until_ns = _until_ns(timeout_s)
         known = None if after is None else (after.incarnation, after.update)
         while True:
             reader, top = self._observe()
             if top.live and (top.incarnation, top.update) != known:
                 return top
-            left_s = (until_ns - monotonic_ns()) / 1e9
+            left_s = RELOOK_S if until_ns is None else _left_s(until_ns)
             if left_s <= 0:
                 raise NotSynced(self.address, top.state.name, f"no change within {timeout_s} s")
             if reader is None or top.state in _GONE:
@@ -308,32 +304,43 @@ class BookView:
         """Yield trades in order, each once. `after` None begins with the next one; a number, or a trade that was
         yielded before, resumes after it.
 
-        Numbers begin again with each incarnation. A trade's `missed` says how many were lost just before it; None when
-        a new incarnation began. The ring keeps the last 1,024 trades by default.
+        Numbers begin again with each incarnation. A trade's `missed` says how many are known to be lost just before it,
+        by whoever lost them: this reader (the ring keeps the last 1,024 trades by default), the mirror of another
+        node's book, or the connection, where the exchange numbers its trades without holes. It is None when a new
+        incarnation began, of the book or of its mirror, and what happened in between is not known.
+
+        Raises:
+            ValueError: a number below 0.
         """
         reader = self._serving()
-        incarnation = reader.incarnation if reader is not None else None
-        number = 0
+        incarnation: Incarnation | None = None
+        identity: tuple[int, int] | None = None  # of the segment that `number` is of
+        number, lost = 0, None
         if isinstance(after, Trade):
-            incarnation, number = after.incarnation, after.number
+            incarnation, number, lost = after.incarnation, after.number, after.lost
         elif after is not None:
             number = after
         elif reader is not None:
             number = reader.last_trade_number
+        if number < 0:
+            raise ValueError(f"{after}: trades are numbered from 1")
         began_anew = False
         while True:
             if reader is None:
                 await asyncio.sleep(LOOK_NS / 1e9)
                 reader = self._serving()
                 continue
-            if reader.incarnation != incarnation:
-                began_anew = incarnation is not None
-                incarnation, number = reader.incarnation, 0
+            if reader.identity != identity:
+                # A number that this segment has not reached is another's: one remade under the same incarnation.
+                is_other = incarnation not in (None, reader.incarnation) or number > reader.last_trade_number
+                if identity is not None or is_other:
+                    began_anew, number, lost = True, 0, None
+                identity = reader.identity
             alive = reader.alive  # before the trades: what a dead writer wrote last is then among them
             version = reader.version
-            found = reader.trades(number)
+            found = reader.trades(number, lost=lost)
             for trade in found:
-                number = trade.number
+                number, lost = trade.number, trade.lost
                 yield replace(trade, missed=None) if began_anew else trade
                 began_anew = False
             if found:
@@ -413,3 +420,18 @@ class BookView:
             return
         pause_s = 1.0 if top.live else RELOOK_S
         await Waiter.shared().wait(reader, top.version, pause_s if at_most_s is None else min(pause_s, at_most_s))
+
+
+def _until_ns(timeout_s: float | None) -> int | None:
+    """When a wait ends (CLOCK_MONOTONIC); None for one without a limit: of None, of infinity or of centuries.
+
+    Raises:
+        ValueError: not a number.
+    """
+    if timeout_s is None or timeout_s > 1e10:
+        return None
+    return monotonic_ns() + int(max(timeout_s, 0.0) * 1e9)
+
+
+def _left_s(until_ns: int) -> float:
+    return (until_ns - monotonic_ns()) / 1e9

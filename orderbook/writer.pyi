@@ -22,6 +22,8 @@ class SegmentWriter:
     size_scale: int
     levels: int
     trades: int
+    sequenced: bool
+    exact: bool
     def __init__(
         self,
         directory: Path,
@@ -43,6 +45,10 @@ class SegmentWriter:
     def state(self) -> BookState:
         """The state published last."""
 
+    @property
+    def reason(self) -> str:
+        """The reason given last, as readers see it; empty when there is none."""
+
     def publish(
         self, book: OrderBook, state: BookState | int, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
     ) -> None:
@@ -62,8 +68,13 @@ class SegmentWriter:
         ts_event_ns: int | None,
         ts_recv_ns: int,
         applied: int = 1,
+        reason: str | None = None,
     ) -> None:
-        """The same from arrays (best first), all of them proven: what mirrors republish. BookError: a wrong shape."""
+        """The same from arrays (best first), all of them proven: what mirrors republish. `reason` as in `set_state`.
+
+        Raises:
+            BookError: arrays of another shape. Nothing was published.
+        """
 
     def set_state(self, state: BookState | int, reason: str | None = None) -> None:
         """Change the state alone, as one publish. Readers that read after it returned see it.
@@ -77,8 +88,11 @@ class SegmentWriter:
         Return how long the heartbeat before had lasted, in ns: above the limit, readers took this writer for dead.
         """
 
-    def trade(self, trade: PublicTrade) -> int:
-        """Append to the trade ring (numbered 1, 2, ... within this incarnation), wake; return its number."""
+    def trade(self, trade: PublicTrade, missed: int | None = 0) -> int:
+        """Append to the trade ring (numbered 1, 2, ... within this incarnation), wake; return its number.
+
+        `missed` says how many trades are known to be lost just before this one; None where nobody can know.
+        """
 
     def retire(self) -> None:
         """Publish RETIRED, once and for all. Idempotent."""

@@ -49,6 +49,8 @@ cdef class SegmentWriter:
         self.size_scale = size_scale
         self.levels = levels
         self.trades = trades
+        self.sequenced = sequenced
+        self.exact = exact
         size = vm_file_bytes(levels, trades)
         self.scratch = <int64_t*>calloc(4 * levels, sizeof(int64_t))
         if self.scratch is NULL:
@@ -106,6 +108,11 @@ cdef class SegmentWriter:
     def state(self):
         return STATES[self.hot[VM_STATE]]
 
+    @property
+    def reason(self):
+        text = (<const char*>&self.hot[VM_REASON])[: 8 * (VM_REASON_END - VM_REASON)].rstrip(b"\0")
+        return text.decode(errors="replace")
+
     cdef int _ready(self) except -1:
         if self.mapping is None:
             raise Fenced(self.address, self.incarnation, self.incarnation)
@@ -150,12 +157,12 @@ cdef class SegmentWriter:
 
     cdef int _book(
         self, int64_t bids, int64_t asks, int64_t flags, int64_t sequence,
-        object state, object ts_event_ns, int64_t ts_recv_ns, int64_t applied,
+        object state, object reason, object ts_event_ns, int64_t ts_recv_ns, int64_t applied,
     ) except -1:
         cdef int64_t* hot = self.hot
         cdef int64_t* best = self.scratch + self.levels - 1
         cdef int64_t event = VM_NONE if ts_event_ns is None else ts_event_ns
-        self._enter(state, None)
+        self._enter(state, reason)
         hot[VM_SEQUENCE] = sequence
         hot[VM_TS_EVENT] = event
         hot[VM_TS_RECV] = ts_recv_ns
@@ -193,11 +200,11 @@ cdef class SegmentWriter:
                 flags |= VM_BIDS_MORE << side
             elif book.side_complete(side):
                 flags |= VM_BIDS_WHOLE << side
-        self._book(n[BIDS], n[ASKS], flags, book.sequence, state, ts_event_ns, ts_recv_ns, applied)
+        self._book(n[BIDS], n[ASKS], flags, book.sequence, state, None, ts_event_ns, ts_recv_ns, applied)
 
     def publish_levels(
         self, bids, asks, bint bids_complete, bint asks_complete, int64_t sequence, state, ts_event_ns,
-        int64_t ts_recv_ns, int64_t applied=1,
+        int64_t ts_recv_ns, int64_t applied=1, reason=None,
     ):
         """The same from int64 arrays of shape (n, 2), best first; every level given counts as proven.
 
@@ -227,7 +234,7 @@ cdef class SegmentWriter:
                 flags |= VM_BIDS_MORE << side
             elif asks_complete if side else bids_complete:
                 flags |= VM_BIDS_WHOLE << side
-        self._book(n[BIDS], n[ASKS], flags, sequence, state, ts_event_ns, ts_recv_ns, applied)
+        self._book(n[BIDS], n[ASKS], flags, sequence, state, reason, ts_event_ns, ts_recv_ns, applied)
 
     def set_state(self, state, reason=None):
         """Publish a state alone; reads that begin after this returned see it. `reason` (60 bytes or so) stays until
@@ -244,17 +251,24 @@ cdef class SegmentWriter:
         self._alive(now)
         return lasted
 
-    def trade(self, trade):
-        """Append to the trade ring (numbered 1, 2, ... within this incarnation) and wake. Return its number."""
+    def trade(self, trade, missed=0):
+        """Append to the trade ring (numbered 1, 2, ... within this incarnation) and wake. Return its number.
+
+        `missed` says how many trades are known to be lost just before this one; None where nobody can know.
+        """
         cdef int64_t slot[8]
+        cdef int64_t gap = 0 if missed is None else missed
         self._ready()
+        if gap < 0:
+            raise ValueError(f"{missed} trades missed")
         slot[VM_T_ID] = trade.trade_id
         slot[VM_T_PRICE] = trade.price_raw
         slot[VM_T_SIZE] = trade.size_raw
         slot[VM_T_SELL] = trade.side is Side.SELL
         slot[VM_T_EVENT] = VM_NONE if trade.ts_event_ns is None else trade.ts_event_ns
         slot[VM_T_RECV] = trade.ts_recv_ns
-        slot[7] = 0
+        self.lost += gap
+        slot[VM_T_LOST] = 2 * self.lost + (missed is None)
         vm_put_trade(self.mapping.segment, self.levels, self.trades, slot)
         self._alive(vm_now())
         vm_notify(self.mapping.segment)

@@ -286,6 +286,7 @@ class BinanceCodec:
             Side.SELL if data["m"] else Side.BUY,
             _ms(data["T"]),
             recv_ns,
+            data["e"] == "aggTrade",
         )
 
     def _ticker(self, data: dict[str, Any], recv_ns: int) -> MarketEvent:

@@ -384,7 +384,10 @@ async def test_a_poll_gives_what_is_new_and_conflates(stages):
     assert all(set(answer) == {addresses[0]} for answer in answers)
     news = answers[0][addresses[0]]
     assert np.frombuffer(news["bids"], dtype="<i8").reshape(-1, 2).tolist()[-1] == [97_00, 9_00]
-    assert news["trades"] == [[1, 5, 99_00, 1_00, "sell", 2_000_000, 7], [2, 6, 99_00, 1_00, "sell", 2_000_000, 7]]
+    assert news["trades"] == [
+        [1, 5, 99_00, 1_00, "sell", 2_000_000, 7, 0],
+        [2, 6, 99_00, 1_00, "sell", 2_000_000, 7, 0],
+    ]
     after[addresses[0]] = [3, 7, news["version"], 1]
     assert [row[0] for row in (await stage.role.poll("next", {"after": after}, 1.0))[addresses[0]]["trades"]] == [2]
     after[addresses[0]] = [3, 6, news["version"], 2]  # of another incarnation: numbers begin anew
@@ -395,6 +398,40 @@ async def test_a_poll_gives_what_is_new_and_conflates(stages):
     await stage.settled()
     stage.feed.close("cut")
     assert (await waiting)[addresses[0]]["state"] == int(BookState.CONNECTING)
+
+
+async def test_trades_that_never_came_are_told_here_and_to_mirrors(stages):
+    stage = stages(PAIRS[:1])
+    await stage.live()
+    for number in (100, 101, 150):
+        stage.feed.frame(trade(number))
+    assert [(t.trade_id, t.missed, t.lost) for t in stage.reader().trades(0)] == [
+        (100, 0, 0),
+        (101, 0, 0),
+        (150, 48, 48),
+    ]
+    news = (await stage.role.poll("next", {}, 1.0))[f"book/binance/{PAIRS[0]}"]
+    assert [row[-1] for row in news["trades"]] == [0, 0, 48]
+
+
+async def test_the_poll_tells_all_trades_of_a_segment_made_anew(stages):
+    stage = stages(PAIRS[:1])
+    await stage.live()
+    stage.feed.frame(trade(1))
+    address = f"book/binance/{PAIRS[0]}"
+    seen = {"after": {address: [3, 7, 1_000_000, 40]}}  # of the segment before
+    news = (await stage.role.poll("next", seen, 1.0))[address]
+    assert [row[0] for row in news["trades"]] == [1]
+
+
+async def test_the_poll_says_what_the_book_is_and_why(stages):
+    stage = stages(PAIRS[:1])
+    await stage.live()
+    address = f"book/binance/{PAIRS[0]}"
+    await stage.role.handle("resync", {"pair": PAIRS[0]})
+    news = (await stage.role.poll("next", {}, 1.0))[address]
+    assert (news["sequenced"], news["exact"]) == (True, True)
+    assert news["reason"] == stage.reader().statistics().reason != ""
 
 
 async def test_the_poll_gives_what_the_segment_gives(stages):

@@ -43,6 +43,7 @@ class Reader:
     sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
     states: list[BookState] = field(default_factory=list)
     trades: list[PublicTrade] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)  # before each of them
 
     def publish(self, book, state, ts_event_ns, ts_recv_ns, applied=1) -> None:
         self.sequence = book.sequence
@@ -54,8 +55,9 @@ class Reader:
         if not self.states or self.states[-1] is not state:
             self.states.append(state)
 
-    def trade(self, trade) -> None:
+    def trade(self, trade, missed=0) -> None:
         self.trades.append(trade)
+        self.missed.append(missed)
 
 
 class Scene:
@@ -581,3 +583,33 @@ def test_the_same_disturbance_is_survived_by_the_right_rule(fast):
     assert scene.counters.gaps == 1
     scene.answer()
     assert scene.reader.state is BookState.LIVE
+
+
+def public_trade(number: int, kind: str = "trade") -> bytes:
+    told = {"e": kind, "E": 1, "s": INSTRUMENT.symbol, "p": "99.00", "q": "1", "T": 2, "m": True, "M": True}
+    return json.dumps(told | {"t" if kind == "trade" else "a": number}).encode()
+
+
+def test_holes_in_the_ids_of_trades_are_told_once():
+    scene = Scene()
+    for number in (100, 101, 150, 151, 120, 151, 152, 155):  # 120 comes late, 151 twice
+        scene.ingest.frame(public_trade(number), 7)
+    assert [trade.trade_id for trade in scene.reader.trades] == [100, 101, 150, 151, 120, 152, 155]
+    assert scene.reader.missed == [0, 0, 48, 0, 0, 0, 2]
+    assert (scene.pair.missed_trades, scene.pair.duplicate_trades) == (50, 1)
+
+
+def test_aggregated_trades_are_numbered_apart():
+    scene = Scene()
+    for number, kind in ((100, "trade"), (7, "aggTrade"), (101, "trade"), (100, "aggTrade"), (102, "trade")):
+        scene.ingest.frame(public_trade(number, kind), 7)
+    assert scene.reader.missed == [0, 0, 0, 0, 0]
+    assert scene.pair.duplicate_trades == 0
+
+
+def test_ids_with_holes_say_nothing_where_the_exchange_does_not_promise_otherwise():
+    scene = Scene()
+    scene.ingest.codec.spec = replace(scene.ingest.codec.spec, contiguous_trade_ids=False)
+    for number in (100, 150):
+        scene.ingest.frame(public_trade(number), 7)
+    assert scene.reader.missed == [0, 0]

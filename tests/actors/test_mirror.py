@@ -46,6 +46,9 @@ class Source:
             "ts_event_ns": 1,
             "ts_recv_ns": 2,
             "trades": [],
+            "sequenced": True,
+            "exact": True,
+            "reason": "",
         }
         self.news.put_nowait({A: said | changes})
 
@@ -114,9 +117,11 @@ async def until_state(book: SegmentReader, state: BookState, role: MirrorRole | 
 async def test_a_book_is_republished_with_its_state_and_trades(
     mirror: MirrorRole, source: Source, tmp_path: Path
 ) -> None:
-    source.say(1, trades=[[4, 44, 99, 3, "buy", None, 5]])
+    source.say(0)
+    source.say(1, trades=[[4, 44, 99, 3, "buy", None, 5, 0]])
     book = await reader(tmp_path / "node")
     await until_state(book, BookState.LIVE)
+    await until(lambda: book.last_trade_number == 1)
     assert book.incarnation == (1, 9)
     assert book.top().bid_raw == (99, 7)
     assert [trade.trade_id for trade in book.trades(0)] == [44]
@@ -147,6 +152,61 @@ async def test_a_later_source_has_a_segment_of_its_own(mirror: MirrorRole, sourc
     source.say(1, incarnation=(1, 12))
     await until_state(first, BookState.RETIRED)
     assert (await reader(tmp_path / "node")).incarnation == (1, 12)
+
+
+def trades(*told: tuple[int, int]) -> list[list[Any]]:
+    """Trades of (number, lost so far)."""
+    return [[number, 40 + number, 99, 3, "buy", None, 5, lost] for number, lost in told]
+
+
+async def test_trades_begin_with_the_first_after_the_mirror_and_say_what_was_missed(
+    mirror: MirrorRole, source: Source, tmp_path: Path
+) -> None:
+    source.say(1, trades=trades((3, 0), (4, 10)))  # from before: an earlier mirror may have told them
+    book = await reader(tmp_path / "node")
+    source.say(2, trades=trades((5, 10)))
+    source.say(3, trades=trades((40, 13), (41, 15)))  # 34 lost by the source's ring, 3 and 2 by the source
+    await until(lambda: book.last_trade_number == 3)
+    assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(45, None), (80, 37), (81, 2)]
+
+
+async def test_all_trades_of_a_later_source_are_told(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
+    source.say(1, trades=trades((7, 0)))
+    first = await reader(tmp_path / "node")
+    source.say(1, incarnation=(1, 12), trades=trades((1, 0), (2, 0)))
+    await until_state(first, BookState.RETIRED)
+    book = await reader(tmp_path / "node")
+    await until(lambda: book.last_trade_number == 2)
+    assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(41, None), (42, 0)]
+
+
+async def test_a_segment_remade_at_the_source_is_remade_here(
+    mirror: MirrorRole, source: Source, tmp_path: Path
+) -> None:
+    source.say(9, trades=trades((7, 0)))
+    first = await reader(tmp_path / "node")
+    source.say(2, trades=trades((1, 0)))
+    await until_state(first, BookState.RETIRED)
+    book = await reader(tmp_path / "node")
+    await until(lambda: book.last_trade_number == 1)
+    assert book.incarnation == first.incarnation
+    assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(41, None)]
+
+
+async def test_what_the_book_is_and_why_comes_along(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
+    source.say(1, sequenced=False, exact=False, state=int(BookState.GAP), reason="a frame was lost")
+    book = await reader(tmp_path / "node")
+    await until_state(book, BookState.GAP)
+    assert (book.sequenced, book.exact, book.statistics().reason) == (False, False, "a frame was lost")
+    source.away = True
+    await until_state(book, BookState.SILENT, mirror)
+    assert book.statistics().reason == "its source does not answer"
+    source.away = False
+    await until_state(book, BookState.GAP, mirror)
+    assert book.statistics().reason == "a frame was lost"
+    source.say(2)
+    await until_state(book, BookState.LIVE)
+    assert book.statistics().reason == ""
 
 
 async def test_what_is_followed_no_more_is_retired(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:

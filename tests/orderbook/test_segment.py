@@ -284,6 +284,22 @@ def test_trades_are_numbered_and_the_ring_tells_what_it_lost(writer, reader):
     assert reader.last_trade_number == 20
 
 
+def test_trades_know_what_never_came(writer, reader):
+    for number, missed in ((1, None), (2, 0), (3, 5), (4, 0)):
+        writer.trade(trade_of(number), missed)
+    assert [(t.missed, t.lost) for t in reader.trades(0)] == [(None, 0), (0, 0), (5, 5), (0, 5)]
+    for number in range(5, 30):
+        writer.trade(trade_of(number), number == 9)
+    ring = reader.trade_slots
+    skipped = 29 - ring - 2
+    assert reader.trades(2, lost=0)[0].missed == skipped + 6  # the ring's, and those that never came to it
+    assert reader.trades(2)[0].missed is None  # trade 2 is gone, and with it what was lost by then
+    with pytest.raises(ValueError, match="-1"):
+        reader.trades(-1)
+    with pytest.raises(ValueError, match="-1"):
+        writer.trade(trade_of(30), -1)
+
+
 def mutilate(writer, at, value):
     with open(writer.path, "r+b") as file:
         file.seek(at)

@@ -1,5 +1,7 @@
 """Questions to a book, against a model in Decimal that is too simple to be wrong."""
 
+import copy
+import pickle
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -161,3 +163,20 @@ def test_a_frame():
     assert list(frame["size"]) == [5.0, 7.0, 2.0]
     assert list(book.to_pandas(exact=True)["price"]) == [Decimal("100.00"), Decimal("99.90"), Decimal("100.10")]
     assert isinstance(frame, pandas.DataFrame)
+
+
+@pytest.mark.parametrize("number", ["abc", "", "NaN", "Infinity", "1e999999999", "1e-999999999"])
+def test_what_is_no_number_to_ask_about_is_a_value_error(number):
+    book = snapshot([(100, 5)], [(110, 5)])
+    for ask in (book.size_at, book.volume_for_price, book.vwap, book.price_for_volume, book.price_for_quote_volume):
+        with pytest.raises(ValueError):  # noqa: PT011
+            ask(Side.BUY, number)
+
+
+@pytest.mark.parametrize("copied", [lambda book: pickle.loads(pickle.dumps(book)), copy.deepcopy, copy.copy])
+def test_a_copy_is_read_only(copied):
+    book = copied(snapshot([(100, 5)], [(110, 5)]))
+    assert book.depth(1, np.int64).bids.tolist() == [[100, 5]]
+    for levels in (book.bids, book.asks):
+        with pytest.raises(ValueError, match="read-only"):
+            levels[0, 0] = 7

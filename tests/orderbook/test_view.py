@@ -338,6 +338,80 @@ async def test_trades_across_incarnations_say_that_some_may_be_missing(write, vi
     await resumed.aclose()
 
 
+async def test_trades_of_a_segment_remade_under_its_incarnation_are_told(write, view):
+    first = write()
+    for number in (1, 2, 3):
+        first.trade(trade_of(number))
+    trades = view.trades(after=0)
+    last = [await next_of(trades) for _ in range(3)][-1]
+    first.close()
+    write().trade(trade_of(8))
+    found = await next_of(trades)
+    assert (found.number, found.trade_id, found.missed) == (1, 7_008, None)
+    await trades.aclose()
+    resumed = view.trades(after=last)
+    assert (await next_of(resumed)).missed is None
+    await resumed.aclose()
+
+
+async def test_a_lapped_reader_also_counts_what_never_came(write, view):
+    writer = write()
+    writer.trade(trade_of(1))
+    trades = view.trades(after=0)
+    last = await next_of(trades)
+    for number in range(2, 22):
+        writer.trade(trade_of(number), 10 if number == 5 else 0)
+    found = await next_of(trades)
+    assert (found.number, found.missed) == (14, 22)
+    await trades.aclose()
+    resumed = view.trades(after=last)
+    assert (await next_of(resumed)).missed == 22
+    await resumed.aclose()
+    with pytest.raises(ValueError, match="-1"):
+        await next_of(view.trades(after=-1))
+
+
+@pytest.mark.parametrize("n", [0, -1, -(2**70)])
+def test_less_than_one_level_is_refused_by_view_and_snapshot(write, view, n):
+    publish(write())
+    for ask in (view.depth, view.imbalance, view.snapshot().depth, view.snapshot().imbalance):
+        with pytest.raises(ValueError, match="levels"):
+            ask(n)
+
+
+def test_more_levels_than_any_number_holds_are_beyond_depth(write, view):
+    writer = write()
+    publish(writer, whole=False)
+    for ask in (view.depth, view.imbalance, view.snapshot().depth, view.snapshot().imbalance):
+        with pytest.raises(BeyondDepth):
+            ask(2**70)
+    publish(writer, 21)
+    assert len(view.depth(2**70).bids) == len(view.snapshot().depth(2**70).bids) == 22  # complete: no more can exist
+
+
+def test_depth_comes_in_two_types_from_both(write, view):
+    publish(write())
+    for ask in (view.depth, view.snapshot().depth):
+        with pytest.raises(TypeError, match="int32"):
+            ask(2, np.int32)
+        with pytest.raises(TypeError):
+            ask(2.5)
+        assert ask(2).bids.dtype == np.float64
+        assert ask(2, int).bids.dtype == np.int64
+
+
+async def test_infinite_timeouts_wait_without_a_limit(write, view):
+    writer = write()
+    thread = threading.Timer(0.05, publish, args=(writer,))
+    thread.start()
+    assert (await asyncio.wait_for(view.wait_live(float("inf")), 10.0)).sequence == 20
+    thread.join()
+    assert view.wait_change(None, float("inf")).sequence == 20
+    assert (await view.wait_live(1e300)).live
+    with pytest.raises(ValueError, match="NaN"):
+        await view.wait_live(float("nan"))
+
+
 async def test_trades_wait_for_a_segment(write, view):
     trades = view.trades()
     waiting = asyncio.create_task(next_of(trades))
