@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from venuemesh.actors.pulse import process_start, usage
+from venuemesh.processes import serving
 
 EXCHANGE = "binance"
 START_LIMIT_S = 90.0
@@ -148,38 +148,17 @@ class Server:
 
 
 @contextlib.contextmanager
-def _serving(command: list[str]) -> Iterator[tuple[int, Json]]:
-    """Run a server that prints one JSON object when it serves; end it, by force if it must be."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{command[2]} ended with status {process.wait()} before it served")
-        yield process.pid, json.loads(line)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@contextlib.contextmanager
 def frame_server(pairs: int, levels: int = 15) -> Iterator[Server]:
     """Run the raw frame server; see `benchmarks.frame_server`."""
-    command = [sys.executable, "-m", "benchmarks.frame_server", "--pairs", str(pairs), "--levels", str(levels)]
-    with _serving(command) as (pid, urls):
+    with serving("benchmarks.frame_server", "--pairs", str(pairs), "--levels", str(levels)) as (pid, urls):
         yield Server(pid, urls)
 
 
 @contextlib.contextmanager
 def local_exchange(symbols: Sequence[str], rate: float, seed: int = 1) -> Iterator[Server]:
     """Run the local exchange at `rate` level changes a second over all symbols."""
-    command = [sys.executable, "-m", "venuemesh.exchange", "--json", "--parent", str(os.getpid())]
-    command += ["--seed", str(seed), "--rate", str(rate), "--symbols", ",".join(symbols)]
-    with _serving(command) as (pid, urls):
+    options = ["--json", "--parent", str(os.getpid()), "--seed", str(seed), "--rate", str(rate)]
+    with serving("venuemesh.exchange", *options, "--symbols", ",".join(symbols)) as (pid, urls):
         yield Server(pid, urls[EXCHANGE])
 
 

@@ -7,10 +7,8 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,6 +28,7 @@ from .model.errors import MeshError, Misconfigured, NotSynced
 from .model.events import BookState
 from .orderbook.view import BookView
 from .pacing import every
+from .processes import serving
 
 MESH = "demo"
 EXCHANGE = "binance"
@@ -134,7 +133,7 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     with contextlib.ExitStack() as running:
         if not options.as_json:
             console.print("starting the local exchange, Ray and the mesh ...")
-        urls = running.enter_context(_local_exchange(options))
+        _, urls = running.enter_context(_local_exchange(options))
         running.enter_context(local_ray())
         mesh = launch(_config(options, urls[EXCHANGE]))
         running.callback(mesh.shutdown)
@@ -149,26 +148,11 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     return 0 if summary.ok else 1
 
 
-@contextlib.contextmanager
-def _local_exchange(options: DemoOptions) -> Iterator[dict[str, Any]]:
-    """Run the local exchange as its own process, in a session of its own so that Ctrl-C reaches us first."""
-    command = [sys.executable, "-m", "venuemesh.exchange", "--json", "--parent", str(os.getpid())]
-    command += ["--seed", str(options.seed), "--rate", str(options.rate * options.pairs)]
-    command += ["--symbols", ",".join(SYMBOLS[: options.pairs])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise Misconfigured("local exchange", f"ended with status {process.wait()} before it served")
-        yield json.loads(line)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def _local_exchange(options: DemoOptions) -> AbstractContextManager[tuple[int, dict[str, Any]]]:
+    """Run the local exchange as its own process."""
+    symbols = ",".join(SYMBOLS[: options.pairs])
+    market = ["--seed", str(options.seed), "--rate", str(options.rate * options.pairs), "--symbols", symbols]
+    return serving("venuemesh.exchange", "--json", "--parent", str(os.getpid()), *market)
 
 
 def _config(options: DemoOptions, urls: dict[str, str]) -> Any:
