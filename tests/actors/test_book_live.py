@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -34,8 +34,8 @@ FAULTS = (
     {"kind": "drop", "probability": 0.03},
     {"kind": "duplicate", "probability": 0.05},
     {"kind": "reorder", "probability": 0.03},
-    {"kind": "corrupt", "probability": 0.01},
-    {"kind": "corrupt", "probability": 0.01, "mode": "truncate"},
+    {"kind": "corrupt", "probability": 0.002},  # each puts every book of the socket in doubt
+    {"kind": "corrupt", "probability": 0.002, "mode": "truncate"},
     {"kind": "skip", "probability": 0.01, "ids": 3},
     {"kind": "cut", "count": 2, "after": 100},
     {"kind": "status", "status": 503, "endpoint": "/api/v3/depth", "probability": 0.3},
@@ -99,6 +99,24 @@ class Run:
                     told = [[tuple(level) for level in levels] for levels in wanted[number][1:]]
                     assert told == best, f"{name} at {number}"
         return checked
+
+    @property
+    def sampled(self) -> int:
+        """How many books, all pairs together, a reader was told to be LIVE."""
+        return sum(map(len, self.samples.values()))
+
+    def has_seen(self, trades: int = 0, gaps: int = 0) -> bool:
+        """Whether all books together had so many trades and gaps."""
+        pairs = self.role.report()["pairs"].values()
+        return sum(pair["trades"] for pair in pairs) >= trades and sum(pair["gaps"] for pair in pairs) >= gaps
+
+    async def past(self, exchange: ExchangeProcess) -> Callable[[], bool]:
+        """Return a condition: every book has got past where the exchange's own is now."""
+        marks = {
+            name: (await asyncio.to_thread(exchange.admin.book, instrument.symbol))["update_id"]
+            for name, instrument in self.instruments.items()
+        }
+        return lambda: all(self.role.report()["pairs"][name]["sequence"] > mark for name, mark in marks.items())
 
     async def equals(self, exchange: ExchangeProcess) -> bool:
         """Whether every book is LIVE and the exchange's own now."""
@@ -169,7 +187,7 @@ def exchange():
 
 async def rest_and_compare(run: Run, exchange: ExchangeProcess) -> None:
     await asyncio.to_thread(exchange.admin.clear_faults)
-    await asyncio.sleep(0.2)  # a last delta that shows what was lost of the one before
+    await until(await run.past(exchange), 60.0)  # a delta sent since shows what was lost of those before it
     await asyncio.to_thread(exchange.admin.pause, 1.0)
     async with asyncio.timeout(60):
         while not await run.equals(exchange):
@@ -180,7 +198,7 @@ async def rest_and_compare(run: Run, exchange: ExchangeProcess) -> None:
 
 async def test_books_are_the_exchanges_own_without_faults(exchange, tmp_path):
     async with at_work(exchange, tmp_path) as run:
-        await asyncio.sleep(2.0)
+        await until(lambda: run.has_seen(trades=1) and run.sampled > 60, 60.0)
         await rest_and_compare(run, exchange)
         report = run.role.report()
         assert sum(pair["gaps"] + pair["doubts"] for pair in report["pairs"].values()) == 0
@@ -193,7 +211,8 @@ async def test_books_are_never_wrong_while_live_whatever_the_exchange_does(excha
     async with at_work(exchange, tmp_path) as run:
         for fault in FAULTS:
             await asyncio.to_thread(lambda fault=fault: exchange.admin.fault(**fault))
-        await asyncio.sleep(5.0)
+        before = run.sampled
+        await until(lambda: run.has_seen(gaps=3) and run.not_live > 0 and run.sampled > before + 30, 120.0)
         await rest_and_compare(run, exchange)
         report = run.role.report()
         assert sum(pair["gaps"] for pair in report["pairs"].values()) > 0
