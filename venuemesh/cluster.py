@@ -136,17 +136,17 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     """
     _prepare_ray()
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-            _temp_dir=folder,
-        )
-        try:
+        try:  # from the first: interrupted while it starts, its processes would stay for half a minute
+            ray.init(
+                address="local",
+                num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                _temp_dir=folder,
+            )
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             with uninterrupted():
