@@ -18,7 +18,12 @@ setup(
             Extension(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
-                extra_compile_args=["-O1" if CHECKED else "-O3", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"],
+                extra_compile_args=[
+                    "-O1" if CHECKED else "-O3",
+                    "-fno-strict-aliasing",
+                    "-Wall",
+                    "-Wno-unused-function",
+                ],
                 depends=[str(header) for header in sorted(ORDERBOOK.glob("*.h"))],
             )
             for source in sorted(ORDERBOOK.glob("*.pyx"))
