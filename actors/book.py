@@ -337,6 +337,7 @@ class BookRole:
             "updates_per_s": round(hosted.rate, 1),
             "trades": pair.trades,
             "duplicate_trades": pair.duplicate_trades,
+            "missed_trades": pair.missed_trades,
             "dropped": counters.dropped,
             "gaps": counters.gaps,
             "doubts": counters.doubts,

@@ -45,6 +45,8 @@ def price_text(price: Decimal, instrument: Instrument) -> str:
 def status_table(tree: Mapping[str, Any]) -> Table:
     """The supervisor's tree, a row per actor."""
     title = f"mesh {tree['mesh']}: {len(tree['nodes'])} nodes, {tree['spares']} spares, epoch {tree['epoch']}"
+    if tree["stopped"]:
+        title += f"; feeds stopped: {', '.join(tree['stopped'])}"
     table = Table(title=title, title_justify="left")
     for column in ("address", "state", "reports", "node", "pid", "incarnation", "restarts", "memory", "last error"):
         table.add_column(column, justify="right" if column in ("pid", "restarts", "memory") else "left")
