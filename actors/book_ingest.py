@@ -267,7 +267,9 @@ class Ingest:
         self.unreadable += 1
         self.last_error = str(error)
         said = bytes(frame).upper()
-        named = [pair for symbol, pair in self.pairs.items() if self._may_name(said, symbol.upper().encode())]
+        named = [pair for symbol, pair in self.pairs.items() if symbol.upper().encode() in said]
+        if named:  # the name may be cut off: what it is the beginning of may be meant as well
+            named = [pair for symbol, pair in self.pairs.items() if self._may_name(said, symbol.upper().encode())]
         for pair in named or list(self.pairs.values()):
             pair.unreadable += 1
             pair.misfits += isinstance(error.__cause__, FixedPointError)
