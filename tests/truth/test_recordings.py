@@ -53,6 +53,8 @@ async def record_to_rest(exchange: ExchangeProcess, out: Path, drops: int) -> di
     symbols = [pair.replace("-", "") for pair in PAIRS]
     try:
         await until("every book is LIVE", lambda: len(watched.live()) == len(PAIRS))
+        first = watched.live()  # a gap is one only after a delta: before, the snapshot is merely too old
+        await until("deltas came", lambda: all(watched.live().get(s, 0) > first[s] for s in symbols))
         if drops:
             rule = await asyncio.to_thread(
                 admin.fault, kind="drop", stream="btcusdt@depth@100ms", probability=0.3, count=drops
