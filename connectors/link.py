@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from .pacing import Clock
@@ -57,7 +58,7 @@ def _drop(frame: memoryview | bytes, recv_ns: int) -> None:
     """Stand in for the handler of a connection that has ended."""
 
 
-class LinkState:
+class LinkState(ABC):
     """What every link keeps: what was heard when, why it ended, and that its handler is told exactly once.
 
     A subclass carries the bytes: it calls `_opened`, `_on_frame`, `_lost`, and gives `send`, `ping`, `abort` and
@@ -77,18 +78,18 @@ class LinkState:
         self.ended: asyncio.Future[None] = loop.create_future()  # the handler has been told
         self.gone: asyncio.Future[None] = loop.create_future()  # the socket is closed
 
-    def send(self, text: bytes) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def send(self, text: bytes) -> None: ...
 
-    def ping(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def ping(self) -> None: ...
 
+    @abstractmethod
     def abort(self) -> None:
         """Drop the connection without a word to the peer."""
-        raise NotImplementedError
 
-    def _send_close(self, code: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _send_close(self, code: int) -> None: ...
 
     def close(self, reason: str = "closed by its handler") -> None:
         self.leave(reason, OK)

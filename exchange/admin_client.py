@@ -12,6 +12,7 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -22,11 +23,11 @@ from ..model.errors import Rejected
 Out = TypeVar("Out")
 
 
-class _Calls(Generic[Out]):
+class _Calls(ABC, Generic[Out]):
     """Every endpoint as a method; `_call` is the client's own."""
 
-    def _call(self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Out:
-        raise NotImplementedError
+    @abstractmethod
+    def _call(self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Out: ...
 
     def stats(self) -> Out:
         return self._call("GET", "/admin/stats")
