@@ -2,7 +2,14 @@
 
 MeshError
 ├─ Rejected(code, reason)              someone said no, explicitly: the outcome is known
+│  ├─ RuleViolation(rule, pair, reason)      the order breaks a trading rule or a guard; nothing was sent
+│  ├─ InsufficientBalance(asset, needed, available)
+│  ├─ NotOffered(exchange, what)             the exchange does not offer it; nothing was sent
+│  ├─ Paused(scope, reason)                  trading is paused there
+│  └─ UnknownOrder(client_order_id)          nobody here knows the order
 ├─ RetryLater(after_s, reason)         not served, and provably not executed
+│  └─ JournalUnavailable(...)                the journal cannot be written: nothing was sent
+├─ EventsTrimmed(first)                events after the number asked for are gone; the first that is kept
 ├─ OutcomeUnknown(what, reason)        no answer, a 5xx, a cut line: reconcile, never assume
 ├─ NotSynced(address, state, reason)   the book is there and cannot be trusted yet
 │  └─ BeyondDepth(...)                 the query reaches past what the snapshot proved
@@ -63,6 +70,85 @@ class Rejected(MeshError):
         return f"rejected ({self.code}): {self.reason}"
 
 
+class RuleViolation(Rejected):
+    """An order breaks a rule of its exchange or a guard of its account. Nothing was sent.
+
+    `rule` is its name: `price_increment`, `min_price`, `max_price`, `size_increment`, `min_size`, `max_size`,
+    `min_notional`, `max_notional`, `order_type`, `not_trading`, `price_band`, `max_open_orders`,
+    `max_order_notional`, ...
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ("rule", "pair", "reason")
+    rule: str
+    pair: str
+
+    def __str__(self) -> str:
+        return f"{self.pair} breaks {self.rule}: {self.reason}"
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        return self.rule
+
+
+class InsufficientBalance(Rejected):
+    """More is needed than is available, what orders in flight reserve taken off. Decimal text. Nothing was sent."""
+
+    fields: ClassVar[tuple[str, ...]] = ("asset", "needed", "available")
+    asset: str
+    needed: str
+    available: str
+    code = "insufficient_balance"
+
+    @property
+    def reason(self) -> str:  # type: ignore[override]
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"{self.needed} {self.asset} needed, {self.available} available"
+
+
+class NotOffered(Rejected):
+    """The exchange does not offer it, or its connector does not. Nothing was sent."""
+
+    fields: ClassVar[tuple[str, ...]] = ("exchange", "what")
+    exchange: str
+    what: str
+    code = "not_offered"
+
+    @property
+    def reason(self) -> str:  # type: ignore[override]
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"{self.exchange} does not offer {self.what}"
+
+
+class Paused(Rejected):
+    """Trading is paused in `scope` ("mesh", an exchange, an account or a pair, as it was said). Nothing was sent."""
+
+    fields: ClassVar[tuple[str, ...]] = ("scope", "reason")
+    scope: str
+    code = "paused"
+
+    def __str__(self) -> str:
+        return f"trading is paused ({self.scope}): {self.reason}"
+
+
+class UnknownOrder(Rejected):
+    """No order of that id is known, and now never will be: an order that arrives with it later is refused."""
+
+    fields: ClassVar[tuple[str, ...]] = ("client_order_id",)
+    client_order_id: str
+    code = "unknown_order"
+
+    @property
+    def reason(self) -> str:  # type: ignore[override]
+        return str(self)
+
+    def __str__(self) -> str:
+        return f"no order {self.client_order_id!r}"
+
+
 class RetryLater(MeshError):
     """Not served and provably not executed. Try again after `after_s` seconds."""
 
@@ -72,6 +158,20 @@ class RetryLater(MeshError):
 
     def __str__(self) -> str:
         return f"retry in {self.after_s:.3f} s: {self.reason}"
+
+
+class JournalUnavailable(RetryLater):
+    """The journal cannot be written now, so no order is accepted: nothing was sent."""
+
+
+class EventsTrimmed(MeshError):
+    """Events after the number asked for are gone from the journal. `first` is the first that is still there."""
+
+    fields: ClassVar[tuple[str, ...]] = ("first",)
+    first: int
+
+    def __str__(self) -> str:
+        return f"events before {self.first} are no longer kept"
 
 
 class OutcomeUnknown(MeshError):

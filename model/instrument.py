@@ -9,6 +9,19 @@ from typing import Any
 from .fixed import decimals, to_decimal, to_raw
 
 TRADING = "TRADING"
+_DECIMALS = (
+    "price_increment",
+    "size_increment",
+    "min_price",
+    "max_price",
+    "min_size",
+    "max_size",
+    "min_notional",
+    "max_notional",
+    "market_size_increment",
+    "market_min_size",
+    "market_max_size",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +30,10 @@ class Instrument:
 
     `name` is ours (`BTC-USDT`: base, dash, quote), `symbol` the exchange's spelling (`BTCUSDT`). Scales are decimal
     places of the int64 fixed-point values of this instrument's books; they cover the exchange's wire precision.
-    A rule that the exchange does not state is None.
+    A rule that the exchange does not state is None. `market_*` are the size rules of orders that take any price, where
+    they differ. `percent_price` bounds a price by the exchange's average price (multipliers: buy low, buy high, sell
+    low, sell high). `features` are what this pair offers beyond the exchange's plain orders: "quote_amount", "amend",
+    "replace", "order_lists".
     """
 
     exchange: str
@@ -37,6 +53,13 @@ class Instrument:
     min_notional: Decimal | None = None
     max_notional: Decimal | None = None
     order_types: tuple[str, ...] = ()
+    market_size_increment: Decimal | None = None
+    market_min_size: Decimal | None = None
+    market_max_size: Decimal | None = None
+    max_orders: int | None = None
+    percent_price: tuple[Decimal, Decimal, Decimal, Decimal] | None = None
+    self_trade_modes: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
 
     @property
     def is_trading(self) -> bool:
@@ -57,17 +80,22 @@ class Instrument:
     def to_dict(self) -> dict[str, Any]:
         """Plain values only (Decimal as text), for msgpack, JSON and configuration."""
         plain = {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
-        plain["order_types"] = list(self.order_types)
+        for key in ("order_types", "self_trade_modes", "features"):
+            plain[key] = list(plain[key])
+        if self.percent_price is not None:
+            plain["percent_price"] = [str(bound) for bound in self.percent_price]
         return plain
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Instrument:
-        rules = ("price_increment", "size_increment", "min_price", "max_price", "min_size", "max_size")
         fields = dict(plain)
-        for rule in (*rules, "min_notional", "max_notional"):
+        for rule in _DECIMALS:
             if fields.get(rule) is not None:
                 fields[rule] = Decimal(fields[rule])
-        fields["order_types"] = tuple(fields.get("order_types", ()))
+        for key in ("order_types", "self_trade_modes", "features"):
+            fields[key] = tuple(fields.get(key, ()))
+        if fields.get("percent_price") is not None:
+            fields["percent_price"] = tuple(Decimal(bound) for bound in fields["percent_price"])
         return cls(**fields)
 
 

@@ -1,0 +1,432 @@
+"""Orders: what is asked for, what is known of it, its fills, and what is told about it. No I/O.
+
+Prices and amounts are `Decimal` here, exact, and text on every wire and in the journal: orders are rare and precious,
+and their products (price x amount) need more than 64 bits. Times are ns since the Unix epoch.
+
+Lifecycle. `NEXT` is the whole table; a pair that is not in it raises `InvalidTransition`. PENDING_CANCEL says that a
+cancel was journaled and not answered yet. UNKNOWN says that the placing request went out, or may have, and nobody has
+said what came of it. FAILED is the end of an order that provably never was on the exchange; REJECTED of one that the
+exchange refused in words. Fills are applied whatever the status: the totals of an order come from its fills alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from .errors import InvalidTransition
+from .events import Side
+
+ZERO = Decimal(0)
+
+
+class OrderType(Enum):
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+    LIMIT_MAKER = "LIMIT_MAKER"  # post-only: rests or is refused, never takes
+    STOP_LOSS = "STOP_LOSS"  # becomes MARKET when the stop price trades
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+    @property
+    def has_price(self) -> bool:
+        return self not in (OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
+
+    @property
+    def has_stop(self) -> bool:
+        return self.value.startswith(("STOP", "TAKE"))
+
+
+class TimeInForce(Enum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class OrderStatus(Enum):
+    PENDING_NEW = "PENDING_NEW"
+    UNKNOWN = "UNKNOWN"
+    OPEN = "OPEN"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in TERMINAL
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether a request about it is unanswered."""
+        return self in (OrderStatus.PENDING_NEW, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
+
+
+S = OrderStatus
+TERMINAL = frozenset({S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.FAILED})
+
+
+class Step(Enum):
+    """What happens to an order."""
+
+    ACK = "ACK"  # the exchange says that it is there
+    REJECT = "REJECT"  # the exchange refused it
+    NO_REPLY = "NO_REPLY"  # sent, or perhaps sent, and unanswered
+    NOT_SENT = "NOT_SENT"  # provably nothing reached the exchange
+    ABSENT = "ABSENT"  # the exchange has no such order, by the proof of invariant 2
+    FILL = "FILL"  # a fill that leaves something
+    LAST_FILL = "LAST_FILL"  # a fill that leaves nothing
+    CANCEL_SENT = "CANCEL_SENT"
+    CANCEL_REFUSED = "CANCEL_REFUSED"  # the order is still there, says the exchange
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"  # ended by the exchange: IOC or FOK remainder, self-trade prevention, market closed
+
+
+NEXT: dict[tuple[OrderStatus, Step], OrderStatus] = {
+    (S.PENDING_NEW, Step.ACK): S.OPEN,
+    (S.PENDING_NEW, Step.REJECT): S.REJECTED,
+    (S.PENDING_NEW, Step.NO_REPLY): S.UNKNOWN,  # ask the exchange, never assume
+    (S.PENDING_NEW, Step.NOT_SENT): S.FAILED,
+    (S.PENDING_NEW, Step.ABSENT): S.FAILED,  # a predecessor died between journal and socket
+    (S.PENDING_NEW, Step.FILL): S.PARTIALLY_FILLED,  # the fill came before the answer
+    (S.PENDING_NEW, Step.LAST_FILL): S.FILLED,
+    (S.PENDING_NEW, Step.CANCEL_SENT): S.PENDING_CANCEL,
+    (S.PENDING_NEW, Step.CANCELED): S.CANCELED,
+    (S.PENDING_NEW, Step.EXPIRED): S.EXPIRED,
+    (S.UNKNOWN, Step.ACK): S.OPEN,
+    (S.UNKNOWN, Step.REJECT): S.REJECTED,  # the answer came late
+    (S.UNKNOWN, Step.NO_REPLY): S.UNKNOWN,
+    (S.UNKNOWN, Step.NOT_SENT): S.FAILED,
+    (S.UNKNOWN, Step.ABSENT): S.FAILED,
+    (S.UNKNOWN, Step.FILL): S.PARTIALLY_FILLED,
+    (S.UNKNOWN, Step.LAST_FILL): S.FILLED,
+    (S.UNKNOWN, Step.CANCEL_SENT): S.UNKNOWN,  # whether there is anything to cancel is still the question
+    (S.UNKNOWN, Step.CANCEL_REFUSED): S.UNKNOWN,
+    (S.UNKNOWN, Step.CANCELED): S.CANCELED,
+    (S.UNKNOWN, Step.EXPIRED): S.EXPIRED,
+    (S.OPEN, Step.ACK): S.OPEN,  # the answer and the report both say it
+    (S.OPEN, Step.NO_REPLY): S.OPEN,  # the report was faster than the answer that never came
+    (S.OPEN, Step.FILL): S.PARTIALLY_FILLED,
+    (S.OPEN, Step.LAST_FILL): S.FILLED,
+    (S.OPEN, Step.CANCEL_SENT): S.PENDING_CANCEL,
+    (S.OPEN, Step.CANCEL_REFUSED): S.OPEN,
+    (S.OPEN, Step.CANCELED): S.CANCELED,
+    (S.OPEN, Step.EXPIRED): S.EXPIRED,
+    (S.PARTIALLY_FILLED, Step.ACK): S.PARTIALLY_FILLED,
+    (S.PARTIALLY_FILLED, Step.NO_REPLY): S.PARTIALLY_FILLED,
+    (S.PARTIALLY_FILLED, Step.FILL): S.PARTIALLY_FILLED,
+    (S.PARTIALLY_FILLED, Step.LAST_FILL): S.FILLED,
+    (S.PARTIALLY_FILLED, Step.CANCEL_SENT): S.PENDING_CANCEL,
+    (S.PARTIALLY_FILLED, Step.CANCEL_REFUSED): S.PARTIALLY_FILLED,
+    (S.PARTIALLY_FILLED, Step.CANCELED): S.CANCELED,
+    (S.PARTIALLY_FILLED, Step.EXPIRED): S.EXPIRED,
+    (S.PENDING_CANCEL, Step.ACK): S.PENDING_CANCEL,
+    (S.PENDING_CANCEL, Step.REJECT): S.REJECTED,  # the cancel overtook a placing that was refused
+    (S.PENDING_CANCEL, Step.NO_REPLY): S.PENDING_CANCEL,  # of the placing or of the cancel: reconcile decides
+    (S.PENDING_CANCEL, Step.NOT_SENT): S.FAILED,  # the placing never left
+    (S.PENDING_CANCEL, Step.ABSENT): S.FAILED,
+    (S.PENDING_CANCEL, Step.FILL): S.PENDING_CANCEL,
+    (S.PENDING_CANCEL, Step.LAST_FILL): S.FILLED,  # the fill won the race
+    (S.PENDING_CANCEL, Step.CANCEL_SENT): S.PENDING_CANCEL,
+    (S.PENDING_CANCEL, Step.CANCEL_REFUSED): S.OPEN,  # with fills: PARTIALLY_FILLED, see `advance`
+    (S.PENDING_CANCEL, Step.CANCELED): S.CANCELED,
+    (S.PENDING_CANCEL, Step.EXPIRED): S.EXPIRED,
+}
+# A terminal status never regresses: late answers change nothing, and late fills count without changing it ...
+NEXT |= {(end, step): end for end in TERMINAL for step in Step}
+# ... but a cancelled or expired order whose fills turn out to be all of it was filled.
+NEXT |= {(end, Step.LAST_FILL): S.FILLED for end in (S.CANCELED, S.EXPIRED)}
+
+
+def advance(status: OrderStatus, step: Step, filled: Decimal = ZERO) -> OrderStatus:
+    """Return the next status of an order of which `filled` has been filled, the step's own fill included.
+
+    Raises:
+        InvalidTransition: the table has no such row.
+    """
+    after = NEXT.get((status, step))
+    if after is None:
+        raise InvalidTransition(status.value, step.value)
+    if after is S.OPEN and filled > 0:
+        return S.PARTIALLY_FILLED
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """What a strategy asks for, with the id it will be known by from then on.
+
+    `amount` is in the base asset; a MARKET order may have `quote_amount` instead. `price` is None for orders that take
+    any. `self_trade` is the exchange's word for its self-trade prevention mode, None for its default.
+    """
+
+    client_order_id: str
+    pair: str
+    side: Side
+    order_type: OrderType
+    amount: Decimal | None
+    price: Decimal | None = None
+    time_in_force: TimeInForce | None = None
+    quote_amount: Decimal | None = None
+    stop_price: Decimal | None = None
+    self_trade: str | None = None
+    owner: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for msgpack: Decimal and enums as text."""
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> NewOrder:
+        return cls(**_typed(plain))
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where it is not stated.
+
+    `trade_id` is the exchange's, unique within its pair: fills are told apart by (pair, trade_id).
+    """
+
+    trade_id: str
+    client_order_id: str
+    exchange_order_id: str
+    pair: str
+    side: Side
+    price: Decimal
+    amount: Decimal
+    quote_amount: Decimal
+    fee: Decimal | None
+    fee_asset: str | None
+    is_maker: bool
+    ts_event_ns: int
+    ts_recv_ns: int
+
+    @property
+    def liquidity(self) -> str:
+        return "maker" if self.is_maker else "taker"
+
+    def to_dict(self) -> dict[str, Any]:
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Fill:
+        return cls(**_typed(plain))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All that is known of one order. A new one for every change; strategies hold copies.
+
+    `external`: placed outside the mesh, seen and never adopted. `created_ns` is when it was journaled (or first seen),
+    `updated_ns` when it last changed, both by the mesh's clock. `code` and `reason` say why it ended where somebody
+    said so.
+    """
+
+    exchange: str
+    account: str
+    client_order_id: str
+    pair: str
+    side: Side
+    order_type: OrderType
+    amount: Decimal | None
+    price: Decimal | None
+    time_in_force: TimeInForce | None
+    status: OrderStatus
+    created_ns: int
+    updated_ns: int
+    quote_amount: Decimal | None = None
+    stop_price: Decimal | None = None
+    self_trade: str | None = None
+    owner: str = ""
+    exchange_order_id: str | None = None
+    list_id: str | None = None  # the exchange's id of the order list that it belongs to
+    filled: Decimal = ZERO
+    quote_filled: Decimal = ZERO
+    fees: dict[str, Decimal] = field(default_factory=dict)
+    external: bool = False
+    cancel_requested: bool = False
+    code: str | None = None
+    reason: str | None = None
+
+    @property
+    def remaining(self) -> Decimal | None:
+        """What is left in the base asset; None of an order given by its quote amount."""
+        return None if self.amount is None else self.amount - self.filled
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Mean price of its fills; None before the first. Rounded to 28 digits as `Decimal` divides."""
+        return self.quote_filled / self.filled if self.filled else None
+
+    @property
+    def is_done(self) -> bool:
+        return self.status in TERMINAL
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for msgpack and the journal: Decimal and enums as text."""
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Order:
+        return cls(**_typed(plain))
+
+
+class EventType(Enum):
+    """What a numbered event tells."""
+
+    CREATED = "created"  # the exchange has the order
+    FILLED = "filled"  # one fill; `fill` has it
+    COMPLETED = "completed"  # nothing is left to fill
+    CANCELED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"  # the exchange refused it
+    FAILED = "failed"  # it provably never was on the exchange
+    UNKNOWN = "unknown"  # unanswered; one of the others follows once the exchange can be asked
+    CANCEL_FAILED = "cancel_failed"  # a cancel was refused or not sent, and the order is still there
+    AMENDED = "amended"
+    AMEND_FAILED = "amend_failed"
+    EXTERNAL = "external"  # an order that was placed outside the mesh was seen, or changed
+    RULES = "rules"  # the trading rules of `pair` changed
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """One thing that happened on an account, durable and numbered without holes per (exchange, account).
+
+    `number` is 0 until the journal has given it one. `order` is as it was right after. Times: the exchange's where it
+    stated one, and when the mesh learnt of it.
+    """
+
+    number: int
+    type: EventType
+    exchange: str
+    account: str
+    ts_recv_ns: int
+    ts_event_ns: int | None = None
+    order: Order | None = None
+    fill: Fill | None = None
+    pair: str | None = None
+    code: str | None = None
+    reason: str | None = None
+
+    @property
+    def client_order_id(self) -> str | None:
+        return None if self.order is None else self.order.client_order_id
+
+    @property
+    def owner(self) -> str | None:
+        return None if self.order is None else self.order.owner
+
+    def to_dict(self) -> dict[str, Any]:
+        plain = _plain(self)
+        plain["order"] = None if self.order is None else self.order.to_dict()
+        plain["fill"] = None if self.fill is None else self.fill.to_dict()
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> AccountEvent:
+        read = _typed({key: value for key, value in plain.items() if key not in ("order", "fill")})
+        order, fill = plain.get("order"), plain.get("fill")
+        read["order"] = None if order is None else Order.from_dict(order)
+        read["fill"] = None if fill is None else Fill.from_dict(fill)
+        return cls(**read)
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One asset of an account. `available` may be spent now: free on the exchange, less what is reserved here."""
+
+    asset: str
+    total: Decimal
+    free: Decimal
+    locked: Decimal
+    available: Decimal
+
+    def to_dict(self) -> dict[str, Any]:
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Balance:
+        return cls(**_typed(plain))
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResult:
+    """What came of cancelling one order. `done`: it is known to be open no more; `status` is its status then."""
+
+    client_order_id: str
+    done: bool
+    status: OrderStatus
+    code: str | None = None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> CancelResult:
+        return cls(**_typed(plain))
+
+
+_ENUMS: dict[str, type[Enum]] = {
+    "side": Side,
+    "order_type": OrderType,
+    "time_in_force": TimeInForce,
+    "status": OrderStatus,
+    "type": EventType,
+}
+_DECIMALS = frozenset(
+    {
+        "amount", "price", "quote_amount", "stop_price", "filled", "quote_filled", "fee", "total", "free", "locked",
+        "available",
+    }
+)  # fmt: skip
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in fields(record):
+        value = getattr(record, one.name)
+        if isinstance(value, Decimal):
+            value = f"{value:f}"
+        elif isinstance(value, Enum):
+            value = value.value
+        elif one.name == "fees":
+            value = {asset: f"{fee:f}" for asset, fee in value.items()}
+        found[one.name] = value
+    return found
+
+
+def _typed(plain: dict[str, Any]) -> dict[str, Any]:
+    found = dict(plain)
+    for key, value in plain.items():
+        if value is None:
+            continue
+        if key in _DECIMALS:
+            found[key] = Decimal(value)
+        elif key in _ENUMS:
+            found[key] = _ENUMS[key](value)
+        elif key == "fees":
+            found[key] = {asset: Decimal(fee) for asset, fee in value.items()}
+    return found
+
+
+def as_order(asked: NewOrder, exchange: str, account: str, now_ns: int) -> Order:
+    """The order that `asked` becomes when it is journaled."""
+    return Order(
+        exchange=exchange,
+        account=account,
+        status=OrderStatus.PENDING_NEW,
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        **asdict(asked),
+    )
