@@ -1,0 +1,41 @@
+"""Named places where a test may kill or stop the process; nothing at all without VENUEMESH_FAILPOINT."""
+
+import os
+import signal
+from collections.abc import Callable
+
+VARIABLE = "VENUEMESH_FAILPOINT"
+"""`name:n`: SIGKILL this process when it reaches `name` for the n-th time; `name:n:stop`: SIGSTOP it then;
+`trace:/path`: append every name reached to the file, one a line, whole also when the process is killed right after.
+Read once, when this module is imported."""
+
+
+def plan(text: str | None) -> Callable[[str], None] | None:
+    """Return what to run at every failpoint, None for no text; raise ValueError for a text that says nothing known."""
+    if not text:
+        return None
+    name, _, rest = text.partition(":")
+    if name == "trace" and rest:
+        file = os.open(rest, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return lambda reached: None if os.write(file, f"{reached}\n".encode()) else None
+    count, _, action = rest.partition(":")
+    if not name or not count.isdecimal() or int(count) < 1 or action not in ("", "stop"):
+        raise ValueError(f"{VARIABLE}={text}: expected name:n, name:n:stop or trace:/path")
+    left, number = int(count), signal.SIGSTOP if action else signal.SIGKILL
+
+    def count_down(reached: str) -> None:
+        nonlocal left
+        left -= reached == name
+        if reached == name and left == 0:
+            os.kill(os.getpid(), number)
+
+    return count_down
+
+
+_act = plan(os.environ.get(VARIABLE))
+
+
+def reach(name: str) -> None:
+    """Say that the process is at the place `name`: a return at once unless a test set VENUEMESH_FAILPOINT."""
+    if _act is not None:
+        _act(name)
