@@ -17,7 +17,11 @@ def plan(text: str | None) -> Callable[[str], None] | None:
     name, _, rest = text.partition(":")
     if name == "trace" and rest:
         file = os.open(rest, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        return lambda reached: None if os.write(file, f"{reached}\n".encode()) else None
+
+        def note(reached: str) -> None:
+            os.write(file, f"{reached}\n".encode())
+
+        return note
     count, _, action = rest.partition(":")
     if not name or not count.isdecimal() or int(count) < 1 or action not in ("", "stop"):
         raise ValueError(f"{VARIABLE}={text}: expected name:n, name:n:stop or trace:/path")
