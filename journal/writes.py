@@ -1,0 +1,160 @@
+"""What one commit may contain, and the rule that keeps secrets out of it. No I/O.
+
+Writes are applied in the order given; all of a batch or none of it. Applying a write a second time changes nothing
+more, but for `PutEvent`, which is told apart by the id of its batch (see `Batch`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from ..model.errors import Misconfigured
+from ..model.order import AccountEvent, Fill, Order
+
+ACCEPTED, REJECTED, NOT_SENT, UNKNOWN = "accepted", "rejected", "not_sent", "unknown"
+
+_SECRET = re.compile(
+    r"(?:signature|api-?key|secret)[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9%+/_-]{16}|PRIVATE KEY", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PutOrder:
+    """Make this the current state of the order, found by its client order id.
+
+    When the status differs from the journal's, a transition is recorded: `step` says what happened, `ts_ns` when.
+    """
+
+    order: Order
+    step: str
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutFill:
+    """Record a fill; ignored when (pair, trade_id) of this account is there already."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    """The intent: a request is about to be sent once. It stays unresolved until `CloseRequest` says otherwise.
+
+    `text` is the exact request without key and signature, `digest` the SHA-256 of its exact bytes; `not_after_ns` by
+    the exchange's clock, `created_ns` by the mesh's.
+
+    Raises:
+        Misconfigured: `text` seems to carry a key or a signature: its maker does not redact. Nothing of it is in the
+            error.
+    """
+
+    request_id: str
+    kind: str
+    client_order_ids: tuple[str, ...]
+    text: str = field(repr=False)
+    digest: str
+    not_after_ns: int
+    created_ns: int
+
+    def __post_init__(self) -> None:
+        if _SECRET.search(self.text):
+            raise Misconfigured(f"request {self.request_id} ({self.kind})", "its text for the journal is not redacted")
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRequest:
+    """Say what came of a request: "accepted", "rejected", "not_sent", or "unknown", which leaves it unresolved.
+
+    What was unknown is later closed by any other word, "resolved:..." by custom. A request that is not there is ignored.
+    """
+
+    request_id: str
+    outcome: str
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutEvent:
+    """Record an event under the account's next number; the number it carries is ignored."""
+
+    event: AccountEvent
+
+
+@dataclass(frozen=True, slots=True)
+class PutBalances:
+    """Record a snapshot of all balances: asset -> (free, locked). The last `schema.BALANCES_KEPT` are kept."""
+
+    balances: dict[str, tuple[Decimal, Decimal]]
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutCursor:
+    """Set a subscriber's cursor: the number of the last event that it is done with. It never goes back."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutPause:
+    """Pause trading in `scope` ("account" or a pair) for `reason`; resume when that is None."""
+
+    scope: str
+    reason: str | None
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutOwner:
+    """Declare what becomes of an owner's orders when it dies: "keep" or "cancel"."""
+
+    owner: str
+    on_death: str
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutMark:
+    """Set a small named value of the account; None removes it."""
+
+    name: str
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutTombstone:
+    """Record that a client order id without an order was declared dead: an order that comes with it is refused."""
+
+    client_order_id: str
+    ts_ns: int
+
+
+Write = (
+    PutOrder
+    | PutFill
+    | PutRequest
+    | CloseRequest
+    | PutEvent
+    | PutBalances
+    | PutCursor
+    | PutPause
+    | PutOwner
+    | PutMark
+    | PutTombstone
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Writes that are committed together under an id that no other batch of the account ever has.
+
+    A batch whose id was committed before is not applied again: it answers with the numbers of its first time. The
+    journal remembers the last `schema.BATCHES_KEPT` batches of an account.
+    """
+
+    id: str
+    writes: tuple[Write, ...]
