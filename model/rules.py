@@ -148,13 +148,14 @@ def _check_amount(instrument: Instrument, order: NewOrder) -> None:
     def refuse(rule: str, reason: str) -> RuleViolation:
         return RuleViolation(rule, instrument.name, f"amount {order.amount:f} {reason}")
 
+    if amount != 0:  # what rounding left nothing of is below the least, not malformed
+        _check_number(instrument, "amount", amount)
     least, most = instrument.min_size, instrument.max_size
     if market:
         least = max((b for b in (least, instrument.market_min_size) if b is not None), default=None)
         most = min((b for b in (most, instrument.market_max_size) if b is not None), default=None)
     if amount == 0 or (least is not None and amount < least):
         raise refuse("min_size", f"is below {least or size_increment(instrument, market=market):f}")
-    _check_number(instrument, "amount", amount)
     for step in {size_increment(instrument, amount), size_increment(instrument, amount, market=market)}:
         if _off_step(amount, step):
             raise refuse("size_increment", f"is no multiple of {step:f}")

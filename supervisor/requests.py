@@ -34,6 +34,10 @@ class Requests:
         answer = table.to_dict(addresses, instruments=addresses is None)
         if addresses is None:
             answer["exchanges"] = self._keeper.desired.exchanges
+            answer["accounts"] = {
+                exchange: sorted(settings.get("accounts") or ())
+                for exchange, settings in self._keeper.config["exchanges"].items()
+            }
             answer["tracked"] = {  # whether or not somebody serves it just now
                 served: plain
                 for child in self._keeper.machine.children.values()

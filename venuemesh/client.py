@@ -17,6 +17,7 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import ray
@@ -27,7 +28,7 @@ from .actors.messages import Asker
 from .cluster import join_ray, read_run_file
 from .config import MeshConfig
 from .market import Market
-from .model.errors import MeshNotRunning, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
+from .model.errors import MeshError, MeshNotRunning, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
 from .model.instrument import Instrument
 from .orderbook.place import segment_directory
 from .orderbook.view import BookView
@@ -38,6 +39,7 @@ T = TypeVar("T")
 POLL_S = 10.0
 AWAY_S = 0.2  # pause before an unreachable supervisor is looked for again
 FIRST_S = 15.0  # how long the first use of a mesh in a process waits for its route table
+OWNER_LEASE_S = 5.0  # how long an owner counts as alive after its process was last heard of
 
 
 class Session:
@@ -54,6 +56,9 @@ class Session:
         self._first = threading.Event()
         self._changed = asyncio.Event()
         self._supervisor: Any = None
+        self._accounts: dict[str, list[str]] = {}
+        self._owned: dict[tuple[str, str], str] = {}  # (order manager, owner) -> what becomes of its orders
+        self._owning: Future[None] | None = None
         self._lease_s = LEASE_S  # of what is asked of this node's mirror; the supervisor says how long
         self._leased = asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -150,6 +155,7 @@ class Session:
             exchanges[exchange][name] = known if known == fresh else fresh
         elsewhere = {address for address, route in table["routes"].items() if route["node"] != self.node}
         self.known, self._elsewhere = exchanges, elsewhere
+        self._accounts = table["accounts"]
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -174,6 +180,35 @@ class Session:
 
     def tracked(self, exchange: str) -> dict[str, Instrument]:
         return dict(self._known().get(exchange, {}))
+
+    def accounts(self, exchange: str) -> list[str]:
+        self._known()
+        return list(self._accounts.get(exchange, ()))
+
+    def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
+        """Hand a message to the session's loop and return at once."""
+        return asyncio.run_coroutine_threadsafe(self.ask(address, kind, body, timeout_s), self._loop)
+
+    def own(self, address: str, owner: str, on_death: str) -> None:
+        """Tell the order manager, now and again, that this owner lives: until this process does not."""
+        with self._views_lock:
+            self._owned[address, owner] = on_death
+            if self._owning is None:
+                self._owning = asyncio.run_coroutine_threadsafe(self._keep_owning(), self._loop)
+                return
+        asyncio.run_coroutine_threadsafe(self._lease_owner(address, owner, on_death), self._loop)
+
+    async def _keep_owning(self) -> None:
+        while True:
+            with self._views_lock:
+                owned = list(self._owned.items())
+            await asyncio.gather(*(self._lease_owner(*which, on_death) for which, on_death in owned))
+            await asyncio.sleep(OWNER_LEASE_S / 4)
+
+    async def _lease_owner(self, address: str, owner: str, on_death: str) -> None:
+        body = {"owner": owner, "on_death": on_death, "lease_s": OWNER_LEASE_S}
+        with contextlib.suppress(MeshError):  # said again before the lease is over; a manager's successor waits for it
+            await self.ask(address, "lease", body, OWNER_LEASE_S / 4)
 
     def view(self, address: str, instrument: Instrument) -> BookView:
         view = _MeshView(self.mesh, self, instrument, address)
@@ -280,6 +315,15 @@ class _Link:
         here = session(self.mesh)
         return await here.hop(here.ask(address, kind, body, timeout_s))
 
+    def accounts(self, exchange: str) -> list[str]:
+        return session(self.mesh).accounts(exchange)
+
+    def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
+        return session(self.mesh).submit(address, kind, body, timeout_s)
+
+    def own(self, address: str, owner: str, on_death: str) -> None:
+        session(self.mesh).own(address, owner, on_death)
+
     def network(self, exchange: str, running: bool, timeout_s: float) -> None:
         here = session(self.mesh)
         here.wait(here.network(exchange, running, timeout_s), None)
@@ -304,13 +348,73 @@ class Mesh:
     def __repr__(self) -> str:
         return f"<Mesh {self.name}>"
 
-    def market(self, exchange: str) -> Market:
-        """Return the facade of one exchange.
+    def market(self, exchange: str, account: str | None = None, *, owner: str = "", on_death: str = "keep") -> Market:
+        """Return the facade of one exchange and, where it has accounts, of one of them.
+
+        Args:
+            account: None takes the only one; with several it must be named before anything is traded.
+            owner: written on every order placed through this facade; events and cancels can be filtered by it.
+            on_death: "keep" or "cancel" the owner's open orders when no process lives that places orders as this owner.
 
         Raises:
             UnknownExchange: the mesh has no such exchange; the error names those it has.
+            Misconfigured: the exchange has no such account, or "cancel" without an owner.
         """
-        return Market(_Link(self.name), exchange)
+        return Market(_Link(self.name), exchange, account, owner, on_death)
+
+    def pause(
+        self,
+        exchange: str | None = None,
+        account: str | None = None,
+        pair: str | None = None,
+        *,
+        reason: str = "asked",
+        timeout_s: float = 10.0,
+    ) -> list[str]:
+        """Refuse new orders: of the whole mesh, an exchange, an account, a pair. Durable; cancels work. Idempotent.
+
+        Returns the accounts it holds for, as `orders/EXCHANGE/ACCOUNT`.
+
+        Raises:
+            Misconfigured: no account matches.
+            RetryLater: some could not be told, and the reason names them; the others are paused.
+        """
+        scope = {"scope": pair or "account", "reason": reason}
+        return self._tell_accounts("pause", scope, exchange, account, timeout_s)
+
+    def resume(
+        self,
+        exchange: str | None = None,
+        account: str | None = None,
+        pair: str | None = None,
+        *,
+        timeout_s: float = 10.0,
+    ) -> list[str]:
+        """Take new orders again. Everything as in `pause`."""
+        return self._tell_accounts("resume", {"scope": pair or "account"}, exchange, account, timeout_s)
+
+    def _tell_accounts(
+        self, kind: str, body: dict[str, Any], exchange: str | None, account: str | None, timeout_s: float
+    ) -> list[str]:
+        here = session(self.name)
+        chosen = [
+            f"orders/{one}/{name}"
+            for one in here.exchanges()
+            for name in here.accounts(one)
+            if exchange in (None, one) and account in (None, name)
+        ]
+        if not chosen:
+            raise Misconfigured(f"{kind} {exchange or '*'} {account or '*'}", "the mesh has no such account")
+        asked = [here.submit(address, kind, body, timeout_s) for address in chosen]
+        failed = {}
+        for address, answer in zip(chosen, asked, strict=True):
+            try:
+                answer.result()
+            except MeshError as error:
+                failed[address] = error
+        if failed:
+            raise RetryLater(1.0, f"{kind}: " + "; ".join(f"{address}: {error}" for address, error in failed.items()))
+        return chosen
 
     @property
     def exchanges(self) -> list[str]:

@@ -3,7 +3,8 @@
 Reads of books and trades go to the shared-memory segments of the node the strategy runs on: no Ray call, no lock, about
 a microsecond. What is asked of the exchange on demand (untracked pairs, all markets) is one call to the exchange's
 catalog actor; those methods exist in a blocking form and, with the suffix `_async`, in an awaitable one for use inside
-async actors. The facade decides nothing about the market: it checks, asks and waits.
+async actors. Orders, balances and events of the market's account are in `venuemesh.trading`, its other half. The facade
+decides nothing about the market: it checks, asks and waits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .model.errors import NotSynced, OutcomeUnknown, RetryLater, UnknownExchange, UnknownInstrument
+from .account import AGAIN_S, TradingLink
+from .model.errors import Misconfigured, NotSynced, OutcomeUnknown, RetryLater, UnknownExchange, UnknownInstrument
 from .model.events import BookState
 from .model.instrument import Instrument
 from .orderbook.records import Trade
@@ -25,27 +27,23 @@ from .orderbook.segment import Top
 from .orderbook.snapshot import BookSnapshot
 from .orderbook.view import BookView
 from .pacing import every
+from .trading import Trading
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-AGAIN_S = 0.5  # after a question that got no answer
 LEVELS_MAX = 1_000_000  # of a snapshot: more than any exchange gives
 
 
-class Link(Protocol):
+class Link(TradingLink, Protocol):
     """What `Market` needs of the mesh; `venuemesh.client` has the real one, tests a fake."""
-
-    mesh: str
 
     def exchanges(self) -> list[str]: ...
     def tracked(self, exchange: str) -> dict[str, Instrument]:
         """The tracked instruments of an exchange, by name, as of the newest route table this process has."""
 
     def view(self, address: str, instrument: Instrument) -> BookView: ...
-    def call(self, address: str, kind: str, body: Any, timeout_s: float) -> Any: ...
-    async def call_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any: ...
     def network(self, exchange: str, running: bool, timeout_s: float) -> None:
         """Start or stop the feeds of an exchange; see `Market.stop_network`."""
 
@@ -122,29 +120,45 @@ class OrderBooks(Mapping[str, BookView]):
         return len(list(self._names()))
 
 
-class Market:
-    """One exchange of a running mesh. Get it from `Mesh.market(exchange)`; pass it to any task or actor: it pickles."""
+class Market(Trading):
+    """One exchange of a running mesh. Get it from `Mesh.market(exchange)`; pass it to any task or actor: it pickles.
 
-    def __init__(self, link: Link, exchange: str) -> None:
+    `account`: None takes the exchange's only one; without any the market is for reading. `owner` names the strategy on
+    every order it places; when the last process that placed orders as this owner dies, the orders are kept or
+    cancelled as `on_death` says.
+    """
+
+    def __init__(
+        self, link: Link, exchange: str, account: str | None = None, owner: str = "", on_death: str = "keep"
+    ) -> None:
         known = link.exchanges()
         if exchange not in known:
             raise UnknownExchange(exchange, known)
+        accounts = link.accounts(exchange)
+        if account is None and len(accounts) == 1:
+            account = accounts[0]
+        elif account is not None and account not in accounts:
+            raise Misconfigured(f"account {account!r} of {exchange}", f"known are: {', '.join(accounts) or 'none'}")
         self.exchange = exchange
         self._link = link
         self._views: dict[str, BookView] = {}
+        self._set_up(account, owner, on_death)
 
     def __repr__(self) -> str:
-        return f"<Market {self.exchange} of mesh {self._link.mesh}>"
+        of = f"{self.exchange} {self.account}" if self.account else self.exchange
+        return f"<Market {of} of mesh {self._link.mesh}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._link, self.exchange)  # asks nobody: the other end may not be able to wait
+        # asks nobody: the other end may not be able to wait
+        return _restore, (self._link, self.exchange, self.account, self.owner, self.on_death)
 
     # ------------------------------------------------------------------ what is tracked
 
     @property
     def instruments(self) -> dict[str, Instrument]:
         """The tracked instruments by trading pair, with their trading rules. Reads local memory."""
-        return self._link.tracked(self.exchange)
+        found: dict[str, Instrument] = self._link.tracked(self.exchange)
+        return found
 
     @property
     def trading_pairs(self) -> list[str]:
@@ -280,7 +294,7 @@ class Market:
         body = _snapshot_body(pair, limit)
         if self._live_top(pair) is not None:
             with contextlib.suppress(RetryLater, NotSynced):  # it died just now: the exchange knows
-                plain = self._ask(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
+                plain = self._ask_role(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
                 if plain["state"] == BookState.LIVE:
                     return _book_snapshot(plain)
         return _book_snapshot(self._catalog("get_snapshot", body, timeout_s))
@@ -290,7 +304,7 @@ class Market:
         body = _snapshot_body(pair, limit)
         if self._live_top(pair) is not None:
             with contextlib.suppress(RetryLater, NotSynced):
-                plain = await self._ask_async(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
+                plain = await self._ask_role_async(f"book/{self.exchange}/{pair}", "snapshot", body, timeout_s)
                 if plain["state"] == BookState.LIVE:
                     return _book_snapshot(plain)
         return _book_snapshot(await self._catalog_async("get_snapshot", body, timeout_s))
@@ -354,24 +368,24 @@ class Market:
         top = self.order_book(pair).peek()
         return top if top.live else None
 
-    def _ask(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+    def _ask_role(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         """Ask a role something that changes nothing: an outcome that is unknown only means to ask again."""
         try:
             return self._link.call(address, kind, body, timeout_s)
         except OutcomeUnknown as error:
             raise RetryLater(AGAIN_S, str(error)) from error
 
-    async def _ask_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+    async def _ask_role_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         try:
             return await self._link.call_async(address, kind, body, timeout_s)
         except OutcomeUnknown as error:
             raise RetryLater(AGAIN_S, str(error)) from error
 
     def _catalog(self, kind: str, body: Any, timeout_s: float) -> Any:
-        return self._ask(f"catalog/{self.exchange}", kind, body, timeout_s)
+        return self._ask_role(f"catalog/{self.exchange}", kind, body, timeout_s)
 
     async def _catalog_async(self, kind: str, body: Any, timeout_s: float) -> Any:
-        return await self._ask_async(f"catalog/{self.exchange}", kind, body, timeout_s)
+        return await self._ask_role_async(f"catalog/{self.exchange}", kind, body, timeout_s)
 
 
 def _snapshot_body(pair: str, limit: int) -> dict[str, Any]:
@@ -380,9 +394,10 @@ def _snapshot_body(pair: str, limit: int) -> dict[str, Any]:
     return {"pair": pair, "limit": limit, "levels": limit}
 
 
-def _restore(link: Link, exchange: str) -> Market:
+def _restore(link: Link, exchange: str, account: str | None, owner: str, on_death: str) -> Market:
     market = Market.__new__(Market)
     market.exchange, market._link, market._views = exchange, link, {}
+    market._set_up(account, owner, on_death)  # ids of its own: two copies never choose the same
     return market
 
 

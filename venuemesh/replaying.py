@@ -19,6 +19,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,15 @@ class _ReplayLink:
 
     def children(self) -> list[dict[str, Any]]:
         return []
+
+    def accounts(self, exchange: str) -> list[str]:
+        return []
+
+    def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
+        raise RetryLater(0.0, f"{kind}: a recording cannot be traded on")
+
+    def own(self, address: str, owner: str, on_death: str) -> None:
+        raise RetryLater(0.0, "a recording cannot be traded on")
 
     def call(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         raise RetryLater(0.0, f"{kind}: a recording cannot be asked")

@@ -33,6 +33,9 @@ class FakeLink:
     def exchanges(self):
         return ["acme"]
 
+    def accounts(self, exchange):
+        return []
+
     def tracked(self, exchange):
         return dict(self.held)
 
