@@ -10,7 +10,7 @@ Nothing is ever sent twice, no redirect is followed, and the URL leaves byte for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ class _Attempt:
 
     what: str
     connected: bool = False
+    before_write: Callable[[], None] | None = None
 
 
 async def _on_connection(session: aiohttp.ClientSession, context: object, params: object) -> None:
@@ -41,7 +42,11 @@ async def _on_connection(session: aiohttp.ClientSession, context: object, params
     if isinstance(attempt, _Attempt):
         if attempt.connected:
             raise OutcomeUnknown(attempt.what, "the connection was lost after the request was written")
-        attempt.connected = not isinstance(params, aiohttp.TraceConnectionCreateStartParams)
+        if isinstance(params, aiohttp.TraceConnectionCreateStartParams):
+            return
+        if attempt.before_write is not None:
+            attempt.before_write()
+        attempt.connected = True
 
 
 class Rest:
@@ -86,8 +91,13 @@ class Rest:
             )
         return self._session
 
-    async def send(self, request: Request, timeout_s: float | None = None) -> Response:
+    async def send(
+        self, request: Request, timeout_s: float | None = None, before_write: Callable[[], None] | None = None
+    ) -> Response:
         """Send `request` once and return the answer, whatever its status.
+
+        `before_write` is called when a connection is there and nothing is written yet; what it raises is raised here,
+        and nothing was sent.
 
         Raises:
             RetryLater: no connection came about; nothing was sent.
@@ -97,7 +107,7 @@ class Rest:
         """
         session = self._open()
         path = urlsplit(request.url).path
-        attempt = _Attempt(f"{request.method} {path}")
+        attempt = _Attempt(f"{request.method} {path}", before_write=before_write)
         limit_s = self._timeout_s if timeout_s is None else timeout_s
         sent_ns = self._clock.time_ns()
         try:
