@@ -16,16 +16,15 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from ..model.errors import FixedPointError, Misconfigured, Rejected
+from ..model.errors import Misconfigured, Rejected
 from ..model.events import Side
-from ..model.fixed import to_raw
-from .accounts import Account, Fill
+from .accounts import Account
+from .admin_accounts import AccountsAdmin, order_plain, raw
 from .admin_bodies import (
     Body,
     CancelBody,
     ClockBody,
     CutBody,
-    DepositBody,
     FaultBody,
     LimitsBody,
     ListBody,
@@ -41,21 +40,12 @@ from .admin_bodies import (
 )
 from .binance.client import Client
 from .binance.payloads import text
-from .book import Order
 from .faults import Fault
-from .rules import SCALE, Rules, rules_for
+from .refusal import Refusal, query, whole
+from .rules import Rules, rules_for
 from .venue import Venue
 
 PAGE = 100_000
-
-
-class Refusal(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, field: str | None, reason: str, status: int = 400, kind: str = "invalid") -> None:
-        super().__init__(reason)
-        self.status = status
-        self.body = {"error": {"type": kind, "field": field, "reason": reason}}
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -66,6 +56,7 @@ class Admin:
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
+        self.accounts = AccountsAdmin(venue)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=1 << 20, middlewares=[_guard])
@@ -75,12 +66,12 @@ class Admin:
             ("/admin/book", self.book),
             ("/admin/history", self.history),
             ("/admin/trades", self.trades),
-            ("/admin/ledger", self.ledger),
             ("/admin/connections", self.connections),
             ("/admin/limits", self.limits),
+            *self.accounts.readings(),
         ):
             app.router.add_get(path, _reading(read))
-        for path, shape, act in self._actions():
+        for path, shape, act in [*self._actions(), *self.accounts.actions()]:
             app.router.add_post(path, _acting(shape, act))
         app.router.add_delete("/admin/faults", _reading(self.clear_faults))
         app.router.add_delete("/admin/faults/{id:[0-9]+}", _reading(self.remove_fault))
@@ -100,7 +91,6 @@ class Admin:
             ("/admin/rules", RulesBody, self.rules),
             ("/admin/list", ListBody, self.list),
             ("/admin/delist", SymbolBody, self.delist),
-            ("/admin/deposit", DepositBody, self.deposit),
             ("/admin/cut", CutBody, self.cut),
             ("/admin/shutdown-event", CutBody, self.shutdown_event),
             ("/admin/clock", ClockBody, self.clock),
@@ -122,7 +112,7 @@ class Admin:
 
     def book(self, request: web.Request) -> Any:
         """The whole book of a symbol at its present update id."""
-        market = self.venue.market(_query(request, "symbol"))
+        market = self.venue.market(query(request, "symbol"))
         return {
             "symbol": market.symbol,
             "update_id": market.update_id,
@@ -132,9 +122,9 @@ class Admin:
 
     def history(self, request: web.Request) -> Any:
         """Changes after an update id: [id, time_ns, "bid" or "ask", price, size]."""
-        market = self.venue.market(_query(request, "symbol"))
-        after = _whole(request, "since", market.log.first_id or 0)
-        limit = min(_whole(request, "limit", PAGE), PAGE)
+        market = self.venue.market(query(request, "symbol"))
+        after = whole(request, "since", market.log.first_id or 0)
+        limit = min(whole(request, "limit", PAGE), PAGE)
         found = market.log.since(after, limit)
         first = market.log.first_id
         return {
@@ -151,8 +141,8 @@ class Admin:
         }
 
     def trades(self, request: web.Request) -> Any:
-        market = self.venue.market(_query(request, "symbol"))
-        after = _whole(request, "since", 0)
+        market = self.venue.market(query(request, "symbol"))
+        after = whole(request, "since", 0)
         return {
             "symbol": market.symbol,
             "trades": [
@@ -168,15 +158,6 @@ class Admin:
             ],
         }
 
-    def ledger(self, request: web.Request) -> Any:
-        """Balances, orders and fills of one account, or of all that are not the crowd's."""
-        name = request.query.get("account")
-        if name is not None and name not in self.venue.engine.accounts:
-            raise Refusal("account", f"no account {name!r}", 404, "not found")
-        accounts = self.venue.engine.accounts.values()
-        chosen = [a for a in accounts if (a.name == name if name is not None else not a.internal)]
-        return {"accounts": [_account(account) for account in chosen]}
-
     def connections(self, request: web.Request) -> Any:
         return {
             "connections": [
@@ -190,6 +171,8 @@ class Admin:
                     "sent_bytes": client.sent_bytes,
                     "unsent": client.unsent,
                     "silent": client.silent,
+                    "logon": None if client.logon is None else client.logon.account.name,
+                    "subscriptions": self.venue.user_data.of(client),
                 }
                 for client in self.venue.hub.clients.values()
             ]
@@ -203,6 +186,10 @@ class Admin:
     def add_fault(self, body: FaultBody) -> Any:
         if body.symbol is not None and body.symbol not in self.venue.engine.markets:
             raise Refusal("symbol", f"{body.symbol!r} is not listed")
+        if body.account is not None:
+            self.accounts.account(body.account)
+        if body.kind == "balance" and (body.account is None or body.asset is None):
+            raise Refusal("account" if body.account is None else "asset", "is required for this kind")
         return asdict(self.venue.faults.add(Fault(**body.model_dump())))
 
     def clear_faults(self, request: web.Request) -> Any:
@@ -285,10 +272,10 @@ class Admin:
             _raw("quote_quantity", body.quote_quantity),
             body.self_trade,
         )
-        return _order(order) | {"update_id": self.venue.market(body.symbol).update_id}
+        return order_plain(order) | {"update_id": self.venue.market(body.symbol).update_id}
 
     def cancel(self, body: CancelBody) -> Any:
-        return _order(self.venue.engine.cancel(body.symbol, body.order_id, self.venue.clock.now_ns()))
+        return order_plain(self.venue.engine.cancel(body.symbol, body.order_id, self.venue.clock.now_ns()))
 
     def status(self, body: StatusBody) -> Any:
         self.venue.market(body.symbol)
@@ -317,13 +304,6 @@ class Admin:
     def delist(self, body: SymbolBody) -> Any:
         self.venue.delist(body.symbol)
         return {"symbols": list(self.venue.engine.markets)}
-
-    def deposit(self, body: DepositBody) -> Any:
-        account = self.venue.engine.accounts.get(body.account)
-        if account is None:
-            raise Refusal("account", f"no account {body.account!r}", 404, "not found")
-        account.deposit(body.asset, _raw("amount", body.amount) or 0)
-        return _account(account)
 
     # --------------------------------------------------------------------------------------------------- the rest
 
@@ -386,32 +366,8 @@ def _json(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 
-def _query(request: web.Request, name: str) -> str:
-    value = request.query.get(name)
-    if not value:
-        raise Refusal(name, "is required")
-    return value
-
-
-def _whole(request: web.Request, name: str, default: int) -> int:
-    value = request.query.get(name)
-    if value is None:
-        return default
-    if not value.isdecimal():
-        raise Refusal(name, f"{value!r} is not a whole number")
-    return int(value)
-
-
 def _raw(field: str, value: str | None) -> int | None:
-    if value is None:
-        return None
-    try:
-        raw = to_raw(value, SCALE)
-    except FixedPointError as error:
-        raise Refusal(field, str(error)) from None
-    if raw < 0:
-        raise Refusal(field, "must not be negative")
-    return raw
+    return None if value is None else raw(field, value)
 
 
 def _levels(levels: list[tuple[int, int]]) -> list[tuple[str, str]]:
@@ -423,40 +379,3 @@ def _rules(rules: Rules) -> dict[str, Any]:
     for name in ("tick", "step", "min_price", "max_price", "min_size", "max_size", "min_notional"):
         plain[name] = text(getattr(rules, name))
     return plain | {"maker_fee": text(rules.maker_fee), "taker_fee": text(rules.taker_fee)}
-
-
-def _order(order: Order) -> dict[str, Any]:
-    return {
-        "order_id": order.id,
-        "client_order_id": order.client_id,
-        "account": order.account.name,
-        "symbol": order.symbol,
-        "side": order.side.name,
-        "type": order.kind,
-        "time_in_force": order.time_in_force,
-        "price": None if order.price is None else text(order.price),
-        "size": text(order.size),
-        "filled": text(order.filled),
-        "quote_filled": text(order.quote_filled),
-        "prevented": text(order.prevented),
-        "status": order.status,
-        "created_ns": order.created_ns,
-        "updated_ns": order.updated_ns,
-    }
-
-
-def _fill(fill: Fill) -> dict[str, Any]:
-    return asdict(fill) | {name: text(getattr(fill, name)) for name in ("price", "size", "quote", "fee")}
-
-
-def _account(account: Account) -> dict[str, Any]:
-    return {
-        "account": account.name,
-        "key": account.key,
-        "balances": {
-            asset: {"free": text(balance.free), "locked": text(balance.locked)}
-            for asset, balance in account.balances.items()
-        },
-        "orders": [_order(order) for order in account.orders],
-        "fills": [_fill(fill) for fill in account.fills],
-    }

@@ -22,11 +22,16 @@ class FaultBody(Body):
     stream: str | None = None
     connection: int | None = None
     endpoint: str | None = None
+    account: str | None = None
     probability: float = Field(1.0, ge=0.0, le=1.0)
     count: int | None = Field(None, ge=1)
     after: int = Field(0, ge=0)
     ms: float = Field(200.0, ge=0.0, le=3_600_000.0)
     status: int = Field(503, ge=400, le=599)
+    code: Literal[-1000, -1001, -1006, -1007, -1008] = -1007
+    asset: str | None = None
+    amount: str = Field("0", pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,8})?$")
+    for_ms: float | None = Field(None, gt=0.0, le=3_600_000.0)
     ids: int = Field(1, ge=1, le=1_000_000)
     mode: Literal[CORRUPTIONS] = "text"  # type: ignore[valid-type]
 
@@ -95,10 +100,37 @@ class SymbolBody(Body):
     symbol: str
 
 
-class DepositBody(Body):
+class AmountBody(Body):
     account: str
-    asset: str
+    asset: str = Field(pattern=r"^[A-Z0-9]{1,20}$")
     amount: str
+
+
+class KeyBody(Body):
+    key: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,128}$")
+    account: str | None = None
+    secret: str | None = Field(None, min_length=1, repr=False)
+    public_key: str | None = None  # PEM
+    only: Literal["read", "trade"] | None = None
+
+
+class AccountBody(Body):
+    account: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,64}$")
+    key: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,128}$")
+    secret: str | None = Field(None, min_length=1, repr=False)
+    public_key: str | None = None
+    only: Literal["read", "trade"] | None = None
+    balances: dict[str, str] = {}
+
+
+class ExpireBody(Body):
+    account: str
+    key: str | None = None
+
+
+class CancelAllBody(Body):
+    account: str
+    symbol: str | None = None
 
 
 class CutBody(Body):
@@ -122,6 +154,8 @@ class LimitsBody(Body):
     pong_s: float | None = Field(None, gt=0.0)
     life_s: float | None = Field(None, gt=0.0)
     buffer_bytes: int | None = Field(None, ge=1)
+    orders_10s: int | None = Field(None, ge=0)
+    orders_1d: int | None = Field(None, ge=0)
 
 
 class Nothing(Body):

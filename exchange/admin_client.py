@@ -97,8 +97,55 @@ class _Calls(ABC, Generic[Out]):
     def delist(self, symbol: str) -> Out:
         return self._call("POST", "/admin/delist", body={"symbol": symbol})
 
+    def accounts(self) -> Out:
+        """Names, keys (never their secrets) and balances."""
+        return self._call("GET", "/admin/accounts")
+
+    def orders(self, account: str, since: int = 0, limit: int = 10_000, **only: str) -> Out:
+        """Orders with ids above `since`, as they are now: `orders`, `more`. `only`: status, client_order_id."""
+        return self._call("GET", "/admin/orders", {"account": account, "since": since, "limit": limit, **only})
+
+    def fills(self, account: str, since: int = 0, limit: int = 10_000) -> Out:
+        """Fills after the `since`th of the account: `fills` with their `number`, `more`, `complete`."""
+        return self._call("GET", "/admin/fills", {"account": account, "since": since, "limit": limit})
+
+    def receipts(self, account: str, since: int = 0, limit: int = 10_000) -> Out:
+        """Placements received, accepted and refused per client order id: `receipts`, `more`."""
+        return self._call("GET", "/admin/receipts", {"account": account, "since": since, "limit": limit})
+
+    def receipt(self, account: str, client_order_id: str) -> Out:
+        """The same of one id; all are 0 for one never seen."""
+        return self._call("GET", "/admin/receipts", {"account": account, "client_order_id": client_order_id})
+
+    def add_account(self, account: str, key: str, **fields: Any) -> Out:
+        """Open an account: `secret` or `public_key` (PEM), `balances`, `only` ("read" or "trade")."""
+        return self._call("POST", "/admin/account", body={"account": account, "key": key, **fields})
+
+    def add_key(self, account: str, key: str, **fields: Any) -> Out:
+        return self._call("POST", "/admin/key", body={"account": account, "key": key, **fields})
+
+    def revoke(self, key: str) -> Out:
+        return self._call("POST", "/admin/revoke", body={"key": key})
+
+    def expire(self, account: str, key: str | None = None) -> Out:
+        """End the account's user data streams, or those one key began; each is told `eventStreamTerminated`."""
+        return self._call("POST", "/admin/expire", body={"account": account, "key": key})
+
     def deposit(self, account: str, asset: str, amount: str) -> Out:
         return self._call("POST", "/admin/deposit", body={"account": account, "asset": asset, "amount": amount})
+
+    def withdraw(self, account: str, asset: str, amount: str) -> Out:
+        return self._call("POST", "/admin/withdraw", body={"account": account, "asset": asset, "amount": amount})
+
+    def lock(self, account: str, asset: str, amount: str) -> Out:
+        """Lock as another system would (`externalLockUpdate`)."""
+        return self._call("POST", "/admin/lock", body={"account": account, "asset": asset, "amount": amount})
+
+    def unlock(self, account: str, asset: str, amount: str) -> Out:
+        return self._call("POST", "/admin/unlock", body={"account": account, "asset": asset, "amount": amount})
+
+    def cancel_all(self, account: str, symbol: str | None = None) -> Out:
+        return self._call("POST", "/admin/cancel-all", body={"account": account, "symbol": symbol})
 
     def cut(self, connection: int | None = None) -> Out:
         return self._call("POST", "/admin/cut", body={"connection": connection})

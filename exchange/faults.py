@@ -8,10 +8,20 @@
 | cut | frames | resets the connection instead of sending |
 | silence | frames | sends nothing more on that connection, pings neither, and keeps it open |
 | skip | sequence | before a symbol's next diff, leaves out `ids` update ids |
-| status | requests | answers `status` (429, 418, 403, 5xx) |
-| hang | requests, handshakes | accepts and never answers |
+| status | requests | answers `status` (429, 418, 403, 5xx) without doing anything |
+| hang | requests, handshakes | takes the bytes, does nothing, never answers |
 | slow | requests, handshakes | answers after `ms` |
+| disconnect | requests | takes the bytes, does nothing, resets the connection |
+| late | requests | holds the request for `ms` and only then checks and executes it, whoever still listens |
+| accept_then_hang | requests | executes, never answers |
+| accept_then_status | requests | executes, answers `status` with `code`: execution status unknown |
+| accept_then_cut | requests | executes, sends half of the answer, resets the connection |
+| accept_then_wait | requests | executes, answers after `ms`: user events go out before the answer |
+| balance | answers, user events | adds `amount` of `asset` to what `account` is told is free (for `for_ms`) |
 | no_ping | connections | sends no pings |
+
+A request meets at most one rule before it is executed and one after. Frames of user data have the stream `user`; only
+rules that name that stream or an account touch them, and rules with an account touch nothing else.
 """
 
 from __future__ import annotations
@@ -20,14 +30,18 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
 from typing import Any, Protocol
 
 from .binance.frames import payload_of, text_frame
 
 FRAME_KINDS = ("drop", "duplicate", "delay", "reorder", "corrupt", "cut", "silence")
 REQUEST_KINDS = ("status", "hang", "slow")
-OTHER_KINDS = ("skip", "no_ping")
-KINDS = (*FRAME_KINDS, *REQUEST_KINDS, *OTHER_KINDS)
+BEFORE_KINDS = (*REQUEST_KINDS, "disconnect", "late")
+AFTER_KINDS = ("accept_then_hang", "accept_then_status", "accept_then_cut", "accept_then_wait")
+OTHER_KINDS = ("skip", "no_ping", "balance")
+KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *OTHER_KINDS)
+USER = "user"  # the stream that frames of user data belong to
 CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
 HELD = 10_000  # frames held back for one connection at most
 
@@ -51,11 +65,16 @@ class Fault:
     stream: str | None = None
     connection: int | None = None
     endpoint: str | None = None
+    account: str | None = None
     probability: float = 1.0
     count: int | None = None
     after: int = 0  # let so many matches pass first
     ms: float = 200.0
     status: int = 503
+    code: int = -1007
+    asset: str | None = None
+    amount: str = "0"  # signed decimal
+    for_ms: float | None = None
     ids: int = 1
     mode: str = "text"
     id: int = 0
@@ -83,6 +102,8 @@ class Faults:
         fault.id, self._next = self._next, self._next + 1
         self.rules[fault.id] = fault
         self._refresh()
+        if fault.for_ms is not None:
+            self.later(fault.for_ms / 1000, lambda: self.remove(fault.id))
         return fault
 
     def remove(self, number: int) -> bool:
@@ -137,7 +158,8 @@ class Faults:
         symbol: str | None = None,
         stream: str | None = None,
         connection: int | None = None,
-        endpoint: str | None = None,
+        endpoints: tuple[str, ...] = (),
+        account: str | None = None,
     ) -> Fault | None:
         for fault in self.rules.values():
             if (
@@ -145,7 +167,9 @@ class Faults:
                 and (fault.symbol is None or fault.symbol == symbol)
                 and (fault.stream is None or fault.stream == stream)
                 and (fault.connection is None or fault.connection == connection)
-                and (fault.endpoint is None or fault.endpoint == endpoint)
+                and (fault.endpoint is None or fault.endpoint in endpoints)
+                and (fault.account is None or fault.account == account)
+                and (stream != USER or fault.stream == USER or fault.account is not None)
                 and self._hits(fault)
             ):
                 return fault
@@ -153,7 +177,30 @@ class Faults:
 
     def request(self, endpoint: str, symbol: str | None) -> Fault | None:
         """The rule that acts on a request or handshake, if one does. `endpoint` is its path."""
-        return self._pick(REQUEST_KINDS, symbol=symbol, endpoint=endpoint) if self.rules else None
+        return self._pick(REQUEST_KINDS, symbol=symbol, endpoints=(endpoint,)) if self.rules else None
+
+    def before(self, endpoints: tuple[str, ...], symbol: str | None, account: str | None) -> Fault | None:
+        """The rule that acts on a request that was read and not yet looked at. `endpoints` are all its names."""
+        return self._pick(BEFORE_KINDS, symbol, endpoints=endpoints, account=account) if self.rules else None
+
+    def after(self, endpoints: tuple[str, ...], symbol: str | None, account: str | None) -> Fault | None:
+        """The rule that acts on a request that was executed and not yet answered."""
+        return self._pick(AFTER_KINDS, symbol, endpoints=endpoints, account=account) if self.rules else None
+
+    def misstated(self, account: str, where: tuple[str, ...]) -> dict[str, Decimal]:
+        """What to add to the free balances that `account` is told, by asset. `where`: the endpoint's names, or `user`."""
+        told: dict[str, Decimal] = {}
+        for fault in list(self.rules.values()) if self.rules else ():
+            if (
+                fault.kind == "balance"
+                and fault.asset is not None
+                and fault.account == account
+                and (fault.endpoint is None or fault.endpoint in where)
+                and (fault.stream is None or fault.stream in where)
+                and self._hits(fault)
+            ):
+                told[fault.asset] = told.get(fault.asset, Decimal(0)) + Decimal(fault.amount)
+        return told
 
     def skip(self, symbol: str) -> int:
         """How many update ids to leave out before the next diff of `symbol`."""
@@ -163,9 +210,9 @@ class Faults:
     def withholds_ping(self, connection: int) -> bool:
         return bool(self.rules) and self._pick(("no_ping",), connection=connection) is not None
 
-    def frame(self, wire: Wire, stream: str, symbol: str, frame: bytes) -> None:
+    def frame(self, wire: Wire, stream: str, symbol: str | None, frame: bytes, account: str | None = None) -> None:
         """Send one frame of a stream to one connection, or whatever the rules make of it."""
-        fault = self._pick(FRAME_KINDS, symbol=symbol, stream=stream, connection=wire.number)
+        fault = self._pick(FRAME_KINDS, symbol, stream, wire.number, account=account)
         kind = fault.kind if fault is not None else None
         if fault is None:
             self._pass(wire, frame)

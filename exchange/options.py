@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
 
 from ..model.errors import Misconfigured
-from .accounts import Account, check_accounts, parse_account
+from .accounts import Account, check_accounts, give_keys, parse_account
+from .accounts_file import read_accounts
+from .keys import parse_account_key
 from .rules import DEFAULT_SYMBOLS, listing
+
+Read = TypeVar("Read")
 
 
 @dataclass(slots=True)
@@ -72,17 +78,20 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--rate", default="300", help="level changes a second, over all symbols")
     parser.add_argument("--symbols", default=",".join(DEFAULT_SYMBOLS), help="e.g. BTCUSDT,ETHUSDT,+300")
     parser.add_argument("--account", action="append", default=[], metavar="NAME:KEY:SECRET:BTC=10,USDT=1000")
+    parser.add_argument("--accounts", default=None, metavar="FILE", help="accounts and keys, TOML or JSON, mode 0600")
+    parser.add_argument("--account-key", action="append", default=[], metavar="NAME:KEY:SECRET or NAME:KEY:@PEM")
     parser.add_argument("--history", default="400000", help="level changes remembered a symbol")
     parser.add_argument("--levels", default=None, help="price levels a side; without it 1000, or 250 for invented ones")
     parser.add_argument("--parent", default=None, metavar="PID", help="end when this process ends")
     parser.add_argument("--paused", action="store_true", help="begin with the participants at rest")
     given = parser.parse_args(list(arguments))
-    accounts = []
-    for text in given.account:
-        try:
-            accounts.append(parse_account(text))
-        except Misconfigured as error:
-            raise Misconfigured("--account", error.reason) from None
+    accounts = [] if given.accounts is None else read_accounts(Path(given.accounts))
+    accounts += [_read("--account", parse_account, text) for text in given.account]
+    keys = [_read("--account-key", parse_account_key, text) for text in given.account_key]
+    try:
+        give_keys(accounts, keys)
+    except Misconfigured as error:
+        raise Misconfigured("--account-key", error.reason) from None
     return Options(
         host=given.host,
         port=_whole("--port", given.port),
@@ -97,6 +106,13 @@ def parse(arguments: Sequence[str]) -> Options:
         json=given.json,
         paused=given.paused,
     ).check()
+
+
+def _read(option: str, reader: Callable[[str], Read], text: str) -> Read:
+    try:
+        return reader(text)
+    except Misconfigured as error:
+        raise Misconfigured(option, error.reason) from None
 
 
 def _whole(option: str, text: str) -> int:

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from .accounts import Account
 from .binance.limits import Limits, Meter
 from .binance.streams import Hub
+from .binance.user_data import UserData
 from .clock import Clock
 from .engine import Engine
 from .faults import Faults
+from .keys import ApiKey
 from .market import Market
 from .options import Options
 from .participants import Crowd
+from .receipts import Receipts
 from .rules import Rules, listing
 
 SLICE_NS = 10_000_000
@@ -34,8 +38,10 @@ class Venue:
         self.hub = Hub(self.faults, clock.now_ns)
         self.engine = Engine(self.hub, options.history)
         self.hub.engine = self.engine
+        self.user_data = self.hub.user_data = UserData(self.faults, clock.now_ns, later)
         self.crowd = Crowd(self.engine, options.seed, options.rate)
         self.started_ns = clock.monotonic_ns()
+        self.receipts: dict[str, Receipts] = {}
         self.requests: dict[str, int] = {}
         self.statuses: dict[int, int] = {}
         self.next_connection = 1
@@ -94,6 +100,7 @@ class Venue:
         """Send all pending diffs now."""
         for market in list(self.engine.markets.values()):
             self.hub.flush(market)
+        self.user_data.flush()
         self.faults.release()
 
     async def drained(self) -> None:
@@ -128,6 +135,23 @@ class Venue:
         """Return a market or raise Rejected(UNKNOWN_SYMBOL)."""
         return self.engine.market(symbol)
 
+    # ----------------------------------------------------------------------------------------------- accounts
+
+    def owner(self, key: object) -> tuple[Account, ApiKey] | None:
+        """The account and key that a key's name belongs to."""
+        if isinstance(key, str):
+            for account in self.engine.accounts.values():
+                if key in account.keys:
+                    return account, account.keys[key]
+        return None
+
+    def receipts_of(self, account: Account) -> Receipts:
+        """What the exchange was asked to place for an account."""
+        found = self.receipts.get(account.name)
+        if found is None:
+            found = self.receipts[account.name] = Receipts()
+        return found
+
     # ------------------------------------------------------------------------------------------------ numbers
 
     def count(self, endpoint: str, status: int) -> None:
@@ -147,6 +171,7 @@ class Venue:
             "level_updates": sum(market.changes for market in self.engine.markets.values()),
             "messages_encoded": self.hub.messages,
             "frames_sent": self.hub.frames,
+            "user_events": dict(self.user_data.sent),
             "connections": len(self.hub.clients),
             "streams": len(self.hub.streams),
             "unsent": self.unsent,

@@ -7,10 +7,21 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..accounts import Account
+from ..keys import ApiKey
 from .frames import PING, PONG, close_frame, frame
 from .limits import Limits, MessageRate
 
 SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Logon:
+    """Who logged on to a connection of the WebSocket API, and when."""
+
+    account: Account
+    key: ApiKey
+    since_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,7 @@ class Client:
         limits: Limits,
         now_ns: int,
         is_api: bool = False,
+        connected_ns: int = 0,
     ) -> None:
         self.number = number
         self.ip = ip
@@ -45,6 +57,8 @@ class Client:
         self.sent_frames = 0
         self.sent_bytes = 0
         self.opened_ns = now_ns
+        self.connected_ns = connected_ns  # by the exchange's wall clock
+        self.logon: Logon | None = None
         self.incoming = MessageRate(limits.messages)
         self.show_rate_limits = True
         self._transport = transport
@@ -66,6 +80,13 @@ class Client:
         self.sent_bytes += len(whole)
         if transport.get_write_buffer_size() > self.limits.buffer_bytes:
             self.cut("slow")
+
+    def break_off(self, whole: bytes) -> None:
+        """Send half of a frame, then end the connection."""
+        self.ended = self.ended or "broken off"
+        if not self._transport.is_closing():
+            self._transport.write(whole[: len(whole) // 2])
+            self._transport.close()
 
     def cut(self, why: str = "cut") -> None:
         """Reset the connection."""

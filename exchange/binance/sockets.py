@@ -64,7 +64,7 @@ class Sockets:
         transport = request.transport
         number, venue.next_connection = venue.next_connection, venue.next_connection + 1
         now = venue.clock.monotonic_ns()
-        client = Client(number, ip, transport, Form(combined, unit), venue.limits, now, is_api)
+        client = Client(number, ip, transport, Form(combined, unit), venue.limits, now, is_api, venue.clock.now_ns())
         client.show_rate_limits = request.query.get("returnRateLimits") != "false"
         venue.hub.add(client)
         try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from ..book import OrderList
 from ..candles import INTERVALS, MINUTE_NS, Bar, floor
 from ..engine import Engine
 from ..faults import Faults
@@ -22,6 +23,7 @@ from ..market import Aggregate, ExecutionReport, Market, Trade
 from . import payloads
 from .client import Client, Form
 from .frames import text_frame
+from .user_data import UserData
 
 SLOTS = 10
 EAST_8 = 8 * 60 * MINUTE_NS
@@ -102,7 +104,7 @@ class Hub:
         self.frames = 0  # sent, one for each listener
         self._slow: dict[str, _Slow] = {}
         self._tick = 0
-        self.reports: list[Callable[[ExecutionReport], None]] = []
+        self.user_data: UserData | None = None
 
     # ------------------------------------------------------------------------------------------- subscriptions
 
@@ -140,6 +142,8 @@ class Hub:
         self.clients.pop(client.number, None)
         for name in list(client.streams):
             self.unsubscribe(client, name)
+        if self.user_data is not None:
+            self.user_data.drop(client)
 
     def _watch(self, symbol: str) -> None:
         if self.engine is not None and symbol in self.engine.markets:
@@ -172,8 +176,12 @@ class Hub:
             self.send(stream, lambda unit: event)
 
     def report(self, report: ExecutionReport) -> None:
-        for told in self.reports:
-            told(report)
+        if self.user_data is not None and self.engine is not None:
+            self.user_data.report(self.engine.market(report.order.symbol), report)
+
+    def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
+        if self.user_data is not None:
+            self.user_data.order_list(group, kind, now_ns)
 
     # ------------------------------------------------------------------------------------------------- pace
 
