@@ -1,0 +1,126 @@
+"""An API key, and how the text of a secret becomes one. It shows nothing of itself and does not pickle."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NoReturn, SupportsIndex
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from ..model.errors import Misconfigured
+
+HMAC, ED25519, RSA = "hmac", "ed25519", "rsa"
+KINDS = (HMAC, ED25519, RSA)
+LEAST_RSA_BITS = 2048
+MOST_TEXT = 512
+_HINT, _HINT_FROM = 4, 16
+_PEM = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
+_TEXT = re.compile(r"[!-~]+")  # printable ASCII without spaces: it goes into a header
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Key:
+    """What signs for one account of one exchange. Compares by its fields; repr and str name neither key nor secret.
+
+    `kind` is "hmac", "ed25519" or "rsa". `secret` is the HMAC secret as the exchange gave it, or a private key as
+    unencrypted PKCS #8 PEM.
+    """
+
+    exchange: str
+    kind: str
+    api_key: str
+    secret: str
+
+    @property
+    def hint(self) -> str:
+        """Enough of the API key to tell it from others: its first 4 characters, none of a short one."""
+        return f"{self.api_key[:_HINT]}..." if len(self.api_key) >= _HINT_FROM else "..."
+
+    def __repr__(self) -> str:
+        return f"<Key {self.exchange} {self.kind} {self.hint}>"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Raises TypeError: a key stays in the process that read it."""
+        raise TypeError("a Key does not leave its process: it cannot be pickled or copied")
+
+
+def make_key(
+    exchange: str,
+    api_key: str,
+    secret: str,
+    *,
+    kind: str | None = None,
+    pem_passphrase: str | None = None,
+    what: str = "secret",
+) -> Key:
+    """Check the two texts and return the key. Without `kind` a PEM header decides; text without one is an HMAC secret.
+
+    A PEM that has a passphrase of its own is opened with `pem_passphrase` and held without it. `what` names the
+    secret's origin in errors, which say nothing of its content.
+
+    Raises:
+        Misconfigured: one of them cannot be what it is said to be.
+    """
+    if kind is not None and kind not in KINDS:
+        raise Misconfigured("kind of key", f"{kind!r} is none of {', '.join(KINDS)}")
+    if len(api_key) > MOST_TEXT or _TEXT.fullmatch(api_key) is None:
+        raise Misconfigured("API key", f"must be 1 to {MOST_TEXT} printable characters without spaces")
+    header = _PEM.search(secret)
+    if header is None:
+        if kind not in (None, HMAC):
+            raise Misconfigured(what, f"holds no PEM private key, which a key of kind {kind} needs")
+        if len(secret) > MOST_TEXT or _TEXT.fullmatch(secret) is None:
+            raise Misconfigured(
+                what, f"must be one line of at most {MOST_TEXT} printable characters, or a PEM private key"
+            )
+        return Key(exchange, HMAC, api_key, secret)
+    if kind == HMAC:
+        raise Misconfigured(what, "holds a PEM, but the key is said to be of kind hmac")
+    if "PRIVATE KEY" not in header[1]:
+        raise Misconfigured(what, f"holds a PEM of {header[1]}: the private key is needed")
+    found, pem = _open_pem(secret, pem_passphrase, what)
+    if kind is not None and kind != found:
+        raise Misconfigured(what, f"holds a private key of kind {found}, but the key is said to be of kind {kind}")
+    return Key(exchange, found, api_key, pem)
+
+
+def needs_passphrase(secret: str) -> bool:
+    """Whether this text is a PEM private key under a passphrase of its own."""
+    return "-----BEGIN ENCRYPTED PRIVATE KEY-----" in secret or ("Proc-Type:" in secret and "ENCRYPTED" in secret)
+
+
+def _open_pem(secret: str, passphrase: str | None, what: str) -> tuple[str, str]:
+    if needs_passphrase(secret):
+        if passphrase is None:
+            raise Misconfigured(
+                what,
+                "holds a private key under a passphrase of its own: put it into a keystore with "
+                "`venuemesh keys add --secret-file`, which asks for it, or take the passphrase off",
+            )
+    else:
+        passphrase = None
+    try:
+        loaded = load_pem_private_key(secret.encode(), None if passphrase is None else passphrase.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        tried = "" if passphrase is None else ", or its passphrase is another"
+        raise Misconfigured(what, f"holds a PEM private key that cannot be read{tried}") from None
+    if isinstance(loaded, Ed25519PrivateKey):
+        kind = ED25519
+    elif isinstance(loaded, RSAPrivateKey):
+        kind = RSA
+        if loaded.key_size < LEAST_RSA_BITS:
+            raise Misconfigured(
+                what, f"holds an RSA key of {loaded.key_size} bits: {LEAST_RSA_BITS} are the least that is taken"
+            )
+    else:
+        raise Misconfigured(what, "holds a private key that is neither Ed25519 nor RSA")
+    return kind, loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

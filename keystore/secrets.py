@@ -1,0 +1,124 @@
+"""Where a role finds its secrets: on its own node, when it starts, by itself. Configurations name files, never secrets.
+
+A secret is never taken from the environment: what a process has there every process that it starts inherits, and
+strategies are started by the same raylet as the roles that sign. A variable that names a file is fine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..model.errors import Misconfigured
+from .key import Key, make_key
+from .private import read_line, read_private
+from .store import Keystore
+
+PASSPHRASE_FILE = "VENUEMESH_PASSPHRASE_FILE"
+_SECRETS = ("VENUEMESH_PASSPHRASE", "VENUEMESH_API_KEY", "VENUEMESH_SECRET")  # what people try first
+
+
+def passphrase_file(config: Mapping[str, Any]) -> str:
+    """Return the file that holds the passphrase: the configuration's, else what $VENUEMESH_PASSPHRASE_FILE names.
+
+    Raises:
+        Misconfigured: neither is there; or a passphrase or key itself is in the environment.
+    """
+    for name in _SECRETS:
+        if name in os.environ:
+            raise Misconfigured(
+                f"${name}",
+                "a secret in the environment is inherited by every process started from here, strategies too: "
+                f"take it out; ${PASSPHRASE_FILE} may name a file",
+            )
+    found = config.get("passphrase_file") or os.environ.get(PASSPHRASE_FILE)
+    if not found:
+        raise Misconfigured(
+            "passphrase", f"no passphrase_file is configured and ${PASSPHRASE_FILE} is not set: nobody could unlock it"
+        )
+    return str(found)
+
+
+def read_key(config: Mapping[str, Any]) -> Key:
+    """Read the key of an account on this node, as its configuration says. Slow with a keystore; see `read_key_async`.
+
+    `config` has `connector` (or `exchange`) and either `keys` (an entry's name), `keystore` (None: the default path)
+    and `passphrase_file`; or `api_key_file`, `secret_file` and `kind` (None: by the PEM).
+
+    Raises:
+        Misconfigured: names the file and what is wrong with it, never its content.
+    """
+    exchange = str(config.get("connector") or config["exchange"])
+    if config.get("keys"):
+        passphrase = read_line(passphrase_file(config), "passphrase file")
+        key = Keystore(config.get("keystore")).get(str(config["keys"]), passphrase)
+        _check_exchange(str(config["keys"]), key.exchange, exchange)
+        return key
+    api_key_path, secret_path = _secret_files(config)
+    api_key, secret = read_line(api_key_path, "API key file"), read_line(secret_path, "secret file")
+    return make_key(exchange, api_key, secret, kind=config.get("kind"), what=f"secret file {secret_path}")
+
+
+async def read_key_async(config: Mapping[str, Any]) -> Key:
+    """`read_key` in a thread: deriving the keystore's key would hold up an event loop for about 0.1 s."""
+    return await asyncio.to_thread(read_key, config)
+
+
+def check_key(config: Mapping[str, Any]) -> None:
+    """See that this node has what `read_key` will need, without decrypting anything or keeping any secret.
+
+    Raises:
+        Misconfigured: a file is missing, may be read by others, or has no such entry.
+    """
+    if config.get("keys"):
+        read_line(passphrase_file(config), "passphrase file")
+        entry = Keystore(config.get("keystore")).entry(str(config["keys"]))
+        _check_exchange(entry.name, entry.exchange, str(config.get("connector") or config["exchange"]))
+        return
+    for path, what in zip(_secret_files(config), ("API key file", "secret file"), strict=True):
+        read_private(path, what)
+
+
+def _secret_files(config: Mapping[str, Any]) -> tuple[str, str]:
+    found = config.get("api_key_file"), config.get("secret_file")
+    if not all(found):
+        raise Misconfigured("account", "names neither keys of a keystore nor api_key_file and secret_file")
+    return str(found[0]), str(found[1])
+
+
+def _check_exchange(entry: str, is_of: str, exchange: str) -> None:
+    if is_of != exchange:
+        raise Misconfigured(f"entry {entry!r} of the keystore", f"is a key of {is_of}, and {exchange} is asked for")
+
+
+def journal_url(config: Mapping[str, Any]) -> str:
+    """Return the journal's URL, on the node that uses it: `url`, or what the private file `url_file` holds.
+
+    Raises:
+        Misconfigured: the file cannot be used. It says nothing of the URL.
+    """
+    if config.get("url_file"):
+        return read_line(str(config["url_file"]), "journal URL file")
+    return str(config["url"])
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL holds a password."""
+    try:
+        return urlsplit(url).password is not None or re.search(r"[?&]password=", url) is not None
+    except ValueError:
+        return "@" in url
+
+
+def masked(url: str) -> str:
+    """The URL as it may be shown: without user, password and parameters."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return "..."
+    place = rest.partition("?")[0]
+    host, slash, path = place.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
