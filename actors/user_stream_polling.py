@@ -1,0 +1,166 @@
+"""The user stream of an exchange that has none: asks for open orders, fills and balances, and tells what changed.
+
+One round asks for all open orders. An order that looks other than before is told as it is now, with its fills when more
+of it is filled; one that is gone is asked for by its id, which says how it ended. Balances are asked for when anything
+changed, and every slow round. A round that fails loses nothing: the next one compares with what was told last. Rounds
+come fast at first, while orders are open and after a change, slowly else.
+
+What is not seen: an order that was placed elsewhere and ended between two rounds. Balances show its effect, and the
+manager asks for fills when it reconciles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ..connectors.trading import BalanceReport, OrderReport
+from ..model.errors import DataError, InboxFull, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ..model.instrument import Instrument
+from .limits_machine import Priority
+from .order_manager_wire import Wire
+from .role import Context
+from .user_stream_reports import Marker, Report
+
+NS = 1_000_000_000
+FAST_S, SLOW_S = 1.0, 15.0
+EAGER_ROUNDS = 3  # fast ones after a start, a failure or a change
+EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
+
+
+class Tell(Protocol):
+    """What a source says to its role: reports in order, and the frame that they were read from."""
+
+    def __call__(self, reports: list[Report], raw: bytes, recv_ns: int) -> None: ...
+
+
+class Poller:
+    """See the module. Config: poll_fast_s (1), poll_slow_s (15)."""
+
+    def __init__(self, wire: Wire, context: Context, config: Mapping[str, Any], tell: Tell) -> None:
+        self._wire, self._context, self._tell = wire, context, tell
+        self._catalog = f"catalog/{config['exchange']}"
+        self._fast_s = float(config.get("poll_fast_s") or FAST_S)
+        self._slow_s = float(config.get("poll_slow_s") or SLOW_S)
+        self._task: asyncio.Task[None] | None = None
+        self._instruments: dict[str, Instrument] = {}
+        self._open: dict[str, OrderReport] = {}  # as told last, by exchange order id
+        self._balances: BalanceReport | None = None
+        self._balances_ns = 0
+        self._eager = EAGER_ROUNDS
+        self._up = False
+        self._error: str | None = None
+        self._heard_ns: int | None = None
+        self._rounds = 0
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def beat(self) -> None:
+        """Say `down` when no round has succeeded for as long as a stream may be silent."""
+        now_ns, silence_ns = self._context.monotonic_ns(), int(self._wire.spec.silence_s * NS)
+        if self._up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
+            self._up = False
+            self._tell([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
+
+    def report(self) -> dict[str, Any]:
+        now_ns = self._context.monotonic_ns()
+        return {
+            "state": "LIVE" if self._up and self._error is None else "FAILING" if self._up else "CONNECTING",
+            "error": self._error,
+            "source": "polling",
+            "heard_s_ago": None if self._heard_ns is None else (now_ns - self._heard_ns) / NS,
+            "interval_s": self._interval_s(),
+            "rounds": self._rounds,
+            "open": len(self._open),
+        }
+
+    def _interval_s(self) -> float:
+        return self._fast_s if self._open or self._eager > 0 else self._slow_s
+
+    async def _keep(self) -> None:
+        try:
+            while True:
+                wait_s = self._interval_s()
+                try:
+                    await self._round()
+                except EXPECTED as error:
+                    self._error = str(error)
+                    self._eager = EAGER_ROUNDS
+                    wait_s = max(self._fast_s, (error.after_s or 0.0) if isinstance(error, RetryLater) else 0.0)
+                else:
+                    self._error = None
+                    wait_s = self._interval_s()
+                await asyncio.sleep(wait_s)
+        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+            self._context.fail(failure)
+            raise
+
+    async def _round(self) -> None:
+        wire, context = self._wire, self._context
+        if not self._instruments:
+            listed = await context.ask(self._catalog, "instruments", None, 10.0)
+            found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
+            wire.codec.bind(found)
+            self._instruments = {instrument.symbol: instrument for instrument in found}
+        reply = await wire.read(wire.codec.open_orders(), Priority.NORMAL)
+        now_open = {report.exchange_order_id: report for report in reply.orders}
+        told: list[Report] = []
+        if not self._up:
+            told.append(Marker("up"))
+        for number, report in now_open.items():
+            before = self._open.get(number)
+            if before is None or _seen(before) != _seen(report):
+                told.append(await self._with_fills(report, before))
+        for number, before in list(self._open.items()):
+            if number not in now_open:
+                told.append(await self._ended(before))
+        changed = len(told) > 0
+        now_ns = context.monotonic_ns()
+        if changed or now_ns - self._balances_ns >= self._slow_s * NS:
+            balances = await self._ask_balances()
+            if self._balances is None or balances.balances != self._balances.balances:
+                told.append(balances)
+            self._balances, self._balances_ns = balances, now_ns
+        context.alive()
+        self._open, self._up = now_open, True
+        self._heard_ns = context.monotonic_ns()
+        self._rounds += 1
+        self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)
+        if told:
+            self._tell(told, b"", context.time_ns())
+
+    async def _ask_balances(self) -> BalanceReport:
+        account = (await self._wire.read(self._wire.codec.account(), Priority.NORMAL)).account
+        if account is None:
+            raise RetryLater(1.0, "an answer without balances")
+        return account.balances
+
+    async def _with_fills(self, report: OrderReport, before: OrderReport | None) -> OrderReport:
+        """Add the fills of an order of which more is filled than was told."""
+        instrument = self._instruments.get(report.symbol)
+        if instrument is None or not report.filled or (before is not None and before.filled == report.filled):
+            return report
+        reply = await self._wire.read(self._wire.codec.fills(instrument, None, report.exchange_order_id))
+        return replace(report, fills=reply.fills)
+
+    async def _ended(self, before: OrderReport) -> Report:
+        instrument = self._instruments.get(before.symbol)
+        if instrument is None:
+            return Marker("gap", f"an order of {before.symbol}, which is not listed any more, is open no more")
+        reply = await self._wire.read(self._wire.codec.query(before.client_order_id, instrument))
+        now = next((report for report in reply.orders if report.exchange_order_id == before.exchange_order_id), None)
+        if now is None:
+            return Marker("gap", f"order {before.client_order_id} is open no more and cannot be asked for")
+        return await self._with_fills(now, before)
+
+
+def _seen(report: OrderReport) -> tuple[Any, ...]:
+    return report.status, report.filled, report.amount, report.price, report.client_order_id
