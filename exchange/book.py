@@ -15,14 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """One order in the engine. Prices and sizes are raw; `price` is None for MARKET, `size` 0 when by quote amount."""
+    """One order in the engine. Prices and sizes are raw; `price` is None for MARKET, `size` 0 when by quote amount.
+
+    `working_ns` is when it went to the book (or was matched), -1 while it waits: for its stop price, or in a list for
+    another order (status PENDING_NEW).
+    """
 
     id: int
     client_id: str
     account: Account
     symbol: str
     side: Side
-    kind: str  # LIMIT | MARKET | LIMIT_MAKER
+    kind: str  # LIMIT | MARKET | LIMIT_MAKER | STOP_LOSS[_LIMIT] | TAKE_PROFIT[_LIMIT]
     time_in_force: str  # GTC | IOC | FOK
     price: int | None
     size: int
@@ -35,10 +39,76 @@ class Order:
     prevented: int = 0  # taken off by self-trade prevention
     locked: int = 0  # of the asset that the order pays with
     status: str = "NEW"
+    working_ns: int = -1
+    stop_price: int | None = None
+    group: OrderList | None = None
+    expiry_reason: str = ""
+    prevented_match: int | None = None  # the last one
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+    amends: int = 0
 
     @property
     def remaining(self) -> int:
         return self.size - self.filled - self.prevented
+
+    @property
+    def list_id(self) -> int:
+        return -1 if self.group is None else self.group.id
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it is (or was) to wait for a stop price: an "algo" order of the filters."""
+        return self.stop_price is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What one new order asks for. Prices and sizes are raw; a MARKET order has a size or an amount of quote."""
+
+    side: Side
+    kind: str
+    size: int
+    price: int | None = None
+    time_in_force: str = "GTC"
+    client_id: str = ""
+    quote_size: int | None = None
+    self_trade: str = "EXPIRE_MAKER"
+    stop_price: int | None = None
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class OrderList:
+    """Orders that depend on each other.
+
+    OCO: two of which one trades. OTO: the first works, the others (one, or an OCO pair) are placed when it has filled.
+    """
+
+    id: int
+    client_id: str
+    account: Account
+    symbol: str
+    contingency: str  # OCO | OTO; a list of three is OTO
+    orders: tuple[Order, ...]
+    time_ns: int
+    status: str = "EXEC_STARTED"  # EXEC_STARTED | ALL_DONE
+    updated_ns: int = 0
+
+    @property
+    def working(self) -> Order | None:
+        """The order that must fill first, of an OTO."""
+        return self.orders[0] if self.contingency == "OTO" else None
+
+    @property
+    def pending(self) -> tuple[Order, ...]:
+        return self.orders[1:] if self.contingency == "OTO" else ()
+
+    @property
+    def pair(self) -> tuple[Order, ...]:
+        """The two of which one trades, if there are such."""
+        return self.orders if self.contingency == "OCO" else self.orders[1:] if len(self.orders) == 3 else ()
 
 
 class Level:

@@ -5,31 +5,32 @@ and no randomness inside, so the same calls give the same bytes. An order is che
 are locked, then it is matched and, where it may, rests. Every change of one level's size gets the symbol's next update
 id: the id goes to the bounded log (`UpdateLog`), to the pending changes that streams take at their own pace, and to
 `update_id`. Trades get ids of their own. What an account must be told goes to the `Listener` as an `ExecutionReport`;
-the wire protocols above decide how it looks.
+the wire protocols above decide how it looks. Orders that wait for a stop price, and order lists, go on when a match is
+over (`contingent.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import replace
 
 from ..model.errors import Rejected
 from ..model.events import Side
-from .accounts import Account, Fill
-from .book import BookSide, Level, Order
-from .market import Aggregate, ExecutionReport, Listener, Market, Quiet, Trade
-from .rules import ONE, SCALE, Rules
-
-INT64_MAX = 2**63 - 1
-OPEN_ENDED = ("NEW", "PARTIALLY_FILLED")
-SELF_TRADE_MODES = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
+from . import filters
+from .accounts import Account, Amendment
+from .book import BookSide, Order, OrderList, Ticket
+from .contingent import Contingent, would_trigger
+from .market import Listener, Market, Quiet
+from .matching import Matcher
+from .rules import Rules
 
 
 class Engine:
     """All markets and accounts. Raises `Rejected(code, reason)` where an order or cancel is refused; nothing changed.
 
-    Codes: UNKNOWN_SYMBOL, MARKET_CLOSED, BAD_ORDER, PRICE_FILTER, LOT_SIZE, NOTIONAL, MAX_NUM_ORDERS,
-    INSUFFICIENT_BALANCE, WOULD_TAKE, DUPLICATE_ORDER, UNKNOWN_ORDER.
+    Codes: UNKNOWN_SYMBOL, MARKET_CLOSED, BAD_ORDER, WOULD_TAKE, WOULD_TRIGGER, OCO_PRICES, DUPLICATE_ORDER,
+    INSUFFICIENT_BALANCE, NO_LIQUIDITY, UNKNOWN_ORDER, AMEND_INCREASE, AMEND_NOTHING, and the names of filters.
     """
 
     def __init__(self, listener: Listener | None = None, history: int = 400_000) -> None:
@@ -39,7 +40,10 @@ class Engine:
         self.accounts: dict[str, Account] = {}
         self.fees = Account("fees", internal=True)
         self.add_account(self.fees)
+        self.matcher = Matcher(self.listener, self.fees)
+        self.contingent = Contingent(self.matcher)
         self._next_order = 1
+        self._next_list = 1
 
     def add_account(self, account: Account) -> Account:
         if account.name in self.accounts:
@@ -54,12 +58,12 @@ class Engine:
         return market
 
     def delist(self, symbol: str, now_ns: int) -> None:
-        """Cancel every open order of `symbol` and forget the symbol."""
+        """Expire every open order of `symbol` and forget the symbol."""
         market = self.market(symbol)
-        for side in (market.bids, market.asks):
-            for level in list(side.best_first()):
-                for order in list(level.orders.values()):
-                    self._end(market, order, "EXPIRED", now_ns)
+        for account in self.accounts.values():
+            for order in [order for order in account.open.values() if order.symbol == symbol]:
+                self.matcher.end(market, order, "EXPIRED", now_ns, why="EXCHANGE_CANCELED")
+        self.contingent.follow(market, now_ns)
         del self.markets[symbol]
 
     def market(self, symbol: str) -> Market:
@@ -73,6 +77,12 @@ class Engine:
         market = self.market(symbol)
         market.rules = replace(market.rules, **fields)  # type: ignore[arg-type]
         return market.rules
+
+    def fresh_id(self, prefix: str) -> str:
+        """Return an id for who gave none: of cancels and order lists."""
+        return f"{prefix}-{self.matcher.next_execution}-{self._next_order}"
+
+    # ------------------------------------------------------------------------------------------------- placing
 
     def place(
         self,
@@ -88,13 +98,19 @@ class Engine:
         quote_size: int | None = None,
         self_trade: str = "EXPIRE_MAKER",
     ) -> Order:
-        """Take one order: check, lock funds, match, rest what may rest. The returned order says how it ended so far."""
+        """Take one order that does not wait for a stop price; see `submit`."""
+        if not account.internal:
+            ticket = Ticket(side, kind, size, price, time_in_force, client_id, quote_size, self_trade)
+            return self.submit(account, symbol, ticket, now_ns)
+        # The crowd's orders pass the symbol's own rules and no account's; they are most of all orders.
         market = self.market(symbol)
-        self._check(market, account, kind, size, price, time_in_force, client_id, quote_size, self_trade)
+        filters.check_form(market.rules, kind, size, price, time_in_force, quote_size, self_trade, None)
         against = market.asks if side is Side.BUY else market.bids
         if kind == "LIMIT_MAKER" and price is not None and against.crosses(price):
             raise Rejected("WOULD_TAKE", "Order would immediately match and take.")
         number = self._next_order
+        if kind != "LIMIT":
+            time_in_force = "GTC" if kind == "LIMIT_MAKER" else "IOC"
         order = Order(
             number,
             client_id or f"x-{number}",
@@ -102,7 +118,7 @@ class Engine:
             symbol,
             side,
             kind,
-            time_in_force if kind == "LIMIT" else ("GTC" if kind == "LIMIT_MAKER" else "IOC"),
+            time_in_force,
             price,
             size,
             now_ns,
@@ -110,45 +126,186 @@ class Engine:
             self_trade,
             quote_size,
         )
-        self._lock(market, order, against)
+        self.matcher.lock(market, order, against)
         self._next_order += 1
         account.open[number] = order
-        if not account.internal:
-            account.client_ids[order.client_id] = number
-            account.orders.append(order)
-            self.listener.report(ExecutionReport(account, order, "NEW", None, now_ns))
-        before = market.tops if market.watch_top else None
-        if order.time_in_force == "FOK" and self._reachable(order, against) < size:
-            self._end(market, order, "EXPIRED", now_ns, resting=False)
-            return order
-        if against.keys and (price is None or against.crosses(price)):
-            self._match(market, order, against, now_ns)
-        if order.status in OPEN_ENDED:
-            if order.time_in_force == "GTC" and order.remaining > 0:
-                own = market.bids if side is Side.BUY else market.asks
-                market.changed(own, price or 0, own.add(order), now_ns)
-            else:
-                self._end(market, order, "EXPIRED", now_ns, resting=False)
-        if before is not None and market.tops != before:
-            self.listener.top(market)
+        self._work(market, order, against, now_ns)
         return order
 
-    def cancel(self, symbol: str, order_id: int, now_ns: int, account: Account | None = None) -> Order:
-        """Take an open order off the book (of `account`, if given)."""
+    def submit(self, account: Account, symbol: str, ticket: Ticket, now_ns: int) -> Order:
+        """Take one order: check, lock funds, match, rest what may rest. The returned order says how it ended so far."""
+        market = self.market(symbol)
+        self.check_filters(account, symbol, ticket, now_ns)
+        self._check_ids(account, ticket.client_id)
+        against = market.asks if ticket.side is Side.BUY else market.bids
+        self._check_prices(market, ticket, against)
+        order = self._order(account, symbol, ticket, now_ns, self._next_order)
+        if order.conditional:
+            self.matcher.reserve(market, order, self.matcher.need(order))
+        else:
+            self.matcher.lock(market, order, against)
+            order.working_ns = now_ns
+        self._admit(order)
+        self.matcher.report(order, "NEW", now_ns)
+        if order.conditional:
+            market.waiting[order.id] = order
+        else:
+            self._work(market, order, against, now_ns)
+        return order
+
+    def check_filters(self, account: Account, symbol: str, ticket: Ticket, now_ns: int, orders: int = 1) -> None:
+        """Check a new order against the rules that need no look at the book and balances.
+
+        Raises:
+            Rejected: what `filters` raises, UNKNOWN_SYMBOL.
+        """
+        market = self.market(symbol)
+        filters.check_form(
+            market.rules,
+            ticket.kind,
+            ticket.size,
+            ticket.price,
+            ticket.time_in_force,
+            ticket.quote_size,
+            ticket.self_trade,
+            ticket.stop_price,
+        )
+        filters.check_account(market, account, ticket, now_ns, orders)
+
+    def submit_list(
+        self,
+        account: Account,
+        symbol: str,
+        contingency: str,
+        tickets: Sequence[Ticket],
+        client_id: str,
+        now_ns: int,
+    ) -> tuple[OrderList, tuple[Order, ...]]:
+        """Take an order list: OCO with two tickets, OTO with two or three (the last two then are an OCO pair).
+
+        Returns:
+            The list, and copies of its orders as they stood before orders that wait for the first were placed.
+        """
+        market = self.market(symbol)
+        if client_id and client_id in account.list_ids:
+            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
+        given = [ticket.client_id for ticket in tickets if ticket.client_id]
+        if len(set(given)) != len(given):
+            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
+        for ticket in tickets:
+            self.check_filters(account, symbol, ticket, now_ns, len(tickets))
+            self._check_ids(account, ticket.client_id)
+        if sum(1 for number in account.list_ids.values() if account.lists[number].symbol == symbol) >= (
+            market.rules.max_lists
+        ):
+            raise Rejected("MAX_NUM_ORDER_LISTS", "Filter failure: MAX_NUM_ORDER_LISTS")
+        first = self._next_order
+        orders = tuple(self._order(account, symbol, t, now_ns, first + n) for n, t in enumerate(tickets))
+        group = OrderList(
+            self._next_list,
+            client_id or self.fresh_id("l"),
+            account,
+            symbol,
+            contingency,
+            orders,
+            now_ns,
+            updated_ns=now_ns,
+        )
+        waits = group.pending
+        if contingency == "OCO":
+            self.contingent.check_pair(market, orders)
+            self.contingent.reserve_pair(market, orders)
+        else:
+            against = market.asks if orders[0].side is Side.BUY else market.bids
+            self._check_prices(market, tickets[0], against)
+            self.matcher.lock(market, orders[0], against)
+        self._next_list += 1
+        account.lists[group.id] = group
+        account.list_ids[group.client_id] = group.id
+        self._forget_lists(account)
+        for order in orders:
+            order.group = group
+            if order in waits:
+                order.status = "PENDING_NEW"
+            elif not order.conditional:
+                order.working_ns = now_ns
+            self._admit(order)
+            self.matcher.report(order, "NEW", now_ns)
+        self.listener.order_list(group, "EXEC_STARTED", now_ns)
+        before = market.tops if market.watch_top else None
+        for order in orders:
+            if order in waits or order.status not in ("NEW", "PARTIALLY_FILLED"):
+                continue
+            if order.conditional:
+                market.waiting[order.id] = order
+            else:
+                against = market.asks if order.side is Side.BUY else market.bids
+                self.matcher.work(market, order, against, now_ns)
+        seen = tuple(copy(order) for order in orders)
+        self.contingent.follow(market, now_ns)
+        if before is not None and market.tops != before:
+            self.listener.top(market)
+        return group, seen
+
+    # ---------------------------------------------------------------------------------------- ending, changing
+
+    def cancel(
+        self, symbol: str, order_id: int, now_ns: int, account: Account | None = None, cancel_id: str = ""
+    ) -> Order:
+        """End an open order (of `account`, if given), and with it the list that it belongs to."""
         market = self.market(symbol)
         owners: Iterable[Account] = (account,) if account is not None else self.accounts.values()
         order = next((a.open[order_id] for a in owners if order_id in a.open), None)
         if order is None or order.symbol != symbol:
             raise Rejected("UNKNOWN_ORDER", str(order_id))
-        return self.cancel_order(market, order, now_ns)
+        return self.cancel_order(market, order, now_ns, cancel_id)
 
-    def cancel_order(self, market: Market, order: Order, now_ns: int) -> Order:
+    def cancel_order(self, market: Market, order: Order, now_ns: int, cancel_id: str = "") -> Order:
         """The same for an order at hand."""
         before = market.tops if market.watch_top else None
-        self._end(market, order, "CANCELED", now_ns)
+        if order.group is None:
+            self.matcher.end(market, order, "CANCELED", now_ns, cancel_id=cancel_id)
+        else:
+            for member in order.group.orders:
+                if member.id in order.account.open:
+                    self.matcher.end(market, member, "CANCELED", now_ns, cancel_id=cancel_id)
+            self.contingent.follow(market, now_ns)
         if before is not None and market.tops != before:
             self.listener.top(market)
         return order
+
+    def amend(self, order: Order, size: int, client_id: str, now_ns: int) -> Amendment:
+        """Make an open order smaller in its place in the queue; both orders of an OCO pair together.
+
+        Raises:
+            Rejected: AMEND_INCREASE, AMEND_NOTHING, MAX_NUM_ORDER_AMENDS, DUPLICATE_ORDER, LOT_SIZE, NOTIONAL.
+        """
+        market, account = self.market(order.symbol), order.account
+        if size > order.size:
+            raise Rejected("AMEND_INCREASE", "Order amend (quantity increase) is not supported.")
+        if size == order.size:
+            raise Rejected("AMEND_NOTHING", "The requested action would change no state; rejecting")
+        if order.amends >= market.rules.max_amends:
+            raise Rejected("MAX_NUM_ORDER_AMENDS", "Filter failure: MAX_NUM_ORDER_AMENDS")
+        pair = order.group.pair if order.group is not None else ()
+        both = pair if order in pair else (order,)
+        for member in both:
+            filters.check_amendment(market, size, member.price, member.filled + member.prevented)
+        client_id = client_id or f"x-{order.id}-{order.amends + 1}"
+        if client_id != order.client_id:
+            self._check_ids(account, client_id)
+        before = market.tops if market.watch_top else None
+        made: list[Amendment] = []
+        for member in both:
+            made.append(self._shrink(market, member, size, client_id if member is order else member.client_id, now_ns))
+        if order.group is not None:
+            order.group.updated_ns = now_ns
+            self.contingent.trim_pair(market, order.group)
+            if client_id != made[0].old_client_id:
+                self.listener.order_list(order.group, "UPDATED", now_ns)
+        if before is not None and market.tops != before:
+            self.listener.top(market)
+        return made[both.index(order)]
 
     def skip_ids(self, symbol: str, count: int) -> int:
         """Leave out `count` update ids, as if that many changes were lost. Return the present id."""
@@ -156,251 +313,93 @@ class Engine:
         market.update_id += count
         return market.update_id
 
-    # ------------------------------------------------------------------------------------------------ inside
+    # -------------------------------------------------------------------------------------------------- inside
 
-    def _check(
-        self,
-        market: Market,
-        account: Account,
-        kind: str,
-        size: int,
-        price: int | None,
-        time_in_force: str,
-        client_id: str,
-        quote_size: int | None,
-        self_trade: str,
-    ) -> None:
-        rules = market.rules
-        if rules.status != "TRADING":
-            raise Rejected("MARKET_CLOSED", "Market is closed.")
-        if kind not in ("LIMIT", "MARKET", "LIMIT_MAKER") or time_in_force not in ("GTC", "IOC", "FOK"):
-            raise Rejected("BAD_ORDER", f"{kind} {time_in_force}")
-        if self_trade not in SELF_TRADE_MODES:
-            raise Rejected("BAD_ORDER", f"self-trade prevention {self_trade}")
-        if kind == "MARKET":
-            if price is not None or (quote_size is None) == (size <= 0) or (quote_size or 0) < 0:
-                raise Rejected("BAD_ORDER", "a MARKET order has a size or a quote amount, and no price")
-        else:
-            if price is None or quote_size is not None:
-                raise Rejected("BAD_ORDER", f"a {kind} order has a price and a size")
-            if not rules.min_price <= price <= rules.max_price or price % rules.tick:
-                raise Rejected("PRICE_FILTER", "Filter failure: PRICE_FILTER")
-            if not rules.min_notional * 10**SCALE <= price * size <= rules.max_notional * 10**SCALE:
-                raise Rejected("NOTIONAL", "Filter failure: NOTIONAL")
-        if quote_size is None and (not rules.min_size <= size <= rules.max_size or size % rules.step):
-            raise Rejected("LOT_SIZE", "Filter failure: LOT_SIZE")
-        if size > INT64_MAX or (price or 0) > INT64_MAX or (quote_size or 0) > INT64_MAX:
-            raise Rejected("BAD_ORDER", "a number beyond int64")
+    def _work(self, market: Market, order: Order, against: BookSide, now_ns: int) -> None:
+        before = market.tops if market.watch_top else None
+        self.matcher.work(market, order, against, now_ns)
+        if self.matcher.touched or market.waiting:
+            self.contingent.follow(market, now_ns)
+        if before is not None and market.tops != before:
+            self.listener.top(market)
+
+    @staticmethod
+    def _check_ids(account: Account, client_id: str) -> None:
         if client_id and client_id in account.client_ids:
             raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
-        if not account.internal and kind != "MARKET":
-            here = sum(1 for order in account.open.values() if order.symbol == market.symbol)
-            if here >= rules.max_orders:
-                raise Rejected("MAX_NUM_ORDERS", "Filter failure: MAX_NUM_ORDERS")
-
-    def _lock(self, market: Market, order: Order, against: BookSide) -> None:
-        """Lock what the order can cost at most: a size in base to sell, an amount of quote to buy."""
-        if order.side is Side.SELL:
-            if order.quote_size is not None:
-                order.size = self._size_for_quote(market, order.quote_size, against)
-            order.locked = order.size
-            asset = market.rules.base
-        else:
-            asset = market.rules.quote
-            if order.price is not None:
-                order.locked = -(-order.price * order.size // ONE)
-            elif order.quote_size is not None:
-                order.locked = order.quote_size
-                order.size = self._size_for_quote(market, order.quote_size, against)
-            else:
-                order.locked = self._cost(order.size, against)
-        order.account.lock(asset, order.locked)
 
     @staticmethod
-    def _cost(size: int, against: BookSide) -> int:
-        """What `size` costs at the prices that stand there now, rounded up per level."""
-        cost = 0
-        for level in against.best_first():
-            take = min(size, level.size)
-            cost -= -level.price * take // ONE
-            size -= take
-            if not size:
-                break
-        return cost
+    def _check_prices(market: Market, ticket: Ticket, against: BookSide) -> None:
+        """Refuse an order that the present prices forbid."""
+        if ticket.kind == "LIMIT_MAKER" and ticket.price is not None and against.crosses(ticket.price):
+            raise Rejected("WOULD_TAKE", "Order would immediately match and take.")
+        if ticket.stop_price is not None and would_trigger(
+            ticket.kind, ticket.side, ticket.stop_price, market.bars.last_price
+        ):
+            raise Rejected("WOULD_TRIGGER", "Order would trigger immediately.")
 
     @staticmethod
-    def _size_for_quote(market: Market, quote: int, against: BookSide) -> int:
-        """The size, in whole steps, that an amount of quote is worth at the prices that stand there now."""
-        size, step = 0, market.rules.step
-        for level in against.best_first():
-            affordable = quote * ONE // level.price // step * step
-            take = min(level.size, affordable)
-            size += take
-            quote -= -(-level.price * take // ONE)
-            if take < level.size:
-                break
-        return size
+    def _order(account: Account, symbol: str, ticket: Ticket, now_ns: int, number: int) -> Order:
+        kind = ticket.kind
+        time_in_force = ticket.time_in_force
+        if ticket.price is None:
+            time_in_force = "IOC"
+        elif kind == "LIMIT_MAKER":
+            time_in_force = "GTC"
+        return Order(
+            number,
+            ticket.client_id or f"x-{number}",
+            account,
+            symbol,
+            ticket.side,
+            kind,
+            time_in_force,
+            ticket.price,
+            ticket.size,
+            now_ns,
+            now_ns,
+            ticket.self_trade,
+            ticket.quote_size,
+            stop_price=ticket.stop_price,
+            strategy_id=ticket.strategy_id,
+            strategy_type=ticket.strategy_type,
+        )
 
-    @staticmethod
-    def _reachable(order: Order, against: BookSide) -> int:
-        """The size that could fill at once, what self-trade prevention would take off not counted."""
-        found = 0
-        for level in against.best_first():
-            if order.price is not None and (level.price - order.price) * against.sign < 0:
-                break
-            for resting in level.orders.values():
-                if resting.account is order.account and order.self_trade != "NONE":
-                    if order.self_trade == "EXPIRE_MAKER":
-                        continue
-                    return found
-                found += resting.remaining
-            if found >= order.size:
-                break
-        return found
-
-    def _match(self, market: Market, taker: Order, against: BookSide, now_ns: int) -> None:
-        limit = None if taker.price is None else taker.price * against.sign
-        trades: list[Trade] = []
-        while taker.remaining > 0 and against.keys:
-            if limit is not None and against.keys[-1] < limit:
-                break
-            level = against.levels[against.keys[-1] * against.sign]
-            maker = next(iter(level.orders.values()))
-            if maker.account is taker.account and taker.self_trade != "NONE":
-                if self._prevent(market, taker, maker, against, level, now_ns):
-                    break
-                continue
-            if taker.price is None and taker.side is Side.BUY and not self._afford(market, taker, maker, level.price):
-                self._end(market, taker, "EXPIRED", now_ns, resting=False)
-                break
-            trades.append(self._trade(market, taker, maker, against, level, now_ns))
-        if not trades:
-            return
-        aggregates: list[Aggregate] = []
-        for trade in trades:
-            if aggregates and aggregates[-1].price == trade.price:
-                aggregates[-1] = replace(aggregates[-1], size=aggregates[-1].size + trade.size, last=trade.id)
-            else:
-                number = market.next_aggregate_id + len(aggregates)
-                aggregates.append(
-                    Aggregate(number, trade.price, trade.size, trade.id, trade.id, now_ns, trade.buyer_is_maker)
-                )
-        market.next_aggregate_id += len(aggregates)
-        market.aggregates.extend(aggregates)
-        self.listener.trades(market, trades, aggregates)
-
-    @staticmethod
-    def _afford(market: Market, taker: Order, maker: Order, price: int) -> bool:
-        """Whether a MARKET buy has the next fill locked; what prevention skipped may make it dearer than reckoned."""
-        short = price * min(taker.remaining, maker.remaining) // ONE - taker.locked
-        if short <= 0:
-            return True
-        if taker.quote_size is not None or taker.account.balance(market.rules.quote).free < short:
-            return False
-        taker.account.lock(market.rules.quote, short)
-        taker.locked += short
-        return True
-
-    def _trade(self, market: Market, taker: Order, maker: Order, against: BookSide, level: Level, now_ns: int) -> Trade:
-        price = level.price
-        size = min(taker.remaining, maker.remaining)
-        quote = price * size // ONE
-        taker_buys = taker.side is Side.BUY
-        number = market.next_trade_id
-        market.next_trade_id = number + 1
-        for order in (maker, taker):
-            order.filled += size
-            order.quote_filled += quote
-            order.updated_ns = now_ns
-            order.status = "PARTIALLY_FILLED" if order.remaining else "FILLED"
-        market.changed(against, price, against.reduce(level, maker, size), now_ns)
-        trade = Trade(number, price, size, now_ns, not taker_buys, maker.id, taker.id)
-        market.trades.append(trade)
-        market.bars.trade(number, price, size, taker_buys, now_ns)
-        for order in (maker, taker):
-            self._settle(market, order, number, price, size, quote, order is maker, now_ns)
-        return trade
-
-    def _settle(
-        self, market: Market, order: Order, trade_id: int, price: int, size: int, quote: int, maker: bool, now_ns: int
-    ) -> None:
-        """Move what was traded between the order's balances, keep the fee, release what a filled order still locks."""
-        rules, account = market.rules, order.account
-        buys = order.side is Side.BUY
-        pays, spent = (rules.quote, quote) if buys else (rules.base, size)
-        gets, received = (rules.base, size) if buys else (rules.quote, quote)
-        fee = received * (rules.maker_fee if maker else rules.taker_fee) // ONE
-        account.balance(pays).locked -= spent
-        order.locked -= spent
-        account.balance(gets).free += received - fee
-        self.fees.balance(gets).free += fee
-        done = order.status == "FILLED"
-        if done:
-            self._release(market, order)
-        if not account.internal:
-            fill = Fill(
-                trade_id,
-                order.id,
-                order.client_id,
-                market.symbol,
-                order.side.value,
-                price,
-                size,
-                quote,
-                fee,
-                gets,
-                maker,
-                now_ns,
-            )
-            account.fills.append(fill)
-            self.listener.report(ExecutionReport(account, order, "TRADE", fill, now_ns))
-
-    def _prevent(
-        self, market: Market, taker: Order, maker: Order, against: BookSide, level: Level, now_ns: int
-    ) -> bool:
-        """Keep an account from trading with itself; return whether the taker has ended.
-
-        Source: faqs/stp_faq.md, read 2026-11-22.
-        """
-        mode = taker.self_trade
-        if mode in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
-            self._end(market, maker, "EXPIRED_IN_MATCH", now_ns)
-        if mode in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
-            self._end(market, taker, "EXPIRED_IN_MATCH", now_ns, resting=False)
-            return True
-        if mode == "DECREMENT":
-            size = min(taker.remaining, maker.remaining)
-            maker_left = maker.remaining - size
-            if maker_left:
-                maker.prevented += size
-                market.changed(against, level.price, against.reduce(level, maker, size), now_ns)
-            else:
-                self._end(market, maker, "EXPIRED_IN_MATCH", now_ns)
-                maker.prevented += size
-            taker.prevented += size
-            if not taker.remaining:
-                self._end(market, taker, "EXPIRED_IN_MATCH", now_ns, resting=False)
-                return True
-        return False
-
-    def _end(self, market: Market, order: Order, status: str, now_ns: int, resting: bool = True) -> None:
-        """End an order that did not fill: off the book if it rests, its funds free again, its account told."""
-        if resting:
-            side = market.bids if order.side is Side.BUY else market.asks
-            market.changed(side, order.price or 0, side.remove(order), now_ns)
-        order.status = status
-        order.updated_ns = now_ns
-        self._release(market, order)
-        if not order.account.internal:
-            kind = "TRADE_PREVENTION" if status == "EXPIRED_IN_MATCH" else status
-            self.listener.report(ExecutionReport(order.account, order, kind, None, now_ns))
-
-    @staticmethod
-    def _release(market: Market, order: Order) -> None:
+    def _admit(self, order: Order) -> None:
+        """Count an order among the open ones of its account."""
         account = order.account
-        if order.locked:
-            rules = market.rules
-            account.unlock(rules.quote if order.side is Side.BUY else rules.base, order.locked)
-            order.locked = 0
-        del account.open[order.id]
-        account.client_ids.pop(order.client_id, None)
+        self._next_order = order.id + 1
+        account.open[order.id] = order
+        account.client_ids[order.client_id] = order.id
+        account.open_here[order.symbol] = account.open_here.get(order.symbol, 0) + 1
+        account.remember(order)
+
+    @staticmethod
+    def _forget_lists(account: Account) -> None:
+        if len(account.lists) > 10_000:
+            oldest = next((n for n, group in account.lists.items() if group.status == "ALL_DONE"), None)
+            if oldest is not None:
+                del account.lists[oldest]
+
+    def _shrink(self, market: Market, order: Order, size: int, client_id: str, now_ns: int) -> Amendment:
+        """Give an open order a smaller size and perhaps another client id."""
+        account, by, old = order.account, order.size - size, order.client_id
+        order.size = size
+        if order.working_ns >= 0 and order.price is not None:
+            side = market.bids if order.side is Side.BUY else market.asks
+            level = side.levels[order.price]
+            market.changed(side, order.price, side.reduce(level, order, by), now_ns)
+        if order.locked and (order.group is None or order not in order.group.pair):
+            self.matcher.trim(market, order, self.matcher.need(order))
+        order.updated_ns = now_ns
+        order.amends += 1
+        if client_id != old:
+            account.client_ids.pop(old, None)
+            account.client_ids[client_id] = order.id
+            account.by_client.pop(old, None)
+            account.by_client[client_id] = order
+            order.client_id = client_id
+        number = self.matcher.report(order, "REPLACED", now_ns, original=old)
+        made = Amendment(number, order.symbol, order.id, old, client_id, by + size, size, now_ns)
+        account.amendments.append(made)
+        return made

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..model.events import Side
-from .accounts import Account, Fill
-from .book import BookSide, Order
+from .accounts import Account, Fill, PreventedMatch
+from .book import BookSide, Order, OrderList
 from .candles import Bars
 from .history import UpdateLog
 from .rules import Rules
@@ -45,9 +45,12 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionReport:
-    """What happened to one order: kind is NEW, TRADE, CANCELED, EXPIRED or TRADE_PREVENTION; `fill` with TRADE.
+    """What happened to one order.
 
-    `order` is the engine's own and lives on: read it when told, keep no reference.
+    `kind` is the execution type: NEW, TRADE, CANCELED, REPLACED, EXPIRED or TRADE_PREVENTION; `fill` with TRADE,
+    `match` with TRADE_PREVENTION. `order` is the engine's own and lives on: read it when told, keep no reference.
+    Reports of one account have rising `id`s and come in the order of what happened. A refused order is no order and
+    makes no report.
     """
 
     account: Account
@@ -55,6 +58,11 @@ class ExecutionReport:
     kind: str
     fill: Fill | None
     time_ns: int
+    id: int = 0  # execution id, rising over the whole exchange
+    client_id: str = ""  # of the order, or of the request that cancelled it
+    original: str = ""  # the order's own id, where a cancel or amendment brought another
+    match: PreventedMatch | None = None
+    prevented: int = 0  # size taken off this order by that match
 
 
 class Listener(Protocol):
@@ -65,6 +73,9 @@ class Listener(Protocol):
         """The best price or its size changed, for markets whose `watch_top` is set."""
 
     def report(self, report: ExecutionReport) -> None: ...
+
+    def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
+        """An order list changed: `kind` is EXEC_STARTED, UPDATED or ALL_DONE. Comes after the reports of its orders."""
 
 
 class Quiet:
@@ -77,6 +88,9 @@ class Quiet:
         return
 
     def report(self, report: ExecutionReport) -> None:
+        return
+
+    def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
         return
 
 
@@ -101,6 +115,9 @@ class Market:
         self.pending_asks: dict[int, int] = {}
         self.pending_first: int | None = None
         self.watch_top = False
+        self.waiting: dict[int, Order] = {}  # orders that wait for their stop price
+        self.seen_trade_id = self.next_trade_id  # up to where stop prices were compared with trades
+        self.next_prevented_id = 1
         self.changes = 0
 
     def changed(self, side: BookSide, price: int, size: int, now_ns: int) -> None:

@@ -41,6 +41,22 @@ class Rules:
     maker_fee: int = 100_000
     taker_fee: int = 100_000
     max_orders: int = 200
+    market_min: int = 0  # of MARKET_LOT_SIZE; 0 switches a part off
+    market_max: int = 0
+    market_step: int = 0
+    min_applies_to_market: bool = True
+    max_applies_to_market: bool = False
+    average_mins: int = 5  # of NOTIONAL and PERCENT_PRICE_BY_SIDE; 0 is the last price
+    bid_up: int = 5 * ONE  # multipliers of PERCENT_PRICE_BY_SIDE
+    bid_down: int = ONE // 5
+    ask_up: int = 5 * ONE
+    ask_down: int = ONE // 5
+    max_position: int = 0  # of the base asset; 0 is none
+    max_algo_orders: int = 5
+    max_lists: int = 20
+    max_amends: int = 10
+    self_trade: str = "EXPIRE_MAKER"  # where an order names no mode
+    self_trades: tuple[str, ...] = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
     permissions: tuple[str, ...] = ("SPOT",)
     levels: int = 1000  # how deep the participants keep each side
 
@@ -58,6 +74,7 @@ def _listed(base: str, quote: str, price: str, tick: str, step: str, notional: s
         min_size=to_raw(step, SCALE),
         max_size=9_000 * ONE if to_raw(step, SCALE) < 10_000 else 90_000_000 * ONE,
         min_notional=to_raw(notional, SCALE),
+        market_max=(9_000 * ONE if to_raw(step, SCALE) < 10_000 else 90_000_000 * ONE) // 10,
         levels=levels,
     )
 

@@ -10,6 +10,8 @@ from typing import Any
 
 SYMBOL_RANGE = r"^[\w\-._&&[^a-z]]{1,50}$"
 NUMBER_RANGE = r"^[0-9]{1,20}$"
+DECIMAL_RANGE = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
+CLIENT_ID_RANGE = r"^[a-zA-Z0-9-_]{1,36}$"
 
 # What a fault that answers with a status says: (code, message).
 STATUS_BODIES = {
@@ -24,18 +26,22 @@ STATUS_BODIES = {
 
 
 class ApiError(Exception):
-    """An error answer: HTTP status, code, message, seconds to wait."""
+    """An error answer: HTTP status, code, message, seconds to wait, and `data` where the manual gives some."""
 
-    def __init__(self, code: int, msg: str, status: int = 400, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, code: int, msg: str, status: int = 400, retry_after_s: int | None = None, data: Any = None
+    ) -> None:
         super().__init__(code, msg)
         self.code = code
         self.msg = msg
         self.status = status
         self.retry_after_s = retry_after_s
+        self.data = data
 
     @property
     def body(self) -> dict[str, Any]:
-        return {"code": self.code, "msg": self.msg}
+        plain = {"code": self.code, "msg": self.msg}
+        return plain if self.data is None else plain | {"data": self.data}
 
 
 def bad_symbol() -> ApiError:
@@ -132,3 +138,81 @@ def banned(until_ms: int, retry_after_s: int) -> ApiError:
         418,
         retry_after_s,
     )
+
+
+# ------------------------------------------------------------------------------------------------- signed requests
+
+
+def too_many_orders(limit: int, interval: str, retry_after_s: int) -> ApiError:
+    return ApiError(-1015, f"Too many new orders; current limit is {limit} orders per {interval}.", 429, retry_after_s)
+
+
+def late() -> ApiError:
+    return ApiError(-1021, "Timestamp for this request is outside of the recvWindow.")
+
+
+def early() -> ApiError:
+    return ApiError(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+
+
+def bad_signature() -> ApiError:
+    return ApiError(-1022, "Signature for this request is not valid.")
+
+
+def unread(read: int, sent: int) -> ApiError:
+    return ApiError(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.")
+
+
+def not_required(name: str) -> ApiError:
+    return ApiError(-1106, f"Parameter '{name}' sent when not required.")
+
+
+def too_large(name: str, limit: int) -> ApiError:
+    return ApiError(-1102, f"'{name}' contains unexpected value. Cannot be greater than {limit}.")
+
+
+def precision(name: str) -> ApiError:
+    return ApiError(-1111, f"Parameter '{name}' has too much precision.")
+
+
+def empty_client_id(name: str) -> ApiError:
+    if "orig" in name.lower():
+        return ApiError(-1119, "Original client order ID was empty.")
+    return ApiError(-1118, "New client order ID was empty.")
+
+
+def bad_strategy_type() -> ApiError:
+    return ApiError(-1134, "strategyType was less than 1000000.")
+
+
+def bad_enum(kind: str, name: str) -> ApiError:
+    """A value outside its enumeration, which `params.ENUMS` names by `kind`."""
+    code, msg = {
+        "side": (-1117, "Invalid side."),
+        "order_type": (-1116, "Invalid orderType."),
+        "time_in_force": (-1115, "Invalid timeInForce."),
+        "restrictions": (-1145, "Invalid cancelRestrictions"),
+        "peg": (-1210, "Invalid pegPriceType."),
+        "peg_offset": (-1211, "Invalid pegOffsetType."),
+    }.get(kind, (-1130, f"Data sent for parameter '{name}' is not valid."))
+    return ApiError(code, msg)
+
+
+def lookup_too_long(hours: int) -> ApiError:
+    return ApiError(-1127, f"More than {hours} hours between startTime and endTime.")
+
+
+def bad_key_format() -> ApiError:
+    return ApiError(-2014, "API-key format invalid.", 401)
+
+
+def bad_key() -> ApiError:
+    return ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+
+
+def no_such_order() -> ApiError:
+    return ApiError(-2013, "Order does not exist.")
+
+
+def wrong_client_id() -> ApiError:
+    return ApiError(-2039, "Client order ID is not correct for this order ID.")

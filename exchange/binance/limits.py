@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from .errors import banned, too_much_weight
+from ..accounts import INTERVALS, OrderCount
+from .errors import banned, too_many_orders, too_much_weight
 
 MINUTE_NS = 60_000_000_000
 WINDOW_NS = 5 * MINUTE_NS
@@ -27,6 +28,8 @@ class Limits:
     ban_s: int = 120  # the first ban; each further one is four times as long
     longest_ban_s: int = 259_200
     connections: int = 300  # attempts in five minutes and IP
+    orders_10s: int = 100  # unfilled ones an account may place in ten seconds
+    orders_1d: int = 200_000  # and in a day
     messages: int = 5  # incoming a second and connection
     streams: int = 1024  # a connection
     ping_s: float = 20.0
@@ -128,3 +131,14 @@ class MessageRate:
             times.popleft()
         times.append(now_ns)
         return len(times) > self.limit
+
+
+def check_orders(count: OrderCount, limits: Limits, number: int, now_ns: int) -> None:
+    """Raise the 429 of an account that has no room for `number` orders more.
+
+    Source: faqs/order_count_decrement.md, errors.md (-1015), read 2026-11-22.
+    """
+    named = ((limits.orders_10s, "10 SECOND"), (limits.orders_1d, "1 DAY"))
+    for (limit, name), have, width in zip(named, count.counts(now_ns), INTERVALS, strict=True):
+        if have + number > limit:
+            raise too_many_orders(limit, name, -(-(width - now_ns % width) // SECOND_NS))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from ..candles import INTERVALS, MINUTE_NS
+from ..rules import SCALE
 from . import errors
 
 _SYMBOL = re.compile(r"[\w\-.]{1,50}")
@@ -22,6 +24,30 @@ _ZONE = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?", re.ASCII)
 _WINDOW = re.compile(r"([1-9][0-9]?)([mhd])", re.ASCII)
 _WINDOW_UNITS = {"m": (59, MINUTE_NS), "h": (23, 60 * MINUTE_NS), "d": (7, 1440 * MINUTE_NS)}
 STATUSES = ("TRADING", "HALT", "BREAK")
+_CLIENT_ID = re.compile(r"[a-zA-Z0-9\-_]{1,36}", re.ASCII)
+_DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
+# Source: enums.md, read 2026-11-22.
+ENUMS: dict[str, tuple[str, ...]] = {
+    "side": ("BUY", "SELL"),
+    "order_type": (
+        "LIMIT",
+        "MARKET",
+        "LIMIT_MAKER",
+        "STOP_LOSS",
+        "STOP_LOSS_LIMIT",
+        "TAKE_PROFIT",
+        "TAKE_PROFIT_LIMIT",
+    ),
+    "time_in_force": ("GTC", "IOC", "FOK"),
+    "response": ("ACK", "RESULT", "FULL"),
+    "self_trade": ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"),
+    "restrictions": ("ONLY_NEW", "ONLY_PARTIALLY_FILLED"),
+    "replace_mode": ("STOP_ON_FAILURE", "ALLOW_FAILURE"),
+    "exceeded_mode": ("DO_NOTHING", "CANCEL_ONLY"),
+    "peg": ("PRIMARY_PEG", "MARKET_PEG"),
+    "peg_offset": ("PRICE_LEVEL",),
+}
+_OF_SIGNED = frozenset(("decimal", "client_id", "strategy_type", *ENUMS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +55,8 @@ class Param:
     """One parameter a query knows: its name, what it must look like, whether it must be sent."""
 
     name: str
-    kind: str  # symbol | symbols | number | limit | interval | zone | status | type | window | bool | permissions
+    kind: str  # symbol | symbols | number | limit | interval | zone | status | type | window | bool | permissions,
+    # and of signed methods: decimal | client_id | strategy_type | one of `ENUMS`
     mandatory: bool = False
 
 
@@ -43,6 +70,11 @@ def read(sent: Mapping[str, Any], known: Sequence[Param], rest: bool) -> dict[st
     strangers = [name for name in sent if name not in names]
     if strangers:
         raise errors.too_many(len(sent) - len(strangers), len(sent))
+    return convert(sent, known, rest)
+
+
+def convert(sent: Mapping[str, Any], known: Sequence[Param], rest: bool) -> dict[str, Any]:
+    """The same without a look at unknown parameters."""
     values: dict[str, Any] = {}
     for param in known:
         if param.name not in sent:
@@ -55,6 +87,8 @@ def read(sent: Mapping[str, Any], known: Sequence[Param], rest: bool) -> dict[st
                 raise errors.missing(param.name)
             continue
         if value == "":
+            if param.kind == "client_id":
+                raise errors.empty_client_id(param.name)
             raise errors.missing(param.name) if param.mandatory and rest else errors.empty(param.name)
         values[param.name] = _convert(param, value, rest)
     return values
@@ -62,8 +96,10 @@ def read(sent: Mapping[str, Any], known: Sequence[Param], rest: bool) -> dict[st
 
 def _convert(param: Param, value: Any, rest: bool) -> Any:
     kind, name = param.kind, param.name
+    if kind in _OF_SIGNED:
+        return _signed(param, value)
     if kind in ("number", "limit"):
-        return _number(name, value)
+        return number(name, value)
     if kind == "symbols":
         return _symbols(name, value, rest)
     if kind == "permissions":
@@ -99,16 +135,56 @@ def _convert(param: Param, value: Any, rest: bool) -> Any:
     raise AssertionError(kind)
 
 
-def _number(name: str, value: Any) -> int:
+def _signed(param: Param, value: Any) -> Any:
+    """Convert what only signed methods take."""
+    kind, name = param.kind, param.name
+    if kind == "decimal":
+        return _decimal(name, value)
+    if kind == "strategy_type":
+        found = number(name, value)
+        if found < 1_000_000:
+            raise errors.bad_strategy_type()
+        return found
+    if not isinstance(value, str):
+        raise errors.invalid(name)
+    if kind == "client_id":
+        if _CLIENT_ID.fullmatch(value) is None:
+            raise errors.illegal(name, errors.CLIENT_ID_RANGE)
+        return value
+    if value not in ENUMS[kind]:
+        raise errors.bad_enum(kind, name)
+    return value
+
+
+def _decimal(name: str, value: Any) -> int:
+    """Return a raw amount. JSON numbers are taken too."""
+    if isinstance(value, float):
+        value = f"{Decimal(repr(value)):f}"
+    if isinstance(value, bool) or not isinstance(value, int | str) or _DECIMAL.fullmatch(str(value)) is None:
+        raise errors.illegal(name, errors.DECIMAL_RANGE)
+    whole, _, fraction = str(value).partition(".")
+    if len(fraction.rstrip("0")) > SCALE:
+        raise errors.precision(name)
+    raw = int(whole) * 10**SCALE + int(fraction[:SCALE].ljust(SCALE, "0"))
+    if raw > 2**63 - 1:
+        raise errors.overflow(name)
+    return raw
+
+
+def number(name: str, value: Any) -> int:
+    """Read a whole number from text or JSON.
+
+    Raises:
+        ApiError: -1100 not one, -1108 beyond int64.
+    """
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise errors.illegal(name, errors.NUMBER_RANGE)
     written = str(value)
     if _NUMBER.fullmatch(written) is None:
         raise errors.illegal(name, errors.NUMBER_RANGE)
-    number = int(written)
-    if number > 2**63 - 1:
+    if int(written) > 2**63 - 1:
         raise errors.overflow(name)
-    return number
+    return int(written)
 
 
 def _symbols(name: str, value: Any, rest: bool) -> list[str]:

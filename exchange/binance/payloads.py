@@ -12,12 +12,21 @@ from typing import Any
 from ..candles import MINUTE_NS, Bar, end
 from ..market import Aggregate, Market, Trade
 from ..rules import ONE, Rules
+from .limits import Limits
 
 MILLI = 1_000_000
 MICRO = 1_000
 DAY_NS = 86_400_000_000_000
 
-ORDER_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET"]
+ORDER_TYPES = [
+    "LIMIT",
+    "LIMIT_MAKER",
+    "MARKET",
+    "STOP_LOSS",
+    "STOP_LOSS_LIMIT",
+    "TAKE_PROFIT",
+    "TAKE_PROFIT_LIMIT",
+]
 
 
 def text(raw: int) -> str:
@@ -291,55 +300,82 @@ def symbol_info(rules: Rules, show_permission_sets: bool) -> dict[str, Any]:
         "quoteCommissionPrecision": 8,
         "orderTypes": ORDER_TYPES,
         "icebergAllowed": False,
-        "ocoAllowed": False,
-        "otoAllowed": False,
+        "ocoAllowed": True,
+        "otoAllowed": True,
         "opoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,
         "allowTrailingStop": False,
-        "cancelReplaceAllowed": False,
-        "amendAllowed": False,
+        "cancelReplaceAllowed": True,
+        "amendAllowed": True,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
-        "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": text(rules.min_price),
-                "maxPrice": text(rules.max_price),
-                "tickSize": text(rules.tick),
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": text(rules.min_size),
-                "maxQty": text(rules.max_size),
-                "stepSize": text(rules.step),
-            },
-            {
-                "filterType": "NOTIONAL",
-                "minNotional": text(rules.min_notional),
-                "applyMinToMarket": False,
-                "maxNotional": text(rules.max_notional),
-                "applyMaxToMarket": False,
-                "avgPriceMins": 5,
-            },
-            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.max_orders},
-        ],
+        "filters": filters(rules),
         "permissions": [],
         "permissionSets": [list(rules.permissions)] if show_permission_sets else [],
-        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-        "allowedSelfTradePreventionModes": ["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"],
+        "defaultSelfTradePreventionMode": rules.self_trade,
+        "allowedSelfTradePreventionModes": list(rules.self_trades),
     }
 
 
-def rate_limits(weight: int, raw_requests: int | None, connections: int | None) -> list[dict[str, Any]]:
+def filters(rules: Rules) -> list[dict[str, Any]]:
+    """The filters of a symbol as exchangeInfo lists them: those that are enforced, no others."""
+    listed: list[dict[str, Any]] = [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": text(rules.min_price),
+            "maxPrice": text(rules.max_price),
+            "tickSize": text(rules.tick),
+        },
+        {
+            "filterType": "LOT_SIZE",
+            "minQty": text(rules.min_size),
+            "maxQty": text(rules.max_size),
+            "stepSize": text(rules.step),
+        },
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": text(rules.market_min),
+            "maxQty": text(rules.market_max or rules.max_size),
+            "stepSize": text(rules.market_step),
+        },
+        {
+            "filterType": "PERCENT_PRICE_BY_SIDE",
+            "bidMultiplierUp": short(rules.bid_up),
+            "bidMultiplierDown": short(rules.bid_down),
+            "askMultiplierUp": short(rules.ask_up),
+            "askMultiplierDown": short(rules.ask_down),
+            "avgPriceMins": rules.average_mins,
+        },
+        {
+            "filterType": "NOTIONAL",
+            "minNotional": text(rules.min_notional),
+            "applyMinToMarket": rules.min_applies_to_market,
+            "maxNotional": text(rules.max_notional),
+            "applyMaxToMarket": rules.max_applies_to_market,
+            "avgPriceMins": rules.average_mins,
+        },
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.max_orders},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": rules.max_algo_orders},
+        {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": rules.max_lists},
+        {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": rules.max_amends},
+    ]
+    if rules.max_position:
+        listed.append({"filterType": "MAX_POSITION", "maxPosition": text(rules.max_position)})
+    return listed
+
+
+def short(raw: int) -> str:
+    """A number without the zeros it ends with."""
+    return text(raw).rstrip("0").rstrip(".")
+
+
+def rate_limits(limits_of: Limits, rest: bool) -> list[dict[str, Any]]:
     """REST tells of raw requests, the WebSocket API of connections."""
     limits: list[dict[str, Any]] = [
-        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": weight},
-        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
-        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000},
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limits_of.weight},
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": limits_of.orders_10s},
+        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": limits_of.orders_1d},
     ]
-    if raw_requests is not None:
-        limits.append({"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": raw_requests})
-    if connections is not None:
-        limits.append({"rateLimitType": "CONNECTIONS", "interval": "MINUTE", "intervalNum": 5, "limit": connections})
-    return limits
+    kind, most = ("RAW_REQUESTS", limits_of.raw_requests) if rest else ("CONNECTIONS", limits_of.connections)
+    return [*limits, {"rateLimitType": kind, "interval": "MINUTE", "intervalNum": 5, "limit": most}]

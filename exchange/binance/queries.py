@@ -116,11 +116,7 @@ def exchange_info(asked: Asked) -> Any:
     return {
         "timezone": "UTC",
         "serverTime": asked.now_ns // asked.unit,
-        "rateLimits": payloads.rate_limits(
-            limits.weight,
-            limits.raw_requests if asked.rest else None,
-            None if asked.rest else limits.connections,
-        ),
+        "rateLimits": payloads.rate_limits(limits, asked.rest),
         "exchangeFilters": [],
         "symbols": [payloads.symbol_info(market.rules, shows) for market in markets],
     }

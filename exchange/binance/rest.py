@@ -1,19 +1,28 @@
 """REST endpoints of the Binance protocol.
 
-Source: rest-api.md, read 2026-11-22. The manual does not say what an unknown path gives; it is a plain 404 page here.
+Source: rest-api.md (General Information on Endpoints, Request Security), read 2026-11-22. The manual does not say what
+an unknown path gives; it is a plain 404 page here.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
 
 from ..venue import Venue
-from . import errors, params, payloads
-from .errors import STATUS_BODIES, ApiError
-from .queries import BY_PATH, Asked
+from . import errors, front, params, payloads
+from .auth import Signed, without_signature
+from .errors import ApiError
+from .methods import BY_ROUTE, SIGNED_PATHS
+from .queries import BY_PATH, Asked, Query
+from .signed import Method, perform
+
+_FORM = "application/x-www-form-urlencoded"
+_WITH_BODY = ("POST", "PUT", "DELETE")
 
 
 class Rest:
@@ -23,17 +32,27 @@ class Rest:
         self.venue = venue
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        faulty = await self.fault(request.path, request.query.get("symbol"))
-        if faulty is not None:
-            return faulty
-        response = self.answer(request)
-        self.venue.count(request.path, response.status)
-        return response
+        """Answer a request, or do what faults make of it."""
+        method = BY_ROUTE.get((request.method, request.path))
+        if method is None:
+            return await front.through(
+                self.venue, request, None, request.query, lambda: self._counted(request, self.answer(request))
+            )
+        query, body = request.raw_path.partition("?")[2], ""
+        if request.method in _WITH_BODY and request.content_type in (_FORM, "application/octet-stream"):
+            # Latin-1 keeps every byte, so that what is no ASCII is seen as such.
+            body = (await request.read()).decode("latin-1")
+        owner = self.venue.owner(request.headers.get("X-MBX-APIKEY"))
+        sent = {**_pairs(body), **_pairs(query)}
 
-    async def fault(self, endpoint: str, symbol: str | None = None) -> web.StreamResponse | None:
-        """Do what a fault says of this request: an answer, or a wait, or None to go on."""
-        venue = self.venue
-        fault = venue.faults.request(endpoint, symbol)
+        def execute() -> web.Response:
+            return self._counted(request, self._signed(request, method, query, body))
+
+        return await front.through(self.venue, request, None if owner is None else owner[0], sent, execute)
+
+    async def fault(self, endpoint: str) -> web.StreamResponse | None:
+        """Do what a fault says of a handshake: an answer, or a wait, or None to go on."""
+        fault = self.venue.faults.request(endpoint, None)
         if fault is None:
             return None
         if fault.kind == "hang":
@@ -41,26 +60,34 @@ class Rest:
         if fault.kind == "slow":
             await asyncio.sleep(fault.ms / 1000)
             return None
-        venue.count(endpoint, fault.status)
-        code, msg = STATUS_BODIES.get(fault.status, STATUS_BODIES[500])
-        headers = {"Retry-After": str(max(1, int(fault.ms / 1000)))} if fault.status in (418, 429) else None
-        if fault.status == 403:
-            return web.Response(status=403, text=msg, content_type="text/html")
-        return _json({"code": code, "msg": msg}, fault.status, headers)
+        self.venue.count(endpoint, fault.status)
+        return front.refusal(fault)
+
+    def _counted(self, request: web.Request, response: web.Response) -> web.Response:
+        self.venue.count(request.path, response.status)
+        return response
 
     def answer(self, request: web.Request) -> web.Response:
-        venue, ip = self.venue, request.remote or ""
-        now = venue.clock.now_ns()
+        """Answer a request without a signature."""
         query = BY_PATH.get(request.path)
+        if query is not None and request.method in ("GET", "HEAD"):
+            return self._public(request, query)
+        known = query is not None or request.path in SIGNED_PATHS
+        text = "405 Method Not Allowed" if known else "404 Not Found"
+        try:
+            self.venue.meter.check_ban(request.remote or "", self.venue.clock.now_ns())
+        except ApiError as error:
+            return self._failed(request, error, {})
+        return web.Response(
+            status=405 if known else 404, text=f"<html><body>{text}</body></html>", content_type="text/html"
+        )
+
+    def _public(self, request: web.Request, query: Query) -> web.Response:
+        venue = self.venue
+        now = venue.clock.now_ns()
         headers: dict[str, str] = {}
         try:
-            venue.meter.check_ban(ip, now)
-            if query is None or request.method not in ("GET", "HEAD"):
-                return web.Response(
-                    status=404 if query is None else 405,
-                    text=f"<html><body>{'404 Not Found' if query is None else '405 Method Not Allowed'}</body></html>",
-                    content_type="text/html",
-                )
+            venue.meter.check_ban(request.remote or "", now)
             failed: ApiError | None = None
             values: dict[str, object] = {}
             unit = payloads.MILLI
@@ -71,17 +98,52 @@ class Rest:
                 values = params.read(request.query, query.params, rest=True)
             except ApiError as error:
                 failed = error
-            used = venue.meter.spend(ip, query.weight(values), now)
-            headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(used)
+            self._spend(request, query.weight(values), now, headers)
             if failed is not None:
                 raise failed
             body = query.answer(Asked(venue.engine, venue.limits, values, now, unit, rest=True))
             return _json(body, 200, headers)
         except ApiError as error:
-            if error.retry_after_s is not None:
-                headers["Retry-After"] = str(error.retry_after_s)
-                headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(venue.meter.used(ip, now))
-            return _json(error.body, error.status, headers)
+            return self._failed(request, error, headers)
+
+    def _signed(self, request: web.Request, method: Method, query: str, body: str) -> web.Response:
+        """Answer a signed request. A parameter in the query string goes before the same one in the body."""
+        venue = self.venue
+        now = venue.clock.now_ns()
+        headers: dict[str, str] = {}
+        try:
+            venue.meter.check_ban(request.remote or "", now)
+            sent = {**_pairs(body), **_pairs(query)}
+            self._spend(request, method.weight(sent), now, headers)
+            unit = time_unit(request.headers.get("X-MBX-TIME-UNIT"))
+            for part in (query, body):
+                if len(parse_qsl(part, keep_blank_values=True)) != len(_pairs(part)):
+                    raise errors.duplicate()
+            payload = (without_signature(query) + without_signature(body)).encode("utf-8", "surrogateescape")
+            signed = Signed(sent, payload, request.headers.get("X-MBX-APIKEY"), rest=True)
+            reply = perform(venue.engine, venue.limits, method, signed, now, unit)
+            if reply.counts is not None:
+                for interval, count in zip(("10S", "1D"), reply.counts, strict=True):
+                    headers[f"X-MBX-ORDER-COUNT-{interval}"] = str(count)
+            return _json(reply.body, 200, headers)
+        except ApiError as error:
+            return self._failed(request, error, headers)
+
+    def _spend(self, request: web.Request, weight: int, now_ns: int, headers: dict[str, str]) -> None:
+        used = self.venue.meter.spend(request.remote or "", weight, now_ns)
+        headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(used)
+
+    def _failed(self, request: web.Request, error: ApiError, headers: dict[str, str]) -> web.Response:
+        if error.retry_after_s is not None:
+            headers["Retry-After"] = str(error.retry_after_s)
+            used = self.venue.meter.used(request.remote or "", self.venue.clock.now_ns())
+            headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(used)
+        return _json(error.body, error.status, headers)
+
+
+def _pairs(encoded: str) -> Mapping[str, str]:
+    """Decode a query string or a form body."""
+    return dict(parse_qsl(encoded, keep_blank_values=True))
 
 
 def time_unit(text: str | None) -> int:

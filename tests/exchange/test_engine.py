@@ -281,7 +281,7 @@ def play(actions: list[tuple[int, Side, str, int, int, str, str]]) -> tuple[Engi
             else:
                 engine.place(account, BTC, side, kind, size, price, now, tif, self_trade=mode)
         except Rejected as refused:
-            if refused.code not in ("WOULD_TAKE", "INSUFFICIENT_BALANCE", "NOTIONAL"):
+            if refused.code not in ("WOULD_TAKE", "INSUFFICIENT_BALANCE", "NOTIONAL", "NO_LIQUIDITY"):
                 raise
     return engine, market, accounts
 

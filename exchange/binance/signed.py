@@ -1,0 +1,124 @@
+"""What a signed method is, and carrying one out: no transport, no clock.
+
+Both transports hand a `Signed` and the method to `perform` and get a `Reply` or an `ApiError`; they spend the method's
+weight before, with `method.weight(sent)` of the parameters as they came.
+
+Source: rest-api.md, web-socket-api.md, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...model.errors import Rejected
+from ..accounts import Account
+from ..engine import Engine
+from ..market import Market
+from . import errors
+from .auth import NAMES, Signed, authenticate
+from .errors import ApiError
+from .limits import Limits, check_orders
+from .params import Param, convert
+
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One authenticated request: whose it is, its values, and what it may look at."""
+
+    engine: Engine
+    limits: Limits
+    account: Account
+    values: Values
+    now_ns: int
+    unit: int  # nanoseconds of one unit of time in the answer
+
+    def market(self) -> Market:
+        market = self.engine.markets.get(self.values["symbol"])
+        if market is None:
+            raise errors.bad_symbol()
+        return market
+
+    def stamp(self, time_ns: int) -> int:
+        """A time as the answer writes it."""
+        return time_ns // self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One signed endpoint of REST and method of the WebSocket API.
+
+    `params` are without those of the signature (`auth.NAMES`). `orders` is what it adds to the unfilled order count.
+    The answer is anything orjson can write.
+    """
+
+    verb: str
+    path: str
+    name: str
+    security: str  # TRADE | USER_DATA | USER_STREAM
+    params: tuple[Param, ...]
+    weight: Callable[[Mapping[str, Any]], int]
+    answer: Callable[[Asked], Any]
+    orders: int = 0
+    checks_orders: bool = True  # whether the count is checked before, and not by the answer itself
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A good answer. `counts` is the account's unfilled order count (10 s, day) where the method places orders."""
+
+    body: Any
+    account: Account
+    counts: tuple[int, int] | None
+
+
+def perform(engine: Engine, limits: Limits, method: Method, signed: Signed, now_ns: int, unit: int) -> Reply:
+    """Authenticate, read the parameters, do what is asked.
+
+    Raises:
+        ApiError: with its status; nothing was changed, but where `data` of a cancel-replace says what was.
+    """
+    account, _ = authenticate(engine, signed, method.security, now_ns)
+    known = {param.name for param in method.params} | set(NAMES)
+    read = sum(name in known for name in signed.sent)
+    if read < len(signed.sent):
+        raise errors.unread(read, len(signed.sent))
+    asked = Asked(engine, limits, account, convert(signed.sent, method.params, signed.rest), now_ns, unit)
+    try:
+        if method.orders and method.checks_orders:
+            check_orders(account.unfilled, limits, method.orders, now_ns)
+        body = method.answer(asked)
+    except Rejected as rejected:
+        raise refused(rejected) from None
+    return Reply(body, account, account.unfilled.counts(now_ns) if method.orders else None)
+
+
+# What the engine calls a refusal: (code, message; without one the engine's own words).
+# Source: errors.md (Messages for -1010, -2010, -2011 and -2038; Filter failures), read 2026-11-22.
+REFUSALS: dict[str, tuple[int, str | None]] = {
+    "UNKNOWN_SYMBOL": (-1121, "Invalid symbol."),
+    "MARKET_CLOSED": (-1013, "Market is closed."),
+    "BAD_ORDER": (-1014, "Unsupported order combination."),
+    "OVERFLOW": (-1108, None),
+    "INSUFFICIENT_BALANCE": (-2010, "Account has insufficient balance for requested action."),
+    "WOULD_TAKE": (-2010, "Order would immediately match and take."),
+    "WOULD_TRIGGER": (-2010, "Order would trigger immediately."),
+    "DUPLICATE_ORDER": (-2010, "Duplicate order sent."),
+    "NO_LIQUIDITY": (-2010, None),
+    "OCO_PRICES": (-2010, "The relationship of the prices for the orders is not correct."),
+    "UNKNOWN_ORDER": (-2011, "Unknown order sent."),
+    "RESTRICTED": (-2011, "Order was not canceled due to cancel restrictions."),
+    "MAX_NUM_ORDER_AMENDS": (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS"),
+    "AMEND_INCREASE": (-2038, "Order amend (quantity increase) is not supported."),
+    "AMEND_NOTHING": (-2038, "The requested action would change no state; rejecting"),
+    "AMEND_UNKNOWN": (-2038, "Unknown order sent."),
+}
+
+
+def refused(rejected: Rejected) -> ApiError:
+    """Return the error answer of an engine's refusal. Codes not in `REFUSALS` are the names of filters."""
+    code, msg = REFUSALS.get(rejected.code, (-1013, f"Filter failure: {rejected.code}"))
+    return ApiError(code, msg if msg is not None else rejected.reason)
