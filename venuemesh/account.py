@@ -228,6 +228,15 @@ class AccountFace:
             raise Misconfigured(f"market {self.exchange}", f"no account: {said}")
         return f"orders/{self.exchange}/{self.account}"
 
+    @property
+    def stream_address(self) -> str:
+        """Address of the role that carries this account's user stream. Raises Misconfigured: no account."""
+        return "stream" + self._address.removeprefix("orders")
+
+    async def ask_link(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        """Ask any role of the mesh, by address: for tools. Raises what the role raises, RetryLater, OutcomeUnknown."""
+        return await self._link.call_async(address, kind, body, timeout_s)
+
     def _ask_account(self, kind: str, body: Any, timeout_s: float) -> Any:
         """Ask something that changes nothing: an outcome that is unknown only means to ask again."""
         try:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from . import __version__
+from . import __version__, trading_cli
 from .model.errors import MeshError, Misconfigured
 
 app = typer.Typer(
@@ -189,6 +189,10 @@ def restart(
     for restarted in connect(mesh, address=address).restart(pattern):
         out.print(restarted)
 
+
+# ---------------------------------------------------------------------- trading
+
+trading_cli.add_to(app, out)
 
 # ---------------------------------------------------------------------- demonstration and local exchange
 

@@ -339,10 +339,14 @@ class Trading(AccountFace):
         owner: str | None = None,
         after: int = 0,
         limit: int = 500,
+        newest: bool = False,
         timeout_s: float = 10.0,
     ) -> list[Order]:
-        """Return orders of the journal, done or not, in the order they were made; `after` is a `created_ns`."""
-        body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit}
+        """Return orders of the journal, done or not, in the order they were made; `after` is a `created_ns`.
+
+        `newest`: the last `limit` of them instead of the first.
+        """
+        body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit, "newest": newest}
         return [Order.from_dict(plain) for plain in self._ask_account("orders", body, timeout_s)]
 
     def fills(
@@ -352,10 +356,11 @@ class Trading(AccountFace):
         pair: str | None = None,
         after: int = 0,
         limit: int = 500,
+        newest: bool = False,
         timeout_s: float = 10.0,
     ) -> list[Fill]:
-        """Return own fills of the journal, oldest first; `after` is a `ts_event_ns`."""
-        body = {"id": client_order_id, "pair": pair, "after": after, "limit": limit}
+        """Return own fills of the journal, oldest first; `after` is a `ts_event_ns`; `newest` as in `orders`."""
+        body = {"id": client_order_id, "pair": pair, "after": after, "limit": limit, "newest": newest}
         return [Fill.from_dict(plain) for plain in self._ask_account("fills", body, timeout_s)]
 
     def tracking_states(self, timeout_s: float = 5.0) -> dict[str, dict[str, Any]]:
