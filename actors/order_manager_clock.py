@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..connectors.clock_offset import ClockOffset
 from ..connectors.protocol import Codec
 from ..model.errors import DataError, InboxFull, OutcomeUnknown, Rejected, RetryLater
 from ..model.events import Request, Response
@@ -23,6 +22,24 @@ EVERY_S = 60.0
 DOUBT_S = 0.25  # pause between measurements of a clock in doubt
 JUMP_NS = 20_000_000  # our clock moved by more against the monotonic one: it was set
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
+
+
+class ClockOffset:
+    """Exchange's clock minus ours, from round trips: that of the shortest one counts."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[int, int]] = []
+        self.offset_ns = self.error_ns = 0
+
+    def add(self, sent_ns: int, recv_ns: int, server_ns: int) -> None:
+        self._samples = [*self._samples[-7:], (recv_ns - sent_ns, server_ns - (sent_ns + recv_ns) // 2)]
+        trip_ns, self.offset_ns = min(self._samples)
+        self.error_ns = trip_ns // 2
+
+    def jumped(self, jump_ns: int) -> None:
+        """Our clock was set forward by so much."""
+        self._samples = []
+        self.offset_ns -= jump_ns
 
 
 class ExchangeClock:
