@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A journaled request. `epoch` is that of the manager that was to send it; `outcome` None until somebody said one."""
+    """A journaled request. `epoch` is the manager's that was to send it; `outcome` is None until somebody said one."""
 
     request_id: str
     kind: str

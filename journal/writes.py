@@ -68,7 +68,8 @@ class PutRequest:
 class CloseRequest:
     """Say what came of a request: "accepted", "rejected", "not_sent", or "unknown", which leaves it unresolved.
 
-    What was unknown is later closed by any other word, "resolved:..." by custom. A request that is not there is ignored.
+    What was unknown is later closed by any other word, "resolved:..." by custom. Of a request that is closed, or is not
+    there, nothing changes.
     """
 
     request_id: str

@@ -1,0 +1,297 @@
+"""Turn the writes of one transaction into statements: few, each for many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ColumnElement, Executable
+
+from ..model.errors import Misconfigured
+from ..model.failpoint import reach
+from ..model.order import Order
+from . import schema
+from .writes import (
+    UNKNOWN,
+    CloseRequest,
+    PutBalances,
+    PutCursor,
+    PutEvent,
+    PutFill,
+    PutMark,
+    PutOrder,
+    PutOwner,
+    PutPause,
+    PutRequest,
+    PutTombstone,
+    Write,
+)
+
+Row = dict[str, Any]
+_CHUNK = 500  # ids in one IN
+
+
+def text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
+def put(dialect: str, table: Table, key: Sequence[str], where: ColumnElement[bool] | None = None) -> Any:
+    """Return an insert that becomes an update of all other columns where the key is there."""
+    statement = _insert(dialect, table)
+    others = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if column.name not in key and column.name != "seq"
+    }
+    return statement.on_conflict_do_update(index_elements=list(key), set_=others, where=where)
+
+
+def put_new(dialect: str, table: Table, key: Sequence[str]) -> Any:
+    """Return an insert that leaves what is there."""
+    return _insert(dialect, table).on_conflict_do_nothing(index_elements=list(key))
+
+
+class Statements:
+    """The statements of one dialect, made once."""
+
+    def __init__(self, dialect: str) -> None:
+        self.order = put(dialect, schema.orders, ("account_id", "client_order_id"))
+        self.fill = put_new(dialect, schema.fills, ("account_id", "pair", "trade_id"))
+        self.request = put_new(dialect, schema.requests, ("account_id", "request_id"))
+        of = schema.requests.c
+        self.close = (
+            update(schema.requests)
+            .where(
+                of.account_id == bindparam("of_account"), of.request_id == bindparam("of_request"), of.open.is_(True)
+            )
+            .values(outcome=bindparam("outcome"), closed_ns=bindparam("closed_ns"), open=bindparam("open"))
+        )
+        forward = _insert(dialect, schema.cursors)
+        self.cursor = forward.on_conflict_do_update(
+            index_elements=["account_id", "name"],
+            set_={"number": forward.excluded.number},
+            where=schema.cursors.c.number < forward.excluded.number,
+        )
+        self.pause = put(dialect, schema.pauses, ("account_id", "scope"))
+        self.owner = put(dialect, schema.owners, ("account_id", "owner"))
+        self.mark = put(dialect, schema.marks, ("account_id", "name"))
+        self.tombstone = put_new(dialect, schema.tombstones, ("account_id", "client_order_id"))
+
+
+class Changes:
+    """Everything that one transaction changes on one account, but for the account's own row."""
+
+    def __init__(self, exchange: str, account: str, account_id: int, epoch: int, next_event: int) -> None:
+        self.next_event = next_event
+        self._exchange = exchange
+        self._account = account
+        self._id = account_id
+        self._epoch = epoch
+        self._puts: list[PutOrder] = []
+        self._fills: list[Row] = []
+        self._requests: list[Row] = []
+        self._closes: list[Row] = []
+        self._events: list[Row] = []
+        self._balances: list[Row] = []
+        self._cursors: list[Row] = []
+        self._tombstones: list[Row] = []
+        self._pauses: dict[str, Row | None] = {}
+        self._owners: dict[str, Row] = {}
+        self._marks: dict[str, Row | None] = {}
+
+    def add(self, writes: Iterable[Write]) -> list[int]:
+        """Take the writes of one batch in and return the numbers of its events."""
+        first = self.next_event
+        for write in writes:
+            self._ADD[type(write)](self, write)
+        return list(range(first, self.next_event))
+
+    def flush(self, connection: Connection, statements: Statements) -> None:
+        """Execute what was taken in."""
+        orders, transitions = self._orders(connection)
+        plan: list[tuple[Executable, list[Row]]] = [
+            (statements.order, orders),
+            (schema.transitions.insert(), transitions),
+            (statements.fill, self._fills),
+            (statements.request, self._requests),
+            (statements.close, self._closes),
+            (schema.events.insert(), self._events),
+            (schema.balances.insert(), self._balances),
+            (statements.cursor, self._cursors),
+            (statements.tombstone, self._tombstones),
+            (statements.owner, list(self._owners.values())),
+            (statements.pause, [row for row in self._pauses.values() if row is not None]),
+            (statements.mark, [row for row in self._marks.values() if row is not None]),
+        ]
+        for statement, rows in plan:
+            if rows:
+                reach("journal.write")
+                connection.execute(statement, rows)
+        self._remove(connection, schema.pauses, schema.pauses.c.scope, self._pauses)
+        self._remove(connection, schema.marks, schema.marks.c.name, self._marks)
+        if self._balances:
+            self._trim_balances(connection)
+
+    # ------------------------------------------------------------------ one kind of write each
+
+    def _put_order(self, write: PutOrder) -> None:
+        self._check(write.order.exchange, write.order.account)
+        self._puts.append(write)
+
+    def _put_fill(self, write: PutFill) -> None:
+        self._fills.append(self._row(write.fill.to_dict()))
+
+    def _put_request(self, write: PutRequest) -> None:
+        self._requests.append(
+            {
+                "account_id": self._id,
+                "request_id": write.request_id,
+                "kind": write.kind,
+                "client_order_ids": text(write.client_order_ids),
+                "text": write.text,
+                "digest": write.digest,
+                "not_after_ns": write.not_after_ns,
+                "created_ns": write.created_ns,
+                "epoch": self._epoch,
+                "outcome": None,
+                "closed_ns": None,
+                "open": True,
+            }
+        )
+
+    def _close_request(self, write: CloseRequest) -> None:
+        self._closes.append(
+            {
+                "of_account": self._id,
+                "of_request": write.request_id,
+                "outcome": write.outcome,
+                "closed_ns": write.ts_ns,
+                "open": write.outcome == UNKNOWN,
+            }
+        )
+
+    def _put_event(self, write: PutEvent) -> None:
+        event = write.event
+        self._check(event.exchange, event.account)
+        pair = event.pair or (event.order and event.order.pair) or (event.fill and event.fill.pair) or None
+        self._events.append(
+            {
+                "account_id": self._id,
+                "number": self.next_event,
+                "type": event.type.value,
+                "ts_recv_ns": event.ts_recv_ns,
+                "ts_event_ns": event.ts_event_ns,
+                "pair": pair,
+                "client_order_id": event.client_order_id or (event.fill and event.fill.client_order_id) or None,
+                "owner": event.owner,
+                "body": text(replace(event, number=self.next_event).to_dict()),
+            }
+        )
+        self.next_event += 1
+
+    def _put_balances(self, write: PutBalances) -> None:
+        body = {asset: (f"{free:f}", f"{locked:f}") for asset, (free, locked) in write.balances.items()}
+        self._balances.append({"account_id": self._id, "ts_ns": write.ts_ns, "body": text(body)})
+
+    def _put_cursor(self, write: PutCursor) -> None:
+        self._cursors.append({"account_id": self._id, "name": write.name, "number": write.number})
+
+    def _put_pause(self, write: PutPause) -> None:
+        row = {"account_id": self._id, "scope": write.scope, "reason": write.reason, "ts_ns": write.ts_ns}
+        self._pauses[write.scope] = None if write.reason is None else row
+
+    def _put_owner(self, write: PutOwner) -> None:
+        row = {"account_id": self._id, "owner": write.owner, "on_death": write.on_death, "ts_ns": write.ts_ns}
+        self._owners[write.owner] = row
+
+    def _put_mark(self, write: PutMark) -> None:
+        row = {"account_id": self._id, "name": write.name, "text": write.text}
+        self._marks[write.name] = None if write.text is None else row
+
+    def _put_tombstone(self, write: PutTombstone) -> None:
+        row = {"account_id": self._id, "client_order_id": write.client_order_id, "ts_ns": write.ts_ns}
+        self._tombstones.append(row)
+
+    _ADD: Mapping[type, Callable[[Changes, Any], None]] = {
+        PutOrder: _put_order,
+        PutFill: _put_fill,
+        PutRequest: _put_request,
+        CloseRequest: _close_request,
+        PutEvent: _put_event,
+        PutBalances: _put_balances,
+        PutCursor: _put_cursor,
+        PutPause: _put_pause,
+        PutOwner: _put_owner,
+        PutMark: _put_mark,
+        PutTombstone: _put_tombstone,
+    }
+
+    # ------------------------------------------------------------------ rows
+
+    def _check(self, exchange: str, account: str) -> None:
+        if (exchange, account) != (self._exchange, self._account):
+            raise Misconfigured(
+                f"journal of {self._exchange}/{self._account}", f"it was given something of {exchange}/{account}"
+            )
+
+    def _row(self, plain: Row) -> Row:
+        plain["account_id"] = self._id
+        return plain
+
+    def _order_row(self, order: Order) -> Row:
+        row = self._row(order.to_dict())
+        del row["exchange"], row["account"]
+        row["fees"] = text(row["fees"])
+        row["open"] = not order.is_done
+        return row
+
+    def _orders(self, connection: Connection) -> tuple[list[Row], list[Row]]:
+        """Return the last state of each order, and its changes of status on the way there."""
+        last = {one.order.client_order_id: one.order for one in self._puts}
+        status: dict[str, str] = {}
+        ids, of = list(last), schema.orders.c
+        for start in range(0, len(ids), _CHUNK):
+            known = select(of.client_order_id, of.status).where(
+                of.account_id == self._id, of.client_order_id.in_(ids[start : start + _CHUNK])
+            )
+            status.update((row.client_order_id, row.status) for row in connection.execute(known))
+        transitions: list[Row] = []
+        for one in self._puts:
+            order = one.order
+            before, after = status.get(order.client_order_id), order.status.value
+            if before == after:
+                continue
+            status[order.client_order_id] = after
+            transitions.append(
+                {
+                    "account_id": self._id,
+                    "client_order_id": order.client_order_id,
+                    "before": before,
+                    "after": after,
+                    "step": one.step,
+                    "ts_ns": one.ts_ns,
+                    "reason": order.reason,
+                }
+            )
+        return [self._order_row(order) for order in last.values()], transitions
+
+    def _remove(self, connection: Connection, table: Table, key: Any, rows: Mapping[str, Row | None]) -> None:
+        gone = [name for name, row in rows.items() if row is None]
+        if gone:
+            reach("journal.write")
+            connection.execute(delete(table).where(table.c.account_id == self._id, key.in_(gone)))
+
+    def _trim_balances(self, connection: Connection) -> None:
+        of = schema.balances.c
+        newest = select(of.seq).where(of.account_id == self._id).order_by(of.seq.desc())
+        oldest_kept = newest.limit(1).offset(schema.BALANCES_KEPT - 1).scalar_subquery()
+        reach("journal.write")
+        connection.execute(delete(schema.balances).where(of.account_id == self._id, of.seq < oldest_kept))

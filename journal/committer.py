@@ -1,0 +1,123 @@
+"""A journal behind asyncio: commits wait together for one fsync, in a thread of their own.
+
+While one transaction is on its way to the disk, what is asked for meanwhile gathers, and goes into the next one
+together: alone a commit costs one fsync, sixty-four at once cost one, too. Nothing waits for company on purpose.
+Reading has another thread and another connection, so that a long listing holds up no commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ..model.errors import Fenced, InboxFull, JournalUnavailable
+from .journal import Journal
+from .writes import Batch, Write
+
+T = TypeVar("T")
+
+
+class Committer:
+    """Commits of one account under one epoch, for one event loop. Owns the journal it is given: `close` closes it.
+
+    `most` batches share a transaction at most; `waiting` may wait at most.
+    """
+
+    def __init__(
+        self, journal: Journal, exchange: str, account: str, epoch: int, most: int = 128, waiting: int = 10_000
+    ) -> None:
+        self.epoch = epoch
+        self._journal = journal
+        self._reading: Journal | None = None
+        self._account = (exchange, account)
+        self._most = most
+        self._limit = waiting
+        self._made = 0
+        self._waiting: deque[tuple[Batch, asyncio.Future[list[int]]]] = deque()
+        self._writer = ThreadPoolExecutor(1, "journal-writer")
+        self._reader = ThreadPoolExecutor(1, "journal-reader")
+        self._task: asyncio.Task[None] | None = None
+        self._end: Exception | None = None
+
+    async def commit(self, writes: Iterable[Write], batch_id: str | None = None) -> list[int]:
+        """Make the writes durable, all or none, and return the numbers of their events in order.
+
+        Commits happen in the order of the calls. `batch_id` is for a caller who may have to repeat this very batch:
+        see `Journal.commit`. Cancelling the caller does not take the writes back.
+
+        Raises:
+            Fenced: the account was taken anew; nothing was written, and every later call raises it at once.
+            JournalUnavailable: not written, or after a lost connection nobody knows. Whatever waited behind it fails
+                alike and was not written, so nothing is reordered; calls after that are tried again.
+            Misconfigured: the journal is damaged. What waited behind it fails alike.
+            InboxFull: too many are waiting; these writes are not.
+        """
+        if self._end is not None:
+            raise self._end
+        if len(self._waiting) >= self._limit:
+            raise InboxFull(f"journal of {'/'.join(self._account)}", self._limit)
+        self._made += 1
+        batch = Batch(batch_id or f"{self.epoch}-{self._made}", tuple(writes))
+        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((batch, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work(), name="journal committer")
+        return await asyncio.shield(future)
+
+    async def read(self, work: Callable[[Journal], T]) -> T:
+        """Return `work(journal)`, run in the reading thread; it sees every commit that was answered before.
+
+        Raises:
+            JournalUnavailable, Misconfigured: see `Journal`.
+        """
+        if self._reading is None:
+            self._reading = self._journal.another()
+        return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._reading)
+
+    async def write(self, work: Callable[[Journal], T]) -> T:
+        """Return `work(journal)`, run in the writing thread between two commits: `trim`, for one."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, work, self._journal)
+
+    async def close(self) -> None:
+        """Wait for what was asked for, then close the journal. Commits are refused from now on. Idempotent."""
+        self._end = self._end or JournalUnavailable(0.0, "the committer is closed")
+        if self._task is not None:
+            await self._task
+        loop = asyncio.get_running_loop()
+        for pool, journal in ((self._writer, self._journal), (self._reader, self._reading)):
+            if journal is not None:
+                await loop.run_in_executor(None, journal.close)
+            pool.shutdown(wait=False)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+                batches = [batch for batch, _ in group]
+                try:
+                    numbers = await loop.run_in_executor(self._writer, self._commit, batches)
+                except Exception as error:
+                    if isinstance(error, Fenced):
+                        self._end = error
+                    group.extend(self._waiting)
+                    self._waiting.clear()
+                    _answer(group, error)
+                else:
+                    for (_, future), found in zip(group, numbers, strict=True):
+                        if not future.done():
+                            future.set_result(found)
+        finally:
+            self._task = None
+
+    def _commit(self, batches: list[Batch]) -> list[list[int]]:
+        return self._journal.commit(*self._account, self.epoch, batches)
+
+
+def _answer(group: list[tuple[Batch, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error)

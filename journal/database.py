@@ -1,0 +1,227 @@
+"""One connection to the journal's database: made when it is needed, made anew when it was lost. The only I/O here.
+
+What a database says when something fails becomes one of two errors: `JournalUnavailable` for what passes (full disk,
+lock held, server away), `Misconfigured` for what does not (not a database, damaged, no such driver).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import NullPool
+
+from ..model.errors import JournalUnavailable, MeshError, Misconfigured
+from ..model.failpoint import reach
+
+T = TypeVar("T")
+
+RETRY_S = 0.5
+"""How long `JournalUnavailable` asks its caller to wait."""
+_WAL_LIMIT_BYTES = 64 * 2**20
+_BROKEN_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+# PostgreSQL's error classes that no retry mends. Source: PostgreSQL manual, Appendix A, read 2026-11-22.
+_WRONG_SERVER = ("28", "3D", "3F", "42501", "XX001", "XX002")
+
+
+def parse(url: str) -> URL:
+    """Return the URL as SQLAlchemy has it, with the driver named.
+
+    Raises:
+        Misconfigured: not a URL, or of a database that the journal does not know. Nothing of a password is in it.
+    """
+    try:
+        read = make_url(url)
+    except ArgumentError as error:
+        raise Misconfigured("journal.url", "not a database URL, such as sqlite:////var/lib/mesh.db") from error
+    driver = read.drivername
+    if driver in ("sqlite", "sqlite+pysqlite"):
+        if not read.database or read.database == ":memory:" or read.database.startswith("file:"):
+            raise Misconfigured("journal.url", "an SQLite journal is a file: sqlite:////path")
+        return read.set(drivername="sqlite+pysqlite")
+    if driver in ("postgresql", "postgresql+psycopg", "postgres"):
+        return read.set(drivername="postgresql+psycopg")
+    raise Misconfigured("journal.url", f"{driver} is neither sqlite nor postgresql (with psycopg)")
+
+
+class Database:
+    """Runs functions in transactions on one connection. For one thread at a time; it may be another each time."""
+
+    def __init__(self, url: str, wait_s: float) -> None:
+        """Connect to nothing yet. `wait_s` is how long a lock or a connection is waited for."""
+        self.url = parse(url)
+        self.wait_s = wait_s
+        self._connection: Connection | None = None
+        self._begin = "BEGIN"
+        self._engine = self._make_engine()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors: the file, or the URL without its password."""
+        return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
+
+    def run(self, work: Callable[[Connection], T], write: bool) -> T:
+        """Return what `work` returns, run in one transaction that is durable on return, or gone when this raises.
+
+        A connection that is lost on the way is made again and `work` run again, once: it may then have been committed
+        already, so `work` must find that out itself. A reading transaction sees one moment throughout.
+
+        Raises:
+            JournalUnavailable: see the module; after a lost connection it may have been committed.
+            Misconfigured: see the module.
+        """
+        again = True
+        while True:
+            try:
+                return self._attempt(work, write)
+            except DBAPIError as error:
+                lost = error.connection_invalidated and self._connection is not None
+                self.close()
+                if lost and again:
+                    again = False
+                    continue
+                raise self._typed(error) from error
+
+    def _attempt(self, work: Callable[[Connection], T], write: bool) -> T:
+        if write:
+            reach("journal.begin")
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        connection = self._connection
+        self._begin = "BEGIN IMMEDIATE" if write else "BEGIN"
+        with connection.begin():
+            if not write and not self.is_sqlite:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            found = work(connection)
+            if write:
+                reach("journal.commit")
+        if write:
+            reach("journal.committed")
+        return found
+
+    def close(self) -> None:
+        """Let the connection go; the next `run` makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()  # closes it without a word more to a server that may be gone
+            connection.close()
+
+    # ------------------------------------------------------------------ connecting
+
+    def _make_engine(self) -> Engine:
+        options: dict[str, Any] = {"poolclass": NullPool, "hide_parameters": True}
+        if self.url.drivername.startswith("sqlite"):
+            options["connect_args"] = {"timeout": self.wait_s, "check_same_thread": False, "cached_statements": 256}
+        else:
+            options["use_native_hstore"] = False
+            options["connect_args"] = {
+                "connect_timeout": max(2, int(self.wait_s)),
+                "application_name": "venuemesh journal",
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 15_000,
+            }
+        try:
+            engine = create_engine(self.url, **options)
+        except ModuleNotFoundError as error:
+            reason = f"{error.name} is missing: pip install 'venuemesh[postgresql]'"
+            raise Misconfigured("journal.url", reason) from error
+        event.listen(engine, "connect", self._on_connect)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "begin", self._on_begin)
+        return engine
+
+    def _on_begin(self, connection: Connection) -> None:
+        connection.exec_driver_sql(self._begin)
+
+    def _on_connect(self, raw: Any, record: Any) -> None:
+        if self.url.drivername.startswith("sqlite"):
+            self._set_up_sqlite(raw)
+        else:
+            self._set_up_postgresql(raw)
+
+    def _set_up_sqlite(self, raw: Any) -> None:
+        """Source: sqlite.org/pragma.html and sqlite.org/wal.html, read 2026-11-22."""
+        raw.isolation_level = None  # BEGIN is ours to say
+        mode = self._wal(raw)
+        if mode != "wal":
+            raise Misconfigured(self.name, f"SQLite cannot keep a write-ahead log there (journal mode {mode})")
+        for setting in (
+            "synchronous = FULL",  # a commit is on the disk when it returns
+            "fullfsync = ON",  # on macOS fsync alone is not enough
+            "foreign_keys = ON",
+            f"journal_size_limit = {_WAL_LIMIT_BYTES}",
+        ):
+            raw.execute(f"PRAGMA {setting}").close()
+
+    def _wal(self, raw: Any) -> str:
+        """Turn the write-ahead log on; several processes may be at it at once, and SQLite does not queue them."""
+        deadline = time.monotonic() + self.wait_s
+        while True:
+            try:
+                return str(raw.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+
+    def _set_up_postgresql(self, raw: Any) -> None:
+        """Source: PostgreSQL manual, chapter 20 (client connection defaults, write-ahead log), read 2026-11-22."""
+        wait_ms = int(self.wait_s * 1000)
+        with raw.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('lock_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false),"  # a stopped writer frees the row
+                " set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+                " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
+                (str(wait_ms), str(2 * wait_ms)),
+            )
+        raw.commit()
+
+    def prepare_file(self) -> None:
+        """Make an SQLite journal's directory and its file, for this user only, where they are not there yet.
+
+        Raises:
+            Misconfigured: there cannot be a file of this name.
+            JournalUnavailable: no room for it.
+        """
+        if not self.is_sqlite:
+            return
+        path = Path(str(self.url.database))
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+            raise Misconfigured(str(path), error.strerror) from error
+        except OSError as error:
+            raise JournalUnavailable(RETRY_S, f"{path}: {error.strerror}") from error
+
+    # ------------------------------------------------------------------ errors
+
+    def _typed(self, error: DBAPIError) -> MeshError:
+        """Return what a caller can do about it."""
+        cause = error.orig
+        if isinstance(cause, sqlite3.Error):
+            name = getattr(cause, "sqlite_errorname", "") or type(cause).__name__
+            if name.startswith(_BROKEN_FILE):
+                return Misconfigured(self.name, f"not an intact journal: {cause} ({name})")
+            if not isinstance(cause, sqlite3.OperationalError):
+                return Misconfigured(self.name, f"{type(cause).__name__}: {cause} ({name})")
+            return JournalUnavailable(RETRY_S, f"{self.name}: {cause} ({name})")
+        state = getattr(cause, "sqlstate", None) or ""
+        said = str(cause).partition("\n")[0]
+        if state.startswith(_WRONG_SERVER) or state[:2] in ("22", "23", "42"):
+            return Misconfigured(self.name, f"{said} ({state})")
+        return JournalUnavailable(RETRY_S, f"{self.name}: {said}" + (f" ({state})" if state else ""))

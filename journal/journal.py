@@ -1,0 +1,296 @@
+"""The durable record of trading: orders, fills, requests, numbered events, and the epoch that fences writers.
+
+Theory of operation. An account has one row. Whoever manages the account takes a new epoch in it; each commit checks
+that epoch under the row's lock (SQLite: BEGIN IMMEDIATE; PostgreSQL: SELECT FOR UPDATE), writes, gives events the next
+numbers from that row, and is durable when it returns, all in one transaction. So an older writer is refused with
+nothing written, and numbers have neither holes nor repetitions. Many batches may share a transaction: one fsync for
+all. A batch has an id; one that was committed already is answered with its numbers and not applied, so whoever does not
+know whether a commit arrived may repeat it.
+
+A `Journal` is synchronous, and for one thread at a time; `committer.Committer` puts it behind asyncio. After
+`JournalUnavailable` the same object works again once the database does: nothing has to be opened anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from ..model.errors import EventsTrimmed, Fenced
+from ..model.failpoint import reach
+from ..model.order import AccountEvent, Fill, Order
+from . import queries, schema
+from .apply import Changes, Statements, put_new
+from .database import Database
+from .migrate import migrate
+from .records import Filter, Loaded, Page, Request, Transition, Trimmed
+from .trim import trim
+from .writes import Batch
+
+T = TypeVar("T")
+WAIT_S = 5.0
+_EVERYTHING = Filter()
+
+
+class Journal:
+    """One journal, open. Made by `Journal.open`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements = Statements("sqlite" if database.is_sqlite else "postgresql")
+
+    @classmethod
+    def open(cls, url: str, wait_s: float = WAIT_S) -> Journal:
+        """Open a journal and return it; create it, or bring its tables up to date, when they are not.
+
+        `url` is `sqlite:////path` (on a local disk: network file systems break SQLite's locks) or
+        `postgresql://user:password@host/database`. `wait_s`: how long a lock or a connection is waited for.
+
+        Raises:
+            Misconfigured: a URL that says no database, a missing driver, a file that is not an intact journal, or
+                tables of a version newer than this code. The error shows no password.
+            JournalUnavailable: it cannot be reached or written now.
+        """
+        database = Database(url, wait_s)
+        database.prepare_file()
+        try:
+            database.run(lambda connection: migrate(connection, database.name), write=True)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def another(self) -> Journal:
+        """Return the same journal over a connection of its own, for another thread."""
+        database = Database(self._database.url.render_as_string(hide_password=False), self._database.wait_s)
+        return Journal(database)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file: then whoever writes it must be on the file's node."""
+        return self._database.is_sqlite
+
+    @property
+    def name(self) -> str:
+        """The file, or the URL without its password."""
+        return self._database.name
+
+    def close(self) -> None:
+        """Close the connection. Idempotent; a later call opens it again."""
+        self._database.close()
+
+    # ------------------------------------------------------------------ writing
+
+    def take(self, exchange: str, account: str, holder: str, now_ns: int) -> int:
+        """Take the account and return the new epoch: from now on commits under older ones raise `Fenced`. Durable.
+
+        Raises:
+            JournalUnavailable: not taken, or nobody knows; take again.
+        """
+        of = schema.accounts
+        mine = (of.c.exchange == exchange, of.c.account == account)
+        empty = {"epoch": 0, "holder": "", "taken_ns": now_ns, "next_event": 1, "batches": 0}
+
+        def work(connection: Connection) -> int:
+            new = put_new(connection.dialect.name, of, ("exchange", "account"))
+            connection.execute(new, {"exchange": exchange, "account": account, **empty})
+            connection.execute(
+                update(of).where(*mine).values(epoch=of.c.epoch + 1, holder=holder, taken_ns=now_ns),
+            )
+            return int(connection.execute(select(of.c.epoch).where(*mine)).scalar_one())
+
+        return self._database.run(work, write=True)
+
+    def commit(self, exchange: str, account: str, epoch: int, batches: Sequence[Batch]) -> list[list[int]]:
+        """Apply the batches in one transaction; return the numbers of each batch's events. Durable on return.
+
+        Idempotent: a batch whose id was committed before answers with the numbers of then.
+
+        Raises:
+            Fenced: the account was taken anew; nothing was written, and nothing will be.
+            JournalUnavailable: not written, or, after a lost connection or a failed fsync, nobody knows: repeat the
+                same batches, or load.
+            Misconfigured: the journal is damaged, or a write is of another account. Nothing was written.
+        """
+
+        def work(connection: Connection) -> list[list[int]]:
+            row = queries.account_row(connection, exchange, account, lock=True)
+            if row is None or row.epoch != epoch:
+                seen = 0 if row is None else row.epoch
+                raise Fenced(f"orders/{exchange}/{account}", (epoch, 0), (seen, 0))
+            done = _done(connection, row.id, [batch.id for batch in batches])
+            changes = Changes(exchange, account, row.id, epoch, row.next_event)
+            numbers, new = [], []
+            for batch in batches:
+                if batch.id not in done:
+                    done[batch.id] = changes.add(batch.writes)
+                    new.append(batch.id)
+                numbers.append(done[batch.id])
+            if new:
+                changes.flush(connection, self._statements)
+                _remember(connection, row.id, row.batches, changes.next_event, {name: done[name] for name in new})
+            return numbers
+
+        return self._database.run(work, write=True)
+
+    def trim(self, exchange: str, account: str, before_ns: int, keep_events: int | None = None) -> Trimmed:
+        """Remove what ended before `before_ns`, and all but the newest `keep_events` events, in small transactions.
+
+        Never removed: an open order, an order that an unresolved request names, their fills and transitions, an
+        unresolved request. Needs no epoch; commits go on between its transactions. Idempotent.
+
+        Raises:
+            JournalUnavailable: part of it may have been done.
+        """
+        return trim(self._database, exchange, account, before_ns, keep_events)
+
+    # ------------------------------------------------------------------ reading
+
+    def load(self, exchange: str, account: str) -> Loaded:
+        """Return what a manager starts from, as of one moment. Its cost grows with what is open, not with history."""
+        return self._read(lambda connection: queries.load(connection, exchange, account))
+
+    def order(self, exchange: str, account: str, client_order_id: str) -> Order | None:
+        """Return an order by our id, None when there is none."""
+        of = schema.orders.c
+        return self._one_order(exchange, account, lambda: of.client_order_id == client_order_id)
+
+    def order_by_exchange_id(self, exchange: str, account: str, pair: str, exchange_order_id: str) -> Order | None:
+        """Return an order by the exchange's id, which is unique within its pair."""
+        of = schema.orders.c
+        return self._one_order(
+            exchange, account, lambda: (of.pair == pair) & (of.exchange_order_id == exchange_order_id)
+        )
+
+    def is_tombstone(self, exchange: str, account: str, client_order_id: str) -> bool:
+        """Whether this client order id was declared dead."""
+        of = schema.tombstones.c
+
+        def work(connection: Connection) -> bool:
+            mine = queries.account_row(connection, exchange, account)
+            where = (of.account_id == (mine.id if mine else None), of.client_order_id == client_order_id)
+            return bool(queries.rows(connection, schema.tombstones, *where))
+
+        return self._read(work)
+
+    def request(self, exchange: str, account: str, request_id: str) -> Request | None:
+        """Return a request that is still kept, resolved or not."""
+        of = schema.requests.c
+
+        def work(connection: Connection) -> Request | None:
+            mine = queries.account_row(connection, exchange, account)
+            where = (of.account_id == (mine.id if mine else None), of.request_id == request_id)
+            found = queries.rows(connection, schema.requests, *where)
+            return queries.request_of(found[0]) if found else None
+
+        return self._read(work)
+
+    def transitions(self, exchange: str, account: str, client_order_id: str) -> list[Transition]:
+        """Return the history of one order's status, oldest first."""
+
+        def work(connection: Connection) -> list[Transition]:
+            mine = queries.account_row(connection, exchange, account)
+            return [] if mine is None else queries.transitions(connection, mine.id, client_order_id)
+
+        return self._read(work)
+
+    def orders(self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000) -> Page[Order]:
+        """Return orders, oldest first, from behind the page whose `next` was `after`."""
+
+        def work(connection: Connection) -> Page[Order]:
+            found, more = queries.page(connection, queries.ORDERS, chosen, after, limit)
+            return Page([queries.order_of(row) for row in found], more)
+
+        return self._read(work)
+
+    def fills(self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000) -> Page[Fill]:
+        """Return fills, in the order they were recorded, from behind the page whose `next` was `after`."""
+
+        def work(connection: Connection) -> Page[Fill]:
+            found, more = queries.page(connection, queries.FILLS, chosen, after, limit)
+            return Page([queries.fill_of(row) for row in found], more)
+
+        return self._read(work)
+
+    def events(self, exchange: str, account: str, after: int, limit: int = 1000) -> list[AccountEvent]:
+        """Return the events numbered from `after` + 1, up to `limit` of them; none when there are none yet.
+
+        Raises:
+            EventsTrimmed: event `after` + 1 was there and is not kept any more; it names the first that is.
+        """
+        chosen = Filter(exchange=exchange, account=account)
+
+        def work(connection: Connection) -> list[AccountEvent]:
+            mine = queries.account_row(connection, exchange, account)
+            if mine is None:
+                return []
+            found, _ = queries.page(connection, queries.EVENTS, chosen, after, limit)
+            if after + 1 < mine.next_event and (not found or found[0]["number"] != after + 1):
+                raise EventsTrimmed(queries.first_event(connection, mine.id, mine.next_event))
+            return [queries.event_of(row) for row in found]
+
+        return self._read(work)
+
+    def event_range(self, exchange: str, account: str) -> tuple[int, int]:
+        """Return the number of the first event kept and the number the next one gets; equal when none is kept."""
+
+        def work(connection: Connection) -> tuple[int, int]:
+            mine = queries.account_row(connection, exchange, account)
+            if mine is None:
+                return 1, 1
+            return queries.first_event(connection, mine.id, mine.next_event), mine.next_event
+
+        return self._read(work)
+
+    def _one_order(self, exchange: str, account: str, where: Callable[[], object]) -> Order | None:
+        def work(connection: Connection) -> Order | None:
+            mine = queries.account_row(connection, exchange, account)
+            if mine is None:
+                return None
+            of = schema.orders
+            found = queries.rows(connection, of, of.c.account_id == mine.id, where())  # type: ignore[arg-type]
+            return queries.order_of(found[0]) if found else None
+
+        return self._read(work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        return self._database.run(work, write=False)
+
+
+def _done(connection: Connection, account_id: int, ids: Iterable[str]) -> dict[str, list[int]]:
+    """Return those of these batches that were committed before, with their numbers."""
+    of = schema.batches.c
+    found = connection.execute(
+        select(of.id, of.first_event, of.events).where(of.account_id == account_id, of.id.in_(list(ids)))
+    )
+    return {row.id: list(range(row.first_event, row.first_event + row.events)) for row in found}
+
+
+def _remember(
+    connection: Connection, account_id: int, count: int, next_event: int, batches: dict[str, list[int]]
+) -> None:
+    """Note the batches, forget the oldest now and then, and move the account's counters."""
+    rows = [
+        {
+            "account_id": account_id,
+            "id": name,
+            "number": number,
+            "first_event": numbers[0] if numbers else 0,
+            "events": len(numbers),
+        }
+        for number, (name, numbers) in enumerate(batches.items(), count + 1)
+    ]
+    after = count + len(rows)
+    reach("journal.write")
+    connection.execute(insert(schema.batches), rows)
+    if after // 64 != count // 64:
+        of = schema.batches.c
+        old = (of.account_id == account_id, of.number <= after - schema.BATCHES_KEPT)
+        connection.execute(delete(schema.batches).where(*old))
+    reach("journal.write")
+    of_account = schema.accounts
+    connection.execute(
+        update(of_account).where(of_account.c.id == account_id).values(next_event=next_event, batches=after)
+    )

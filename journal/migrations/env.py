@@ -1,0 +1,12 @@
+"""What alembic runs: the versions, on the connection and in the transaction that `journal.migrate` gives it."""
+
+from alembic import context
+
+given = context.config.attributes
+context.configure(
+    connection=given["connection"],
+    target_metadata=given["metadata"],
+    transactional_ddl=True,  # also on SQLite: the begin is ours, so it is true
+    render_as_batch=True,
+)
+context.run_migrations()

@@ -1,0 +1,178 @@
+"""Read orders, fills, events and the rest from rows. Each function runs in a transaction that its caller opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, true
+
+from ..model.errors import Misconfigured
+from ..model.order import AccountEvent, Fill, Order
+from . import schema
+from .records import Filter, Loaded, Owner, Pause, Request, Transition
+
+_CHUNK = 500  # ids in one IN
+_ORDER_FIELDS = tuple(column for column in schema.orders.columns if column.name not in ("seq", "account_id", "open"))
+_FILL_FIELDS = tuple(column for column in schema.fills.columns if column.name not in ("seq", "account_id"))
+# What listings are made of: table, key that pages continue after, column of time.
+ORDERS = (schema.orders, schema.orders.c.seq, schema.orders.c.created_ns)
+FILLS = (schema.fills, schema.fills.c.seq, schema.fills.c.ts_event_ns)
+EVENTS = (schema.events, schema.events.c.number, schema.events.c.ts_recv_ns)
+
+
+def account_row(connection: Connection, exchange: str, account: str, lock: bool = False) -> Any:
+    """Return the account's row or None, locked against other writers until the transaction ends when `lock`."""
+    of = schema.accounts.c
+    statement = select(of.id, of.epoch, of.next_event, of.batches).where(of.exchange == exchange, of.account == account)
+    return connection.execute(statement.with_for_update() if lock else statement).first()
+
+
+def order_of(row: Any) -> Order:
+    plain = {column.name: row[column.name] for column in _ORDER_FIELDS}
+    plain["exchange"], plain["account"] = row["exchange"], row["account"]
+    plain["fees"] = orjson.loads(plain["fees"])
+    return Order.from_dict(plain)
+
+
+def fill_of(row: Any) -> Fill:
+    return Fill.from_dict({column.name: row[column.name] for column in _FILL_FIELDS})
+
+
+def event_of(row: Any) -> AccountEvent:
+    return AccountEvent.from_dict(orjson.loads(row["body"]))
+
+
+def request_of(row: Any) -> Request:
+    return Request(
+        request_id=row["request_id"],
+        kind=row["kind"],
+        client_order_ids=tuple(orjson.loads(row["client_order_ids"])),
+        text=row["text"],
+        digest=row["digest"],
+        not_after_ns=row["not_after_ns"],
+        created_ns=row["created_ns"],
+        epoch=row["epoch"],
+        outcome=row["outcome"],
+        closed_ns=row["closed_ns"],
+    )
+
+
+def rows(connection: Connection, table: Table, *where: ColumnElement[bool], by: Any = None) -> list[Any]:
+    """Return rows of an account's table with the exchange and account they belong to."""
+    statement = joined(table).where(*where)
+    return list(connection.execute(statement if by is None else statement.order_by(by)).mappings())
+
+
+def joined(table: Table) -> Select[Any]:
+    return select(table, schema.accounts.c.exchange, schema.accounts.c.account).join(
+        schema.accounts, schema.accounts.c.id == table.c.account_id
+    )
+
+
+def by_ids(connection: Connection, table: Table, account_id: int, ids: Iterable[str], by: Any) -> Iterator[Any]:
+    """Yield the rows of these client order ids."""
+    wanted = list(ids)
+    for start in range(0, len(wanted), _CHUNK):
+        chosen = table.c.client_order_id.in_(wanted[start : start + _CHUNK])
+        yield from rows(connection, table, table.c.account_id == account_id, chosen, by=by)
+
+
+def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a filter stands for.
+
+    Raises:
+        Misconfigured: the table has no such column.
+    """
+    of, where = table.c, []
+    equal = {"pair": chosen.pair, "owner": chosen.owner, "client_order_id": chosen.client_order_id, "open": chosen.open}
+    for name, value in equal.items():
+        if value is None:
+            continue
+        if name not in of:
+            raise Misconfigured(f"filter by {name}", f"{table.name} have no {name}")
+        where.append(of[name].is_(value) if isinstance(value, bool) else of[name] == value)
+    if chosen.since_ns is not None:
+        where.append(time >= chosen.since_ns)
+    if chosen.until_ns is not None:
+        where.append(time < chosen.until_ns)
+    if chosen.exchange is not None:
+        where.append(schema.accounts.c.exchange == chosen.exchange)
+    if chosen.account is not None:
+        where.append(schema.accounts.c.account == chosen.account)
+    return where
+
+
+def page(
+    connection: Connection, listing: tuple[Table, Any, Any], chosen: Filter, after: int, limit: int
+) -> tuple[list[Any], int | None]:
+    """Return up to `limit` rows with keys above `after`, in their order, and the key to continue after, if any."""
+    table, key, time = listing
+    statement = joined(table).where(key > after, *selected(table, time, chosen)).order_by(key).limit(limit)
+    found = list(connection.execute(statement).mappings())
+    return found, found[-1][key.name] if len(found) == limit else None
+
+
+def first_event(connection: Connection, account_id: int, next_event: int) -> int:
+    """Return the number of the oldest event that is kept, `next_event` when none is."""
+    of = schema.events.c
+    found: int | None = connection.execute(select(func.min(of.number)).where(of.account_id == account_id)).scalar()
+    return next_event if found is None else found
+
+
+def unresolved(connection: Connection, account_id: int) -> list[Request]:
+    of = schema.requests.c
+    found = rows(connection, schema.requests, of.account_id == account_id, of.open == true(), by=of.created_ns)
+    return [request_of(row) for row in found]
+
+
+def transitions(connection: Connection, account_id: int, client_order_id: str) -> list[Transition]:
+    of = schema.transitions.c
+    where = (of.account_id == account_id, of.client_order_id == client_order_id)
+    return [
+        Transition(row["client_order_id"], row["before"], row["after"], row["step"], row["ts_ns"], row["reason"])
+        for row in rows(connection, schema.transitions, *where, by=of.seq)
+    ]
+
+
+def load(connection: Connection, exchange: str, account: str) -> Loaded:
+    """Read what a manager starts from; of an account that nobody ever took, nothing, with epoch 0."""
+    found = account_row(connection, exchange, account)
+    if found is None:
+        return Loaded(exchange, account, 0, 1, 1, [], [], [], {}, {}, {}, {}, {}, None)
+    mine = found.id
+    requests = unresolved(connection, mine)
+    of = schema.orders.c
+    still_open = rows(connection, schema.orders, of.account_id == mine, of.open == true(), by=of.seq)
+    orders = [order_of(row) for row in still_open]
+    there = {order.client_order_id for order in orders}
+    named = {name for request in requests for name in request.client_order_ids} - there
+    orders += [order_of(row) for row in by_ids(connection, schema.orders, mine, sorted(named), of.seq)]
+    ids: Sequence[str] = [order.client_order_id for order in orders]
+    fills = sorted(by_ids(connection, schema.fills, mine, ids, schema.fills.c.seq), key=lambda row: row["seq"])
+
+    def values(table: Table) -> list[Any]:
+        return rows(connection, table, table.c.account_id == mine)
+
+    held_at = schema.balances.c
+    newest = select(held_at.ts_ns, held_at.body).where(held_at.account_id == mine).order_by(held_at.seq.desc()).limit(1)
+    balances = connection.execute(newest).first()
+    held = {} if balances is None else orjson.loads(balances.body)
+    return Loaded(
+        exchange=exchange,
+        account=account,
+        epoch=found.epoch,
+        next_event=found.next_event,
+        first_event=first_event(connection, mine, found.next_event),
+        orders=orders,
+        fills=[fill_of(row) for row in fills],
+        requests=requests,
+        cursors={row["name"]: row["number"] for row in values(schema.cursors)},
+        pauses={row["scope"]: Pause(row["reason"], row["ts_ns"]) for row in values(schema.pauses)},
+        owners={row["owner"]: Owner(row["on_death"], row["ts_ns"]) for row in values(schema.owners)},
+        marks={row["name"]: row["text"] for row in values(schema.marks)},
+        balances={asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in held.items()},
+        balances_ns=None if balances is None else balances.ts_ns,
+    )

@@ -1,0 +1,104 @@
+"""Remove what is old, in transactions small enough that commits hardly wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, select
+
+from . import queries, schema
+from .database import Database
+from .records import Trimmed
+
+_STEP = 500  # rows of one transaction
+
+
+def trim(database: Database, exchange: str, account: str, before_ns: int, keep_events: int | None) -> Trimmed:
+    """See `Journal.trim`."""
+
+    def repeat(step: Callable[[Connection, int], tuple[int, ...]]) -> tuple[int, ...]:
+        """Run the step in one transaction after the other until it finds nothing; return the sums of what it counts."""
+
+        def work(connection: Connection) -> tuple[int, ...]:
+            mine = queries.account_row(connection, exchange, account, lock=True)
+            return (0,) if mine is None else step(connection, mine.id)
+
+        total: tuple[int, ...] = ()
+        while any(found := database.run(work, write=True)):
+            total = tuple(map(sum, zip(total, found, strict=True))) if total else found
+        return total or (0, 0)
+
+    def orders(connection: Connection, mine: int) -> tuple[int, ...]:
+        of = schema.orders.c
+        where = (of.account_id == mine, of.open == false(), of.updated_ns < before_ns)
+        held = _held(connection, mine)
+        found = select(of.client_order_id).where(*where, of.client_order_id.not_in(held)).order_by(of.updated_ns)
+        ids = list(connection.execute(found.limit(_STEP)).scalars())
+        if not ids:
+            return 0, 0
+        _delete(connection, schema.transitions, mine, ids)
+        fills = _delete(connection, schema.fills, mine, ids)
+        return _delete(connection, schema.orders, mine, ids), fills
+
+    def stray_fills(connection: Connection, mine: int) -> tuple[int, ...]:
+        """Fills of orders that the journal never had."""
+        of, order = schema.fills.c, schema.orders.c
+        known = exists().where(order.account_id == of.account_id, order.client_order_id == of.client_order_id)
+        found = select(of.seq).where(of.account_id == mine, of.ts_event_ns < before_ns, ~known).limit(_STEP)
+        return (_delete_keys(connection, of.seq, list(connection.execute(found).scalars())),)
+
+    def requests(connection: Connection, mine: int) -> tuple[int, ...]:
+        of = schema.requests.c
+        where = (of.account_id == mine, of.open == false(), of.closed_ns < before_ns)
+        found = list(connection.execute(select(of.request_id).where(*where).limit(_STEP)).scalars())
+        return (_delete_keys(connection, of.request_id, found, of.account_id == mine),)
+
+    def tombstones(connection: Connection, mine: int) -> tuple[int, ...]:
+        of = schema.tombstones.c
+        where = (of.account_id == mine, of.ts_ns < before_ns)
+        found = list(connection.execute(select(of.client_order_id).where(*where).limit(_STEP)).scalars())
+        return (_delete_keys(connection, of.client_order_id, found, of.account_id == mine),)
+
+    def events(connection: Connection, mine: int) -> tuple[int, ...]:
+        """Only ever from the oldest on, so that those kept have no hole."""
+        of, counter = schema.events.c, schema.accounts.c
+        next_event = connection.execute(select(counter.next_event).where(counter.id == mine)).scalar_one()
+        keep_from = 0 if keep_events is None else next_event - keep_events
+        oldest = select(of.number, of.ts_recv_ns).where(of.account_id == mine).order_by(of.number).limit(_STEP)
+        last = 0
+        for row in connection.execute(oldest):
+            if row.number >= keep_from and row.ts_recv_ns >= before_ns:
+                break
+            last = row.number
+        if not last:
+            return (0,)
+        gone = connection.execute(delete(schema.events).where(of.account_id == mine, of.number <= last))
+        return (gone.rowcount,)
+
+    done, fills = repeat(orders)
+    stray = repeat(stray_fills)[0]
+    repeat(tombstones)
+    return Trimmed(orders=done, fills=fills + stray, requests=repeat(requests)[0], events=repeat(events)[0])
+
+
+def _held(connection: Connection, mine: int) -> list[str]:
+    """Return the client order ids that unresolved requests name."""
+    of = schema.requests.c
+    named = connection.execute(select(of.client_order_ids).where(of.account_id == mine, of.open.is_(True))).scalars()
+    return sorted({name for one in named for name in orjson.loads(one)})
+
+
+def _delete(connection: Connection, table: Table, mine: int, ids: list[str]) -> int:
+    """Return how many rows of these client order ids are gone."""
+    gone = delete(table).where(table.c.account_id == mine, table.c.client_order_id.in_(ids))
+    return connection.execute(gone).rowcount
+
+
+def _delete_keys(
+    connection: Connection, key: ColumnElement[object], keys: list[object], *where: ColumnElement[bool]
+) -> int:
+    if not keys:
+        return 0
+    gone = delete(key.table).where(key.in_(keys), *where)
+    return connection.execute(gone).rowcount
