@@ -40,6 +40,7 @@ from .admin_bodies import (
 )
 from .binance.client import Client
 from .binance.payloads import text
+from .book import Ticket
 from .faults import Fault
 from .refusal import Refusal, query, whole
 from .rules import Rules, rules_for
@@ -259,19 +260,18 @@ class Admin:
         if body.account == "admin":  # the admin's own hand is never short
             for asset in (rules.base, rules.quote):
                 account.deposit(asset, max(0, 10**17 - account.balance(asset).free))
-        order = engine.place(
-            account,
-            body.symbol,
+        ticket = Ticket(
             Side.BUY if body.side == "BUY" else Side.SELL,
             body.type,
             _raw("quantity", body.quantity) or 0,
             _raw("price", body.price),
-            self.venue.clock.now_ns(),
             body.time_in_force,
             body.client_order_id,
             _raw("quote_quantity", body.quote_quantity),
             body.self_trade,
+            _raw("stop_price", body.stop_price),
         )
+        order = engine.submit(account, body.symbol, ticket, self.venue.clock.now_ns())
         return order_plain(order) | {"update_id": self.venue.market(body.symbol).update_id}
 
     def cancel(self, body: CancelBody) -> Any:

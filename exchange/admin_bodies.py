@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from .faults import CORRUPTIONS, KINDS
 from .rules import STATUSES
 
+TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+
 
 class Body(BaseModel):
     """A request's body: unknown fields are refused, and so is what only converts."""
@@ -57,10 +59,11 @@ class SkipBody(Body):
 class OrderBody(Body):
     symbol: str
     side: Literal["BUY", "SELL"]
-    type: Literal["LIMIT", "MARKET", "LIMIT_MAKER"] = "LIMIT"
+    type: Literal[TYPES] = "LIMIT"  # type: ignore[valid-type]
     quantity: str | None = None
     quote_quantity: str | None = None
     price: str | None = None
+    stop_price: str | None = None
     time_in_force: Literal["GTC", "IOC", "FOK"] = "GTC"
     account: str = "admin"
     client_order_id: str = Field("", max_length=36)

@@ -103,13 +103,16 @@ class Faults:
         self.rules[fault.id] = fault
         self._refresh()
         if fault.for_ms is not None:
-            self.later(fault.for_ms / 1000, lambda: self.remove(fault.id))
+            self.later(fault.for_ms / 1000, lambda: self._expire(fault.id))
         return fault
 
     def remove(self, number: int) -> bool:
         found = self.rules.pop(number, None)
         self._refresh()
         return found is not None
+
+    def _expire(self, number: int) -> None:
+        self.remove(number)
 
     def clear(self) -> int:
         """Forget all rules; what is held back is sent. Return how many there were."""
@@ -188,7 +191,7 @@ class Faults:
         return self._pick(AFTER_KINDS, symbol, endpoints=endpoints, account=account) if self.rules else None
 
     def misstated(self, account: str, where: tuple[str, ...]) -> dict[str, Decimal]:
-        """What to add to the free balances that `account` is told, by asset. `where`: the endpoint's names, or `user`."""
+        """What to add to the free balances that `account` is told, by asset. `where`: the endpoint, or `user`."""
         told: dict[str, Decimal] = {}
         for fault in list(self.rules.values()) if self.rules else ():
             if (

@@ -95,7 +95,7 @@ async def through(
     elif kind == "disconnect":
         return _broken(request, b"")
     elif kind in ("late", "slow"):
-        response = await asyncio.shield(_held(fault.ms, run))
+        response = await asyncio.shield(_held(venue, fault.ms, run))
     else:
         venue.count(request.path, fault.status)
         return refusal(fault)
@@ -105,7 +105,7 @@ async def through(
     if after.kind == "accept_then_hang":
         await asyncio.get_running_loop().create_future()
     elif after.kind == "accept_then_wait":
-        await asyncio.sleep(after.ms / 1000)
+        await _pause(venue, after.ms)
     elif after.kind == "accept_then_cut":
         return _broken(request, _body(response))
     elif after.kind == "accept_then_status":
@@ -122,11 +122,23 @@ def _body(response: web.Response) -> bytes:
     return response.body if isinstance(response.body, bytes) else b""
 
 
-def _held(ms: float, run: Callable[[], web.Response]) -> asyncio.Task[web.Response]:
+async def _pause(venue: Venue, ms: float) -> None:
+    """Wait by the timer of the faults."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    venue.faults.later(ms / 1000, end)
+    await over
+
+
+def _held(venue: Venue, ms: float, run: Callable[[], web.Response]) -> asyncio.Task[web.Response]:
     """The response of `run`, called after so many milliseconds whoever waits."""
 
     async def execute() -> web.Response:
-        await asyncio.sleep(ms / 1000)
+        await _pause(venue, ms)
         return run()
 
     task = asyncio.create_task(execute())

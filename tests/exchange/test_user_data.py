@@ -79,7 +79,7 @@ async def test_a_subscription_by_signature_hears_of_an_order_from_its_beginning_
         assert {"a": "USDT", "f": f"{1_000_000 - float(locked):.8f}", "l": locked} in position["B"]
         assert {"a": "BTC", "f": "10.00000000", "l": "0.00000000"} in position["B"]
         # The engine's other side takes it: the fill, then the balances.
-        await exchange.admin.order("BTCUSDT", "SELL", price=bid, quantity="9000", time_in_force="IOC")
+        await exchange.admin.order("BTCUSDT", "SELL", price=bid, quantity="20", time_in_force="IOC")
         filled = (await ws.event("executionReport"))["event"]
         assert (filled["x"], filled["X"], filled["l"], filled["z"], filled["L"]) == (
             "TRADE",
@@ -93,7 +93,7 @@ async def test_a_subscription_by_signature_hears_of_an_order_from_its_beginning_
         fill = (await exchange.admin.fills("main"))["fills"][0]
         assert (fill["trade_id"], fill["fee"], fill["number"]) == (filled["t"], filled["n"], 1)
         # Cancelled by the exchange's own hand.
-        second = await exchange.admin.order("BTCUSDT", "BUY", price="1000", quantity="0.01", account="main")
+        second = await exchange.admin.order("BTCUSDT", "BUY", price="60000", quantity="0.01", account="main")
         await exchange.admin.cancel("BTCUSDT", second["order_id"])
         while (ended := (await ws.event("executionReport"))["event"])["X"] == "NEW":
             pass
@@ -206,7 +206,7 @@ async def test_a_logon_serves_later_requests_and_its_own_subscription(exchange: 
             side="BUY",
             type="LIMIT",
             timeInForce="GTC",
-            price="1000.00",
+            price="60000.00",
             quantity="0.01",
         )
         assert placed["status"] == 200, placed

@@ -62,6 +62,8 @@ class Api:
         self.events: list[Any] = []
         self.answers: dict[Any, Any] = {}
         self._ids = itertools.count(1)
+        self._reading = asyncio.Lock()
+        self._taken = 0
 
     def signed(self, params: dict[str, Any], key: Key | None = None) -> dict[str, Any]:
         """The parameters with key, time and signature."""
@@ -98,13 +100,19 @@ class Api:
             await self._read()
 
     async def _read(self) -> None:
-        message = await asyncio.wait_for(self.socket.receive(), WAIT_S)
-        assert message.type is aiohttp.WSMsgType.TEXT, message
-        body = json.loads(message.data)
-        if "event" in body:
-            self.events.append(body)
-        else:
-            self.answers[body["id"]] = body
+        """Take in one frame, or, when another task does so first, return once it has."""
+        before = self._taken
+        async with self._reading:
+            if self._taken != before:
+                return
+            message = await asyncio.wait_for(self.socket.receive(), WAIT_S)
+            self._taken += 1
+            assert message.type is aiohttp.WSMsgType.TEXT, message
+            body = json.loads(message.data)
+            if "event" in body:
+                self.events.append(body)
+            else:
+                self.answers[body["id"]] = body
 
 
 def query(params: dict[str, Any], key: Key, now_ms: int) -> str:
