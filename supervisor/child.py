@@ -16,13 +16,27 @@ class Restart(Enum):
 
 
 class Tier(Enum):
-    """Order of start; shutdown goes the other way."""
+    """Order of start, and who is first to take a spare where they are few: an account goes before the books.
+
+    `ends` is the order of a shutdown, largest first. Order managers stop first, as they may have orders to cancel: for
+    that they need the stream that reports it, the limits that they spend, and a catalog. Then the streams, so that
+    what they heard last was taken; then those who only read the market, and what all of them stood on.
+    """
 
     AGENT = 0
     LIMITS = 1
     CATALOG = 2
-    BOOK = 3
-    MIRROR = 4
+    STREAM = 3
+    ORDERS = 4
+    BOOK = 5
+    MIRROR = 6
+
+    @property
+    def ends(self) -> int:
+        return _ENDS.index(self)
+
+
+_ENDS = (Tier.AGENT, Tier.LIMITS, Tier.CATALOG, Tier.BOOK, Tier.MIRROR, Tier.STREAM, Tier.ORDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,8 @@ class ChildSpec:
     """One child. `address` is a name, stable across incarnations; `kind` and `config` say what role to run.
 
     `serves` are the addresses routed to it, with the instrument of each (its own address is always routed). `after` are
-    children that must have served once before this one starts for the first time. `node` pins it to a node id; `labels`
+    children that must have served once before this one starts for the first time. `node` pins it to a node id, and
+    `pinned` says why where that is a loss: such a child waits for its node, when that is lost, and says so. `labels`
     restrict where it may be placed; `weight` is its share in placement.
     """
 
@@ -44,6 +59,7 @@ class ChildSpec:
     serves: tuple[tuple[str, dict[str, Any] | None], ...] = ()
     after: tuple[str, ...] = ()
     node: str | None = None
+    pinned: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     weight: int = 1
 
@@ -60,6 +76,7 @@ class ChildSpec:
             "serves": [[address, instrument] for address, instrument in self.serves],
             "after": list(self.after),
             "node": self.node,
+            "pinned": self.pinned,
             "labels": [list(pair) for pair in self.labels],
             "weight": self.weight,
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..model.errors import UnknownExchange
 from .child import ChildSpec, Tier
-from .plan import Changes, Plan, Rule, add_rules, base_specs, book_address, changes, plan_books
+from .plan import Changes, Plan, Rule, account_specs, add_rules, base_specs, book_address, changes, plan_books
 
 
 class Desired:
@@ -66,8 +66,10 @@ class Desired:
         return dict(named)
 
     def first_specs(self) -> list[ChildSpec]:
-        """The children that need no instrument list: limits and catalogs, and those configured as plain specs."""
-        specs = [spec for exchange, s in self.config["exchanges"].items() for spec in base_specs(exchange, s)]
+        """The children that need no instrument list: limits, catalogs, accounts, and plain specs."""
+        journal, specs = self.config.get("journal"), []
+        for exchange, settings in self.config["exchanges"].items():
+            specs += [*base_specs(exchange, settings), *account_specs(exchange, settings, journal)]
         return specs + [ChildSpec.from_dict(plain) for plain in self.config.get("children", ())]
 
     def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:

@@ -126,8 +126,11 @@ class Machine:
             self._forget(cell)
             self._effects.append(Discard(cell.name))
             self._child_ended(cell, Exit.NODE_LOST, "its node was lost", now_ns)
-        for address in [a for a, child in self.children.items() if child.spec.node == event.node]:
-            self._drop(address)
+        for address, child in list(self.children.items()):
+            if child.spec.node == event.node and child.spec.pinned:
+                child.last_error = f"its node is lost and it runs on no other: {child.spec.pinned}"
+            elif child.spec.node == event.node:
+                self._drop(address)
 
     def _cell_created(self, event: CellCreated, now_ns: int) -> None:
         cell = self.cells.get(event.cell)
@@ -450,8 +453,8 @@ class Machine:
             self._drop(child.spec.address)
         running = [c for c in self.children.values() if c.spec.tier is not Tier.AGENT]
         if running:
-            latest = max(child.spec.tier.value for child in running)
-            for child in [c for c in running if c.spec.tier.value == latest]:
+            latest = max(child.spec.tier.ends for child in running)
+            for child in [c for c in running if c.spec.tier.ends == latest]:
                 child.wanted = False
                 self._stop(child, now_ns, restart=False)
             return

@@ -1,5 +1,15 @@
 """From configuration and instrument lists to children. Pure.
 
+An account is two children: its order manager, and its user stream, which outlives the manager and tells the next one
+what was not acknowledged. Their configurations are plain data that names the files of secrets and holds none:
+
+    both      exchange, account, connector, rest, ws, ws_api, egress; keys, keystore, passphrase_file, api_key_file,
+              secret_file, kind (`keystore.secrets.read_key`); orders, stream, recv_window_ms
+    orders/   journal: {url, url_file, keep_days} (`keystore.secrets.journal_url`); max_open_orders,
+              max_order_notional, price_band, pairs: {pair: the same three}; maker_fee, taker_fee; on_shutdown
+
+Exact numbers are text; what is not set is None. With an SQLite journal both are pinned to the node of its file.
+
 Which pairs are wanted is an ordered list of rules (track or untrack, pattern): the last rule that matches a name
 decides. Pairs are seated in groups of `pairs_per_actor`; a running group is never disturbed: new pairs fill new
 groups, a pair that goes is amended out of its group (its route ends at once, its seat stays empty until the group
@@ -19,6 +29,16 @@ Rule = tuple[bool, str]  # (track, pattern)
 TRADING = "TRADING"
 # What a book is built on; a change of any other rule only changes what the route says of the instrument.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
+_ACCOUNT_KEYS = ("connector", "rest", "ws", "ws_api", "egress")
+_STREAM_KEYS = (
+    "keys", "keystore", "passphrase_file", "api_key_file", "secret_file", "kind", "orders", "stream", "recv_window_ms",
+)  # fmt: skip
+POLITE_S = 5.0
+CANCELLING_S = 20.0  # a manager that cancels what is open as it stops; what is in doubt takes its validity window
+PINNED = (
+    "its journal is an SQLite file there; start the mesh anew on that machine, or use PostgreSQL, whose journal any "
+    "node can take up"
+)
 _BOOK_KEYS = ("connector", "rest", "ws", "egress", "levels", "trades", "snapshot_limit", "depth_speed")
 
 
@@ -68,6 +88,14 @@ def book_address(exchange: str, name: str) -> str:
     return f"book/{exchange}/{name}"
 
 
+def orders_address(exchange: str, account: str) -> str:
+    return f"orders/{exchange}/{account}"
+
+
+def stream_address(exchange: str, account: str) -> str:
+    return f"stream/{exchange}/{account}"
+
+
 def base_specs(exchange: str, settings: Mapping[str, Any]) -> tuple[ChildSpec, ChildSpec]:
     """The limits and the catalog child of an exchange."""
     common = {"exchange": exchange, "connector": exchange, "egress": "default"}
@@ -91,6 +119,44 @@ def base_specs(exchange: str, settings: Mapping[str, Any]) -> tuple[ChildSpec, C
         labels=labels,
     )
     return limits, catalog
+
+
+def account_specs(exchange: str, settings: Mapping[str, Any], journal: Mapping[str, Any] | None) -> list[ChildSpec]:
+    """The stream and the order manager of each account of an exchange; pinned where the journal has a `node`."""
+    common: dict[str, Any] = {"exchange": exchange, "connector": exchange, "egress": "default"}
+    common |= {key: settings[key] for key in _ACCOUNT_KEYS if settings.get(key) is not None}
+    where = {key: value for key, value in (journal or {}).items() if key in ("url", "url_file", "keep_days")}
+    node = (journal or {}).get("node")
+    specs = []
+    for name, account in (settings.get("accounts") or {}).items():
+        own = {**common, "account": name}
+        heard = {**own, **{key: account.get(key) for key in _STREAM_KEYS}}
+        cancels = account.get("on_shutdown") == "cancel"
+        for address, kind, tier, config, shutdown_s in (
+            (stream_address(exchange, name), "stream", Tier.STREAM, heard, POLITE_S),
+            (
+                orders_address(exchange, name),
+                "orders",
+                Tier.ORDERS,
+                {**own, **account, "journal": where},
+                CANCELLING_S if cancels else POLITE_S,
+            ),
+        ):
+            specs.append(
+                ChildSpec(
+                    address,
+                    kind,
+                    config,
+                    shutdown_s=shutdown_s,
+                    group=exchange,
+                    tier=tier,
+                    after=(limits_address(exchange, common["egress"]), catalog_address(exchange)),
+                    node=node,
+                    pinned=PINNED if node is not None else "",
+                    labels=_labels(settings),
+                )
+            )
+    return specs
 
 
 def plan_books(

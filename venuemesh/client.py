@@ -25,7 +25,7 @@ from ray.exceptions import RayError
 
 from .actors.cell import SUPERVISOR, RayRoutes, answered, namespace
 from .actors.messages import Asker
-from .cluster import join_ray, read_run_file
+from .cluster import join_ray, make_run_directory, read_run_file
 from .config import MeshConfig
 from .market import Market
 from .model.errors import MeshError, MeshNotRunning, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
@@ -572,9 +572,11 @@ def launch(config: MeshConfig) -> Mesh:
     It starts from this configuration, whatever a mesh of that name was told before that is gone.
 
     Raises:
-        Misconfigured: a mesh of that name runs there already.
+        Misconfigured: a mesh of that name runs there already; or an account could not be traded on without a person
+            (see `account_checks.check_accounts`).
         MeshNotRunning: this process is connected to no Ray cluster.
     """
+    from .account_checks import check_accounts
     from .supervisor.supervisor import create
 
     name = config.mesh.name
@@ -583,7 +585,12 @@ def launch(config: MeshConfig) -> Mesh:
     try:
         ray.get_actor(SUPERVISOR, namespace=namespace(name))
     except ValueError:
-        create(config.for_supervisor())
+        here = ray.get_runtime_context().get_node_id()
+        state = None
+        if config.trades:
+            check_accounts(config, here, {n["NodeID"]: n.get("Labels") or {} for n in ray.nodes() if n["Alive"]})
+            state = make_run_directory()  # where the journal is, unless the configuration says where
+        create(config.for_supervisor(here, state))
         return Mesh(name)
     raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")
 

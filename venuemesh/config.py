@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from .config_trading import SQLITE, AccountSettings, JournalSettings, Strict
+from .connectors.registry import connector as find_connector
 from .connectors.registry import known as connector_names
-from .model.errors import ConfigError
+from .connectors.trading import trades
+from .model.errors import ConfigError, MeshError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII; exchanges list such assets
@@ -23,11 +26,7 @@ _PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not
 Name = Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)  # a whole number is a float, nothing else is
-
-
-class MeshSettings(_Strict):
+class MeshSettings(Strict):
     """`[mesh]`: what holds for the mesh as a whole."""
 
     name: Name = Field("mesh", description="Name of the mesh: its Ray namespace and its segment directory.")
@@ -40,7 +39,7 @@ class MeshSettings(_Strict):
     )
 
 
-class RestartSettings(_Strict):
+class RestartSettings(Strict):
     """`[restart]`: when replacing what dies must slow down."""
 
     intensity: int = Field(5, ge=1, le=1000, description="Restarts of one child allowed within `period_s`.")
@@ -49,7 +48,7 @@ class RestartSettings(_Strict):
     backoff_cap_s: float = Field(30.0, gt=0, le=3600, description="Longest delay between attempts.")
 
 
-class ExchangeSettings(_Strict):
+class ExchangeSettings(Strict):
     """`[exchanges.NAME]`: one exchange (or one account set of it), by the name used in addresses."""
 
     connector: str | None = Field(
@@ -67,10 +66,16 @@ class ExchangeSettings(_Strict):
     depth_speed: Literal["100ms", "1000ms"] = Field("100ms", description="How often the exchange sends depth updates.")
     rest: str | None = Field(None, description="Base URL of the REST interface, instead of the connector's own.")
     ws: str | None = Field(None, description="Base URL of the websocket streams, instead of the connector's own.")
+    ws_api: str | None = Field(
+        None, description="Base URL of the websocket interface for orders and reports, instead of the connector's own."
+    )
     egress: Name = Field("default", description="Which rate budget it spends: one per outgoing address.")
     refresh_s: float = Field(600.0, ge=1, le=86400, description="How often the list of instruments is read again.")
     nodes: dict[str, str] = Field(
         default_factory=dict, description="Ray node labels its actors need; empty for any node."
+    )
+    accounts: dict[Name, AccountSettings] = Field(
+        default_factory=dict, description="Accounts to trade on, a table each; none: market data only, without keys."
     )
 
     @field_validator("pairs")
@@ -83,7 +88,7 @@ class ExchangeSettings(_Strict):
             raise ValueError("a pair is listed twice")
         return pairs
 
-    @field_validator("rest", "ws")
+    @field_validator("rest", "ws", "ws_api")
     @classmethod
     def _urls(cls, url: str | None, field: ValidationInfo) -> str | None:
         if url is None:
@@ -103,11 +108,12 @@ class ExchangeSettings(_Strict):
         return url.rstrip("/")
 
 
-class MeshConfig(_Strict):
+class MeshConfig(Strict):
     """A whole configuration file."""
 
     mesh: MeshSettings = MeshSettings()
     restart: RestartSettings = RestartSettings()
+    journal: JournalSettings = JournalSettings()
     exchanges: dict[Name, ExchangeSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -128,14 +134,40 @@ class MeshConfig(_Strict):
                 raise ValueError(
                     f"exchanges.{name}.connector: no connector {connector!r} (there are: {', '.join(known)})"
                 )
+            if exchange.accounts:
+                _check_trades(name, connector, exchange)
+        self._keys_differ()
         return self
 
-    def for_supervisor(self) -> dict[str, Any]:
-        """The same as plain data, the form the supervisor stores and reads."""
+    def _keys_differ(self) -> None:
+        users: dict[tuple[str | None, ...], str] = {}
+        for name, exchange in self.exchanges.items():
+            for account, settings in exchange.accounts.items():
+                here = f"exchanges.{name}.accounts.{account}"
+                twin = users.setdefault(settings.where, here)
+                if twin != here:
+                    raise ValueError(f"{here}: has the key of {twin}: two managers would trade on one account")
+
+    @property
+    def trades(self) -> bool:
+        return any(exchange.accounts for exchange in self.exchanges.values())
+
+    def for_supervisor(self, node: str | None = None, state: Path | None = None) -> dict[str, Any]:
+        """The same as plain data, the form the supervisor stores and reads.
+
+        `node` is the id of the node that the mesh is launched on and `state` its folder for what must last: there the
+        journal is, unless the configuration says where. A configuration with accounts needs both.
+        """
         plain = self.model_dump(mode="json")
         mesh = plain["mesh"]
         for name, exchange in plain["exchanges"].items():
             exchange["connector"] = exchange["connector"] or name
+        journal = plain["journal"]
+        if self.trades and journal["url"] is None and journal["url_file"] is None:
+            if state is None:
+                raise ValueError("a configuration with accounts and no journal needs a folder for it")
+            journal["url"] = f"{SQLITE}{state.absolute()}/{mesh['name']}.journal.sqlite3"
+        journal["node"] = node if self.journal.is_sqlite else None
         return {
             "mesh": mesh["name"],
             "spares_per_node": mesh["spares_per_node"],
@@ -143,7 +175,21 @@ class MeshConfig(_Strict):
             "hang_limit_s": mesh["hang_limit_s"],
             "exchanges": plain["exchanges"],
             "policy": plain["restart"],
+            "journal": journal,
         }
+
+
+def _check_trades(name: str, connector: str, exchange: ExchangeSettings) -> None:
+    """Raises ValueError: the connector does not trade, or not as an account wants it."""
+    try:
+        offer = trades(find_connector(connector)).trading(exchange.rest, exchange.ws_api).offer
+    except MeshError as error:
+        raise ValueError(f"exchanges.{name}.accounts: {error}") from None
+    for account, settings in exchange.accounts.items():
+        if settings.orders == "websocket" and not offer.ws_orders:
+            raise ValueError(
+                f"exchanges.{name}.accounts.{account}.orders: {connector} takes no orders over a websocket"
+            )
 
 
 def load_config(path: Path) -> MeshConfig:
@@ -161,13 +207,13 @@ def load_config(path: Path) -> MeshConfig:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(path), "", f"is not TOML: {error}") from error
-    return check_config(raw, str(path))
+    return check_config(raw, str(path), path.parent)
 
 
-def check_config(raw: dict[str, Any], where: str) -> MeshConfig:
-    """Check a configuration given as plain data; `where` names it in errors."""
+def check_config(raw: dict[str, Any], where: str, folder: Path | None = None) -> MeshConfig:
+    """Check a configuration given as plain data; `where` names it in errors, relative paths are below `folder`."""
     try:
-        return MeshConfig.model_validate(raw)
+        return MeshConfig.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -175,4 +221,4 @@ def check_config(raw: dict[str, Any], where: str) -> MeshConfig:
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
             reason = "there is no such key"
-        raise ConfigError(where, key, reason + more) from error
+        raise ConfigError(where, key, reason + more) from None  # its text may hold what was written

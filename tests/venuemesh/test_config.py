@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from venuemesh.config import ExchangeSettings, MeshConfig, MeshSettings, RestartSettings, load_config
+from venuemesh.config_trading import AccountSettings, JournalSettings, PairLimits
 from venuemesh.model.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,8 +85,8 @@ def test_a_missing_file(tmp_path):
 
 def test_the_reference_names_every_key():
     text = (ROOT / "docs" / "configuration.md").read_text()
-    for model in (MeshSettings, RestartSettings, ExchangeSettings):
+    for model in (MeshSettings, RestartSettings, ExchangeSettings, JournalSettings, AccountSettings, PairLimits):
         for key, field in model.model_fields.items():
             assert f"| `{key}` |" in text, f"{key} is not in the reference"
             assert field.description in text, f"the reference says something else of {key}"
-    assert set(MeshConfig.model_fields) == {"mesh", "restart", "exchanges"}
+    assert set(MeshConfig.model_fields) == {"mesh", "restart", "journal", "exchanges"}
