@@ -14,7 +14,8 @@ from ..orderbook.book import OrderBook
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One REST endpoint. `cost` is what one call spends of which limit; `source` the manual page and date read.
+    """One REST endpoint. `cost` is what one call spends of which limit that an egress shares; `source` the manual page
+    and date read.
 
     `cost_by_size` overrides the first cost by a size parameter: ((up to 100, 5), (up to 500, 25), ...).
     """
@@ -24,6 +25,8 @@ class Endpoint:
     cost: tuple[tuple[str, int], ...] = ()
     source: str = ""
     cost_by_size: tuple[tuple[int, int], ...] = ()
+    call: str | None = None  # the same as a method of the exchange's websocket API
+    places: int = 0  # how many orders it counts for against the account's order limits
 
     def spends(self, size: int | None = None) -> tuple[tuple[str, int], ...]:
         """What one call spends when it asks for `size` rows; a size beyond the table costs its last row."""
@@ -35,11 +38,21 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `amount` per window of `per_s` seconds. `scope` says what shares it: an egress or a connection."""
+    """At most `amount` per window of `per_s` seconds. `scope` says what shares it: an egress, a connection or (in
+    `ExchangeSpec.account_limits`) an account."""
 
     amount: int
     per_s: float
     scope: str = "egress"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Base URLs of one environment of an exchange."""
+
+    rest: str
+    ws: str
+    ws_api: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,10 @@ class ExchangeSpec:
     streams_per_instrument: int = 2  # how many streams one tracked pair takes of `max_streams`
     max_snapshot: int = 5000  # the largest number of levels a side that a snapshot can be asked for
     unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
+    ws_api: str | None = None  # where requests, orders among them, go over a websocket
+    account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
+    account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
+    environments: Mapping[str, Hosts] = field(default_factory=dict)  # others than the real one: "testnet"
 
 
 class Verdict(Enum):
@@ -162,7 +179,8 @@ class Codec(Protocol):
 class Connector(Protocol):
     """What an entry point in the group `venuemesh.connectors` names: one exchange, or several that share a codec.
 
-    A connector may also have `samples()`, giving `MarketDataSamples`: then `venuemesh conformance` needs no file.
+    A connector may also have `samples()`, giving `MarketDataSamples`: then `venuemesh conformance` needs no file; and
+    `trading(...)` and `auth(...)`, see `TradingConnector` in trading.py: then it trades, too.
     """
 
     @property

@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+from urllib.parse import urlsplit
 
+from ..model.errors import NotOffered
 from ..model.events import Request, Response, Side
 from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+from .protocol import Connector
 
 
 class Kind(Enum):
@@ -88,13 +91,17 @@ class Offer:
     max_validity_s: float = 60.0  # the longest validity window that may be asked for
     maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
     taker_fee: Decimal = Decimal(0)
+    fills_page: int = 500  # rows of a full page of fills: as many mean that there may be more
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """One request, not signed yet. `params` in order, text as the exchange wants it. `orders`: client ids it is about.
 
-    `rest` and `call` name the same thing for both transports: ("POST", "/api/v3/order") and "order.place".
+    `rest` and `call` name the same thing for both transports: ("POST", "/api/v3/order") and "order.place". `host` is
+    the base URL that the path belongs to, as the codec was told it: who signs needs to know no host. `cost` is of
+    limits that an egress shares; `places` is how many orders it counts for against the account's own order limits
+    (`ExchangeSpec.account_limits`).
     """
 
     kind: Kind
@@ -105,6 +112,21 @@ class Draft:
     pair: str | None = None
     cost: tuple[tuple[str, int], ...] = ()
     signed: bool = True
+    host: str = ""
+    places: int = 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something: an answer that says nothing certain leaves its outcome unknown."""
+        return self.kind.changes or (self.kind is Kind.RAW and self.rest[0] != "GET")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SignedRequest(Request):
+    """A `Request` whose URL, headers and body hold a key and a signature: its repr shows the method and the path."""
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.method} {urlsplit(self.url).path})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +258,7 @@ class Fees:
     maker: Decimal
     taker: Decimal
     source: str  # "exchange", "configuration" or "schedule"
+    discount: str = ""
 
 
 StreamReport = OrderReport | BalanceReport | BalanceChange | ListReport | StreamEnded
@@ -292,6 +315,9 @@ class TradingCodec(Protocol):
         """Own fills of one pair with trade ids above `trade_id`: how pages are walked without losing one."""
 
     def account(self) -> Draft: ...
+    def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
+        """Orders of one pair, open or not, that were placed since a time, oldest first; the latest ones when None."""
+
     def fees(self, instrument: Instrument) -> Draft: ...
     def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
         """Any request, for `market.request`. Raises Misconfigured: the path is not one of the exchange's interface."""
@@ -307,7 +333,9 @@ class TradingCodec(Protocol):
             DecodeError: the answer cannot be read (of a request that changes something: outcome unknown, too).
         """
 
-    def refusal(self, code: str) -> Refusal: ...
+    def refusal(self, code: str, reason: str = "") -> Refusal:
+        """What `Rejected(code, reason)` means. Give the reason: some exchanges tell cases apart by their text alone."""
+
     def bind(self, instruments: Sequence[Instrument]) -> None:
         """Tell the codec all instruments of the exchange: reports name symbols."""
 
@@ -334,3 +362,28 @@ class StreamOpened:
     request_id: str
     code: str | None = None
     reason: str | None = None
+
+
+class TradingConnector(Connector, Protocol):
+    """A connector that trades. One that does not lacks these two; `trades` asks."""
+
+    def trading(self, rest: str | None = None, ws_api: str | None = None, **options: Any) -> TradingCodec:
+        """A fresh codec. `rest` and `ws_api` are base URLs that override the spec's (None: they do not)."""
+
+    def auth(self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None) -> Auth:
+        """Read a key. `secret` is the text of an HMAC secret, or a private key as PEM (`passphrase`: if encrypted).
+
+        Raises:
+            Misconfigured: an unknown kind, or the secret is not one of that kind. Says nothing of its content.
+        """
+
+
+def trades(connector: Connector) -> TradingConnector:
+    """Return `connector` as one that trades.
+
+    Raises:
+        NotOffered: it reads market data only.
+    """
+    if not callable(getattr(connector, "trading", None)) or not callable(getattr(connector, "auth", None)):
+        raise NotOffered(connector.name, "trading through this connector")
+    return cast(TradingConnector, connector)

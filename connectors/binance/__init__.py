@@ -1,4 +1,4 @@
-"""Binance spot, market data. A sister exchange with the same protocol is another `BinanceConnector` with its spec."""
+"""Binance spot. A sister exchange with the same protocol is another `BinanceConnector` with its spec."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from ..protocol import ExchangeSpec
 from ..samples import MarketDataSamples
+from .auth import BinanceAuth, read_key
 from .codec import BinanceCodec
 from .spec import SPEC
+from .trading import BinanceTrading
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,14 @@ class BinanceConnector:
     def codec(self, rest: str | None = None, ws: str | None = None, depth_speed: str = "100ms") -> BinanceCodec:
         """A fresh codec; `depth_speed` is "100ms" or "1000ms", the two update speeds of the diff depth stream."""
         return BinanceCodec(self.spec, rest=rest, ws=ws, depth_speed=depth_speed)
+
+    def trading(self, rest: str | None = None, ws_api: str | None = None) -> BinanceTrading:
+        """A fresh trading codec; see `BinanceTrading` for what it means to give `rest` alone."""
+        return BinanceTrading(self.spec, rest, ws_api)
+
+    def auth(self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None) -> BinanceAuth:
+        """Read a key of the kind "hmac", "rsa" or "ed25519". Raises Misconfigured."""
+        return read_key(kind, api_key, secret, passphrase)
 
     def samples(self) -> MarketDataSamples:
         """Messages of our own in the manual's shape, for the conformance suite."""

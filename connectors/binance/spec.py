@@ -1,14 +1,72 @@
-"""Binance spot market data as data.
+"""Binance spot as data.
 
 Source: binance/binance-spot-api-docs, pages named at each figure, read 2026-11-22 (last changed 2026-07-21).
 """
 
 from __future__ import annotations
 
-from ..protocol import Endpoint, ExchangeSpec, Limit
+from decimal import Decimal
+
+from ...model.order import OrderType, TimeInForce
+from ..protocol import Endpoint, ExchangeSpec, Hosts, Limit
+from ..trading import Offer
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
+
+
+def _signed(method: str, path: str, call: str | None, weight: int, section: str, places: int = 0) -> Endpoint:
+    """A signed endpoint; `places`: its "Unfilled Order Count"."""
+    return Endpoint(method, f"/api/v3/{path}", ((WEIGHT, weight),), f"{REST}: {section}", call=call, places=places)
+
+
+TRADING = {
+    "place": _signed("POST", "order", "order.place", 1, "New order", 1),
+    "cancel": _signed("DELETE", "order", "order.cancel", 1, "Cancel order"),
+    "cancel_all": _signed("DELETE", "openOrders", "openOrders.cancelAll", 1, "Cancel All Open Orders on a Symbol"),
+    "replace": _signed(
+        "POST", "order/cancelReplace", "order.cancelReplace", 1, "Cancel an Existing Order and Send a New Order", 1
+    ),
+    "amend": _signed("PUT", "order/amend/keepPriority", "order.amend.keepPriority", 4, "Order Amend Keep Priority"),
+    "oco": _signed("POST", "orderList/oco", "orderList.place.oco", 1, "New Order list - OCO", 2),
+    "oto": _signed("POST", "orderList/oto", "orderList.place.oto", 1, "New Order list - OTO", 2),
+    "otoco": _signed("POST", "orderList/otoco", "orderList.place.otoco", 1, "New Order list - OTOCO", 3),
+    "cancel_list": _signed("DELETE", "orderList", "orderList.cancel", 1, "Cancel Order list"),
+    "order": _signed("GET", "order", "order.status", 4, "Query order"),
+    "open_orders": _signed("GET", "openOrders", "openOrders.status", 80, "Current open orders, no symbol given"),
+    "orders": _signed("GET", "allOrders", "allOrders", 20, "All orders"),
+    "fills": _signed("GET", "myTrades", "myTrades", 20, "Account trade list, no orderId given"),
+    "fills_of_order": _signed("GET", "myTrades", "myTrades", 5, "Account trade list, with orderId"),
+    "account": _signed("GET", "account", "account.status", 20, "Account information"),
+    "fees": _signed("GET", "account/commission", "account.commission", 20, "Query Commission Rates"),
+    "order_count": _signed("GET", "rateLimit/order", "account.rateLimits.orders", 40, "Query Unfilled Order Count"),
+}
+
+OFFER = Offer(
+    order_types=frozenset(OrderType),  # enums.md, Order types: these seven; each pair lists those it takes
+    times_in_force=frozenset(TimeInForce),  # enums.md, Time in force
+    # enums.md, STP Modes; each pair lists those it allows
+    self_trade_modes=frozenset({"NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"}),
+    quote_amount=True,  # rest-api.md, New order: quoteOrderQty, MARKET only
+    amend=True,  # rest-api.md, Order Amend Keep Priority: quantity, downwards only
+    replace=True,  # rest-api.md, Cancel an Existing Order and Send a New Order
+    order_lists=frozenset({"OCO", "OTO", "OTOCO"}),  # rest-api.md, Order lists
+    batch_place=0,  # rest-api.md, Trading endpoints: spot has no batches
+    batch_cancel=0,
+    cancel_all=True,  # rest-api.md, Cancel All Open Orders on a Symbol
+    dead_man=False,  # rest-api.md and web-socket-api.md name none for spot
+    stream=True,  # user-data-stream.md
+    ws_orders=True,  # web-socket-api.md, Trading requests
+    # exchange answer to a bad newClientOrderId (-1100, "legal range"); the manual itself states no range
+    client_id_pattern="[a-zA-Z0-9_-]{1,36}",
+    # rest-api.md, General API Information: an answer that the matching engine has not given within 10 s becomes -1007,
+    # execution unknown. The manual states no longer bound on how long a request that was let in is worked on.
+    processing_s=10.0,
+    max_validity_s=60.0,  # rest-api.md, Timing security: recvWindow
+    maker_fee=Decimal("0.001"),  # the exchange's published schedule for regular users; `fees` asks for the account's
+    taker_fee=Decimal("0.001"),
+    fills_page=1000,  # rest-api.md, Account trade list: maximum limit
+)
 
 SPEC = ExchangeSpec(
     exchange="binance",
@@ -26,6 +84,7 @@ SPEC = ExchangeSpec(
         "tickers": Endpoint("GET", "/api/v3/ticker/24hr", ((WEIGHT, 80),), f"{REST}: 24hr ticker, no symbol given"),
         "time": Endpoint("GET", "/api/v3/time", ((WEIGHT, 1),), f"{REST}: Check server time"),
         "ping": Endpoint("GET", "/api/v3/ping", ((WEIGHT, 1),), f"{REST}: Test connectivity"),
+        **TRADING,
     },
     limits={
         WEIGHT: Limit(6000, per_s=60.0),  # enums.md, Rate limiters: REQUEST_WEIGHT, by IP (rest-api.md, IP Limits)
@@ -45,4 +104,23 @@ SPEC = ExchangeSpec(
     streams_per_instrument=2,  # <symbol>@depth@100ms and <symbol>@trade
     max_snapshot=5000,  # rest-api.md, Order book
     unknown_symbol=frozenset({"-1121"}),  # errors.md, BAD_SYMBOL
+    ws_api="wss://ws-api.binance.com:443/ws-api/v3",  # web-socket-api.md, General API Information
+    # rest-api.md, Query Unfilled Order Count (its example states both). Windows begin at whole multiples of their
+    # length; an order that fills for the first time is taken off again (faqs/order_count_decrement.md); kept per
+    # account, whatever key, address or interface
+    account_limits={
+        "orders_10s": Limit(50, per_s=10.0, scope="account"),
+        "orders_1d": Limit(160_000, per_s=86_400.0, scope="account"),
+    },
+    account_headers={  # rest-api.md, Unfilled Order Count
+        "x-mbx-order-count-10s": "orders_10s",
+        "x-mbx-order-count-1d": "orders_1d",
+    },
+    environments={
+        "testnet": Hosts(  # testnet/general-info.md, read 2026-11-22
+            rest="https://testnet.binance.vision",
+            ws="wss://stream.testnet.binance.vision:9443",
+            ws_api="wss://ws-api.testnet.binance.vision/ws-api/v3",
+        ),
+    },
 )

@@ -1,0 +1,333 @@
+"""Binance's words on orders, fills, balances and lists, as reports. Pure; the REST and the stream form of each.
+
+Whatever cannot be read raises one of `UNREADABLE`, which the codec turns into DecodeError: an order status, side or
+time in force that is not in the tables is not guessed.
+
+Source: enums.md, rest-api.md (Trading and Account endpoints), user-data-stream.md, all read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ...model.errors import FixedPointError
+from ...model.events import Side
+from ...model.fixed import INT64_MAX
+from ...model.order import OrderStatus, OrderType, TimeInForce
+from ..trading import (
+    AccountReport,
+    BalanceChange,
+    BalanceReport,
+    Fees,
+    FillReport,
+    ListReport,
+    OrderReport,
+)
+
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, InvalidOperation, FixedPointError)
+
+# enums.md, Order status
+STATUS = {
+    "NEW": OrderStatus.OPEN,
+    "PENDING_NEW": OrderStatus.OPEN,  # accepted; waits for the working order of its list
+    "PARTIALLY_FILLED": OrderStatus.PARTIALLY_FILLED,
+    "FILLED": OrderStatus.FILLED,
+    "CANCELED": OrderStatus.CANCELED,
+    "REJECTED": OrderStatus.REJECTED,
+    "EXPIRED": OrderStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,  # by self-trade prevention
+}  # PENDING_CANCEL is "currently unused": nobody says what it would mean, so it is not read
+# enums.md, Execution types
+EXECUTIONS = frozenset({"NEW", "CANCELED", "REPLACED", "REJECTED", "TRADE", "EXPIRED", "TRADE_PREVENTION"})
+LIST_STATES = frozenset({"EXECUTING", "ALL_DONE", "REJECT"})  # enums.md, Order List Order Status
+SIDE = {"BUY": Side.BUY, "SELL": Side.SELL}
+NO_PRICE = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
+ZERO = Decimal(0)
+
+
+def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
+    """Read one order of an answer: placing (ACK, RESULT or FULL), cancel, query, or an amended order.
+
+    A cancel gives the order a new client id, its own; the order's is `origClientOrderId`.
+    """
+    kind = OrderType(row["type"]) if "type" in row else None
+    at_ns = _ms(next(row[key] for key in ("transactTime", "updateTime", "time") if key in row)) if ts_ns is None else 0
+    report = OrderReport(
+        symbol=_text(row["symbol"]),
+        client_order_id=_text(row.get("origClientOrderId") or row["clientOrderId"]),
+        exchange_order_id=str(_id(row["orderId"])),
+        status=STATUS[row["status"]] if "status" in row else None,
+        ts_event_ns=at_ns if ts_ns is None else ts_ns,
+        side=SIDE[row["side"]] if "side" in row else None,
+        order_type=kind,
+        time_in_force=TimeInForce(row["timeInForce"]) if "timeInForce" in row else None,
+        amount=_some(row, "origQty", "qty"),
+        price=None if kind in NO_PRICE else _some(row, "price"),
+        stop_price=_some(row, "stopPrice"),
+        quote_amount=_some(row, "origQuoteOrderQty", "quoteOrderQty"),
+        filled=_known(row, "executedQty"),
+        quote_filled=_known(row, "cummulativeQuoteQty", "cumulativeQuoteQty"),
+        list_id=_list_id(row.get("orderListId", -1)),
+        fills=(),
+        code=_why(row.get("status"), row.get("expiryReason")),
+        reason=_reason(row.get("status"), row.get("expiryReason")),
+    )
+    return report if not row.get("fills") else _with_fills(report, row["fills"])
+
+
+def _with_fills(report: OrderReport, rows: Sequence[dict[str, Any]]) -> OrderReport:
+    """The fills of a placing's answer: an order that enters the book fills at once only by taking."""
+    fills = tuple(
+        FillReport(
+            trade_id=str(_id(row["tradeId"])),
+            price=(price := _number(row["price"])),
+            amount=(amount := _number(row["qty"])),
+            quote_amount=price * amount,
+            fee=_number(row["commission"]),
+            fee_asset=_text(row["commissionAsset"]),
+            is_maker=False,
+            ts_event_ns=report.ts_event_ns,
+            exchange_order_id=report.exchange_order_id,
+            side=report.side,
+            symbol=report.symbol,
+        )
+        for row in rows
+    )
+    return replace(report, fills=fills)
+
+
+def orders(answer: Any) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]]:
+    """Read an order, an order list, or an array of both: what a cancel or a cancel of all may answer."""
+    if isinstance(answer, list):
+        parts = [orders(row) for row in answer]
+        return tuple(o for found, _ in parts for o in found), tuple(r for _, found in parts for r in found)
+    if "orderReports" in answer:
+        return tuple(order(row) for row in answer["orderReports"]), (order_list(answer),)
+    return (order(answer),), ()
+
+
+def amended(answer: dict[str, Any]) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]]:
+    """Read the answer to an amendment; the time is beside the order."""
+    at_ns = _ms(answer["transactTime"])
+    lists = (order_list(answer["listStatus"], at_ns),) if "listStatus" in answer else ()
+    return (order(answer["amendedOrder"], at_ns),), lists
+
+
+def order_list(row: dict[str, Any], ts_ns: int | None = None) -> ListReport:
+    return ListReport(
+        list_id=str(_id(row["orderListId"])),
+        symbol=_text(row["symbol"]),
+        state=_state(row["listOrderStatus"]),
+        orders=tuple((_text(one["clientOrderId"]), str(_id(one["orderId"]))) for one in row["orders"]),
+        ts_event_ns=_ms(row["transactionTime"]) if ts_ns is None else ts_ns,
+        client_list_id=_text(row["listClientOrderId"]),
+    )
+
+
+def trade(row: dict[str, Any]) -> FillReport:
+    """Read one row of the account's trades."""
+    return FillReport(
+        trade_id=str(_id(row["id"])),
+        price=_number(row["price"]),
+        amount=_number(row["qty"]),
+        quote_amount=_number(row["quoteQty"]),
+        fee=_number(row["commission"]),
+        fee_asset=_text(row["commissionAsset"]),
+        is_maker=_flag(row["isMaker"]),
+        ts_event_ns=_ms(row["time"]),
+        exchange_order_id=str(_id(row["orderId"])),
+        side=Side.BUY if _flag(row["isBuyer"]) else Side.SELL,
+        symbol=_text(row["symbol"]),
+    )
+
+
+def account(row: dict[str, Any]) -> AccountReport:
+    """Read the account. It was asked for without zero balances: assets that it does not name are zero."""
+    balances = {_text(one["asset"]): (_number(one["free"]), _number(one["locked"])) for one in row["balances"]}
+    rates = row.get("commissionRates")
+    return AccountReport(
+        balances=BalanceReport(balances, True, _ms(row["updateTime"])),
+        can_trade=_flag(row["canTrade"]),
+        permissions=tuple(_text(one) for one in row["permissions"]),
+        maker_fee=None if rates is None else _number(rates["maker"]),
+        taker_fee=None if rates is None else _number(rates["taker"]),
+        account_id=str(_id(row["uid"])) if "uid" in row else None,
+    )
+
+
+def fees(pair: str, row: dict[str, Any]) -> Fees:
+    """Add up the rates of one pair: standard, special and tax; of buyer and seller the dearer one.
+
+    Source: faqs/commission_faq.md, read 2026-11-22.
+    """
+    maker = taker = ZERO
+    for name in ("standardCommission", "specialCommission", "taxCommission"):
+        rates = row.get(name) or {}
+        side = max(_number(rates.get("buyer", "0")), _number(rates.get("seller", "0")))
+        maker += _number(rates.get("maker", "0")) + side
+        taker += _number(rates.get("taker", "0")) + side
+    off = row.get("discount") or {}
+    words = ""
+    if off.get("enabledForAccount") and off.get("enabledForSymbol"):
+        words = f"paid in {off['discountAsset']}, the standard part is reduced at the rate {off['discount']}"
+    return Fees(pair, maker, taker, "exchange", words)
+
+
+# The user stream
+
+
+def execution(event: dict[str, Any]) -> OrderReport:
+    """Read an executionReport. `C` is the order's client id where `c` is that of the request that ended or changed it.
+
+    A TRADE_PREVENTION says that self-trade prevention took something of the order away: no fill.
+    """
+    if event["x"] not in EXECUTIONS:
+        raise ValueError(f"execution type {event['x']!r} is not known")
+    kind = OrderType(event["o"])
+    fills = (_execution_fill(event),) if event["x"] == "TRADE" else ()
+    why, rejected = event.get("eR"), event.get("r", "NONE")
+    return OrderReport(
+        symbol=_text(event["s"]),
+        client_order_id=_text(event.get("C") or event["c"]),
+        exchange_order_id=str(_id(event["i"])),
+        status=STATUS[event["X"]],
+        ts_event_ns=_ms(event["T"]),
+        side=SIDE[event["S"]],
+        order_type=kind,
+        time_in_force=TimeInForce(event["f"]),
+        amount=_some(event, "q"),
+        price=None if kind in NO_PRICE else _some(event, "p"),
+        stop_price=_some(event, "P"),
+        quote_amount=_some(event, "Q"),
+        filled=_known(event, "z"),
+        quote_filled=_known(event, "Z"),
+        list_id=_list_id(event.get("g", -1)),
+        fills=fills,
+        code=rejected if rejected != "NONE" else _why(event["X"], why),
+        reason=REJECT_REASONS.get(rejected, f"rejected: {rejected}")
+        if rejected != "NONE"
+        else _reason(event["X"], why),
+    )
+
+
+def _execution_fill(event: dict[str, Any]) -> FillReport:
+    return FillReport(
+        trade_id=str(_id(event["t"])),
+        price=_number(event["L"]),
+        amount=_number(event["l"]),
+        quote_amount=_number(event["Y"]),
+        fee=_number(event["n"]),
+        fee_asset=None if event["N"] is None else _text(event["N"]),
+        is_maker=_flag(event["m"]),
+        ts_event_ns=_ms(event["T"]),
+        exchange_order_id=str(_id(event["i"])),
+        side=SIDE[event["S"]],
+        symbol=_text(event["s"]),
+    )
+
+
+def position(event: dict[str, Any]) -> BalanceReport:
+    rows = {_text(row["a"]): (_number(row["f"]), _number(row["l"])) for row in event["B"]}
+    return BalanceReport(rows, False, _ms(event["u"]))
+
+
+def balance_change(event: dict[str, Any]) -> BalanceChange:
+    return BalanceChange(_text(event["a"]), _number(event["d"]), _ms(event["T"]))
+
+
+def list_event(event: dict[str, Any]) -> ListReport:
+    return ListReport(
+        list_id=str(_id(event["g"])),
+        symbol=_text(event["s"]),
+        state=_state(event["L"]),
+        orders=tuple((_text(one["c"]), str(_id(one["i"]))) for one in event["O"]),
+        ts_event_ns=_ms(event["T"]),
+        client_list_id=_text(event["C"]),
+    )
+
+
+# user-data-stream.md, Order Reject Reason, in our words
+REJECT_REASONS = {
+    "INSUFFICIENT_BALANCES": "not enough funds",
+    "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY": "its stop price would trigger at once",
+    "WOULD_MATCH_IMMEDIATELY": "it would match at once, and was to rest only",
+    "OCO_BAD_PRICES": "the prices of the list do not stand in the right order",
+}
+# user-data-stream.md, Order Expiry Reason, in our words
+EXPIRY_REASONS = {
+    "REJECTED": "a contingent order was rejected when it was to be placed",
+    "EXCHANGE_CANCELED": "canceled by the exchange",
+    "OCO_TRIGGER": "the other order of the pair started working, or the list expired",
+    "OTO_PHASE_ONE_EXPIRED": "the working order of its list expired",
+    "UNFILLED_IOC_QUANTITY_EXPIRED": "IOC: the rest was not filled at once",
+    "UNFILLED_FOK_ORDER_EXPIRED": "FOK: not all of it could be filled at once",
+    "INSUFFICIENT_LIQUIDITY": "not enough orders to match with",
+    "EXECUTION_RULE_PRICE_RANGE_EXCEEDED": "it would have traded outside the allowed price range",
+}
+PREVENTED = "EXPIRED_IN_MATCH"
+
+
+def _why(status: Any, expiry: Any) -> str | None:
+    if isinstance(expiry, str) and expiry != "NONE":
+        return expiry
+    return PREVENTED if status == PREVENTED else None
+
+
+def _reason(status: Any, expiry: Any) -> str | None:
+    if status == PREVENTED:
+        return "self-trade prevention"
+    why = _why(status, expiry)
+    return None if why is None else EXPIRY_REASONS.get(why, why)
+
+
+def _state(value: Any) -> str:
+    if value not in LIST_STATES:
+        raise ValueError(f"order list status {value!r} is not known")
+    return str(value)
+
+
+def _number(value: Any) -> Decimal:
+    if not isinstance(value, str) or not (number := Decimal(value)).is_finite():
+        raise ValueError(f"{value!r} is not a decimal number as text")
+    return number
+
+
+def _known(row: dict[str, Any], *keys: str) -> Decimal | None:
+    """The first of `keys` that is there; below zero means "not available at this time" (rest-api.md, Query order)."""
+    number = next((_number(row[key]) for key in keys if key in row), None)
+    return None if number is None or number < 0 else number
+
+
+def _some(row: dict[str, Any], *keys: str) -> Decimal | None:
+    """The same, where zero means that there is none."""
+    return _known(row, *keys) or None
+
+
+def _list_id(value: Any) -> str | None:
+    return None if value == -1 else str(_id(value))
+
+
+def _id(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= INT64_MAX:
+        raise TypeError(f"{value!r} is not an id")
+    return value
+
+
+def _ms(value: Any) -> int:
+    """Milliseconds as nanoseconds."""
+    return _id(_id(value) * 1_000_000)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is not true or false")
+    return value
