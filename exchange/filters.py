@@ -32,7 +32,7 @@ def check_form(
     self_trade: str,
     stop_price: int | None,
 ) -> None:
-    """Check what needs no look at market or account: status, combination, PRICE_FILTER, NOTIONAL, LOT_SIZE.
+    """Check what needs no look at market or account: status, combination, PRICE_FILTER, LOT_SIZE, NOTIONAL.
 
     Raises:
         Rejected: MARKET_CLOSED, BAD_ORDER, or a filter's name.
@@ -55,10 +55,11 @@ def check_form(
             raise Rejected("BAD_ORDER", f"a {kind} order has a price and a size")
         if not rules.min_price <= price <= rules.max_price or price % rules.tick:
             raise Rejected("PRICE_FILTER", "Filter failure: PRICE_FILTER")
-        if not rules.min_notional * 10**SCALE <= price * size <= rules.max_notional * 10**SCALE:
-            raise Rejected("NOTIONAL", "Filter failure: NOTIONAL")
     if quote_size is None and (not rules.min_size <= size <= rules.max_size or size % rules.step):
         raise Rejected("LOT_SIZE", "Filter failure: LOT_SIZE")
+    low, high = rules.min_notional * 10**SCALE, rules.max_notional * 10**SCALE
+    if price is not None and not low <= price * size <= high:
+        raise Rejected("NOTIONAL", "Filter failure: NOTIONAL")
     if size > INT64_MAX or (price or 0) > INT64_MAX or (quote_size or 0) > INT64_MAX:
         raise Rejected("BAD_ORDER", "a number beyond int64")
 

@@ -78,7 +78,8 @@ class Matcher:
         if order.side is Side.SELL:
             return order.remaining
         price = order.price if order.price is not None else order.stop_price or 0
-        return -(-price * order.remaining // ONE)
+        worth: int = -(-price * order.remaining // ONE)
+        return worth
 
     def reserve(self, market: Market, order: Order, amount: int) -> None:
         """Lock an amount of what the order pays with.

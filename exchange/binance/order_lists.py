@@ -135,10 +135,10 @@ def _check_pair(above: Ticket, below: Ticket) -> None:
 
 
 def _pair(asked: Asked, market: Market, prefixes: tuple[str, str], side: Side, size: int) -> tuple[Ticket, Ticket]:
-    """Read the two legs of an OCO."""
+    """Read the two legs of an OCO, above and below; return the stop loss first, as the manual's samples have it."""
     above, below = (_ticket(asked, market, prefix, side, size) for prefix in prefixes)
     _check_pair(above, below)
-    return above, below
+    return (above, below) if above.kind in _STOPS else (below, above)
 
 
 def _working(asked: Asked, market: Market) -> Ticket:

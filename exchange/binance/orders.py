@@ -104,6 +104,10 @@ def ticket(values: Values, market: Market) -> Ticket:
     for name in _SHAPED:
         if name in values and name not in must and name not in may:
             raise errors.not_required(name)
+    if values.get("quantity") == 0:
+        raise ApiError(-1013, "Filter failure: LOT_SIZE")
+    if values.get("quoteOrderQty") == 0:
+        raise ApiError(-1013, "Filter failure: NOTIONAL")
     return Ticket(
         side=Side[values["side"]],
         kind=kind,

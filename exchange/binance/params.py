@@ -165,7 +165,7 @@ def _decimal(name: str, value: Any) -> int:
     whole, _, fraction = str(value).partition(".")
     if len(fraction.rstrip("0")) > SCALE:
         raise errors.precision(name)
-    raw = int(whole) * 10**SCALE + int(fraction[:SCALE].ljust(SCALE, "0"))
+    raw: int = int(whole) * 10**SCALE + int(fraction[:SCALE].ljust(SCALE, "0"))
     if raw > 2**63 - 1:
         raise errors.overflow(name)
     return raw
