@@ -164,8 +164,7 @@ def fees(pair: str, row: dict[str, Any]) -> Fees:
     Source: faqs/commission_faq.md, read 2026-11-22.
     """
     maker = taker = ZERO
-    for name in ("standardCommission", "specialCommission", "taxCommission"):
-        rates = row.get(name) or {}
+    for rates in (row["standardCommission"], row.get("specialCommission") or {}, row.get("taxCommission") or {}):
         side = max(_number(rates.get("buyer", "0")), _number(rates.get("seller", "0")))
         maker += _number(rates.get("maker", "0")) + side
         taker += _number(rates.get("taker", "0")) + side

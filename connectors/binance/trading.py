@@ -46,6 +46,7 @@ RAW_WEIGHT = 20  # assumed of a request that the spec does not list
 ARCHIVED = "-2026"  # errors.md: canceled or expired without a fill over 90 days ago
 UNKNOWN_TO_IT = "Unknown order sent."
 GTC_DEFAULT = frozenset({OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
+MANY = frozenset({Kind.OPEN_ORDERS, Kind.ORDERS, Kind.CANCEL_ALL})  # answered by an array
 STOP_LOSSES = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 SUBSCRIBE = Endpoint("", "", ((WEIGHT, 2),), call="userDataStream.subscribe.signature")
 IGNORED = frozenset({"externalLockUpdate"})  # user-data-stream.md: locks by another system; the next balances say it
@@ -75,7 +76,7 @@ class BinanceTrading:
             Kind.ORDER: self._one,
             Kind.AMEND: self._amended,
             Kind.REPLACE: self._replaced,
-            Kind.FILLS: lambda draft, read: Reply(fills=tuple(reports.trade(row) for row in read)),
+            Kind.FILLS: self._fills,
             Kind.ACCOUNT: lambda draft, read: Reply(account=reports.account(read)),
             Kind.FEES: lambda draft, read: Reply(fees=reports.fees(draft.pair or "", read)),
             Kind.RAW: lambda draft, read: Reply(),
@@ -309,8 +310,15 @@ class BinanceTrading:
         return replace(found, raw=read)
 
     def _orders(self, draft: Draft, read: Any) -> Reply:
+        if isinstance(read, list) is not (draft.kind in MANY):
+            raise TypeError("one order or list of orders, and not several" if draft.kind not in MANY else "no array")
         orders, lists = reports.orders(read)
         return Reply(orders=orders, lists=lists)
+
+    def _fills(self, draft: Draft, read: Any) -> Reply:
+        if not isinstance(read, list):
+            raise TypeError("no array")
+        return Reply(fills=tuple(reports.trade(row) for row in read))
 
     def _one(self, draft: Draft, read: Any) -> Reply:
         """The order that was asked for, under the id it was asked for."""

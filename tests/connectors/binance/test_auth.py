@@ -88,7 +88,7 @@ def test_the_manuals_rest_examples(symbol, signature):
             "aa1b5712c094bc4e57c05a1a5c1fd8d88dcd628338ea863fec7b88e59fe2db24",
         ),
         (
-            [("symbol", "１２３４５６"), ("side", "BUY"), ("quantity", "1.00000000"), ("price", "0.10000000")],  # noqa: RUF001
+            [("symbol", "１２３４５６"), ("side", "BUY"), ("quantity", "1.00000000"), ("price", "0.10000000")],
             5000,
             "b33892ae8e687c939f4468c6268ddd4c40ac1af18ad19a064864c47bae0752cd",
         ),
@@ -100,9 +100,12 @@ def test_the_manuals_websocket_examples(params, window, signature):
     signed = auth().sign_call(draft(params), "id-1", 1645423376532 * MS + 999_999, window)
     frame = json.loads(signed.call)
     assert frame["params"]["signature"] == signature
-    assert frame["id"] == "id-1" and frame["method"] == "order.place"
-    assert frame["params"]["timestamp"] == 1645423376532 and frame["params"]["recvWindow"] == window
-    assert frame["params"]["apiKey"] == KEY and frame["params"]["symbol"] == params[0][1]
+    assert frame["id"] == "id-1"
+    assert frame["method"] == "order.place"
+    assert frame["params"]["timestamp"] == 1645423376532
+    assert frame["params"]["recvWindow"] == window
+    assert frame["params"]["apiKey"] == KEY
+    assert frame["params"]["symbol"] == params[0][1]
 
 
 def test_ed25519_by_the_standards_own_vector():
@@ -183,7 +186,8 @@ def test_numbers_of_a_call_are_numbers_and_all_else_is_text():
 
 def test_what_is_not_signed_carries_no_key():
     signed = auth().sign(draft([("symbol", "BTCUSDT")], "GET", "/api/v3/depth", signed=False), "1", 10**18, 5000)
-    assert signed.request.headers == () and signed.request.url == f"{HOST}/api/v3/depth?symbol=BTCUSDT"
+    assert signed.request.headers == ()
+    assert signed.request.url == f"{HOST}/api/v3/depth?symbol=BTCUSDT"
 
 
 def test_the_journaled_text_says_all_but_key_and_signature():
