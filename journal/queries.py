@@ -124,7 +124,7 @@ def first_event(connection: Connection, account_id: int, next_event: int) -> int
 
 def unresolved(connection: Connection, account_id: int) -> list[Request]:
     of = schema.requests.c
-    found = rows(connection, schema.requests, of.account_id == account_id, of.open == true(), by=of.created_ns)
+    found = rows(connection, schema.requests, of.account_id == account_id, of.open == true(), by=of.seq)
     return [request_of(row) for row in found]
 
 

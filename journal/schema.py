@@ -143,6 +143,7 @@ Index("ix_fills_order", fills.c.account_id, fills.c.client_order_id)
 requests = Table(
     "requests",
     metadata,
+    Column("seq", _Key, primary_key=True),
     _account(),
     _text("request_id", empty=False),
     _text("kind", empty=False),
@@ -155,10 +156,10 @@ requests = Table(
     _text("outcome"),
     _number("closed_ns", empty=True),
     Column("open", Boolean, nullable=False),
-    PrimaryKeyConstraint("account_id", "request_id", name="pk_requests"),
+    UniqueConstraint("account_id", "request_id", name="uq_requests"),
 )
 _open, _done = requests.c.open == true(), requests.c.open == false()
-Index("ix_requests_open", requests.c.account_id, sqlite_where=_open, postgresql_where=_open)
+Index("ix_requests_open", requests.c.account_id, requests.c.seq, sqlite_where=_open, postgresql_where=_open)
 Index("ix_requests_done", requests.c.account_id, requests.c.closed_ns, sqlite_where=_done, postgresql_where=_done)
 
 events = Table(

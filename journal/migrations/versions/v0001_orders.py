@@ -165,6 +165,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "requests",
+        sa.Column("seq", KEY, nullable=False),
         sa.Column("account_id", KEY, nullable=False),
         sa.Column("request_id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -178,7 +179,8 @@ def upgrade() -> None:
         sa.Column("closed_ns", sa.BigInteger()),
         sa.Column("open", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"]),
-        sa.PrimaryKeyConstraint("account_id", "request_id", name="pk_requests"),
+        sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("account_id", "request_id", name="uq_requests"),
     )
     op.create_index(
         "ix_requests_done",
@@ -190,7 +192,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_requests_open",
         "requests",
-        ["account_id"],
+        ["account_id", "seq"],
         sqlite_where=sa.text("open = 1"),
         postgresql_where=sa.text("open = true"),
     )

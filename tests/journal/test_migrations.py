@@ -1,0 +1,113 @@
+"""The tables are what the migrations make; opening is safe for many at once, and says what it cannot open."""
+
+import subprocess
+import sys
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from tests.fakes.records import ACCOUNT, put
+from venuemesh.journal import Journal, migrations, schema
+from venuemesh.journal.writes import Batch
+from venuemesh.model.errors import JournalUnavailable, Misconfigured
+
+OPEN = """
+import sys
+from venuemesh.journal import Journal
+sys.stdin.readline()  # all are imported and ready
+print(Journal.open(sys.argv[1]).take("acme", "main", "holder", 1))
+"""
+
+
+def run(journal, work, write=False):
+    return journal._database.run(work, write=write)
+
+
+def test_migrations_make_the_tables_that_the_code_means(journal):
+    def differences(connection):
+        return compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), schema.metadata)
+
+    assert run(journal, differences) == []
+
+
+def test_migrations_make_the_partial_indices(journal):
+    listing = "SELECT sql FROM sqlite_master" if journal.is_sqlite else "SELECT indexdef FROM pg_indexes"
+    found = [row[0] for row in run(journal, lambda connection: connection.exec_driver_sql(listing).all()) if row[0]]
+    partial = {"ix_orders_open", "ix_orders_done", "ix_requests_open", "ix_requests_done"}
+    assert {name for name in partial for one in found if name in one and "WHERE" in one} == partial
+
+
+def test_the_versions_known_are_the_files():
+    scripts = ScriptDirectory(migrations.__path__[0])
+    files = [one.revision for one in scripts.walk_revisions()][::-1]
+    assert files == list(schema.KNOWN)
+    assert files[-1] == schema.HEAD
+
+
+def test_several_processes_may_open_a_new_journal_at_once(url):
+    command = [sys.executable, "-c", OPEN, url]
+    pipe = subprocess.PIPE
+    opening = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(3)]
+    for one in opening:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    ended = [(*one.communicate(timeout=60), one.returncode) for one in opening]
+    assert [code for _, _, code in ended] == [0, 0, 0], [error for _, error, _ in ended]
+    assert sorted(int(out) for out, _, _ in ended) == [1, 2, 3]
+
+
+def test_a_newer_journal_is_refused_and_left_alone(url):
+    journal = Journal.open(url)
+    epoch = journal.take(*ACCOUNT, "holder", 1)
+    journal.commit(*ACCOUNT, epoch, [Batch("b", (put(),))])
+    newer = "UPDATE alembic_version SET version_num = '0999'"
+    run(journal, lambda connection: connection.exec_driver_sql(newer), write=True)
+    with pytest.raises(Misconfigured, match="0999"):
+        Journal.open(url)
+    assert journal.load(*ACCOUNT).orders
+    journal.close()
+
+
+def test_a_file_is_made_for_its_user_alone(tmp_path):
+    Journal.open(f"sqlite:///{tmp_path}/state/mesh/journal.db").close()
+    assert (tmp_path / "state/mesh/journal.db").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state/mesh").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "journal.db", "mysql://h/d", "sqlite://", "sqlite:///:memory:", "postgresql+asyncpg://h/d", "sqlite:///"],
+)
+def test_a_url_that_names_no_journal_is_refused(url):
+    with pytest.raises(Misconfigured):
+        Journal.open(url)
+
+
+def test_a_password_is_in_no_error():
+    for url in ("mysql://u:sesame@h/d", "postgresql://u:sesame@127.0.0.1:1/d", "postgres:/u:sesame@h"):
+        with pytest.raises((Misconfigured, JournalUnavailable)) as caught:
+            Journal.open(url, wait_s=0.1)
+        assert "sesame" not in str(caught.value) + repr(caught.value)
+
+
+def test_a_missing_driver_is_said_with_the_extra_that_has_it():
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from venuemesh.journal import Journal\n"
+        "from venuemesh.model.errors import Misconfigured\n"
+        "try:\n    Journal.open('postgresql://h/d')\n"
+        "except Misconfigured as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "venuemesh[postgresql]" in done.stdout
+
+
+def test_opening_what_is_up_to_date_imports_no_migration_tool(url):
+    Journal.open(url).close()
+    code = (
+        "import sys\nfrom venuemesh.journal import Journal\nJournal.open(sys.argv[1])\nprint('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
