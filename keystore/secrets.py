@@ -22,12 +22,8 @@ PASSPHRASE_FILE = "VENUEMESH_PASSPHRASE_FILE"
 _SECRETS = ("VENUEMESH_PASSPHRASE", "VENUEMESH_API_KEY", "VENUEMESH_SECRET")  # what people try first
 
 
-def passphrase_file(config: Mapping[str, Any]) -> str:
-    """Return the file that holds the passphrase: the configuration's, else what $VENUEMESH_PASSPHRASE_FILE names.
-
-    Raises:
-        Misconfigured: neither is there; or a passphrase or key itself is in the environment.
-    """
+def refuse_secrets_in_environment() -> None:
+    """Raises Misconfigured: somebody has put a passphrase or a key there."""
     for name in _SECRETS:
         if name in os.environ:
             raise Misconfigured(
@@ -35,6 +31,15 @@ def passphrase_file(config: Mapping[str, Any]) -> str:
                 "a secret in the environment is inherited by every process started from here, strategies too: "
                 f"take it out; ${PASSPHRASE_FILE} may name a file",
             )
+
+
+def passphrase_file(config: Mapping[str, Any]) -> str:
+    """Return the file that holds the passphrase: the configuration's, else what $VENUEMESH_PASSPHRASE_FILE names.
+
+    Raises:
+        Misconfigured: neither is there; or a passphrase or key itself is in the environment.
+    """
+    refuse_secrets_in_environment()
     found = config.get("passphrase_file") or os.environ.get(PASSPHRASE_FILE)
     if not found:
         raise Misconfigured(

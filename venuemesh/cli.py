@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from . import __version__, trading_cli
+from . import __version__, keys_cli, trading_cli
 from .model.errors import MeshError, Misconfigured
 
 app = typer.Typer(
@@ -193,6 +193,7 @@ def restart(
 # ---------------------------------------------------------------------- trading
 
 trading_cli.add_to(app, out)
+app.add_typer(keys_cli.app, name="keys")
 
 # ---------------------------------------------------------------------- demonstration and local exchange
 

@@ -1,0 +1,144 @@
+"""`venuemesh keys`: add, list and remove entries of the keystore. A few lines over `keystore`; errors as in `cli`."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from .model.errors import Misconfigured, UnknownExchange
+
+app = typer.Typer(
+    help="API keys: encrypted in a keystore, opened by the mesh on the node that signs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+KeystorePath = Annotated[
+    Path | None,
+    typer.Option("--keystore", help="The keystore; by default ~/.config/venuemesh/keystore.", metavar="PATH"),
+]
+EntryName = Annotated[str, typer.Argument(help="Name of the entry.")]
+
+
+def ask(prompt: str) -> str:
+    """Ask at the terminal without showing what is typed.
+
+    Raises:
+        Misconfigured: there is no terminal, or nothing was typed.
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        raise Misconfigured(prompt, "there is no terminal to ask at: give it as a private file, see --help") from None
+    said = getpass.getpass(f"{prompt}: ")
+    if not said:
+        raise Misconfigured(prompt, "nothing was typed")
+    return said
+
+
+def passphrase_from(file: Path | None, prompt: str = "passphrase of the keystore", *, twice: bool = False) -> str:
+    """The passphrase: from the file, from the one that $VENUEMESH_PASSPHRASE_FILE names, or asked for.
+
+    Raises:
+        Misconfigured: it cannot be had, or the two that were typed differ.
+    """
+    from .keystore.private import read_line
+    from .keystore.secrets import PASSPHRASE_FILE, refuse_secrets_in_environment
+
+    refuse_secrets_in_environment()
+    path = file or os.environ.get(PASSPHRASE_FILE)
+    if path:
+        return read_line(path, "passphrase file")
+    said = ask(prompt)
+    if twice and ask(f"{prompt}, again") != said:
+        raise Misconfigured("passphrase", "the two that were typed are not the same")
+    return said
+
+
+@app.command()
+def add(
+    name: EntryName,
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange whose key it is: its connector's name.")],
+    kind: Annotated[
+        str | None, typer.Option(help="hmac, ed25519 or rsa; without it, what the secret looks like.", metavar="KIND")
+    ] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="Private file (mode 0600) with the API key.")] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="Private file with the secret, or with the private key as PEM.")
+    ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(help="Private file with the passphrase; by default what $VENUEMESH_PASSPHRASE_FILE names."),
+    ] = None,
+    keystore: KeystorePath = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an entry of that name.")] = False,
+) -> None:
+    """Add a key. What is not given as a file is asked for; nothing of it is shown."""
+    from .connectors.registry import known
+    from .keystore.key import HMAC, make_key, needs_passphrase
+    from .keystore.private import read_line
+    from .keystore.store import Keystore
+
+    if exchange not in (there := known()):
+        raise UnknownExchange(exchange, there)
+    store = Keystore(keystore)
+    fresh = not store.exists()
+    if not fresh and not replace and any(entry.name == name for entry in store.list()):
+        raise Misconfigured(f"entry {name!r} of keystore {store.path}", "is there already; --replace replaces it")
+    if secret_file is None and kind not in (None, HMAC):
+        raise Misconfigured("secret", f"a private key of kind {kind} is read from a file: give --secret-file")
+    passphrase = passphrase_from(passphrase_file, twice=fresh)
+    if not fresh:
+        store.check(passphrase)  # before the rest is asked for
+    api_key = read_line(api_key_file, "API key file") if api_key_file is not None else ask("API key")
+    secret = read_line(secret_file, "secret file") if secret_file is not None else ask("secret")
+    inner = ask(f"passphrase of {secret_file}") if secret_file is not None and needs_passphrase(secret) else None
+    what = "secret" if secret_file is None else f"secret file {secret_file}"
+    key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=what)
+    entry = store.add(name, key, passphrase, added=datetime.date.today().isoformat(), replace=replace)
+    print(f"{entry.name}: {entry.kind} key {entry.hint} of {entry.exchange}, in {store.path}")
+
+
+@app.command("list")
+def list_keys(
+    keystore: KeystorePath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+) -> None:
+    """List the entries. Needs no passphrase and decrypts nothing."""
+    from .keystore.store import Keystore
+
+    store = Keystore(keystore)
+    entries = store.list() if store.exists() else []
+    if as_json:
+        rows = [
+            {"name": one.name, "exchange": one.exchange, "kind": one.kind, "key": one.hint, "added": one.added}
+            for one in entries
+        ]
+        print(json.dumps({"keystore": str(store.path), "keys": rows}))
+        return
+    if not entries:
+        print(f"no keys in {store.path}")
+        return
+    table = Table("name", "exchange", "kind", "key", "added", title=str(store.path), title_justify="left")
+    for one in entries:
+        table.add_row(one.name, one.exchange, one.kind, one.hint, one.added)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def remove(name: EntryName, keystore: KeystorePath = None) -> None:
+    """Remove an entry. A mesh that has read it goes on until its actors are replaced."""
+    from .keystore.store import Keystore
+
+    store = Keystore(keystore)
+    store.remove(name)
+    print(f"{name}: removed from {store.path}")
