@@ -13,7 +13,7 @@ from typing import Any
 
 from ..venue import Venue
 from . import errors
-from .auth import NAMES, Signed, authenticate, sorted_payload
+from .auth import NAMES, Signed, authenticate
 from .client import Client, Logon
 from .errors import ApiError
 from .params import Param, read
@@ -23,89 +23,101 @@ SUBSCRIPTION = Param("subscriptionId", "number")
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A request on a connection: `sent` are its parameters, `payload` is what its signature is of."""
+
+    venue: Venue
+    client: Client
+    sent: Mapping[str, Any]
+    payload: bytes
+    now_ns: int
+
+    def signed(self) -> Signed:
+        """The request as its signature sees it; it may lean on a logon."""
+        logon = self.client.logon
+        return replace(self.explicit(), session=None if logon is None else (logon.account, logon.key))
+
+    def explicit(self) -> Signed:
+        """The same where it may not."""
+        key = self.sent.get("apiKey")
+        return Signed(self.sent, self.payload, key if isinstance(key, str) else None, rest=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """One of these methods: `signed` ones take the parameters of a signature and none else."""
 
-    answer: Callable[[Venue, Client, Mapping[str, Any], int], Any]
+    answer: Callable[[Call], Any]
     signed: bool = False
     params: tuple[Param, ...] = ()
 
 
-def signed_by(client: Client, sent: Mapping[str, Any]) -> Signed:
-    """A request of the WebSocket API as its signature sees it."""
-    logon = client.logon
-    return replace(_explicit(sent), session=None if logon is None else (logon.account, logon.key))
-
-
-def _explicit(sent: Mapping[str, Any]) -> Signed:
-    """The same for a request that may not lean on a logon."""
-    key = sent.get("apiKey")
-    return Signed(sent, sorted_payload(sent), key if isinstance(key, str) else None, rest=False)
-
-
-def perform(venue: Venue, client: Client, method: Method, sent: Mapping[str, Any], now_ns: int) -> Any:
+def perform(method: Method, call: Call) -> Any:
     """Check the parameters, answer.
 
     Raises:
         ApiError: what is wrong.
     """
-    if method.signed:
-        strangers = [name for name in sent if name not in NAMES]
-        if strangers:
-            raise errors.too_many(len(sent) - len(strangers), len(sent))
-        return method.answer(venue, client, sent, now_ns)
-    return method.answer(venue, client, read(sent, method.params, rest=False), now_ns)
+    if not method.signed:
+        return method.answer(replace(call, sent=read(call.sent, method.params, rest=False)))
+    known = sum(name in NAMES for name in call.sent)
+    if known < len(call.sent):
+        raise errors.too_many(known, len(call.sent))
+    return method.answer(call)
 
 
-def _status(venue: Venue, client: Client, sent: Mapping[str, Any], now_ns: int) -> Any:
+def _status(call: Call) -> Any:
+    client = call.client
     unit, logon = client.form.unit, client.logon
     return {
         "apiKey": None if logon is None else logon.key.name,
         "authorizedSince": None if logon is None else logon.since_ns // unit,
         "connectedSince": client.connected_ns // unit,
         "returnRateLimits": client.show_rate_limits,
-        "serverTime": now_ns // unit,
-        "userDataStream": bool(venue.user_data.of(client)),
+        "serverTime": call.now_ns // unit,
+        "userDataStream": bool(call.venue.user_data.of(client)),
     }
 
 
-def _logon(venue: Venue, client: Client, sent: Mapping[str, Any], now_ns: int) -> Any:
-    claimed = venue.owner(sent.get("apiKey"))
+def _logon(call: Call) -> Any:
+    venue, client = call.venue, call.client
+    claimed = venue.owner(call.sent.get("apiKey"))
     security = "TRADE" if claimed is not None and not claimed[1].can_read else "USER_DATA"
-    account, key = authenticate(venue.engine, _explicit(sent), security, now_ns)
+    account, key = authenticate(venue.engine, call.explicit(), security, call.now_ns)
     if key.kind != "ED25519":
-        raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+        raise errors.bad_key()
     if client.logon is not None and client.logon.account is not account:
         venue.user_data.log_out(client)
-    client.logon = Logon(account, key, now_ns)
-    return _status(venue, client, sent, now_ns)
+    client.logon = Logon(account, key, call.now_ns)
+    return _status(call)
 
 
-def _logout(venue: Venue, client: Client, sent: Mapping[str, Any], now_ns: int) -> Any:
-    venue.user_data.log_out(client)
-    client.logon = None
-    return _status(venue, client, sent, now_ns)
+def _logout(call: Call) -> Any:
+    call.venue.user_data.log_out(call.client)
+    call.client.logon = None
+    return _status(call)
 
 
-def _subscribe(venue: Venue, client: Client, sent: Mapping[str, Any], now_ns: int) -> Any:
-    logon = client.logon
+def _subscribe(call: Call) -> Any:
+    logon = call.client.logon
     if logon is None or not logon.key.can_read:
         raise ApiError(-1002, "You are not authorized to execute this request.", 401)
-    return {"subscriptionId": venue.user_data.subscribe(client, logon.account, logon.key.name, by_session=True)}
+    number = call.venue.user_data.subscribe(call.client, logon.account, logon.key.name, by_session=True)
+    return {"subscriptionId": number}
 
 
-def _subscribe_signed(venue: Venue, client: Client, sent: Mapping[str, Any], now_ns: int) -> Any:
-    account, key = authenticate(venue.engine, _explicit(sent), "USER_STREAM", now_ns)
-    return {"subscriptionId": venue.user_data.subscribe(client, account, key.name, by_session=False)}
+def _subscribe_signed(call: Call) -> Any:
+    account, key = authenticate(call.venue.engine, call.explicit(), "USER_STREAM", call.now_ns)
+    return {"subscriptionId": call.venue.user_data.subscribe(call.client, account, key.name, by_session=False)}
 
 
-def _unsubscribe(venue: Venue, client: Client, sent: Mapping[str, Any], now_ns: int) -> Any:
-    venue.user_data.unsubscribe(client, sent.get("subscriptionId"))
+def _unsubscribe(call: Call) -> Any:
+    call.venue.user_data.unsubscribe(call.client, call.sent.get("subscriptionId"))
     return {}
 
 
-def _subscriptions(venue: Venue, client: Client, sent: Mapping[str, Any], now_ns: int) -> Any:
-    return [{"subscriptionId": number} for number in venue.user_data.of(client)]
+def _subscriptions(call: Call) -> Any:
+    return [{"subscriptionId": number} for number in call.venue.user_data.of(call.client)]
 
 
 METHODS: dict[str, Method] = {

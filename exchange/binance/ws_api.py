@@ -10,7 +10,7 @@ Source: web-socket-api.md (Request format, Response format, Rate limits, Session
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -20,12 +20,14 @@ from ..faults import Fault
 from ..receipts import Receipt, settle
 from ..venue import Venue
 from . import errors, params, sessions
+from .auth import sorted_payload
 from .client import Client
 from .errors import STATUS_BODIES, ApiError, bad_json, illegal
 from .frames import text_frame
 from .front import misstate, placed, unknown_outcome
 from .methods import BY_NAME
 from .queries import BY_METHOD, Asked
+from .sessions import Call
 from .signed import perform
 
 SECOND_NS = 1_000_000_000
@@ -37,7 +39,8 @@ class Request:
 
     id: Any = None
     method: str = "?"
-    sent: dict[str, Any] | None = None
+    sent: dict[str, Any] = field(default_factory=dict)
+    payload: bytes = b""  # what a signature would be of
     shows: bool = True
 
     @property
@@ -61,7 +64,7 @@ def answer(venue: Venue, client: Client, text: bytes) -> bytes | None:
         _parse(text, request, client)
     except ApiError as error:
         return _finish(venue, client, request, _failed(venue, client, error), None)
-    sent = request.sent or {}
+    sent = request.sent
     revoked = client.logon is not None and client.logon.key.revoked
     if revoked:
         _revoke(venue, client)
@@ -118,7 +121,7 @@ def _run(
 
 def _perform(venue: Venue, client: Client, request: Request) -> Outcome:
     now = venue.clock.now_ns()
-    method, sent = request.method, request.sent or {}
+    method, sent = request.method, request.sent
     query = BY_METHOD.get(method)
     if query is not None:
         failed: ApiError | None = None
@@ -132,16 +135,17 @@ def _perform(venue: Venue, client: Client, request: Request) -> Outcome:
             raise failed
         asked = Asked(venue.engine, venue.limits, values, now, client.form.unit, rest=False)
         return Outcome(200, {"result": query.answer(asked)})
+    call = Call(venue, client, sent, request.payload, now)
     about_session = sessions.METHODS.get(method)
     if about_session is not None:
         venue.meter.spend(client.ip, sessions.WEIGHT, now)
-        return Outcome(200, {"result": sessions.perform(venue, client, about_session, sent, now)})
+        return Outcome(200, {"result": sessions.perform(about_session, call)})
     signed = BY_NAME.get(method)
     if signed is None:
         venue.meter.spend(client.ip, 1, now)
         raise ApiError(-1020, "This operation is not supported.")
     venue.meter.spend(client.ip, signed.weight(sent), now)
-    reply = perform(venue.engine, venue.limits, signed, sessions.signed_by(client, sent), now, client.form.unit)
+    reply = perform(venue.engine, venue.limits, signed, call.signed(), now, client.form.unit)
     return Outcome(200, {"result": reply.body}, reply.counts)
 
 
@@ -205,7 +209,7 @@ def _account(venue: Venue, client: Client, request: Request) -> Account | None:
     """Whose request it claims to be."""
     if request.method in BY_METHOD:
         return None
-    owner = venue.owner((request.sent or {}).get("apiKey"))
+    owner = venue.owner(request.sent.get("apiKey"))
     if owner is not None:
         return owner[0]
     return None if client.logon is None else client.logon.account
@@ -213,7 +217,7 @@ def _account(venue: Venue, client: Client, request: Request) -> Account | None:
 
 def _leans_on_logon(request: Request) -> bool:
     needs = request.method in BY_NAME or request.method == "userDataStream.subscribe"
-    return needs and "apiKey" not in (request.sent or {})
+    return needs and "apiKey" not in request.sent
 
 
 def _revoke(venue: Venue, client: Client) -> None:
@@ -248,3 +252,5 @@ def _parse(text: bytes, request: Request, client: Client) -> None:
     if not isinstance(shown, bool):
         raise illegal("returnRateLimits", "^(true|false)$")
     request.sent, request.shows = sent, shown
+    if "signature" in sent:
+        request.payload = sorted_payload(given or {})

@@ -1,16 +1,13 @@
 """The real ccxt works against the local exchange, REST and websocket, with nothing but its base URLs changed.
 
-ccxt pins many packages, so it lives in an environment of its own (`.cache/ccxt-venv`, made on demand) and runs as a
-subprocess. Where it cannot be installed the test is skipped with the reason, except in CI, where it fails.
+`conftest.py` says where ccxt lives.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,31 +16,6 @@ import pytest
 
 pytestmark = [pytest.mark.thirdparty, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
-PLACE = ROOT / ".cache" / "ccxt-venv"
-WANTED = "ccxt>=4.4"
-
-
-@pytest.fixture(scope="module")
-def ccxt_python() -> Path:
-    python = PLACE / "bin" / "python"
-    ready = PLACE / ".installed"
-    if not ready.exists():
-        try:
-            venv.create(PLACE, with_pip=True, clear=True)
-            subprocess.run(
-                [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", WANTED],
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=600,
-            )
-        except (subprocess.SubprocessError, OSError) as error:
-            why = f"ccxt cannot be installed here: {getattr(error, 'stderr', None) or error}"
-            if os.environ.get("CI") == "true":
-                pytest.fail(why)
-            pytest.skip(why)
-        ready.touch()
-    return python
 
 
 @pytest.fixture(scope="module")

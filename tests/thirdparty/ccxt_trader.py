@@ -1,0 +1,170 @@
+"""Trade with the real ccxt on a local exchange at rest; print one JSON object of what it was told. Runs in ccxt's own
+environment.
+
+python ccxt_trader.py REST_URL WS_URL WS_API_URL ADMIN_URL < KEY_AND_SECRET_ON_TWO_LINES
+"""
+
+import asyncio
+import json
+import sys
+import urllib.request
+
+import ccxt
+import ccxt.pro
+
+REST, WS, WS_API, ADMIN = sys.argv[1:5]
+KEY, SECRET = (line.strip() for line in sys.stdin.readlines()[:2])
+PAIR, SYMBOL = "BTC/USDT", "BTCUSDT"
+CREDENTIALS = {"apiKey": KEY, "secret": SECRET}
+OPTIONS = {
+    "options": {
+        "defaultType": "spot",
+        "fetchMarkets": {"types": ["spot"]},
+        "fetchCurrencies": False,
+        "fetchMargins": False,
+    }
+}
+WAIT_S = 30
+
+
+def admin(path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(ADMIN + path, data=data), timeout=30) as answer:
+        return json.load(answer)
+
+
+def pointed(client):
+    """The client with its base URLs pointed here, as any user of ccxt may; what is not spot leads nowhere."""
+    api = client.urls["api"]
+    for name, url in list(api.items()):
+        if isinstance(url, str):
+            api[name] = REST + (url[url.index("/api/v") :] if "/api/v" in url else "/elsewhere")
+    if "ws" in api:
+        api["ws"]["spot"] = WS + "/ws"
+        api["ws"]["ws-api"]["spot"] = WS_API
+    return client
+
+
+def refused(call, *arguments, **named):
+    """The name of ccxt's error, or what the call returned where it did not fail."""
+    try:
+        return call(*arguments, **named)
+    except ccxt.BaseError as error:
+        return type(error).__name__
+
+
+def over_rest():
+    client = pointed(ccxt.binance(CREDENTIALS | OPTIONS))
+    client.load_markets()
+    book = client.fetch_order_book(PAIR, 5)
+    bid, ask = book["bids"][0][0], book["asks"][0][0]
+    far = round(bid * 0.9, 2)
+    made = {
+        "resting": client.create_order(PAIR, "limit", "buy", 0.01, far, {"clientOrderId": "ccxt-resting"}),
+        "crossing": client.create_order(PAIR, "limit", "buy", 0.002, round(ask * 1.001, 2)),
+        "market": client.create_order(PAIR, "market", "sell", 0.001),
+        "cost": client.create_market_buy_order_with_cost(PAIR, 100),
+        "ioc": client.create_order(PAIR, "limit", "buy", 0.01, far, {"timeInForce": "IOC"}),
+        "fok": client.create_order(PAIR, "limit", "buy", 0.01, far, {"timeInForce": "FOK"}),
+        "post_only": client.create_order(PAIR, "limit", "sell", 0.01, round(ask * 1.1, 2), {"postOnly": True}),
+        "stop": client.create_order(
+            PAIR, "limit", "sell", 0.01, round(bid * 0.8, 2), {"stopLossPrice": round(bid * 0.85, 2)}
+        ),
+        "doomed": client.create_order(PAIR, "limit", "sell", 0.02, round(ask * 1.2, 2)),
+        "edited": client.create_order(PAIR, "limit", "buy", 0.01, round(bid * 0.7, 2)),
+    }
+    errors = {
+        "would take": refused(client.create_order, PAIR, "limit", "sell", 0.01, far, {"postOnly": True}),
+        "no funds": refused(client.create_order, PAIR, "limit", "sell", 100, round(ask * 1.1, 2)),
+        "too small": refused(client.create_order, PAIR, "limit", "buy", 0.00001, far),
+        "same id": refused(client.create_order, PAIR, "limit", "buy", 0.01, far, {"clientOrderId": "ccxt-resting"}),
+        "unknown": refused(client.cancel_order, "1", PAIR),
+    }
+    cancelled = client.cancel_order(made["doomed"]["id"], PAIR)
+    replaced = client.edit_order(made["edited"]["id"], PAIR, "limit", "buy", 0.02, round(bid * 0.71, 2))
+    again = refused(client.cancel_order, made["doomed"]["id"], PAIR)
+    still_open = client.fetch_open_orders(PAIR)
+    found = {
+        "made": made,
+        "errors": errors,
+        "cancelled": cancelled,
+        "again": again,
+        "replaced": replaced,
+        "open": still_open,
+        "one": client.fetch_order(made["market"]["id"], PAIR),
+        "by_client_id": client.fetch_order(None, PAIR, {"origClientOrderId": "ccxt-resting"}),
+        "orders": client.fetch_orders(PAIR),
+        "trades": client.fetch_my_trades(PAIR),
+        "balance": client.fetch_balance(),
+    }
+    client.cancel_all_orders(PAIR)
+    found["left"] = client.fetch_open_orders(PAIR)
+    return found
+
+
+async def over_websocket():
+    client = pointed(ccxt.pro.binance(CREDENTIALS | OPTIONS))
+    orders, balances, trades = [], [], []
+
+    moved = asyncio.Event()
+
+    async def follow(watch, kept, *arguments):
+        while True:
+            kept.append(json.loads(json.dumps(await watch(*arguments), default=str)))
+            moved.set()
+
+    async def until(condition):
+        async with asyncio.timeout(WAIT_S):
+            while not condition():
+                moved.clear()
+                await moved.wait()
+
+    try:
+        await client.load_markets()
+        watchers = [
+            asyncio.create_task(follow(client.watch_orders, orders, PAIR)),
+            asyncio.create_task(follow(client.watch_balance, balances)),
+            asyncio.create_task(follow(client.watch_my_trades, trades, PAIR)),
+        ]
+        await client.authenticate()
+        bid, ahead = (await client.fetch_order_book(PAIR, 5))["bids"][0][:2]
+        maker = await client.create_order_ws(PAIR, "limit", "buy", 0.05, bid, {"newClientOrderId": "ccxt-maker"})
+        # Sold to everyone ahead in the queue, and 0.02 to ours.
+        sale = {"symbol": SYMBOL, "side": "SELL", "price": f"{bid:.2f}", "quantity": f"{ahead + 0.02:.5f}"}
+        await asyncio.to_thread(admin, "/admin/order", sale | {"time_in_force": "IOC"})
+        taker = await client.create_order_ws(PAIR, "market", "buy", 0.003)
+        open_orders = await client.fetch_open_orders_ws(PAIR)
+        cancelled = await client.cancel_order_ws(maker["id"], PAIR)
+
+        def seen(number, status):
+            return any(order["id"] == number and order["status"] == status for batch in orders for order in batch)
+
+        await until(lambda: seen(maker["id"], "canceled") and seen(taker["id"], "closed"))
+        await until(lambda: len({trade["id"] for batch in trades for trade in batch}) >= 2)
+        now = await client.fetch_balance()
+
+        def told():
+            return {asset: balances[-1].get(asset) for asset in ("BTC", "USDT")}
+
+        await until(lambda: balances and told() == {asset: now[asset] for asset in ("BTC", "USDT")})
+        for task in watchers:
+            task.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+        return {
+            "maker": maker,
+            "taker": taker,
+            "cancelled": cancelled,
+            "open": open_orders,
+            "orders": orders,
+            "trades": trades,
+            "balance": told(),
+            "my_trades": await client.fetch_my_trades_ws(PAIR),
+        }
+    finally:
+        await client.close()
+
+
+admin("/admin/pause", {"wait_s": 5})
+first = over_rest()
+second = asyncio.run(over_websocket())
+print(json.dumps({"version": ccxt.__version__, "rest": first, "ws": second}))
