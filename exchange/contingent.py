@@ -114,7 +114,9 @@ class Contingent:
                     if order.id in open_:
                         self.matcher.end(market, order, "EXPIRED", now_ns, why="OTO_PHASE_ONE_EXPIRED")
         pair = [order for order in group.pair if order.status != "PENDING_NEW"]
-        started = next((order for order in pair if order.filled or order.id not in open_), None)
+        started = next((order for order in pair if order.filled or (order.conditional and order.working_ns >= 0)), None)
+        if started is None:
+            started = next((order for order in pair if order.id not in open_), None)
         if started is not None:
             for order in pair:
                 if order is not started and order.id in open_:
