@@ -127,9 +127,7 @@ class Machine:
             self._effects.append(Discard(cell.name))
             self._child_ended(cell, Exit.NODE_LOST, "its node was lost", now_ns)
         for address, child in list(self.children.items()):
-            if child.spec.node == event.node and child.spec.pinned:
-                child.last_error = f"its node is lost and it runs on no other: {child.spec.pinned}"
-            elif child.spec.node == event.node:
+            if child.spec.node == event.node and not child.spec.pinned:
                 self._drop(address)
 
     def _cell_created(self, event: CellCreated, now_ns: int) -> None:

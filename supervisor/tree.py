@@ -19,7 +19,9 @@ def describe(
     `refused` are books that were named and cannot be: rows of their own, in the state REFUSED.
     """
     children = machine.children
-    degraded = {c.spec.group for c in children.values() if c.state is ChildState.DEGRADED}
+    degraded = {
+        c.spec.group for c in children.values() if c.state is ChildState.DEGRADED or _stranded(machine, c) is not None
+    }
     return {
         "epoch": machine.routes.epoch,
         "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
@@ -59,13 +61,20 @@ def _row(
         "pid": cell.pid if cell else None,
         "incarnation": list(child.incarnation) if child.incarnation else None,
         "restarts": child.restarts,
-        "last_error": child.last_error,
+        "last_error": _stranded(machine, child) or child.last_error,
         "rss": used.get("rss"),
         "pss": used.get("pss"),
         "cpu": used.get("cpu_s"),
         "serves": [address for address, _ in child.spec.serves],
         "report": dict(report) if report is not None else None,
     }
+
+
+def _stranded(machine: Machine, child: Child) -> str | None:
+    """Why a child waits that may run on one node only, which is not there; None of any other."""
+    if not child.spec.pinned or child.cell is not None or not machine.nodes or child.spec.node in machine.nodes:
+        return None
+    return f"its node is lost, and it runs on no other: {child.spec.pinned}"
 
 
 def _refused_row(address: str, why: str) -> dict[str, Any]:
