@@ -19,6 +19,7 @@ backoff and from the rate budget.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 from collections import deque
@@ -39,6 +40,7 @@ from .user_stream_reports import Marker, Outbox, Report, to_plain
 NS = 1_000_000_000
 CONFIRM_S = 10.0  # a stream that is not confirmed by then is asked for on a new connection
 BATCH = 200  # reports of one message
+BEAT_S = 1.0  # a message goes out at least this often, so that the manager knows that it is heard
 RAW_KEPT = 500  # frames for `raw`
 RAW_BYTES = 4096  # of one frame
 ASK_S = 5.0
@@ -55,6 +57,10 @@ def masked(frame: bytes) -> str:
 
 class Source(Protocol):
     """Where reports come from."""
+
+    @property
+    def up(self) -> bool:
+        """Whether everything is heard now."""
 
     def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -177,13 +183,13 @@ class UserStreamRole:
         stream = list(context.incarnation)
         try:
             while True:
-                await self._waiting.wait()
-                first, reports = box.batch(BATCH)
-                if not reports:
+                if not len(box):
                     self._waiting.clear()
-                    continue
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._waiting.wait(), BEAT_S)
                 context.alive()
-                body = {"stream": stream, "first": first, "reports": reports, "ts_ns": context.time_ns()}
+                first, reports = box.batch(BATCH)
+                body = {"stream": stream, "first": first, "reports": reports, "up": self._source.up}
                 try:
                     answer = await context.ask(self._manager, "reports", body, ASK_S)
                 except MeshError as error:
@@ -214,7 +220,7 @@ class Listener:
         self._link: Link | None = None
         self._asked: dict[str, int] = {}  # request id of a subscription not confirmed yet: when it was sent
         self._opened = 0
-        self._up = False
+        self.up = False
         self._state, self._error = "CONNECTING", ""
         self._closes = 0
         self._unreadable = 0
@@ -284,8 +290,8 @@ class Listener:
         self._asked = {}
         self._closes += 1
         self._state, self._error = "CONNECTING", reason
-        if self._up:
-            self._up = False
+        if self.up:
+            self.up = False
             self._tell([Marker("down", reason)], b"", self._context.time_ns())
 
     def _answered(self, opened: StreamOpened) -> str | None:
@@ -300,7 +306,7 @@ class Listener:
 
     def _confirmed(self) -> None:
         self._asked = {}
-        self._up = True
+        self.up = True
         self._state, self._error = "LIVE", ""
         self._tell([Marker("up")], b"", self._context.time_ns())
 

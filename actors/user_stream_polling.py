@@ -50,7 +50,7 @@ class Poller:
         self._balances: BalanceReport | None = None
         self._balances_ns = 0
         self._eager = EAGER_ROUNDS
-        self._up = False
+        self.up = False
         self._error: str | None = None
         self._heard_ns: int | None = None
         self._rounds = 0
@@ -66,14 +66,14 @@ class Poller:
     def beat(self) -> None:
         """Say `down` when no round has succeeded for as long as a stream may be silent."""
         now_ns, silence_ns = self._context.monotonic_ns(), int(self._wire.spec.silence_s * NS)
-        if self._up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
-            self._up = False
+        if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
+            self.up = False
             self._tell([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
 
     def report(self) -> dict[str, Any]:
         now_ns = self._context.monotonic_ns()
         return {
-            "state": "LIVE" if self._up and self._error is None else "FAILING" if self._up else "CONNECTING",
+            "state": "LIVE" if self.up and self._error is None else "FAILING" if self.up else "CONNECTING",
             "error": self._error,
             "source": "polling",
             "heard_s_ago": None if self._heard_ns is None else (now_ns - self._heard_ns) / NS,
@@ -113,7 +113,7 @@ class Poller:
         reply = await wire.read(wire.codec.open_orders(), Priority.NORMAL)
         now_open = {report.exchange_order_id: report for report in reply.orders}
         told: list[Report] = []
-        if not self._up:
+        if not self.up:
             told.append(Marker("up"))
         for number, report in now_open.items():
             before = self._open.get(number)
@@ -130,7 +130,7 @@ class Poller:
                 told.append(balances)
             self._balances, self._balances_ns = balances, now_ns
         context.alive()
-        self._open, self._up = now_open, True
+        self._open, self.up = now_open, True
         self._heard_ns = context.monotonic_ns()
         self._rounds += 1
         self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)

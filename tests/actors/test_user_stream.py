@@ -53,7 +53,7 @@ class Rig:
         numbered = list(enumerate(body["reports"], body["first"]))
         known = {number for number, _ in self.told}
         self.told += [one for one in numbered if one[0] not in known]
-        return {"acked": numbered[-1][0]}
+        return {"acked": body["first"] + len(numbered) - 1}
 
     def answer(self, request: Request) -> Response | Exception:
         path = request.url.partition("?")[0]
