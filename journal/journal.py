@@ -24,7 +24,7 @@ from ..model.order import AccountEvent, Fill, Order
 from . import queries, schema
 from .apply import Changes, Statements, put_new
 from .database import Database
-from .migrate import migrate
+from .migrate import is_current, migrate
 from .records import Filter, Loaded, Page, Request, Transition, Trimmed
 from .trim import trim
 from .writes import Batch
@@ -56,7 +56,8 @@ class Journal:
         database = Database(url, wait_s)
         database.prepare_file()
         try:
-            database.run(lambda connection: migrate(connection, database.name), write=True)
+            if not database.run(is_current, write=False):
+                database.run(lambda connection: migrate(connection, database.name), write=True)
         except BaseException:
             database.close()
             raise

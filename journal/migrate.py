@@ -19,6 +19,11 @@ def version(connection: Connection) -> str | None:
     return found
 
 
+def is_current(connection: Connection) -> bool:
+    """Whether there is nothing to do: the ordinary case, for which nobody needs the writers' lock."""
+    return version(connection) == HEAD
+
+
 def migrate(connection: Connection, where: str) -> None:
     """Create the tables or bring them to `HEAD`, in the transaction that is open; only one process at a time does.
 
