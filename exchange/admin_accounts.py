@@ -254,7 +254,7 @@ def order_plain(order: Order) -> dict[str, Any]:
         "status": order.status,
         "expiry_reason": order.expiry_reason or None,
         "created_ns": order.created_ns,
-        "working_ns": order.working_ns or None,
+        "working_ns": order.working_ns if order.working_ns > 0 else None,
         "updated_ns": order.updated_ns,
     }
 

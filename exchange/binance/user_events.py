@@ -81,7 +81,7 @@ def execution(report: ExecutionReport, now_ns: int) -> dict[str, Any]:
 def _conditional(report: ExecutionReport) -> dict[str, Any]:
     order, match = report.order, report.match
     more: dict[str, Any] = {}
-    if order.working_ns:
+    if order.working_ns > 0:
         more["W"] = Ns(order.working_ns)
     if order.strategy_id is not None:
         more["j"] = order.strategy_id

@@ -10,7 +10,7 @@ Source: web-socket-api.md (Request format, Response format, Rate limits, Session
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -111,6 +111,9 @@ def _run(
         outcome = _perform(venue, client, request)
     except ApiError as error:
         outcome = _failed(venue, client, error)
+        signed = BY_NAME.get(request.method)
+        if account is not None and signed is not None and signed.orders:
+            outcome = replace(outcome, counts=account.unfilled.counts(venue.clock.now_ns()))
     settle(receipts, placed(outcome.status, outcome.body.get("error")))
     name = None if account is None else account.name
     fault = venue.faults.after((request.endpoint,), symbol, name) if outcome.status == 200 else None
@@ -151,7 +154,7 @@ def _perform(venue: Venue, client: Client, request: Request) -> Outcome:
 
 def _failed(venue: Venue, client: Client, error: ApiError) -> Outcome:
     told: dict[str, Any] = dict(error.body)
-    if error.retry_after_s is not None:
+    if error.retry_after_s is not None and "data" not in told:
         now, unit = venue.clock.now_ns(), client.form.unit
         told["data"] = {"serverTime": now // unit, "retryAfter": (now + error.retry_after_s * SECOND_NS) // unit}
     return Outcome(error.status, {"error": told})
