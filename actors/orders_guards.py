@@ -1,9 +1,9 @@
 """What is refused here, before anything is sent: what is not offered, paused scopes, trading rules, guards. Pure.
 
 The price band judges the direction that costs money: a buy above best ask x (1 + band), a sell below best bid
-x (1 - band); an order that rests far away is a strategy's own affair. Where a band is set and the book's top is not known, an
-order is refused: a guard that cannot judge does not wave through. Orders by stop price are judged by their limit
-price only against the stop price, as the book will be elsewhere when they wake.
+x (1 - band); an order that rests far away is a strategy's own affair. Where a band is set and the book's top is
+not known, an order is refused: a guard that cannot judge does not wave through. Orders by stop price are judged
+by their limit price against the stop price only, as the book will be elsewhere when they wake.
 """
 
 from __future__ import annotations
@@ -86,6 +86,10 @@ class Guards:
         except MeshError as error:
             return error
         return order
+
+    def quantized(self, asked: NewOrder) -> NewOrder:
+        """Return the order on the grids of its pair. Raises UnknownInstrument, RuleViolation."""
+        return quantize(self.instrument(asked.pair), asked)
 
     def need(self, order: NewOrder, now: Now) -> tuple[str, Decimal | None]:
         """What a quantized order takes: an asset, and how much. None: nobody can tell, so all of it."""

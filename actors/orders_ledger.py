@@ -36,6 +36,7 @@ from .orders_outbox import Outbox
 
 S = OrderStatus
 EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
+TINY = Decimal("1e-60")  # anything above zero
 ENDS = {S.FILLED: Step.LAST_FILL, S.CANCELED: Step.CANCELED, S.EXPIRED: Step.EXPIRED}
 _TOLD = {
     S.FILLED: EventType.COMPLETED,
@@ -224,10 +225,14 @@ class Ledger:
             return
         self._seen(held, report, now)
         order = held.order
-        if report.amount is not None and order.amount is not None and not order.is_done:
-            if order.filled <= report.amount < order.amount and report.amount > 0:
-                self.note(held, "AMENDED", now, amount=report.amount)
-                self.tell(EventType.AMENDED, held, now, report.ts_event_ns)
+        if (
+            not order.is_done
+            and report.amount is not None
+            and order.amount is not None
+            and max(order.filled, TINY) <= report.amount < order.amount
+        ):
+            self.note(held, "AMENDED", now, amount=report.amount)
+            self.tell(EventType.AMENDED, held, now, report.ts_event_ns)
         for fill in report.fills:
             self.fill(held, fill, now)
         if report.filled is not None:

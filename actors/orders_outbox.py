@@ -5,9 +5,9 @@ Batches are numbered when they are made, and what the machine holds in memory is
 committed or not; nobody outside sees any of it before its commit, as effects wait.
 
 When a commit fails (perhaps after it took effect: a lost connection does not tell) its batch, and all that were
-made after it, go to the backlog, ordered by number. Batches made meanwhile join it. When the journal is back the backlog is
-committed in order under the same ids, so that what had been committed after all is not applied twice. What would have
-sent a request is never sent: the machine turns it into a fate of its own ("not sent"), in a batch made later than all
+made after it, go to the backlog, ordered by number. Batches made meanwhile join it. When the journal is back the
+backlog is committed in order under the same ids, so that what had been committed after all is not applied
+twice. What would have sent a request is never sent: the machine turns it into a fate of its own ("not sent"), in a batch made later than all
 that were in flight. So the journal sees what the memory saw, in the same order.
 """
 
@@ -24,9 +24,8 @@ from .orders_effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureCl
 class Outbox:
     """See the module."""
 
-    def __init__(self, prefix: str, max_backlog: int) -> None:
-        """`prefix` makes batch ids unique: it holds the epoch."""
-        self._prefix = prefix
+    def __init__(self, max_backlog: int) -> None:
+        self._prefix = "0"
         self._number = 0
         self._writes: list[Write] = []
         self._effects: list[Effect] = []
@@ -34,6 +33,10 @@ class Outbox:
         self._backlog: dict[int, list[Effect]] = {}  # batch number -> its commit and what stands behind it
         self._max_backlog = max_backlog
         self.down: MeshError | None = None
+
+    def name(self, prefix: str) -> None:
+        """What makes the ids of batches unique: the epoch."""
+        self._prefix = prefix
 
     @property
     def backlog(self) -> int:
@@ -67,7 +70,7 @@ class Outbox:
         commit = Commit(Batch(f"{self._prefix}-{self._number}", writes))
         if self.down is None:
             return [commit, *effects]
-        now = [one for one in effects if isinstance(one, Ask | Lookup | MeasureClock | Refuse | Halt)]
+        now: list[Effect] = [one for one in effects if isinstance(one, Ask | Lookup | MeasureClock | Refuse | Halt)]
         self._keep(self._number, [commit, *(one for one in effects if isinstance(one, Answer))], now)
         return now
 

@@ -1,0 +1,122 @@
+"""Orders that were placed outside the mesh: seen, marked, told; never adopted, never counted as ours. Pure.
+
+Their totals are the exchange's word. A bounded number is held; the journal has them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..connectors.trading import FillReport, OrderReport
+from ..journal.writes import PutFill, PutOrder
+from ..model.events import Side
+from ..model.order import AccountEvent, EventType, Order, OrderStatus, OrderType, TimeInForce
+from .orders_core import Core
+from .orders_effects import Now
+from .orders_ledger import as_fill
+
+
+class Externals:
+    """See the module."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
+        self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) told
+
+    def all(self) -> list[Order]:
+        return list(self._orders.values())
+
+    def get(self, pair: str, exchange_order_id: str) -> Order | None:
+        return self._orders.get((pair, exchange_order_id))
+
+    def restore(self, order: Order) -> None:
+        if order.exchange_order_id is not None:
+            self._orders[order.pair, order.exchange_order_id] = order
+
+    def apply(self, pair: str, report: OrderReport, now: Now) -> None:
+        """Note what the exchange says of it; tell when that is news."""
+        core = self._core
+        key = (pair, report.exchange_order_id)
+        held = self._orders.get(key)
+        status = report.status or (held.status if held is not None else OrderStatus.OPEN)
+        if held is not None and held.is_done and not status.is_terminal:
+            status = held.status
+        before = held or self._new(pair, report, status, now)
+        after = replace(
+            before,
+            status=status,
+            filled=max(before.filled, report.filled or before.filled),
+            quote_filled=max(before.quote_filled, report.quote_filled or before.quote_filled),
+            amount=report.amount if report.amount is not None else before.amount,
+            list_id=before.list_id or report.list_id,
+        )
+        fills = [one for one in report.fills if (pair, one.trade_id) not in self._fills]
+        if held is not None and after == before and not fills:
+            return
+        after = replace(after, updated_ns=now.ns)
+        self._orders[key] = after
+        core.out.write(PutOrder(after, "EXTERNAL", now.ns))
+        if not fills:
+            self._tell(after, None, report.ts_event_ns, now)
+        for one in fills:
+            self._told(pair, after, one, now)
+        while len(self._orders) > core.settings.max_external:
+            del self._orders[next(iter(self._orders))]
+
+    def fill(self, pair: str, fill: FillReport, now: Now) -> None:
+        """A fill of an order that neither we nor the journal know."""
+        if (pair, fill.trade_id) in self._fills:
+            return
+        order = self._orders.get((pair, fill.exchange_order_id))
+        if order is None:
+            report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
+            order = self._new(pair, report, OrderStatus.UNKNOWN, now)
+        self._told(pair, order, fill, now)
+
+    def _told(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
+        self._fills[pair, fill.trade_id] = None
+        if len(self._fills) > 10 * self._core.settings.max_external:
+            del self._fills[next(iter(self._fills))]
+        mine = as_fill(fill, order, now)
+        self._core.out.write(PutFill(mine))
+        self._tell(order, mine, fill.ts_event_ns, now)
+
+    def _tell(self, order: Order, fill: object, ts_event_ns: int, now: Now) -> None:
+        self._core.out.event(
+            AccountEvent(
+                0,
+                EventType.EXTERNAL,
+                order.exchange,
+                order.account,
+                now.ns,
+                ts_event_ns,
+                order,
+                fill,  # type: ignore[arg-type]
+                order.pair,
+            )
+        )
+
+    def _new(self, pair: str, report: OrderReport, status: OrderStatus, now: Now) -> Order:
+        """The id is the exchange's, marked: client ids of others may be used again, or look like ours."""
+        settings = self._core.settings
+        return Order(
+            exchange=settings.exchange,
+            account=settings.account,
+            client_order_id=f"external:{pair}:{report.exchange_order_id}",
+            pair=pair,
+            side=report.side or Side.BUY,
+            order_type=report.order_type or OrderType.LIMIT,
+            amount=report.amount,
+            price=report.price,
+            time_in_force=report.time_in_force or TimeInForce.GTC,
+            status=status,
+            created_ns=now.ns,
+            updated_ns=now.ns,
+            quote_amount=report.quote_amount,
+            stop_price=report.stop_price,
+            exchange_order_id=report.exchange_order_id,
+            list_id=report.list_id,
+            external=True,
+            reason=f"client id {report.client_order_id}" if report.client_order_id else None,
+        )

@@ -1,0 +1,668 @@
+"""The machine of one account: every order, fill, balance and request of it, decided purely.
+
+Theory of operation. Inputs are methods; each returns the effects that it wants performed, in order (see
+orders_effects.py for the contract with the shell). Time comes in as `Now`, ids and signatures from functions passed in.
+The only things that survive are the journal's: `boot` builds everything from what it has loaded.
+
+    place ──judge, reserve──> PutOrder PENDING_NEW + PutRequest ──commit──> Send ──answered──> OPEN | REJECTED
+                                                                                └─no answer──> UNKNOWN: asked for by id
+    a report, from the stream, an answer or a query, is applied by orders_ledger.py whatever came before it
+
+Start. `boot` holds the journal's open orders and unresolved requests. An order whose placing was not answered becomes
+UNKNOWN and is asked for. Commands wait (bounded, until they expire) until the open orders and the balances were asked
+once: `serving`. The machine is `reconciled` when the round of questions is over and no request of an earlier epoch
+could still arrive: each is settled by evidence, or by absence asked twice after its `not_after` plus the exchange's
+processing time plus a margin. cancel_all includes orders in doubt, and so waits for the same.
+
+Journal down. The shell hands failed commits to `journal_failed`. What they would have sent never is: a new order ends
+as FAILED (the command is refused with JournalUnavailable), a cancel as refused. New commands that need an intent are
+refused at once. Reports go on being applied; their writes, events and answers wait, in order, for `journal_back`.
+Fenced, or a broken assumption, is Halt: nothing is done after it.
+
+Parts: orders_ledger.py orders and fills · orders_requests.py doubt and proof · orders_funds.py money · orders_guards.py
+refusals · orders_place.py, orders_cancel.py, orders_change.py commands · orders_answers.py outcomes ·
+orders_reconcile.py questions · orders_external.py orders of others · orders_outbox.py commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ..connectors.trading import (
+    BalanceChange,
+    BalanceReport,
+    Kind,
+    ListReport,
+    OrderReport,
+    Reply,
+    StreamEnded,
+    StreamReport,
+    TradingCodec,
+)
+from ..journal.records import Loaded
+from ..journal.writes import PutOwner, PutPause, PutTombstone
+from ..model.errors import Fenced, InboxFull, JournalUnavailable, MeshError, UnknownOrder
+from ..model.instrument import Instrument
+from ..model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
+from .orders_answers import Answers
+from .orders_cancel import Cancelling
+from .orders_change import Changing
+from .orders_core import Born, Core, Sign, by_client_id, by_exchange_id, never
+from .orders_effects import NS, Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
+from .orders_external import Externals
+from .orders_ledger import TINY, Held
+from .orders_place import Placing
+from .orders_reconcile import ALL, Reconcile
+from .orders_requests import Part, Pending
+
+S = OrderStatus
+KINDS = {
+    "cancel": (Part.CANCEL,),
+    "batch_cancel": (Part.CANCEL,),
+    "amend": (Part.AMEND,),
+    "replace": (Part.CANCEL, Part.PLACE),
+}
+
+
+@dataclass(slots=True)
+class Lease:
+    on_death: str  # "keep" or "cancel"
+    until_mono_ns: int | None  # None: dead already
+
+
+@dataclass(slots=True)
+class Command:
+    """A command that waits until the machine serves."""
+
+    token: Any
+    expires_ns: int | None
+    run: Callable[[Now], None]
+
+
+class OrderMachine:
+    """See the module. Every method that takes `now` is an input and returns effects."""
+
+    def __init__(
+        self,
+        settings: OrderSettings,
+        codec: TradingCodec,
+        sign: Sign,
+        new_id: Callable[[], str],
+        instruments: Iterable[Instrument],
+        born: Born = never,
+    ) -> None:
+        """`sign(draft, request_id, now)` gives the exact bytes; `born(id)` tells when an order's id was made, or None."""
+        self.settings = settings
+        self._core = Core(settings, codec, sign, new_id, instruments, born)
+        self._externals = Externals(self._core)
+        self._placing = Placing(self._core)
+        self._cancelling = Cancelling(self._core)
+        self._changing = Changing(self._core, self._placing)
+        self._answers = Answers(self._core, self._cancelling, self._changing)
+        self._reconcile = Reconcile(self._core, self._answers, self._externals)
+        self._commands: list[Command] = []
+        self._owners: dict[str, Lease] = {}
+
+    # What is known, for the shell to answer with
+
+    @property
+    def serving(self) -> bool:
+        """Whether commands are judged now, not held."""
+        return self._reconcile.serving
+
+    @property
+    def reconciled(self) -> bool:
+        return self._reconcile.reconciled
+
+    @property
+    def in_doubt(self) -> bool:
+        return self._reconcile.in_doubt
+
+    @property
+    def wake_ns(self) -> int:
+        """When `tick` is due at the latest, by the monotonic clock."""
+        due = [self._reconcile.wake_ns, self._cancelling.wake_ns]
+        due += [one.until_mono_ns for one in self._owners.values()]
+        return min(one for one in due if one is not None)
+
+    def order(self, client_order_id: str) -> Order | None:
+        held = self._core.ledger.get(client_order_id)
+        return None if held is None else held.order
+
+    def orders(self, *, open: bool = True, pair: str | None = None, owner: str | None = None) -> list[Order]:
+        """Orders in memory, oldest first: all open ones; else also those done lately."""
+        held = self._core.ledger.open() if open else self._core.ledger.all()
+        return [one.order for one in held if pair in (None, one.order.pair) and owner in (None, one.order.owner)]
+
+    def externals(self) -> list[Order]:
+        return self._externals.all()
+
+    def balances(self) -> dict[str, Balance]:
+        return self._core.funds.balances()
+
+    def balance(self, asset: str) -> Balance:
+        return self._core.funds.balance(asset)
+
+    @property
+    def pauses(self) -> dict[str, str]:
+        return dict(self._core.guards.pauses)
+
+    def status(self) -> dict[str, Any]:
+        """What a status page shows: plain values."""
+        core = self._core
+        return {
+            "serving": self.serving,
+            "reconciled": self.reconciled,
+            "stream_up": self._reconcile.stream_up,
+            "open_orders": core.ledger.open_count,
+            "unresolved_requests": len(core.requests),
+            "earlier_requests": core.requests.earlier,
+            "in_doubt": sorted(core.requests.doubts),
+            "external_orders": len(self._externals.all()),
+            "waiting_commands": len(self._commands),
+            "backlog": core.out.backlog,
+            "journal": None if core.out.down is None else str(core.out.down),
+            "pauses": self.pauses,
+            "reconciled_ns": self._reconcile.round_over_ns,
+        }
+
+    # Start and time
+
+    def boot(self, loaded: Loaded, now: Now) -> list[Effect]:
+        """Take over the account as the journal has it, under the epoch of `loaded`."""
+        core = self._core
+        core.out.name(str(loaded.epoch))
+        core.born_after_ns = now.ns
+        core.funds.restore(loaded.balances)
+        core.guards.pauses.update({scope: pause.reason for scope, pause in loaded.pauses.items()})
+        grace_ns = now.mono_ns + int(self.settings.owner_grace_s * NS)
+        for name, owner in loaded.owners.items():
+            self._owners[name] = Lease(owner.on_death, grace_ns)
+        fills: dict[str, list[Any]] = {}
+        for fill in loaded.fills:
+            fills.setdefault(fill.client_order_id, []).append(fill)
+        for order in loaded.orders:
+            if order.external:
+                self._externals.restore(order)
+            else:
+                self._adopt(order, fills.get(order.client_order_id, []), now)
+        for request in loaded.requests:
+            self._inherit(request.request_id, request.kind, request.client_order_ids, request.not_after_ns, now)
+        for held in core.ledger.open():
+            order = held.order
+            if order.status is S.PENDING_NEW or (
+                order.status is S.UNKNOWN and not core.requests.of(order.client_order_id)
+            ):
+                core.ledger.step(held, Step.NO_REPLY, now, reason="its manager ended before an answer")
+                core.requests.ask_for(order.client_order_id, now)
+            elif order.status is S.PENDING_CANCEL:
+                core.requests.ask_for(order.client_order_id, now, once=True)
+            core.ledger.changed[order.client_order_id] = None
+        self._reconcile.start(loaded.marks, now)
+        return self._end(now)
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Time has passed: ask what is due, end what is late, cancel for the dead."""
+        for command in [one for one in self._commands if one.expires_ns is not None and one.expires_ns < now.ns]:
+            self._commands.remove(command)
+            command.run(now)
+        if self._core.out.down is None:
+            for name, lease in self._owners.items():
+                if lease.until_mono_ns is not None and lease.until_mono_ns <= now.mono_ns:
+                    self._bereave(name, lease, now)
+            self._cancelling.tick(now)
+        return self._end(now)
+
+    # Commands. `token` comes back in Answer or Refuse.
+
+    def place(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
+        """Place orders, each by a request of its own. Answer: [Order]; Refuse where one alone is refused here."""
+        return self._new(token, orders, expires_ns, None, now)
+
+    def place_list(self, token: Any, kind: str, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
+        """Place an order list ("OCO", ...) by one request. Answer: [Order]."""
+        return self._new(token, orders, expires_ns, kind, now)
+
+    def cancel(
+        self,
+        token: Any,
+        client_order_id: str | None,
+        now: Now,
+        *,
+        pair: str | None = None,
+        exchange_order_id: str | None = None,
+    ) -> list[Effect]:
+        """Cancel one order by our id, or by the exchange's within a pair. Answer: CancelResult."""
+
+        def run(held: Held, now: Now) -> None:
+            self._cancelling.cancel(token, held, now)
+
+        return self._about(token, client_order_id, run, now, pair, exchange_order_id)
+
+    def cancel_all(
+        self, token: Any, now: Now, *, pair: str | None = None, owner: str | None = None, timeout_s: float = 30.0
+    ) -> list[Effect]:
+        """Cancel every order that is not done, those in doubt when they are found. Answer: [CancelResult]."""
+        if (error := self._closed()) is not None:
+            self._core.out.do(Refuse(token, error))
+        else:
+            until_ns = now.mono_ns + int(timeout_s * NS)
+
+            def run(now: Now) -> None:
+                left_s = max(0, until_ns - now.mono_ns) / NS
+                self._cancelling.cancel_all(token, pair, owner, left_s, now)
+
+            self._when_serving(token, None, run, now)
+        return self._end(now)
+
+    def amend(self, token: Any, client_order_id: str, amount: Decimal, now: Now) -> list[Effect]:
+        """Make an open order smaller, keeping its priority. Answer: Order."""
+
+        def run(held: Held, now: Now) -> None:
+            self._changing.amend(token, held, amount, now)
+
+        return self._about(token, client_order_id, run, now)
+
+    def replace(self, token: Any, client_order_id: str, order: NewOrder, expires_ns: int, now: Now) -> list[Effect]:
+        """Cancel an order and place another in one request. Answer: [old Order, new Order]."""
+
+        def run(held: Held, now: Now) -> None:
+            self._reconcile.traded(order.pair, now.ns)
+            self._changing.replace(token, held, order, expires_ns, now)
+
+        return self._about(token, client_order_id, run, now)
+
+    def get(self, token: Any, client_order_id: str, now: Now) -> list[Effect]:
+        """Answer with the Order. An id of ours that nobody ever saw is declared dead: UnknownOrder, for good."""
+        held = self._core.ledger.get(client_order_id)
+        if held is not None:
+            self._core.out.do(Answer(token, held.order))
+        elif self._placing.is_buried(client_order_id):
+            self._core.out.do(Refuse(token, UnknownOrder(client_order_id)))
+        else:
+
+            def then(found: Found, now: Now) -> None:
+                held = self._core.ledger.get(client_order_id)
+                if held is not None:
+                    self._core.out.do(Answer(token, held.order))
+                else:
+                    self._unknown(token, client_order_id, found, now)
+
+            self._look_up(token, client_order_id, then, now)
+        return self._end(now)
+
+    def restore(self, token: Any, states: Sequence[Order], now: Now) -> list[Effect]:
+        """Take up orders of a saved tracking state that the journal does not know. Answer: [ids taken up]."""
+        mine = [one for one in states if not one.external and self._core.is_ours(one.client_order_id)]
+        left = {one.client_order_id for one in mine}
+        taken: list[str] = []
+
+        def one_done(client_order_id: str, now: Now) -> None:
+            left.discard(client_order_id)
+            if not left:
+                self._core.out.do(Answer(token, taken))
+
+        def look(order: Order) -> None:
+            one = order.client_order_id
+
+            def then(found: Found, now: Now) -> None:
+                if one not in self._core.ledger and not found.tombstone and self._core.out.down is None:
+                    held = self._core.ledger.add(order, "RESTORED", now)
+                    taken.append(one)
+                    if not order.is_done:
+                        self._reconcile.traded(order.pair, order.created_ns)
+                        self._core.requests.ask_for(one, now, once=True)
+                    held.total = order.filled
+                one_done(one, now)
+
+            if one in self._core.ledger or not self._core.look_up(by_client_id(one), then, now):
+                one_done(one, now)
+
+        if not mine:
+            self._core.out.do(Answer(token, taken))
+        for order in mine:
+            look(order)
+        return self._end(now)
+
+    def pause(self, scope: str, reason: str, now: Now, token: Any = None) -> list[Effect]:
+        """Refuse new orders in `scope`: "mesh", the exchange, "account" or a pair. Cancels go on."""
+        self._core.guards.pauses[scope] = reason
+        return self._paused(EventType.PAUSED, scope, reason, now, token)
+
+    def resume(self, scope: str, now: Now, token: Any = None) -> list[Effect]:
+        if self._core.guards.pauses.pop(scope, None) is None:
+            if token is not None:
+                self._core.out.do(Answer(token, scope))
+            return self._end(now)
+        return self._paused(EventType.RESUMED, scope, None, now, token)
+
+    def lease(self, owner: str, on_death: str, lease_s: float, now: Now, token: Any = None) -> list[Effect]:
+        """An owner lives for `lease_s` more. `on_death`: "keep" or "cancel" its orders when it does not renew."""
+        held = self._owners.get(owner)
+        if held is None or held.on_death != on_death:
+            self._core.out.write(PutOwner(owner, on_death, now.ns))
+        self._owners[owner] = Lease(on_death, now.mono_ns + int(lease_s * NS))
+        if token is not None:
+            self._core.out.do(Answer(token, owner))
+        return self._end(now)
+
+    def owner_dead(self, owner: str, now: Now) -> list[Effect]:
+        """Somebody saw the owner die."""
+        lease = self._owners.get(owner)
+        if lease is not None:
+            self._bereave(owner, lease, now)
+        return self._end(now)
+
+    # What others tell
+
+    def answered(self, request_id: str, result: Reply | MeshError, now: Now) -> list[Effect]:
+        """The answer to a `Send`, or the error that stands for it."""
+        request = self._core.requests.get(request_id)
+        if request is not None:
+            self._answers.answered(request, result, now)
+        elif isinstance(result, Reply):
+            for report in result.orders:
+                self._reconcile.report(report, now)
+        return self._end(now)
+
+    def asked(self, ask_id: int, result: Reply | MeshError, now: Now) -> list[Effect]:
+        """The answer to an `Ask`, or the error that stands for it."""
+        self._reconcile.asked(ask_id, result, now)
+        return self._end(now)
+
+    def looked_up(self, key: str, found: Found, now: Now) -> list[Effect]:
+        """The answer to a `Lookup`."""
+        self._core.looked_up(key, found, now)
+        return self._end(now)
+
+    def report(self, report: StreamReport, now: Now) -> list[Effect]:
+        """One report of the user stream."""
+        if isinstance(report, OrderReport):
+            self._reconcile.report(report, now)
+        elif isinstance(report, BalanceReport):
+            if self._core.funds.told(report.balances, report.ts_event_ns, whole=report.whole):
+                self._reconcile.want(Purpose.ACCOUNT, ALL, now)
+        elif isinstance(report, BalanceChange):
+            self._reconcile.want(Purpose.ACCOUNT, ALL, now)
+        elif isinstance(report, ListReport):
+            self._listed(report, now)
+        elif isinstance(report, StreamEnded):
+            self._reconcile.stream("down", now)
+        return self._end(now)
+
+    def stream(self, what: str, now: Now) -> list[Effect]:
+        """The user stream is "up" (from here on it tells everything) or "down", or something is lost ("gap")."""
+        self._reconcile.stream(what, now)
+        return self._end(now)
+
+    def tops(self, tops: dict[str, Top]) -> None:
+        """Best prices of books, for the price band and what market orders reserve."""
+        self._core.guards.tops.update(tops)
+
+    def rules(self, instruments: Sequence[Instrument], now: Now) -> list[Effect]:
+        """The exchange's current instruments and rules."""
+        for pair in self._core.guards.rules(instruments):
+            self._tell(EventType.RULES, now, pair=pair)
+        return self._end(now)
+
+    # The journal
+
+    def journal_failed(self, effects: Sequence[Effect], error: MeshError, now: Now) -> list[Effect]:
+        """A commit failed: `effects` are it and all behind it that was not performed, in order."""
+        out = self._core.out
+        if isinstance(error, Fenced):
+            out.halt(error)
+            return self._end(now)
+        for one in out.failed(effects, error):
+            request = self._core.requests.get(one.request.request_id)
+            if request is None:
+                continue
+            refusal = JournalUnavailable(getattr(error, "after_s", None) or 1.0, "the journal did not take the intent")
+            for order_id, part in list(request.parts.items()):
+                if part is Part.PLACE:
+                    self._placing.not_sent(order_id, refusal)
+                elif part is Part.CANCEL:
+                    self._cancelling.not_sent(order_id, refusal)
+                self._answers.not_sent(request, order_id, part, refusal, now)
+        return self._end(now)
+
+    def journal_back(self, now: Now) -> list[Effect]:
+        """The journal can be written again: what waited, in order, then what was remembered meanwhile."""
+        effects = self._core.out.back()
+        for held in self._core.ledger.open():
+            if held.order.cancel_requested or held.insist:
+                self._core.ledger.changed[held.order.client_order_id] = None
+        return effects + self._end(now)
+
+    # Inside
+
+    def _end(self, now: Now) -> list[Effect]:
+        """Work off what changed, and return what is to be done."""
+        core = self._core
+        if core.out.halted is not None:
+            return core.out.take()
+        if self._commands and self._reconcile.serving:
+            commands, self._commands = self._commands, []
+            for command in commands:
+                command.run(now)
+        while core.ledger.changed:
+            one = next(iter(core.ledger.changed))
+            del core.ledger.changed[one]
+            held = core.ledger.get(one)
+            if held is not None:
+                self._settle(held, now)
+        self._reconcile.tick(now)
+        return core.out.take()
+
+    def _settle(self, held: Held, now: Now) -> None:
+        """Draw the consequences of an order's change."""
+        core, order = self._core, held.order
+        one = order.client_order_id
+        there = order.exchange_order_id is not None
+        ended = order.is_done or held.ending is not None
+        if held.on_exchange_ns is not None:
+            core.funds.placed(one, held.on_exchange_ns)
+        if order.is_done and not order.filled:
+            core.funds.release(one)
+        doubt = False
+        for request in core.requests.of(one):
+            part = request.parts[one]
+            if not request.doubt:
+                continue
+            if part is Part.PLACE and (there or order.is_done):
+                core.requests.settle(request, one, "found", now)
+            elif part is not Part.PLACE and (ended or order.amount == request.amounts.get(one, TINY)):
+                core.requests.settle(request, one, "done", now)
+            else:
+                doubt = True
+        held_doubt = core.requests.doubts.get(one)
+        if held_doubt is not None and not doubt and (ended or held_doubt.once_ns is None):
+            core.requests.sure(one)
+        if order.status is S.UNKNOWN and one not in core.requests.doubts:
+            core.requests.ask_for(one, now)
+        self._reconcile.changed(held, now)
+        self._placing.settled(held)
+        self._cancelling.settled(held, now)
+
+    def _new(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, kind: str | None, now: Now) -> list[Effect]:
+        if not orders:
+            self._core.out.do(Answer(token, []))
+            return self._end(now)
+        if (error := self._closed()) is not None:
+            self._core.out.do(Refuse(token, error))
+            return self._end(now)
+        unseen = {one.client_order_id for one in orders if self._is_unseen(one.client_order_id)}
+
+        def go(now: Now) -> None:
+            if (error := self._closed()) is not None:
+                self._core.out.do(Refuse(token, error))
+                return
+            for one in orders:
+                self._reconcile.traded(one.pair, now.ns)
+            self._placing.place(token, orders, expires_ns, now, kind)
+
+        def then(client_order_id: str) -> Callable[[Found, Now], None]:
+            def found_it(found: Found, now: Now) -> None:
+                if found.tombstone or (found.order is not None and found.order.external):
+                    self._placing.bury(client_order_id)
+                unseen.discard(client_order_id)
+                if not unseen:
+                    go(now)
+
+            return found_it
+
+        def run(now: Now) -> None:
+            if not unseen:
+                go(now)
+                return
+            for one in sorted(unseen):
+                if not self._core.look_up(by_client_id(one), then(one), now):
+                    self._core.out.do(Refuse(token, self._full()))
+                    unseen.add(ALL)  # never complete: the command is answered
+                    return
+
+        self._when_serving(token, expires_ns, run, now)
+        return self._end(now)
+
+    def _is_unseen(self, client_order_id: str) -> bool:
+        if client_order_id in self._core.ledger or self._placing.is_buried(client_order_id):
+            return False
+        return self._core.may_be_journaled(client_order_id)
+
+    def _about(
+        self,
+        token: Any,
+        client_order_id: str | None,
+        run: Callable[[Held, Now], None],
+        now: Now,
+        pair: str | None = None,
+        exchange_order_id: str | None = None,
+    ) -> list[Effect]:
+        """Run a command about one order, looking it up in the journal when memory has it not."""
+        core = self._core
+        if (error := self._closed()) is not None:
+            core.out.do(Refuse(token, error))
+            return self._end(now)
+
+        def find() -> Held | None:
+            if client_order_id is not None:
+                return core.ledger.get(client_order_id)
+            return core.ledger.by_exchange_id(pair or "", exchange_order_id or "")
+
+        def then(found: Found, now: Now) -> None:
+            held = find()
+            if held is not None:
+                run(held, now)
+            else:
+                self._unknown(token, client_order_id or "", found, now)
+
+        def go(now: Now) -> None:
+            held = find()
+            if held is not None:
+                run(held, now)
+            elif client_order_id is not None:
+                self._look_up(token, client_order_id, then, now)
+            elif not core.look_up(by_exchange_id(pair or "", exchange_order_id or ""), then, now):
+                core.out.do(Refuse(token, self._full()))
+
+        self._when_serving(token, None, go, now)
+        return self._end(now)
+
+    def _look_up(self, token: Any, client_order_id: str, then: Callable[[Found, Now], None], now: Now) -> None:
+        if not self._core.look_up(by_client_id(client_order_id), then, now):
+            self._core.out.do(Refuse(token, self._full()))
+
+    def _unknown(self, token: Any, client_order_id: str, found: Found, now: Now) -> None:
+        if self._core.is_ours(client_order_id) and not self._placing.is_buried(client_order_id):
+            if self._core.out.down is not None and not found.tombstone:
+                self._core.out.do(Refuse(token, self._closed() or self._full()))
+                return
+            self._placing.bury(client_order_id)
+            if not found.tombstone:
+                self._core.out.write(PutTombstone(client_order_id, now.ns))
+        self._core.out.do(Refuse(token, UnknownOrder(client_order_id)))
+
+    def _when_serving(self, token: Any, expires_ns: int | None, run: Callable[[Now], None], now: Now) -> None:
+        if self._reconcile.serving:
+            run(now)
+        elif len(self._commands) >= self.settings.max_waiting:
+            self._core.out.do(Refuse(token, self._full()))
+        else:
+            self._commands.append(Command(token, expires_ns, run))
+
+    def _full(self) -> InboxFull:
+        return InboxFull(f"orders/{self.settings.exchange}/{self.settings.account}", self.settings.max_waiting)
+
+    def _closed(self) -> MeshError | None:
+        """Why no command that needs an intent is accepted now."""
+        out = self._core.out
+        if out.halted is not None:
+            return out.halted
+        if out.down is not None:
+            return JournalUnavailable(getattr(out.down, "after_s", None) or 1.0, "the journal cannot be written")
+        return None
+
+    def _adopt(self, order: Order, fills: list[Any], now: Now) -> None:
+        held = self._core.ledger.restore(order, fills)
+        if order.exchange_order_id is not None:
+            held.known_mono_ns = now.mono_ns
+        held.insist = order.cancel_requested and not order.is_done
+        if order.is_done or order.exchange_order_id is not None:
+            return
+        asked = NewOrder(
+            order.client_order_id,
+            order.pair,
+            order.side,
+            order.order_type,
+            order.amount,
+            order.price,
+            quote_amount=order.quote_amount,
+            stop_price=order.stop_price,
+        )
+        instrument = self._core.guards.instruments.get(order.pair)
+        if instrument is not None:
+            asset, amount = self._core.guards.need(asked, now)
+            if amount is not None:
+                self._core.funds.hold(order.client_order_id, asset, amount)
+
+    def _inherit(self, request_id: str, kind: str, ids: Sequence[str], not_after_ns: int, now: Now) -> None:
+        """A request of an earlier epoch: it may still arrive."""
+        parts = KINDS.get(kind, (Part.PLACE,))
+        named = {one: parts[min(index, len(parts) - 1)] for index, one in enumerate(ids) if self._core.ledger.get(one)}
+        if not named:
+            return
+        request = Pending(request_id, Kind(kind), named, not_after_ns, earlier=True, doubt=True)
+        self._core.requests.add(request)
+        for one in named:
+            self._core.requests.ask_for(one, now)
+            self._core.ledger.changed[one] = None
+
+    def _bereave(self, owner: str, lease: Lease, now: Now) -> None:
+        lease.until_mono_ns = None
+        if lease.on_death == "cancel":
+            self._cancelling.sweep(None, owner, now)
+
+    def _listed(self, report: ListReport, now: Now) -> None:
+        for client_order_id, _ in report.orders:
+            held = self._core.ledger.get(client_order_id)
+            if held is not None and held.order.list_id is None and not held.order.is_done:
+                self._core.ledger.note(held, "LISTED", now, list_id=report.list_id)
+
+    def _paused(self, kind: EventType, scope: str, reason: str | None, now: Now, token: Any) -> list[Effect]:
+        self._core.out.write(PutPause(scope, reason, now.ns))
+        self._tell(kind, now, pair=scope if scope in self._core.guards.instruments else None, reason=reason, code=scope)
+        if token is not None:
+            self._core.out.do(Answer(token, scope))
+        return self._end(now)
+
+    def _tell(
+        self, kind: EventType, now: Now, *, pair: str | None = None, reason: str | None = None, code: str | None = None
+    ) -> None:
+        self._core.out.event(
+            AccountEvent(
+                0, kind, self.settings.exchange, self.settings.account, now.ns, pair=pair, reason=reason, code=code
+            )
+        )
