@@ -186,7 +186,8 @@ class UserStreamRole:
                 if not len(box):
                     self._waiting.clear()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._waiting.wait(), BEAT_S)
+                        async with asyncio.timeout(BEAT_S):
+                            await self._waiting.wait()
                 context.alive()
                 first, reports = box.batch(BATCH)
                 body = {"stream": stream, "first": first, "reports": reports, "up": self._source.up}
