@@ -42,14 +42,14 @@ def namespace(mesh: str) -> str:
 class Cell:
     """Hosts one role. Methods are for the supervisor, but `ask` and `poll`, which are for everyone in the mesh."""
 
-    def __init__(self, mesh: str, name: str, lease_s: float) -> None:
+    def __init__(self, mesh: str, name: str, lease_s: float, trading: bool = False) -> None:
         self._home = asyncio.get_running_loop()
         self._mesh, self._name, self._lease_ns = mesh, name, int(lease_s * 1e9)
         self._node = ray.get_runtime_context().get_node_id()
         self._segments = segment_directory(mesh, self._node)
         self._title = "venuemesh: spare"
         logs.set_up(name)
-        preload()
+        preload(trading)
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
         self._pulse = Pulse(self._segments / PULSES, name)
         self._order: dict[str, Any] | None = None

@@ -144,8 +144,11 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Create:
+    """`trading`: with what an order manager imports, too."""
+
     cell: str
     node: str
+    trading: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,8 +181,8 @@ class Keeper:
 
     async def _perform(self, effect: m.Effect) -> None:
         match effect:
-            case m.Create(cell, node):
-                await self._create(cell, node)
+            case m.Create(cell, node, trading):
+                await self._create(cell, node, trading)
             case m.AdoptCell():
                 await self._adopt(effect)
             case m.StopCell(cell, timeout_s):
@@ -206,9 +206,9 @@ class Keeper:
                 past = {"birth": self.config.get("birth"), "children": children}
                 await self._note(self.store.put, "past", past)
 
-    async def _create(self, cell: str, node: str) -> None:
+    async def _create(self, cell: str, node: str, trading: bool) -> None:
         try:
-            said = await self.port.create(cell, node)
+            said = await self.port.create(cell, node, trading)
         except (Gone, Doubt, ValueError, MeshError) as error:
             await asyncio.sleep(REFUSED_S)
             self.on(m.CreateFailed(cell, repr(error.__cause__ or error)[:500]))

@@ -12,6 +12,10 @@ a reordered event mends at the next tick.
            any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
 
+What an order manager imports (the journal's database library) takes a third of a second and 17 MB, which no other
+role needs. So on a node where accounts may run one of the spares has it, and they take that one, others another, while
+there is a choice: any spare can become anything.
+
 A cell whose adoption is not confirmed in time is killed, never used again. A hung cell is killed by the agent of its
 node before a successor is adopted; where the agent cannot (it is the one that hangs, or does not answer), the
 successor is adopted on the same node and kills its `predecessor` itself before it starts.
@@ -55,7 +59,7 @@ from .events import (
     Want,
 )
 from .past import Past
-from .placement import NodeView, loads, seat
+from .placement import NodeView, fits, loads, pick, seat
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState, Settings
 from .routes import Route, RouteTable
@@ -393,12 +397,12 @@ class Machine:
                 continue
             load[node] = load.get(node, 0) + child.spec.weight
             if spares[node]:
-                self._adopt(child, spares[node].pop(0), now_ns)
+                self._adopt(child, pick(spares[node], child.spec.tier is Tier.ORDERS), now_ns)
             else:
                 child.node = node
                 lacking[node] += 1
         for node, missing in lacking.items():
-            self._replenish(node, missing, len(spares[node]), now_ns)
+            self._replenish(node, missing, spares[node], now_ns)
 
     def _is_due(self, child: Child, now_ns: int) -> bool:
         if child.state in (ChildState.BACKOFF, ChildState.DEGRADED) and now_ns >= child.retry_ns:
@@ -418,17 +422,23 @@ class Machine:
         predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
         self._effects.append(AdoptCell(cell.name, incarnation, child.spec, child.restarts, predecessor))
 
-    def _replenish(self, node: str, missing: int, spares: int, now_ns: int) -> None:
-        creating = sum(1 for c in self.cells.values() if c.node == node and c.state is CellState.CREATING)
-        lack = max(0, self.settings.spares_per_node - spares)
+    def _replenish(self, node: str, missing: int, spares: list[Cell], now_ns: int) -> None:
+        creating = [c for c in self.cells.values() if c.node == node and c.state is CellState.CREATING]
+        lack = max(0, self.settings.spares_per_node - len(spares))
         if spares and now_ns - self._adopting_ns.get(node, -_CALM_NS) < _CALM_NS:
             lack = 0  # a new process costs a core for a while: the one that starts to serve needs it more
         target = missing + lack
-        for _ in range(min(target, self.settings.creating_per_node) - creating):
+        trading = self._trades_on(node) and not any(cell.trading for cell in (*spares, *creating))
+        for _ in range(min(target, self.settings.creating_per_node) - len(creating)):
             deadline = now_ns + int(self.settings.create_timeout_s * 1e9)
-            cell = Cell(self._name_cell(), node, CellState.CREATING, deadline)
+            cell = Cell(self._name_cell(), node, CellState.CREATING, deadline, trading=trading)
             self.cells[cell.name] = cell
-            self._effects.append(Create(cell.name, node))
+            self._effects.append(Create(cell.name, node, trading))
+            trading = False
+
+    def _trades_on(self, node: str) -> bool:
+        view = NodeView(node, self.nodes[node])
+        return any(c.wanted and c.spec.tier is Tier.ORDERS and fits(c.spec, view) for c in self.children.values())
 
     def _roll(self, now_ns: int) -> None:
         while self.rolling:

@@ -25,7 +25,7 @@ def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) 
     A pinned child goes to its node or nowhere. Else the node must carry all its labels; the one it ran on last is
     kept (its readers are there); else the least loaded, then the one with most spares, then by id.
     """
-    fitting = [node for node in nodes if _fits(spec, node)]
+    fitting = [node for node in nodes if fits(spec, node)]
     if not fitting:
         return None
     if any(node.node == last for node in fitting):
@@ -59,7 +59,16 @@ def seat(child: Child, nodes: Iterable[NodeView], cells: Iterable[Cell]) -> str 
     return None if lives else choose(child.spec, views)
 
 
-def _fits(spec: ChildSpec, node: NodeView) -> bool:
+def pick(spares: list[Cell], trading: bool) -> Cell:
+    """Take the oldest of the spares that were made for this, or the oldest of all."""
+    made_for = [cell for cell in spares if cell.trading is trading]
+    chosen = (made_for or spares)[0]
+    spares.remove(chosen)
+    return chosen
+
+
+def fits(spec: ChildSpec, node: NodeView) -> bool:
+    """Whether a child may run there at all."""
     if spec.node is not None:
         return node.node == spec.node
     return all(node.labels.get(key) == value for key, value in spec.labels)

@@ -70,8 +70,11 @@ class CellPort:
         said: dict[str, Any] = await self._call(cell, timeout_s, "hello", self.epoch)
         return said
 
-    async def create(self, cell: str, node: str) -> dict[str, Any]:
-        """Create a cell on a node; return what it says of itself when it is there. Raises Gone, Doubt, ValueError."""
+    async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
+        """Create a cell on a node; return what it says of itself when it is there. Raises Gone, Doubt, ValueError.
+
+        `trading`: have it import what an order manager needs, too.
+        """
         options = CellActor.options(
             name=cell,
             namespace=self._namespace,
@@ -79,7 +82,7 @@ class CellPort:
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
         try:
-            self._handles[cell] = await asyncio.to_thread(options.remote, self._mesh, cell, self._lease_s)
+            self._handles[cell] = await asyncio.to_thread(options.remote, self._mesh, cell, self._lease_s, trading)
         except UNREACHABLE as error:
             raise Doubt(str(error)[:500]) from error
         return await self.hello(cell)

@@ -51,6 +51,7 @@ class Cell:
     start: int = 0
     address: str | None = None
     incarnation: tuple[int, int] | None = None
+    trading: bool = False  # made with what an order manager imports
 
 
 @dataclass(slots=True)

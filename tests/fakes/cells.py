@@ -86,7 +86,7 @@ class FakePort:
         said: dict[str, Any] = self.cells[cell]
         return said
 
-    async def create(self, cell: str, node: str) -> dict[str, Any]:
+    async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
         self._try()
         self.created.append(cell)
         self.held.add(cell)

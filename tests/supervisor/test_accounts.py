@@ -11,7 +11,7 @@ from venuemesh.supervisor import events as m
 from venuemesh.supervisor.child import ChildSpec, Tier
 from venuemesh.supervisor.desired import Desired
 from venuemesh.supervisor.plan import PINNED, account_specs, base_specs
-from venuemesh.supervisor.records import ChildState, Settings
+from venuemesh.supervisor.records import CellState, ChildState, Settings
 from venuemesh.supervisor.tree import describe
 
 SETTINGS = {"connector": "x", "accounts": {"main": {"keys": "k", "on_shutdown": "cancel"}, "second": {"keys": "j"}}}
@@ -194,3 +194,47 @@ def test_an_account_that_is_configured_no_more_is_a_stranger_and_a_changed_one_i
     assert world.serving(ORDERS) not in (None, before[ORDERS])
     assert world.serving(STREAM) == before[STREAM]
     assert world.serving("orders/x/second") == before["orders/x/second"]
+
+
+def trading_spares(world: World, node: str) -> int:
+    cells = world.machine.cells.values()
+    return sum(1 for c in cells if c.node == node and c.state is CellState.SPARE and c.trading)
+
+
+def test_one_spare_of_a_node_that_trades_is_made_for_a_manager_and_kept_for_one():
+    both = grown("n1", "n2")
+    assert (trading_spares(both, "n1"), trading_spares(both, "n2")) == (1, 0)
+    assert (both.spares("n1"), both.spares("n2")) == (2, 2)
+    world = grown("n1")
+    kept = next(c.name for c in world.machine.cells.values() if c.trading and c.state is CellState.SPARE)
+    cell = world.serving("book/x/a")
+    assert cell is not None
+    world.kill(cell)
+    world.run(0.02)
+    assert world.serving("book/x/a") not in (None, kept)
+    cell = world.serving(ORDERS)
+    assert cell is not None
+    world.kill(cell)
+    world.run(0.02)
+    assert world.serving(ORDERS) == kept
+    world.run(5)
+    assert (trading_spares(world, "n1"), world.spares("n1")) == (1, 2)
+
+
+def test_without_accounts_no_spare_is_made_for_them():
+    world = World()
+    world.tell(m.NodeSeen("n1"))
+    world.tell(m.Want((*base_specs("x", SETTINGS), *BOOKS)))
+    world.run(20)
+    assert not [e for _, e in world.log if isinstance(e, m.Create) and e.trading]
+
+
+def test_a_manager_takes_any_spare_where_there_is_no_other():
+    world = grown("n1", spares_per_node=1)
+    spare = next(c for c in world.machine.cells.values() if c.state is CellState.SPARE)
+    spare.trading = False
+    cell = world.serving(ORDERS)
+    assert cell is not None
+    world.kill(cell)
+    world.run(0.02)
+    assert world.serving(ORDERS) == spare.name
