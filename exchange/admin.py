@@ -26,6 +26,7 @@ from .admin_bodies import (
     ClockBody,
     CutBody,
     FaultBody,
+    FillBody,
     LimitsBody,
     ListBody,
     Nothing,
@@ -88,6 +89,7 @@ class Admin:
             ("/admin/skip", SkipBody, self.skip),
             ("/admin/order", OrderBody, self.order),
             ("/admin/cancel", CancelBody, self.cancel),
+            ("/admin/fill", FillBody, self.fill),
             ("/admin/status", StatusBody, self.status),
             ("/admin/rules", RulesBody, self.rules),
             ("/admin/list", ListBody, self.list),
@@ -203,6 +205,9 @@ class Admin:
 
     def cut(self, body: CutBody) -> Any:
         clients = self._clients(body.connection)
+        if body.account is not None:
+            hearing = self.venue.user_data.clients_of(self.accounts.account(body.account))
+            clients = [client for client in clients if client in hearing]
         for client in clients:
             client.cut()
         return {"cut": [client.number for client in clients]}
@@ -251,15 +256,9 @@ class Admin:
 
     def order(self, body: OrderBody) -> Any:
         engine = self.venue.engine
-        if body.account not in engine.accounts:
-            if body.account != "admin":
-                raise Refusal("account", f"no account {body.account!r}")
-            engine.add_account(Account("admin"))
-        account = engine.accounts[body.account]
-        rules = self.venue.market(body.symbol).rules
-        if body.account == "admin":  # the admin's own hand is never short
-            for asset in (rules.base, rules.quote):
-                account.deposit(asset, max(0, 10**17 - account.balance(asset).free))
+        account = self._hand(body.symbol) if body.account == "admin" else engine.accounts.get(body.account)
+        if account is None:
+            raise Refusal("account", f"no account {body.account!r}")
         ticket = Ticket(
             Side.BUY if body.side == "BUY" else Side.SELL,
             body.type,
@@ -273,6 +272,37 @@ class Admin:
         )
         order = engine.submit(account, body.symbol, ticket, self.venue.clock.now_ns())
         return order_plain(order) | {"update_id": self.venue.market(body.symbol).update_id}
+
+    def _hand(self, symbol: str) -> Account:
+        """The admin's own account, which is never short."""
+        engine = self.venue.engine
+        account = engine.accounts.get("admin") or engine.add_account(Account("admin"))
+        rules = self.venue.market(symbol).rules
+        for asset in (rules.base, rules.quote):
+            account.deposit(asset, max(0, 10**17 - account.balance(asset).free))
+        return account
+
+    def fill(self, body: FillBody) -> Any:
+        """Trade against an order that rests, for `quantity` or all of it, after whatever stands before it."""
+        market, engine = self.venue.market(body.symbol), self.venue.engine
+        order = next((a.open[body.order_id] for a in engine.accounts.values() if body.order_id in a.open), None)
+        if order is None or order.symbol != body.symbol or order.price is None or order.working_ns < 0:
+            raise Refusal("order_id", "no such order rests in the book", 404, "not found")
+        wanted = _raw("quantity", body.quantity) or order.remaining
+        if wanted > order.remaining:
+            raise Refusal("quantity", "more than remains of it")
+        ahead = 0
+        for level in (market.bids if order.side is Side.BUY else market.asks).best_first():
+            for resting in level.orders.values():
+                if resting is order:
+                    break
+                ahead += resting.remaining
+            if level.price == order.price:
+                break
+        side = Side.SELL if order.side is Side.BUY else Side.BUY
+        ticket = Ticket(side, "LIMIT", ahead + wanted, order.price, "IOC", self_trade="NONE")
+        engine.submit(self._hand(body.symbol), body.symbol, ticket, self.venue.clock.now_ns())
+        return order_plain(order) | {"update_id": market.update_id}
 
     def cancel(self, body: CancelBody) -> Any:
         return order_plain(self.venue.engine.cancel(body.symbol, body.order_id, self.venue.clock.now_ns()))

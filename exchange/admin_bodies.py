@@ -75,6 +75,12 @@ class CancelBody(Body):
     order_id: int
 
 
+class FillBody(Body):
+    symbol: str
+    order_id: int
+    quantity: str | None = None
+
+
 class StatusBody(Body):
     symbol: str
     status: Literal[STATUSES]  # type: ignore[valid-type]
@@ -138,6 +144,7 @@ class CancelAllBody(Body):
 
 class CutBody(Body):
     connection: int | None = None
+    account: str | None = None
 
 
 class ClockBody(Body):

@@ -79,8 +79,13 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/skip", body={"symbol": symbol, "ids": ids})
 
     def order(self, symbol: str, side: str, **fields: Any) -> Out:
-        """Place an order by hand: quantity, price, type, time_in_force, account."""
+        """Place an order by hand: quantity, quote_quantity, price, stop_price, type, time_in_force, account,
+        client_order_id, self_trade. Account `admin`, the default, is never short."""
         return self._call("POST", "/admin/order", body={"symbol": symbol, "side": side, **fields})
+
+    def fill(self, symbol: str, order_id: int, quantity: str | None = None) -> Out:
+        """Trade against a resting order, for all of it or so much, after whatever stands before it in the book."""
+        return self._call("POST", "/admin/fill", body={"symbol": symbol, "order_id": order_id, "quantity": quantity})
 
     def cancel(self, symbol: str, order_id: int) -> Out:
         return self._call("POST", "/admin/cancel", body={"symbol": symbol, "order_id": order_id})
@@ -147,8 +152,9 @@ class _Calls(ABC, Generic[Out]):
     def cancel_all(self, account: str, symbol: str | None = None) -> Out:
         return self._call("POST", "/admin/cancel-all", body={"account": account, "symbol": symbol})
 
-    def cut(self, connection: int | None = None) -> Out:
-        return self._call("POST", "/admin/cut", body={"connection": connection})
+    def cut(self, connection: int | None = None, account: str | None = None) -> Out:
+        """Reset connections: one, those that hear an account's user data, or all."""
+        return self._call("POST", "/admin/cut", body={"connection": connection, "account": account})
 
     def shutdown_event(self, connection: int | None = None) -> Out:
         return self._call("POST", "/admin/shutdown-event", body={"connection": connection})

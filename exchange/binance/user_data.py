@@ -83,6 +83,10 @@ class UserData:
     def of(self, client: Client) -> list[int]:
         return list(self._by_client.get(client.number, {}))
 
+    def clients_of(self, account: Account) -> set[Client]:
+        """The connections that hear an account."""
+        return {held.client for held in self._by_account.get(account.name, {}).values()}
+
     def unsubscribe(self, client: Client, number: int | None = None) -> None:
         """End one subscription of a connection, or all.
 

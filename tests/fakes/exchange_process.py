@@ -16,7 +16,7 @@ NO_LIMITS = {"weight": 10**9, "raw_requests": 10**9, "connections": 10**6, "mess
 
 
 class ExchangeProcess:
-    """Starts the exchange and returns when it serves. `rest`, `ws` and `admin` say where.
+    """Starts the exchange and returns when it serves. `rest`, `ws`, `ws_api` and `admin` say where.
 
     `without_limits` lifts the rate limits, for tests that ask for more than an exchange would let them.
     """
@@ -32,6 +32,7 @@ class ExchangeProcess:
         urls: dict[str, Any] = json.loads(line)
         self.rest: str = urls["binance"]["rest"]
         self.ws: str = urls["binance"]["ws"]
+        self.ws_api: str = urls["binance"]["ws_api"]
         self.admin = AdminClient(urls["admin"])
         if without_limits:
             self.admin.limits(**NO_LIMITS)
