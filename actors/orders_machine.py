@@ -4,8 +4,8 @@ Theory of operation. Inputs are methods; each returns the effects that it wants 
 orders_effects.py for the contract with the shell). Time comes in as `Now`, ids and signatures from functions passed in.
 The only things that survive are the journal's: `boot` builds everything from what it has loaded.
 
-    place ──judge, reserve──> PutOrder PENDING_NEW + PutRequest ──commit──> Send ──answered──> OPEN | REJECTED
-                                                                                └─no answer──> UNKNOWN: asked for by id
+    place ──judge, reserve──> PutOrder PENDING_NEW + PutRequest ──commit──> Send ──answer──> OPEN | REJECTED | ...
+                                                                                └─none────> UNKNOWN: asked for by id
     a report, from the stream, an answer or a query, is applied by orders_ledger.py whatever came before it
 
 Start. `boot` holds the journal's open orders and unresolved requests. An order whose placing was not answered becomes
@@ -19,9 +19,10 @@ as FAILED (the command is refused with JournalUnavailable), a cancel as refused.
 refused at once. Reports go on being applied; their writes, events and answers wait, in order, for `journal_back`.
 Fenced, or a broken assumption, is Halt: nothing is done after it.
 
-Parts: orders_ledger.py orders and fills · orders_requests.py doubt and proof · orders_funds.py money · orders_guards.py
-refusals · orders_place.py, orders_cancel.py, orders_change.py commands · orders_answers.py outcomes ·
-orders_reconcile.py questions · orders_external.py orders of others · orders_outbox.py commits.
+Parts: orders_ledger.py (orders and fills), orders_requests.py (doubt and proof), orders_funds.py (money),
+orders_guards.py (refusals), orders_commands.py, orders_place.py, orders_cancel.py, orders_change.py (commands),
+orders_answers.py (outcomes), orders_reconcile.py (questions), orders_external.py (orders of others), orders_outbox.py
+(commits).
 """
 
 from __future__ import annotations
@@ -43,14 +44,15 @@ from ..connectors.trading import (
     TradingCodec,
 )
 from ..journal.records import Loaded
-from ..journal.writes import PutOwner, PutPause, PutTombstone
-from ..model.errors import Fenced, InboxFull, JournalUnavailable, MeshError, UnknownOrder
+from ..journal.writes import PutOwner, PutPause
+from ..model.errors import Fenced, JournalUnavailable, MeshError
 from ..model.instrument import Instrument
 from ..model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
 from .orders_answers import Answers
 from .orders_cancel import Cancelling
 from .orders_change import Changing
-from .orders_core import Born, Core, Sign, by_client_id, by_exchange_id, never
+from .orders_commands import Commands
+from .orders_core import Born, Core, Sign, never
 from .orders_effects import NS, Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
 from .orders_external import Externals
 from .orders_ledger import TINY, Held
@@ -73,15 +75,6 @@ class Lease:
     until_mono_ns: int | None  # None: dead already
 
 
-@dataclass(slots=True)
-class Command:
-    """A command that waits until the machine serves."""
-
-    token: Any
-    expires_ns: int | None
-    run: Callable[[Now], None]
-
-
 class OrderMachine:
     """See the module. Every method that takes `now` is an input and returns effects."""
 
@@ -94,7 +87,7 @@ class OrderMachine:
         instruments: Iterable[Instrument],
         born: Born = never,
     ) -> None:
-        """`sign(draft, request_id, now)` gives the exact bytes; `born(id)` tells when an order's id was made, or None."""
+        """`sign(draft, request_id, now)` gives the exact bytes; `born(id)` when an order's id was made, or None."""
         self.settings = settings
         self._core = Core(settings, codec, sign, new_id, instruments, born)
         self._externals = Externals(self._core)
@@ -103,7 +96,7 @@ class OrderMachine:
         self._changing = Changing(self._core, self._placing)
         self._answers = Answers(self._core, self._cancelling, self._changing)
         self._reconcile = Reconcile(self._core, self._answers, self._externals)
-        self._commands: list[Command] = []
+        self._commands = Commands(self._core, self._placing, self._reconcile)
         self._owners: dict[str, Lease] = {}
 
     # What is known, for the shell to answer with
@@ -206,9 +199,6 @@ class OrderMachine:
 
     def tick(self, now: Now) -> list[Effect]:
         """Time has passed: ask what is due, end what is late, cancel for the dead."""
-        for command in [one for one in self._commands if one.expires_ns is not None and one.expires_ns < now.ns]:
-            self._commands.remove(command)
-            command.run(now)
         if self._core.out.down is None:
             for name, lease in self._owners.items():
                 if lease.until_mono_ns is not None and lease.until_mono_ns <= now.mono_ns:
@@ -220,11 +210,13 @@ class OrderMachine:
 
     def place(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
         """Place orders, each by a request of its own. Answer: [Order]; Refuse where one alone is refused here."""
-        return self._new(token, orders, expires_ns, None, now)
+        self._commands.new(token, orders, expires_ns, None, now)
+        return self._end(now)
 
     def place_list(self, token: Any, kind: str, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
         """Place an order list ("OCO", ...) by one request. Answer: [Order]."""
-        return self._new(token, orders, expires_ns, kind, now)
+        self._commands.new(token, orders, expires_ns, kind, now)
+        return self._end(now)
 
     def cancel(
         self,
@@ -240,13 +232,14 @@ class OrderMachine:
         def run(held: Held, now: Now) -> None:
             self._cancelling.cancel(token, held, now)
 
-        return self._about(token, client_order_id, run, now, pair, exchange_order_id)
+        self._commands.about(token, client_order_id, run, now, pair, exchange_order_id)
+        return self._end(now)
 
     def cancel_all(
         self, token: Any, now: Now, *, pair: str | None = None, owner: str | None = None, timeout_s: float = 30.0
     ) -> list[Effect]:
         """Cancel every order that is not done, those in doubt when they are found. Answer: [CancelResult]."""
-        if (error := self._closed()) is not None:
+        if (error := self._commands.closed()) is not None:
             self._core.out.do(Refuse(token, error))
         else:
             until_ns = now.mono_ns + int(timeout_s * NS)
@@ -255,7 +248,7 @@ class OrderMachine:
                 left_s = max(0, until_ns - now.mono_ns) / NS
                 self._cancelling.cancel_all(token, pair, owner, left_s, now)
 
-            self._when_serving(token, None, run, now)
+            self._commands.when_serving(token, None, run, now)
         return self._end(now)
 
     def amend(self, token: Any, client_order_id: str, amount: Decimal, now: Now) -> list[Effect]:
@@ -264,7 +257,8 @@ class OrderMachine:
         def run(held: Held, now: Now) -> None:
             self._changing.amend(token, held, amount, now)
 
-        return self._about(token, client_order_id, run, now)
+        self._commands.about(token, client_order_id, run, now)
+        return self._end(now)
 
     def replace(self, token: Any, client_order_id: str, order: NewOrder, expires_ns: int, now: Now) -> list[Effect]:
         """Cancel an order and place another in one request. Answer: [old Order, new Order]."""
@@ -273,58 +267,17 @@ class OrderMachine:
             self._reconcile.traded(order.pair, now.ns)
             self._changing.replace(token, held, order, expires_ns, now)
 
-        return self._about(token, client_order_id, run, now)
+        self._commands.about(token, client_order_id, run, now)
+        return self._end(now)
 
     def get(self, token: Any, client_order_id: str, now: Now) -> list[Effect]:
         """Answer with the Order. An id of ours that nobody ever saw is declared dead: UnknownOrder, for good."""
-        held = self._core.ledger.get(client_order_id)
-        if held is not None:
-            self._core.out.do(Answer(token, held.order))
-        elif self._placing.is_buried(client_order_id):
-            self._core.out.do(Refuse(token, UnknownOrder(client_order_id)))
-        else:
-
-            def then(found: Found, now: Now) -> None:
-                held = self._core.ledger.get(client_order_id)
-                if held is not None:
-                    self._core.out.do(Answer(token, held.order))
-                else:
-                    self._unknown(token, client_order_id, found, now)
-
-            self._look_up(token, client_order_id, then, now)
+        self._commands.get(token, client_order_id, now)
         return self._end(now)
 
     def restore(self, token: Any, states: Sequence[Order], now: Now) -> list[Effect]:
         """Take up orders of a saved tracking state that the journal does not know. Answer: [ids taken up]."""
-        mine = [one for one in states if not one.external and self._core.is_ours(one.client_order_id)]
-        left = {one.client_order_id for one in mine}
-        taken: list[str] = []
-
-        def one_done(client_order_id: str, now: Now) -> None:
-            left.discard(client_order_id)
-            if not left:
-                self._core.out.do(Answer(token, taken))
-
-        def look(order: Order) -> None:
-            one = order.client_order_id
-
-            def then(found: Found, now: Now) -> None:
-                if one not in self._core.ledger and not found.tombstone and self._core.out.down is None:
-                    held = self._core.ledger.add(order, "RESTORED", now)
-                    taken.append(one)
-                    if not order.is_done:
-                        self._reconcile.traded(order.pair, order.created_ns)
-                        self._core.requests.ask_for(one, now, once=True)
-                    held.total = order.filled
-                one_done(one, now)
-
-            if one in self._core.ledger or not self._core.look_up(by_client_id(one), then, now):
-                one_done(one, now)
-
-        if not mine:
-            self._core.out.do(Answer(token, taken))
-        for order in mine:
-            look(order)
+        self._commands.restore(token, states, now)
         return self._end(now)
 
     def pause(self, scope: str, reason: str, now: Now, token: Any = None) -> list[Effect]:
@@ -444,10 +397,8 @@ class OrderMachine:
         core = self._core
         if core.out.halted is not None:
             return core.out.take()
-        if self._commands and self._reconcile.serving:
-            commands, self._commands = self._commands, []
-            for command in commands:
-                command.run(now)
+        if self._commands:
+            self._commands.serve(now)
         while core.ledger.changed:
             one = next(iter(core.ledger.changed))
             del core.ledger.changed[one]
@@ -486,124 +437,6 @@ class OrderMachine:
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)
-
-    def _new(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, kind: str | None, now: Now) -> list[Effect]:
-        if not orders:
-            self._core.out.do(Answer(token, []))
-            return self._end(now)
-        if (error := self._closed()) is not None:
-            self._core.out.do(Refuse(token, error))
-            return self._end(now)
-        unseen = {one.client_order_id for one in orders if self._is_unseen(one.client_order_id)}
-
-        def go(now: Now) -> None:
-            if (error := self._closed()) is not None:
-                self._core.out.do(Refuse(token, error))
-                return
-            for one in orders:
-                self._reconcile.traded(one.pair, now.ns)
-            self._placing.place(token, orders, expires_ns, now, kind)
-
-        def then(client_order_id: str) -> Callable[[Found, Now], None]:
-            def found_it(found: Found, now: Now) -> None:
-                if found.tombstone or (found.order is not None and found.order.external):
-                    self._placing.bury(client_order_id)
-                unseen.discard(client_order_id)
-                if not unseen:
-                    go(now)
-
-            return found_it
-
-        def run(now: Now) -> None:
-            if not unseen:
-                go(now)
-                return
-            for one in sorted(unseen):
-                if not self._core.look_up(by_client_id(one), then(one), now):
-                    self._core.out.do(Refuse(token, self._full()))
-                    unseen.add(ALL)  # never complete: the command is answered
-                    return
-
-        self._when_serving(token, expires_ns, run, now)
-        return self._end(now)
-
-    def _is_unseen(self, client_order_id: str) -> bool:
-        if client_order_id in self._core.ledger or self._placing.is_buried(client_order_id):
-            return False
-        return self._core.may_be_journaled(client_order_id)
-
-    def _about(
-        self,
-        token: Any,
-        client_order_id: str | None,
-        run: Callable[[Held, Now], None],
-        now: Now,
-        pair: str | None = None,
-        exchange_order_id: str | None = None,
-    ) -> list[Effect]:
-        """Run a command about one order, looking it up in the journal when memory has it not."""
-        core = self._core
-        if (error := self._closed()) is not None:
-            core.out.do(Refuse(token, error))
-            return self._end(now)
-
-        def find() -> Held | None:
-            if client_order_id is not None:
-                return core.ledger.get(client_order_id)
-            return core.ledger.by_exchange_id(pair or "", exchange_order_id or "")
-
-        def then(found: Found, now: Now) -> None:
-            held = find()
-            if held is not None:
-                run(held, now)
-            else:
-                self._unknown(token, client_order_id or "", found, now)
-
-        def go(now: Now) -> None:
-            held = find()
-            if held is not None:
-                run(held, now)
-            elif client_order_id is not None:
-                self._look_up(token, client_order_id, then, now)
-            elif not core.look_up(by_exchange_id(pair or "", exchange_order_id or ""), then, now):
-                core.out.do(Refuse(token, self._full()))
-
-        self._when_serving(token, None, go, now)
-        return self._end(now)
-
-    def _look_up(self, token: Any, client_order_id: str, then: Callable[[Found, Now], None], now: Now) -> None:
-        if not self._core.look_up(by_client_id(client_order_id), then, now):
-            self._core.out.do(Refuse(token, self._full()))
-
-    def _unknown(self, token: Any, client_order_id: str, found: Found, now: Now) -> None:
-        if self._core.is_ours(client_order_id) and not self._placing.is_buried(client_order_id):
-            if self._core.out.down is not None and not found.tombstone:
-                self._core.out.do(Refuse(token, self._closed() or self._full()))
-                return
-            self._placing.bury(client_order_id)
-            if not found.tombstone:
-                self._core.out.write(PutTombstone(client_order_id, now.ns))
-        self._core.out.do(Refuse(token, UnknownOrder(client_order_id)))
-
-    def _when_serving(self, token: Any, expires_ns: int | None, run: Callable[[Now], None], now: Now) -> None:
-        if self._reconcile.serving:
-            run(now)
-        elif len(self._commands) >= self.settings.max_waiting:
-            self._core.out.do(Refuse(token, self._full()))
-        else:
-            self._commands.append(Command(token, expires_ns, run))
-
-    def _full(self) -> InboxFull:
-        return InboxFull(f"orders/{self.settings.exchange}/{self.settings.account}", self.settings.max_waiting)
-
-    def _closed(self) -> MeshError | None:
-        """Why no command that needs an intent is accepted now."""
-        out = self._core.out
-        if out.halted is not None:
-            return out.halted
-        if out.down is not None:
-            return JournalUnavailable(getattr(out.down, "after_s", None) or 1.0, "the journal cannot be written")
-        return None
 
     def _adopt(self, order: Order, fills: list[Any], now: Now) -> None:
         held = self._core.ledger.restore(order, fills)

@@ -7,8 +7,8 @@ committed or not; nobody outside sees any of it before its commit, as effects wa
 When a commit fails (perhaps after it took effect: a lost connection does not tell) its batch, and all that were
 made after it, go to the backlog, ordered by number. Batches made meanwhile join it. When the journal is back the
 backlog is committed in order under the same ids, so that what had been committed after all is not applied
-twice. What would have sent a request is never sent: the machine turns it into a fate of its own ("not sent"), in a batch made later than all
-that were in flight. So the journal sees what the memory saw, in the same order.
+twice. What would have sent a request is never sent: the machine turns it into a fate of its own ("not sent"), in a
+batch made later than all that were in flight. So the journal sees what the memory saw, in the same order.
 """
 
 from __future__ import annotations
