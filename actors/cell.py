@@ -50,6 +50,7 @@ class Cell:
         self._title = "venuemesh: spare"
         logs.set_up(name)
         preload(trading)
+        self._trading = trading
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
         self._pulse = Pulse(self._segments / PULSES, name)
         self._order: dict[str, Any] | None = None
@@ -129,6 +130,7 @@ class Cell:
             "start": self._start,
             "order": self._order,
             "serving": serving,
+            "trading": self._trading,
         }
 
     async def _life(self, epoch: int) -> dict[str, Any]:

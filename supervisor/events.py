@@ -82,6 +82,7 @@ class Found:
     spec: ChildSpec | None
     restarts: int = 0
     serving: bool = True
+    trading: bool = False  # see `Create`
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,9 @@ class Keeper:
             said = noted
         order = said["order"]
         if order is None:
-            return m.Found(name, said["node"], said["pid"], said["start"], None, None)
+            return m.Found(
+                name, said["node"], said["pid"], said["start"], None, None, trading=said.get("trading", False)
+            )
         epoch, counter = order["incarnation"]
         spec = ChildSpec.from_dict(order["spec"])
         serving = said.get("serving", True)

@@ -13,8 +13,8 @@ a reordered event mends at the next tick.
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
 
 What an order manager imports (the journal's database library) takes a third of a second and 17 MB, which no other
-role needs. So on a node where accounts may run one of the spares has it, and they take that one, others another, while
-there is a choice: any spare can become anything.
+role needs. So a node where accounts may run keeps one spare more, which has it. Managers take that one and others
+another while there is a choice: any spare can become anything.
 
 A cell whose adoption is not confirmed in time is killed, never used again. A hung cell is killed by the agent of its
 node before a successor is adopted; where the agent cannot (it is the one that hangs, or does not answer), the
@@ -200,7 +200,7 @@ class Machine:
         self._effects.append(Discard(cell.name))
 
     def _found(self, event: Found, now_ns: int) -> None:
-        cell = Cell(event.cell, event.node, CellState.SPARE, None, event.pid, event.start)
+        cell = Cell(event.cell, event.node, CellState.SPARE, None, event.pid, event.start, trading=event.trading)
         self.cells[cell.name] = cell
         if event.spec is None or event.incarnation is None:
             return
@@ -424,7 +424,10 @@ class Machine:
 
     def _replenish(self, node: str, missing: int, spares: list[Cell], now_ns: int) -> None:
         creating = [c for c in self.cells.values() if c.node == node and c.state is CellState.CREATING]
-        lack = max(0, self.settings.spares_per_node - len(spares))
+        wanted, plain = self.settings.spares_per_node, sum(1 for cell in spares if not cell.trading)
+        lack = max(0, wanted - plain)
+        if wanted and self._trades_on(node):
+            lack += plain == len(spares)  # none of them is made for a manager
         if spares and now_ns - self._adopting_ns.get(node, -_CALM_NS) < _CALM_NS:
             lack = 0  # a new process costs a core for a while: the one that starts to serve needs it more
         target = missing + lack
