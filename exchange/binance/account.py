@@ -1,6 +1,6 @@
 """What an account can ask about itself: balances, orders, lists, fills, counts.
 
-Source: rest-api.md (Account Endpoints), read 2026-11-22. Not offered: allocations (there is no smart order routing).
+Source: rest-api.md (Account Endpoints), read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ PREVENTED = (
     Param("fromPreventedMatchId", "number"),
     LIMIT,
 )
+ALLOCATIONS = (SYMBOL, *_TIMES, Param("fromAllocationId", "number"), LIMIT, Param("orderId", "number"))
 COMMISSION = (SYMBOL,)
 AMENDMENTS = (SYMBOL, Param("orderId", "number", mandatory=True), Param("fromExecutionId", "number"), LIMIT)
 FILTERS = (SYMBOL,)
@@ -180,6 +181,14 @@ def prevented_matches(asked: Asked) -> Any:
         and (since is None or match.id >= since)
     ]
     return [order_bodies.prevented_match(match, asked.unit) for match in rows[: _limit(values)]]
+
+
+def allocations(asked: Asked) -> Any:
+    """There is no smart order routing here, so there are none."""
+    asked.market()
+    _span(asked.values)
+    _limit(asked.values)
+    return []
 
 
 def commission(asked: Asked) -> Any:

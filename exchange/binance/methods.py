@@ -100,6 +100,7 @@ METHODS: tuple[Method, ...] = (
         _with("orderId", 20, 2),
         account.prevented_matches,
     ),
+    Method("GET", "/api/v3/myAllocations", "myAllocations", DATA, account.ALLOCATIONS, _flat(20), account.allocations),
     Method(
         "GET",
         "/api/v3/account/commission",

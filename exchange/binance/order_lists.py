@@ -111,33 +111,31 @@ def _ticket(asked: Asked, market: Market, prefix: str, side: Side, size: int) ->
     )
 
 
-def _check_pair(above: Ticket, below: Ticket) -> None:
-    """Refuse two orders that cannot be an OCO: one must be a limit or take-profit, the other a stop loss."""
-    for leg in (above, below):
-        if leg.kind not in _LIMITS and leg.kind not in _STOPS:
-            raise ApiError(-1158, "Order type not supported in OCO.")
-    if above.kind in _LIMITS and below.kind in _LIMITS:
+def _check_kinds(above: str, below: str, side: Side) -> None:
+    """Refuse types that cannot be an OCO: a limit or take-profit and a stop loss, each on its own side."""
+    if any(kind not in _LIMITS and kind not in _STOPS for kind in (above, below)):
+        raise ApiError(-1158, "Order type not supported in OCO.")
+    if above in _LIMITS and below in _LIMITS:
         raise ApiError(-1168, "At least one OCO order must be contingent.")
-    buys = above.side is Side.BUY
-    if above.kind in _STOPS and below.kind in _STOPS:
+    buys = side is Side.BUY
+    if above in _STOPS and below in _STOPS:
         if buys:
             raise ApiError(-1196, "A stop loss order in a buy OCO must be above.")
         raise ApiError(-1197, "A stop loss order in a sell OCO must be below.")
-    limit = above if above.kind in _LIMITS else below
-    if buys and limit is above:
-        if limit.kind == "LIMIT_MAKER":
+    if buys and above in _LIMITS:
+        if above == "LIMIT_MAKER":
             raise ApiError(-1165, "A limit order in a buy OCO must be below.")
         raise ApiError(-1198, "A take profit order in a buy OCO must be below.")
-    if not buys and limit is below:
-        if limit.kind == "LIMIT_MAKER":
+    if not buys and below in _LIMITS:
+        if below == "LIMIT_MAKER":
             raise ApiError(-1166, "A limit order in a sell OCO must be above.")
         raise ApiError(-1199, "A take profit order in a sell OCO must be above.")
 
 
 def _pair(asked: Asked, market: Market, prefixes: tuple[str, str], side: Side, size: int) -> tuple[Ticket, Ticket]:
     """Read the two legs of an OCO, above and below; return the stop loss first, as the manual's samples have it."""
+    _check_kinds(asked.values[f"{prefixes[0]}Type"], asked.values[f"{prefixes[1]}Type"], side)
     above, below = (_ticket(asked, market, prefix, side, size) for prefix in prefixes)
-    _check_pair(above, below)
     return (above, below) if above.kind in _STOPS else (below, above)
 
 

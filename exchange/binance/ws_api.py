@@ -156,7 +156,8 @@ def _failed(venue: Venue, client: Client, error: ApiError) -> Outcome:
     told: dict[str, Any] = dict(error.body)
     if error.retry_after_s is not None and "data" not in told:
         now, unit = venue.clock.now_ns(), client.form.unit
-        told["data"] = {"serverTime": now // unit, "retryAfter": (now + error.retry_after_s * SECOND_NS) // unit}
+        when = {"serverTime": now // unit, "retryAfter": (now + error.retry_after_s * SECOND_NS) // unit}
+        told["data"] = (told.get("data") or {}) | when
     return Outcome(error.status, {"error": told})
 
 
