@@ -40,6 +40,13 @@ STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request bel
 BOOK_TICKER = frozenset("usbBaA")
 TRADE_ID = {"trade": "t", "aggTrade": "a"}
 BUSY = {-1003, -1008, -1015, -1016}  # errors.md: not served, and said so before anything was done
+PERCENT_BY_SIDE = ("bidMultiplierDown", "bidMultiplierUp", "askMultiplierDown", "askMultiplierUp")
+FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its flags
+    "quote_amount": ("quoteOrderQtyMarketAllowed",),
+    "amend": ("amendAllowed",),
+    "replace": ("cancelReplaceAllowed",),
+    "order_lists": ("ocoAllowed", "otoAllowed"),
+}
 DEFAULT_WAIT_S = {429: 60.0, 418: 120.0, 403: 60.0}  # 418: a ban lasts two minutes at least; 403: a firewall rule
 
 
@@ -136,7 +143,10 @@ class BinanceCodec:
         return listed
 
     def _instrument(self, listed: dict[str, Any]) -> Instrument:
-        """Source: filters.md, PRICE_FILTER, LOT_SIZE, MIN_NOTIONAL, NOTIONAL; a zero disables its rule."""
+        """Source: filters.md, Symbol filters; rest-api.md, Exchange information. A zero disables its rule.
+
+        Filters that are not read (stop orders, icebergs, positions, trailing) are the exchange's to judge.
+        """
         filters = {rule["filterType"]: rule for rule in listed["filters"]}
 
         def rule(key: str, *kinds: str) -> Decimal | None:
@@ -166,6 +176,13 @@ class BinanceCodec:
             min_notional=rule("minNotional", "NOTIONAL", "MIN_NOTIONAL"),
             max_notional=rule("maxNotional", "NOTIONAL"),
             order_types=tuple(listed.get("orderTypes", ())),
+            market_size_increment=rule("stepSize", "MARKET_LOT_SIZE"),
+            market_min_size=rule("minQty", "MARKET_LOT_SIZE"),
+            market_max_size=rule("maxQty", "MARKET_LOT_SIZE"),
+            max_orders=_count(filters.get("MAX_NUM_ORDERS")),
+            percent_price=_percent_price(rule),
+            self_trade_modes=tuple(listed.get("allowedSelfTradePreventionModes", ())),
+            features=tuple(name for name, flags in FEATURES.items() if any(listed.get(flag) is True for flag in flags)),
         )
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
@@ -330,6 +347,24 @@ class BinanceCodec:
         if last <= sequence:
             return Verdict.STALE
         return Verdict.GAP if first > sequence + 1 else Verdict.APPLY
+
+
+def _count(rule: dict[str, Any] | None) -> int | None:
+    """Source: filters.md, MAX_NUM_ORDERS."""
+    return None if rule is None else _integer(rule["maxNumOrders"]) or None
+
+
+def _percent_price(
+    rule: Callable[..., Decimal | None],
+) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
+    """Bounds for a buy and a sell, as multiples of the average price. Source: filters.md, PERCENT_PRICE*."""
+    sides = [rule(key, "PERCENT_PRICE_BY_SIDE") for key in PERCENT_BY_SIDE]
+    both = [rule(key, "PERCENT_PRICE") for key in ("multiplierDown", "multiplierUp")] * 2
+    for bounds in (sides, both):
+        found = [bound for bound in bounds if bound is not None]
+        if len(found) == 4:
+            return found[0], found[1], found[2], found[3]
+    return None
 
 
 def _integer(value: Any) -> int:

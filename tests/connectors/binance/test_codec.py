@@ -5,6 +5,7 @@ Messages are in the shapes of web-socket-streams.md and rest-api.md (binance/bin
 
 from __future__ import annotations
 
+import gzip
 import json
 from decimal import Decimal
 
@@ -436,3 +437,57 @@ def test_documented_market_data_is_understood(codec):
     for sample in documented["rest"]:
         if sample["path"] == "/api/v3/exchangeInfo":
             assert [found.name for found in codec.instruments(sample["response_text"].encode())] == ["ETH-BTC"]
+
+
+def test_rules_of_orders_are_read():
+    """Source: filters.md and rest-api.md, Exchange information, read 2026-11-22."""
+    filters = [
+        {"filterType": "MARKET_LOT_SIZE", "minQty": "0.002", "maxQty": "100.5", "stepSize": "0.00000000"},
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 25},
+        {
+            "filterType": "PERCENT_PRICE_BY_SIDE",
+            "bidMultiplierUp": "1.2",
+            "bidMultiplierDown": "0.2",
+            "askMultiplierUp": "5",
+            "askMultiplierDown": "0.8",
+            "avgPriceMins": 1,
+        },
+    ]
+    row = {
+        "symbol": "ETHBTC",
+        "status": "TRADING",
+        "baseAsset": "ETH",
+        "quoteAsset": "BTC",
+        "orderTypes": ["LIMIT", "STOP_LOSS_LIMIT"],
+        "quoteOrderQtyMarketAllowed": True,
+        "amendAllowed": True,
+        "cancelReplaceAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": True,
+        "allowedSelfTradePreventionModes": ["NONE", "EXPIRE_MAKER"],
+        "filters": filters,
+    }
+    (found,) = CONNECTOR.codec().instruments(orjson.dumps({"symbols": [row]}))
+    assert found.features == ("quote_amount", "amend", "order_lists")
+    assert found.self_trade_modes == ("NONE", "EXPIRE_MAKER")
+    assert found.order_types == ("LIMIT", "STOP_LOSS_LIMIT")
+    assert found.percent_price == (Decimal("0.2"), Decimal("1.2"), Decimal("0.8"), Decimal(5))
+    assert (found.max_orders, found.market_size_increment) == (25, None)
+    assert (found.market_min_size, found.market_max_size) == (Decimal("0.002"), Decimal("100.5"))
+    assert type(found).from_dict(found.to_dict()) == found
+    filters[2] = {"filterType": "PERCENT_PRICE", "multiplierUp": "1.3", "multiplierDown": "0.7", "avgPriceMins": 5}
+    (found,) = CONNECTOR.codec().instruments(orjson.dumps({"symbols": [row]}))
+    assert found.percent_price == (Decimal("0.7"), Decimal("1.3"), Decimal("0.7"), Decimal("1.3"))
+    filters[1]["maxNumOrders"] = "25"
+    with pytest.raises(DecodeError):
+        CONNECTOR.codec().instruments(orjson.dumps({"symbols": [row]}))
+
+
+def test_rules_of_orders_in_recorded_lists():
+    path = captures("binance") / "instruments.jsonl.gz"
+    with gzip.open(path, "rt") as lines:
+        listed = CONNECTOR.codec().instruments(json.loads(next(lines))["raw"].encode())
+    assert len(listed) > 100
+    assert {one.max_orders for one in listed} >= {200}
+    assert all(one.percent_price is not None for one in listed)
+    assert all("quote_amount" in one.features for one in listed if one.name == "LTC-BTC")
