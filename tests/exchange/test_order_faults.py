@@ -312,3 +312,52 @@ async def test_balances_out_of_step(exchange: Any) -> None:
         assert (await exchange.admin.ledger("main"))["accounts"][0]["balances"]["USDT"]["free"] == "1000000.00000000"
         await exchange.eventually(lambda: rule["id"] not in exchange.venue.faults.rules)
         assert await free() == ("1000000.00000000",) * 3
+
+
+async def test_a_skewed_clock_puts_requests_out_of_time(place: Place) -> None:
+    for skew_ms, fits in ((-900, True), (-1_100, False), (4_900, True), (5_100, False), (0, True)):
+        await place.exchange.admin.clock(skew_ms)
+        status, body = await place.begin(f"skew{skew_ms}")
+        assert (status == 200) == fits, (skew_ms, body)
+        assert fits or body["code"] == -1021
+
+
+async def test_every_leg_of_an_order_list_has_a_receipt(exchange: Any) -> None:
+    await exchange.admin.pause()
+    async with exchange.socket("/ws-api/v3") as socket:
+        ws = Api(socket, KEY, lambda: now_ms(exchange))
+        answer = await ws.ask(
+            "orderList.place.oto",
+            symbol="BTCUSDT",
+            workingType="LIMIT",
+            workingSide="BUY",
+            workingPrice="60000.00",
+            workingQuantity="0.01",
+            workingTimeInForce="GTC",
+            workingClientOrderId="first",
+            pendingType="MARKET",
+            pendingSide="SELL",
+            pendingQuantity="0.01",
+            pendingClientOrderId="then",
+        )
+        assert answer["status"] == 200, answer
+    receipts = (await exchange.admin.receipts("main"))["receipts"]
+    assert [(found["client_order_id"], found["received"], found["accepted"]) for found in receipts] == [
+        ("first", 1, 1),
+        ("then", 1, 1),
+    ]
+
+
+async def test_the_last_of_two_faults_acts_after_the_first(place: Place) -> None:
+    """A request held in front of the engine, executed, and its answer lost."""
+    timer = HandTimer(place.exchange)
+    await fault(place, "late")
+    await fault(place, "accept_then_hang")
+    waiting = place.begin("both")
+    await place.seen("both")
+    assert await place.ledger("both") == []
+    await timer.fire()
+    account = place.exchange.venue.engine.accounts["main"]
+    await place.exchange.eventually(lambda: bool(account.orders))
+    assert not waiting.done()
+    waiting.cancel()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.fakes.signed_ws import Api, Key
+from venuemesh.exchange.binance import user_data
 
 pytestmark = pytest.mark.timeout(120)
 HMAC = Key("KEY", "SECRET")
@@ -266,3 +268,53 @@ async def test_listen_keys_are_gone(exchange: Any) -> None:
         for method in ("userDataStream.start", "userDataStream.ping", "userDataStream.stop"):
             answer = await ws.call(method, apiKey="KEY")
             assert (answer["status"], answer["error"]["code"]) == (400, -1020)
+
+
+async def test_a_connection_has_room_for_so_many_subscriptions(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await exchange.admin.add_account("two", "KEY2", secret="SECRET2")
+    monkeypatch.setattr(user_data, "ACTIVE", 1)
+    monkeypatch.setattr(user_data, "EVER", 2)
+    async with exchange.socket("/ws-api/v3") as socket:
+        ws = api(exchange, socket)
+        await ws.ask("userDataStream.subscribe.signature")
+        second = ws.signed({}, Key("KEY2", "SECRET2"))
+        crowded = await ws.answer(await ws.send("userDataStream.subscribe.signature", second))
+        assert crowded["error"]["code"] == -1191
+        await ws.call("userDataStream.unsubscribe")
+        assert (await ws.ask("userDataStream.subscribe.signature"))["result"] == {"subscriptionId": 1}
+        await ws.call("userDataStream.unsubscribe")
+        assert (await ws.ask("userDataStream.subscribe.signature"))["error"]["code"] == -2042
+
+
+async def test_two_connections_hear_the_same_each_in_its_unit(exchange: Any) -> None:
+    async with exchange.socket("/ws-api/v3") as one, exchange.socket("/ws-api/v3?timeUnit=MICROSECOND") as two:
+        first, second = api(exchange, one), api(exchange, two)
+        for ws in (first, second):
+            await ws.ask("userDataStream.subscribe.signature")
+        await exchange.admin.deposit("main", "BTC", "1")
+        told = [(await ws.event("balanceUpdate"))["event"] for ws in (first, second)]
+        assert [event["T"] for event in told] == [exchange.clock.wall_ns // 10**6, exchange.clock.wall_ns // 10**3]
+        assert told[0] | {"E": 0, "T": 0} == told[1] | {"E": 0, "T": 0}
+
+
+async def test_a_connection_ends_after_its_day_and_without_pongs(exchange: Any) -> None:
+    await exchange.admin.pause()
+    await exchange.admin.limits(life_s=1.0)
+    async with exchange.socket("/ws-api/v3", autoping=False) as socket:
+        ws = api(exchange, socket)
+        await ws.ask("userDataStream.subscribe.signature")
+        exchange.advance(1_100, step_ms=100)
+        message = await socket.receive(timeout=20)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+    await exchange.eventually(lambda: not exchange.venue.hub.clients)
+    assert (await exchange.admin.expire("main")) == {"streams": 0}
+
+
+async def test_events_of_a_symbol_that_is_delisted(exchange: Any) -> None:
+    await exchange.admin.pause()
+    async with exchange.socket("/ws-api/v3") as socket:
+        ws = api(exchange, socket)
+        await ws.ask("userDataStream.subscribe.signature")
+        await exchange.admin.order("BTCUSDT", "BUY", price="60000", quantity="0.01", account="main")
+        await exchange.admin.delist("BTCUSDT")
+        assert [(await ws.event("executionReport"))["event"]["X"] for _ in range(2)] == ["NEW", "EXPIRED"]
