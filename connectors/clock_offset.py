@@ -1,0 +1,149 @@
+"""The exchange's clock, from round trips, by our monotonic clock. Pure: every time is an argument.
+
+One sample is a question sent at `sent`, answered at `recv` (both monotonic) with the server's time `s`, cut to its
+resolution. The server read its clock in between, so whatever the two delays were,
+
+    s - recv  <=  exchange's clock - monotonic clock  <  s + resolution - sent
+
+Every sample is such an interval, the shorter the round trip the narrower. An interval widens as it ages by what two
+quartz clocks may drift apart. The offset is taken from the middle of where most of the last samples agree; an answer
+that contradicts them (one server of many with another time) does not move it, three in a row do: then the exchange's
+clock was set. Until then the error bound covers both readings. (A wrong time that contradicts nothing cannot be seen;
+it moves the offset within what the round trips leave open.)
+
+Our wall clock is not used, only watched. If it has moved against the monotonic clock, either it was set, which changes
+nothing here, or the machine slept and the monotonic clock stood still, which moves the offset up by as much: until the
+next sample the error bound covers both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from ..model.errors import RetryLater
+
+NS_PER_MS = 1_000_000
+KEPT = 8  # samples
+TURN = 3  # samples in a row that contradict: the exchange's clock was set
+DRIFT_PPM = 200  # two quartz clocks, and NTP slewing one of them by up to 500 ppm only for moments
+JUMP_NS = 20 * NS_PER_MS  # by more than this a wall clock is not slewed, it was set
+
+
+@dataclass(slots=True)
+class _Interval:
+    """Where the offset was at `at_ns` (monotonic): in [low_ns, high_ns]."""
+
+    low_ns: int
+    high_ns: int
+    at_ns: int
+
+    def widened(self, now_ns: int, drift_ppm: int) -> tuple[int, int]:
+        drift_ns = max(0, now_ns - self.at_ns) * drift_ppm // 1_000_000 + 1
+        return self.low_ns - drift_ns, self.high_ns + drift_ns
+
+
+class ClockOffset:
+    """Call `add` with every answer, `watch` now and then. Times are ns; `mono_ns` is the monotonic clock.
+
+    Args:
+        resolution_ns: of the time that the exchange states: 1 ms where it says milliseconds.
+        drift_ppm: how fast the two clocks may drift apart.
+    """
+
+    def __init__(self, resolution_ns: int = NS_PER_MS, drift_ppm: int = DRIFT_PPM) -> None:
+        self._resolution_ns = resolution_ns
+        self._drift_ppm = drift_ppm
+        self._samples: deque[_Interval] = deque(maxlen=KEPT)
+        self._against = 0  # newest samples in a row that contradict the offset
+        self._offset_ns = 0
+        self._low_ns = self._high_ns = 0  # the offset is in between, at `_at_ns`
+        self._at_ns = 0
+        self._wall_ns: int | None = None  # wall minus monotonic when last watched
+        self.samples = 0
+        self.turns = 0  # how often the exchange's clock was set
+        self.jumps = 0  # how often ours was, or the machine slept
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self._samples)
+
+    def add(self, sent_ns: int, recv_ns: int, server_ns: int) -> None:
+        """Take one sample: `sent_ns` and `recv_ns` monotonic, `server_ns` the time in the answer.
+
+        Raises:
+            ValueError: received before sent.
+        """
+        if recv_ns < sent_ns:
+            raise ValueError(f"received {sent_ns - recv_ns} ns before sent")
+        new = _Interval(server_ns - recv_ns, server_ns + self._resolution_ns - sent_ns, sent_ns)
+        contradicts = self.is_known and not self._overlaps(new, recv_ns)
+        self._against = self._against + 1 if contradicts else 0
+        self._samples.append(new)
+        self.samples += 1
+        if self._against >= TURN:
+            for _ in range(len(self._samples) - TURN):
+                self._samples.popleft()
+            self._against = 0
+            self.turns += 1
+        self._settle(max(recv_ns, self._at_ns))
+
+    def _overlaps(self, new: _Interval, now_ns: int) -> bool:
+        """Whether a sample agrees with what most samples so far say."""
+        low, high = self._agreed(now_ns)
+        own_low, own_high = new.widened(now_ns, self._drift_ppm)
+        return own_low <= high and low <= own_high
+
+    def _agreed(self, now_ns: int) -> tuple[int, int]:
+        """Where most samples agree (Marzullo's algorithm); among equals where the newest is."""
+        spans = [one.widened(now_ns, self._drift_ppm) for one in self._samples]
+        best, best_count = spans[-1], 0
+        for position, (low, _) in enumerate(spans):
+            meeting = [span for span in spans if span[0] <= low <= span[1]]
+            newest = spans[-1] in meeting
+            if len(meeting) > best_count or (len(meeting) == best_count and (newest or position == len(spans) - 1)):
+                best, best_count = (low, min(high for _, high in meeting)), len(meeting)
+        return best
+
+    def _settle(self, now_ns: int) -> None:
+        low, high = self._agreed(now_ns)
+        self._offset_ns = (low + high) // 2
+        if self._against:  # until it is clear who is right, both may be
+            for one in list(self._samples)[-self._against :]:
+                own_low, own_high = one.widened(now_ns, self._drift_ppm)
+                low, high = min(low, own_low), max(high, own_high)
+        self._low_ns, self._high_ns, self._at_ns = low, high, now_ns
+
+    def watch(self, wall_ns: int, mono_ns: int) -> int:
+        """Compare our two clocks, read in one moment. Return by how much the wall clock has jumped since last time.
+
+        Zero when it has not. After a jump, measure again: until then the error bound is wider by a jump forward.
+        """
+        apart_ns = wall_ns - mono_ns
+        jump_ns = 0 if self._wall_ns is None else apart_ns - self._wall_ns
+        self._wall_ns = apart_ns
+        if abs(jump_ns) <= JUMP_NS:
+            return 0
+        self.jumps += 1
+        if jump_ns > 0:
+            for one in self._samples:
+                one.high_ns += jump_ns
+            self._high_ns += jump_ns
+        return jump_ns
+
+    def exchange_now_ns(self, mono_ns: int) -> int:
+        """Return the exchange's time (ns since the Unix epoch) at `mono_ns`.
+
+        Raises:
+            RetryLater: no sample yet.
+        """
+        if not self._samples:
+            raise RetryLater(1.0, "the exchange's clock was not measured yet")
+        return mono_ns + self._offset_ns
+
+    def error_ns(self, mono_ns: int) -> int:
+        """Return how far `exchange_now_ns(mono_ns)` may be off, either way. Raises RetryLater as it does."""
+        if not self._samples:
+            raise RetryLater(1.0, "the exchange's clock was not measured yet")
+        drift_ns = max(0, mono_ns - self._at_ns) * self._drift_ppm // 1_000_000 + 1
+        return max(self._offset_ns - self._low_ns, self._high_ns - self._offset_ns) + drift_ns
