@@ -48,18 +48,20 @@ def passphrase_file(config: Mapping[str, Any]) -> str:
     return str(found)
 
 
-def read_key(config: Mapping[str, Any]) -> Key:
+def read_key(config: Mapping[str, Any], passphrase: str | None = None) -> Key:
     """Read the key of an account on this node, as its configuration says. Slow with a keystore; see `read_key_async`.
 
     `config` has `connector` (or `exchange`) and either `keys` (an entry's name), `keystore` (None: the default path)
-    and `passphrase_file`; or `api_key_file`, `secret_file` and `kind` (None: by the PEM).
+    and `passphrase_file`; or `api_key_file`, `secret_file` and `kind` (None: by the PEM). A `passphrase` that a person
+    has typed is taken instead of the file's.
 
     Raises:
         Misconfigured: names the file and what is wrong with it, never its content.
     """
     exchange = str(config.get("connector") or config["exchange"])
     if config.get("keys"):
-        passphrase = read_line(passphrase_file(config), "passphrase file")
+        if passphrase is None:
+            passphrase = read_line(passphrase_file(config), "passphrase file")
         key = Keystore(config.get("keystore")).get(str(config["keys"]), passphrase)
         _check_exchange(str(config["keys"]), key.exchange, exchange)
         return key

@@ -315,18 +315,32 @@ def connect(
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
     pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe; by default an example pair.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=0.1)] = 10.0,
+    config: Annotated[Path | None, typer.Option(help="Configuration that has --account.", metavar="MESH.TOML")] = None,
+    account: Annotated[str | None, typer.Option(help="Try the key of this account of --config.")] = None,
+    keys: Annotated[str | None, typer.Option(help="Try this entry of the keystore.", metavar="ENTRY")] = None,
+    keystore: keys_cli.KeystorePath = None,
+    passphrase_file: Annotated[Path | None, typer.Option(help="Private file with the keystore's passphrase.")] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="Try the key of this file and of --secret-file.")] = None,
+    secret_file: Annotated[Path | None, typer.Option(help="Private file with the secret or the PEM.")] = None,
+    kind: Annotated[str | None, typer.Option(help="hmac, ed25519 or rsa, of --secret-file.", metavar="KIND")] = None,
 ) -> None:
-    """Try an exchange's market data: ping, clock, instruments, websocket, frames of one pair. No accounts yet."""
+    """Try an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, its account, too."""
     from .display import checked_table
     from .probing import Probe
+    from .trading_display import balances_table
 
-    probe = Probe(exchange, pair, rest, ws, timeout)
+    given = keys_cli.KeyOptions(config, account, keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    chosen = keys_cli.choose_key(exchange, rest, ws, given)
+    probe = Probe(chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key)
     try:
         asyncio.run(probe.run())
     finally:
         if probe.checked:
             out.print(checked_table(exchange, probe.checked))
-    out.print("market data only: accounts and orders are not there yet, so no key was asked for and no balance read")
+        if (balances := probe.balances()) is not None:
+            out.print(balances_table(balances))
+    if chosen.key is None:
+        out.print("market data only: no key was given (--keys, --account or --api-key-file), so no balance was read")
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""`venuemesh keys`: add, list and remove entries of the keystore. A few lines over `keystore`; errors as in `cli`."""
+"""`venuemesh keys`: add, list and remove entries of the keystore; and which key `venuemesh connect` tries.
+
+A few lines over `keystore`; errors as in `cli`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,19 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from .model.errors import Misconfigured, UnknownExchange
+
+if TYPE_CHECKING:
+    from .keystore.key import Key
 
 app = typer.Typer(
     help="API keys: encrypted in a keystore, opened by the mesh on the node that signs.",
@@ -142,3 +150,79 @@ def remove(name: EntryName, keystore: KeystorePath = None) -> None:
     store = Keystore(keystore)
     store.remove(name)
     print(f"{name}: removed from {store.path}")
+
+
+# ---------------------------------------------------------------------- which key `connect` tries
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """What `connect` was given to find a key with."""
+
+    config: Path | None = None
+    account: str | None = None
+    keys: str | None = None
+    keystore: Path | None = None
+    passphrase_file: Path | None = None
+    api_key_file: Path | None = None
+    secret_file: Path | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The connector, where it connects to (None: to its own), and the key; None: market data only."""
+
+    connector: str
+    rest: str | None
+    ws: str | None
+    key: Key | None
+
+
+def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
+    """Read the key that the options name: an account of a configuration, an entry of a keystore, or two files.
+
+    Raises:
+        Misconfigured: they name none, or several; or it cannot be read. Asks for the passphrase where no file has it.
+    """
+    ways = [given.account or given.config, given.keys, given.api_key_file or given.secret_file]
+    if sum(way is not None for way in ways) > 1:
+        raise Misconfigured("key", "give one of --account with --config, --keys, or --api-key-file with --secret-file")
+    if ways[0] is not None:
+        return _configured(exchange, rest, ws, given)
+    plain = {"exchange": exchange, "kind": given.kind, "keys": given.keys, "keystore": given.keystore}
+    plain |= {"api_key_file": given.api_key_file, "secret_file": given.secret_file}
+    if ways == [None, None, None]:
+        return Chosen(exchange, rest, ws, None)
+    return Chosen(exchange, rest, ws, _read(plain, given.passphrase_file))
+
+
+def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
+    from .config import load_config
+
+    if given.config is None:
+        raise Misconfigured("--account", f"{given.account!r} of which configuration? Give --config MESH.TOML")
+    table = load_config(given.config).exchanges.get(exchange)
+    if table is None:
+        raise Misconfigured(str(given.config), f"has no table [exchanges.{exchange}]")
+    names = sorted(table.accounts)
+    name = given.account or (names[0] if len(names) == 1 else None)
+    connector, rest, ws = table.connector or exchange, rest or table.rest, ws or table.ws
+    if name is None and not names:
+        return Chosen(connector, rest, ws, None)
+    if name not in table.accounts:
+        raise Misconfigured(str(given.config), f"say which account of {exchange}: {', '.join(names) or 'it has none'}")
+    plain = table.accounts[name].model_dump(mode="json") | {"exchange": exchange, "connector": connector}
+    return Chosen(connector, rest, ws, _read(plain, given.passphrase_file))
+
+
+def _read(plain: Mapping[str, Any], passphrase_file: Path | None) -> Key:
+    from .keystore.secrets import PASSPHRASE_FILE, read_key
+    from .keystore.store import Keystore
+
+    file = passphrase_file or plain.get("passphrase_file") or os.environ.get(PASSPHRASE_FILE)
+    if not plain.get("keys") or file is not None:
+        return read_key({**plain, "passphrase_file": file})
+    store = Keystore(plain.get("keystore"))
+    store.entry(plain["keys"])  # before anything is asked for
+    return read_key(plain, passphrase_from(None))

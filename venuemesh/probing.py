@@ -1,4 +1,7 @@
-"""Tries an exchange out: what `venuemesh connect` checks and what `venuemesh api` asks. Market data, unsigned."""
+"""Tries an exchange out: what `venuemesh connect` checks, and what `venuemesh api` asks (unsigned).
+
+A key is tried outside any mesh: it is read here, signs one question about its account, and is dropped.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,16 @@ from urllib.parse import quote
 from .conformance.live import choose
 from .connectors import registry
 from .connectors.protocol import Codec, ExchangeSpec
+from .connectors.trading import AccountReport, trades
 from .connectors.transport import Feed, Link, Rest
-from .model.errors import Misconfigured, Rejected, RetryLater
+from .keystore.key import Key
+from .model.errors import DecodeError, Misconfigured, Rejected, RetryLater
 from .model.events import DepthDelta, PublicTrade, Request, Response, Subscribed, SubscribeRefused, Ticker
 from .model.instrument import Instrument
+from .model.order import Balance
 
 CLOCK_SAMPLES = 7
+VALIDITY_MS = 5000  # of the one signed question
 LISTEN_S = 1.0  # how long frames are counted once they come
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 RATE_HEADER = re.compile(r"retry-after|rate-?limit|used-weight|order-count|limit-remaining")
@@ -36,7 +43,10 @@ class Checked:
 
 
 class Probe:
-    """One run of `connect`. `checked` grows as things go well, so it holds what was seen when something fails."""
+    """One run of `connect`. `checked` grows as things go well, so it holds what was seen when something fails.
+
+    `account` is what the exchange said of the key's account, once it has.
+    """
 
     def __init__(
         self,
@@ -45,18 +55,28 @@ class Probe:
         rest: str | None = None,
         ws: str | None = None,
         timeout_s: float = 10.0,
+        key: Key | None = None,
     ) -> None:
-        """Raises UnknownExchange and Misconfigured as `registry.connector` does."""
+        """Raises UnknownExchange and Misconfigured as `registry.connector` does; NotOffered: a key, and no trading."""
         self.checked: list[Checked] = []
-        self._codec = registry.connector(exchange).codec(rest, ws)
+        self.account: AccountReport | None = None
+        connector = registry.connector(exchange)
+        self._codec = connector.codec(rest, ws)
+        self._offset_ns = 0
+        self._key = None if key is None else (key.kind, key.hint)
+        if key is not None:
+            self._trading = trades(connector).trading(rest)
+            self._auth = trades(connector).auth(key.kind, key.api_key, key.secret)
         self._rest_base = (rest or self._codec.spec.rest).rstrip("/")
         self._pair = pair
         self._timeout_s = timeout_s
 
     async def run(self) -> None:
-        """Ping, compare clocks, read the list of instruments, subscribe one pair and hear frames of it.
+        """Ping, compare clocks, read the list of instruments, ask for the account of the key if there is one, subscribe
+        one pair and hear frames of it.
 
         Raises:
+            Misconfigured: the exchange does not take the key.
             RetryLater, OutcomeUnknown: the exchange cannot be reached, or says nothing in time.
             Rejected: it refused, a request or the subscription.
             DecodeError: it does not speak the protocol of its connector.
@@ -67,9 +87,18 @@ class Probe:
             await self._ping(rest)
             await self._clock(rest)
             instrument = await self._instruments(rest)
+            if self._key is not None:
+                await self._account(rest, *self._key)
         finally:
             await rest.close()
         await self._stream(instrument)
+
+    def balances(self) -> dict[str, Balance] | None:
+        """The balances of the account by asset; None before they are known. All that is free is available."""
+        if self.account is None:
+            return None
+        held = self.account.balances.balances
+        return {asset: Balance(asset, free + locked, free, locked, free) for asset, (free, locked) in held.items()}
 
     async def _send(self, rest: Rest, request: Request) -> Response:
         response = await rest.send(request)
@@ -101,6 +130,7 @@ class Probe:
             offsets.append(offset_ns / 1e6)
             trips.append((answer.recv_ns - answer.sent_ns) / 1e6)
         offset_ms = median(offsets)
+        self._offset_ns = int(offset_ms * 1e6)
         where = "ahead of" if offset_ms >= 0 else "behind"
         said = f"the exchange's clock is {abs(offset_ms):.1f} ms {where} ours, within {median(trips) / 2:.1f} ms"
         self._passed("clock", began, f"{said} (median of {CLOCK_SAMPLES})")
@@ -113,6 +143,23 @@ class Probe:
         trading = sum(one.is_trading for one in listed)
         self._passed("instruments", began, f"{len(listed)} listed, {trading} trading")
         return chosen
+
+    async def _account(self, rest: Rest, kind: str, hint: str) -> None:
+        """Ask once, signed in the exchange's time."""
+        began = time.perf_counter()
+        now_ns = time.time_ns() + self._offset_ns
+        signed = self._auth.sign(self._trading.account(), "connect", now_ns, VALIDITY_MS)
+        if signed.request is None:
+            raise Misconfigured("the account", "cannot be asked for over REST")
+        account = self._trading.reply(signed, await rest.send(signed.request)).account
+        if account is None:
+            raise DecodeError("the answer says nothing of the account", None)
+        self.account = account
+        self._passed("key", began, f"{kind} key {hint} accepted")
+        may = "may trade" if account.can_trade else "may NOT trade"
+        of = f"; permissions: {', '.join(account.permissions)}" if account.permissions else ""
+        fees = f"; maker {account.maker_fee:f}, taker {account.taker_fee:f}" if account.maker_fee is not None else ""
+        self._passed("account", began, f"{may}{of}{fees}; {len(account.balances.balances)} assets")
 
     async def _stream(self, instrument: Instrument) -> None:
         self._codec.bind([instrument])
