@@ -1,0 +1,13 @@
+"""Our own connector passes the trading suite, on the local exchange in a process of its own."""
+
+from venuemesh.conformance.trading import TradingConformance
+from venuemesh.conforming_local import local_venue
+from venuemesh.connectors.binance import CONNECTOR
+
+
+class TestBinanceTrades(TradingConformance):
+    connector = CONNECTOR
+
+    @classmethod
+    def venue(cls):
+        return local_venue("binance")
