@@ -288,7 +288,7 @@ class Engine:
         if order.amends >= market.rules.max_amends:
             raise Rejected("MAX_NUM_ORDER_AMENDS", "Filter failure: MAX_NUM_ORDER_AMENDS")
         pair = order.group.pair if order.group is not None else ()
-        both = pair if order in pair else (order,)
+        both = [member for member in pair if member.id in account.open] if order in pair else [order]
         for member in both:
             filters.check_amendment(market, size, member.price, member.filled + member.prevented)
         client_id = client_id or f"x-{order.id}-{order.amends + 1}"

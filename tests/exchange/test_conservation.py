@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import given, settings
@@ -163,9 +165,8 @@ def check(engine: Engine, market: Market, accounts: list[Account], ledger: Ledge
     assert bid is None or ask is None or bid[0] < ask[0]
 
 
-@settings(max_examples=250, deadline=None)
-@given(st.lists(ACTION, max_size=50))
-def test_balances_add_up_and_orders_end_under_random_orders_lists_amendments_and_cancels(actions: list[Any]) -> None:
+def play(actions: Iterable[Any]) -> tuple[Counter[str], Counter[str]]:
+    """Play actions, checking after each; return how many were taken by kind, and how orders ended."""
     ledger = Ledger()
     engine = Engine(ledger)
     market = engine.list(rules_for(BTC))
@@ -173,10 +174,57 @@ def test_balances_add_up_and_orders_end_under_random_orders_lists_amendments_and
     for account in accounts:
         account.deposit("BTC", 2 * ONE)
         account.deposit("USDT", 100_000 * ONE)
+    taken: Counter[str] = Counter()
     for now, action in enumerate(actions):
         try:
             act(engine, accounts[action[1]], action, now)
+            taken[action[0]] += 1
         except Rejected as refused:
             if refused.code not in EXPECTED:
                 raise
         check(engine, market, accounts, ledger)
+    ended = Counter(order.expiry_reason or order.status for account in accounts for order in account.orders)
+    return taken, ended
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(ACTION, min_size=5, max_size=60))
+def test_balances_add_up_and_orders_end_under_random_orders_lists_amendments_and_cancels(actions: list[Any]) -> None:
+    play(actions)
+
+
+def test_the_same_in_long_runs_that_reach_every_kind_and_end() -> None:
+    kinds = [*["LIMIT"] * 6, "LIMIT_MAKER", "MARKET", "QUOTE", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT"]
+    kinds += ["TAKE_PROFIT_LIMIT", "OCO", "OTO", "OTOCO", "OTO_STOP", "CANCEL", "AMEND"]
+    modes = ["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"]
+    taken: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    for seed in range(25):
+        draw = random.Random(seed)
+        actions = [
+            (
+                draw.choice(kinds),
+                draw.randrange(3),
+                draw.choice([Side.BUY, Side.SELL]),
+                draw.randint(1, 400),
+                draw.randint(-8, 8),
+                draw.choice(["GTC", "GTC", "IOC", "FOK"]),
+                draw.choice(modes),
+            )
+            for _ in range(120)
+        ]
+        some = play(actions)
+        taken += some[0]
+        ended += some[1]
+    assert set(taken) == set(kinds)
+    assert set(ended) >= {
+        "FILLED",
+        "CANCELED",
+        "EXPIRED_IN_MATCH",
+        "REJECTED",
+        "OCO_TRIGGER",
+        "OTO_PHASE_ONE_EXPIRED",
+        "UNFILLED_IOC_QUANTITY_EXPIRED",
+        "UNFILLED_FOK_ORDER_EXPIRED",
+        "INSUFFICIENT_LIQUIDITY",
+    }

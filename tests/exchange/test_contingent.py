@@ -420,6 +420,15 @@ def test_amending_one_order_of_an_oco_amends_both(stage: Stage) -> None:
     assert (limit.status, group.status, stage.freed()) == ("FILLED", "ALL_DONE", True)
 
 
+def test_the_order_of_an_oco_that_is_left_is_amended_alone(stage: Stage) -> None:
+    _, stop, limit = oco(stage, size=4 * Q)
+    stage.other(BUY, UP, Q)
+    stage.told.take()
+    stage.engine.amend(limit, 2 * Q, "limit", 7)
+    assert stage.told.take() == [("limit", "REPLACED", "PARTIALLY_FILLED")]
+    assert (stop.size, limit.remaining, stage.locked()) == (4 * Q, Q, (Q, 0))
+
+
 def test_orders_of_an_oto_are_amended_by_themselves(stage: Stage) -> None:
     group, _ = stage.submit("OTO", ticket("LIMIT", BUY, P, 4 * Q), ticket("LIMIT", SELL, UP, 4 * Q))
     stage.engine.amend(group.orders[1], Q, "", 7)
