@@ -254,11 +254,7 @@ async def test_user_events_are_dropped_repeated_delayed_and_swapped(exchange: An
             assert (await ws.call("ping"))["status"] == 200  # answers are not held
             assert exchange.venue.faults.held or ws.events
         wanted = {"drop": 1, "duplicate": 3, "delay": 2, "reorder": 2}[kind]
-        names = []
-        while len(names) < wanted:
-            if not ws.events:
-                await ws._read()
-            names.append(ws.events.pop(0)["event"]["e"])
+        names = [(await ws.next_event())["event"]["e"] for _ in range(wanted)]
         report, position = "executionReport", "outboundAccountPosition"
         assert (
             names

@@ -312,3 +312,55 @@ async def test_the_ledger_in_pages(exchange: Any, ws: Api) -> None:
     accounts = {account["account"]: account for account in (await exchange.admin.accounts())["accounts"]}
     assert [key["key"] for key in accounts["main"]["keys"]] == ["KEY"]
     assert "SECRET" not in json.dumps(accounts)
+
+
+async def test_a_list_of_three_tells_each_step(exchange: Any, ws: Api) -> None:
+    answer = await ws.ask(
+        "orderList.place.otoco",
+        symbol="BTCUSDT",
+        workingType="LIMIT",
+        workingSide="BUY",
+        workingPrice="64000.00",
+        workingQuantity="0.01",
+        workingTimeInForce="GTC",
+        workingClientOrderId="first",
+        pendingSide="SELL",
+        pendingQuantity="0.009",
+        pendingAboveType="LIMIT_MAKER",
+        pendingAbovePrice="66000.00",
+        pendingAboveClientOrderId="above",
+        pendingBelowType="STOP_LOSS",
+        pendingBelowStopPrice="63000.00",
+        pendingBelowClientOrderId="below",
+    )
+    assert answer["status"] == 200, answer
+    ids = {order["clientOrderId"]: order["orderId"] for order in answer["result"]["orderReports"]}
+
+    async def until_list_status() -> tuple[list[tuple[Any, ...]], Any]:
+        """Order events up to the next one of the list."""
+        told: list[tuple[Any, ...]] = []
+        while True:
+            event = (await ws.next_event())["event"]
+            if event["e"] == "listStatus":
+                return sorted(told), (event["l"], event["L"])
+            if event["e"] == "executionReport":
+                told.append((event["c"], event["x"], event["X"], event.get("eR")))
+
+    assert await until_list_status() == (
+        [
+            ("above", "NEW", "PENDING_NEW", None),
+            ("below", "NEW", "PENDING_NEW", None),
+            ("first", "NEW", "NEW", None),
+        ],
+        ("EXEC_STARTED", "EXECUTING"),
+    )
+    await exchange.admin.fill("BTCUSDT", ids["first"])
+    assert await until_list_status() == (
+        [("above", "NEW", "NEW", None), ("below", "NEW", "NEW", None), ("first", "TRADE", "FILLED", None)],
+        ("EXEC_STARTED", "EXECUTING"),
+    )
+    await exchange.admin.fill("BTCUSDT", ids["above"])
+    assert await until_list_status() == (
+        [("above", "TRADE", "FILLED", None), ("below", "EXPIRED", "EXPIRED", "OCO_TRIGGER")],
+        ("ALL_DONE", "ALL_DONE"),
+    )

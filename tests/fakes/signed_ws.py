@@ -43,6 +43,13 @@ class Key:
         public = self._secret.public_key()
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
+    @property
+    def private_pem(self) -> str:
+        assert not isinstance(self._secret, str)
+        return self._secret.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+
     def sign(self, payload: str) -> str:
         raw = payload.encode()
         if isinstance(self._secret, str):
@@ -91,13 +98,16 @@ class Api:
         return await self.answer(await self.send(method, self.signed(params)))
 
     async def event(self, kind: str) -> Any:
-        """The next event of a kind, with its subscription; events of other kinds before it are passed over."""
-        while True:
-            while self.events:
-                found = self.events.pop(0)
-                if found["event"]["e"] == kind:
-                    return found
+        """The next event of a kind; events of other kinds before it are passed over."""
+        while (found := await self.next_event())["event"]["e"] != kind:
+            pass
+        return found
+
+    async def next_event(self) -> Any:
+        """The next event of any kind, with its subscription."""
+        while not self.events:
             await self._read()
+        return self.events.pop(0)
 
     async def _read(self) -> None:
         """Take in one frame, or, when another task does so first, return once it has."""

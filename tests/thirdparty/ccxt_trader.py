@@ -1,7 +1,9 @@
 """Trade with the real ccxt on a local exchange at rest; print one JSON object of what it was told. Runs in ccxt's own
 environment.
 
-python ccxt_trader.py REST_URL WS_URL WS_API_URL ADMIN_URL < KEY_AND_SECRET_ON_TWO_LINES
+python ccxt_trader.py REST_URL WS_URL WS_API_URL ADMIN_URL < KEYS
+
+KEYS is a JSON list of {"apiKey", "secret"}: the first trades, the others, of the same account, show that they may.
 """
 
 import asyncio
@@ -13,9 +15,8 @@ import ccxt
 import ccxt.pro
 
 REST, WS, WS_API, ADMIN = sys.argv[1:5]
-KEY, SECRET = (line.strip() for line in sys.stdin.readlines()[:2])
+CREDENTIALS, *OTHERS = json.load(sys.stdin)
 PAIR, SYMBOL = "BTC/USDT", "BTCUSDT"
-CREDENTIALS = {"apiKey": KEY, "secret": SECRET}
 OPTIONS = {
     "options": {
         "defaultType": "spot",
@@ -164,7 +165,31 @@ async def over_websocket():
         await client.close()
 
 
+async def with_other_keys():
+    """An order placed and cancelled over each transport, and heard, with each of the other keys."""
+    told = []
+    for credentials in OTHERS:
+        client = pointed(ccxt.pro.binance(credentials | OPTIONS))
+        try:
+            await client.load_markets()
+            far = round((await client.fetch_order_book(PAIR, 5))["bids"][0][0] * 0.9, 2)
+            watching = asyncio.create_task(client.watch_orders(PAIR))
+            await client.authenticate()
+            rest = await client.create_order(PAIR, "limit", "buy", 0.01, far, {"clientOrderId": "a-b_c"})
+            async with asyncio.timeout(WAIT_S):
+                heard = (await watching)[0]["id"]
+            gone = await client.cancel_order(rest["id"], PAIR)
+            ws = await client.create_order_ws(PAIR, "limit", "buy", 0.01, far)
+            also = await client.cancel_order_ws(ws["id"], PAIR)
+            told.append([rest["id"], heard, gone["id"], gone["status"], ws["id"], also["id"], also["status"]])
+        finally:
+            await client.close()
+    return told
+
+
 admin("/admin/pause", {"wait_s": 5})
 first = over_rest()
 second = asyncio.run(over_websocket())
-print(json.dumps({"version": ccxt.__version__, "rest": first, "ws": second}))
+before = admin("/admin/ledger?account=main")
+others = asyncio.run(with_other_keys())
+print(json.dumps({"version": ccxt.__version__, "rest": first, "ws": second, "others": others, "ledger": before}))

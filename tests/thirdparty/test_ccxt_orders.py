@@ -18,11 +18,15 @@ from typing import Any
 
 import pytest
 
-from venuemesh.exchange.admin_client import AdminClient
+from tests.fakes.signed_ws import Key
 
 pytestmark = [pytest.mark.thirdparty, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
-KEY, SECRET = "CCXT-KEY", "CCXT-SECRET"
+PAIRS = {"ED25519": Key.ed25519("CCXT-ED25519"), "RSA": Key.rsa("CCXT-RSA")}
+KEYS = [
+    {"apiKey": "CCXT-HMAC", "secret": "CCXT-SECRET"},
+    *({"apiKey": key.name, "secret": key.private_pem} for key in PAIRS.values()),
+]
 STATUSES = {
     "NEW": "open",
     "PARTIALLY_FILLED": "open",
@@ -35,10 +39,17 @@ STATUSES = {
 
 @pytest.fixture(scope="module")
 def traded(ccxt_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, Any], Any]]:
-    """What ccxt was told, and the exchange's ledger of its account afterwards."""
-    accounts = tmp_path_factory.mktemp("accounts") / "accounts.toml"
-    keys = f'[{{key = "{KEY}", secret = "{SECRET}"}}]'
-    accounts.write_text(f'[accounts.main]\nbalances = {{BTC = "10", USDT = "1000000"}}\nkeys = {keys}\n')
+    """What ccxt was told, and the exchange's ledger of its account when the first key had traded."""
+    folder = tmp_path_factory.mktemp("accounts")
+    for kind, key in PAIRS.items():
+        (folder / f"{kind}.pem").write_text(key.public_pem)
+    keys = [{"key": "CCXT-HMAC", "secret": "CCXT-SECRET"}] + [
+        {"key": key.name, "public_key_file": f"{kind}.pem"} for kind, key in PAIRS.items()
+    ]
+    accounts = folder / "accounts.json"
+    accounts.write_text(
+        json.dumps({"accounts": {"main": {"balances": {"BTC": "10", "USDT": "1000000"}, "keys": keys}}})
+    )
     accounts.chmod(0o600)
     command = [sys.executable, "-m", "venuemesh.exchange", "--json", "--paused", "--accounts", str(accounts)]
     exchange = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -49,14 +60,15 @@ def traded(ccxt_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         script = Path(__file__).with_name("ccxt_trader.py")
         done = subprocess.run(
             [ccxt_python, script, spoken["rest"], spoken["ws"], spoken["ws_api"], urls["admin"]],
-            input=f"{KEY}\n{SECRET}\n",
+            input=json.dumps(KEYS),
             capture_output=True,
             text=True,
             timeout=240,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        yield json.loads(done.stdout.splitlines()[-1]), AdminClient(urls["admin"]).ledger("main")["accounts"][0]
+        seen = json.loads(done.stdout.splitlines()[-1])
+        yield seen, seen["ledger"]["accounts"][0]
     finally:
         exchange.terminate()
         exchange.wait(timeout=60)
@@ -176,3 +188,11 @@ def test_balances_read_and_watched_are_the_ledgers(traded: tuple[dict[str, Any],
         told, truth = seen["ws"]["balance"][asset], ledger["balances"][asset]
         assert (number(told["free"]), number(told["used"])) == (Decimal(truth["free"]), Decimal(truth["locked"]))
     assert seen["rest"]["balance"]["BTC"]["used"] > 0  # the post-only and stop orders of then
+
+
+@pytest.mark.parametrize("kind", list(PAIRS))
+def test_keys_of_pairs_trade_too(traded: tuple[dict[str, Any], Any], kind: str) -> None:
+    rest, heard, gone, status, ws, also, ws_status = traded[0]["others"][list(PAIRS).index(kind)]
+    assert rest == heard == gone
+    assert ws == also
+    assert (status, ws_status) == ("canceled", "canceled")
