@@ -51,7 +51,7 @@ class Allowance:
         self._egress = {name: limit for name, limit in spec.limits.items() if limit.scope == "egress"}
         own = dict(spec.account_limits) | dict(account or {})
         as_egress = {name: Limit(limit.amount, limit.per_s) for name, limit in own.items()}
-        self._own_names = frozenset(own)
+        self._limits = own
         self._own = LimitsRole({"exchange": spec.exchange, "limits": {"lease_s": 1.0}}, context, as_egress)
         self._block: Block | None = None
         self._filling = asyncio.Lock()
@@ -64,8 +64,8 @@ class Allowance:
             RetryLater, InboxFull, OutcomeUnknown: it may not be spent now; nothing was.
         """
         shared = {name: amount for name, amount in cost if name in self._egress and amount}
-        if places and self._own_names:
-            own = dict.fromkeys(self._own_names, places)
+        if places and self._limits:
+            own = dict.fromkeys(self._limits, places)
             asked = {"cost": own, "holder": self._context.address, "wait_s": wait_s, "priority": int(Priority.URGENT)}
             granted = await self._own.handle("acquire", asked)
             await self._own.handle("release", {"lease": granted["lease"], "spent": own})
@@ -122,6 +122,6 @@ class Allowance:
     def report(self) -> dict[str, Any]:
         windows: dict[str, Any] = self._own.report()["windows"]
         return {
-            name: {"limit": window["limit"].amount, "per_s": window["limit"].per_s, "free": window["free"]}
-            for name, window in windows.items()
+            name: {"limit": limit.amount, "per_s": limit.per_s, "free": windows[name]["free"]}
+            for name, limit in self._limits.items()
         }
