@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from ..journal.writes import Batch, CloseRequest, PutRequest, Write
-from ..model.errors import JournalUnavailable, MeshError
+from ..journal.writes import CloseRequest, PutRequest, Write
+from ..model.errors import InboxFull, JournalUnavailable, MeshError
 from ..model.failpoint import reach
 from .orders_effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureClock, Refuse, Send
 
 
-class CommitterLike(Protocol):
-    """The part of `journal.committer.Committer` that is used."""
+class CommitLike(Protocol):
+    """`journal.committer.Committer.commit`."""
 
-    async def commit(self, batch: Batch) -> list[int]: ...
+    async def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> list[int]: ...
 
 
 class Performers(Protocol):
@@ -53,8 +53,8 @@ class _Step:
 class Performer:
     """See the module. `perform` is called on the loop, as often as there are effects; `idle` tells when all is done."""
 
-    def __init__(self, committer: CommitterLike, role: Performers) -> None:
-        self._committer, self._role = committer, role
+    def __init__(self, commit: CommitLike, role: Performers) -> None:
+        self._commit_batch, self._role = commit, role
         self._steps: deque[_Step] = deque()
         self._running: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -97,7 +97,7 @@ class Performer:
     def _commit(self, effect: Commit) -> None:
         reach(f"commit.{_names(effect)}")
         failed = any(step.done is None or (step.done.done() and step.done.exception()) for step in self._steps)
-        done = None if failed else asyncio.ensure_future(self._committer.commit(effect.batch))
+        done = None if failed else asyncio.ensure_future(self._commit_batch(effect.batch.writes, effect.batch.id))
         self._steps.append(_Step(effect, done))
         self._wake.set()
 
@@ -121,14 +121,14 @@ class Performer:
                     self._role.committed(step.commit.batch.writes, step.done.result())
                     for effect in step.behind:
                         self._do(effect)
-                elif isinstance(error, JournalUnavailable):
+                elif isinstance(error, JournalUnavailable | InboxFull):
                     self._fail(error)
                 else:
                     raise error
         except Exception as failure:  # fenced, or what nobody expected: the role ends
             self._role.halt(failure)
 
-    def _fail(self, error: JournalUnavailable) -> None:
+    def _fail(self, error: MeshError) -> None:
         """Hand everything that was not performed back to the machine, in order."""
         undone: list[Effect] = []
         while self._steps:
@@ -168,6 +168,3 @@ def _names(commit: Commit) -> str:
     if any(isinstance(write, PutRequest) for write in writes):
         return "intent"
     return "outcome" if any(isinstance(write, CloseRequest) for write in writes) else "other"
-
-
-Spawn = Callable[[Coroutine[Any, Any, None]], None]

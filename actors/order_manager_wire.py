@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
+from ..connectors.calls import Calls
 from ..connectors.protocol import Codec, ExchangeSpec
 from ..connectors.registry import connector
 from ..connectors.trading import Auth, Draft, Refusal, Reply, Signed, TradingCodec, trades
@@ -31,15 +32,6 @@ from .signer import open_auth
 MS = 1_000_000
 ANSWER_S = 10.0  # how long the answer to a request is waited for
 VALIDITY_MS = 5_000
-
-
-class Calls(Protocol):
-    """Orders over a websocket."""
-
-    def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    async def send(self, signed: Signed, timeout_s: float, before_write: Callable[[], None]) -> Response: ...
-    def report(self) -> dict[str, Any]: ...
 
 
 class Wire:
@@ -144,10 +136,14 @@ class Wire:
 
     # ------------------------------------------------------------------ changing
 
-    def sign(self, draft: Draft, request_id: str, over_calls: bool) -> Signed:
-        """Sign now, for as long as requests of this account are valid. The bytes are not sent by this."""
-        sign = self.auth.sign_call if over_calls else self.auth.sign
-        return sign(draft, request_id, self.clock.now_ns(), self.validity_ms)
+    def sign(self, draft: Draft, request_id: str, exchange_ns: int) -> Signed:
+        """Sign at this time of the exchange's clock, for the way that requests of this account go. Sends nothing."""
+        sign = self.auth.sign_call if self.calls is not None and draft.call is not None else self.auth.sign
+        return sign(draft, request_id, exchange_ns, self.validity_ms)
+
+    def sign_rest(self, draft: Draft, request_id: str) -> Signed:
+        """Sign now, for REST."""
+        return self.auth.sign(draft, request_id, self.clock.now_ns(), self.validity_ms)
 
     async def write(self, signed: Signed) -> Response:
         """Write these bytes once, and return the answer whatever its status.
@@ -186,8 +182,11 @@ async def open_wire(
     rest: RestLike | None = None,
     codec: TradingCodec | None = None,
     auth: Auth | None = None,
+    orders: bool = False,
 ) -> Wire:
     """Build the wire of an account from its configuration; the arguments replace what is built.
+
+    `orders`: requests that change something go this way, over a websocket where the configuration says so.
 
     Raises:
         NotOffered: the connector reads market data only.
@@ -200,7 +199,17 @@ async def open_wire(
         codec = trades(found).trading(rest=config.get("rest"), ws_api=config.get("ws_api"))
     if auth is None:
         auth = await open_auth(config, trades(found))
-    budget = Budget(context, market.spec, exchange, config.get("egress") or "default")
+    spec = market.spec
+    budget = Budget(context, spec, exchange, config.get("egress") or "default")
+    calls = None
+    if orders and config.get("orders") == "websocket":
+        calls = Calls(
+            codec,
+            on_failure=context.fail,
+            admit=lambda: budget.acquire((("connections", 1),), Priority.URGENT),
+            silence_s=spec.silence_s,
+            max_connection_s=spec.max_connection_s,
+        )
     return Wire(
         context,
         market,
@@ -210,4 +219,5 @@ async def open_wire(
         budget,
         validity_ms=int(config.get("recv_window_ms") or VALIDITY_MS),
         answer_s=float(config.get("answer_s") or ANSWER_S),
+        calls=calls,
     )
