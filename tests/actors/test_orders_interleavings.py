@@ -1,0 +1,252 @@
+"""Any order of answers, reports, faults, deaths and reconciliations ends with the exchange's truth."""
+
+from __future__ import annotations
+
+import os
+from decimal import Decimal
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.fakes.order_world import PAIRS, TIMEOUT, World
+from venuemesh.model.errors import RetryLater
+from venuemesh.model.events import Side
+from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
+
+EXAMPLES = int(os.environ.get("VENUEMESH_INTERLEAVINGS", "0"))  # 0: what fits into the suite, always the same
+
+amounts = st.sampled_from([Decimal("0.5"), Decimal(1), Decimal(2)])
+sides = st.sampled_from(list(Side))
+pairs = st.sampled_from(PAIRS)
+kinds = st.sampled_from(["limit", "limit", "limit", "market", "quote", "ioc", "fok"])
+few = st.integers(0, 3)
+
+
+class Interleavings(RuleBasedStateMachine):
+    """What may happen, in any order. `teardown` ends all faults and compares."""
+
+    @initialize(seed=st.integers(0, 3))
+    def begin(self, seed: int) -> None:
+        self.world = World(seed)
+        self.placed = 0
+        self.commands: list[NewOrder] = []
+        self.world.go()
+
+    # Commands
+
+    def _order(self, kind: str, side: Side, amount: Decimal, pair: str) -> NewOrder:
+        self.placed += 1
+        one = f"vm{self.placed}"
+        if kind == "market":
+            return NewOrder(one, pair, side, OrderType.MARKET, amount)
+        if kind == "quote":
+            return NewOrder(one, pair, side, OrderType.MARKET, None, quote_amount=amount * 100)
+        tif = {"ioc": TimeInForce.IOC, "fok": TimeInForce.FOK}.get(kind, TimeInForce.GTC)
+        price = Decimal(100) if side is Side.BUY else Decimal(101)
+        return NewOrder(one, pair, side, OrderType.LIMIT, amount * 4 if kind == "ioc" else amount, price, tif)
+
+    @rule(kind=kinds, side=sides, amount=amounts, pair=pairs)
+    def place(self, kind: str, side: Side, amount: Decimal, pair: str) -> None:
+        order = self._order(kind, side, amount, pair)
+        self.commands.append(order)
+        world = self.world
+        world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * 10**9, world.now))
+
+    @rule(side=sides, amount=amounts)
+    def place_many(self, side: Side, amount: Decimal) -> None:
+        orders = [self._order("limit", side, amount, pair) for pair in PAIRS]
+        self.commands += orders
+        world = self.world
+        world.do(world.machine.place(world.token(), orders, world.now.ns + 60 * 10**9, world.now))
+
+    @precondition(lambda self: self.commands)
+    @rule(index=few)
+    def place_again(self, index: int) -> None:
+        """The facade sends a command again, to whoever is the manager now."""
+        world, order = self.world, self.commands[-1 - index % len(self.commands)]
+        world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * 10**9, world.now))
+
+    @precondition(lambda self: self.placed)
+    @rule(index=few)
+    def cancel(self, index: int) -> None:
+        world = self.world
+        world.do(world.machine.cancel(world.token(), f"vm{max(1, self.placed - index)}", world.now))
+
+    @rule(timeout_s=st.sampled_from([1.0, 30.0]))
+    def cancel_all(self, timeout_s: float) -> None:
+        world = self.world
+        world.do(world.machine.cancel_all(world.token(), world.now, timeout_s=timeout_s))
+
+    @precondition(lambda self: self.placed)
+    @rule(index=few)
+    def amend(self, index: int) -> None:
+        world = self.world
+        one = f"vm{max(1, self.placed - index)}"
+        world.do(world.machine.amend(world.token(), one, Decimal("0.4"), world.now))
+
+    @precondition(lambda self: self.placed)
+    @rule(index=few, side=sides, amount=amounts)
+    def replace(self, index: int, side: Side, amount: Decimal) -> None:
+        world = self.world
+        old = f"vm{max(1, self.placed - index)}"
+        held = world.machine.order(old)
+        new = self._order("limit", held.side if held else side, amount, held.pair if held else PAIRS[0])
+        self.commands.append(new)
+        world.do(world.machine.replace(world.token(), old, new, world.now.ns + 60 * 10**9, world.now))
+
+    @rule(never=st.booleans(), index=few)
+    def get(self, never: bool, index: int) -> None:
+        world = self.world
+        if never:
+            self.placed += 1  # an id that was handed out, and whose command is lost
+        world.do(world.machine.get(world.token(), f"vm{max(1, self.placed - index)}", world.now))
+
+    # The shell and the wire
+
+    @rule(count=st.integers(1, 6))
+    def perform(self, count: int) -> None:
+        self.world.perform(count)
+
+    @rule()
+    def perform_all(self) -> None:
+        self.world.perform()
+
+    @precondition(lambda self: self.world.requests)
+    @rule(index=few)
+    def arrive(self, index: int) -> None:
+        self.world.arrive(self.world.requests[index % len(self.world.requests)])
+
+    @precondition(lambda self: self.world.requests)
+    @rule(index=few)
+    def answer(self, index: int) -> None:
+        one = self.world.requests[index % len(self.world.requests)]
+        self.world.arrive(one)
+        self.world.deliver(one)
+
+    @precondition(lambda self: self.world.requests)
+    @rule(index=few)
+    def time_out(self, index: int) -> None:
+        """Nobody answered; it may have been executed, or may still be."""
+        self.world.deliver(self.world.requests[index % len(self.world.requests)], TIMEOUT)
+
+    @precondition(lambda self: any(not one.arrived for one in self.world.requests))
+    @rule()
+    def not_served(self) -> None:
+        one = next(one for one in self.world.requests if not one.arrived)
+        if not one.told:
+            self.world.deliver(one, RetryLater(0.5, "busy"))
+
+    @precondition(lambda self: self.world.asks)
+    @rule(index=few, answer=st.booleans())
+    def ask(self, index: int, answer: bool) -> None:
+        one = self.world.asks[index % len(self.world.asks)]
+        self.world.arrive(one)
+        if answer:
+            self.world.deliver(one)
+
+    @precondition(lambda self: self.world.asks)
+    @rule(index=few)
+    def ask_fails(self, index: int) -> None:
+        self.world.deliver(self.world.asks[index % len(self.world.asks)], RetryLater(1.0, "busy"))
+
+    @rule()
+    def everything(self) -> None:
+        """A quiet moment."""
+        self.world.go()
+        self.world.reports()
+
+    @rule(index=few, keep=st.booleans())
+    def report(self, index: int, keep: bool) -> None:
+        self.world.report(index, keep=keep)
+
+    @rule(seconds=st.sampled_from([0.01, 0.3, 1.0, 4.0, 9.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    # The exchange
+
+    def _open(self) -> list[object]:
+        return [one for one in self.world.exchange.orders.values() if one.open]
+
+    @rule(index=few, amount=amounts)
+    def fill(self, index: int, amount: Decimal) -> None:
+        if found := self._open():
+            self.world.exchange.fill(found[index % len(found)], amount)  # type: ignore[arg-type]
+
+    @rule(index=few)
+    def exchange_ends_it(self, index: int) -> None:
+        if found := self._open():
+            self.world.exchange.end(found[index % len(found)], OrderStatus.EXPIRED)  # type: ignore[arg-type]
+
+    @rule(side=sides, amount=amounts, pair=pairs)
+    def somebody_else(self, side: Side, amount: Decimal, pair: str) -> None:
+        self.world.external = True
+        one = f"web{len(self.world.exchange.orders)}"
+        self.world.exchange.place(NewOrder(one, pair, side, OrderType.LIMIT, amount, Decimal(100)))
+
+    @rule(on=st.booleans())
+    def refuse_new(self, on: bool) -> None:
+        self.world.exchange.refuse_new = on
+
+    # Faults
+
+    @rule()
+    def crash(self) -> None:
+        self.world.crash()
+
+    @rule()
+    def stop_process(self) -> None:
+        self.world.pause()
+
+    @precondition(lambda self: self.world.paused)
+    @rule()
+    def continue_process(self) -> None:
+        self.world.resume(self.world.paused[0])
+
+    @precondition(lambda self: self.world.stream_up)
+    @rule()
+    def stream_lost(self) -> None:
+        self.world.lose_stream()
+
+    @precondition(lambda self: not self.world.stream_up)
+    @rule()
+    def stream_back(self) -> None:
+        self.world.regain_stream()
+
+    @precondition(lambda self: self.world.journal_fault is None)
+    @rule(how=st.sampled_from(["before", "after"]))
+    def journal_fails(self, how: str) -> None:
+        self.world.journal_fault = how
+
+    @precondition(lambda self: self.world.journal_fault is not None)
+    @rule()
+    def journal_back(self) -> None:
+        self.world.journal_back()
+
+    # What holds always
+
+    @invariant()
+    def never_more_available_than_there_is(self) -> None:
+        world = getattr(self, "world", None)
+        if world is None or world.external or not world.machine.serving:
+            return
+        for asset, free in world.exchange.free.items():
+            assert world.machine.balance(asset).available <= free
+
+    def teardown(self) -> None:
+        if getattr(self, "world", None) is None:
+            return
+        self.world.settle()
+        self.world.check()
+
+
+Interleavings.TestCase.settings = settings(
+    max_examples=EXAMPLES or 60,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=not EXAMPLES,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestInterleavings = Interleavings.TestCase

@@ -1,0 +1,418 @@
+"""A model exchange for the order machine: an honest ledger and a trading codec of plain words. No wire, no clock.
+
+It is the truth that the machine's journal is compared with. Orders rest until the test fills them; MARKET and IOC
+orders take what `liquidity` of their pair holds. Every request is counted by its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from venuemesh.connectors.trading import (
+    AccountReport,
+    BalanceReport,
+    Draft,
+    FillReport,
+    Kind,
+    Offer,
+    OrderReport,
+    Refusal,
+    Reply,
+    Signed,
+)
+from venuemesh.model.errors import MeshError, Rejected
+from venuemesh.model.events import Side
+from venuemesh.model.instrument import Instrument
+from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+
+S = OrderStatus
+NS = 1_000_000_000
+ZERO = Decimal(0)
+FEE = Decimal("0.001")
+OFFER = Offer(
+    order_types=frozenset(OrderType),
+    times_in_force=frozenset(TimeInForce),
+    self_trade_modes=frozenset({"EXPIRE_TAKER"}),
+    quote_amount=True,
+    amend=True,
+    replace=True,
+    order_lists=frozenset({"OCO"}),
+    processing_s=1.0,
+    max_validity_s=10.0,
+)
+
+
+def pair(name: str, **rules: Any) -> Instrument:
+    base, quote = name.split("-")
+    given: dict[str, Any] = {
+        "price_increment": Decimal("0.01"),
+        "size_increment": Decimal("0.1"),
+        "features": ("quote_amount", "amend", "replace", "order_lists"),
+        "self_trade_modes": ("EXPIRE_TAKER",),
+    }
+    return Instrument("acme", name, base + quote, base, quote, 2, 4, **(given | rules))
+
+
+class FakeCodec:
+    """Drafts whose parameters are the words that `OrderExchange` reads. Answers are passed as `Reply` already."""
+
+    offer = OFFER
+
+    def place(self, order: NewOrder, instrument: Instrument) -> Draft:
+        return self._draft(Kind.PLACE, instrument, self._words(order), (order.client_order_id,))
+
+    def cancel(self, order: Order, instrument: Instrument) -> Draft:
+        words = (("id", order.client_order_id), ("exchange_id", order.exchange_order_id or ""))
+        return self._draft(Kind.CANCEL, instrument, words, (order.client_order_id,))
+
+    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
+        words = (("id", order.client_order_id), ("amount", f"{amount:f}"))
+        return self._draft(Kind.AMEND, instrument, words, (order.client_order_id,))
+
+    def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
+        words = (("old", order.client_order_id), *self._words(new))
+        return self._draft(Kind.REPLACE, instrument, words, (order.client_order_id, new.client_order_id))
+
+    def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft:
+        words = [("list", list_id), ("kind", kind), ("count", str(len(orders)))]
+        for number, order in enumerate(orders):
+            words += [(f"{name}.{number}", text) for name, text in self._words(order)]
+        ids = tuple(order.client_order_id for order in orders)
+        return self._draft(Kind.PLACE_LIST, instrument, tuple(words), ids)
+
+    def query(self, client_order_id: str, instrument: Instrument) -> Draft:
+        return self._draft(Kind.ORDER, instrument, (("id", client_order_id),), (client_order_id,))
+
+    def open_orders(self) -> Draft:
+        return self._draft(Kind.OPEN_ORDERS, None, ())
+
+    def account(self) -> Draft:
+        return self._draft(Kind.ACCOUNT, None, ())
+
+    def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
+        words = (("since", str(since_ns or 0)), ("exchange_id", exchange_order_id or ""))
+        return self._draft(Kind.FILLS, instrument, words)
+
+    def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
+        return self._draft(Kind.FILLS, instrument, (("after", trade_id),))
+
+    def refusal(self, code: str) -> Refusal:
+        return {
+            "unknown_order": Refusal.NOT_THERE,
+            "duplicate": Refusal.DUPLICATE,
+            "clock": Refusal.CLOCK,
+            "busy": Refusal.BUSY,
+            "unknown": Refusal.UNKNOWN,
+            "key": Refusal.KEY,
+        }.get(code, Refusal.REJECTED)
+
+    def _draft(
+        self, kind: Kind, instrument: Instrument | None, words: tuple[tuple[str, str], ...], ids: tuple[str, ...] = ()
+    ) -> Draft:
+        name = None if instrument is None else instrument.name
+        return Draft(kind, ("POST", f"/{kind.value}"), None, words, ids, name)
+
+    def _words(self, order: NewOrder) -> tuple[tuple[str, str], ...]:
+        return tuple((name, text) for name, text in order.to_dict().items() if text is not None)
+
+
+def sign(draft: Draft, request_id: str, exchange_ns: int, validity_s: float = 5.0) -> Signed:
+    """A request of words instead of bytes."""
+    text = f"{request_id} {draft.kind.value} {draft.pair} {draft.params}"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Signed(draft, request_id, exchange_ns + int(validity_s * NS), text, digest, call=text.encode())
+
+
+@dataclass
+class Rested:
+    """One order of the exchange's ledger."""
+
+    exchange_id: str
+    client_id: str
+    pair: str
+    side: Side
+    order_type: OrderType
+    price: Decimal | None
+    amount: Decimal
+    status: OrderStatus
+    ts_ns: int
+    locked: Decimal
+    quote_amount: Decimal | None = None
+    filled: Decimal = ZERO
+    quote_filled: Decimal = ZERO
+    list_id: str | None = None
+    fills: list[FillReport] = field(default_factory=list)
+
+    @property
+    def open(self) -> bool:
+        return self.status in (S.OPEN, S.PARTIALLY_FILLED)
+
+
+class OrderExchange:
+    """See the module. `now_ns` is its clock; every change takes a nanosecond of it."""
+
+    def __init__(self, instruments: Sequence[Instrument], balances: dict[str, Decimal], now_ns: int = 0) -> None:
+        self.instruments = {one.name: one for one in instruments}
+        self.free = dict(balances)
+        self.locked = dict.fromkeys(balances, ZERO)
+        self.orders: dict[str, Rested] = {}
+        self.now_ns = now_ns
+        self.stream: list[OrderReport | BalanceReport] = []  # what the user stream tells, in order
+        self.reached: dict[str, int] = {}  # digest -> how often it came
+        self.price = {one.name: Decimal(100) for one in instruments}
+        self.liquidity = {one.name: Decimal(5) for one in instruments}
+        self.refuse_new = False
+        self._trades = {one.name: 100 for one in instruments}
+
+    # The two doors
+
+    def execute(self, request: Signed) -> Reply | MeshError:
+        """A request that changes something arrives."""
+        self.reached[request.digest] = self.reached.get(request.digest, 0) + 1
+        if self.now_ns > request.not_after_ns + NS:
+            return Rejected("clock", "too late")
+        words, kind = dict(request.draft.params), request.draft.kind
+        if kind is Kind.PLACE:
+            return self._one(self.place(NewOrder.from_dict(_new(words))))
+        if kind is Kind.CANCEL:
+            return self._one(self.cancel(words["id"], words.get("exchange_id", "")))
+        if kind is Kind.AMEND:
+            return self._one(self.amend(words["id"], Decimal(words["amount"])))
+        if kind is Kind.REPLACE:
+            return self._replace(words)
+        return self._place_list(words)
+
+    def read(self, draft: Draft) -> Reply | MeshError:
+        """A question, answered as things are now."""
+        words = dict(draft.params)
+        if draft.kind is Kind.ORDER:
+            found = self.by_client(words["id"])
+            if found is None:
+                return Rejected("unknown_order", "no such order")
+            return Reply(orders=(self.report(found),))
+        if draft.kind is Kind.OPEN_ORDERS:
+            return Reply(orders=tuple(self.report(one) for one in self.orders.values() if one.open))
+        if draft.kind is Kind.ACCOUNT:
+            return Reply(account=AccountReport(self.balances(), True, (), None, None))
+        fills = [one for order in self.orders.values() if order.pair == draft.pair for one in order.fills]
+        fills.sort(key=lambda one: int(one.trade_id))
+        if "after" in words:
+            fills = [one for one in fills if int(one.trade_id) > int(words["after"])]
+        elif words["exchange_id"]:
+            fills = [one for one in fills if one.exchange_order_id == words["exchange_id"]]
+        else:
+            fills = [one for one in fills if one.ts_event_ns >= int(words["since"])]
+        return Reply(fills=tuple(fills[:3]))  # pages of three
+
+    # What happens on it
+
+    def place(self, order: NewOrder) -> Rested | Rejected:
+        if self.refuse_new:
+            return Rejected("filter", "not now")
+        if any(one.open and one.client_id == order.client_order_id for one in self.orders.values()):
+            return Rejected("duplicate", "an order of this id is open")
+        price = order.price if order.price is not None else self.price[order.pair]
+        amount = order.amount
+        if amount is None:
+            assert order.quote_amount is not None
+            amount = (order.quote_amount / price).quantize(Decimal("0.1"), rounding="ROUND_DOWN")
+        base, quote = order.pair.split("-")
+        asset, need = (quote, price * amount) if order.side is Side.BUY else (base, amount)
+        if self.free[asset] < need:
+            return Rejected("balance", "insufficient")
+        self._move(asset, need)
+        self.now_ns += 1
+        exchange_id = str(1000 + len(self.orders))
+        rested = Rested(
+            exchange_id,
+            order.client_order_id,
+            order.pair,
+            order.side,
+            order.order_type,
+            price if order.price is not None else None,
+            amount,
+            S.OPEN,
+            self.now_ns,
+            need,
+            order.quote_amount,
+        )
+        self.orders[exchange_id] = rested
+        self._tell(rested)
+        if order.order_type is OrderType.MARKET or order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+            self._take(rested, order, price)
+        return rested
+
+    def fill(self, rested: Rested, amount: Decimal) -> None:
+        """Trade some of a resting order."""
+        amount = min(amount, rested.amount - rested.filled)
+        if not rested.open or amount <= 0:
+            return
+        self.now_ns += 1
+        price = rested.price if rested.price is not None else self.price[rested.pair]
+        base, quote = rested.pair.split("-")
+        worth = price * amount
+        buy = rested.side is Side.BUY
+        got, fee_asset = (amount, base) if buy else (worth, quote)
+        paid = worth if buy else amount
+        self.locked[quote if buy else base] -= paid
+        rested.locked -= paid
+        self.free[fee_asset] += got * (1 - FEE)
+        self._trades[rested.pair] += 1
+        rested.filled += amount
+        rested.quote_filled += worth
+        fill = FillReport(
+            str(self._trades[rested.pair]),
+            price,
+            amount,
+            worth,
+            got * FEE,
+            fee_asset,
+            True,
+            self.now_ns,
+            rested.exchange_id,
+            rested.side,
+            rested.pair.replace("-", ""),
+        )
+        rested.fills.append(fill)
+        rested.status = S.FILLED if rested.filled == rested.amount else S.PARTIALLY_FILLED
+        if rested.status is S.FILLED:
+            self._unlock(rested)
+        self._tell(rested, (fill,))
+        if rested.list_id is not None and rested.status is S.FILLED:
+            for other in self.orders.values():
+                if other.list_id == rested.list_id and other.open:
+                    self.end(other, S.EXPIRED)
+
+    def end(self, rested: Rested, status: OrderStatus) -> None:
+        """Cancel or expire what is left."""
+        if not rested.open:
+            return
+        self.now_ns += 1
+        rested.status = status
+        self._unlock(rested)
+        self._tell(rested)
+
+    def cancel(self, client_id: str, exchange_id: str = "") -> Rested | Rejected:
+        rested = self.orders.get(exchange_id) or self.by_client(client_id)
+        if rested is None or not rested.open:
+            return Rejected("unknown_order", "not there")
+        self.end(rested, S.CANCELED)
+        return rested
+
+    def amend(self, client_id: str, amount: Decimal) -> Rested | Rejected:
+        rested = self.by_client(client_id)
+        if rested is None or not rested.open:
+            return Rejected("unknown_order", "not there")
+        if not rested.filled < amount < rested.amount:
+            return Rejected("amount", "not smaller")
+        self.now_ns += 1
+        rested.amount = amount
+        left = (amount - rested.filled) * ((rested.price or ZERO) if rested.side is Side.BUY else 1)
+        base, quote = rested.pair.split("-")
+        self._move(quote if rested.side is Side.BUY else base, left - rested.locked)
+        rested.locked = left
+        self._tell(rested)
+        return rested
+
+    # What it says
+
+    def by_client(self, client_id: str) -> Rested | None:
+        found = [one for one in self.orders.values() if one.client_id == client_id]
+        return found[-1] if found else None
+
+    def balances(self) -> BalanceReport:
+        return BalanceReport({one: (self.free[one], self.locked[one]) for one in self.free}, True, self.now_ns)
+
+    def report(self, rested: Rested, fills: tuple[FillReport, ...] = ()) -> OrderReport:
+        return OrderReport(
+            rested.pair.replace("-", ""),
+            rested.client_id,
+            rested.exchange_id,
+            rested.status,
+            self.now_ns if fills else rested.ts_ns,
+            rested.side,
+            rested.order_type,
+            None,
+            rested.amount,
+            rested.price,
+            None,
+            rested.quote_amount,
+            rested.filled,
+            rested.quote_filled,
+            rested.list_id,
+            fills,
+        )
+
+    def _one(self, result: Rested | Rejected) -> Reply | MeshError:
+        if isinstance(result, Rejected):
+            return result
+        taker = result.order_type is OrderType.MARKET
+        return Reply(orders=(self.report(result, tuple(result.fills) if taker else ()),))
+
+    def _replace(self, words: dict[str, str]) -> Reply | MeshError:
+        old, new = words.pop("old"), NewOrder.from_dict(_new(words))
+        gone = self.cancel(old)
+        if isinstance(gone, Rejected):
+            return Reply(refused=((old, gone.code, gone.reason), (new.client_order_id, "not_attempted", "no cancel")))
+        placed = self.place(new)
+        if isinstance(placed, Rejected):
+            reports = (self.report(gone),)
+            return Reply(orders=reports, refused=((new.client_order_id, placed.code, placed.reason),))
+        return Reply(orders=(self.report(gone), self.report(placed, tuple(placed.fills))))
+
+    def _place_list(self, words: dict[str, str]) -> Reply | MeshError:
+        count = int(words["count"])
+        orders = [
+            NewOrder.from_dict(_new({k[: -len(f".{n}")]: v for k, v in words.items() if k.endswith(f".{n}")}))
+            for n in range(count)
+        ]
+        placed: list[Rested] = []
+        for order in orders:
+            one = self.place(order)
+            if isinstance(one, Rejected):
+                for other in placed:
+                    self.end(other, S.CANCELED)
+                    del self.orders[other.exchange_id]
+                return one
+            one.list_id = words["list"]
+            placed.append(one)
+        return Reply(orders=tuple(self.report(one) for one in placed))
+
+    def _take(self, rested: Rested, order: NewOrder, price: Decimal) -> None:
+        there = self.liquidity[rested.pair]
+        if order.time_in_force is TimeInForce.FOK and there < rested.amount:
+            there = ZERO
+        half = min(there, rested.amount) / 2
+        half = half.quantize(Decimal("0.1"), rounding="ROUND_DOWN")
+        self.fill(rested, half)
+        self.fill(rested, min(there, rested.amount) - half)
+        self.end(rested, S.EXPIRED)
+
+    def _move(self, asset: str, amount: Decimal) -> None:
+        self.free[asset] -= amount
+        self.locked[asset] += amount
+
+    def _unlock(self, rested: Rested) -> None:
+        base, quote = rested.pair.split("-")
+        self._move(quote if rested.side is Side.BUY else base, -rested.locked)
+        rested.locked = ZERO
+
+    def _tell(self, rested: Rested, fills: tuple[FillReport, ...] = ()) -> None:
+        rested.ts_ns = self.now_ns
+        self.stream.append(self.report(rested, fills))
+        told = {one: (self.free[one], self.locked[one]) for one in rested.pair.split("-")}
+        self.stream.append(BalanceReport(told, False, self.now_ns))
+
+
+def _new(words: dict[str, str]) -> dict[str, Any]:
+    names = ("client_order_id", "pair", "side", "order_type", "amount", "price", "time_in_force", "quote_amount")
+    found: dict[str, Any] = {name: words.get(name) for name in names}
+    found["owner"] = words.get("owner", "")
+    return found
+
+
+__all__ = ["FakeCodec", "OrderExchange", "Rested", "pair", "replace", "sign"]

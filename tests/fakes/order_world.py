@@ -1,0 +1,361 @@
+"""A world around the order machine: a model exchange, a network, a user stream, a journal, and a shell that can die.
+
+Nothing happens by itself. Effects wait in a queue until `perform`; requests travel in steps (sent, arrived, answered),
+asks too; reports wait in the stream. A test moves each of them, loses it, or lets the manager die in between; `settle`
+ends all faults and lets time pass until nothing is left to happen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from tests.fakes.memory_journal import MemoryJournal
+from tests.fakes.order_exchange import NS, FakeCodec, OrderExchange, pair, sign
+from venuemesh.actors.orders_effects import (
+    Answer,
+    Ask,
+    Commit,
+    Effect,
+    Found,
+    Halt,
+    Lookup,
+    Now,
+    OrderSettings,
+    Refuse,
+    Send,
+    Top,
+)
+from venuemesh.actors.orders_machine import OrderMachine
+from venuemesh.connectors.trading import Draft, Reply, Signed
+from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
+from venuemesh.model.events import Side
+from venuemesh.model.order import NewOrder, OrderType, TimeInForce
+
+PAIRS = ("BTC-USDT", "ETH-USDT")
+BALANCES = {"BTC": Decimal(20), "ETH": Decimal(20), "USDT": Decimal(3000)}
+
+
+@dataclass
+class Travelling:
+    """A request or an ask on its way. `back`: who waits for the answer; None when that manager is gone."""
+
+    id: Any
+    what: Signed | Draft
+    manager: OrderMachine | None
+    answer: Reply | MeshError | None = None
+    arrived: bool = False
+    told: bool = False  # the manager was told something of it already (a timeout)
+
+
+@dataclass
+class Paused:
+    """A manager that was stopped, with the effects that it had not performed."""
+
+    epoch: int
+    queue: deque[Effect] = field(default_factory=deque)
+
+
+class World:
+    """See the module."""
+
+    def __init__(self, seed: int = 0, **settings: Any) -> None:
+        instruments = [pair(name) for name in PAIRS]
+        self.exchange = OrderExchange(instruments, BALANCES, 1_000_000 * NS)
+        self.instruments = instruments
+        self.settings = OrderSettings("acme", "main", **settings)
+        self.journal = MemoryJournal()
+        self.random = random.Random(seed)
+        self.mono_ns = 1000 * NS
+        self.queue: deque[Effect] = deque()
+        self.requests: list[Travelling] = []
+        self.asks: list[Travelling] = []
+        self.answers: dict[Any, list[Any]] = {}
+        self.paused: list[Paused] = []
+        self.journal_fault: str | None = None  # "before" or "after" a commit took effect
+        self.stream_up = True
+        self.halted: MeshError | None = None
+        self.external = False
+        self._ids = 0
+        self.machine = self._manager()
+        self.epoch = 0
+        self.start()
+
+    # Clocks and ids
+
+    @property
+    def now(self) -> Now:
+        return Now(1_700_000_000 * NS + self.mono_ns, self.mono_ns, self.exchange.now_ns)
+
+    def advance(self, seconds: float) -> None:
+        self.mono_ns += int(seconds * NS)
+        self.exchange.now_ns += int(seconds * NS)
+        self.tick()
+
+    def new_id(self, prefix: str = "r") -> str:
+        self._ids += 1
+        return f"{prefix}{self._ids}"
+
+    def token(self) -> str:
+        return self.new_id("t")
+
+    # The manager
+
+    def _manager(self) -> OrderMachine:
+        def signer(draft: Draft, request_id: str, now: Now) -> Signed:
+            return sign(draft, request_id, now.exchange_ns)
+
+        return OrderMachine(self.settings, FakeCodec(), signer, self.new_id, self.instruments)  # type: ignore[arg-type]
+
+    def start(self) -> None:
+        """Boot a manager from the journal."""
+        self.epoch = self.journal.take()
+        self.machine = self._manager()
+        tops = {one: Top(Decimal(99), Decimal(100), self.mono_ns) for one in PAIRS}
+        self.machine.tops(tops)
+        self.do(self.machine.boot(self.journal.load(), self.now))
+        if self.stream_up:
+            self.do(self.machine.stream("up", self.now))
+
+    def crash(self) -> None:
+        """The manager dies with what it has not performed; requests on the wire go on without it."""
+        self.queue.clear()
+        for one in self.requests:
+            one.manager = None
+        self.asks.clear()
+        self.journal_fault = None
+        self.start()
+
+    def pause(self) -> None:
+        """The manager is stopped, and a successor takes over; it may go on later."""
+        self.paused.append(Paused(self.epoch, deque(self.queue)))
+        self.crash()
+
+    def resume(self, paused: Paused) -> None:
+        """A stopped manager goes on until the journal tells it that it is fenced."""
+        self.paused.remove(paused)
+        for effect in paused.queue:
+            if isinstance(effect, Commit):
+                try:
+                    self.journal.commit(paused.epoch, effect.batch)
+                except Fenced:
+                    return
+            elif isinstance(effect, Send):
+                self.requests.append(Travelling(effect.request.request_id, effect.request, None))
+
+    def do(self, effects: Sequence[Effect]) -> None:
+        """Take effects over; performed at once are those that may overtake."""
+        self.queue.extend(effects)
+
+    def perform(self, count: int = 1_000_000) -> None:
+        """Perform so many effects of the queue."""
+        while self.queue and count > 0 and self.halted is None:
+            count -= 1
+            self._perform(self.queue.popleft())
+
+    def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, Commit):
+            if self.journal_fault is not None:
+                if self.journal_fault == "after":
+                    self.journal.commit(self.epoch, effect.batch)
+                left = [effect, *self.queue]
+                self.queue.clear()
+                self.do(self.machine.journal_failed(left, JournalUnavailable(1.0, "disk"), self.now))
+                return
+            self.journal.commit(self.epoch, effect.batch)
+        elif isinstance(effect, Send):
+            request = effect.request
+            assert self.journal.requests[request.request_id].outcome is None, "sent what is settled"
+            self.requests.append(Travelling(request.request_id, request, self.machine))
+        elif isinstance(effect, Ask):
+            self.asks.append(Travelling(effect.ask_id, effect.draft, self.machine))
+        elif isinstance(effect, Lookup):
+            self.do(self.machine.looked_up(effect.key, self._find(effect), self.now))
+        elif isinstance(effect, Answer):
+            self.answers.setdefault(effect.token, []).append(effect.value)
+        elif isinstance(effect, Refuse):
+            self.answers.setdefault(effect.token, []).append(effect.error)
+        elif isinstance(effect, Halt):
+            self.halted = effect.error
+
+    def _find(self, lookup: Lookup) -> Found:
+        if lookup.client_order_id is not None:
+            found = self.journal.orders.get(lookup.client_order_id)
+        else:
+            found = next(
+                (
+                    one
+                    for one in self.journal.orders.values()
+                    if (one.pair, one.exchange_order_id) == (lookup.pair, lookup.exchange_order_id)
+                ),
+                None,
+            )
+        if found is None:
+            return Found(tombstone=lookup.client_order_id in self.journal.tombstones)
+        return Found(found, self.journal.fills_of(found.client_order_id))
+
+    def tick(self) -> None:
+        self.do(self.machine.tick(self.now))
+
+    def journal_back(self) -> None:
+        self.journal_fault = None
+        self.do(self.machine.journal_back(self.now))
+
+    def answer(self, token: str) -> Any:
+        """The one answer that a command got."""
+        (found,) = self.answers[token]
+        return found
+
+    # The wire
+
+    def arrive(self, one: Travelling) -> None:
+        """A request or an ask reaches the exchange."""
+        if one.arrived:
+            return
+        one.arrived = True
+        if isinstance(one.what, Signed):
+            one.answer = self.exchange.execute(one.what)
+        else:
+            one.answer = self.exchange.read(one.what)
+
+    def deliver(self, one: Travelling, error: MeshError | None = None) -> None:
+        """Its answer reaches the manager, or an error that stands for it."""
+        if isinstance(one.what, Signed):
+            result = error or one.answer
+            assert result is not None
+            if error is None or isinstance(error, RetryLater):
+                self.requests.remove(one)
+            if one.manager is self.machine and not (one.told and error is not None):
+                one.told = True
+                self.do(self.machine.answered(one.id, result, self.now))
+            return
+        self.asks.remove(one)
+        if one.manager is self.machine:
+            result = error or one.answer
+            assert result is not None
+            self.do(self.machine.asked(one.id, result, self.now))
+
+    def go(self, *, requests: bool = True, asks: bool = True) -> None:
+        """Let what is on its way arrive and be answered, in order, until nothing moves."""
+        for _ in range(1000):
+            self.perform()
+            moving = (self.requests if requests else []) + (self.asks if asks else [])
+            if not moving:
+                return
+            for one in list(moving):
+                self.arrive(one)
+                self.deliver(one)
+        raise AssertionError("it never comes to rest")
+
+    def report(self, index: int = 0, *, keep: bool = False) -> None:
+        """One report of the stream reaches the manager; `keep`: and will again."""
+        if index < len(self.exchange.stream):
+            report = self.exchange.stream[index] if keep else self.exchange.stream.pop(index)
+            self.do(self.machine.report(report, self.now))
+
+    def reports(self) -> None:
+        while self.exchange.stream:
+            self.report()
+        self.perform()
+
+    def lose_stream(self) -> None:
+        self.exchange.stream.clear()
+        self.stream_up = False
+        self.do(self.machine.stream("down", self.now))
+
+    def regain_stream(self) -> None:
+        self.stream_up = True
+        self.exchange.stream.clear()
+        self.do(self.machine.stream("up", self.now))
+
+    # The end
+
+    def settle(self) -> None:
+        """No more faults: let everything come to rest."""
+        for paused in list(self.paused):
+            self.resume(paused)
+        if self.journal_fault is not None or self.machine.status()["journal"] is not None:
+            self.journal_back()
+        if not self.stream_up:
+            self.regain_stream()
+        for _ in range(60):
+            self.go()
+            self.reports()
+            self.go()
+            self.advance(1.0)
+            self.perform()
+            if self.machine.reconciled and not self.machine.in_doubt and not self.requests and not self.asks:
+                break
+        self.advance(self.settings.reconcile_s[1] + 1)  # one more round, with nothing on its way
+        for _ in range(5):
+            self.go()
+            self.reports()
+            self.go()
+            self.advance(1.0)
+        self.go()
+
+    def check(self) -> None:
+        """The journal and the machine have the exchange's truth, order by order and fill by fill."""
+        assert self.halted is None, self.halted
+        truth = {one.client_id: one for one in self.exchange.orders.values() if one.client_id.startswith("vm")}
+        ours = {one.client_order_id: one for one in self.journal.orders.values() if not one.external}
+        assert set(truth) <= set(ours), "an order that the journal does not know"
+        for one, order in ours.items():
+            held = self.machine.order(one)
+            if held is not None:
+                assert held == order, "memory and journal differ"
+            real = truth.get(one)
+            if real is None:
+                assert order.status.value in ("FAILED", "REJECTED"), f"{order} was never there"
+                assert not self.journal.fills_of(one)
+                continue
+            assert order.status is real.status or {order.status.value, real.status.value} <= {
+                "OPEN",
+                "PARTIALLY_FILLED",
+            }, f"{order} is {real}"
+            assert (order.filled, order.quote_filled) == (real.filled, real.quote_filled)
+            assert order.exchange_order_id == real.exchange_id
+            if order.quote_amount is None or order.is_done:
+                assert order.amount == real.amount
+            mine = sorted((one.trade_id, one.price, one.amount, one.fee) for one in self.journal.fills_of(one))
+            assert mine == sorted((one.trade_id, one.price, one.amount, one.fee) for one in real.fills)
+        assert {one.client_order_id for one in self.machine.orders()} == {
+            one.client_id for one in truth.values() if one.open
+        }
+        for asset, free in self.exchange.free.items():
+            balance = self.machine.balance(asset)
+            assert (balance.free, balance.locked) == (free, self.exchange.locked[asset])
+            assert balance.available == free, f"{asset}: {balance} of {free}"
+        assert [event.number for event in self.journal.events] == list(range(1, len(self.journal.events) + 1))
+        told = [(e.fill.pair, e.fill.trade_id) for e in self.journal.events if e.fill is not None]
+        assert len(told) == len(set(told)), "a fill is told twice"
+        assert all(count == 1 for count in self.exchange.reached.values()), "an intent came twice"
+        assert not self.journal.unsettled(), "a request is unresolved"
+        assert self.machine.reconciled
+        for token, values in self.answers.items():
+            assert len(values) == 1, f"{token} was answered {values}"
+
+
+def limit(
+    client_order_id: str,
+    side: Side = Side.BUY,
+    amount: str = "1.0",
+    price: str = "100",
+    pair: str = "BTC-USDT",
+    **more: Any,
+) -> NewOrder:
+    return NewOrder(
+        client_order_id, pair, side, OrderType.LIMIT, Decimal(amount), Decimal(price), TimeInForce.GTC, **more
+    )
+
+
+def market(client_order_id: str, side: Side = Side.BUY, amount: str | None = "1.0", **more: Any) -> NewOrder:
+    size = None if amount is None else Decimal(amount)
+    return NewOrder(client_order_id, "BTC-USDT", side, OrderType.MARKET, size, **more)
+
+
+TIMEOUT = OutcomeUnknown("place", "no answer in time")
