@@ -276,7 +276,7 @@ class OrderManagerRole:
         settings = self._engine.settings
         guards = {"account": _limits(settings.limits)}
         guards |= {pair: _limits(own) for pair, own in settings.pair_limits.items()}
-        return {**self._engine.report(), "guards": guards}
+        return {**self._engine.report(), "guards": guards, "incarnation": list(self._context.incarnation)}
 
     async def _key_check(self, body: Any) -> Any:
         engine = self._engine

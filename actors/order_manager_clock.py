@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..connectors.clock_offset import ClockOffset
 from ..connectors.protocol import Codec
 from ..model.errors import DataError, InboxFull, OutcomeUnknown, Rejected, RetryLater
 from ..model.events import Request, Response
@@ -20,26 +21,7 @@ NS = 1_000_000_000
 SAMPLES = 3  # of one measurement
 EVERY_S = 60.0
 DOUBT_S = 0.25  # pause between measurements of a clock in doubt
-JUMP_NS = 20_000_000  # our clock moved by more against the monotonic one: it was set
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
-
-
-class ClockOffset:
-    """Exchange's clock minus ours, from round trips: that of the shortest one counts."""
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[int, int]] = []
-        self.offset_ns = self.error_ns = 0
-
-    def add(self, sent_ns: int, recv_ns: int, server_ns: int) -> None:
-        self._samples = [*self._samples[-7:], (recv_ns - sent_ns, server_ns - (sent_ns + recv_ns) // 2)]
-        trip_ns, self.offset_ns = min(self._samples)
-        self.error_ns = trip_ns // 2
-
-    def jumped(self, jump_ns: int) -> None:
-        """Our clock was set forward by so much."""
-        self._samples = []
-        self.offset_ns -= jump_ns
 
 
 class ExchangeClock:
@@ -49,9 +31,10 @@ class ExchangeClock:
         self,
         context: Context,
         codec: Codec,
-        send: Callable[[Request], Awaitable[Response]],
+        send: Callable[[Request], Awaitable[tuple[int, Response]]],
         every_s: float = EVERY_S,
     ) -> None:
+        """`send` gives the answer to a request, and when it was sent by the monotonic clock."""
         self._context, self._codec, self._send, self._every_s = context, codec, send, every_s
         self._offset = ClockOffset()
         self._measured = asyncio.Event()
@@ -59,7 +42,6 @@ class ExchangeClock:
         self._task: asyncio.Task[None] | None = None
         self._error: str | None = None
         self._doubts = 0
-        self._drift_ns = context.time_ns() - context.monotonic_ns()
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._keep())
@@ -75,7 +57,9 @@ class ExchangeClock:
         return self._measured.is_set()
 
     def now_ns(self) -> int:
-        return self._context.time_ns() + self._offset.offset_ns
+        if not self._offset.is_known:
+            return self._context.time_ns()
+        return self._offset.exchange_now_ns(self._context.monotonic_ns())
 
     async def ready(self, timeout_s: float = 10.0) -> None:
         """Return when it was measured once. Raises RetryLater."""
@@ -97,20 +81,19 @@ class ExchangeClock:
         self._doubted.set()
 
     def beat(self) -> None:
-        """See whether our clock was set."""
-        drift_ns = self._context.time_ns() - self._context.monotonic_ns()
-        jump_ns = drift_ns - self._drift_ns
-        if abs(jump_ns) > JUMP_NS:
-            self._drift_ns = drift_ns
-            self._offset.jumped(jump_ns)
+        """See whether our clock was set, or the machine slept."""
+        context = self._context
+        if self._offset.watch(context.time_ns(), context.monotonic_ns()):
             self.doubt()
-        elif abs(jump_ns) > 0:
-            self._drift_ns += jump_ns // 16  # slewing is no jump
 
     def report(self) -> dict[str, Any]:
+        """`clock_offset_ms`: the exchange's clock minus ours; `clock_error_ms`: how far that may be off, either way."""
+        context, known = self._context, self._offset.is_known
+        mono_ns = context.monotonic_ns()
+        apart_ns = self._offset.exchange_now_ns(mono_ns) - context.time_ns() if known else 0
         return {
-            "clock_offset_ms": self._offset.offset_ns / 1e6 if self.is_known else None,
-            "clock_error_ms": self._offset.error_ns / 1e6 if self.is_known else None,
+            "clock_offset_ms": apart_ns / 1e6 if known else None,
+            "clock_error_ms": self._offset.error_ns(mono_ns) / 1e6 if known else None,
             "clock_doubts": self._doubts,
             "clock_problem": self._error,
         }
@@ -138,7 +121,8 @@ class ExchangeClock:
             if request is None:
                 break
             try:
-                response = await self._send(request)
+                sent_ns, response = await self._send(request)
+                recv_ns = self._context.monotonic_ns()
                 failure = self._codec.failure(response)
                 if failure is not None:
                     raise failure
@@ -146,7 +130,7 @@ class ExchangeClock:
             except EXPECTED as error:
                 self._error = f"the exchange's clock could not be read: {error}"
                 return False
-            self._offset.add(response.sent_ns, response.recv_ns, server_ns)
+            self._offset.add(sent_ns, recv_ns, server_ns)
         self._error = None
         self._measured.set()
         return True

@@ -23,7 +23,7 @@ from ..connectors.transport import Rest
 from ..model.errors import Misconfigured, Rejected, RetryLater
 from ..model.events import Request, Response
 from ..model.failpoint import reach
-from .budget import WAIT_S, Budget, Budgeted, RestLike
+from .budget import WAIT_S, Budget, RestLike
 from .limits_machine import Priority
 from .order_manager_clock import ExchangeClock
 from .role import Context
@@ -54,7 +54,6 @@ class Wire:
         self.validity_ms, self.answer_s, self.calls = validity_ms, answer_s, calls
         self._context = context
         self._rest = rest
-        self._reads = Budgeted(budget, rest)
         self._ids = itertools.count(1)
         self.clock = ExchangeClock(context, market, self._time)
         self.clock_refusals = 0
@@ -73,7 +72,8 @@ class Wire:
         await self.clock.stop()
         if self.calls is not None:
             await self.calls.stop()
-        await self._reads.close()
+        await self._rest.close()
+        await self.budget.close()
 
     def beat(self) -> None:
         self.clock.beat()
@@ -88,8 +88,10 @@ class Wire:
         """Spend one connection attempt. Raises as `Budget.acquire`."""
         await self.budget.acquire((("connections", 1),), Priority.URGENT)
 
-    async def _time(self, request: Request) -> Response:
-        return await self._reads.send(request, Priority.URGENT)
+    async def _time(self, request: Request) -> tuple[int, Response]:
+        lease = await self.budget.acquire(request.cost, Priority.URGENT)
+        sent_ns = self._context.monotonic_ns()
+        return sent_ns, await self._send(request, lease)
 
     # ------------------------------------------------------------------ reading
 
@@ -114,17 +116,21 @@ class Wire:
         lease = await self.budget.acquire(draft.cost, priority, wait_s)
         signed = self.auth.sign(draft, f"read-{next(self._ids)}", self.clock.now_ns(), self.validity_ms)
         assert signed.request is not None
+        return self.codec.reply(signed, await self._send(signed.request, lease))
+
+    async def _send(self, request: Request, lease: int) -> Response:
+        """Send under a lease, and say what became of it."""
         try:
-            response = await self._rest.send(signed.request, self.answer_s)
+            response = await self._rest.send(request, self.answer_s)
         except RetryLater:
             self.budget.unsent(lease)
             raise
         except BaseException:
-            self.budget.lost(lease, draft.cost)
+            self.budget.lost(lease, request.cost)
             raise
         self.budget.answered(lease, response)
         self.last_recv_ns = self._context.monotonic_ns()
-        return self.codec.reply(signed, response)
+        return response
 
     def refused(self, error: Rejected) -> bool:
         """Return whether a refusal means that our idea of the exchange's time is wrong; then it is measured anew."""
