@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-KEPT = 1_000_000  # client order ids of one account
+KEPT = 300_000  # client order ids of one account
 
 # What places orders, by its name on the WebSocket API and on REST, and the parameters that name those orders.
 _ONE = ("newClientOrderId",)
@@ -52,7 +54,7 @@ class Receipts:
     """The receipts of one account, in the order their ids were first seen; the oldest go when there are too many."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Receipt] = {}
+        self._by_id: OrderedDict[str, Receipt] = OrderedDict()
         self._dropped = 0
 
     def received(self, name: str, sent: Mapping[str, Any]) -> list[Receipt]:
@@ -65,7 +67,7 @@ class Receipts:
                 if receipt is None:
                     receipt = self._by_id[client_id] = Receipt(client_id)
                     if len(self._by_id) > KEPT:
-                        del self._by_id[next(iter(self._by_id))]
+                        self._by_id.popitem(last=False)
                         self._dropped += 1
                 receipt.received += 1
                 found.append(receipt)
@@ -74,11 +76,7 @@ class Receipts:
     def since(self, number: int, limit: int) -> Iterator[tuple[int, Receipt]]:
         """Yield (number, receipt) of ids first seen after the `number`th, at most `limit`."""
         skip = max(0, number - self._dropped)
-        for position, receipt in enumerate(self._by_id.values()):
-            if position >= skip + limit:
-                return
-            if position >= skip:
-                yield self._dropped + position + 1, receipt
+        yield from enumerate(islice(self._by_id.values(), skip, skip + limit), self._dropped + skip + 1)
 
     def of(self, client_id: str) -> Receipt:
         return self._by_id.get(client_id) or Receipt(client_id)

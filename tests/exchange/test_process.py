@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.signed_ws import Key, query
 from venuemesh.exchange.__main__ import main
 from venuemesh.exchange.admin_client import AdminClient
 from venuemesh.model.errors import Rejected
@@ -132,3 +133,33 @@ def test_a_stopped_exchange_goes_on_where_it_was(running: tuple[subprocess.Popen
     deadline = time.monotonic() + WAIT_S
     while admin.stats()["level_updates"] <= before:
         assert time.monotonic() < deadline
+
+
+def test_an_account_from_a_file_trades_and_its_secret_shows_nowhere(tmp_path: Path) -> None:
+    secret = "PLANTED-5d1c"
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text(
+        f'[accounts.main]\nbalances = {{USDT = "10000"}}\nkeys = [{{key = "K1", secret = "{secret}"}}]\n'
+    )
+    accounts.chmod(0o600)
+    process, urls = start("--paused", "--accounts", str(accounts))
+    try:
+        admin, key = AdminClient(urls["admin"]), Key("K1", secret)
+        limits = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+        params = limits | {"price": "60000.00", "quantity": "0.01", "newClientOrderId": "from-a-file"}
+        url = f"{urls['binance']['rest']}/api/v3/order?{query(params, key, int(time.time() * 1000))}"
+        request = urllib.request.Request(url, method="POST", headers={"X-MBX-APIKEY": "K1"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            placed = json.load(answer)
+        filled = admin.fill("BTCUSDT", placed["orderId"])
+        assert (filled["status"], filled["client_order_id"]) == ("FILLED", "from-a-file")
+        assert admin.receipt("main", "from-a-file")["accepted"] == 1
+        assert [fill["size"] for fill in admin.fills("main")["fills"]] == ["0.01000000"]
+        shown = json.dumps([admin.accounts(), admin.ledger(), admin.orders("main"), admin.stats(), admin.connections()])
+        command = Path(f"/proc/{process.pid}/cmdline")
+        shown += command.read_text() if command.exists() else ""
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said = "".join(process.communicate(timeout=WAIT_S))
+    assert secret not in shown + said
+    assert process.returncode == 0

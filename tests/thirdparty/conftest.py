@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / ".cache" / "ccxt-venv"
-WANTED = "ccxt>=4.4"
+WANTED = "ccxt>=4.5.90"
 
 
 @pytest.fixture(scope="session")
