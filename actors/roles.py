@@ -18,6 +18,7 @@ KINDS = {
     "book": "venuemesh.actors.book:BookRole",
     "mirror": "venuemesh.actors.mirror:MirrorRole",
     "stream": "venuemesh.actors.user_stream:UserStreamRole",
+    ORDERS: "venuemesh.actors.order_manager:OrderManagerRole",
 }
 
 

@@ -18,9 +18,9 @@ class Restart(Enum):
 class Tier(Enum):
     """Order of start, and who is first to take a spare where they are few: an account goes before the books.
 
-    `ends` is the order of a shutdown, largest first. Order managers stop first, as they may have orders to cancel: for
-    that they need the stream that reports it, the limits that they spend, and a catalog. Then the streams, so that
-    what they heard last was taken; then those who only read the market, and what all of them stood on.
+    `ends` is the order of a shutdown, largest first. Order managers stop first: they may have orders to cancel, and
+    spend limits for that. Then the streams, whose managers are gone; what these did not take any more they ask for
+    when they start again. Then those who only read the market, and what all of them stood on.
     """
 
     AGENT = 0

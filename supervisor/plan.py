@@ -6,7 +6,8 @@ what was not acknowledged. Their configurations are plain data that names the fi
     both      exchange, account, connector, rest, ws, ws_api, egress; keys, keystore, passphrase_file, api_key_file,
               secret_file, kind (`keystore.secrets.read_key`); orders, stream, recv_window_ms
     orders/   journal: {url, url_file, keep_days} (`keystore.secrets.journal_url`); max_open_orders,
-              max_order_notional, price_band, pairs: {pair: the same three}; maker_fee, taker_fee; on_shutdown
+              max_order_notional, price_band, pairs: {pair: the same three}; maker_fee, taker_fee;
+              account_limits: {name: [amount, seconds]}; on_shutdown, stop_s
 
 Exact numbers are text; what is not set is None. With an SQLite journal both are pinned to the node of its file.
 
@@ -138,7 +139,7 @@ def account_specs(exchange: str, settings: Mapping[str, Any], journal: Mapping[s
                 orders_address(exchange, name),
                 "orders",
                 Tier.ORDERS,
-                {**own, **account, "journal": where},
+                {**own, **account, "journal": where, "stop_s": CANCELLING_S if cancels else POLITE_S},
                 CANCELLING_S if cancels else POLITE_S,
             ),
         ):

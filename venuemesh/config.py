@@ -30,7 +30,9 @@ class MeshSettings(Strict):
     """`[mesh]`: what holds for the mesh as a whole."""
 
     name: Name = Field("mesh", description="Name of the mesh: its Ray namespace and its segment directory.")
-    spares_per_node: int = Field(2, ge=0, le=64, description="Warm spare cells kept on every node.")
+    spares_per_node: int = Field(
+        2, ge=0, le=64, description="Warm spare cells kept on every node; where accounts may run, one more."
+    )
     heartbeat_limit_s: float = Field(
         0.25, ge=0.1, le=60, description="A book whose writer's heartbeat is older is DEAD to its readers."
     )
@@ -182,7 +184,8 @@ class MeshConfig(Strict):
 def _check_trades(name: str, connector: str, exchange: ExchangeSettings) -> None:
     """Raises ValueError: the connector does not trade, or not as an account wants it."""
     try:
-        offer = trades(find_connector(connector)).trading(exchange.rest, exchange.ws_api).offer
+        found = trades(find_connector(connector))
+        offer = found.trading(exchange.rest, exchange.ws_api).offer
     except MeshError as error:
         raise ValueError(f"exchanges.{name}.accounts: {error}") from None
     for account, settings in exchange.accounts.items():
@@ -190,6 +193,13 @@ def _check_trades(name: str, connector: str, exchange: ExchangeSettings) -> None
             raise ValueError(
                 f"exchanges.{name}.accounts.{account}.orders: {connector} takes no orders over a websocket"
             )
+        for limit in settings.account_limits:
+            if limit not in found.spec.account_limits:
+                there = ", ".join(sorted(found.spec.account_limits)) or "none"
+                raise ValueError(
+                    f"exchanges.{name}.accounts.{account}.account_limits: {connector} has no limit {limit!r} on orders "
+                    f"(there are: {there})"
+                )
 
 
 def load_config(path: Path) -> MeshConfig:

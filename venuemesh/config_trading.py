@@ -149,6 +149,13 @@ class AccountSettings(Strict):
         None, gt=-1, lt=1, description='Maker fee as a fraction (`"0.001"`), instead of what the exchange says.'
     )
     taker_fee: Exact = Field(None, gt=-1, lt=1, description="Taker fee, likewise.")
+    account_limits: dict[
+        str, Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], Field(strict=False)]
+    ] = Field(
+        default_factory=dict,
+        description="Limits on orders that the exchange grants this account instead of its published ones: "
+        "name = [amount, seconds].",
+    )
     on_shutdown: Literal["keep", "cancel"] = Field(
         "keep", description="What becomes of open orders when the mesh is shut down in order."
     )

@@ -47,6 +47,7 @@ max_order_notional = 20000
 api_key_file = "/run/secrets/key"
 secret_file = "~/secret"
 kind = "rsa"
+account_limits = {{ orders_10s = [100, 10] }}
 orders = "websocket"
 stream = "polling"
 """
@@ -102,6 +103,8 @@ def test_accounts_become_a_stream_and_a_manager_each(tmp_path):
     assert orders.shutdown_s > stream.shutdown_s == specs["orders/binance/mounted"].shutdown_s
     mounted = specs["stream/binance/mounted"].config
     assert (mounted["api_key_file"], mounted["secret_file"]) == ("/run/secrets/key", "~/secret")
+    assert specs["orders/binance/mounted"].config["account_limits"] == {"orders_10s": [100, 10.0]}
+    assert specs["orders/binance/mounted"].config["stop_s"] == 5.0
     assert (mounted["orders"], mounted["stream"], mounted["kind"]) == ("websocket", "polling", "rsa")
 
 
@@ -151,6 +154,7 @@ def test_market_data_without_accounts_needs_no_journal(tmp_path):
         (('"5e-2"', '"11"'), "accounts.main.price_band", "less"),
         (("maker_fee = 0", 'maker_fee = "2"'), "accounts.main.maker_fee", "less"),
         (("maker_fee = 0", "recv_window_ms = 60001"), "accounts.main.recv_window_ms", "less"),
+        (("[100, 10]", "[0, 10]"), "accounts.mounted.account_limits.orders_10s.0", "greater"),
         (('"BTC-USDT"', '"*-USDT"'), "accounts.main.pairs", "in full"),
         (("= 20000", '= "x"'), "accounts.main.pairs.BTC-USDT.max_order_notional", "not a number"),
         (("accounts.mounted", 'accounts."A B"'), "accounts.A B.[key]", "pattern"),
@@ -194,6 +198,9 @@ def test_two_accounts_with_one_key_and_a_connector_that_does_not_trade(tmp_path,
     twin = ACCOUNT.replace("main", "twin") + 'keys = "main"\nkeystore = "keystore"\n'
     with pytest.raises(ConfigError, match="has the key of"):
         load(tmp_path, GOOD + twin)
+
+    with pytest.raises(ConfigError, match=r"no limit 'orders_1h' on orders \(there are: orders_10s, orders_1d\)"):
+        load(tmp_path, GOOD.replace("orders_10s", "orders_1h"))
 
     class ReadsOnly:
         name, spec, codec = "binance", None, None
