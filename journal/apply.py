@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
@@ -70,7 +70,7 @@ class Statements:
         self.close = (
             update(schema.requests)
             .where(
-                of.account_id == bindparam("of_account"), of.request_id == bindparam("of_request"), of.open.is_(True)
+                of.account_id == bindparam("of_account"), of.request_id == bindparam("of_request"), of.open == true()
             )
             .values(outcome=bindparam("outcome"), closed_ns=bindparam("closed_ns"), open=bindparam("open"))
         )

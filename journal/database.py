@@ -190,16 +190,18 @@ class Database:
             )
         raw.commit()
 
-    def prepare_file(self) -> None:
+    def prepare_file(self, create: bool) -> None:
         """Make an SQLite journal's directory and its file, for this user only, where they are not there yet.
 
         Raises:
-            Misconfigured: there cannot be a file of this name.
+            Misconfigured: there cannot be a file of this name, or there is none and none is to be made.
             JournalUnavailable: no room for it.
         """
         if not self.is_sqlite:
             return
         path = Path(str(self.url.database))
+        if not create and not path.exists():
+            raise Misconfigured(str(path), "there is no such journal")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))

@@ -14,17 +14,17 @@ A `Journal` is synchronous, and for one thread at a time; `committer.Committer` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from ..model.errors import EventsTrimmed, Fenced
+from ..model.errors import EventsTrimmed, Fenced, Misconfigured
 from ..model.failpoint import reach
 from ..model.order import AccountEvent, Fill, Order
 from . import queries, schema
 from .apply import Changes, Statements, put_new
 from .database import Database
-from .migrate import is_current, migrate
+from .migrate import is_current, migrate, version
 from .records import Filter, Loaded, Page, Request, Transition, Trimmed
 from .trim import trim
 from .writes import Batch
@@ -42,21 +42,23 @@ class Journal:
         self._statements = Statements("sqlite" if database.is_sqlite else "postgresql")
 
     @classmethod
-    def open(cls, url: str, wait_s: float = WAIT_S) -> Journal:
-        """Open a journal and return it; create it, or bring its tables up to date, when they are not.
+    def open(cls, url: str, wait_s: float = WAIT_S, create: bool = True) -> Journal:
+        """Open a journal and return it; create it (unless told not to) or bring its tables up to date.
 
         `url` is `sqlite:////path` (on a local disk: network file systems break SQLite's locks) or
         `postgresql://user:password@host/database`. `wait_s`: how long a lock or a connection is waited for.
 
         Raises:
-            Misconfigured: a URL that says no database, a missing driver, a file that is not an intact journal, or
-                tables of a version newer than this code. The error shows no password.
+            Misconfigured: a URL that says no database, a missing driver, a file that is not an intact journal, none
+                at all where none is to be created, or tables of a version newer than this code. No password is shown.
             JournalUnavailable: it cannot be reached or written now.
         """
         database = Database(url, wait_s)
-        database.prepare_file()
+        database.prepare_file(create)
         try:
             if not database.run(is_current, write=False):
+                if not create and database.run(version, write=False) is None:
+                    raise Misconfigured(database.name, "there is no journal in it")
                 database.run(lambda connection: migrate(connection, database.name), write=True)
         except BaseException:
             database.close()
@@ -244,6 +246,14 @@ class Journal:
             return queries.first_event(connection, mine.id, mine.next_event), mine.next_event
 
         return self._read(work)
+
+    def accounts(self) -> list[tuple[str, str]]:
+        """Return (exchange, account) of every account that was ever taken."""
+        return self._read(queries.accounts)
+
+    def rows(self, listing: queries.Listing, chosen: Filter, after: int, limit: int) -> tuple[list[Any], int | None]:
+        """Return a page of a listing of `queries` as rows of the table, for `export`."""
+        return self._read(lambda connection: queries.page(connection, listing, chosen, after, limit))
 
     def _one_order(self, exchange: str, account: str, where: Callable[[], object]) -> Order | None:
         def work(connection: Connection) -> Order | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, false, func, select, true
 
 from ..model.errors import Misconfigured
 from ..model.order import AccountEvent, Fill, Order
@@ -17,7 +17,8 @@ from .records import Filter, Loaded, Owner, Pause, Request, Transition
 _CHUNK = 500  # ids in one IN
 _ORDER_FIELDS = tuple(column for column in schema.orders.columns if column.name not in ("seq", "account_id", "open"))
 _FILL_FIELDS = tuple(column for column in schema.fills.columns if column.name not in ("seq", "account_id"))
-# What listings are made of: table, key that pages continue after, column of time.
+Listing = tuple[Table, Any, Any]
+"""What a listing is made of: table, key that pages continue after (within an account), column of time."""
 ORDERS = (schema.orders, schema.orders.c.seq, schema.orders.c.created_ns)
 FILLS = (schema.fills, schema.fills.c.seq, schema.fills.c.ts_event_ns)
 EVENTS = (schema.events, schema.events.c.number, schema.events.c.ts_recv_ns)
@@ -28,6 +29,12 @@ def account_row(connection: Connection, exchange: str, account: str, lock: bool 
     of = schema.accounts.c
     statement = select(of.id, of.epoch, of.next_event, of.batches).where(of.exchange == exchange, of.account == account)
     return connection.execute(statement.with_for_update() if lock else statement).first()
+
+
+def accounts(connection: Connection) -> list[tuple[str, str]]:
+    """Return (exchange, account) of every account, in the order they were first taken."""
+    of = schema.accounts.c
+    return [(row.exchange, row.account) for row in connection.execute(select(of.exchange, of.account).order_by(of.id))]
 
 
 def order_of(row: Any) -> Order:
@@ -93,7 +100,8 @@ def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool
             continue
         if name not in of:
             raise Misconfigured(f"filter by {name}", f"{table.name} have no {name}")
-        where.append(of[name].is_(value) if isinstance(value, bool) else of[name] == value)
+        # Partial indices are used where the query says the very constant that they were made with.
+        where.append(of[name] == ((true() if value else false()) if name == "open" else value))
     if chosen.since_ns is not None:
         where.append(time >= chosen.since_ns)
     if chosen.until_ns is not None:
@@ -106,7 +114,7 @@ def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool
 
 
 def page(
-    connection: Connection, listing: tuple[Table, Any, Any], chosen: Filter, after: int, limit: int
+    connection: Connection, listing: Listing, chosen: Filter, after: int, limit: int
 ) -> tuple[list[Any], int | None]:
     """Return up to `limit` rows with keys above `after`, in their order, and the key to continue after, if any."""
     table, key, time = listing

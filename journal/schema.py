@@ -100,6 +100,7 @@ orders = Table(
     UniqueConstraint("account_id", "client_order_id", name="uq_orders"),
 )
 _open, _done = orders.c.open == true(), orders.c.open == false()
+Index("ix_orders_account", orders.c.account_id, orders.c.seq)
 Index("ix_orders_exchange_id", orders.c.account_id, orders.c.pair, orders.c.exchange_order_id)
 Index("ix_orders_open", orders.c.account_id, orders.c.seq, sqlite_where=_open, postgresql_where=_open)
 Index("ix_orders_done", orders.c.account_id, orders.c.updated_ns, sqlite_where=_done, postgresql_where=_done)
@@ -138,6 +139,7 @@ fills = Table(
     _number("ts_recv_ns"),
     UniqueConstraint("account_id", "pair", "trade_id", name="uq_fills"),
 )
+Index("ix_fills_account", fills.c.account_id, fills.c.seq)
 Index("ix_fills_order", fills.c.account_id, fills.c.client_order_id)
 
 requests = Table(

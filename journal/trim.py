@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, false, select, true
 
 from . import queries, schema
 from .database import Database
@@ -41,13 +43,6 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
         fills = _delete(connection, schema.fills, mine, ids)
         return _delete(connection, schema.orders, mine, ids), fills
 
-    def stray_fills(connection: Connection, mine: int) -> tuple[int, ...]:
-        """Fills of orders that the journal never had."""
-        of, order = schema.fills.c, schema.orders.c
-        known = exists().where(order.account_id == of.account_id, order.client_order_id == of.client_order_id)
-        found = select(of.seq).where(of.account_id == mine, of.ts_event_ns < before_ns, ~known).limit(_STEP)
-        return (_delete_keys(connection, of.seq, list(connection.execute(found).scalars())),)
-
     def requests(connection: Connection, mine: int) -> tuple[int, ...]:
         of = schema.requests.c
         where = (of.account_id == mine, of.open == false(), of.closed_ns < before_ns)
@@ -77,15 +72,40 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
         return (gone.rowcount,)
 
     done, fills = repeat(orders)
-    stray = repeat(stray_fills)[0]
+    stray = _trim_stray_fills(database, exchange, account, before_ns)
     repeat(tombstones)
     return Trimmed(orders=done, fills=fills + stray, requests=repeat(requests)[0], events=repeat(events)[0])
+
+
+def _trim_stray_fills(database: Database, exchange: str, account: str, before_ns: int) -> int:
+    """Remove old fills of orders that the journal never had, and return how many.
+
+    They are looked for in reading transactions, from the oldest recorded until one is not old any more.
+    """
+    of, order = schema.fills.c, schema.orders.c
+    known = exists().where(order.account_id == of.account_id, order.client_order_id == of.client_order_id)
+    after, gone = 0, 0
+
+    def look(connection: Connection) -> list[Any]:
+        mine = queries.account_row(connection, exchange, account)
+        page = select(of.seq, of.ts_event_ns, known.label("known")).where(of.seq > after)
+        page = page.where(of.account_id == (mine.id if mine else None)).order_by(of.seq).limit(_STEP)
+        return list(connection.execute(page))
+
+    while found := database.run(look, write=False):
+        after = found[-1].seq
+        stray = [row.seq for row in found if row.ts_event_ns < before_ns and not row.known]
+        if stray:
+            gone += database.run(partial(_delete_keys, key=of.seq, keys=stray), write=True)
+        if found[-1].ts_event_ns >= before_ns:
+            break
+    return gone
 
 
 def _held(connection: Connection, mine: int) -> list[str]:
     """Return the client order ids that unresolved requests name."""
     of = schema.requests.c
-    named = connection.execute(select(of.client_order_ids).where(of.account_id == mine, of.open.is_(True))).scalars()
+    named = connection.execute(select(of.client_order_ids).where(of.account_id == mine, of.open == true())).scalars()
     return sorted({name for one in named for name in orjson.loads(one)})
 
 
@@ -96,7 +116,7 @@ def _delete(connection: Connection, table: Table, mine: int, ids: list[str]) -> 
 
 
 def _delete_keys(
-    connection: Connection, key: ColumnElement[object], keys: list[object], *where: ColumnElement[bool]
+    connection: Connection, key: ColumnElement[object], keys: Sequence[object], *where: ColumnElement[bool]
 ) -> int:
     if not keys:
         return 0

@@ -16,7 +16,7 @@ from ..model.order import AccountEvent, Fill, Order
 ACCEPTED, REJECTED, NOT_SENT, UNKNOWN = "accepted", "rejected", "not_sent", "unknown"
 
 _SECRET = re.compile(
-    r"(?:signature|api-?key|secret)[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9%+/_-]{16}|PRIVATE KEY", re.IGNORECASE
+    r"(?:signature|api[-_]?key|secret)[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9%+/_-]{16}|PRIVATE KEY", re.IGNORECASE
 )
 
 

@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("account_id", "pair", "trade_id", name="uq_fills"),
     )
+    op.create_index("ix_fills_account", "fills", ["account_id", "seq"])
     op.create_index("ix_fills_order", "fills", ["account_id", "client_order_id"])
     op.create_table(
         "marks",
@@ -137,6 +138,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("open = 0"),
         postgresql_where=sa.text("open = false"),
     )
+    op.create_index("ix_orders_account", "orders", ["account_id", "seq"])
     op.create_index("ix_orders_exchange_id", "orders", ["account_id", "pair", "exchange_order_id"])
     op.create_index(
         "ix_orders_open",

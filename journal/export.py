@@ -1,0 +1,203 @@
+"""Write a journal's orders, trades (own fills) or events to a CSV or Parquet file, a page at a time.
+
+Columns are the journal's own, with `exchange`, `account` and a readable `time` in front: UTC, ISO 8601 with ns in CSV,
+a timestamp in Parquet. Times in ns are integers as well. Decimals are plain text in CSV, exact as the exchange wrote
+them; in Parquet they are decimal128(38, 18), so that tools can add them up: 20 digits before the point and 18 behind
+hold what spot exchanges trade, and what does not fit is an error, never a rounding. Fees of an order are JSON text.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from time import gmtime, strftime
+from typing import Any, Protocol
+
+from sqlalchemy import Table
+
+from ..model.errors import FixedPointError, JournalUnavailable, Misconfigured
+from . import queries
+from .database import RETRY_S
+from .journal import Journal
+from .records import Filter
+
+PAGE = 5_000
+DECIMALS = frozenset({"amount", "price", "quote_amount", "stop_price", "filled", "quote_filled", "fee"})
+DIGITS, SCALE = 38, 18
+LISTINGS = {"orders": queries.ORDERS, "trades": queries.FILLS, "events": queries.EVENTS}
+_HIDDEN = ("seq", "account_id", "open")
+_EVERYTHING = Filter()
+
+
+class Sink(Protocol):
+    """Takes rows in the order of the columns."""
+
+    def write(self, rows: list[list[Any]]) -> None: ...
+    def close(self) -> None: ...
+
+
+def export(journal_url: str, what: str, form: str, path: str | os.PathLike[str], filters: Filter = _EVERYTHING) -> int:
+    """Write the rows of `what` ("orders", "trades", "events") that the filters let through; return how many.
+
+    `form` is "csv" or "parquet" (the extra `venuemesh[parquet]`). Rows are in the order they were recorded, account by
+    account. Memory does not grow with their number. The file appears whole or not at all; one of that name is replaced.
+    Orders that change meanwhile are as they are when their page is read.
+
+    Raises:
+        Misconfigured: an unknown `what` or `form`, a missing extra, a filter that these rows do not have, a path that
+            cannot be written, or a journal that is none.
+        JournalUnavailable: the journal cannot be read, or the disk is full.
+        FixedPointError: a number does not fit Parquet's decimals; CSV takes it.
+    """
+    if what not in LISTINGS:
+        raise Misconfigured(f"export of {what!r}", f"there are {', '.join(LISTINGS)}")
+    make = {"csv": CsvSink, "parquet": _parquet}.get(form)
+    if make is None:
+        raise Misconfigured(f"export as {form!r}", "there are csv, parquet")
+    journal, count = Journal.open(journal_url, create=False), 0
+    try:
+        with _whole_file(Path(path)) as part:
+            table, _, time = LISTINGS[what]
+            names = columns(table)
+            sink = make(part, names)
+            try:
+                for rows in pages(journal, what, filters):
+                    sink.write([_values(row, names, time.name) for row in rows])
+                    count += len(rows)
+            finally:
+                sink.close()
+    finally:
+        journal.close()
+    return count
+
+
+def columns(table: Table) -> list[str]:
+    """Return the names of the columns of a file."""
+    return ["exchange", "account", "time", *(one.name for one in table.columns if one.name not in _HIDDEN)]
+
+
+def pages(journal: Journal, what: str, filters: Filter) -> Iterator[list[Any]]:
+    """Yield pages of rows, one account after the other."""
+    for exchange, account in journal.accounts():
+        if filters.exchange not in (None, exchange) or filters.account not in (None, account):
+            continue
+        mine = replace(filters, exchange=exchange, account=account)
+        more: int | None = 0
+        while more is not None:
+            rows, more = journal.rows(LISTINGS[what], mine, more, PAGE)
+            if rows:
+                yield rows
+
+
+def iso(ts_ns: int | None) -> str | None:
+    """Return a time in ns since the epoch as ISO 8601 in UTC, with nine decimals."""
+    if ts_ns is None:
+        return None
+    seconds, rest = divmod(ts_ns, 10**9)
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(seconds))}.{rest:09d}Z"
+
+
+def _values(row: Any, names: list[str], time: str) -> list[Any]:
+    return [row[time if name == "time" else name] for name in names]
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`; it takes the name of `path` at the end of the block, and goes when that raises."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise Misconfigured(str(path), error.strerror) from error
+    except OSError as error:
+        raise JournalUnavailable(RETRY_S, f"{path}: {error.strerror}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class CsvSink:
+    """RFC 4180 with a heading line; nothing for what is absent, true and false in words."""
+
+    def __init__(self, path: Path, names: list[str]) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._time = names.index("time")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow(names)
+
+    def write(self, rows: list[list[Any]]) -> None:
+        for row in rows:
+            row[self._time] = iso(row[self._time])
+        self._writer.writerows([_word(value) for value in row] for row in rows)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _word(value: Any) -> Any:
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
+def _parquet(path: Path, names: list[str]) -> Sink:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError as error:
+        raise Misconfigured("export as 'parquet'", "pyarrow is missing: pip install 'venuemesh[parquet]'") from error
+
+    def type_of(name: str) -> Any:
+        if name == "time":
+            return pyarrow.timestamp("ns", tz="UTC")
+        if name in DECIMALS:
+            return pyarrow.decimal128(DIGITS, SCALE)
+        if name.endswith("_ns") or name == "number":
+            return pyarrow.int64()
+        return pyarrow.bool_() if name in ("is_maker", "external", "cancel_requested") else pyarrow.string()
+
+    schema = pyarrow.schema([(name, type_of(name)) for name in names])
+    writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd")
+
+    def array(name: str, values: tuple[Any, ...]) -> Any:
+        if name in DECIMALS:
+            return pyarrow.array([_decimal(value) for value in values], type_of(name))
+        return pyarrow.array(values, type_of(name))
+
+    return ParquetSink(
+        lambda rows: writer.write_table(
+            pyarrow.Table.from_arrays(
+                [array(name, values) for name, values in zip(names, zip(*rows, strict=True), strict=True)],
+                schema=schema,
+            )
+        ),
+        writer.close,
+    )
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    """Raises FixedPointError for what decimal128(38, 18) does not hold."""
+    if text is None:
+        return None
+    value = Decimal(text)
+    _, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or exponent < -SCALE or len(digits) + exponent > DIGITS - SCALE:
+        raise FixedPointError(text, SCALE, f"does not fit decimal128({DIGITS}, {SCALE}); export it as csv")
+    return value
+
+
+class ParquetSink:
+    """One row group a page; pyarrow is known to its two functions only."""
+
+    def __init__(self, write: Callable[[list[list[Any]]], None], close: Callable[[], None]) -> None:
+        self._write = write
+        self._close = close
+
+    def write(self, rows: list[list[Any]]) -> None:
+        self._write(rows)
+
+    def close(self) -> None:
+        self._close()
