@@ -165,7 +165,8 @@ class Reconcile:
                 self._core.requests.again(one, now)
                 continue
             self._core.requests.doubts[one].asking = True
-            self._ask(Purpose.QUERY, one, self._core.codec.query(one, instrument), now, urgent=True)
+            draft = self._core.codec.query(one, instrument, held.order.exchange_order_id)
+            self._ask(Purpose.QUERY, one, draft, now, urgent=True)
 
     def _soon(self, now: Now) -> None:
         self._next_ns = min(self._next_ns, now.mono_ns + int(self._core.settings.reconcile_s[0] * NS))

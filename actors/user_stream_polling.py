@@ -155,7 +155,9 @@ class Poller:
         instrument = self._instruments.get(before.symbol)
         if instrument is None:
             return Marker("gap", f"an order of {before.symbol}, which is not listed any more, is open no more")
-        reply = await self._wire.read(self._wire.codec.query(before.client_order_id, instrument))
+        reply = await self._wire.read(
+            self._wire.codec.query(before.client_order_id, instrument, before.exchange_order_id)
+        )
         now = next((report for report in reply.orders if report.exchange_order_id == before.exchange_order_id), None)
         if now is None:
             return Marker("gap", f"order {before.client_order_id} is open no more and cannot be asked for")

@@ -167,7 +167,7 @@ class BinanceTrading:
     def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
         params = [("symbol", instrument.symbol)]
         if since_ns is not None:
-            params.append(("startTime", str(since_ns // MS)))
+            params.append(("startTime", str(max(0, since_ns) // MS)))
         return self._draft(Kind.ORDERS, "orders", [*params, ("limit", "1000")], (), instrument)
 
     def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
@@ -180,7 +180,7 @@ class BinanceTrading:
         if exchange_order_id:
             params = [("symbol", instrument.symbol), ("orderId", exchange_order_id), ("fromId", "0"), page]
             return self._draft(Kind.FILLS, "fills_of_order", params, (), instrument)
-        since = ("fromId", "0") if since_ns is None else ("startTime", str(since_ns // MS))
+        since = ("fromId", "0") if since_ns is None else ("startTime", str(max(0, since_ns) // MS))
         return self._draft(Kind.FILLS, "fills", [("symbol", instrument.symbol), since, page], (), instrument)
 
     def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:

@@ -84,7 +84,7 @@ class FakeCodec:
         ids = tuple(order.client_order_id for order in orders)
         return self._draft(Kind.PLACE_LIST, instrument, tuple(words), ids)
 
-    def query(self, client_order_id: str, instrument: Instrument) -> Draft:
+    def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         return self._draft(Kind.ORDER, instrument, (("id", client_order_id),), (client_order_id,))
 
     def open_orders(self) -> Draft:

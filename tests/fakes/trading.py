@@ -78,7 +78,7 @@ class PlainCodec:
 
     # trading side
 
-    def query(self, client_order_id: str, instrument: Instrument) -> Draft:
+    def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         return self._draft(Kind.ORDER, "/order", ("id", client_order_id))
 
     def open_orders(self) -> Draft:
