@@ -32,7 +32,7 @@ class Answers:
         if isinstance(result, Reply):
             self._reply(request, result, now)
         elif isinstance(result, Rejected):
-            kind = self._core.codec.refusal(str(result.code))
+            kind = self._core.codec.refusal(str(result.code), str(result.reason))
             for one, part in list(request.parts.items()):
                 self._refused(request, one, part, result, kind, now)
         elif isinstance(result, RetryLater):
@@ -101,7 +101,7 @@ class Answers:
         for one, part in list(request.parts.items()):
             held = core.ledger.get(one)
             if one in refused:
-                kind = core.codec.refusal(refused[one].code)
+                kind = core.codec.refusal(refused[one].code, refused[one].reason)
                 self._refused(request, one, part, refused[one], kind, now)
             elif (
                 held is None

@@ -331,7 +331,7 @@ class Reconcile:
             return
         absent = isinstance(result, Reply) and result.absent
         if isinstance(result, Rejected):
-            absent = core.codec.refusal(str(result.code)) is Refusal.NOT_THERE
+            absent = core.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
         if absent:
             self._absent(held, begun, now)
         elif isinstance(result, Reply) and result.orders:

@@ -100,7 +100,7 @@ class FakeCodec:
     def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
         return self._draft(Kind.FILLS, instrument, (("after", trade_id),))
 
-    def refusal(self, code: str) -> Refusal:
+    def refusal(self, code: str, reason: str = "") -> Refusal:
         return {
             "unknown_order": Refusal.NOT_THERE,
             "duplicate": Refusal.DUPLICATE,
