@@ -9,7 +9,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from ..model.errors import MeshError, NotOffered, Rejected, UnknownOrder
+from ..model.errors import InsufficientBalance, MeshError, NotOffered, Rejected, UnknownOrder
+from ..model.events import Side
 from ..model.order import EventType, NewOrder, Step, as_order
 from ..model.rules import quantize_amount
 from .orders_cancel import THERE
@@ -69,12 +70,18 @@ class Changing:
             self._resting(held)
             draft = core.codec.replace(old, core.guards.instrument(old.pair), new)
             asset, amount = core.guards.need(new, now)
-            if amount is not None and new.side is old.side:
+            available = core.funds.available(asset)
+            if new.side is old.side:
                 freed = old.remaining or Decimal(0)
-                if old.price is not None and old.side.value == "buy":
+                if old.price is not None and old.side is Side.BUY:
                     freed = EXACT.multiply(freed, old.price)
-                amount = max(Decimal(0), EXACT.subtract(amount, freed))
-            core.funds.reserve(new.client_order_id, asset, core.funds.available(asset) if amount is None else amount)
+                available = EXACT.add(available, freed)
+            if amount is None:
+                amount = available
+            elif amount > available:
+                raise InsufficientBalance(asset, f"{amount:f}", f"{available:f}")
+            # All of it, though the old order gives some back: a fill of it may cross
+            core.funds.hold(new.client_order_id, asset, amount)
             core.ledger.add(as_order(new, core.settings.exchange, core.settings.account, now.ns), "NEW", now)
             parts = {old.client_order_id: Part.CANCEL, new.client_order_id: Part.PLACE}
             core.intend(draft, parts, now)

@@ -3,7 +3,7 @@
 Theory of operation. A round asks for all open orders, the balances, and, per pair on which orders of ours were open
 since its last walk, for all fills above the last trade id reconciled (a mark in the journal; pages are walked until one
 is empty). A round runs at start, when the stream is up again or says that it lost something, and periodically: soon
-while something is in doubt or the stream is down, seldom while all is well. Whatever outage there was, a round finds it:
+while something is in doubt or the stream is down, seldom while all is well. Whatever was missed, a round finds it:
 
     an order of ours in the snapshot    its report is applied; a total above our fills asks for its fills
     one that is not in it               asked for by its id, if we knew before the snapshot was begun that it was there;

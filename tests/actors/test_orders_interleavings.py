@@ -21,6 +21,7 @@ sides = st.sampled_from(list(Side))
 pairs = st.sampled_from(PAIRS)
 kinds = st.sampled_from(["limit", "limit", "limit", "market", "quote", "ioc", "fok"])
 few = st.integers(0, 3)
+fates = st.sampled_from(["queued", "sent", "arrived", "answered", "late", "lost", "lost"])
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -35,6 +36,22 @@ class Interleavings(RuleBasedStateMachine):
 
     # Commands
 
+    def _then(self, fate: str) -> None:
+        """How far the requests that a command has just caused come. "late": a timeout first, executed perhaps later."""
+        world = self.world
+        if fate == "queued":
+            return
+        before = list(world.requests)
+        world.perform()
+        for one in [one for one in world.requests if one not in before]:
+            if fate in ("arrived", "answered", "lost"):
+                world.arrive(one)
+            if fate == "answered":
+                world.deliver(one)
+            elif fate in ("late", "lost"):
+                world.deliver(one, TIMEOUT)
+        world.perform()
+
     def _order(self, kind: str, side: Side, amount: Decimal, pair: str) -> NewOrder:
         self.placed += 1
         one = f"vm{self.placed}"
@@ -46,19 +63,21 @@ class Interleavings(RuleBasedStateMachine):
         price = Decimal(100) if side is Side.BUY else Decimal(101)
         return NewOrder(one, pair, side, OrderType.LIMIT, amount * 4 if kind == "ioc" else amount, price, tif)
 
-    @rule(kind=kinds, side=sides, amount=amounts, pair=pairs)
-    def place(self, kind: str, side: Side, amount: Decimal, pair: str) -> None:
+    @rule(kind=kinds, side=sides, amount=amounts, pair=pairs, fate=fates)
+    def place(self, kind: str, side: Side, amount: Decimal, pair: str, fate: str) -> None:
         order = self._order(kind, side, amount, pair)
         self.commands.append(order)
         world = self.world
         world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * 10**9, world.now))
+        self._then(fate)
 
-    @rule(side=sides, amount=amounts)
-    def place_many(self, side: Side, amount: Decimal) -> None:
+    @rule(side=sides, amount=amounts, fate=fates)
+    def place_many(self, side: Side, amount: Decimal, fate: str) -> None:
         orders = [self._order("limit", side, amount, pair) for pair in PAIRS]
         self.commands += orders
         world = self.world
         world.do(world.machine.place(world.token(), orders, world.now.ns + 60 * 10**9, world.now))
+        self._then(fate)
 
     @precondition(lambda self: self.commands)
     @rule(index=few)
@@ -68,49 +87,49 @@ class Interleavings(RuleBasedStateMachine):
         world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * 10**9, world.now))
 
     @precondition(lambda self: self.placed)
-    @rule(index=few)
-    def cancel(self, index: int) -> None:
+    @rule(index=few, fate=fates)
+    def cancel(self, index: int, fate: str) -> None:
         world = self.world
         world.do(world.machine.cancel(world.token(), f"vm{max(1, self.placed - index)}", world.now))
+        self._then(fate)
 
-    @rule(timeout_s=st.sampled_from([1.0, 30.0]))
-    def cancel_all(self, timeout_s: float) -> None:
+    @rule(timeout_s=st.sampled_from([1.0, 30.0]), fate=fates)
+    def cancel_all(self, timeout_s: float, fate: str) -> None:
         world = self.world
         world.do(world.machine.cancel_all(world.token(), world.now, timeout_s=timeout_s))
+        self._then(fate)
 
     @precondition(lambda self: self.placed)
-    @rule(index=few)
-    def amend(self, index: int) -> None:
+    @rule(index=few, fate=fates)
+    def amend(self, index: int, fate: str) -> None:
         world = self.world
         one = f"vm{max(1, self.placed - index)}"
         world.do(world.machine.amend(world.token(), one, Decimal("0.4"), world.now))
+        self._then(fate)
 
     @precondition(lambda self: self.placed)
-    @rule(index=few, side=sides, amount=amounts)
-    def replace(self, index: int, side: Side, amount: Decimal) -> None:
+    @rule(index=few, side=sides, amount=amounts, fate=fates)
+    def replace(self, index: int, side: Side, amount: Decimal, fate: str) -> None:
         world = self.world
         old = f"vm{max(1, self.placed - index)}"
         held = world.machine.order(old)
         new = self._order("limit", held.side if held else side, amount, held.pair if held else PAIRS[0])
         self.commands.append(new)
         world.do(world.machine.replace(world.token(), old, new, world.now.ns + 60 * 10**9, world.now))
+        self._then(fate)
 
-    @rule(never=st.booleans(), index=few)
-    def get(self, never: bool, index: int) -> None:
+    @rule(never=st.integers(0, 9), index=few)
+    def get(self, never: int, index: int) -> None:
         world = self.world
-        if never:
+        if never == 9:
             self.placed += 1  # an id that was handed out, and whose command is lost
         world.do(world.machine.get(world.token(), f"vm{max(1, self.placed - index)}", world.now))
 
     # The shell and the wire
 
-    @rule(count=st.integers(1, 6))
+    @rule(count=st.sampled_from([1, 2, 3, 5, 1000, 1000]))
     def perform(self, count: int) -> None:
         self.world.perform(count)
-
-    @rule()
-    def perform_all(self) -> None:
-        self.world.perform()
 
     @precondition(lambda self: self.world.requests)
     @rule(index=few)
@@ -179,8 +198,10 @@ class Interleavings(RuleBasedStateMachine):
         if found := self._open():
             self.world.exchange.end(found[index % len(found)], OrderStatus.EXPIRED)  # type: ignore[arg-type]
 
-    @rule(side=sides, amount=amounts, pair=pairs)
-    def somebody_else(self, side: Side, amount: Decimal, pair: str) -> None:
+    @rule(side=sides, amount=amounts, pair=pairs, really=few)
+    def somebody_else(self, side: Side, amount: Decimal, pair: str, really: int) -> None:
+        if really:
+            return
         self.world.external = True
         one = f"web{len(self.world.exchange.orders)}"
         self.world.exchange.place(NewOrder(one, pair, side, OrderType.LIMIT, amount, Decimal(100)))
