@@ -45,10 +45,9 @@ class Calls:
         codec: says where (`call_url`) and reads frames.
         on_failure: called once with what nobody expected; no call is answered after that.
         on_push: called with every whole frame that answers no call, and the time it came (ns since the Unix epoch).
-        admit: awaited before every attempt to connect, as `Feed` does.
+        admit, on_refused, silence_s, max_connection_s, backoff: as `Feed`.
         wait_s: how long a call waits for a connection before it gives up, unsent.
         max_outstanding: calls at once; more are refused, unsent.
-        silence_s, max_connection_s: as `Feed`.
         feed: makes the feed; tests hand in their own.
     """
 
@@ -59,6 +58,7 @@ class Calls:
         on_failure: Callable[[BaseException], None],
         on_push: Callable[[bytes, int], None] | None = None,
         admit: Callable[[], Awaitable[object]] | None = None,
+        on_refused: Callable[[int, dict[str, str]], None] | None = None,
         wait_s: float = 1.0,
         max_outstanding: int = 256,
         silence_s: float = 60.0,
@@ -80,6 +80,7 @@ class Calls:
             on_failure=self._failed,
             backoff=backoff,
             admit=admit,
+            on_refused=on_refused,
             silence_s=silence_s,
             max_connection_s=max_connection_s,
             clock=clock,
@@ -197,13 +198,13 @@ class Calls:
         if found is None:
             self._pushed(bytes(frame), recv_ns)
             return
-        request_id, status, body = found
-        answer = self._outstanding.get(request_id)
+        answer = self._outstanding.get(found.request_id)
         if answer is None or answer.done():
             self._counts["late"] += 1
             return
         self._counts["answered"] += 1
-        answer.set_result(Response(status, {}, body, self._sent_ns[request_id], recv_ns))
+        sent_ns = self._sent_ns[found.request_id]
+        answer.set_result(Response(found.status, found.headers, found.body, sent_ns, recv_ns))
 
     def _pushed(self, frame: bytes, recv_ns: int) -> None:
         try:

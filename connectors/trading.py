@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 from ..model.errors import NotOffered
@@ -354,8 +354,17 @@ class TradingCodec(Protocol):
     def call_url(self) -> str:
         """Where orders go over a websocket. Raises NotOffered."""
 
-    def call_answer(self, frame: bytes | memoryview) -> tuple[str, int, bytes] | None:
-        """(request id, status, body as `reply` reads it) of an answer; None of anything else."""
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
+        """Read an answer; None of anything else."""
+
+
+class CallAnswer(NamedTuple):
+    """An answer over a websocket as REST would have given it: `reply` reads the body, budgets read the headers."""
+
+    request_id: str
+    status: int
+    body: bytes
+    headers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 from ..protocol import Endpoint, ExchangeSpec
 from ..trading import (
     Auth,
+    CallAnswer,
     Draft,
     Kind,
     Offer,
@@ -404,17 +405,18 @@ class BinanceTrading:
             raise self._refuse("requests over a websocket")
         return self._ws_api
 
-    def call_answer(self, frame: bytes | memoryview) -> tuple[str, int, bytes] | None:
-        """An error's body is as REST writes it; the rate limits beside it are left out."""
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
         try:
             message = orjson.loads(frame)
             if not isinstance(message, dict) or "status" not in message or not isinstance(message.get("id"), str):
                 return None
             status = message["status"]
             body = message["result"] if status == 200 else message["error"]
+            if type(status) is not int:
+                return None
         except (orjson.JSONDecodeError, KeyError):
             return None
-        return (message["id"], status, orjson.dumps(body)) if type(status) is int else None
+        return CallAnswer(message["id"], status, orjson.dumps(body), _used(message.get("rateLimits")))
 
 
 STREAM: dict[str, Callable[[dict[str, Any]], StreamReport]] = {
@@ -425,6 +427,22 @@ STREAM: dict[str, Callable[[dict[str, Any]], StreamReport]] = {
     "eventStreamTerminated": lambda event: StreamEnded("the exchange terminated the subscription"),
     "serverShutdown": lambda event: StreamEnded("the exchange announced that this server shuts down"),
 }
+
+
+USED = {"REQUEST_WEIGHT": "x-mbx-used-weight", "ORDERS": "x-mbx-order-count"}
+
+
+def _used(limits: Any) -> dict[str, str]:
+    """What an answer says of the use of limits, as REST's headers say it: x-mbx-used-weight-1m.
+
+    Source: web-socket-api.md, How to interpret rate limits; rest-api.md, General Info on Limits, read 2026-11-22.
+    """
+    found = {}
+    for row in limits if isinstance(limits, list) else ():
+        kind = USED.get(row.get("rateLimitType")) if isinstance(row, dict) else None
+        if kind is not None and type(row.get("count")) is int:
+            found[f"{kind}-{row.get('intervalNum')}{str(row.get('interval'))[:1].lower()}"] = str(row["count"])
+    return found
 
 
 def text(number: Decimal) -> str:

@@ -306,10 +306,26 @@ def test_one_field_of_anything_decodes_or_is_refused(key, value, change):
 
 
 def test_an_answer_is_read_as_rest_would_have_said_it():
-    frame = b'{"id":"7","status":200,"result":{"orderId":1},"rateLimits":[{"count":4}]}'
-    assert CODEC.call_answer(frame) == ("7", 200, b'{"orderId":1}')
+    limits = [
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 50, "count": 12},
+        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 160000, "count": 4043},
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": 321},
+        {"rateLimitType": "OF_TOMORROW", "interval": "MINUTE", "intervalNum": 1, "limit": 6000, "count": 321},
+        {"count": 4},
+        None,
+    ]
+    frame = orjson.dumps({"id": "7", "status": 200, "result": {"orderId": 1}, "rateLimits": limits})
+    answer = CODEC.call_answer(frame)
+    assert answer[:3] == ("7", 200, b'{"orderId":1}')
+    assert answer.headers == {
+        "x-mbx-order-count-10s": "12",
+        "x-mbx-order-count-1d": "4043",
+        "x-mbx-used-weight-1m": "321",
+    }
+    spec = CODEC.spec
+    assert set(answer.headers) == set(spec.used_headers) | set(spec.account_headers)
     frame = b'{"id":"7","status":400,"error":{"code":-2010,"msg":"no"}}'
-    assert CODEC.call_answer(frame) == ("7", 400, b'{"code":-2010,"msg":"no"}')
+    assert CODEC.call_answer(frame) == ("7", 400, b'{"code":-2010,"msg":"no"}', {})
 
 
 @pytest.mark.parametrize(
