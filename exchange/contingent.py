@@ -93,12 +93,14 @@ class Contingent:
         """Lock what either order of a pair may need."""
         self.matcher.reserve(market, self._holder(pair), max(self.matcher.need(order) for order in pair))
 
-    def trim_pair(self, market: Market, group: OrderList) -> None:
-        """Free what a pair locks in excess, after it was made smaller."""
-        for order in group.pair:
+    def trim(self, market: Market, group: OrderList) -> None:
+        """Free what the placed orders of a list lock in excess, after one became smaller or ended."""
+        standing = [order for order in group.orders if order.id in group.account.open and order.status != "PENDING_NEW"]
+        paired = [order for order in standing if order in group.pair]
+        for order in standing:
+            sharing = paired if order in paired else [order]
             if order.locked:
-                standing = [member for member in group.pair if member.id in order.account.open]
-                self.matcher.trim(market, order, max((self.matcher.need(member) for member in standing), default=0))
+                self.matcher.trim(market, order, max(self.matcher.need(member) for member in sharing))
 
     def _advance(self, market: Market, group: OrderList, now_ns: int) -> None:
         """Go on with a list of which an order traded or ended."""
@@ -121,8 +123,7 @@ class Contingent:
             for order in pair:
                 if order is not started and order.id in open_:
                     self.matcher.end(market, order, "EXPIRED", now_ns, why="OCO_TRIGGER")
-            if started.id in open_:
-                self.matcher.trim(market, started, self.matcher.need(started))
+        self.trim(market, group)
         if group.status != "ALL_DONE" and not any(order.id in open_ for order in group.orders):
             group.status = "ALL_DONE"
             group.updated_ns = now_ns

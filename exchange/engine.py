@@ -295,14 +295,19 @@ class Engine:
         if client_id != order.client_id:
             self._check_ids(account, client_id)
         before = market.tops if market.watch_top else None
-        made: list[Amendment] = []
+        renamed = client_id != order.client_id
+        old_size = {member.id: member.size for member in both}
         for member in both:
-            made.append(self._shrink(market, member, size, client_id if member is order else member.client_id, now_ns))
+            self._shrink(market, member, size, now_ns)
         if order.group is not None:
             order.group.updated_ns = now_ns
-            self.contingent.trim_pair(market, order.group)
-            if client_id != made[0].old_client_id:
-                self.listener.order_list(order.group, "UPDATED", now_ns)
+            self.contingent.trim(market, order.group)
+        made = [
+            self._amended(member, old_size[member.id], client_id if member is order else member.client_id, now_ns)
+            for member in both
+        ]
+        if order.group is not None and renamed:
+            self.listener.order_list(order.group, "UPDATED", now_ns)
         if before is not None and market.tops != before:
             self.listener.top(market)
         return made[both.index(order)]
@@ -381,18 +386,21 @@ class Engine:
             if oldest is not None:
                 del account.lists[oldest]
 
-    def _shrink(self, market: Market, order: Order, size: int, client_id: str, now_ns: int) -> Amendment:
-        """Give an open order a smaller size and perhaps another client id."""
-        account, by, old = order.account, order.size - size, order.client_id
-        order.size = size
+    def _shrink(self, market: Market, order: Order, size: int, now_ns: int) -> None:
+        """Give an open order a smaller size, on the book too."""
+        by, order.size = order.size - size, size
         if order.working_ns >= 0 and order.price is not None:
             side = market.bids if order.side is Side.BUY else market.asks
             level = side.levels[order.price]
             market.changed(side, order.price, side.reduce(level, order, by), now_ns)
-        if order.locked and (order.group is None or order not in order.group.pair):
+        if order.locked and order.group is None:
             self.matcher.trim(market, order, self.matcher.need(order))
         order.updated_ns = now_ns
         order.amends += 1
+
+    def _amended(self, order: Order, old_size: int, client_id: str, now_ns: int) -> Amendment:
+        """Rename an order that was made smaller, tell its account, and keep the amendment."""
+        account, old = order.account, order.client_id
         if client_id != old:
             account.client_ids.pop(old, None)
             account.client_ids[client_id] = order.id
@@ -400,6 +408,6 @@ class Engine:
             account.by_client[client_id] = order
             order.client_id = client_id
         number = self.matcher.report(order, "REPLACED", now_ns, original=old)
-        made = Amendment(number, order.symbol, order.id, old, client_id, by + size, size, now_ns)
+        made = Amendment(number, order.symbol, order.id, old, client_id, old_size, order.size, now_ns)
         account.amendments.append(made)
         return made

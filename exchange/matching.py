@@ -240,6 +240,8 @@ class Matcher:
         self.fees.balance(gets).free += fee
         if order.status == "FILLED":
             self.release(market, order)
+        elif buys and order.price is not None:
+            self.trim(market, order, self.need(order))  # it may have been cheaper than the order's price
         if account.internal:
             return
         if order.filled == size:
@@ -285,18 +287,18 @@ class Matcher:
             if not size:
                 continue
             order.prevented_match = number
-            ends = size == order.remaining
-            if resting and not ends:
-                order.prevented += size
-                market.changed(against, level.price, against.reduce(level, order, size), now_ns)
-                self.trim(market, order, self.need(order))
-                order.updated_ns = now_ns
-            elif ends:
+            if size == order.remaining:
                 self.end(market, order, "EXPIRED_IN_MATCH", now_ns, resting=resting, match=match, prevented=size)
-            else:
-                order.prevented += size
-                order.updated_ns = now_ns
-            if not ends and not order.account.internal:
+                continue
+            order.prevented += size
+            order.updated_ns = now_ns
+            if resting:
+                market.changed(against, level.price, against.reduce(level, order, size), now_ns)
+            if order.group is not None:
+                self.touched.append(order.group)
+            elif order.price is not None:
+                self.trim(market, order, self.need(order))
+            if not order.account.internal:
                 self.report(order, "TRADE_PREVENTION", now_ns, match=match, prevented=size)
         return not taker.remaining
 

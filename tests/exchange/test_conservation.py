@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from venuemesh.exchange.accounts import Account
-from venuemesh.exchange.book import Ticket
+from venuemesh.exchange.book import Order, Ticket
 from venuemesh.exchange.engine import Engine
 from venuemesh.exchange.market import ExecutionReport, Market, Quiet
 from venuemesh.exchange.rules import ONE, rules_for
@@ -123,6 +123,17 @@ def act(engine: Engine, account: Account, action: Any, now: int) -> None:
         engine.submit(account, BTC, ticket(kind, price=limit, stop_price=price, time_in_force=tif), now)
 
 
+def due(order: Order) -> int:
+    """What an open order is to lock: the worth of what remains of it; a pair the larger of both, once."""
+    pair = order.group.pair if order.group is not None else ()
+    sharing = [o for o in pair if o.id in o.account.open] if order in pair else [order]
+    if order.status == "PENDING_NEW" or order is not next((o for o in sharing if o.kind == "LIMIT_MAKER"), sharing[0]):
+        return 0
+    if order.side is Side.SELL:
+        return max(o.remaining for o in sharing)
+    return max(-(-(o.price or o.stop_price or 0) * o.remaining // ONE) for o in sharing)
+
+
 def check(engine: Engine, market: Market, accounts: list[Account], ledger: Ledger) -> None:
     everyone = [*accounts, engine.fees]
     for asset, paid_in in PAID_IN.items():
@@ -137,7 +148,7 @@ def check(engine: Engine, market: Market, accounts: list[Account], ledger: Ledge
         assert set(account.client_ids.values()) == set(account.open)
         for order in account.open.values():
             assert order.status in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW")
-            assert order.locked >= 0
+            assert order.locked == due(order)
             assert (order.id in market.waiting) == (order.working_ns < 0 and order.status == "NEW")
             if order.working_ns >= 0:
                 assert order.price is not None
