@@ -10,6 +10,7 @@ Nothing is ever sent twice, no redirect is followed, and the URL leaves byte for
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from .proxy import proxy_for
 
 RETRY_S = 1.0  # what RetryLater suggests when no connection came about
 CHUNK = 64 * 1024
+QUERY = re.compile(r"\?[^\s'\")]*")
 
 
 @dataclass(slots=True)
@@ -137,7 +139,7 @@ class Rest:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reason = f"no whole answer within {limit_s:g} s" if isinstance(error, TimeoutError) else _said(error)
             if attempt.connected:
-                raise OutcomeUnknown(attempt.what, reason) from error
+                raise OutcomeUnknown(attempt.what, reason) from _cause(error)
             raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
@@ -168,5 +170,12 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
+def _cause(error: BaseException) -> BaseException | None:
+    """The error as a cause that may be shown; an answer that is no HTTP carries the request, with key and query."""
+    return None if isinstance(error, aiohttp.ClientResponseError) else error
+
+
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """What an error says, without queries of URLs: they may be signed."""
+    words = QUERY.sub("?...", str(error))
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import struct
+import traceback
 from collections.abc import AsyncIterator
 
 import pytest
@@ -220,3 +221,31 @@ async def test_closing_ends_requests_under_way_as_unknown() -> None:
         await rest.close()
         with pytest.raises(OutcomeUnknown):
             await sending
+
+
+PLANTED = "-".join(["plan", "ted"])  # apart, so that no line of this file in a traceback shows it
+
+
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 abc\r\n\r\n", b"no http\r\n\r\n", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", b""]
+)
+async def test_no_error_shows_a_signed_query_or_a_key(rest: Rest, said: bytes) -> None:
+    async def garbage(reader: Reader, writer: Writer, request: bytes) -> None:
+        writer.write(said)
+        writer.close()
+
+    async with RawHttp(garbage) as server:
+        url = f"{server.url}/api/v3/order?symbol=X&signature={PLANTED}"
+        with pytest.raises(OutcomeUnknown) as caught:
+            await rest.send(Request("DELETE", url, (("X-MBX-APIKEY", PLANTED),)))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert PLANTED not in shown + str(caught.value) + repr(caught.value) + repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    "url", ["http:///x?signature=planted", "nothing?signature=planted", "http://[::1?signature=planted"]
+)
+async def test_no_url_that_is_none_shows_its_query(rest: Rest, url: str) -> None:
+    with pytest.raises((Misconfigured, ValueError)) as caught:
+        await rest.send(Request("GET", url))
+    assert "planted" not in str(caught.value)
