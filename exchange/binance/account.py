@@ -138,7 +138,7 @@ def _page(rows: Iterable[T], values: Values, time_of: Callable[[T], int], first:
 def all_orders(asked: Asked) -> Any:
     values, symbol = asked.values, asked.market().symbol
     since = values.get("orderId")
-    rows = sorted((order for order in asked.account.orders if order.symbol == symbol), key=lambda order: order.id)
+    rows = [order for order in asked.account.orders if order.symbol == symbol]  # in order of id
     first = None if since is None else lambda order: order.id >= since
     return [order_bodies.queried(order, asked.unit) for order in _page(rows, values, lambda o: o.created_ns, first)]
 

@@ -366,6 +366,43 @@ async def test_prevented_matches(call: Caller) -> None:
     assert (await call("GET myPreventedMatches", symbol="BTCUSDT"))[1]["code"] == -1128
 
 
+async def test_the_crowd_fills_what_rests_and_reaches_stop_prices(call: Caller) -> None:
+    last = float((await call.exchange.get("ticker/price?symbol=BTCUSDT"))[1]["price"])
+    bid = (await call.exchange.admin.book("BTCUSDT"))["bids"][0][0]
+    orders = [
+        await call.good("POST order", **LIMIT | {"price": bid}),
+        await call.good("POST order", **STOP | {"stopPrice": f"{last - 0.05:.2f}"}),
+        await call.good("POST order", **STOP | {"side": "BUY", "stopPrice": f"{last + 0.05:.2f}"}),
+        await call.good(
+            "POST orderList/oco", **OCO | {"abovePrice": f"{last + 0.4:.2f}", "belowStopPrice": f"{last - 0.4:.2f}"}
+        ),
+    ]
+    await call.exchange.admin.resume()
+    numbers = [order["orderId"] for order in orders[:3]]
+    account = call.exchange.venue.engine.accounts["main"]
+    for _ in range(3000):
+        call.exchange.advance(100)
+        if not account.open:
+            break
+    for number in numbers:
+        assert account.by_id[number].status == "FILLED"
+    group = account.lists[orders[3]["orderListId"]]
+    assert (group.status, {order.status for order in group.orders}) == ("ALL_DONE", {"FILLED", "EXPIRED"})
+    assert account.balance("USDT").locked == account.balance("BTC").locked == 0
+
+
+async def test_a_body_that_was_not_percent_encoded_is_refused(call: Caller) -> None:
+    stamp = call.exchange.clock.wall_ns // 1_000_000
+    body = "&".join(f"{name}={value}" for name, value in (LIMIT | {"newClientOrderId": "é"}).items())
+    payload = f"{body}&timestamp={stamp}"
+    headers = {"X-MBX-APIKEY": "KEY", "Content-Type": "application/x-www-form-urlencoded"}
+    whole = f"{payload}&signature={KEY.sign(payload)}".encode()
+    async with call.exchange.session.post(
+        f"{call.exchange.base}/api/v3/order", data=whole, headers=headers
+    ) as response:
+        assert (response.status, (await response.json())["code"]) == (400, -1022)
+
+
 async def test_a_test_order_does_nothing(call: Caller) -> None:
     assert await call.good("POST order/test", **LIMIT) == {}
     rates = await call.good("POST order/test", **LIMIT, computeCommissionRates="true")
