@@ -37,7 +37,8 @@ from .venue import Venue, Witness
 T = TypeVar("T")
 ACCOUNT = "main"
 READY_S = 45.0
-LOOK_S = 0.05  # between two looks at what is waited for
+LOOK_S = 0.05  # between two looks at what the mesh knows
+LOOK_AGAIN_S = 0.25  # at what the exchange says: each costs
 SOON_S = 20.0  # what must happen by itself has happened by then
 PAGE = 500
 LEVELS = 20
@@ -56,6 +57,7 @@ class Desk:
         self.exchange = connector.name
         self.handed_out: list[str] = []  # every client order id
         self.placed_outside: list[str] = []  # by the witness
+        self._tidied = (0, 0)  # how many of both were seen to be over
         self.orders_at = f"orders/{self.exchange}/{ACCOUNT}"
         self.stream_at = f"stream/{self.exchange}/{ACCOUNT}"
         self._listed: list[Instrument] = []
@@ -79,7 +81,7 @@ class Desk:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.host.wait(self._leave_nothing(), SOON_S)
+            self.host.wait(self._leave_nothing(), READY_S)
         finally:
             self._close()
 
@@ -197,7 +199,9 @@ class Desk:
         expect(done.status.value == "FILLED", f"a market order of {amount:f} is {told(done)}, not FILLED")
         return done
 
-    async def until(self, what: str, look: Callable[[], Awaitable[T | None]], timeout_s: float = SOON_S) -> T:
+    async def until(
+        self, what: str, look: Callable[[], Awaitable[T | None]], timeout_s: float = SOON_S, look_s: float = LOOK_S
+    ) -> T:
         """Look again and again until there is something. Raises AssertionError naming what did not come."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -205,7 +209,7 @@ class Desk:
             if found:
                 return found
             expect(time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(look_s)
 
     # ------------------------------------------------------------------ what the mesh knows
 
@@ -245,28 +249,33 @@ class Desk:
             return ours if not said else None
 
         try:
-            return await self.until("balances like the exchange's", same)
+            return await self.until("balances like the exchange's", same, look_s=LOOK_AGAIN_S)
         except AssertionError as error:
             raise AssertionError(f"{error}: {'; '.join(said)}") from error
 
     # ------------------------------------------------------------------ leaving nothing
 
     async def tidy(self) -> None:
-        """Cancel what the mesh has open, and see by the exchange itself that nothing of ours is left on the pair."""
+        """Cancel what the mesh has open, and what the exchange itself says is open of what was placed since."""
         with contextlib.suppress(MeshError):  # a check may have left no manager: the witness needs none
             await self.market.cancel_all_async(SOON_S)
         await self.ask(self._leave_nothing())
 
     async def _leave_nothing(self) -> None:
-        """On the host's loop: cancel what is open of what was placed, by the witness alone."""
-        ours = {*self.handed_out, *self.placed_outside}
-        left = [one for name, one in (await self.witness.open_orders()).items() if name in ours]
-        for report in left:
-            with contextlib.suppress(Rejected, OutcomeUnknown):  # gone meanwhile, or not: looked at again below
-                await self.witness.cancel(self.stand_in(report))
-        if left:
-            still = ours & (await self.witness.open_orders()).keys()
-            expect(not still, f"left open at {self.exchange}, cancel by hand: {', '.join(sorted(still))}")
+        """On the host's loop: end what was placed since the last time, by the witness alone."""
+        names = [*self.handed_out[self._tidied[0] :], *self.placed_outside[self._tidied[1] :]]
+        for name in names:
+            there = await self._open_there(name)
+            if there is not None:
+                with contextlib.suppress(Rejected, OutcomeUnknown):  # gone meanwhile, or not: looked at again
+                    await self.witness.cancel(self.stand_in(there))
+                left = await self._open_there(name)
+                expect(left is None, f"{name} is left open at {self.exchange}: cancel it by hand")
+        self._tidied = len(self.handed_out), len(self.placed_outside)
+
+    async def _open_there(self, client_order_id: str) -> OrderReport | None:
+        found = await self.witness.order(client_order_id)
+        return None if found is None or found.status is None or found.status.is_terminal else found
 
     def stand_in(self, report: OrderReport) -> Order:
         """Enough of an order to cancel it by."""

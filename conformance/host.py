@@ -124,7 +124,7 @@ class Host:
 
     def kill(self, address: str) -> None:
         """End a role as if its process had died: it says nothing to anybody, its tasks end where they stand."""
-        self.wait(self._kill(address), STOP_S)
+        self.wait(self._kill(address), 2 * STOP_S)
 
     def restart(self, address: str, timeout_s: float = 30.0) -> None:
         """Start the next incarnation of a role that was ended, or of one that still runs, which is killed first."""
@@ -193,11 +193,13 @@ class Host:
     async def _bury(self, cell: _Cell) -> None:
         if not cell.dead:
             cell.gone.set_result(None)
-        left = {task for task in cell.tasks if task is not asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=STOP_S)
+        deadline = time.monotonic() + STOP_S
+        while (left := {one for one in cell.tasks if not one.done() and one is not asyncio.current_task()}) and (
+            time.monotonic() < deadline
+        ):
+            for task in left:  # again and again: one may wait in its `finally` for another that is gone already
+                task.cancel()
+            await asyncio.wait(left, timeout=PERIOD_S)
 
     async def _restart(self, address: str) -> None:
         await self._kill(address)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from decimal import Decimal
 
 from ..connectors.trading import FillReport
 from ..market import Market
 from ..model import rules
-from ..model.errors import Rejected
+from ..model.errors import Rejected, UnknownOrder
 from ..model.events import Side
 from ..model.order import EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
 from .desk import READY_S, SOON_S, Desk, told
@@ -112,11 +113,10 @@ class Account(TradingSuite):
         ids = {order.client_order_id for order in resting}
         here = await desk.market.in_flight_orders_async()
         expect(here.keys() == ids == before.keys(), f"in flight are {sorted(here)}, they were {sorted(before)}")
-        there = await desk.ask(desk.witness.open_orders())
         for order in resting:
             known = here[order.client_order_id]
             expect(known.status is OrderStatus.OPEN, f"an open order is {told(known)} after the restart")
-            expect(known.exchange_order_id == there[order.client_order_id].exchange_order_id, "another exchange id")
+            expect(known.exchange_order_id == order.exchange_order_id, f"it has another id of the exchange: {known}")
         kept = await desk.market.get_order_async(filled.client_order_id)
         expect(kept.status is OrderStatus.FILLED and kept.fees == filled.fees, f"a filled order is {kept} now")
         again = await desk.events()
@@ -202,16 +202,15 @@ class Account(TradingSuite):
             f"handed over twice it is {first.exchange_order_id} and {second.exchange_order_id}",
         )
         unseen = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price)
-        fate = await desk.market.get_order_async(unseen.client_order_id)
-        expect(fate.status is OrderStatus.FAILED, f"an id that was never handed over is {told(fate)}")
-        try:
-            (late,) = await desk.market.place_orders([unseen])
-        except Rejected:
-            late = fate
         desk.handed_out.append(unseen.client_order_id)
-        expect(late.status is OrderStatus.FAILED, f"after that it is placed: {told(late)}")
+        fate = await _fate(desk, unseen.client_order_id)
+        expect(fate in (None, OrderStatus.FAILED), f"an id that was never handed over is {fate}")
+        with contextlib.suppress(Rejected):
+            await desk.market.place_orders([unseen])
+        late = await _fate(desk, unseen.client_order_id)
+        expect(late in (None, OrderStatus.FAILED), f"asked for first, and placed afterwards it is {late}")
         there = await desk.ask(desk.witness.order(unseen.client_order_id))
-        expect(there is None, f"an id whose fate was FAILED is at the exchange: {there!r}")
+        expect(there is None, f"an id that was declared dead is at the exchange: {there!r}")
 
     @trading
     async def test_everything_is_accounted_for(self, desk: Desk) -> None:
@@ -231,15 +230,21 @@ class Account(TradingSuite):
             expect(one.amount is None or one.filled <= one.amount, f"{one.client_order_id} filled more than its amount")
         lost = [name for name in desk.handed_out if name not in known]
         expect(len({(fill.pair, fill.trade_id) for fill in fills}) == len(fills), "a fill was recorded twice")
-        for name in lost:
-            fate = await desk.market.get_order_async(name)
-            expect(fate.is_done, f"{name} was handed out and is {told(fate)}")
-            known[name] = fate
+        dead = [name for name in lost if await _fate(desk, name) is None]
+        handed_out = [name for name in desk.handed_out if name not in dead]
         if desk.venue.ledger is not None:
             wrong = await asyncio.to_thread(
-                desk.venue.ledger.problems, list(known.values()), fills, events, balances, desk.handed_out
+                desk.venue.ledger.problems, list(known.values()), fills, events, balances, handed_out
             )
             expect(not wrong, "; ".join(wrong))
+
+
+async def _fate(desk: Desk, client_order_id: str) -> OrderStatus | None:
+    """How an order stands; None of an id that is known to be of no order, for good."""
+    try:
+        return (await desk.market.get_order_async(client_order_id)).status
+    except UnknownOrder:
+        return None
 
 
 async def _place_outside(desk: Desk, side: Side) -> Order:

@@ -54,10 +54,12 @@ def trading(check: Callable[[S, Desk], Awaitable[None]]) -> Callable[[S], None]:
     async def carry_out(suite: S) -> None:
         desk = suite.desk
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(LIMIT_S) as limit:
                 await check(suite, desk)
-        except TimeoutError:
-            raise AssertionError(f"not done within {LIMIT_S:g} s") from None
+        except TimeoutError as error:
+            if limit.expired():
+                raise AssertionError(f"not done within {LIMIT_S:g} s") from None
+            raise AssertionError(f"something of it was not done in time: {error!r}") from error
         finally:
             await desk.tidy()
         failures, desk.host.failures = desk.host.failures, []
