@@ -339,6 +339,12 @@ def test_a_full_answer_to_placing():
     assert (fill.fee, fill.fee_asset, fill.is_maker, fill.side) == (D("0.006"), "BNB", False, Side.SELL)
 
 
+def test_a_fill_by_an_allocation():
+    row = ROW | {"fills": [TAKEN | {"tradeId": -1, "allocId": 0, "matchType": "ONE_PARTY_TRADE_REPORT"}]}
+    (report,) = reply(codec().place(new(), PAIR), row).orders
+    assert report.fills[0].trade_id == "allocation-0"
+
+
 def test_an_acknowledgement_alone_says_nothing_of_the_status():
     ack = {key: ROW[key] for key in ("symbol", "orderId", "orderListId", "clientOrderId", "transactTime")}
     (report,) = reply(codec().place(new(), PAIR), ack).orders

@@ -110,6 +110,12 @@ def test_a_fill():
     assert (report.status, report.filled) == (OrderStatus.PARTIALLY_FILLED, D("0.4"))
 
 
+def test_a_fill_by_an_allocation():
+    """Somebody else's order, routed over several books. Source: faqs/sor_faq.md, read 2026-11-22."""
+    (fill,) = order(**TRADE | {"t": -1, "a": 1234, "b": "ONE_PARTY_TRADE_REPORT", "uS": True, "k": "SOR"}).fills
+    assert fill.trade_id == "allocation-1234"
+
+
 def test_a_fill_without_a_fee():
     (fill,) = order(**TRADE | {"n": "0", "N": None}).fills
     assert (fill.fee, fill.fee_asset) == (D(0), None)
