@@ -313,7 +313,7 @@ class Admin:
 
     def rules(self, body: RulesBody) -> Any:
         given = body.model_dump(exclude={"symbol"}, exclude_none=True)
-        changes = {name: _raw(name, value) for name, value in given.items()}
+        changes = {name: _raw(name, value) if isinstance(value, str) else value for name, value in given.items()}
         for name in ("tick", "step"):
             if name in changes and not changes[name]:
                 raise Refusal(name, "must be above zero")

@@ -97,6 +97,22 @@ class RulesBody(Body):
     min_notional: str | None = None
     maker_fee: str | None = None
     taker_fee: str | None = None
+    max_notional: str | None = None
+    market_min: str | None = None
+    market_max: str | None = None
+    market_step: str | None = None
+    bid_up: str | None = None
+    bid_down: str | None = None
+    ask_up: str | None = None
+    ask_down: str | None = None
+    max_position: str | None = None
+    max_orders: int | None = Field(None, ge=0)
+    max_algo_orders: int | None = Field(None, ge=0)
+    max_lists: int | None = Field(None, ge=0)
+    max_amends: int | None = Field(None, ge=0)
+    average_mins: int | None = Field(None, ge=0)
+    min_applies_to_market: bool | None = None
+    max_applies_to_market: bool | None = None
 
 
 class ListBody(Body):

@@ -93,7 +93,7 @@ class _Calls(ABC, Generic[Out]):
     def status(self, symbol: str, status: str) -> Out:
         return self._call("POST", "/admin/status", body={"symbol": symbol, "status": status})
 
-    def rules(self, symbol: str, **rules: str) -> Out:
+    def rules(self, symbol: str, **rules: Any) -> Out:
         return self._call("POST", "/admin/rules", body={"symbol": symbol, **rules})
 
     def list(self, symbol: str, **fields: Any) -> Out:

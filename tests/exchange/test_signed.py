@@ -366,6 +366,31 @@ async def test_prevented_matches(call: Caller) -> None:
     assert (await call("GET myPreventedMatches", symbol="BTCUSDT"))[1]["code"] == -1128
 
 
+@pytest.mark.parametrize(
+    ("rules", "order", "name", "shown"),
+    [
+        ({"max_orders": 1}, LIMIT, "MAX_NUM_ORDERS", {"maxNumOrders": 1}),
+        ({"max_algo_orders": 0}, STOP, "MAX_NUM_ALGO_ORDERS", {"maxNumAlgoOrders": 0}),
+        ({"max_position": "10"}, LIMIT, "MAX_POSITION", {"maxPosition": "10.00000000"}),
+        ({"bid_down": "0.95"}, LIMIT, "PERCENT_PRICE_BY_SIDE", {"bidMultiplierDown": "0.95"}),
+        ({"market_max": "0.001"}, MARKET, "MARKET_LOT_SIZE", {"maxQty": "0.00100000"}),
+        ({"max_notional": "500"}, LIMIT, "NOTIONAL", {"maxNotional": "500.00000000"}),
+        ({"min_notional": "700"}, MARKET, "NOTIONAL", {"applyMinToMarket": True}),
+    ],
+)
+async def test_rules_changed_by_hand_are_shown_and_enforced(
+    call: Caller, rules: dict[str, Any], order: dict[str, str], name: str, shown: dict[str, Any]
+) -> None:
+    await call.good("POST order", **LIMIT)
+    await call.exchange.admin.rules("BTCUSDT", **rules)
+    info = (await call.exchange.get("exchangeInfo?symbol=BTCUSDT"))[1]["symbols"][0]
+    listed = {entry["filterType"]: entry for entry in info["filters"]}
+    assert listed[name].items() >= shown.items()
+    assert (await call("POST order", **order))[1] == {"code": -1013, "msg": f"Filter failure: {name}"}
+    mine = await call.good("GET myFilters", symbol="BTCUSDT")
+    assert mine["symbolFilters"] == info["filters"]
+
+
 async def test_the_crowd_fills_what_rests_and_reaches_stop_prices(call: Caller) -> None:
     last = float((await call.exchange.get("ticker/price?symbol=BTCUSDT"))[1]["price"])
     bid = (await call.exchange.admin.book("BTCUSDT"))["bids"][0][0]
