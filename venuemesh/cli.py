@@ -315,14 +315,14 @@ def connect(
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
     pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe; by default an example pair.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=0.1)] = 10.0,
-    config: Annotated[Path | None, typer.Option(help="Configuration that has --account.", metavar="MESH.TOML")] = None,
-    account: Annotated[str | None, typer.Option(help="Try the key of this account of --config.")] = None,
-    keys: Annotated[str | None, typer.Option(help="Try this entry of the keystore.", metavar="ENTRY")] = None,
+    config: keys_cli.ConfigPath = None,
+    account: keys_cli.AccountName = None,
+    keys: keys_cli.Entry = None,
     keystore: keys_cli.KeystorePath = None,
-    passphrase_file: Annotated[Path | None, typer.Option(help="Private file with the keystore's passphrase.")] = None,
-    api_key_file: Annotated[Path | None, typer.Option(help="Try the key of this file and of --secret-file.")] = None,
-    secret_file: Annotated[Path | None, typer.Option(help="Private file with the secret or the PEM.")] = None,
-    kind: Annotated[str | None, typer.Option(help="hmac, ed25519 or rsa, of --secret-file.", metavar="KIND")] = None,
+    passphrase_file: keys_cli.PassphraseFile = None,
+    api_key_file: keys_cli.ApiKeyFile = None,
+    secret_file: keys_cli.SecretFile = None,
+    kind: keys_cli.Kind = None,
 ) -> None:
     """Try an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, its account, too."""
     from .display import checked_table
@@ -351,13 +351,26 @@ def api(
     params: Annotated[list[str] | None, typer.Argument(help="Query parameters.", metavar="[KEY=VALUE]...")] = None,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     as_json: AsJson = False,
+    config: keys_cli.ConfigPath = None,
+    account: keys_cli.AccountName = None,
+    keys: keys_cli.Entry = None,
+    keystore: keys_cli.KeystorePath = None,
+    passphrase_file: keys_cli.PassphraseFile = None,
+    api_key_file: keys_cli.ApiKeyFile = None,
+    secret_file: keys_cli.SecretFile = None,
+    kind: keys_cli.Kind = None,
 ) -> None:
-    """Send one raw, unsigned request; print status, rate headers and body. A failure ends with exit status 2."""
+    """Send one raw request, signed with a key if one is named; print status, rate headers and body.
+
+    It goes out as it is, outside any mesh: no journal has it, no budget counts it. A failure ends with exit status 2.
+    """
     from .connectors.registry import connector
     from .probing import ask, pretty
 
-    answer = asyncio.run(ask(exchange, method, path, params or [], rest))
-    limits = answer.rate_headers(connector(exchange).spec)
+    given = keys_cli.KeyOptions(config, account, keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    chosen = keys_cli.choose_key(exchange, rest, None, given)
+    answer = asyncio.run(ask(chosen.connector, method, path, params or [], chosen.rest, chosen.key))
+    limits = answer.rate_headers(connector(chosen.connector).spec)
     if as_json:
         head = json.dumps(
             {"status": answer.status, "ms": round(answer.ms, 3), "rate": limits, "headers": answer.headers}

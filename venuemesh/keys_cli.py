@@ -35,6 +35,16 @@ KeystorePath = Annotated[
     typer.Option("--keystore", help="The keystore; by default ~/.config/venuemesh/keystore.", metavar="PATH"),
 ]
 EntryName = Annotated[str, typer.Argument(help="Name of the entry.")]
+# How `connect` and `api` are told which key to use
+ConfigPath = Annotated[Path | None, typer.Option("--config", help="Configuration with --account.", metavar="MESH.TOML")]
+AccountName = Annotated[str | None, typer.Option("--account", help="Use the key of this account of --config.")]
+Entry = Annotated[str | None, typer.Option("--keys", help="Use this entry of the keystore.", metavar="ENTRY")]
+PassphraseFile = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Private file with the keystore's passphrase.")
+]
+ApiKeyFile = Annotated[Path | None, typer.Option("--api-key-file", help="Use the key of this and of --secret-file.")]
+SecretFile = Annotated[Path | None, typer.Option("--secret-file", help="Private file with the secret or the PEM.")]
+Kind = Annotated[str | None, typer.Option("--kind", help="hmac, ed25519 or rsa, of --secret-file.", metavar="KIND")]
 
 
 def ask(prompt: str) -> str:

@@ -1,6 +1,6 @@
-"""Tries an exchange out: what `venuemesh connect` checks, and what `venuemesh api` asks (unsigned).
+"""Tries an exchange out: what `venuemesh connect` checks, and what `venuemesh api` asks.
 
-A key is tried outside any mesh: it is read here, signs one question about its account, and is dropped.
+A key is used outside any mesh: it is read here, signs one request, and is dropped.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from urllib.parse import quote
 from .conformance.live import choose
 from .connectors import registry
 from .connectors.protocol import Codec, ExchangeSpec
-from .connectors.trading import AccountReport, trades
+from .connectors.trading import AccountReport, Signed, trades
 from .connectors.transport import Feed, Link, Rest
 from .keystore.key import Key
-from .model.errors import DecodeError, Misconfigured, Rejected, RetryLater
+from .model.errors import DecodeError, MeshError, Misconfigured, Rejected, RetryLater
 from .model.events import DepthDelta, PublicTrade, Request, Response, Subscribed, SubscribeRefused, Ticker
 from .model.instrument import Instrument
 from .model.order import Balance
 
 CLOCK_SAMPLES = 7
+OFFSET_SAMPLES = 3  # before one signed request
 VALIDITY_MS = 5000  # of the one signed question
 LISTEN_S = 1.0  # how long frames are counted once they come
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
@@ -119,20 +120,15 @@ class Probe:
         self._passed("ping", began, f"{request.method} {request.url}")
 
     async def _clock(self, rest: Rest) -> None:
-        request = self._codec.time_request()
-        if request is None:
-            return
         began = time.perf_counter()
-        offsets, trips = [], []
-        for _ in range(CLOCK_SAMPLES):
-            answer = await self._send(rest, request)
-            offset_ns = self._codec.server_time(answer.body) - (answer.sent_ns + answer.recv_ns) // 2
-            offsets.append(offset_ns / 1e6)
-            trips.append((answer.recv_ns - answer.sent_ns) / 1e6)
-        offset_ms = median(offsets)
-        self._offset_ns = int(offset_ms * 1e6)
-        where = "ahead of" if offset_ms >= 0 else "behind"
-        said = f"the exchange's clock is {abs(offset_ms):.1f} ms {where} ours, within {median(trips) / 2:.1f} ms"
+        found = await _measure(self._codec, rest, CLOCK_SAMPLES)
+        if found is None:
+            return
+        self._offset_ns, trip_ns = found
+        where = "ahead of" if self._offset_ns >= 0 else "behind"
+        said = (
+            f"the exchange's clock is {abs(self._offset_ns) / 1e6:.1f} ms {where} ours, within {trip_ns / 2e6:.1f} ms"
+        )
         self._passed("clock", began, f"{said} (median of {CLOCK_SAMPLES})")
 
     async def _instruments(self, rest: Rest) -> Instrument:
@@ -292,38 +288,75 @@ class Answer:
         }
 
 
-async def ask(exchange: str, method: str, path: str, params: Sequence[str], rest: str | None = None) -> Answer:
-    """Send one unsigned request as it is: `params` are key=value, in that order, as the query.
+async def ask(
+    exchange: str, method: str, path: str, params: Sequence[str], rest: str | None = None, key: Key | None = None
+) -> Answer:
+    """Send one request as it is: `params` are key=value, in that order. With a key it is signed in the exchange's time.
 
     Raises:
         UnknownExchange, Misconfigured: no such exchange, method, path or parameter; nothing was sent.
+        NotOffered: a key, and a connector that does not sign.
         RetryLater, OutcomeUnknown: there is no answer.
     """
-    codec = registry.connector(exchange).codec(rest, None)
+    connector = registry.connector(exchange)
+    codec = connector.codec(rest, None)
     method = method.upper()
     if method not in METHODS:
         raise Misconfigured(f"method {method!r}", f"is none of {', '.join(METHODS)}")
     if not path.startswith("/") or path.startswith("//"):
         raise Misconfigured(f"path {path!r}", "must begin with one / and belong to the exchange's own host")
-    query = "&".join(_pair(param) for param in params)
-    url = f"{(rest or codec.spec.rest).rstrip('/')}{path}"
-    if query:
-        url += ("&" if "?" in path else "?") + query
+    pairs = [_pair(param) for param in params]
+    signed: Signed | None = None
     client = Rest(timeout_s=10.0)
     try:
-        response = await client.send(Request(method, url))
+        if key is None:
+            url = f"{(rest or codec.spec.rest).rstrip('/')}{path}"
+            if query := "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs):
+                url += ("&" if "?" in path else "?") + query
+            request = Request(method, url)
+        else:
+            trading = trades(connector).trading(rest)
+            draft = trading.raw(method, path, pairs, True)
+            auth = trades(connector).auth(key.kind, key.api_key, key.secret)
+            found = await _measure(codec, client, OFFSET_SAMPLES)
+            now_ns = time.time_ns() + (0 if found is None else found[0])
+            signed = auth.sign(draft, "api", now_ns, VALIDITY_MS)
+            if signed.request is None:
+                raise Misconfigured(f"path {path!r}", "cannot be asked for over REST")
+            request = signed.request
+        response = await client.send(request)
     finally:
         await client.close()
     error = codec.failure(response, changes=method not in ("GET", "HEAD"))
+    if error is not None and signed is not None:
+        try:
+            trading.reply(signed, response)  # knows the refusals of keys
+        except MeshError as better:
+            error = better
     took_ms = (response.recv_ns - response.sent_ns) / 1e6
     return Answer(response.status, response.headers, response.body, took_ms, error)
 
 
-def _pair(param: str) -> str:
+async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
+    """The exchange's clock minus ours and the round trip it was taken from, ns, as medians; None: it tells no time."""
+    request = codec.time_request()
+    if request is None:
+        return None
+    offsets, trips = [], []
+    for _ in range(samples):
+        answer = await rest.send(request)
+        if (error := codec.failure(answer)) is not None:
+            raise error
+        offsets.append(codec.server_time(answer.body) - (answer.sent_ns + answer.recv_ns) // 2)
+        trips.append(answer.recv_ns - answer.sent_ns)
+    return int(median(offsets)), int(median(trips))
+
+
+def _pair(param: str) -> tuple[str, str]:
     key, separator, value = param.partition("=")
     if not key or not separator:
         raise Misconfigured(f"parameter {param!r}", "is not key=value")
-    return f"{quote(key, safe='')}={quote(value, safe='')}"
+    return key, value
 
 
 def pretty(body: bytes, indent: int | None = 2) -> str:

@@ -16,7 +16,7 @@ from venuemesh.keys_cli import KeyOptions, choose_key
 from venuemesh.keystore.key import make_key
 from venuemesh.keystore.store import Keystore
 from venuemesh.model.errors import Misconfigured, NotOffered
-from venuemesh.probing import Probe
+from venuemesh.probing import Probe, ask
 
 PASSPHRASE = passphrase()
 KEYS = {kind: plant(kind, (PASSPHRASE,)) for kind in ("hmac", "ed25519", "rsa")}
@@ -71,6 +71,27 @@ async def test_a_key_that_is_not_taken_is_an_error_that_does_not_show_it(exchang
         await probe.run()
     assert [step.what for step in probe.checked] == ["ping", "clock", "instruments"]
     assert find_in_text(PLANTED, f"{caught.value} {caught.value!r}") == []
+
+
+@pytest.mark.parametrize("kind", ["hmac", "ed25519", "rsa"])
+async def test_a_raw_request_is_signed_in_the_exchange_s_time(exchange, kind):
+    exchange.admin.clock(60_000)
+    try:
+        key, at = key_of(KEYS[kind]), exchange.rest
+        answer = await ask("binance", "get", "/api/v3/account", ["omitZeroBalances=true"], at, key)
+        assert (answer.status, answer.error) == (200, None)
+        assert {row["asset"] for row in json.loads(answer.body)["balances"]} == {"BTC", "USDT"}
+        form = ["symbol=BTCUSDT", "side=BUY", "type=LIMIT", "timeInForce=GTC", "quantity=0.01", "price=50000"]
+        answer = await ask("binance", "POST", "/api/v3/order/test", form, at, key)
+        assert (answer.status, answer.error) == (200, None)
+        refused = await ask("binance", "GET", "/api/v3/account", [], at, key_of(STRANGER))
+        assert isinstance(refused.error, Misconfigured)
+        assert find_in_text(PLANTED, f"{refused} {answer}") == []
+        for path in ("//elsewhere.test/api", "/elsewhere", "/api/../x"):
+            with pytest.raises(Misconfigured):
+                await ask("binance", "GET", path, [], at, key)
+    finally:
+        exchange.admin.clock(0)
 
 
 def test_a_connector_that_does_not_trade(monkeypatch):
