@@ -81,20 +81,19 @@ class Queries:
         Raises:
             EventsTrimmed: event `after` + 1 is not kept any more.
         """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline_s):
                     await self._view.news(after)
-                    found = await self._events_after(after, SCAN if owner else limit)
-                    if not found:
-                        continue
-                    mine = [event for event in found if owner is None or event.owner in (owner, None)][:limit]
-                    if mine:
-                        after = mine[-1].number if len(mine) == limit else found[-1].number
-                        return {"events": [event.to_dict() for event in mine], "next": after}
-                    after = found[-1].number
-        except TimeoutError:
-            return {"events": [], "next": after}
+            except TimeoutError:
+                return {"events": [], "next": after}
+            found = await self._events_after(after, SCAN if owner else limit)
+            mine = [event for event in found if owner is None or event.owner in (owner, None)][:limit]
+            if mine:
+                after = mine[-1].number if len(mine) == limit else found[-1].number
+                return {"events": [event.to_dict() for event in mine], "next": after}
+            after = found[-1].number if found else after
 
     async def _events_after(self, after: int, limit: int) -> list[AccountEvent]:
         found = self._view.events(after, limit)

@@ -1,0 +1,132 @@
+"""A quiet local exchange, processes that host an account's manager, and accounts of their own for every case."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.account_host import Place
+from tests.fakes.exchange_process import ExchangeProcess
+from tests.fakes.manager_host import Hosts
+from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.journal.journal import Journal
+from venuemesh.model.ids import OrderIds
+from venuemesh.model.order import AccountEvent, Balance, Fill, Order
+from venuemesh.reconciling import compare
+
+SETTLED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTED", "FAILED", "UnknownOrder"}
+IDS = 12  # that the script `trade` uses
+
+
+@dataclass
+class Case:
+    """One account with its journal, at an exchange."""
+
+    place: Place
+    admin: AdminClient
+    price: int
+    stem: str = field(default_factory=lambda: OrderIds(time.time_ns(), next(_SALTS))()[:-4])
+
+    @property
+    def ids(self) -> list[str]:
+        return [f"{self.stem}{number:04d}" for number in range(IDS)]
+
+    def job(self, script: str, failpoint: str = "", **more: Any) -> dict[str, Any]:
+        common = {"place": asdict(self.place), "stem": self.stem, "price": self.price, "ids": self.ids}
+        return {**common, "script": script, "failpoint": failpoint, **more}
+
+    def problems(self, said: dict[str, Any]) -> list[str]:
+        """How what a manager said at rest differs from the exchange's ledger, and from what must hold anyway."""
+        if "error" in said:
+            return [said["error"]]
+        name = self.place.account
+        found = compare(
+            [Order.from_dict(plain) for plain in said["orders"]],
+            [Fill.from_dict(plain) for plain in said["fills"]],
+            [AccountEvent.from_dict(plain) for plain in said["events"]],
+            {asset: Balance.from_dict(plain) for asset, plain in said["balances"].items()},
+            [],
+            self.admin.ledger(name)["accounts"][0],
+            self.receipts(),
+        ).problems
+        found += [f"{one}: {fate}" for one, fate in said["fates"].items() if fate not in SETTLED]
+        if said["account"]["unresolved_requests"]:
+            found.append(f"{said['account']['unresolved_requests']} requests are unresolved")
+        return found
+
+    def receipts(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.admin._call("GET", "/admin/receipts", {"account": self.place.account})[
+            "receipts"
+        ]
+        return found
+
+    def ledger(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.admin.ledger(self.place.account)["accounts"][0]
+        return found
+
+
+_SALTS = itertools.count(int(time.time()) % 10**6 * 10_000)
+
+
+class Bench:
+    """Makes cases."""
+
+    def __init__(self, exchange: ExchangeProcess, folder: Path) -> None:
+        self._exchange, self._folder = exchange, folder
+        self._numbers = itertools.count(1)
+        self._empty = folder / "empty.sqlite3"
+        Journal.open(f"sqlite:///{self._empty}").close()
+        self.admin = exchange.admin
+        self.price = int(float(exchange.admin.book("BTCUSDT")["asks"][0][0]))
+
+    def case(self, **config: Any) -> Case:
+        number = next(self._numbers)
+        name, key, secret = f"account{number}", f"KEY{number:032d}", f"secret-of-{number}-0123456789"
+        body = {"account": name, "key": key, "secret": secret, "balances": {"BTC": "5", "USDT": "500000"}}
+        self.admin._call("POST", "/admin/account", body=body)
+        folder = self._folder / name
+        folder.mkdir()
+        shutil.copy(self._empty, folder / "journal.sqlite3")
+        known = self._folder / "instruments.json"
+        if known.exists():
+            shutil.copy(known, folder)
+        place = Place(
+            self._exchange.rest,
+            f"{self._exchange.ws}/ws-api/v3",
+            f"sqlite:///{folder / 'journal.sqlite3'}",
+            name,
+            key,
+            secret,
+            config,
+        )
+        return Case(place, self.admin, self.price)
+
+    def remember_instruments(self, case: Case) -> None:
+        """Let later cases begin without asking for the list."""
+        shutil.copy(case.place.folder / "instruments.json", self._folder / "instruments.json")
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[ExchangeProcess]:
+    with ExchangeProcess("--paused", "--symbols", "BTCUSDT", "--levels", "50", without_limits=True) as process:
+        process.admin.limits(orders_10s=10**9, orders_1d=10**9)
+        yield process
+
+
+@pytest.fixture
+def bench(exchange: ExchangeProcess, tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(exchange, tmp_path)
+    exchange.admin.clear_faults()
+
+
+@pytest.fixture
+async def hosts() -> AsyncIterator[Hosts]:
+    async with Hosts() as running:
+        yield running

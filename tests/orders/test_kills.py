@@ -1,0 +1,84 @@
+"""SIGKILL at every journal write and every request boundary: nothing lost, nothing doubled, nothing left unknown.
+
+A first run under `trace` names every failpoint that the script reaches. Then, for each (name, n), a run is killed
+there, another process takes the account over, and what it knows at rest is compared with the exchange's own ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.manager_host import Hosts
+
+from .conftest import Bench
+
+AT_ONCE = 6
+KILLED = -9
+
+
+async def trace(bench: Bench, hosts: Hosts, folder: Path) -> Counter[str]:
+    """Run the script once, undisturbed, and return how often it reached which failpoint."""
+    case = bench.case()
+    path = folder / "trace"
+    status, said = await hosts.run(case.job("trade", f"trace:{path}"))
+    assert status == 0, said
+    assert case.problems(said) == []
+    bench.remember_instruments(case)
+    return Counter(path.read_text().split())
+
+
+async def kill_at(bench: Bench, hosts: Hosts, failpoint: str) -> tuple[str, bool, list[str]]:
+    """Return the failpoint, whether it was reached, and what is wrong after another manager took over."""
+    case = bench.case()
+    status, first = await hosts.run(case.job("trade", failpoint))
+    if status != KILLED:
+        return failpoint, False, case.problems(first) if status == 0 else [first.get("error", f"exit {status}")]
+    status, said = await hosts.run(case.job("verify", incarnation=2))
+    return failpoint, True, case.problems(said) if status == 0 else [said.get("error", f"exit {status}")]
+
+
+async def kill_everywhere(bench: Bench, hosts: Hosts, failpoints: list[str]) -> tuple[int, dict[str, list[str]]]:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(failpoint: str) -> tuple[str, bool, list[str]]:
+        async with gate:
+            return await kill_at(bench, hosts, failpoint)
+
+    results = await asyncio.gather(*(one(failpoint) for failpoint in failpoints))
+    return sum(reached for _, reached, _ in results), {name: wrong for name, _, wrong in results if wrong}
+
+
+def spread(counts: Counter[str], each: int) -> list[str]:
+    """Up to `each` occurrences of every name, evenly over all of them, first and last among them."""
+    chosen = []
+    for name, count in sorted(counts.items()):
+        picks = {round(1 + step * (count - 1) / max(1, each - 1)) for step in range(each)} if count > 1 else {1}
+        chosen += [f"{name}:{number}" for number in sorted(picks)]
+    return chosen
+
+
+async def test_a_manager_may_be_killed_anywhere(bench: Bench, hosts: Hosts, tmp_path: Path) -> None:
+    counts = await trace(bench, hosts, tmp_path)
+    assert {"request.send", "request.write", "request.written", "request.answered", "commit.intent"} <= counts.keys()
+    assert {"journal.begin", "journal.write", "journal.commit", "journal.committed"} <= counts.keys()
+    chosen = spread(counts, int(os.environ.get("KILLS_EACH", "4")))
+    began = time.monotonic()
+    killed, wrong = await kill_everywhere(bench, hosts, chosen)
+    print(f"{killed} of {len(chosen)} killed in {time.monotonic() - began:.1f} s; {dict(counts)}")
+    assert wrong == {}
+    assert killed >= len(chosen) // 2
+
+
+@pytest.mark.soak
+async def test_a_manager_may_be_killed_at_every_single_point(bench: Bench, hosts: Hosts, tmp_path: Path) -> None:
+    counts = await trace(bench, hosts, tmp_path)
+    chosen = [f"{name}:{number}" for name, count in sorted(counts.items()) for number in range(1, count + 1)]
+    killed, wrong = await kill_everywhere(bench, hosts, chosen)
+    print(f"{killed} of {len(chosen)} killed")
+    assert wrong == {}
