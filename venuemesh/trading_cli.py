@@ -217,16 +217,20 @@ def add_to(app: typer.Typer, out: Console) -> None:
         what: Annotated[str, typer.Argument(help="orders, trades or events.")],
         to: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
         form: Annotated[str, typer.Option("--format", "-f", help="csv or parquet.")] = "csv",
-        config: Annotated[Path | None, typer.Option(help="The mesh's configuration: its journal is read.")] = None,
+        config: Annotated[Path | None, typer.Option(help="The mesh's configuration, which names its journal.")] = None,
         journal: Annotated[str | None, typer.Option(help="The journal's URL, instead of a configuration.")] = None,
         exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Only of this exchange.")] = None,
-        account: AccountName = None,
+        account: Annotated[str | None, typer.Option("--account", "-a", help="Only of this account.")] = None,
         pair: Pair = None,
+        since: Annotated[str | None, typer.Option(help="Only from this time on, ISO 8601, UTC.")] = None,
+        until: Annotated[str | None, typer.Option(help="Only before this time.")] = None,
+        mesh: MeshName = "mesh",
     ) -> None:
-        """Write a journal's orders, fills or events to a file; the mesh may run or not."""
+        """Write a journal's orders, trades (own fills) or events to a file; the mesh may run or not."""
         from .exporting import export_journal
 
-        rows = export_journal(what, to, form, config=config, url=journal, exchange=exchange, account=account, pair=pair)
+        chosen = {"exchange": exchange, "account": account, "pair": pair, "since": since, "until": until}
+        rows = export_journal(what, to, form, config=config, url=journal, mesh=mesh, **chosen)
         out.print(f"{to}: {rows} {what}")
 
 
