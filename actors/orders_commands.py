@@ -66,8 +66,6 @@ class Commands:
             if (error := self.closed()) is not None:
                 self._core.out.do(Refuse(token, error))
                 return
-            for one in orders:
-                self._reconcile.traded(one.pair, now.ns)
             self._placing.place(token, orders, expires_ns, now, kind)
 
         def then(client_order_id: str) -> Callable[[Found, Now], None]:
@@ -240,5 +238,4 @@ class Commands:
             core.requests.add(
                 Pending(f"restored:{one}", Kind.PLACE, {one: Part.PLACE}, not_after_ns, earlier=True, doubt=True)
             )
-        self._reconcile.traded(order.pair, order.created_ns)
         core.requests.ask_for(one, now, once=known)

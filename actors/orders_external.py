@@ -5,6 +5,7 @@ Their totals are the exchange's word. A bounded number is held; the journal has 
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 from ..connectors.trading import FillReport, OrderReport
@@ -23,12 +24,34 @@ class Externals:
         self._core = core
         self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
         self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) told
+        self._known_ns: dict[tuple[str, str], int] = {}  # monotonic, when first seen in this incarnation
 
     def all(self) -> list[Order]:
         return list(self._orders.values())
 
     def get(self, pair: str, exchange_order_id: str) -> Order | None:
         return self._orders.get((pair, exchange_order_id))
+
+    def named(self, client_order_id: str) -> Order | None:
+        """The external order of this (made up) client id."""
+        mark, _, rest = client_order_id.partition(":")
+        pair, _, exchange_order_id = rest.rpartition(":")
+        return self._orders.get((pair, exchange_order_id)) if mark == "external" else None
+
+    def gone(self, listed: Set[tuple[str, str]], begun: Now) -> list[Order]:
+        """Those that should be among the open orders of an answer to an ask begun then, and are not."""
+        return [
+            order
+            for key, order in self._orders.items()
+            if key not in listed and not order.is_done and self._known_ns.get(key, 0) < begun.mono_ns
+        ]
+
+    def lost(self, order: Order, now: Now) -> None:
+        """The exchange does not know it any more."""
+        after = replace(order, status=OrderStatus.EXPIRED, updated_ns=now.ns, code="not_there")
+        self._orders[order.pair, order.exchange_order_id or ""] = after
+        self._core.out.write(PutOrder(after, "EXTERNAL", now.ns))
+        self._tell(after, None, now.exchange_ns, now)
 
     def restore(self, order: Order) -> None:
         if order.exchange_order_id is not None:
@@ -56,13 +79,16 @@ class Externals:
             return
         after = replace(after, updated_ns=now.ns)
         self._orders[key] = after
+        self._known_ns.setdefault(key, now.mono_ns)
         core.out.write(PutOrder(after, "EXTERNAL", now.ns))
         if not fills:
             self._tell(after, None, report.ts_event_ns, now)
         for one in fills:
             self._told(pair, after, one, now)
         while len(self._orders) > core.settings.max_external:
-            del self._orders[next(iter(self._orders))]
+            old = next(iter(self._orders))
+            del self._orders[old]
+            self._known_ns.pop(old, None)
 
     def fill(self, pair: str, fill: FillReport, now: Now) -> None:
         """A fill of an order that neither we nor the journal know."""

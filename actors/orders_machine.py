@@ -44,7 +44,7 @@ from ..connectors.trading import (
     TradingCodec,
 )
 from ..journal.records import Loaded
-from ..journal.writes import PutOwner, PutPause
+from ..journal.writes import CloseRequest, PutOwner, PutPause
 from ..model.errors import Fenced, JournalUnavailable, MeshError
 from ..model.instrument import Instrument
 from ..model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
@@ -264,7 +264,6 @@ class OrderMachine:
         """Cancel an order and place another in one request. Answer: [old Order, new Order]."""
 
         def run(held: Held, now: Now) -> None:
-            self._reconcile.traded(order.pair, now.ns)
             self._changing.replace(token, held, order, expires_ns, now)
 
         self._commands.about(token, client_order_id, run, now)
@@ -434,6 +433,8 @@ class OrderMachine:
             core.requests.sure(one)
         if order.status is S.UNKNOWN and one not in core.requests.doubts:
             core.requests.ask_for(one, now)
+        if not order.is_done:
+            self._reconcile.traded(order.pair, order.created_ns)
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)
@@ -466,6 +467,7 @@ class OrderMachine:
         parts = KINDS.get(kind, (Part.PLACE,))
         named = {one: parts[min(index, len(parts) - 1)] for index, one in enumerate(ids) if self._core.ledger.get(one)}
         if not named:
+            self._core.out.write(CloseRequest(request_id, "resolved:nothing", now.ns))
             return
         request = Pending(request_id, Kind(kind), named, not_after_ns, earlier=True, doubt=True)
         self._core.requests.add(request)

@@ -2,7 +2,7 @@
 
 Theory of operation. A round asks for all open orders, the balances, and, per pair on which orders of ours were open
 since its last walk, for all fills above the last trade id reconciled (a mark in the journal; pages are walked until one
-is empty). A round runs at start, when the stream is up again or says that it lost something, and periodically: soon
+is not full). A round runs at start, when the stream is up again or says that it lost something, and periodically: soon
 while something is in doubt or the stream is down, seldom while all is well. Whatever was missed, a round finds it:
 
     an order of ours in the snapshot    its report is applied; a total above our fills asks for its fills
@@ -33,6 +33,8 @@ from .orders_requests import Part
 
 S = OrderStatus
 ALL = ""
+MINUTE_NS = 60 * NS  # the mesh's clock may be off by that
+DAY_NS = 86_400 * NS  # some exchanges answer for one day from the time given, whatever was later
 MARK = "fills:"
 
 
@@ -156,17 +158,19 @@ class Reconcile:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
         for one in self._core.requests.due(now):
-            held = self._core.ledger.get(one)
-            if held is None:
-                self._core.requests.sure(one)
-                continue
-            instrument = self._core.guards.instruments.get(held.order.pair)
-            if instrument is None:
-                self._core.requests.again(one, now)
-                continue
-            self._core.requests.doubts[one].asking = True
-            draft = self._core.codec.query(one, instrument, held.order.exchange_order_id)
-            self._ask(Purpose.QUERY, one, draft, now, urgent=True)
+            self._query(one, now)
+
+    def _query(self, one: str, now: Now) -> None:
+        core = self._core
+        held = core.ledger.get(one)
+        order = held.order if held is not None else self._externals.named(one)
+        if order is None:
+            core.requests.sure(one)
+        elif (instrument := core.guards.instruments.get(order.pair)) is None:
+            core.requests.again(one, now)
+        else:
+            core.requests.doubts[one].asking = True
+            self._ask(Purpose.QUERY, one, core.codec.query(one, instrument, order.exchange_order_id), now, urgent=True)
 
     def _soon(self, now: Now) -> None:
         self._next_ns = min(self._next_ns, now.mono_ns + int(self._core.settings.reconcile_s[0] * NS))
@@ -190,7 +194,7 @@ class Reconcile:
             mark = self._marks.get(key)
             if mark is not None:
                 return codec.fills_after(instrument, mark)
-            return codec.fills(instrument, self._since_ns.get(key, 0) - 60 * NS)
+            return codec.fills(instrument, max(0, self._since_ns.get(key, 0) - MINUTE_NS))
         held = self._core.ledger.get(key)
         if held is None or not held.short or held.order.exchange_order_id is None:
             return None
@@ -250,6 +254,8 @@ class Reconcile:
             known = held.known_mono_ns is not None and held.known_mono_ns < begun.mono_ns
             if known and order.exchange_order_id is not None and (order.pair, order.exchange_order_id) not in listed:
                 core.requests.ask_for(order.client_order_id, now, once=True)
+        for order in self._externals.gone(listed, begun):
+            core.requests.ask_for(order.client_order_id, now, once=True)
         self.has_orders = True
 
     def _account(self, reply: Reply, begun: Now, now: Now) -> None:
@@ -270,6 +276,8 @@ class Reconcile:
         for fill in reply.fills:
             if fill.exchange_order_id in ("", held.order.exchange_order_id):
                 self._core.ledger.fill(held, fill, now)
+        if len(reply.fills) >= self._core.codec.offer.fills_page:
+            self.want(Purpose.PAIR_FILLS, held.order.pair, now)  # the rest comes by walking
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
             if slot is not None:
@@ -278,8 +286,9 @@ class Reconcile:
         return True
 
     def _walked(self, pair: str, reply: Reply, now: Now, slot: Slot | None) -> bool:
-        """Apply a page of a pair's fills; go on behind it until a page is empty."""
+        """Apply a page of a pair's fills; go on behind it until one is not full."""
         core = self._core
+        last = pair in self._marks and len(reply.fills) < core.codec.offer.fills_page
         known: str | None = None
         for fill in sorted(reply.fills, key=lambda one: trade_key(one.trade_id)):
             held = core.ledger.by_exchange_id(pair, fill.exchange_order_id)
@@ -295,7 +304,12 @@ class Reconcile:
                 self._unknown_fill(pair, fill, now)
             known = fill.trade_id
         self._mark(pair, known)
-        if reply.fills:
+        if not reply.fills and pair not in self._marks:
+            since_ns = self._since_ns.get(pair, now.ns)
+            last = since_ns + DAY_NS - 2 * MINUTE_NS > now.ns
+            if not last:
+                self._since_ns[pair] = since_ns + DAY_NS - 2 * MINUTE_NS
+        if not last:
             if slot is not None:
                 slot.due_mono_ns = now.mono_ns
             return False
@@ -327,7 +341,7 @@ class Reconcile:
         core = self._core
         held = core.ledger.get(one)
         if held is None:
-            core.requests.sure(one)
+            self._queried_external(one, result, now)
             return
         absent = isinstance(result, Reply) and result.absent
         if isinstance(result, Rejected):
@@ -343,6 +357,21 @@ class Reconcile:
             after_s = result.after_s if isinstance(result, RetryLater) else None
             core.requests.again(one, now, after_s)
         core.ledger.changed[one] = None
+
+    def _queried_external(self, one: str, result: Reply | MeshError, now: Now) -> None:
+        core = self._core
+        order = self._externals.named(one)
+        if order is None:
+            core.requests.sure(one)
+        elif isinstance(result, Reply) and result.orders:
+            for report in result.orders:
+                self._externals.apply(order.pair, report, now)
+            core.requests.sure(one)
+        elif isinstance(result, Rejected) or (isinstance(result, Reply) and result.absent):
+            self._externals.lost(order, now)
+            core.requests.sure(one)
+        else:
+            core.requests.again(one, now, result.after_s if isinstance(result, RetryLater) else None)
 
     def _absent(self, held: Held, begun: Now, now: Now) -> None:
         core, one = self._core, held.order.client_order_id

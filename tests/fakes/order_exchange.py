@@ -43,6 +43,7 @@ OFFER = Offer(
     order_lists=frozenset({"OCO"}),
     processing_s=1.0,
     max_validity_s=10.0,
+    fills_page=3,
 )
 
 
@@ -85,7 +86,8 @@ class FakeCodec:
         return self._draft(Kind.PLACE_LIST, instrument, tuple(words), ids)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
-        return self._draft(Kind.ORDER, instrument, (("id", client_order_id),), (client_order_id,))
+        words = (("id", client_order_id), ("exchange_id", exchange_order_id or ""))
+        return self._draft(Kind.ORDER, instrument, words, (client_order_id,))
 
     def open_orders(self) -> Draft:
         return self._draft(Kind.OPEN_ORDERS, None, ())
@@ -190,7 +192,7 @@ class OrderExchange:
         """A question, answered as things are now."""
         words = dict(draft.params)
         if draft.kind is Kind.ORDER:
-            found = self.by_client(words["id"])
+            found = self.orders.get(words["exchange_id"]) or self.by_client(words["id"])
             if found is None:
                 return Rejected("unknown_order", "no such order")
             return Reply(orders=(self.report(found),))
@@ -206,7 +208,7 @@ class OrderExchange:
             fills = [one for one in fills if one.exchange_order_id == words["exchange_id"]]
         else:
             fills = [one for one in fills if one.ts_event_ns >= int(words["since"])]
-        return Reply(fills=tuple(fills[:3]))  # pages of three
+        return Reply(fills=tuple(fills[: OFFER.fills_page]))
 
     # What happens on it
 

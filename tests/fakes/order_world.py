@@ -34,7 +34,7 @@ from venuemesh.actors.orders_machine import OrderMachine
 from venuemesh.connectors.trading import Draft, Reply, Signed
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side
-from venuemesh.model.order import NewOrder, OrderType, TimeInForce
+from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
 
 PAIRS = ("BTC-USDT", "ETH-USDT")
 BALANCES = {"BTC": Decimal(20), "ETH": Decimal(20), "USDT": Decimal(3000)}
@@ -326,6 +326,10 @@ class World:
         assert {one.client_order_id for one in self.machine.orders()} == {
             one.client_id for one in truth.values() if one.open
         }
+        for order in self.machine.externals():
+            real = self.exchange.orders[order.exchange_order_id or ""]
+            assert not real.client_id.startswith("vm"), "an order of ours is called external"
+            assert order.status in (real.status, OrderStatus.UNKNOWN), f"{order} is {real}"
         for asset, free in self.exchange.free.items():
             balance = self.machine.balance(asset)
             assert (balance.free, balance.locked) == (free, self.exchange.locked[asset])
