@@ -34,6 +34,7 @@ NAMES = (
     "recovery",
     "density",
     "slow_reader",
+    "journal",
 )
 INTERRUPTED = 130
 

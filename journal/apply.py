@@ -60,9 +60,27 @@ def put_new(dialect: str, table: Table, key: Sequence[str]) -> Any:
 
 
 class Statements:
-    """The statements of one dialect, made once."""
+    """The statements of one dialect. Made once: to make them costs as much as to execute them."""
 
     def __init__(self, dialect: str) -> None:
+        self.transition = schema.transitions.insert()
+        self.event = schema.events.insert()
+        self.balance = schema.balances.insert()
+        self.batch = schema.batches.insert()
+        mine = schema.accounts.c
+        self.counters = (
+            update(schema.accounts)
+            .where(mine.id == bindparam("of_account"))
+            .values(next_event=bindparam("next_event"), batches=bindparam("batches"))
+        )
+        done = schema.batches.c
+        self.done = select(done.id, done.first_event, done.events).where(
+            done.account_id == bindparam("of_account"), done.id.in_(bindparam("ids", expanding=True))
+        )
+        held = schema.orders.c
+        self.statuses = select(held.client_order_id, held.status).where(
+            held.account_id == bindparam("of_account"), held.client_order_id.in_(bindparam("ids", expanding=True))
+        )
         self.order = put(dialect, schema.orders, ("account_id", "client_order_id"))
         self.fill = put_new(dialect, schema.fills, ("account_id", "pair", "trade_id"))
         self.request = put_new(dialect, schema.requests, ("account_id", "request_id"))
@@ -116,15 +134,15 @@ class Changes:
 
     def flush(self, connection: Connection, statements: Statements) -> None:
         """Execute what was taken in."""
-        orders, transitions = self._orders(connection)
+        orders, transitions = self._orders(connection, statements)
         plan: list[tuple[Executable, list[Row]]] = [
             (statements.order, orders),
-            (schema.transitions.insert(), transitions),
+            (statements.transition, transitions),
             (statements.fill, self._fills),
             (statements.request, self._requests),
             (statements.close, self._closes),
-            (schema.events.insert(), self._events),
-            (schema.balances.insert(), self._balances),
+            (statements.event, self._events),
+            (statements.balance, self._balances),
             (statements.cursor, self._cursors),
             (statements.tombstone, self._tombstones),
             (statements.owner, list(self._owners.values())),
@@ -253,16 +271,14 @@ class Changes:
         row["open"] = not order.is_done
         return row
 
-    def _orders(self, connection: Connection) -> tuple[list[Row], list[Row]]:
+    def _orders(self, connection: Connection, statements: Statements) -> tuple[list[Row], list[Row]]:
         """Return the last state of each order, and its changes of status on the way there."""
         last = {one.order.client_order_id: one.order for one in self._puts}
         status: dict[str, str] = {}
-        ids, of = list(last), schema.orders.c
+        ids = list(last)
         for start in range(0, len(ids), _CHUNK):
-            known = select(of.client_order_id, of.status).where(
-                of.account_id == self._id, of.client_order_id.in_(ids[start : start + _CHUNK])
-            )
-            status.update((row.client_order_id, row.status) for row in connection.execute(known))
+            some = {"of_account": self._id, "ids": ids[start : start + _CHUNK]}
+            status.update((row.client_order_id, row.status) for row in connection.execute(statements.statuses, some))
         transitions: list[Row] = []
         for one in self._puts:
             order = one.order

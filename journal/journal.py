@@ -13,10 +13,10 @@ A `Journal` is synchronous, and for one thread at a time; `committer.Committer` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, select, update
 
 from ..model.errors import EventsTrimmed, Fenced, Misconfigured
 from ..model.failpoint import reach
@@ -123,7 +123,7 @@ class Journal:
             if row is None or row.epoch != epoch:
                 seen = 0 if row is None else row.epoch
                 raise Fenced(f"orders/{exchange}/{account}", (epoch, 0), (seen, 0))
-            done = _done(connection, row.id, [batch.id for batch in batches])
+            done = self._done(connection, row.id, [batch.id for batch in batches])
             changes = Changes(exchange, account, row.id, epoch, row.next_event)
             numbers, new = [], []
             for batch in batches:
@@ -133,7 +133,7 @@ class Journal:
                 numbers.append(done[batch.id])
             if new:
                 changes.flush(connection, self._statements)
-                _remember(connection, row.id, row.batches, changes.next_event, {name: done[name] for name in new})
+                self._remember(connection, row.id, row.batches, changes.next_event, {name: done[name] for name in new})
             return numbers
 
         return self._database.run(work, write=True)
@@ -157,15 +157,12 @@ class Journal:
 
     def order(self, exchange: str, account: str, client_order_id: str) -> Order | None:
         """Return an order by our id, None when there is none."""
-        of = schema.orders.c
-        return self._one_order(exchange, account, lambda: of.client_order_id == client_order_id)
+        return self._one_order(queries.ORDER_BY_ID, exchange, account, {"of_id": client_order_id})
 
     def order_by_exchange_id(self, exchange: str, account: str, pair: str, exchange_order_id: str) -> Order | None:
         """Return an order by the exchange's id, which is unique within its pair."""
-        of = schema.orders.c
-        return self._one_order(
-            exchange, account, lambda: (of.pair == pair) & (of.exchange_order_id == exchange_order_id)
-        )
+        named = {"of_pair": pair, "of_id": exchange_order_id}
+        return self._one_order(queries.ORDER_BY_EXCHANGE_ID, exchange, account, named)
 
     def is_tombstone(self, exchange: str, account: str, client_order_id: str) -> bool:
         """Whether this client order id was declared dead."""
@@ -255,53 +252,43 @@ class Journal:
         """Return a page of a listing of `queries` as rows of the table, for `export`."""
         return self._read(lambda connection: queries.page(connection, listing, chosen, after, limit))
 
-    def _one_order(self, exchange: str, account: str, where: Callable[[], object]) -> Order | None:
+    def _one_order(self, statement: Select[Any], exchange: str, account: str, named: dict[str, str]) -> Order | None:
         def work(connection: Connection) -> Order | None:
-            mine = queries.account_row(connection, exchange, account)
-            if mine is None:
-                return None
-            of = schema.orders
-            found = queries.rows(connection, of, of.c.account_id == mine.id, where())  # type: ignore[arg-type]
-            return queries.order_of(found[0]) if found else None
+            found = connection.execute(statement, {"of_exchange": exchange, "of_account": account, **named})
+            row = found.mappings().first()
+            return None if row is None else queries.order_of(row)
 
         return self._read(work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self._database.run(work, write=False)
 
+    def _done(self, connection: Connection, account_id: int, ids: list[str]) -> dict[str, list[int]]:
+        """Return those of these batches that were committed before, with their numbers."""
+        found = connection.execute(self._statements.done, {"of_account": account_id, "ids": ids})
+        return {row.id: list(range(row.first_event, row.first_event + row.events)) for row in found}
 
-def _done(connection: Connection, account_id: int, ids: Iterable[str]) -> dict[str, list[int]]:
-    """Return those of these batches that were committed before, with their numbers."""
-    of = schema.batches.c
-    found = connection.execute(
-        select(of.id, of.first_event, of.events).where(of.account_id == account_id, of.id.in_(list(ids)))
-    )
-    return {row.id: list(range(row.first_event, row.first_event + row.events)) for row in found}
-
-
-def _remember(
-    connection: Connection, account_id: int, count: int, next_event: int, batches: dict[str, list[int]]
-) -> None:
-    """Note the batches, forget the oldest now and then, and move the account's counters."""
-    rows = [
-        {
-            "account_id": account_id,
-            "id": name,
-            "number": number,
-            "first_event": numbers[0] if numbers else 0,
-            "events": len(numbers),
-        }
-        for number, (name, numbers) in enumerate(batches.items(), count + 1)
-    ]
-    after = count + len(rows)
-    reach("journal.write")
-    connection.execute(insert(schema.batches), rows)
-    if after // 64 != count // 64:
-        of = schema.batches.c
-        old = (of.account_id == account_id, of.number <= after - schema.BATCHES_KEPT)
-        connection.execute(delete(schema.batches).where(*old))
-    reach("journal.write")
-    of_account = schema.accounts
-    connection.execute(
-        update(of_account).where(of_account.c.id == account_id).values(next_event=next_event, batches=after)
-    )
+    def _remember(
+        self, connection: Connection, account_id: int, count: int, next_event: int, batches: dict[str, list[int]]
+    ) -> None:
+        """Note the batches, forget the oldest now and then, and move the account's counters."""
+        rows = [
+            {
+                "account_id": account_id,
+                "id": name,
+                "number": number,
+                "first_event": numbers[0] if numbers else 0,
+                "events": len(numbers),
+            }
+            for number, (name, numbers) in enumerate(batches.items(), count + 1)
+        ]
+        after = count + len(rows)
+        reach("journal.write")
+        connection.execute(self._statements.batch, rows)
+        if after // 64 != count // 64:
+            of = schema.batches.c
+            old = (of.account_id == account_id, of.number <= after - schema.BATCHES_KEPT)
+            connection.execute(delete(schema.batches).where(*old))
+        reach("journal.write")
+        moved = {"of_account": account_id, "next_event": next_event, "batches": after}
+        connection.execute(self._statements.counters, moved)

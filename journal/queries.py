@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, Table, false, func, select, true
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Table, bindparam, false, func, select, true
 
 from ..model.errors import Misconfigured
 from ..model.order import AccountEvent, Fill, Order
@@ -26,9 +26,8 @@ EVENTS = (schema.events, schema.events.c.number, schema.events.c.ts_recv_ns)
 
 def account_row(connection: Connection, exchange: str, account: str, lock: bool = False) -> Any:
     """Return the account's row or None, locked against other writers until the transaction ends when `lock`."""
-    of = schema.accounts.c
-    statement = select(of.id, of.epoch, of.next_event, of.batches).where(of.exchange == exchange, of.account == account)
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+    named = {"of_exchange": exchange, "of_account": account}
+    return connection.execute(_LOCKED_ACCOUNT if lock else _ACCOUNT, named).first()
 
 
 def accounts(connection: Connection) -> list[tuple[str, str]]:
@@ -67,16 +66,27 @@ def request_of(row: Any) -> Request:
     )
 
 
-def rows(connection: Connection, table: Table, *where: ColumnElement[bool], by: Any = None) -> list[Any]:
-    """Return rows of an account's table with the exchange and account they belong to."""
-    statement = joined(table).where(*where)
-    return list(connection.execute(statement if by is None else statement.order_by(by)).mappings())
-
-
 def joined(table: Table) -> Select[Any]:
     return select(table, schema.accounts.c.exchange, schema.accounts.c.account).join(
         schema.accounts, schema.accounts.c.id == table.c.account_id
     )
+
+
+_MINE = (schema.accounts.c.exchange == bindparam("of_exchange"), schema.accounts.c.account == bindparam("of_account"))
+_COUNTERS = (schema.accounts.c.epoch, schema.accounts.c.next_event, schema.accounts.c.batches)
+_ACCOUNT = select(schema.accounts.c.id, *_COUNTERS).where(*_MINE)
+_LOCKED_ACCOUNT = _ACCOUNT.with_for_update()
+_ID: BindParameter[str] = bindparam("of_id")
+ORDER_BY_ID = joined(schema.orders).where(*_MINE, schema.orders.c.client_order_id == _ID)
+ORDER_BY_EXCHANGE_ID = joined(schema.orders).where(
+    *_MINE, schema.orders.c.pair == bindparam("of_pair"), schema.orders.c.exchange_order_id == _ID
+)
+
+
+def rows(connection: Connection, table: Table, *where: ColumnElement[bool], by: Any = None) -> list[Any]:
+    """Return rows of an account's table with the exchange and account they belong to."""
+    statement = joined(table).where(*where)
+    return list(connection.execute(statement if by is None else statement.order_by(by)).mappings())
 
 
 def by_ids(connection: Connection, table: Table, account_id: int, ids: Iterable[str], by: Any) -> Iterator[Any]:
