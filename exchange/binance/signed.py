@@ -102,7 +102,6 @@ REFUSALS: dict[str, tuple[int, str | None]] = {
     "UNKNOWN_SYMBOL": (-1121, "Invalid symbol."),
     "MARKET_CLOSED": (-1013, "Market is closed."),
     "BAD_ORDER": (-1014, "Unsupported order combination."),
-    "OVERFLOW": (-1108, None),
     "INSUFFICIENT_BALANCE": (-2010, "Account has insufficient balance for requested action."),
     "WOULD_TAKE": (-2010, "Order would immediately match and take."),
     "WOULD_TRIGGER": (-2010, "Order would trigger immediately."),
