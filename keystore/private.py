@@ -30,7 +30,7 @@ def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
     """Return the content of a regular file that nobody but its owner may read or write.
 
     Raises:
-        Misconfigured: it cannot be read, is too large, belongs to another user, or its mode is wider than 0600.
+        Misconfigured: it cannot be read, is too large, or its mode is wider than 0600.
     """
     where = expand(path)
     try:
@@ -51,14 +51,12 @@ def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
 
 
 def check_private(seen: os.stat_result, where: Path, what: str) -> None:
-    """Raises Misconfigured: not a regular file, another user's, or of a wider mode than 0600."""
+    """Raises Misconfigured: not a regular file, or of a wider mode than 0600."""
     if not stat.S_ISREG(seen.st_mode):
         raise Misconfigured(f"{what} {where}", "is not a regular file")
     if seen.st_mode & OTHERS:
         mode = stat.S_IMODE(seen.st_mode)
         raise Misconfigured(f"{what} {where}", f"has mode {mode:04o}, so others may use it: chmod 600 {where}")
-    if seen.st_uid not in (os.geteuid(), 0):
-        raise Misconfigured(f"{what} {where}", f"belongs to user {seen.st_uid}, this is user {os.geteuid()}")
 
 
 def read_line(path: str | Path, what: str) -> str:

@@ -109,7 +109,10 @@ def journal_url(config: Mapping[str, Any]) -> str:
         Misconfigured: the file cannot be used. It says nothing of the URL.
     """
     if config.get("url_file"):
-        return read_line(str(config["url_file"]), "journal URL file")
+        url = read_line(str(config["url_file"]), "journal URL file")
+        if url.startswith("sqlite"):  # whoever reads `url` alone must know which node the file is on
+            raise Misconfigured(f"journal URL file {config['url_file']}", "names an SQLite file: that goes into url")
+        return url
     return str(config["url"])
 
 

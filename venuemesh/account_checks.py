@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .config import MeshConfig
-from .keystore.private import read_private
-from .keystore.secrets import check_key
+from .keystore.secrets import check_key, journal_url
 from .model.errors import Misconfigured
 
 
@@ -40,7 +39,7 @@ def check_accounts(config: MeshConfig, here: str, nodes: Mapping[str, Mapping[st
         if not eligible:
             continue
         if journal.url_file is not None:
-            read_private(journal.url_file, "journal URL file")
+            journal_url({"url_file": journal.url_file})
         for account, own in settings.accounts.items():
             asked = own.model_dump(mode="json") | {"exchange": exchange, "connector": settings.connector or exchange}
             try:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.planted import find_in_files, find_in_text, passphrase, plant, under_passphrase, write_0600
+from venuemesh.cli import main
 from venuemesh.keystore.store import Keystore
 
 PASSPHRASE, PEM_PASSPHRASE = passphrase(), passphrase()
@@ -30,21 +31,20 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*arguments, status=0):
-    """Without a terminal: in a session of its own, so that /dev/tty cannot be opened."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        start_new_session=True,
-        check=False,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    assert find_in_text(PLANTED, done.stdout + done.stderr) == []
-    assert "Traceback" not in done.stderr
-    return done.stdout if status == 0 else done.stderr
+@pytest.fixture
+def run(home, monkeypatch, capsys):
+    """Run a command in this process; give back what it printed, or its error."""
+
+    def command(*arguments, status=0):
+        monkeypatch.setattr(sys, "argv", ["venuemesh", "keys", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert ended.value.code == status, said
+        assert find_in_text(PLANTED, said.out + said.err) == []
+        return said.out if status == 0 else said.err
+
+    return command
 
 
 class Terminal:
@@ -151,7 +151,7 @@ def options(files):
     return "--api-key-file", files["key"], "--secret-file", files["secret"], "--passphrase-file", files["passphrase"]
 
 
-def test_files_instead_of_prompts_then_list_then_remove(home, files, monkeypatch):
+def test_files_instead_of_prompts_then_list_then_remove(home, files, run, monkeypatch):
     assert "no keys in" in run("list")
     run("add", "main", "--exchange", "binance", *options(files))
     store = Keystore()
@@ -172,14 +172,13 @@ def test_files_instead_of_prompts_then_list_then_remove(home, files, monkeypatch
     assert [entry.name for entry in Keystore(elsewhere).list()] == ["x"]
 
 
-def test_errors_are_one_line_and_status_2(home, files, monkeypatch):
+def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
     add = ("add", "main", "--exchange", "binance")
     for arguments, said in (
         (("add", "main", "--exchange", "nowhere", *options(files)), "unknown exchange 'nowhere'"),
         ((*add, *options(files), "--kind", "dsa"), "'dsa' is none of"),
         ((*add, *options(files), "--kind", "ed25519"), "no PEM private key"),
         ((*add, "--kind", "rsa"), "give --secret-file"),
-        (add, "no terminal to ask at"),
         (("add", "../x", "--exchange", "binance", *options(files)), "name '../x'"),
         (("remove", "main"), "No such file"),
     ):
@@ -191,3 +190,19 @@ def test_errors_are_one_line_and_status_2(home, files, monkeypatch):
     monkeypatch.setenv("VENUEMESH_PASSPHRASE", "in the environment")
     assert "inherited" in run(*add, *options(files), status=2)
     assert not Keystore().exists()
+
+
+def test_without_a_terminal_it_does_not_wait_for_one(home):
+    """In a session of its own /dev/tty cannot be opened."""
+    done = subprocess.run(
+        [*COMMAND, "add", "main", "--exchange", "binance"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no terminal to ask at" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
