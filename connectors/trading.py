@@ -42,6 +42,7 @@ class Kind(Enum):
     ORDERS = "orders"  # of one pair, open or not
     ACCOUNT = "account"  # balances, permissions, fees
     FEES = "fees"  # of one pair
+    ORDER_COUNTS = "order_counts"  # what the exchange counts against the account's limits on orders
     RAW = "raw"  # `market.request`
 
     @property
@@ -279,6 +280,7 @@ class Reply:
     lists: tuple[ListReport, ...] = ()
     refused: tuple[tuple[str, str, str], ...] = ()  # (client order id, code, reason)
     absent: bool = False
+    counts: dict[str, int] | None = None  # of ORDER_COUNTS: name of a limit of the spec -> what counts against it now
     raw: Any = None
 
 
@@ -322,6 +324,9 @@ class TradingCodec(Protocol):
         """Orders of one pair, open or not, that were placed since a time, oldest first; the latest ones when None."""
 
     def fees(self, instrument: Instrument) -> Draft: ...
+    def order_counts(self) -> Draft | None:
+        """What the exchange counts against `ExchangeSpec.account_limits` now; None where it cannot be asked."""
+
     def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
         """Any request, for `market.request`. Raises Misconfigured: the path is not one of the exchange's interface."""
 

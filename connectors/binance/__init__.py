@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..protocol import ExchangeSpec
+from ...model.errors import Misconfigured
+from ..protocol import ExchangeSpec, Hosts
 from ..samples import MarketDataSamples
 from .auth import BinanceAuth, read_key
 from .codec import BinanceCodec
@@ -22,13 +23,35 @@ class BinanceConnector:
     def name(self) -> str:
         return self.spec.exchange
 
-    def codec(self, rest: str | None = None, ws: str | None = None, depth_speed: str = "100ms") -> BinanceCodec:
+    def codec(
+        self,
+        rest: str | None = None,
+        ws: str | None = None,
+        depth_speed: str = "100ms",
+        environment: str | None = None,
+    ) -> BinanceCodec:
         """A fresh codec; `depth_speed` is "100ms" or "1000ms", the two update speeds of the diff depth stream."""
+        hosts = self._hosts(environment)
+        if hosts is not None:
+            rest, ws = rest or hosts.rest, ws or hosts.ws
         return BinanceCodec(self.spec, rest=rest, ws=ws, depth_speed=depth_speed)
 
-    def trading(self, rest: str | None = None, ws_api: str | None = None) -> BinanceTrading:
-        """A fresh trading codec; see `BinanceTrading` for what it means to give `rest` alone."""
+    def trading(
+        self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None
+    ) -> BinanceTrading:
+        """A fresh trading codec; see `BinanceTrading` for what it means to give `rest` alone.
+
+        `environment` is None or one of `spec.environments` ("testnet"), whose keys are of that environment alone.
+        """
+        hosts = self._hosts(environment)
+        if hosts is not None:
+            rest, ws_api = rest or hosts.rest, ws_api or hosts.ws_api
         return BinanceTrading(self.spec, rest, ws_api)
+
+    def _hosts(self, environment: str | None) -> Hosts | None:
+        if environment is not None and environment not in self.spec.environments:
+            raise Misconfigured("environment", f"{environment!r} is not one of {', '.join(self.spec.environments)}")
+        return None if environment is None else self.spec.environments[environment]
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None) -> BinanceAuth:
         """Read a key of the kind "hmac", "rsa" or "ed25519". Raises Misconfigured."""

@@ -161,7 +161,8 @@ def read_key(kind: str, api_key: str, secret: str | bytes, passphrase: str | byt
 
 
 def _hmac(secret: bytes) -> Callable[[bytes], str]:
-    if not secret.strip() or b"-----BEGIN" in secret:
+    secret = secret.strip()  # a file that holds it ends with a line break
+    if not secret or b"-----BEGIN" in secret:
         raise Misconfigured("the hmac key", "its secret is empty, or a private key of another kind")
     return lambda payload: hmac.digest(secret, payload, "sha256").hex()
 

@@ -80,6 +80,7 @@ class BinanceTrading:
             Kind.FILLS: self._fills,
             Kind.ACCOUNT: lambda draft, read: Reply(account=reports.account(read)),
             Kind.FEES: lambda draft, read: Reply(fees=reports.fees(draft.pair or "", read)),
+            Kind.ORDER_COUNTS: lambda draft, read: Reply(counts=self._counts(read)),
             Kind.RAW: lambda draft, read: Reply(),
         }
 
@@ -194,6 +195,16 @@ class BinanceTrading:
 
     def fees(self, instrument: Instrument) -> Draft:
         return self._draft(Kind.FEES, "fees", [("symbol", instrument.symbol)], (), instrument)
+
+    def order_counts(self) -> Draft | None:
+        return self._draft(Kind.ORDER_COUNTS, "order_count", [], (), None)
+
+    def _counts(self, read: Any) -> dict[str, int]:
+        """Source: rest-api.md, Query Unfilled Order Count, read 2026-11-22."""
+        if not isinstance(read, list):
+            raise TypeError("order counts are a list")
+        names, used = self.spec.account_headers, _used(read)
+        return {names[header]: int(count) for header, count in used.items() if header in names}
 
     def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
         if method not in ("GET", "POST", "PUT", "DELETE"):

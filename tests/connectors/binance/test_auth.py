@@ -144,7 +144,7 @@ VALUES = st.lists(
 
 @pytest.mark.parametrize("kind", ["hmac", "ed25519", "rsa"])
 @pytest.mark.parametrize("method", ["POST", "GET"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(params=VALUES, now_ns=st.integers(10**18, 2 * 10**18), window=st.integers(1, MAX_WINDOW_MS))
 def test_any_parameters_verify_over_what_is_sent(kind, method, params, now_ns, window):
     signed = auth(kind).sign(draft(params, method), "1", now_ns, window)
@@ -158,7 +158,7 @@ def test_any_parameters_verify_over_what_is_sent(kind, method, params, now_ns, w
 
 
 @pytest.mark.parametrize("kind", ["hmac", "ed25519", "rsa"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(params=VALUES, now_ns=st.integers(10**18, 2 * 10**18))
 def test_any_parameters_verify_over_the_frame_that_is_sent(kind, params, now_ns):
     frame = json.loads(auth(kind).sign_call(draft(params), "1", now_ns, 5000).call)
@@ -239,6 +239,10 @@ def test_a_secret_of_another_kind_is_misconfigured_and_not_quoted(kind, secret):
     planted = secret.decode() if isinstance(secret, bytes) else secret
     assert not planted or planted[30:60] not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_secret_from_a_file_may_end_its_line():
+    assert CONNECTOR.auth("hmac", KEY, f"{SECRET}\n").signature("a=1") == auth().signature("a=1")
 
 
 def test_an_encrypted_key_opens_with_its_passphrase():

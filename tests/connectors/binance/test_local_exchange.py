@@ -84,6 +84,7 @@ class Desk:
         self.calls = Calls(self.codec, on_failure=self.failures.append, wait_s=10.0)
         self.told: list[object] = []
         self.feed = Feed(self.codec.stream_url, self, on_failure=self.failures.append)
+        self.rest_timeout_s = self.calls_timeout_s = 10.0
         self.pair: Instrument
 
     async def start(self) -> None:
@@ -111,9 +112,9 @@ class Desk:
         now_ns = self.now_ns() + later_ms * 1_000_000
         if self.over_calls:
             signed = self.auth.sign_call(draft, request_id, now_ns, 5000)
-            return self.codec.reply(signed, await self.calls.send(signed, 10.0))
+            return self.codec.reply(signed, await self.calls.send(signed, self.calls_timeout_s))
         signed = self.auth.sign(draft, request_id, now_ns, 5000)
-        return self.codec.reply(signed, await self.rest.send(signed.request))
+        return self.codec.reply(signed, await self.rest.send(signed.request, self.rest_timeout_s))
 
     async def heard(self, cid: str, status: OrderStatus) -> OrderReport:
         """The first report of the stream that says so."""
@@ -359,6 +360,32 @@ async def test_accepted_and_then_no_word_of_it(two: Desk, exchange: ExchangeProc
         exchange.admin.clear_faults()
     (asked,) = (await two.ask(two.codec.query(order.client_order_id, two.pair))).orders
     assert asked.status is OrderStatus.OPEN
+
+
+@pytest.mark.parametrize(
+    ("kind", "there"),
+    [("disconnect", False), ("status", False), ("accept_then_cut", True), ("accept_then_hang", True), ("late", True)],
+)
+async def test_no_word_is_never_a_no(two: Desk, exchange: ExchangeProcess, kind: str, there: bool) -> None:
+    """Whatever is lost on the way, the outcome is unknown; the exchange, asked by our id, knows it."""
+    order = new()
+    draft = two.codec.place(order, two.pair)
+    two.rest_timeout_s = two.calls_timeout_s = 0.3 if kind in ("accept_then_hang", "late") else 10.0
+    exchange.admin.fault(kind=kind, account="main", count=1, **({"status": 504} if kind == "status" else {"ms": 600}))
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await two.ask(draft)
+    finally:
+        exchange.admin.clear_faults()
+    two.rest_timeout_s = two.calls_timeout_s = 10.0
+    if there:
+        heard = await two.heard(order.client_order_id, OrderStatus.OPEN)
+        (asked,) = (await two.ask(two.codec.query(order.client_order_id, two.pair))).orders
+        assert asked.exchange_order_id == heard.exchange_order_id
+    else:
+        assert (await two.ask(two.codec.query(order.client_order_id, two.pair))).absent
+    receipt = exchange.admin.receipt("main", order.client_order_id)
+    assert receipt["received"] <= 1  # sent once, whatever came of it
 
 
 async def test_the_end_of_the_stream_is_told(exchange: ExchangeProcess) -> None:

@@ -279,6 +279,12 @@ def test_where_requests_go():
     with pytest.raises(NotOffered):  # what is signed for one server is not sent to another
         CONNECTOR.trading(rest="http://127.0.0.1:1").stream_url()
     assert trades(CONNECTOR) is CONNECTOR
+    test = CONNECTOR.trading(environment="testnet")
+    assert test.open_orders().host == "https://testnet.binance.vision"
+    assert test.call_url() == "wss://ws-api.testnet.binance.vision/ws-api/v3"
+    assert CONNECTOR.codec(environment="testnet").ws_url().startswith("wss://stream.testnet.binance.vision")
+    with pytest.raises(Misconfigured):
+        CONNECTOR.trading(environment="moon")
 
 
 def test_the_spec_states_costs_and_sources_of_every_endpoint():
