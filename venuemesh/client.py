@@ -588,7 +588,8 @@ def launch(config: MeshConfig) -> Mesh:
         here = ray.get_runtime_context().get_node_id()
         state = None
         if config.trades:
-            check_accounts(config, here, {n["NodeID"]: n.get("Labels") or {} for n in ray.nodes() if n["Alive"]})
+            nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+            check_accounts(config, here, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
             state = make_run_directory()  # where the journal is, unless the configuration says where
         create(config.for_supervisor(here, state))
         return Mesh(name)
