@@ -13,9 +13,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from .keystore.secrets import has_password
-from .keystore.store import NAME
-
 SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
 _PAIR = re.compile(r"[^\s*?/-]{1,40}-[^\s*?/-]{1,40}")
 
@@ -74,6 +71,8 @@ class JournalSettings(Strict):
     @field_validator("url")
     @classmethod
     def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        from .keystore.secrets import has_password  # strategies import this module, and have no use for cryptography
+
         if url is None:
             return None
         if has_password(url):
@@ -169,6 +168,8 @@ class AccountSettings(Strict):
     @field_validator("keys")
     @classmethod
     def _entry(cls, name: str | None) -> str | None:
+        from .keystore.store import NAME
+
         if name is not None and NAME.fullmatch(name) is None:
             raise ValueError("is no name that an entry of a keystore can have")
         return name
