@@ -7,7 +7,6 @@ an unknown path gives; it is a plain 404 page here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 import orjson
@@ -42,11 +41,16 @@ class Rest:
         if request.method in _WITH_BODY and request.content_type in (_FORM, "application/octet-stream"):
             # Latin-1 keeps every byte, so that what is no ASCII is seen as such.
             body = (await request.read()).decode("latin-1")
-        owner = self.venue.owner(request.headers.get("X-MBX-APIKEY"))
-        sent = {**_pairs(body), **_pairs(query)}
+        parts = [parse_qsl(part, keep_blank_values=True) for part in (body, query)]
+        sent = dict(parts[0] + parts[1])  # the query string goes before the body
+        twice = any(len(dict(part)) != len(part) for part in parts)
+        key = request.headers.get("X-MBX-APIKEY")
+        payload = (without_signature(query) + without_signature(body)).encode("utf-8", "surrogateescape")
+        signed = Signed(sent, payload, key, rest=True)
+        owner = self.venue.owner(key)
 
         def execute() -> web.Response:
-            return self._counted(request, self._signed(request, method, query, body))
+            return self._counted(request, self._signed(request, method, signed, twice))
 
         return await front.through(self.venue, request, None if owner is None else owner[0], sent, execute)
 
@@ -106,21 +110,17 @@ class Rest:
         except ApiError as error:
             return self._failed(request, error, headers)
 
-    def _signed(self, request: web.Request, method: Method, query: str, body: str) -> web.Response:
-        """Answer a signed request. A parameter in the query string goes before the same one in the body."""
+    def _signed(self, request: web.Request, method: Method, signed: Signed, twice: bool) -> web.Response:
+        """Answer a signed request; `twice` says that it sent a parameter twice in one place."""
         venue = self.venue
         now = venue.clock.now_ns()
         headers: dict[str, str] = {}
         try:
             venue.meter.check_ban(request.remote or "", now)
-            sent = {**_pairs(body), **_pairs(query)}
-            self._spend(request, method.weight(sent), now, headers)
+            self._spend(request, method.weight(signed.sent), now, headers)
             unit = time_unit(request.headers.get("X-MBX-TIME-UNIT"))
-            for part in (query, body):
-                if len(parse_qsl(part, keep_blank_values=True)) != len(_pairs(part)):
-                    raise errors.duplicate()
-            payload = (without_signature(query) + without_signature(body)).encode("utf-8", "surrogateescape")
-            signed = Signed(sent, payload, request.headers.get("X-MBX-APIKEY"), rest=True)
+            if twice:
+                raise errors.duplicate()
             reply = perform(venue.engine, venue.limits, method, signed, now, unit)
             if reply.counts is not None:
                 for interval, count in zip(("10S", "1D"), reply.counts, strict=True):
@@ -139,11 +139,6 @@ class Rest:
             used = self.venue.meter.used(request.remote or "", self.venue.clock.now_ns())
             headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(used)
         return _json(error.body, error.status, headers)
-
-
-def _pairs(encoded: str) -> Mapping[str, str]:
-    """Decode a query string or a form body."""
-    return dict(parse_qsl(encoded, keep_blank_values=True))
 
 
 def time_unit(text: str | None) -> int:
