@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -89,12 +89,16 @@ def rows(connection: Connection, table: Table, *where: ColumnElement[bool], by: 
     return list(connection.execute(statement if by is None else statement.order_by(by)).mappings())
 
 
-def by_ids(connection: Connection, table: Table, account_id: int, ids: Iterable[str], by: Any) -> Iterator[Any]:
-    """Yield the rows of these client order ids."""
-    wanted = list(ids)
+def by_ids(connection: Connection, table: Table, account_id: int, ids: Iterable[str]) -> list[Any]:
+    """Return the rows of these client order ids, in their order of arrival.
+
+    Sorted here: asked for an order, SQLite walks the whole account in that order instead of looking the ids up.
+    """
+    wanted, found = list(ids), []
     for start in range(0, len(wanted), _CHUNK):
         chosen = table.c.client_order_id.in_(wanted[start : start + _CHUNK])
-        yield from rows(connection, table, table.c.account_id == account_id, chosen, by=by)
+        found += rows(connection, table, table.c.account_id == account_id, chosen)
+    return sorted(found, key=lambda row: int(row["seq"]))
 
 
 def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool]]:
@@ -167,9 +171,8 @@ def load(connection: Connection, exchange: str, account: str) -> Loaded:
     orders = [order_of(row) for row in still_open]
     there = {order.client_order_id for order in orders}
     named = {name for request in requests for name in request.client_order_ids} - there
-    orders += [order_of(row) for row in by_ids(connection, schema.orders, mine, sorted(named), of.seq)]
-    ids: Sequence[str] = [order.client_order_id for order in orders]
-    fills = sorted(by_ids(connection, schema.fills, mine, ids, schema.fills.c.seq), key=lambda row: row["seq"])
+    orders += [order_of(row) for row in by_ids(connection, schema.orders, mine, sorted(named))]
+    fills = by_ids(connection, schema.fills, mine, [order.client_order_id for order in orders])
 
     def values(table: Table) -> list[Any]:
         return rows(connection, table, table.c.account_id == mine)
