@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.fakes.port import World
 from venuemesh.supervisor import events as m
 from venuemesh.supervisor.child import ChildSpec, Tier
 from venuemesh.supervisor.desired import Desired
 from venuemesh.supervisor.plan import PINNED, account_specs, base_specs
+from venuemesh.supervisor.policy import Policy
 from venuemesh.supervisor.records import CellState, ChildState, Settings
 from venuemesh.supervisor.tree import describe
 
@@ -25,7 +28,7 @@ def specs(journal):
     return (*base_specs("x", SETTINGS), *BOOKS, *account_specs("x", SETTINGS, journal))
 
 
-def grown(*nodes: str, journal=SQLITE, **changes: int) -> World:
+def grown(*nodes: str, journal=SQLITE, **changes: object) -> World:
     world = World(settings=Settings(**changes))  # type: ignore[arg-type]
     for node in nodes:
         world.tell(m.NodeSeen(node))
@@ -238,3 +241,47 @@ def test_a_manager_takes_any_spare_where_there_is_no_other():
     world.kill(cell)
     world.run(0.02)
     assert world.serving(ORDERS)
+
+
+HURT = st.lists(
+    st.tuples(
+        st.sampled_from(["kill", "stop", "hang_agent", "restart", "lose", "join", "run"]),
+        st.integers(0, 30),
+        st.integers(1, 1500),
+    ),
+    max_size=15,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(HURT, st.sampled_from([SQLITE, POSTGRES]))
+def test_whatever_happens_an_account_has_one_manager_and_in_the_end_it_has_one(deeds, journal):
+    """`World` checks at every adoption that no other process of that address is alive."""
+    world = grown("n1", "n2", journal=journal, policy=Policy(intensity=1000))
+    for deed, which, wait_ms in deeds:
+        alive = sorted(name for name, fake in world.cells.items() if fake.alive and name in world.machine.cells)
+        if deed == "kill" and alive:
+            world.kill(alive[which % len(alive)])
+        elif deed == "stop" and alive:
+            world.stop(alive[which % len(alive)])
+        elif deed == "hang_agent" and (agent := world.serving("agent/n1")) is not None:
+            world.stop(agent)
+        elif deed == "restart":
+            world.tell(m.RestartAsked((ORDERS, STREAM)))
+        elif deed == "lose" and "n1" in world.machine.nodes:
+            world.lose("n1")
+        elif deed == "join":
+            world.tell(m.NodeSeen("n1"))
+        world.run(wait_ms / 1000)
+        if journal is SQLITE:
+            assert world.machine.children[ORDERS].node in (None, "n1")
+    world.tell(m.NodeSeen("n1"))
+    for name, fake in world.cells.items():  # agents report what still stands still
+        if fake.stopped and fake.alive:
+            world.soon(m.Hung(name), 1)
+    world.run(40)
+    for address in (ORDERS, STREAM, "orders/x/second", "stream/x/second"):
+        assert world.serving(address), address
+        world.one_server(address)
+        assert row(world, address)["state"] == "SERVING"
+    assert trading_spares(world, world.machine.children[ORDERS].node or "") >= 1
