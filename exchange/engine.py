@@ -291,7 +291,7 @@ class Engine:
         both = [member for member in pair if member.id in account.open] if order in pair else [order]
         for member in both:
             filters.check_amendment(market, size, member.price, member.filled + member.prevented)
-        client_id = client_id or f"x-{order.id}-{order.amends + 1}"
+        client_id = client_id or _unused(account, f"x-{order.id}-{order.amends + 1}")
         if client_id != order.client_id:
             self._check_ids(account, client_id)
         before = market.tops if market.watch_top else None
@@ -353,7 +353,7 @@ class Engine:
             time_in_force = "GTC"
         return Order(
             number,
-            ticket.client_id or f"x-{number}",
+            ticket.client_id or _unused(account, f"x-{number}"),
             account,
             symbol,
             ticket.side,
@@ -411,3 +411,10 @@ class Engine:
         made = Amendment(number, order.symbol, order.id, old, client_id, old_size, order.size, now_ns)
         account.amendments.append(made)
         return made
+
+
+def _unused(account: Account, client_id: str) -> str:
+    """Return an id like the given one that no open order of the account has."""
+    while client_id in account.client_ids:
+        client_id += "-"
+    return client_id
