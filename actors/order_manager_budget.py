@@ -2,8 +2,8 @@
 
 An order cannot wait for a call to the limits role, so units of the egress's limits are leased in blocks before they are
 needed and spent here; an empty block is filled by a new lease at the highest priority, and what is left of a block goes
-back before its lease ends. Limits on orders that the exchange keeps per account are nobody else's: a private
-`LimitsRole` keeps them, and a successor begins with them spent, as with every limit.
+back before its lease ends. Limits on orders that the exchange keeps per account are nobody else's: they are counted
+here (`order_window`), beginning with what the exchange counts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..connectors.protocol import ExchangeSpec, Limit
+from ..model.errors import Rejected, RetryLater
 from ..model.events import Response
 from .budget import WAIT_S, Budget, Cost
-from .limits import LimitsRole
 from .limits_machine import HIT, NS, Priority
+from .order_window import OrderWindows
 from .role import Context
 
 BLOCK_NS = 8 * NS  # a lease of the limits role lasts 10 s
 TELL_NS = NS // 2  # the exchange's counts are passed on at most this often
+UNOPENED = "what the exchange counts against the account's limits on orders is not known yet:"
 SHARE = 20  # a block is at most this part of a limit: others spend of it too
 
 
@@ -49,10 +51,11 @@ class Allowance:
         """`account` are limits of the account that override the spec's; `ahead`: for how many requests a block is."""
         self._context, self._budget, self._ahead = context, budget, max(1, ahead)
         self._egress = {name: limit for name, limit in spec.limits.items() if limit.scope == "egress"}
-        own = dict(spec.account_limits) | dict(account or {})
-        as_egress = {name: Limit(limit.amount, limit.per_s) for name, limit in own.items()}
-        self._limits = own
-        self._own = LimitsRole({"exchange": spec.exchange, "limits": {"lease_s": 1.0}}, context, as_egress)
+        self._account_headers = dict(spec.account_headers)
+        self._windows = OrderWindows(dict(spec.account_limits) | dict(account or {}))
+        self._opened = asyncio.Event()
+        self.problem = ""  # why the exchange's counts are not known yet
+        self._turn = asyncio.Lock()  # orders are let through in the order they came
         self._block: Block | None = None
         self._filling = asyncio.Lock()
         self._told_ns = 0
@@ -64,16 +67,44 @@ class Allowance:
             RetryLater, InboxFull, OutcomeUnknown: it may not be spent now; nothing was.
         """
         shared = {name: amount for name, amount in cost if name in self._egress and amount}
-        if places and self._limits:
-            own = dict.fromkeys(self._limits, places)
-            asked = {"cost": own, "holder": self._context.address, "wait_s": wait_s, "priority": int(Priority.URGENT)}
-            granted = await self._own.handle("acquire", asked)
-            await self._own.handle("release", {"lease": granted["lease"], "spent": own})
+        if places and self._windows.windows:
+            await self._room(places, wait_s)
         if not shared or self._spend(shared):
             return
         async with self._filling:
             if not self._spend(shared):
                 await self._fill(shared, wait_s)
+
+    def open(self, counts: Mapping[str, int] | None) -> None:
+        """Let orders through, beginning with what the exchange counts; None: it cannot be asked, so from nothing."""
+        names = self._windows.windows
+        self._windows.open(dict.fromkeys(names, 0) if counts is None else counts, self._context.monotonic_ns())
+        self._opened.set()
+
+    async def _room(self, places: int, wait_s: float) -> None:
+        """Count `places` orders once the account's limits have room. Raises RetryLater: not within `wait_s`."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._opened.wait()
+                async with self._turn:
+                    while (wait_ns := self._wait_ns(places)) > 0:
+                        if wait_ns > wait_s * NS:
+                            raise RetryLater(wait_ns / NS, f"the account's limits on orders: {self.report()}")
+                        await asyncio.sleep(wait_ns / NS)
+                    self._windows.add(places, self._context.monotonic_ns())
+        except TimeoutError:
+            said = (
+                f"the account's limits on orders: {self.report()}"
+                if self._opened.is_set()
+                else f"{UNOPENED} {self.problem}"
+            )
+            raise RetryLater(1.0, said) from None
+
+    def _wait_ns(self, places: int) -> int:
+        wait_ns = self._windows.wait_ns(places, self._context.monotonic_ns())
+        if wait_ns is None:
+            raise Rejected("too_many_orders", f"{places} orders at once are more than the account's limits allow")
+        return wait_ns
 
     def _spend(self, cost: dict[str, int]) -> bool:
         block = self._block
@@ -105,6 +136,8 @@ class Allowance:
     def answered(self, response: Response) -> None:
         """Pass on what the exchange said of its own counts; at once when it turned us away."""
         now_ns = self._context.monotonic_ns()
+        stated = ((name, response.headers.get(header, "")) for header, name in self._account_headers.items())
+        self._windows.observe({name: int(count) for name, count in stated if count.isdecimal()}, now_ns)
         if response.status in HIT or now_ns - self._told_ns >= TELL_NS:
             self._told_ns = now_ns
             self._budget.refused(response.status, response.headers)
@@ -113,15 +146,13 @@ class Allowance:
         """Give a block back whose lease is nearly over."""
         if self._block is not None and self._context.monotonic_ns() >= self._block.until_ns:
             self.give_back()
-        self._own.beat()
 
     async def close(self) -> None:
         self.give_back()
-        await self._own.stop()
 
     def report(self) -> dict[str, Any]:
-        windows: dict[str, Any] = self._own.report()["windows"]
+        now_ns = self._context.monotonic_ns()
         return {
-            name: {"limit": limit.amount, "per_s": limit.per_s, "free": windows[name]["free"]}
-            for name, limit in self._limits.items()
+            name: {"limit": window.amount, "used": window.used(now_ns)}
+            for name, window in self._windows.windows.items()
         }

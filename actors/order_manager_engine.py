@@ -124,11 +124,24 @@ class Engine:
         self._performer = Performer(self.committer.commit, self)
         self._performer.start()
         self.machine = OrderMachine(self.settings, self.wire.codec, self._sign, self.ids, instruments, born)
+        self._spawn(self._open_limits())
         context.alive()
         reach("boot")
         self._do(self.machine.boot(loaded, self.now()))
         self.booted.set()
         self._spawn(self._tick())
+
+    async def _open_limits(self) -> None:
+        """Ask what the exchange counts of this account's orders, until it says so: before that none is placed."""
+        draft = self.wire.codec.order_counts()
+        while draft is not None:
+            try:
+                self.allowance.open((await self.wire.read(draft, Priority.URGENT)).counts or {})
+                return
+            except MeshError as error:
+                self.allowance.problem = str(error)
+                await asyncio.sleep(RETRY_S)
+        self.allowance.open(None)
 
     async def _take(self) -> tuple[Journal, int]:
         url = journal_url(self.config["journal"])
@@ -168,7 +181,7 @@ class Engine:
         await self.wire.close()
 
     def beat(self) -> None:
-        if not hasattr(self, "_wire"):
+        if not hasattr(self, "wire"):
             return
         self.wire.beat()
         self.allowance.beat()

@@ -92,6 +92,9 @@ class FakeCodec:
     def open_orders(self) -> Draft:
         return self._draft(Kind.OPEN_ORDERS, None, ())
 
+    def order_counts(self) -> Draft | None:
+        return None
+
     def account(self) -> Draft:
         return self._draft(Kind.ACCOUNT, None, ())
 

@@ -87,6 +87,9 @@ class PlainCodec:
     def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
         return self._draft(Kind.FILLS, "/fills", ("order", exchange_order_id or ""))
 
+    def order_counts(self) -> Draft | None:
+        return None
+
     def account(self) -> Draft:
         return self._draft(Kind.ACCOUNT, "/account")
 
