@@ -81,6 +81,16 @@ async def test_answers_find_their_calls_in_any_order():
     assert bench.calls.report()["outstanding"] == 0
 
 
+async def test_a_second_answer_to_one_call_changes_nothing():
+    bench = Bench()
+    bench.open()
+    (task,) = await bench.sent("1")
+    bench.feed.frame(answer("1", result={"n": "first"}))
+    bench.feed.frame(answer("1", result={"n": "second"}))
+    assert (await task).body == b'{"n":"first"}'
+    assert bench.calls.report()["late"] == 1
+
+
 async def test_without_a_connection_nothing_is_sent():
     bench = Bench()
     with pytest.raises(RetryLater, match="not open yet"):

@@ -558,6 +558,9 @@ def test_a_replacement_that_failed_without_knowing():
         reply(codec().replace(known(), PAIR, new("b")), body, 409)
     with pytest.raises(OutcomeUnknown):
         reply(codec().replace(known(), PAIR, new("b")), body, 500)
+    told = error(-2021, "partially", halves("SUCCESS", CANCELED, "FAILURE", REFUSED_PLACING))
+    with pytest.raises(OutcomeUnknown):  # a 5xx says nothing certain, whatever its body
+        reply(codec().replace(known(), PAIR, new("b")), told, 502)
     with pytest.raises(DecodeError):
         reply(codec().replace(known(), PAIR, new("b")), halves("SUCCESS", CANCELED, "MAYBE", None))
     with pytest.raises(RetryLater):
