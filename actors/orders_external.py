@@ -5,16 +5,21 @@ Their totals are the exchange's word. A bounded number is held; the journal has 
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 from ..connectors.trading import FillReport, OrderReport
 from ..journal.writes import PutFill, PutOrder
 from ..model.events import Side
-from ..model.order import AccountEvent, EventType, Order, OrderStatus, OrderType, TimeInForce
+from ..model.order import AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
 from .orders_core import Core
 from .orders_effects import Now
 from .orders_ledger import as_fill
+
+
+def name_of(pair: str, exchange_order_id: str) -> str:
+    """The client id by which an external order is kept: the owner's own may come again, or look like ours."""
+    return f"external:{pair}:{exchange_order_id}"
 
 
 class Externals:
@@ -53,9 +58,17 @@ class Externals:
         self._core.out.write(PutOrder(after, "EXTERNAL", now.ns))
         self._tell(after, None, now.exchange_ns, now)
 
-    def restore(self, order: Order) -> None:
-        if order.exchange_order_id is not None:
-            self._orders[order.pair, order.exchange_order_id] = order
+    def has_fill(self, pair: str, trade_id: str) -> bool:
+        return (pair, trade_id) in self._fills
+
+    def restore(self, order: Order, fills: Iterable[Fill], now: Now) -> None:
+        """Hold an order that the journal has, with the fills that were told."""
+        if order.exchange_order_id is None or not order.external:
+            return
+        self._orders[order.pair, order.exchange_order_id] = order
+        self._known_ns[order.pair, order.exchange_order_id] = now.mono_ns
+        for one in fills:
+            self._fills[one.pair, one.trade_id] = None
 
     def apply(self, pair: str, report: OrderReport, now: Now) -> None:
         """Note what the exchange says of it; tell when that is news."""
@@ -98,6 +111,9 @@ class Externals:
         if order is None:
             report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
             order = self._new(pair, report, OrderStatus.UNKNOWN, now)
+            self._orders[pair, fill.exchange_order_id] = order
+            self._known_ns[pair, fill.exchange_order_id] = now.mono_ns
+            self._core.out.write(PutOrder(order, "EXTERNAL", now.ns))
         self._told(pair, order, fill, now)
 
     def _told(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
@@ -108,7 +124,7 @@ class Externals:
         self._core.out.write(PutFill(mine))
         self._tell(order, mine, fill.ts_event_ns, now)
 
-    def _tell(self, order: Order, fill: object, ts_event_ns: int, now: Now) -> None:
+    def _tell(self, order: Order, fill: Fill | None, ts_event_ns: int, now: Now) -> None:
         self._core.out.event(
             AccountEvent(
                 0,
@@ -118,18 +134,17 @@ class Externals:
                 now.ns,
                 ts_event_ns,
                 order,
-                fill,  # type: ignore[arg-type]
+                fill,
                 order.pair,
             )
         )
 
     def _new(self, pair: str, report: OrderReport, status: OrderStatus, now: Now) -> Order:
-        """The id is the exchange's, marked: client ids of others may be used again, or look like ours."""
         settings = self._core.settings
         return Order(
             exchange=settings.exchange,
             account=settings.account,
-            client_order_id=f"external:{pair}:{report.exchange_order_id}",
+            client_order_id=name_of(pair, report.exchange_order_id),
             pair=pair,
             side=report.side or Side.BUY,
             order_type=report.order_type or OrderType.LIMIT,

@@ -69,6 +69,7 @@ class Held:
     ending: Ending | None = None
     known_mono_ns: int | None = None  # since when we know that the exchange has it; None: not known
     on_exchange_ns: int | None = None  # by the exchange's clock, the earliest report of it
+    unsaid: bool = False  # told to be filled, not how much: to be asked for
     insist: bool = False  # cancel it as often as it takes
     error: MeshError | None = None  # why it was refused here, as it was told
 
@@ -78,9 +79,7 @@ class Held:
         order = self.order
         if self.total > order.filled:
             return True
-        if self.ending is None or order.amount is not None:
-            return False
-        return self.quote_total > order.quote_filled or (self.ending.step is Step.LAST_FILL and not order.filled)
+        return self.ending is not None and order.amount is None and self.quote_total > order.quote_filled
 
 
 class Ledger:
@@ -239,7 +238,9 @@ class Ledger:
             held.total = max(held.total, report.filled)
         if report.quote_filled is not None and (report.filled is not None or order.amount is None):
             held.quote_total = max(held.quote_total, report.quote_filled)
-        if report.status in ENDS and not held.order.is_done:
+        if report.status is S.FILLED and report.filled is None and held.order.amount is None:
+            held.unsaid = not held.order.is_done
+        elif report.status in ENDS and not held.order.is_done:
             step = ENDS[report.status]
             if step is Step.LAST_FILL and report.filled is None and held.order.amount is not None:
                 held.total = max(held.total, held.order.amount)

@@ -179,7 +179,7 @@ class OrderMachine:
             fills.setdefault(fill.client_order_id, []).append(fill)
         for order in loaded.orders:
             if order.external:
-                self._externals.restore(order)
+                self._externals.restore(order, fills.get(order.client_order_id, []), now)
             else:
                 self._adopt(order, fills.get(order.client_order_id, []), now)
         for request in loaded.requests:
@@ -435,6 +435,9 @@ class OrderMachine:
             core.requests.ask_for(one, now)
         if not order.is_done:
             self._reconcile.traded(order.pair, order.created_ns)
+        if held.unsaid:
+            held.unsaid = False
+            core.requests.ask_for(one, now, once=True)
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)

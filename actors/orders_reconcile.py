@@ -27,7 +27,7 @@ from ..model.order import OrderStatus, Step
 from .orders_answers import Answers
 from .orders_core import Core, by_client_id, by_exchange_id
 from .orders_effects import NS, Ask, Found, Now, Purpose
-from .orders_external import Externals
+from .orders_external import Externals, name_of
 from .orders_ledger import Held
 from .orders_requests import Part
 
@@ -290,6 +290,7 @@ class Reconcile:
         core = self._core
         last = pair in self._marks and len(reply.fills) < core.codec.offer.fills_page
         known: str | None = None
+        complete = True
         for fill in sorted(reply.fills, key=lambda one: trade_key(one.trade_id)):
             held = core.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
@@ -300,10 +301,14 @@ class Reconcile:
                     slot.due_mono_ns = now.mono_ns + int(core.settings.retry_s * NS)
                 self._mark(pair, known)
                 return False
-            else:
-                self._unknown_fill(pair, fill, now)
-            known = fill.trade_id
+            elif not self._externals.has_fill(pair, fill.trade_id):
+                complete = self._unknown_fill(pair, fill, now) and complete
+            known = fill.trade_id if complete else known
         self._mark(pair, known)
+        if not complete:  # the journal is being asked: walk here again when it has answered
+            if slot is not None:
+                slot.due_mono_ns = now.mono_ns + int(core.settings.retry_s * NS)
+            return False
         if not reply.fills and pair not in self._marks:
             since_ns = self._since_ns.get(pair, now.ns)
             last = since_ns + DAY_NS - 2 * MINUTE_NS > now.ns
@@ -323,19 +328,24 @@ class Reconcile:
             self._marks[pair] = trade_id
             self._core.out.write(PutMark(MARK + pair, trade_id))
 
-    def _unknown_fill(self, pair: str, fill: FillReport, now: Now) -> None:
+    def _unknown_fill(self, pair: str, fill: FillReport, now: Now) -> bool:
+        """A fill of an order that memory has not. Return whether it is dealt with; else the journal is asked."""
         if self._externals.get(pair, fill.exchange_order_id) is not None:
             self._externals.fill(pair, fill, now)
-            return
+            return True
 
         def then(found: Found, now: Now) -> None:
             held = self._core.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
                 self._core.ledger.fill(held, fill, now)
-            elif found.order is None or found.order.external:
-                self._externals.fill(pair, fill, now)
+                return
+            if found.order is not None and self._externals.get(pair, fill.exchange_order_id) is None:
+                self._externals.restore(found.order, found.fills, now)
+            self._externals.fill(pair, fill, now)
+            self._core.requests.ask_for(name_of(pair, fill.exchange_order_id), now, once=True)
 
         self._core.look_up(by_exchange_id(pair, fill.exchange_order_id), then, now)
+        return False
 
     def _queried(self, one: str, result: Reply | MeshError, begun: Now, now: Now) -> None:
         core = self._core
@@ -435,7 +445,21 @@ class Reconcile:
         if held is None and core.is_ours(report.client_order_id):
             self._whose(instrument.name, report, now)
         elif report.exchange_order_id:
-            self._externals.apply(instrument.name, report, now)
+            self._external(instrument.name, report, now)
+
+    def _external(self, pair: str, report: OrderReport, now: Now) -> None:
+        """Note an order of others; the journal may know it when memory does not."""
+        if self._externals.get(pair, report.exchange_order_id) is not None:
+            self._externals.apply(pair, report, now)
+            return
+
+        def then(found: Found, now: Now) -> None:
+            if found.order is not None and self._externals.get(pair, report.exchange_order_id) is None:
+                self._externals.restore(found.order, found.fills, now)
+            self._externals.apply(pair, report, now)
+
+        if not self._core.look_up(by_client_id(name_of(pair, report.exchange_order_id)), then, now):
+            self.want(Purpose.OPEN_ORDERS, ALL, now)
 
     def _whose(self, pair: str, report: OrderReport, now: Now) -> None:
         core = self._core
@@ -445,7 +469,7 @@ class Reconcile:
             if held is not None and core.ledger.fits(held, report):
                 core.ledger.apply(held, report, now)
             elif report.exchange_order_id:
-                self._externals.apply(pair, report, now)
+                self._external(pair, report, now)
 
         if not core.look_up(by_client_id(report.client_order_id), then, now):
             self.want(Purpose.OPEN_ORDERS, ALL, now)

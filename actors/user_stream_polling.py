@@ -5,8 +5,8 @@ of it is filled; one that is gone is asked for by its id, which says how it ende
 changed, and every slow round. A round that fails loses nothing: the next one compares with what was told last. Rounds
 come fast at first, while orders are open and after a change, slowly else.
 
-What is not seen: an order that was placed elsewhere and ended between two rounds. Balances show its effect, and the
-manager asks for fills when it reconciles.
+What is not seen: an order that was placed and ended between two rounds. Where balances show its effect, and nothing
+that was seen open explains it, the manager is told of a gap, and asks for what it missed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .user_stream_reports import Marker, Report
 
 NS = 1_000_000_000
 FAST_S, SLOW_S = 1.0, 15.0
+SHARE = 0.25  # of what the exchange lets an egress ask, that fast rounds spend at most
 EAGER_ROUNDS = 3  # fast ones after a start, a failure or a change
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
 
@@ -42,7 +43,7 @@ class Poller:
     def __init__(self, wire: Wire, context: Context, config: Mapping[str, Any], tell: Tell) -> None:
         self._wire, self._context, self._tell = wire, context, tell
         self._catalog = f"catalog/{config['exchange']}"
-        self._fast_s = float(config.get("poll_fast_s") or FAST_S)
+        self._fast_s = float(config.get("poll_fast_s") or max(FAST_S, _affordable_s(wire)))
         self._slow_s = float(config.get("poll_slow_s") or SLOW_S)
         self._task: asyncio.Task[None] | None = None
         self._instruments: dict[str, Instrument] = {}
@@ -127,6 +128,8 @@ class Poller:
         if changed or now_ns - self._balances_ns >= self._slow_s * NS:
             balances = await self._ask_balances()
             if self._balances is None or balances.balances != self._balances.balances:
+                if self._balances is not None and not changed:
+                    told.append(Marker("gap", "balances changed, and nothing that was seen open explains it"))
                 told.append(balances)
             self._balances, self._balances_ns = balances, now_ns
         context.alive()
@@ -166,3 +169,9 @@ class Poller:
 
 def _seen(report: OrderReport) -> tuple[Any, ...]:
     return report.status, report.filled, report.amount, report.price, report.client_order_id
+
+
+def _affordable_s(wire: Wire) -> float:
+    """How far apart rounds must be to spend no more than their share of any limit."""
+    limits = ((wire.spec.limits.get(name), amount) for name, amount in wire.codec.open_orders().cost)
+    return max((amount * one.per_s / (one.amount * SHARE) for one, amount in limits if one is not None), default=0.0)

@@ -1,10 +1,10 @@
 """Runs an account's manager and stream in processes that may be killed, started within milliseconds by forking.
 
-    python -m tests.fakes.manager_host      reads orders from stdin, one JSON a line, and forks a child for each
+    python -m tests.fakes.manager_host FOLDER      reads jobs from stdin, one JSON a line, and forks a child for each
 
-A child runs one script (`SCRIPTS`) under a failpoint and leaves what it saw in a file. The parent has everything
-imported and no thread and no loop of its own; it says on stdout when children began and how they ended. `Hosts` is the
-test's side.
+A child runs one script (`SCRIPTS`) under a failpoint and leaves what it saw in the folder. The parent has everything
+imported and no thread and no loop of its own; it leaves there which process a job is and how that ended. `Hosts` is
+the test's side.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -93,27 +94,26 @@ async def cancel_all(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def place_one(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Place one order that rests."""
+    """Place one order that rests, and go on until this manager ends."""
     await mesh.ready()
-    low = str(job["price"] * 9 // 10)
-    found = None
     with contextlib.suppress(MeshError):
-        found = await mesh("place", placing(order(f"{job['stem']}0000", "buy", "0.01", low)))
-    return {"placed": found}
+        await mesh("place", placing(order(f"{job['stem']}0000", "buy", "0.01", str(job["price"] * 9 // 10))))
+    await asyncio.Event().wait()
+    return {}
 
 
 async def compete(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Place order after order under ids of our own until the job's file `stop` is there or this manager has failed."""
+    """Place order after order under ids of our own until the file `stop` is there."""
     await mesh.ready()
     low, placed = str(job["price"] * 9 // 10), 0
     for number in itertools.count():
-        if mesh.failures or (mesh.place.folder / "stop").exists():
+        if (mesh.place.folder / "stop").exists():
             break
         with contextlib.suppress(MeshError, TimeoutError):
             await mesh("place", placing(order(f"{job['stem']}{number:04d}", "buy", "0.001", low)), 1.0)
             placed += 1
         await asyncio.sleep(0.002)
-    return {"placed": placed, "failures": [type(error).__name__ for error in mesh.failures]}
+    return {"placed": placed}
 
 
 async def everything(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
@@ -172,45 +172,50 @@ class Lease:
             os._exit(75)
 
 
-def child(job: dict[str, Any]) -> int:
-    """Run a job in this process; return its exit status."""
+def child(job: dict[str, Any]) -> None:
+    """Run a job in this process, and end it as abruptly as a machine that loses power: nothing is closed."""
     failpoint._act = failpoint.plan(job.get("failpoint") or None)
-
-    async def run() -> dict[str, Any]:
-        mesh = Mesh(Place.from_dict(job["place"]), incarnation=job.get("incarnation", 1))
-        if job.get("lease_s"):
-            mesh.alive = Lease(job["lease_s"])
-        try:
-            await mesh.start()
-            found = await SCRIPTS[job["script"]](mesh, job)
-            await mesh.stop()
-            return found
-        except BaseException:
-            if mesh.failures:
-                raise mesh.failures[0] from None
-            raise
-
-    path = Path(job["result"])
     try:
-        said, status = asyncio.run(run()), 0
+        said, status = asyncio.run(run(job)), 0
     except BaseException as error:
-        said, status = {"error": "".join(traceback.format_exception(error)), "type": type(error).__name__}, 1
-    path.with_suffix(".new").write_text(json.dumps(said))
-    path.with_suffix(".new").rename(path)
-    return status
+        finish(job, {"error": "".join(traceback.format_exception(error)), "type": type(error).__name__}, 1)
+    finish(job, said, status)
+
+
+async def run(job: dict[str, Any]) -> dict[str, Any]:
+    """Run a job's script until it is done or a role has failed, as a cell does."""
+    mesh = Mesh(Place.from_dict(job["place"]), incarnation=job.get("incarnation", 1))
+    if job.get("lease_s"):
+        mesh.alive = Lease(job["lease_s"])
+    await mesh.start()
+    script = asyncio.ensure_future(SCRIPTS[job["script"]](mesh, job))
+    failed = asyncio.ensure_future(mesh.failed.wait())
+    await asyncio.wait({script, failed}, return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        error = mesh.failures[0]
+        finish(job, {"error": "".join(traceback.format_exception(error)), "type": type(error).__name__}, 1)
+    finish(job, script.result(), 0)
+    raise AssertionError("not reached")
+
+
+def finish(job: dict[str, Any], said: dict[str, Any], status: int) -> None:
+    path = Path(job["result"])
+    path.with_suffix(".part").write_text(json.dumps(said))
+    path.with_suffix(".part").rename(path)
+    os._exit(status)
 
 
 # --------------------------------------------------------------------------------------------------- in the parent
 
 
 def main() -> None:
+    folder = Path(sys.argv[1])
     pipe = os.pipe()
     for end in pipe:
         os.set_blocking(end, False)
     signal.set_wakeup_fd(pipe[1], warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-
-    running: dict[int, Any] = {}
+    running: dict[int, str] = {}
     pending = b""
     while True:
         readable, _, _ = select.select([0, pipe[0]], [], [])
@@ -221,7 +226,7 @@ def main() -> None:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     break
-                tell({"job": running.pop(pid), "exit": os.waitstatus_to_exitcode(status)})
+                leave(folder / f"{running.pop(pid)}.exit", os.waitstatus_to_exitcode(status))
         if 0 in readable:
             found = os.read(0, 1 << 16)
             if not found:
@@ -233,78 +238,63 @@ def main() -> None:
                 if pid == 0:
                     signal.set_wakeup_fd(-1)
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    os._exit(child(job))
+                    child(job)
                 running[pid] = job["job"]
-                tell({"job": job["job"], "pid": pid})
+                leave(folder / f"{job['job']}.pid", pid)
     for pid in running:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
-def tell(what: dict[str, Any]) -> None:
-    os.write(1, json.dumps(what).encode() + b"\n")
+def leave(path: Path, what: int) -> None:
+    """Write a file that appears whole."""
+    new = path.with_suffix(".new")
+    new.write_text(str(what))
+    new.rename(path)
 
 
 # -------------------------------------------------------------------------------------------------- the test's side
 
 
 class Hosts:
-    """The parent process, for asyncio tests: `run` a job and get (exit status, what it left)."""
+    """The parent process, for tests: `run` a job and get (exit status, what it left). Works from any event loop."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._gone = False
-        self._began: dict[int, asyncio.Future[int]] = {}
-        self._ended: dict[int, asyncio.Future[int]] = {}
-        self._process: asyncio.subprocess.Process
-        self._reading: asyncio.Task[None]
         self._folder = tempfile.TemporaryDirectory(prefix="venuemesh-jobs-")
+        command = [sys.executable, "-m", "tests.fakes.manager_host", self._folder.name]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
 
-    async def __aenter__(self) -> Hosts:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.fakes.manager_host",
-            cwd=ROOT,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        self._reading = asyncio.get_running_loop().create_task(self._read())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        await self._process.wait()
-        await self._reading
+        self._process.wait(30.0)
         self._folder.cleanup()
 
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            said = json.loads(line)
-            if "pid" in said:
-                self._began[said["job"]].set_result(said["pid"])
-            else:
-                self._ended[said["job"]].set_result(said["exit"])
-        self._gone = True
-        for future in (*self._began.values(), *self._ended.values()):
-            if not future.done():
-                future.set_exception(RuntimeError("the host process ended"))
-
     async def start(self, job: dict[str, Any]) -> Running:
-        assert not self._gone, "the host process ended"
-        number = next(self._numbers)
-        path = Path(self._folder.name) / f"{number}.json"
-        loop = asyncio.get_running_loop()
-        self._began[number], self._ended[number] = loop.create_future(), loop.create_future()
+        name = str(next(self._numbers))
+        path = Path(self._folder.name) / name
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({**job, "job": number, "result": str(path)}).encode() + b"\n")
-        pid = await self._began[number]
-        return Running(pid, self._ended[number], path)
+        self._process.stdin.write(json.dumps({**job, "job": name, "result": f"{path}.json"}).encode() + b"\n")
+        self._process.stdin.flush()
+        pid = await self.appears(path.with_suffix(".pid"), 20.0)
+        return Running(self, int(pid), path)
+
+    async def appears(self, path: Path, deadline_s: float) -> str:
+        """Wait for a file that appears whole, and return what is in it."""
+        async with asyncio.timeout(deadline_s):
+            while True:
+                if (found := content(path)) is not None:
+                    return found
+                assert self._process.poll() is None, "the host process ended"
+                await asyncio.sleep(0.01)
 
     async def run(self, job: dict[str, Any], deadline_s: float = 60.0) -> tuple[int, dict[str, Any]]:
         return await (await self.start(job)).result(deadline_s)
+
+
+def content(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
 
 
 def process_state(pid: int) -> str:
@@ -314,12 +304,12 @@ def process_state(pid: int) -> str:
 class Running:
     """One job under way."""
 
-    def __init__(self, pid: int, ended: asyncio.Future[int], path: Path) -> None:
-        self.pid, self._ended, self._path = pid, ended, path
+    def __init__(self, hosts: Hosts, pid: int, path: Path) -> None:
+        self.pid, self._hosts, self._path = pid, hosts, path
 
     @property
     def done(self) -> bool:
-        return self._ended.done()
+        return self._path.with_suffix(".exit").exists()
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -327,20 +317,17 @@ class Running:
     async def stopped(self, deadline_s: float = 20.0) -> None:
         """Return when the process stands still by SIGSTOP."""
         async with asyncio.timeout(deadline_s):
-            while True:
-                if process_state(self.pid) in "tT":
-                    return
+            while process_state(self.pid) not in "tT":
                 assert not self.done, "it ended instead of stopping"
                 await asyncio.sleep(0.005)
 
     async def result(self, deadline_s: float = 60.0) -> tuple[int, dict[str, Any]]:
         try:
-            async with asyncio.timeout(deadline_s):
-                status = await asyncio.shield(self._ended)
+            status = await self._hosts.appears(self._path.with_suffix(".exit"), deadline_s)
         except TimeoutError:
             self.signal(signal.SIGKILL)
             raise
-        return status, json.loads(self._path.read_text()) if self._path.exists() else {}
+        return int(status), json.loads(content(self._path.with_suffix(".json")) or "{}")
 
 
 if __name__ == "__main__":

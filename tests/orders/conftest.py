@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class Case:
         return found
 
 
+_NUMBERS = itertools.count(1)
 _SALTS = itertools.count(int(time.time()) % 10**6 * 10_000)
 
 
@@ -80,14 +81,13 @@ class Bench:
 
     def __init__(self, exchange: ExchangeProcess, folder: Path) -> None:
         self._exchange, self._folder = exchange, folder
-        self._numbers = itertools.count(1)
         self._empty = folder / "empty.sqlite3"
         Journal.open(f"sqlite:///{self._empty}").close()
         self.admin = exchange.admin
         self.price = int(float(exchange.admin.book("BTCUSDT")["asks"][0][0]))
 
     def case(self, **config: Any) -> Case:
-        number = next(self._numbers)
+        number = next(_NUMBERS)
         name, key, secret = f"account{number}", f"KEY{number:032d}", f"secret-of-{number}-0123456789"
         body = {"account": name, "key": key, "secret": secret, "balances": {"BTC": "5", "USDT": "500000"}}
         self.admin._call("POST", "/admin/account", body=body)
@@ -113,7 +113,7 @@ class Bench:
         shutil.copy(case.place.folder / "instruments.json", self._folder / "instruments.json")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exchange() -> Iterator[ExchangeProcess]:
     with ExchangeProcess("--paused", "--symbols", "BTCUSDT", "--levels", "50", without_limits=True) as process:
         process.admin.limits(orders_10s=10**9, orders_1d=10**9)
@@ -126,7 +126,8 @@ def bench(exchange: ExchangeProcess, tmp_path: Path) -> Iterator[Bench]:
     exchange.admin.clear_faults()
 
 
-@pytest.fixture
-async def hosts() -> AsyncIterator[Hosts]:
-    async with Hosts() as running:
-        yield running
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[Hosts]:
+    running = Hosts()
+    yield running
+    running.end()

@@ -1,0 +1,199 @@
+"""What an exchange does wrong, and that it comes right: one manager in this process, a real exchange in another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.account_host import Mesh, order, placing
+from tests.fakes.manager_host import everything
+
+from .conftest import Bench, Case
+
+PLACE = "POST /api/v3/order"
+CANCEL = "DELETE /api/v3/order"
+
+
+class Traded:
+    """A case with its mesh in this process."""
+
+    def __init__(self, case: Case, mesh: Mesh) -> None:
+        self.case, self.mesh = case, mesh
+        self.low, self.high = str(case.price * 9 // 10), str(case.price * 11 // 10)
+
+    def fault(self, kind: str, **more: Any) -> None:
+        self.case.admin.fault(kind=kind, account=self.case.place.account, **more)
+
+    async def place(self, number: int, side: str = "buy", price: str | None = None, amount: str = "0.01") -> Any:
+        wanted = order(self.case.ids[number], side, amount, price)
+        return (await self.mesh("place", placing(wanted)))[0]
+
+    async def done(self, number: int) -> str:
+        """Wait until the manager knows how it is with an order."""
+        body = {"id": self.case.ids[number], "until": "open"}
+        found = await self.mesh.ask(self.mesh.orders, "poll:order", body, 15.0)
+        return str(found["status"])
+
+    async def right(self) -> dict[str, Any]:
+        """Everything agrees with the exchange once it may answer; returns what the manager knows."""
+        ids = [row["client_order_id"] for row in self.case.ledger()["orders"]]
+        said = await everything(self.mesh, {"ids": ids})
+        assert self.case.problems(said) == []
+        assert not self.mesh.failures
+        return said
+
+
+@pytest.fixture
+async def trading(bench: Bench) -> AsyncIterator[Callable[..., Any]]:
+    meshes: list[Mesh] = []
+
+    async def start(**config: Any) -> Traded:
+        case = bench.case(**config)
+        mesh = Mesh(case.place)
+        meshes.append(mesh)
+        await mesh.start()
+        await mesh.ready()
+        await mesh.streaming()
+        return Traded(case, mesh)
+
+    yield start
+    for mesh in meshes:
+        await mesh.stop()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "accept_then_hang"},
+        {"kind": "accept_then_status", "status": 503},
+        {"kind": "accept_then_cut"},
+        {"kind": "accept_then_wait", "ms": 200},
+    ],
+    ids=lambda fault: fault["kind"],
+)
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "deaf"])
+async def test_an_order_that_was_accepted_and_not_answered_is_found(trading, fault, heard):
+    one = await trading()
+    if not heard:
+        one.fault("drop", stream="user")
+    one.fault(endpoint=PLACE, count=2, **fault)
+    rests, fills = await asyncio.gather(one.place(0, price=one.low), one.place(1, price=one.high))
+    assert {rests["status"], fills["status"]} <= {"OPEN", "FILLED", "UNKNOWN", "PARTIALLY_FILLED"}
+    assert (await one.done(0), await one.done(1)) == ("OPEN", "FILLED")
+    one.case.admin.clear_faults()
+    await one.right()
+
+
+@pytest.mark.parametrize("kind", ["hang", "disconnect", "status"])
+async def test_an_order_that_never_got_in_is_failed_only_by_proof(trading, kind):
+    one = await trading()
+    one.fault(kind, endpoint=PLACE, count=1, status=503)
+    assert (await one.place(0, price=one.low))["status"] in ("UNKNOWN", "FAILED")
+    assert await one.done(0) == "FAILED"
+    assert one.case.ledger()["orders"] == []
+    await one.right()
+
+
+async def test_a_request_that_is_held_and_executed_late_is_not_given_up_too_early(trading):
+    one = await trading(recv_window_ms=3_000, answer_s=0.3)
+    one.fault("late", endpoint=PLACE, count=1, ms=1_500)
+    assert (await one.place(0, price=one.low))["status"] == "UNKNOWN"
+    assert await one.done(0) == "OPEN"
+    await one.right()
+
+
+async def test_a_request_that_is_held_beyond_its_time_is_refused_by_the_exchange_and_failed_here(trading):
+    one = await trading(answer_s=0.3)
+    one.fault("late", endpoint=PLACE, count=1, ms=600)
+    assert (await one.place(0, price=one.low))["status"] == "UNKNOWN"
+    assert await one.done(0) == "FAILED"
+    await one.right()
+
+
+async def test_a_cancel_that_was_executed_and_not_answered_ends_the_order(trading):
+    one = await trading()
+    await one.place(0, price=one.low)
+    one.fault("drop", stream="user")
+    one.fault("accept_then_hang", endpoint=CANCEL, count=1)
+    result = await one.mesh("cancel", {"id": one.case.ids[0]})
+    assert (result["done"], result["status"]) == (True, "CANCELED")
+    one.case.admin.clear_faults()
+    await one.right()
+
+
+async def test_a_cancel_that_never_got_in_leaves_the_order_open_and_says_so(trading):
+    one = await trading()
+    await one.place(0, price=one.low)
+    one.fault("hang", endpoint=CANCEL, count=1)
+    result = await one.mesh("cancel", {"id": one.case.ids[0]})
+    assert not result["done"] or result["status"] == "CANCELED"
+    await one.right()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "drop", "probability": 0.5},
+        {"kind": "duplicate"},
+        {"kind": "reorder", "probability": 0.5, "ms": 50},
+        {"kind": "delay", "ms": 150},
+        {"kind": "corrupt", "probability": 0.3, "mode": "text"},
+        {"kind": "cut", "count": 2},
+    ],
+    ids=lambda fault: fault["kind"],
+)
+async def test_reports_may_be_dropped_doubled_late_or_spoilt(trading, fault):
+    one = await trading()
+    one.fault(stream="user", **fault)
+    await asyncio.gather(
+        *(one.place(number, price=one.low) for number in range(4)),
+        *(one.place(number, "sell" if number % 2 else "buy", None, "0.001") for number in range(4, 8)),
+    )
+    await asyncio.gather(*(one.mesh("cancel", {"id": one.case.ids[number]}) for number in range(3)))
+    one.case.admin.clear_faults()
+    await one.mesh.streaming()
+    said = await one.right()
+    ends = {row["client_order_id"]: row["status"] for row in said["orders"]}
+    assert [ends[one.case.ids[number]] for number in range(8)] == ["CANCELED"] * 3 + ["OPEN"] + ["FILLED"] * 4
+
+
+async def test_a_fill_may_come_before_the_acknowledgement(trading):
+    one = await trading()
+    one.fault("accept_then_wait", endpoint=PLACE, count=1, ms=150)
+    found = await one.place(0, price=one.high)
+    assert found["status"] == "FILLED"
+    said = await one.right()
+    assert [event["type"] for event in said["events"]][:2] == ["created", "filled"]
+
+
+async def test_a_clock_that_is_skewed_is_measured_and_then_nothing_is_refused(trading):
+    one = await trading()
+    one.case.admin.clock(5_000)
+    try:
+        await one.place(0, price=one.low)
+        found = await one.place(1, price=one.low)
+        if found["status"] != "OPEN":
+            assert found["status"] in ("REJECTED", "FAILED")
+        async with asyncio.timeout(5.0):
+            while (await one.mesh("account"))["clock_offset_ms"] < 4_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert (await one.place(2, price=one.low))["status"] == "OPEN"
+        await one.right()
+    finally:
+        one.case.admin.clock(0)
+
+
+async def test_an_order_placed_elsewhere_is_told_and_left_alone(trading):
+    one = await trading()
+    one.case.admin.order("BTCUSDT", "buy", quantity="0.01", price=f"{one.low}.00", account=one.case.place.account)
+    async with asyncio.timeout(5.0):
+        while (await one.mesh("account"))["external_orders"] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    results = await one.mesh("cancel_all", {"timeout_s": 1.0})
+    assert results == []
+    page = await one.mesh.ask(one.mesh.orders, "poll:events", {"after": 0}, 2.0)
+    assert [event["type"] for event in page["events"]] == ["external"]
+    assert [row["status"] for row in one.case.ledger()["orders"]] == ["NEW"]
