@@ -53,7 +53,16 @@ class Commands:
         for command in commands:
             command.run(now)
 
-    def new(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, kind: str | None, now: Now) -> None:
+    def new(
+        self,
+        token: Any,
+        orders: Sequence[NewOrder],
+        expires_ns: int,
+        kind: str | None,
+        now: Now,
+        refusal: MeshError | None = None,
+    ) -> None:
+        """Place orders; with a `refusal` they end as FAILED for that reason, unless they are known already."""
         if not orders:
             self._core.out.do(Answer(token, []))
             return
@@ -66,7 +75,7 @@ class Commands:
             if (error := self.closed()) is not None:
                 self._core.out.do(Refuse(token, error))
                 return
-            self._placing.place(token, orders, expires_ns, now, kind)
+            self._placing.place(token, orders, expires_ns, now, kind, refusal)
 
         def then(client_order_id: str) -> Callable[[Found, Now], None]:
             def found_it(found: Found, now: Now) -> None:

@@ -213,6 +213,13 @@ class OrderMachine:
         self._commands.new(token, orders, expires_ns, None, now)
         return self._end(now)
 
+    def refuse(
+        self, token: Any, orders: Sequence[NewOrder], expires_ns: int, error: MeshError, now: Now
+    ) -> list[Effect]:
+        """End orders that the shell cannot send as FAILED, so that their ids have a fate. Refuse: with `error`."""
+        self._commands.new(token, orders, expires_ns, None, now, error)
+        return self._end(now)
+
     def place_list(self, token: Any, kind: str, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
         """Place an order list ("OCO", ...) by one request. Answer: [Order]."""
         self._commands.new(token, orders, expires_ns, kind, now)

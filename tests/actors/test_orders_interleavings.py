@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from decimal import Decimal
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -269,5 +269,7 @@ Interleavings.TestCase.settings = settings(
     derandomize=not EXAMPLES,
     database=None,
     suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+    phases=[Phase.generate] if EXAMPLES else list(Phase),
 )
 TestInterleavings = Interleavings.TestCase
