@@ -16,7 +16,6 @@ from typing import Any, Self, TypeVar
 from ..actors.catalog import CatalogRole
 from ..actors.limits import LimitsRole
 from ..actors.order_manager import OrderManagerRole
-from ..actors.role import Context, Role
 from ..actors.user_stream import UserStreamRole
 from ..connectors.protocol import Codec
 from ..connectors.trading import Auth, OrderReport, TradingCodec, TradingConnector, trades
@@ -29,7 +28,7 @@ from ..model.instrument import Instrument
 from ..model.order import AccountEvent, Balance, Fill, Order, OrderStatus, OrderType, TimeInForce
 from ..supervisor.plan import account_specs, base_specs
 from . import sizing
-from .host import Host
+from .host import Host, Make
 from .live import choose
 from .suite import expect
 from .venue import Venue, Witness
@@ -40,21 +39,23 @@ READY_S = 45.0
 LOOK_S = 0.05  # between two looks at what the mesh knows
 LOOK_AGAIN_S = 0.25  # at what the exchange says: each costs
 SOON_S = 20.0  # what must happen by itself has happened by then
+POLLED_SOON_S = 60.0  # where nobody tells: rounds of asking are slow while nothing seems to happen
 PAGE = 500
-LEVELS = 20
 
 
 class Desk:
     """Opens with the block. What it placed is cancelled at the end of every check, and once more at the end of all.
 
     Raises:
-        Misconfigured: the key does not trade, or the account has orders open on the pair (a run would touch them).
+        Misconfigured: the key does not do, the account holds too little, or has orders open on the pair, which a run
+            could touch.
         RetryLater: the account did not become ready.
     """
 
     def __init__(self, connector: TradingConnector, venue: Venue) -> None:
         self.connector, self.venue = trades(connector), venue
         self.exchange = connector.name
+        self.soon_s = POLLED_SOON_S if venue.account.get("stream") == "polling" else SOON_S
         self.handed_out: list[str] = []  # every client order id
         self.placed_outside: list[str] = []  # by the witness
         self._tidied = (0, 0)  # how many of both were seen to be over
@@ -99,9 +100,21 @@ class Desk:
                 f"the account on {self.exchange}",
                 f"has {len(there)} orders open on {self.pair}, which a run could touch: cancel them, or name another",
             )
+        self.market = Market(self.host, self.exchange)
+        asyncio.run(self._refuse_too_little())
         self.start_account(self.host, f"sqlite:///{self._folder / 'journal.db'}")
         self.market = Market(self.host, self.exchange, ACCOUNT)
         asyncio.run(self.market.wait_trading(READY_S))
+
+    async def _refuse_too_little(self) -> None:
+        wanted = sizing.needs(self.instrument, *await self.touch(), self.codec().offer.taker_fee)
+        held = await self.ask(self.witness.balances())
+        for asset, amount in ((self.instrument.base, wanted.base), (self.instrument.quote, wanted.quote)):
+            free = held.get(asset, (Decimal(0), Decimal(0)))[0]
+            if free < amount:
+                raise Misconfigured(
+                    f"the account on {self.exchange}", f"has {free:f} {asset} free; a run needs {amount:f}"
+                )
 
     def _close(self) -> None:
         try:
@@ -124,7 +137,7 @@ class Desk:
         for spec in account_specs(self.exchange, self._settings(), {"url": journal}):
             host.start(spec.address, self._maker(spec.kind, spec.config), READY_S)
 
-    def _maker(self, kind: str, config: dict[str, Any]) -> Callable[[Context], Role]:
+    def _maker(self, kind: str, config: dict[str, Any]) -> Make:
         if kind == "stream":
             return lambda context: UserStreamRole(config, context, codec=self.codec(), auth=self.auth())
         return lambda context: OrderManagerRole(config, context, codec=self.codec(), auth=self.auth())
@@ -166,7 +179,7 @@ class Desk:
 
     async def touch(self) -> tuple[Decimal, Decimal]:
         """Best bid and best ask now. Raises AssertionError: a side is empty, so nothing can be tried."""
-        book = await self.market.get_snapshot_async(self.pair, LEVELS)
+        book = await self.market.get_snapshot_async(self.pair, sizing.LEVELS)
         bid, ask = book.best_bid, book.best_ask
         if bid is None or ask is None:
             raise AssertionError(f"a side of the book of {self.pair} is empty: nothing can be tried there")
@@ -195,20 +208,18 @@ class Desk:
         """Trade the least amount at the market; the order is done."""
         _, amount = await self.sized(side)
         order = await self.place(side, OrderType.MARKET, amount)
-        done = await self.market.wait(order.client_order_id, timeout_s=SOON_S)
+        done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
         expect(done.status.value == "FILLED", f"a market order of {amount:f} is {told(done)}, not FILLED")
         return done
 
-    async def until(
-        self, what: str, look: Callable[[], Awaitable[T | None]], timeout_s: float = SOON_S, look_s: float = LOOK_S
-    ) -> T:
+    async def until(self, what: str, look: Callable[[], Awaitable[T | None]], look_s: float = LOOK_S) -> T:
         """Look again and again until there is something. Raises AssertionError naming what did not come."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + self.soon_s
         while True:
             found = await look()
             if found:
                 return found
-            expect(time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s")
+            expect(time.monotonic() < deadline, f"{what}: not within {self.soon_s:g} s")
             await asyncio.sleep(look_s)
 
     # ------------------------------------------------------------------ what the mesh knows

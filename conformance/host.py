@@ -34,7 +34,7 @@ from ..orderbook.view import BookView
 from ..supervisor.routes import Route
 
 T = TypeVar("T")
-Make = Callable[[Context], Role]
+Make = Callable[[Context], Any]  # makes a Role
 STOP_S = 10.0
 LEASE_S = 3600.0  # of an owner: it lives as long as this process, and so does the manager
 

@@ -36,7 +36,7 @@ class Result:
     seconds: float
 
 
-def checks(suite: type[MarketDataConformance]) -> list[tuple[str, str]]:
+def checks(suite: type) -> list[tuple[str, str]]:
     """Names and titles of a suite's checks, in the order of their definition."""
     methods = [
         (name, value) for base in reversed(suite.__mro__) for name, value in vars(base).items() if name[:5] == "test_"
@@ -44,8 +44,23 @@ def checks(suite: type[MarketDataConformance]) -> list[tuple[str, str]]:
     return [(name, (inspect.getdoc(method) or name).splitlines()[0]) for name, method in dict(methods).items()]
 
 
-def run_checks(suite: type[MarketDataConformance]) -> Iterator[Result]:
-    """Run every check of a suite and yield its result as soon as it is known. A check that breaks has failed."""
+def run_checks(suite: type) -> Iterator[Result]:
+    """Run every check of a suite and yield its result as soon as it is known. A check that breaks has failed.
+
+    What the suite sets up and takes down for all its checks (`setup_class`, `teardown_class`) is done around them, and
+    raises what it raises.
+    """
+    set_up, take_down = getattr(suite, "setup_class", None), getattr(suite, "teardown_class", None)
+    if set_up is not None:
+        set_up()
+    try:
+        yield from _run(suite)
+    finally:
+        if take_down is not None:
+            take_down()
+
+
+def _run(suite: type) -> Iterator[Result]:
     for name, title in checks(suite):
         began = time.perf_counter()
         outcome, reason = Outcome.PASSED, ""

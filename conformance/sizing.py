@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
+from ..connectors.protocol import Codec
+from ..connectors.trading import Draft, Kind, TradingCodec
 from ..model import rules
 from ..model.events import Side
 from ..model.instrument import Instrument
+from ..model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 
 ABOVE = Decimal("1.25")  # how far an order's worth is above the least that is taken: prices move meanwhile
 AWAY = Decimal("0.10")  # how far from the touch orders rest, where the exchange lets them
@@ -15,6 +18,18 @@ APART = Decimal("0.002")  # between the prices of orders that rest on the same s
 TAKERS = 9  # orders of a run that trade at once
 RESTING = 3  # that rest at the same time on one side, at most
 MARGIN = 2  # what is recommended is so much of what is needed
+# How often a run asks what, counted on the local exchange: by the kinds of drafts, and the rest by its endpoints
+REQUESTS = {
+    Kind.PLACE: 42,
+    Kind.CANCEL: 30,
+    Kind.ORDER: 90,
+    Kind.OPEN_ORDERS: 20,
+    Kind.ACCOUNT: 35,
+    Kind.FILLS: 20,
+    Kind.FEES: 5,
+}
+SNAPSHOTS, TIMES, LISTS = 50, 40, 2
+LEVELS = 20  # of a snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +74,36 @@ def needs(instrument: Instrument, bid: Decimal, ask: Decimal, taker_fee: Decimal
     worth = amount * ask
     base, quote = amount * (RESTING + 2), worth * (RESTING + 3)
     return Needs(amount, base, quote, TAKERS * (worth * taker_fee + amount * (ask - bid) / 2))
+
+
+def requests(trading: TradingCodec, market: Codec, instrument: Instrument) -> dict[str, int]:
+    """What a run spends of each limit, about."""
+    spent: dict[str, int] = {}
+
+    def add(cost: tuple[tuple[str, int], ...], times: int) -> None:
+        for limit, amount in cost:
+            spent[limit] = spent.get(limit, 0) + amount * times
+
+    for draft in _drafts(trading, instrument):
+        add(draft.cost, REQUESTS[draft.kind])
+    add(market.snapshot_request(instrument, LEVELS).cost, SNAPSHOTS)
+    add(market.instruments_request().cost, LISTS)
+    clock = market.time_request()
+    if clock is not None:
+        add(clock.cost, TIMES)
+    return spent
+
+
+def _drafts(codec: TradingCodec, instrument: Instrument) -> list[Draft]:
+    one, of = Decimal(1), instrument.name
+    new = NewOrder("vm", of, Side.BUY, OrderType.LIMIT, one, one, TimeInForce.GTC)
+    old = Order("", "", "vm", of, Side.BUY, OrderType.LIMIT, one, one, TimeInForce.GTC, OrderStatus.OPEN, 0, 0)
+    return [
+        codec.place(new, instrument),
+        codec.cancel(old, instrument),
+        codec.query("vm", instrument),
+        codec.open_orders(),
+        codec.account(),
+        codec.fills(instrument, None),
+        codec.fees(instrument),
+    ]

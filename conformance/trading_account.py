@@ -13,7 +13,7 @@ from ..model import rules
 from ..model.errors import Rejected, UnknownOrder
 from ..model.events import Side
 from ..model.order import EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
-from .desk import READY_S, SOON_S, Desk, told
+from .desk import LOOK_AGAIN_S, READY_S, Desk, told
 from .suite import expect, skip
 from .trading_suite import TradingSuite, trading
 
@@ -141,7 +141,7 @@ class Account(TradingSuite):
             await asyncio.to_thread(desk.host.restart, desk.stream_at, READY_S)
             await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
             await desk.market.wait_trading(READY_S)
-        known = await desk.market.wait(order.client_order_id, timeout_s=SOON_S)
+        known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
         expect(known.status is OrderStatus.CANCELED, f"cancelled by another mesh it is {told(known)} here")
 
     @trading
@@ -155,11 +155,11 @@ class Account(TradingSuite):
         if filled is not None:
             await _trade_away(desk, filled)
         await asyncio.to_thread(desk.host.restart, desk.stream_at, READY_S)
-        known = await desk.market.wait(cancelled.client_order_id, timeout_s=SOON_S)
+        known = await desk.market.wait(cancelled.client_order_id, timeout_s=desk.soon_s)
         expect(known.status is OrderStatus.CANCELED, f"an order that was cancelled meanwhile is {told(known)}")
         ended = [cancelled]
         if filled is not None:
-            done = await desk.market.wait(filled.client_order_id, timeout_s=SOON_S)
+            done = await desk.market.wait(filled.client_order_id, timeout_s=desk.soon_s)
             expect(done.status is OrderStatus.FILLED, f"an order that was filled meanwhile is {told(done)}")
             await _fills_agree(desk, done)
             ended.append(filled)
@@ -179,7 +179,7 @@ class Account(TradingSuite):
         await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
         await asyncio.to_thread(desk.host.restart, desk.stream_at, READY_S)
         await desk.market.wait_trading(READY_S)
-        known = await desk.market.wait(order.client_order_id, timeout_s=SOON_S)
+        known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
         expect(known.status is OrderStatus.CANCELED, f"an order that was cancelled meanwhile is {told(known)}")
 
     @trading
@@ -285,20 +285,19 @@ async def _trade_away(desk: Desk, order: Order) -> None:
     ledger = desk.venue.ledger
     assert ledger is not None
     assert order.price is not None
-    assert order.amount is not None
-    price, amount = order.price, order.amount
+    price = order.price
 
     async def filled() -> bool:
-        await asyncio.to_thread(ledger.trade, desk.instrument.symbol, Side.SELL, price, amount)
+        await asyncio.to_thread(ledger.trade, desk.instrument.symbol, Side.SELL, price)
         there = await desk.ask(desk.witness.order(order.client_order_id))
         return there is not None and there.status is OrderStatus.FILLED
 
-    await desk.until("a resting order traded away", filled)
+    await desk.until("a resting order traded away", filled, look_s=LOOK_AGAIN_S)
 
 
 async def _traded_away(desk: Desk, order: Order) -> Order:
     await _trade_away(desk, order)
-    done = await desk.market.wait(order.client_order_id, timeout_s=SOON_S)
+    done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
     expect(done.status is OrderStatus.FILLED, f"a resting order that was met is {told(done)}, not FILLED")
     return done
 
@@ -314,7 +313,7 @@ def _take_over(desk: Desk, order: Order, states: dict[str, dict[str, object]]) -
 
 
 async def _cancelled_there(market: Market, order: Order) -> None:
-    known = await market.wait(order.client_order_id, "open", SOON_S)
+    known = await market.wait(order.client_order_id, "open", READY_S)
     expect(known.status is OrderStatus.OPEN, f"taken over it is {told(known)}, not OPEN")
     expect(known.exchange_order_id == order.exchange_order_id, "taken over it has another id of the exchange")
     result = await market.cancel_async(order.client_order_id)

@@ -49,7 +49,7 @@ class Orders(TradingSuite):
         _, ask = await desk.touch()
         spend = rules.quantize_price(desk.instrument, amount * ask)
         order = await desk.place(Side.BUY, OrderType.MARKET, None, quote_amount=spend)
-        done = await desk.market.wait(order.client_order_id, timeout_s=SOON_S)
+        done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
         expect(done.filled > 0, f"an order for {spend:f} {desk.instrument.quote} is {told(done)} with nothing filled")
         expect(spend / 2 < done.quote_filled <= spend, f"of {spend:f} it spent {done.quote_filled:f}")
         await _exchange_agrees(desk, done)
@@ -63,7 +63,7 @@ class Orders(TradingSuite):
         for force in sorted(offered, key=lambda one: one.value):
             price, amount = await desk.sized(Side.BUY)
             order = await desk.place(Side.BUY, OrderType.LIMIT, amount, price=price, time_in_force=force)
-            done = await desk.market.wait(order.client_order_id, timeout_s=SOON_S)
+            done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
             ended = (OrderStatus.EXPIRED, OrderStatus.CANCELED)
             expect(done.status in ended and done.filled == 0, f"a {force.value} order far away is {told(done)}")
             await _exchange_agrees(desk, done)
@@ -75,7 +75,7 @@ class Orders(TradingSuite):
         bid, ask = await desk.touch()
         worst = rules.quantize_price(desk.instrument, ask + (ask - bid) + ask / 200, Side.BUY)
         order = await desk.place(Side.BUY, OrderType.LIMIT, amount, price=worst, time_in_force=TimeInForce.GTC)
-        done = await desk.market.wait(order.client_order_id, timeout_s=SOON_S)
+        done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
         expect(done.status is OrderStatus.FILLED, f"a limit order above the best ask is {told(done)}, not FILLED")
         for fill in await desk.fills(done.client_order_id):
             expect(fill.price <= worst, f"it was to pay {worst:f} at most and paid {fill.price:f}")
@@ -191,7 +191,7 @@ class Orders(TradingSuite):
         """Cancelling all gives a result per order, and the exchange has none of them open any more."""
         orders = [await desk.rest(Side.BUY), await desk.rest(Side.BUY, 1), await desk.rest(Side.SELL)]
         ids = {order.client_order_id for order in orders}
-        results = {one.client_order_id: one for one in await desk.market.cancel_all_async(SOON_S)}
+        results = {one.client_order_id: one for one in await desk.market.cancel_all_async(desk.soon_s)}
         missing = ids - results.keys()
         expect(not missing, f"no result for {sorted(missing)}")
         wrong = [
@@ -297,7 +297,7 @@ class Orders(TradingSuite):
         expect(len({one.list_id for one in placed} - {None}) == 1, f"their lists are {[one.list_id for one in placed]}")
         await desk.market.cancel_async(pair[0].client_order_id)
         for one in pair:
-            done = await desk.market.wait(one.client_order_id, timeout_s=SOON_S)
+            done = await desk.market.wait(one.client_order_id, timeout_s=desk.soon_s)
             ended = (OrderStatus.CANCELED, OrderStatus.EXPIRED)
             expect(done.status in ended, f"after the cancel {one.order_type.value} is {told(done)}")
             await _exchange_agrees(desk, done)
@@ -320,7 +320,7 @@ async def _rests_and_is_cancelled(desk: Desk, side: Side) -> None:
     expect(available == needed, f"{needed:f} {asset} are in the order, {available:f} less is available")
     result = await desk.market.cancel_async(order.client_order_id)
     expect(result.done and result.status is OrderStatus.CANCELED, f"cancelled, it is {result}")
-    done = await desk.market.wait(order.client_order_id, timeout_s=SOON_S)
+    done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
     await _exchange_agrees(desk, done)
     freed = await desk.settled_balances()
     expect(freed[asset].available == before[asset].available, f"{asset} is not as before: {freed[asset]}")
@@ -364,7 +364,7 @@ async def _refused(desk: Desk, side: Side, kind: OrderType, amount: Decimal, pri
         await desk.market.place_orders([new])
     except Rejected:
         pass  # said so at once; the order keeps it
-    return await desk.market.wait(new.client_order_id, timeout_s=SOON_S)
+    return await desk.market.wait(new.client_order_id, timeout_s=desk.soon_s)
 
 
 async def _manager_keeps_rules(desk: Desk, price: Decimal, step: Decimal) -> None:

@@ -37,8 +37,8 @@ class Ledger(Protocol):
     ) -> list[str]:
         """Every difference between what the mesh knows and what happened, in words. Blocks."""
 
-    def trade(self, symbol: str, side: Side, price: Decimal, amount: Decimal) -> None:
-        """Let somebody else take at `price` at once what is there, up to `amount`. Blocks."""
+    def trade(self, symbol: str, side: Side, price: Decimal) -> None:
+        """Let somebody else take at once all that is there at `price` or better for a taker of `side`. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -296,11 +296,28 @@ def conformance(
     pair: Annotated[str | None, typer.Option(help="Trading pair of the live checks.")] = None,
     seconds: Annotated[float, typer.Option(help="How long the live book is followed.", min=1, max=3600)] = 5.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
+    trading: Annotated[bool, typer.Option(help="Trade, too: with a key there, else on the local exchange.")] = True,
+    keys: keys_cli.Entry = None,
+    keystore: keys_cli.KeystorePath = None,
+    passphrase_file: keys_cli.PassphraseFile = None,
+    api_key_file: keys_cli.ApiKeyFile = None,
+    secret_file: keys_cli.SecretFile = None,
+    kind: keys_cli.Kind = None,
+    ws_api: Annotated[str | None, typer.Option("--ws-api", help="URL of the websocket API, of trading.")] = None,
+    orders: Annotated[str, typer.Option(help="How orders are sent: rest or websocket.")] = "rest",
+    stream: Annotated[str, typer.Option(help="How reports come: websocket or polling.")] = "websocket",
 ) -> None:
-    """Run the suite that every connector passes, a line per check. Exit status 1 when a check fails."""
-    from .conforming import Plan, carry_out, describe
+    """Run the suites that every connector passes, a line per check. Exit status 1 when a check fails.
 
-    plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds)
+    Trading goes to the local exchange, which is started for it; with a key it goes to --rest, --ws and --ws-api, or
+    without these to the exchange's testnet. --dry-run says what the account must hold and what it costs.
+    """
+    from .conforming import Plan, carry_out, describe
+    from .conforming_trading import Trade, account_of
+
+    account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    trade = Trade(trading, account, ws_api, orders, stream)
+    plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds, trade)
     if dry_run:
         for line in describe(plan):
             print(line)

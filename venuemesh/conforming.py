@@ -1,22 +1,30 @@
-"""`venuemesh conformance`: the suite for one connector, on its samples and on an exchange, a line per check."""
+"""`venuemesh conformance`: the suites for one connector, on its samples and on an exchange, a line per check."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .conformance.live import TITLES, plan, run_live
 from .conformance.market_data import MarketDataConformance
 from .conformance.running import Outcome, Result, checks, run_checks, samples_of, suite_of
+from .conformance.trading import TradingConformance
+from .conforming_trading import Trade, why_not
+from .conforming_trading import describe as describe_trading
+from .conforming_trading import suite_of as trading_suite_of
 from .connectors import registry
 from .model.errors import Misconfigured
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to check: the samples (of a file, or the connector's own), and an exchange if `live`."""
+    """What to check: the samples (of a file, or the connector's own), an exchange if `live`, and trading.
+
+    With a key (`trade.account`) it trades where the URLs say, else at the connector's testnet; without one on the local
+    exchange, unless `live`.
+    """
 
     exchange: str
     samples: Path | None
@@ -25,12 +33,13 @@ class Plan:
     ws: str | None
     pair: str | None
     seconds: float
+    trade: Trade = field(default_factory=Trade)
 
 
 def _suite(wanted: Plan) -> type[MarketDataConformance] | None:
     connector = registry.connector(wanted.exchange)
     samples = samples_of(connector, wanted.samples)
-    if samples is None and not wanted.live:
+    if samples is None and not wanted.live and wanted.trade.account is None:
         raise Misconfigured(
             f"conformance {wanted.exchange}", "the connector brings no samples: name a file (--samples), or --live"
         )
@@ -64,7 +73,14 @@ def describe(wanted: Plan) -> Iterator[str]:
             f"{amount} of {limits[name].amount} {name} per {limits[name].per_s:g} s" for name, amount in total.items()
         )
         yield f"  in all {', '.join(spent)}, for {wanted.seconds:g} s of frames; more if a snapshot comes too early"
-    yield "balances needed: none; market data takes no account"
+    if (without := why_not(connector, wanted.trade, wanted.live)) is not None:
+        yield f"no trading: {without}"
+        yield "balances needed: none; market data takes no account"
+        return
+    yield from describe_trading(connector, wanted.trade, wanted.rest, wanted.ws, wanted.pair)
+    listed = checks(TradingConformance)
+    yield f"  {len(listed)} checks:"
+    yield from (f"  {name.removeprefix('test_')}: {title}" for name, title in listed)
 
 
 def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
@@ -73,6 +89,7 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
     Raises:
         UnknownExchange, UnknownInstrument, Misconfigured: it cannot be checked.
         RetryLater, OutcomeUnknown, Rejected: the exchange does not serve us.
+        Misconfigured: the key does not do, or the account holds too little.
     """
     suite = _suite(wanted)
     seen: list[Result] = []
@@ -88,6 +105,13 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
             tell(result)
     if wanted.live:
         asyncio.run(_live(wanted, tell))
+    connector = registry.connector(wanted.exchange)
+    without = why_not(connector, wanted.trade, wanted.live)
+    if without is not None:
+        say(f"no trading: {without}")
+    else:
+        for result in run_checks(trading_suite_of(connector, wanted.trade, wanted.rest, wanted.ws, wanted.pair)):
+            tell(result)
     count = {outcome: sum(result.outcome is outcome for result in seen) for outcome in Outcome}
     say(f"{count[Outcome.PASSED]} passed, {count[Outcome.FAILED]} failed, {count[Outcome.SKIPPED]} skipped")
     return 1 if count[Outcome.FAILED] else 0

@@ -51,10 +51,13 @@ class LocalLedger:
         mine = [fill for fill in fills if fill.client_order_id in names]
         return compare(ours, mine, events, balances, names, account, receipts).problems
 
-    def trade(self, symbol: str, side: Side, price: Decimal, amount: Decimal) -> None:
+    def trade(self, symbol: str, side: Side, price: Decimal) -> None:
         """See `conformance.venue.Ledger`."""
-        fields = {"quantity": f"{amount:f}", "price": f"{price:f}", "time_in_force": "IOC"}
-        self.admin.order(symbol, side.name, **fields)
+        sign = 1 if side is Side.SELL else -1
+        rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
+        there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), Decimal(0))
+        if there:
+            self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
 
 
 @contextlib.contextmanager
