@@ -61,12 +61,12 @@ class Externals:
     def has_fill(self, pair: str, trade_id: str) -> bool:
         return (pair, trade_id) in self._fills
 
-    def restore(self, order: Order, fills: Iterable[Fill], now: Now) -> None:
+    def restore(self, order: Order, fills: Iterable[Fill]) -> None:
         """Hold an order that the journal has, with the fills that were told."""
         if order.exchange_order_id is None or not order.external:
             return
         self._orders[order.pair, order.exchange_order_id] = order
-        self._known_ns[order.pair, order.exchange_order_id] = now.mono_ns
+        self._known_ns[order.pair, order.exchange_order_id] = 0
         for one in fills:
             self._fills[one.pair, one.trade_id] = None
 

@@ -179,7 +179,7 @@ class OrderMachine:
             fills.setdefault(fill.client_order_id, []).append(fill)
         for order in loaded.orders:
             if order.external:
-                self._externals.restore(order, fills.get(order.client_order_id, []), now)
+                self._externals.restore(order, fills.get(order.client_order_id, []))
             else:
                 self._adopt(order, fills.get(order.client_order_id, []), now)
         for request in loaded.requests:
@@ -452,7 +452,7 @@ class OrderMachine:
     def _adopt(self, order: Order, fills: list[Any], now: Now) -> None:
         held = self._core.ledger.restore(order, fills)
         if order.exchange_order_id is not None:
-            held.known_mono_ns = now.mono_ns
+            held.known_mono_ns = 0  # its predecessor knew: any snapshot from now on must show it
         held.insist = order.cancel_requested and not order.is_done
         if order.is_done or order.exchange_order_id is not None:
             return

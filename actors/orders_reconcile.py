@@ -340,7 +340,7 @@ class Reconcile:
                 self._core.ledger.fill(held, fill, now)
                 return
             if found.order is not None and self._externals.get(pair, fill.exchange_order_id) is None:
-                self._externals.restore(found.order, found.fills, now)
+                self._externals.restore(found.order, found.fills)
             self._externals.fill(pair, fill, now)
             self._core.requests.ask_for(name_of(pair, fill.exchange_order_id), now, once=True)
 
@@ -455,7 +455,7 @@ class Reconcile:
 
         def then(found: Found, now: Now) -> None:
             if found.order is not None and self._externals.get(pair, report.exchange_order_id) is None:
-                self._externals.restore(found.order, found.fills, now)
+                self._externals.restore(found.order, found.fills)
             self._externals.apply(pair, report, now)
 
         if not self._core.look_up(by_client_id(name_of(pair, report.exchange_order_id)), then, now):
