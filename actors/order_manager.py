@@ -35,7 +35,7 @@ import orjson
 
 from ..connectors.trading import Auth, TradingCodec
 from ..journal.writes import PutCursor
-from ..model.errors import MeshError, Rejected, RetryLater
+from ..model.errors import InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
 from ..model.ids import OrderIds
 from ..model.order import CancelResult, NewOrder, Order, OrderType
 from .budget import RestLike
@@ -138,7 +138,10 @@ class OrderManagerRole:
         orders = _orders(body.get("orders"))
         expires_ns, kind = number(body, "expires_ns") or self._soon_ns(), text(body, "list")
         engine = self._engine
-        await self._prepare(orders, expires_ns)
+        try:
+            await self._prepare(orders, expires_ns)
+        except RetryLater as error:
+            return await self._refuse(orders, expires_ns, error)
         try:
             if kind is not None:
                 return _plain(
@@ -154,7 +157,10 @@ class OrderManagerRole:
         name, engine = needed_text(body, "id"), self._engine
         (order,) = _orders([body.get("order")])
         expires_ns = number(body, "expires_ns") or self._soon_ns()
-        await self._prepare([order], expires_ns)
+        try:
+            await self._prepare([order], expires_ns)
+        except RetryLater as error:
+            return await self._refuse([order], expires_ns, error)
         try:
             return _plain(
                 await engine.command(lambda token, now: engine.machine.replace(token, name, order, expires_ns, now))
@@ -166,7 +172,7 @@ class OrderManagerRole:
         """Get what orders need before they are judged: prices to judge them by, and rate budget to send them with.
 
         Raises:
-            RetryLater, InboxFull, OutcomeUnknown: no budget in time. Nothing is journaled, nothing will be sent.
+            RetryLater: no budget in time, and nothing will be sent; or the account is not loaded.
         """
         engine = self._engine
         if self._stopping:
@@ -188,8 +194,19 @@ class OrderManagerRole:
                 draft = engine.wire.codec.place(order, engine.markets.instrument(order.pair))
             except MeshError:
                 continue  # the machine says what is wrong with it
-            await engine.allowance.take(draft.cost, draft.places, max(0.0, min(PLACE_WAIT_S, left_s)))
+            try:
+                await engine.allowance.take(draft.cost, draft.places, max(0.0, min(PLACE_WAIT_S, left_s)))
+            except (InboxFull, OutcomeUnknown) as error:  # of the limits role: it granted nothing
+                raise RetryLater(1.0, str(error)) from error
             engine.prepaid.add(order.client_order_id)
+
+    async def _refuse(self, orders: Sequence[NewOrder], expires_ns: int, error: RetryLater) -> Any:
+        """Give orders that cannot be sent their fate, FAILED, and raise why."""
+        engine = self._engine
+        engine.prepaid.difference_update(order.client_order_id for order in orders)
+        return _plain(
+            await engine.command(lambda token, now: engine.machine.refuse(token, orders, expires_ns, error, now))
+        )
 
     def _needs_price(self, order: NewOrder) -> bool:
         settings = self._engine.settings

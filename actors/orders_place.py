@@ -53,9 +53,18 @@ class Placing:
         return client_order_id in self._tombs
 
     def place(
-        self, token: Any, orders: Sequence[NewOrder], expires_ns: int, now: Now, list_kind: str | None = None
+        self,
+        token: Any,
+        orders: Sequence[NewOrder],
+        expires_ns: int,
+        now: Now,
+        list_kind: str | None = None,
+        refusal: MeshError | None = None,
     ) -> None:
-        """Place orders whose ids the journal was asked about. `list_kind`: as one order list."""
+        """Place orders whose ids the journal was asked about. `list_kind`: as one order list.
+
+        `refusal`: why they cannot be sent; then they end as FAILED, and the command is refused with it.
+        """
         core = self._core
         ids = [one.client_order_id for one in orders]
         buried = next((one for one in ids if self.is_buried(one)), None)
@@ -65,12 +74,12 @@ class Placing:
         if len(set(ids)) < len(ids) or any(one in core.ledger for one in ids):
             self._known(token, orders, ids)
             return
-        error: MeshError | None = None
-        if now.ns > expires_ns:
+        error = refusal
+        if error is None and now.ns > expires_ns:
             error = Rejected("expired", "the command came after its time")
-        elif list_kind is not None:
+        if error is None and list_kind is not None:
             error = self._list_offered(orders, list_kind) or self._place_list(orders, list_kind, now)
-        else:
+        elif error is None:
             errors = [self._place_one(asked, now) for asked in orders]
             if len(errors) == 1:
                 error = errors[0]

@@ -1,4 +1,7 @@
-"""The demonstration: local exchange, mesh, two strategies; one book is killed halfway, all are compared at the end."""
+"""The demonstration: local exchange, mesh, two strategies that trade; a book and the order manager are killed.
+
+At the end every book is compared with the exchange's own, and the account with the exchange's ledger.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import contextlib
 import json
 import os
 import signal
+import tempfile
 import time
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +26,18 @@ from rich.table import Table
 from .client import Mesh, launch
 from .cluster import local_ray
 from .config import check_config
+from .demo_trading import (
+    ACCOUNT,
+    ManagerDeath,
+    Trader,
+    account_text,
+    fates_text,
+    kill_manager,
+    orders_table,
+    reconcile,
+    settle,
+    write_secrets,
+)
 from .display import Rates, incarnation_text, mebibytes, styled, watch_cells
 from .exchange.admin_client import AdminClient
 from .market import Market
@@ -52,6 +69,8 @@ SYMBOLS = (
 )
 START_LIMIT_S = 90.0
 SETTLE_LIMIT_S = 20.0
+STYLES = ("quoter", "taker")
+RECV_WINDOW_MS = 2000  # how long a request may be on its way: what is in doubt when a manager dies is settled after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +103,18 @@ class Summary:
     pairs: dict[str, dict[str, Any]] = field(default_factory=dict)
     latency_us: dict[str, float | int] = field(default_factory=dict)
     recovery_ms: dict[str, Any] = field(default_factory=dict)
+    trading: dict[str, Any] = field(default_factory=dict)
+    manager: dict[str, Any] = field(default_factory=dict)
     actors: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 class Strategy:
-    """A strategy that only reads: it follows every book of a market and takes note of how old each change is to it."""
+    """A strategy: it follows every book of a market, takes note of how old each change is to it, and trades."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, style: str) -> None:
         self._market = market
+        self._trader = Trader(market, style)
         self._age_ns: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
         self._changes: dict[str, int] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,7 +125,16 @@ class Strategy:
             self._age_ns[pair] = np.zeros(8192, np.int64)  # the newest ones, in a ring
             self._changes[pair] = 0
             self._tasks.append(asyncio.create_task(self._follow(pair)))
+        self._trader.start()
         return os.getpid()
+
+    async def traded(self) -> dict[str, Any]:
+        """Return what the strategy saw of its orders. Raises what ended its trading."""
+        return self._trader.seen()
+
+    async def finish(self) -> list[str]:
+        """Place nothing more; return every id that was handed out."""
+        return await self._trader.finish()
 
     async def _follow(self, pair: str) -> None:
         ages = self._age_ns[pair]
@@ -133,9 +164,11 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     with contextlib.ExitStack() as running:
         if not options.as_json:
             console.print("starting the local exchange, Ray and the mesh ...")
-        _, urls = running.enter_context(_local_exchange(options))
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="venuemesh-demo-")))
+        account = write_secrets(folder)
+        _, urls = running.enter_context(_local_exchange(options, folder))
         running.enter_context(local_ray())
-        mesh = launch(_config(options, urls[EXCHANGE]))
+        mesh = launch(_config(options, urls[EXCHANGE], folder, account))
         running.callback(mesh.shutdown)
         refused = mesh.wait_started(START_LIMIT_S)
         if refused:
@@ -148,17 +181,21 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     return 0 if summary.ok else 1
 
 
-def _local_exchange(options: DemoOptions) -> AbstractContextManager[tuple[int, dict[str, Any]]]:
+def _local_exchange(options: DemoOptions, folder: Path) -> AbstractContextManager[tuple[int, dict[str, Any]]]:
     """Run the local exchange as its own process."""
     symbols = ",".join(SYMBOLS[: options.pairs])
     market = ["--seed", str(options.seed), "--rate", str(options.rate * options.pairs), "--symbols", symbols]
+    market += ["--accounts", str(folder / "accounts.toml")]
     return serving("venuemesh.exchange", "--json", "--parent", str(os.getpid()), *market)
 
 
-def _config(options: DemoOptions, urls: dict[str, str]) -> Any:
+def _config(options: DemoOptions, urls: dict[str, str], folder: Path, account: dict[str, Any]) -> Any:
     pairs = [_pair(symbol) for symbol in SYMBOLS[: options.pairs]]
-    exchange = {"pairs": pairs, "rest": urls["rest"], "ws": urls["ws"]}
-    return check_config({"mesh": {"name": f"{MESH}-{os.getpid()}"}, "exchanges": {EXCHANGE: exchange}}, "demo")
+    places = {name: urls[name] for name in ("rest", "ws", "ws_api")}
+    exchange = {"pairs": pairs, **places, "accounts": {ACCOUNT: account | {"recv_window_ms": RECV_WINDOW_MS}}}
+    journal = {"url": f"sqlite:///{folder / 'journal.sqlite'}"}
+    plain = {"mesh": {"name": f"{MESH}-{os.getpid()}"}, "journal": journal, "exchanges": {EXCHANGE: exchange}}
+    return check_config(plain, "demo")
 
 
 def _pair(symbol: str) -> str:
@@ -174,7 +211,9 @@ class _Demo:
         self.console = console
         self.mesh = mesh
         self.admin = admin
-        self.market = mesh.market(EXCHANGE)
+        self.market = mesh.market(EXCHANGE, ACCOUNT, owner="demo")
+        self.death: ManagerDeath | None = None
+        self.traded: list[dict[str, Any]] = []
         self.views: dict[str, BookView] = {pair: self.market.order_book(pair) for pair in self.market.trading_pairs}
         self.rates = Rates()
         self.recovery: Recovery | None = None
@@ -183,25 +222,33 @@ class _Demo:
 
     async def run(self) -> Summary:
         await self.market.wait_ready(START_LIMIT_S)
-        strategies = [StrategyActor.remote(self.market) for _ in range(2)]
+        await self.market.wait_trading(START_LIMIT_S)
+        markets = {style: self.mesh.market(EXCHANGE, ACCOUNT, owner=style) for style in STYLES}
+        strategies = [StrategyActor.remote(market, style) for style, market in markets.items()]
         pids = await asyncio.gather(*(strategy.start.remote() for strategy in strategies))
         show = (
             contextlib.nullcontext()
             if self.options.as_json
             else Live(console=self.console, auto_refresh=False, vertical_overflow="visible")
         )
-        killer = asyncio.create_task(self._kill_halfway())
+        killer = asyncio.create_task(self._kill_both())
         with show as live:
             async for tick in every(0.5):
                 self.tree = await self.mesh.status_async()
                 self.seen = await asyncio.gather(*(strategy.seen.remote() for strategy in strategies))
+                self.traded = await asyncio.gather(*(strategy.traded.remote() for strategy in strategies))
                 if live is not None:
                     live.update(self._screen(tick * 0.5), refresh=True)
                 if tick * 0.5 >= self.options.seconds and killer.done():
                     break
         await killer
         summary = Summary(seconds=self.options.seconds)
+        handed_out = [one for ids in await asyncio.gather(*(s.finish.remote() for s in strategies)) for one in ids]
+        await settle(self.market)
         await self._compare(summary)
+        handed_out += self.death.in_flight if self.death is not None else []
+        summary.trading = await reconcile(self.market, self.admin, handed_out)
+        summary.problems += summary.trading.pop("problems")
         self.tree = await self.mesh.status_async()
         self.seen = await asyncio.gather(*(strategy.seen.remote() for strategy in strategies))
         self._measure(summary, pids)
@@ -209,9 +256,15 @@ class _Demo:
             ray.kill(strategy)
         return summary
 
-    async def _kill_halfway(self) -> None:
-        """SIGKILL the first book's process halfway through and take the time until it serves, and until it is LIVE."""
-        await asyncio.sleep(self.options.seconds / 2)
+    async def _kill_both(self) -> None:
+        """Kill a book after two fifths of the time, the order manager after three."""
+        await asyncio.sleep(self.options.seconds * 0.4)
+        await self._kill_book()
+        await asyncio.sleep(self.options.seconds * 0.2)
+        self.death = await kill_manager(self.mesh, self.market, START_LIMIT_S)
+
+    async def _kill_book(self) -> None:
+        """SIGKILL the first book's process and take the time until it serves, and until it is LIVE."""
         pair, view = next(iter(self.views.items()))
         address = f"book/{EXCHANGE}/{pair}"
         child = next(row for row in (await self.mesh.status_async())["children"] if row["address"] == address)
@@ -272,7 +325,9 @@ class _Demo:
         said = []
         if self.recovery is not None:
             said.append(_recovery_text(self.recovery))
-        return Group(books, actors, *said)
+        if self.death is not None:
+            said.append(fates_text(self.death))
+        return Group(books, actors, orders_table(STYLES, self.traded), *said)
 
     # -------------------------------------------------------------- what it ends with
 
@@ -341,6 +396,13 @@ class _Demo:
                 "adopted": self.recovery.adopted_ms and round(self.recovery.adopted_ms, 1),
                 "live": self.recovery.live_ms and round(self.recovery.live_ms, 1),
             }
+        if self.death is not None:
+            summary.manager = asdict(self.death)
+        for style, one in zip(STYLES, self.traded, strict=True):
+            if one["holes"]:
+                summary.problems.append(f"the {style} saw {one['holes']} holes in the numbers of events")
+            if not one["events"].get("filled"):
+                summary.problems.append(f"the {style} saw no fill: {one}")
         summary.actors = [
             {
                 key: row.get(key)
@@ -387,6 +449,11 @@ def _show_summary(console: Console, summary: Summary) -> None:
         console.print(
             f"{recovery['address']} killed: served after {recovery['adopted']} ms, LIVE after {recovery['live']} ms"
         )
+    manager, trading = summary.manager, summary.trading
+    if manager:
+        console.print(fates_text(ManagerDeath(**manager)))
+    if trading:
+        console.print(account_text(trading))
     for problem in summary.problems:
         console.print(f"[red]{problem}[/]")
     console.print("[green]everything agrees[/]" if summary.ok else "[red]something does not agree[/]")
