@@ -116,7 +116,12 @@ class Bench:
 @pytest.fixture(scope="session")
 def exchange() -> Iterator[ExchangeProcess]:
     with ExchangeProcess("--paused", "--symbols", "BTCUSDT", "--levels", "50", without_limits=True) as process:
-        process.admin.limits(orders_10s=10**9, orders_1d=10**9)
+        admin = process.admin
+        admin.limits(orders_10s=10**9, orders_1d=10**9)
+        best = {side: float(admin.book("BTCUSDT")[side][0][0]) for side in ("bids", "asks")}
+        for side, price in (("BUY", best["bids"] - 1), ("SELL", best["asks"] + 1)):  # enough for everybody
+            for _ in range(3):
+                admin.order("BTCUSDT", side, quantity="100", price=f"{price:.2f}", account="admin")
         yield process
 
 
