@@ -1,0 +1,255 @@
+"""An account traded on through Ray: whoever is killed or stopped meanwhile, it ends as the exchange's ledger says."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import ray
+from harness import Tree, kill, leftovers, until
+from orders_strategy import ADDRESS, EXCHANGE, PAIR, STREAM, Scene, account_config, open_account
+
+from tests.fakes.exchange_process import ExchangeProcess
+from tests.fakes.planted import plant
+from venuemesh import client
+from venuemesh.actors.pulse import is_alive, process_start
+from venuemesh.model.errors import JournalUnavailable, Paused
+from venuemesh.model.events import BookState
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+FUNDS = {"BTC": "20", "USDT": "1000000", "ETH": "3"}
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[ExchangeProcess]:
+    with ExchangeProcess(
+        "--seed", "11", "--rate", "120", "--levels", "100", "--symbols", "BTCUSDT,ETHUSDT", without_limits=True
+    ) as process:
+        process.admin.limits(orders_10s=10**9, orders_1d=10**9)
+        yield process
+
+
+@pytest.fixture(scope="module")
+def scene(
+    grow_shared: Callable[..., Tree], exchange: ExchangeProcess, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    """A mesh that each test hurts and leaves whole and at rest, with nothing open."""
+    folder = tmp_path_factory.mktemp("account")
+    key = plant()
+    open_account(exchange, "main", key, **FUNDS)
+    tree = grow_shared(**config(exchange, folder, account_config(folder, key)))
+    scene = Scene(tree, exchange, folder / "journal.sqlite3")
+    scene.ready()
+    scene.strategies = [scene.strategy("one"), scene.strategy("two")]
+    yield scene
+    for strategy in scene.strategies:
+        ray.kill(strategy)
+    client.leave(tree.mesh)
+
+
+def config(exchange: ExchangeProcess, folder: Path, account: dict[str, object], **more: object) -> dict[str, object]:
+    places = {"rest": exchange.rest, "ws": exchange.ws, "ws_api": exchange.ws_api}
+    binance = {**places, "connector": "binance", "accounts": {"main": account}, "pairs": ["BTC-USDT"], **more}
+    return {
+        "exchanges": {EXCHANGE: binance},
+        "journal": {"url": f"sqlite:///{folder / 'journal.sqlite3'}"},
+        "hang_limit_s": 1.0,
+        "supervisor_limit_s": 1.5,
+    }
+
+
+def process_of(scene: Scene, address: str) -> tuple[int, int]:
+    pid = scene.tree.child(address)["pid"]
+    return pid, process_start(pid) or 0
+
+
+# ---------------------------------------------------------------------- deaths while orders are placed
+
+
+def test_a_killed_manager_loses_and_doubles_nothing(scene: Scene) -> None:
+    with scene.trading():
+        for _ in range(3):
+            before = scene.tree.child(ADDRESS)
+            time.sleep(random.uniform(0.0, 0.2))  # somewhere in the middle of what it does
+            kill(before["pid"])
+            scene.tree.served_anew(ADDRESS, before)
+            scene.ready()
+            scene.more_orders(6)
+    assert all(one["kinds"].get("completed") for one in scene.seen())
+
+
+def test_a_killed_user_stream_loses_no_fill(scene: Scene) -> None:
+    with scene.trading():
+        for _ in range(2):
+            before = scene.tree.child(STREAM)
+            kill(before["pid"])
+            scene.more_orders(6)  # they fill while nobody listens
+            scene.tree.served_anew(STREAM, before)
+    assert all(one["kinds"].get("filled") for one in scene.seen())
+
+
+def test_the_supervisor_and_then_the_manager_may_die(scene: Scene) -> None:
+    with scene.trading():
+        said, before = scene.tree.status(), scene.tree.child(ADDRESS)
+        kill(said["pid"])
+        scene.more_orders(3)  # nobody needs a supervisor for that
+        kill(before["pid"])
+        until("a new supervisor", lambda: scene.tree.status()["pid"] != said["pid"])
+        scene.tree.served_anew(ADDRESS, before)
+        scene.ready()
+
+
+def test_a_hung_manager_is_killed_before_its_successor_serves(scene: Scene) -> None:
+    with scene.trading():
+        before, process = scene.tree.child(ADDRESS), process_of(scene, ADDRESS)
+        kill(process[0], signal.SIGSTOP)
+        scene.tree.served_anew(ADDRESS, before)
+        assert not is_alive(*process)
+        scene.ready()
+
+
+def test_a_manager_that_wakes_too_late_does_nothing(scene: Scene) -> None:
+    """Whoever would kill it is stopped as well: it must find out by itself."""
+    with scene.trading():
+        said, before, process = scene.tree.status(), scene.tree.child(ADDRESS), process_of(scene, ADDRESS)
+        agent = next(child for child in said["children"] if child["address"].startswith("agent/"))
+        others = agent["pid"], said["pid"]
+        for pid in (*others, process[0]):
+            kill(pid, signal.SIGSTOP)
+        time.sleep(1.3)  # past its lease
+        kill(process[0], signal.SIGCONT)
+        assert not leftovers([process])
+        for pid in others:
+            kill(pid, signal.SIGCONT)
+        scene.tree.served_anew(ADDRESS, before)
+        scene.ready()
+
+
+# ---------------------------------------------------------------------- owners, cursors, pauses
+
+
+def test_the_orders_of_a_dead_owner_are_cancelled_if_it_said_so(scene: Scene) -> None:
+    cautious, calm = scene.strategy("cautious", "cancel"), scene.strategy("calm")
+    mine, theirs = ray.get([cautious.rest.remote(3, "40000"), calm.rest.remote(2, "40000")])
+    scene.more += mine + theirs
+    for strategy in (cautious, calm):
+        ray.kill(strategy)
+    open_now = scene.market().in_flight_orders
+    until("its orders are cancelled", lambda: not set(mine) & set(scene.patient(open_now)))
+    assert set(theirs) <= set(scene.patient(open_now))
+    assert {scene.market().get_order(one).status.value for one in mine} == {"CANCELED"}
+    scene.agrees()
+
+
+def test_a_cursor_goes_on_where_a_dead_strategy_had_come_to(scene: Scene) -> None:
+    scene.more += asyncio.run(few(scene, 3))
+    first, second = scene.strategy("reader"), scene.strategy("reader")
+    seen = ray.get(first.handle_events.remote("ledger-of-reader", 4))
+    before = scene.tree.child(ADDRESS)
+    ray.kill(first)
+    kill(before["pid"])
+    scene.tree.served_anew(ADDRESS, before)
+    later = ray.get(second.handle_events.remote("ledger-of-reader", 4))
+    ray.kill(second)
+    assert seen == [1, 2, 3, 4]
+    assert later[0] <= seen[-1] + 1, "skipped"
+    assert later == list(range(later[0], later[0] + 4))
+    assert later[-1] > seen[-1]
+    scene.agrees()
+
+
+async def few(scene: Scene, count: int) -> list[str]:
+    placed = [await scene.market().place("buy", PAIR, "0.001", price="40000") for _ in range(count)]
+    return [order.client_order_id for order in placed]
+
+
+def test_a_pause_outlives_the_manager(scene: Scene) -> None:
+    mesh = client.Mesh(scene.tree.mesh)
+    resting = asyncio.run(few(scene, 1))
+    scene.more += resting
+    assert mesh.pause(EXCHANGE, reason="a look at it") == [ADDRESS]
+    before = scene.tree.child(ADDRESS)
+    kill(before["pid"])
+    scene.tree.served_anew(ADDRESS, before)
+    scene.ready()
+    error = scene.refused()
+    assert asyncio.run(scene.market().cancel_async(resting[0])).done
+    mesh.resume(EXCHANGE)
+    assert isinstance(error, Paused), error
+    assert error.reason == "a look at it"
+    scene.more += asyncio.run(few(scene, 1))
+    scene.agrees()
+
+
+def test_two_strategies_cannot_spend_one_balance_twice(scene: Scene) -> None:
+    asked = [strategy.sell_all.remote(8, "0.5", "9000", "ETH-USDT") for strategy in scene.strategies]
+    answers = [answer for one in ray.get(asked) for answer in one]
+    accepted = [said for said, _ in answers if said == "OPEN"]
+    refused = [why for said, why in answers if said != "OPEN"]
+    assert len(accepted) * Decimal("0.5") == Decimal(FUNDS["ETH"])
+    assert len(refused) == 10
+    assert all("ETH needed, 0" in why for why in refused), refused
+    assert scene.market().available("ETH") == 0
+    locked = scene.exchange.admin.ledger("main")["accounts"][0]["balances"]["ETH"]["locked"]
+    assert Decimal(locked) == Decimal(FUNDS["ETH"])
+    scene.agrees()
+
+
+# ---------------------------------------------------------------------- another mesh, and no journal
+
+
+def test_another_mesh_takes_over_what_this_one_tracks(
+    scene: Scene, grow: Callable[..., Tree], exchange: ExchangeProcess, tmp_path: Path
+) -> None:
+    key = plant("ed25519")
+    exchange.admin.add_key("main", key.api_key, public_key=key.public_pem)
+    other = grow(**config(exchange, tmp_path, account_config(tmp_path, key, orders="websocket"), pairs=[]))
+    resting = asyncio.run(few(scene, 3))
+    scene.more += resting
+    states = scene.market().tracking_states()
+    assert set(states) == set(resting)
+    there = client.Mesh(other.mesh).market(EXCHANGE, "main", owner="test")
+    asyncio.run(there.wait_trading())
+    assert sorted(there.restore(states)) == sorted(resting)
+    assert there.restore(states) == []
+    assert {one.client_order_id: one.status.value for one in there.in_flight_orders().values()} == dict.fromkeys(
+        resting, "OPEN"
+    )
+    results = there.cancel_all()
+    assert all(result.done for result in results)
+    assert {result.client_order_id for result in results} == set(resting)
+    until("this mesh heard of it", lambda: not scene.market().in_flight_orders())
+    client.leave(other.mesh)
+    scene.agrees()
+
+
+def test_without_a_journal_no_order_is_taken_and_books_go_on(scene: Scene) -> None:
+    """No file of the manager's process may grow, as if the disk were full."""
+    pid = scene.tree.child(ADDRESS)["pid"]
+    book = scene.market().order_book(PAIR)
+    full = scene.journal.with_name(scene.journal.name + "-wal").stat().st_size
+    unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    sent = len(scene.exchange.admin.receipts("main")["receipts"])
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (min(4096, full), unlimited[1]))
+    try:
+        error = scene.refused()
+        assert isinstance(error, JournalUnavailable), error
+        assert isinstance(scene.refused(), JournalUnavailable)
+        assert len(scene.exchange.admin.receipts("main")["receipts"]) == sent
+        row = scene.tree.child(ADDRESS)
+        assert row["state"] == "SERVING"
+        assert row["pid"] == pid
+        sequence = book.sequence
+        until("the book goes on", lambda: book.state is BookState.LIVE and book.sequence > sequence + 5)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+    scene.ready()
+    scene.more += asyncio.run(few(scene, 1))
+    scene.agrees()
