@@ -173,3 +173,11 @@ def is_zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+def test_journal_compares_a_long_history_with_none_and_commits_with_bare_flushes(tmp_path: Path) -> None:
+    rows = quick("journal", tmp_path)["rows"]
+    assert [row.get("orders") for row in rows[:2]] == [200, 20_000]
+    assert all(row["p50_ms"] > 0 for row in rows)
+    assert all(row["times_the_flush"] > 0 for row in rows if "alone" in row["what"])
+    assert [row["commits_per_s"] > 0 for row in rows if "group" in row["what"]] == [True] * 4

@@ -90,8 +90,11 @@ def crash(url: str) -> None:
         reached = trace.read_text().split()
     say(reached=reached)
     seen: Counter[str] = Counter()
+    of_first = reached.count("journal.write") // 2  # the second batch writes the same, with something there before it
     for number, name in enumerate(reached):
         seen[name] += 1
+        if name == "journal.write" and seen[name] <= of_first:
+            continue
         status = fork(url, f"case{number}", f"{name}:{seen[name]}")
         say(case=f"{name}:{seen[name]}", account=f"case{number}", signal=status & 0x7F)
 

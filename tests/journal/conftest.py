@@ -16,7 +16,7 @@ def postgres():
 def url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/journal.db"
-    return request.getfixturevalue("postgres").database()
+    return request.getfixturevalue("postgres").schema()
 
 
 @pytest.fixture

@@ -33,7 +33,11 @@ def test_migrations_make_the_tables_that_the_code_means(journal):
 
 
 def test_migrations_make_the_partial_indices(journal):
-    listing = "SELECT sql FROM sqlite_master" if journal.is_sqlite else "SELECT indexdef FROM pg_indexes"
+    listing = (
+        "SELECT sql FROM sqlite_master"
+        if journal.is_sqlite
+        else "SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema()"
+    )
     found = [row[0] for row in run(journal, lambda connection: connection.exec_driver_sql(listing).all()) if row[0]]
     partial = {"ix_orders_open", "ix_orders_done", "ix_requests_open", "ix_requests_done"}
     assert {name for name in partial for one in found if name in one and "WHERE" in one} == partial
