@@ -30,10 +30,10 @@ class Instrument:
 
     `name` is ours (`BTC-USDT`: base, dash, quote), `symbol` the exchange's spelling (`BTCUSDT`). Scales are decimal
     places of the int64 fixed-point values of this instrument's books; they cover the exchange's wire precision.
-    A rule that the exchange does not state is None. `market_*` are the size rules of orders that take any price, where
-    they differ. `percent_price` bounds a price by the exchange's average price (multipliers: buy low, buy high, sell
-    low, sell high). `features` are what this pair offers beyond the exchange's plain orders: "quote_amount", "amend",
-    "replace", "order_lists".
+    A rule that the exchange does not state is None. `market_*_size` are the size rules of orders that take any price,
+    where they differ; `market_*_notional` whether the bounds on notional hold for them. `percent_price` bounds a price
+    by the exchange's average price (multipliers: buy low, buy high, sell low, sell high). `features` are what this pair
+    offers beyond the exchange's plain orders: "quote_amount", "amend", "replace", "order_lists".
     """
 
     exchange: str
@@ -56,6 +56,8 @@ class Instrument:
     market_size_increment: Decimal | None = None
     market_min_size: Decimal | None = None
     market_max_size: Decimal | None = None
+    market_min_notional: bool = True
+    market_max_notional: bool = True
     max_orders: int | None = None
     percent_price: tuple[Decimal, Decimal, Decimal, Decimal] | None = None
     self_trade_modes: tuple[str, ...] = ()

@@ -167,14 +167,13 @@ def _check_notional(instrument: Instrument, order: NewOrder, price_now: Decimal 
     worth = notional(order, price_now)
     if worth is None:
         return
-    if instrument.min_notional is not None and worth < instrument.min_notional:
-        raise RuleViolation(
-            "min_notional", instrument.name, f"{worth:f} {instrument.quote} is below {instrument.min_notional:f}"
-        )
-    if instrument.max_notional is not None and worth > instrument.max_notional:
-        raise RuleViolation(
-            "max_notional", instrument.name, f"{worth:f} {instrument.quote} is above {instrument.max_notional:f}"
-        )
+    market = not order.order_type.has_price
+    least = instrument.min_notional if instrument.market_min_notional or not market else None
+    most = instrument.max_notional if instrument.market_max_notional or not market else None
+    if least is not None and worth < least:
+        raise RuleViolation("min_notional", instrument.name, f"{worth:f} {instrument.quote} is below {least:f}")
+    if most is not None and worth > most:
+        raise RuleViolation("max_notional", instrument.name, f"{worth:f} {instrument.quote} is above {most:f}")
 
 
 def _check_number(instrument: Instrument, name: str, value: Decimal) -> None:

@@ -179,6 +179,8 @@ class BinanceCodec:
             market_size_increment=rule("stepSize", "MARKET_LOT_SIZE"),
             market_min_size=rule("minQty", "MARKET_LOT_SIZE"),
             market_max_size=rule("maxQty", "MARKET_LOT_SIZE"),
+            market_min_notional=_on_market(filters, "applyMinToMarket", "applyToMarket"),
+            market_max_notional=_on_market(filters, "applyMaxToMarket"),
             max_orders=_count(filters.get("MAX_NUM_ORDERS")),
             percent_price=_percent_price(rule),
             self_trade_modes=tuple(listed.get("allowedSelfTradePreventionModes", ())),
@@ -347,6 +349,13 @@ class BinanceCodec:
         if last <= sequence:
             return Verdict.STALE
         return Verdict.GAP if first > sequence + 1 else Verdict.APPLY
+
+
+def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:
+    """Whether a bound on notional holds for MARKET orders. Source: filters.md, NOTIONAL and MIN_NOTIONAL."""
+    kinds = (filters.get(kind, {}) for kind in ("NOTIONAL", "MIN_NOTIONAL"))
+    said = [rule[flag] is True for rule in kinds for flag in flags if flag in rule]
+    return not said or any(said)
 
 
 def _count(rule: dict[str, Any] | None) -> int | None:

@@ -357,7 +357,7 @@ class BinanceTrading:
         lists: tuple[Any, ...] = ()
         parts = zip(draft.orders, ("cancel", "newOrder"), strict=True)
         for client_order_id, half in parts:
-            result, answer = halves[f"{half}Result"], halves.get(f"{half}Response")
+            result, answer = halves[f"{half}Result"], halves.get(f"{half}Response") or {}
             if result == "SUCCESS":
                 found, of_list = reports.orders(answer)
                 orders, lists = orders + found, lists + of_list
@@ -450,7 +450,7 @@ def _used(limits: Any) -> dict[str, str]:
     """
     found = {}
     for row in limits if isinstance(limits, list) else ():
-        kind = USED.get(row.get("rateLimitType")) if isinstance(row, dict) else None
+        kind = USED.get(str(row.get("rateLimitType"))) if isinstance(row, dict) else None
         if kind is not None and type(row.get("count")) is int:
             found[f"{kind}-{row.get('intervalNum')}{str(row.get('interval'))[:1].lower()}"] = str(row["count"])
     return found
