@@ -241,7 +241,7 @@ class Commands:
         held = core.ledger.add(bare, "RESTORED", now)
         held.total = order.filled
         if known:
-            held.known_mono_ns = now.mono_ns
+            held.known_asks = core.out.asks
         else:
             not_after_ns = now.exchange_ns + int(core.codec.offer.max_validity_s * NS)
             core.requests.add(

@@ -29,7 +29,7 @@ class Externals:
         self._core = core
         self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
         self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) told
-        self._known_ns: dict[tuple[str, str], int] = {}  # monotonic, when first seen in this incarnation
+        self._known: dict[tuple[str, str], int] = {}  # how many asks had been made when it was first seen
 
     def all(self) -> list[Order]:
         return list(self._orders.values())
@@ -43,12 +43,12 @@ class Externals:
         pair, _, exchange_order_id = rest.rpartition(":")
         return self._orders.get((pair, exchange_order_id)) if mark == "external" else None
 
-    def gone(self, listed: Set[tuple[str, str]], begun: Now) -> list[Order]:
-        """Those that should be among the open orders of an answer to an ask begun then, and are not."""
+    def gone(self, listed: Set[tuple[str, str]], ask_id: int) -> list[Order]:
+        """Those that should be among the open orders of the answer to this ask, and are not."""
         return [
             order
             for key, order in self._orders.items()
-            if key not in listed and not order.is_done and self._known_ns.get(key, 0) < begun.mono_ns
+            if key not in listed and not order.is_done and self._known.get(key, 0) < ask_id
         ]
 
     def lost(self, order: Order, now: Now) -> None:
@@ -66,7 +66,7 @@ class Externals:
         if order.exchange_order_id is None or not order.external:
             return
         self._orders[order.pair, order.exchange_order_id] = order
-        self._known_ns[order.pair, order.exchange_order_id] = 0
+        self._known[order.pair, order.exchange_order_id] = self._core.out.asks
         for one in fills:
             self._fills[one.pair, one.trade_id] = None
 
@@ -92,7 +92,7 @@ class Externals:
             return
         after = replace(after, updated_ns=now.ns)
         self._orders[key] = after
-        self._known_ns.setdefault(key, now.mono_ns)
+        self._known.setdefault(key, core.out.asks)
         core.out.write(PutOrder(after, "EXTERNAL", now.ns))
         if not fills:
             self._tell(after, None, report.ts_event_ns, now)
@@ -101,7 +101,7 @@ class Externals:
         while len(self._orders) > core.settings.max_external:
             old = next(iter(self._orders))
             del self._orders[old]
-            self._known_ns.pop(old, None)
+            self._known.pop(old, None)
 
     def fill(self, pair: str, fill: FillReport, now: Now) -> None:
         """A fill of an order that neither we nor the journal know."""
@@ -112,7 +112,7 @@ class Externals:
             report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
             order = self._new(pair, report, OrderStatus.UNKNOWN, now)
             self._orders[pair, fill.exchange_order_id] = order
-            self._known_ns[pair, fill.exchange_order_id] = now.mono_ns
+            self._known[pair, fill.exchange_order_id] = self._core.out.asks
             self._core.out.write(PutOrder(order, "EXTERNAL", now.ns))
         self._told(pair, order, fill, now)
 

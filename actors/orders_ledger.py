@@ -67,7 +67,7 @@ class Held:
     total: Decimal = ZERO  # what the exchange says is filled; above order.filled: fills are missing
     quote_total: Decimal = ZERO
     ending: Ending | None = None
-    known_mono_ns: int | None = None  # since when we know that the exchange has it; None: not known
+    known_asks: int | None = None  # how many asks had been made when the exchange was known to have it; None: it is not
     on_exchange_ns: int | None = None  # by the exchange's clock, the earliest report of it
     unsaid: bool = False  # told to be filled, not how much: to be asked for
     insist: bool = False  # cancel it as often as it takes
@@ -293,8 +293,8 @@ class Ledger:
         order = held.order
         if held.on_exchange_ns is None or report.ts_event_ns < held.on_exchange_ns:
             held.on_exchange_ns = report.ts_event_ns
-        if held.known_mono_ns is None:
-            held.known_mono_ns = now.mono_ns
+        if held.known_asks is None:
+            held.known_asks = self._out.asks
         list_id = order.list_id or report.list_id
         exchange_id = order.exchange_order_id or report.exchange_order_id or None
         first = order.exchange_order_id is None and exchange_id is not None

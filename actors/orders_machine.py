@@ -436,7 +436,7 @@ class OrderMachine:
             else:
                 doubt = True
         held_doubt = core.requests.doubts.get(one)
-        if held_doubt is not None and not doubt and (ended or held_doubt.once_ns is None):
+        if held_doubt is not None and not doubt and (ended or held_doubt.once is None):
             core.requests.sure(one)
         if order.status is S.UNKNOWN and one not in core.requests.doubts:
             core.requests.ask_for(one, now)
@@ -452,7 +452,7 @@ class OrderMachine:
     def _adopt(self, order: Order, fills: list[Any], now: Now) -> None:
         held = self._core.ledger.restore(order, fills)
         if order.exchange_order_id is not None:
-            held.known_mono_ns = 0  # its predecessor knew: any snapshot from now on must show it
+            held.known_asks = self._core.out.asks
         held.insist = order.cancel_requested and not order.is_done
         if order.is_done or order.exchange_order_id is not None:
             return

@@ -27,6 +27,7 @@ class Outbox:
     def __init__(self, max_backlog: int) -> None:
         self._prefix = "0"
         self._number = 0
+        self.asks = 0  # how many asks were ever made: what was known before an ask is told by counting, not by clocks
         self._writes: list[Write] = []
         self._effects: list[Effect] = []
         self._halt: MeshError | None = None

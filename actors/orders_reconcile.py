@@ -49,6 +49,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
+    ask_id: int
     purpose: Purpose
     key: Any
     begun: Now
@@ -60,7 +61,6 @@ class Reconcile:
     def __init__(self, core: Core, answers: Answers, externals: Externals) -> None:
         self._core, self._answers, self._externals = core, answers, externals
         self._asked: dict[int, Asked] = {}
-        self._number = 0
         self._slots: dict[tuple[Purpose, str], Slot] = {}
         self._marks: dict[str, str] = {}
         self._dirty: set[str] = set()  # pairs to walk
@@ -176,10 +176,11 @@ class Reconcile:
         self._next_ns = min(self._next_ns, now.mono_ns + int(self._core.settings.reconcile_s[0] * NS))
 
     def _ask(self, purpose: Purpose, key: Any, draft: Draft, now: Now, *, urgent: bool) -> int:
-        self._number += 1
-        self._asked[self._number] = Asked(purpose, key, now)
-        self._core.out.do(Ask(self._number, purpose, draft, urgent))
-        return self._number
+        self._core.out.asks += 1
+        ask_id = self._core.out.asks
+        self._asked[ask_id] = Asked(ask_id, purpose, key, now)
+        self._core.out.do(Ask(ask_id, purpose, draft, urgent))
+        return ask_id
 
     def _draft(self, purpose: Purpose, key: str) -> Draft | None:
         codec = self._core.codec
@@ -211,7 +212,7 @@ class Reconcile:
         if asked is None:
             return
         if asked.purpose is Purpose.QUERY:
-            self._queried(asked.key, result, asked.begun, now)
+            self._queried(asked, result, now)
             return
         slot = self._slots.get((asked.purpose, asked.key))
         if slot is not None:
@@ -225,7 +226,7 @@ class Reconcile:
             return
         closed = True
         if asked.purpose is Purpose.OPEN_ORDERS:
-            self._open_orders(result, asked.begun, now)
+            self._open_orders(result, ask_id, now)
         elif asked.purpose is Purpose.ACCOUNT:
             self._account(result, asked.begun, now)
         elif asked.purpose is Purpose.ORDER_FILLS:
@@ -241,7 +242,7 @@ class Reconcile:
         elif slot.again:
             slot.due_mono_ns = now.mono_ns
 
-    def _open_orders(self, reply: Reply, begun: Now, now: Now) -> None:
+    def _open_orders(self, reply: Reply, ask_id: int, now: Now) -> None:
         core = self._core
         listed: set[tuple[str, str]] = set()
         for report in reply.orders:
@@ -251,10 +252,10 @@ class Reconcile:
             self.report(report, now)
         for held in core.ledger.open():
             order = held.order
-            known = held.known_mono_ns is not None and held.known_mono_ns < begun.mono_ns
+            known = held.known_asks is not None and held.known_asks < ask_id
             if known and order.exchange_order_id is not None and (order.pair, order.exchange_order_id) not in listed:
                 core.requests.ask_for(order.client_order_id, now, once=True)
-        for order in self._externals.gone(listed, begun):
+        for order in self._externals.gone(listed, ask_id):
             core.requests.ask_for(order.client_order_id, now, once=True)
         self.has_orders = True
 
@@ -347,8 +348,8 @@ class Reconcile:
         self._core.look_up(by_exchange_id(pair, fill.exchange_order_id), then, now)
         return False
 
-    def _queried(self, one: str, result: Reply | MeshError, begun: Now, now: Now) -> None:
-        core = self._core
+    def _queried(self, asked: Asked, result: Reply | MeshError, now: Now) -> None:
+        core, one = self._core, asked.key
         held = core.ledger.get(one)
         if held is None:
             self._queried_external(one, result, now)
@@ -357,11 +358,11 @@ class Reconcile:
         if isinstance(result, Rejected):
             absent = core.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
         if absent:
-            self._absent(held, begun, now)
+            self._absent(held, asked.begun, now)
         elif isinstance(result, Reply) and result.orders:
             for report in result.orders:
                 self.report(report, now)
-            self.settle_by_query(held, begun, now)
+            self._settle_by_query(held, asked, now)
             core.requests.again(one, now)
         else:
             after_s = result.after_s if isinstance(result, RetryLater) else None
@@ -404,15 +405,15 @@ class Reconcile:
         else:
             core.requests.again(one, now)
 
-    def settle_by_query(self, held: Held, begun: Now, now: Now) -> None:
-        """The exchange has just told, to an ask begun then, how the order is: what that proves of requests in doubt."""
+    def _settle_by_query(self, held: Held, asked: Asked, now: Now) -> None:
+        """The exchange has told, to this ask, how the order is: see what that proves of requests in doubt."""
         core, order = self._core, held.order
         if order.is_done or held.ending is not None:
             return
         one = order.client_order_id
         doubt = core.requests.doubts.get(one)
         for request in core.requests.of(one):
-            if not request.doubt or not core.requests.over(request, begun.exchange_ns):
+            if not request.doubt or not core.requests.over(request, asked.begun.exchange_ns):
                 continue
             part = request.parts[one]
             if part is Part.CANCEL:
@@ -422,8 +423,8 @@ class Reconcile:
                 core.requests.settle(request, one, "absent", now)
                 error = Rejected("not_executed", "the change never arrived")
                 self._answers.amend_failed(request, held, error, now)
-        if doubt is not None and doubt.once_ns is not None and begun.mono_ns >= doubt.once_ns:
-            doubt.once_ns = None
+        if doubt is not None and doubt.once is not None and asked.ask_id > doubt.once:
+            doubt.once = None
             if held.order.status is S.PENDING_CANCEL and not core.requests.of(one, Part.CANCEL):
                 reason = "the exchange refused the cancel and says that the order is open"
                 self._answers.still_there(held, "not_there", reason, now, final=False)

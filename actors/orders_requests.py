@@ -56,7 +56,7 @@ class Doubt:
 
     pause_s: float
     due_mono_ns: int
-    once_ns: int | None = None  # one answer that it is there, to an ask begun then (monotonic) or later, ends it
+    once: int | None = None  # one answer that it is there, to an ask later than that number, ends it
     absent: int = 0  # answers "not there" that count
     asking: bool = False
 
@@ -112,9 +112,11 @@ class Requests:
         """Ask for an order, now, and again until nothing about it is in doubt; `once`: at least until one answer."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
-            self.doubts[client_order_id] = Doubt(self._settings.query_s[0], now.mono_ns, now.mono_ns if once else None)
+            self.doubts[client_order_id] = Doubt(
+                self._settings.query_s[0], now.mono_ns, self._out.asks if once else None
+            )
         else:
-            doubt.once_ns = now.mono_ns if once else doubt.once_ns
+            doubt.once = self._out.asks if once else doubt.once
             doubt.due_mono_ns = min(doubt.due_mono_ns, now.mono_ns)
             doubt.pause_s = self._settings.query_s[0]
 

@@ -169,6 +169,13 @@ class Interleavings(RuleBasedStateMachine):
     def ask_fails(self, index: int) -> None:
         self.world.deliver(self.world.asks[index % len(self.world.asks)], RetryLater(1.0, "busy"))
 
+    @rule(rounds=st.integers(1, 6))
+    def only_questions(self, rounds: int) -> None:
+        """What is asked is answered at once, while requests are still on their way."""
+        for _ in range(rounds):
+            self.world.go(requests=False)
+            self.world.advance(0.5)
+
     @rule()
     def everything(self) -> None:
         """A quiet moment."""
@@ -263,7 +270,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 Interleavings.TestCase.settings = settings(
-    max_examples=EXAMPLES or 60,
+    max_examples=EXAMPLES or 200,
     stateful_step_count=60,
     deadline=None,
     derandomize=not EXAMPLES,
