@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from .model.errors import Misconfigured, Rejected, RetryLater
+from .model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from .model.order import OrderStatus
 
 Exchange = Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")]
 AccountName = Annotated[str | None, typer.Option("--account", "-a", help="Account; the only one unless given.")]
@@ -129,7 +130,9 @@ def add_to(app: typer.Typer, out: Console) -> None:
 
         answers = asyncio.run(all_of_them())
         failed = [answer for answer in answers if isinstance(answer, BaseException)]
-        _say_cancelled(out, [answer for answer in answers if not isinstance(answer, BaseException)], as_json)
+        told = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if told or as_json:
+            _say_cancelled(out, told, as_json)
         if failed:
             raise failed[0]
 
@@ -157,7 +160,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         mesh: MeshName = "mesh",
         address: Address = None,
     ) -> None:
-        """Follow an account's user stream: what the exchange sends, decoded, a JSON object a line."""
+        """Follow an account's user stream, the last frames first: what each says, decoded, a JSON object a line."""
         _follow_stream(_market(mesh, address, exchange, account), raw, seconds)
 
     @app.command()
@@ -274,8 +277,8 @@ def _placing(side: str, out: Console) -> Callable[..., None]:
             print(json.dumps(order.to_dict()))
         else:
             out.print(order_line(order))
-        if order.code is not None and order.is_done and not order.filled:
-            raise Rejected(order.code, order.reason or "")
+        if order.status in (OrderStatus.REJECTED, OrderStatus.FAILED):
+            raise Rejected(order.code or order.status.value.lower(), order.reason or "")
 
     return place
 
@@ -305,23 +308,20 @@ def _for_a_while(follow: Callable[[], Any], seconds: float | None) -> None:
 
 
 def _follow_stream(market: Any, raw: bool, seconds: float | None) -> None:
-    """Long polls of the stream role's tap; what it does not keep any more is said as a gap."""
+    """Long polls of the frames that the stream role keeps. Its successor numbers from 1 again, and says so in `next`."""
     address = market.stream_address
 
     async def follow() -> None:
-        after: int | None = None
+        after = 0
         while True:
             asked_s = time.monotonic()
             try:
-                body = {"after": after, "raw": raw}
-                answer = await market.ask_link(address, "poll:raw", body, 5.0)
-            except RetryLater:
+                answer = await market.ask_link(address, "poll:raw", {"after": after}, 5.0)
+            except (RetryLater, OutcomeUnknown):  # its actor is away or died meanwhile
                 await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - asked_s)))
                 continue
-            if answer is None:
-                continue
-            for entry in answer["entries"]:
-                print(json.dumps(entry), flush=True)
+            for frame in answer["frames"]:
+                print(json.dumps(frame if raw else {k: v for k, v in frame.items() if k != "raw"}), flush=True)
             after = answer["next"]
 
     _for_a_while(follow, seconds)

@@ -9,6 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.fakes.planted import passphrase, plant, write_0600
+from venuemesh.exchange.admin_client import AdminClient
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 [mesh]
@@ -19,7 +22,15 @@ spares_per_node = 1
 pairs = ["BTC-USDT", "ETH-USDT"]
 rest = "{rest}"
 ws = "{ws}"
+ws_api = "{ws_api}"
+
+[exchanges.binance.accounts.main]
+keys = "service-main"
+keystore = "{keystore}"
+passphrase_file = "{passphrase_file}"
+recv_window_ms = 2000
 """
+FUNDS = {"BTC": "5", "USDT": "100000"}
 
 
 @pytest.fixture(scope="session")
@@ -73,10 +84,30 @@ def exchange():
 
 
 @pytest.fixture(scope="session")
-def service(cli, exchange, tmp_path_factory, state):
+def admin(exchange):
+    return AdminClient(exchange["admin"])
+
+
+@pytest.fixture(scope="session")
+def keys(cli, admin, tmp_path_factory):
+    """The service's key: an account at the exchange, an entry of a keystore, and the files on the way there."""
+    folder = tmp_path_factory.mktemp("keys")
+    planted = plant("hmac", [passphrase()])
+    admin.add_account("main", planted.api_key, secret=planted.secret, balances=FUNDS)
+    files = {"api_key_file": planted.api_key, "secret_file": planted.secret, "passphrase_file": planted.passphrases[0]}
+    paths = {name: write_0600(folder / name, text) for name, text in files.items()}
+    paths["keystore"] = folder / "keystore"
+    options = [one for name, path in paths.items() for one in (f"--{name.replace('_', '-')}", path)]
+    added = cli("keys", "add", "service-main", "--exchange", "binance", *options)
+    return SimpleNamespace(planted=planted, folder=folder, added=added.stdout, **paths)
+
+
+@pytest.fixture(scope="session")
+def service(cli, exchange, keys, tmp_path_factory, state):
     """A mesh named "service" that was started by `venuemesh up` and is ended by `venuemesh down`."""
     path = tmp_path_factory.mktemp("config") / "mesh.toml"
-    path.write_text(CONFIG.format(name="service", **exchange["binance"]))
+    where = {"keystore": keys.keystore, "passphrase_file": keys.passphrase_file}
+    path.write_text(CONFIG.format(name="service", **where, **exchange["binance"]))
     said = json.loads(cli("up", path, "--json").stdout.splitlines()[-1])
     run_file = Path(state["XDG_STATE_HOME"]) / "venuemesh" / "service.json"
     host = json.loads(run_file.read_text())["host_pid"]

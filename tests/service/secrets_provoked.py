@@ -1,0 +1,131 @@
+"""Run by `test_secrets` in a process of its own: use the account of mesh "service" in every way that may show its key.
+
+Usage: secrets_provoked.py FILE. Standard input: the admin interface, the API key and the secret, a line each. Writes
+what a client can see to FILE, and the folder of Ray's session beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import ray
+
+import venuemesh
+from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.market import Market
+from venuemesh.model.errors import MeshError, RetryLater
+
+LIMIT_S = 60.0
+PAIR = "BTC-USDT"
+ORDERS = "orders/binance/main"
+
+
+@ray.remote(num_cpus=0)
+class Strategy:
+    """Places orders from an actor; shows what its process has."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    async def place(self, amount: str, price: str) -> str:
+        order = await self._market.place("buy", PAIR, amount, price=price)
+        return order.client_order_id
+
+    def process(self) -> bytes:
+        return Path("/proc/self/environ").read_bytes() + Path("/proc/self/cmdline").read_bytes()
+
+
+def errors_of(work: Any) -> str:
+    """The error's text, repr, pickle and traceback with the locals of every frame."""
+    try:
+        ray.get(work)
+    except Exception as error:
+        said = traceback.TracebackException.from_exception(error, capture_locals=True)
+        return "\n".join((str(error), repr(error), repr(pickle.dumps(error)), *said.format()))
+    raise AssertionError("not refused")
+
+
+def ready(market: Market) -> None:
+    asyncio.run(market.wait_trading(LIMIT_S))
+
+
+def manager(mesh: venuemesh.Mesh) -> dict[str, Any]:
+    return next(row for row in mesh.status()["children"] if row["address"] == ORDERS)
+
+
+def main() -> None:
+    base, api_key, secret = sys.stdin.read().split("\n")
+    admin = AdminClient(base)
+    mesh = venuemesh.connect()
+    market = mesh.market("binance", owner="provoker")
+    strategy = Strategy.remote(market)
+    ready(market)
+    seen: list[Any] = [mesh, market, market.order_book(PAIR), market.account_status(), market.balances()]
+    seen.append(ray.get(strategy.place.remote("0.001", "40000")))
+    seen.append(errors_of(strategy.place.remote("900", "40000")))
+
+    admin.revoke(api_key)  # from here on the exchange holds another secret: every signature is wrong
+    admin.add_key("main", api_key, secret=secret[::-1])
+    seen += [errors_of(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
+    admin.revoke(api_key)
+    seen += [errors_of(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
+    admin.add_key("main", api_key, secret=secret)
+    ready(market)
+
+    seen.append(asyncio.run(market.request("GET", "/api/v3/account")))
+    seen.append(asyncio.run(refused_request(market)))
+    before = manager(mesh)
+    os.kill(before["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + LIMIT_S
+    while (now := manager(mesh))["state"] != "SERVING" or now["incarnation"] == before["incarnation"]:
+        assert time.monotonic() < deadline, now
+    ready(market)
+    results = market.cancel_all(owner="provoker")
+    seen += [results, market.orders(), market.fills(), market.account_status(), mesh.status(), now]
+    seen += asyncio.run(all_events(market))
+    seen.append(ray.get(strategy.process.remote()))
+
+    target = Path(sys.argv[1])
+    accessor = ray._private.state.state
+    accessor._really_init_global_state()
+    actors = accessor.global_state_accessor.get_actor_table(
+        None, None
+    )  # all that `ray list actors --detail` is made of
+    assert len(actors) > 5
+    with target.open("wb") as out:
+        for one in seen:
+            out.write(one if isinstance(one, bytes) else f"{one!r}\n{one}\n".encode())
+        for raw in actors:
+            out.write(raw)
+    session = ray._private.worker.global_worker.node.get_session_dir_path()
+    target.with_name("session").write_text(session)
+
+
+async def refused_request(market: Market) -> str:
+    try:
+        await market.request("POST", "/api/v3/order", {"symbol": "BTCUSDT"})
+    except MeshError as error:
+        return f"{error!r} {error}"
+    return "answered"
+
+
+async def all_events(market: Market) -> list[Any]:
+    found: list[Any] = []
+    with contextlib.suppress(TimeoutError, RetryLater):
+        async with asyncio.timeout(1.0):
+            async for event in market.events(after=0):
+                found.append(event)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The commands that trade, as a user runs them on a running service: place, list, follow, cancel, pause, export.
+
+The tests are a story: each goes on with the account as the one before left it.
+"""
+
+import csv
+import json
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from venuemesh.cli import main
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+MESH = "--mesh", "service"
+
+
+@pytest.fixture(scope="module")
+def run(service, cli):
+    """Run a command on the service; its output is shown where a test fails."""
+
+    def run(command, *arguments, **options):
+        done = cli(command, *arguments, *MESH, **options)
+        print(f"$ venuemesh {command} {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def shown(run):
+    """The JSON of a command."""
+    return lambda *arguments: json.loads(run(*arguments, "--json").stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def story():
+    """What one test leaves to the next."""
+    return SimpleNamespace()
+
+
+def test_a_key_is_added_and_listed_without_being_shown(keys, cli):
+    assert "service-main: hmac key PLAN" in keys.added
+    said = cli("keys", "list", "--keystore", keys.keystore).stdout
+    assert "service-main" in said
+    assert keys.planted.api_key not in keys.added + said
+
+
+def test_connect_shows_permissions_and_balances(service, cli):
+    said = cli("connect", "binance", "--config", service.config, "--account", "main").stdout
+    print(said)
+    assert "may trade" in said
+    assert "100000" in said
+
+
+def test_an_order_is_bought_and_said_in_a_line(run, shown, story):
+    line = run("buy", "binance", "BTC-USDT", "0.01", "--type", "market").stdout.strip()
+    assert line.startswith("vm")
+    assert "FILLED, filled 0.01 at " in line
+    story.resting = shown("sell", "binance", "BTC-USDT", "0.02", "--price", "90000")
+    assert story.resting["status"] == "OPEN"
+    assert story.resting["owner"] == "cli"
+
+
+def test_orders_lists_what_is_open_and_with_all_everything(run, shown, story):
+    table = run("orders", "binance").stdout
+    assert story.resting["client_order_id"] in table
+    assert "90000" in table
+    assert "FILLED" not in table
+    every = shown("orders", "binance", "--all")["orders"]
+    assert [order["status"] for order in every] == ["FILLED", "OPEN"]
+    assert "FILLED" in run("orders", "binance", "--all").stdout
+
+
+def test_trades_and_balances_agree_with_the_exchange(run, shown, admin):
+    (trade, *more) = shown("trades", "binance")["trades"]
+    ledger = admin.ledger("main")["accounts"][0]
+    assert [str(fill["trade_id"]) for fill in ledger["fills"]] == [one["trade_id"] for one in (trade, *more)]
+    assert trade["fee_asset"] == "BTC"
+    assert " BTC" in run("trades", "binance").stdout
+    held = shown("balances", "binance")
+    for asset, row in ledger["balances"].items():
+        assert Decimal(held[asset]["free"]) == Decimal(row["free"])
+    table = run("balances", "binance").stdout
+    assert "0.02" in next(line for line in table.splitlines() if " BTC " in line)
+
+
+def test_account_says_whether_it_is_ready(run):
+    said = json.loads(run("account", "binance").stdout)
+    assert said["state"] == "SERVING"
+    assert said["ready"] is True
+    assert said["unresolved_requests"] == 0
+
+
+def test_cancel_and_cancel_all_say_what_became_of_each(run, story):
+    name = story.resting["client_order_id"]
+    assert run("cancel", "binance", name).stdout.strip() == f"{name}: CANCELED"
+    for price in ("91000", "92000"):
+        run("sell", "binance", "BTC-USDT", "0.01", "--price", price, "--owner", "me")
+    assert run("cancel-all", "binance", "--owner", "nobody").stdout.strip() == "nothing was open"
+    lines = run("cancel-all", "binance", "--owner", "me").stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith(": CANCELED") for line in lines)
+
+
+def test_events_begin_where_they_are_told_to(run):
+    lines = run("events", "binance", "--after", 0, "--seconds", 1).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["number"] for event in events] == list(range(1, len(events) + 1))
+    assert {"created", "filled", "completed", "cancelled"} <= {event["type"] for event in events}
+
+
+def test_stream_shows_what_the_exchange_sent(run):
+    lines = run("stream", "binance", "--raw", "--seconds", 1).stdout.splitlines()
+    assert any("executionReport" in line for line in lines)
+    assert all(isinstance(json.loads(line), dict) for line in lines)
+
+
+def test_pause_refuses_and_resume_takes_orders_again(run, shown):
+    assert run("pause", "binance", "--reason", "lunch").stdout.strip() == "orders/binance/main: paused"
+    refused = run("buy", "binance", "BTC-USDT", "0.01", "--price", "1000", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.strip() == "venuemesh: trading is paused (account): lunch"
+    run("resume", "binance")
+    done = shown("buy", "binance", "BTC-USDT", "0.01", "--price", "40000", "--tif", "ioc", "--wait", "done")
+    assert done["status"] == "EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("buy", "binance", "BTC-USDT", "0.00000001", "--price", "50000"), "BTC-USDT breaks"),
+        (("buy", "binance", "BTC-USDT", "100", "--price", "50000"), "USDT needed"),
+        (("orders", "binance", "--account", "nobody"), "nobody"),
+        (("cancel", "binance", "web_1"), "no order 'web_1'"),
+    ],
+)
+def test_what_is_refused_is_one_line_and_status_2(run, arguments, said):
+    done = run(*arguments, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("buy", "binance", "BTC-USDT", "1", "--wait", "never"), "--wait: 'never' is neither 'open' nor 'done'"),
+        (("buy", "binance"), "Missing argument 'pair'"),
+        (("orders", "binance", "--all", "--limit", "0"), "--limit"),
+        (("orders", "binance", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
+        (("cancel", "binance"), "Missing argument 'ID...'"),
+        (("export", "prices", "--out", "/tmp/none.csv"), "prices"),
+        (("export", "orders", "--out", "/tmp/none.xls", "--format", "xls"), "xls"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2(state, arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["venuemesh", *arguments])
+    monkeypatch.setenv("XDG_STATE_HOME", state["XDG_STATE_HOME"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_export_writes_orders_and_trades_while_the_mesh_runs(service, cli, shown, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    orders, trades = tmp_path / "orders.csv", tmp_path / "trades.parquet"
+    every = shown("orders", "binance", "--all")["orders"]
+    said = cli("export", "orders", "--config", service.config, "--out", orders).stdout
+    assert said.strip() == f"{orders}: {len(every)} orders"
+    rows = list(csv.DictReader(orders.open()))
+    assert [row["client_order_id"] for row in rows] == [order["client_order_id"] for order in every]
+    cli("export", "trades", "--config", service.config, "--out", trades, "--format", "parquet")
+    assert parquet.read_table(trades).num_rows == len(shown("trades", "binance")["trades"])
