@@ -30,36 +30,31 @@ class Queries:
     def __init__(self, exchange: str, account: str, view: View, read: Callable[[Any], Awaitable[Any]]) -> None:
         self._exchange, self._account, self._view, self._read = exchange, account, view, read
 
-    async def orders(self, body: Any) -> list[dict[str, Any]]:
-        """orders {open, owner, pair, after, limit}: open ones from memory, others from the journal, oldest first.
+    async def orders(self, body: Any) -> dict[str, Any]:
+        """orders {open, owner, pair, after, limit, newest}: {"rows", "next"}; open ones are in memory, others not.
 
-        `after` is a `created_ns`: orders made later are given.
+        Oldest first. `next` is the `after` that continues behind them, None when there are no more now.
         """
         wanted = body or {}
         pair, owner = text(wanted, "pair"), text(wanted, "owner")
         limit = min(MOST, whole_number(wanted, "limit") or (MOST if wanted.get("open") else PAGE))
-        after = number(wanted, "after")
         if wanted.get("open"):
-            found = [one for one in self._view.open_orders() if _is_of(one, pair, owner) and one.created_ns > after]
-            return [order.to_dict() for order in found[:limit]]
-        chosen = Filter(self._exchange, self._account, pair, owner, since_ns=after + 1 if after else None)
-        page = await self._read(lambda journal: journal.orders(chosen, 0, limit))
-        return [order.to_dict() for order in page.rows]
+            found = [one for one in self._view.open_orders() if _is_of(one, pair, owner)]
+            return {"rows": [order.to_dict() for order in found[:limit]], "next": None}
+        after, newest = number(wanted, "after"), bool(wanted.get("newest"))
+        chosen = Filter(self._exchange, self._account, pair, owner)
+        page = await self._read(lambda journal: journal.orders(chosen, after, limit, newest=newest))
+        return {"rows": [order.to_dict() for order in page.rows], "next": page.next}
 
-    async def fills(self, body: Any) -> list[dict[str, Any]]:
-        """fills {id?, pair?, after, limit}: of the journal, oldest first; `after` is a `ts_event_ns`."""
+    async def fills(self, body: Any) -> dict[str, Any]:
+        """fills {id?, pair?, after, limit, newest}: {"rows", "next"} of the journal, as they were recorded."""
         wanted = body or {}
-        after = number(wanted, "after")
+        after, newest = number(wanted, "after"), bool(wanted.get("newest"))
         limit = min(MOST, whole_number(wanted, "limit") or PAGE)
-        chosen = Filter(
-            self._exchange,
-            self._account,
-            text(wanted, "pair"),
-            client_order_id=text(wanted, "id"),
-            since_ns=after + 1 if after else None,
-        )
-        page = await self._read(lambda journal: journal.fills(chosen, 0, limit))
-        return [fill.to_dict() for fill in page.rows]
+        pair, order = text(wanted, "pair"), text(wanted, "id")
+        chosen = Filter(self._exchange, self._account, pair, client_order_id=order)
+        page = await self._read(lambda journal: journal.fills(chosen, after, limit, newest=newest))
+        return {"rows": [fill.to_dict() for fill in page.rows], "next": page.next}
 
     async def start_of(self, body: Any, cursor: Callable[[str], int | None]) -> int:
         """The number after which a subscriber begins: as it says, else where its cursor is, else now."""

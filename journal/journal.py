@@ -196,20 +196,24 @@ class Journal:
 
         return self._read(work)
 
-    def orders(self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000) -> Page[Order]:
-        """Return orders, oldest first, from behind the page whose `next` was `after`."""
+    def orders(
+        self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000, *, newest: bool = False
+    ) -> Page[Order]:
+        """Return orders, oldest first, from behind the page whose `next` was `after`; or the `newest`."""
 
         def work(connection: Connection) -> Page[Order]:
-            found, more = queries.page(connection, queries.ORDERS, chosen, after, limit)
+            found, more = queries.page(connection, queries.ORDERS, chosen, after, limit, newest)
             return Page([queries.order_of(row) for row in found], more)
 
         return self._read(work)
 
-    def fills(self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000) -> Page[Fill]:
-        """Return fills, in the order they were recorded, from behind the page whose `next` was `after`."""
+    def fills(
+        self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000, *, newest: bool = False
+    ) -> Page[Fill]:
+        """Return fills, as they were recorded, from behind the page whose `next` was `after`; or the `newest`."""
 
         def work(connection: Connection) -> Page[Fill]:
-            found, more = queries.page(connection, queries.FILLS, chosen, after, limit)
+            found, more = queries.page(connection, queries.FILLS, chosen, after, limit, newest)
             return Page([queries.fill_of(row) for row in found], more)
 
         return self._read(work)

@@ -128,10 +128,16 @@ def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool
 
 
 def page(
-    connection: Connection, listing: Listing, chosen: Filter, after: int, limit: int
+    connection: Connection, listing: Listing, chosen: Filter, after: int, limit: int, newest: bool = False
 ) -> tuple[list[Any], int | None]:
-    """Return up to `limit` rows with keys above `after`, in their order, and the key to continue after, if any."""
+    """Return up to `limit` rows with keys above `after`, in their order, and the key to continue after, if any.
+
+    `newest`: the last of them instead of the first; then nothing comes behind.
+    """
     table, key, time = listing
+    if newest:
+        latest = joined(table).where(key > after, *selected(table, time, chosen)).order_by(key.desc()).limit(limit)
+        return list(reversed(connection.execute(latest).mappings().all())), None
     statement = joined(table).where(key > after, *selected(table, time, chosen)).order_by(key).limit(limit)
     found = list(connection.execute(statement).mappings())
     return found, found[-1][key.name] if len(found) == limit else None

@@ -9,11 +9,11 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.table import Table
 
@@ -21,9 +21,10 @@ from .client import Mesh
 from .exchange.admin_client import AdminClient
 from .market import Market
 from .model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater
-from .model.order import AccountEvent, Order
+from .model.order import AccountEvent
 from .pacing import every
 from .reconciling import compare
+from .trading_forms import Page
 
 ACCOUNT = "main"
 FUNDS = {"USDT": "1000000", "BTC": "20", "ETH": "300", "SOL": "5000", "BNB": "1500"}
@@ -31,7 +32,7 @@ WORTH = Decimal(50)  # of one order, in the quote asset (in BTC: a thousandth of
 QUOTE_S, TAKE_S = 1.0, 0.5  # how often the quoter renews the quotes of a pair, and the taker takes: 4 orders/s
 IN_FLIGHT = 6  # orders handed over right before the manager is killed
 REST_LIMIT_S = 30.0
-PAGE = 500
+T = TypeVar("T")
 
 
 def write_secrets(folder: Path) -> dict[str, Any]:
@@ -214,11 +215,11 @@ async def reconcile(market: Market, admin: AdminClient, handed_out: list[str]) -
     """Compare all that the mesh knows of the account with the exchange's ledger; plain values for the summary."""
     ledger = (await asyncio.to_thread(admin.ledger, ACCOUNT))["accounts"][0]
     receipts = (await asyncio.to_thread(admin.receipts, ACCOUNT))["receipts"]
-    orders = await asyncio.to_thread(_all_orders, market)
-    fills = await asyncio.to_thread(_all_fills, market)
+    orders = await asyncio.to_thread(all_rows, lambda after: market.orders(after=after))
+    fills = await asyncio.to_thread(all_rows, lambda after: market.fills(after=after))
     events = await _all_events(market)
     balances = await _balances_at_rest(market, ledger)
-    found = compare(orders, fills, events, balances, handed_out, ledger, receipts)
+    found = compare([one for one in orders if not one.external], fills, events, balances, handed_out, ledger, receipts)
     return {
         "account": f"{market.exchange}/{market.account}",
         "orders": found.orders,
@@ -245,28 +246,15 @@ async def _balances_at_rest(market: Market, ledger: dict[str, Any]) -> Any:
         await asyncio.sleep(0.05)
 
 
-def _all_orders(market: Market) -> list[Order]:
-    found: dict[str, Order] = {}
-    after = 0
-    while True:
-        page = market.orders(after=after, limit=PAGE)
-        fresh = [order for order in page if order.client_order_id not in found]
-        found |= {order.client_order_id: order for order in page}
-        if not fresh:
-            return [order for order in found.values() if not order.external]
-        after = page[-1].created_ns
-
-
-def _all_fills(market: Market) -> list[Any]:
-    found: dict[tuple[str, str], Any] = {}
-    after = 0
-    while True:
-        page = market.fills(after=after, limit=PAGE)
-        fresh = [fill for fill in page if (fill.pair, fill.trade_id) not in found]
-        found |= {(fill.pair, fill.trade_id): fill for fill in page}
-        if not fresh:
-            return list(found.values())
-        after = page[-1].ts_event_ns
+def all_rows(page: Callable[[int], Page[T]]) -> list[T]:
+    """Every row of a listing, page by page."""
+    found: list[T] = []
+    after: int | None = 0
+    while after is not None:
+        rows = page(after)
+        found += rows
+        after = rows.next
+    return found
 
 
 async def _all_events(market: Market) -> list[AccountEvent]:

@@ -26,6 +26,7 @@ from .model.ids import OrderIds
 from .model.order import AccountEvent, CancelResult, Fill, NewOrder, Order, OrderType, TimeInForce
 from .trading_forms import (
     Number,
+    Page,
     all_body,
     by_id,
     expires_ns,
@@ -318,11 +319,11 @@ class Trading(AccountFace):
 
     def in_flight_orders(self, timeout_s: float = 5.0, *, owner: str | None = None) -> dict[str, Order]:
         """Return every order that is not done, by client order id. Raises RetryLater: the manager is away."""
-        return by_id(self._ask_account("orders", {"open": True, "owner": owner}, timeout_s))
+        return by_id(self._ask_account("orders", {"open": True, "owner": owner}, timeout_s)["rows"])
 
     async def in_flight_orders_async(self, timeout_s: float = 5.0, *, owner: str | None = None) -> dict[str, Order]:
         """`in_flight_orders` for async actors."""
-        return by_id(await self._ask_async("orders", {"open": True, "owner": owner}, timeout_s))
+        return by_id((await self._ask_async("orders", {"open": True, "owner": owner}, timeout_s))["rows"])
 
     def limit_orders(self, timeout_s: float = 5.0, *, owner: str | None = None) -> list[Order]:
         """Return the limit orders that are not done, oldest first. Raises RetryLater: the manager is away."""
@@ -341,13 +342,14 @@ class Trading(AccountFace):
         limit: int = 500,
         newest: bool = False,
         timeout_s: float = 10.0,
-    ) -> list[Order]:
-        """Return orders of the journal, done or not, in the order they were made; `after` is a `created_ns`.
+    ) -> Page[Order]:
+        """Return orders of the journal, done or not, in the order they were made; at most `limit` (5,000).
 
-        `newest`: the last `limit` of them instead of the first.
+        `after` is the `next` of the page before; `newest` gives the last ones instead. Raises RetryLater: the manager
+        is away.
         """
         body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit, "newest": newest}
-        return [Order.from_dict(plain) for plain in self._ask_account("orders", body, timeout_s)]
+        return Page.read(Order.from_dict, self._ask_account("orders", body, timeout_s))
 
     def fills(
         self,
@@ -358,10 +360,10 @@ class Trading(AccountFace):
         limit: int = 500,
         newest: bool = False,
         timeout_s: float = 10.0,
-    ) -> list[Fill]:
-        """Return own fills of the journal, oldest first; `after` is a `ts_event_ns`; `newest` as in `orders`."""
+    ) -> Page[Fill]:
+        """Return own fills of the journal, in the order they were recorded. Everything as in `orders`."""
         body = {"id": client_order_id, "pair": pair, "after": after, "limit": limit, "newest": newest}
-        return [Fill.from_dict(plain) for plain in self._ask_account("fills", body, timeout_s)]
+        return Page.read(Fill.from_dict, self._ask_account("fills", body, timeout_s))
 
     def tracking_states(self, timeout_s: float = 5.0) -> dict[str, dict[str, Any]]:
         """Return the orders that are not done as plain values, to be kept elsewhere and given to `restore`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from enum import Enum
@@ -15,6 +15,7 @@ from .model.order import ZERO, Balance, NewOrder, Order, OrderType
 
 Number = Decimal | int | str
 E = TypeVar("E", bound=Enum)
+T = TypeVar("T")
 LIMITS = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER})
 
 
@@ -30,6 +31,18 @@ class FeeEstimate:
     amount: Decimal | None
     is_maker: bool
     source: str
+
+
+class Page(tuple[T, ...]):
+    """Rows of a listing. `next` is the `after` that continues behind them; None when there are no more now."""
+
+    next: int | None
+
+    @classmethod
+    def read(cls, make: Callable[[dict[str, Any]], T], answer: Mapping[str, Any]) -> Page[T]:
+        page = cls(make(plain) for plain in answer["rows"])
+        page.next = answer["next"]
+        return page
 
 
 def read_number(name: str, value: Number | None) -> Decimal | None:

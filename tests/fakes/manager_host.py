@@ -139,8 +139,8 @@ async def everything(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
     return {
         "fates": fates,
         "account": said,
-        "orders": await mesh("orders", {"open": False, "limit": 5000}),
-        "fills": await mesh("fills", {"limit": 5000}),
+        "orders": (await mesh("orders", {"open": False, "limit": 5000}))["rows"],
+        "fills": (await mesh("fills", {"limit": 5000}))["rows"],
         "events": events,
         "balances": await mesh("balances"),
     }
