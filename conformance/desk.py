@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -239,10 +239,10 @@ class Desk:
         known = await self.events()
         return known[-1].number if known else 0
 
-    async def fills(self, client_order_id: str | None = None) -> list[Fill]:
+    async def fills(self, client_order_id: str | None = None) -> Sequence[Fill]:
         return await asyncio.to_thread(self.market.fills, client_order_id=client_order_id)
 
-    async def all_orders(self) -> list[Order]:
+    async def all_orders(self) -> Sequence[Order]:
         return await asyncio.to_thread(self.market.orders)
 
     async def settled_balances(self) -> dict[str, Balance]:
