@@ -56,8 +56,8 @@ TEXT_MAX = 1 << 20
 class OrderManagerRole:
     """See the module. The keyword arguments replace what is built from the configuration.
 
-    Config: exchange, account, journal {url | url_file}; optional connector, rest, ws, ws_api, egress, the names of the
-    key's files (`keystore.secrets`), orders ("rest" | "websocket"), recv_window_ms, answer_s, max_open_orders,
+    Config: exchange, account, journal {url | url_file, wait_s}; optional connector, rest, ws, ws_api, egress, the names
+    of the key's files (`keystore.secrets`), orders ("rest" | "websocket"), recv_window_ms, answer_s, max_open_orders,
     max_order_notional, price_band, pairs {pair: the same three}, maker_fee, taker_fee, on_shutdown ("keep" | "cancel"),
     stop_s (how long `stop` may take), settings (fields of `OrderSettings` by name, and processing_s), account_limits
     {name: [orders, seconds]}.

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..connectors.trading import Auth, Draft, Reply, Signed, TradingCodec
 from ..journal.committer import Committer
-from ..journal.journal import Journal
+from ..journal.journal import WAIT_S, Journal
 from ..journal.records import Filter, Loaded
 from ..journal.writes import Write
 from ..keystore.secrets import journal_url
@@ -84,6 +85,7 @@ class Engine:
         self._performer: Performer
         self._tasks: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
+        self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
 
@@ -144,14 +146,14 @@ class Engine:
         self.allowance.open(None)
 
     async def _take(self) -> tuple[Journal, int]:
-        url = journal_url(self.config["journal"])
-        context = self.context
+        where: Mapping[str, Any] = self.config["journal"]
+        url, wait_s, context = journal_url(where), float(where.get("wait_s") or WAIT_S), self.context
         holder = f"{context.address}@{context.incarnation[0]}.{context.incarnation[1]}"
         journal: Journal | None = None
         while True:
             try:
                 if journal is None:
-                    journal = await asyncio.to_thread(Journal.open, url)
+                    journal = await asyncio.to_thread(Journal.open, url, wait_s)
                 context.alive()
                 epoch = await asyncio.to_thread(journal.take, self.exchange, self.account, holder, context.time_ns())
                 return journal, epoch
@@ -235,7 +237,8 @@ class Engine:
         """Make writes durable that are none of the machine's business. Raises as `Committer.commit`."""
         await self.loaded()
         assert self.committer is not None
-        await self.committer.commit(writes)
+        name = f"{self.committer.epoch}-own-{next(self._numbers)}"  # the machine numbers its batches itself
+        await self.committer.commit(writes, name)
 
     async def read(self, work: Callable[[Journal], T]) -> T:
         """Ask the journal, in its reading thread. Raises JournalUnavailable."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..journal.writes import PutEvent, PutOrder, Write
+from ..model.errors import InvalidTransition
 from ..model.order import AccountEvent, Order, OrderStatus
 
 EVENTS = 20_000
@@ -41,7 +42,13 @@ class View:
             self._put(order)
 
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None:
-        """Take in a commit; `numbers` are those of its events, in order."""
+        """Take in a commit; `numbers` are those of its events, in order.
+
+        Raises:
+            InvalidTransition: there are not as many: the journal has taken it for another batch.
+        """
+        if sum(isinstance(write, PutEvent) for write in writes) != len(numbers):
+            raise InvalidTransition("a commit", f"{len(numbers)} numbers for its events")
         left = iter(numbers)
         told = False
         for write in writes:

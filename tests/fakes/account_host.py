@@ -21,7 +21,7 @@ from venuemesh.actors.role import Context
 from venuemesh.actors.user_stream import UserStreamRole
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.transport import Rest
-from venuemesh.model.errors import MeshError, RetryLater
+from venuemesh.model.errors import MeshError, RetryLater, UnknownInstrument
 from venuemesh.model.events import Request
 
 QUICK = {  # an exchange in the next process has worked on everything within milliseconds
@@ -68,12 +68,12 @@ class Place:
             "rest": self.rest,
             "ws_api": self.ws_api,
             **{name: str(path) for name, path in paths.items()},
-            "journal": {"url": self.journal},
             "recv_window_ms": 300,
             "answer_s": 0.5,
             "settings": QUICK,
             "account_limits": {"orders_10s": [100_000, 10.0], "orders_1d": [10_000_000, 86_400.0]},
             **self.config,
+            "journal": {"url": self.journal, "wait_s": 1.0},
         }
 
 
@@ -175,8 +175,10 @@ class Mesh:
                 self._instruments = [one.to_dict() for one in listed]
                 known.write_text(json.dumps(self._instruments))
         if kind == "ticker":
-            codec, rest = connector("binance").codec(rest=self.place.rest), Rest()
-            symbol = next(one["symbol"] for one in self._instruments if one["name"] == body["pair"])
+            rest = Rest()
+            symbol = next((one["symbol"] for one in self._instruments if one["name"] == body["pair"]), None)
+            if symbol is None:
+                raise UnknownInstrument("binance", body["pair"], "not listed")
             try:
                 url = f"{self.place.rest}/api/v3/ticker/bookTicker?symbol={symbol}"
                 said = json.loads((await rest.send(Request("GET", url))).body)

@@ -1,0 +1,348 @@
+"""The order manager's commands and polls, as the facade asks them, against a real exchange and a real journal."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes.account_host import QUICK, Mesh, order, placing
+from tests.fakes.manager_host import everything
+from venuemesh.model.errors import (
+    InsufficientBalance,
+    JournalUnavailable,
+    Misconfigured,
+    NotOffered,
+    Paused,
+    Rejected,
+    RuleViolation,
+    UnknownInstrument,
+    UnknownOrder,
+)
+
+from .conftest import Bench, Case
+
+
+class Trading:
+    """One account with its manager in this process; `again` is its next incarnation."""
+
+    def __init__(self, case: Case) -> None:
+        self.case, self.mesh, self.incarnation = case, Mesh(case.place), 1
+        self.low, self.high = str(case.price * 9 // 10), str(case.price * 11 // 10)
+
+    @property
+    def ids(self) -> list[str]:
+        return self.case.ids
+
+    async def start(self) -> None:
+        await self.mesh.start()
+        await self.mesh.ready()
+        await self.mesh.streaming()
+
+    async def again(self) -> None:
+        await self.mesh.stop()
+        self.incarnation += 1
+        self.mesh = Mesh(self.case.place, incarnation=self.incarnation)
+        await self.start()
+
+    async def __call__(self, kind: str, body: Any = None) -> Any:
+        return await self.mesh(kind, body)
+
+    async def place(self, number: int, side: str = "buy", price: str | None = None, **more: Any) -> Any:
+        wanted = order(self.ids[number], side, more.pop("amount", "0.01"), price, **more)
+        return (await self.mesh("place", placing(wanted)))[0]
+
+    async def events(self, timeout_s: float = 0.3, **body: Any) -> list[Any]:
+        page = await self.mesh.ask(self.mesh.orders, "poll:events", {"after": 0, **body}, timeout_s)
+        found: list[Any] = page["events"]
+        return found
+
+    async def right(self) -> None:
+        said = await everything(self.mesh, {"ids": []})
+        assert self.case.problems(said) == []
+        assert not self.mesh.failures
+
+
+@pytest.fixture
+async def trading(bench: Bench) -> AsyncIterator[Callable[..., Any]]:
+    made: list[Trading] = []
+
+    async def start(**config: Any) -> Trading:
+        one = Trading(bench.case(recv_window_ms=1_500, **config))
+        made.append(one)
+        await one.start()
+        return one
+
+    yield start
+    for one in made:
+        await one.mesh.stop()
+
+
+async def test_a_command_that_comes_again_is_answered_with_the_fate_of_the_first(trading):
+    one = await trading()
+    body = placing(order(one.ids[0], "buy", "0.01", one.low))
+    first, second = await asyncio.gather(one("place", body), one("place", body))
+    assert first[0]["exchange_order_id"] == second[0]["exchange_order_id"]
+    await one.again()
+    assert (await one("place", body))[0]["exchange_order_id"] == first[0]["exchange_order_id"]
+    with pytest.raises(Rejected) as other:
+        await one("place", placing(order(one.ids[0], "sell", "0.01", one.high)))
+    assert other.value.code == "duplicate_id"
+    assert [row["received"] for row in one.case.receipts()] == [1]
+    await one.right()
+
+
+async def test_what_came_too_late_is_never_placed(trading):
+    one = await trading()
+    with pytest.raises(Rejected) as late:
+        await one("place", placing(order(one.ids[0], "buy", "0.01", one.low), expires_s=-1.0))
+    assert late.value.code == "expired"
+    assert (await one("get", {"id": one.ids[0]}))["status"] == "FAILED"
+    assert one.case.receipts() == []
+
+
+async def test_an_id_that_was_asked_for_before_it_came_is_dead_for_good(trading):
+    one = await trading()
+    with pytest.raises(UnknownOrder):
+        await one("get", {"id": one.ids[0]})
+    await one.again()
+    with pytest.raises(UnknownOrder):
+        await one.place(0, price=one.low)
+    assert one.case.receipts() == []
+
+
+async def test_refusals_are_typed_and_nothing_of_them_is_sent(trading):
+    one = await trading(max_open_orders=1, price_band="0.2", pairs={"BTC-USDT": {"max_order_notional": "2000"}})
+    await one.place(0, price=one.low)
+    with pytest.raises(RuleViolation) as broken:
+        await one.place(1, price=one.low)
+    assert broken.value.rule == "max_open_orders"
+    await one("cancel", {"id": one.ids[0]})
+    for number, price, amount, rule in (
+        (2, one.low, "1", "max_order_notional"),
+        (3, str(one.case.price * 2), "0.001", "price_band"),
+        (4, one.low, "0.00001", "min_notional"),
+    ):
+        with pytest.raises(RuleViolation) as broken:
+            await one.place(number, price=price, amount=amount)
+        assert broken.value.rule == rule
+    with pytest.raises(UnknownInstrument):
+        await one("place", placing({**order(one.ids[5], "buy", "1", "1"), "pair": "NO-SUCH"}))
+    with pytest.raises(InsufficientBalance):
+        await one.place(7, "sell", price=str(one.case.price), amount="6")
+    assert [row["client_order_id"] for row in one.case.receipts()] == [one.ids[0]]
+    guards = (await one("account"))["guards"]
+    assert (guards["account"]["price_band"], guards["BTC-USDT"]["max_order_notional"]) == ("0.2", "2000")
+
+
+async def test_events_are_numbered_resumed_by_cursor_and_the_same_after_a_restart(trading):
+    one = await trading()
+    waiting = asyncio.ensure_future(one.mesh.ask(one.mesh.orders, "poll:events", {"limit": 10}, 5.0))
+    await asyncio.sleep(0.05)
+    await one.place(0, price=one.low, owner="quoter")
+    page = await waiting
+    assert [(event["number"], event["type"]) for event in page["events"]] == [(1, "created")]
+    await one.place(1, owner="taker")
+    await one("cursor", {"name": "mine", "number": 1})
+    await one("cursor", {"name": "mine", "number": 0})
+    before = await one.events()
+    await one.again()
+    assert [event["type"] for event in before] == ["created", "created", "filled", "completed"]
+    assert await one.events() == before
+    assert await one("cursor_of", {"name": "mine"}) == 1
+    page = await one.mesh.ask(one.mesh.orders, "poll:events", {"cursor": "mine"}, 1.0)
+    assert [event["number"] for event in page["events"]] == [2, 3, 4]
+    fresh = await one.mesh.ask(one.mesh.orders, "poll:events", {"cursor": "new"}, 1.0)
+    assert [event["number"] for event in fresh["events"]] == [1, 2, 3, 4]
+    mine = await one.events(owner="quoter")
+    assert [event["number"] for event in mine] == [1]
+    with pytest.raises(Rejected):
+        await one("cursor", {"name": "mine", "number": 99})
+
+
+async def test_reading_orders_fills_balances_fees_and_states(trading):
+    one = await trading(maker_fee="0.0002")
+    await one.place(0, price=one.low, owner="a")
+    await one.place(1, owner="b", amount="0.002")
+    await one.right()
+    assert [row["client_order_id"] for row in (await one("orders", {"open": True}))["rows"]] == [one.ids[0]]
+    assert (await one("orders", {"open": True, "owner": "b"}))["rows"] == []
+    page = await one("orders", {"open": False, "limit": 1})
+    rows = page["rows"]
+    assert [row["client_order_id"] for row in rows] == [one.ids[0]]
+    rest = (await one("orders", {"open": False, "after": page["next"]}))["rows"]
+    assert [row["client_order_id"] for row in rest] == [one.ids[1]]
+    fills = (await one("fills", {"id": one.ids[1]}))["rows"]
+    assert {fill["client_order_id"] for fill in fills} == {one.ids[1]}
+    assert (await one("fills", {"id": one.ids[0]}))["rows"] == []
+    states = await one("tracking_states")
+    assert list(states) == [one.ids[0]]
+    assert await one("restore", {"states": states}) == []
+    balances = await one("balances")
+    assert float(balances["USDT"]["locked"]) > 0
+    fees = await one("fees", {"pair": "BTC-USDT"})
+    assert (fees["maker"], fees["taker"], fees["source"]) == ("0.0002", "0.00100000", "exchange")
+    checked = await one("key_check")
+    assert checked["can_trade"]
+    raw = await one("request", {"method": "GET", "path": "/api/v3/openOrders", "params": {}})
+    assert (raw["status"], raw["body"][0]["clientOrderId"]) == (200, one.ids[0])
+    refused = await one("request", {"method": "DELETE", "path": "/api/v3/order", "params": {"symbol": "BTCUSDT"}})
+    assert refused["status"] == 400
+
+
+async def test_orders_of_another_mesh_are_taken_over_and_asked_for(trading, bench):
+    one = await trading()
+    await one.place(0, price=one.low)
+    states = await one("tracking_states")
+    await one.mesh.stop()
+    two = Trading(bench.case())
+    two.case.place.account, two.case.place.api_key = one.case.place.account, one.case.place.api_key
+    two.case.place.secret = one.case.place.secret
+    await two.start()
+    try:
+        assert await two("restore", {"states": states}) == [one.ids[0]]
+        assert await two("restore", {"states": states}) == []
+        found = await two("cancel", {"id": one.ids[0]})
+        assert (found["done"], found["status"]) == (True, "CANCELED")
+        with pytest.raises(Rejected):
+            await two("restore", {"states": {"x": {**states[one.ids[0]], "account": "another"}}})
+    finally:
+        await two.mesh.stop()
+
+
+async def test_trading_is_paused_for_the_account_or_a_pair_and_stays_so(trading):
+    one = await trading()
+    await one.place(0, price=one.low)
+    await one("pause", {"scope": "BTC-USDT", "reason": "news"})
+    with pytest.raises(Paused):
+        await one.place(1, price=one.low)
+    await one("resume", {"scope": "BTC-USDT"})
+    await one("pause", {"scope": "account", "reason": "night"})
+    await one.again()
+    assert (await one("account"))["state"] == "PAUSED"
+    with pytest.raises(Paused):
+        await one.place(2, price=one.low)
+    assert (await one("cancel", {"id": one.ids[0]}))["done"]
+    await one("resume", {"scope": "account"})
+    assert (await one.place(3, price=one.low))["status"] == "OPEN"
+    with pytest.raises(UnknownInstrument):
+        await one("pause", {"scope": "NO-SUCH"})
+
+
+async def test_orders_of_a_dead_owner_are_cancelled_as_it_declared(trading):
+    one = await trading()
+    await one("lease", {"owner": "mortal", "on_death": "cancel", "lease_s": 0.3})
+    await one("lease", {"owner": "careless", "on_death": "keep", "lease_s": 0.1})
+    await one.place(0, price=one.low, owner="mortal")
+    await one.place(1, price=one.low, owner="careless")
+    found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[0], "until": "done"}, 5.0)
+    assert found["status"] == "CANCELED"
+    assert [row["client_order_id"] for row in (await one("orders", {"open": True}))["rows"]] == [one.ids[1]]
+
+
+async def test_a_manager_that_stops_cancels_what_is_open_when_it_is_told_to(trading):
+    one = await trading(on_shutdown="cancel", stop_s=5.0)
+    await asyncio.gather(*(one.place(number, price=one.low) for number in range(3)))
+    await one.mesh.stop()
+    assert {row["status"] for row in one.case.ledger()["orders"]} == {"CANCELED"}
+
+
+async def test_without_its_journal_a_manager_refuses_and_goes_on_when_it_is_back(trading):
+    one = await trading()
+    path = one.case.place.journal.removeprefix("sqlite:///")
+    await one.place(0, price=one.low)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(JournalUnavailable):
+            await one.place(1, price=one.low)
+        assert (await one("account"))["state"] == "NO_JOURNAL"
+        with pytest.raises(JournalUnavailable):
+            await one.place(2, price=one.low)
+        one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    await one.mesh.ready()
+    found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[0], "until": "done"}, 5.0)
+    assert found["status"] == "CANCELED"
+    assert (await one.place(3, price=one.low))["status"] == "OPEN"
+    assert {row["client_order_id"] for row in one.case.receipts()} == {one.ids[0], one.ids[3]}
+    await one.right()
+
+
+async def test_orders_go_over_a_websocket_where_the_configuration_says_so(trading):
+    one = await trading(orders="websocket")
+    assert (await one.place(0, price=one.low))["status"] == "OPEN"
+    assert (await one.place(1))["status"] in ("OPEN", "FILLED")
+    (replaced, new) = await one(
+        "replace",
+        {"id": one.ids[0], "order": order(one.ids[2], "buy", "0.02", one.low), **placing(order("x", "buy", "1"))},
+    )
+    assert (replaced["status"], new["status"]) == ("CANCELED", "OPEN")
+    assert (await one("amend", {"id": one.ids[2], "amount": "0.015"}))["amount"] == "0.01500000"
+    results = await one("cancel_all", {"timeout_s": 5.0})
+    assert [(row["client_order_id"], row["done"]) for row in results] == [(one.ids[2], True)]
+    assert (await one("account"))["calls"]["sent"] == 5
+    await one.right()
+
+
+async def test_a_polled_account_is_followed_as_well(trading):
+    one = await trading(stream="polling", poll_fast_s=0.05, settings={**QUICK, "reconcile_s": [0.3, 60.0]})
+    await one.place(0, price=one.low)
+    await one.place(1, amount="0.002")
+    found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[1], "until": "done"}, 5.0)
+    assert found["status"] == "FILLED"
+    one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+    found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[0], "until": "done"}, 5.0)
+    assert found["status"] == "CANCELED"
+    assert one.mesh.stream is not None
+    assert one.mesh.stream.report()["source"] == "polling"
+
+
+async def test_several_orders_of_one_command_and_an_order_list(trading):
+    one = await trading()
+    three = [order(one.ids[number], "buy", "0.01", one.low) for number in range(3)]
+    found = await one("place", placing(*three))
+    assert [row["status"] for row in found] == ["OPEN"] * 3
+    high = str(one.case.price * 11 // 10)
+    legs = [
+        order(one.ids[4], "sell", "0.01", high, order_type="LIMIT_MAKER", time_in_force=None),
+        order(one.ids[5], "sell", "0.01", None, order_type="STOP_LOSS", stop_price=one.low),
+    ]
+    listed = await one("place", {**placing(*legs), "list": "OCO"})
+    assert len({row["list_id"] for row in listed} | {None}) >= 1
+    assert {row["status"] for row in listed} == {"OPEN"}
+    with pytest.raises(NotOffered):
+        await one("place", {**placing(order(one.ids[6], "buy", "0.01", one.low)), "list": "NONSENSE"})
+    results = await one("cancel_all", {"timeout_s": 5.0})
+    assert all(row["done"] for row in results)
+    await one.right()
+
+
+async def test_messages_that_make_no_sense_are_refused_and_the_role_lives_on(trading):
+    one = await trading()
+    for kind, body in (
+        ("nonsense", None),
+        ("place", {"orders": []}),
+        ("place", {"orders": [{"client_order_id": 5}]}),
+        ("place", "text"),
+        ("cancel", {}),
+        ("amend", {"id": one.ids[0], "amount": "much"}),
+        ("cancel_all", {"timeout_s": "long"}),
+        ("reports", {"stream": "x"}),
+        ("lease", {"owner": "a", "on_death": "haunt"}),
+        ("restore", {"states": []}),
+        ("request", {"method": "GET"}),
+    ):
+        with pytest.raises(Rejected):
+            await one(kind, body)
+    with pytest.raises((Rejected, Misconfigured)):
+        await one("request", {"method": "GET", "path": "http://elsewhere.test/", "params": {}})
+    for kind, body in (("poll:nonsense", {}), ("poll:order", {"id": one.ids[0], "until": "tea"})):
+        with pytest.raises(Rejected):
+            await one.mesh.ask(one.mesh.orders, kind, body, 0.1)
+    assert not one.mesh.failures
