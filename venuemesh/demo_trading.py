@@ -20,7 +20,7 @@ from rich.table import Table
 from .client import Mesh
 from .exchange.admin_client import AdminClient
 from .market import Market
-from .model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater
+from .model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
 from .model.order import AccountEvent
 from .pacing import every
 from .reconciling import compare
@@ -76,13 +76,16 @@ class Trader:
         return {"events": dict(self._counted), "last": self._last, "holes": self._holes, "refused": dict(self._refused)}
 
     async def finish(self) -> list[str]:
-        """Place nothing more, see that every id has reached the manager or has the fate FAILED, and return them."""
+        """Place nothing more; return the ids of all orders that reached the manager. Of the others none ever will."""
         self._running = False
         await self._tasks[0]
+        arrived = []
         async with asyncio.timeout(REST_LIMIT_S):
             for one in self._handed_out:
-                await self._market.get_order_async(one)
-        return self._handed_out
+                with contextlib.suppress(UnknownOrder):
+                    await self._market.get_order_async(one)
+                    arrived.append(one)
+        return arrived
 
     async def _follow(self) -> None:
         async for event in self._market.events(after=0):

@@ -22,10 +22,21 @@ def book_states(tree: dict[str, Any]) -> dict[str, str]:
     return states
 
 
+def account_states(tree: dict[str, Any]) -> dict[str, str]:
+    """Every account that does not take orders yet, by the address of its manager, and what it is doing, in words."""
+    found = {}
+    for child in tree["children"]:
+        report = child.get("report") or {}
+        if child["address"].startswith("orders/") and not report.get("ready"):
+            found[child["address"]] = report.get("error") or report.get("state") or child["state"]
+    return found
+
+
 def missing_parts(tree: dict[str, Any]) -> list[str]:
     """What a mesh that is starting still lacks, in words; empty when it is all there."""
     settled = ("SERVING", "REFUSED")
     missing = [f"{row['address']} is {row['state']}" for row in tree["children"] if row["state"] not in settled]
     missing += [f"the instruments of {exchange} are not known" for exchange in tree["unread"]]
     missing += [f"{address} is {state}" for address, state in book_states(tree).items() if state != "LIVE"]
+    missing += [f"{address} is {said}" for address, said in account_states(tree).items()]
     return missing

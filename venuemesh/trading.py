@@ -224,10 +224,11 @@ class Trading(AccountFace):
         """Return the order once it is "done" (nothing more can happen to it) or "open" (the exchange has it, or done).
 
         An order that was refused before it was sent is returned too: FAILED or REJECTED with its reason. May be called
-        from any process that knows the id, again and again. An id that the manager never saw is given the fate
-        FAILED then, so that it cannot be placed later.
+        from any process that knows the id, again and again.
 
         Raises:
+            UnknownOrder: it never reached the manager, and now never will: an order that comes with this id later is
+                refused.
             RetryLater: not within `timeout_s`, or the manager was away; the order goes on.
         """
         if until not in ("done", "open"):
@@ -304,10 +305,10 @@ class Trading(AccountFace):
             await self._link.call_async(self._address, "cursor", {"name": cursor, "number": number}, 5.0)
 
     def get_order(self, client_order_id: str, timeout_s: float = 5.0) -> Order:
-        """Return one order, however old. The id of an order that was never handed over gets the fate FAILED by this.
+        """Return one order, however old.
 
         Raises:
-            UnknownOrder: no such order, and the id is not one of the mesh's.
+            UnknownOrder: there is none, and now never will be: an order that comes with this id later is refused.
             RetryLater: the manager is away.
         """
         return Order.from_dict(self._ask_account("get", {"id": client_order_id}, timeout_s))
