@@ -12,8 +12,10 @@ of it. Commands wait for the load as long as their senders do.
     place {orders, expires_ns, list?}       -> [Order]        cancel {id} | {exchange_order_id, pair} -> CancelResult
     cancel_all {pair?, owner?, timeout_s}   -> [CancelResult] amend {id, amount} -> Order
     replace {id, order, expires_ns}         -> [Order]        get {id} -> Order
-    orders {open, owner, pair, after, limit} · fills {id?, pair?, after, limit} · tracking_states · restore {states}
-    balances · fees {pair} · account · key_check · request {method, path, params, signed} -> {status, body}
+    orders {open, owner, pair, after, limit, newest} · fills {id?, pair?, after, limit, newest} -> {rows, next}
+    tracking_states · restore {states}
+    balances · fees {pair} · account · timings {limit?} · key_check
+    request {method, path, params, signed}  -> {status, body}
     pause {scope, reason} · resume {scope} · lease {owner, on_death, lease_s} · cursor {name, number} · cursor_of {name}
     reports {stream, first, reports}        -> {acked}        from the user stream
     poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until}
@@ -71,6 +73,7 @@ class OrderManagerRole:
             "balances",
             "fees",
             "account",
+            "timings",
             "cursor_of",
             "key_check",
             "events",
@@ -137,12 +140,13 @@ class OrderManagerRole:
     async def _place(self, body: Any) -> Any:
         orders = _orders(body.get("orders"))
         expires_ns, kind = number(body, "expires_ns") or self._soon_ns(), text(body, "list")
-        engine = self._engine
+        engine, ids = self._engine, [order.client_order_id for order in orders]
+        engine.timings.received(ids)
         try:
-            await self._prepare(orders, expires_ns)
-        except RetryLater as error:
-            return await self._refuse(orders, expires_ns, error)
-        try:
+            try:
+                await self._prepare(orders, expires_ns)
+            except RetryLater as error:
+                return await self._refuse(orders, expires_ns, error)
             if kind is not None:
                 return _plain(
                     await engine.command(
@@ -151,7 +155,8 @@ class OrderManagerRole:
                 )
             return _plain(await engine.command(lambda token, now: engine.machine.place(token, orders, expires_ns, now)))
         finally:
-            engine.prepaid.difference_update(order.client_order_id for order in orders)
+            engine.prepaid.difference_update(ids)
+            engine.timings.told(ids)
 
     async def _replace(self, body: Any) -> Any:
         name, engine = needed_text(body, "id"), self._engine
@@ -293,7 +298,15 @@ class OrderManagerRole:
         settings = self._engine.settings
         guards = {"account": _limits(settings.limits)}
         guards |= {pair: _limits(own) for pair, own in settings.pair_limits.items()}
-        return {**self._engine.report(), "guards": guards, "incarnation": list(self._context.incarnation)}
+        return {
+            **self._engine.report(),
+            "guards": guards,
+            "incarnation": list(self._context.incarnation),
+            "timings_us": self._engine.timings.summary(),
+        }
+
+    async def _timings(self, body: Any) -> Any:
+        return self._engine.timings.plain(whole_number(body, "limit") or 1_000)
 
     async def _key_check(self, body: Any) -> Any:
         engine = self._engine
@@ -388,6 +401,7 @@ class OrderManagerRole:
         "balances": _balances,
         "fees": _fees,
         "account": _account,
+        "timings": _timings,
         "key_check": _key_check,
         "pause": _pause,
         "resume": _resume,

@@ -41,6 +41,7 @@ from .order_manager_effects import Performer
 from .order_manager_market import Markets
 from .order_manager_settings import account_limits, born, order_settings
 from .order_manager_stream import StreamEnd
+from .order_manager_timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 from .order_manager_view import View
 from .order_manager_wire import Wire, open_wire
 from .orders_effects import Answer, Ask, Effect, Found, Lookup, Now, Send
@@ -72,6 +73,7 @@ class Engine:
         self._parts = (rest, codec, auth)
         self.settings = order_settings(config)
         self.stream = StreamEnd()
+        self.timings = Timings(context.monotonic_ns, context.time_ns)
         self.state, self.error = "STARTING", ""
         self.cursors: dict[str, int] = {}
         self.wire: Wire
@@ -199,7 +201,10 @@ class Engine:
         return Now(context.time_ns(), context.monotonic_ns(), self.wire.clock.now_ns())
 
     def _sign(self, draft: Draft, request_id: str, now: Now) -> Signed:
-        return self.wire.sign(draft, request_id, now.exchange_ns)
+        self.timings.reached(JUDGED, draft.orders)
+        signed = self.wire.sign(draft, request_id, now.exchange_ns)
+        self.timings.reached(SIGNED, draft.orders)
+        return signed
 
     def _do(self, effects: Sequence[Effect]) -> None:
         """Perform what an input of the machine has given; called right after the input, before anything else runs."""
@@ -249,6 +254,7 @@ class Engine:
     async def heard(self, body: Any) -> int:
         """Take in a message of the user stream; return the number of its last report, when all of it is durable."""
         await self.loaded()
+        heard_ns = self.timings.heard()
         now = self.now()
         reports, last = self.stream.take(body, now.mono_ns)
         for report in reports:
@@ -261,6 +267,8 @@ class Engine:
             raise JournalUnavailable(RETRY_S, "the journal cannot be written")
         self._do([Answer(done, None)])
         await done
+        if reports:
+            self.timings.durable(heard_ns, last - len(body["reports"]) + 1, last)
         return last
 
     # What `Performer` asks for
@@ -269,6 +277,7 @@ class Engine:
         self.view.committed(writes, numbers)
 
     def send(self, effect: Send) -> None:
+        self.timings.reached(COMMITTED, effect.request.draft.orders)
         self._spawn(self._send(effect.request))
 
     async def _send(self, signed: Signed) -> None:
@@ -277,7 +286,8 @@ class Engine:
             if self.prepaid.isdisjoint(signed.draft.orders):
                 await self.allowance.take(signed.draft.cost, signed.draft.places, self.wire.validity_ms / 1000)
             self.prepaid.difference_update(signed.draft.orders)
-            response = await self.wire.write(signed)
+            response = await self.wire.write(signed, lambda: self.timings.reached(WRITTEN, signed.draft.orders))
+            self.timings.reached(ANSWERED, signed.draft.orders)
             self.allowance.answered(response)
             result = self.wire.codec.reply(signed, response)
         except DecodeError as error:

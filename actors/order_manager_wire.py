@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..connectors.calls import Calls
@@ -151,8 +151,8 @@ class Wire:
         """Sign now, for REST."""
         return self.auth.sign(draft, request_id, self.clock.now_ns(), self.validity_ms)
 
-    async def write(self, signed: Signed) -> Response:
-        """Write these bytes once, and return the answer whatever its status.
+    async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> Response:
+        """Write these bytes once, and return the answer whatever its status; `written` is called when they are.
 
         Raises:
             RetryLater: provably not written: no connection, or its time had passed.
@@ -166,6 +166,8 @@ class Wire:
                 raise RetryLater(0.0, f"{signed.draft.kind.value} was valid no more when it could be written")
             reach("request.write")
             loop.call_soon(reach, "request.written")
+            if written is not None:
+                loop.call_soon(written)
 
         loop = asyncio.get_running_loop()
         reach("request.send")

@@ -1,0 +1,84 @@
+"""When the last orders passed which stage of the manager, and the last messages of the user stream. In memory only.
+
+    received  the command is here        judged  checked, funds reserved      signed     its bytes are made
+    committed its intent is durable      written given to the socket          answered   the exchange has answered
+    told      what came of it is durable, and the caller gets it
+
+An order costs a few readings of a clock. What was refused before it was sent is not kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+STAGES = ("received", "judged", "signed", "committed", "written", "answered", "told")
+JUDGED, SIGNED, COMMITTED, WRITTEN, ANSWERED = range(1, 6)
+KEPT = 4096
+SUMMED = 500  # of the last ones, in `summary`
+
+
+class Timings:
+    """See the module. Orders by the monotonic clock, which a node's processes share; reports by the wall clock, by
+    which the stream says when a frame came. All in ns."""
+
+    def __init__(self, monotonic_ns: Callable[[], int], time_ns: Callable[[], int], kept: int = KEPT) -> None:
+        self._monotonic_ns, self._time_ns = monotonic_ns, time_ns
+        self._under_way: dict[str, list[int]] = {}
+        self._orders: deque[tuple[str, list[int]]] = deque(maxlen=kept)
+        self._reports: deque[tuple[int, int, int, int]] = deque(maxlen=kept)
+
+    def received(self, ids: Iterable[str]) -> None:
+        """A command brings orders. Call `told` when it ends, whatever came of it."""
+        now_ns = self._monotonic_ns()
+        for one in ids:
+            self._under_way.setdefault(one, [now_ns])
+
+    def reached(self, stage: int, ids: Iterable[str]) -> None:
+        """Orders have reached a stage; those that are not in the one before are left alone."""
+        now_ns = self._monotonic_ns()
+        for one in ids:
+            row = self._under_way.get(one)
+            if row is not None and len(row) == stage:
+                row.append(now_ns)
+
+    def told(self, ids: Iterable[str]) -> None:
+        """The command that brought these orders is over."""
+        now_ns = self._monotonic_ns()
+        for one in ids:
+            row = self._under_way.pop(one, None)
+            if row is not None and len(row) == len(STAGES) - 1:
+                self._orders.append((one, [*row, now_ns]))
+
+    def heard(self) -> int:
+        """Return when a message of the stream came; give it to `durable`."""
+        return self._time_ns()
+
+    def durable(self, heard_ns: int, first: int, last: int) -> None:
+        """All of the reports `first` to `last` is in the journal."""
+        self._reports.append((first, last, heard_ns, self._time_ns()))
+
+    def plain(self, limit: int) -> dict[str, Any]:
+        """Return the newest rows, oldest first: orders as [id, time of each stage], reports as [first, last, heard,
+        durable]."""
+        return {
+            "stages": list(STAGES),
+            "orders": [[one, *row] for one, row in _newest(self._orders, limit)],
+            "reports": [list(row) for row in _newest(self._reports, limit)],
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return p50 and p99 in us of each stage's distance from the one before, of the last orders that were sent."""
+        rows = [row for _, row in _newest(self._orders, SUMMED)]
+        found: dict[str, Any] = {"orders": len(rows)}
+        for at, stage in enumerate(STAGES[1:], 1):
+            took = sorted(row[at] - row[at - 1] for row in rows)
+            if took:
+                found[stage] = [took[len(took) // 2] // 1000, took[len(took) * 99 // 100] // 1000]
+        return found
+
+
+def _newest(rows: deque[Any], limit: int) -> Sequence[Any]:
+    return list(islice(rows, max(0, len(rows) - limit), None))
