@@ -6,22 +6,44 @@
         connector = CONNECTOR
         samples = SAMPLES
 
-pytest runs it as it is; `venuemesh conformance EXCHANGE` runs the same checks from the command line.
+and, of a connector that trades, `TradingConformance`, which needs an exchange to trade on; see there. pytest runs them
+as they are; `venuemesh conformance EXCHANGE` runs the same checks from the command line.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ..connectors.samples import ErrorSample, MarketDataSamples, RefusalSample, TradeSample
 from .market_data import MarketDataConformance
 from .running import Outcome, Result, run_checks
 
+if TYPE_CHECKING:
+    from .host import Host
+    from .trading import TradingConformance
+    from .venue import Ledger, Venue
+
 __all__ = [
     "ErrorSample",
+    "Host",
+    "Ledger",
     "MarketDataConformance",
     "MarketDataSamples",
     "Outcome",
     "RefusalSample",
     "Result",
     "TradeSample",
+    "TradingConformance",
+    "Venue",
     "run_checks",
 ]
+_LATER = {"Host": "host", "Ledger": "venue", "TradingConformance": "trading", "Venue": "venue"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what trades when it is asked for: it brings every role and the journal along."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

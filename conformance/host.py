@@ -8,7 +8,8 @@
 
 Messages go through the same envelopes, retries and typed errors as between cells (`actors.messages`). A role can be
 ended politely (`stop`) or as if its process had died (`kill`), and be followed by the next incarnation (`restart`).
-What a role reports as a broken assumption, or meets without expecting it, ends it and is kept in `failures`.
+What a role reports as a broken assumption, or meets without expecting it, ends it and is kept in `failures`; nobody
+follows it by itself, and whoever asks it is told so at once.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Host:
         self._cells: dict[str, _Cell] = {}
         self._makers: dict[str, Make] = {}
         self._counts: dict[str, int] = {}
+        self._broken: set[str] = set()  # addresses whose role failed: nobody follows by itself, so nobody waits
         self._tracked: dict[str, dict[str, Instrument]] = {}
         self._loop = asyncio.new_event_loop()
         self._loop.set_task_factory(_remember)
@@ -138,6 +140,7 @@ class Host:
         if address in self._cells:
             raise Misconfigured(address, "is served here already")
         self._makers[address] = make
+        self._broken.discard(address)
         count = self._counts[address] = self._counts.get(address, 0) + 1
         cell = _Cell(address, (1, count), contextvars.copy_context(), self._loop.create_future())
         cell.context.run(_running.set, cell)
@@ -216,6 +219,8 @@ class Host:
         if not cell.dead:
             self.failures.append((cell.address, error))
             self._cells.pop(cell.address, None)
+            self._broken.add(cell.address)
+            self._wake()
             self._loop.create_task(self._bury(cell))
 
     # ------------------------------------------------------------------ messages: routes, and the way to a cell
@@ -224,13 +229,14 @@ class Host:
         """See `actors.messages.Routes`."""
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
+                while address not in self._broken:
                     cell = self._cells.get(address)
                     if cell is not None and cell.role is not None and cell.incarnation > (newer_than or (0, 0)):
                         return Route(address, address, f"cell-{cell.incarnation[1]}", "here", cell.incarnation)
                     await self._changed.wait()
         except TimeoutError:
-            return None
+            pass  # nobody: the answer says so
+        return None
 
     async def send(self, route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:
         """See `actors.messages.Send`."""

@@ -318,6 +318,8 @@ async def _rests_and_is_cancelled(desk: Desk, side: Side) -> None:
     needed = order.price * order.amount if side is Side.BUY else order.amount
     available = before[asset].available - held[asset].available
     expect(available == needed, f"{needed:f} {asset} are in the order, {available:f} less is available")
+    locked = held[asset].locked - before[asset].locked
+    expect(locked == needed, f"{needed:f} {asset} are in the order, {locked:f} more is locked")
     result = await desk.market.cancel_async(order.client_order_id)
     expect(result.done and result.status is OrderStatus.CANCELED, f"cancelled, it is {result}")
     done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)

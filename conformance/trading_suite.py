@@ -62,8 +62,8 @@ def trading(check: Callable[[S, Desk], Awaitable[None]]) -> Callable[[S], None]:
             raise AssertionError(f"something of it was not done in time: {error!r}") from error
         finally:
             await desk.tidy()
-        failures, desk.host.failures = desk.host.failures, []
-        expect(not failures, f"roles met what they did not expect: {failures[:3]}")
+            failures, desk.host.failures = desk.host.failures, []
+            expect(not failures, f"roles met what they did not expect: {failures[:3]}")
 
     def run(suite: S) -> None:
         asyncio.run(carry_out(suite))

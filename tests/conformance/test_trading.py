@@ -1,6 +1,6 @@
 """Our own connector passes the trading suite, on the local exchange in a process of its own."""
 
-from venuemesh.conformance.trading import TradingConformance
+from venuemesh.conformance import TradingConformance
 from venuemesh.conforming_local import local_venue
 from venuemesh.connectors.binance import CONNECTOR
 
