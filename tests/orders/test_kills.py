@@ -7,6 +7,7 @@ there, another process takes the account over, and what it knows at rest is comp
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections import Counter
@@ -67,12 +68,52 @@ async def test_a_manager_may_be_killed_anywhere(bench: Bench, hosts: Hosts, tmp_
     counts = await trace(bench, hosts, tmp_path)
     assert {"request.send", "request.write", "request.written", "request.answered", "commit.intent"} <= counts.keys()
     assert {"journal.begin", "journal.write", "journal.commit", "journal.committed"} <= counts.keys()
-    chosen = spread(counts, int(os.environ.get("KILLS_EACH", "4")))
+    chosen = spread(counts, int(os.environ.get("KILLS_EACH", "3")))
     began = time.monotonic()
     killed, wrong = await kill_everywhere(bench, hosts, chosen)
     print(f"{killed} of {len(chosen)} killed in {time.monotonic() - began:.1f} s; {dict(counts)}")
     assert wrong == {}
     assert killed >= len(chosen) // 2
+
+
+AGAIN = (  # where the successor is killed, too, while it takes over
+    "boot:1",
+    "journal.begin:2",
+    "journal.commit:2",
+    "journal.committed:2",
+    "commit.other:1",
+    "committed.other:1",
+    "commit.outcome:1",
+    "committed.outcome:1",
+)
+
+
+async def test_the_successor_may_be_killed_while_it_takes_over(bench: Bench, hosts: Hosts) -> None:
+    async def one(first: str, second: str) -> tuple[str, list[str]]:
+        case = bench.case()
+        status, said = await hosts.run(case.job("trade", first))
+        assert status == KILLED, said
+        status, said = await hosts.run(case.job("verify", second, incarnation=2))
+        if status == KILLED:
+            status, said = await hosts.run(case.job("verify", incarnation=3))
+        return f"{first}, then {second}", case.problems(said) if status == 0 else [said.get("error", str(status))]
+
+    firsts = itertools.cycle(("request.written:4", "request.send:9"))
+    results = await asyncio.gather(*(one(next(firsts), second) for second in AGAIN))
+    assert {name: wrong for name, wrong in results if wrong} == {}
+
+
+async def test_it_may_be_killed_over_a_websocket_too(bench: Bench, hosts: Hosts) -> None:
+    async def one(failpoint: str) -> tuple[str, list[str]]:
+        case = bench.case(orders="websocket")
+        status, said = await hosts.run(case.job("trade", failpoint))
+        assert status == KILLED, said
+        status, said = await hosts.run(case.job("verify", incarnation=2))
+        return failpoint, case.problems(said) if status == 0 else [said.get("error", str(status))]
+
+    chosen = [f"request.{what}:{number}" for what in ("send", "write", "written", "answered") for number in (2, 9)]
+    results = await asyncio.gather(*(one(failpoint) for failpoint in chosen))
+    assert {name: wrong for name, wrong in results if wrong} == {}
 
 
 @pytest.mark.soak

@@ -131,11 +131,23 @@ async def test_refusals_are_typed_and_nothing_of_them_is_sent(trading):
         assert broken.value.rule == rule
     with pytest.raises(UnknownInstrument):
         await one("place", placing({**order(one.ids[5], "buy", "1", "1"), "pair": "NO-SUCH"}))
-    with pytest.raises(InsufficientBalance):
-        await one.place(7, "sell", price=str(one.case.price), amount="6")
     assert [row["client_order_id"] for row in one.case.receipts()] == [one.ids[0]]
     guards = (await one("account"))["guards"]
     assert (guards["account"]["price_band"], guards["BTC-USDT"]["max_order_notional"]) == ("0.2", "2000")
+
+
+async def test_one_balance_is_not_spent_twice(trading):
+    one = await trading()
+    price = str(one.case.price * 105 // 100)
+    first, second = await asyncio.gather(
+        one.place(0, "sell", price=price, amount="3"),
+        one.place(1, "sell", price=price, amount="3"),
+        return_exceptions=True,
+    )
+    assert first["status"] == "OPEN"
+    assert isinstance(second, InsufficientBalance)
+    assert [row["client_order_id"] for row in one.case.receipts()] == [one.ids[0]]
+    await one.right()
 
 
 async def test_events_are_numbered_resumed_by_cursor_and_the_same_after_a_restart(trading):
