@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import runpy
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import venuemesh
 from venuemesh import Market
+from venuemesh.actors.book import BookRole
 from venuemesh.actors.limits import LimitsRole
+from venuemesh.conformance.desk import Desk
 from venuemesh.conformance.host import Host
+from venuemesh.conforming_local import local_venue
+from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.protocol import Limit
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.instrument import Instrument
 
+ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "orders/acme/main"
 BTC = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 5)
 
@@ -156,3 +164,23 @@ def test_the_thread_ends(tmp_path):
     with Host(tmp_path) as host:
         host.start(ADDRESS, lambda context: Toy(context, []))
     assert threading.active_count() == before
+
+
+def test_the_example_that_trades_runs_here_as_on_a_mesh(monkeypatch, capsys):
+    """`examples/quote_and_take.py` with a book, a stream and an order manager in one process, no Ray."""
+    with local_venue("binance") as venue, Desk(CONNECTOR, venue) as desk:
+        at = {"exchange": "binance", "rest": venue.rest, "ws": venue.ws, "heartbeat_limit_s": 5.0}
+        config = {**at, "instruments": [desk.instrument.to_dict()]}
+        desk.host.start("book/binance/BTC-USDT", lambda context: BookRole(config, context))
+
+        class Mesh:
+            def market(self, exchange, account=None, *, owner="", on_death="keep"):
+                return Market(desk.host, exchange, account, owner, on_death)
+
+        monkeypatch.setattr(venuemesh, "connect", Mesh)
+        runpy.run_path(str(ROOT / "examples" / "quote_and_take.py"), run_name="__main__")
+        said = capsys.readouterr().out
+        assert said.startswith("FILLED ")
+        assert "cancelled: CANCELED" in said
+        assert sum("cancelled" in line or "completed" in line for line in said.splitlines()) == 3
+        assert not desk.host.failures
