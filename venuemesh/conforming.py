@@ -57,7 +57,9 @@ def describe(wanted: Plan) -> Iterator[str]:
     if suite is not None:
         yield f"on samples, costing nothing: {len(checks(suite))} checks"
         yield from (f"  {name.removeprefix('test_')}: {title}" for name, title in checks(suite))
-    if not wanted.live:
+    if not wanted.live and wanted.trade.account is not None:
+        yield "no market data is asked of an exchange (--live, or --rest and --ws)"
+    elif not wanted.live:
         yield "nothing is sent (market data against an exchange: --live, or --rest and --ws)"
     else:
         codec = connector.codec(wanted.rest, wanted.ws)

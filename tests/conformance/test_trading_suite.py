@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from venuemesh.conformance import sizing
 from venuemesh.conformance.running import Outcome, checks, run_checks
 from venuemesh.conformance.trading import TradingConformance
+from venuemesh.conforming import Plan, carry_out, describe
 from venuemesh.conforming_local import ACCOUNT, local_venue
 from venuemesh.conforming_trading import Trade, account_of, remote_venue, why_not
 from venuemesh.connectors.binance import CONNECTOR
@@ -408,3 +410,35 @@ def test_a_venue_shows_no_secret(local):
     secret = Path(local.account["secret_file"]).read_text().strip()
     assert secret
     assert secret not in repr(local)
+
+
+def plan(local, **more):
+    """As the command line makes it: a key in files, and URLs; nothing of the admin interface."""
+    account = {name: local.account[name] for name in ("api_key_file", "secret_file")}
+    trade = Trade(account=account, ws_api=local.ws_api)
+    return Plan("binance", None, False, local.rest, local.ws, None, 1.0, replace(trade, **more))
+
+
+def test_a_dry_run_with_a_key_says_what_it_needs_and_costs_by_public_answers(local):
+    said = "\n".join(describe(plan(local)))
+    assert local.rest in said
+    needed = re.search(r"balances needed: ([0-9.]+) USDT and ([0-9.]+) BTC; recommended: ([0-9.]+) USDT", said)
+    quote, base, recommended = map(Decimal, needed.groups())
+    assert Decimal(30) < quote < Decimal(60)
+    assert Decimal("0.0001") < base < Decimal("0.01")
+    assert recommended == 2 * quote
+    assert re.search(r"it costs about 0\.0[0-9]+ USDT", said)
+    assert re.search(r"requests spend about [0-9]+ of 6000 weight per 60 s", said)
+    assert "missed_events_are_made_up_for" in said
+    assert not local.ledger.admin.orders(ACCOUNT, client_order_id="nobody")["orders"]
+
+
+def test_a_run_with_a_key_needs_no_admin_interface(local):
+    """Against URLs and a key alone, as at a testnet: what needs somebody else to trade is left out, and says so."""
+    local.ledger.admin.forgive()
+    said = []
+    assert carry_out(plan(local, orders="websocket"), said.append) == 0, "\n".join(said)
+    assert any(line.startswith("skipped a fill is heard (nobody else can be made to trade") for line in said)
+    assert any(line.startswith("ok      missed events are made up for") for line in said)
+    assert re.fullmatch(r"[0-9]+ passed, 0 failed, [0-9]+ skipped", said[-1])
+    assert not [row for row in local.ledger.admin.orders(ACCOUNT)["orders"] if row["status"] == "NEW"]

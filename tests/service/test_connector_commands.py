@@ -38,7 +38,7 @@ def test_conformance_fails_with_status_1_and_says_why(cli, tmp_path):
         "from venuemesh.connectors.binance.samples import SAMPLES\n"
         "SAMPLES = replace(SAMPLES, bids=(('1', '1'),))\n"
     )
-    done = cli("conformance", "binance", "--samples", path, check=False)
+    done = cli("conformance", "binance", "--samples", path, "--no-trading", check=False)
     assert done.returncode == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED")]
     assert len(failed) == 2
