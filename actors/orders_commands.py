@@ -240,9 +240,7 @@ class Commands:
         )
         held = core.ledger.add(bare, "RESTORED", now)
         held.total = order.filled
-        if known:
-            held.known_asks = core.out.asks
-        else:
+        if not known:
             not_after_ns = now.exchange_ns + int(core.codec.offer.max_validity_s * NS)
             core.requests.add(
                 Pending(f"restored:{one}", Kind.PLACE, {one: Part.PLACE}, not_after_ns, earlier=True, doubt=True)

@@ -67,7 +67,7 @@ class Held:
     total: Decimal = ZERO  # what the exchange says is filled; above order.filled: fills are missing
     quote_total: Decimal = ZERO
     ending: Ending | None = None
-    known_asks: int | None = None  # how many asks had been made when the exchange was known to have it; None: it is not
+    asks: int = 0  # how many asks had been made when it was placed, or taken over: later ones must show it
     on_exchange_ns: int | None = None  # by the exchange's clock, the earliest report of it
     unsaid: bool = False  # told to be filled, not how much: to be asked for
     insist: bool = False  # cancel it as often as it takes
@@ -127,13 +127,13 @@ class Ledger:
 
     def restore(self, order: Order, fills: list[Fill]) -> Held:
         """Hold an order that the journal has, changing nothing."""
-        held = Held(order, {fill.trade_id: fill for fill in fills}, order.filled, order.quote_filled)
+        held = Held(order, {one.trade_id: one for one in fills}, order.filled, order.quote_filled, asks=self._out.asks)
         self._hold(held)
         return held
 
     def add(self, order: Order, step: str, now: Now) -> Held:
         """Hold a new order and write it."""
-        held = Held(order)
+        held = Held(order, asks=self._out.asks)
         self._out.write(PutOrder(order, step, now.ns))
         self._hold(held)
         self.changed[order.client_order_id] = None
@@ -293,8 +293,6 @@ class Ledger:
         order = held.order
         if held.on_exchange_ns is None or report.ts_event_ns < held.on_exchange_ns:
             held.on_exchange_ns = report.ts_event_ns
-        if held.known_asks is None:
-            held.known_asks = self._out.asks
         list_id = order.list_id or report.list_id
         exchange_id = order.exchange_order_id or report.exchange_order_id or None
         first = order.exchange_order_id is None and exchange_id is not None

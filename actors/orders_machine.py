@@ -451,8 +451,6 @@ class OrderMachine:
 
     def _adopt(self, order: Order, fills: list[Any], now: Now) -> None:
         held = self._core.ledger.restore(order, fills)
-        if order.exchange_order_id is not None:
-            held.known_asks = self._core.out.asks
         held.insist = order.cancel_requested and not order.is_done
         if order.is_done or order.exchange_order_id is not None:
             return

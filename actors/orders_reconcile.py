@@ -6,9 +6,9 @@ is not full). A round runs at start, when the stream is up again or says that it
 while something is in doubt or the stream is down, seldom while all is well. Whatever was missed, a round finds it:
 
     an order of ours in the snapshot    its report is applied; a total above our fills asks for its fills
-    one that is not in it               asked for by its id, if we knew before the snapshot was begun that it was there;
-                                        never concluded from: it may have been placed, or answered, while the snapshot
-                                        was on its way
+    one that is not in it               asked for by its id, if it was placed before the snapshot was asked for; never
+                                        concluded from: the request may have been on its way, and its answer may be
+                                        older than the snapshot
     an unknown order                    looked up in the journal when its id is of our shape; else external
 
 Each question is a slot: it is open until an answer came to an ask that was begun after the question was raised. A
@@ -252,8 +252,7 @@ class Reconcile:
             self.report(report, now)
         for held in core.ledger.open():
             order = held.order
-            known = held.known_asks is not None and held.known_asks < ask_id
-            if known and order.exchange_order_id is not None and (order.pair, order.exchange_order_id) not in listed:
+            if held.asks < ask_id and (order.pair, order.exchange_order_id or "") not in listed:
                 core.requests.ask_for(order.client_order_id, now, once=True)
         for order in self._externals.gone(listed, ask_id):
             core.requests.ask_for(order.client_order_id, now, once=True)
