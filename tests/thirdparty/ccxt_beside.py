@@ -1,0 +1,64 @@
+"""Another client of the account that the mesh trades on: ccxt, told what to do a line at a time. Runs in its environment.
+
+python ccxt_beside.py REST_URL, then {"apiKey", "secret"} and commands as JSON lines on stdin; an answer line for each:
+["open"], ["place", side, amount, price, id], ["cancel", id], ["trades"], ["balance"], ["order", id]
+"""
+
+import json
+import sys
+
+import ccxt
+
+REST = sys.argv[1]
+PAIR = "BTC/USDT"
+client = ccxt.binance(
+    json.loads(sys.stdin.readline())
+    | {
+        "options": {
+            "defaultType": "spot",
+            "fetchMarkets": {"types": ["spot"]},
+            "fetchCurrencies": False,
+            "fetchMargins": False,
+        }
+    }
+)
+api = client.urls["api"]
+for name, url in list(api.items()):
+    if isinstance(url, str):
+        api[name] = REST + (url[url.index("/api/v") :] if "/api/v" in url else "/elsewhere")
+client.load_markets()
+
+
+def plain(order):
+    return {
+        "id": order["clientOrderId"],
+        "exchange": order["id"],
+        "status": order["status"],
+        "filled": str(order["filled"]),
+    }
+
+
+def answer(what, *arguments):
+    if what == "open":
+        return [plain(order) for order in client.fetch_open_orders(PAIR)]
+    if what == "place":
+        side, amount, price, name = arguments
+        return plain(client.create_order(PAIR, "limit", side, amount, price, {"clientOrderId": name}))
+    if what == "cancel":
+        return client.cancel_order(None, PAIR, {"clientOrderId": arguments[0]})["status"]
+    if what == "order":
+        return plain(client.fetch_order(None, PAIR, {"clientOrderId": arguments[0]}))
+    if what == "trades":
+        return [[str(trade["id"]), str(trade["info"]["qty"]), trade["order"]] for trade in client.fetch_my_trades(PAIR)]
+    if what == "balance":
+        return {asset: [row["free"], row["locked"]] for asset, row in balances()}
+    raise ValueError(what)
+
+
+def balances():
+    return [(row["asset"], row) for row in client.fetch_balance()["info"]["balances"]]
+
+
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+    print(json.dumps(answer(*json.loads(line))), flush=True)
