@@ -55,7 +55,9 @@ def add_to(app: typer.Typer, out: Console) -> None:
         found = (
             market.orders(pair=pair, owner=owner, limit=limit, newest=True)
             if every
-            else [one for one in market.in_flight_orders(owner=owner).values() if pair in (None, one.pair)]
+            else [
+                one for one in market.in_flight_orders(owner=owner, external=True).values() if pair in (None, one.pair)
+            ]
         )
         if as_json:
             print(json.dumps({"orders": [order.to_dict() for order in found]}))
@@ -308,7 +310,7 @@ def _for_a_while(follow: Callable[[], Any], seconds: float | None) -> None:
 
 
 def _follow_stream(market: Any, raw: bool, seconds: float | None) -> None:
-    """Long polls of the frames that the stream role keeps. Its successor numbers from 1 again, and says so in `next`."""
+    """Long polls of the frames that the stream role keeps; `next` says where to go on, also after its death."""
     address = market.stream_address
 
     async def follow() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,12 +59,13 @@ class Strategy:
         self._working: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
 
-    async def begin(self) -> int:
-        """Trade until `finish`; return the process id."""
+    async def follow(self) -> None:
+        """Follow the account's events from now to the end."""
+        self._following = asyncio.create_task(self._follow())
+
+    async def begin(self) -> None:
+        """Trade until `finish`."""
         self._working = asyncio.create_task(self._trade())
-        if self._following is None:
-            self._following = asyncio.create_task(self._follow())
-        return os.getpid()
 
     async def seen(self) -> dict[str, Any]:
         """What was done and told so far. Raises what ended the work."""

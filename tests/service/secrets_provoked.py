@@ -48,9 +48,9 @@ def errors_of(work: Any) -> str:
     """The error's text, repr, pickle and traceback with the locals of every frame."""
     try:
         ray.get(work)
-    except Exception as error:
+    except ray.exceptions.RayTaskError as error:
         said = traceback.TracebackException.from_exception(error, capture_locals=True)
-        return "\n".join((str(error), repr(error), repr(pickle.dumps(error)), *said.format()))
+        return "\n".join((str(error), repr(error), repr(pickle.dumps(error.cause)), *said.format()))
     raise AssertionError("not refused")
 
 
@@ -71,7 +71,7 @@ def main() -> None:
     ready(market)
     seen: list[Any] = [mesh, market, market.order_book(PAIR), market.account_status(), market.balances()]
     seen.append(ray.get(strategy.place.remote("0.001", "40000")))
-    seen.append(errors_of(strategy.place.remote("900", "40000")))
+    seen.append(errors_of(strategy.place.remote("100", "40000")))
 
     admin.revoke(api_key)  # from here on the exchange holds another secret: every signature is wrong
     admin.add_key("main", api_key, secret=secret[::-1])
