@@ -318,13 +318,20 @@ class Trading(AccountFace):
         await self._handed_over(client_order_id, timeout_s)
         return Order.from_dict(await self._ask_async("get", {"id": client_order_id}, timeout_s))
 
-    def in_flight_orders(self, timeout_s: float = 5.0, *, owner: str | None = None) -> dict[str, Order]:
-        """Return every order that is not done, by client order id. Raises RetryLater: the manager is away."""
-        return by_id(self._ask_account("orders", {"open": True, "owner": owner}, timeout_s)["rows"])
+    def in_flight_orders(
+        self, timeout_s: float = 5.0, *, owner: str | None = None, external: bool = False
+    ) -> dict[str, Order]:
+        """Return every order of the mesh that is not done, by client order id; `external`: those of others, too.
 
-    async def in_flight_orders_async(self, timeout_s: float = 5.0, *, owner: str | None = None) -> dict[str, Order]:
+        Raises RetryLater: the manager is away.
+        """
+        return by_id(self._ask_account("orders", {"open": True, "owner": owner}, timeout_s)["rows"], external)
+
+    async def in_flight_orders_async(
+        self, timeout_s: float = 5.0, *, owner: str | None = None, external: bool = False
+    ) -> dict[str, Order]:
         """`in_flight_orders` for async actors."""
-        return by_id((await self._ask_async("orders", {"open": True, "owner": owner}, timeout_s))["rows"])
+        return by_id((await self._ask_async("orders", {"open": True, "owner": owner}, timeout_s))["rows"], external)
 
     def limit_orders(self, timeout_s: float = 5.0, *, owner: str | None = None) -> list[Order]:
         """Return the limit orders that are not done, oldest first. Raises RetryLater: the manager is away."""

@@ -1,4 +1,4 @@
-"""Another client of the account that the mesh trades on: ccxt, told what to do a line at a time. Runs in its environment.
+"""Another client of the account that the mesh trades on: ccxt, told what to do a line at a time. In its environment:
 
 python ccxt_beside.py REST_URL, then {"apiKey", "secret"} and commands as JSON lines on stdin; an answer line for each:
 ["open"], ["place", side, amount, price, id], ["cancel", id], ["trades"], ["balance"], ["order", id]
