@@ -33,13 +33,17 @@ class Queries:
     async def orders(self, body: Any) -> dict[str, Any]:
         """orders {open, owner, pair, after, limit, newest}: {"rows", "next"}; open ones are in memory, others not.
 
-        Oldest first. `next` is the `after` that continues behind them, None when there are no more now.
+        Of the open ones those of this mesh are given, with `external` those that were placed elsewhere, too. Oldest
+        first. `next` is the `after` that continues behind them, None when there are no more now.
         """
         wanted = body or {}
         pair, owner = text(wanted, "pair"), text(wanted, "owner")
         limit = min(MOST, whole_number(wanted, "limit") or (MOST if wanted.get("open") else PAGE))
         if wanted.get("open"):
-            found = [one for one in self._view.open_orders() if _is_of(one, pair, owner)]
+            others = bool(wanted.get("external"))
+            found = [
+                one for one in self._view.open_orders() if _is_of(one, pair, owner) and (others or not one.external)
+            ]
             return {"rows": [order.to_dict() for order in found[:limit]], "next": None}
         after, newest = number(wanted, "after"), bool(wanted.get("newest"))
         chosen = Filter(self._exchange, self._account, pair, owner)

@@ -325,13 +325,15 @@ class Trading(AccountFace):
 
         Raises RetryLater: the manager is away.
         """
-        return by_id(self._ask_account("orders", {"open": True, "owner": owner}, timeout_s)["rows"], external)
+        body = {"open": True, "owner": owner, "external": external}
+        return by_id(self._ask_account("orders", body, timeout_s)["rows"])
 
     async def in_flight_orders_async(
         self, timeout_s: float = 5.0, *, owner: str | None = None, external: bool = False
     ) -> dict[str, Order]:
         """`in_flight_orders` for async actors."""
-        return by_id((await self._ask_async("orders", {"open": True, "owner": owner}, timeout_s))["rows"], external)
+        body = {"open": True, "owner": owner, "external": external}
+        return by_id((await self._ask_async("orders", body, timeout_s))["rows"])
 
     def limit_orders(self, timeout_s: float = 5.0, *, owner: str | None = None) -> list[Order]:
         """Return the limit orders that are not done, oldest first. Raises RetryLater: the manager is away."""

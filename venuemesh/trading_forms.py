@@ -92,9 +92,9 @@ def all_body(timeout_s: float, pair: str | None, owner: str | None) -> dict[str,
     return {"timeout_s": timeout_s, "pair": pair, "owner": owner}
 
 
-def by_id(rows: Iterable[dict[str, Any]], external: bool = False) -> dict[str, Order]:
+def by_id(rows: Iterable[dict[str, Any]]) -> dict[str, Order]:
     orders = [Order.from_dict(plain) for plain in rows]
-    return {order.client_order_id: order for order in orders if external or not order.external}
+    return {order.client_order_id: order for order in orders}
 
 
 def limit_orders_of(orders: Mapping[str, Order]) -> list[Order]:
