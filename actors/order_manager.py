@@ -269,7 +269,8 @@ class OrderManagerRole:
 
     async def _tracking_states(self, body: Any) -> Any:
         await self._engine.loaded()
-        return {order.client_order_id: order.to_dict() for order in self._engine.view.open_orders()}
+        mine = (order for order in self._engine.view.open_orders() if not order.external)
+        return {order.client_order_id: order.to_dict() for order in mine}
 
     async def _restore(self, body: Any) -> Any:
         engine, states = self._engine, body.get("states")

@@ -51,7 +51,10 @@ from .user_stream_reports import Marker
 
 T = TypeVar("T")
 NS = 1_000_000_000
+LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers that are on their way
 RETRY_S = 0.5  # between attempts to reach a journal that is away
+TRIM_EVERY_S = 1800.0
+KEEP_DAYS = 90.0
 BOOT_WAIT_S = 30.0  # how long a command waits for the load at most; its sender may wait less
 MAX_WAITING = 1_000  # commands that wait for the load
 
@@ -86,6 +89,7 @@ class Engine:
         self.booted = asyncio.Event()
         self._performer: Performer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
         self._numbers = itertools.count(1)
         self._waiting = 0
@@ -134,6 +138,24 @@ class Engine:
         self._do(self.machine.boot(loaded, self.now()))
         self.booted.set()
         self._spawn(self._tick())
+        self._spawn(self._keep_trimmed())
+
+    async def _keep_trimmed(self) -> None:
+        """Drop from the journal what is over and older than `keep_days`, now and then, beside the commits."""
+        journal = self.config["journal"]
+        keep_ns = int(float(journal.get("keep_days") or KEEP_DAYS) * 86_400 * NS)
+
+        def trim() -> None:
+            opened = Journal.open(journal_url(journal), create=False)
+            try:
+                opened.trim(self.exchange, self.account, self.context.time_ns() - keep_ns)
+            finally:
+                opened.close()
+
+        while True:
+            await asyncio.sleep(TRIM_EVERY_S)
+            with contextlib.suppress(JournalUnavailable):  # it is tried again, and commits say when the journal is away
+                await asyncio.to_thread(trim)
 
     async def _open_limits(self) -> None:
         """Ask what the exchange counts of this account's orders, until it says so: before that none is placed."""
@@ -172,7 +194,16 @@ class Engine:
                 await asyncio.sleep(RETRY_S)
 
     async def stop(self) -> None:
-        """End everything; what was given to the journal is durable when this returns."""
+        """End everything; what was given to the journal is durable when this returns.
+
+        Requests that are on their way are waited for a moment: what is answered now, a successor need not ask for.
+        """
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=LAST_ANSWERS_S)
+        if self.booted.is_set() and not self._journal_down:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_ANSWERS_S):
+                    await self._performer.idle()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -278,7 +309,9 @@ class Engine:
 
     def send(self, effect: Send) -> None:
         self.timings.reached(COMMITTED, effect.request.draft.orders)
-        self._spawn(self._send(effect.request))
+        sending = self._spawn(self._send(effect.request))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
 
     async def _send(self, signed: Signed) -> None:
         result: Reply | MeshError
@@ -369,10 +402,11 @@ class Engine:
         if self.booted.is_set():
             self._do(self.machine.rules(instruments, self.now()))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

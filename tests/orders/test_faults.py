@@ -198,6 +198,9 @@ async def test_an_order_placed_elsewhere_is_told_and_left_alone(trading):
             await asyncio.sleep(0.02)
     results = await one.mesh("cancel_all", {"timeout_s": 1.0})
     assert results == []
+    assert (await one.mesh("orders", {"open": True}))["rows"] == []
+    assert [row["external"] for row in (await one.mesh("orders", {"open": True, "external": True}))["rows"]] == [True]
+    assert await one.mesh("tracking_states") == {}
     page = await one.mesh.ask(one.mesh.orders, "poll:events", {"after": 0}, 2.0)
     assert [event["type"] for event in page["events"]] == ["external"]
     assert [row["status"] for row in one.case.ledger()["orders"]] == ["NEW"]
