@@ -35,7 +35,6 @@ from typing import Any
 from ..connectors.trading import (
     BalanceChange,
     BalanceReport,
-    Kind,
     ListReport,
     OrderReport,
     Reply,
@@ -44,11 +43,12 @@ from ..connectors.trading import (
     TradingCodec,
 )
 from ..journal.records import Loaded
-from ..journal.writes import CloseRequest, PutOwner, PutPause
+from ..journal.writes import PutOwner, PutPause
 from ..model.errors import Fenced, JournalUnavailable, MeshError
 from ..model.instrument import Instrument
 from ..model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
 from .orders_answers import Answers
+from .orders_boot import adopt, inherit
 from .orders_cancel import Cancelling
 from .orders_change import Changing
 from .orders_commands import Commands
@@ -58,15 +58,9 @@ from .orders_external import Externals
 from .orders_ledger import TINY, Held
 from .orders_place import Placing
 from .orders_reconcile import ALL, Reconcile
-from .orders_requests import Part, Pending
+from .orders_requests import Part
 
 S = OrderStatus
-KINDS = {
-    "cancel": (Part.CANCEL,),
-    "batch_cancel": (Part.CANCEL,),
-    "amend": (Part.AMEND,),
-    "replace": (Part.CANCEL, Part.PLACE),
-}
 
 
 @dataclass(slots=True)
@@ -181,9 +175,9 @@ class OrderMachine:
             if order.external:
                 self._externals.restore(order, fills.get(order.client_order_id, []))
             else:
-                self._adopt(order, fills.get(order.client_order_id, []), now)
+                adopt(self._core, order, fills.get(order.client_order_id, []), now)
         for request in loaded.requests:
-            self._inherit(request.request_id, request.kind, request.client_order_ids, request.not_after_ns, now)
+            inherit(self._core, request.request_id, request.kind, request.client_order_ids, request.not_after_ns, now)
         for held in core.ledger.open():
             order = held.order
             if order.status is S.PENDING_NEW or (
@@ -448,40 +442,6 @@ class OrderMachine:
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)
-
-    def _adopt(self, order: Order, fills: list[Any], now: Now) -> None:
-        held = self._core.ledger.restore(order, fills)
-        held.insist = order.cancel_requested and not order.is_done
-        if order.is_done or order.exchange_order_id is not None:
-            return
-        asked = NewOrder(
-            order.client_order_id,
-            order.pair,
-            order.side,
-            order.order_type,
-            order.amount,
-            order.price,
-            quote_amount=order.quote_amount,
-            stop_price=order.stop_price,
-        )
-        instrument = self._core.guards.instruments.get(order.pair)
-        if instrument is not None:
-            asset, amount = self._core.guards.need(asked, now)
-            if amount is not None:
-                self._core.funds.hold(order.client_order_id, asset, amount)
-
-    def _inherit(self, request_id: str, kind: str, ids: Sequence[str], not_after_ns: int, now: Now) -> None:
-        """A request of an earlier epoch: it may still arrive."""
-        parts = KINDS.get(kind, (Part.PLACE,))
-        named = {one: parts[min(index, len(parts) - 1)] for index, one in enumerate(ids) if self._core.ledger.get(one)}
-        if not named:
-            self._core.out.write(CloseRequest(request_id, "resolved:nothing", now.ns))
-            return
-        request = Pending(request_id, Kind(kind), named, not_after_ns, earlier=True, doubt=True)
-        self._core.requests.add(request)
-        for one in named:
-            self._core.requests.ask_for(one, now)
-            self._core.ledger.changed[one] = None
 
     def _bereave(self, owner: str, lease: Lease, now: Now) -> None:
         lease.until_mono_ns = None

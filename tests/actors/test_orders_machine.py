@@ -293,6 +293,20 @@ def test_a_refusal_that_crosses_a_report_of_the_order_changes_nothing(world: Wor
     assert status(world) is S.OPEN
 
 
+def test_a_successor_spends_nothing_that_an_order_in_doubt_may_have_taken(world: World) -> None:
+    world.do(world.machine.place("t", [limit("vm1", amount="2"), market("vm2")], world.now.ns + SOON, world.now))
+    while world.machine.order("vm2") is None:
+        world.perform(1)
+    world.perform()
+    world.requests.clear()
+    world.crash()
+    world.machine.tops({})
+    world.go()
+    assert world.machine.balance("USDT").available <= D(3000) - D(200) - D(100)
+    world.settle()
+    assert world.machine.balance("USDT").available == D(3000)
+
+
 # Cancelling
 
 
