@@ -61,6 +61,13 @@ class ExchangeClock:
             return self._context.time_ns()
         return self._offset.exchange_now_ns(self._context.monotonic_ns())
 
+    def earliest_ns(self) -> int:
+        """What the exchange's clock shows at least: what proves that something is over is reckoned by this."""
+        if not self._offset.is_known:
+            return self._context.time_ns()
+        mono_ns = self._context.monotonic_ns()
+        return self._offset.exchange_now_ns(mono_ns) - self._offset.error_ns(mono_ns)
+
     async def ready(self, timeout_s: float = 10.0) -> None:
         """Return when it was measured once. Raises RetryLater."""
         try:

@@ -229,11 +229,11 @@ class Engine:
 
     def now(self) -> Now:
         context = self.context
-        return Now(context.time_ns(), context.monotonic_ns(), self.wire.clock.now_ns())
+        return Now(context.time_ns(), context.monotonic_ns(), self.wire.clock.earliest_ns())
 
     def _sign(self, draft: Draft, request_id: str, now: Now) -> Signed:
         self.timings.reached(JUDGED, draft.orders)
-        signed = self.wire.sign(draft, request_id, now.exchange_ns)
+        signed = self.wire.sign(draft, request_id, self.wire.clock.now_ns())
         self.timings.reached(SIGNED, draft.orders)
         return signed
 

@@ -281,8 +281,7 @@ class Listener:
             reports.append(report)
             if isinstance(report, StreamEnded):
                 again = f"the exchange ended the stream: {report.reason}"
-        if reports or found or raw:
-            self._tell(reports, raw, recv_ns)
+        self._tell(reports, raw, recv_ns)
         if again is not None:
             asyncio.get_running_loop().call_soon(self.feed.reconnect, again)
 

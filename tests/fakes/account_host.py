@@ -81,7 +81,7 @@ class Mesh:
     """Hosts the two roles of one account."""
 
     def __init__(self, place: Place, *, incarnation: int = 1, stream: bool = True) -> None:
-        self.place, self._incarnation, self._with_stream = place, incarnation, stream
+        self.place, self._incarnation, self._with_stream = place, incarnation * 1000, stream
         self.manager: OrderManagerRole | None = None
         self.stream: UserStreamRole | None = None
         self.failures: list[BaseException] = []
@@ -118,21 +118,34 @@ class Mesh:
             traceback.print_exception(error)
 
     async def start(self) -> None:
-        settings = self.place.settings()
-        self.manager = OrderManagerRole(settings, self.context(self.orders))
-        await self.manager.start()
+        await self.start_manager()
         if self._with_stream:
-            self.stream = UserStreamRole(settings, self.context(f"stream/binance/{self.place.account}"))
-            await self.stream.start()
+            await self.restart_stream()
         self._beating = asyncio.get_running_loop().create_task(self._beat())
+
+    async def start_manager(self) -> None:
+        """Start the manager's next incarnation."""
+        self._incarnation += 1
+        manager = OrderManagerRole(self.place.settings(), self.context(self.orders))
+        await manager.start()
+        self.manager = manager
+
+    async def restart_stream(self) -> None:
+        """Start the stream's next incarnation."""
+        self._incarnation += 1
+        self.stream = UserStreamRole(self.place.settings(), self.context(f"stream/binance/{self.place.account}"))
+        await self.stream.start()
+
+    async def stop_manager(self) -> None:
+        if self.manager is not None:
+            manager, self.manager = self.manager, None
+            await manager.stop()
 
     async def stop(self) -> None:
         if self._beating is not None:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
-        if self.manager is not None:
-            manager, self.manager = self.manager, None
-            await manager.stop()
+        await self.stop_manager()
         if self.stream is not None:
             await self.stream.stop()
 

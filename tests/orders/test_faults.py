@@ -204,3 +204,41 @@ async def test_an_order_placed_elsewhere_is_told_and_left_alone(trading):
     page = await one.mesh.ask(one.mesh.orders, "poll:events", {"after": 0}, 2.0)
     assert [event["type"] for event in page["events"]] == ["external"]
     assert [row["status"] for row in one.case.ledger()["orders"]] == ["NEW"]
+
+
+async def test_a_stream_that_the_exchange_ends_is_opened_again_and_what_was_missed_is_found(trading):
+    one = await trading(settings={**QUICK, "reconcile_s": [30.0, 60.0]})
+    await one.place(0, price=one.low)
+    name = one.case.place.account
+    one.case.admin.fault(kind="status", endpoint="/ws-api/v3", status=503, count=1)
+    assert one.case.admin._call("POST", "/admin/expire", body={"account": name})["streams"] == 1
+    one.case.admin._call("POST", "/admin/cancel-all", body={"account": name})
+    assert await one.known(0) == "CANCELED"
+    await one.mesh.streaming()
+    said = await one.right()
+    assert said["account"]["stream_gaps"] >= 1
+
+
+async def test_another_stream_role_takes_over_and_what_was_missed_is_found(trading):
+    one = await trading(settings={**QUICK, "reconcile_s": [30.0, 60.0]})
+    await one.place(0, price=one.low)
+    await one.mesh.stream.stop()
+    one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+    await one.mesh.restart_stream()
+    assert await one.known(0) == "CANCELED"
+    assert (await one.place(1, price=one.low))["status"] == "OPEN"
+    await one.right()
+
+
+async def test_reports_wait_for_the_next_manager_when_one_is_away(trading):
+    one = await trading(settings={**QUICK, "reconcile_s": [30.0, 60.0]})
+    await one.place(0, price=one.low)
+    await one.mesh.stop_manager()
+    one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+    async with asyncio.timeout(5.0):
+        while one.mesh.stream.report()["unacknowledged"] == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await one.mesh.start_manager()
+    assert await one.known(0) == "CANCELED"
+    await one.right()
+    assert one.mesh.stream.report()["unacknowledged"] == 0
