@@ -94,6 +94,7 @@ class Engine:
         self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
+        self._no_answer: str | None = None  # why the last question to the exchange was not answered
 
     # ------------------------------------------------------------------ life
 
@@ -342,6 +343,7 @@ class Engine:
             result = await self.wire.read(effect.draft, Priority.URGENT if effect.urgent else Priority.NORMAL)
         except MeshError as error:
             result = error
+        self._no_answer = str(result) if isinstance(result, MeshError) else None
         self._do(self.machine.asked(effect.ask_id, result, self.now()))
 
     def lookup(self, effect: Lookup) -> None:
@@ -452,12 +454,13 @@ class Engine:
             return self.state, self.error
         if status["journal"] is not None:
             return "NO_JOURNAL", f"no order is accepted: {status['journal']}"
+        refused = f"; the last answer: {self._no_answer}" if self._no_answer else ""
         if not status["serving"]:
-            return "RECONCILING", "open orders and balances are being asked for"
+            return "RECONCILING", f"open orders and balances are being asked for{refused}"
         if not status["reconciled"]:
             waits = status["earlier_requests"]
             doubt = f"; {waits} requests of a predecessor could still arrive" if waits else ""
-            return "RECONCILING", f"the exchange is being asked for what was missed{doubt}"
+            return "RECONCILING", f"the exchange is being asked for what was missed{doubt}{refused}"
         if "account" in status["pauses"] or "mesh" in status["pauses"] or self.exchange in status["pauses"]:
             return "PAUSED", f"trading is paused: {next(iter(status['pauses'].values()))}"
         if not self.stream.up:
