@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -211,6 +211,15 @@ class Desk:
         done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
         expect(done.status.value == "FILLED", f"a market order of {amount:f} is {told(done)}, not FILLED")
         return done
+
+    @contextlib.asynccontextmanager
+    async def deaf(self) -> AsyncIterator[None]:
+        """The user stream is dead within the block, and its successor serves after it."""
+        await asyncio.to_thread(self.host.kill, self.stream_at)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.host.restart, self.stream_at, READY_S)
 
     async def until(self, what: str, look: Callable[[], Awaitable[T | None]], look_s: float = LOOK_S) -> T:
         """Look again and again until there is something. Raises AssertionError naming what did not come."""

@@ -15,7 +15,7 @@ from ..model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 ABOVE = Decimal("1.25")  # how far an order's worth is above the least that is taken: prices move meanwhile
 AWAY = Decimal("0.10")  # how far from the touch orders rest, where the exchange lets them
 APART = Decimal("0.002")  # between the prices of orders that rest on the same side
-TAKERS = 9  # orders of a run that trade at once
+TAKERS = 8  # orders of a run that trade at once: half of them buy, half sell
 RESTING = 3  # that rest at the same time on one side, at most
 MARGIN = 2  # what is recommended is so much of what is needed
 # How often a run asks what, counted on the local exchange: by the kinds of drafts, and the rest by its endpoints

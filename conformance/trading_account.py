@@ -106,7 +106,7 @@ class Account(TradingSuite):
     async def test_orders_are_kept_and_restored(self, desk: Desk) -> None:
         """The order manager dies without a word: its successor knows every order, numbers go on, cancels work."""
         resting = [await desk.rest(Side.BUY), await desk.rest(Side.SELL)]
-        filled = await desk.take(Side.BUY)
+        filled = await desk.take(Side.SELL)
         before, events = await desk.market.tracking_states_async(), await desk.events()
         await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
         await desk.market.wait_trading(READY_S)
@@ -150,11 +150,10 @@ class Account(TradingSuite):
         cancelled = await desk.rest(Side.BUY)
         filled = await _rest_inside(desk) if desk.venue.ledger is not None else None
         after = await desk.last_event()
-        await asyncio.to_thread(desk.host.kill, desk.stream_at)
-        await desk.ask(desk.witness.cancel(cancelled))
-        if filled is not None:
-            await _trade_away(desk, filled)
-        await asyncio.to_thread(desk.host.restart, desk.stream_at, READY_S)
+        async with desk.deaf():
+            await desk.ask(desk.witness.cancel(cancelled))
+            if filled is not None:
+                await _trade_away(desk, filled)
         known = await desk.market.wait(cancelled.client_order_id, timeout_s=desk.soon_s)
         expect(known.status is OrderStatus.CANCELED, f"an order that was cancelled meanwhile is {told(known)}")
         ended = [cancelled]
@@ -170,14 +169,23 @@ class Account(TradingSuite):
         await desk.settled_balances()
 
     @trading
+    async def test_a_cancel_that_comes_too_late(self, desk: Desk) -> None:
+        """An order ends unheard; its cancel is refused by the exchange, and the mesh asks and says how it ended."""
+        order = await desk.rest(Side.BUY)
+        async with desk.deaf():
+            await desk.ask(desk.witness.cancel(order))
+            result = await desk.market.cancel_async(order.client_order_id)
+        expect(result.done and result.status is OrderStatus.CANCELED, f"cancelled too late it is {result}")
+        await desk.market.wait_trading(READY_S)
+
+    @trading
     async def test_both_at_once_may_die(self, desk: Desk) -> None:
         """Stream and manager die together, an order ends meanwhile: the successors find out what became of it."""
         order = await desk.rest(Side.SELL)
-        await asyncio.to_thread(desk.host.kill, desk.stream_at)
-        await asyncio.to_thread(desk.host.kill, desk.orders_at)
-        await desk.ask(desk.witness.cancel(order))
-        await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
-        await asyncio.to_thread(desk.host.restart, desk.stream_at, READY_S)
+        async with desk.deaf():
+            await asyncio.to_thread(desk.host.kill, desk.orders_at)
+            await desk.ask(desk.witness.cancel(order))
+            await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
         await desk.market.wait_trading(READY_S)
         known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
         expect(known.status is OrderStatus.CANCELED, f"an order that was cancelled meanwhile is {told(known)}")

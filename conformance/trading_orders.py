@@ -177,7 +177,7 @@ class Orders(TradingSuite):
         again = await desk.market.cancel_async(order.client_order_id)
         expect(again.done and again.status is OrderStatus.CANCELED, f"cancelled twice, it is {again}")
         await _exchange_agrees(desk, await desk.market.get_order_async(order.client_order_id))
-        filled = await desk.take(Side.BUY)
+        filled = await desk.take(Side.SELL)
         late = await desk.market.cancel_async(filled.client_order_id)
         expect(late.done and late.status is OrderStatus.FILLED, f"a filled order that is cancelled is {late}")
         try:

@@ -171,7 +171,8 @@ def _costs(
     )
     yield (
         f"  it costs about {_text(needs.cost)} {instrument.quote}: {sizing.TAKERS} orders of "
-        f"{_text(needs.amount)} {instrument.base} trade at once, at {_text(fee * 100)} % and half the spread"
+        f"{_text(needs.amount)} {instrument.base} trade at once, half of them buy, half sell, "
+        f"at {_text(fee * 100)} % and half the spread"
     )
     spent = sizing.requests(codec, connector.codec(rest), instrument)
     said = (

@@ -21,8 +21,8 @@ from venuemesh.conforming_trading import Trade, account_of, remote_venue, why_no
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.spec import SPEC
 from venuemesh.connectors.binance.trading import BinanceTrading
-from venuemesh.connectors.trading import Kind, OrderReport, Reply, StreamOpened
-from venuemesh.model.errors import DecodeError, MeshError, Misconfigured, NotOffered, RetryLater
+from venuemesh.connectors.trading import Kind, OrderReport, Refusal, Reply, StreamOpened
+from venuemesh.model.errors import DecodeError, MeshError, Misconfigured, NotOffered, Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument
 
@@ -178,6 +178,22 @@ class CancelsNothing(BinanceTrading):
         return replace(super().cancel(order, instrument), rest=("GET", "/api/v3/order"))
 
 
+class KeepsReasonsToItself(BinanceTrading):
+    def reply(self, signed, response):
+        try:
+            return super().reply(signed, response)
+        except Rejected as error:
+            raise Rejected(error.code, "") from error
+
+
+class NotThereIsNo(BinanceTrading):
+    """Takes "unknown order" for a refusal that leaves the order as it was."""
+
+    def refusal(self, code, reason=""):
+        sort = super().refusal(code, reason)
+        return Refusal.REJECTED if sort is Refusal.NOT_THERE else sort
+
+
 class Deaf(BinanceTrading):
     def stream_decode(self, frame, recv_ns):
         return [one for one in super().stream_decode(frame, recv_ns) if isinstance(one, StreamOpened)]
@@ -258,6 +274,8 @@ class Pickles(Signer):
         (NothingDoneForAServerError, "test_a_server_error_is_never_an_answer"),
         (LetsExceptionsOut, "test_broken_answers_raise_decode_error_and_nothing_else"),
         (CancelsNothing, "test_cancel"),
+        (KeepsReasonsToItself, "test_a_post_only_order_never_takes"),
+        (NotThereIsNo, "test_a_cancel_that_comes_too_late"),
         (Deaf, "test_user_stream"),
         (NothingIsLocked, "test_limit_sell"),
         (EveryListIsAnOco, "test_what_is_not_offered_is_refused_before_anything_is_sent"),
