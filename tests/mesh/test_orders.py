@@ -151,7 +151,7 @@ def test_the_orders_of_a_dead_owner_are_cancelled_if_it_said_so(scene: Scene) ->
 
 
 def test_a_cursor_goes_on_where_a_dead_strategy_had_come_to(scene: Scene) -> None:
-    scene.more += asyncio.run(few(scene, 3))
+    scene.more += asyncio.run(few(scene, 8))
     first, second = scene.strategy("reader"), scene.strategy("reader")
     seen = ray.get(first.handle_events.remote("ledger-of-reader", 4))
     before = scene.tree.child(ADDRESS)
