@@ -32,10 +32,11 @@ types: setup
 	$(BIN)/mypy
 
 check: build lint types ## format, lint, types, build, fast tests
-	$(BIN)/python -m pytest -q -m "not ray and not soak and not thirdparty and not packaging"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone and not soak"
 
-test: build ## every test
-	$(BIN)/python -m pytest -m "not soak"
+test: build ## every test: those that can in two processes, then those that take the machine for themselves
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not soak"
+	$(BIN)/python -m pytest -m "alone and not soak"
 
 bench: build ## the performance table; JSON in bench-results/
 	$(BIN)/python -m benchmarks
