@@ -239,7 +239,8 @@ class Scene:
         return said
 
     def status(self) -> dict[str, Any]:
-        return self.patient(lambda: self.market().account_status())
+        found: dict[str, Any] = self.patient(lambda: self.market().account_status())
+        return found
 
     def patient(self, ask: Callable[[], Any]) -> Any:
         """What `ask` returns once the manager is there to answer."""

@@ -1,7 +1,7 @@
 """Run by `test_secrets` in a process of its own: use the account of mesh "service" in every way that may show its key.
 
-Usage: secrets_provoked.py FILE. Standard input: the admin interface, the API key and the secret, a line each. Writes
-what a client can see to FILE, and the folder of Ray's session beside it.
+Usage: secrets_provoked.py FILE ADMIN KEYSTORE. Standard input: API key, secret and passphrase, a line each. Writes what
+a client can see to FILE, and the folder of Ray's session beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import ray
 
 import venuemesh
 from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.keystore.key import make_key
+from venuemesh.keystore.store import Keystore
 from venuemesh.market import Market
 from venuemesh.model.errors import MeshError, RetryLater
 
@@ -37,8 +40,7 @@ class Strategy:
         self._market = market
 
     async def place(self, amount: str, price: str) -> str:
-        order = await self._market.place("buy", PAIR, amount, price=price)
-        return order.client_order_id
+        return repr(await self._market.place("buy", PAIR, amount, price=price, expires_s=2.0))
 
     def process(self) -> bytes:
         return Path("/proc/self/environ").read_bytes() + Path("/proc/self/cmdline").read_bytes()
@@ -62,9 +64,33 @@ def manager(mesh: venuemesh.Mesh) -> dict[str, Any]:
     return next(row for row in mesh.status()["children"] if row["address"] == ORDERS)
 
 
+def kill_manager(mesh: venuemesh.Mesh, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """SIGKILL it; return its successor's row in the tree once that is as asked."""
+    before = manager(mesh)
+    os.kill(before["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + LIMIT_S
+    while (now := manager(mesh))["incarnation"] == before["incarnation"] or not until(now):
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)
+    return now
+
+
+def is_ready(row: dict[str, Any]) -> bool:
+    return bool((row.get("report") or {}).get("ready"))
+
+
+def is_refused(row: dict[str, Any]) -> bool:
+    return "-1022" in repr(row)
+
+
 def main() -> None:
-    base, api_key, secret = sys.stdin.read().split("\n")
-    admin = AdminClient(base)
+    target, admin, store = Path(sys.argv[1]), AdminClient(sys.argv[2]), Keystore(Path(sys.argv[3]))
+    api_key, secret, passphrase = sys.stdin.read().split("\n")
+
+    def sign_with(one: str) -> None:
+        key = make_key("binance", api_key, one)
+        store.add("service-main", key, passphrase, added="2026-01-01", replace=True)
+
     mesh = venuemesh.connect()
     market = mesh.market("binance", owner="provoker")
     strategy = Strategy.remote(market)
@@ -72,34 +98,23 @@ def main() -> None:
     seen: list[Any] = [mesh, market, market.order_book(PAIR), market.account_status(), market.balances()]
     seen.append(ray.get(strategy.place.remote("0.001", "40000")))
     seen.append(errors_of(strategy.place.remote("100", "40000")))
+    seen += [asyncio.run(market.request("GET", "/api/v3/account")), asyncio.run(refused_request(market))]
 
-    admin.revoke(api_key)  # from here on the exchange holds another secret: every signature is wrong
-    admin.add_key("main", api_key, secret=secret[::-1])
-    seen += [errors_of(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
-    admin.revoke(api_key)
-    seen += [errors_of(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
-    admin.add_key("main", api_key, secret=secret)
+    sign_with(secret[::-1])  # every signature of the next manager is wrong
+    seen += [kill_manager(mesh, is_refused), errors_of(strategy.place.remote("0.001", "40000"))]
+    seen += [market.account_status(), mesh.status()]
+    sign_with(secret)
+    seen.append(kill_manager(mesh, is_ready))
     ready(market)
-
-    seen.append(asyncio.run(market.request("GET", "/api/v3/account")))
-    seen.append(asyncio.run(refused_request(market)))
-    before = manager(mesh)
-    os.kill(before["pid"], signal.SIGKILL)
-    deadline = time.monotonic() + LIMIT_S
-    while (now := manager(mesh))["state"] != "SERVING" or now["incarnation"] == before["incarnation"]:
-        assert time.monotonic() < deadline, now
-    ready(market)
-    results = market.cancel_all(owner="provoker")
-    seen += [results, market.orders(), market.fills(), market.account_status(), mesh.status(), now]
+    seen += [market.cancel_all(owner="provoker"), market.orders(), market.fills(), market.account_status()]
     seen += asyncio.run(all_events(market))
+
+    admin.revoke(api_key)  # for good
+    seen += [ray.get(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
     seen.append(ray.get(strategy.process.remote()))
 
-    target = Path(sys.argv[1])
-    accessor = ray._private.state.state
-    accessor._really_init_global_state()
-    actors = accessor.global_state_accessor.get_actor_table(
-        None, None
-    )  # all that `ray list actors --detail` is made of
+    accessor = ray._private.state.state._connect_and_get_accessor()
+    actors = accessor.get_actor_table(None, None)  # what `ray list actors --detail` shows
     assert len(actors) > 5
     with target.open("wb") as out:
         for one in seen:

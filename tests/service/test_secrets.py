@@ -21,8 +21,8 @@ def used(service, keys, admin, state, tmp_path_factory):
     """Text of everything that a client of the mesh can see, after a process of its own has provoked it."""
     folder = tmp_path_factory.mktemp("used")
     done = subprocess.run(
-        [sys.executable, str(HERE / "secrets_provoked.py"), str(folder / "sight")],
-        input="\n".join((admin.base, keys.planted.api_key, keys.planted.secret)),
+        [sys.executable, HERE / "secrets_provoked.py", folder / "sight", admin.base, keys.keystore],
+        input="\n".join((keys.planted.api_key, keys.planted.secret, *keys.planted.passphrases)),
         env={**state, "VENUEMESH_MESH": "service"},
         capture_output=True,
         text=True,
@@ -37,7 +37,7 @@ def used(service, keys, admin, state, tmp_path_factory):
 def test_it_was_provoked(used):
     """Else nothing would be searched."""
     sight = (used / "sight").read_text(errors="replace")
-    for what in ("InsufficientBalance", "-1022", "orders/binance/main", "incarnation", "Traceback"):
+    for what in ("InsufficientBalance", "-1022", "-2015", "orders/binance/main", "incarnation", "Traceback"):
         assert what in sight, what
     assert (used / "session").read_text().startswith("/")
 
