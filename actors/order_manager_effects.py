@@ -75,9 +75,9 @@ class Performer:
 
     async def idle(self) -> None:
         """Return when nothing that was handed over so far waits any more."""
-        while self._steps:
-            last = self._steps[-1]
-            if last.done is not None:
+        last = self._steps[-1] if self._steps else None
+        while any(step is last for step in self._steps):
+            if last is not None and last.done is not None:
                 await asyncio.wait({last.done})
             await asyncio.sleep(0)
 

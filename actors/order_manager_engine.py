@@ -443,6 +443,8 @@ class Engine:
             said["ready"] = said["state"] in ("SERVING", "PAUSED")
             said["unresolved"] = said["unresolved_requests"]
             said["limits"] = self.allowance.report()
+            if (committer := self.committer) is not None:
+                said["commits"] = {"batches": committer.batches, "transactions": committer.transactions}
         elif not self.error and hasattr(self, "markets"):
             said["error"] = self.markets.error or self.wire.clock.report()["clock_problem"]
         if hasattr(self, "wire"):

@@ -35,6 +35,10 @@ NAMES = (
     "density",
     "slow_reader",
     "journal",
+    "orders",
+    "orders_rate",
+    "orders_events",
+    "manager_recovery",
 )
 INTERRUPTED = 130
 

@@ -203,7 +203,13 @@ def one_node() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def mesh_of(name: str, exchanges: Json, mesh: Json | None = None, limit_s: float = START_LIMIT_S) -> Iterator[Any]:
+def mesh_of(
+    name: str,
+    exchanges: Json,
+    mesh: Json | None = None,
+    limit_s: float = START_LIMIT_S,
+    journal: Json | None = None,
+) -> Iterator[Any]:
     """Run a mesh of these exchanges on the cluster this process is connected to; yield it when every book is LIVE.
 
     Replacing what dies is never slowed down: benchmarks kill more often than a day does.
@@ -212,6 +218,8 @@ def mesh_of(name: str, exchanges: Json, mesh: Json | None = None, limit_s: float
     from venuemesh.config import check_config
 
     settings = {"mesh": {"name": name, **(mesh or {})}, "restart": {"intensity": 1000}}
+    if journal is not None:
+        settings["journal"] = journal
     running = launch(check_config({**settings, "exchanges": exchanges}, "benchmark"))
     try:
         if refused := running.wait_started(limit_s):

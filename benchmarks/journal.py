@@ -126,7 +126,7 @@ def _alone(journals: dict[int, str], directory: Path, samples: int) -> list[Json
     """Commit one intent at a time, by turns with a bare flush of as many bytes."""
     opened = {count: Journal.open(url) for count, url in journals.items()}
     epochs = {count: journal.take(*ACCOUNT, "alone", 1) for count, journal in opened.items()}
-    size = _log_bytes(opened[OPEN], epochs[OPEN], directory / f"{OPEN}.db-wal")
+    size = log_bytes(opened[OPEN], epochs[OPEN], directory / f"{OPEN}.db-wal")
     commits: dict[int, list[int]] = {count: [] for count in journals}
     flushes: list[int] = []
     block = os.urandom(size)
@@ -221,7 +221,7 @@ def _fine(took_ns: list[int]) -> Json:
     }
 
 
-def _log_bytes(journal: Journal, epoch: int, log: Path) -> int:
+def log_bytes(journal: Journal, epoch: int, log: Path) -> int:
     """Return how many bytes one commit of an intent adds to SQLite's write-ahead log: the median of some."""
     grown = []
     for n in range(9):

@@ -36,6 +36,7 @@ class Committer:
         self._most = most
         self._limit = waiting
         self._made = 0
+        self.batches = self.transactions = 0  # made durable so far
         self._waiting: deque[tuple[Batch, asyncio.Future[list[int]]]] = deque()
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._reader = ThreadPoolExecutor(1, "journal-reader")
@@ -107,6 +108,7 @@ class Committer:
                     self._waiting.clear()
                     _answer(group, error)
                 else:
+                    self.batches, self.transactions = self.batches + len(group), self.transactions + 1
                     for (_, future), found in zip(group, numbers, strict=True):
                         if not future.done():
                             future.set_result(found)

@@ -1,0 +1,141 @@
+"""Orders: from `market.buy()` in a strategy actor to the bytes on the wire, and what came of them.
+
+A strategy places one order after the other, with a pause between them, that rests far from the market; by turns over
+REST and over the exchange's websocket. It notes when it called `buy` and when that returned; the order manager notes
+when the order passed each stage (`timings`); all by the monotonic clock, which the processes of a node share:
+
+    facade    `buy` itself: the order is made, checked by the rules known here, and handed to the session's thread
+    ray_call  to the manager having unpacked the command
+    checks    rules, guards, budget, reservation of funds
+    sign      the request's bytes
+    commit    the intent is in the journal, flushed to the disk; beside it, in turns, as many bytes are written and
+              flushed to a file of the same disk
+    send      the socket has the bytes
+
+After that: `exchange`, its answer; `outcome`, that answer journaled, and the caller told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from decimal import Decimal
+from typing import Any
+
+import ray
+
+from venuemesh.market import Market
+
+from . import connector_without_limits
+from .harness import Json, load, median, one_node
+from .orders_place import AMOUNT, PAIR, WAYS, Flushes, TradingPlace, spread, trading_place
+
+STAGES = ("facade", "ray_call", "checks", "sign", "commit", "send", "exchange", "outcome")
+BEFORE_WIRE = 6
+PAUSE_S = 0.01
+
+Placed = list[tuple[str, int, int]]
+
+
+class _Strategy:
+    """Buys, and notes when."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    async def buy(self, price: Decimal, count: int, pause_s: float) -> Placed:
+        """Place orders; return of each its id, when `buy` was called and when it returned (monotonic ns)."""
+        placed = []
+        for _ in range(count):
+            before = time.monotonic_ns()
+            one = self._market.buy(PAIR, AMOUNT, price=price)
+            placed.append((one, before, time.monotonic_ns()))
+            await asyncio.sleep(pause_s)
+        for one, _, _ in placed:
+            await self._market.wait(one, "open")
+        return placed
+
+
+Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
+
+
+def measure(place: TradingPlace, account: str, strategy: Any, count: int) -> Json:
+    """Place `count` orders and return ns per stage, in lists: `total` to the wire first."""
+    placed = ray.get(strategy.buy.remote(place.price(), count, PAUSE_S), timeout=120)
+    said = place.ask(account, "timings", {"limit": count})
+    rows = {one: times for one, *times in said["orders"]}
+    found: dict[str, list[int]] = {name: [] for name in ("total", *STAGES)}
+    for one, called_ns, returned_ns in placed:
+        received, judged, signed, committed, written, answered, told = rows[one]
+        points = (called_ns, returned_ns, received, judged, signed, committed, written, answered, told)
+        found["total"].append(written - called_ns)
+        for stage, start, end in zip(STAGES, points, points[1:], strict=False):
+            found[stage].append(end - start)
+    place.cancel_all(account)
+    return found
+
+
+def _row(way: str, rounds: list[Json]) -> Json:
+    """Medians over the rounds of each stage's p50 and p99."""
+    row: Json = {"orders": way, "rounds": len(rounds), "samples": sum(len(one["total"]) for one in rounds)}
+    for stage in ("total", *STAGES):
+        spreads = [spread(one[stage]) for one in rounds]
+        name = "buy_to_wire" if stage == "total" else stage
+        row[f"{name}_p50_ms"] = median([one[0] for one in spreads])
+        row[f"{name}_p99_ms"] = median([one[1] for one in spreads])
+    return {**row, "load_1m": load()}
+
+
+def run(quick: bool = False) -> Json:
+    """Measure; see the module."""
+    rounds, count = (2, 60) if quick else (7, 300)
+    found: dict[str, list[Json]] = {way: [] for way in WAYS}
+    flushes: list[tuple[float, float]] = []
+    with (
+        connector_without_limits.installed(),
+        one_node(),
+        trading_place({way: {"orders": way} for way in WAYS}) as place,
+    ):
+        bare = Flushes(place.folder)
+        strategies = {way: Strategy.remote(place.market(way)) for way in WAYS}
+        for way, strategy in strategies.items():
+            measure(place, way, strategy, 50)
+        for _ in range(rounds):
+            for way, strategy in strategies.items():
+                found[way].append(measure(place, way, strategy, count))
+            flushes.append(spread(bare.measure(count)))
+        for strategy in strategies.values():
+            ray.kill(strategy)
+        bare.close()
+    rows = [_row(way, taken) for way, taken in found.items()]
+    for row in rows:
+        row["bare_flush_p50_ms"] = median([one[0] for one in flushes])
+        row["bare_flush_p99_ms"] = median([one[1] for one in flushes])
+        row["without_flush_p50_ms"] = round(row["buy_to_wire_p50_ms"] - row["bare_flush_p50_ms"], 3)
+    return {
+        "title": "market.buy() in a strategy actor to bytes on the wire, one node, SQLite flushed at each commit",
+        "rows": _by_stage(rows),
+        "rows_by_way": rows,
+        "flushed_bytes": bare.size,
+        "expected": "p50 < 3 ms from buy to the wire",
+    }
+
+
+def _by_stage(rows: list[Json]) -> list[Json]:
+    """The table: a line a stage, the ways beside each other."""
+    names = ["buy_to_wire", *STAGES[:BEFORE_WIRE], "bare_flush", *STAGES[BEFORE_WIRE:]]
+    table = []
+    for name in names:
+        line: Json = {"stage": name}
+        for row in rows:
+            for at in ("p50_ms", "p99_ms"):
+                line[f"{row['orders']}_{at}"] = row[f"{name}_{at}"]
+        table.append(line)
+    table[0] |= {"samples": [row["samples"] for row in rows], "load_1m": rows[0]["load_1m"]}
+    return table
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(*run(quick="--quick" in sys.argv)["rows"], sep="\n")

@@ -1,0 +1,139 @@
+"""Reports: from the exchange's frame received by the user stream to the strategy awake with the event.
+
+Orders of the account rest, and the exchange fills one at a time, with a pause between. The stream role says when the
+frame that told the fill was given to it (`raw`), the order manager when it had the message and when all of that was
+journaled (`timings`), and the strategy, which iterates over `market.events()`, when it had the event: all by the wall
+clock of one machine.
+
+    to_manager   decoded, and told to the order manager by Ray call
+    commit       the order, its fill and the event are in the journal, flushed
+    wake         the long poll is answered, and the strategy has the event
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from decimal import Decimal
+from typing import Any
+
+import ray
+
+from venuemesh.market import Market
+from venuemesh.model.order import EventType
+
+from . import connector_without_limits
+from .harness import EXCHANGE, Json, load, median, one_node
+from .orders_place import AMOUNT, PAIR, SYMBOL, Flushes, TradingPlace, spread, trading_place
+
+ACCOUNT = "main"
+STAGES = ("to_manager", "commit", "wake")
+PAUSE_S = 0.02
+FILLS = 60  # of a round: the stream keeps its last 500 frames, and a fill makes two
+
+
+class _Strategy:
+    """Follows the account's events, and notes when each fill was in its hands."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    async def rest(self, price: Decimal, count: int) -> list[int]:
+        """Place orders that rest; return the exchange's ids of them."""
+        orders = [self._market.new_order("buy", PAIR, AMOUNT, price=price) for _ in range(count)]
+        placed = await self._market.place_orders(orders)
+        return [int(order.exchange_order_id or 0) for order in placed]
+
+    async def follow(self, fills: int) -> dict[str, int]:
+        """Return when each of so many fills was here, ns since the Unix epoch, by its trade id."""
+        seen: dict[str, int] = {}
+        async for event in self._market.events():
+            now_ns = time.time_ns()
+            if event.type is EventType.FILLED and event.fill is not None:
+                seen[event.fill.trade_id] = now_ns
+                if len(seen) == fills:
+                    break
+        return seen
+
+
+Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
+
+
+def measure(place: TradingPlace, strategy: Any, fills: int) -> Json:
+    """Fill so many orders one by one; return ns per stage, in lists, `total` first."""
+    place.admin.pause()  # the participants, who would trade with us
+    best_ask = Decimal(place.admin.book(SYMBOL)["asks"][0][0])
+    price = place.market(ACCOUNT).quantize_price(PAIR, best_ask * Decimal("0.99999"))
+    orders = ray.get(strategy.rest.remote(price, fills), timeout=60)
+    following = strategy.follow.remote(fills)
+    time.sleep(0.5)
+    for one in sorted(orders):  # as they stand in the book
+        place.admin.fill(SYMBOL, one)
+        time.sleep(PAUSE_S)
+    place.admin.resume()
+    seen: dict[str, int] = ray.get(following, timeout=60)
+    address = f"stream/{EXCHANGE}/{ACCOUNT}"
+    raw = asyncio.run(place.market(ACCOUNT).ask_link(address, "poll:raw", {"after": 0, "limit": 500}, 5.0))
+    received = _received(raw["frames"])
+    messages = sorted((heard, durable) for *_, heard, durable in place.ask(ACCOUNT, "timings")["reports"])
+    found: dict[str, list[int]] = {name: [] for name in ("total", *STAGES)}
+    for trade_id, seen_ns in seen.items():
+        recv_ns = received[trade_id]
+        heard_ns, durable_ns = next((heard, durable) for heard, durable in messages if heard > recv_ns)
+        found["total"].append(seen_ns - recv_ns)
+        for stage, start, end in zip(
+            STAGES, (recv_ns, heard_ns, durable_ns), (heard_ns, durable_ns, seen_ns), strict=True
+        ):
+            found[stage].append(end - start)
+    return found
+
+
+def _received(frames: list[Json]) -> dict[str, int]:
+    """When the frames came that told of fills, by trade id."""
+    found = {}
+    for frame in frames:
+        if '"executionReport"' in frame["raw"]:
+            told = json.loads(frame["raw"])
+            told = told.get("event", told)
+            if told["x"] == "TRADE":
+                found[str(told["t"])] = frame["ts_recv_ns"]
+    return found
+
+
+def run(quick: bool = False) -> Json:
+    """Measure; see the module."""
+    rounds, fills = (1, 30) if quick else (9, FILLS)
+    found: list[Json] = []
+    flushes: list[tuple[float, float]] = []
+    with connector_without_limits.installed(), one_node(), trading_place({ACCOUNT: {}}) as place:
+        bare = Flushes(place.folder)
+        strategy = Strategy.remote(place.market(ACCOUNT))
+        measure(place, strategy, 20)
+        for _ in range(rounds):
+            found.append(measure(place, strategy, fills))
+            flushes.append(spread(bare.measure(fills)))
+        ray.kill(strategy)
+        bare.close()
+    rows: list[Json] = []
+    for stage in ("total", *STAGES):
+        spreads = [spread(one[stage]) for one in found]
+        name = "frame to strategy awake" if stage == "total" else stage
+        rows.append({"stage": name, **_medians(spreads)})
+    rows[0] |= {"samples": sum(len(one["total"]) for one in found), "load_1m": load()}
+    rows.append({"stage": "bare flush", **_medians(flushes)})
+    return {
+        "title": "frame of a fill received by the user stream to the strategy awake with the event, one node",
+        "rows": rows,
+        "expected": "p50 < 2 ms",
+    }
+
+
+def _medians(spreads: list[tuple[float, float]]) -> Json:
+    return {"p50_ms": median([one[0] for one in spreads]), "p99_ms": median([one[1] for one in spreads])}
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(*run(quick="--quick" in sys.argv)["rows"], sep="\n")

@@ -1,0 +1,194 @@
+"""Where the benchmarks of orders trade: a local exchange that counts no limits, and a mesh with accounts at it.
+
+The journal is SQLite on a real file system, flushed at every commit, as in life. The limits that an exchange sets are
+lifted at both ends, as what is measured is what the mesh itself can do: at the exchange by its admin interface, for
+the account by its configuration (`account_limits`), for the egress by a connector of its own
+(`connector_without_limits`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.journal import Journal
+from venuemesh.market import Market
+from venuemesh.processes import serving
+
+from . import connector_without_limits as lifted
+from .harness import EXCHANGE, Json, cpu_ns, mesh_of, rows_of
+from .journal import log_bytes
+
+PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
+WAYS = ("rest", "websocket")
+AMOUNT = Decimal("0.001")
+FUNDS = {"USDT": "100000000", "BTC": "1000"}
+RATE = 50  # level changes a second: a market that lives, at next to no cost
+START_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TradingPlace:
+    """What a benchmark trades with."""
+
+    mesh: Any
+    admin: AdminClient
+    exchange_pid: int
+    folder: Path  # of the journal
+
+    def market(self, account: str, owner: str = "bench") -> Market:
+        market: Market = self.mesh.market(EXCHANGE, account, owner=owner)
+        return market
+
+    def price(self) -> Decimal:
+        """A price to buy at that nobody sells at."""
+        return Decimal(self.admin.book(SYMBOL)["bids"][0][0]).quantize(Decimal(1)) * 9 // 10
+
+    def ask(self, account: str, kind: str, body: Any = None) -> Any:
+        market = self.market(account)
+        return asyncio.run(market.ask_link(f"orders/{EXCHANGE}/{account}", kind, body, 30.0))
+
+    def processes(self, account: str) -> dict[str, int]:
+        """Ids of the processes that an order of the account passes, by what they are."""
+        found = {"exchange": self.exchange_pid}
+        for name in ("orders", "stream"):
+            (row,) = rows_of(self.mesh, f"{name}/{EXCHANGE}/{account}")
+            found["manager" if name == "orders" else name] = row["pid"]
+        return found
+
+    def cancel_all(self, account: str) -> None:
+        """Cancel what an account has open, at the exchange, and return when its manager knows that of every order."""
+        self.admin.cancel_all(account)
+        deadline = time.monotonic() + 60.0
+        while self.ask(account, "account")["open_orders"]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"orders of {account} are still open")
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def trading_place(
+    accounts: dict[str, Json], mesh: Json | None = None, exchange: Json | None = None
+) -> Iterator[TradingPlace]:
+    """Run an exchange and a mesh with these accounts (name -> more of its configuration) on the cluster of this
+    process; yield when every account is reconciled and the book is LIVE."""
+    with _folder() as folder:
+        keys = {name: _secrets(folder, name) for name in accounts}
+        listed = folder / "accounts.toml"
+        listed.touch(mode=0o600)
+        listed.write_text("".join(text for _, text in keys.values()))
+        options = ["--json", "--parent", str(os.getpid()), "--rate", str(RATE), "--symbols", SYMBOL]
+        with serving("venuemesh.exchange", *options, "--accounts", str(listed)) as (pid, urls):
+            admin = AdminClient(urls["admin"])
+            limits = ("weight", "raw_requests", "connections", "messages", "orders_10s", "orders_1d")
+            admin.limits(**dict.fromkeys(limits, lifted.MANY))
+            admin.rules(SYMBOL, max_orders=100_000)
+            config = {
+                name: {**keys[name][0], "account_limits": lifted.ACCOUNT_LIMITS, **more}
+                for name, more in accounts.items()
+            }
+            places = {name: urls[EXCHANGE][name] for name in ("rest", "ws", "ws_api")}
+            settings = {"pairs": [PAIR], "connector": lifted.NAME, **places, "accounts": config, **(exchange or {})}
+            journal = {"url": f"sqlite:///{folder / 'journal.sqlite'}"}
+            with mesh_of("bench-orders", {EXCHANGE: settings}, mesh, journal=journal) as running:
+                place = TradingPlace(running, admin, pid, folder)
+                for name in accounts:
+                    asyncio.run(place.market(name).wait_trading(START_LIMIT_S))
+                    _wait_streaming(place, name)
+                yield place
+
+
+def _wait_streaming(place: TradingPlace, account: str) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while place.ask(account, "account")["stream"] != "up":
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the stream of {account} is not up")
+        time.sleep(0.05)
+
+
+def _secrets(folder: Path, account: str) -> tuple[Json, str]:
+    """Write a key's files; return the account's configuration of them, and what the exchange is told."""
+    found = {"api_key_file": folder / f"{account}-key", "secret_file": folder / f"{account}-secret"}
+    texts = [secrets.token_hex(16), secrets.token_hex(32)]
+    for path, text in zip(found.values(), texts, strict=True):
+        path.touch(mode=0o600)
+        path.write_text(text)
+    funds = ", ".join(f'{asset} = "{amount}"' for asset, amount in FUNDS.items())
+    key = f'{{key = "{texts[0]}", secret_file = "{account}-secret"}}'
+    toml = f"[accounts.{account}]\nbalances = {{{funds}}}\nkeys = [{key}]\n"
+    return {name: str(path) for name, path in found.items()}, toml
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder on a disk (not in memory, as /tmp may be); it goes at the end."""
+    base = Path("bench-results")
+    base.mkdir(exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix="orders-", dir=base)).resolve()
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+# ---------------------------------------------------------------------- figures
+
+
+class Flushes:
+    """Writes and flushes as many bytes as the commit of one intent, beside the journal: what the disk alone costs."""
+
+    def __init__(self, folder: Path) -> None:
+        sized = Journal.open(f"sqlite:///{folder / 'sized.db'}")
+        self.size = log_bytes(sized, sized.take("bench", "main", "size", 1), folder / "sized.db-wal")
+        sized.close()
+        self._file = os.open(folder / "bare", os.O_CREAT | os.O_RDWR)
+        os.pwrite(self._file, bytes(4 * 2**20), 0)
+        os.fsync(self._file)
+
+    def measure(self, times: int) -> list[int]:
+        """Return how long each took, in ns."""
+        took = []
+        block = os.urandom(self.size)
+        for n in range(times):
+            before = time.perf_counter_ns()
+            os.pwrite(self._file, block, n * self.size % (4 * 2**20 - self.size))
+            os.fdatasync(self._file)
+            took.append(time.perf_counter_ns() - before)
+            time.sleep(0.002)
+        return took
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def spread(values: Sequence[int]) -> tuple[float, float]:
+    """p50 and p99 in ms."""
+    p50, p99 = np.percentile(np.asarray(values), (50, 99))
+    return round(float(p50) / 1e6, 3), round(float(p99) / 1e6, 3)
+
+
+class Cpu:
+    """CPU that processes use between `start` and `shares`."""
+
+    def __init__(self, processes: dict[str, int]) -> None:
+        self._processes = processes
+        self._before = {name: cpu_ns(pid) for name, pid in processes.items()}
+        self._began = time.monotonic_ns()
+
+    def shares(self) -> dict[str, float]:
+        """Cores that each used, since this was made."""
+        took = time.monotonic_ns() - self._began
+        return {name: round((cpu_ns(pid) - self._before[name]) / took, 2) for name, pid in self._processes.items()}
