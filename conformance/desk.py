@@ -22,7 +22,7 @@ from ..connectors.trading import Auth, OrderReport, TradingCodec, TradingConnect
 from ..keystore.key import Key
 from ..keystore.secrets import read_key
 from ..market import Market
-from ..model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected
+from ..model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.events import Side
 from ..model.instrument import Instrument
 from ..model.order import AccountEvent, Balance, Fill, Order, OrderStatus, OrderType, TimeInForce
@@ -192,10 +192,21 @@ class Desk:
         return sizing.far(self.instrument, side, bid, ask, place), amount
 
     async def place(self, side: Side, order_type: OrderType, amount: Decimal | None, **more: Any) -> Order:
-        """Place one order through the market, and keep its id whatever comes of it."""
-        new = self.market.new_order(side, self.pair, amount, order_type, **more)
-        self.handed_out.append(new.client_order_id)
-        return (await self.market.place_orders([new]))[0]
+        """Place one order through the market, and keep its id whatever comes of it.
+
+        Where the rate budget is spent for now this waits, and places another: the first one never will be.
+        """
+        deadline = time.monotonic() + READY_S
+        while True:
+            new = self.market.new_order(side, self.pair, amount, order_type, **more)
+            self.handed_out.append(new.client_order_id)
+            try:
+                return (await self.market.place_orders([new]))[0]
+            except RetryLater as error:
+                wait_s = max(error.after_s or 0.0, LOOK_AGAIN_S)
+                if self.host.failures or time.monotonic() + wait_s > deadline:
+                    raise
+                await asyncio.sleep(wait_s)
 
     async def rest(self, side: Side, place: int = 0, **more: Any) -> Order:
         """Place a limit order that rests far from the touch; it is OPEN."""

@@ -26,6 +26,7 @@ ACCOUNT = "conformance"
 SYMBOL = "BTCUSDT"
 HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
 RATE = "100"  # level changes a second
+EXTRA = Decimal("0.01")  # of an order that takes: little that is left to take is still worth an order
 
 
 class LocalLedger:
@@ -55,9 +56,8 @@ class LocalLedger:
         """See `conformance.venue.Ledger`."""
         sign = 1 if side is Side.SELL else -1
         rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
-        there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), Decimal(0))
-        if there:
-            self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
+        there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
+        self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
 
 
 @contextlib.contextmanager

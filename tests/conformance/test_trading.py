@@ -1,5 +1,7 @@
 """Our own connector passes the trading suite, on the local exchange in a process of its own."""
 
+import pytest
+
 from venuemesh.conformance import TradingConformance
 from venuemesh.conforming_local import local_venue
 from venuemesh.connectors.binance import CONNECTOR
@@ -11,3 +13,14 @@ class TestBinanceTrades(TradingConformance):
     @classmethod
     def venue(cls):
         return local_venue("binance")
+
+
+@pytest.mark.soak
+class TestBinanceTradesByPolling(TradingConformance):
+    """Takes minutes: what nobody tells is asked for within the rate budget."""
+
+    connector = CONNECTOR
+
+    @classmethod
+    def venue(cls):
+        return local_venue("binance", stream="polling")
