@@ -130,7 +130,7 @@ class Engine:
             return
         self.cursors = dict(loaded.cursors)
         self.view = View(loaded.next_event, loaded.orders)
-        self._performer = Performer(self.committer.commit, self)
+        self._performer = Performer(self.committer.submit, self)
         self._performer.start()
         self.machine = OrderMachine(self.settings, self.wire.codec, self._sign, self.ids, instruments, born)
         self._spawn(self._open_limits())
@@ -363,7 +363,6 @@ class Engine:
             page = journal.fills(Filter(*of, client_order_id=order.client_order_id), 0, 10_000)
             return Found(order, tuple(page.rows))
 
-        await self._performer.idle()  # what is on its way to the journal may be what is looked for
         while True:
             try:
                 found = await self.read(find)

@@ -74,6 +74,7 @@ class Rest:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._proxies: dict[str, str | None] = {}  # by origin, of which there are few
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -121,7 +122,7 @@ class Rest:
                     headers=list(request.headers),
                     data=request.body or None,
                     allow_redirects=False,
-                    proxy=proxy_for(request.url),
+                    proxy=self._proxy(request.url),
                     trace_request_ctx=attempt,
                 ) as answer,
             ):
@@ -141,6 +142,13 @@ class Rest:
             if attempt.connected:
                 raise OutcomeUnknown(attempt.what, reason) from _cause(error)
             raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
+
+    def _proxy(self, url: str) -> str | None:
+        """Ask the environment once per origin: it stays as it is, and reading it takes a good part of a millisecond."""
+        origin = _origin(url)
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(url)
+        return self._proxies[origin]
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         """Return the whole body; stop reading as soon as it is larger than allowed."""
