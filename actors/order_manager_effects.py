@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,9 +24,9 @@ from .orders_effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureCl
 
 
 class CommitLike(Protocol):
-    """`journal.committer.Committer.commit`."""
+    """`journal.committer.Committer.submit`: what it returns is done in the moment in which the commit is, or fails."""
 
-    async def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> list[int]: ...
+    def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> Awaitable[list[int]]: ...
 
 
 class Performers(Protocol):

@@ -56,17 +56,25 @@ class Committer:
             Misconfigured: the journal is damaged. What waited behind it fails alike.
             InboxFull: too many are waiting; these writes are not.
         """
-        if self._end is not None:
-            raise self._end
-        if len(self._waiting) >= self._limit:
-            raise InboxFull(f"journal of {'/'.join(self._account)}", self._limit)
-        self._made += 1
-        batch = Batch(batch_id or f"{self.epoch}-{self._made}", tuple(writes))
+        return await asyncio.shield(self.submit(writes, batch_id))
+
+    def submit(self, writes: Iterable[Write], batch_id: str | None = None) -> asyncio.Future[list[int]]:
+        """Do what `commit` does, and return at once what has its answer, or its error, in the moment it is known.
+
+        For a caller who must not hand over anything after a commit that failed: a task that awaits `commit` is done
+        some turns of the loop after the commit itself.
+        """
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((batch, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._work(), name="journal committer")
-        return await asyncio.shield(future)
+        if self._end is not None:
+            future.set_exception(self._end)
+        elif len(self._waiting) >= self._limit:
+            future.set_exception(InboxFull(f"journal of {'/'.join(self._account)}", self._limit))
+        else:
+            self._made += 1
+            self._waiting.append((Batch(batch_id or f"{self.epoch}-{self._made}", tuple(writes)), future))
+            if self._task is None:
+                self._task = asyncio.create_task(self._work(), name="journal committer")
+        return future
 
     async def read(self, work: Callable[[Journal], T]) -> T:
         """Return `work(journal)`, run in the reading thread; it sees every commit that was answered before.
