@@ -34,12 +34,13 @@ def used(service, keys, admin, state, tmp_path_factory):
     return folder
 
 
-def test_it_was_provoked(used):
+def test_it_was_provoked(used, keys):
     """Else nothing would be searched."""
     sight = (used / "sight").read_text(errors="replace")
     for what in ("InsufficientBalance", "-1022", "-2015", "orders/binance/main", "incarnation", "Traceback"):
         assert what in sight, what
     assert (used / "session").read_text().startswith("/")
+    assert len(find_in_files([keys.planted], keys.folder)) >= 3  # the files where a person put them: this finds them
 
 
 def test_nothing_a_client_sees_shows_a_key(used, keys):
