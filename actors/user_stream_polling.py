@@ -1,7 +1,8 @@
 """The user stream of an exchange that has none: asks for open orders, fills and balances, and tells what changed.
 
 One round asks for all open orders. An order that looks other than before is told as it is now, with its fills when more
-of it is filled; one that is gone is asked for by its id, which says how it ended. Balances are asked for when anything
+of it is filled; one that is gone is asked for by its id, which says how it ended. So is one that was never seen here
+and that the manager holds for open: it came and went between two rounds. Balances are asked for when anything
 changed, and every slow round. A round that fails loses nothing: the next one compares with what was told last. Rounds
 come fast at first, while orders are open and after a change, slowly else.
 
@@ -17,7 +18,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from ..connectors.trading import BalanceReport, OrderReport
-from ..model.errors import DataError, InboxFull, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ..model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.instrument import Instrument
 from .limits_machine import Priority
 from .order_manager_wire import Wire
@@ -26,6 +27,7 @@ from .user_stream_reports import Marker, Report
 
 NS = 1_000_000_000
 FAST_S, SLOW_S = 1.0, 15.0
+ASK_S = 2.0
 SHARE = 0.25  # of what the exchange lets an egress ask, that fast rounds spend at most
 EAGER_ROUNDS = 3  # fast ones after a start, a failure or a change
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
@@ -43,11 +45,13 @@ class Poller:
     def __init__(self, wire: Wire, context: Context, config: Mapping[str, Any], tell: Tell) -> None:
         self._wire, self._context, self._tell = wire, context, tell
         self._catalog = f"catalog/{config['exchange']}"
+        self._manager = f"orders/{config['exchange']}/{config['account']}"
         self._fast_s = float(config.get("poll_fast_s") or max(FAST_S, _affordable_s(wire)))
         self._slow_s = float(config.get("poll_slow_s") or SLOW_S)
         self._task: asyncio.Task[None] | None = None
         self._instruments: dict[str, Instrument] = {}
         self._open: dict[str, OrderReport] = {}  # as told last, by exchange order id
+        self._ended_ids: set[str] = set()  # of what the manager held for open and was not: told already
         self._balances: BalanceReport | None = None
         self._balances_ns = 0
         self._eager = EAGER_ROUNDS
@@ -89,20 +93,29 @@ class Poller:
     async def _keep(self) -> None:
         try:
             while True:
-                wait_s = self._interval_s()
                 try:
                     await self._round()
                 except EXPECTED as error:
                     self._error = str(error)
                     self._eager = EAGER_ROUNDS
                     wait_s = max(self._fast_s, (error.after_s or 0.0) if isinstance(error, RetryLater) else 0.0)
+                    await asyncio.sleep(wait_s)
                 else:
                     self._error = None
-                    wait_s = self._interval_s()
-                await asyncio.sleep(wait_s)
+                    await self._rest()
         except Exception as failure:  # the top of this shell: what nobody expected ends the cell
             self._context.fail(failure)
             raise
+
+    async def _rest(self) -> None:
+        """Wait until the next round is due; a slow one comes early once the manager holds an order for open."""
+        end_s, waited_s = self._interval_s(), 0.0
+        while waited_s < end_s:
+            step_s = min(self._fast_s, end_s - waited_s)
+            await asyncio.sleep(step_s)
+            waited_s += step_s
+            if end_s > self._fast_s and await self._held():
+                return
 
     async def _round(self) -> None:
         wire, context = self._wire, self._context
@@ -111,6 +124,7 @@ class Poller:
             found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
             wire.codec.bind(found)
             self._instruments = {instrument.symbol: instrument for instrument in found}
+        held = await self._held()
         reply = await wire.read(wire.codec.open_orders(), Priority.NORMAL)
         now_open = {report.exchange_order_id: report for report in reply.orders}
         told: list[Report] = []
@@ -123,6 +137,10 @@ class Poller:
         for number, before in list(self._open.items()):
             if number not in now_open:
                 told.append(await self._ended(before))
+        for number, symbol, client_order_id in held:
+            if number not in now_open and number not in self._open and number not in self._ended_ids:
+                told.append(await self._ended(OrderReport(symbol, client_order_id, number, None, 0)))
+        self._ended_ids = {number for number, _, _ in held if number not in now_open}
         changed = len(told) > 0
         now_ns = context.monotonic_ns()
         if changed or now_ns - self._balances_ns >= self._slow_s * NS:
@@ -139,6 +157,16 @@ class Poller:
         self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)
         if told:
             self._tell(told, b"", context.time_ns())
+
+    async def _held(self) -> list[tuple[str, str, str]]:
+        """(exchange's id, symbol, client id) of what the manager holds for open; none where it cannot be asked."""
+        try:
+            said = await self._context.ask(self._manager, "orders", {"open": True}, ASK_S)
+        except MeshError:
+            return []
+        symbols = {instrument.name: symbol for symbol, instrument in self._instruments.items()}
+        rows = (row for row in said["rows"] if row["exchange_order_id"] is not None and row["pair"] in symbols)
+        return [(row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]) for row in rows]
 
     async def _ask_balances(self) -> BalanceReport:
         account = (await self._wire.read(self._wire.codec.account(), Priority.NORMAL)).account

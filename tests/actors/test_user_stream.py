@@ -37,6 +37,7 @@ class Rig:
         self.failures: list[BaseException] = []
         self.exchange: dict[str, Any] = {"/open": [], "/account": {}, "/order": [], "/fills": []}
         self.asked: list[str] = []
+        self.held: list[dict[str, Any]] = []  # what the manager holds for open
         self.down: Exception | None = None
         self.feeds: list[FakeFeed] = []
         self.role: UserStreamRole
@@ -46,6 +47,8 @@ class Rig:
             return {"lease": 1, "expires_ns": 0, "ttl_s": 10.0}
         if address == "catalog/acme":
             return {"version": 1, "instruments": [PAIR.to_dict()]}
+        if kind == "orders":
+            return {"rows": self.held, "next": None}
         assert (address, kind) == ("orders/acme/main", "reports")
         self.batches.append(body)
         if not self.taking:
@@ -305,6 +308,17 @@ async def test_polling_tells_what_changed_and_how_what_is_gone_ended(rig):
     rounds = one.role.report()["rounds"]
     await until(lambda: one.role.report()["rounds"] > rounds + 3)
     assert len(one.told) == 5  # nothing changed, nothing is told
+
+
+async def test_polling_asks_for_what_came_and_went_between_two_rounds(rig):
+    one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    await until(lambda: one.marks() == ["up"])
+    one.exchange["/order"] = [order_plain("quick", "9", "CANCELED")]
+    one.held = [{"client_order_id": "quick", "exchange_order_id": "9", "pair": "BTC-USDT"}]
+    await until(lambda: any(plain.get("client_order_id") == "quick" for _, plain in one.told))
+    told, rounds = len(one.told), one.role.report()["rounds"]
+    await until(lambda: one.role.report()["rounds"] > rounds + 3)
+    assert len(one.told) == told
 
 
 async def test_polling_says_down_when_nobody_answers_for_long_and_up_again(rig):

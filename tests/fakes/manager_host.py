@@ -30,6 +30,7 @@ from venuemesh.model import failpoint
 from venuemesh.model.errors import MeshError
 
 Script = Callable[[Mesh, dict[str, Any]], Awaitable[dict[str, Any]]]
+IN_FLIGHT = ("PENDING_NEW", "UNKNOWN", "PENDING_CANCEL")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -116,14 +117,21 @@ async def compete(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
     return {"placed": placed}
 
 
-async def everything(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """All that the manager knows at rest; ids that it never saw get their fate by being asked for."""
+async def at_rest(mesh: Mesh) -> dict[str, Any]:
+    """Wait until nothing is under way: no request, no doubt, no order that is to be cancelled; return the status."""
     async with asyncio.timeout(20.0):
         while True:
-            said = await mesh("account")
-            if said["ready"] and not said["in_doubt"] and not said["unresolved_requests"]:
-                break
+            said: dict[str, Any] = await mesh("account")
+            still = (await mesh("orders", {"open": True}))["rows"]
+            moving = any(row["cancel_requested"] or row["status"] in IN_FLIGHT for row in still)
+            if said["ready"] and not said["in_doubt"] and not said["unresolved_requests"] and not moving:
+                return said
             await asyncio.sleep(0.01)
+
+
+async def everything(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
+    """All that the manager knows at rest; ids that it never saw get their fate by being asked for."""
+    said = await at_rest(mesh)
     fates: dict[str, Any] = {}
     for client_order_id in job.get("ids", []):
         try:
