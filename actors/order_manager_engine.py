@@ -33,6 +33,7 @@ from ..model.errors import (
     RetryLater,
 )
 from ..model.failpoint import reach
+from ..model.ids import maker_of
 from ..model.instrument import Instrument
 from .budget import RestLike
 from .limits_machine import Priority
@@ -359,7 +360,11 @@ class Engine:
                 order = journal.order_by_exchange_id(*of, effect.pair or "", effect.exchange_order_id or "")
             if order is None:
                 name = effect.client_order_id
-                return Found(tombstone=name is not None and journal.is_tombstone(*of, name))
+                if name is None:
+                    return Found()
+                maker = maker_of(name)
+                highest = None if maker is None else journal.highest_id(*of, maker[0])
+                return Found(tombstone=journal.is_tombstone(*of, name), highest=highest)
             page = journal.fills(Filter(*of, client_order_id=order.client_order_id), 0, 10_000)
             return Found(order, tuple(page.rows))
 

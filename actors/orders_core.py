@@ -14,11 +14,13 @@ from .orders_effects import NS, Found, Lookup, Now, OrderSettings, Send
 from .orders_funds import Funds
 from .orders_guards import Guards
 from .orders_ledger import Ledger
+from .orders_makers import Makers
 from .orders_outbox import Outbox
 from .orders_requests import Part, Pending, Requests
 
 Sign = Callable[[Draft, str, Now], Signed]
 Born = Callable[[str], int | None]
+BY_ID = "id:"  # how the key of a lookup by client id begins
 
 
 def never(client_order_id: str) -> int | None:
@@ -39,7 +41,8 @@ class Core:
         born: Born = never,
     ) -> None:
         self.settings, self.codec, self.sign, self.new_id, self.born = settings, codec, sign, new_id, born
-        self.out = Outbox(settings.max_backlog)
+        self.makers = Makers()
+        self.out = Outbox(settings.max_backlog, self.makers.wrote)
         self.ledger = Ledger(settings.exchange, settings.account, self.out, settings.max_recent)
         self.requests = Requests(settings, codec.offer.processing_s, self.out)
         self.funds = Funds()
@@ -84,6 +87,8 @@ class Core:
 
     def may_be_journaled(self, client_order_id: str) -> bool:
         """Whether the journal may have an order of this id that memory has not."""
+        if self.makers.is_new(client_order_id):
+            return False
         born = self.born(client_order_id)
         known_since = max(self.born_after_ns, self.ledger.forgotten_ns) + int(self.settings.clock_slack_s * NS)
         return born is None or born <= known_since
@@ -105,12 +110,14 @@ class Core:
     def looked_up(self, key: str, found: Found, now: Now) -> None:
         if found.order is not None and found.order.client_order_id not in self.ledger and not found.order.external:
             self.ledger.restore(found.order, list(found.fills))
+        if found.highest is not None:
+            self.makers.told(key.removeprefix(BY_ID), found.highest)
         for then in self._lookups.pop(key, []):
             then(found, now)
 
 
 def by_client_id(client_order_id: str) -> Lookup:
-    return Lookup(f"id:{client_order_id}", client_order_id=client_order_id)
+    return Lookup(f"{BY_ID}{client_order_id}", client_order_id=client_order_id)
 
 
 def by_exchange_id(pair: str, exchange_order_id: str) -> Lookup:

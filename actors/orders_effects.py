@@ -131,11 +131,15 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the journal says to a `Lookup`: an order with its fills, a tombstone, or neither."""
+    """What the journal says to a `Lookup`: an order with its fills, a tombstone, or neither.
+
+    `highest` is the highest id that it has of the maker of the id that was looked up, "" where it has none of it.
+    """
 
     order: Order | None = None
     fills: tuple[Fill, ...] = ()
     tombstone: bool = False
+    highest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ batch made later than all that were in flight. So the journal sees what the memo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ..journal.writes import Batch, PutEvent, Write
+from ..journal.writes import Batch, PutEvent, PutOrder, PutTombstone, Write
 from ..model.errors import JournalUnavailable, MeshError
 from ..model.order import AccountEvent
 from .orders_effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureClock, Refuse, Send
@@ -24,7 +24,9 @@ from .orders_effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureCl
 class Outbox:
     """See the module."""
 
-    def __init__(self, max_backlog: int) -> None:
+    def __init__(self, max_backlog: int, wrote: Callable[[str], None] = lambda _: None) -> None:
+        """`wrote` is told the id of every order and tombstone that is written."""
+        self._wrote = wrote
         self._prefix = "0"
         self._number = 0
         self.asks = 0  # how many asks were ever made: what was known before an ask is told by counting, not by clocks
@@ -49,6 +51,11 @@ class Outbox:
 
     def write(self, *writes: Write) -> None:
         self._writes.extend(writes)
+        for one in writes:
+            if isinstance(one, PutOrder):
+                self._wrote(one.order.client_order_id)
+            elif isinstance(one, PutTombstone):
+                self._wrote(one.client_order_id)
 
     def event(self, event: AccountEvent) -> None:
         self._writes.append(PutEvent(event))

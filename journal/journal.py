@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, delete, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 
 from ..model.errors import EventsTrimmed, Fenced, Misconfigured
 from ..model.failpoint import reach
@@ -172,6 +172,26 @@ class Journal:
             mine = queries.account_row(connection, exchange, account)
             where = (of.account_id == (mine.id if mine else None), of.client_order_id == client_order_id)
             return bool(queries.rows(connection, schema.tombstones, *where))
+
+        return self._read(work)
+
+    def highest_id(self, exchange: str, account: str, begin: str) -> str:
+        """Return the alphabetically last id of orders and tombstones that begins so; "" when there is none.
+
+        `begin` and the ids are of [0-9a-z].
+        """
+        last = begin + "z" * 40
+
+        def work(connection: Connection) -> str:
+            mine = queries.account_row(connection, exchange, account)
+            found = ""
+            for table in (schema.orders, schema.tombstones):
+                of = table.c
+                where = (of.account_id == (mine.id if mine else None), of.client_order_id.between(begin, last))
+                found = max(
+                    found, connection.execute(select(func.max(of.client_order_id)).where(*where)).scalar() or ""
+                )
+            return found
 
         return self._read(work)
 

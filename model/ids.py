@@ -1,14 +1,17 @@
 """Client order ids: chosen before anything is sent, never twice the same, recognisably ours.
 
-An id is `vm`, then when its maker began (ms, base 36), who that was (random), and a counter: 22 characters or a little
-more of [0-9a-z]. Exchanges take 32 to 36 characters, letters and digits everywhere.
+An id is `vm`, then when its maker began (ms, base 36), who that was (random), and a counter: 24 characters of [0-9a-z].
+Exchanges take 32 to 36 characters, letters and digits everywhere.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 
 PREFIX = "vm"
+BEGAN, SALT, COUNT = 9, 7, 6  # digits
+_MADE = re.compile(f"({PREFIX}[0-9a-z]{{{BEGAN + SALT}}})([0-9a-z]{{{COUNT}}})")
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -26,12 +29,21 @@ def is_ours(client_order_id: str) -> bool:
     return client_order_id.startswith(PREFIX) and len(client_order_id) >= 20 and client_order_id.isalnum()
 
 
+def maker_of(client_order_id: str) -> tuple[str, int] | None:
+    """Return how all ids of an id's maker begin, and which number this one has; None for an id not made here.
+
+    Ids of one maker are in alphabetical order as they are in that of their numbers.
+    """
+    found = _MADE.fullmatch(client_order_id)
+    return None if found is None else (found[1], int(found[2], 36))
+
+
 class OrderIds:
     """Makes ids. `salt` is random bits (64 of them) drawn once by whoever makes this; tests give a fixed one."""
 
     def __init__(self, began_ns: int, salt: int) -> None:
-        self._stem = f"{PREFIX}{base36(began_ns // 1_000_000, 9)}{base36(salt % 36**7, 7)}"
+        self._stem = f"{PREFIX}{base36(began_ns // 1_000_000, BEGAN)}{base36(salt % 36**SALT, SALT)}"
         self._count = itertools.count(1)
 
     def __call__(self) -> str:
-        return f"{self._stem}{base36(next(self._count), 4)}"
+        return f"{self._stem}{base36(next(self._count), COUNT)}"

@@ -25,6 +25,7 @@ from venuemesh.model.errors import (
     UnknownOrder,
 )
 from venuemesh.model.events import Side
+from venuemesh.model.ids import OrderIds
 from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType
 
 S = OrderStatus
@@ -93,6 +94,23 @@ def test_the_intent_is_committed_before_the_request_and_answered_once_the_exchan
     (order,) = world.answer("t")
     assert order.status is S.OPEN
     assert events(world) == ["created"]
+
+
+def test_the_journal_is_asked_about_the_first_order_of_a_maker_only(world: World) -> None:
+    make = OrderIds(1, 1)
+    first, second, third, again = make(), make(), make(), make()
+    for one, asked in ((first, True), (third, False), (second, False), (again, False)):
+        effects = world.machine.place(one, [limit(one)], world.now.ns + SOON, world.now)
+        assert any(isinstance(effect, Lookup) for effect in effects) is asked
+        world.do(effects)
+        world.go()
+        assert world.answer(one)[0].status is S.OPEN
+    world.crash()
+    world.go()
+    effects = world.machine.place("again", [limit(again, price="11")], world.now.ns + SOON, world.now)
+    world.do(effects)
+    world.go()
+    assert isinstance(world.answer("again"), Rejected)  # it is another order's
 
 
 def test_several_orders_of_one_command_stand_in_one_commit_before_the_first_is_sent(world: World) -> None:

@@ -34,6 +34,7 @@ from venuemesh.actors.orders_machine import OrderMachine
 from venuemesh.connectors.trading import Draft, Reply, Signed
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side
+from venuemesh.model.ids import maker_of
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
 
 EPOCH_S = 1_700_000_000
@@ -196,7 +197,11 @@ class World:
                 None,
             )
         if found is None:
-            return Found(tombstone=lookup.client_order_id in self.journal.tombstones)
+            name = lookup.client_order_id
+            maker = None if name is None else maker_of(name)
+            ids = (*self.journal.orders, *self.journal.tombstones)
+            highest = None if maker is None else max((one for one in ids if one.startswith(maker[0])), default="")
+            return Found(tombstone=name in self.journal.tombstones, highest=highest)
         return Found(found, self.journal.fills_of(found.client_order_id))
 
     def tick(self) -> None:

@@ -91,6 +91,18 @@ def test_what_is_written_is_loaded_again(journal, commit, epoch):
     assert journal.order(*ACCOUNT, "done") == order("done", S.FILLED)
 
 
+def test_the_highest_id_that_begins_so_is_found_in_orders_and_tombstones(journal, commit, epoch):
+    assert journal.highest_id(*ACCOUNT, "vma") == ""
+    commit(put("vma0001"), put("vma000z", S.FILLED), put("vmb0009"), put("vm"), PutTombstone("vma0010", 9))
+    assert [journal.highest_id(*ACCOUNT, begin) for begin in ("vma", "vmb", "vmc", "vma000")] == [
+        "vma0010",
+        "vmb0009",
+        "",
+        "vma000z",
+    ]
+    assert journal.highest_id("other", "main", "vma") == ""
+
+
 DECIMALS = st.decimals(min_value=0, max_value=10**15, places=18)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
 
