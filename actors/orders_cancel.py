@@ -88,8 +88,11 @@ class Cancelling:
         if order.status in THERE and order.cancel_requested:
             self.want(held, now, insist=False)
             order = held.order
-        if order.is_done:
+        if held.stray:
+            self._again.setdefault(order.client_order_id, now.mono_ns)  # by a tick: not while the journal is down
+        elif order.is_done:
             self._again.pop(order.client_order_id, None)
+        if order.is_done:
             for token in self._waiting.pop(order.client_order_id, ()):
                 self._core.out.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
         elif order.status is S.UNKNOWN:
@@ -128,7 +131,9 @@ class Cancelling:
         for one in [one for one, due in self._again.items() if due <= now.mono_ns]:
             del self._again[one]
             held = self._core.ledger.get(one)
-            if held is not None:
+            if held is not None and held.stray:
+                self._send_stray(held, now)
+            elif held is not None:
                 self.want(held, now, insist=True)
         for sweep in list(self._sweeps):
             if sweep.until_mono_ns <= now.mono_ns:
@@ -150,6 +155,17 @@ class Cancelling:
         if sweep in self._sweeps:
             self._sweeps.remove(sweep)
             self._core.out.do(Answer(sweep.token, results))
+
+    def _send_stray(self, held: Held, now: Now) -> None:
+        """Cancel what is on the exchange though it was told to be nowhere: nobody else knows of it any more."""
+        core, order = self._core, held.order
+        held.stray = False
+        try:
+            draft = core.codec.cancel(order, core.guards.instrument(order.pair))
+            core.intend(draft, {order.client_order_id: Part.CANCEL}, now)
+        except MeshError:
+            held.stray = True
+            self._again[order.client_order_id] = now.mono_ns + int(core.settings.retry_s * NS)
 
     def _send(self, held: Held, now: Now) -> None:
         core, order = self._core, held.order

@@ -31,9 +31,12 @@ class Changing:
         """Make the amount smaller, keeping the order's priority. Answered with the Order, or the refusal."""
         core, order = self._core, held.order
         try:
-            self._resting(held)
             instrument = core.guards.instrument(order.pair)
             amount = quantize_amount(instrument, amount)
+            if amount == order.amount and not order.is_done and not core.requests.of(order.client_order_id):
+                core.out.do(Answer(token, order))  # it is so already: the command came again
+                return
+            self._resting(held)
             core.guards.amended(instrument, amount, order.amount or Decimal(0), order.filled)
             draft = core.codec.amend(order, instrument, amount)
             one = order.client_order_id
@@ -45,7 +48,7 @@ class Changing:
         """Cancel an order and place another in one request."""
         core, old = self._core, held.order
         if asked.client_order_id in core.ledger:
-            self._placing.place(token, [asked], expires_ns, now)
+            self._placing.known(token, [asked], also=[old.client_order_id])
             return
         new = core.guards.judge(asked, core.ledger, {}, now)
         error: MeshError | None = new if isinstance(new, MeshError) else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..connectors.trading import Kind
 from ..journal.writes import PutTombstone
-from ..model.errors import InboxFull, JournalUnavailable, MeshError, UnknownOrder
+from ..model.errors import InboxFull, JournalUnavailable, MeshError, UnknownInstrument, UnknownOrder
 from ..model.order import ZERO, NewOrder, Order, OrderStatus
 from .orders_core import Core, by_client_id, by_exchange_id
 from .orders_effects import NS, Answer, Found, Now, Refuse
@@ -66,16 +66,36 @@ class Commands:
         if not orders:
             self._core.out.do(Answer(token, []))
             return
+
+        def go(now: Now) -> None:
+            self._placing.place(token, orders, expires_ns, now, kind, refusal)
+
+        self._with_ids(token, [one.client_order_id for one in orders], expires_ns, go, now)
+
+    def replace(
+        self, token: Any, client_order_id: str, new_id: str, run: Callable[[Held, Now], None], now: Now
+    ) -> None:
+        """Run a command that cancels one order and brings another: what the journal knows of either is known then."""
+
+        def go(now: Now) -> None:
+            self.about(token, client_order_id, run, now)
+
+        self._with_ids(token, [new_id], None, go, now)
+
+    def _with_ids(
+        self, token: Any, ids: Sequence[str], expires_ns: int | None, run_with: Callable[[Now], None], now: Now
+    ) -> None:
+        """Run a command that brings new orders, once the journal was asked about ids that it may know."""
         if (error := self.closed()) is not None:
             self._core.out.do(Refuse(token, error))
             return
-        unseen = {one.client_order_id for one in orders if self._is_unseen(one.client_order_id)}
+        unseen = {one for one in ids if self._is_unseen(one, now)}
 
         def go(now: Now) -> None:
             if (error := self.closed()) is not None:
                 self._core.out.do(Refuse(token, error))
-                return
-            self._placing.place(token, orders, expires_ns, now, kind, refusal)
+            else:
+                run_with(now)
 
         def then(client_order_id: str) -> Callable[[Found, Now], None]:
             def found_it(found: Found, now: Now) -> None:
@@ -99,10 +119,10 @@ class Commands:
 
         self.when_serving(token, expires_ns, run, now)
 
-    def _is_unseen(self, client_order_id: str) -> bool:
+    def _is_unseen(self, client_order_id: str, now: Now) -> bool:
         if client_order_id in self._core.ledger or self._placing.is_buried(client_order_id):
             return False
-        return self._core.may_be_journaled(client_order_id)
+        return self._core.may_be_journaled(client_order_id, now)
 
     def about(
         self,
@@ -127,20 +147,27 @@ class Commands:
         def then(found: Found, now: Now) -> None:
             held = find()
             if held is not None:
-                run(held, now)
+                self._run(token, held, run, now)
             else:
                 self._unknown(token, client_order_id or "", found, now)
 
         def go(now: Now) -> None:
             held = find()
             if held is not None:
-                run(held, now)
+                self._run(token, held, run, now)
             elif client_order_id is not None:
                 self._look_up(token, client_order_id, then, now)
             elif not core.look_up(by_exchange_id(pair or "", exchange_order_id or ""), then, now):
                 core.out.do(Refuse(token, self._full()))
 
         self.when_serving(token, None, go, now)
+
+    def _run(self, token: Any, held: Held, run: Callable[[Held, Now], None], now: Now) -> None:
+        """Run it, unless the journal has gone while the command waited."""
+        if (error := self.closed()) is not None:
+            self._core.out.do(Refuse(token, error))
+        else:
+            run(held, now)
 
     def _look_up(self, token: Any, client_order_id: str, then: Callable[[Found, Now], None], now: Now) -> None:
         if not self._core.look_up(by_client_id(client_order_id), then, now):
@@ -202,6 +229,11 @@ class Commands:
         """
         core = self._core
         mine = {one.client_order_id: one for one in states if not one.external and not one.is_done}
+        unlisted = next((state.pair for state in mine.values() if state.pair not in core.guards.instruments), None)
+        if unlisted is not None:  # nobody could ever be asked about it
+            said = "the exchange does not list it"
+            core.out.do(Refuse(token, UnknownInstrument(core.settings.exchange, unlisted, said)))
+            return
         left = {one for one in mine if core.is_ours(one)}
         taken: list[str] = []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..connectors.trading import Draft, Signed, TradingCodec
 from ..journal.writes import PutRequest
-from ..model.errors import MeshError, Rejected
+from ..model.errors import JournalUnavailable, MeshError, Rejected
 from ..model.instrument import Instrument
 from .orders_effects import NS, Found, Lookup, Now, OrderSettings, Send
 from .orders_funds import Funds
@@ -60,8 +60,11 @@ class Core:
     ) -> Pending:
         """Sign a request, write it as an intent, and let it be sent behind the commit.
 
-        Raises what the signer raises (Misconfigured); nothing was written then.
+        Raises what the signer raises (Misconfigured), and JournalUnavailable while the journal is down: what is not
+        sent behind its commit never is. Nothing was written then.
         """
+        if self.out.down is not None:
+            raise JournalUnavailable(getattr(self.out.down, "after_s", None) or 1.0, "the journal cannot be written")
         signed = self.sign(draft, self.new_id(), now)
         self.out.write(
             PutRequest(
@@ -85,13 +88,16 @@ class Core:
         """Whether an id is of the shape that ids of this mesh have."""
         return client_order_id.startswith(self.settings.prefix)
 
-    def may_be_journaled(self, client_order_id: str) -> bool:
-        """Whether the journal may have an order of this id that memory has not."""
+    def may_be_journaled(self, client_order_id: str, now: Now) -> bool:
+        """Whether the journal may have an order of this id that memory has not.
+
+        An id from the future was made by a clock that goes wrong: it may be older than it says.
+        """
         if self.makers.is_new(client_order_id):
             return False
         born = self.born(client_order_id)
         known_since = max(self.born_after_ns, self.ledger.forgotten_ns) + int(self.settings.clock_slack_s * NS)
-        return born is None or born <= known_since
+        return born is None or born <= known_since or born > now.ns
 
     def look_up(self, lookup: Lookup, then: Callable[[Found, Now], None], now: Now) -> bool:
         """Ask the journal, once per key, and go on when it answers. False: too many wait already."""

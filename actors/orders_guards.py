@@ -166,6 +166,8 @@ class Guards:
         if most is None:
             return
         worth = notional(order, opposite)
+        if order.side is Side.SELL and order.amount is not None and opposite is not None and worth is not None:
+            worth = max(worth, EXACT.multiply(opposite, order.amount))  # it gets the bid, however little it asks
         if worth is None:
             raise RuleViolation("max_order_notional", order.pair, "its worth cannot be told: no price is known now")
         if worth > most:

@@ -71,6 +71,7 @@ class Held:
     on_exchange_ns: int | None = None  # by the exchange's clock, the earliest report of it
     unsaid: bool = False  # told to be filled, not how much: to be asked for
     insist: bool = False  # cancel it as often as it takes
+    stray: bool = False  # it ended here as never placed, and is open on the exchange: to be cancelled there
     error: MeshError | None = None  # why it was refused here, as it was told
 
     @property
@@ -307,6 +308,7 @@ class Ledger:
             self.step(held, Step.ACK, now, ts_event_ns=report.ts_event_ns)
         if first:
             if order.status in (S.FAILED, S.REJECTED):
+                held.stray = report.status in (S.OPEN, S.PARTIALLY_FILLED)
                 said = "on the exchange after all: it had said no, or had not known it after its time was over"
                 self.tell(EventType.EXTERNAL, held, now, report.ts_event_ns, code="late", reason=said)
             else:

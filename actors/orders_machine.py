@@ -267,7 +267,7 @@ class OrderMachine:
         def run(held: Held, now: Now) -> None:
             self._changing.replace(token, held, order, expires_ns, now)
 
-        self._commands.about(token, client_order_id, run, now)
+        self._commands.replace(token, client_order_id, order.client_order_id, run, now)
         return self._end(now)
 
     def get(self, token: Any, client_order_id: str, now: Now) -> list[Effect]:
@@ -416,8 +416,8 @@ class OrderMachine:
         ended = order.is_done or held.ending is not None
         if held.on_exchange_ns is not None:
             core.funds.placed(one, held.on_exchange_ns)
-        if order.is_done and not order.filled:
-            core.funds.release(one)
+        if order.is_done and not order.filled and (order.list_id is None or held.on_exchange_ns is None):
+            core.funds.release(one)  # what an order of a list reserves, the others of the list may have spent
         doubt = False
         for request in core.requests.of(one):
             part = request.parts[one]
@@ -442,6 +442,9 @@ class OrderMachine:
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)
+        if not order.is_done and (lease := self._owners.get(order.owner)) is not None and lease.until_mono_ns is None:
+            # Its owner was dead already: it gets the time to say that it lives again
+            lease.until_mono_ns = now.mono_ns + int(self.settings.owner_grace_s * NS)
 
     def _bereave(self, owner: str, lease: Lease, now: Now) -> None:
         lease.until_mono_ns = None

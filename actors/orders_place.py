@@ -72,7 +72,7 @@ class Placing:
             core.out.do(Refuse(token, UnknownOrder(buried)))
             return
         if len(set(ids)) < len(ids) or any(one in core.ledger for one in ids):
-            self._known(token, orders, ids)
+            self.known(token, orders)
             return
         error = refusal
         if error is None and now.ns > expires_ns:
@@ -126,8 +126,9 @@ class Placing:
                 self._waiting.pop(one, None)
         self._core.out.do(Answer(waiting.token, found))
 
-    def _known(self, token: Any, orders: Sequence[NewOrder], ids: list[str]) -> None:
-        core = self._core
+    def known(self, token: Any, orders: Sequence[NewOrder], also: Sequence[str] = ()) -> None:
+        """Answer a command that came again with the fate of its orders, behind those that are `also` its."""
+        core, ids = self._core, [one.client_order_id for one in orders]
         for one in orders:
             held = core.ledger.get(one.client_order_id)
             if held is None or not self._same(one, held) or ids.count(one.client_order_id) > 1:
@@ -138,7 +139,7 @@ class Placing:
         if len(ids) == 1 and first is not None and first.error is not None:
             core.out.do(Refuse(token, first.error))
             return
-        self.wait(token, ids)
+        self.wait(token, [*also, *ids])
 
     def _same(self, asked: NewOrder, held: Held) -> bool:
         order = held.order

@@ -420,8 +420,9 @@ class Reconcile:
                 self._answers.still_there(held, "not_executed", "the cancel never arrived", now, final=False)
             elif part is Part.AMEND:
                 core.requests.settle(request, one, "absent", now)
-                error = Rejected("not_executed", "the change never arrived")
-                self._answers.amend_failed(request, held, error, now)
+                if not request.earlier:  # of a predecessor's nobody remembers what it wanted; it may have been done
+                    error = Rejected("not_executed", "the change never arrived")
+                    self._answers.amend_failed(request, held, error, now)
         if doubt is not None and doubt.once is not None and asked.ask_id > doubt.once:
             doubt.once = None
             if held.order.status is S.PENDING_CANCEL and not core.requests.of(one, Part.CANCEL):
