@@ -129,11 +129,24 @@ async def at_rest(mesh: Mesh) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
-async def everything(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """All that the manager knows at rest; ids that it never saw get their fate by being asked for."""
-    said = await at_rest(mesh)
+async def everything(mesh: Mesh, job: dict[str, Any], deadline_s: float = 20.0) -> dict[str, Any]:
+    """All that the manager knows at rest; ids that it never saw get their fate by being asked for.
+
+    What still moved meanwhile (a cancel that is repeated until it is answered) makes it look again.
+    """
+    async with asyncio.timeout(deadline_s):
+        while True:
+            said = await at_rest(mesh)
+            found = await snapshot(mesh, job.get("ids", []))
+            stands = [*found["fates"].values(), *(row["status"] for row in found["orders"])]
+            if not any(status in IN_FLIGHT for status in stands):
+                return {"account": said, **found}
+
+
+async def snapshot(mesh: Mesh, ids: list[str]) -> dict[str, Any]:
+    """Fates of ids, and all orders, fills, events and balances."""
     fates: dict[str, Any] = {}
-    for client_order_id in job.get("ids", []):
+    for client_order_id in ids:
         try:
             fates[client_order_id] = (await mesh("get", {"id": client_order_id}))["status"]
         except MeshError as error:
@@ -146,7 +159,6 @@ async def everything(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
         events += page["events"]
     return {
         "fates": fates,
-        "account": said,
         "orders": (await mesh("orders", {"open": False, "limit": 5000}))["rows"],
         "fills": (await mesh("fills", {"limit": 5000}))["rows"],
         "events": events,

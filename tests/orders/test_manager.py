@@ -157,7 +157,8 @@ async def test_events_are_numbered_resumed_by_cursor_and_the_same_after_a_restar
     await one.place(0, price=one.low, owner="quoter")
     page = await waiting
     assert [(event["number"], event["type"]) for event in page["events"]] == [(1, "created")]
-    await one.place(1, owner="taker")
+    await one.place(1, owner="taker", amount="0.0002")
+    await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[1], "until": "done"}, 5.0)
     await one("cursor", {"name": "mine", "number": 1})
     await one("cursor", {"name": "mine", "number": 0})
     before = await one.events()

@@ -132,4 +132,4 @@ async def test_of_two_managers_one_is_fenced_and_no_intent_is_sent_twice(
     status, said = await hosts.run(case.job("verify", incarnation=3))
     assert status == 0, said
     assert case.problems(said) == []
-    assert len(said["orders"]) > 5
+    assert len(said["orders"]) >= (1 if together else 5)
