@@ -69,18 +69,20 @@ def test_no_process_shows_a_key_in_its_arguments_or_environment(used, keys, serv
     assert {pid: found for pid, text in shown.items() if (found := find_in_text([keys.planted], text))} == {}
 
 
-@pytest.mark.parametrize("kind", ["hmac", "ed25519"])
-def test_a_key_that_is_refused_is_not_repeated(kind, exchange, cli, tmp_path):
-    """Commands that are given a key which the exchange does not know, or which signs wrongly."""
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [("hmac", ("connect", "binance")), ("ed25519", ("api", "binance", "GET", "/api/v3/account"))],
+)
+def test_a_key_that_is_refused_is_not_repeated(kind, command, exchange, cli, tmp_path):
+    """Commands that are given a key which the exchange does not know."""
     planted = plant(kind)
     files = write_0600(tmp_path / "key", planted.api_key), write_0600(tmp_path / "secret", planted.secret)
     options = "--rest", exchange["binance"]["rest"], "--api-key-file", files[0], "--secret-file", files[1]
-    for command in (("connect", "binance"), ("api", "binance", "GET", "/api/v3/account")):
-        done = cli(*command, *options, check=False)
-        assert done.returncode == 2
-        assert "-2015" in done.stderr + done.stdout
-        assert len(done.stderr.strip().splitlines()) == 1
-        assert find_in_text([planted], done.stdout + done.stderr) == []
+    done = cli(*command, *options, check=False)
+    assert done.returncode == 2
+    assert "-2015" in done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert find_in_text([planted], done.stdout + done.stderr) == []
 
 
 def _read(pid, name):
