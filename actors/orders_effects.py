@@ -72,7 +72,7 @@ class OrderSettings:
     margin_s: float = 1.0  # added to the exchange's own processing time before absence counts
     absent_again_s: float = 0.5  # between the two asks that prove absence
     query_s: tuple[float, float] = (0.25, 5.0)  # of an order in doubt: first and longest pause between asks
-    reconcile_s: tuple[float, float] = (2.0, 60.0)  # between rounds: while in doubt or deaf; while healthy
+    reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds (about 120 weight): in doubt or deaf; healthy
     retry_s: float = 1.0  # a failed ask, or a cancel that was not served
     market_slack: Decimal = Decimal("0.02")  # a market buy reserves best ask x (1 + slack or band) x amount
     top_age_s: float = 30.0  # an older top is none

@@ -128,7 +128,7 @@ def test_an_order_that_the_exchange_has_forgotten_ends_as_expired(world: World) 
 
 
 @pytest.mark.parametrize(
-    ("stream", "doubt", "least", "most"), [(True, False, 50, 60), (False, False, 0, 2), (True, True, 0, 2)]
+    ("stream", "doubt", "least", "most"), [(True, False, 50, 60), (False, False, 0, 5), (True, True, 0, 5)]
 )
 def test_the_pause_between_rounds_adapts(world: World, stream: bool, doubt: bool, least: int, most: int) -> None:
     if not stream:
