@@ -21,7 +21,7 @@ from venuemesh.actors.role import Context
 from venuemesh.actors.user_stream import UserStreamRole
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.transport import Rest
-from venuemesh.model.errors import MeshError, RetryLater, UnknownInstrument
+from venuemesh.model.errors import MeshError, OutcomeUnknown, RetryLater, UnknownInstrument
 from venuemesh.model.events import Request
 
 QUICK = {  # an exchange in the next process has worked on everything within milliseconds
@@ -167,8 +167,11 @@ class Mesh:
         body = json.loads(json.dumps(body))  # plain values only, and nothing shared
         if kind.startswith("poll:"):
             return await role.poll(kind.removeprefix("poll:"), body, timeout_s)
-        async with asyncio.timeout(timeout_s):
-            return await role.handle(kind, body)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await role.handle(kind, body)
+        except TimeoutError:  # as `actors.messages.Asker` says it
+            raise OutcomeUnknown(f"{kind} to {address}", f"no answer within {timeout_s:g} s") from None
 
     async def _catalog(self, kind: str, body: Any, timeout_s: float) -> Any:
         if kind == "poll:instruments":
