@@ -17,6 +17,7 @@ CONFIG = """
 [mesh]
 name = "{name}"
 spares_per_node = 1
+hang_limit_s = 10.0
 
 [exchanges.binance]
 pairs = ["BTC-USDT", "ETH-USDT"]
