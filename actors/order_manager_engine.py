@@ -319,7 +319,10 @@ class Engine:
         result: Reply | MeshError
         try:
             if self.prepaid.isdisjoint(signed.draft.orders):
-                await self.allowance.take(signed.draft.cost, signed.draft.places, self.wire.validity_ms / 1000)
+                try:
+                    await self.allowance.take(signed.draft.cost, signed.draft.places, self.wire.validity_ms / 1000)
+                except (InboxFull, OutcomeUnknown) as error:  # of the limits role: nothing was sent
+                    raise RetryLater(1.0, str(error)) from error
             self.prepaid.difference_update(signed.draft.orders)
             response = await self.wire.write(signed, lambda: self.timings.reached(WRITTEN, signed.draft.orders))
             self.timings.reached(ANSWERED, signed.draft.orders)

@@ -138,8 +138,8 @@ def text(body: Any, key: str) -> str | None:
     value = (body or {}).get(key)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or len(value) > 200:
-        raise Rejected("bad_request", f"{key} must be a text of at most 200 characters")
+    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+        raise Rejected("bad_request", f"{key} must be a plain text of at most 200 characters")
     return value
 
 

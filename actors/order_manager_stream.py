@@ -40,7 +40,7 @@ class StreamEnd:
             stream, first, plain = (int(epoch), int(counter)), int(body["first"]), list(body["reports"])
             up = bool(body.get("up", True))
             said = [from_plain(one) for one in plain]
-        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise Rejected("bad_request", f"not a message of reports: {type(error).__name__} {error}") from error
         last = first + len(said) - 1
         if self._stream is not None and stream < self._stream:

@@ -62,6 +62,9 @@ _ENUMS: dict[str, type[Enum]] = {
 _DECIMALS = frozenset(
     {"amount", "price", "stop_price", "quote_amount", "filled", "quote_filled", "fee"},
 )
+_NOT_STATED = frozenset({"status", "fee", "fee_asset", "is_maker"})  # what a report may leave open
+SIZE_MAX = 40  # powers of ten of a number, either way
+_NOT_TEXT: dict[str, type] = {"ts_event_ns": int, "is_maker": bool, "whole": bool}  # of what is read as it is
 
 
 def to_plain(report: Report) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def _plain_fields(record: Any) -> dict[str, Any]:
 
 
 def from_plain(plain: dict[str, Any]) -> Report:
-    """The inverse of `to_plain`. Raises KeyError, ValueError, TypeError: not made by it."""
+    """The inverse of `to_plain`. Raises KeyError, ValueError, TypeError, ArithmeticError: not made by it."""
     found = dict(plain)
     report: Report = _typed(_TYPES[found.pop("type")], found)
     return report
@@ -96,20 +99,41 @@ def from_plain(plain: dict[str, Any]) -> Report:
 
 def _typed(cls: type[Any], plain: dict[str, Any]) -> Any:
     found = dict(plain)
+    optional = _NOT_STATED | {one.name for one in fields(cls) if one.default is None}
     for key, value in plain.items():
-        if value is None:
+        if value is None and key in optional:
             continue
         if key in _DECIMALS:
-            found[key] = Decimal(value)
+            found[key] = _number(key, value)
         elif key in _ENUMS:
             found[key] = _ENUMS[key](value)
         elif key == "fills":
             found[key] = tuple(_typed(FillReport, fill) for fill in value)
         elif key == "balances":
-            found[key] = {asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in value.items()}
+            found[key] = {
+                _plain_of(key, str, asset): (_number(key, free), _number(key, locked))
+                for asset, (free, locked) in value.items()
+            }
         elif key == "orders":
-            found[key] = tuple((client, exchange) for client, exchange in value)
+            found[key] = tuple(
+                (_plain_of(key, str, client), _plain_of(key, str, exchange)) for client, exchange in value
+            )
+        else:
+            _plain_of(key, _NOT_TEXT.get(key, str), value)
     return cls(**found)
+
+
+def _number(key: str, value: Any) -> Decimal:
+    number = Decimal(_plain_of(key, str, value))
+    if not number.is_finite() or abs(number.adjusted()) > SIZE_MAX:
+        raise ValueError(f"{key} is {str(value)[:40]!r}")
+    return number
+
+
+def _plain_of(key: str, kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{key} is {value!r}")
+    return value
 
 
 class Outbox:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -207,14 +208,16 @@ class AccountFace:
     ) -> tuple[int, Any]:
         """Send any request of the exchange's interface, rate-limited and signed by the account; return status and JSON.
 
-        Sent once. Orders placed this way are external to the mesh: seen, marked, not managed.
+        Sent once; what may change something is journaled before. Orders placed this way are external to the mesh: seen,
+        marked, not managed, and neither guards nor pauses stand before them.
 
         Raises:
             RetryLater: provably not executed.
             OutcomeUnknown: no answer; what it was for may have happened.
             Misconfigured: no such path, or the key may not.
         """
-        body = {"method": method, "path": path, "params": dict(params or {}), "signed": signed}
+        own = secrets.token_hex(12)  # a manager's successor that gets it again does not send it again
+        body = {"method": method, "path": path, "params": dict(params or {}), "signed": signed, "id": own}
         answer = await self._command_async("request", body, timeout_s, f"{method} {path}")
         return answer["status"], answer["body"]
 
