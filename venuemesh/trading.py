@@ -28,7 +28,7 @@ from .trading_forms import Number, all_body, expires_ns, needed_number, read_enu
 
 EXPIRES_S = 10.0  # how long an order may be on its way to the manager
 ANSWER_S = 15.0  # how long its answer is waited for on top of that
-PENDING_MAX = 4096  # ids handed out here whose answers are kept
+PENDING_MAX = 4096  # ids handed out here whose answers are kept; up to twice as many
 DEATHS = ("keep", "cancel")
 
 
@@ -200,8 +200,9 @@ class Trading(Following):
         return order.client_order_id
 
     def _remember(self, client_order_id: str, answer: Future[Any]) -> None:
-        for known in [known for known, one in self._pending.items() if one.done()][: -PENDING_MAX or None]:
-            del self._pending[known]
+        if len(self._pending) >= 2 * PENDING_MAX:  # now and then: it looks at all of them
+            for known in [known for known, one in self._pending.items() if one.done()][:PENDING_MAX]:
+                del self._pending[known]
         self._pending[client_order_id] = answer
         answer.add_done_callback(lambda done: _say_failed("order", client_order_id, done))
 
