@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Table, bindparam, delete, select, true, update
+from sqlalchemy import BindParameter, Connection, Select, Table, bindparam, delete, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement, Executable
 
 from ..model.errors import Misconfigured
 from ..model.failpoint import reach
 from ..model.order import Order
-from . import schema
+from . import queries, schema
+from .prepared import Prepared
 from .writes import (
     UNKNOWN,
     CloseRequest,
@@ -33,6 +34,7 @@ from .writes import (
 
 Row = dict[str, Any]
 _CHUNK = 500  # ids in one IN
+_PREPARED_IDS = 128  # of these numbers of ids a statement each is kept
 
 
 def text(value: Any) -> str:
@@ -63,6 +65,7 @@ class Statements:
     """The statements of one dialect. Made once: to make them costs as much as to execute them."""
 
     def __init__(self, dialect: str) -> None:
+        self._prepared: dict[Any, Prepared] | None = {} if dialect == "sqlite" else None
         self.transition = schema.transitions.insert()
         self.event = schema.events.insert()
         self.balance = schema.balances.insert()
@@ -102,6 +105,43 @@ class Statements:
         self.owner = put(dialect, schema.owners, ("account_id", "owner"))
         self.mark = put(dialect, schema.marks, ("account_id", "name"))
         self.tombstone = put_new(dialect, schema.tombstones, ("account_id", "client_order_id"))
+
+    def execute(self, connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
+        """Execute one of the statements that write, for each row; all rows have the same keys."""
+        if self._prepared is None:
+            connection.execute(statement, rows)
+            return
+        prepared = self._prepared.get(statement)
+        if prepared is None:
+            names = rows[0] if getattr(statement, "is_insert", False) else None
+            prepared = self._prepared[statement] = Prepared(statement, names)
+        prepared.many(connection, rows)
+
+    def account(self, connection: Connection, exchange: str, account: str) -> Any:
+        """Return the account's row or None, locked until the transaction ends (in SQLite its begin did that)."""
+        if self._prepared is None:
+            return queries.account_row(connection, exchange, account, lock=True)
+        prepared = self._prepared.get("account")
+        if prepared is None:
+            prepared = self._prepared["account"] = Prepared(queries.ACCOUNT)
+        return prepared.select(connection, {"of_exchange": exchange, "of_account": account}).first()
+
+    def among(self, connection: Connection, statement: Select[Any], account_id: int, ids: Sequence[str]) -> Any:
+        """Return the rows of `done` or `statuses` that these ids have."""
+        named: Row = {"of_account": account_id, "ids": ids}
+        if self._prepared is None or len(ids) > _PREPARED_IDS:
+            return connection.execute(statement, named)
+        key = (statement, len(ids))
+        prepared = self._prepared.get(key)
+        if prepared is None:
+            asked: list[BindParameter[str]] = [bindparam(f"id{number}") for number in range(len(ids))]
+            column = (schema.batches if statement is self.done else schema.orders).c
+            name = column.id if statement is self.done else column.client_order_id
+            shown = (column.id, column.first_event, column.events) if statement is self.done else (name, column.status)
+            mine = column.account_id == bindparam("of_account")
+            prepared = self._prepared[key] = Prepared(select(*shown).where(mine, name.in_(asked)))
+        parameters = {f"id{number}": one for number, one in enumerate(ids)}
+        return prepared.select(connection, {"of_account": account_id, **parameters})
 
 
 class Changes:
@@ -152,7 +192,7 @@ class Changes:
         for statement, rows in plan:
             if rows:
                 reach("journal.write")
-                connection.execute(statement, rows)
+                statements.execute(connection, statement, rows)
         self._remove(connection, schema.pauses, schema.pauses.c.scope, self._pauses)
         self._remove(connection, schema.marks, schema.marks.c.name, self._marks)
         if self._balances:
@@ -277,8 +317,8 @@ class Changes:
         status: dict[str, str] = {}
         ids = list(last)
         for start in range(0, len(ids), _CHUNK):
-            some = {"of_account": self._id, "ids": ids[start : start + _CHUNK]}
-            status.update((row.client_order_id, row.status) for row in connection.execute(statements.statuses, some))
+            found = statements.among(connection, statements.statuses, self._id, ids[start : start + _CHUNK])
+            status.update((row.client_order_id, row.status) for row in found)
         transitions: list[Row] = []
         for one in self._puts:
             order = one.order

@@ -119,7 +119,7 @@ class Journal:
         """
 
         def work(connection: Connection) -> list[list[int]]:
-            row = queries.account_row(connection, exchange, account, lock=True)
+            row = self._statements.account(connection, exchange, account)
             if row is None or row.epoch != epoch:
                 seen = 0 if row is None else row.epoch
                 raise Fenced(f"orders/{exchange}/{account}", (epoch, 0), (seen, 0))
@@ -289,7 +289,7 @@ class Journal:
 
     def _done(self, connection: Connection, account_id: int, ids: list[str]) -> dict[str, list[int]]:
         """Return those of these batches that were committed before, with their numbers."""
-        found = connection.execute(self._statements.done, {"of_account": account_id, "ids": ids})
+        found = self._statements.among(connection, self._statements.done, account_id, ids)
         return {row.id: list(range(row.first_event, row.first_event + row.events)) for row in found}
 
     def _remember(
@@ -308,11 +308,11 @@ class Journal:
         ]
         after = count + len(rows)
         reach("journal.write")
-        connection.execute(self._statements.batch, rows)
+        self._statements.execute(connection, self._statements.batch, rows)
         if after // 64 != count // 64:
             of = schema.batches.c
             old = (of.account_id == account_id, of.number <= after - schema.BATCHES_KEPT)
             connection.execute(delete(schema.batches).where(*old))
         reach("journal.write")
         moved = {"of_account": account_id, "next_event": next_event, "batches": after}
-        connection.execute(self._statements.counters, moved)
+        self._statements.execute(connection, self._statements.counters, [moved])
