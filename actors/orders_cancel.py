@@ -85,7 +85,7 @@ class Cancelling:
     def settled(self, held: Held, now: Now) -> None:
         """An order changed: send what was remembered, answer who waits."""
         order = held.order
-        if order.status in THERE and order.cancel_requested:
+        if order.status in THERE and order.cancel_requested and order.client_order_id not in self._again:
             self.want(held, now, insist=False)
             order = held.order
         if held.stray:
@@ -109,6 +109,8 @@ class Cancelling:
             self._again[order.client_order_id] = now.mono_ns + int(pause_s * NS)
             return
         held.insist = False
+        if order.cancel_requested and order.status in THERE:
+            self._core.ledger.note(held, "CANCEL_GIVEN_UP", now, cancel_requested=False)
         result = CancelResult(order.client_order_id, False, order.status, code, reason)
         for token in self._waiting.pop(order.client_order_id, ()):
             self._core.out.do(Answer(token, result))

@@ -160,9 +160,11 @@ class Ledger:
         """Advance an order by one step. Nothing is written when nothing changes."""
         before = held.order
         status = advance(before.status, step, before.filled)
-        asked = True if step is Step.CANCEL_SENT else False if step is Step.CANCEL_REFUSED else before.cancel_requested
-        if before.is_done:
-            asked = before.cancel_requested
+        asked = before.cancel_requested
+        if step is Step.CANCEL_SENT and not before.is_done:
+            asked = True
+        elif step is Step.CANCEL_REFUSED and not before.is_done:
+            asked = held.insist  # it is asked for again: a successor must know
         if status is before.status and asked == before.cancel_requested and fill is None:
             return
         ended = status is not before.status and status.is_terminal

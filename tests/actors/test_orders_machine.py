@@ -487,6 +487,9 @@ def test_cancel_all_repeats_what_was_not_served(world: World) -> None:
     world.deliver(world.requests[0], RetryLater(0.5, "busy"))
     world.perform()
     assert status(world) is S.OPEN
+    order = world.machine.order("vm1")
+    assert order is not None
+    assert order.cancel_requested  # a successor goes on with it
     world.advance(1.5)
     world.go()
     assert world.answer("t")[0].status is S.CANCELED
