@@ -105,6 +105,46 @@ def test_slow_reader_watches_cost_and_memory(tmp_path: Path) -> None:
     assert all(seen["slow_saw"] > 0 for seen in result["seen"])
 
 
+@pytest.mark.ray
+@pytest.mark.soak
+def test_orders_tell_every_stage_to_the_wire(tmp_path: Path) -> None:
+    result = quick("orders", tmp_path)
+    stages = [row["stage"] for row in result["rows"]]
+    assert stages[:2] == ["buy_to_wire", "facade"]
+    assert {"commit", "bare_flush", "send"} <= set(stages)
+    for row in result["rows"]:
+        for way in ("rest", "websocket"):
+            assert 0 < row[f"{way}_p50_ms"] <= row[f"{way}_p99_ms"]
+
+
+@pytest.mark.ray
+@pytest.mark.soak
+def test_orders_rate_says_what_each_process_used(tmp_path: Path) -> None:
+    for row in quick("orders_rate", tmp_path)["rows"]:
+        assert row["orders_per_s"] > 0
+        assert row["not_placed"] == 0
+        assert row["manager_cores"] > 0
+        assert row["exchange_cores"] > 0
+
+
+@pytest.mark.ray
+@pytest.mark.soak
+def test_orders_events_come_in_stages(tmp_path: Path) -> None:
+    total, *stages = quick("orders_events", tmp_path)["rows"]
+    assert total["samples"] > 0
+    assert [row["stage"] for row in stages] == ["to_manager", "commit", "wake", "bare flush"]
+    assert all(0 < row["p50_ms"] <= row["p99_ms"] for row in (total, *stages))
+
+
+@pytest.mark.ray
+@pytest.mark.soak
+def test_manager_recovery_waits_out_what_is_unresolved(tmp_path: Path) -> None:
+    calm, in_doubt = quick("manager_recovery", tmp_path)["rows"]
+    assert (calm["unresolved_requests"], in_doubt["unresolved_requests"]) == (0, 5)
+    assert 0 < calm["serving_p50_ms"] < in_doubt["serving_p50_ms"]
+    assert in_doubt["serving_p50_ms"] > in_doubt["bound_p50_ms"] - 1000  # that is reckoned from a little later
+
+
 def test_a_benchmark_that_does_not_exist_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         command("no_such", tmp_path / "out.json"), cwd=ROOT, capture_output=True, text=True, timeout=60
