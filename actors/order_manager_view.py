@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..journal.writes import PutEvent, PutOrder, Write
@@ -25,6 +25,14 @@ UNTIL: dict[str, Callable[[Order], bool]] = {
 }
 
 
+@dataclass(slots=True)
+class Waiter:
+    """Who waits for the next change of one order."""
+
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
+
+
 class View:
     """See the module."""
 
@@ -37,7 +45,7 @@ class View:
         self._done: OrderedDict[str, Order] = OrderedDict()
         self._keep_done = done
         self._news = asyncio.Event()
-        self._waiters: dict[str, asyncio.Event] = {}
+        self._waiters: dict[str, Waiter] = {}
         for order in orders:
             self._put(order)
 
@@ -55,7 +63,7 @@ class View:
             if isinstance(write, PutOrder):
                 self._put(write.order)
                 if (waiter := self._waiters.pop(write.order.client_order_id, None)) is not None:
-                    waiter.set()
+                    waiter.changed.set()
             elif isinstance(write, PutEvent):
                 event = replace(write.event, number=next(left))
                 if event.number > self.last:  # a batch that was repeated is here already
@@ -101,15 +109,14 @@ class View:
 
     async def changed(self, client_order_id: str) -> None:
         """Return when the order has changed once more."""
-        waiter = self._waiters.get(client_order_id)
-        if waiter is None:
-            waiter = self._waiters[client_order_id] = asyncio.Event()
-        await waiter.wait()
-
-    def forget_waiters(self, alive: Callable[[str], bool]) -> None:
-        """Drop the waiting places of orders that nobody can change any more."""
-        for name in [name for name in self._waiters if not alive(name)]:
-            self._waiters.pop(name).set()
+        waiter = self._waiters.setdefault(client_order_id, Waiter())
+        waiter.waiting += 1
+        try:
+            await waiter.changed.wait()
+        finally:
+            waiter.waiting -= 1
+            if not waiter.waiting and self._waiters.get(client_order_id) is waiter:
+                del self._waiters[client_order_id]  # nobody waits any more, and the order may never change again
 
     def report(self) -> dict[str, Any]:
         return {"open_orders": len(self._open), "last_event": self.last}

@@ -79,6 +79,7 @@ class OrderSettings:
     owner_grace_s: float = 30.0  # a lease after a restart, where its owner has not renewed it yet
     max_recent: int = 10_000  # orders that are done and still answered from memory
     max_external: int = 1_000
+    max_owners: int = 1_000  # dead ones with nothing open are forgotten above that
     max_waiting: int = 1_000  # commands that wait for start or a lookup
     max_unknown_reports: int = 1_000  # reports of ids that are being looked up
     max_backlog: int = 10_000  # batches kept while the journal is down

@@ -298,6 +298,8 @@ class OrderMachine:
         if held is None or held.on_death != on_death:
             self._core.out.write(PutOwner(owner, on_death, now.ns))
         self._owners[owner] = Lease(on_death, now.mono_ns + int(lease_s * NS))
+        if len(self._owners) > self.settings.max_owners:
+            self._forget_an_owner()
         if token is not None:
             self._core.out.do(Answer(token, owner))
         return self._end(now)
@@ -445,6 +447,13 @@ class OrderMachine:
         if not order.is_done and (lease := self._owners.get(order.owner)) is not None and lease.until_mono_ns is None:
             # Its owner was dead already: it gets the time to say that it lives again
             lease.until_mono_ns = now.mono_ns + int(self.settings.owner_grace_s * NS)
+
+    def _forget_an_owner(self) -> None:
+        """Drop the oldest that is dead and has nothing open, if there is one: names may be new with every start."""
+        alive = {held.order.owner for held in self._core.ledger.open()}
+        gone = (name for name, lease in self._owners.items() if lease.until_mono_ns is None and name not in alive)
+        if (name := next(gone, None)) is not None:
+            del self._owners[name]
 
     def _bereave(self, owner: str, lease: Lease, now: Now) -> None:
         lease.until_mono_ns = None

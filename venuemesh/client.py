@@ -208,7 +208,7 @@ class Session:
     async def _lease_owner(self, address: str, owner: str, on_death: str) -> None:
         body = {"owner": owner, "on_death": on_death, "lease_s": OWNER_LEASE_S}
         with contextlib.suppress(MeshError):  # said again before the lease is over; a manager's successor waits for it
-            await self.ask(address, "lease", body, OWNER_LEASE_S / 4)
+            await self.ask(address, "poll:lease", body, OWNER_LEASE_S / 4)
 
     def view(self, address: str, instrument: Instrument) -> BookView:
         view = _MeshView(self.mesh, self, instrument, address)

@@ -187,6 +187,21 @@ async def test_the_view_shows_what_is_durable_numbers_events_and_wakes_who_waits
         view.committed([event("new")], [])
 
 
+async def test_who_gives_up_waiting_for_an_order_leaves_nothing_behind():
+    view = View(1, [order("one")])
+    waiting = [asyncio.ensure_future(view.changed("one")) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    view.committed([PutOrder(order("one", OrderStatus.OPEN), "ACK", 1)], [])
+    await waiting[1]
+    late = asyncio.ensure_future(view.changed("one"))
+    await asyncio.sleep(0)
+    late.cancel()
+    await asyncio.gather(late, return_exceptions=True)
+    assert not view._waiters
+
+
 # ------------------------------------------------------------------------------------------------- the stream's numbers
 
 

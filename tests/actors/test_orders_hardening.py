@@ -219,3 +219,16 @@ def test_an_order_on_a_pair_that_nobody_lists_is_not_restored() -> None:
     pass_time(made, 5)
     assert isinstance(made.answer(token), UnknownInstrument)
     assert made.machine.reconciled
+
+
+def test_dead_owners_with_nothing_open_are_forgotten() -> None:
+    made = world(max_owners=5)
+    made.do(made.machine.lease("first", "cancel", 1.0, made.now))
+    place(made, limit("vm1", owner="first"))
+    for number in range(20):
+        made.do(made.machine.lease(f"owner{number}", "keep", 1.0, made.now))
+        pass_time(made, 2)
+    assert len(made.machine._owners) <= 6
+    found = made.exchange.by_client("vm1")
+    assert found is not None
+    assert found.status is S.CANCELED

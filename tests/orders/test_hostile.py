@@ -105,3 +105,10 @@ async def test_a_raw_request_that_comes_again_to_a_successor_is_not_sent_again(m
         await mesh("request", body)
     assert (await mesh("request", {**body, "id": "another"}))["status"] == 200
     assert len(case.ledger()["orders"]) == 2
+
+
+async def test_an_owner_s_word_does_not_stand_behind_commands(mesh: Mesh) -> None:
+    assert mesh.manager is not None
+    await mesh.manager.poll("lease", {"owner": "bob", "on_death": "cancel", "lease_s": 5.0}, 1.0)
+    with pytest.raises(Rejected):
+        await mesh.manager.poll("lease", {"owner": "bob", "on_death": "perhaps"}, 1.0)
