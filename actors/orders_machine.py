@@ -111,8 +111,10 @@ class OrderMachine:
     @property
     def wake_ns(self) -> int:
         """When `tick` is due at the latest, by the monotonic clock."""
-        due = [self._reconcile.wake_ns, self._cancelling.wake_ns]
-        due += [one.until_mono_ns for one in self._owners.values()]
+        due: list[int | None] = [self._reconcile.wake_ns]
+        if self._core.out.down is None:  # else nothing is cancelled: who is woken for it finds nothing to do
+            due.append(self._cancelling.wake_ns)
+            due += [one.until_mono_ns for one in self._owners.values()]
         return min(one for one in due if one is not None)
 
     def order(self, client_order_id: str) -> Order | None:

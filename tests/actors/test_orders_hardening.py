@@ -232,3 +232,20 @@ def test_dead_owners_with_nothing_open_are_forgotten() -> None:
     found = made.exchange.by_client("vm1")
     assert found is not None
     assert found.status is S.CANCELED
+
+
+def test_nobody_is_woken_for_cancels_while_the_journal_is_away() -> None:
+    made = world()
+    made.do(made.machine.lease("bob", "cancel", 1.0, made.now))
+    place(made, limit("vm1", owner="bob"))
+    rest(made)
+    made.journal_fault = "before"
+    made.do(made.machine.pause("account", "why", made.now))
+    made.go()
+    made.advance(3.0)
+    made.go()
+    made.tick()
+    assert made.machine.wake_ns > made.mono_ns
+    made.settle()
+    made.check()
+    assert not made.machine.orders()
