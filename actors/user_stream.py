@@ -143,6 +143,7 @@ class UserStreamRole:
         except TimeoutError:
             pass  # nothing new: the answer says so
         frames = [frame for frame in self._raw if frame["number"] > after][:limit]
+        frames = [{**frame, "decoded": [to_plain(one) for one in frame["decoded"]]} for frame in frames]
         return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}
 
     def report(self) -> dict[str, Any]:
@@ -166,8 +167,7 @@ class UserStreamRole:
     def _tell(self, reports: list[Report], raw: bytes, recv_ns: int) -> None:
         for report in reports:
             self._outbox.add(report)
-        decoded = [to_plain(report) for report in reports]
-        self._raw.append({"number": self._raw_next, "ts_recv_ns": recv_ns, "raw": masked(raw), "decoded": decoded})
+        self._raw.append({"number": self._raw_next, "ts_recv_ns": recv_ns, "raw": masked(raw), "decoded": reports})
         self._raw_next += 1
         if reports:
             self._waiting.set()
