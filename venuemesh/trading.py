@@ -286,7 +286,8 @@ class Trading(Following):
         """Cancel one order and place another like it with a new price or amount; return both: the old, the new.
 
         Where the exchange offers it this is one request; else a cancel and, only once that succeeded, an order. Each
-        half has a fate of its own. Raises as `place`.
+        half has a fate of its own. Without an `amount` the new order is for what remained of the old one when this was
+        called: what is filled between that and the cancel comes on top. Raises as `place`.
         """
         old = await self.get_order_async(client_order_id)
         new = self.new_order(
