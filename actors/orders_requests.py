@@ -163,6 +163,8 @@ class Requests:
             left = [end for end in ends if end > 0]
             if left and after_s is None:
                 pause_s = min(pause_s, max(min(left) / NS, 0.01))
+            elif ends and after_s is None:  # begun before the end, answered after it: the next one counts
+                pause_s = min(pause_s, self._settings.query_s[0])
         doubt.due_mono_ns = now.mono_ns + int(pause_s * NS)
 
     def sure(self, client_order_id: str) -> None:
