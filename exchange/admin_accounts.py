@@ -48,6 +48,7 @@ class AccountsAdmin:
             ("/admin/account", AccountBody, self.add_account),
             ("/admin/key", KeyBody, self.add_key),
             ("/admin/revoke", KeyBody, self.revoke),
+            ("/admin/reinstate", KeyBody, self.reinstate),
             ("/admin/deposit", AmountBody, self.deposit),
             ("/admin/withdraw", AmountBody, self.withdraw),
             ("/admin/lock", AmountBody, self.lock),
@@ -141,6 +142,15 @@ class AccountsAdmin:
         account, key = owner
         key.revoked = True
         return {"account": account.name, "key": key.name, "streams": self.venue.user_data.expire(account, key.name)}
+
+    def reinstate(self, body: KeyBody) -> Any:
+        """Let a key that was revoked open again what it did."""
+        owner = self.venue.owner(body.key)
+        if owner is None:
+            raise Refusal("key", f"no key {body.key!r}", 404, "not found")
+        account, key = owner
+        key.revoked = False
+        return {"account": account.name, "key": key.name}
 
     def expire(self, body: ExpireBody) -> Any:
         """End the user data streams of an account, or of one of its keys."""

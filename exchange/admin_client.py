@@ -132,6 +132,10 @@ class _Calls(ABC, Generic[Out]):
     def revoke(self, key: str) -> Out:
         return self._call("POST", "/admin/revoke", body={"key": key})
 
+    def reinstate(self, key: str) -> Out:
+        """Undo `revoke`."""
+        return self._call("POST", "/admin/reinstate", body={"key": key})
+
     def expire(self, account: str, key: str | None = None) -> Out:
         """End the account's user data streams, or those one key began; each is told `eventStreamTerminated`."""
         return self._call("POST", "/admin/expire", body={"account": account, "key": key})

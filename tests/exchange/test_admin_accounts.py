@@ -25,6 +25,7 @@ async def test_an_account_is_opened_with_keys_while_running(exchange: Any) -> No
     await exchange.admin.revoke("K3")
     listed = {account["account"]: account for account in (await exchange.admin.accounts())["accounts"]}
     assert [key["revoked"] for key in listed["two"]["keys"]] == [False, True]
+    assert await exchange.admin.reinstate("K3") == {"account": "two", "key": "K3"}
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,10 @@ async def kill_everywhere(bench: Bench, hosts: Hosts, failpoints: list[str]) -> 
 
     async def one(failpoint: str) -> tuple[str, bool, list[str]]:
         async with gate:
-            return await kill_at(bench, hosts, failpoint)
+            try:
+                return await kill_at(bench, hosts, failpoint)
+            except TimeoutError as error:
+                return failpoint, True, [f"did not come to an end: {error!r}"]
 
     results = await asyncio.gather(*(one(failpoint) for failpoint in failpoints))
     return sum(reached for _, reached, _ in results), {name: wrong for name, _, wrong in results if wrong}

@@ -109,8 +109,10 @@ def main() -> None:
     seen += [market.cancel_all(owner="provoker"), market.orders(), market.fills(), market.account_status()]
     seen += asyncio.run(all_events(market))
 
-    admin.revoke(api_key)  # for good
+    admin.revoke(api_key)
     seen += [ray.get(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
+    admin.reinstate(api_key)  # other tests go on with the account
+    ready(market)
     seen.append(ray.get(strategy.process.remote()))
 
     accessor = ray._private.state.state._connect_and_get_accessor()
