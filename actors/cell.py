@@ -30,7 +30,7 @@ from .segments import PULSES, leave
 
 T = TypeVar("T")
 SUPERVISOR = "supervisor"
-GROUPS = {"control": 64, "commands": 512, "polls": 8192, "life": 16}
+GROUPS = {"control": 64, "commands": 4096, "polls": 8192, "life": 16}
 EXIT_FAILED, EXIT_LEASE = 70, 75
 WATCH_S = 10.0
 
