@@ -180,8 +180,12 @@ def test_errors_name_file_key_and_reason(tmp_path, change, key, reason):
         ('url = "sqlite:///"', "journal.url", "name a file"),
         ('url = "sqlite:///x?mode=memory"', "journal.url", "no parameters"),
         ('url = "postgresql+psycopg://"', "journal.url", "must begin"),
-        (f'url = "postgresql+psycopg://u:{PLANTED.api_key}@db/x"', "journal.url", "url_file"),
-        (f'url = "postgresql+psycopg://db/x?password={PLANTED.api_key}"', "journal.url", "url_file"),
+        pytest.param(
+            f'url = "postgresql+psycopg://u:{PLANTED.api_key}@db/x"', "journal.url", "url_file", id="password"
+        ),
+        pytest.param(
+            f'url = "postgresql+psycopg://db/x?password={PLANTED.api_key}"', "journal.url", "url_file", id="parameter"
+        ),
         ('url = "sqlite:///x"\nurl_file = "y"', "journal", "both"),
         ("keep_days = 0", "journal.keep_days", "greater"),
     ],
