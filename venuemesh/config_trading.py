@@ -136,7 +136,10 @@ class AccountSettings(Strict):
     )
     max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Orders open at once, of all pairs.")
     max_order_notional: Exact = Field(
-        None, gt=0, description="Largest order, price x amount, in the pair's quote asset; exact numbers are text."
+        None,
+        gt=0,
+        description="Largest order, price x amount, in the pair's quote asset; a sale counts with at least the best bid. "
+        "Exact numbers are text.",
     )
     price_band: Exact = Field(
         None,

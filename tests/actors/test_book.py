@@ -501,6 +501,9 @@ async def test_a_part_of_a_book_does_not_say_that_it_is_the_whole(stages):
         def exchanges(self):
             return ["binance"]
 
+        def accounts(self, exchange):
+            return []
+
         def tracked(self, exchange):
             return {PAIRS[0]: instrument(PAIRS[0])}
 
