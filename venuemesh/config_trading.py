@@ -138,8 +138,8 @@ class AccountSettings(Strict):
     max_order_notional: Exact = Field(
         None,
         gt=0,
-        description="Largest order, price x amount, in the pair's quote asset; a sale counts with at least the best bid. "
-        "Exact numbers are text.",
+        description="Largest order, price x amount, in the pair's quote asset; a sale counts with at least the best "
+        "bid. Exact numbers are text.",
     )
     price_band: Exact = Field(
         None,
