@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -21,6 +22,8 @@ from venuemesh.journal.writes import Batch, CloseRequest, PutBalances, PutCursor
 from venuemesh.model import failpoint
 from venuemesh.model.errors import Fenced, JournalUnavailable
 from venuemesh.model.order import OrderStatus
+
+PAUSE_S = 0.02
 
 
 def say(**what: object) -> None:
@@ -108,6 +111,7 @@ def fight(url: str, name: str, rounds: int) -> None:
         for _ in range(random.randrange(1, 8)):
             ids = [f"{name}-{made + n}" for n in range(random.randrange(1, 4))]
             made += len(ids)
+            time.sleep(random.random() * PAUSE_S)  # who waits for SQLite's lock looks rarely: let the others in
             group = [Batch(one, tuple(put_event(None, reason=one) for _ in range(random.randrange(3)))) for one in ids]
             try:
                 numbers = journal.commit(*ACCOUNT, epoch, group)
