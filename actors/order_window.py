@@ -63,15 +63,11 @@ class OrderWindow:
 
 
 class OrderWindows:
-    """All order limits of an account. Closed until `open` says what the exchange counts, unless made `fresh`."""
+    """All order limits of an account. Closed until `open` says what the exchange counts; open where there are none."""
 
-    def __init__(self, limits: Mapping[str, Limit], fresh: bool = False) -> None:
+    def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.windows = {name: OrderWindow(limit) for name, limit in limits.items()}
-        self._open = fresh or not limits
-
-    @property
-    def is_open(self) -> bool:
-        return self._open
+        self._open = not limits
 
     def open(self, counts: Mapping[str, int], now_ns: int) -> None:
         """Begin with what the exchange counts. A limit that it does not state is taken as used up."""
@@ -85,7 +81,7 @@ class OrderWindows:
                 self.windows[name].observe(count, now_ns)
 
     def wait_ns(self, orders: int, now_ns: int) -> int | None:
-        """How long until `orders` may be placed: 0 for now, None for never or for not known yet (`is_open`)."""
+        """How long until `orders` may be placed: 0 for now, None for never, or while it is closed."""
         if not self._open:
             return None
         waits = [window.wait_ns(orders, now_ns) for window in self.windows.values()]

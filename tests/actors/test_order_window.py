@@ -64,7 +64,8 @@ def test_a_limit_that_the_exchange_does_not_state_counts_as_used_up():
 
 
 def test_orders_of_others_are_seen_in_what_the_exchange_counts():
-    windows = OrderWindows({"orders_10s": TEN}, fresh=True)
+    windows = OrderWindows({"orders_10s": TEN})
+    windows.open({"orders_10s": 0}, 0)
     windows.add(2, 0)
     windows.observe({"orders_10s": 9, "something_else": 5}, NS)
     assert windows.windows["orders_10s"].used(NS) == 9
