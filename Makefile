@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-CORE   := $(wildcard orderbook/*.pyx orderbook/*.pxd orderbook/*.h)
+CORE   := $(wildcard orderbook/*.[ph]* orderbook/*/*.[ph]* connectors/*/*.p[xyd]*)
 
 .PHONY: help setup build format lint types check test bench demo clean
 help:
@@ -45,4 +45,4 @@ demo: build ## a mesh, its recovery from a kill, a summary
 	$(BIN)/venuemesh demo
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache orderbook/*.c orderbook/*.so
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache */*.c */*/*.c */*.so */*/*.so

@@ -1,6 +1,7 @@
-"""Compile the Cython core. Everything else is declared in pyproject.toml.
+"""Compile the Cython modules. Everything else is declared in pyproject.toml.
 
-``VENUEMESH_BOUNDSCHECK=1`` builds with bounds and wraparound checks on, for the tests of the core.
+Every ``.pyx`` below ``venuemesh/`` is compiled, in whatever folder it stands; each may include the headers of
+``orderbook/``. ``VENUEMESH_BOUNDSCHECK=1`` builds with bounds and wraparound checks on, for the tests of the book.
 """
 
 import os
@@ -10,7 +11,19 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CHECKED = os.environ.get("VENUEMESH_BOUNDSCHECK") == "1"
-ORDERBOOK = Path("venuemesh", "orderbook")
+PACKAGE = Path("venuemesh")
+ORDERBOOK = PACKAGE / "orderbook"
+
+
+def sources(suffix: str) -> list[Path]:
+    """Files below the package, links followed (its folders are links)."""
+    return sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(PACKAGE, followlinks=True)
+        for name in names
+        if name.endswith(suffix)
+    )
+
 
 setup(
     ext_modules=cythonize(
@@ -18,15 +31,16 @@ setup(
             Extension(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
+                include_dirs=[str(ORDERBOOK)],
                 extra_compile_args=[
                     "-O1" if CHECKED else "-O3",
                     "-fno-strict-aliasing",
                     "-Wall",
                     "-Wno-unused-function",
                 ],
-                depends=[str(header) for header in sorted(ORDERBOOK.glob("*.h"))],
+                depends=[str(header) for header in sources(".h")],
             )
-            for source in sorted(ORDERBOOK.glob("*.pyx"))
+            for source in sources(".pyx")
         ],
         compiler_directives={
             "language_level": 3,

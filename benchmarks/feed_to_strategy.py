@@ -19,7 +19,7 @@ import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from venuemesh.market import Market
+from venuemesh.market.market import Market
 
 from .harness import (
     EXCHANGE,

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from venuemesh.actors.pulse import process_start, usage
-from venuemesh.processes import serving
+from venuemesh.actors.cell.pulse import process_start, usage
+from venuemesh.exchange.launch import serving
 
 EXCHANGE = "binance"
 START_LIMIT_S = 90.0
@@ -196,7 +196,7 @@ def own_segments(*names: str) -> Iterator[list[Path]]:
 @contextlib.contextmanager
 def one_node() -> Iterator[None]:
     """Run a Ray cluster of one node with segments of its own."""
-    from venuemesh.cluster import local_ray
+    from venuemesh.mesh.cluster import local_ray
 
     with ended_in_order(), own_segments(), local_ray():
         yield
@@ -214,8 +214,8 @@ def mesh_of(
 
     Replacing what dies is never slowed down: benchmarks kill more often than a day does.
     """
-    from venuemesh.client import launch
-    from venuemesh.config import check_config
+    from venuemesh.config.mesh import check_config
+    from venuemesh.mesh.mesh import launch
 
     settings = {"mesh": {"name": name, **(mesh or {})}, "restart": {"intensity": 1000}}
     if journal is not None:
@@ -244,7 +244,7 @@ def two_nodes() -> Iterator[tuple[str, str]]:
     from ray._private.node import Node
     from ray._private.parameter import RayParams
 
-    from venuemesh.cluster import OBJECT_STORE_BYTES, local_ray
+    from venuemesh.mesh.cluster import OBJECT_STORE_BYTES, local_ray
 
     with ended_in_order(), own_segments("feed", "strategy") as roots, local_ray() as address:
         second = Node(

@@ -18,8 +18,8 @@ import signal
 import time
 from typing import Any
 
-from venuemesh.actors.orders_effects import OrderSettings
-from venuemesh.market import Market
+from venuemesh.actors.orders.machine.effects import OrderSettings
+from venuemesh.market.market import Market
 from venuemesh.model.errors import MeshError
 
 from . import connector_without_limits

@@ -20,7 +20,7 @@ from typing import Any
 
 import ray
 
-from venuemesh.market import Market
+from venuemesh.market.market import Market
 from venuemesh.model.order import EventType
 
 from . import connector_without_limits

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.exchange.admin.client import AdminClient
+from venuemesh.exchange.launch import serving
 from venuemesh.journal import Journal
-from venuemesh.market import Market
-from venuemesh.processes import serving
+from venuemesh.market.market import Market
 
 from . import connector_without_limits as lifted
 from .harness import EXCHANGE, Json, cpu_ns, mesh_of, rows_of

@@ -18,7 +18,7 @@ from typing import Any
 
 import ray
 
-from venuemesh.market import Market
+from venuemesh.market.market import Market
 
 from . import connector_without_limits
 from .harness import Json, load, median, one_node

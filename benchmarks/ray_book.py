@@ -14,13 +14,13 @@ from typing import Any
 
 import ray
 
-from venuemesh.actors.book import BookRole
-from venuemesh.actors.pulse import PERIOD_S
-from venuemesh.actors.role import Context
+from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.cell.pulse import PERIOD_S
+from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.registry import connector
 from venuemesh.model.events import BookState
-from venuemesh.orderbook.place import segment_directory, segment_name
 from venuemesh.orderbook.segment import SegmentReader
+from venuemesh.orderbook.segment.directory import segment_directory, segment_name
 
 from .harness import EXCHANGE
 

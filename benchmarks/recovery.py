@@ -19,7 +19,7 @@ from typing import Any
 import ray
 
 from venuemesh.model.events import BookState
-from venuemesh.orderbook.place import find_newest
+from venuemesh.orderbook.segment.directory import find_newest
 from venuemesh.orderbook.view import BookView
 
 from .harness import EXCHANGE, Json, load, local_exchange, median, mesh_of, one_node, ratio, rows_of, wait_until

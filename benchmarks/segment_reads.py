@@ -27,11 +27,11 @@ import uvloop
 
 from venuemesh.model.events import BookState, Levels
 from venuemesh.model.instrument import Instrument
-from venuemesh.orderbook.book import OrderBook
-from venuemesh.orderbook.place import segment_directory
+from venuemesh.orderbook.l2 import OrderBook
 from venuemesh.orderbook.segment import SegmentWriter, monotonic_ns
+from venuemesh.orderbook.segment.directory import segment_directory
+from venuemesh.orderbook.segment.waiter import Waiter
 from venuemesh.orderbook.view import BookView
-from venuemesh.orderbook.waiter import Waiter
 
 from .harness import Json, load, median, one_node, percentiles, ratio
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 
-from venuemesh.market import Market
+from venuemesh.market.market import Market
 
 from .frame_server import pair_names
 from .harness import EXCHANGE, Json, cpu_ns, frame_server, load, median, memory, mesh_of, mib, one_node, ratio, rows_of

@@ -29,8 +29,8 @@ import orjson
 from venuemesh.model.events import Levels
 from venuemesh.orderbook import book as book_module
 from venuemesh.orderbook import scanner as scanner_module
-from venuemesh.orderbook.book import OrderBook
-from venuemesh.orderbook.scanner import APPLIED, DepthScanner, SnapshotScanner
+from venuemesh.orderbook.frame import APPLIED, DepthScanner, SnapshotScanner
+from venuemesh.orderbook.l2 import OrderBook
 
 from . import wire_to_book_peers
 from .wire_to_book_frames import SCALE, Feed, generated, recorded

@@ -15,13 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..connectors.samples import ErrorSample, MarketDataSamples, RefusalSample, TradeSample
-from .market_data import MarketDataConformance
-from .running import Outcome, Result, run_checks
+from .market.checks import MarketDataConformance
+from .runner import Outcome, Result, run_checks
 
 if TYPE_CHECKING:
-    from .host import Host
-    from .trading import TradingConformance
-    from .venue import Ledger, Venue
+    from ..actors.cell.local import Host
+    from .trading.checks import TradingConformance
+    from .trading.venue import Ledger, Venue
 
 __all__ = [
     "ErrorSample",
@@ -37,7 +37,12 @@ __all__ = [
     "Venue",
     "run_checks",
 ]
-_LATER = {"Host": "host", "Ledger": "venue", "TradingConformance": "trading", "Venue": "venue"}
+_LATER = {
+    "Host": "actors.cell.local",
+    "Ledger": "conformance.trading.venue",
+    "TradingConformance": "conformance.trading.checks",
+    "Venue": "conformance.trading.venue",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -46,4 +51,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return getattr(import_module(f"..{_LATER[name]}", __name__), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 
 from ..model.errors import Misconfigured, UnknownExchange
-from .protocol import Connector
+from .market_codec import Connector
 
 GROUP = "venuemesh.connectors"
 _loaded: dict[str, Connector] = {}  # asking the installation again takes milliseconds, and a successor has few

@@ -23,9 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..model.errors import FixedPointError, Misconfigured
 from ..model.fixed import to_raw
-from .accounts import Account, check_accounts
-from .keys import ApiKey, public_key
-from .rules import SCALE
+from .engine.accounts import Account, check_accounts
+from .engine.keys import ApiKey, public_key
+from .engine.rules import SCALE
 
 LARGEST_FILE = 1 << 20
 

@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 from typing import Any, Protocol
 
-from .binance.frames import payload_of, text_frame
+from .websocket_frames import payload_of, text_frame
 
 FRAME_KINDS = ("drop", "duplicate", "delay", "reorder", "corrupt", "cut", "silence")
 REQUEST_KINDS = ("status", "hang", "slow")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..model.errors import Misconfigured
-from .accounts import Account, check_accounts, give_keys, parse_account
 from .accounts_file import read_accounts
-from .keys import parse_account_key
-from .rules import DEFAULT_SYMBOLS, listing
+from .engine.accounts import Account, check_accounts, give_keys, parse_account
+from .engine.keys import parse_account_key
+from .engine.rules import DEFAULT_SYMBOLS, listing
 
 Read = TypeVar("Read")
 

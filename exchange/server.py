@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from ..model.errors import Misconfigured
-from .admin import Admin
+from .admin.api import Admin
 from .binance.rest import Rest
 from .binance.sockets import Sockets
 from .clock import Clock

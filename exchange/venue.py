@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .accounts import Account
 from .binance.limits import Limits, Meter
 from .binance.streams import Hub
 from .binance.user_data import UserData
 from .clock import Clock
-from .engine import Engine
+from .engine.accounts import Account
+from .engine.crowd import Crowd
+from .engine.engine import Engine
+from .engine.keys import ApiKey
+from .engine.market import Market
+from .engine.rules import Rules, listing
 from .faults import Faults
-from .keys import ApiKey
-from .market import Market
 from .options import Options
-from .participants import Crowd
 from .receipts import Receipts
-from .rules import Rules, listing
 
 SLICE_NS = 10_000_000
 BEHIND = 20  # slices that are caught up at most after a stall; the rest is let go

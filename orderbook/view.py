@@ -24,12 +24,12 @@ import numpy.typing as npt
 from ..model.errors import BeyondDepth, NotSynced, SegmentMismatch
 from ..model.events import BookState, Side
 from ..model.instrument import Instrument
-from .names import Incarnation
-from .place import SegmentIndex
 from .records import Depth, Level, Statistics, Trade, wants_float
 from .segment import SegmentReader, Top, empty_top, monotonic_ns
+from .segment.directory import SegmentIndex
+from .segment.names import Incarnation
+from .segment.waiter import Waiter
 from .snapshot import BookSnapshot, Number
-from .waiter import Waiter
 
 LOOK_NS = 10_000_000  # at most this often a view looks for a successor's segment
 LATE_LOOK_NS = 25_000_000  # a task does, when the writer is not only just dead

@@ -1,4 +1,4 @@
-"""The supervisor: a thin Ray actor around the tree (`keeper`), what is seen (`watchers`) and asked (`requests`).
+"""The supervisor: a thin Ray actor around the tree (`shell`), what is seen (`watchers`) and asked (`commands`).
 
 On return after its own death it takes a new epoch (durable in the GCS's key-value store, and never below the wall
 clock in ms), asks every cell of the mesh's namespace what it runs, and goes on from there: nothing is stopped for its
@@ -20,16 +20,16 @@ from typing import Any, TypeVar
 
 import ray
 
-from ..actors import logs
-from ..actors.cell import namespace, own_title
-from ..actors.pulse import PERIOD_S, SUPERVISOR, Pulse
-from ..actors.segments import PULSES, leave, sweep
+from ..actors.cell import logs
+from ..actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse
+from ..actors.cell.ray_cell import namespace, own_title
+from ..actors.cell.sweep import PULSES, leave, sweep
 from ..model.errors import RetryLater
-from ..orderbook.place import segment_directory
-from .keeper import HANG_S, Keeper
-from .port import CellPort
-from .requests import Requests
-from .store import GcsStore
+from ..orderbook.segment.directory import segment_directory
+from .commands import Requests
+from .ray_cells import CellPort
+from .ray_store import GcsStore
+from .shell import HANG_S, Keeper
 from .watchers import Watchers
 
 T = TypeVar("T")

@@ -6,16 +6,16 @@ import asyncio
 import time
 from typing import Any
 
-from ..actors.messages import Doubt
-from ..actors.pulse import PERIOD_S, HangDetector
-from . import events as m
-from . import plan as plans
-from .child import Tier
-from .keeper import Keeper
-from .machine import agent_address
-from .mirrors import LEASE_S, MirrorLeases, mirror_address, mirror_spec
-from .port import UNANSWERED
-from .records import ChildState
+from ..actors.cell.messages import Doubt
+from ..actors.cell.pulse import PERIOD_S, HangDetector
+from .ray_cells import UNANSWERED
+from .shell import Keeper
+from .tree import events as m
+from .tree import plan as plans
+from .tree.child import Tier
+from .tree.machine import agent_address
+from .tree.mirror_leases import LEASE_S, MirrorLeases, mirror_address, mirror_spec
+from .tree.records import ChildState
 
 HEALTH_S = 0.25
 CATALOG_S = 5.0

@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import Mesh, connect, launch
-    from .market import Market
+    from .market.market import Market
+    from .mesh.mesh import Mesh, connect, launch
     from .model.errors import (
         BeyondDepth,
         MeshError,
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .orderbook.view import BookView
 
 _HOME = {
-    "client": ("Mesh", "connect", "launch"),
-    "market": ("Market",),
+    "mesh.mesh": ("Mesh", "connect", "launch"),
+    "market.market": ("Market",),
     "model.errors": (
         "BeyondDepth",
         "MeshError",

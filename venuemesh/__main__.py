@@ -7,7 +7,7 @@ import sys
 def main() -> None:
     """Run the command line."""
     try:
-        from .cli import main as run
+        from .cli.app import main as run
 
         run()
     except KeyboardInterrupt:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...model.errors import Misconfigured
-from ..protocol import ExchangeSpec, Hosts
+from ..market_codec import ExchangeSpec, Hosts
 from ..samples import MarketDataSamples
 from .auth import BinanceAuth, read_key
-from .codec import BinanceCodec
+from .market import BinanceCodec
+from .orders import BinanceTrading
 from .spec import SPEC
-from .trading import BinanceTrading
 
 
 @dataclass(frozen=True, slots=True)

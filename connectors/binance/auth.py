@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ...model.errors import Misconfigured, NotOffered
 from ...model.events import Request
-from ..trading import Draft, Signed, SignedRequest
+from ..order_codec import Draft, Signed, SignedRequest
 
 MS = 1_000_000
 MAX_WINDOW_MS = 60_000  # rest-api.md, Timing security

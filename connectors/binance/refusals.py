@@ -17,7 +17,7 @@ import orjson
 
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Response
-from ..trading import Refusal
+from ..order_codec import Refusal
 
 DEFAULT_WAIT_S = {429: 60.0, 418: 120.0, 403: 60.0}  # 418: a ban lasts two minutes at least; 403: a firewall rule
 MAX_WAIT_S = 3 * 86_400.0  # rest-api.md, IP Limits: bans last up to three days

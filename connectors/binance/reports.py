@@ -17,7 +17,7 @@ from ...model.errors import FixedPointError
 from ...model.events import Side
 from ...model.fixed import INT64_MAX
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ..trading import (
+from ..order_codec import (
     AccountReport,
     BalanceChange,
     BalanceReport,

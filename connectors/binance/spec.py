@@ -8,8 +8,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
-from ..protocol import Endpoint, ExchangeSpec, Hosts, Limit
-from ..trading import Offer
+from ..market_codec import Endpoint, ExchangeSpec, Hosts, Limit
+from ..order_codec import Offer
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"

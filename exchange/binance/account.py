@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from ..accounts import Account
-from ..book import Order
-from ..market import Market
+from ..engine.accounts import Account
+from ..engine.book import Order
+from ..engine.market import Market
 from . import errors, order_bodies, payloads
 from .limits import Limits
 from .orders import NO_DISCOUNT, ONE_ORDER, SYMBOL

@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
-from ..accounts import Account
-from ..engine import Engine
-from ..keys import ApiKey
+from ..engine.accounts import Account
+from ..engine.engine import Engine
+from ..engine.keys import ApiKey
 from . import errors
 from .params import number
 

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..accounts import Account
-from ..keys import ApiKey
-from .frames import PING, PONG, close_frame, frame
+from ..engine.accounts import Account
+from ..engine.keys import ApiKey
+from ..websocket_frames import PING, PONG, close_frame, frame
 from .limits import Limits, MessageRate
 
 SECOND_NS = 1_000_000_000

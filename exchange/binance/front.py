@@ -14,10 +14,10 @@ import orjson
 from aiohttp import web
 
 from ...model.fixed import to_raw
-from ..accounts import Account
+from ..engine.accounts import Account
+from ..engine.rules import SCALE
 from ..faults import Fault
 from ..receipts import settle
-from ..rules import SCALE
 from ..venue import Venue
 from .errors import STATUS_BODIES, ApiError
 from .payloads import text

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from ..accounts import INTERVALS, OrderCount
+from ..engine.accounts import INTERVALS, OrderCount
 from .errors import banned, too_many_orders, too_much_weight
 
 MINUTE_NS = 60_000_000_000

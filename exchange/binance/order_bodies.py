@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..accounts import Amendment, Fill, PreventedMatch
-from ..book import Order, OrderList
+from ..engine.accounts import Amendment, Fill, PreventedMatch
+from ..engine.book import Order, OrderList
 from .payloads import text
 
 Body = dict[str, Any]

@@ -10,9 +10,9 @@ from typing import Any
 
 from ...model.errors import Rejected
 from ...model.events import Side
-from ..accounts import Account
-from ..book import OrderList, Ticket
-from ..market import Market
+from ..engine.accounts import Account
+from ..engine.book import OrderList, Ticket
+from ..engine.market import Market
 from . import errors, order_bodies
 from .errors import ApiError
 from .orders import SYMBOL, no_extras, response_type, self_trade

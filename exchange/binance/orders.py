@@ -9,9 +9,9 @@ from typing import Any
 
 from ...model.errors import Rejected
 from ...model.events import Side
-from ..accounts import Account
-from ..book import Order, Ticket
-from ..market import Market
+from ..engine.accounts import Account
+from ..engine.book import Order, Ticket
+from ..engine.market import Market
 from . import errors, order_bodies
 from .errors import ApiError
 from .limits import check_orders

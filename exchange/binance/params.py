@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from ..candles import INTERVALS, MINUTE_NS
-from ..rules import SCALE
+from ..engine.candles import INTERVALS, MINUTE_NS
+from ..engine.rules import SCALE
 from . import errors
 
 _SYMBOL = re.compile(r"[\w\-.]{1,50}")

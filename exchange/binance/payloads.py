@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..candles import MINUTE_NS, Bar, end
-from ..market import Aggregate, Market, Trade
-from ..rules import ONE, Rules
+from ..engine.candles import MINUTE_NS, Bar, end
+from ..engine.market import Aggregate, Market, Trade
+from ..engine.rules import ONE, Rules
 from .limits import Limits
 
 MILLI = 1_000_000

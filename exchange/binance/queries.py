@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from ..candles import DAY_NS, MINUTE_NS, floor
-from ..engine import Engine
-from ..market import Market
+from ..engine.candles import DAY_NS, MINUTE_NS, floor
+from ..engine.engine import Engine
+from ..engine.market import Market
 from . import errors, payloads
 from .limits import Limits
 from .params import Param, timestamp_ns

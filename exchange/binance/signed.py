@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...model.errors import Rejected
-from ..accounts import Account
-from ..engine import Engine
-from ..market import Market
+from ..engine.accounts import Account
+from ..engine.engine import Engine
+from ..engine.market import Market
 from . import errors
 from .auth import NAMES, Signed, authenticate
 from .errors import ApiError

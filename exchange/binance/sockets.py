@@ -14,10 +14,10 @@ from urllib.parse import unquote
 from aiohttp import WSMsgType, web
 
 from ..venue import Venue
+from ..websocket_frames import text_frame
 from . import commands, ws_api
 from .client import Client, Form
 from .errors import ApiError
-from .frames import text_frame
 from .rest import Rest, time_unit
 
 Answer = Callable[[Venue, Client, bytes], bytes | None]

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from ..book import OrderList
-from ..candles import INTERVALS, MINUTE_NS, Bar, floor
-from ..engine import Engine
+from ..engine.book import OrderList
+from ..engine.candles import INTERVALS, MINUTE_NS, Bar, floor
+from ..engine.engine import Engine
+from ..engine.market import Aggregate, ExecutionReport, Market, Trade
 from ..faults import Faults
-from ..market import Aggregate, ExecutionReport, Market, Trade
+from ..websocket_frames import text_frame
 from . import payloads
 from .client import Client, Form
-from .frames import text_frame
 from .user_data import UserData
 
 SLOTS = 10

@@ -18,14 +18,14 @@ from typing import Any
 
 import orjson
 
-from ..accounts import Account
-from ..book import OrderList
+from ..engine.accounts import Account
+from ..engine.book import OrderList
+from ..engine.market import ExecutionReport, Market
 from ..faults import USER, Faults
-from ..market import ExecutionReport, Market
+from ..websocket_frames import text_frame
 from . import user_events
 from .client import Client
 from .errors import ApiError
-from .frames import text_frame
 
 ACTIVE = 1_000  # subscriptions of one connection at a time
 EVER = 65_535  # and over its life

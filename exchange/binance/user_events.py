@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 from ...model.fixed import to_raw
-from ..accounts import Account
-from ..book import OrderList
-from ..market import ExecutionReport, Market
-from ..rules import ONE, SCALE
+from ..engine.accounts import Account
+from ..engine.book import OrderList
+from ..engine.market import ExecutionReport, Market
+from ..engine.rules import ONE, SCALE
 from .payloads import text
 
 ZERO = "0.00000000"

@@ -15,15 +15,15 @@ from typing import Any
 
 import orjson
 
-from ..accounts import Account
+from ..engine.accounts import Account
 from ..faults import Fault
 from ..receipts import Receipt, settle
 from ..venue import Venue
+from ..websocket_frames import text_frame
 from . import errors, params, sessions
 from .auth import sorted_payload
 from .client import Client
 from .errors import STATUS_BODIES, ApiError, bad_json, illegal
-from .frames import text_frame
 from .front import misstate, placed, unknown_outcome
 from .methods import BY_NAME
 from .queries import BY_METHOD, Asked

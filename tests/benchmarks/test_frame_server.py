@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 from benchmarks.frame_server import IDLE_RATE, MID, Pair, pair_names, prepare, text
-from venuemesh.orderbook.book import OrderBook
-from venuemesh.orderbook.scanner import DepthScanner, SnapshotScanner
+from venuemesh.orderbook.frame import DepthScanner, SnapshotScanner
+from venuemesh.orderbook.l2 import OrderBook
 
 
 def test_frames_are_contiguous_and_lead_to_the_snapshot() -> None:

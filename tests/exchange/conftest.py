@@ -11,9 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from venuemesh.exchange.accounts import parse_account
-from venuemesh.exchange.admin_client import AsyncAdminClient
+from venuemesh.exchange.admin.client import AsyncAdminClient
 from venuemesh.exchange.clock import Clock
+from venuemesh.exchange.engine.accounts import parse_account
 from venuemesh.exchange.options import Options
 from venuemesh.exchange.server import Server
 

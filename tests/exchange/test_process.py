@@ -17,7 +17,7 @@ import pytest
 
 from tests.fakes.signed_ws import Key, query
 from venuemesh.exchange.__main__ import main
-from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.model.errors import Rejected
 
 COMMAND = [sys.executable, "-m", "venuemesh.exchange"]

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from venuemesh.actors.order_manager import OrderManagerRole
-from venuemesh.actors.role import Context
-from venuemesh.actors.user_stream import UserStreamRole
+from venuemesh.actors.account.stream import UserStreamRole
+from venuemesh.actors.cell.role import Context
+from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import MeshError, OutcomeUnknown, RetryLater, UnknownInstrument

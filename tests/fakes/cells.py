@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from venuemesh.actors.messages import Doubt, Gone
-from venuemesh.supervisor.durable import StoreAway
+from venuemesh.actors.cell.messages import Doubt, Gone
+from venuemesh.supervisor.retrying_store import StoreAway
 
 
 class FakeStore:

@@ -12,7 +12,7 @@ import orjson
 
 from venuemesh.model.events import Side
 from venuemesh.model.fixed import to_raw
-from venuemesh.orderbook.book import OrderBook
+from venuemesh.orderbook.l2 import OrderBook
 
 EFFORT = float(os.environ.get("VENUEMESH_TEST_EFFORT", "1"))
 SYMBOLS = ["BTCUSDT", "ETHBTC", "币安人生USDT", "A"]

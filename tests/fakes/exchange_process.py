@@ -10,7 +10,7 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.exchange.admin.client import AdminClient
 
 NO_LIMITS = {"weight": 10**9, "raw_requests": 10**9, "connections": 10**6, "messages": 10**6}
 

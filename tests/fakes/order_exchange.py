@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from venuemesh.connectors.trading import (
+from venuemesh.connectors.order_codec import (
     AccountReport,
     BalanceReport,
     Draft,

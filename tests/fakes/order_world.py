@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.fakes.memory_journal import MemoryJournal
 from tests.fakes.order_exchange import NS, FakeCodec, OrderExchange, pair, sign
-from venuemesh.actors.orders_effects import (
+from venuemesh.actors.orders.machine.effects import (
     Answer,
     Ask,
     Commit,
@@ -30,8 +30,8 @@ from venuemesh.actors.orders_effects import (
     Send,
     Top,
 )
-from venuemesh.actors.orders_machine import OrderMachine
-from venuemesh.connectors.trading import Draft, Reply, Signed
+from venuemesh.actors.orders.machine.machine import OrderMachine
+from venuemesh.connectors.order_codec import Draft, Reply, Signed
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.ids import maker_of

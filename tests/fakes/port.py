@@ -9,9 +9,9 @@ import heapq
 import itertools
 from dataclasses import dataclass, field
 
-from venuemesh.supervisor import events as m
-from venuemesh.supervisor.machine import Machine
-from venuemesh.supervisor.records import CellState, ChildState, Settings
+from venuemesh.supervisor.tree import events as m
+from venuemesh.supervisor.tree.machine import Machine
+from venuemesh.supervisor.tree.records import CellState, ChildState, Settings
 
 MS = 1_000_000
 TICK_NS = 50 * MS

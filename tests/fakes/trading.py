@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from venuemesh.actors.user_stream_reports import from_plain
-from venuemesh.connectors.protocol import ExchangeSpec, Limit
-from venuemesh.connectors.trading import (
+from venuemesh.actors.account.reports import from_plain
+from venuemesh.connectors.market_codec import ExchangeSpec, Limit
+from venuemesh.connectors.order_codec import (
     AccountReport,
     BalanceReport,
     Draft,

@@ -11,11 +11,11 @@ from typing import Any
 
 import ray
 
-from venuemesh.actors.cell import SUPERVISOR, namespace
-from venuemesh.actors.messages import Envelope, unpack_reply
-from venuemesh.actors.pulse import is_alive, process_start
-from venuemesh.supervisor.child import ChildSpec
+from venuemesh.actors.cell.messages import Envelope, unpack_reply
+from venuemesh.actors.cell.pulse import is_alive, process_start
+from venuemesh.actors.cell.ray_cell import SUPERVISOR, namespace
 from venuemesh.supervisor.supervisor import create
+from venuemesh.supervisor.tree.child import ChildSpec
 
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",

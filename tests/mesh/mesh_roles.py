@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from venuemesh.actors.role import Context
+from venuemesh.actors.cell.role import Context
 from venuemesh.model.errors import Rejected
 
 

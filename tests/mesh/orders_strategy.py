@@ -18,9 +18,9 @@ from harness import PATIENCE_S, Tree, until
 from tests.fakes.account_host import QUICK
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import Planted, write_0600
-from venuemesh.client import Mesh
-from venuemesh.demo_trading import reconcile, settle
-from venuemesh.market import Market
+from venuemesh.cli.demo.strategies import reconcile, settle
+from venuemesh.market.market import Market
+from venuemesh.mesh.mesh import Mesh
 from venuemesh.model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
 from venuemesh.model.events import BookState
 

@@ -13,7 +13,7 @@ import ray
 from harness import Tree, kill, until
 
 from tests.fakes.exchange_process import ExchangeProcess
-from venuemesh.actors.pulse import is_alive, process_start
+from venuemesh.actors.cell.pulse import is_alive, process_start
 from venuemesh.model.errors import NotSynced
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument

@@ -10,7 +10,7 @@ import pytest
 import ray
 from harness import Tree, echo, kill, leftovers, until
 
-from venuemesh.actors.pulse import is_alive, process_start
+from venuemesh.actors.cell.pulse import is_alive, process_start
 from venuemesh.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
 
 pytestmark = pytest.mark.ray
@@ -236,7 +236,7 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) ->
     tree.whole(children=3)
     assert tree.child("echo/b")["restarts"] == before + 1
     stale = tree.cell(a["cell"])
-    from venuemesh.actors.messages import Envelope, unpack_reply
+    from venuemesh.actors.cell.messages import Envelope, unpack_reply
 
     envelope = Envelope("echo/a", "x", (1, 1), 1, "who", 1.0, None)
     with pytest.raises(Fenced):
@@ -246,7 +246,7 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) ->
 def test_a_thousand_polls_starve_nothing(calm: Tree) -> None:
     tree = calm
     tree.whole(children=3)
-    from venuemesh.actors.messages import Envelope
+    from venuemesh.actors.cell.messages import Envelope
 
     cell = tree.cell(tree.child("echo/a")["cell"])
     polls = [cell.poll.remote(Envelope("echo/a", "x", (0, 0), n, "poll:sleep", 8.0, None).pack()) for n in range(1000)]

@@ -18,8 +18,8 @@ from orders_strategy import ADDRESS, EXCHANGE, PAIR, STREAM, Scene, account_conf
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import plant
-from venuemesh import client
-from venuemesh.actors.pulse import is_alive, process_start
+from venuemesh.actors.cell.pulse import is_alive, process_start
+from venuemesh.mesh import mesh as client
 from venuemesh.model.errors import JournalUnavailable, Paused
 from venuemesh.model.events import BookState
 

@@ -15,8 +15,8 @@ import ray
 from harness import Tree, kill, until
 
 from tests.fakes.exchange_process import ExchangeProcess
-from venuemesh import client
-from venuemesh.cluster import descendants
+from venuemesh.mesh import mesh as client
+from venuemesh.mesh.cluster import descendants
 from venuemesh.model.errors import NotSynced, UnknownExchange
 
 pytestmark = pytest.mark.ray

@@ -23,10 +23,10 @@ from ray.cluster_utils import Cluster
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tests.fakes.exchange_process import ExchangeProcess
-from venuemesh.actors.pulse import process_start
+from venuemesh.actors.cell.pulse import process_start
 from venuemesh.model.errors import NotSynced
 from venuemesh.model.instrument import Instrument
-from venuemesh.orderbook.place import segment_directory
+from venuemesh.orderbook.segment.directory import segment_directory
 from venuemesh.orderbook.view import BookView
 
 BOOK = "book/binance/BTC-USDT"

@@ -13,8 +13,8 @@ from harness import PATIENCE_S, Tree, until
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tests.fakes.exchange_process import ExchangeProcess
-from venuemesh import client
-from venuemesh.market import Market
+from venuemesh.market.market import Market
+from venuemesh.mesh import mesh as client
 
 PAIR = "BTC-USDT"
 BOOK = f"book/binance/{PAIR}"

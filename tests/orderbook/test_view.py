@@ -12,8 +12,8 @@ from tests.fakes.writing import PRICE_SCALE, SIZE_SCALE, WritingProcess, book_of
 from venuemesh.model.errors import BeyondDepth, NotSynced, SegmentMismatch
 from venuemesh.model.events import BookState, Side
 from venuemesh.model.instrument import Instrument
-from venuemesh.orderbook.place import mark_retired
 from venuemesh.orderbook.segment import SegmentWriter
+from venuemesh.orderbook.segment.directory import mark_retired
 from venuemesh.orderbook.view import BookView
 
 ADDRESS = "book/binance/BTC-USDT"

@@ -15,11 +15,11 @@ import pytest
 from tests.fakes.account_host import Place
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.manager_host import Hosts
-from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.cli.demo.audit import compare
+from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.journal.journal import Journal
 from venuemesh.model.ids import OrderIds
 from venuemesh.model.order import AccountEvent, Balance, Fill, Order
-from venuemesh.reconciling import compare
 
 SETTLED = {"OPEN", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED", "REJECTED", "FAILED", "UnknownOrder"}
 IDS = 12  # that the script `trade` uses

@@ -40,8 +40,8 @@ def test_sdist_holds_real_files(distribution):
     (sdist,) = (distribution / "dist").glob("venuemesh-*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1]: archive.getmember(name) for name in archive.getnames() if "/" in name}
-    assert names["venuemesh/orderbook/book.pyx"].isfile()
-    assert names["venuemesh/actors/cell.py"].isfile()
+    assert names["venuemesh/orderbook/l2.pyx"].isfile()
+    assert names["venuemesh/actors/cell/ray_cell.py"].isfile()
 
 
 def test_wheel_holds_the_compiled_core_and_only_the_package(distribution):
@@ -49,8 +49,8 @@ def test_wheel_holds_the_compiled_core_and_only_the_package(distribution):
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.startswith("venuemesh/orderbook/book.") and name.endswith(".so") for name in names)
     assert "venuemesh/orderbook/book.pxd" in names
-    assert "venuemesh/conformance/suite.py" in names
-    assert "venuemesh/templates/connector/codec.py.txt" in names
+    assert "venuemesh/conformance/market/suite.py" in names
+    assert "venuemesh/cli/templates/connector/codec.py.txt" in names
     tops = {name.split("/")[0] for name in names}
     assert all(top == "venuemesh" or top.startswith("venuemesh-") for top in tops)
 

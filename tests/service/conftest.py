@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.fakes.planted import passphrase, plant, write_0600
-from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.exchange.admin.client import AdminClient
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """

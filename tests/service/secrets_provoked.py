@@ -21,10 +21,10 @@ from typing import Any
 import ray
 
 import venuemesh
-from venuemesh.exchange.admin_client import AdminClient
+from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.keystore.key import make_key
 from venuemesh.keystore.store import Keystore
-from venuemesh.market import Market
+from venuemesh.market.market import Market
 from venuemesh.model.errors import MeshError, RetryLater
 
 LIMIT_S = 60.0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from venuemesh.cli import main
+from venuemesh.cli.app import main
 
 
 @pytest.fixture

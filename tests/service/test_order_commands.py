@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from venuemesh.cli import main
+from venuemesh.cli.app import main
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 MESH = "--mesh", "service"

@@ -93,6 +93,6 @@ def _read(pid, name):
 
 
 def descendants(pid):
-    from venuemesh.cluster import descendants as found
+    from venuemesh.mesh.cluster import descendants as found
 
     return [child for child, _ in found(pid)]

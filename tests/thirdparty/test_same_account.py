@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from venuemesh.conformance.desk import Desk
-from venuemesh.conforming_local import local_venue
+from venuemesh.cli.local_venue import local_venue
+from venuemesh.conformance.trading.bench import Desk
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.model.events import Side
 from venuemesh.model.order import EventType, OrderStatus

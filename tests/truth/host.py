@@ -1,4 +1,4 @@
-"""Book roles in a process of their own, without Ray: what `actors/cell.py` does around a role, and nothing else.
+"""Book roles in a process of their own, without Ray: what `actors/cell/ray_cell.py` does around a role.
 
     python -m tests.truth.host      one JSON line on standard input says what (`Asked`); then commands, a line each:
         books     every book whole, as it is: {pair: what the role's `snapshot` command gives, levels as lists}
@@ -29,16 +29,15 @@ from typing import Any
 import numpy as np
 
 from tests.truth.samples import CLOSED, FRAME, SNAPSHOT, STARTED, Rows
-from venuemesh.actors.book import BookRole
-from venuemesh.actors.book_ingest import Ingest, Pair
-from venuemesh.actors.book_machine import Backoff, BookMachine, Closed, Quiet
-from venuemesh.actors.limits import LimitsRole
-from venuemesh.actors.role import Context
-from venuemesh.connectors import pacing
+from venuemesh.actors.book.ingest import Ingest, Pair
+from venuemesh.actors.book.machine import Backoff, BookMachine, Closed, Quiet
+from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.cell.role import Context
+from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.binance.codec import BinanceCodec
-from venuemesh.connectors.protocol import Verdict
-from venuemesh.connectors.transport import Feed, Rest
+from venuemesh.connectors.binance.market import BinanceCodec
+from venuemesh.connectors.market_codec import Verdict
+from venuemesh.connectors.transport import Feed, Rest, backoff
 from venuemesh.model.errors import MeshError, Rejected
 from venuemesh.model.events import BookState
 
@@ -176,8 +175,8 @@ class Host:
         self.roles = [self._role(config, self._context(address)) for address, config in asked.roles]
 
     def _role(self, config: dict[str, Any], context: Context) -> BookRole:
-        backoff = pacing.Backoff(first_s=0.05, cap_s=0.5) if self._asked.hasty else None
-        connect = partial(Feed, backoff=backoff, connect_timeout_s=self._asked.timeout_s)
+        pause = backoff.Backoff(first_s=0.05, cap_s=0.5) if self._asked.hasty else None
+        connect = partial(Feed, backoff=pause, connect_timeout_s=self._asked.timeout_s)
         return BookRole(config, context, connect=connect, rest=Rest(timeout_s=self._asked.timeout_s))
 
     def _context(self, address: str) -> Context:

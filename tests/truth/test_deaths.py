@@ -12,7 +12,7 @@ from tests.truth.checker import live_reads
 from tests.truth.harness import Child, Lab, until
 from venuemesh.model.events import BookState
 
-EXIT_LEASE = 75  # as in tests/truth/host.py and actors/cell.py
+EXIT_LEASE = 75  # as in tests/truth/host.py and actors/cell/ray_cell.py
 LIMIT_NS = 250_000_000  # heartbeat limit of the segments
 LEASE_S = 3.0
 GROWTH_BYTES = 24 << 20  # of a process that serves a few seconds longer: generous

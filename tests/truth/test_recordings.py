@@ -10,9 +10,9 @@ import pytest
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.truth.harness import PATIENCE_S, raw
-from venuemesh.actors.capture import read
-from venuemesh.actors.record import record
-from venuemesh.actors.replay import Replay, replay
+from venuemesh.actors.recording.file import read
+from venuemesh.actors.recording.record import record
+from venuemesh.actors.recording.replay import Replay, replay
 from venuemesh.connectors import registry
 from venuemesh.connectors.transport import Feed
 from venuemesh.model.events import BookState, Side

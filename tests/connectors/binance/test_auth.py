@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from tests.fakes.captures import captures
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.auth import MAX_WINDOW_MS
-from venuemesh.connectors.trading import Draft, Kind
+from venuemesh.connectors.order_codec import Draft, Kind
 from venuemesh.model.errors import Misconfigured, NotOffered
 
 MS = 1_000_000

@@ -20,10 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.fakes.clock import until as until_within
 from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.calls import Calls
-from venuemesh.connectors.clock_offset import ClockOffset
-from venuemesh.connectors.feed import Feed
-from venuemesh.connectors.trading import (
+from venuemesh.connectors.exchange_clock import ClockOffset
+from venuemesh.connectors.order_codec import (
     BalanceReport,
     Draft,
     ListReport,
@@ -34,6 +32,8 @@ from venuemesh.connectors.trading import (
     StreamOpened,
 )
 from venuemesh.connectors.transport import Rest
+from venuemesh.connectors.transport.calls import Calls
+from venuemesh.connectors.transport.feed import Feed
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument

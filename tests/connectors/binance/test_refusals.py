@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.captures import captures
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.refusals import CODES, failure, refusal
-from venuemesh.connectors.trading import Refusal
+from venuemesh.connectors.order_codec import Refusal
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import Response
 

@@ -14,13 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
-from venuemesh.actors.capture import read
+from venuemesh.actors.recording.file import read
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.model.errors import DecodeError
 from venuemesh.model.events import DepthDelta
 from venuemesh.model.instrument import Instrument
-from venuemesh.orderbook.book import OrderBook
-from venuemesh.orderbook.scanner import NOT_MINE
+from venuemesh.orderbook.frame import NOT_MINE
+from venuemesh.orderbook.l2 import OrderBook
 
 PAIRS = [
     Instrument("binance", "NKN-USDT", "NKNUSDT", "NKN", "USDT", 8, 8),

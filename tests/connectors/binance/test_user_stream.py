@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.trading import (
+from venuemesh.connectors.order_codec import (
     BalanceChange,
     BalanceReport,
     ListReport,
@@ -379,7 +379,7 @@ def test_documented_frames():
 
 
 def test_documented_answers():
-    from tests.connectors.binance.test_trading import PAIR, known, new
+    from tests.connectors.binance.test_orders import PAIR, known, new
 
     limit = NewOrder("a", "BTC-USDT", Side.BUY, OrderType.LIMIT, D(1), D(1))
     drafts = {

@@ -1,0 +1,1 @@
+"""What an account needs besides its orders: the user stream, signing, the exchange's clock."""

@@ -1,0 +1,143 @@
+"""The exchange's clock as this process knows it: asked for, kept, corrected at once when doubted.
+
+Every signature carries the exchange's time, and every proof of absence is reckoned by it. It is measured before the
+first request, again every `every_s`, and at once when the exchange says that a request was outside its validity window
+or when our own clock has jumped against the monotonic one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ...connectors.exchange_clock import ClockOffset
+from ...connectors.market_codec import Codec
+from ...model.errors import DataError, InboxFull, OutcomeUnknown, Rejected, RetryLater
+from ...model.events import Request, Response
+from ..cell.role import Context
+
+NS = 1_000_000_000
+SAMPLES = 3  # of one measurement
+EVERY_S = 60.0
+DOUBT_S = 0.25  # pause between measurements of a clock in doubt
+EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
+
+
+class ExchangeClock:
+    """Call `start`, then `beat` now and then, then `stop`. `now_ns` is the exchange's time since the Unix epoch."""
+
+    def __init__(
+        self,
+        context: Context,
+        codec: Codec,
+        send: Callable[[Request], Awaitable[tuple[int, Response]]],
+        every_s: float = EVERY_S,
+    ) -> None:
+        """`send` gives the answer to a request, and when it was sent by the monotonic clock."""
+        self._context, self._codec, self._send, self._every_s = context, codec, send, every_s
+        self._offset = ClockOffset()
+        self._measured = asyncio.Event()
+        self._doubted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._error: str | None = None
+        self._doubts = 0
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was measured, or the exchange has no way to ask."""
+        return self._measured.is_set()
+
+    def now_ns(self) -> int:
+        if not self._offset.is_known:
+            return self._context.time_ns()
+        return self._offset.exchange_now_ns(self._context.monotonic_ns())
+
+    def earliest_ns(self) -> int:
+        """What the exchange's clock shows at least: what proves that something is over is reckoned by this."""
+        if not self._offset.is_known:
+            return self._context.time_ns()
+        mono_ns = self._context.monotonic_ns()
+        return self._offset.exchange_now_ns(mono_ns) - self._offset.error_ns(mono_ns)
+
+    async def ready(self, timeout_s: float = 10.0) -> None:
+        """Return when it was measured once. Raises RetryLater."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._measured.wait()
+        except TimeoutError:
+            raise RetryLater(1.0, f"the exchange's clock is not known: {self._error or 'no answer yet'}") from None
+
+    async def measured_anew(self, timeout_s: float = 5.0) -> None:
+        """Return when a measurement that begins after this call is done. Raises RetryLater."""
+        self._measured.clear()
+        self.doubt()
+        await self.ready(timeout_s)
+
+    def doubt(self) -> None:
+        """Measure again now: the exchange called a time of ours wrong, or a clock was set."""
+        self._doubts += 1
+        self._doubted.set()
+
+    def beat(self) -> None:
+        """See whether our clock was set, or the machine slept."""
+        context = self._context
+        if self._offset.watch(context.time_ns(), context.monotonic_ns()):
+            self.doubt()
+
+    def report(self) -> dict[str, Any]:
+        """`clock_offset_ms`: the exchange's clock minus ours; `clock_error_ms`: how far that may be off, either way."""
+        context, known = self._context, self._offset.is_known
+        mono_ns = context.monotonic_ns()
+        apart_ns = self._offset.exchange_now_ns(mono_ns) - context.time_ns() if known else 0
+        return {
+            "clock_offset_ms": apart_ns / 1e6 if known else None,
+            "clock_error_ms": self._offset.error_ns(mono_ns) / 1e6 if known else None,
+            "clock_doubts": self._doubts,
+            "clock_problem": self._error,
+        }
+
+    async def _keep(self) -> None:
+        try:
+            while True:
+                self._doubted.clear()
+                wait_s = self._every_s
+                if not await self._measure():
+                    wait_s = 1.0
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._doubted.wait()
+                    await asyncio.sleep(DOUBT_S)
+                except TimeoutError:
+                    continue
+        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+            self._context.fail(failure)
+            raise
+
+    async def _measure(self) -> bool:
+        for _ in range(SAMPLES):
+            request = self._codec.time_request()
+            if request is None:
+                break
+            try:
+                sent_ns, response = await self._send(request)
+                recv_ns = self._context.monotonic_ns()
+                failure = self._codec.failure(response)
+                if failure is not None:
+                    raise failure
+                server_ns = self._codec.server_time(response.body)
+            except EXPECTED as error:
+                self._error = f"the exchange's clock could not be read: {error}"
+                return False
+            self._offset.add(sent_ns, recv_ns, server_ns)
+        self._error = None
+        self._measured.set()
+        return True

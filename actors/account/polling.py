@@ -1,0 +1,205 @@
+"""The user stream of an exchange that has none: asks for open orders, fills and balances, and tells what changed.
+
+One round asks for all open orders. An order that looks other than before is told as it is now, with its fills when more
+of it is filled; one that is gone is asked for by its id, which says how it ended. So is one that was never seen here
+and that the manager holds for open: it came and went between two rounds. Balances are asked for when anything
+changed, and every slow round. A round that fails loses nothing: the next one compares with what was told last. Rounds
+come fast at first, while orders are open and after a change, slowly else.
+
+What is not seen: an order that was placed and ended between two rounds. Where balances show its effect, and nothing
+that was seen open explains it, the manager is told of a gap, and asks for what it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from ...connectors.order_codec import BalanceReport, OrderReport
+from ...model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ...model.instrument import Instrument
+from ..cell.role import Context
+from ..limits.machine import Priority
+from .reports import Marker, Report
+from .wire import Wire
+
+NS = 1_000_000_000
+FAST_S, SLOW_S = 1.0, 15.0
+ASK_S = 2.0
+SHARE = 0.25  # of what the exchange lets an egress ask, that fast rounds spend at most
+EAGER_ROUNDS = 3  # fast ones after a start, a failure or a change
+EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
+
+
+class Tell(Protocol):
+    """What a source says to its role: reports in order, and the frame that they were read from."""
+
+    def __call__(self, reports: list[Report], raw: bytes, recv_ns: int) -> None: ...
+
+
+class Poller:
+    """See the module. Config: poll_fast_s (1), poll_slow_s (15)."""
+
+    def __init__(self, wire: Wire, context: Context, config: Mapping[str, Any], tell: Tell) -> None:
+        self._wire, self._context, self._tell = wire, context, tell
+        self._catalog = f"catalog/{config['exchange']}"
+        self._manager = f"orders/{config['exchange']}/{config['account']}"
+        self._fast_s = float(config.get("poll_fast_s") or max(FAST_S, _affordable_s(wire)))
+        self._slow_s = float(config.get("poll_slow_s") or SLOW_S)
+        self._task: asyncio.Task[None] | None = None
+        self._instruments: dict[str, Instrument] = {}
+        self._open: dict[str, OrderReport] = {}  # as told last, by exchange order id
+        self._ended_ids: set[str] = set()  # of what the manager held for open and was not: told already
+        self._balances: BalanceReport | None = None
+        self._balances_ns = 0
+        self._eager = EAGER_ROUNDS
+        self.up = False
+        self._error: str | None = None
+        self._heard_ns: int | None = None
+        self._rounds = 0
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def beat(self) -> None:
+        """Say `down` when no round has succeeded for as long as a stream may be silent."""
+        now_ns, silence_ns = self._context.monotonic_ns(), int(self._wire.spec.silence_s * NS)
+        if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
+            self.up = False
+            self._tell([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
+
+    def report(self) -> dict[str, Any]:
+        now_ns = self._context.monotonic_ns()
+        return {
+            "state": "LIVE" if self.up and self._error is None else "FAILING" if self.up else "CONNECTING",
+            "error": self._error,
+            "source": "polling",
+            "heard_s_ago": None if self._heard_ns is None else (now_ns - self._heard_ns) / NS,
+            "interval_s": self._interval_s(),
+            "rounds": self._rounds,
+            "open": len(self._open),
+        }
+
+    def _interval_s(self) -> float:
+        return self._fast_s if self._open or self._eager > 0 else self._slow_s
+
+    async def _keep(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._round()
+                except EXPECTED as error:
+                    self._error = str(error)
+                    self._eager = EAGER_ROUNDS
+                    wait_s = max(self._fast_s, (error.after_s or 0.0) if isinstance(error, RetryLater) else 0.0)
+                    await asyncio.sleep(wait_s)
+                else:
+                    self._error = None
+                    await self._rest()
+        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+            self._context.fail(failure)
+            raise
+
+    async def _rest(self) -> None:
+        """Wait until the next round is due; a slow one comes early once the manager holds an order for open."""
+        end_s, waited_s = self._interval_s(), 0.0
+        while waited_s < end_s:
+            step_s = min(self._fast_s, end_s - waited_s)
+            await asyncio.sleep(step_s)
+            waited_s += step_s
+            if end_s > self._fast_s and await self._held():
+                return
+
+    async def _round(self) -> None:
+        wire, context = self._wire, self._context
+        if not self._instruments:
+            listed = await context.ask(self._catalog, "instruments", None, 10.0)
+            found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
+            wire.codec.bind(found)
+            self._instruments = {instrument.symbol: instrument for instrument in found}
+        held = await self._held()
+        reply = await wire.read(wire.codec.open_orders(), Priority.NORMAL)
+        now_open = {report.exchange_order_id: report for report in reply.orders}
+        told: list[Report] = []
+        if not self.up:
+            told.append(Marker("up"))
+        for number, report in now_open.items():
+            before = self._open.get(number)
+            if before is None or _seen(before) != _seen(report):
+                told.append(await self._with_fills(report, before))
+        for number, before in list(self._open.items()):
+            if number not in now_open:
+                told.append(await self._ended(before))
+        for number, symbol, client_order_id in held:
+            if number not in now_open and number not in self._open and number not in self._ended_ids:
+                told.append(await self._ended(OrderReport(symbol, client_order_id, number, None, 0)))
+        self._ended_ids = {number for number, _, _ in held if number not in now_open}
+        changed = len(told) > 0
+        now_ns = context.monotonic_ns()
+        if changed or now_ns - self._balances_ns >= self._slow_s * NS:
+            balances = await self._ask_balances()
+            if self._balances is None or balances.balances != self._balances.balances:
+                if self._balances is not None and not changed:
+                    told.append(Marker("gap", "balances changed, and nothing that was seen open explains it"))
+                told.append(balances)
+            self._balances, self._balances_ns = balances, now_ns
+        context.alive()
+        self._open, self.up = now_open, True
+        self._heard_ns = context.monotonic_ns()
+        self._rounds += 1
+        self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)
+        if told:
+            self._tell(told, b"", context.time_ns())
+
+    async def _held(self) -> list[tuple[str, str, str]]:
+        """(exchange's id, symbol, client id) of what the manager holds for open; none where it cannot be asked."""
+        try:
+            said = await self._context.ask(self._manager, "orders", {"open": True}, ASK_S)
+        except MeshError:
+            return []
+        symbols = {instrument.name: symbol for symbol, instrument in self._instruments.items()}
+        rows = (row for row in said["rows"] if row["exchange_order_id"] is not None and row["pair"] in symbols)
+        return [(row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]) for row in rows]
+
+    async def _ask_balances(self) -> BalanceReport:
+        account = (await self._wire.read(self._wire.codec.account(), Priority.NORMAL)).account
+        if account is None:
+            raise RetryLater(1.0, "an answer without balances")
+        return account.balances
+
+    async def _with_fills(self, report: OrderReport, before: OrderReport | None) -> OrderReport:
+        """Add the fills of an order of which more is filled than was told."""
+        instrument = self._instruments.get(report.symbol)
+        if instrument is None or not report.filled or (before is not None and before.filled == report.filled):
+            return report
+        reply = await self._wire.read(self._wire.codec.fills(instrument, None, report.exchange_order_id))
+        return replace(report, fills=reply.fills)
+
+    async def _ended(self, before: OrderReport) -> Report:
+        instrument = self._instruments.get(before.symbol)
+        if instrument is None:
+            return Marker("gap", f"an order of {before.symbol}, which is not listed any more, is open no more")
+        reply = await self._wire.read(
+            self._wire.codec.query(before.client_order_id, instrument, before.exchange_order_id)
+        )
+        now = next((report for report in reply.orders if report.exchange_order_id == before.exchange_order_id), None)
+        if now is None:
+            return Marker("gap", f"order {before.client_order_id} is open no more and cannot be asked for")
+        return await self._with_fills(now, before)
+
+
+def _seen(report: OrderReport) -> tuple[Any, ...]:
+    return report.status, report.filled, report.amount, report.price, report.client_order_id
+
+
+def _affordable_s(wire: Wire) -> float:
+    """How far apart rounds must be to spend no more than their share of any limit."""
+    limits = ((wire.spec.limits.get(name), amount) for name, amount in wire.codec.open_orders().cost)
+    return max((amount * one.per_s / (one.amount * SHARE) for one, amount in limits if one is not None), default=0.0)

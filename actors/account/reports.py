@@ -1,0 +1,180 @@
+"""What the user stream tells the order manager, as plain values; and the box that keeps it until acknowledged. Pure.
+
+A report is what a codec read (`StreamReport`) or a `Marker` of the stream itself. Both are numbered together from 1 on
+in each incarnation of the stream, so a marker stands exactly where in the sequence something was, or may have been,
+missed:
+
+    up      from here on the exchange tells us everything (what was before is not known: reconcile)
+    down    nothing is heard any more
+    gap     something was told and is lost: a frame that cannot be read, or the box ran over
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from ...connectors.order_codec import (
+    BalanceChange,
+    BalanceReport,
+    FillReport,
+    ListReport,
+    OrderReport,
+    StreamEnded,
+    StreamReport,
+)
+from ...model.events import Side
+from ...model.order import OrderStatus, OrderType, TimeInForce
+
+LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """The stream about itself: `what` is "up", "down" or "gap"."""
+
+    what: str
+    reason: str = ""
+
+
+Report = StreamReport | Marker
+
+_TYPES: dict[str, type[Any]] = {
+    "order": OrderReport,
+    "fill": FillReport,
+    "balances": BalanceReport,
+    "change": BalanceChange,
+    "list": ListReport,
+    "ended": StreamEnded,
+    "marker": Marker,
+}
+_NAMES = {cls: name for name, cls in _TYPES.items()}
+_ENUMS: dict[str, type[Enum]] = {
+    "status": OrderStatus,
+    "side": Side,
+    "order_type": OrderType,
+    "time_in_force": TimeInForce,
+}
+_DECIMALS = frozenset(
+    {"amount", "price", "stop_price", "quote_amount", "filled", "quote_filled", "fee"},
+)
+_NOT_STATED = frozenset({"status", "fee", "fee_asset", "is_maker"})  # what a report may leave open
+SIZE_MAX = 40  # powers of ten of a number, either way
+_NOT_TEXT: dict[str, type] = {"ts_event_ns": int, "is_maker": bool, "whole": bool}  # of what is read as it is
+
+
+def to_plain(report: Report) -> dict[str, Any]:
+    """Return `report` as plain values for msgpack: Decimal and enums as text, its type under "type"."""
+    return {"type": _NAMES[type(report)], **_plain_fields(report)}
+
+
+def _plain_fields(record: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in fields(record):
+        value = getattr(record, one.name)
+        if isinstance(value, Decimal):
+            value = f"{value:f}"
+        elif isinstance(value, Enum):
+            value = value.value
+        elif one.name == "fills":
+            value = [_plain_fields(fill) for fill in value]
+        elif one.name == "balances":
+            value = {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in value.items()}
+        elif one.name == "orders":
+            value = [list(pair) for pair in value]
+        found[one.name] = value
+    return found
+
+
+def from_plain(plain: dict[str, Any]) -> Report:
+    """The inverse of `to_plain`. Raises KeyError, ValueError, TypeError, ArithmeticError: not made by it."""
+    found = dict(plain)
+    report: Report = _typed(_TYPES[found.pop("type")], found)
+    return report
+
+
+def _typed(cls: type[Any], plain: dict[str, Any]) -> Any:
+    found = dict(plain)
+    optional = _NOT_STATED | {one.name for one in fields(cls) if one.default is None}
+    for key, value in plain.items():
+        if value is None and key in optional:
+            continue
+        if key in _DECIMALS:
+            found[key] = _number(key, value)
+        elif key in _ENUMS:
+            found[key] = _ENUMS[key](value)
+        elif key == "fills":
+            found[key] = tuple(_typed(FillReport, fill) for fill in value)
+        elif key == "balances":
+            found[key] = {
+                _plain_of(key, str, asset): (_number(key, free), _number(key, locked))
+                for asset, (free, locked) in value.items()
+            }
+        elif key == "orders":
+            found[key] = tuple(
+                (_plain_of(key, str, client), _plain_of(key, str, exchange)) for client, exchange in value
+            )
+        else:
+            _plain_of(key, _NOT_TEXT.get(key, str), value)
+    return cls(**found)
+
+
+def _number(key: str, value: Any) -> Decimal:
+    number = Decimal(_plain_of(key, str, value))
+    if not number.is_finite() or abs(number.adjusted()) > SIZE_MAX:
+        raise ValueError(f"{key} is {str(value)[:40]!r}")
+    return number
+
+
+def _plain_of(key: str, kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{key} is {value!r}")
+    return value
+
+
+class Outbox:
+    """Numbered reports that nobody has acknowledged yet, at most `limit`.
+
+    One more makes it run over: everything in it gives way to one `gap` marker, which takes the next number. The
+    numbers that are missing then, and the marker, both tell the receiver to reconcile.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._kept: deque[tuple[int, dict[str, Any]]] = deque()
+        self.last = 0  # the number of the newest report
+        self.acked = 0
+        self.overflows = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, report: Report) -> int:
+        """Number and keep a report; return its number."""
+        if len(self._kept) >= self._limit:
+            self.overflows += 1
+            lost = len(self._kept)
+            self._kept.clear()
+            self._append(Marker("gap", f"{lost} reports were not acknowledged in time and were dropped"))
+        return self._append(report)
+
+    def _append(self, report: Report) -> int:
+        self.last += 1
+        self._kept.append((self.last, to_plain(report)))
+        return self.last
+
+    def batch(self, limit: int) -> tuple[int, Sequence[dict[str, Any]]]:
+        """Return the number of the oldest kept report and up to `limit` reports from there, in order."""
+        if not self._kept:
+            return self.last + 1, []
+        return self._kept[0][0], [plain for _, (_, plain) in zip(range(limit), self._kept, strict=False)]
+
+    def acknowledge(self, number: int) -> None:
+        """Forget everything up to and with `number`: it is durable on the other side."""
+        self.acked = max(self.acked, min(number, self.last))
+        while self._kept and self._kept[0][0] <= self.acked:
+            self._kept.popleft()

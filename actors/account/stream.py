@@ -1,0 +1,332 @@
+"""The role `stream/<exchange>/<account>`: hears what the exchange tells of an account, and tells the order manager.
+
+    exchange --frames--> codec.stream_decode --numbered reports--> Outbox --"reports"--> orders/<exchange>/<account>
+
+A new incarnation knows nothing of its predecessor: it opens the stream, says `up`, and numbers from 1; the manager
+reconciles over everything that it cannot have heard. Reports are kept until the manager has acknowledged them, which it
+does when they are durable, and are sent again to its next incarnation. Where something was or may have been missed, a
+marker stands in the sequence (`reports`). The connection is watched by receive age: pings count, so a quiet
+account is no failure. The exchange that ends the stream, refuses it or confirms it too late gets a new connection, with
+backoff and from the rate budget.
+
+`stream = "polling"` is the same role for an exchange without a stream: `polling` asks instead of listening.
+
+    stats                          what `report` gives
+    poll raw {after, limit?}       {"frames": [{number, ts_recv_ns, raw, decoded}], "next": n}: the last frames, secrets
+                                   masked; as soon as there is one after `after`, else at the timeout
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ...connectors.order_codec import Auth, StreamEnded, StreamOpened, TradingCodec
+from ...connectors.transport import Backoff, Feed
+from ...connectors.transport.link import Link
+from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
+from ..book.shell import FeedLike
+from ..cell.role import Context, whole_number
+from ..limits.budget import RestLike
+from .polling import Poller, Tell
+from .reports import Marker, Outbox, Report, to_plain
+from .wire import Wire, open_wire
+
+NS = 1_000_000_000
+CONFIRM_S = 10.0  # a stream that is not confirmed by then is asked for on a new connection
+BATCH = 200  # reports of one message
+BEAT_S = 1.0  # a message goes out at least this often, so that the manager knows that it is heard
+RAW_KEPT = 500  # frames for `raw`
+RAW_BYTES = 4096  # of one frame
+ASK_S = 5.0
+AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # after a manager that did not take a batch
+_SECRET = re.compile(
+    rb'("(?:apiKey|signature|listenKey|listenToken|secret|passphrase|token|sign)"\s*:\s*)"(?:[^"\\]|\\.)*"'
+)
+
+
+def masked(frame: bytes) -> str:
+    """Return a frame as text that may be shown: what authenticates is masked, and it is cut to 4 KB."""
+    return _SECRET.sub(rb'\1"***"', frame)[:RAW_BYTES].decode(errors="replace")
+
+
+class Source(Protocol):
+    """Where reports come from."""
+
+    @property
+    def up(self) -> bool:
+        """Whether everything is heard now."""
+
+    def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def beat(self) -> None: ...
+    def report(self) -> dict[str, Any]:
+        """At least `state` and `error`."""
+
+
+class UserStreamRole:
+    """See the module. The keyword arguments replace what is built from the configuration.
+
+    Config: exchange, account; optional connector, rest, ws, ws_api, egress, stream ("websocket"), recv_window_ms,
+    outbox (10,000), and the names of the key's files as `signer.open_auth` reads them.
+    """
+
+    reads = frozenset({"stats", "raw"})
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        context: Context,
+        *,
+        connect: Callable[..., FeedLike] = Feed,
+        rest: RestLike | None = None,
+        codec: TradingCodec | None = None,
+        auth: Auth | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._context = context
+        self._chance = chance
+        self._manager = f"orders/{config['exchange']}/{config['account']}"
+        self._outbox = Outbox(int(config.get("outbox", 10_000)))
+        self._raw: deque[dict[str, Any]] = deque(maxlen=RAW_KEPT)
+        self._raw_next = 1
+        self._heard = asyncio.Event()
+        self._waiting = asyncio.Event()  # set while the outbox has something
+        self._sending: asyncio.Task[None] | None = None
+        self._untold: str | None = None  # why the manager does not take what we have
+        self._config = config
+        self._parts = (connect, rest, codec, auth)
+        self._wire: Wire
+        self._source: Source
+
+    async def start(self) -> None:
+        connect, rest, codec, auth = self._parts
+        self._wire = await open_wire(self._config, self._context, rest=rest, codec=codec, auth=auth)
+        polling = self._config.get("stream", "websocket") == "polling" or not self._wire.codec.offer.stream
+        if polling:
+            self._source = Poller(self._wire, self._context, self._config, self._tell)
+        else:
+            self._source = Listener(self._wire, self._context, connect, self._tell, self._chance)
+        self._wire.start()
+        self._sending = asyncio.get_running_loop().create_task(self._send())
+        self._source.start()
+
+    async def stop(self) -> None:
+        await self._source.stop()
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+        await self._wire.close()
+        self._wake()
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        if kind == "stats":
+            return self.report()
+        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        if kind != "raw":
+            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        after = (body or {}).get("after", 0)
+        if type(after) is not int:
+            raise Rejected("bad_request", f"after is {after!r}; it must be a whole number")
+        limit = whole_number(body, "limit") or 100
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._raw_next - 1 <= after:
+                    await self._heard.wait()
+        except TimeoutError:
+            pass  # nothing new: the answer says so
+        frames = [frame for frame in self._raw if frame["number"] > after][:limit]
+        frames = [{**frame, "decoded": [to_plain(one) for one in frame["decoded"]]} for frame in frames]
+        return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}
+
+    def report(self) -> dict[str, Any]:
+        said = self._source.report()
+        box = self._outbox
+        return {
+            **said,
+            "error": said["error"] or self._untold,
+            "reports": box.last,
+            "acknowledged": box.acked,
+            "unacknowledged": len(box),
+            "overflows": box.overflows,
+            **self._wire.report(),
+        }
+
+    def beat(self) -> None:
+        self._source.beat()
+
+    # ------------------------------------------------------------------ from the source to the manager
+
+    def _tell(self, reports: list[Report], raw: bytes, recv_ns: int) -> None:
+        for report in reports:
+            self._outbox.add(report)
+        self._raw.append({"number": self._raw_next, "ts_recv_ns": recv_ns, "raw": masked(raw), "decoded": reports})
+        self._raw_next += 1
+        if reports:
+            self._waiting.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        heard, self._heard = self._heard, asyncio.Event()
+        heard.set()
+
+    async def _send(self) -> None:
+        """Keep telling the manager what it has not acknowledged; one message at a time, in order."""
+        context, box, failures = self._context, self._outbox, 0
+        stream = list(context.incarnation)
+        try:
+            while True:
+                if not len(box):
+                    self._waiting.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(BEAT_S):
+                            await self._waiting.wait()
+                context.alive()
+                first, reports = box.batch(BATCH)
+                body = {"stream": stream, "first": first, "reports": reports, "up": self._source.up}
+                try:
+                    answer = await context.ask(self._manager, "reports", body, ASK_S)
+                except MeshError as error:
+                    failures += 1
+                    self._untold = f"{len(box)} reports wait for {self._manager}: {error}"
+                    after_s = (error.after_s or 0.0) if isinstance(error, RetryLater) else 0.0
+                    await asyncio.sleep(max(after_s, AGAIN.delay_s(failures, self._chance())))
+                    continue
+                failures, self._untold = 0, None
+                box.acknowledge(int(answer["acked"]))
+        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+            context.fail(failure)
+            raise
+
+
+class Listener:
+    """The exchange's own stream over a websocket."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        context: Context,
+        connect: Callable[..., FeedLike],
+        tell: Tell,
+        chance: Callable[[], float],
+    ) -> None:
+        self._wire, self._context, self._tell, self._chance = wire, context, tell, chance
+        self._link: Link | None = None
+        self._asked: dict[str, int] = {}  # request id of a subscription not confirmed yet: when it was sent
+        self._opened = 0
+        self.up = False
+        self._state, self._error = "CONNECTING", ""
+        self._closes = 0
+        self._unreadable = 0
+        self._frames = 0
+        self.feed = connect(
+            wire.codec.stream_url,
+            self,
+            on_failure=context.fail,
+            admit=self._admit,
+            silence_s=wire.spec.silence_s,
+            max_connection_s=wire.spec.max_connection_s,
+            on_refused=wire.budget.refused,
+        )
+
+    def start(self) -> None:
+        self.feed.start()
+
+    async def stop(self) -> None:
+        await self.feed.stop()
+
+    async def _admit(self) -> None:
+        await self._wire.clock.ready()
+        await self._wire.admit_connection()
+
+    # The connection; called by the feed, on the loop
+
+    def on_open(self, link: Link) -> None:
+        self._context.alive()
+        self._link = link
+        self._state = "SUBSCRIBING"
+        self._opened += 1
+        request_id = f"stream-{self._context.incarnation[0]}-{self._context.incarnation[1]}-{self._opened}"
+        self._asked = {request_id: self._context.monotonic_ns()}
+        wire = self._wire
+        frames = wire.codec.stream_open(wire.auth, request_id, wire.clock.now_ns(), wire.validity_ms)
+        for frame in frames:
+            link.send(frame)
+        if not frames:  # an exchange whose address alone opens the stream
+            self._confirmed()
+
+    def on_frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
+        self._context.alive()
+        self._frames += 1
+        raw = bytes(frame)
+        try:
+            found = self._wire.codec.stream_decode(raw, recv_ns)
+        except DecodeError as error:
+            self._unreadable += 1
+            self._tell([Marker("gap", f"a frame that cannot be read: {error.reason}")], raw, recv_ns)
+            return
+        reports: list[Report] = []
+        again: str | None = None
+        for report in found:
+            if isinstance(report, StreamOpened):
+                again = self._answered(report) or again
+                continue
+            reports.append(report)
+            if isinstance(report, StreamEnded):
+                again = f"the exchange ended the stream: {report.reason}"
+        self._tell(reports, raw, recv_ns)
+        if again is not None:
+            asyncio.get_running_loop().call_soon(self.feed.reconnect, again)
+
+    def on_close(self, reason: str) -> None:
+        self._link = None
+        self._asked = {}
+        self._closes += 1
+        self._state, self._error = "CONNECTING", reason
+        if self.up:
+            self.up = False
+            self._tell([Marker("down", reason)], b"", self._context.time_ns())
+
+    def _answered(self, opened: StreamOpened) -> str | None:
+        """Take in whether the stream was opened; return why to connect again."""
+        if self._asked.pop(opened.request_id, None) is None:
+            return None
+        if opened.code is not None:
+            self._wire.refused(Rejected(opened.code, opened.reason or ""))
+            return f"the exchange refused the stream ({opened.code}): {opened.reason}"
+        self._confirmed()
+        return None
+
+    def _confirmed(self) -> None:
+        self._asked = {}
+        self.up = True
+        self._state, self._error = "LIVE", ""
+        self._tell([Marker("up")], b"", self._context.time_ns())
+
+    def beat(self) -> None:
+        """Look at what only time shows; silence is the feed's own to see."""
+        now_ns = self._context.monotonic_ns()
+        if self._link is not None and any(now_ns - at_ns >= CONFIRM_S * NS for at_ns in self._asked.values()):
+            self._asked = {}
+            self.feed.reconnect(f"the stream was not confirmed within {CONFIRM_S:g} s")
+
+    def report(self) -> dict[str, Any]:
+        link, now_ns = self._link, self._context.monotonic_ns()
+        return {
+            "state": self._state,
+            "error": (self._error or self.feed.last_error or None) if self._state != "LIVE" else None,
+            "source": "websocket",
+            "age_s": None if link is None else (now_ns - link.opened_ns) / NS,
+            "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / NS,
+            "connections": self.feed.connections,
+            "closes": self._closes,
+            "frames": self._frames,
+            "unreadable": self._unreadable,
+        }

@@ -1,0 +1,231 @@
+"""The way to one account of an exchange: signed requests under budget and in the exchange's time.
+
+Both the order manager and the user stream use it. Reads are signed when they are sent and may be sent again; what
+changes something comes here signed already (and journaled), and its bytes are written once or not at all:
+
+    alive? -> not_after passed? -> written -> answered, or UNKNOWN
+
+Both questions are asked at the very last moment, when the connection is there and nothing is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...connectors.market_codec import Codec, ExchangeSpec
+from ...connectors.order_codec import Auth, Draft, Refusal, Reply, Signed, TradingCodec, trades
+from ...connectors.registry import connector
+from ...connectors.transport import Rest
+from ...connectors.transport.calls import Calls
+from ...model.errors import Misconfigured, Rejected, RetryLater
+from ...model.events import Request, Response
+from ...model.failpoint import reach
+from ..cell.role import Context
+from ..limits.budget import WAIT_S, Budget, RestLike
+from ..limits.machine import Priority
+from .clock import ExchangeClock
+from .signer import open_auth
+
+MS = 1_000_000
+ANSWER_S = 10.0  # how long the answer to a request is waited for
+VALIDITY_MS = 5_000
+
+
+class Wire:
+    """See the module. `start` before the first request; `close` at the end."""
+
+    def __init__(
+        self,
+        context: Context,
+        market: Codec,
+        codec: TradingCodec,
+        auth: Auth,
+        rest: RestLike,
+        budget: Budget,
+        *,
+        validity_ms: int = VALIDITY_MS,
+        answer_s: float = ANSWER_S,
+        calls: Calls | None = None,
+    ) -> None:
+        self.market, self.codec, self.auth, self.budget = market, codec, auth, budget
+        self.validity_ms, self.answer_s, self.calls = validity_ms, answer_s, calls
+        self._context = context
+        self._rest = rest
+        self._ids = itertools.count(1)
+        self.clock = ExchangeClock(context, market, self._time)
+        self.clock_refusals = 0
+        self.last_recv_ns: int | None = None  # when the exchange last answered, monotonic
+
+    @property
+    def spec(self) -> ExchangeSpec:
+        return self.market.spec
+
+    def start(self) -> None:
+        self.clock.start()
+        if self.calls is not None:
+            self.calls.start()
+
+    async def close(self) -> None:
+        await self.clock.stop()
+        if self.calls is not None:
+            await self.calls.stop()
+        await self._rest.close()
+        await self.budget.close()
+
+    def beat(self) -> None:
+        self.clock.beat()
+
+    def report(self) -> dict[str, Any]:
+        found = {**self.clock.report(), "key": self.auth.key_hint, "clock_refusals": self.clock_refusals}
+        if self.calls is not None:
+            found["calls"] = self.calls.report()
+        return found
+
+    async def admit_connection(self) -> None:
+        """Spend one connection attempt. Raises as `Budget.acquire`."""
+        await self.budget.acquire((("connections", 1),), Priority.URGENT)
+
+    async def _time(self, request: Request) -> tuple[int, Response]:
+        lease = await self.budget.acquire(request.cost, Priority.URGENT)
+        sent_ns = self._context.monotonic_ns()
+        return sent_ns, await self._send(request, lease)
+
+    # ------------------------------------------------------------------ reading
+
+    async def read(self, draft: Draft, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Reply:
+        """Ask, and return what the exchange says; a time that it calls wrong is measured anew and asked with again.
+
+        Raises:
+            Rejected, RetryLater, OutcomeUnknown, Misconfigured, DecodeError, InboxFull: as `TradingCodec.reply`,
+                `Rest.send` and the budget; nothing was changed by it.
+        """
+        try:
+            return await self._read(draft, priority, wait_s)
+        except Rejected as error:
+            if not self.refused(error):
+                raise
+        await self.clock.measured_anew()
+        return await self._read(draft, priority, wait_s)
+
+    async def _read(self, draft: Draft, priority: Priority, wait_s: float) -> Reply:
+        if draft.signed:
+            await self.clock.ready()
+        lease = await self.budget.acquire(draft.cost, priority, wait_s)
+        signed = self.auth.sign(draft, f"read-{next(self._ids)}", self.clock.now_ns(), self.validity_ms)
+        assert signed.request is not None
+        return self.codec.reply(signed, await self._send(signed.request, lease))
+
+    async def _send(self, request: Request, lease: int) -> Response:
+        """Send under a lease, and say what became of it."""
+        try:
+            response = await self._rest.send(request, self.answer_s)
+        except RetryLater:
+            self.budget.unsent(lease)
+            raise
+        except BaseException:
+            self.budget.lost(lease, request.cost)
+            raise
+        self.budget.answered(lease, response)
+        self.last_recv_ns = self._context.monotonic_ns()
+        return response
+
+    def refused(self, error: Rejected) -> bool:
+        """Return whether a refusal means that our idea of the exchange's time is wrong; then it is measured anew."""
+        if self.codec.refusal(error.code, error.reason) is not Refusal.CLOCK:
+            return False
+        self.clock_refusals += 1
+        self.clock.doubt()
+        return True
+
+    # ------------------------------------------------------------------ changing
+
+    def sign(self, draft: Draft, request_id: str, exchange_ns: int) -> Signed:
+        """Sign at this time of the exchange's clock, for the way that requests of this account go. Sends nothing."""
+        sign = self.auth.sign_call if self.calls is not None and draft.call is not None else self.auth.sign
+        return sign(draft, request_id, exchange_ns, self.validity_ms)
+
+    def sign_rest(self, draft: Draft, request_id: str) -> Signed:
+        """Sign now, for REST."""
+        return self.auth.sign(draft, request_id, self.clock.now_ns(), self.validity_ms)
+
+    async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> Response:
+        """Write these bytes once, and return the answer whatever its status; `written` is called when they are.
+
+        Raises:
+            RetryLater: provably not written: no connection, or its time had passed.
+            OutcomeUnknown: written, perhaps, and no whole answer came.
+            DecodeError, Misconfigured: as `Rest.send`.
+        """
+
+        def last_look() -> None:
+            self._context.alive()
+            if self.clock.now_ns() > signed.not_after_ns:
+                raise RetryLater(0.0, f"{signed.draft.kind.value} was valid no more when it could be written")
+            reach("request.write")
+            loop.call_soon(reach, "request.written")
+            if written is not None:
+                loop.call_soon(written)
+
+        loop = asyncio.get_running_loop()
+        reach("request.send")
+        if signed.call is not None:
+            if self.calls is None:
+                raise Misconfigured("orders", "a websocket call, and no connection for it")
+            response = await self.calls.send(signed, self.answer_s, last_look)
+        else:
+            assert signed.request is not None
+            response = await self._rest.send(signed.request, self.answer_s, before_write=last_look)  # type: ignore[call-arg]
+        reach("request.answered")
+        self.last_recv_ns = self._context.monotonic_ns()
+        return response
+
+
+async def open_wire(
+    config: Mapping[str, Any],
+    context: Context,
+    *,
+    rest: RestLike | None = None,
+    codec: TradingCodec | None = None,
+    auth: Auth | None = None,
+    orders: bool = False,
+) -> Wire:
+    """Build the wire of an account from its configuration; the arguments replace what is built.
+
+    `orders`: requests that change something go this way, over a websocket where the configuration says so.
+
+    Raises:
+        NotOffered: the connector reads market data only.
+        Misconfigured: no such connector, or the key cannot be read.
+    """
+    exchange = config["exchange"]
+    found = connector(config.get("connector") or exchange)
+    market = found.codec(rest=config.get("rest"), ws=config.get("ws"))
+    if codec is None:
+        codec = trades(found).trading(rest=config.get("rest"), ws_api=config.get("ws_api"))
+    if auth is None:
+        auth = await open_auth(config, trades(found))
+    spec = market.spec
+    budget = Budget(context, spec, exchange, config.get("egress") or "default")
+    calls = None
+    if orders and config.get("orders") == "websocket":
+        calls = Calls(
+            codec,
+            on_failure=context.fail,
+            admit=lambda: budget.acquire((("connections", 1),), Priority.URGENT),
+            silence_s=spec.silence_s,
+            max_connection_s=spec.max_connection_s,
+        )
+    return Wire(
+        context,
+        market,
+        codec,
+        auth,
+        rest or Rest(timeout_s=ANSWER_S),
+        budget,
+        validity_ms=int(config.get("recv_window_ms") or VALIDITY_MS),
+        answer_s=float(config.get("answer_s") or ANSWER_S),
+        calls=calls,
+    )

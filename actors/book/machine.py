@@ -1,0 +1,470 @@
+"""Decides when a book may be trusted. Pure: events and times in, effects out; no frame is ever read here.
+
+Theory of operation. One machine per book. The connection opens and the feed is subscribed first; from then on frames
+are kept (bounded) until a snapshot joins them by the exchange's own rule (`classify`). A snapshot older than the first
+kept frame is asked for again. Joined and proven, the book is LIVE and each delta is decided by one call, `delta`, which
+returns an integer. A missed sequence, or anything that makes the book doubtful, leaves LIVE at once: keep frames, ask
+for a snapshot, join again. Snapshots are asked for at once the first time and then with doubling, capped, jittered
+delays, which start over only after the book was LIVE for a while: no storm, however bad the feed.
+
+    CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta--> LIVE (HALTED if it does not trade)
+    LIVE --gap, Doubt--> GAP --snapshot joins--> LIVE
+    any --Closed--> CONNECTING        any --Quiet--> SILENT (until Opened)
+
+A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was asked for
+after the exchange confirmed the subscription; only then is a book LIVE before its first delta. After a frame that
+nobody could read, what a snapshot must hold is unknown: then a later delta proves it, or, where none comes, that it was
+asked for `LAG_S` after that frame.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...connectors.market_codec import Verdict
+from ...model.events import BookState
+
+# What `delta` says about a frame: the hot path of the effects.
+STALE = 0  # already included, or older than the snapshot: nothing to do
+APPLY = 1  # apply its levels, then publish
+KEEP = 2  # no snapshot joined yet: the machine keeps it
+GAP = 3  # sequence missed; the state is GAP already: publish that first, then `on(Missed(...))`
+STATE = 4  # nothing to apply, but the state changed: publish the state
+
+LAG_S = 2.0  # by how much a snapshot asked for now may lag behind the frames, for a book that no frame speaks of
+CALM_S = 30.0  # LIVE for so long, a book may ask for its next snapshot at once again
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A frame that waits for a snapshot."""
+
+    first: int
+    last: int
+    frame: bytes
+    recv_ns: int
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The connection is open and the subscription was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The exchange confirmed the subscription: from here on every change arrives as a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The connection is gone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The connection was not heard from within its limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotArrived:
+    """The snapshot asked for as `attempt` is here, with this sequence. Other attempts' answers are late and ignored."""
+
+    attempt: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFailed:
+    """It did not come. `after_s` is what the refuser asked us to wait, if anything."""
+
+    attempt: int
+    reason: str
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """`delta` returned GAP: this event fetches what must be done about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The book contradicts itself, or a frame could not be read. `last` is that frame's sequence where known."""
+
+    reason: str
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """The best bid reached the best ask after the delta that ended at `last`. It may, where nothing is traded."""
+
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The frames kept were fed again after `Load`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shallow:
+    """Fewer levels are proven than readers are promised: a newer snapshot is wanted, without leaving LIVE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trading:
+    """Whether the exchange trades the instrument now."""
+
+    is_trading: bool
+
+
+BookEvent = (
+    Opened
+    | Confirmed
+    | Closed
+    | Quiet
+    | SnapshotArrived
+    | SnapshotFailed
+    | Missed
+    | Doubt
+    | Crossed
+    | Drained
+    | Shallow
+    | Trading
+)
+
+
+# Effects
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """Publish this state, before anything else is done. `reason` is None where there is nothing to explain."""
+
+    state: BookState
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskSnapshot:
+    """Ask for a snapshot after a delay and answer with this `attempt`."""
+
+    attempt: int
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load the snapshot that arrived, feed `take()`'s frames again, then `on(Drained())`; refused: Doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish the whole book with this state."""
+
+    state: BookState
+
+
+Effect = SetState | AskSnapshot | Load | Publish
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Delay before attempt n (0, 1, ...): none, then `first_s` doubling up to `cap_s`, between half of it and all."""
+
+    first_s: float = 0.25
+    cap_s: float = 30.0
+
+    def delay_s(self, attempt: int, random: float) -> float:
+        """`random` is in [0, 1)."""
+        if attempt <= 0:
+            return 0.0
+        return min(self.cap_s, self.first_s * 2.0 ** min(attempt - 1, 32)) * (0.5 + random / 2)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened to this book's frames since the machine was made."""
+
+    applied: int = 0
+    dropped: int = 0  # deltas older than the book: by the exchange's rule they change nothing
+    gaps: int = 0
+    doubts: int = 0
+    resyncs: int = 0  # times the book left LIVE (or HALTED) and had to find its way back
+    snapshots: int = 0  # joined
+    snapshots_too_old: int = 0
+    snapshots_failed: int = 0
+    overflowed: int = 0  # frames thrown away because too many waited for a snapshot
+
+
+class BookMachine:
+    """State of one book. `state` is what readers must see; `sequence` what the book holds once joined."""
+
+    def __init__(
+        self,
+        classify: Callable[[int, int, int, bool], Verdict],
+        random: Callable[[], float],
+        *,
+        is_trading: bool = True,
+        backoff: Backoff = Backoff(),
+        keep_frames: int = 4096,
+        keep_bytes: int = 8 << 20,
+    ) -> None:
+        self.state = BookState.CONNECTING
+        self.sequence = 0
+        self.error: str | None = None
+        self.counters = Counters()
+        self.snapshot_sequence: int | None = None  # of the snapshot joined last
+        self.attempt = 0  # number of the snapshot wanted last; answers to earlier ones are ignored
+        self.waiting = False  # a snapshot is asked for and has not been answered
+        self._classify = classify
+        self._random = random
+        self._backoff = backoff
+        self._trading = is_trading
+        self._joined = False  # a snapshot is loaded and deltas are decided against `sequence`
+        self._proven = False  # the join is proven: the book is what its sequence says
+        self._fed = False  # a delta was applied since the snapshot
+        self.keeps = False  # LIVE, and frames applied must be kept as well: a newer snapshot will replace the book
+        self._confirmed = False  # the subscription is known to be active
+        self._trust_ns = 0  # a snapshot asked for before is not proven by the confirmation
+        self._asked_ns = 0  # when the snapshot under way is (or will be) asked for
+        self._floor = 0  # a snapshot below this sequence is too old, whatever was kept
+        self._tries = 0  # attempts since the book was last calm
+        self._again: tuple[int, int] | None = None
+        self._joined_ns: int | None = None
+        self._refreshed_ns: int | None = None
+        self._kept: deque[Kept] = deque()
+        self._kept_bytes = 0
+        self._keep_frames = keep_frames
+        self._keep_bytes = keep_bytes
+
+    @property
+    def kept(self) -> int:
+        """How many frames wait for a snapshot."""
+        return len(self._kept)
+
+    @property
+    def is_joined(self) -> bool:
+        return self._joined
+
+    # The hot path
+
+    def delta(self, first: int, last: int) -> int:
+        """Decide about the delta that covers `first` to `last`: STALE, APPLY, KEEP, GAP or STATE."""
+        if not self._joined:
+            return KEEP
+        verdict = self._classify(self.sequence, first, last, self._fed)
+        if verdict is Verdict.APPLY:
+            self.sequence = last
+            self.counters.applied += 1
+            self._fed = True
+            if not self._proven:
+                self._prove()
+            return APPLY
+        if verdict is Verdict.STALE:
+            self.counters.dropped += 1
+            if not self._proven and first <= self.sequence + 1:
+                self._prove()
+                return STATE
+            return STALE
+        if self._proven:
+            self.counters.gaps += 1
+            self.error = f"gap: {self.sequence + 1} expected, {first} to {last} came"
+        else:
+            self.counters.snapshots_too_old += 1
+            self.error = f"snapshot {self.sequence} is older than the first delta, {first} to {last}"
+        self._leave(BookState.GAP if self._proven or self.state is BookState.GAP else BookState.SYNCING)
+        self._forget()  # what was kept for a newer snapshot ends before the gap
+        return GAP
+
+    def keep(self, first: int, last: int, frame: bytes, recv_ns: int) -> bool:
+        """Keep a frame for the snapshot to come; False when older ones had to be thrown away for it."""
+        self._kept.append(Kept(first, last, frame, recv_ns))
+        self._kept_bytes += len(frame)
+        fits = True
+        while len(self._kept) > self._keep_frames or (self._kept_bytes > self._keep_bytes and len(self._kept) > 1):
+            fits = False
+            self.counters.overflowed += 1
+            self._kept_bytes -= len(self._kept.popleft().frame)
+        return fits
+
+    def take(self) -> list[Kept]:
+        """Hand over the frames that wait, oldest first, to be fed again."""
+        taken = list(self._kept)
+        self._forget()
+        return taken
+
+    # Everything else
+
+    def on(self, event: BookEvent, now_ns: int) -> list[Effect]:
+        """Advance by one event and return what must be done, in order. `now_ns` is monotonic."""
+        match event:
+            case Opened():
+                return self._opened()
+            case Confirmed():
+                self._confirmed = True
+                return [] if self._proven or self.waiting else self._seek_proof(now_ns)
+            case Closed(reason):
+                return self._lost(BookState.CONNECTING, reason)
+            case Quiet():
+                return self._lost(BookState.SILENT, "the connection was not heard from within its limit")
+            case SnapshotArrived(attempt, sequence):
+                return self._arrived(attempt, sequence, now_ns)
+            case SnapshotFailed(attempt, reason, after_s):
+                return self._failed(attempt, reason, after_s, now_ns)
+            case Missed():
+                return [SetState(self.state, self.error), *self._ask(now_ns)]
+            case Doubt(reason, last):
+                return self._doubt(reason, last, now_ns)
+            case Crossed(last):
+                return self._doubt("best bid reached best ask", last, now_ns) if self._trading else []
+            case Drained():
+                return self._drained(now_ns)
+            case Shallow():
+                recent = self._refreshed_ns is not None and now_ns - self._refreshed_ns < CALM_S * 1e9
+                if not self._proven or self.keeps or self.waiting or recent:
+                    return []
+                self.keeps, self._refreshed_ns = True, now_ns
+                return self._ask(now_ns)
+            case Trading(is_trading):
+                self._trading = is_trading
+                return self._reconsider()
+
+    def wants_snapshot(self, now_ns: int) -> list[Effect]:
+        """Ask for a snapshot if none is under way and the book needs one: the first kept frame calls this."""
+        return self._ask(now_ns) if not self._joined and not self.waiting else []
+
+    def _opened(self) -> list[Effect]:
+        self._leave(BookState.SYNCING)
+        self._forget()
+        self._confirmed = self.waiting = False
+        self._floor = self._trust_ns = 0
+        return [SetState(self.state)]
+
+    def _lost(self, state: BookState, reason: str) -> list[Effect]:
+        self.error = reason
+        if self.state is BookState.SILENT:
+            state = BookState.SILENT  # until there is a new connection
+        self._leave(state)
+        self._forget()
+        self._confirmed = self.waiting = False
+        self.attempt += 1  # what is still on its way belongs to the connection that is gone
+        return [SetState(state, reason)]
+
+    def _arrived(self, attempt: int, sequence: int, now_ns: int) -> list[Effect]:
+        if attempt != self.attempt or not self.waiting:
+            return []
+        self.waiting = False
+        if self._joined and not self.keeps:
+            return []
+        first = self._kept[0] if self._kept else None
+        too_old = sequence < self._floor or (
+            first is not None and self._classify(sequence, first.first, first.last, False) is Verdict.GAP
+        )
+        if self.keeps and not self._kept and sequence < self.sequence:
+            too_old = True
+        if too_old:
+            self.counters.snapshots_too_old += 1
+            if self._proven:
+                self.keeps = False  # the book is LIVE as it is; it will be found shallow again
+                self._forget()
+                return []
+            self.error = f"snapshot {sequence} is older than the first delta kept"
+            return self._ask(now_ns)
+        self._again = (self.counters.applied, self.counters.dropped) if self.keeps else None
+        on_its_own = self._confirmed and self._asked_ns >= self._trust_ns
+        self._proven = self._proven or bool(self._kept) or on_its_own
+        self._joined, self._fed, self.keeps = True, False, False
+        self.sequence = self.snapshot_sequence = sequence
+        self._floor = 0
+        self.counters.snapshots += 1
+        return [Load()]
+
+    def _drained(self, now_ns: int) -> list[Effect]:
+        if not self._joined:
+            return []  # a gap among the frames kept: `delta` said so
+        if self._again is not None:  # frames kept for a newer snapshot were counted when they came
+            self.counters.applied, self.counters.dropped = self._again
+        if self._joined_ns is None:
+            self._joined_ns = now_ns
+        if self._proven:
+            self._prove()
+        elif self._confirmed:
+            return [Publish(self.state), *self._seek_proof(now_ns)]
+        return [Publish(self.state)]
+
+    def _seek_proof(self, now_ns: int) -> list[Effect]:
+        """No delta speaks for the book: while none comes, a snapshot that is late enough proves it."""
+        self.keeps = self._joined
+        return self._ask(now_ns, (self._trust_ns - now_ns) / 1e9 if self._joined else 0.0)
+
+    def _failed(self, attempt: int, reason: str, after_s: float, now_ns: int) -> list[Effect]:
+        if attempt != self.attempt or not self.waiting:
+            return []
+        self.waiting = False
+        self.counters.snapshots_failed += 1
+        if self._proven:
+            self.keeps = False
+            self._forget()
+            return []
+        self.error = reason
+        return self._ask(now_ns, after_s)
+
+    def _doubt(self, reason: str, last: int | None, now_ns: int) -> list[Effect]:
+        self.counters.doubts += 1
+        self.error = reason
+        if self.state in (BookState.CONNECTING, BookState.SILENT):
+            return []
+        if last is None:
+            self._trust_ns = now_ns + int(LAG_S * 1e9)
+        else:
+            self._floor = max(self._floor, last)
+        self._leave(BookState.GAP)
+        self._forget()
+        self.waiting = False
+        return [SetState(self.state, self.error), *self._ask(now_ns)]
+
+    def _reconsider(self) -> list[Effect]:
+        if self.state not in (BookState.LIVE, BookState.HALTED) or self.state == self._settled():
+            return []
+        self.state = self._settled()
+        return [SetState(self.state)]
+
+    def _settled(self) -> BookState:
+        return BookState.LIVE if self._trading else BookState.HALTED
+
+    def _prove(self) -> None:
+        self._proven = True
+        self.error = None
+        self.state = self._settled()
+
+    def _leave(self, state: BookState) -> None:
+        if self.state in (BookState.LIVE, BookState.HALTED):
+            self.counters.resyncs += 1
+        self.state = state
+        self._joined = self._proven = self._fed = self.keeps = False
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._kept_bytes = 0
+
+    def _ask(self, now_ns: int, at_least_s: float = 0.0) -> list[Effect]:
+        if self._joined_ns is not None:
+            if now_ns - self._joined_ns >= CALM_S * 1e9:
+                self._tries = 0
+            if not self._joined:
+                self._joined_ns = None
+        delay_s = max(at_least_s, self._backoff.delay_s(self._tries, self._random()))
+        self._asked_ns = now_ns + int(delay_s * 1e9)
+        self._tries += 1
+        self.attempt += 1
+        self.waiting = True
+        return [AskSnapshot(self.attempt, delay_s)]

@@ -1,0 +1,354 @@
+"""The book role: keeps exact books of one or more pairs of one exchange, over one connection, in shared memory.
+
+A new incarnation starts from nothing: it makes its own segments (CONNECTING), opens its own connection, asks for its
+own snapshots. Nothing of a predecessor is used. Each pair's segment has the address `book/<exchange>/<pair>`, whatever
+the address of the actor that hosts it.
+
+    snapshot {pair, levels?}    the whole book as plain data, whatever its state (which it names)
+    untrack {pair}              retire one pair; the others notice nothing
+    track {instrument}          serve one more pair, or take in a change of its status
+    resync {pair}               doubt a book: it leaves LIVE and finds its way back by a new snapshot
+    stats                       what `report` gives
+    poll next {after}           see `poll`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ...connectors import registry
+from ...connectors.transport import Feed, Rest
+from ...model.errors import Misconfigured, Rejected, UnknownInstrument
+from ...model.events import BookState, PublicTrade, Side
+from ...model.instrument import Instrument
+from ...orderbook.l2 import OrderBook
+from ...orderbook.segment import SegmentWriter
+from ..cell.role import Context, whole_number
+from ..limits.budget import Budget, RestLike
+from .ingest import Pair
+from .machine import BookMachine, Trading
+from .shell import NS, BookSession, FeedLike, Surroundings
+
+RATE_EVERY_NS = 1_000_000_000
+
+
+class Hosted:
+    """What the role keeps of a pair besides its `Pair`: the segment and the trades that mirrors may still want."""
+
+    __slots__ = ("_rate_from", "address", "lost", "pair", "publish", "rate", "set_state", "trades", "writer")
+
+    def __init__(self, address: str, writer: SegmentWriter, trades: int) -> None:
+        self.address = address
+        self.writer = writer
+        self.pair: Pair
+        self.trades: deque[tuple[int, PublicTrade, int]] = deque(maxlen=trades)  # number, trade, lost so far
+        self.lost = 0
+        self.rate = 0.0
+        self._rate_from = 0
+        self.publish = writer.publish  # with `trade`, the sink of `Ingest`; no call in between on the hot path
+        self.set_state = writer.set_state
+
+    def trade(self, trade: PublicTrade, missed: int = 0) -> None:
+        self.lost += missed
+        self.trades.append((self.writer.trade(trade, missed), trade, self.lost))
+
+    @property
+    def version(self) -> tuple[int, int]:
+        return self.writer.published, self.trades[-1][0] if self.trades else 0
+
+    def measure(self, seconds: float) -> None:
+        self.rate = (self.pair.updates - self._rate_from) / seconds
+        self._rate_from = self.pair.updates
+
+
+class BookRole:
+    """See the module. `connect` and `rest` replace the transport, `chance` gives random numbers in [0, 1)."""
+
+    reads = frozenset({"snapshot", "stats", "next"})
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        context: Context,
+        *,
+        connect: Callable[..., FeedLike] = Feed,
+        rest: RestLike | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Config: exchange, instruments ([Instrument.to_dict()...]); optional connector (name of the entry point, the
+        exchange's by default), rest, ws, egress, levels, trades, heartbeat_limit_s, snapshot_limit, depth_speed.
+
+        Raises:
+            UnknownExchange, Misconfigured: before anything is opened.
+        """
+        self._context = context
+        self._exchange: str = config["exchange"]
+        options = {"depth_speed": config["depth_speed"]} if "depth_speed" in config else {}
+        connector = registry.connector(config.get("connector") or self._exchange)
+        self._codec = connector.codec(config.get("rest"), config.get("ws"), **options)
+        self._levels = int(config.get("levels", 200))
+        self._trades = int(config.get("trades", 1024))
+        self._heartbeat_limit_ns = int(float(config.get("heartbeat_limit_s", 0.25)) * NS)
+        self._chance = chance
+        self._rest = rest if rest is not None else Rest()
+        self._hosted: dict[str, Hosted] = {}  # by name of the pair
+        self._by_address: dict[str, Hosted] = {}
+        self._waiting: asyncio.Future[None] | None = None
+        self._measured_ns = context.monotonic_ns()
+        self._session = BookSession(
+            self._codec,
+            Surroundings(
+                connect=connect,
+                rest=self._rest,
+                budget=Budget(context, self._codec.spec, self._exchange, config.get("egress") or "default"),
+                monotonic_ns=context.monotonic_ns,
+                time_ns=context.time_ns,
+                alive=context.alive,
+                fail=context.fail,
+                changed=self._wake,
+            ),
+            snapshot_limit=int(config.get("snapshot_limit", 1000)),
+            levels=self._levels,
+        )
+        self._instruments = [Instrument.from_dict(plain) for plain in config["instruments"]]
+
+    async def start(self) -> None:
+        self._session.track([self._host(instrument) for instrument in self._instruments])
+        await self._session.start()
+
+    async def stop(self) -> None:
+        await self._session.stop()
+        await self._rest.close()
+        for hosted in self._hosted.values():
+            hosted.writer.close()
+        self._wake()
+
+    def _host(self, instrument: Instrument) -> Pair:
+        """Make the book, the machine and the segment of one pair."""
+        if (len(self._hosted) + 1) * self._codec.spec.streams_per_instrument > self._codec.spec.max_streams:
+            raise Misconfigured(self._context.address, f"more pairs than {self._codec.spec.max_streams} streams hold")
+        address = f"book/{self._exchange}/{instrument.name}"
+        writer = SegmentWriter(
+            self._context.segments,
+            address,
+            self._context.incarnation,
+            instrument.price_scale,
+            instrument.size_scale,
+            levels=self._levels,
+            trades=self._trades,
+            heartbeat_limit_ns=self._heartbeat_limit_ns,
+            sequenced=self._codec.spec.sequenced,
+        )
+        machine = BookMachine(self._codec.classify, self._chance, is_trading=instrument.is_trading)
+        hosted = Hosted(address, writer, self._trades)
+        book = OrderBook(instrument.price_scale, instrument.size_scale)
+        hosted.pair = Pair(instrument, book, machine, hosted)
+        self._hosted[instrument.name] = self._by_address[address] = hosted
+        return hosted.pair
+
+    def _find(self, body: Any) -> Hosted:
+        name = (body or {}).get("pair")
+        if not isinstance(name, str) or name not in self._hosted:
+            raise UnknownInstrument(self._exchange, str(name), f"not kept by {self._context.address}")
+        return self._hosted[name]
+
+    # Commands
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        match kind:
+            case "snapshot":
+                return self._snapshot(self._find(body), whole_number(body, "levels"))
+            case "untrack":
+                return self._untrack(self._find(body))
+            case "track":
+                return self._track(Instrument.from_dict(body["instrument"]))
+            case "resync":
+                self._session.resync(self._find(body).pair, "a new snapshot was asked for")
+                return None
+            case "stats":
+                return self.report()
+        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+
+    def _track(self, instrument: Instrument) -> None:
+        """Serve `instrument`. One served already takes in its status; new scales need a new incarnation (Rejected)."""
+        hosted = self._hosted.get(instrument.name)
+        if hosted is None:
+            self._session.track([self._host(instrument)])
+            return
+        pair = hosted.pair
+        held = (pair.instrument.symbol, pair.instrument.price_scale, pair.instrument.size_scale)
+        if held != (instrument.symbol, instrument.price_scale, instrument.size_scale):
+            raise Rejected(
+                "rescale", f"{instrument.name} changed its symbol or scales: a new incarnation must serve it"
+            )
+        pair.instrument = instrument
+        self._session.ingest.on(pair, Trading(instrument.is_trading))
+        self._wake()
+
+    def _untrack(self, hosted: Hosted) -> None:
+        self._session.untrack(hosted.pair.instrument.symbol)
+        del self._hosted[hosted.pair.instrument.name], self._by_address[hosted.address]
+        hosted.writer.close()
+        self._wake()
+
+    def _snapshot(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
+        """The whole book, or its best `levels` a side; a side is complete when nothing is beyond what is given."""
+        book, pair = hosted.pair.book, hosted.pair
+        bids, asks = book.levels(Side.BUY, levels), book.levels(Side.SELL, levels)
+        return {
+            "address": hosted.address,
+            "incarnation": list(self._context.incarnation),
+            "state": int(pair.machine.state),
+            "error": pair.machine.error,
+            "sequence": book.sequence,
+            "price_scale": book.price_scale,
+            "size_scale": book.size_scale,
+            "bids": bids.tobytes(),
+            "asks": asks.tobytes(),
+            "proven_bids": book.proven_bids,
+            "proven_asks": book.proven_asks,
+            "bids_complete": book.bids_complete and book.n_bids <= len(bids),
+            "asks_complete": book.asks_complete and book.n_asks <= len(asks),
+            "ts_event_ns": pair.ts_event_ns,
+            "ts_recv_ns": pair.ts_recv_ns,
+        }
+
+    # Mirrors
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        """`next` {after: {book address: [epoch, counter, version, number of last trade]}}: return the books asked for
+        of which there is something newer, as they are now (what came between is conflated), by address:
+
+            incarnation [epoch, counter], version, state, sequence, price_scale, size_scale,
+            bids, asks: int64 little endian (n, 2), best first, at most the segment's levels and only proven ones,
+            bids_complete, asks_complete, ts_event_ns, ts_recv_ns,
+            sequenced, exact, reason (the writer's words for its state),
+            trades [[number, trade_id, price_raw, size_raw, "buy" | "sell", ts_event_ns, ts_recv_ns, lost so far], ...]
+            not seen yet
+
+        Books that are not kept here are left out; {} at the timeout. An empty `after` asks for every book kept here.
+        """
+        if kind != "next":
+            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        after: dict[str, list[int]] = (body or {}).get("after") or {
+            address: [0, 0, 0, 0] for address in self._by_address
+        }
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            news = {
+                address: self._news(hosted, seen)
+                for address, seen in after.items()
+                if (hosted := self._by_address.get(address)) is not None
+                and tuple(seen) != (*self._context.incarnation, *hosted.version)
+            }
+            left_s = deadline - loop.time()
+            if news or left_s <= 0:
+                return news
+            if self._waiting is None:
+                self._waiting = loop.create_future()
+            await asyncio.wait({self._waiting}, timeout=left_s)
+
+    def _wake(self) -> None:
+        """All who wait share one future, so a frame costs the same whether one waits or a thousand."""
+        waiting = self._waiting
+        if waiting is not None:
+            self._waiting = None
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _news(self, hosted: Hosted, seen: list[int]) -> dict[str, Any]:
+        book, pair = hosted.pair.book, hosted.pair
+        n_bids, n_asks = min(self._levels, book.proven_bids), min(self._levels, book.proven_asks)
+        version, _ = hosted.version
+        # A later version than there is: seen of a segment before this one, of a pair that was untracked meanwhile.
+        is_same = tuple(seen[:2]) == self._context.incarnation and seen[2] <= version
+        last_trade = seen[3] if is_same else 0
+        return {
+            "incarnation": list(self._context.incarnation),
+            "version": version,
+            "state": int(pair.machine.state),
+            "reason": hosted.writer.reason,
+            "sequenced": hosted.writer.sequenced,
+            "exact": hosted.writer.exact,
+            "sequence": book.sequence,
+            "price_scale": book.price_scale,
+            "size_scale": book.size_scale,
+            "bids": book.levels(Side.BUY, n_bids).tobytes(),
+            "asks": book.levels(Side.SELL, n_asks).tobytes(),
+            "bids_complete": book.bids_complete and book.n_bids <= n_bids,
+            "asks_complete": book.asks_complete and book.n_asks <= n_asks,
+            "ts_event_ns": pair.ts_event_ns,
+            "ts_recv_ns": pair.ts_recv_ns,
+            "trades": [
+                [
+                    number,
+                    trade.trade_id,
+                    trade.price_raw,
+                    trade.size_raw,
+                    trade.side.value,
+                    trade.ts_event_ns,
+                    trade.ts_recv_ns,
+                    lost,
+                ]
+                for number, trade, lost in hosted.trades
+                if number > last_trade
+            ],
+        }
+
+    # Time and status
+
+    def beat(self) -> None:
+        self._context.alive()
+        self._session.beat()  # silence first: no heartbeat may speak for a connection that is not heard from
+        for hosted in self._hosted.values():
+            hosted.writer.beat()
+        now_ns = self._context.monotonic_ns()
+        if now_ns - self._measured_ns >= RATE_EVERY_NS:
+            for hosted in self._hosted.values():
+                hosted.measure((now_ns - self._measured_ns) / NS)
+            self._measured_ns = now_ns
+
+    def report(self) -> dict[str, Any]:
+        states = [hosted.pair.machine.state for hosted in self._hosted.values()]
+        live = sum(state is BookState.LIVE for state in states)
+        errors = [
+            f"{h.pair.instrument.name}: {h.pair.machine.error}" for h in self._hosted.values() if h.pair.machine.error
+        ]
+        same = len(set(states)) == 1
+        return {
+            "state": states[0].name if same else f"{live} of {len(states)} LIVE" if states else "EMPTY",
+            "error": "; ".join(errors[:3]) or None,
+            "pairs": {name: self._pair_report(hosted) for name, hosted in self._hosted.items()},
+            "socket": self._session.report(),
+        }
+
+    def _pair_report(self, hosted: Hosted) -> dict[str, Any]:
+        pair, counters = hosted.pair, hosted.pair.machine.counters
+        return {
+            "state": pair.machine.state.name,
+            "error": pair.machine.error,
+            "sequence": pair.book.sequence,
+            "updates": counters.applied,
+            "updates_per_s": round(hosted.rate, 1),
+            "trades": pair.trades,
+            "duplicate_trades": pair.duplicate_trades,
+            "missed_trades": pair.missed_trades,
+            "dropped": counters.dropped,
+            "gaps": counters.gaps,
+            "doubts": counters.doubts,
+            "resyncs": counters.resyncs,
+            "snapshots": counters.snapshots,
+            "snapshots_too_old": counters.snapshots_too_old,
+            "snapshots_failed": counters.snapshots_failed,
+            "overflowed": counters.overflowed,
+            "unreadable": pair.unreadable,
+            "kept": pair.machine.kept,
+            "n_bids": pair.book.n_bids,
+            "n_asks": pair.book.n_asks,
+            "book_bytes": pair.book.memory_bytes,
+        }

@@ -1,0 +1,1 @@
+"""The role that lists an exchange's instruments and answers for pairs that nobody tracks."""

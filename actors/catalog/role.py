@@ -1,0 +1,329 @@
+"""The role `catalog/<exchange>`: what the exchange lists, and what can be asked of it without tracking.
+
+A new incarnation fetches the list anew before it can answer for it; nothing is taken from a predecessor. Versions are
+the wall-clock time (ns) at which a list was first seen, so that they grow across incarnations too.
+
+    instruments                  {"version", "instruments": [Instrument.to_dict(), ...]}; waits for the first list
+    refresh                      the same, fetched now
+    active_markets               a row per instrument that trades: name, base, quote, last_price, volume, quote_volume,
+                                 usd_volume (decimal text; None where unknown), of the last 24 hours
+    ticker {pair}                name, last_price, bid, ask, volume, quote_volume
+    mid_price {pair}             decimal text; None when a side of the book is empty
+    get_snapshot {pair, limit}   a book fetched now, in the form of the book role's `snapshot`
+    check_network                None, when the exchange has answered just now
+    poll instruments {after}     as `instruments`, as soon as the version is another; None at the timeout
+
+A refresh that fails leaves the last good list in force; `report` says so. Everything goes through the rate budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from ...connectors.market_codec import Codec
+from ...connectors.registry import connector
+from ...connectors.transport import Backoff, Rest
+from ...model.errors import (
+    DataError,
+    InboxFull,
+    MeshError,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+    UnknownInstrument,
+)
+from ...model.events import BookState, DepthSnapshot, Request, Response
+from ...model.fixed import to_decimal
+from ...model.instrument import Instrument
+from ..cell.role import Context, whole_number
+from ..limits.budget import Budget, Budgeted, RestLike
+from ..limits.machine import Priority
+from .rates import Market, usd_rates, usd_volume
+
+NS = 1_000_000_000
+DEFAULT_LEVELS = 1000  # of a snapshot that does not say how many
+MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
+AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
+EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what asking an exchange may meet
+
+
+class CatalogRole:
+    """See the module. Config: exchange, connector, rest, ws, egress, refresh_s (600), ttl_s (1) of prices."""
+
+    reads = frozenset({"instruments", "active_markets", "ticker", "mid_price", "get_snapshot", "check_network"})
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        context: Context,
+        codec: Codec | None = None,
+        rest: RestLike | None = None,
+    ) -> None:
+        self._context = context
+        self._exchange: str = config["exchange"]
+        if codec is None:
+            found = connector(config.get("connector") or self._exchange)
+            codec = found.codec(rest=config.get("rest"), ws=config.get("ws"))
+        self._codec = codec
+        self._refresh_s = float(config.get("refresh_s", 600.0))
+        self._ttl_ns = int(float(config.get("ttl_s", 1.0)) * NS)
+        budget = Budget(context, codec.spec, self._exchange, config.get("egress", "default"))
+        self._rest = Budgeted(budget, rest or Rest(timeout_s=10.0))
+        self._version = 0
+        self._plain: list[dict[str, Any]] = []
+        self._by_name: dict[str, Instrument] = {}
+        self._changed = asyncio.Event()
+        self._error: str | None = None
+        self._failures = 0
+        self._refreshed_ns: int | None = None
+        self._flights: dict[str, asyncio.Task[Any]] = {}
+        self._cache: dict[str, tuple[int, Any]] = {}  # what was asked: until when it holds, the answer
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop().create_task(self._keep_fresh())
+
+    async def stop(self) -> None:
+        tasks = [task for task in (self._loop, *self._flights.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._rest.close()
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        match kind:
+            case "instruments":
+                if not self._version:
+                    await self._once("refresh", self._refresh)
+                return self._listed()
+            case "refresh":
+                await self._once("refresh", self._refresh)
+                return self._listed()
+            case "active_markets":
+                return await self._active_markets()
+            case "ticker":
+                return await self._ticker(await self._instrument(body))
+            case "mid_price":
+                instrument = await self._instrument(body)
+                mid: Decimal | None = await self._cached(f"mid {instrument.name}", lambda: self._mid_price(instrument))
+                return None if mid is None else f"{mid:f}"
+            case "get_snapshot":
+                limit = whole_number(body, "limit") or DEFAULT_LEVELS
+                return self._plain_snapshot(*await self._snapshot(await self._instrument(body), limit))
+            case "check_network":
+                await self._check_network()
+                return None
+        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        if kind != "instruments":
+            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        after = (body or {}).get("after", 0)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._version in (0, after):
+                    await self._changed.wait()
+        except TimeoutError:
+            return None
+        return self._listed()
+
+    def report(self) -> dict[str, Any]:
+        age = None if self._refreshed_ns is None else (self._context.monotonic_ns() - self._refreshed_ns) / NS
+        return {
+            "state": "SERVING" if self._version and self._error is None else "STALE" if self._version else "EMPTY",
+            "error": self._error,
+            "instruments": len(self._plain),
+            "trading": sum(instrument.is_trading for instrument in self._by_name.values()),
+            "version": self._version,
+            "age_s": age,
+            "failures": self._failures,
+        }
+
+    def beat(self) -> None:
+        """Forget prices that do not hold any more."""
+        now_ns = self._context.monotonic_ns()
+        for what in [what for what, (until_ns, _) in self._cache.items() if until_ns <= now_ns]:
+            del self._cache[what]
+
+    # ------------------------------------------------------------------ the list
+
+    async def _keep_fresh(self) -> None:
+        try:
+            while True:
+                wait_s = self._refresh_s
+                try:
+                    await self._once("refresh", self._refresh)
+                except EXPECTED as error:
+                    wait_s = AGAIN.delay_s(self._failures, 0.5)
+                    if isinstance(error, RetryLater):
+                        wait_s = max(wait_s, error.after_s or 0.0)
+                await asyncio.sleep(wait_s)
+        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+            self._context.fail(failure)
+            raise
+
+    async def _refresh(self) -> None:
+        try:
+            response = await self._send(self._codec.instruments_request(), Priority.BACKGROUND)
+            instruments = self._codec.instruments(response.body)
+            if not instruments:
+                raise RetryLater(10.0, f"{self._exchange} lists no instrument at all")
+        except EXPECTED as error:
+            self._failures += 1
+            self._error = f"the list could not be refreshed ({self._failures} in a row): {error}"
+            raise
+        self._error, self._failures = None, 0
+        self._refreshed_ns = self._context.monotonic_ns()
+        plain = [instrument.to_dict() for instrument in sorted(instruments, key=lambda listed: listed.name)]
+        if plain != self._plain:
+            self._plain = plain
+            self._by_name = {instrument.name: instrument for instrument in instruments}
+            self._version = max(self._version + 1, self._context.time_ns())
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    def _listed(self) -> dict[str, Any]:
+        return {"version": self._version, "instruments": self._plain}
+
+    async def _instrument(self, body: Any) -> Instrument:
+        if not self._version:
+            await self._once("refresh", self._refresh)
+        pair = (body or {}).get("pair")
+        found = self._by_name.get(pair) if isinstance(pair, str) else None
+        if found is None:
+            raise UnknownInstrument(self._exchange, str(pair), "the exchange does not list it")
+        return found
+
+    # ------------------------------------------------------------------ prices and books on demand
+
+    async def _tickers(self) -> dict[str, dict[str, Any]]:
+        response = await self._send(self._codec.tickers_request(), Priority.NORMAL)
+        return self._codec.tickers(response.body)
+
+    async def _active_markets(self) -> list[dict[str, Any]]:
+        if not self._version:
+            await self._once("refresh", self._refresh)
+        tickers = await self._cached("tickers", self._tickers)
+        trading = [instrument for instrument in self._by_name.values() if instrument.is_trading]
+        markets = {i.name: _market(i, tickers[i.symbol]) for i in trading if i.symbol in tickers}
+        rates = usd_rates(markets.values())
+        rows = []
+        for instrument in trading:
+            row = tickers.get(instrument.symbol, {})
+            market = markets.get(instrument.name)
+            dollars = usd_volume(market, rates) if market is not None else None
+            rows.append(
+                {
+                    "name": instrument.name,
+                    "base": instrument.base,
+                    "quote": instrument.quote,
+                    "last_price": row.get("last"),
+                    "volume": row.get("volume") or "0",
+                    "quote_volume": row.get("quote_volume") or "0",
+                    "usd_volume": None if dollars is None else f"{dollars:f}",
+                }
+            )
+        return rows
+
+    async def _ticker(self, instrument: Instrument) -> dict[str, Any]:
+        row = (await self._cached("tickers", self._tickers)).get(instrument.symbol)
+        if row is None:
+            raise UnknownInstrument(self._exchange, instrument.name, "the exchange gives no ticker of it")
+        return {
+            "name": instrument.name,
+            "last_price": row["last"],
+            "bid": row["bid"],
+            "ask": row["ask"],
+            "volume": row["volume"] or "0",
+            "quote_volume": row["quote_volume"] or "0",
+        }
+
+    async def _mid_price(self, instrument: Instrument) -> Decimal | None:
+        snapshot, _ = await self._snapshot(instrument, MID_LEVELS)
+        if not len(snapshot.bids) or not len(snapshot.asks):
+            return None
+        both = int(snapshot.bids[0, 0]) + int(snapshot.asks[0, 0])
+        return to_decimal(both * 5, instrument.price_scale + 1)  # half of the sum, exactly
+
+    async def _snapshot(self, instrument: Instrument, limit: int) -> tuple[DepthSnapshot, Instrument]:
+        response = await self._send(self._codec.snapshot_request(instrument, limit), Priority.NORMAL)
+        asked = min(limit, self._codec.spec.max_snapshot)
+        return self._codec.snapshot(instrument, response.body, asked, response.recv_ns), instrument
+
+    def _plain_snapshot(self, snapshot: DepthSnapshot, instrument: Instrument) -> dict[str, Any]:
+        return {
+            "address": f"book/{self._exchange}/{instrument.name}",
+            "incarnation": list(self._context.incarnation),
+            "state": int(BookState.LIVE if instrument.is_trading else BookState.HALTED),
+            "version": 0,
+            "sequence": snapshot.sequence,
+            "price_scale": instrument.price_scale,
+            "size_scale": instrument.size_scale,
+            "bids": snapshot.bids.astype("<i8").tobytes(),
+            "asks": snapshot.asks.astype("<i8").tobytes(),
+            "bids_complete": snapshot.bids_complete,
+            "asks_complete": snapshot.asks_complete,
+            "ts_event_ns": snapshot.ts_event_ns,
+            "ts_recv_ns": snapshot.ts_recv_ns,
+        }
+
+    async def _check_network(self) -> None:
+        """Ask for the cheapest thing there is: a few levels of the first pair that trades."""
+        first = next((instrument for instrument in self._by_name.values() if instrument.is_trading), None)
+        if first is None:
+            await self._once("refresh", self._refresh)
+        else:
+            await self._once("ping", lambda: self._snapshot(first, MID_LEVELS))
+
+    # ------------------------------------------------------------------ asking the exchange
+
+    async def _send(self, request: Request, priority: Priority) -> Response:
+        """Return an answer that succeeded; raise the typed error of one that did not."""
+        response = await self._rest.send(request, priority)
+        error = self._codec.failure(response)
+        if error is not None:
+            raise error
+        return response
+
+    async def _cached(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        held = self._cache.get(what)
+        if held is not None and self._context.monotonic_ns() < held[0]:
+            return held[1]
+
+        async def fetch() -> Any:
+            answer = await ask()
+            self._cache[what] = (self._context.monotonic_ns() + self._ttl_ns, answer)
+            return answer
+
+        return await self._once(what, fetch)
+
+    async def _once(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Join the flight of `what` that is in the air, or start one: however many ask, the exchange is asked once."""
+        flight = self._flights.get(what)
+        if flight is None:
+            flight = self._flights[what] = asyncio.ensure_future(_flight(ask))
+            flight.add_done_callback(lambda done: self._landed(what, done))
+        error, answer = await asyncio.shield(flight)
+        if error is not None:
+            raise type(error)(*error.args)  # each who waits gets its own: a raised exception belongs to one of them
+        return answer
+
+    def _landed(self, what: str, flight: asyncio.Task[Any]) -> None:
+        self._flights.pop(what, None)
+        if not flight.cancelled() and (failure := flight.exception()) is not None:
+            self._context.fail(failure)
+
+
+async def _flight(ask: Callable[[], Awaitable[Any]]) -> tuple[MeshError | None, Any]:
+    try:
+        return None, await ask()
+    except MeshError as error:
+        return error, None
+
+
+def _market(instrument: Instrument, row: Mapping[str, Any]) -> Market:
+    last, bid, ask = (Decimal(row[name]) if row.get(name) else None for name in ("last", "bid", "ask"))
+    return Market(instrument.base, instrument.quote, Decimal(row.get("quote_volume") or 0), last, bid, ask)

@@ -1,0 +1,1 @@
+"""What hosts a role: the cell, its messages, its heartbeat, and a mesh in one process."""

@@ -1,0 +1,218 @@
+"""Envelopes between roles: how they are packed, sent again, refused and answered once. No Ray.
+
+A message is a msgpack array (address, sender, incarnation, sequence, kind, timeout_s, body). The sender numbers what
+it sends; the receiver keeps the answers of the last ones by (sender, sequence), so a message sent twice to one
+incarnation is executed once. A message sent again to the *next* incarnation may execute again: what must not, carries
+an id of its own in its body (for orders the client order id), and the role answers by that.
+
+A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group, is not kept for answering twice,
+and waits up to `timeout_s` there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgpack
+
+from ...model import errors
+from ...model.errors import Fenced, InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
+from ...supervisor.tree.routes import Route
+
+POLL = "poll:"
+POLL_GRACE_S = 1.0  # how much longer than its own timeout a long poll's answer may take
+AGAIN_S = 0.05  # pause before a receiver that was in doubt is asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message. `incarnation` is the one the sender means; (0, 0) means any."""
+
+    address: str
+    sender: str
+    incarnation: tuple[int, int]
+    sequence: int
+    kind: str
+    timeout_s: float
+    body: Any
+
+    def pack(self) -> bytes:
+        packed: bytes = msgpack.packb(
+            (self.address, self.sender, self.incarnation, self.sequence, self.kind, self.timeout_s, self.body)
+        )
+        return packed
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Envelope:
+        address, sender, (epoch, counter), *rest = msgpack.unpackb(raw, strict_map_key=False)
+        return cls(address, sender, (epoch, counter), *rest)
+
+
+def _leaves(cls: type[MeshError]) -> dict[str, type[MeshError]]:
+    found = {cls.__name__: cls}
+    for sub in cls.__subclasses__():
+        found |= _leaves(sub)
+    return found
+
+
+_ERRORS = {name: cls for name, cls in _leaves(MeshError).items() if getattr(errors, name, None) is cls}
+
+
+def pack_reply(value: Any) -> bytes:
+    packed: bytes = msgpack.packb((True, value))
+    return packed
+
+
+def pack_error(error: MeshError) -> bytes:
+    """Pack a typed error; fields that are no plain values travel as text."""
+    fields = [_plain(value) for value in error.args]
+    packed: bytes = msgpack.packb((False, type(error).__name__, fields, str(error)))
+    return packed
+
+
+def _plain(value: Any) -> Any:
+    try:
+        msgpack.packb(value)
+    except (TypeError, ValueError, OverflowError):
+        return str(value)
+    return value
+
+
+def unpack_reply(raw: bytes) -> Any:
+    """Return the reply, or raise the error that was packed (one unknown here as Rejected with its name)."""
+    ok, *rest = msgpack.unpackb(raw, strict_map_key=False)
+    if ok:
+        return rest[0]
+    name, fields, text = rest
+    cls = _ERRORS.get(name)
+    if cls is None:
+        raise Rejected(name, text)
+    raise cls(*(tuple(value) if isinstance(value, list) and name == "Fenced" else value for value in fields))
+
+
+class Dedup:
+    """The receiver's memory of what it answered, bounded by number and bytes; the oldest are forgotten."""
+
+    def __init__(self, limit: int = 2048, limit_bytes: int = 16 << 20) -> None:
+        self._limit, self._limit_bytes, self._bytes = limit, limit_bytes, 0
+        self._answers: OrderedDict[tuple[str, int], asyncio.Future[bytes]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    async def once(self, sender: str, sequence: int, answer: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Run `answer` for the first of its kind; a repetition awaits and returns the same bytes."""
+        key = (sender, sequence)
+        known = self._answers.get(key)
+        if known is None:
+            known = asyncio.ensure_future(answer())
+            known.add_done_callback(self._account)
+            self._answers[key] = known
+            self._trim()
+        return await asyncio.shield(known)
+
+    def _account(self, done: asyncio.Future[bytes]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._bytes += len(done.result())
+            self._trim()
+
+    def _trim(self) -> None:
+        while len(self._answers) > self._limit or (self._bytes > self._limit_bytes and len(self._answers) > 1):
+            key = next((k for k, answer in self._answers.items() if answer.done()), None)
+            if key is None:
+                return
+            gone = self._answers.pop(key)
+            if not gone.cancelled() and gone.exception() is None:
+                self._bytes -= len(gone.result())
+
+
+class Gone(Exception):
+    """The cell that was addressed is dead. `sent` False: the message provably never reached it."""
+
+    def __init__(self, sent: bool = True) -> None:
+        super().__init__(sent)
+        self.sent = sent
+
+
+class Doubt(Exception):
+    """The cell could not be reached just now; it may live and may have got the message."""
+
+
+class Routes(Protocol):
+    """Where routes come from: the process's copy of the route table, kept up by long polls."""
+
+    async def find(self, address: str, newer_than: tuple[int, int] | None, timeout_s: float) -> Route | None:
+        """Return the route, waiting until there is one with a later incarnation; None at the timeout."""
+
+
+Send = Callable[[Route, str, bytes, float], Awaitable[bytes]]
+"""(route, method of the cell, packed envelope, timeout_s) -> packed reply. Raises Gone, Doubt, TimeoutError."""
+
+
+class Asker:
+    """The sender's end: `Context.ask`. Its outbox is what it has sent and not got an answer for, bounded by `limit`.
+
+    While the deadline of a message lasts it is sent again: to the same incarnation when that was in doubt, to the next
+    when the first died.
+    """
+
+    def __init__(
+        self,
+        sender: str,
+        routes: Routes,
+        send: Send,
+        clock_s: Callable[[], float],
+        limit: int = 1024,
+    ) -> None:
+        self._sender, self._routes, self._send, self._clock_s, self._limit = sender, routes, send, clock_s, limit
+        self._sequence = itertools.count(1)
+        self.outbox = 0
+
+    async def __call__(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        """Return the reply. See `actors.cell.role.Ask`.
+
+        Raises:
+            RetryLater: nobody served the address within the timeout; not executed.
+            OutcomeUnknown: sent, and no answer came in time.
+            InboxFull: the outbox of this process is full; not sent.
+            MeshError: what the role itself raised.
+        """
+        if self.outbox >= self._limit:
+            raise InboxFull(f"outbox of {self._sender}", self._limit)
+        self.outbox += 1
+        try:
+            return await self._deliver(address, kind, body, timeout_s)
+        finally:
+            self.outbox -= 1
+
+    async def _deliver(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
+        polling = kind.startswith(POLL)
+        deadline = self._clock_s() + timeout_s + (POLL_GRACE_S if polling else 0.0)
+        sequence, sent, older = next(self._sequence), False, None
+        while (left := deadline - self._clock_s()) > 0:
+            route = await self._routes.find(address, older, left)
+            if route is None:
+                break
+            wait_s = min(timeout_s, left)
+            packed = Envelope(address, self._sender, route.incarnation, sequence, kind, wait_s, body).pack()
+            try:
+                left = max(0.001, deadline - self._clock_s())
+                return unpack_reply(await self._send(route, "poll" if polling else "ask", packed, left))
+            except Gone as gone:
+                sent, older = sent or gone.sent, route.incarnation
+            except Doubt:
+                sent = True
+                await asyncio.sleep(AGAIN_S)
+            except TimeoutError:
+                sent = True
+                break
+            except Fenced:  # it serves something else by now
+                older = route.incarnation
+        if sent and not polling:
+            raise OutcomeUnknown(f"{kind} to {address}", f"no answer within {timeout_s:g} s")
+        raise RetryLater(0.1, f"nobody serves {address}")

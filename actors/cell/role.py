@@ -1,0 +1,100 @@
+"""What a role is and what its cell gives it. No Ray here: `actors/cell/ray_cell.py` hosts roles, tests do by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from ...model.errors import Rejected
+
+Incarnation = tuple[int, int]  # (durable epoch of the supervisor, counter); later ones compare greater
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSpec:
+    """What to run, as plain data that pickles: the kind names a class in `actors.roles`, config goes to it."""
+
+    kind: str  # "book" | "limits" | "catalog" | "mirror" | "agent"
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+class Ask(Protocol):
+    """Request and reply to another role, by address, through whatever incarnation serves it now."""
+
+    async def __call__(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        """Return the reply.
+
+        Raises:
+            RetryLater: nobody serves the address within the timeout; not executed.
+            OutcomeUnknown: sent, and the serving cell died or did not answer in time.
+            MeshError: what the role itself raised.
+        """
+
+
+@dataclass(slots=True)
+class Context:
+    """What a cell gives the role it hosts."""
+
+    mesh: str
+    address: str
+    incarnation: Incarnation
+    node: str  # id of the node this runs on
+    segments: Path  # this node's segment directory for this mesh
+    ask: Ask
+    fail: Callable[[BaseException], None]  # report a broken assumption: ends the cell, the supervisor answers
+    monotonic_ns: Callable[[], int]
+    time_ns: Callable[[], int]
+    alive: Callable[[], None]  # raises SystemExit when this loop was stopped for longer than its lease
+    restarts: int = 0  # how many incarnations of this address went before, as far as the supervisor knows
+
+
+class Role(Protocol):
+    """One role, hosted by one cell for the cell's whole life.
+
+    `start` returns when the role serves (a book serves while it still synchronises: its state says so); an exception
+    from it is the death of the cell. `stop` ends politely and is called at most once. `reads` names the kinds that
+    change nothing.
+    """
+
+    reads: ClassVar[frozenset[str]]
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def handle(self, kind: str, body: Any) -> Any:
+        """Answer a command or a question. Expected refusals are typed errors.
+
+        Anything else is a broken assumption: after a kind that only reads (`reads`) nothing can have been harmed, so
+        the asker is refused and the role lives on; after any other the cell ends, and the asker is told that the
+        outcome is unknown, so that it does not send to the successor what ended this one.
+        """
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        """Answer a long poll: return when there is something after what `body` says was seen, or at the timeout."""
+
+    def report(self) -> dict[str, Any]:
+        """Plain values for `status`: at least `state` (text) and `error` (text or None)."""
+
+    def beat(self) -> None:
+        """Called on every heartbeat of the cell (every 50 ms), from its loop: refresh segments, check silence."""
+
+
+COUNT_MAX = 2**31 - 1
+
+
+def whole_number(body: Any, key: str, default: int | None = None) -> int | None:
+    """Read a count from a message's body; absent or None gives the default.
+
+    Raises:
+        Rejected: it is anything else.
+    """
+    value = (body or {}).get(key)
+    if value is None:
+        return default
+    if type(value) is not int or not 1 <= value <= COUNT_MAX:
+        raise Rejected("bad_request", f"{key} is {value!r}; it must be a whole number from 1 to {COUNT_MAX}")
+    return value
+
+
+RoleFactory = Callable[[dict[str, Any], Context], Role]  # what a kind names: its config and context make a role

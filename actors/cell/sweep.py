@@ -1,0 +1,47 @@
+"""Clearing a node's segment directory of what dead processes left: pulses and segments."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from ...orderbook.segment.directory import sweep as sweep_segments
+from .pulse import is_alive, read_beats
+
+PULSES = "pulse"
+FOREIGN_SILENT_NS = 10_000_000_000  # of other nodes' directories: their processes may be invisible from here
+
+
+def sweep(directory: Path, silent_ns: int = 0) -> int:
+    """Remove what dead processes left in `directory`. Blocks; return how many files went.
+
+    A process is dead when none here has its id and start time and it has not beaten for `silent_ns`: one that runs in
+    another pid namespace cannot be seen from here and still beats.
+    """
+    gone = len(sweep_segments(directory, silent_ns))
+    now_ns = time.monotonic_ns()
+    for cell, beat in read_beats(directory / PULSES).items():
+        if now_ns - beat.beat_ns >= silent_ns and not is_alive(beat.pid, beat.start):
+            (directory / PULSES / cell).unlink(missing_ok=True)
+            gone += 1
+    return gone
+
+
+def sweep_orphans(directory: Path) -> int:
+    """Clear what an earlier mesh of the same name left here under other node ids."""
+    gone = 0
+    for other in directory.parent.iterdir():
+        if other != directory and other.is_dir():
+            gone += sweep(other, FOREIGN_SILENT_NS)
+            leave(other)
+    return gone
+
+
+def leave(directory: Path) -> None:
+    """Remove the directory of a node, and of its mesh, where nothing is left in them."""
+    with contextlib.suppress(OSError):
+        (directory / PULSES).rmdir()
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+        directory.parent.rmdir()

@@ -1,0 +1,158 @@
+"""What an order manager may send: rate budget held ahead of need, and the limits that belong to the account itself.
+
+An order cannot wait for a call to the limits role, so units of the egress's limits are leased in blocks before they are
+needed and spent here; an empty block is filled by a new lease at the highest priority, and what is left of a block goes
+back before its lease ends. Limits on orders that the exchange keeps per account are nobody else's: they are counted
+here (`order_window`), beginning with what the exchange counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...connectors.market_codec import ExchangeSpec, Limit
+from ...model.errors import Rejected, RetryLater
+from ...model.events import Response
+from ..cell.role import Context
+from .budget import WAIT_S, Budget, Cost
+from .machine import HIT, NS, Priority
+from .order_window import OrderWindows
+
+BLOCK_NS = 8 * NS  # a lease of the limits role lasts 10 s
+TELL_NS = NS // 2  # the exchange's counts are passed on at most this often
+UNOPENED = "what the exchange counts against the account's limits on orders is not known yet:"
+SHARE = 20  # a block is at most this part of a limit: others spend of it too
+
+
+@dataclass(slots=True)
+class Block:
+    """Units leased ahead of need."""
+
+    lease: int
+    left: dict[str, int]
+    spent: dict[str, int]
+    until_ns: int
+
+
+class Allowance:
+    """See the module. `take` returns at once while a block holds what is asked for."""
+
+    def __init__(
+        self,
+        context: Context,
+        spec: ExchangeSpec,
+        budget: Budget,
+        account: Mapping[str, Limit] | None = None,
+        ahead: int = 20,
+    ) -> None:
+        """`account` are limits of the account that override the spec's; `ahead`: for how many requests a block is."""
+        self._context, self._budget, self._ahead = context, budget, max(1, ahead)
+        self._egress = {name: limit for name, limit in spec.limits.items() if limit.scope == "egress"}
+        self._account_headers = dict(spec.account_headers)
+        self._windows = OrderWindows(dict(spec.account_limits) | dict(account or {}))
+        self._opened = asyncio.Event()
+        self.problem = ""  # why the exchange's counts are not known yet
+        self._turn = asyncio.Lock()  # orders are let through in the order they came
+        self._block: Block | None = None
+        self._filling = asyncio.Lock()
+        self._told_ns = 0
+
+    async def take(self, cost: Cost, places: int = 0, wait_s: float = WAIT_S) -> None:
+        """Spend `cost` of the egress's limits and `places` of every limit on orders, waiting at most `wait_s`.
+
+        Raises:
+            RetryLater, InboxFull, OutcomeUnknown: it may not be spent now; nothing was.
+        """
+        shared = {name: amount for name, amount in cost if name in self._egress and amount}
+        if places and self._windows.windows:
+            await self._room(places, wait_s)
+        if not shared or self._spend(shared):
+            return
+        async with self._filling:
+            if not self._spend(shared):
+                await self._fill(shared, wait_s)
+
+    def open(self, counts: Mapping[str, int] | None) -> None:
+        """Let orders through, beginning with what the exchange counts; None: it cannot be asked, so from nothing."""
+        names = self._windows.windows
+        self._windows.open(dict.fromkeys(names, 0) if counts is None else counts, self._context.monotonic_ns())
+        self._opened.set()
+
+    async def _room(self, places: int, wait_s: float) -> None:
+        """Count `places` orders once the account's limits have room. Raises RetryLater: not within `wait_s`."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._opened.wait()
+                async with self._turn:
+                    while (wait_ns := self._wait_ns(places)) > 0:
+                        if wait_ns > wait_s * NS:
+                            raise RetryLater(wait_ns / NS, f"the account's limits on orders: {self.report()}")
+                        await asyncio.sleep(wait_ns / NS)
+                    self._windows.add(places, self._context.monotonic_ns())
+        except TimeoutError:
+            said = (
+                f"the account's limits on orders: {self.report()}"
+                if self._opened.is_set()
+                else f"{UNOPENED} {self.problem}"
+            )
+            raise RetryLater(1.0, said) from None
+
+    def _wait_ns(self, places: int) -> int:
+        wait_ns = self._windows.wait_ns(places, self._context.monotonic_ns())
+        if wait_ns is None:
+            raise Rejected("too_many_orders", f"{places} orders at once are more than the account's limits allow")
+        return wait_ns
+
+    def _spend(self, cost: dict[str, int]) -> bool:
+        block = self._block
+        if block is None or self._context.monotonic_ns() >= block.until_ns:
+            return False
+        if any(block.left.get(name, 0) < amount for name, amount in cost.items()):
+            return False
+        for name, amount in cost.items():
+            block.left[name] -= amount
+            block.spent[name] = block.spent.get(name, 0) + amount
+        return True
+
+    async def _fill(self, cost: dict[str, int], wait_s: float) -> None:
+        self.give_back()
+        asked = {
+            name: max(amount, min(amount * self._ahead, self._egress[name].amount // SHARE))
+            for name, amount in cost.items()
+        }
+        lease = await self._budget.acquire(tuple(asked.items()), Priority.URGENT, wait_s)
+        until_ns = self._context.monotonic_ns() + BLOCK_NS
+        self._block = Block(lease, {name: asked[name] - cost[name] for name in asked}, dict(cost), until_ns)
+
+    def give_back(self) -> None:
+        """End the block that is held; what is left of it goes back."""
+        block, self._block = self._block, None
+        if block is not None:
+            self._budget.lost(block.lease, tuple(block.spent.items()))
+
+    def answered(self, response: Response) -> None:
+        """Pass on what the exchange said of its own counts; at once when it turned us away."""
+        now_ns = self._context.monotonic_ns()
+        stated = ((name, response.headers.get(header, "")) for header, name in self._account_headers.items())
+        self._windows.observe({name: int(count) for name, count in stated if count.isdecimal()}, now_ns)
+        if response.status in HIT or now_ns - self._told_ns >= TELL_NS:
+            self._told_ns = now_ns
+            self._budget.refused(response.status, response.headers)
+
+    def beat(self) -> None:
+        """Give a block back whose lease is nearly over."""
+        if self._block is not None and self._context.monotonic_ns() >= self._block.until_ns:
+            self.give_back()
+
+    async def close(self) -> None:
+        self.give_back()
+
+    def report(self) -> dict[str, Any]:
+        now_ns = self._context.monotonic_ns()
+        return {
+            name: {"limit": window.amount, "used": window.used(now_ns)}
+            for name, window in self._windows.windows.items()
+        }

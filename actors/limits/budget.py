@@ -1,0 +1,138 @@
+"""Spends the rate budget of an exchange: a lease before each request, and word of what came of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ...connectors.market_codec import ExchangeSpec
+from ...model.errors import MeshError, RetryLater
+from ...model.events import Request, Response
+from ..cell.role import Context
+from .machine import Priority
+
+WAIT_S = 5.0
+TELLING_MAX = 64  # reports to the limits role under way at once; one more is dropped: the next answer says the same
+
+Cost = tuple[tuple[str, int], ...]
+
+
+class RestLike(Protocol):
+    """The part of `connectors.transport.Rest` that is used; tests hand in their own."""
+
+    async def send(self, request: Request, timeout_s: float | None = None) -> Response: ...
+    async def close(self) -> None: ...
+
+
+class Budget:
+    """The rate budget of one exchange from one egress, as the role `limits/<exchange>/<egress>` grants it.
+
+    Reports return at once and never raise: nothing depends on them, as an unreported lease ends spent in full, and the
+    limits role's successor assumes the worst.
+    """
+
+    def __init__(self, context: Context, spec: ExchangeSpec, exchange: str, egress: str) -> None:
+        self._context = context
+        self._spec = spec
+        self._limits = f"limits/{exchange}/{egress}"
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def acquire(self, cost: Cost, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> int:
+        """Return a lease once `cost` may be spent.
+
+        Raises:
+            RetryLater, InboxFull, OutcomeUnknown: not granted within `wait_s`.
+        """
+        body = {
+            "cost": self._counted(cost),
+            "holder": self._context.address,
+            "wait_s": wait_s,
+            "priority": int(priority),
+        }
+        granted = await self._context.ask(self._limits, "acquire", body, wait_s + 1.0)
+        lease: int = granted["lease"]
+        return lease
+
+    def answered(self, lease: int, response: Response) -> None:
+        """Tell what the exchange answered to what went out under `lease`, which ends with it."""
+        self._observe(lease, response.status, response.headers)
+
+    def refused(self, status: int, headers: Mapping[str, str]) -> None:
+        """Tell that an attempt to connect was answered by this HTTP status."""
+        self._observe(None, status, headers)
+
+    def unsent(self, lease: int) -> None:
+        """Give `lease` back: nothing went out under it."""
+        self._tell("release", {"lease": lease, "spent": None})
+
+    def lost(self, lease: int, cost: Cost) -> None:
+        """End `lease` as spent: nobody knows whether what it was for reached the exchange."""
+        self._tell("release", {"lease": lease, "spent": self._counted(cost)})
+
+    async def close(self) -> None:
+        """Drop the reports under way."""
+        for task in list(self._telling):
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
+
+    def _counted(self, cost: Cost) -> dict[str, int]:
+        return {name: amount for name, amount in cost if name in self._spec.limits}
+
+    def _observe(self, lease: int | None, status: int, headers: Mapping[str, str]) -> None:
+        used = {
+            limit: int(headers[name])
+            for name, limit in self._spec.used_headers.items()
+            if headers.get(name, "").isdecimal()
+        }
+        after = headers.get("retry-after", "")
+        retry_after_s = float(after) if after.isdecimal() else None
+        self._tell("observe", {"used": used, "status": status, "retry_after_s": retry_after_s, "lease": lease})
+
+    def _tell(self, kind: str, body: dict[str, Any]) -> None:
+        if len(self._telling) < TELLING_MAX:
+            task = asyncio.get_running_loop().create_task(self._ask(kind, body))
+            self._telling.add(task)
+            task.add_done_callback(self._told)
+
+    async def _ask(self, kind: str, body: dict[str, Any]) -> None:
+        try:
+            await self._context.ask(self._limits, kind, body)
+        except MeshError:
+            return
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        self._telling.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
+
+
+class Budgeted:
+    """REST under a budget: every request waits for its lease."""
+
+    def __init__(self, budget: Budget, rest: RestLike) -> None:
+        self._budget = budget
+        self._rest = rest
+
+    async def send(self, request: Request, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Response:
+        """Return the exchange's answer, whatever its status.
+
+        Raises:
+            RetryLater, InboxFull, OutcomeUnknown: not granted within `wait_s`; nothing was sent.
+            RetryLater, OutcomeUnknown, DecodeError: as `Rest.send`.
+        """
+        lease = await self._budget.acquire(request.cost, priority, wait_s)
+        try:
+            response = await self._rest.send(request)
+        except RetryLater:
+            self._budget.unsent(lease)
+            raise
+        except BaseException:
+            self._budget.lost(lease, request.cost)
+            raise
+        self._budget.answered(lease, response)
+        return response
+
+    async def close(self) -> None:
+        await self._rest.close()
+        await self._budget.close()

@@ -1,0 +1,388 @@
+"""One budget for everybody who spends an exchange's rate limits from one egress address.
+
+Theory of operation. The exchange counts, per window of `period` seconds, what reaches it from our address. Its windows
+are the calendar's by its own clock, which we do not know exactly; we keep the limit in *every* window of that length.
+Each limit is a bucket of `burst` units that refills at (usable - burst) / (period + lease): a grant may be spent at any
+moment until its lease ends, hence the lease in the period. In any window at most the `burst` units that were there at
+its beginning and what was refilled meanwhile can be spent, which is `usable` at most: the limit less a reserve.
+
+That a bucket needs no memory of the past is what makes succession safe: a successor starts with *empty* buckets, as if
+its predecessor had spent all, and earns from the first moment. Whatever the predecessor did, both together stay below
+`usable` in every window, without a word passing between them. Only the first start of a mesh begins with full buckets
+(`fresh`): nothing of ours was spent before.
+
+The exchange's own count, told by response headers, is obeyed when it is higher than ours (other programs may use the
+address): `floor` holds it plus everything granted since. A lower count replaces it only when it is surely later: when
+its request was granted after the count that we hold had come in, so that it is no older answer overtaken on the way.
+Then the exchange's window has turned. After a whole period without news no count is valid. A successor is not corrected
+downwards by it: a low count says nothing of what the predecessor granted and its holders have not spent yet.
+
+429 and 418 start a cool-down in which nothing is granted to anybody; a hit by a request granted after that extends it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from ...connectors.market_codec import Limit
+from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
+
+NS = 1_000_000_000
+HIT = (429, 418)
+COOL_DOWN_S = {429: 60.0, 418: 120.0}  # where the exchange names no time; 418 is a ban, and bans grow
+QUIET_S = 600.0  # a hit this long after the last cool-down begins a new count
+LONGEST_S = 3 * 86_400.0  # Binance bans for three days at most. Source: rest-api.md, IP Limits, read 2026-11-22
+
+
+class Priority(IntEnum):
+    """Who goes first. A step counts as `step_s` of waiting: the last is served too, however many others come."""
+
+    URGENT = 0  # a tracked book that is not LIVE
+    NORMAL = 1
+    BACKGROUND = 2  # refreshes that nobody waits for
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    reserve: float = 0.1  # share of each limit that is never granted: clocks differ, answers are late
+    burst: float = 0.4  # share of what is usable that may be granted at once
+    lease_s: float = 10.0  # how long a grant may be spent
+    step_s: float = 2.0  # see Priority
+    max_waiting: int = 1000
+    max_waiting_per_holder: int = 200
+    max_leases: int = 10_000
+
+
+@dataclass(slots=True)
+class Lease:
+    id: int
+    holder: str
+    cost: dict[str, int]
+    granted_ns: int
+    expires_ns: int
+    taken: dict[str, int]  # of each limit, all that was ever granted, up to and with this one
+
+
+@dataclass(slots=True, order=True)
+class Waiter:
+    key: int  # when it came, plus its priority's share
+    ticket: int
+    holder: str = field(compare=False)
+    cost: dict[str, int] = field(compare=False)
+    deadline_ns: int = field(compare=False)
+
+
+@dataclass(slots=True)
+class Floor:
+    """The exchange's count, and what was granted since."""
+
+    count: int
+    extra: int
+    at_ns: int
+
+
+class Bucket:
+    """One limit. Exact: a level is kept as units x divisor, so that it refills by whole numbers every nanosecond."""
+
+    def __init__(self, name: str, limit: Limit, settings: Settings, now_ns: int, fresh: bool) -> None:
+        self.limit = limit.amount
+        self.usable = max(1, int(limit.amount * (1.0 - settings.reserve)))
+        self.burst = min(self.usable, max(1, int(self.usable * settings.burst)))
+        self.period_ns = int(limit.per_s * NS)
+        self.divisor = self.period_ns + int(settings.lease_s * NS)
+        self.rate = max(self.usable - self.burst, 1)  # level per nanosecond
+        self.full = self.burst * self.divisor
+        if self.usable == 1:  # one unit, and the next a whole period later
+            self.rate = 1
+        elif self.usable == self.burst:
+            raise Misconfigured(f"limit {name}", "the burst leaves nothing to refill with")
+        self.level = self.full if fresh else 0
+        self.at_ns = now_ns
+        self.taken = 0  # all that was ever granted; never decreases
+        self.leased = 0  # granted and not settled
+        self.floor: Floor | None = None
+
+    def advance(self, now_ns: int) -> None:
+        if now_ns > self.at_ns:
+            self.level = min(self.full, self.level + self.rate * (now_ns - self.at_ns))
+            self.at_ns = now_ns
+        if self.floor is not None and now_ns - self.floor.at_ns >= self.period_ns:
+            self.floor = None
+
+    def wait_ns(self, cost: int) -> int:
+        """How long until `cost` can be granted, if nobody else takes anything; 0 when it can be now."""
+        wait = max(0, -(-(cost * self.divisor - self.level) // self.rate))
+        if self.floor is not None and self.floor.count + self.floor.extra + cost > self.usable:
+            wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
+        return wait
+
+    def take(self, cost: int) -> None:
+        self.level -= cost * self.divisor
+        self.taken += cost
+        self.leased += cost
+        if self.floor is not None:
+            self.floor.extra += cost
+
+    def settle(self, cost: int, spent: int) -> None:
+        back = cost - spent
+        self.leased -= cost
+        self.level = min(self.full, self.level + back * self.divisor)
+        if self.floor is not None:
+            self.floor.extra = max(0, self.floor.extra - back)
+
+    def observe(self, count: int, since: tuple[int, int] | None, now_ns: int) -> None:
+        """Take in the exchange's own count.
+
+        `since` is known when the request was made under a lease that still runs: when that was granted, and how much of
+        what is granted the count cannot hold for sure (leases that ran then and still do, and all grants since).
+        """
+        if since is not None and (self.floor is None or since[0] >= self.floor.at_ns):
+            self.floor = Floor(count, since[1], now_ns)
+        elif self.floor is None or count + self.leased > self.floor.count + self.floor.extra:
+            self.floor = Floor(count, self.leased, now_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    ticket: int
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    ticket: int
+    error: RetryLater
+
+
+Effect = Granted | Refused
+
+
+class LimitsMachine:
+    """Decides who may spend what and when. Pure: times are arguments, on one monotonic clock, never decreasing."""
+
+    def __init__(
+        self, address: str, limits: Mapping[str, Limit], now_ns: int, fresh: bool, settings: Settings | None = None
+    ) -> None:
+        self.settings = settings or Settings()
+        self._address = address
+        self.buckets = {
+            name: Bucket(name, limit, self.settings, now_ns, fresh)
+            for name, limit in limits.items()
+            if limit.scope == "egress"
+        }
+        self.cool_ns = 0  # nothing is granted before
+        self._cooled_at_ns: int | None = None  # when the last hit was told that counts
+        self.hits = 0  # how often in a row one came although a cool-down had gone before
+        self._leases: dict[int, Lease] = {}  # in order of their expiry, as all last equally long
+        self._waiting: list[Waiter] = []
+        self._per_holder: dict[str, int] = {}
+        self._ids = itertools.count(1)
+
+    # ------------------------------------------------------------------ what holders ask
+
+    def acquire(
+        self, cost: Mapping[str, int], holder: str, wait_s: float, now_ns: int, priority: Priority = Priority.NORMAL
+    ) -> int:
+        """Queue a request and return its ticket; `advance` says what becomes of it, at once if it can be.
+
+        Raises:
+            Rejected: no such limit, not a cost, or more than is ever granted at once.
+            RetryLater: a cool-down outlasts `wait_s`.
+            InboxFull: too many wait, of all or of this holder.
+        """
+        wanted = self._checked(cost)
+        deadline_ns = now_ns + int(max(0.0, wait_s) * NS)
+        if self.cool_ns > deadline_ns:
+            raise RetryLater((self.cool_ns - now_ns) / NS, "cooling down after the exchange said 429 or 418")
+        if len(self._waiting) >= self.settings.max_waiting or len(self._leases) >= self.settings.max_leases:
+            raise InboxFull(self._address, self.settings.max_waiting)
+        if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
+            raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
+        ticket = next(self._ids)
+        key = now_ns + int(priority * self.settings.step_s * NS)
+        heapq.heappush(self._waiting, Waiter(key, ticket, holder, wanted, deadline_ns))
+        self._per_holder[holder] = self._per_holder.get(holder, 0) + 1
+        return ticket
+
+    def _checked(self, cost: Mapping[str, int]) -> dict[str, int]:
+        wanted: dict[str, int] = {}
+        for name, amount in cost.items():
+            bucket = self.buckets.get(name)
+            if bucket is None:
+                raise Rejected("unknown_limit", f"{name!r} is none of {', '.join(self.buckets)}")
+            if type(amount) is not int or amount < 0:
+                raise Rejected("bad_cost", f"{name}={amount!r} is not a whole number of units")
+            if amount > bucket.burst:
+                raise Rejected("too_much", f"{name}={amount}: at most {bucket.burst} at once")
+            if amount:
+                wanted[name] = amount
+        return wanted
+
+    def cancel(self, ticket: int) -> None:
+        """Forget a request that waits; nothing happens when it waits no more."""
+        kept = [waiter for waiter in self._waiting if waiter.ticket != ticket]
+        if len(kept) != len(self._waiting):
+            gone = next(waiter for waiter in self._waiting if waiter.ticket == ticket)
+            self._forget(gone)
+            self._waiting = kept
+            heapq.heapify(self._waiting)
+
+    def release(self, lease_id: int, spent: Mapping[str, int] | None, now_ns: int) -> bool:
+        """End a lease. `spent` names what was used of it, None means nothing. Return False if it had ended before."""
+        self._expire(now_ns)
+        lease = self._leases.pop(lease_id, None)
+        if lease is None:
+            return False
+        for name, amount in lease.cost.items():
+            used = 0 if spent is None else min(amount, max(0, int(spent.get(name, 0))))
+            self.buckets[name].advance(now_ns)
+            self.buckets[name].settle(amount, used)
+        return True
+
+    def observe(
+        self,
+        used: Mapping[str, int],
+        status: int,
+        retry_after_s: float | None,
+        lease_id: int | None,
+        now_ns: int,
+        keep: bool = False,
+    ) -> None:
+        """Take in what an answer of the exchange said: its own counts, and whether it turned us away.
+
+        The lease that the request went out under ends, spent in full, unless `keep`: of a block more may be spent.
+        """
+        self._expire(now_ns)
+        lease = self._leases.get(lease_id) if lease_id is not None else None
+        for name, count in used.items():
+            if name in self.buckets and count >= 0:
+                self.buckets[name].advance(now_ns)
+                self.buckets[name].observe(count, self._since(lease, name, keep), now_ns)
+        if status in HIT:
+            self._cool(status, retry_after_s, lease, now_ns)
+        if lease is not None and not keep:
+            self.release(lease.id, lease.cost, now_ns)
+
+    def _since(self, lease: Lease | None, name: str, keep: bool) -> tuple[int, int] | None:
+        if lease is None or name not in lease.taken:
+            return None
+        last = lease.id if keep else lease.id - 1  # a lease that is spent in full is in the count
+        older = sum(other.cost.get(name, 0) for other in self._leases.values() if other.id <= last)
+        return lease.granted_ns, older + self.buckets[name].taken - lease.taken[name]
+
+    def _cool(self, status: int, retry_after_s: float | None, lease: Lease | None, now_ns: int) -> None:
+        told_ns = self._cooled_at_ns
+        if told_ns is None or now_ns - self.cool_ns > QUIET_S * NS:
+            self.hits, self._cooled_at_ns = 0, now_ns
+        elif (lease.granted_ns if lease is not None else now_ns - int(self.settings.lease_s * NS)) > told_ns:
+            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # else it had left before anybody was told
+        asked = retry_after_s if retry_after_s is not None and retry_after_s > 0 else COOL_DOWN_S[status]
+        self.cool_ns = max(self.cool_ns, now_ns + int(min(LONGEST_S, asked * 2.0 ** min(self.hits, 16)) * NS))
+        for bucket in self.buckets.values():
+            bucket.advance(now_ns)
+            bucket.level = min(bucket.level, 0)
+
+    # ------------------------------------------------------------------ what time brings
+
+    def advance(self, now_ns: int) -> list[Effect]:
+        """Grant what can be granted now, in order, and refuse what has waited for too long.
+
+        Who cannot be served keeps what it waits for: nobody behind it that spends of the same limit overtakes it.
+        """
+        self._expire(now_ns)
+        for bucket in self.buckets.values():
+            bucket.advance(now_ns)
+        effects: list[Effect] = []
+        kept: list[Waiter] = []
+        claimed: set[str] = set()
+        while self._waiting:
+            waiter = heapq.heappop(self._waiting)
+            blocked = now_ns < self.cool_ns or not claimed.isdisjoint(waiter.cost)
+            if not blocked and self._wait_ns(waiter.cost) == 0 and len(self._leases) < self.settings.max_leases:
+                self._forget(waiter)
+                effects.append(Granted(waiter.ticket, self._grant(waiter, now_ns)))
+            elif now_ns >= waiter.deadline_ns:
+                self._forget(waiter)
+                wait_ns = max(self._wait_ns(waiter.cost), self.cool_ns - now_ns, NS // 100)
+                effects.append(Refused(waiter.ticket, RetryLater(wait_ns / NS, self._why(waiter.cost, now_ns))))
+            else:
+                claimed.update(waiter.cost)
+                kept.append(waiter)
+        self._waiting = kept  # popped in order, so a heap already
+        return effects
+
+    def next_ns(self) -> int | None:
+        """Return when `advance` may have something to do, or None while nobody waits. Call `advance` first."""
+        if not self._waiting:
+            return None
+        first = min(waiter.deadline_ns for waiter in self._waiting)
+        claimed: set[str] = set()
+        for waiter in self._waiting:
+            if claimed.isdisjoint(waiter.cost):
+                at = max(
+                    (self.buckets[n].at_ns + self.buckets[n].wait_ns(c) for n, c in waiter.cost.items()), default=0
+                )
+                first = min(first, max(at, self.cool_ns))
+            claimed.update(waiter.cost)
+        return first
+
+    def _wait_ns(self, cost: Mapping[str, int]) -> int:
+        return max((self.buckets[name].wait_ns(amount) for name, amount in cost.items()), default=0)
+
+    def _why(self, cost: Mapping[str, int], now_ns: int) -> str:
+        if now_ns < self.cool_ns:
+            return "cooling down after the exchange said 429 or 418"
+        return f"{', '.join(f'{name} {amount}' for name, amount in cost.items())}: the window is spent"
+
+    def _grant(self, waiter: Waiter, now_ns: int) -> Lease:
+        for name, amount in waiter.cost.items():
+            self.buckets[name].take(amount)
+        expires_ns = now_ns + int(self.settings.lease_s * NS)
+        taken = {name: self.buckets[name].taken for name in waiter.cost}
+        lease = Lease(next(self._ids), waiter.holder, waiter.cost, now_ns, expires_ns, taken)
+        self._leases[lease.id] = lease
+        return lease
+
+    def _forget(self, waiter: Waiter) -> None:
+        left = self._per_holder[waiter.holder] - 1
+        if left:
+            self._per_holder[waiter.holder] = left
+        else:
+            del self._per_holder[waiter.holder]
+
+    def _expire(self, now_ns: int) -> None:
+        """End leases that are over. Nobody said what became of them, so all of it counts as spent."""
+        while self._leases:
+            lease = next(iter(self._leases.values()))
+            if lease.expires_ns > now_ns:
+                return
+            del self._leases[lease.id]
+            for name, amount in lease.cost.items():
+                self.buckets[name].settle(amount, amount)
+
+    def report(self, now_ns: int) -> dict[str, Any]:
+        """Plain values: per limit what is used up of what may be granted, cool-down left, queue, leases."""
+        windows = {}
+        for name, bucket in self.buckets.items():
+            bucket.advance(now_ns)
+            windows[name] = {
+                "limit": bucket.limit,
+                "usable": bucket.usable,
+                "free": max(0, bucket.level // bucket.divisor),
+                "burst": bucket.burst,
+                "exchange_count": bucket.floor.count if bucket.floor is not None else None,
+                "used": bucket.burst - max(0, bucket.level // bucket.divisor),
+                "granted": bucket.taken,
+            }
+        return {
+            "windows": windows,
+            "cooldown_s": max(0.0, (self.cool_ns - now_ns) / NS),
+            "hits": self.hits,
+            "waiting": len(self._waiting),
+            "leases": len(self._leases),
+        }

@@ -1,0 +1,158 @@
+"""The role `limits/<exchange>/<egress>`: one rate budget, shared by every actor that spends it.
+
+What is granted when, and why it is safe: `limits_machine`. This shell waits, wakes and answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ...connectors.market_codec import Limit
+from ...connectors.registry import connector
+from ...model.errors import Misconfigured, Rejected, RetryLater
+from ..cell.role import Context
+from .machine import NS, Granted, Lease, LimitsMachine, Priority, Settings
+
+__all__ = ["LimitsMachine", "LimitsRole", "Priority", "Settings"]
+
+
+class LimitsRole:
+    """Serves a `LimitsMachine` to the mesh.
+
+    acquire {"cost": {limit: units}, "holder": address, "wait_s": 5.0, "priority": 0|1|2}
+        -> {"lease": id, "expires_ns": monotonic clock of this role's node, "ttl_s": seconds from now}
+        Waits its turn for at most `wait_s`. Raises RetryLater (with the delay), InboxFull, Rejected.
+        Idempotent in effect: a grant whose reply is lost ends by itself and counts as spent.
+    release {"lease": id, "spent": {limit: units} | None} -> bool    what is not spent goes back
+    observe {"used": {limit: the exchange's count}, "status": 200, "retry_after_s": x | None, "lease": id | None,
+             "keep": False} -> None
+        `lease` says under which grant the request went out: only so can a lower count be believed. That lease ends,
+        spent in full; `keep` leaves it, for a block of which more is to be spent.
+    cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, when it has begun or ended
+
+    Config: exchange, connector, egress; `limits` overrides `Settings` by name; `successor` overrides what
+    `context.restarts` says. State is in memory only: a successor starts as the module says.
+    """
+
+    reads = frozenset({"cooldown"})
+
+    def __init__(self, config: Mapping[str, Any], context: Context, limits: Mapping[str, Limit] | None = None) -> None:
+        self._context = context
+        if limits is None:
+            limits = connector(config.get("connector") or config["exchange"]).spec.limits
+        try:
+            settings = Settings(**config.get("limits", {}))
+        except TypeError as error:
+            raise Misconfigured(f"{context.address}: limits", str(error)) from error
+        self._fresh = not config.get("successor", context.restarts > 0)
+        self._machine = LimitsMachine(context.address, limits, context.monotonic_ns(), self._fresh, settings)
+        self._tickets: dict[int, asyncio.Future[Lease]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self._was_cooling = False
+
+    async def start(self) -> None:
+        self._pump()
+
+    async def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for ticket in list(self._tickets.values()):
+            if not ticket.done():
+                ticket.set_exception(RetryLater(0.1, f"{self._context.address} stops"))
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        now_ns = self._context.monotonic_ns()
+        match kind:
+            case "acquire":
+                return await self._acquire(body, now_ns)
+            case "release":
+                ended = self._machine.release(int(body["lease"]), body.get("spent"), now_ns)
+                self._pump()
+                return ended
+            case "observe":
+                self._machine.observe(
+                    body.get("used") or {},
+                    body.get("status", 200),
+                    body.get("retry_after_s"),
+                    body.get("lease"),
+                    now_ns,
+                    keep=bool(body.get("keep", False)),
+                )
+                self._pump()
+                return None
+            case "cooldown":
+                return self._cooldown()
+        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        if kind != "cooldown":
+            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (self._cooldown()["cooldown_s"] > 0) is bool((body or {}).get("cooling", False)):
+                    await self._changed.wait()
+        except TimeoutError:
+            pass  # nothing changed: the reply says so
+        return self._cooldown()
+
+    def report(self) -> dict[str, Any]:
+        said = self._machine.report(self._context.monotonic_ns())
+        cooling = said["cooldown_s"] > 0
+        error = f"the exchange turned us away; nothing is granted for {said['cooldown_s']:.0f} s" if cooling else None
+        return {"state": "COOLING" if cooling else "SERVING", "error": error, "fresh": self._fresh, **said}
+
+    def beat(self) -> None:
+        self._pump()
+
+    async def _acquire(self, body: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+        try:
+            priority = Priority(body.get("priority", Priority.NORMAL))
+        except ValueError as error:
+            raise Rejected("bad_priority", str(error)) from error
+        wait_s = float(body.get("wait_s", 0.0))
+        ticket = self._machine.acquire(body["cost"], str(body["holder"]), wait_s, now_ns, priority)
+        future = self._tickets[ticket] = asyncio.get_running_loop().create_future()
+        self._pump()
+        try:
+            lease = await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._machine.release(future.result().id, None, self._context.monotonic_ns())  # it never left here
+            else:
+                self._machine.cancel(ticket)
+            raise
+        finally:
+            self._tickets.pop(ticket, None)
+        left_s = (lease.expires_ns - self._context.monotonic_ns()) / NS
+        return {"lease": lease.id, "expires_ns": lease.expires_ns, "ttl_s": left_s}
+
+    def _cooldown(self) -> dict[str, Any]:
+        return {"cooldown_s": max(0.0, (self._machine.cool_ns - self._context.monotonic_ns()) / NS)}
+
+    def _pump(self) -> None:
+        """Do what is due, and wake up when the next thing is."""
+        now_ns = self._context.monotonic_ns()
+        for effect in self._machine.advance(now_ns):
+            future = self._tickets.get(effect.ticket)
+            if future is None or future.done():
+                if isinstance(effect, Granted):
+                    self._machine.release(effect.lease.id, None, now_ns)
+            elif isinstance(effect, Granted):
+                future.set_result(effect.lease)
+            else:
+                future.set_exception(effect.error)
+        cooling = now_ns < self._machine.cool_ns
+        if cooling is not self._was_cooling:
+            self._was_cooling = cooling
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        next_ns = self._machine.next_ns()
+        if next_ns is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.001, (next_ns - now_ns) / NS), self._pump)

@@ -1,0 +1,170 @@
+"""The node agent: the one role per node that reads pulses, kills by pidfd, sweeps segments and counts memory.
+
+It rebuilds nothing: what it knows is on its node (pulses, segments, /proc). Kinds: `kill`, `sweep`, `usage`; long poll
+`health`. It also watches the supervisor's pulse when the supervisor runs here, and kills it when it stands still for
+longer than `supervisor_limit_s`, so that Ray restarts it.
+
+A process whose pulse goes on although nobody here has its id runs in another pid namespace. While there is one, what
+looks dead is swept only after it has been silent for longer than a healthy process may be; else at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from loguru import logger
+
+from ...model.errors import Rejected
+from ..cell.pulse import PERIOD_S, SUPERVISOR, Beat, HangDetector, Usage, is_alive, kill_process, read_beats, usage
+from ..cell.role import Context
+from ..cell.sweep import PULSES, sweep, sweep_orphans
+
+SWEEP_EVERY_BEATS = 20
+SILENT_BEATS = 4  # of the heartbeat limit: readers have long stopped to trust a segment that is this silent
+USAGE_NS = 1_000_000_000  # proportional memory costs milliseconds a process: read at most this often
+
+
+class AgentRole:
+    """See the module. Config: `hang_limit_s`, `supervisor_limit_s`, `heartbeat_limit_s`."""
+
+    reads = frozenset({"health", "usage", "stats"})
+
+    def __init__(self, config: dict[str, Any], context: Context) -> None:
+        self._context = context
+        self._pulses = context.segments / PULSES
+        step_ns = int(3 * PERIOD_S * 1e9)
+        hang_s = float(config.get("hang_limit_s", 2.0))
+        self._silent_ns = int(max(hang_s, SILENT_BEATS * float(config.get("heartbeat_limit_s", 0.25))) * 1e9)
+        self._cells = HangDetector(int(hang_s * 1e9), step_ns)
+        self._supervisor = HangDetector(int(config.get("supervisor_limit_s", 5.0) * 1e9), step_ns)
+        self._stale: tuple[str, ...] = ()
+        self._changed = asyncio.Event()
+        self._used: dict[tuple[int, int], tuple[int, Usage]] = {}  # process -> when it was read, what it used
+        self._seen: dict[tuple[int, int], int | None] = {}  # process -> its first progress, None once judged
+        self._foreign: set[tuple[int, int]] = set()  # processes that beat and cannot be seen from here
+        self._beats = 0
+        self._swept = 0
+        self._killed = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        self._swept += await asyncio.to_thread(sweep, self._context.segments, self._silent_ns)
+        self._swept += await asyncio.to_thread(sweep_orphans, self._context.segments)
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.to_thread(self._sweep)
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        """`kill` {pid, start, timeout_s} -> is it gone; `sweep` -> number of files removed; `usage` -> per cell."""
+        match kind:
+            case "kill":
+                self._killed += 1
+                pid = body["pid"]
+                gone = await asyncio.to_thread(kill_process, pid, body["start"], body.get("timeout_s", 2.0))
+                logger.warning("killed" if gone else "cannot be killed", pid=pid)
+                return gone
+            case "sweep":
+                return await asyncio.to_thread(self._sweep)
+            case "usage":
+                return await asyncio.to_thread(self._usage)
+        raise Rejected("kind", f"a node agent knows no {kind!r}")
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        """`health`: names of the cells that stand still; at once when they differ from `body["stale"]`."""
+        if kind != "health":
+            raise Rejected("kind", f"a node agent knows no long poll {kind!r}")
+        known = tuple(body.get("stale", ()))
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while self._stale == known and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                break
+        return {"stale": list(self._stale)}
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "state": "SERVING",
+            "error": None,
+            "stale": list(self._stale),
+            "swept": self._swept,
+            "killed": self._killed,
+        }
+
+    def beat(self) -> None:
+        """Look at every pulse of this node."""
+        now_ns = self._context.monotonic_ns()
+        beats = read_beats(self._pulses)
+        self._judge(beats.values())
+        supervisor = beats.pop(SUPERVISOR, None)
+        stale = tuple(sorted(self._cells.look({cell: beat.progress for cell, beat in beats.items()}, now_ns)))
+        if stale != self._stale:
+            logger.log("WARNING" if stale else "INFO", "standing still", cells=" ".join(stale) or "none")
+            self._stale = stale
+            self._changed.set()
+        if self._supervisor.look({SUPERVISOR: supervisor.progress} if supervisor else {}, now_ns) and supervisor:
+            if is_alive(supervisor.pid, supervisor.start):
+                logger.warning("the supervisor stands still: killing it", pid=supervisor.pid)
+                self._spawn(asyncio.to_thread(kill_process, supervisor.pid, supervisor.start))
+                self._killed += 1
+            else:
+                (self._pulses / SUPERVISOR).unlink(missing_ok=True)
+        self._beats += 1
+        if self._beats % SWEEP_EVERY_BEATS == 0:
+            self._spawn(asyncio.to_thread(self._sweep))
+
+    def _judge(self, beats: Iterable[Beat]) -> None:
+        """Find, once for each process, whether it can be seen from here: when it has beaten again."""
+        seen: dict[tuple[int, int], int | None] = {}
+        for beat in beats:
+            process = (beat.pid, beat.start)
+            first = self._seen.get(process, beat.progress)
+            if first is not None and first != beat.progress:
+                first = None
+                if not is_alive(*process):
+                    self._foreign.add(process)
+            seen[process] = first
+        self._seen = seen
+        self._foreign &= seen.keys()
+
+    def _sweep(self) -> int:
+        gone = sweep(self._context.segments, self._silent_ns if self._foreign else 0)
+        self._swept += gone
+        if gone:
+            logger.info("swept", files=gone)
+        return gone
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
+
+    def _usage(self) -> dict[str, dict[str, Any]]:
+        now_ns = self._context.monotonic_ns()
+        found, before, self._used = {}, self._used, {}
+        for cell, beat in read_beats(self._pulses).items():
+            process = (beat.pid, beat.start)
+            read_ns, used = before.get(process, (0, None))
+            if used is None or now_ns - read_ns > USAGE_NS:
+                read_ns, used = now_ns, usage(beat.pid) if is_alive(*process) else None
+            if used is not None:
+                self._used[process] = (read_ns, used)
+                found[cell] = {
+                    "pid": beat.pid,
+                    "rss": used.rss,
+                    "pss": used.pss,
+                    "cpu_s": used.cpu_s,
+                    "lag_ms": beat.lag_ns / 1e6,
+                    "address": beat.address,
+                }
+        return found

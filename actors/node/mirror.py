@@ -1,0 +1,233 @@
+"""The mirror of a node: brings the books of other nodes into segments of this one.
+
+One long poll `next` per source actor carries whatever changed in any of its books since the last answer (what came
+between is conflated) and its new trades. A local segment is beaten only while its source has proved to be alive within
+the heartbeat limit, counted from the *sending* of the poll it answered; later it says SILENT. The source's own states
+pass through. A source whose route is gone has its segments retired here until the next incarnation is routed.
+
+Trades begin with the first that the source tells after this mirror began to follow it, so that none is told twice
+across mirrors; the first of each segment says that it is not known what was missed before it. Those that the source's
+ring loses between two polls, and those that the source itself missed, are told as missed.
+
+A segment's incarnation is the later of the source's and this mirror's, so it succeeds both an earlier mirror of the
+same source and an earlier source of the same mirror. A new incarnation of the mirror starts from nothing: it is told
+its sources by the supervisor (`follow`), and asks each for the whole book.
+
+    follow {sources}    all it shall follow from now on: {child address: {"books": {address: {"levels", "trades"}}}}
+    stats               what `report` gives
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...model.errors import MeshError, Rejected
+from ...model.events import BookState, Levels, PublicTrade, Side
+from ...orderbook.segment import SegmentWriter
+from ..cell.role import Context, Incarnation
+
+POLL_SHARE = 0.25  # of the heartbeat limit: how long a quiet source may take to prove its life
+POLL_MAX_S = 0.1
+AGAIN_S = 0.05  # pause after a poll that failed
+
+
+@dataclass(slots=True)
+class Mirrored:
+    """One remote book as this node has it."""
+
+    address: str
+    levels: int
+    trades: int
+    writer: SegmentWriter | None = None
+    source: Incarnation = (0, 0)
+    version: int = 0
+    last_trade: int = 0  # number, in the source's segment, of the last one seen
+    lost: int = 0  # what the source had lost by then
+    traded: bool = False  # whether a trade was told in the segment that is written
+    reason: str = ""
+    state: BookState = BookState.CONNECTING
+    silent: bool = False
+
+    @property
+    def after(self) -> list[int]:
+        return [*self.source, self.version, self.last_trade]
+
+
+@dataclass(slots=True)
+class Source:
+    """One remote actor, polled once for all its books here."""
+
+    child: str
+    books: dict[str, Mirrored] = field(default_factory=dict)
+    proved_ns: int = 0  # it lived at this time, or later
+    polls: int = 0
+    error: str | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class MirrorRole:
+    """See the module. Config: heartbeat_limit_s (0.25)."""
+
+    reads = frozenset({"stats"})
+
+    def __init__(self, config: Mapping[str, Any], context: Context) -> None:
+        self._context = context
+        self._limit_ns = int(float(config.get("heartbeat_limit_s", 0.25)) * 1e9)
+        self._poll_s = min(POLL_MAX_S, POLL_SHARE * self._limit_ns / 1e9)
+        self._sources: dict[str, Source] = {}
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        for child in list(self._sources):
+            self._leave(child)
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        match kind:
+            case "follow":
+                self._follow(body["sources"])
+                return len(self._sources)
+            case "stats":
+                return self.report()
+        raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+
+    def report(self) -> dict[str, Any]:
+        books = [book for source in self._sources.values() for book in source.books.values()]
+        errors = [f"{source.child}: {source.error}" for source in self._sources.values() if source.error]
+        return {
+            "state": "SERVING",
+            "error": "; ".join(errors[:3]) or None,
+            "sources": {s.child: {"polls": s.polls, "books": sorted(s.books)} for s in self._sources.values()},
+            "books": {b.address: (BookState.SILENT if b.silent else b.state).name for b in books},
+        }
+
+    def beat(self) -> None:
+        """Pass on the life of the sources: no more than they have proved."""
+        self._context.alive()
+        now_ns = self._context.monotonic_ns()
+        for source in self._sources.values():
+            if now_ns - source.proved_ns <= self._limit_ns:
+                for book in source.books.values():
+                    if book.writer is not None:
+                        book.writer.beat()
+                continue
+            for book in source.books.values():
+                if book.writer is not None and not book.silent:
+                    book.silent = True
+                    book.writer.set_state(BookState.SILENT, "its source does not answer")
+
+    # Sources
+
+    def _follow(self, wanted: Mapping[str, Any]) -> None:
+        for child in [child for child in self._sources if child not in wanted]:
+            self._leave(child)
+        for child, plain in wanted.items():
+            source = self._sources.get(child)
+            if source is None:
+                source = self._sources[child] = Source(child)
+                source.task = asyncio.get_running_loop().create_task(self._poll(source))
+                source.task.add_done_callback(self._ended)
+            for address in [address for address in source.books if address not in plain["books"]]:
+                self._close(source.books.pop(address))
+            for address, sizes in plain["books"].items():
+                if address not in source.books:
+                    source.books[address] = Mirrored(address, int(sizes["levels"]), int(sizes["trades"]))
+
+    def _leave(self, child: str) -> None:
+        source = self._sources.pop(child)
+        if source.task is not None:
+            source.task.cancel()
+        for book in source.books.values():
+            self._close(book)
+
+    def _close(self, book: Mirrored) -> None:
+        if book.writer is not None:
+            book.writer.close()
+            book.writer = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
+
+    async def _poll(self, source: Source) -> None:
+        while True:
+            after = {address: book.after for address, book in source.books.items()}
+            sent_ns = self._context.monotonic_ns()
+            try:
+                news = await self._context.ask(source.child, "poll:next", {"after": after}, self._poll_s)
+            except MeshError as error:
+                source.error = str(error)
+                await asyncio.sleep(AGAIN_S)
+                continue
+            self._context.alive()
+            source.error, source.proved_ns = None, sent_ns
+            source.polls += 1
+            for address, plain in news.items():
+                book = source.books.get(address)
+                if book is not None:
+                    self._take(book, plain)
+            for book in source.books.values():
+                if book.silent and book.writer is not None:
+                    book.silent = False
+                    book.writer.set_state(book.state, book.reason)
+
+    def _take(self, book: Mirrored, plain: Mapping[str, Any]) -> None:
+        """Publish one answer."""
+        incarnation = (int(plain["incarnation"][0]), int(plain["incarnation"][1]))
+        if incarnation < book.source:
+            return  # a late word of an incarnation that was superseded
+        writer = book.writer
+        is_first = book.source == (0, 0)
+        if writer is None or incarnation != book.source or plain["version"] < book.version:  # less: remade there
+            self._close(book)
+            writer = book.writer = SegmentWriter(
+                self._context.segments,
+                book.address,
+                max(incarnation, self._context.incarnation),
+                plain["price_scale"],
+                plain["size_scale"],
+                levels=book.levels,
+                trades=book.trades,
+                heartbeat_limit_ns=self._limit_ns,
+                sequenced=plain["sequenced"],
+                exact=plain["exact"],
+            )
+            book.source, book.last_trade, book.lost, book.traded = incarnation, 0, 0, False
+        for number, trade_id, price_raw, size_raw, side, ts_event_ns, ts_recv_ns, lost in plain["trades"]:
+            if number <= book.last_trade:
+                continue
+            if not is_first:
+                missed = number - book.last_trade - 1 + lost - book.lost if book.traded else None
+                trade = PublicTrade("", trade_id, price_raw, size_raw, Side(side), ts_event_ns, ts_recv_ns)
+                writer.trade(trade, missed)
+                book.traded = True
+            book.last_trade, book.lost = number, lost
+        book.version, book.state, book.silent = plain["version"], BookState(plain["state"]), False
+        book.reason = plain["reason"]
+        bids, asks = _levels(plain["bids"]), _levels(plain["asks"])
+        if len(bids) or len(asks) or book.state is BookState.LIVE:
+            writer.publish_levels(
+                bids,
+                asks,
+                plain["bids_complete"],
+                plain["asks_complete"],
+                plain["sequence"],
+                book.state,
+                plain["ts_event_ns"],
+                plain["ts_recv_ns"],
+                reason=book.reason,
+            )
+        else:
+            writer.set_state(book.state, book.reason)
+
+
+def _levels(raw: bytes) -> Levels:
+    return np.frombuffer(raw, dtype="<i8").astype(np.int64, copy=False).reshape(-1, 2)

@@ -1,0 +1,1 @@
+"""The order manager: the one writer of an account's orders."""

@@ -1,0 +1,145 @@
+"""Orders as they stand in messages: read strictly, so that nothing of a wrong type gets any further. Pure.
+
+What gets past here is journaled, whatever becomes of it, and a successor reads it again: one value that the journal
+does not take would end every manager of the account, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any
+
+from ...model.errors import Rejected
+from ...model.events import Side
+from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+
+NAME_MAX = 100  # characters of an id, a pair, an owner
+WORDS_MAX = 1_000  # of a reason
+DIGITS_MAX = 60  # characters of a number
+SIZE_MAX = 40  # powers of ten, either way
+TIME_MAX = 2**63
+EXTERNAL = "external:"  # how the client ids begin by which orders of others are kept
+
+Reader = Callable[[Any], Any]
+
+
+def _text(most: int) -> Reader:
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or len(value) > most or not value.isprintable():
+            raise ValueError(f"is no plain text of at most {most} characters")
+        return value
+
+    return read
+
+
+def _number(value: Any) -> Decimal:
+    if not isinstance(value, str) or len(value) > DIGITS_MAX:
+        raise ValueError("is no decimal number as text")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise ValueError("is no number") from None
+    if not number.is_finite() or abs(number.adjusted()) > SIZE_MAX:
+        raise ValueError("is no number of any use")
+    return number
+
+
+def _member(kind: type[Enum]) -> Reader:
+    def read(value: Any) -> Enum:
+        if not isinstance(value, str):
+            raise ValueError("is no text")
+        return kind(value)
+
+    return read
+
+
+def _time(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < TIME_MAX:
+        raise ValueError("is no time in ns")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is neither true nor false")
+    return value
+
+
+def _fees(value: Any) -> dict[str, Decimal]:
+    if not isinstance(value, dict):
+        raise ValueError("is no table")
+    name = _text(NAME_MAX)
+    return {name(asset): _number(fee) for asset, fee in value.items()}
+
+
+def _id(value: Any) -> str:
+    found: str = _text(NAME_MAX)(value)
+    if not found or found.startswith(EXTERNAL):
+        raise ValueError("is no client order id")
+    return found
+
+
+_READ: Mapping[str, Reader] = {
+    "client_order_id": _id,
+    "side": _member(Side),
+    "order_type": _member(OrderType),
+    "time_in_force": _member(TimeInForce),
+    "status": _member(OrderStatus),
+    "reason": _text(WORDS_MAX),
+    "fees": _fees,
+    **dict.fromkeys(("amount", "price", "quote_amount", "stop_price", "filled", "quote_filled"), _number),
+    **dict.fromkeys(("created_ns", "updated_ns"), _time),
+    **dict.fromkeys(("external", "cancel_requested"), _flag),
+}
+_MAY_BE_NONE = frozenset(
+    {
+        "amount",
+        "price",
+        "time_in_force",
+        "quote_amount",
+        "stop_price",
+        "self_trade",
+        "exchange_order_id",
+        "list_id",
+        "code",
+        "reason",
+    }
+)
+
+
+def new_order(plain: Any) -> NewOrder:
+    """Read an order that is to be placed. Raises Rejected: it is none."""
+    return NewOrder(**_values(NewOrder, plain, "a new order"))
+
+
+def order_state(plain: Any) -> Order:
+    """Read an order of a saved tracking state. Raises Rejected: it is none."""
+    return Order(**_values(Order, plain, "an order"))
+
+
+def _values(cls: type[Any], plain: Any, what: str) -> dict[str, Any]:
+    if not isinstance(plain, dict):
+        raise Rejected("bad_request", f"not {what}: no table")
+    known = {one.name: one for one in fields(cls)}
+    if unknown := [name for name in plain if name not in known]:
+        raise Rejected("bad_request", f"not {what}: there is no {str(unknown[0])[:NAME_MAX]}")
+    values: dict[str, Any] = {}
+    for name, one in known.items():
+        if name not in plain:
+            if one.default is MISSING and one.default_factory is MISSING and name not in _MAY_BE_NONE:
+                raise Rejected("bad_request", f"not {what}: {name} is missing")
+            if one.default is MISSING and one.default_factory is MISSING:
+                values[name] = None
+            continue
+        value = plain[name]
+        if value is None and name in _MAY_BE_NONE:
+            values[name] = None
+            continue
+        try:
+            values[name] = _READ.get(name, _text(NAME_MAX))(value)
+        except ValueError as error:
+            raise Rejected("bad_request", f"not {what}: {name} {error}"[:300]) from None
+    return values

@@ -1,0 +1,88 @@
+"""The manager's end of the user stream: what is new in a message of numbered reports, and what is missing. Pure.
+
+A message is {"stream": incarnation, "first": number of the first report, "reports": [...], "up": whether the stream
+is open}, and comes at least every second, with no reports where there are none. Reports that were had before are
+skipped; missing ones, another incarnation and silence become markers, so that the machine reconciles over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...model.errors import Rejected
+from ..account.reports import Marker, Report, from_plain
+
+NS = 1_000_000_000
+SILENT_NS = 5 * NS  # a stream role that says nothing for longer is away, or is being replaced
+
+
+class StreamEnd:
+    """See the module."""
+
+    def __init__(self, silent_ns: int = SILENT_NS) -> None:
+        self._silent_ns = silent_ns
+        self._stream: tuple[int, int] | None = None
+        self._last = 0
+        self._heard_ns: int | None = None
+        self.up = False
+        self.reports = 0
+        self.gaps = 0
+
+    def take(self, body: Any, mono_ns: int) -> tuple[list[Report], int]:
+        """Return what is new, in order, and the number of the last report of this message.
+
+        Raises:
+            Rejected: not such a message; nothing of it was taken.
+        """
+        try:
+            epoch, counter = body["stream"]
+            stream, first, plain = (int(epoch), int(counter)), int(body["first"]), list(body["reports"])
+            up = bool(body.get("up", True))
+            said = [from_plain(one) for one in plain]
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise Rejected("bad_request", f"not a message of reports: {type(error).__name__} {error}") from error
+        last = first + len(said) - 1
+        if self._stream is not None and stream < self._stream:
+            return [], last  # one that is being replaced: what it knows is asked for anyway
+        self._heard_ns = mono_ns
+        new: list[Report] = []
+        opened = any(isinstance(one, Marker) and one.what == "up" for one in said)
+        if stream != self._stream:
+            if self._stream is not None and self.up:
+                new.append(Marker("gap", "another user stream serves"))
+            if up and not opened:
+                new.append(Marker("up", "it was open before this manager served"))
+            self._stream, self._last = stream, first - 1
+        elif first > self._last + 1:
+            new.append(Marker("gap", f"reports {self._last + 1} to {first - 1} were dropped"))
+        elif up and not self.up and not opened:
+            new.append(Marker("up", "it is heard again"))
+        new += said[max(0, self._last + 1 - first) :]
+        self._last = max(self._last, last)
+        self._note(new)
+        return new, last
+
+    def silent(self, mono_ns: int) -> list[Report]:
+        """Return a marker when the stream role has said nothing for too long."""
+        if not self.up or self._heard_ns is None or mono_ns - self._heard_ns < self._silent_ns:
+            return []
+        found: list[Report] = [Marker("down", f"the stream role was not heard for {self._silent_ns / NS:g} s")]
+        self._note(found)
+        return found
+
+    def _note(self, new: list[Report]) -> None:
+        for one in new:
+            if isinstance(one, Marker):
+                self.up = one.what == "up" or (one.what == "gap" and self.up)
+                self.gaps += one.what != "up"
+            else:
+                self.reports += 1
+
+    def report(self, mono_ns: int) -> Mapping[str, Any]:
+        return {
+            "stream": "up" if self.up else "down",
+            "stream_heard_s_ago": None if self._heard_ns is None else (mono_ns - self._heard_ns) / NS,
+            "stream_reports": self.reports,
+            "stream_gaps": self.gaps,
+        }

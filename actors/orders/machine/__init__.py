@@ -1,0 +1,1 @@
+"""What an order manager decides: pure, without clock, socket or journal."""

@@ -1,0 +1,181 @@
+"""Cancelling: one order, many, those of a dead owner; remembered where it cannot be sent yet. Pure.
+
+A cancel is sent when the order is known to be on the exchange, never before: one that overtakes its order would be
+refused as "unknown order". Until then it is remembered in the order (`cancel_requested`), over a restart too. A cancel
+that nobody waits to repeat (`insist`: cancel_all, a dead owner, a restart) is sent again, as a new request, when the
+former provably did not arrive or was not served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ....model.errors import MeshError
+from ....model.order import CancelResult, OrderStatus, Step
+from .core import Core, said
+from .doubt import Part
+from .effects import NS, Answer, Now, Refuse
+from .ledger import Held
+
+S = OrderStatus
+THERE = (S.OPEN, S.PARTIALLY_FILLED)
+
+
+@dataclass(slots=True)
+class Sweep:
+    """One cancel_all that has not been answered."""
+
+    token: Any
+    ids: tuple[str, ...]
+    until_mono_ns: int
+    refused: dict[str, CancelResult] = field(default_factory=dict)
+
+
+class Cancelling:
+    """See the module."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting: dict[str, list[Any]] = {}  # tokens by client order id
+        self._sweeps: list[Sweep] = []
+        self._again: dict[str, int] = {}  # client id -> when to cancel again, monotonic
+
+    @property
+    def wake_ns(self) -> int | None:
+        return min([*self._again.values(), *(one.until_mono_ns for one in self._sweeps)], default=None)
+
+    def cancel(self, token: Any, held: Held, now: Now) -> None:
+        """Cancel one order. Answered with a CancelResult once its fate, or that it is in doubt, is known."""
+        order = held.order
+        if order.is_done:
+            self._core.out.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
+            return
+        self._waiting.setdefault(order.client_order_id, []).append(token)
+        self.want(held, now, insist=False)
+        if held.order.status is S.UNKNOWN:
+            self.unsure(held, "remembered", "it is in doubt whether there is an order; it is cancelled when found")
+
+    def cancel_all(self, token: Any, pair: str | None, owner: str | None, timeout_s: float, now: Now) -> None:
+        """Cancel all orders that are not done now, and those that are in doubt when they are found."""
+        ids = self.sweep(pair, owner, now)
+        sweep = Sweep(token, tuple(ids), now.mono_ns + int(timeout_s * NS))
+        self._sweeps.append(sweep)
+        self._finish(sweep, now)
+
+    def sweep(self, pair: str | None, owner: str | None, now: Now) -> list[str]:
+        """Cancel these orders as often as it takes; return their ids."""
+        ids: list[str] = []
+        for held in self._core.ledger.open():
+            if pair in (None, held.order.pair) and owner in (None, held.order.owner):
+                ids.append(held.order.client_order_id)
+                self.want(held, now, insist=True)
+        return ids
+
+    def want(self, held: Held, now: Now, *, insist: bool) -> None:
+        """Cancel the order now, or when it is found."""
+        held.insist = held.insist or insist
+        if held.order.is_done or self._core.requests.of(held.order.client_order_id, Part.CANCEL):
+            return
+        if held.order.status in THERE and held.ending is None and self._core.out.down is None:
+            self._send(held, now)
+        elif not held.order.cancel_requested:
+            self._core.ledger.note(held, "CANCEL_REQUESTED", now, cancel_requested=True)
+
+    def settled(self, held: Held, now: Now) -> None:
+        """An order changed: send what was remembered, answer who waits."""
+        order = held.order
+        if order.status in THERE and order.cancel_requested and order.client_order_id not in self._again:
+            self.want(held, now, insist=False)
+            order = held.order
+        if held.stray:
+            self._again.setdefault(order.client_order_id, now.mono_ns)  # by a tick: not while the journal is down
+        elif order.is_done:
+            self._again.pop(order.client_order_id, None)
+        if order.is_done:
+            for token in self._waiting.pop(order.client_order_id, ()):
+                self._core.out.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
+        elif order.status is S.UNKNOWN:
+            self.unsure(held, "remembered", "it is in doubt whether there is an order; it is cancelled when found")
+        for sweep in list(self._sweeps):
+            if order.client_order_id in sweep.ids:
+                self._finish(sweep, now)
+
+    def refused(self, held: Held, code: str, reason: str, now: Now, *, final: bool, after_s: float = 0.0) -> None:
+        """The order is still there. `final`: the exchange said no, and would again."""
+        order = held.order
+        if held.insist and not final:
+            pause_s = max(after_s, self._core.settings.retry_s)
+            self._again[order.client_order_id] = now.mono_ns + int(pause_s * NS)
+            return
+        held.insist = False
+        if order.cancel_requested and order.status in THERE:
+            self._core.ledger.note(held, "CANCEL_GIVEN_UP", now, cancel_requested=False)
+        result = CancelResult(order.client_order_id, False, order.status, code, reason)
+        for token in self._waiting.pop(order.client_order_id, ()):
+            self._core.out.do(Answer(token, result))
+        for sweep in list(self._sweeps):
+            if order.client_order_id in sweep.ids:
+                sweep.refused[order.client_order_id] = result
+                self._finish(sweep, now)
+
+    def unsure(self, held: Held, code: str, reason: str) -> None:
+        """Nobody knows yet whether it was cancelled: who waits for this one order alone is told that."""
+        order = held.order
+        for token in self._waiting.pop(order.client_order_id, ()):
+            self._core.out.do(Answer(token, CancelResult(order.client_order_id, False, order.status, code, reason)))
+
+    def not_sent(self, client_order_id: str, error: MeshError) -> None:
+        for token in self._waiting.pop(client_order_id, ()):
+            self._core.out.do(Refuse(token, error))
+
+    def tick(self, now: Now) -> None:
+        for one in [one for one, due in self._again.items() if due <= now.mono_ns]:
+            del self._again[one]
+            held = self._core.ledger.get(one)
+            if held is not None and held.stray:
+                self._send_stray(held, now)
+            elif held is not None:
+                self.want(held, now, insist=True)
+        for sweep in list(self._sweeps):
+            if sweep.until_mono_ns <= now.mono_ns:
+                self._finish(sweep, now, late=True)
+
+    def _finish(self, sweep: Sweep, now: Now, *, late: bool = False) -> None:
+        results: list[CancelResult] = []
+        for one in sweep.ids:
+            held = self._core.ledger.get(one)
+            if held is None or held.order.is_done:
+                results.append(CancelResult(one, True, S.CANCELED if held is None else held.order.status))
+            elif one in sweep.refused:
+                results.append(sweep.refused[one])
+            elif late:
+                reason = "not known in time; it goes on"
+                results.append(CancelResult(one, False, held.order.status, "timeout", reason))
+            else:
+                return
+        if sweep in self._sweeps:
+            self._sweeps.remove(sweep)
+            self._core.out.do(Answer(sweep.token, results))
+
+    def _send_stray(self, held: Held, now: Now) -> None:
+        """Cancel what is on the exchange though it was told to be nowhere: nobody else knows of it any more."""
+        core, order = self._core, held.order
+        held.stray = False
+        try:
+            draft = core.codec.cancel(order, core.guards.instrument(order.pair))
+            core.intend(draft, {order.client_order_id: Part.CANCEL}, now)
+        except MeshError:
+            held.stray = True
+            self._again[order.client_order_id] = now.mono_ns + int(core.settings.retry_s * NS)
+
+    def _send(self, held: Held, now: Now) -> None:
+        core, order = self._core, held.order
+        try:
+            draft = core.codec.cancel(order, core.guards.instrument(order.pair))
+            core.intend(draft, {order.client_order_id: Part.CANCEL}, now)
+        except MeshError as error:
+            code, reason = said(error)
+            self.refused(held, code, reason, now, final=True)
+            return
+        core.ledger.step(held, Step.CANCEL_SENT, now)

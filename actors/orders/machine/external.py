@@ -1,0 +1,163 @@
+"""Orders that were placed outside the mesh: seen, marked, told; never adopted, never counted as ours. Pure.
+
+Their totals are the exchange's word. A bounded number is held; the journal has them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from dataclasses import replace
+
+from ....connectors.order_codec import FillReport, OrderReport
+from ....journal.writes import PutFill, PutOrder
+from ....model.events import Side
+from ....model.order import AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
+from .core import Core
+from .effects import Now
+from .ledger import as_fill
+
+
+def name_of(pair: str, exchange_order_id: str) -> str:
+    """The client id by which an external order is kept: the owner's own may come again, or look like ours."""
+    return f"external:{pair}:{exchange_order_id}"
+
+
+class Externals:
+    """See the module."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
+        self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) told
+        self._known: dict[tuple[str, str], int] = {}  # how many asks had been made when it was first seen
+
+    def all(self) -> list[Order]:
+        return list(self._orders.values())
+
+    def get(self, pair: str, exchange_order_id: str) -> Order | None:
+        return self._orders.get((pair, exchange_order_id))
+
+    def named(self, client_order_id: str) -> Order | None:
+        """The external order of this (made up) client id."""
+        mark, _, rest = client_order_id.partition(":")
+        pair, _, exchange_order_id = rest.rpartition(":")
+        return self._orders.get((pair, exchange_order_id)) if mark == "external" else None
+
+    def gone(self, listed: Set[tuple[str, str]], ask_id: int) -> list[Order]:
+        """Those that should be among the open orders of the answer to this ask, and are not."""
+        return [
+            order
+            for key, order in self._orders.items()
+            if key not in listed and not order.is_done and self._known.get(key, 0) < ask_id
+        ]
+
+    def lost(self, order: Order, now: Now) -> None:
+        """The exchange does not know it any more."""
+        after = replace(order, status=OrderStatus.EXPIRED, updated_ns=now.ns, code="not_there")
+        self._orders[order.pair, order.exchange_order_id or ""] = after
+        self._core.out.write(PutOrder(after, "EXTERNAL", now.ns))
+        self._tell(after, None, now.exchange_ns, now)
+
+    def has_fill(self, pair: str, trade_id: str) -> bool:
+        return (pair, trade_id) in self._fills
+
+    def restore(self, order: Order, fills: Iterable[Fill]) -> None:
+        """Hold an order that the journal has, with the fills that were told."""
+        if order.exchange_order_id is None or not order.external:
+            return
+        self._orders[order.pair, order.exchange_order_id] = order
+        self._known[order.pair, order.exchange_order_id] = self._core.out.asks
+        for one in fills:
+            self._fills[one.pair, one.trade_id] = None
+
+    def apply(self, pair: str, report: OrderReport, now: Now) -> None:
+        """Note what the exchange says of it; tell when that is news."""
+        core = self._core
+        key = (pair, report.exchange_order_id)
+        held = self._orders.get(key)
+        status = report.status or (held.status if held is not None else OrderStatus.OPEN)
+        if held is not None and held.is_done and not status.is_terminal:
+            status = held.status
+        before = held or self._new(pair, report, status, now)
+        after = replace(
+            before,
+            status=status,
+            filled=max(before.filled, report.filled or before.filled),
+            quote_filled=max(before.quote_filled, report.quote_filled or before.quote_filled),
+            amount=report.amount if report.amount is not None else before.amount,
+            list_id=before.list_id or report.list_id,
+        )
+        fills = [one for one in report.fills if (pair, one.trade_id) not in self._fills]
+        if held is not None and after == before and not fills:
+            return
+        after = replace(after, updated_ns=now.ns)
+        self._orders[key] = after
+        self._known.setdefault(key, core.out.asks)
+        core.out.write(PutOrder(after, "EXTERNAL", now.ns))
+        if not fills:
+            self._tell(after, None, report.ts_event_ns, now)
+        for one in fills:
+            self._told(pair, after, one, now)
+        while len(self._orders) > core.settings.max_external:
+            old = next(iter(self._orders))
+            del self._orders[old]
+            self._known.pop(old, None)
+
+    def fill(self, pair: str, fill: FillReport, now: Now) -> None:
+        """A fill of an order that neither we nor the journal know."""
+        if (pair, fill.trade_id) in self._fills:
+            return
+        order = self._orders.get((pair, fill.exchange_order_id))
+        if order is None:
+            report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
+            order = self._new(pair, report, OrderStatus.UNKNOWN, now)
+            self._orders[pair, fill.exchange_order_id] = order
+            self._known[pair, fill.exchange_order_id] = self._core.out.asks
+            self._core.out.write(PutOrder(order, "EXTERNAL", now.ns))
+        self._told(pair, order, fill, now)
+
+    def _told(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
+        self._fills[pair, fill.trade_id] = None
+        if len(self._fills) > 10 * self._core.settings.max_external:
+            del self._fills[next(iter(self._fills))]
+        mine = as_fill(fill, order, now)
+        self._core.out.write(PutFill(mine))
+        self._tell(order, mine, fill.ts_event_ns, now)
+
+    def _tell(self, order: Order, fill: Fill | None, ts_event_ns: int, now: Now) -> None:
+        self._core.out.event(
+            AccountEvent(
+                0,
+                EventType.EXTERNAL,
+                order.exchange,
+                order.account,
+                now.ns,
+                ts_event_ns,
+                order,
+                fill,
+                order.pair,
+            )
+        )
+
+    def _new(self, pair: str, report: OrderReport, status: OrderStatus, now: Now) -> Order:
+        settings = self._core.settings
+        return Order(
+            exchange=settings.exchange,
+            account=settings.account,
+            client_order_id=name_of(pair, report.exchange_order_id),
+            pair=pair,
+            side=report.side or Side.BUY,
+            order_type=report.order_type or OrderType.LIMIT,
+            amount=report.amount,
+            price=report.price,
+            time_in_force=report.time_in_force or TimeInForce.GTC,
+            status=status,
+            created_ns=now.ns,
+            updated_ns=now.ns,
+            quote_amount=report.quote_amount,
+            stop_price=report.stop_price,
+            exchange_order_id=report.exchange_order_id,
+            list_id=report.list_id,
+            external=True,
+            reason=f"client id {report.client_order_id}" if report.client_order_id else None,
+        )

@@ -1,0 +1,186 @@
+"""What is refused here, before anything is sent: what is not offered, paused scopes, trading rules, guards. Pure.
+
+The price band judges the direction that costs money: a buy above best ask x (1 + band), a sell below best bid
+x (1 - band); an order that rests far away is a strategy's own affair. Where a band is set and the book's top is
+not known, an order is refused: a guard that cannot judge does not wave through. Orders by stop price are judged
+by their limit price against the stop price only, as the book will be elsewhere when they wake.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_UP, Decimal
+
+from ....connectors.order_codec import Offer
+from ....model.errors import MeshError, NotOffered, Paused, RuleViolation, UnknownInstrument
+from ....model.events import Side
+from ....model.instrument import Instrument
+from ....model.order import NewOrder
+from ....model.rules import check, notional, quantize
+from .effects import NS, Limits, Now, OrderSettings, Top
+from .ledger import EXACT, Ledger
+
+ONE = Decimal(1)
+
+
+class Guards:
+    """See the module. Holds what is configured, the instruments, the pauses and the latest tops."""
+
+    def __init__(self, settings: OrderSettings, offer: Offer, instruments: Iterable[Instrument]) -> None:
+        self._settings, self._offer = settings, offer
+        self._id = re.compile(offer.client_id_pattern)
+        self.instruments = {one.name: one for one in instruments}
+        self.by_symbol = {one.symbol: one for one in self.instruments.values()}
+        self.pauses: dict[str, str] = {}
+        self.tops: dict[str, Top] = {}
+
+    def instrument(self, pair: str) -> Instrument:
+        """Raises UnknownInstrument."""
+        found = self.instruments.get(pair)
+        if found is None:
+            raise UnknownInstrument(self._settings.exchange, pair, "the exchange does not list it")
+        return found
+
+    def rules(self, instruments: Iterable[Instrument]) -> list[str]:
+        """Take the exchange's current rules; return the pairs whose rules changed."""
+        changed: list[str] = []
+        for one in instruments:
+            held = self.instruments.get(one.name)
+            if held == one:
+                continue
+            self.instruments[one.name] = self.by_symbol[one.symbol] = one
+            if held is not None:
+                changed.append(one.name)
+        return changed
+
+    def paused(self, pair: str) -> None:
+        """Raises Paused when trading is paused in a scope that covers the pair."""
+        for scope in ("mesh", self._settings.exchange, "account", self._settings.account, pair):
+            if scope in self.pauses:
+                raise Paused(scope, self.pauses[scope])
+
+    def top(self, pair: str, now: Now) -> Top:
+        """The pair's top; both sides None where none is known, or only an old one."""
+        found = self.tops.get(pair)
+        if found is None or now.mono_ns - found.mono_ns > self._settings.top_age_s * NS:
+            return Top(None, None, now.mono_ns)
+        return found
+
+    def judge(self, asked: NewOrder, ledger: Ledger, ahead: Mapping[str, int], now: Now) -> NewOrder | MeshError:
+        """Return the order as it may be sent, quantized, or why it is refused.
+
+        `ahead`: how many orders per pair of the same command come before it.
+        """
+        try:
+            instrument = self.instrument(asked.pair)
+            self._offered(asked)
+            self.paused(asked.pair)
+            order = quantize(instrument, asked)
+            top = self.top(asked.pair, now)
+            opposite = top.ask if order.side is Side.BUY else top.bid
+            check(instrument, order, opposite)
+            self._band(order, opposite)
+            self._notional(order, opposite)
+            self._count(order, ledger, ahead, instrument)
+        except MeshError as error:
+            return error
+        return order
+
+    def quantized(self, asked: NewOrder) -> NewOrder:
+        """Return the order on the grids of its pair. Raises UnknownInstrument, RuleViolation."""
+        return quantize(self.instrument(asked.pair), asked)
+
+    def need(self, order: NewOrder, now: Now) -> tuple[str, Decimal | None]:
+        """What a quantized order takes: an asset, and how much. None: nobody can tell, so all of it."""
+        instrument = self.instruments[order.pair]
+        if order.side is Side.SELL:
+            return instrument.base, order.amount if order.quote_amount is None else self._worth(order, now)
+        if order.quote_amount is not None:
+            return instrument.quote, order.quote_amount
+        price = order.price
+        if price is None:
+            near = order.stop_price if order.stop_price is not None else self.top(order.pair, now).ask
+            slack = self._limit(order.pair, "price_band") or self._settings.market_slack
+            price = None if near is None else EXACT.multiply(near, ONE + slack)
+        if price is None or order.amount is None:
+            return instrument.quote, None
+        return instrument.quote, EXACT.multiply(price, order.amount)
+
+    def amended(self, instrument: Instrument, amount: Decimal, current: Decimal, filled: Decimal) -> None:
+        """Raises NotOffered, RuleViolation: the amount must be smaller, and above what is filled."""
+        if not self._offer.amend or (instrument.features and "amend" not in instrument.features):
+            raise NotOffered(self._settings.exchange, f"amending {instrument.name}")
+        if not filled < amount < current:
+            said = f"{amount:f} must be below {current:f} and above the {filled:f} that are filled"
+            raise RuleViolation("amount", instrument.name, said)
+
+    def _worth(self, order: NewOrder, now: Now) -> Decimal | None:
+        bid = self.top(order.pair, now).bid
+        if bid is None or order.quote_amount is None:
+            return None
+        slack = self._limit(order.pair, "price_band") or self._settings.market_slack
+        scale = Decimal(1).scaleb(-self.instruments[order.pair].size_scale)
+        return (order.quote_amount / (bid * (ONE - min(slack, Decimal("0.9"))))).quantize(scale, ROUND_UP)
+
+    def _limit(self, pair: str, name: str) -> Decimal | None:
+        found: Decimal | None = getattr(self._settings.pair_limits.get(pair, Limits()), name)
+        general: Decimal | None = getattr(self._settings.limits, name)
+        return general if found is None else found
+
+    def _offered(self, asked: NewOrder) -> None:
+        def no(what: str) -> NotOffered:
+            return NotOffered(self._settings.exchange, what)
+
+        if asked.order_type not in self._offer.order_types:
+            raise no(f"{asked.order_type.value} orders")
+        if asked.time_in_force is not None and asked.time_in_force not in self._offer.times_in_force:
+            raise no(f"time in force {asked.time_in_force.value}")
+        if asked.quote_amount is not None and not self._offer.quote_amount:
+            raise no("orders by quote amount")
+        if asked.self_trade is not None and asked.self_trade not in self._offer.self_trade_modes:
+            raise no(f"self-trade prevention {asked.self_trade}")
+        if self._id.fullmatch(asked.client_order_id) is None:
+            raise RuleViolation("client_order_id", asked.pair, f"{asked.client_order_id!r} is no id for this exchange")
+        if not asked.client_order_id.startswith(self._settings.prefix):
+            said = f"{asked.client_order_id!r} does not begin with {self._settings.prefix!r}, as ids of this mesh do"
+            raise RuleViolation("client_order_id", asked.pair, said)
+
+    def _band(self, order: NewOrder, opposite: Decimal | None) -> None:
+        band = self._limit(order.pair, "price_band")
+        if band is None:
+            return
+        near = order.stop_price if order.stop_price is not None else opposite
+        if near is None:
+            raise RuleViolation("price_band", order.pair, "the top of its book is not known now")
+        if order.price is None:
+            return  # takes what the book has; the exchange's own rules bound it
+        buy = order.side is Side.BUY
+        bound = EXACT.multiply(near, ONE + band if buy else ONE - band)
+        if (order.price > bound) if buy else (order.price < bound):
+            said = f"{order.side.value} at {order.price:f} is beyond {bound:f}, {band:%} from {near:f}"
+            raise RuleViolation("price_band", order.pair, said)
+
+    def _notional(self, order: NewOrder, opposite: Decimal | None) -> None:
+        most = self._limit(order.pair, "max_order_notional")
+        if most is None:
+            return
+        worth = notional(order, opposite)
+        if order.side is Side.SELL and order.amount is not None and opposite is not None and worth is not None:
+            worth = max(worth, EXACT.multiply(opposite, order.amount))  # it gets the bid, however little it asks
+        if worth is None:
+            raise RuleViolation("max_order_notional", order.pair, "its worth cannot be told: no price is known now")
+        if worth > most:
+            raise RuleViolation("max_order_notional", order.pair, f"{worth:f} is above {most:f}")
+
+    def _count(self, order: NewOrder, ledger: Ledger, ahead: Mapping[str, int], instrument: Instrument) -> None:
+        most = self._settings.limits.max_open_orders
+        count = ledger.open_count + sum(ahead.values())
+        if most is not None and count >= most:
+            raise RuleViolation("max_open_orders", order.pair, f"{count} orders of the account are open")
+        own = self._settings.pair_limits.get(order.pair, Limits()).max_open_orders
+        bounds = [bound for bound in (own, instrument.max_orders) if bound is not None]
+        if bounds:
+            count = ledger.open_on(order.pair) + ahead.get(order.pair, 0)
+            if count >= min(bounds):
+                raise RuleViolation("max_open_orders", order.pair, f"{count} orders of this pair are open")

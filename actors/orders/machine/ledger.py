@@ -1,0 +1,359 @@
+"""The orders of one account and their fills: what reports do to them, in whatever order they come. Pure.
+
+Theory of operation. An order's totals are the sums of its fills, told apart by trade id; nothing else changes them. A
+report may state a total above the fills that we hold: then the order is `short`, its fills must be asked for, and an
+end that the exchange has already told (`ending`) waits for them, so that COMPLETED, CANCELED and EXPIRED come after
+the last fill. The first report that shows the order on the exchange makes its CREATED event, whatever else it says:
+a fill that overtakes the acknowledgement is CREATED, then FILLED. Amounts only shrink (by amending), so a late report
+of a larger one is an old one. A terminal status never regresses; late fills still count.
+
+Every change writes the order, and its event, to the outbox and puts its id into `changed`, which the machine works off.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+
+from ....connectors.order_codec import FillReport, OrderReport
+from ....journal.writes import PutFill, PutOrder
+from ....model.errors import InvalidTransition, MeshError
+from ....model.order import (
+    NEXT,
+    ZERO,
+    AccountEvent,
+    EventType,
+    Fill,
+    Order,
+    OrderStatus,
+    Step,
+    advance,
+)
+from .commits import Outbox
+from .effects import Now
+
+S = OrderStatus
+EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
+TINY = Decimal("1e-60")  # anything above zero
+ENDS = {S.FILLED: Step.LAST_FILL, S.CANCELED: Step.CANCELED, S.EXPIRED: Step.EXPIRED}
+_TOLD = {
+    S.FILLED: EventType.COMPLETED,
+    S.CANCELED: EventType.CANCELED,
+    S.EXPIRED: EventType.EXPIRED,
+    S.REJECTED: EventType.REJECTED,
+    S.FAILED: EventType.FAILED,
+    S.UNKNOWN: EventType.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An end told by the exchange that waits for fills."""
+
+    step: Step
+    ts_event_ns: int
+    code: str | None
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Held:
+    """One order in memory."""
+
+    order: Order
+    fills: dict[str, Fill] = field(default_factory=dict)  # by trade id
+    total: Decimal = ZERO  # what the exchange says is filled; above order.filled: fills are missing
+    quote_total: Decimal = ZERO
+    ending: Ending | None = None
+    asks: int = 0  # how many asks had been made when it was placed, or taken over: later ones must show it
+    on_exchange_ns: int | None = None  # by the exchange's clock, the earliest report of it
+    unsaid: bool = False  # told to be filled, not how much: to be asked for
+    insist: bool = False  # cancel it as often as it takes
+    stray: bool = False  # it ended here as never placed, and is open on the exchange: to be cancelled there
+    error: MeshError | None = None  # why it was refused here, as it was told
+
+    @property
+    def short(self) -> bool:
+        """Whether fills are missing. Of an order by quote amount both sums count: nothing else says how large it is."""
+        order = self.order
+        if self.total > order.filled:
+            return True
+        return self.ending is not None and order.amount is None and self.quote_total > order.quote_filled
+
+
+class Ledger:
+    """See the module. Holds all open orders and the last `recent` ones that are done."""
+
+    def __init__(self, exchange: str, account: str, out: Outbox, recent: int) -> None:
+        self.exchange, self.account = exchange, account
+        self._out = out
+        self._recent = recent
+        self._held: dict[str, Held] = {}
+        self._open: dict[str, Held] = {}
+        self._per_pair: dict[str, int] = {}
+        self._done: deque[str] = deque()
+        self._by_exchange_id: dict[tuple[str, str], str] = {}
+        self.changed: dict[str, None] = {}  # ids, in order, since they were last worked off
+        self.forgotten_ns = 0  # the latest creation among orders that were forgotten
+
+    def __contains__(self, client_order_id: str) -> bool:
+        return client_order_id in self._held
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, client_order_id: str) -> Held | None:
+        return self._held.get(client_order_id)
+
+    def by_exchange_id(self, pair: str, exchange_order_id: str) -> Held | None:
+        found = self._by_exchange_id.get((pair, exchange_order_id))
+        return None if found is None else self._held.get(found)
+
+    def open(self) -> Iterator[Held]:
+        """Every order that is not done."""
+        return iter(list(self._open.values()))
+
+    def all(self) -> Iterator[Held]:
+        return iter(list(self._held.values()))
+
+    @property
+    def open_count(self) -> int:
+        return len(self._open)
+
+    def open_on(self, pair: str) -> int:
+        """How many orders of a pair are not done."""
+        return self._per_pair.get(pair, 0)
+
+    def restore(self, order: Order, fills: list[Fill]) -> Held:
+        """Hold an order that the journal has, changing nothing."""
+        held = Held(order, {one.trade_id: one for one in fills}, order.filled, order.quote_filled, asks=self._out.asks)
+        self._hold(held)
+        return held
+
+    def add(self, order: Order, step: str, now: Now) -> Held:
+        """Hold a new order and write it."""
+        held = Held(order, asks=self._out.asks)
+        self._out.write(PutOrder(order, step, now.ns))
+        self._hold(held)
+        self.changed[order.client_order_id] = None
+        return held
+
+    def note(self, held: Held, step: str, now: Now, **changes: object) -> None:
+        """Change fields of an order that are no step of its life, and write it."""
+        held.order = replace(held.order, updated_ns=now.ns, **changes)  # type: ignore[arg-type]
+        self._out.write(PutOrder(held.order, step, now.ns))
+        self.changed[held.order.client_order_id] = None
+
+    def step(
+        self,
+        held: Held,
+        step: Step,
+        now: Now,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        ts_event_ns: int | None = None,
+        fill: Fill | None = None,
+    ) -> None:
+        """Advance an order by one step. Nothing is written when nothing changes."""
+        before = held.order
+        status = advance(before.status, step, before.filled)
+        asked = before.cancel_requested
+        if step is Step.CANCEL_SENT and not before.is_done:
+            asked = True
+        elif step is Step.CANCEL_REFUSED and not before.is_done:
+            asked = held.insist  # it is asked for again: a successor must know
+        if status is before.status and asked == before.cancel_requested and fill is None:
+            return
+        ended = status is not before.status and status.is_terminal
+        held.order = order = replace(
+            before,
+            status=status,
+            cancel_requested=asked,
+            updated_ns=now.ns,
+            code=code if ended else before.code,
+            reason=reason if ended else before.reason,
+        )
+        self._out.write(PutOrder(order, step.value, now.ns))
+        self.changed[order.client_order_id] = None
+        if fill is not None:
+            self.tell(EventType.FILLED, held, now, ts_event_ns, fill=fill)
+        if status is not before.status and status in _TOLD:
+            self.tell(_TOLD[status], held, now, ts_event_ns, code=code, reason=reason)
+        if ended:
+            self._end(held)
+
+    def tell(
+        self,
+        kind: EventType,
+        held: Held,
+        now: Now,
+        ts_event_ns: int | None = None,
+        *,
+        code: str | None = None,
+        reason: str | None = None,
+        fill: Fill | None = None,
+    ) -> None:
+        """Make an event of an order as it is now."""
+        self._out.event(
+            AccountEvent(
+                0,
+                kind,
+                self.exchange,
+                self.account,
+                now.ns,
+                ts_event_ns,
+                held.order,
+                fill,
+                held.order.pair,
+                code,
+                reason,
+            )
+        )
+
+    def fits(self, held: Held, report: OrderReport) -> bool:
+        """Whether a report with this order's client id is about this order: ids may be used again outside."""
+        known = held.order.exchange_order_id
+        return not (known and report.exchange_order_id and report.exchange_order_id != known)
+
+    def apply(self, held: Held, report: OrderReport, now: Now) -> None:
+        """Apply what the exchange says of an order. Reports may come late, twice and in any order."""
+        if report.status is S.REJECTED:
+            if (held.order.status, Step.REJECT) not in NEXT or held.order.exchange_order_id is not None:
+                return  # about another order of the same id, which was refused for that
+            self.step(held, Step.REJECT, now, code=report.code, reason=report.reason, ts_event_ns=report.ts_event_ns)
+            return
+        self._seen(held, report, now)
+        order = held.order
+        if (
+            not order.is_done
+            and report.amount is not None
+            and order.amount is not None
+            and max(order.filled, TINY) <= report.amount < order.amount
+        ):
+            self.note(held, "AMENDED", now, amount=report.amount)
+            self.tell(EventType.AMENDED, held, now, report.ts_event_ns)
+        for fill in report.fills:
+            self.fill(held, fill, now)
+        if report.filled is not None:
+            held.total = max(held.total, report.filled)
+        if report.quote_filled is not None and (report.filled is not None or order.amount is None):
+            held.quote_total = max(held.quote_total, report.quote_filled)
+        if report.status is S.FILLED and report.filled is None and held.order.amount is None:
+            held.unsaid = not held.order.is_done
+        elif report.status in ENDS and not held.order.is_done:
+            step = ENDS[report.status]
+            if step is Step.LAST_FILL and report.filled is None and held.order.amount is not None:
+                held.total = max(held.total, held.order.amount)
+            held.ending = Ending(step, report.ts_event_ns, report.code, report.reason)
+        self.end_if_full(held, now)
+        self.changed[order.client_order_id] = None
+
+    def fill(self, held: Held, fill: FillReport, now: Now) -> None:
+        """Count a fill, once."""
+        order = held.order
+        if fill.trade_id in held.fills:
+            return
+        filled = EXACT.add(order.filled, fill.amount)
+        if order.amount is not None and filled > order.amount:
+            said = f"fill {fill.trade_id} of {fill.amount:f} on {order.filled:f} of {order.amount:f}"
+            self._out.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", said))
+            return
+        fees = dict(order.fees)
+        if fill.fee is not None and fill.fee_asset is not None:
+            fees[fill.fee_asset] = EXACT.add(fees.get(fill.fee_asset, ZERO), fill.fee)
+        held.order = replace(
+            order,
+            filled=filled,
+            quote_filled=EXACT.add(order.quote_filled, fill.quote_amount),
+            fees=fees,
+            updated_ns=now.ns,
+        )
+        mine = as_fill(fill, held.order, now)
+        held.fills[fill.trade_id] = mine
+        self._out.write(PutFill(mine))
+        last = order.amount is not None and filled == order.amount
+        step = Step.LAST_FILL if last else Step.FILL
+        self.step(held, step, now, ts_event_ns=fill.ts_event_ns, fill=mine)
+        self.end_if_full(held, now)
+
+    def end_if_full(self, held: Held, now: Now) -> None:
+        """Let an end that waited for fills happen once they are all here."""
+        ending = held.ending
+        if ending is None or held.order.is_done:
+            held.ending = None
+            return
+        if held.short:
+            return
+        if ending.step is Step.LAST_FILL and held.order.amount is None:
+            held.order = replace(held.order, amount=held.order.filled)
+        held.ending = None
+        self.step(held, ending.step, now, code=ending.code, reason=ending.reason, ts_event_ns=ending.ts_event_ns)
+
+    def _seen(self, held: Held, report: OrderReport, now: Now) -> None:
+        order = held.order
+        if held.on_exchange_ns is None or report.ts_event_ns < held.on_exchange_ns:
+            held.on_exchange_ns = report.ts_event_ns
+        list_id = order.list_id or report.list_id
+        exchange_id = order.exchange_order_id or report.exchange_order_id or None
+        first = order.exchange_order_id is None and exchange_id is not None
+        if first or list_id != order.list_id:
+            held.order = replace(order, exchange_order_id=exchange_id, list_id=list_id, updated_ns=now.ns)
+            if exchange_id is not None:
+                self._by_exchange_id[order.pair, exchange_id] = order.client_order_id
+            if not (first and order.status in (S.PENDING_NEW, S.UNKNOWN)):
+                self._out.write(PutOrder(held.order, Step.ACK.value, now.ns))
+                self.changed[order.client_order_id] = None
+        if order.status in (S.PENDING_NEW, S.UNKNOWN):
+            self.step(held, Step.ACK, now, ts_event_ns=report.ts_event_ns)
+        if first:
+            if order.status in (S.FAILED, S.REJECTED):
+                held.stray = report.status in (S.OPEN, S.PARTIALLY_FILLED)
+                said = "on the exchange after all: it had said no, or had not known it after its time was over"
+                self.tell(EventType.EXTERNAL, held, now, report.ts_event_ns, code="late", reason=said)
+            else:
+                self.tell(EventType.CREATED, held, now, report.ts_event_ns)
+
+    def _hold(self, held: Held) -> None:
+        order = held.order
+        self._held[order.client_order_id] = held
+        if order.exchange_order_id is not None:
+            self._by_exchange_id[order.pair, order.exchange_order_id] = order.client_order_id
+        if order.is_done:
+            self._end(held)
+        elif order.client_order_id not in self._open:
+            self._open[order.client_order_id] = held
+            self._per_pair[order.pair] = self._per_pair.get(order.pair, 0) + 1
+
+    def _end(self, held: Held) -> None:
+        if self._open.pop(held.order.client_order_id, None) is not None:
+            self._per_pair[held.order.pair] -= 1
+        elif held.order.client_order_id in self._done:
+            return
+        self._done.append(held.order.client_order_id)
+        while len(self._done) > self._recent:
+            old = self._held.pop(self._done.popleft())
+            self.forgotten_ns = max(self.forgotten_ns, old.order.created_ns)
+            if old.order.exchange_order_id is not None:
+                self._by_exchange_id.pop((old.order.pair, old.order.exchange_order_id), None)
+
+
+def as_fill(fill: FillReport, order: Order, now: Now) -> Fill:
+    """The fill of `order` that the exchange states."""
+    return Fill(
+        trade_id=fill.trade_id,
+        client_order_id=order.client_order_id,
+        exchange_order_id=order.exchange_order_id or fill.exchange_order_id,
+        pair=order.pair,
+        side=order.side,
+        price=fill.price,
+        amount=fill.amount,
+        quote_amount=fill.quote_amount,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
+        is_maker=bool(fill.is_maker),
+        ts_event_ns=fill.ts_event_ns,
+        ts_recv_ns=now.ns,
+    )

@@ -1,0 +1,485 @@
+"""The machine of one account: every order, fill, balance and request of it, decided purely.
+
+Theory of operation. Inputs are methods; each returns the effects that it wants performed, in order (see
+effects.py for the contract with the shell). Time comes in as `Now`, ids and signatures from functions passed in.
+The only things that survive are the journal's: `boot` builds everything from what it has loaded.
+
+    place ──judge, reserve──> PutOrder PENDING_NEW + PutRequest ──commit──> Send ──answer──> OPEN | REJECTED | ...
+                                                                                └─none────> UNKNOWN: asked for by id
+    a report, from the stream, an answer or a query, is applied by ledger.py whatever came before it
+
+Start. `boot` holds the journal's open orders and unresolved requests. An order whose placing was not answered becomes
+UNKNOWN and is asked for. Commands wait (bounded, until they expire) until the open orders and the balances were asked
+once: `serving`. The machine is `reconciled` when the round of questions is over and no request of an earlier epoch
+could still arrive: each is settled by evidence, or by absence asked twice after its `not_after` plus the exchange's
+processing time plus a margin. cancel_all includes orders in doubt, and so waits for the same.
+
+Journal down. The shell hands failed commits to `journal_failed`. What they would have sent never is: a new order ends
+as FAILED (the command is refused with JournalUnavailable), a cancel as refused. New commands that need an intent are
+refused at once. Reports go on being applied; their writes, events and answers wait, in order, for `journal_back`.
+Fenced, or a broken assumption, is Halt: nothing is done after it.
+
+Parts: ledger.py (orders and fills), doubt.py (doubt and proof), funds.py (money),
+guards.py (refusals), commands.py, place.py, cancel.py, change.py (commands),
+answers.py (outcomes), reconcile.py (questions), external.py (orders of others), commits.py
+(commits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ....connectors.order_codec import (
+    BalanceChange,
+    BalanceReport,
+    ListReport,
+    OrderReport,
+    Reply,
+    StreamEnded,
+    StreamReport,
+    TradingCodec,
+)
+from ....journal.records import Loaded
+from ....journal.writes import PutOwner, PutPause
+from ....model.errors import Fenced, JournalUnavailable, MeshError
+from ....model.instrument import Instrument
+from ....model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
+from .answers import Answers
+from .boot import adopt, inherit
+from .cancel import Cancelling
+from .change import Changing
+from .commands import Commands
+from .core import Born, Core, Sign, never
+from .doubt import Part
+from .effects import NS, Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
+from .external import Externals
+from .ledger import TINY, Held
+from .place import Placing
+from .reconcile import ALL, Reconcile
+
+S = OrderStatus
+
+
+@dataclass(slots=True)
+class Lease:
+    on_death: str  # "keep" or "cancel"
+    until_mono_ns: int | None  # None: dead already
+
+
+class OrderMachine:
+    """See the module. Every method that takes `now` is an input and returns effects."""
+
+    def __init__(
+        self,
+        settings: OrderSettings,
+        codec: TradingCodec,
+        sign: Sign,
+        new_id: Callable[[], str],
+        instruments: Iterable[Instrument],
+        born: Born = never,
+    ) -> None:
+        """`sign(draft, request_id, now)` gives the exact bytes; `born(id)` when an order's id was made, or None."""
+        self.settings = settings
+        self._core = Core(settings, codec, sign, new_id, instruments, born)
+        self._externals = Externals(self._core)
+        self._placing = Placing(self._core)
+        self._cancelling = Cancelling(self._core)
+        self._changing = Changing(self._core, self._placing)
+        self._answers = Answers(self._core, self._cancelling, self._changing)
+        self._reconcile = Reconcile(self._core, self._answers, self._externals)
+        self._commands = Commands(self._core, self._placing, self._reconcile)
+        self._owners: dict[str, Lease] = {}
+
+    # What is known, for the shell to answer with
+
+    @property
+    def serving(self) -> bool:
+        """Whether commands are judged now, not held."""
+        return self._reconcile.serving
+
+    @property
+    def reconciled(self) -> bool:
+        return self._reconcile.reconciled
+
+    @property
+    def in_doubt(self) -> bool:
+        return self._reconcile.in_doubt
+
+    @property
+    def wake_ns(self) -> int:
+        """When `tick` is due at the latest, by the monotonic clock."""
+        due: list[int | None] = [self._reconcile.wake_ns]
+        if self._core.out.down is None:  # else nothing is cancelled: who is woken for it finds nothing to do
+            due.append(self._cancelling.wake_ns)
+            due += [one.until_mono_ns for one in self._owners.values()]
+        return min(one for one in due if one is not None)
+
+    def order(self, client_order_id: str) -> Order | None:
+        held = self._core.ledger.get(client_order_id)
+        return None if held is None else held.order
+
+    def orders(self, *, open: bool = True, pair: str | None = None, owner: str | None = None) -> list[Order]:
+        """Orders in memory, oldest first: all open ones; else also those done lately."""
+        held = self._core.ledger.open() if open else self._core.ledger.all()
+        return [one.order for one in held if pair in (None, one.order.pair) and owner in (None, one.order.owner)]
+
+    def externals(self) -> list[Order]:
+        return self._externals.all()
+
+    def balances(self) -> dict[str, Balance]:
+        return self._core.funds.balances()
+
+    def balance(self, asset: str) -> Balance:
+        return self._core.funds.balance(asset)
+
+    @property
+    def pauses(self) -> dict[str, str]:
+        return dict(self._core.guards.pauses)
+
+    def status(self) -> dict[str, Any]:
+        """What a status page shows: plain values."""
+        core = self._core
+        return {
+            "serving": self.serving,
+            "reconciled": self.reconciled,
+            "stream_up": self._reconcile.stream_up,
+            "open_orders": core.ledger.open_count,
+            "unresolved_requests": len(core.requests),
+            "earlier_requests": core.requests.earlier,
+            "in_doubt": sorted(core.requests.doubts),
+            "external_orders": len(self._externals.all()),
+            "waiting_commands": len(self._commands),
+            "backlog": core.out.backlog,
+            "journal": None if core.out.down is None else str(core.out.down),
+            "pauses": self.pauses,
+            "reconciled_ns": self._reconcile.round_over_ns,
+        }
+
+    # Start and time
+
+    def boot(self, loaded: Loaded, now: Now) -> list[Effect]:
+        """Take over the account as the journal has it, under the epoch of `loaded`."""
+        core = self._core
+        core.out.name(str(loaded.epoch))
+        core.born_after_ns = now.ns
+        core.funds.restore(loaded.balances)
+        core.guards.pauses.update({scope: pause.reason for scope, pause in loaded.pauses.items()})
+        grace_ns = now.mono_ns + int(self.settings.owner_grace_s * NS)
+        for name, owner in loaded.owners.items():
+            self._owners[name] = Lease(owner.on_death, grace_ns)
+        fills: dict[str, list[Any]] = {}
+        for fill in loaded.fills:
+            fills.setdefault(fill.client_order_id, []).append(fill)
+        for order in loaded.orders:
+            if order.external:
+                self._externals.restore(order, fills.get(order.client_order_id, []))
+            else:
+                adopt(self._core, order, fills.get(order.client_order_id, []), now)
+        for request in loaded.requests:
+            inherit(self._core, request.request_id, request.kind, request.client_order_ids, request.not_after_ns, now)
+        for held in core.ledger.open():
+            order = held.order
+            if order.status is S.PENDING_NEW or (
+                order.status is S.UNKNOWN and not core.requests.of(order.client_order_id)
+            ):
+                core.ledger.step(held, Step.NO_REPLY, now, reason="its manager ended before an answer")
+                core.requests.ask_for(order.client_order_id, now)
+            elif order.status is S.PENDING_CANCEL:
+                core.requests.ask_for(order.client_order_id, now, once=True)
+            core.ledger.changed[order.client_order_id] = None
+        self._reconcile.start(loaded.marks, now)
+        return self._end(now)
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Time has passed: ask what is due, end what is late, cancel for the dead."""
+        if self._core.out.down is None:
+            for name, lease in self._owners.items():
+                if lease.until_mono_ns is not None and lease.until_mono_ns <= now.mono_ns:
+                    self._bereave(name, lease, now)
+            self._cancelling.tick(now)
+        return self._end(now)
+
+    # Commands. `token` comes back in Answer or Refuse.
+
+    def place(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
+        """Place orders, each by a request of its own. Answer: [Order]; Refuse where one alone is refused here."""
+        self._commands.new(token, orders, expires_ns, None, now)
+        return self._end(now)
+
+    def refuse(
+        self, token: Any, orders: Sequence[NewOrder], expires_ns: int, error: MeshError, now: Now
+    ) -> list[Effect]:
+        """End orders that the shell cannot send as FAILED, so that their ids have a fate. Refuse: with `error`."""
+        self._commands.new(token, orders, expires_ns, None, now, error)
+        return self._end(now)
+
+    def place_list(self, token: Any, kind: str, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
+        """Place an order list ("OCO", ...) by one request. Answer: [Order]."""
+        self._commands.new(token, orders, expires_ns, kind, now)
+        return self._end(now)
+
+    def cancel(
+        self,
+        token: Any,
+        client_order_id: str | None,
+        now: Now,
+        *,
+        pair: str | None = None,
+        exchange_order_id: str | None = None,
+    ) -> list[Effect]:
+        """Cancel one order by our id, or by the exchange's within a pair. Answer: CancelResult."""
+
+        def run(held: Held, now: Now) -> None:
+            self._cancelling.cancel(token, held, now)
+
+        self._commands.about(token, client_order_id, run, now, pair, exchange_order_id)
+        return self._end(now)
+
+    def cancel_all(
+        self, token: Any, now: Now, *, pair: str | None = None, owner: str | None = None, timeout_s: float = 30.0
+    ) -> list[Effect]:
+        """Cancel every order that is not done, those in doubt when they are found. Answer: [CancelResult]."""
+        if (error := self._commands.closed()) is not None:
+            self._core.out.do(Refuse(token, error))
+        else:
+            until_ns = now.mono_ns + int(timeout_s * NS)
+
+            def run(now: Now) -> None:
+                left_s = max(0, until_ns - now.mono_ns) / NS
+                self._cancelling.cancel_all(token, pair, owner, left_s, now)
+
+            self._commands.when_serving(token, None, run, now)
+        return self._end(now)
+
+    def amend(self, token: Any, client_order_id: str, amount: Decimal, now: Now) -> list[Effect]:
+        """Make an open order smaller, keeping its priority. Answer: Order."""
+
+        def run(held: Held, now: Now) -> None:
+            self._changing.amend(token, held, amount, now)
+
+        self._commands.about(token, client_order_id, run, now)
+        return self._end(now)
+
+    def replace(self, token: Any, client_order_id: str, order: NewOrder, expires_ns: int, now: Now) -> list[Effect]:
+        """Cancel an order and place another in one request. Answer: [old Order, new Order]."""
+
+        def run(held: Held, now: Now) -> None:
+            self._changing.replace(token, held, order, expires_ns, now)
+
+        self._commands.replace(token, client_order_id, order.client_order_id, run, now)
+        return self._end(now)
+
+    def get(self, token: Any, client_order_id: str, now: Now) -> list[Effect]:
+        """Answer with the Order. An id of ours that nobody ever saw is declared dead: UnknownOrder, for good."""
+        self._commands.get(token, client_order_id, now)
+        return self._end(now)
+
+    def restore(self, token: Any, states: Sequence[Order], now: Now) -> list[Effect]:
+        """Take up orders of a saved tracking state that the journal does not know. Answer: [ids taken up]."""
+        self._commands.restore(token, states, now)
+        return self._end(now)
+
+    def pause(self, scope: str, reason: str, now: Now, token: Any = None) -> list[Effect]:
+        """Refuse new orders in `scope`: "mesh", the exchange, "account" or a pair. Cancels go on."""
+        self._core.guards.pauses[scope] = reason
+        return self._paused(EventType.PAUSED, scope, reason, now, token)
+
+    def resume(self, scope: str, now: Now, token: Any = None) -> list[Effect]:
+        if self._core.guards.pauses.pop(scope, None) is None:
+            if token is not None:
+                self._core.out.do(Answer(token, scope))
+            return self._end(now)
+        return self._paused(EventType.RESUMED, scope, None, now, token)
+
+    def lease(self, owner: str, on_death: str, lease_s: float, now: Now, token: Any = None) -> list[Effect]:
+        """An owner lives for `lease_s` more. `on_death`: "keep" or "cancel" its orders when it does not renew."""
+        held = self._owners.get(owner)
+        if held is None or held.on_death != on_death:
+            self._core.out.write(PutOwner(owner, on_death, now.ns))
+        self._owners[owner] = Lease(on_death, now.mono_ns + int(lease_s * NS))
+        if len(self._owners) > self.settings.max_owners:
+            self._forget_an_owner()
+        if token is not None:
+            self._core.out.do(Answer(token, owner))
+        return self._end(now)
+
+    def owner_dead(self, owner: str, now: Now) -> list[Effect]:
+        """Somebody saw the owner die."""
+        lease = self._owners.get(owner)
+        if lease is not None:
+            self._bereave(owner, lease, now)
+        return self._end(now)
+
+    # What others tell
+
+    def answered(self, request_id: str, result: Reply | MeshError, now: Now) -> list[Effect]:
+        """The answer to a `Send`, or the error that stands for it."""
+        request = self._core.requests.get(request_id)
+        if request is not None:
+            self._answers.answered(request, result, now)
+        elif isinstance(result, Reply):
+            for report in result.orders:
+                self._reconcile.report(report, now)
+        return self._end(now)
+
+    def asked(self, ask_id: int, result: Reply | MeshError, now: Now) -> list[Effect]:
+        """The answer to an `Ask`, or the error that stands for it."""
+        self._reconcile.asked(ask_id, result, now)
+        return self._end(now)
+
+    def looked_up(self, key: str, found: Found, now: Now) -> list[Effect]:
+        """The answer to a `Lookup`."""
+        self._core.looked_up(key, found, now)
+        return self._end(now)
+
+    def report(self, report: StreamReport, now: Now) -> list[Effect]:
+        """One report of the user stream."""
+        if isinstance(report, OrderReport):
+            self._reconcile.report(report, now)
+        elif isinstance(report, BalanceReport):
+            if self._core.funds.told(report.balances, report.ts_event_ns, whole=report.whole):
+                self._reconcile.want(Purpose.ACCOUNT, ALL, now)
+        elif isinstance(report, BalanceChange):
+            self._reconcile.want(Purpose.ACCOUNT, ALL, now)
+        elif isinstance(report, ListReport):
+            self._listed(report, now)
+        elif isinstance(report, StreamEnded):
+            self._reconcile.stream("down", now)
+        return self._end(now)
+
+    def stream(self, what: str, now: Now) -> list[Effect]:
+        """The user stream is "up" (from here on it tells everything) or "down", or something is lost ("gap")."""
+        self._reconcile.stream(what, now)
+        return self._end(now)
+
+    def tops(self, tops: dict[str, Top]) -> None:
+        """Best prices of books, for the price band and what market orders reserve."""
+        self._core.guards.tops.update(tops)
+
+    def rules(self, instruments: Sequence[Instrument], now: Now) -> list[Effect]:
+        """The exchange's current instruments and rules."""
+        for pair in self._core.guards.rules(instruments):
+            self._tell(EventType.RULES, now, pair=pair)
+        return self._end(now)
+
+    # The journal
+
+    def journal_failed(self, effects: Sequence[Effect], error: MeshError, now: Now) -> list[Effect]:
+        """A commit failed: `effects` are it and all behind it that was not performed, in order."""
+        out = self._core.out
+        if isinstance(error, Fenced):
+            out.halt(error)
+            return self._end(now)
+        for one in out.failed(effects, error):
+            request = self._core.requests.get(one.request.request_id)
+            if request is None:
+                continue
+            refusal = JournalUnavailable(getattr(error, "after_s", None) or 1.0, "the journal did not take the intent")
+            for order_id, part in list(request.parts.items()):
+                if part is Part.PLACE:
+                    self._placing.not_sent(order_id, refusal)
+                elif part is Part.CANCEL:
+                    self._cancelling.not_sent(order_id, refusal)
+                self._answers.not_sent(request, order_id, part, refusal, now)
+        return self._end(now)
+
+    def journal_back(self, now: Now) -> list[Effect]:
+        """The journal can be written again: what waited, in order, then what was remembered meanwhile."""
+        effects = self._core.out.back()
+        for held in self._core.ledger.open():
+            if held.order.cancel_requested or held.insist:
+                self._core.ledger.changed[held.order.client_order_id] = None
+        return effects + self._end(now)
+
+    # Inside
+
+    def _end(self, now: Now) -> list[Effect]:
+        """Work off what changed, and return what is to be done."""
+        core = self._core
+        if core.out.halted is not None:
+            return core.out.take()
+        if self._commands:
+            self._commands.serve(now)
+        while core.ledger.changed:
+            one = next(iter(core.ledger.changed))
+            del core.ledger.changed[one]
+            held = core.ledger.get(one)
+            if held is not None:
+                self._settle(held, now)
+        self._reconcile.tick(now)
+        return core.out.take()
+
+    def _settle(self, held: Held, now: Now) -> None:
+        """Draw the consequences of an order's change."""
+        core, order = self._core, held.order
+        one = order.client_order_id
+        there = order.exchange_order_id is not None
+        ended = order.is_done or held.ending is not None
+        if held.on_exchange_ns is not None:
+            core.funds.placed(one, held.on_exchange_ns)
+        if order.is_done and not order.filled and (order.list_id is None or held.on_exchange_ns is None):
+            core.funds.release(one)  # what an order of a list reserves, the others of the list may have spent
+        doubt = False
+        for request in core.requests.of(one):
+            part = request.parts[one]
+            if not request.doubt:
+                continue
+            if part is Part.PLACE and (there or order.is_done):
+                core.requests.settle(request, one, "found", now)
+            elif part is not Part.PLACE and (ended or order.amount == request.amounts.get(one, TINY)):
+                core.requests.settle(request, one, "done", now)
+            else:
+                doubt = True
+        held_doubt = core.requests.doubts.get(one)
+        if held_doubt is not None and not doubt and (ended or held_doubt.once is None):
+            core.requests.sure(one)
+        if order.status is S.UNKNOWN and one not in core.requests.doubts:
+            core.requests.ask_for(one, now)
+        if not order.is_done:
+            self._reconcile.traded(order.pair, order.created_ns)
+        if held.unsaid:
+            held.unsaid = False
+            core.requests.ask_for(one, now, once=True)
+        self._reconcile.changed(held, now)
+        self._placing.settled(held)
+        self._cancelling.settled(held, now)
+        if not order.is_done and (lease := self._owners.get(order.owner)) is not None and lease.until_mono_ns is None:
+            # Its owner was dead already: it gets the time to say that it lives again
+            lease.until_mono_ns = now.mono_ns + int(self.settings.owner_grace_s * NS)
+
+    def _forget_an_owner(self) -> None:
+        """Drop the oldest that is dead and has nothing open, if there is one: names may be new with every start."""
+        alive = {held.order.owner for held in self._core.ledger.open()}
+        gone = (name for name, lease in self._owners.items() if lease.until_mono_ns is None and name not in alive)
+        if (name := next(gone, None)) is not None:
+            del self._owners[name]
+
+    def _bereave(self, owner: str, lease: Lease, now: Now) -> None:
+        lease.until_mono_ns = None
+        if lease.on_death == "cancel":
+            self._cancelling.sweep(None, owner, now)
+
+    def _listed(self, report: ListReport, now: Now) -> None:
+        for client_order_id, _ in report.orders:
+            held = self._core.ledger.get(client_order_id)
+            if held is not None and held.order.list_id is None and not held.order.is_done:
+                self._core.ledger.note(held, "LISTED", now, list_id=report.list_id)
+
+    def _paused(self, kind: EventType, scope: str, reason: str | None, now: Now, token: Any) -> list[Effect]:
+        self._core.out.write(PutPause(scope, reason, now.ns))
+        self._tell(kind, now, pair=scope if scope in self._core.guards.instruments else None, reason=reason, code=scope)
+        if token is not None:
+            self._core.out.do(Answer(token, scope))
+        return self._end(now)
+
+    def _tell(
+        self, kind: EventType, now: Now, *, pair: str | None = None, reason: str | None = None, code: str | None = None
+    ) -> None:
+        self._core.out.event(
+            AccountEvent(
+                0, kind, self.settings.exchange, self.settings.account, now.ns, pair=pair, reason=reason, code=code
+            )
+        )

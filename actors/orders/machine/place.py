@@ -1,0 +1,238 @@
+"""Placing: commands to intents, once per client order id, and the answers to those who wait. Pure.
+
+A command is known by its client order ids. One that comes again is answered with the fate of the first; one that
+brings other content under a known id is refused (`duplicate_id`). Whatever is refused here, and whatever came after
+its `expires_ns`, ends as a FAILED order in the journal, so that every id has one fate. Several orders of one
+command are judged one by one, and all their intents stand in one commit before the first of them is sent.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ....model.errors import InsufficientBalance, MeshError, NotOffered, Rejected, UnknownOrder
+from ....model.order import NewOrder, Order, OrderStatus, Step, as_order
+from .core import Core, said
+from .doubt import Part
+from .effects import Answer, Now, Refuse
+from .ledger import Held
+
+S = OrderStatus
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A command that waits for the exchange's answers about these orders."""
+
+    token: Any
+    ids: tuple[str, ...]
+
+
+class Placing:
+    """See the module."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting: dict[str, list[Waiting]] = {}
+        self._tombs: dict[str, None] = {}
+        self._tomb_order: deque[str] = deque()
+
+    def bury(self, client_order_id: str) -> None:
+        """No order will ever have this id."""
+        if client_order_id in self._tombs:
+            return
+        self._tombs[client_order_id] = None
+        self._tomb_order.append(client_order_id)
+        if len(self._tomb_order) > self._core.settings.max_recent:
+            del self._tombs[self._tomb_order.popleft()]
+
+    def is_buried(self, client_order_id: str) -> bool:
+        return client_order_id in self._tombs
+
+    def place(
+        self,
+        token: Any,
+        orders: Sequence[NewOrder],
+        expires_ns: int,
+        now: Now,
+        list_kind: str | None = None,
+        refusal: MeshError | None = None,
+    ) -> None:
+        """Place orders whose ids the journal was asked about. `list_kind`: as one order list.
+
+        `refusal`: why they cannot be sent; then they end as FAILED, and the command is refused with it.
+        """
+        core = self._core
+        ids = [one.client_order_id for one in orders]
+        buried = next((one for one in ids if self.is_buried(one)), None)
+        if buried is not None:
+            core.out.do(Refuse(token, UnknownOrder(buried)))
+            return
+        if len(set(ids)) < len(ids) or any(one in core.ledger for one in ids):
+            self.known(token, orders)
+            return
+        error = refusal
+        if error is None and now.ns > expires_ns:
+            error = Rejected("expired", "the command came after its time")
+        if error is None and list_kind is not None:
+            error = self._list_offered(orders, list_kind) or self._place_list(orders, list_kind, now)
+        elif error is None:
+            errors = [self._place_one(asked, now) for asked in orders]
+            if len(errors) == 1:
+                error = errors[0]
+        if error is None:
+            self.wait(token, ids)
+            return
+        for asked in orders:
+            self.fail(asked, error, now)
+        core.out.do(Refuse(token, error))
+
+    def wait(self, token: Any, ids: Sequence[str]) -> None:
+        """Answer the command once the exchange has said something of all these orders, or it is in doubt."""
+        waiting = Waiting(token, tuple(ids))
+        for one in ids:
+            self._waiting.setdefault(one, []).append(waiting)
+        self._answer(waiting)
+
+    def settled(self, held: Held) -> None:
+        """An order changed: answer the commands that have waited for it."""
+        if held.order.status is not S.PENDING_NEW:
+            for waiting in list(self._waiting.get(held.order.client_order_id, ())):
+                self._answer(waiting)
+
+    def not_sent(self, client_order_id: str, error: MeshError) -> None:
+        """The journal did not take the intent: the commands about this order are refused."""
+        for waiting in self._waiting.pop(client_order_id, []):
+            for one in waiting.ids:
+                if one != client_order_id and waiting in self._waiting.get(one, ()):
+                    self._waiting[one].remove(waiting)
+            self._core.out.do(Refuse(waiting.token, error))
+
+    def _answer(self, waiting: Waiting) -> None:
+        found: list[Order] = []
+        for one in waiting.ids:
+            held = self._core.ledger.get(one)
+            if held is None or held.order.status is S.PENDING_NEW:
+                return
+            found.append(held.order)
+        for one in waiting.ids:
+            others = self._waiting.get(one, [])
+            if waiting in others:
+                others.remove(waiting)
+            if not others:
+                self._waiting.pop(one, None)
+        self._core.out.do(Answer(waiting.token, found))
+
+    def known(self, token: Any, orders: Sequence[NewOrder], also: Sequence[str] = ()) -> None:
+        """Answer a command that came again with the fate of its orders, behind those that are `also` its."""
+        core, ids = self._core, [one.client_order_id for one in orders]
+        for one in orders:
+            held = core.ledger.get(one.client_order_id)
+            if held is None or not self._same(one, held) or ids.count(one.client_order_id) > 1:
+                reason = f"{one.client_order_id!r} is in a command with an id that is another order's already"
+                core.out.do(Refuse(token, Rejected("duplicate_id", reason)))
+                return
+        first = core.ledger.get(ids[0])
+        if len(ids) == 1 and first is not None and first.error is not None:
+            core.out.do(Refuse(token, first.error))
+            return
+        self.wait(token, [*also, *ids])
+
+    def _same(self, asked: NewOrder, held: Held) -> bool:
+        order = held.order
+        for one in (asked, self._quantized(asked)):
+            same = (one.pair, one.side, one.order_type, one.price, one.time_in_force, one.quote_amount) == (
+                order.pair,
+                order.side,
+                order.order_type,
+                order.price,
+                order.time_in_force,
+                order.quote_amount,
+            )
+            same = same and (one.stop_price, one.self_trade, one.owner) == (
+                order.stop_price,
+                order.self_trade,
+                order.owner,
+            )
+            if same and (one.amount is None or (order.amount is not None and order.amount <= one.amount)):
+                return True
+        return False
+
+    def _quantized(self, asked: NewOrder) -> NewOrder:
+        try:
+            return self._core.guards.quantized(asked)
+        except MeshError:
+            return asked
+
+    def _place_one(self, asked: NewOrder, now: Now) -> MeshError | None:
+        """Make one intent, or end the order as FAILED and return why."""
+        core = self._core
+        order = core.guards.judge(asked, core.ledger, {}, now)
+        if isinstance(order, MeshError):
+            self.fail(asked, order, now)
+            return order
+        try:
+            draft = core.codec.place(order, core.guards.instrument(order.pair))
+            self.reserve(order, now)
+            self._add(order, now)
+            core.intend(draft, {order.client_order_id: Part.PLACE}, now)
+        except MeshError as error:
+            core.funds.release(asked.client_order_id)
+            self.fail(asked, error, now)
+            return error
+        return None
+
+    def reserve(self, order: NewOrder, now: Now) -> None:
+        """Raises InsufficientBalance."""
+        core = self._core
+        asset, amount = core.guards.need(order, now)
+        if amount is None:
+            amount = core.funds.available(asset)
+            if amount <= 0:
+                raise InsufficientBalance(asset, "some", "0")
+        core.funds.reserve(order.client_order_id, asset, amount)
+
+    def _add(self, order: NewOrder, now: Now) -> Held:
+        settings = self._core.settings
+        return self._core.ledger.add(as_order(order, settings.exchange, settings.account, now.ns), "NEW", now)
+
+    def _list_offered(self, orders: Sequence[NewOrder], kind: str) -> MeshError | None:
+        core = self._core
+        if kind not in core.codec.offer.order_lists:
+            return NotOffered(core.settings.exchange, f"order lists of kind {kind}")
+        if len({one.pair for one in orders}) != 1 or len(orders) < 2:
+            return Rejected("order_list", "an order list has two orders or more, all of one pair")
+        return None
+
+    def _place_list(self, orders: Sequence[NewOrder], kind: str, now: Now) -> MeshError | None:
+        core = self._core
+        judged: list[NewOrder] = []
+        for asked in orders:
+            order = core.guards.judge(asked, core.ledger, {asked.pair: len(judged)}, now)
+            if isinstance(order, MeshError):
+                return order
+            judged.append(order)
+        legs = judged if kind == "OCO" else judged[:1]  # the others of OTO and OTOCO wait for the first
+        taking = max(legs, key=lambda one: core.guards.need(one, now)[1] or 0)
+        try:
+            instrument = core.guards.instrument(judged[0].pair)
+            draft = core.codec.place_list(kind, judged, instrument, core.new_id())
+            signed_for = {one.client_order_id: Part.PLACE for one in judged}
+            self.reserve(taking, now)
+            for one in judged:
+                self._add(one, now)
+            core.intend(draft, signed_for, now)
+        except MeshError as error:
+            core.funds.release(taking.client_order_id)
+            return error
+        return None
+
+    def fail(self, asked: NewOrder, error: MeshError, now: Now) -> None:
+        """End an order that was never sent."""
+        held = self._core.ledger.get(asked.client_order_id) or self._add(asked, now)
+        held.error = error
+        code, reason = said(error)
+        self._core.ledger.step(held, Step.NOT_SENT, now, code=code, reason=reason)

@@ -1,0 +1,170 @@
+"""Performs what the machine wants, in its order: nothing that stands behind a commit happens before it is durable.
+
+    machine -> [Commit, Send, Answer, Commit, ...]
+        Commit   handed to the committer at once (which groups what waits into one transaction); what follows waits
+        Send     the bytes are written once; what came of it goes back into the machine
+        Ask, Lookup, MeasureClock   change nothing, so they wait for nobody
+
+A commit that fails takes everything behind it along, later commits too: none of it is performed, all of it goes back to
+the machine, and no later commit can slip in before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ...journal.writes import CloseRequest, PutRequest, Write
+from ...model.errors import InboxFull, JournalUnavailable, MeshError
+from ...model.failpoint import reach
+from .machine.effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureClock, Refuse, Send
+
+
+class CommitLike(Protocol):
+    """`journal.committer.Committer.submit`: what it returns is done in the moment in which the commit is, or fails."""
+
+    def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> Awaitable[list[int]]: ...
+
+
+class Performers(Protocol):
+    """What the role does for effects; nothing of it blocks."""
+
+    def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None: ...
+    def send(self, effect: Send) -> None: ...
+    def ask(self, effect: Ask) -> None: ...
+    def lookup(self, effect: Lookup) -> None: ...
+    def measure_clock(self) -> None: ...
+    def journal_failed(self, effects: Sequence[Effect], error: MeshError) -> None: ...
+    def halt(self, error: BaseException) -> None: ...
+
+
+@dataclass(slots=True)
+class _Step:
+    """A commit under way, and what waits for it."""
+
+    commit: Commit
+    done: asyncio.Future[list[int]] | None  # None: not handed over, as an earlier one has failed
+    behind: list[Effect] = field(default_factory=list)
+
+
+class Performer:
+    """See the module. `perform` is called on the loop, as often as there are effects; `idle` tells when all is done."""
+
+    def __init__(self, commit: CommitLike, role: Performers) -> None:
+        self._commit_batch, self._role = commit, role
+        self._steps: deque[_Step] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self.commits = 0
+
+    def start(self) -> None:
+        self._running = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    @property
+    def waiting(self) -> int:
+        """Commits that are not durable yet."""
+        return len(self._steps)
+
+    async def idle(self) -> None:
+        """Return when nothing that was handed over so far waits any more."""
+        last = self._steps[-1] if self._steps else None
+        while any(step is last for step in self._steps):
+            if last is not None and last.done is not None:
+                await asyncio.wait({last.done})
+            await asyncio.sleep(0)
+
+    def perform(self, effects: Sequence[Effect]) -> None:
+        """Do these, after all that came before."""
+        for effect in effects:
+            match effect:
+                case Commit():
+                    self._commit(effect)
+                case Ask() | Lookup() | MeasureClock():
+                    self._do(effect)
+                case _ if self._steps:
+                    self._steps[-1].behind.append(effect)
+                case _:
+                    self._do(effect)
+
+    def _commit(self, effect: Commit) -> None:
+        reach(f"commit.{_names(effect)}")
+        failed = any(step.done is None or (step.done.done() and step.done.exception()) for step in self._steps)
+        done = None if failed else asyncio.ensure_future(self._commit_batch(effect.batch.writes, effect.batch.id))
+        self._steps.append(_Step(effect, done))
+        self._wake.set()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                if not self._steps:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                step = self._steps[0]
+                if step.done is None:
+                    self._fail(JournalUnavailable(0.0, "an earlier commit failed"))
+                    continue
+                await asyncio.wait({step.done})
+                error = step.done.exception()
+                if error is None:
+                    self.commits += 1
+                    self._steps.popleft()
+                    reach(f"committed.{_names(step.commit)}")
+                    self._role.committed(step.commit.batch.writes, step.done.result())
+                    for effect in step.behind:
+                        self._do(effect)
+                elif isinstance(error, JournalUnavailable | InboxFull):
+                    self._fail(error)
+                else:
+                    raise error
+        except Exception as failure:  # fenced, or what nobody expected: the role ends
+            self._role.halt(failure)
+
+    def _fail(self, error: MeshError) -> None:
+        """Hand everything that was not performed back to the machine, in order."""
+        undone: list[Effect] = []
+        while self._steps:
+            step = self._steps.popleft()
+            if step.done is not None and not step.done.done():
+                step.done.cancel()
+            elif step.done is not None and not step.done.cancelled():
+                step.done.exception()
+            undone += [step.commit, *step.behind]
+        self._role.journal_failed(undone, error)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._role.send(effect)
+            case Answer(token, value):
+                if not token.done():
+                    token.set_result(value)
+            case Refuse(token, error):
+                if not token.done():
+                    token.set_exception(error)
+            case Ask():
+                self._role.ask(effect)
+            case Lookup():
+                self._role.lookup(effect)
+            case MeasureClock():
+                self._role.measure_clock()
+            case Halt(error):
+                self._role.halt(error)
+            case _:
+                raise TypeError(f"{type(effect).__name__} is no effect that is performed")
+
+
+def _names(commit: Commit) -> str:
+    """What a commit is about, for failpoints."""
+    writes = commit.batch.writes
+    if any(isinstance(write, PutRequest) for write in writes):
+        return "intent"
+    return "outcome" if any(isinstance(write, CloseRequest) for write in writes) else "other"

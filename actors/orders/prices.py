@@ -1,0 +1,184 @@
+"""What an order manager needs of the markets: the trading rules as they are now, the top of a book, the fees.
+
+Rules come from the catalog and are followed by a long poll; a change goes to the machine. Tops come from the book's
+segment where one is served on this node (a microsecond), else from the catalog's cached ticker. Fees are the
+configuration's, else what the exchange says of this account (kept for a while), else its published schedule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from ...model.errors import (
+    DataError,
+    InboxFull,
+    MeshError,
+    Misconfigured,
+    NotSynced,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+    UnknownInstrument,
+)
+from ...model.instrument import Instrument
+from ...orderbook.view import BookView
+from ..account.wire import Wire
+from ..cell.role import Context
+from ..limits.machine import Priority
+from .machine.effects import Top
+
+NS = 1_000_000_000
+POLL_S = 30.0
+AGAIN_S = 0.5
+FEES_KEPT_NS = 3600 * NS
+TOP_WAIT_S = 2.0
+NO_ANSWER = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
+
+
+@dataclass(frozen=True, slots=True)
+class FeeRates:
+    """Fractions of one pair on this account, and where they are from."""
+
+    maker: Decimal
+    taker: Decimal
+    source: str
+    discount: str = ""
+
+
+class Markets:
+    """See the module. Config: exchange; optional maker_fee, taker_fee (decimal text)."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        context: Context,
+        wire: Wire,
+        changed: Callable[[list[Instrument]], None],
+    ) -> None:
+        self._context, self._wire, self._changed = context, wire, changed
+        self._exchange: str = config["exchange"]
+        self._catalog = f"catalog/{self._exchange}"
+        self._own_fees = {name: config.get(f"{name}_fee") for name in ("maker", "taker")}
+        self._version = 0
+        self._by_name: dict[str, Instrument] = {}
+        self._views: dict[str, BookView] = {}
+        self._fees: dict[str, tuple[int, FeeRates]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._known = asyncio.Event()
+        self.error: str | None = "the instruments are not known yet"
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def known(self) -> list[Instrument]:
+        """Return all instruments as soon as they are known."""
+        await self._known.wait()
+        return list(self._by_name.values())
+
+    def instrument(self, pair: Any) -> Instrument:
+        """Return one. Raises UnknownInstrument."""
+        found = self._by_name.get(pair) if isinstance(pair, str) else None
+        if found is None:
+            raise UnknownInstrument(self._exchange, str(pair), "the exchange does not list it")
+        return found
+
+    async def _follow(self) -> None:
+        context = self._context
+        try:
+            while True:
+                kind = "poll:instruments" if self._version else "instruments"
+                try:
+                    listed = await context.ask(self._catalog, kind, {"after": self._version}, POLL_S)
+                except NO_ANSWER as error:
+                    if not self._version:
+                        self.error = f"the instruments cannot be had: {error}"
+                    await asyncio.sleep(AGAIN_S)
+                    continue
+                if listed is None or listed["version"] == self._version:
+                    continue
+                self._version, self.error = listed["version"], None
+                found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
+                self._by_name = {instrument.name: instrument for instrument in found}
+                self._wire.codec.bind(found)
+                self._changed(found)
+                self._known.set()
+        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+            context.fail(failure)
+            raise
+
+    # ------------------------------------------------------------------ tops
+
+    def top_here(self, pair: str) -> Top | None:
+        """Return the top of the book as its segment on this node has it; None where none is LIVE here."""
+        instrument = self._by_name.get(pair)
+        if instrument is None:
+            return None
+        view = self._views.get(pair)
+        if view is None:
+            address = f"book/{self._exchange}/{pair}"
+            view = self._views[pair] = BookView(self._context.segments, instrument, address)
+        try:
+            top = view.top()
+        except (NotSynced, Misconfigured):
+            return None
+        bid, ask = top.best_bid, top.best_ask
+        prices = (None if bid is None else bid.price, None if ask is None else ask.price)
+        return Top(*prices, self._context.monotonic_ns())
+
+    async def top(self, pair: str) -> Top | None:
+        """Return the top of a book, asking the catalog where no book is served here; None where nobody knows."""
+        found = self.top_here(pair)
+        if found is not None:
+            return found
+        asked_ns = self._context.monotonic_ns()
+        try:
+            row = await self._context.ask(self._catalog, "ticker", {"pair": pair}, TOP_WAIT_S)
+        except MeshError:
+            return None
+        return Top(_price(row["bid"]), _price(row["ask"]), asked_ns)
+
+    # ------------------------------------------------------------------ fees
+
+    async def fees(self, pair: Any) -> FeeRates:
+        """Return what trading `pair` costs this account. Raises UnknownInstrument."""
+        instrument = self.instrument(pair)
+        own = self._own_fees
+        if own["maker"] is not None and own["taker"] is not None:
+            return FeeRates(Decimal(str(own["maker"])), Decimal(str(own["taker"])), "configuration")
+        held = self._fees.get(instrument.name)
+        now_ns = self._context.monotonic_ns()
+        if held is None or now_ns - held[0] >= FEES_KEPT_NS:
+            rates = await self._ask_fees(instrument)
+            if rates.source == "exchange":
+                self._fees[instrument.name] = (now_ns, rates)
+        else:
+            rates = held[1]
+        return FeeRates(
+            rates.maker if own["maker"] is None else Decimal(str(own["maker"])),
+            rates.taker if own["taker"] is None else Decimal(str(own["taker"])),
+            rates.source,
+            rates.discount,
+        )
+
+    async def _ask_fees(self, instrument: Instrument) -> FeeRates:
+        wire, offer = self._wire, self._wire.codec.offer
+        try:
+            said = (await wire.read(wire.codec.fees(instrument), Priority.NORMAL)).fees
+        except MeshError:
+            said = None
+        if said is None:
+            return FeeRates(offer.maker_fee, offer.taker_fee, "schedule")
+        return FeeRates(said.maker, said.taker, "exchange", said.discount)
+
+
+def _price(text: Any) -> Decimal | None:
+    return Decimal(text) if text else None

@@ -1,0 +1,171 @@
+"""What can be read of an account without the machine: durable orders, fills and events, from memory or the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from ...journal.journal import Journal
+from ...journal.records import Filter
+from ...model.errors import EventsTrimmed, Rejected
+from ...model.order import AccountEvent, Order
+from ..cell.role import whole_number
+from .view import UNTIL, View
+
+T = TypeVar("T")
+PAGE = 500
+MOST = 5_000
+SCAN = 2_000  # events looked at for one answer where an owner's are asked for
+
+Read = Callable[[Callable[[Journal], T]], Awaitable[T]]
+
+
+class Queries:
+    """Answers from the view, else from the journal, in its reading thread.
+
+    `load` brings an order that is not in the view, or its fate (see `OrderManagerRole`).
+    """
+
+    def __init__(self, exchange: str, account: str, view: View, read: Callable[[Any], Awaitable[Any]]) -> None:
+        self._exchange, self._account, self._view, self._read = exchange, account, view, read
+
+    async def orders(self, body: Any) -> dict[str, Any]:
+        """orders {open, owner, pair, after, limit, newest}: {"rows", "next"}; open ones are in memory, others not.
+
+        Of the open ones those of this mesh are given, with `external` those that were placed elsewhere, too. Oldest
+        first. `next` is the `after` that continues behind them, None when there are no more now.
+        """
+        wanted = body or {}
+        pair, owner = text(wanted, "pair"), text(wanted, "owner")
+        limit = min(MOST, whole_number(wanted, "limit") or (MOST if wanted.get("open") else PAGE))
+        if wanted.get("open"):
+            others = bool(wanted.get("external"))
+            found = [
+                one for one in self._view.open_orders() if _is_of(one, pair, owner) and (others or not one.external)
+            ]
+            return {"rows": [order.to_dict() for order in found[:limit]], "next": None}
+        after, newest = number(wanted, "after"), bool(wanted.get("newest"))
+        chosen = Filter(self._exchange, self._account, pair, owner)
+        page = await self._read(lambda journal: journal.orders(chosen, after, limit, newest=newest))
+        return {"rows": [order.to_dict() for order in page.rows], "next": page.next}
+
+    async def fills(self, body: Any) -> dict[str, Any]:
+        """fills {id?, pair?, after, limit, newest}: {"rows", "next"} of the journal, as they were recorded."""
+        wanted = body or {}
+        after, newest = number(wanted, "after"), bool(wanted.get("newest"))
+        limit = min(MOST, whole_number(wanted, "limit") or PAGE)
+        pair, order = text(wanted, "pair"), text(wanted, "id")
+        chosen = Filter(self._exchange, self._account, pair, client_order_id=order)
+        page = await self._read(lambda journal: journal.fills(chosen, after, limit, newest=newest))
+        return {"rows": [fill.to_dict() for fill in page.rows], "next": page.next}
+
+    async def start_of(self, body: Any, cursor: Callable[[str], int | None]) -> int:
+        """The number after which a subscriber begins: as it says, else where its cursor is, else now."""
+        wanted = body or {}
+        if wanted.get("after") is not None:
+            return number(wanted, "after")
+        name = text(wanted, "cursor")
+        if name is None:
+            return self._view.last
+        at = cursor(name)
+        if at is not None:
+            return at
+        first, _ = await self._read(lambda journal: journal.event_range(self._exchange, self._account))
+        return int(first) - 1
+
+    async def events(self, after: int, limit: int, owner: str | None, timeout_s: float) -> dict[str, Any]:
+        """events: {"events": [...], "next": n} as soon as there is one above `after`; none at the timeout.
+
+        Raises:
+            EventsTrimmed: event `after` + 1 is not kept any more.
+        """
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    await self._view.news(after)
+            except TimeoutError:
+                return {"events": [], "next": after}
+            found = await self._events_after(after, SCAN if owner else limit)
+            mine = [event for event in found if owner is None or event.owner in (owner, None)][:limit]
+            if mine:
+                after = mine[-1].number if len(mine) == limit else found[-1].number
+                return {"events": [event.to_dict() for event in mine], "next": after}
+            after = found[-1].number if found else after
+
+    async def _events_after(self, after: int, limit: int) -> list[AccountEvent]:
+        found = self._view.events(after, limit)
+        if found is None:
+            rows: list[AccountEvent] = await self._read(
+                lambda journal: journal.events(self._exchange, self._account, after, limit)
+            )
+            if rows and rows[0].number != after + 1:
+                raise EventsTrimmed(rows[0].number)
+            return rows
+        return found
+
+    async def order(
+        self, client_order_id: str, until: Any, timeout_s: float, load: Callable[[str], Awaitable[Order]]
+    ) -> dict[str, Any] | None:
+        """order {id, until}: the order once it is so; None at the timeout. `until`: or changed after that time."""
+        if isinstance(until, str) and until in UNTIL:
+            reached = UNTIL[until]
+        elif type(until) is int:
+            seen: int = until
+
+            def reached(order: Order) -> bool:
+                return order.updated_ns > seen
+        else:
+            raise Rejected("bad_request", f"until is {until!r}; it is 'done', 'open' or a time in ns")
+        try:
+            async with asyncio.timeout(timeout_s):
+                order = self._view.order(client_order_id) or await load(client_order_id)
+                while not reached(order):
+                    await self._view.changed(client_order_id)
+                    order = self._view.order(client_order_id) or order
+        except TimeoutError:
+            return None
+        return order.to_dict()
+
+
+def _is_of(order: Order, pair: str | None, owner: str | None) -> bool:
+    return (pair is None or order.pair == pair) and (owner is None or order.owner == owner)
+
+
+def text(body: Any, key: str) -> str | None:
+    """Read a text from a message's body; absent, None and empty give None. Raises Rejected: it is anything else."""
+    value = (body or {}).get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+        raise Rejected("bad_request", f"{key} must be a plain text of at most 200 characters")
+    return value
+
+
+def needed_text(body: Any, key: str) -> str:
+    """The same, required."""
+    found = text(body, key)
+    if found is None:
+        raise Rejected("bad_request", f"{key} is missing")
+    return found
+
+
+def number(body: Any, key: str) -> int:
+    """Read a whole number of 63 bits, zero when absent. Raises Rejected."""
+    value = (body or {}).get(key)
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise Rejected("bad_request", f"{key} is {value!r}; it must be a whole number that is not negative")
+    return value
+
+
+def seconds(body: Any, key: str, default: float) -> float:
+    """Read a duration. Raises Rejected: not a number from 0 to one day."""
+    value = (body or {}).get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 86_400:
+        raise Rejected("bad_request", f"{key} is {value!r}; it must be seconds, from 0 to 86400")
+    return float(value)

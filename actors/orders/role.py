@@ -1,0 +1,466 @@
+"""The role `orders/<exchange>/<account>`: places, follows and cancels the orders of one account, and accounts for each.
+
+Everything is decided by `machine`; here are its clocks, its sockets and its journal:
+
+    command --machine--> [commit, send, answer ...] --Performer--> journal, exchange, caller, pollers
+
+A new incarnation takes a new epoch in the journal, which fences every older one, loads what was open and unresolved,
+and reconciles with the exchange before it calls itself ready. It answers nobody before that load. What it had not
+journaled was never sent; what was journaled and may have been sent is asked for until the exchange has said what came
+of it. Commands wait for the load as long as their senders do.
+
+    place {orders, expires_ns, list?}       -> [Order]        cancel {id} | {exchange_order_id, pair} -> CancelResult
+    cancel_all {pair?, owner?, timeout_s}   -> [CancelResult] amend {id, amount} -> Order
+    replace {id, order, expires_ns}         -> [Order]        get {id} -> Order
+    orders {open, owner, pair, after, limit, newest} · fills {id?, pair?, after, limit, newest} -> {rows, next}
+    tracking_states · restore {states}
+    balances · fees {pair} · account · timings {limit?} · key_check
+    request {method, path, params, signed, id?} -> {status, body}; under one id what changes something is sent once
+    pause {scope, reason} · resume {scope} · lease {owner, on_death, lease_s} · cursor {name, number} · cursor_of {name}
+    reports {stream, first, reports}        -> {acked}        from the user stream
+    poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until} · poll lease, as lease
+
+Ids and decimals are text. Every refusal is a typed error; `RetryLater` and its kin mean that nothing was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from ...connectors.order_codec import Auth, TradingCodec
+from ...journal.writes import CloseRequest, PutCursor, PutRequest
+from ...model.errors import InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
+from ...model.events import Side
+from ...model.ids import OrderIds
+from ...model.order import CancelResult, NewOrder, Order
+from ..cell.role import Context, whole_number
+from ..limits.budget import RestLike
+from ..limits.machine import Priority
+from .bodies import new_order, order_state
+from .machine.effects import Limits, Top
+from .reads import Queries, needed_text, number, seconds, text
+from .shell import Engine
+
+CANCEL_SHARE = 0.8  # of the time to stop that cancelling may take
+STOP_S = 20.0
+PLACE_WAIT_S = 5.0  # how long an order waits for rate budget at most
+MANY = 100  # orders of one command
+DEATHS = ("keep", "cancel")
+TEXT_MAX = 1 << 20
+
+
+class OrderManagerRole:
+    """See the module. The keyword arguments replace what is built from the configuration.
+
+    Config: exchange, account, journal {url | url_file, wait_s}; optional connector, rest, ws, ws_api, egress, the names
+    of the key's files (`keystore.secrets`), orders ("rest" | "websocket"), recv_window_ms, answer_s, max_open_orders,
+    max_order_notional, price_band, pairs {pair: the same three}, maker_fee, taker_fee, on_shutdown ("keep" | "cancel"),
+    stop_s (how long `stop` may take), settings (fields of `OrderSettings` by name, and processing_s), account_limits
+    {name: [orders, seconds]}.
+    """
+
+    reads = frozenset(
+        {
+            "orders",
+            "fills",
+            "tracking_states",
+            "balances",
+            "fees",
+            "account",
+            "timings",
+            "cursor_of",
+            "key_check",
+            "events",
+            "order",
+        }
+    )
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        context: Context,
+        *,
+        rest: RestLike | None = None,
+        codec: TradingCodec | None = None,
+        auth: Auth | None = None,
+        ids: Callable[[], str] | None = None,
+    ) -> None:
+        self._config, self._context = config, context
+        make = ids or OrderIds(context.time_ns(), random.getrandbits(64))
+        self._engine = Engine(config, context, make, rest, codec, auth)
+        self._stopping = False
+
+    async def start(self) -> None:
+        await self._engine.start()
+
+    async def stop(self) -> None:
+        """End; with on_shutdown = "cancel" after everything is cancelled, as far as that can be done in time."""
+        self._stopping = True
+        if self._config.get("on_shutdown") == "cancel" and self._engine.booted.is_set():
+            timeout_s = float(self._config.get("stop_s") or STOP_S) * CANCEL_SHARE
+            with contextlib.suppress(MeshError, TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._cancel_all({"timeout_s": timeout_s})
+        await self._engine.stop()
+
+    def beat(self) -> None:
+        self._engine.beat()
+
+    def report(self) -> dict[str, Any]:
+        return self._engine.report()
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        handler = self._HANDLERS.get(kind)
+        if handler is None:
+            raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
+        if body is not None and not isinstance(body, dict):
+            raise Rejected("bad_request", f"{kind} takes a table")
+        return await handler(self, body or {})
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        engine = self._engine
+        if kind == "lease":  # as a poll it does not stand behind commands that wait for the exchange
+            return await self.handle(kind, body)
+        if kind not in ("events", "order"):
+            raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
+        if body is not None and not isinstance(body, dict):
+            raise Rejected("bad_request", f"{kind} takes a table")
+        await engine.loaded()
+        if kind == "events":
+            after = await self._queries.start_of(body, engine.cursors.get)
+            limit = min(5_000, whole_number(body, "limit") or 500)
+            return await self._queries.events(after, limit, text(body, "owner"), timeout_s)
+        until = (body or {}).get("until", "done")
+        return await self._queries.order(needed_text(body, "id"), until, timeout_s, self._order)
+
+    # ------------------------------------------------------------------ placing and cancelling
+
+    async def _place(self, body: Any) -> Any:
+        orders = _orders(body.get("orders"))
+        expires_ns, kind = number(body, "expires_ns") or self._soon_ns(), text(body, "list")
+        engine, ids = self._engine, [order.client_order_id for order in orders]
+        engine.timings.received(ids)
+        try:
+            try:
+                await self._prepare(orders, expires_ns)
+            except RetryLater as error:
+                return await self._refuse(orders, expires_ns, error)
+            if kind is not None:
+                return _plain(
+                    await engine.command(
+                        lambda token, now: engine.machine.place_list(token, kind, orders, expires_ns, now)
+                    )
+                )
+            return _plain(await engine.command(lambda token, now: engine.machine.place(token, orders, expires_ns, now)))
+        finally:
+            engine.prepaid.difference_update(ids)
+            engine.timings.told(ids)
+
+    async def _replace(self, body: Any) -> Any:
+        name, engine = needed_text(body, "id"), self._engine
+        (order,) = _orders([body.get("order")])
+        expires_ns = number(body, "expires_ns") or self._soon_ns()
+        try:
+            await self._prepare([order], expires_ns)
+        except RetryLater as error:
+            return await self._refuse([order], expires_ns, error)
+        try:
+            return _plain(
+                await engine.command(lambda token, now: engine.machine.replace(token, name, order, expires_ns, now))
+            )
+        finally:
+            engine.prepaid.discard(order.client_order_id)
+
+    async def _prepare(self, orders: Sequence[NewOrder], expires_ns: int) -> None:
+        """Get what orders need before they are judged: prices to judge them by, and rate budget to send them with.
+
+        Raises:
+            RetryLater: no budget in time, and nothing will be sent; or the account is not loaded.
+        """
+        engine = self._engine
+        if self._stopping:
+            raise RetryLater(1.0, f"{self._context.address} stops")
+        await engine.loaded()
+        tops: dict[str, Top] = {}
+        for pair in {order.pair for order in orders}:
+            top = engine.markets.top_here(pair)
+            if top is None and any(self._needs_price(order) for order in orders if order.pair == pair):
+                top = await engine.markets.top(pair)
+            if top is not None:
+                tops[pair] = top
+        engine.machine.tops(tops)
+        left_s = (expires_ns - self._context.time_ns()) / 1e9
+        for order in orders:
+            if engine.machine.order(order.client_order_id) is not None:
+                continue  # asked for again: it is answered with what became of it
+            try:
+                draft = engine.wire.codec.place(order, engine.markets.instrument(order.pair))
+            except MeshError:
+                continue  # the machine says what is wrong with it
+            try:
+                await engine.allowance.take(draft.cost, draft.places, max(0.0, min(PLACE_WAIT_S, left_s)))
+            except (InboxFull, OutcomeUnknown) as error:  # of the limits role: it granted nothing
+                raise RetryLater(1.0, str(error)) from error
+            engine.prepaid.add(order.client_order_id)
+
+    async def _refuse(self, orders: Sequence[NewOrder], expires_ns: int, error: RetryLater) -> Any:
+        """Give orders that cannot be sent their fate, FAILED, and raise why."""
+        engine = self._engine
+        engine.prepaid.difference_update(order.client_order_id for order in orders)
+        return _plain(
+            await engine.command(lambda token, now: engine.machine.refuse(token, orders, expires_ns, error, now))
+        )
+
+    def _needs_price(self, order: NewOrder) -> bool:
+        settings = self._engine.settings
+        limits = (settings.limits, settings.pair_limits.get(order.pair, Limits()))
+        if any(one.price_band is not None for one in limits):
+            return True
+        bounded = any(one.max_order_notional is not None for one in limits)
+        if order.price is not None:
+            return bounded and order.side is Side.SELL  # it is worth what the book pays, however little it asks
+        return order.amount is not None or bounded
+
+    async def _cancel(self, body: Any) -> Any:
+        engine = self._engine
+        name, pair, theirs = text(body, "id"), text(body, "pair"), text(body, "exchange_order_id")
+        if name is None and (pair is None or theirs is None):
+            raise Rejected("bad_request", "a cancel names an id, or a pair and an exchange_order_id")
+        return _plain(
+            await engine.command(
+                lambda token, now: engine.machine.cancel(token, name, now, pair=pair, exchange_order_id=theirs)
+            )
+        )
+
+    async def _cancel_all(self, body: Any) -> Any:
+        engine = self._engine
+        pair, owner, timeout_s = text(body, "pair"), text(body, "owner"), seconds(body, "timeout_s", 10.0)
+        return _plain(
+            await engine.command(
+                lambda token, now: engine.machine.cancel_all(token, now, pair=pair, owner=owner, timeout_s=timeout_s)
+            )
+        )
+
+    async def _amend(self, body: Any) -> Any:
+        engine, name = self._engine, needed_text(body, "id")
+        try:
+            amount = Decimal(needed_text(body, "amount"))
+        except InvalidOperation:
+            raise Rejected("bad_request", "amount is no number") from None
+        return _plain(await engine.command(lambda token, now: engine.machine.amend(token, name, amount, now)))
+
+    # ------------------------------------------------------------------ what is known
+
+    async def _order(self, client_order_id: str) -> Order:
+        engine = self._engine
+        found = await engine.command(lambda token, now: engine.machine.get(token, client_order_id, now))
+        assert isinstance(found, Order)
+        return found
+
+    async def _get(self, body: Any) -> Any:
+        return (await self._order(needed_text(body, "id"))).to_dict()
+
+    async def _list(self, body: Any) -> Any:
+        await self._engine.loaded()
+        return await self._queries.orders(body)
+
+    async def _fills(self, body: Any) -> Any:
+        await self._engine.loaded()
+        return await self._queries.fills(body)
+
+    async def _tracking_states(self, body: Any) -> Any:
+        await self._engine.loaded()
+        mine = (order for order in self._engine.view.open_orders() if not order.external)
+        return {order.client_order_id: order.to_dict() for order in mine}
+
+    async def _restore(self, body: Any) -> Any:
+        engine, states = self._engine, body.get("states")
+        if not isinstance(states, dict):
+            raise Rejected("bad_request", "states must be a table of orders by their ids")
+        orders = [order_state(plain) for plain in states.values()]
+        for order in orders:
+            if (order.exchange, order.account) != (engine.exchange, engine.account):
+                raise Rejected("bad_request", f"{order.client_order_id} is of {order.exchange} {order.account}")
+        return await engine.command(lambda token, now: engine.machine.restore(token, orders, now))
+
+    async def _balances(self, body: Any) -> Any:
+        engine = self._engine
+        await engine.loaded()
+        if not engine.machine.serving:
+            raise RetryLater(0.2, "the balances are not known yet")
+        return {asset: balance.to_dict() for asset, balance in engine.machine.balances().items()}
+
+    async def _fees(self, body: Any) -> Any:
+        await self._engine.loaded()
+        pair = needed_text(body, "pair")
+        rates = await self._engine.markets.fees(pair)
+        return {"pair": pair, "maker": f"{rates.maker:f}", "taker": f"{rates.taker:f}", "source": rates.source}
+
+    async def _account(self, body: Any) -> Any:
+        settings = self._engine.settings
+        guards = {"account": _limits(settings.limits)}
+        guards |= {pair: _limits(own) for pair, own in settings.pair_limits.items()}
+        return {
+            **self._engine.report(),
+            "guards": guards,
+            "incarnation": list(self._context.incarnation),
+            "timings_us": self._engine.timings.summary(),
+        }
+
+    async def _timings(self, body: Any) -> Any:
+        return self._engine.timings.plain(whole_number(body, "limit") or 1_000)
+
+    async def _key_check(self, body: Any) -> Any:
+        engine = self._engine
+        await engine.loaded()
+        account = (await engine.wire.read(engine.wire.codec.account(), Priority.NORMAL)).account
+        if account is None:
+            raise RetryLater(1.0, "the exchange said nothing of the account")
+        balances = account.balances.balances.items()
+        return {
+            "key": engine.wire.auth.key_hint,
+            "can_trade": account.can_trade,
+            "permissions": list(account.permissions),
+            "account_id": account.account_id,
+            "balances": {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in balances},
+            **engine.wire.clock.report(),
+        }
+
+    # ------------------------------------------------------------------ the rest
+
+    async def _pause(self, body: Any) -> Any:
+        engine, scope = self._engine, text(body, "scope") or "account"
+        if scope not in ("account", "mesh", engine.exchange):
+            await engine.loaded()
+            engine.markets.instrument(scope)
+        reason = text(body, "reason") or "asked"
+        await engine.command(lambda token, now: engine.machine.pause(scope, reason, now, token))
+        return None
+
+    async def _resume(self, body: Any) -> Any:
+        engine, scope = self._engine, text(body, "scope") or "account"
+        await engine.command(lambda token, now: engine.machine.resume(scope, now, token))
+        return None
+
+    async def _lease(self, body: Any) -> Any:
+        engine, owner, on_death = self._engine, needed_text(body, "owner"), text(body, "on_death") or "keep"
+        lease_s = seconds(body, "lease_s", 10.0)
+        if on_death not in DEATHS:
+            raise Rejected("bad_request", f"on_death is {on_death!r}; it is one of {', '.join(DEATHS)}")
+        await engine.command(lambda token, now: engine.machine.lease(owner, on_death, lease_s, now, token))
+        return None
+
+    async def _cursor(self, body: Any) -> Any:
+        engine, name, at = self._engine, needed_text(body, "name"), number(body, "number")
+        await engine.loaded()
+        if at > engine.view.last:
+            raise Rejected("bad_request", f"there is no event {at} yet")
+        await engine.write([PutCursor(name, at)])
+        engine.cursors[name] = max(at, engine.cursors.get(name, 0))
+        return None
+
+    async def _cursor_of(self, body: Any) -> Any:
+        await self._engine.loaded()
+        return self._engine.cursors.get(needed_text(body, "name"))
+
+    async def _reports(self, body: Any) -> Any:
+        return {"acked": await self._engine.heard(body)}
+
+    async def _request(self, body: Any) -> Any:
+        engine, params = self._engine, body.get("params") or {}
+        if not isinstance(params, dict):
+            raise Rejected("bad_request", "params must be a table")
+        await engine.loaded()
+        pairs = [(str(name), str(value)) for name, value in params.items()]
+        method, path, own = needed_text(body, "method").upper(), needed_text(body, "path"), text(body, "id")
+        wire = engine.wire
+        draft = wire.codec.raw(method, path, pairs, bool(body.get("signed", True)))
+        name = f"raw-{own or engine.ids()}"
+        if draft.changes and own is not None and await self._was_sent(name):
+            raise OutcomeUnknown(f"{method} {path}", "it was sent under this id already, and not answered for")
+        await engine.allowance.take(draft.cost, draft.places)
+        signed = wire.sign_rest(draft, name)
+        if draft.changes:  # fences, too: nobody but the account's manager gets past this
+            kept = PutRequest(name, draft.kind.value, (), signed.text, signed.digest, signed.not_after_ns, self._now_ns)
+            await engine.write([kept])
+        response = await wire.write(signed)
+        engine.allowance.answered(response)
+        if draft.changes and response.status < 500:
+            with contextlib.suppress(MeshError):  # the answer is there: that the journal lacks it changes nothing
+                said = "accepted" if response.status == 200 else "rejected"
+                await engine.write([CloseRequest(name, said, self._now_ns)])
+        return {"status": response.status, "body": _body(response.body)}
+
+    async def _was_sent(self, name: str) -> bool:
+        engine = self._engine
+        found = await engine.read(lambda journal: journal.request(engine.exchange, engine.account, name))
+        return found is not None
+
+    @property
+    def _now_ns(self) -> int:
+        return self._context.time_ns()
+
+    def _soon_ns(self) -> int:
+        return self._context.time_ns() + int(PLACE_WAIT_S * 1e9)
+
+    @property
+    def _queries(self) -> Queries:
+        engine = self._engine
+        return Queries(engine.exchange, engine.account, engine.view, engine.read)
+
+    _HANDLERS: Mapping[str, Callable[[OrderManagerRole, Any], Any]] = {
+        "place": _place,
+        "cancel": _cancel,
+        "cancel_all": _cancel_all,
+        "amend": _amend,
+        "replace": _replace,
+        "get": _get,
+        "orders": _list,
+        "fills": _fills,
+        "tracking_states": _tracking_states,
+        "restore": _restore,
+        "balances": _balances,
+        "fees": _fees,
+        "account": _account,
+        "timings": _timings,
+        "key_check": _key_check,
+        "pause": _pause,
+        "resume": _resume,
+        "lease": _lease,
+        "cursor": _cursor,
+        "cursor_of": _cursor_of,
+        "reports": _reports,
+        "request": _request,
+    }
+
+
+def _orders(given: Any) -> list[NewOrder]:
+    if not isinstance(given, list) or not 1 <= len(given) <= MANY:
+        raise Rejected("bad_request", f"orders must be a list of 1 to {MANY}")
+    return [new_order(plain) for plain in given]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Order | CancelResult):
+        return value.to_dict()
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(limits).items()}
+
+
+def _body(raw: bytes) -> Any:
+    """The body as plain values where it is JSON, else as text."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw[:TEXT_MAX].decode(errors="replace")

@@ -1,0 +1,1 @@
+"""Recording raw frames and replaying them."""

@@ -1,0 +1,243 @@
+"""The format of recordings: JSON lines, compressed, readable up to wherever a kill or a full disk cut them.
+
+One line is one object: `t` arrival time (Unix seconds; written with nine decimals, null where not recorded), `kind`
+(`connect`, `send`, `recv`, `http`), `url` where known, and `raw`, the text exactly as received, or `raw_b64` for bytes
+that are not UTF-8. Read are `.jsonl`, `.jsonl.gz` and `.jsonl.zst`; written is zstd, one complete zstd frame a block,
+each handed to the operating system at once, so that killing the writer loses at most the block it was filling.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import orjson
+import zstandard
+
+from ...model.errors import CaptureError, Misconfigured
+
+CHUNK_BYTES = 1 << 18
+LINE_LIMIT_BYTES = 256 << 20  # a longer line is no recording
+BLOCK_BYTES = 1 << 20  # uncompressed, of what is written
+_TIME = re.compile(rb'\s*\{\s*"t"\s*:\s*(\d{1,10})(?:\.(\d{1,9}))?\s*,')
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One recorded message. `recv_ns` is 0 where the recording does not say; `line` counts from 1."""
+
+    recv_ns: int
+    kind: str
+    url: str
+    raw: bytes
+    line: int
+
+
+class _Inflater(Protocol):
+    """What zlib's and zstandard's decompression objects share."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def _inflater(path: Path, head: bytes) -> _Inflater | None:
+    """Chosen by the first bytes, not by the name; None for plain text."""
+    if head.startswith(b"\x1f\x8b"):
+        gzip: Any = zlib.decompressobj(31)
+        return gzip  # type: ignore[no-any-return]
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        zstd: Any = zstandard.ZstdDecompressor().decompressobj()
+        return zstd  # type: ignore[no-any-return]
+    if path.suffix in (".gz", ".zst") and head:
+        raise CaptureError(str(path), "byte 0", f"not a {path.suffix[1:]} file")
+    return None
+
+
+def _chunks(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """Uncompressed text, piece by piece. One that ends inside a compressed frame raises CaptureError there."""
+    data = file.read(CHUNK_BYTES)
+    inflater = _inflater(path, data[:4])
+    if inflater is None:
+        while data:
+            yield data
+            data = file.read(CHUNK_BYTES)
+        return
+    start = 0  # of the compressed frame being read
+    position = len(data)
+    while True:
+        try:
+            text = inflater.decompress(data)
+        except (zlib.error, zstandard.ZstdError) as error:
+            raise CaptureError(str(path), f"compressed frame at byte {start}", f"damaged: {error}") from error
+        if text:
+            yield text
+        data = b""
+        if inflater.eof:
+            data = inflater.unused_data
+        if not data:
+            data = file.read(CHUNK_BYTES)
+            position += len(data)
+            if not data:
+                break
+        if inflater.eof:
+            start = position - len(data)
+            if len(data) < 4:
+                more = file.read(CHUNK_BYTES)
+                data, position = data + more, position + len(more)
+            inflater = _inflater(path, data[:4]) or _damaged(path, start)
+    if not inflater.eof:
+        raise CaptureError(str(path), f"compressed frame at byte {start}", f"cut off at byte {position}")
+
+
+def _damaged(path: Path, start: int) -> _Inflater:
+    raise CaptureError(str(path), f"byte {start}", "not a compressed frame")
+
+
+def read(path: Path | str) -> Iterator[Record]:
+    """Yield the records of one file, in order, in bounded memory.
+
+    Raises:
+        CaptureError: the file is cut off or damaged; raised after everything intact before that was yielded. Also of
+            one that holds no record at all: a recording begins with one.
+        Misconfigured: there is no such file, or it cannot be opened.
+    """
+    path = Path(path)
+    number = given = 0
+    rest = b""
+    cut: CaptureError | None = None
+    try:
+        with path.open("rb") as file:
+            try:
+                for chunk in _chunks(path, file):
+                    lines = chunk.split(b"\n")
+                    if len(lines) == 1:
+                        rest += chunk
+                        if len(rest) > LINE_LIMIT_BYTES:
+                            raise CaptureError(str(path), f"line {number + 1}", "too long for a recording")
+                        continue
+                    lines[0] = rest + lines[0]
+                    rest = lines.pop()
+                    for line in lines:
+                        number += 1
+                        if line.strip():
+                            yield _record(path, number, line)
+                            given += 1
+            except CaptureError as error:
+                cut = error
+    except OSError as error:
+        raise Misconfigured(str(path), error.strerror or str(error)) from error
+    if cut is not None:
+        where = f"after line {number}" if not cut.where.startswith("line") else cut.where
+        raise CaptureError(str(path), where, cut.reason if where == cut.where else f"{cut.where} {cut.reason}")
+    if rest.strip():
+        yield _record(path, number + 1, rest)
+    elif not given:
+        raise CaptureError(str(path), "byte 0", "holds no record")
+
+
+def _record(path: Path, number: int, line: bytes) -> Record:
+    try:
+        plain = orjson.loads(line)
+        kind, url = plain["kind"], plain.get("url") or ""
+        coded = plain.get("raw_b64")
+        raw = plain.get("raw", "").encode() if coded is None else base64.b64decode(coded, validate=True)
+        if not isinstance(kind, str) or not isinstance(url, str):
+            raise TypeError("kind and url must be text")
+        return Record(_time_ns(plain.get("t"), line), kind, url, raw, number)
+    except (orjson.JSONDecodeError, binascii.Error, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CaptureError(str(path), f"line {number}", f"not a record: {error}") from error
+
+
+def _time_ns(value: Any, line: bytes) -> int:
+    if value is None:
+        return 0
+    exact = _TIME.match(line)  # a float of seconds loses nanoseconds
+    if exact is not None:
+        return int(exact[1]) * 10**9 + int((exact[2] or b"0").ljust(9, b"0"))
+    return round(float(value) * 1e9)
+
+
+class CaptureWriter:
+    """Writes one recording. Not thread safe. Call `flush` at least every second or so: it bounds what a kill loses.
+
+    Once the file could not be written (disk full, ...), what was waiting is dropped, every further `add` raises the
+    same error, and `close` closes without one.
+    """
+
+    def __init__(self, path: Path | str, block_bytes: int = BLOCK_BYTES) -> None:
+        """Make the file, which must not exist: a recording is never written over (Misconfigured)."""
+        self.path = Path(path)
+        self.records = 0
+        self.written_bytes = 0
+        self._block_bytes = block_bytes
+        self._lines: list[bytes] = []
+        self._waiting_bytes = 0
+        self._failure: CaptureError | None = None
+        self._compressor = zstandard.ZstdCompressor(level=6)
+        try:
+            self._file: BinaryIO = self.path.open("xb", buffering=0)
+        except OSError as error:
+            raise Misconfigured(str(self.path), error.strerror or str(error)) from error
+
+    def add(self, recv_ns: int, kind: str, raw: bytes, url: str = "") -> None:
+        """Append a record; `recv_ns` is the time of arrival in ns since the Unix epoch. Raises as `flush`."""
+        if self._failure is not None:
+            raise self._failure
+        seconds, rest = divmod(recv_ns, 10**9)
+        head = f'{{"t": {seconds}.{rest:09d}, "kind": '.encode() + orjson.dumps(kind)
+        if url:
+            head += b', "url": ' + orjson.dumps(url)
+        try:
+            body = b', "raw": ' + orjson.dumps(raw.decode())
+        except UnicodeDecodeError:
+            body = b', "raw_b64": "' + base64.b64encode(raw) + b'"'
+        line = head + body + b"}\n"
+        self._lines.append(line)
+        self.records += 1
+        self._waiting_bytes += len(line)
+        if self._waiting_bytes >= self._block_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what was added to the operating system as one complete zstd frame.
+
+        Raises:
+            CaptureError: it takes no more (disk full, file too large, ...); what was flushed before is in the file.
+        """
+        if not self._lines:
+            return
+        block = memoryview(self._compressor.compress(b"".join(self._lines)))
+        self._lines.clear()
+        self._waiting_bytes = 0
+        try:
+            while block:
+                block = block[self._file.write(block) or 0 :]
+            self.written_bytes = self._file.tell()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Flush and close. Idempotent; raises as `flush`, and is closed all the same."""
+        if self._file.closed:
+            return
+        try:
+            self.flush()
+        finally:
+            try:
+                self._file.close()
+            except OSError as error:  # some file systems say only now that they could not write
+                raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> CaptureError:
+        where = f"after byte {self.written_bytes}"
+        self._failure = CaptureError(str(self.path), where, f"cannot be written: {error.strerror or error}")
+        return self._failure

@@ -1,0 +1,205 @@
+"""Records what an exchange sends, so that a replay of the file gives the exchange's books.
+
+The recorder keeps the books as a book role does, only without readers, and so knows when a snapshot is needed: those it
+asks for are in the recording, beside every frame, in the order in which they came. The list of instruments comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from ...connectors import registry
+from ...connectors.market_codec import Codec
+from ...connectors.transport import Feed, Rest
+from ...model.errors import MeshError, Misconfigured, UnknownInstrument
+from ...model.instrument import Instrument
+from ...orderbook.l2 import OrderBook
+from ..book.ingest import NoSink, Pair
+from ..book.machine import BookMachine
+from ..book.shell import BookSession, FeedLike, Surroundings
+from ..cell.role import Context
+from ..limits.budget import Budget, Budgeted, RestLike
+from ..limits.role import LimitsRole, Priority
+from .file import CaptureWriter
+
+BEAT_S = 0.05
+FLUSH_S = 1.0  # what a kill loses at most
+SUFFIX = ".jsonl.zst"
+
+
+class _OwnLimits:
+    """The limits role, hosted by hand: a recording runs without a mesh, and obeys the same limits."""
+
+    def __init__(self, exchange: str, fail: Callable[[BaseException], None]) -> None:
+        self.context = Context(
+            mesh="record",
+            address=f"record/{exchange}",
+            incarnation=(0, 0),
+            node="",
+            segments=Path(),
+            ask=self._ask,
+            fail=fail,
+            monotonic_ns=time.monotonic_ns,
+            time_ns=time.time_ns,
+            alive=lambda: None,
+        )
+        self.role = LimitsRole({"exchange": exchange}, self.context)
+
+    async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        return await self.role.handle(kind, body)
+
+
+async def _listed(codec: Codec, rest: Budgeted, writer: CaptureWriter, pairs: Sequence[str]) -> list[Instrument]:
+    """Fetch and record the list of instruments; return those asked for, by our name or the exchange's symbol."""
+    request = codec.instruments_request()
+    response = await rest.send(request, Priority.URGENT)
+    failure = codec.failure(response)
+    if failure is not None:
+        raise failure
+    listed = codec.instruments(response.body)
+    known = {instrument.name: instrument for instrument in listed} | {found.symbol: found for found in listed}
+    for pair in pairs:
+        if pair not in known:
+            raise UnknownInstrument(codec.spec.exchange, pair, "the exchange lists no such pair")
+    writer.add(response.recv_ns, "http", response.body, request.url)
+    return list({known[pair].symbol: known[pair] for pair in pairs}.values())
+
+
+async def record(
+    exchange: str,
+    pairs: Sequence[str],
+    out: Path | str,
+    seconds: float | None = None,
+    rest: str | None = None,
+    ws: str | None = None,
+    *,
+    connect: Callable[..., FeedLike] = Feed,
+    client: RestLike | None = None,
+    stop: asyncio.Event | None = None,
+) -> dict[str, Any]:
+    """Record frames and snapshots of `pairs` into the new file `out` until `seconds` are over, `stop` is set, or the
+    task is cancelled; whatever ends it, what was received up to a second before is in the file.
+
+    `rest` and `ws` override the exchange's base URLs. Returns plain values: file, records, frames, bytes, seconds, and
+    `pairs` with the state and counters of each book.
+
+    Raises:
+        UnknownExchange, UnknownInstrument: nothing was recorded, no file is left.
+        Misconfigured: `out` exists, cannot be made or does not end in .jsonl.zst; `seconds` is not above 0. Nothing was
+            started.
+        RetryLater, OutcomeUnknown, Rejected: the list of instruments was not to be had; no file is left.
+        CaptureError: the file cannot be written any more (disk full); what was flushed before is in it.
+    """
+    if seconds is not None and not seconds > 0:
+        raise Misconfigured("seconds", f"{seconds:g} is not above 0")
+    if not str(out).endswith(SUFFIX):
+        raise Misconfigured(str(out), f"a recording's name ends in {SUFFIX}")
+    codec = registry.connector(exchange).codec(rest, ws)
+    writer = CaptureWriter(out)
+    client = client or Rest()
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(error: BaseException) -> None:
+        if not failed.done():
+            failed.set_exception(error)
+
+    limits = _OwnLimits(exchange, fail)
+    budget = Budget(limits.context, codec.spec, exchange, "default")
+    async with AsyncExitStack() as ending:  # each of them ends, whatever the others raise
+        ending.push_async_callback(client.close)
+        ending.push_async_callback(limits.role.stop)
+        ending.callback(writer.close)
+        await limits.role.start()
+        try:
+            instruments = await _listed(codec, Budgeted(budget, client), writer, pairs)
+        except MeshError:
+            try:
+                writer.close()
+            finally:
+                writer.path.unlink(missing_ok=True)
+            raise
+        session = BookSession(
+            codec,
+            Surroundings(
+                connect=connect,
+                rest=client,
+                budget=budget,
+                monotonic_ns=time.monotonic_ns,
+                time_ns=time.time_ns,
+                alive=lambda: None,
+                fail=fail,
+                tap=lambda kind, url, raw, recv_ns: writer.add(recv_ns, kind, raw, url),
+            ),
+            snapshot_limit=1000,
+            levels=0,  # nobody is promised any depth: no snapshots but those that joining needs
+        )
+        kept = {found.name: _pair(codec, found) for found in instruments}
+        session.track(list(kept.values()))
+        began = time.monotonic()
+        await session.start()
+        try:
+            await _run(session, writer, began, seconds, stop, failed)
+            ended = {name: _state(pair) for name, pair in kept.items()}
+        finally:
+            await session.stop()
+            if failed.done():  # also what failed last of all, while it stopped
+                failed.result()
+        return {
+            "file": str(writer.path),
+            "records": writer.records,
+            "frames": session.ingest.frames,
+            "seconds": round(time.monotonic() - began, 3),
+            "pairs": ended,
+            "bytes": _closed(writer),
+        }
+
+
+async def _run(
+    session: BookSession,
+    writer: CaptureWriter,
+    began: float,
+    seconds: float | None,
+    stop: asyncio.Event | None,
+    failed: asyncio.Future[None],
+) -> None:
+    flushed = began
+    while not failed.done() and (stop is None or not stop.is_set()):
+        left_s = BEAT_S if seconds is None else min(BEAT_S, began + seconds - time.monotonic())
+        if left_s <= 0:
+            return
+        await asyncio.wait({failed}, timeout=left_s)
+        session.beat()
+        if time.monotonic() - flushed >= FLUSH_S:
+            flushed = time.monotonic()
+            writer.flush()
+    if failed.done():
+        failed.result()
+
+
+def _pair(codec: Codec, instrument: Instrument) -> Pair:
+    machine = BookMachine(codec.classify, random.random, is_trading=instrument.is_trading)
+    return Pair(instrument, OrderBook(instrument.price_scale, instrument.size_scale), machine, NoSink())
+
+
+def _state(pair: Pair) -> dict[str, Any]:
+    counters = pair.machine.counters
+    return {
+        "state": pair.machine.state.name,
+        "sequence": pair.book.sequence,
+        "applied": counters.applied,
+        "dropped": counters.dropped,
+        "gaps": counters.gaps,
+        "snapshots": counters.snapshots,
+        "trades": pair.trades,
+    }
+
+
+def _closed(writer: CaptureWriter) -> int:
+    writer.close()
+    return writer.written_bytes

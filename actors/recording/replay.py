@@ -1,0 +1,314 @@
+"""Recorded frames through the same codec, machine and core as a book role, and what comes out of them.
+
+A snapshot in the recording is taken when the book needs one and ignored otherwise, as a role would never have asked for
+it. Connections recorded are not told to the machine: where the exchange numbers its deltas, the numbers say what was
+lost, whoever's connection it was lost on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...connectors import registry
+from ...connectors.market_codec import Codec, ExchangeSpec, SnapshotKey
+from ...model.errors import CaptureError, DecodeError, Misconfigured
+from ...model.events import Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
+from ...model.fixed import to_text
+from ...model.instrument import Instrument
+from ...orderbook.l2 import OrderBook
+from ..book.ingest import Ingest, NoSink, Pair, Sink
+from ..book.machine import AskSnapshot, BookMachine, Opened
+from .file import Record, read
+
+TICKERS_PENDING = 4096  # tickers of one instrument that wait for the delta with their id
+KEEP_FRAMES, KEEP_BYTES = 200_000, 64 << 20  # of one instrument without a snapshot
+LINES_SEARCHED = 1000  # of each file, for its list of instruments
+BEST = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted of one instrument besides what its machine counts."""
+
+    file: str
+    diffs: int = 0
+    stream_gaps: int = 0
+    crossed_after: int = 0
+    snapshot_id: int | None = None
+    tickers_with_same_id: int = 0
+    tickers_equal_to_book: int = 0
+    trades: int = 0
+    first_trade: PublicTrade | None = None
+    last_trade: PublicTrade | None = None
+    first_ns: int = 0
+    last_ns: int = 0
+    last_seen: int | None = None
+    pending: OrderedDict[int, Ticker] = field(default_factory=OrderedDict)
+
+
+class Replay:
+    """One recording of one exchange, fed record by record."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        listed: dict[str, Instrument],
+        scales: dict[str, int],
+        *,
+        fast: bool,
+        sink: Callable[[Instrument], Sink] = lambda _: NoSink(),
+    ) -> None:
+        """`sink` is asked once for every instrument that the recording turns out to hold."""
+        self.codec = codec
+        self._sink = sink
+        self.ingest = Ingest(codec, self._ask, self._other, lambda: self._now_ns, fast=fast, observer=self)
+        self.tallies: dict[str, Tally] = {}
+        self.lines: dict[str, int] = {}
+        self._listed = listed
+        self._scales = scales  # of sizes of instruments that no list explains
+        self._now_ns = 0
+        self._file = ""
+        self._ignored = False
+
+    def feed(self, file: str, record: Record) -> None:
+        self._file, self._now_ns = file, record.recv_ns
+        self.lines[file] = self.lines.get(file, 0) + 1
+        if record.kind == "http":
+            key = self.codec.recognise(record.url)
+            if isinstance(key, SnapshotKey):
+                self._snapshot(key, record)
+        elif record.kind == "recv":
+            self._ignored = False
+            self.ingest.frame(record.raw, record.recv_ns)
+            if self._ignored and (symbol := self.codec.symbol_of(record.raw)) not in (None, *self.ingest.pairs):
+                self._pair(str(symbol))
+                self.ingest.frame(record.raw, record.recv_ns)
+
+    def _snapshot(self, key: SnapshotKey, record: Record) -> None:
+        pair = self._pair(key.symbol)
+        self._saw(pair)
+        pair.machine.wants_snapshot(record.recv_ns)
+        before = pair.machine.counters.snapshots
+        self.ingest.snapshot(pair, pair.machine.attempt, record.raw, key.limit, record.recv_ns)
+        if pair.machine.counters.snapshots > before:
+            self.tallies[key.symbol].snapshot_id = pair.machine.snapshot_sequence
+
+    def _pair(self, symbol: str) -> Pair:
+        pair = self.ingest.pairs.get(symbol)
+        if pair is None:
+            wire = self.codec.spec.wire_decimals
+            instrument = self._listed.get(symbol) or Instrument(
+                self.codec.spec.exchange, symbol, symbol, "", "", wire, self._scales.get(symbol, wire)
+            )
+            machine = BookMachine(self.codec.classify, lambda: 0.0, keep_frames=KEEP_FRAMES, keep_bytes=KEEP_BYTES)
+            machine.on(Opened(), self._now_ns)
+            book = OrderBook(instrument.price_scale, instrument.size_scale)
+            pair = Pair(instrument, book, machine, self._sink(instrument))
+            self.tallies[symbol] = Tally(self._file)
+            self.ingest.track([pair])
+        return pair
+
+    def _ask(self, pair: Pair, effect: AskSnapshot) -> None:
+        """Nobody can be asked: the recording's next snapshot is the answer."""
+
+    def _other(self, event: MarketEvent) -> None:
+        self._ignored = isinstance(event, Ignored)
+
+    # What `Ingest` shows of every frame
+
+    def _saw(self, pair: Pair) -> Tally:
+        tally = self.tallies[pair.instrument.symbol]
+        tally.first_ns = tally.first_ns or self._now_ns
+        tally.last_ns = self._now_ns
+        return tally
+
+    def delta(self, pair: Pair, first: int, last: int) -> None:
+        tally = self._saw(pair)
+        tally.diffs += 1
+        if tally.last_seen is not None and first > tally.last_seen + 1:
+            tally.stream_gaps += 1
+        tally.last_seen = last
+
+    def applied(self, pair: Pair) -> None:
+        tally = self.tallies[pair.instrument.symbol]
+        tally.crossed_after += pair.book.crossed
+        ticker = tally.pending.pop(pair.book.sequence, None)
+        if ticker is not None:
+            self._compare(pair, tally, ticker)
+
+    def ticker(self, pair: Pair, ticker: Ticker) -> None:
+        tally = self._saw(pair)
+        if pair.machine.is_joined and pair.book.sequence == ticker.sequence:
+            self._compare(pair, tally, ticker)
+        elif not pair.machine.is_joined or ticker.sequence > pair.book.sequence:
+            tally.pending[ticker.sequence] = ticker
+            if len(tally.pending) > TICKERS_PENDING:
+                tally.pending.popitem(last=False)
+
+    @staticmethod
+    def _compare(pair: Pair, tally: Tally, ticker: Ticker) -> None:
+        tally.tickers_with_same_id += 1
+        best = [tuple(row) for side in Side for row in pair.book.levels(side, 1).tolist()]
+        tally.tickers_equal_to_book += best == [row for row in (ticker.bid, ticker.ask) if row is not None]
+
+    def trade(self, pair: Pair, trade: PublicTrade) -> None:
+        tally = self._saw(pair)
+        tally.trades += 1
+        tally.first_trade = tally.first_trade or trade
+        tally.last_trade = trade
+
+    # What came out
+
+    def result(self) -> dict[str, dict[str, Any]]:
+        return {
+            symbol: self._result(self.ingest.pairs[symbol], self.tallies[symbol]) for symbol in sorted(self.tallies)
+        }
+
+    def _result(self, pair: Pair, tally: Tally) -> dict[str, Any]:
+        instrument, counters = pair.instrument, pair.machine.counters
+        held = counters.snapshots > 0
+        wire = self.codec.spec.wire_decimals
+
+        def rows(side: Side) -> list[list[str]]:
+            levels: Levels = pair.book.levels(side, BEST)
+            return [
+                [_text(price, instrument.price_scale, wire), _text(size, instrument.size_scale, wire)]
+                for price, size in levels.tolist()
+            ]
+
+        def trades(trade: PublicTrade | None) -> list[list[str]]:
+            if trade is None:
+                return []
+            price = _text(trade.price_raw, instrument.price_scale, wire)
+            return [[str(trade.trade_id), price, _text(trade.size_raw, instrument.size_scale, wire), trade.side.value]]
+
+        result: dict[str, Any] = {
+            "instrument": instrument.symbol,
+            "file": tally.file,
+            "lines_in_file": self.lines.get(tally.file, 0),
+            "span_s": round((tally.last_ns - tally.first_ns) / 1e9, 1),
+            "book": {
+                "diffs": tally.diffs,
+                "applied": counters.applied,
+                "dropped": counters.dropped,
+                "gaps": counters.gaps,
+                "stream_gaps": tally.stream_gaps,
+                "crossed_after": tally.crossed_after,
+                "last_id": pair.book.sequence if held else None,
+                "snapshot_id": tally.snapshot_id,
+                "n_bids": pair.book.n_bids,
+                "n_asks": pair.book.n_asks,
+                "bids": rows(Side.BUY),
+                "asks": rows(Side.SELL),
+                "tickers_with_same_id": tally.tickers_with_same_id,
+                "tickers_equal_to_book": tally.tickers_equal_to_book,
+            },
+            "trades": {"count": tally.trades, "first": trades(tally.first_trade), "last": trades(tally.last_trade)},
+            "state": pair.machine.state.name,
+            "error": pair.machine.error,
+        }
+        if instrument.symbol in self._listed:
+            result["rules"] = {
+                "price_step": _plain(instrument.price_increment),
+                "size_step": _plain(instrument.size_increment),
+                "min_size": _plain(instrument.min_size),
+                "min_notional": _plain(instrument.min_notional),
+            }
+        return result
+
+
+def _text(raw: int, scale: int, wire: int) -> str:
+    """As the exchange writes it: with `wire` decimals, though fewer may be held."""
+    return to_text(raw * 10 ** max(0, wire - scale), max(wire, scale))
+
+
+def _plain(rule: Any) -> str | None:
+    return None if rule is None else f"{rule:f}"
+
+
+def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
+    """Lists of instruments recorded in the files, or in `instruments.jsonl*` beside them; the last one wins."""
+    beside = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
+    listed: dict[str, Instrument] = {}
+    for path in [*sorted(beside - {given.resolve() for given in paths}), *paths]:
+        whole = path.name.startswith("instruments")
+        try:
+            for record in read(path):
+                if record.line > LINES_SEARCHED and not whole:
+                    break
+                if record.kind == "http" and codec.recognise(record.url) == "instruments":
+                    listed.update((found.symbol, found) for found in codec.instruments(record.raw))
+        except (CaptureError, DecodeError):
+            if whole and path.resolve() in beside:
+                raise
+            continue  # the replay itself will meet it, and say so with what it could read
+    return listed
+
+
+def replay(
+    paths: Iterable[Path | str],
+    exchange: str,
+    path: str = "fast",
+    allow_truncated: bool = False,
+    on_truncated: Callable[[CaptureError], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Replay recordings of `exchange`, in the order given, and return by symbol what `expected.json` states.
+
+    `path` "fast" is the byte scanner with the JSON path behind it, "slow" the JSON path alone. Several files are one
+    recording. Memory is bounded, whatever the size of the files. Besides: `state` and `error` of the book at the end.
+
+    Raises:
+        UnknownExchange, Misconfigured: no such exchange, no such file, no such path.
+        CaptureError: a file is cut off, damaged or empty. With `allow_truncated` everything intact before the damage
+            counts, the replay goes on with the next file, and each result says in `truncated` what was lost.
+            `on_truncated` is then called once for each such file, also where nothing of it was left to give a result.
+    """
+    if path not in ("fast", "slow"):
+        raise Misconfigured("path", f"{path!r} is not one of fast, slow")
+    codec_of = registry.connector(exchange).codec
+    files = [Path(given) for given in paths]
+    listed = listed_instruments(codec_of(), files)
+    best: tuple[int, dict[str, dict[str, Any]]] | None = None
+    cut: list[CaptureError] = []
+    scales: dict[str, int] | None = {}
+    while scales is not None:
+        run = Replay(codec_of(), listed, scales, fast=path == "fast")
+        cut.clear()  # every run meets the same
+        for file, record in records(files, cut.append if allow_truncated else None):
+            run.feed(file, record)
+        misfits = sum(pair.misfits for pair in run.ingest.pairs.values())
+        if best is None or misfits < best[0]:
+            truncated = {"truncated": "; ".join(map(str, cut))} if cut else {}
+            best = misfits, {symbol: found | truncated for symbol, found in run.result().items()}
+        scales = _coarser(run, listed, scales, codec_of().spec)
+    if on_truncated is not None:
+        for error in cut:
+            on_truncated(error)
+    return best[1] if best is not None else {}
+
+
+def records(files: Sequence[Path], on_truncated: Callable[[CaptureError], None] | None) -> Iterator[tuple[str, Record]]:
+    """The records of several files as one recording, each with its file's name."""
+    for path in files:
+        try:
+            for record in read(path):
+                yield path.name, record
+        except CaptureError as error:
+            if on_truncated is None:
+                raise
+            on_truncated(error)
+
+
+def _coarser(
+    run: Replay, listed: dict[str, Instrument], scales: dict[str, int], spec: ExchangeSpec
+) -> dict[str, int] | None:
+    """Scales to try next, when sizes of an instrument that no list explains did not fit the wire's decimals."""
+    changed = dict(scales)
+    for symbol, pair in run.ingest.pairs.items():
+        if symbol not in listed and pair.misfits and changed.get(symbol, spec.wire_decimals) > 0:
+            changed[symbol] = max(0, changed.get(symbol, spec.wire_decimals) - 4)
+    return changed if changed != scales else None

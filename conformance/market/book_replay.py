@@ -1,0 +1,99 @@
+"""One book driven by the mesh's own machine, from a connector's sample messages. No socket, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ...actors.book.ingest import Ingest, Pair
+from ...actors.book.machine import AskSnapshot, BookMachine, Confirmed, Opened
+from ...connectors.market_codec import Codec
+from ...connectors.samples import MarketDataSamples
+from ...model.events import BookState, Levels, MarketEvent, PublicTrade, Side
+from ...model.instrument import Instrument
+from ...orderbook.l2 import OrderBook
+
+
+class _Readers:
+    """Keeps what readers of the book would have been told."""
+
+    def __init__(self) -> None:
+        self.states: list[BookState] = []
+        self.trades: list[PublicTrade] = []
+
+    def publish(
+        self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
+    ) -> None:
+        self.states.append(state)
+
+    def set_state(self, state: BookState, reason: str | None = None) -> None:
+        self.states.append(state)
+
+    def trade(self, trade: PublicTrade, missed: int = 0) -> None:
+        self.trades.append(trade)
+
+
+class Story:
+    """A book role without its I/O: frames and snapshots go in, the book and its state can be looked at."""
+
+    def __init__(self, codec: Codec, instrument: Instrument, samples: MarketDataSamples, *, fast: bool) -> None:
+        self.instrument = instrument
+        self.events: list[MarketEvent] = []  # what concerned the connection
+        self._samples = samples
+        self._now_ns = 1
+        self._readers = _Readers()
+        self.ingest = Ingest(codec, self._ask, self.events.append, lambda: self._now_ns, fast=fast)
+        machine = BookMachine(codec.classify, lambda: 0.0, is_trading=instrument.is_trading)
+        book = OrderBook(instrument.price_scale, instrument.size_scale)
+        self.pair = Pair(instrument, book, machine, self._readers)
+        self.ingest.track([self.pair])
+        self.open()
+
+    def _ask(self, pair: Pair, effect: AskSnapshot) -> None:
+        """The machine wants a snapshot: `snapshot` gives it one when the story comes to it."""
+
+    def open(self) -> None:
+        """A new connection: the book starts over."""
+        self.ingest.on(self.pair, Opened())
+
+    def confirm(self) -> None:
+        """The exchange confirmed the subscription."""
+        self.ingest.on(self.pair, Confirmed())
+
+    def frames(self, frames: Iterable[bytes]) -> None:
+        for frame in frames:
+            self._now_ns += 1_000_000
+            self.ingest.frame(frame, self._now_ns)
+
+    def snapshot(self) -> None:
+        """Answer the machine's question for a snapshot."""
+        self._now_ns += 1_000_000
+        limit = self._samples.snapshot_limit
+        self.ingest.snapshot(self.pair, self.pair.machine.attempt, self._samples.snapshot, limit, self._now_ns)
+
+    def play(self) -> None:
+        """The whole story, frames first as in life: some wait for the snapshot, the rest come after it."""
+        samples = self._samples
+        first = ([samples.stale] if samples.stale is not None else []) + [samples.deltas[0]]
+        self.frames(first)
+        self.snapshot()
+        self.frames(samples.deltas[1:])
+
+    @property
+    def state(self) -> BookState:
+        return self.pair.machine.state
+
+    @property
+    def asks_for_snapshot(self) -> bool:
+        return self.pair.machine.waiting
+
+    def text(self, side: Side) -> list[tuple[str, str]]:
+        """The book's levels in plain decimal text, best first."""
+        return level_text(self.instrument, self.pair.book.levels(side))
+
+
+def level_text(instrument: Instrument, levels: Levels) -> list[tuple[str, str]]:
+    """Levels as decimal text without trailing zeros."""
+    return [
+        (f"{instrument.price(price).normalize():f}", f"{instrument.size(size).normalize():f}")
+        for price, size in levels.tolist()
+    ]

@@ -1,0 +1,214 @@
+"""Books: the story by both paths, the sequence rule, agreement of the two readers, recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...actors.recording.replay import replay
+from ...connectors import registry
+from ...connectors.market_codec import Codec, Verdict
+from ...model.events import BookState, DepthDelta, Side
+from ...orderbook.l2 import OrderBook
+from .book_replay import Story, level_text
+from .mutations import flipped, truncated, twisted
+from .suite import RECV_NS, Suite, decoded, excerpt, expect, reads_or_refuses, skip
+
+ORDER = {Verdict.GAP: 0, Verdict.APPLY: 1, Verdict.STALE: 2}  # as a book's sequence grows towards a delta and past it
+
+
+class Books(Suite):
+    """What the frames make of a book."""
+
+    def test_the_story_gives_the_expected_book_by_the_fast_path(self) -> None:
+        """Snapshot and deltas give the expected book, LIVE, through the byte scanners (where there are any)."""
+        self._play(fast=True)
+
+    def test_the_story_gives_the_expected_book_by_the_slow_path(self) -> None:
+        """Snapshot and deltas give the expected book, LIVE, through decode and snapshot alone."""
+        self._play(fast=False)
+
+    def _play(self, fast: bool) -> None:
+        samples = self.samples
+        story = Story(self.codec(), self.instrument(), samples, fast=fast)
+        story.play()
+        self._as_expected(story, "frames first, then the snapshot")
+        stale = samples.stale is not None
+        counters = story.pair.machine.counters
+        expect(counters.applied == len(samples.deltas), f"{counters.applied} of {len(samples.deltas)} deltas applied")
+        expect(counters.dropped == stale, f"{counters.dropped} deltas were dropped as stale, not {int(stale)}")
+        late = Story(self.codec(), self.instrument(), samples, fast=fast)
+        late.confirm()
+        late.snapshot()
+        expect(late.state is BookState.LIVE, f"a confirmed subscription and a snapshot are LIVE, not {late.state.name}")
+        late.frames(samples.deltas)
+        self._as_expected(late, "the snapshot first, then frames")
+
+    def _as_expected(self, story: Story, how: str) -> None:
+        why = story.pair.machine.error
+        expect(story.state is BookState.LIVE, f"{how}: the book is {story.state.name}, not LIVE: {why}")
+        found = story.pair.book.sequence
+        expect(found == self.samples.sequence, f"{how}: the book is at {found}, not {self.samples.sequence}")
+        for side, rows in ((Side.BUY, self.samples.bids), (Side.SELL, self.samples.asks)):
+            levels = story.text(side)
+            wanted = [(_plain(price), _plain(size)) for price, size in rows]
+            expect(levels == wanted, f"{how}: {side.value} side is {levels}, expected {wanted}")
+
+    def test_a_missed_delta_is_a_gap_until_the_next_snapshot(self) -> None:
+        """A frame that reveals a gap ends LIVE at once and has a snapshot asked for; a stale frame changes nothing."""
+        samples = self.samples
+        if samples.gap is None:
+            expect(not self.connector.spec.sequenced, "spec.sequenced, and no sample of a delta after a gap")
+            skip("the exchange numbers nothing")
+        for fast in (True, False):
+            story = Story(self.codec(), self.instrument(), samples, fast=fast)
+            story.play()
+            before = story.text(Side.BUY), story.text(Side.SELL)
+            if samples.stale is not None:
+                story.frames([samples.stale, samples.deltas[-1]])
+                expect(story.state is BookState.LIVE, f"a stale frame makes the book {story.state.name}")
+                expect((story.text(Side.BUY), story.text(Side.SELL)) == before, "a stale frame changes the book")
+            story.frames([samples.gap])
+            expect(story.state is BookState.GAP, f"after the gap the book is {story.state.name}, not GAP")
+            expect(story.asks_for_snapshot, "after the gap no snapshot is asked for")
+            story.snapshot()
+            expect(story.state is not BookState.LIVE, "after the gap a snapshot from before it makes the book LIVE")
+
+    def test_the_sequence_rule_is_consistent(self) -> None:
+        """classify says STALE, APPLY, GAP as the samples do, and never turns back as the book's sequence grows."""
+        codec, samples = self.bound(), self.samples
+        deltas = [self._delta(codec, frame) for frame in samples.deltas]
+        if not self.connector.spec.sequenced:
+            skip("the exchange numbers nothing")
+        expect(samples.stale is not None and samples.gap is not None, "samples.stale and samples.gap are needed")
+        snapshot = codec.snapshot(self.instrument(), samples.snapshot, samples.snapshot_limit, RECV_NS)
+        at = snapshot.sequence
+        stale = self._delta(codec, samples.stale or b"")
+        self._says(codec, Verdict.STALE, at, stale, False)
+        for number, delta in enumerate(deltas):
+            self._says(codec, Verdict.APPLY, at, delta, number > 0)
+            at = delta.last
+            self._says(codec, Verdict.STALE, at, delta, True)
+        self._says(codec, Verdict.GAP, at, self._delta(codec, samples.gap or b""), True)
+        self._says(codec, Verdict.GAP, snapshot.sequence, self._delta(codec, samples.gap or b""), False)
+        for delta in deltas:
+            for joined in (False, True):
+                self._monotone(codec, delta, joined)
+
+    @staticmethod
+    def _delta(codec: Codec, frame: bytes) -> DepthDelta:
+        event = decoded(codec, frame)
+        expect(isinstance(event, DepthDelta), f"decode makes {event!r} of the sample delta {excerpt(frame)}")
+        expect(
+            event.first <= event.last, f"the delta {excerpt(frame)} begins at {event.first} and ends at {event.last}"
+        )
+        delta: DepthDelta = event
+        return delta
+
+    @staticmethod
+    def _says(codec: Codec, wanted: Verdict, at: int, delta: DepthDelta, joined: bool) -> None:
+        said = codec.classify(at, delta.first, delta.last, joined)
+        expect(
+            said is wanted,
+            f"classify({at}, {delta.first}, {delta.last}, joined={joined}) is {said}, by the samples it is {wanted}",
+        )
+
+    @staticmethod
+    def _monotone(codec: Codec, delta: DepthDelta, joined: bool) -> None:
+        near = set(range(max(0, delta.first - 4), delta.first + 4)) | set(range(max(0, delta.last - 4), delta.last + 5))
+        # a delta that overlaps what was joined is each exchange's own affair: apply it whole, or distrust it
+        sequences = sorted(at for at in near if not (joined and delta.first <= at < delta.last))
+        verdicts = [codec.classify(at, delta.first, delta.last, joined) for at in sequences]
+        order = [ORDER[verdict] for verdict in verdicts]
+        expect(
+            order == sorted(order),
+            f"classify(sequence, {delta.first}, {delta.last}, joined={joined}) turns back as the sequence grows: "
+            + ", ".join(f"{at}: {verdict.name}" for at, verdict in zip(sequences, verdicts, strict=True)),
+        )
+
+    def test_both_readers_of_a_delta_agree(self) -> None:
+        """What the byte scanner recognises, whole or damaged, decode reads exactly alike."""
+        scanner = self.codec().scanner()
+        if scanner is None:
+            skip("the connector has no byte scanner")
+        instrument, codec = self.instrument(), self.bound()
+        scanner.bind(instrument.symbol, OrderBook(instrument.price_scale, instrument.size_scale))
+        recognised = 0
+        for frame in self._frames():
+            if scanner.scan(frame) < 0:
+                continue
+            recognised += 1
+            event = reads_or_refuses("decode", lambda frame=frame: codec.decode(frame, RECV_NS), frame)
+            expect(event is not None, f"the scanner reads {excerpt(frame)}, which decode refuses")
+            delta = self._delta(codec, frame)
+            bids, asks = scanner.levels()
+            same = (
+                (scanner.first, scanner.last, bids.tolist(), asks.tolist())
+                == (delta.first, delta.last, delta.bids.tolist(), delta.asks.tolist())
+                and delta.symbol == instrument.symbol
+                and (delta.ts_event_ns is None or scanner.ts_event_ns == delta.ts_event_ns)
+            )
+            expect(same, f"scanner and decode read different deltas from {excerpt(frame)}")
+        expect(recognised > 0, "the scanner recognises none of the sample deltas")
+
+    def _frames(self) -> Iterator[bytes]:
+        for number, frame in enumerate(self.samples.deltas):
+            yield frame
+            yield from truncated(frame, 100)
+            yield from flipped(frame, seed=number)
+            yield from twisted(frame)
+
+    def test_both_readers_of_a_snapshot_agree(self) -> None:
+        """What the bulk reader recognises, whole or damaged, snapshot reads exactly alike."""
+        bulk = self.codec().snapshot_scanner()
+        if bulk is None:
+            skip("the connector has no bulk reader of snapshots")
+        instrument, codec, samples = self.instrument(), self.codec(), self.samples
+        limit = samples.snapshot_limit
+        bodies = [samples.snapshot, *truncated(samples.snapshot, 100), *flipped(samples.snapshot, seed=1)]
+        for body in [*bodies, *twisted(samples.snapshot)]:
+            if not bulk.scan(body, instrument.price_scale, instrument.size_scale):
+                continue
+            read = reads_or_refuses(
+                "snapshot", lambda body=body: codec.snapshot(instrument, body, limit, RECV_NS), body
+            )
+            expect(read is not None, f"the bulk reader reads {excerpt(body)}, which snapshot refuses")
+            expect(
+                bulk.sequence == read.sequence, f"bulk reader and snapshot differ about the sequence in {excerpt(body)}"
+            )
+
+    def test_a_snapshot_is_complete_only_below_its_limit(self) -> None:
+        """A side with as many levels as were asked for may go on; one with fewer is complete. Best first, uncrossed."""
+        instrument, codec, samples = self.instrument(), self.codec(), self.samples
+        read = codec.snapshot(instrument, samples.snapshot, samples.snapshot_limit, RECV_NS)
+        for side, levels, complete in (("bid", read.bids, read.bids_complete), ("ask", read.asks, read.asks_complete)):
+            expect(len(levels) > 0, f"the sample snapshot has no {side}")
+            expect(complete == (len(levels) < samples.snapshot_limit), f"{side}s: {len(levels)} rows, {complete=}")
+            prices = levels[:, 0].tolist()
+            expect(prices == sorted(set(prices), reverse=side == "bid"), f"{side}s are not best first")
+            cut = codec.snapshot(instrument, samples.snapshot, len(levels), RECV_NS)
+            expect(
+                not (cut.bids_complete if side == "bid" else cut.asks_complete),
+                f"{len(levels)} {side}s of {len(levels)} asked for are called complete: there may be more",
+            )
+        best = level_text(instrument, read.bids[:1]), level_text(instrument, read.asks[:1])
+        expect(int(read.bids[0, 0]) < int(read.asks[0, 0]), f"the sample snapshot is crossed: {best}")
+
+    def test_recordings_replay_alike_by_both_paths(self) -> None:
+        """A recording gives the same books by the fast and the slow path, and they do not end crossed."""
+        if not self.samples.recordings:
+            skip("the samples name no recording")
+        name = self.connector.name
+        if name not in registry.known():
+            skip(f"{name} is not installed here: replay finds connectors by entry point")
+        fast, slow = (replay(self.samples.recordings, name, path=path) for path in ("fast", "slow"))
+        expect(fast == slow, "the two paths end with different books")
+        expect(any(row["book"]["applied"] for row in fast.values()), "the recording holds no delta that applies")
+        for symbol, row in fast.items():
+            best_bid, best_ask = (row["book"][side][:1] for side in ("bids", "asks"))
+            crossed = best_bid and best_ask and float(best_bid[0][0]) >= float(best_ask[0][0])
+            expect(not crossed, f"{symbol} ends crossed: {best_bid}, {best_ask}")
+
+
+def _plain(text: str) -> str:
+    """Decimal text without trailing zeros."""
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,14 @@
+"""The whole suite for market data."""
+
+from __future__ import annotations
+
+from .books import Books
+from .declared import Described
+from .messages import Messages
+
+
+class MarketDataConformance(Messages, Books, Described):
+    """Subclass it with `connector` and `samples`; pytest collects every check.
+
+    A connector whose exchange differs on purpose overrides the one check and says why there.
+    """

@@ -1,0 +1,150 @@
+"""The part of the suite that needs an exchange: its own list, a snapshot, a book for some seconds, and its replay."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from ...actors.recording.record import record
+from ...actors.recording.replay import replay
+from ...connectors import registry
+from ...connectors.market_codec import Codec
+from ...connectors.transport import Rest
+from ...model.errors import DataError, UnknownInstrument
+from ...model.events import Request, Response
+from ...model.instrument import Instrument
+from ...orderbook.l2 import OrderBook
+from ..runner import Outcome, Result
+
+SNAPSHOT = 100
+RECORD_SNAPSHOT = 1000  # what the recorder asks for
+TITLES = (
+    ("live_instruments", "The exchange's own list is read; every pair has one name and one symbol."),
+    ("live_snapshot", "A snapshot fits the scales and loads into a book that is not crossed."),
+    ("live_book", "A book is LIVE after some seconds of the feed, without a gap."),
+    ("live_replay", "What was recorded meanwhile replays alike by both paths and is never crossed."),
+)
+
+
+def plan(codec: Codec, pair: str) -> list[tuple[str, tuple[tuple[str, int], ...]]]:
+    """What a live run sends, and what each costs of which limit."""
+    base, _, quote = pair.partition("-")
+    stand_in = Instrument(codec.spec.exchange, pair, base + quote, base, quote, 8, 8)
+    requests: list[tuple[str, Request]] = [
+        ("instrument list, twice", codec.instruments_request()),
+        (f"snapshot of {SNAPSHOT} levels", codec.snapshot_request(stand_in, SNAPSHOT)),
+        (f"snapshot of {RECORD_SNAPSHOT} levels", codec.snapshot_request(stand_in, RECORD_SNAPSHOT)),
+    ]
+    rows = [(f"{request.method} {request.url.partition('?')[0]}: {what}", request.cost) for what, request in requests]
+    rows[0] = (rows[0][0], tuple((limit, 2 * amount) for limit, amount in rows[0][1]))
+    return [*rows, (f"websocket {codec.ws_url()}: book and trades of {pair}", (("connections", 1),))]
+
+
+async def run_live(
+    exchange: str, pair: str | None = None, rest: str | None = None, ws: str | None = None, seconds: float = 5.0
+) -> AsyncIterator[Result]:
+    """Run the live checks of an installed connector and yield each result as soon as it is known.
+
+    `pair` is by default the first example pair that the exchange lists as trading.
+
+    Raises:
+        UnknownExchange, UnknownInstrument, Misconfigured: nothing can be checked.
+        RetryLater, OutcomeUnknown, Rejected: the exchange does not serve us; what was yielded holds.
+    """
+    codec = registry.connector(exchange).codec(rest, ws)
+    client = Rest(timeout_s=10.0)
+    try:
+        began = time.perf_counter()
+        listed = await _listed(codec, client)
+        yield _result(0, began, _names_wrong(listed), f"{len(listed)} listed")
+        instrument = choose(codec, listed, pair)
+        began = time.perf_counter()
+        wrong, said = await _snapshot(codec, client, instrument)
+        yield _result(1, began, wrong, said)
+    finally:
+        await client.close()
+    with tempfile.TemporaryDirectory(prefix="venuemesh-") as folder:
+        file = Path(folder) / "live.jsonl.zst"
+        began = time.perf_counter()
+        ended = (await record(exchange, [instrument.name], file, seconds=seconds, rest=rest, ws=ws))["pairs"]
+        row = ended[instrument.name]
+        wrong = None
+        if row["state"] != "LIVE":
+            wrong = f"{instrument.name} is {row['state']} after {seconds:g} s, not LIVE"
+        elif row["gaps"]:
+            wrong = f"{instrument.name}: {row['gaps']} gaps in {seconds:g} s"
+        yield _result(2, began, wrong, f"{instrument.name}: {row['applied']} deltas, {row['trades']} trades")
+        began = time.perf_counter()
+        fast, slow = (replay([file], exchange, path=path) for path in ("fast", "slow"))
+        yield _result(3, began, _replay_wrong(fast, slow), "the same book by both paths")
+
+
+async def _listed(codec: Codec, client: Rest) -> list[Instrument]:
+    response = await _asked(codec, client, codec.instruments_request())
+    return codec.instruments(response.body)
+
+
+async def _asked(codec: Codec, client: Rest, request: Request) -> Response:
+    response = await client.send(request)
+    error = codec.failure(response)
+    if error is not None:
+        raise error
+    return response
+
+
+def choose(codec: Codec, listed: list[Instrument], pair: str | None) -> Instrument:
+    """The pair asked for, or the first example pair that trades, or the first that trades at all.
+
+    Raises:
+        UnknownInstrument: the exchange does not list the pair asked for, or no pair trades.
+    """
+    trading = {one.name: one for one in listed if one.is_trading}
+    wanted = [pair] if pair is not None else [*codec.spec.example_pairs, *list(trading)[:1]]
+    for name in wanted:
+        if name in trading:
+            return trading[name]
+    raise UnknownInstrument(codec.spec.exchange, pair or "any", "the exchange does not list it as trading")
+
+
+def _names_wrong(listed: list[Instrument]) -> str | None:
+    for what, of in (("name", lambda one: one.name), ("symbol", lambda one: one.symbol)):
+        twice = _twice(listed, of)
+        if twice is not None:
+            return f"two instruments have the {what} {twice!r}"
+    return None if listed else "the exchange lists no instrument"
+
+
+def _twice(listed: list[Instrument], of: Callable[[Instrument], str]) -> str | None:
+    seen: set[str] = set()
+    for one in listed:
+        if of(one) in seen:
+            return of(one)
+        seen.add(of(one))
+    return None
+
+
+async def _snapshot(codec: Codec, client: Rest, instrument: Instrument) -> tuple[str | None, str]:
+    response = await _asked(codec, client, codec.snapshot_request(instrument, SNAPSHOT))
+    book = OrderBook(instrument.price_scale, instrument.size_scale)
+    try:
+        read = codec.snapshot(instrument, response.body, SNAPSHOT, response.recv_ns)
+        book.load(read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete)
+    except DataError as error:
+        return f"{instrument.name}: {error}", ""
+    return None, f"{instrument.name}: {book.n_bids} bids, {book.n_asks} asks"
+
+
+def _replay_wrong(fast: dict[str, Any], slow: dict[str, Any]) -> str | None:
+    if fast != slow:
+        return "the fast and the slow path end with different books"
+    crossed = {symbol: row["book"]["crossed_after"] for symbol, row in fast.items() if row["book"]["crossed_after"]}
+    return f"crossed after a delta: {crossed}" if crossed else None
+
+
+def _result(number: int, began: float, wrong: str | None, said: str) -> Result:
+    name, title = TITLES[number]
+    outcome = Outcome.PASSED if wrong is None else Outcome.FAILED
+    return Result(name, title, outcome, said if wrong is None else wrong, time.perf_counter() - began)

@@ -1,0 +1,231 @@
+"""Messages one by one: trades, answers, refusals, what nobody reads, and what is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ...connectors.market_codec import Codec
+from ...model.errors import DecodeError, MeshError, OutcomeUnknown, Rejected, RetryLater
+from ...model.events import (
+    BookState,
+    DepthDelta,
+    GoingAway,
+    Ignored,
+    PublicTrade,
+    Response,
+    Subscribed,
+    SubscribeRefused,
+)
+from .book_replay import Story
+from .mutations import JUNK, flipped, truncated, twisted, without_a_field
+from .suite import RECV_NS, Suite, decoded, excerpt, expect, reads_or_refuses, skip
+
+
+class Messages(Suite):
+    """What single messages mean."""
+
+    def test_trades_are_read(self) -> None:
+        """Each trade has its id, exact price and size, and the taker's side."""
+        codec, instrument = self.bound(), self.instrument()
+        expect(bool(self.samples.trades), "the samples have no trade")
+        for sample in self.samples.trades:
+            event = decoded(codec, sample.frame)
+            expect(isinstance(event, PublicTrade), f"decode makes {event!r} of the trade {excerpt(sample.frame)}")
+            wanted = (instrument.symbol, sample.trade_id, sample.side)
+            expect((event.symbol, event.trade_id, event.side) == wanted, f"{event!r} is not {wanted}")
+            raw = instrument.price_raw(sample.price), instrument.size_raw(sample.size)
+            expect((event.price_raw, event.size_raw) == raw, f"{event!r} is not {sample.size} at {sample.price}")
+            expect(event.ts_recv_ns == RECV_NS, "the receive time is not the one passed in")
+
+    def test_answers_are_read(self) -> None:
+        """Confirmations, refusals, announcements of the end and messages nobody reads are what they are."""
+        codec = self.bound()
+        expect(bool(self.samples.acks), "the samples have no confirmation: a subscription would never be proven")
+        expect(bool(self.samples.refusals), "the samples have no refusal")
+        for frame, request_id in self.samples.acks:
+            _is(decoded(codec, frame), Subscribed(request_id), frame)
+        for sample in self.samples.refusals:
+            event = decoded(codec, sample.frame)
+            expect(isinstance(event, SubscribeRefused), f"decode makes {event!r} of {excerpt(sample.frame)}")
+            expect((event.request_id, event.code) == (sample.request_id, sample.code), f"{event!r} is not {sample!r}")
+        for frame in self.samples.closing:
+            event = decoded(codec, frame)
+            expect(isinstance(event, GoingAway), f"decode makes {event!r} of {excerpt(frame)}, not GoingAway")
+        for frame in self.samples.ignored:
+            event = decoded(codec, frame)
+            expect(isinstance(event, Ignored), f"decode makes {event!r} of {excerpt(frame)}, not Ignored")
+            expect(bool(event.kind), "Ignored does not say the exchange's word for the message")
+
+    def test_a_memoryview_is_read_like_bytes(self) -> None:
+        """decode takes the transport's memoryview as it takes bytes."""
+        codec = self.bound()
+        for frame in self._market():
+            one, other = decoded(codec, frame), codec.decode(memoryview(frame), RECV_NS)[0]
+            expect(_key(one) == _key(other), f"a memoryview of {excerpt(frame)} is read differently")
+
+    def test_frames_of_pairs_that_are_not_bound_are_ignored(self) -> None:
+        """A frame still on its way when a pair was left is Ignored; its symbol can be told all the same."""
+        codec, symbol = self.codec(), self.instrument().symbol
+        codec.bind([])
+        for frame in self._market():
+            event = decoded(codec, frame)
+            expect(isinstance(event, Ignored), f"nothing is bound, and decode makes {event!r} of {excerpt(frame)}")
+            said = codec.symbol_of(frame)
+            expect(said == symbol, f"symbol_of gives {said!r}, not {symbol!r}, for {excerpt(frame)}")
+        for frame, _ in self.samples.acks:
+            expect(codec.symbol_of(frame) is None, f"symbol_of gives {codec.symbol_of(frame)!r} for an answer")
+
+    def test_broken_frames_raise_decode_error_and_nothing_else(self) -> None:
+        """Truncated, mutated and foreign bytes: DecodeError or an event, never another exception; truncated: always."""
+        codec = self.bound()
+        every = [*self._market(), *(frame for frame, _ in self.samples.acks)]
+        every += [*(one.frame for one in self.samples.refusals), *self.samples.ignored, *self.samples.closing]
+        for number, frame in enumerate(every):
+            for broken in [*flipped(frame, seed=number), *twisted(frame)]:
+                reads_or_refuses("decode", lambda broken=broken: codec.decode(broken, RECV_NS), broken)
+                _symbol_of(codec, broken)
+            for broken in truncated(frame):
+                read = reads_or_refuses("decode", lambda broken=broken: codec.decode(broken, RECV_NS), broken)
+                expect(read is None, f"a truncated frame is read as {read!r}: {excerpt(broken)}")
+                _symbol_of(codec, broken)
+        for junk in JUNK:
+            reads_or_refuses("decode", lambda junk=junk: codec.decode(junk, RECV_NS), junk)
+            _symbol_of(codec, junk)
+
+    def test_a_delta_that_lacks_a_field_is_never_ignored(self) -> None:
+        """Without any one of its fields a delta is DecodeError, or says the same: else a book is silently wrong."""
+        codec = self.bound()
+        for frame in self.samples.deltas:
+            whole = _key(decoded(codec, frame))
+            for name, changed in without_a_field(frame):
+                if name in self.samples.optional:
+                    continue
+                events = reads_or_refuses("decode", lambda changed=changed: codec.decode(changed, RECV_NS), changed)
+                if events is not None:
+                    same = len(events) == 1 and _key(events[0]) == whole
+                    expect(same, f"a delta without {name!r} is read as {events!r}: {excerpt(changed)}")
+
+    def test_an_unreadable_frame_puts_the_book_in_doubt(self) -> None:
+        """After a frame that cannot be read the book is not LIVE, by both paths; nothing is raised."""
+        for fast in (True, False):
+            for broken in (self.samples.deltas[0][:-1], self.samples.deltas[0][: len(self.samples.deltas[0]) // 2]):
+                story = Story(self.codec(), self.instrument(), self.samples, fast=fast)
+                story.play()
+                story.frames([broken])
+                expect(story.state is BookState.GAP, f"after {excerpt(broken)} the book is {story.state.name}, not GAP")
+
+    def test_broken_bodies_raise_decode_error_and_nothing_else(self) -> None:
+        """Instrument lists, snapshots, tickers and times that are broken: DecodeError, never another exception."""
+        for what, read, body in self._bodies():
+            read(body)
+            for broken in [*flipped(body, seed=7), *twisted(body)]:
+                reads_or_refuses(what, lambda read=read, broken=broken: read(broken), broken)
+            for broken in [*truncated(body), *JUNK]:
+                found = reads_or_refuses(what, lambda read=read, broken=broken: read(broken), broken)
+                expect(found is None, f"{what} makes {found!r} of {excerpt(broken)}")
+
+    def _bodies(self) -> Iterator[tuple[str, Callable[[bytes], Any], bytes]]:
+        codec, samples, instrument = self.codec(), self.samples, self.instrument()
+        yield "instruments", codec.instruments, samples.instruments
+        limit = samples.snapshot_limit
+        yield "snapshot", lambda body: codec.snapshot(instrument, body, limit, RECV_NS), samples.snapshot
+        if samples.tickers is not None:
+            yield "tickers", codec.tickers, samples.tickers
+        if samples.server_time is not None:
+            yield "server_time", codec.server_time, samples.server_time[0]
+
+    def test_tickers_are_decimal_text(self) -> None:
+        """Each ticker gives volume, quote volume, bid, ask and last as decimal text or None, by symbol."""
+        if self.samples.tickers is None:
+            skip("the samples have no tickers")
+        instrument = self.instrument()
+        rows = self.codec().tickers(self.samples.tickers)
+        expect(instrument.symbol in rows, f"no ticker of {instrument.symbol!r}: {sorted(rows)[:10]}")
+        for symbol, row in rows.items():
+            for key in ("volume", "quote_volume", "bid", "ask", "last"):
+                expect(key in row, f"the ticker of {symbol} lacks {key!r}")
+                value = row[key]
+                expect(value is None or isinstance(value, str), f"{key!r} of {symbol} is {value!r}: not decimal text")
+        for key in ("bid", "ask", "last"):
+            if rows[instrument.symbol][key] is not None:
+                instrument.price_raw(rows[instrument.symbol][key])
+
+    def test_failures_are_typed(self) -> None:
+        """Every answer that is not a success is an error by what the caller can do, whatever its body."""
+        codec = self.codec()
+        fine = codec.failure(_answer(200, self.samples.instruments))
+        expect(fine is None, f"an instrument list with status 200 is a failure: {fine!r}")
+        for sample in self.samples.errors:
+            said = codec.failure(_answer(sample.status, sample.body, dict(sample.headers)))
+            expect(
+                type(said) is sample.error,
+                f"status {sample.status} with {excerpt(sample.body)} is {said!r}, not {sample.error.__name__}",
+            )
+        bodies = [*JUNK, *(sample.body for sample in self.samples.errors)]
+        for body in bodies:
+            for changes in (False, True):
+                self._kinds(codec, body, changes)
+
+    def _kinds(self, codec: Codec, body: bytes, changes: bool) -> None:
+        for status, headers in (
+            (400, {}),
+            (401, {}),
+            (404, {}),
+            (429, {}),
+            (429, {"retry-after": "3"}),
+            (429, {"retry-after": "soon"}),
+            (418, {"retry-after": "3"}),
+            (302, {}),
+            (500, {}),
+            (503, {"retry-after": "-1"}),
+        ):
+            what = f"failure of status {status} {headers} with {excerpt(body)}, changes={changes}"
+            try:
+                said = codec.failure(_answer(status, body, headers), changes)
+            except Exception as error:
+                raise AssertionError(f"{what} raised {error!r}; it must return an error") from error
+            expect(isinstance(said, MeshError), f"{what} is {said!r}, not an error of the mesh")
+            if isinstance(said, RetryLater):
+                expect(said.after_s > 0, f"{what} asks to be tried again after {said.after_s} s: a storm")
+            if isinstance(said, Rejected):
+                expect(bool(said.code), f"{what} is rejected without a code")
+            if status == 429:
+                expect(isinstance(said, RetryLater), f"{what} is {said!r}, not RetryLater")
+                if headers.get("retry-after") == "3" and isinstance(said, RetryLater):
+                    expect(said.after_s >= 3, f"{what} ignores the exchange's delay: {said!r}")
+            elif status == 418:
+                expect(isinstance(said, RetryLater | Rejected), f"{what} is {said!r}")
+            elif status >= 500:
+                wanted = OutcomeUnknown if changes else RetryLater
+                expect(isinstance(said, wanted), f"{what} is {said!r}, not {wanted.__name__}")
+            elif status >= 400:
+                expect(isinstance(said, Rejected | RetryLater), f"{what} is {said!r}, neither Rejected nor RetryLater")
+            else:
+                expect(isinstance(said, DecodeError | Rejected | RetryLater), f"{what} is {said!r}: an outcome unknown")
+
+    def _market(self) -> list[bytes]:
+        return [*self.samples.deltas, *(trade.frame for trade in self.samples.trades)]
+
+
+def _answer(status: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(status, headers or {}, body, 0, 0)
+
+
+def _key(event: Any) -> Any:
+    """An event without its exchange time, in values that compare; a delta's arrays as lists."""
+    if isinstance(event, DepthDelta):
+        return event.symbol, event.first, event.last, event.bids.tolist(), event.asks.tolist()
+    return event
+
+
+def _is(event: Any, wanted: Any, frame: bytes) -> None:
+    expect(event == wanted, f"decode makes {event!r} of {excerpt(frame)}, not {wanted!r}")
+
+
+def _symbol_of(codec: Codec, frame: bytes) -> None:
+    try:
+        said = codec.symbol_of(frame)
+    except Exception as error:
+        raise AssertionError(f"symbol_of raised {error!r} for {excerpt(frame)}; it must return None") from error
+    expect(said is None or isinstance(said, str), f"symbol_of gives {said!r} for {excerpt(frame)}")

@@ -1,0 +1,83 @@
+"""What all parts of the suite share: the connector, its samples, and how a check says what is wrong."""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any, ClassVar, NoReturn, TypeVar
+
+from ...connectors.market_codec import Codec, Connector
+from ...connectors.samples import MarketDataSamples
+from ...model.errors import DecodeError, MeshError
+from ...model.instrument import Instrument
+
+T = TypeVar("T")
+RECV_NS = 1_700_000_000_000_000_000
+
+
+class Suite:
+    """A subclass names a connector and its samples. Each `test_` method is one check and raises AssertionError."""
+
+    connector: ClassVar[Connector]
+    samples: ClassVar[MarketDataSamples]
+
+    def codec(self, **options: Any) -> Codec:
+        """A fresh codec with nothing bound."""
+        return self.connector.codec(**options)
+
+    def listed(self) -> list[Instrument]:
+        """The instruments of the sample list."""
+        return self.codec().instruments(self.samples.instruments)
+
+    def instrument(self) -> Instrument:
+        """The story's instrument."""
+        found = {one.name: one for one in self.listed()}
+        expect(self.samples.pair in found, f"the sample list has no {self.samples.pair}; it has {sorted(found)[:10]}")
+        return found[self.samples.pair]
+
+    def bound(self) -> Codec:
+        """A fresh codec that knows the sample list."""
+        codec = self.codec()
+        codec.bind(self.listed())
+        return codec
+
+
+def expect(true: bool, otherwise: str) -> None:
+    """Raise AssertionError(`otherwise`) when it is not true."""
+    if not true:
+        raise AssertionError(otherwise)
+
+
+def skip(why: str) -> NoReturn:
+    """Leave this check out. pytest and unittest know the exception."""
+    raise unittest.SkipTest(why)
+
+
+def decoded(codec: Codec, frame: bytes) -> Any:
+    """The one event of a sample frame."""
+    try:
+        events = codec.decode(frame, RECV_NS)
+    except MeshError as error:
+        raise AssertionError(f"decode refuses the sample {excerpt(frame)}: {error}") from error
+    expect(len(events) == 1, f"decode gives {len(events)} events, not one, for the sample {excerpt(frame)}")
+    return events[0]
+
+
+def reads_or_refuses(what: str, read: Any, message: bytes) -> Any:
+    """What `read()` returns, or None when it raises DecodeError; anything else it raises is the connector's mistake."""
+    try:
+        return read()
+    except DecodeError as error:
+        expect(
+            error.excerpt is None or len(error.excerpt) <= 200,
+            f"{what}: DecodeError carries an excerpt of {len(error.excerpt or '')} characters; at most 200 may travel",
+        )
+        return None
+    except Exception as error:
+        raise AssertionError(
+            f"{what} must raise DecodeError for what it cannot read; it raised {error!r} for {excerpt(message)}"
+        ) from error
+
+
+def excerpt(message: bytes) -> str:
+    """A message as a person can read it, shortened."""
+    return repr(bytes(message[:160])) + ("..." if len(message) > 160 else "")

@@ -1,0 +1,102 @@
+"""Runs a suite's checks one by one without pytest, for the command line; finds the samples they need."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import time
+import unittest
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..connectors.market_codec import Connector
+from ..connectors.samples import MarketDataSamples
+from ..model.errors import Misconfigured
+from .market.checks import MarketDataConformance
+
+
+class Outcome(Enum):
+    """What became of one check."""
+
+    PASSED = "ok"
+    SKIPPED = "skipped"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check: its name, what it shows in words, and why it failed or was skipped."""
+
+    name: str
+    title: str
+    outcome: Outcome
+    reason: str
+    seconds: float
+
+
+def checks(suite: type) -> list[tuple[str, str]]:
+    """Names and titles of a suite's checks, in the order of their definition."""
+    methods = [
+        (name, value) for base in reversed(suite.__mro__) for name, value in vars(base).items() if name[:5] == "test_"
+    ]
+    return [(name, (inspect.getdoc(method) or name).splitlines()[0]) for name, method in dict(methods).items()]
+
+
+def run_checks(suite: type) -> Iterator[Result]:
+    """Run every check of a suite and yield its result as soon as it is known. A check that breaks has failed.
+
+    What the suite sets up and takes down for all its checks (`setup_class`, `teardown_class`) is done around them, and
+    raises what it raises.
+    """
+    set_up, take_down = getattr(suite, "setup_class", None), getattr(suite, "teardown_class", None)
+    if set_up is not None:
+        set_up()
+    try:
+        yield from _run(suite)
+    finally:
+        if take_down is not None:
+            take_down()
+
+
+def _run(suite: type) -> Iterator[Result]:
+    for name, title in checks(suite):
+        began = time.perf_counter()
+        outcome, reason = Outcome.PASSED, ""
+        try:
+            getattr(suite(), name)()
+        except unittest.SkipTest as skipped:
+            outcome, reason = Outcome.SKIPPED, str(skipped)
+        except Exception as error:  # whatever a connector raises is a result here
+            outcome = Outcome.FAILED
+            reason = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+        yield Result(name, title, outcome, reason, time.perf_counter() - began)
+
+
+def suite_of(connector: Connector, samples: MarketDataSamples) -> type[MarketDataConformance]:
+    """The suite for one connector."""
+    return type(f"Test{connector.name}", (MarketDataConformance,), {"connector": connector, "samples": samples})
+
+
+def samples_of(connector: Connector, file: Path | None) -> MarketDataSamples | None:
+    """The samples of a Python file, which names them SAMPLES; without a file the connector's own, None if it has none.
+
+    Raises:
+        Misconfigured: the file cannot be run, or names no samples.
+    """
+    if file is None:
+        own = getattr(connector, "samples", None)
+        return own() if own is not None else None
+    spec = importlib.util.spec_from_file_location("_venuemesh_samples", file)
+    if spec is None or spec.loader is None:
+        raise Misconfigured(str(file), "is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever somebody's file raises
+        raise Misconfigured(str(file), f"cannot be run: {type(error).__name__}: {error}") from error
+    found = getattr(module, "SAMPLES", None)
+    if not isinstance(found, MarketDataSamples):
+        raise Misconfigured(str(file), "names no SAMPLES of type MarketDataSamples")
+    return found

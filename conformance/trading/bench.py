@@ -1,0 +1,337 @@
+"""One account on one exchange for the trading checks: its roles in a host, a market on it, and a witness beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ...actors.account.stream import UserStreamRole
+from ...actors.catalog.role import CatalogRole
+from ...actors.cell.local import Host, Make
+from ...actors.limits.role import LimitsRole
+from ...actors.orders.role import OrderManagerRole
+from ...connectors.market_codec import Codec
+from ...connectors.order_codec import Auth, OrderReport, TradingCodec, TradingConnector, trades
+from ...keystore.key import Key
+from ...keystore.secrets import read_key
+from ...market.market import Market
+from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ...model.events import Side
+from ...model.instrument import Instrument
+from ...model.order import AccountEvent, Balance, Fill, Order, OrderStatus, OrderType, TimeInForce
+from ...supervisor.tree.plan import account_specs, base_specs
+from ..market.live import choose
+from ..market.suite import expect
+from . import sizes
+from .venue import Venue, Witness
+
+T = TypeVar("T")
+ACCOUNT = "main"
+READY_S = 45.0
+LOOK_S = 0.05  # between two looks at what the mesh knows
+LOOK_AGAIN_S = 0.25  # at what the exchange says: each costs
+SOON_S = 20.0  # what must happen by itself has happened by then
+POLLED_SOON_S = 60.0  # where nobody tells: rounds of asking are slow while nothing seems to happen
+PAGE = 500
+
+
+class Desk:
+    """Opens with the block. What it placed is cancelled at the end of every check, and once more at the end of all.
+
+    Raises:
+        Misconfigured: the key does not do, the account holds too little, or has orders open on the pair, which a run
+            could touch.
+        RetryLater: the account did not become ready.
+    """
+
+    def __init__(self, connector: TradingConnector, venue: Venue) -> None:
+        self.connector, self.venue = trades(connector), venue
+        self.exchange = connector.name
+        self.soon_s = POLLED_SOON_S if venue.account.get("stream") == "polling" else SOON_S
+        self.handed_out: list[str] = []  # every client order id
+        self.placed_outside: list[str] = []  # by the witness
+        self._tidied = (0, 0)  # how many of both were seen to be over
+        self.orders_at = f"orders/{self.exchange}/{ACCOUNT}"
+        self.stream_at = f"stream/{self.exchange}/{ACCOUNT}"
+        self._listed: list[Instrument] = []
+        self.instrument: Instrument
+        self.key: Key
+        self.host: Host
+        self.market: Market
+        self.witness: Witness
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="venuemesh-"))
+        self.host = Host(self._folder)
+        try:
+            self._open()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.host.wait(self._leave_nothing(), READY_S)
+        finally:
+            self._close()
+
+    def _open(self) -> None:
+        self.key = read_key({**self.venue.account, "exchange": self.exchange})
+        codec = self._serve_market(self.host)
+        rows = self.host.call(f"catalog/{self.exchange}", "instruments", None, READY_S)["instruments"]
+        self._listed = [Instrument.from_dict(row) for row in rows]
+        self.instrument = choose(codec, self._listed, self.venue.pair)
+        self.host.track(self.exchange, [self.instrument])
+        self.witness = Witness(self.codec(), codec, self.auth(), self.instrument)
+        there = self.host.wait(self.witness.open_orders(), SOON_S)
+        if there:
+            raise Misconfigured(
+                f"the account on {self.exchange}",
+                f"has {len(there)} orders open on {self.pair}, which a run could touch: cancel them, or name another",
+            )
+        self.market = Market(self.host, self.exchange)
+        asyncio.run(self._refuse_too_little())
+        self.start_account(self.host, f"sqlite:///{self._folder / 'journal.db'}")
+        self.market = Market(self.host, self.exchange, ACCOUNT)
+        asyncio.run(self.market.wait_trading(READY_S))
+
+    async def _refuse_too_little(self) -> None:
+        wanted = sizes.needs(self.instrument, *await self.touch(), self.codec().offer.taker_fee)
+        held = await self.ask(self.witness.balances())
+        for asset, amount in ((self.instrument.base, wanted.base), (self.instrument.quote, wanted.quote)):
+            free = held.get(asset, (Decimal(0), Decimal(0)))[0]
+            if free < amount:
+                raise Misconfigured(
+                    f"the account on {self.exchange}", f"has {free:f} {asset} free; a run needs {amount:f}"
+                )
+
+    def _close(self) -> None:
+        try:
+            if hasattr(self, "witness"):
+                self.host.wait(self.witness.close(), SOON_S)
+            self.host.close()
+        finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _serve_market(self, host: Host) -> Codec:
+        """Start the limits role and the catalog in a host; return the codec that reads the market."""
+        limits, catalog = base_specs(self.exchange, self._settings())
+        codec = self.connector.codec(self.venue.rest, self.venue.ws)
+        host.start(limits.address, lambda context: LimitsRole(limits.config, context, codec.spec.limits))
+        host.start(catalog.address, lambda context: CatalogRole(catalog.config, context, codec))
+        return codec
+
+    def start_account(self, host: Host, journal: str) -> None:
+        """Start the account's stream and order manager in a host, with this journal."""
+        for spec in account_specs(self.exchange, self._settings(), {"url": journal}):
+            host.start(spec.address, self._maker(spec.kind, spec.config), READY_S)
+
+    def _maker(self, kind: str, config: dict[str, Any]) -> Make:
+        if kind == "stream":
+            return lambda context: UserStreamRole(config, context, codec=self.codec(), auth=self.auth())
+        return lambda context: OrderManagerRole(config, context, codec=self.codec(), auth=self.auth())
+
+    @contextlib.contextmanager
+    def another_mesh(self) -> Iterator[Market]:
+        """A mesh with a journal of its own on the same account; ours must be stopped. Yields its market."""
+        folder = self._folder / f"mesh-{time.monotonic_ns()}"
+        folder.mkdir()
+        with Host(folder, "another") as host:
+            self._serve_market(host)
+            host.track(self.exchange, [self.instrument])
+            self.start_account(host, f"sqlite:///{folder / 'journal.db'}")
+            yield Market(host, self.exchange, ACCOUNT)
+
+    def _settings(self) -> dict[str, Any]:
+        venue = self.venue
+        urls = {"rest": venue.rest, "ws": venue.ws, "ws_api": venue.ws_api}
+        return {**urls, "accounts": {ACCOUNT: dict(venue.account)}}
+
+    def codec(self) -> TradingCodec:
+        """A fresh codec that knows the exchange's instruments."""
+        codec = self.connector.trading(self.venue.rest, self.venue.ws_api)
+        codec.bind(self._listed)
+        return codec
+
+    def auth(self) -> Auth:
+        return self.connector.auth(self.key.kind, self.key.api_key, self.key.secret)
+
+    # ------------------------------------------------------------------ the market
+
+    @property
+    def pair(self) -> str:
+        return self.instrument.name
+
+    async def ask(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run what the witness does and await it."""
+        return await self.host.hop(work)
+
+    async def touch(self) -> tuple[Decimal, Decimal]:
+        """Best bid and best ask now. Raises AssertionError: a side is empty, so nothing can be tried."""
+        book = await self.market.get_snapshot_async(self.pair, sizes.LEVELS)
+        bid, ask = book.best_bid, book.best_ask
+        if bid is None or ask is None:
+            raise AssertionError(f"a side of the book of {self.pair} is empty: nothing can be tried there")
+        return bid.price, ask.price
+
+    async def sized(self, side: Side, place: int = 0) -> tuple[Decimal, Decimal]:
+        """A price far from the touch and an amount that is worth enough at any price of a run."""
+        bid, ask = await self.touch()
+        amount = sizes.least(self.instrument, sizes.far(self.instrument, Side.BUY, bid, ask))
+        return sizes.far(self.instrument, side, bid, ask, place), amount
+
+    async def place(self, side: Side, order_type: OrderType, amount: Decimal | None, **more: Any) -> Order:
+        """Place one order through the market, and keep its id whatever comes of it.
+
+        Where the rate budget is spent for now this waits, and places another: the first one never will be.
+        """
+        deadline = time.monotonic() + READY_S
+        while True:
+            new = self.market.new_order(side, self.pair, amount, order_type, **more)
+            self.handed_out.append(new.client_order_id)
+            try:
+                return (await self.market.place_orders([new]))[0]
+            except RetryLater as error:
+                wait_s = max(error.after_s or 0.0, LOOK_AGAIN_S)
+                if self.host.failures or time.monotonic() + wait_s > deadline:
+                    raise
+                await asyncio.sleep(wait_s)
+
+    async def rest(self, side: Side, place: int = 0, **more: Any) -> Order:
+        """Place a limit order that rests far from the touch; it is OPEN."""
+        price, amount = await self.sized(side, place)
+        order = await self.place(side, OrderType.LIMIT, amount, price=price, time_in_force=TimeInForce.GTC, **more)
+        expect(order.status.value == "OPEN", f"a limit order far from the market is {told(order)}, not OPEN")
+        return order
+
+    async def take(self, side: Side) -> Order:
+        """Trade the least amount at the market; the order is done."""
+        _, amount = await self.sized(side)
+        order = await self.place(side, OrderType.MARKET, amount)
+        done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
+        expect(done.status.value == "FILLED", f"a market order of {amount:f} is {told(done)}, not FILLED")
+        return done
+
+    @contextlib.asynccontextmanager
+    async def deaf(self) -> AsyncIterator[None]:
+        """The user stream is dead within the block, and its successor serves after it."""
+        await asyncio.to_thread(self.host.kill, self.stream_at)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.host.restart, self.stream_at, READY_S)
+
+    async def until(self, what: str, look: Callable[[], Awaitable[T | None]], look_s: float = LOOK_S) -> T:
+        """Look again and again until there is something. Raises AssertionError naming what did not come."""
+        deadline = time.monotonic() + self.soon_s
+        while True:
+            found = await look()
+            if found:
+                return found
+            expect(time.monotonic() < deadline, f"{what}: not within {self.soon_s:g} s")
+            await asyncio.sleep(look_s)
+
+    # ------------------------------------------------------------------ what the mesh knows
+
+    async def events(self, after: int = 0) -> list[AccountEvent]:
+        """All durable events after a number."""
+        found: list[AccountEvent] = []
+        while True:
+            body = {"after": after, "limit": PAGE, "owner": None}
+            answer = await self.host.call_async(self.orders_at, "poll:events", body, 0.05)
+            if not answer or not answer["events"]:
+                return found
+            found += [AccountEvent.from_dict(plain) for plain in answer["events"]]
+            after = found[-1].number
+
+    async def last_event(self) -> int:
+        known = await self.events()
+        return known[-1].number if known else 0
+
+    async def fills(self, client_order_id: str | None = None) -> Sequence[Fill]:
+        return await asyncio.to_thread(self.market.fills, client_order_id=client_order_id)
+
+    async def all_orders(self) -> Sequence[Order]:
+        return await asyncio.to_thread(self.market.orders)
+
+    async def settled_balances(self) -> dict[str, Balance]:
+        """Balances of the mesh once they are the exchange's own. Raises AssertionError when they stay apart."""
+        said: list[str] = []
+
+        async def same() -> dict[str, Balance] | None:
+            ours, theirs = await self.market.balances_async(), await self.ask(self.witness.balances())
+            held = {asset: (one.free, one.locked) for asset, one in ours.items() if one.free or one.locked}
+            said[:] = [
+                f"{asset}: {_pair(held.get(asset))} here, {_pair(theirs.get(asset))} at the exchange"
+                for asset in sorted(held.keys() | theirs.keys())
+                if held.get(asset) != theirs.get(asset)
+            ]
+            return ours if not said else None
+
+        try:
+            return await self.until("balances like the exchange's", same, look_s=LOOK_AGAIN_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {'; '.join(said)}") from error
+
+    # ------------------------------------------------------------------ leaving nothing
+
+    async def tidy(self) -> None:
+        """Cancel what the mesh has open, and what the exchange itself says is open of what was placed since."""
+        with contextlib.suppress(MeshError):  # a check may have left no manager: the witness needs none
+            await self.market.cancel_all_async(SOON_S)
+        await self.ask(self._leave_nothing())
+
+    async def _leave_nothing(self) -> None:
+        """On the host's loop: end what was placed since the last time, by the witness alone."""
+        names = [*self.handed_out[self._tidied[0] :], *self.placed_outside[self._tidied[1] :]]
+        for name in names:
+            there = await self._open_there(name)
+            if there is not None:
+                with contextlib.suppress(Rejected, OutcomeUnknown):  # gone meanwhile, or not: looked at again
+                    await self.witness.cancel(self.stand_in(there))
+                left = await self._open_there(name)
+                expect(left is None, f"{name} is left open at {self.exchange}: cancel it by hand")
+        self._tidied = len(self.handed_out), len(self.placed_outside)
+
+    async def _open_there(self, client_order_id: str) -> OrderReport | None:
+        found = await self.witness.order(client_order_id)
+        return None if found is None or found.status is None or found.status.is_terminal else found
+
+    def stand_in(self, report: OrderReport) -> Order:
+        """Enough of an order to cancel it by."""
+        return Order(
+            exchange=self.exchange,
+            account=ACCOUNT,
+            client_order_id=report.client_order_id,
+            pair=self.pair,
+            side=report.side or Side.BUY,
+            order_type=report.order_type or OrderType.LIMIT,
+            amount=report.amount,
+            price=report.price,
+            time_in_force=report.time_in_force,
+            status=OrderStatus.OPEN,
+            created_ns=0,
+            updated_ns=0,
+            exchange_order_id=report.exchange_order_id,
+        )
+
+
+def told(order: Order) -> str:
+    """An order's status, and why."""
+    why = f" ({order.code}: {order.reason})" if order.code or order.reason else ""
+    return f"{order.status.value}{why}"
+
+
+def _pair(held: tuple[Decimal, Decimal] | None) -> str:
+    return "nothing" if held is None else f"{held[0]:f} free and {held[1]:f} locked"

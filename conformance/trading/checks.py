@@ -1,0 +1,22 @@
+"""The checks that every connector that trades passes, in order; see the three parts."""
+
+from __future__ import annotations
+
+from .account import Account
+from .orders import Orders
+from .wire import Wire
+
+
+class TradingConformance(Account, Orders, Wire):
+    """A subclass names a connector and where to trade, and pytest (or `run_checks`) runs it on that account:
+
+        class TestAcme(TradingConformance):
+            connector = CONNECTOR
+
+            @classmethod
+            @contextlib.contextmanager
+            def venue(cls):
+                yield Venue(account={"api_key_file": ..., "secret_file": ...}, rest=..., ws=..., ws_api=...)
+
+    It trades the least amounts that the pair takes, and leaves nothing open.
+    """

@@ -1,0 +1,109 @@
+"""How large the orders of the trading checks are, where they rest, and what a run needs and costs. Pure, exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+
+from ...connectors.market_codec import Codec
+from ...connectors.order_codec import Draft, Kind, TradingCodec
+from ...model import rules
+from ...model.events import Side
+from ...model.instrument import Instrument
+from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+
+ABOVE = Decimal("1.25")  # how far an order's worth is above the least that is taken: prices move meanwhile
+AWAY = Decimal("0.10")  # how far from the touch orders rest, where the exchange lets them
+APART = Decimal("0.002")  # between the prices of orders that rest on the same side
+TAKERS = 8  # orders of a run that trade at once: half of them buy, half sell
+RESTING = 3  # that rest at the same time on one side, at most
+MARGIN = 2  # what is recommended is so much of what is needed
+# How often a run asks what, counted on the local exchange: by the kinds of drafts, and the rest by its endpoints
+REQUESTS = {
+    Kind.PLACE: 42,
+    Kind.CANCEL: 30,
+    Kind.ORDER: 90,
+    Kind.OPEN_ORDERS: 20,
+    Kind.ACCOUNT: 35,
+    Kind.FILLS: 20,
+    Kind.FEES: 5,
+}
+SNAPSHOTS, TIMES, LISTS = 50, 40, 2
+LEVELS = 20  # of a snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an account must hold for a run; what the run is expected to cost, in quote, at this taker fee."""
+
+    amount: Decimal  # of each order, in base
+    base: Decimal
+    quote: Decimal
+    cost: Decimal
+
+    @property
+    def recommended(self) -> tuple[Decimal, Decimal]:
+        return self.base * MARGIN, self.quote * MARGIN
+
+
+def far(instrument: Instrument, side: Side, bid: Decimal, ask: Decimal, place: int = 0) -> Decimal:
+    """A price at which an order of `side` rests: a tenth from the touch, or halfway to what the exchange allows."""
+    low, high = Decimal(0), Decimal(2)
+    if instrument.percent_price is not None:
+        buy_low, _, _, sell_high = instrument.percent_price
+        low, high = max(low, buy_low), min(high, sell_high)
+    apart = APART * place
+    if side is Side.BUY:
+        factor = 1 - min(AWAY, (1 - low) / 2) + apart
+        return rules.quantize_price(instrument, bid * factor, side)
+    factor = 1 + min(AWAY, (high - 1) / 2) - apart
+    return rules.quantize_price(instrument, ask * factor, side)
+
+
+def least(instrument: Instrument, price: Decimal) -> Decimal:
+    """The smallest amount that is worth enough at `price`, for orders of any type."""
+    step = max(rules.size_increment(instrument), rules.size_increment(instrument, market=True))
+    worth = (instrument.min_notional or Decimal(0)) * ABOVE
+    floor = max(instrument.min_size or step, instrument.market_min_size or step, worth / price)
+    return (floor / step).to_integral_value(ROUND_CEILING) * step
+
+
+def needs(instrument: Instrument, bid: Decimal, ask: Decimal, taker_fee: Decimal) -> Needs:
+    """What a run on this pair at these prices needs and costs."""
+    amount = least(instrument, far(instrument, Side.BUY, bid, ask))
+    worth = amount * ask
+    base, quote = amount * (RESTING + 2), worth * (RESTING + 3)
+    return Needs(amount, base, quote, TAKERS * (worth * taker_fee + amount * (ask - bid) / 2))
+
+
+def requests(trading: TradingCodec, market: Codec, instrument: Instrument) -> dict[str, int]:
+    """What a run spends of each limit, about."""
+    spent: dict[str, int] = {}
+
+    def add(cost: tuple[tuple[str, int], ...], times: int) -> None:
+        for limit, amount in cost:
+            spent[limit] = spent.get(limit, 0) + amount * times
+
+    for draft in _drafts(trading, instrument):
+        add(draft.cost, REQUESTS[draft.kind])
+    add(market.snapshot_request(instrument, LEVELS).cost, SNAPSHOTS)
+    add(market.instruments_request().cost, LISTS)
+    clock = market.time_request()
+    if clock is not None:
+        add(clock.cost, TIMES)
+    return spent
+
+
+def _drafts(codec: TradingCodec, instrument: Instrument) -> list[Draft]:
+    one, of = Decimal(1), instrument.name
+    new = NewOrder("vm", of, Side.BUY, OrderType.LIMIT, one, one, TimeInForce.GTC)
+    old = Order("", "", "vm", of, Side.BUY, OrderType.LIMIT, one, one, TimeInForce.GTC, OrderStatus.OPEN, 0, 0)
+    return [
+        codec.place(new, instrument),
+        codec.cancel(old, instrument),
+        codec.query("vm", instrument),
+        codec.open_orders(),
+        codec.account(),
+        codec.fills(instrument, None),
+        codec.fees(instrument),
+    ]

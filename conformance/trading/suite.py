@@ -1,0 +1,73 @@
+"""What all trading checks share: a connector, a venue, and one desk for the checks of a class."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import ClassVar, TypeVar
+
+from ...connectors.order_codec import TradingConnector
+from ..market.suite import expect
+from .bench import Desk
+from .venue import Venue
+
+S = TypeVar("S", bound="TradingSuite")
+LIMIT_S = 120.0  # of one check
+
+
+class TradingSuite:
+    """A subclass names a connector and opens a venue. Each `test_` method is one check and raises AssertionError.
+
+    `setup_class` and `teardown_class` are pytest's; the command line calls them too. The checks of a class trade on one
+    account, one after the other; each leaves nothing open.
+    """
+
+    connector: ClassVar[TradingConnector]
+    desk: ClassVar[Desk]
+    _opened: ClassVar[contextlib.ExitStack]
+
+    @classmethod
+    def venue(cls) -> AbstractContextManager[Venue]:
+        """Where to trade; entered before the first check and left after the last."""
+        raise NotImplementedError("a trading suite says where it trades: override `venue`")
+
+    @classmethod
+    def setup_class(cls) -> None:
+        with contextlib.ExitStack() as opening:
+            venue = opening.enter_context(cls.venue())
+            cls.desk = opening.enter_context(Desk(cls.connector, venue))
+            cls._opened = opening.pop_all()
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        cls._opened.close()
+
+
+def trading(check: Callable[[S, Desk], Awaitable[None]]) -> Callable[[S], None]:
+    """Make a check of a coroutine function: it is given the desk and a limit, and what it placed is cancelled after it.
+
+    A role that met what it did not expect fails the check during which it did.
+    """
+
+    async def carry_out(suite: S) -> None:
+        desk = suite.desk
+        try:
+            async with asyncio.timeout(LIMIT_S) as limit:
+                await check(suite, desk)
+        except TimeoutError as error:
+            if limit.expired():
+                raise AssertionError(f"not done within {LIMIT_S:g} s") from None
+            raise AssertionError(f"something of it was not done in time: {error!r}") from error
+        finally:
+            await desk.tidy()
+            failures, desk.host.failures = desk.host.failures, []
+            expect(not failures, f"roles met what they did not expect: {failures[:3]}")
+
+    def run(suite: S) -> None:
+        asyncio.run(carry_out(suite))
+
+    run.__name__, run.__qualname__, run.__doc__ = check.__name__, check.__qualname__, check.__doc__
+    run.__module__ = check.__module__
+    return run

@@ -1,0 +1,145 @@
+"""Where and as whom the trading checks run, and who else can say what happened there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from ...connectors.market_codec import Codec
+from ...connectors.order_codec import Auth, Draft, FillReport, OrderReport, Reply, Signed, TradingCodec
+from ...connectors.transport import Rest
+from ...model.errors import RetryLater
+from ...model.events import Response, Side
+from ...model.instrument import Instrument
+from ...model.order import AccountEvent, Balance, Fill, NewOrder, Order
+
+VALIDITY_MS = 5_000
+FRESH_NS = 20 * 10**9  # how long a measured clock is believed
+SAMPLES = 3
+TRIES = 3  # of a read that was not served
+AGAIN_S = 0.5
+
+
+class Ledger(Protocol):
+    """The exchange's own record of the account, not read through its trading interface. The local exchange has one."""
+
+    def problems(
+        self,
+        orders: Iterable[Order],
+        fills: Iterable[Fill],
+        events: Sequence[AccountEvent],
+        balances: Mapping[str, Balance],
+        handed_out: Iterable[str],
+    ) -> list[str]:
+        """Every difference between what the mesh knows and what happened, in words. Blocks."""
+
+    def trade(self, symbol: str, side: Side, price: Decimal) -> None:
+        """Let somebody else take at once all that is there at `price` or better for a taker of `side`. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """An exchange to trade on, by URLs, and a key, by the names of its files: no secret is in here.
+
+    `account` is what an account's configuration takes: `keys` and `passphrase_file`, or `api_key_file` and
+    `secret_file`; `orders` ("rest", "websocket"), `stream` ("websocket", "polling"). URLs that are None are the
+    connector's. `pair` None: the first example pair that trades.
+    """
+
+    account: Mapping[str, Any]
+    rest: str | None = None
+    ws: str | None = None
+    ws_api: str | None = None
+    pair: str | None = None
+    ledger: Ledger | None = None
+
+
+class Witness:
+    """Asks the exchange by itself: a codec, a clock and connections of its own, nothing of the roles that are checked.
+
+    What it places is external to the mesh. All of it runs on one event loop.
+    """
+
+    def __init__(self, codec: TradingCodec, market: Codec, auth: Auth, instrument: Instrument) -> None:
+        self.codec, self.auth, self.instrument = codec, auth, instrument
+        self._market = market
+        self._rest = Rest(timeout_s=10.0)
+        self._offset_ns = 0
+        self._measured_ns: int | None = None
+        self._count = 0
+
+    async def close(self) -> None:
+        await self._rest.close()
+
+    async def now_ns(self) -> int:
+        """The exchange's clock."""
+        if self._measured_ns is None or time.monotonic_ns() - self._measured_ns > FRESH_NS:
+            await self._measure()
+        return time.time_ns() + self._offset_ns
+
+    async def _measure(self) -> None:
+        request = self._market.time_request()
+        if request is not None:
+            answers = [await self._rest.send(request) for _ in range(SAMPLES)]
+            quickest = min(answers, key=lambda answer: answer.recv_ns - answer.sent_ns)
+            midway_ns = (quickest.sent_ns + quickest.recv_ns) // 2
+            self._offset_ns = self._market.server_time(quickest.body) - midway_ns
+        self._measured_ns = time.monotonic_ns()
+
+    async def sign(self, draft: Draft, validity_ms: int = VALIDITY_MS, ago_ns: int = 0) -> Signed:
+        """Sign as if it were `ago_ns` earlier."""
+        self._count += 1
+        return self.auth.sign(draft, f"witness-{self._count}", await self.now_ns() - ago_ns, validity_ms)
+
+    async def send(self, signed: Signed) -> Response:
+        """Send these bytes once; the answer whatever its status."""
+        assert signed.request is not None
+        return await self._rest.send(signed.request)
+
+    async def answer(self, draft: Draft) -> tuple[Signed, Response]:
+        """The raw answer to a request that is signed now."""
+        signed = await self.sign(draft)
+        return signed, await self.send(signed)
+
+    async def ask(self, draft: Draft) -> Reply:
+        """Sign, send and read; a read that was not served is asked again. Raises as `TradingCodec.reply`."""
+        for left in reversed(range(TRIES)):
+            signed, response = await self.answer(draft)
+            try:
+                return self.codec.reply(signed, response)
+            except RetryLater as error:
+                if draft.changes or not left:
+                    raise
+                await asyncio.sleep(max(AGAIN_S, min(error.after_s or 0.0, 60.0)))
+        raise AssertionError  # the last try has returned or raised
+
+    async def order(self, client_order_id: str) -> OrderReport | None:
+        """One order; None when the exchange says that there is none."""
+        reply = await self.ask(self.codec.query(client_order_id, self.instrument))
+        return None if reply.absent else reply.orders[0]
+
+    async def open_orders(self) -> dict[str, OrderReport]:
+        """The open orders of the pair, by client order id."""
+        reply = await self.ask(self.codec.open_orders())
+        return {one.client_order_id: one for one in reply.orders if one.symbol == self.instrument.symbol}
+
+    async def fills(self, exchange_order_id: str) -> dict[str, FillReport]:
+        """The fills of one order, by trade id."""
+        reply = await self.ask(self.codec.fills(self.instrument, None, exchange_order_id))
+        return {fill.trade_id: fill for fill in reply.fills}
+
+    async def balances(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """Asset -> (free, locked), those that are not zero."""
+        reply = await self.ask(self.codec.account())
+        assert reply.account is not None
+        return {asset: held for asset, held in reply.account.balances.balances.items() if any(held)}
+
+    async def place(self, order: NewOrder) -> OrderReport:
+        return (await self.ask(self.codec.place(order, self.instrument))).orders[0]
+
+    async def cancel(self, order: Order) -> Reply:
+        return await self.ask(self.codec.cancel(order, self.instrument))

@@ -1,0 +1,410 @@
+"""The connector's words: what drafts say, how long signatures last, what answers mean, and where secrets are not."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ...connectors.order_codec import Draft, Kind, OrderReport, Refusal, Reply, Signed, TradingCodec
+from ...model.errors import DecodeError, MeshError, NotOffered, OutcomeUnknown, Rejected, RetryLater
+from ...model.events import Response, Side
+from ...model.ids import OrderIds
+from ...model.instrument import Instrument
+from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+from ..market.mutations import truncated, twisted
+from ..market.suite import excerpt, expect
+from .bench import Desk
+from .suite import TradingSuite, trading
+
+NS, MS = 1_000_000_000, 1_000_000
+NOW_NS = 1_700_000_000_123_456_789
+NOBODY = "vmconformance0nobody0x"  # an id that nobody ever places
+SERVER_ERRORS = (500, 502, 503, 504)
+NEW_WORD = "SOMETHING_NEW"
+PAGES = (b"", b"<html>502 Bad Gateway</html>", b"{}", b"[]", b"null")
+
+
+class Wire(TradingSuite):
+    """What the codec and the signer say, and what they make of answers."""
+
+    @trading
+    async def test_the_offer_is_complete(self, desk: Desk) -> None:
+        """The offer names what a strategy can rely on, and its client order ids take ours."""
+        offer, spec = desk.codec().offer, desk.connector.spec
+        expect({OrderType.LIMIT, OrderType.MARKET} <= offer.order_types, "LIMIT and MARKET orders are needed")
+        expect(TimeInForce.GTC in offer.times_in_force, "time in force GTC is needed")
+        expect(offer.processing_s > 0, f"processing_s is {offer.processing_s}; how long is a request worked on?")
+        expect(offer.max_validity_s > 0, "max_validity_s must be positive")
+        expect(offer.fills_page > 0, "fills_page must be positive")
+        for name in ("maker_fee", "taker_fee"):
+            rate = getattr(offer, name)
+            expect(isinstance(rate, Decimal) and abs(rate) < Decimal("0.1"), f"{name} {rate!r} is no fraction")
+        for one in (OrderIds(NOW_NS, 2**64 - 1)(), NOBODY):
+            expect(re.fullmatch(offer.client_id_pattern, one) is not None, f"client_id_pattern refuses our id {one}")
+        for limit in spec.account_headers.values():
+            expect(limit in spec.account_limits, f"account_headers name {limit}, which account_limits do not declare")
+        if offer.stream:
+            expect(bool(desk.codec().stream_url()), "the offer has a stream, and there is no stream_url")
+
+    @trading
+    async def test_drafts_say_exactly_what_was_asked(self, desk: Desk) -> None:
+        """Orders of every type offered, both sides: exact amount and price, the client id, the cost, the host."""
+        codec, limits = desk.codec(), desk.connector.spec.limits
+        for order in _orders(codec, desk.instrument):
+            draft = codec.place(order, desk.instrument)
+            what = f"{order.order_type.value} {order.side.value}"
+            numbers, texts = _values(draft)
+            wanted = (order.amount, order.price, order.stop_price, order.quote_amount)
+            for value in (one for one in wanted if one is not None):
+                expect(
+                    value in numbers, f"{what}: {value:f} was asked for, the request says {sorted(map(str, numbers))}"
+                )
+            expect(order.client_order_id in texts, f"{what}: the request does not carry the client order id")
+            expect(draft.orders == (order.client_order_id,), f"{what}: the draft is about {draft.orders}")
+            expect(draft.kind is Kind.PLACE and draft.changes and draft.signed, f"{what}: not a signed PLACE")
+            expect(draft.pair == desk.pair, f"{what}: the draft's pair is {draft.pair}")
+            expect(not any("e" in t.lower() for t in texts if _number(t) is not None), f"{what}: an exponent: {texts}")
+        drafts = _drafts(codec, desk)
+        for draft in drafts:
+            unknown = [name for name, _ in draft.cost if name not in limits]
+            expect(
+                bool(draft.cost) and not unknown, f"{draft.kind.value}: cost {draft.cost}; limits are {list(limits)}"
+            )
+            if desk.venue.rest is not None:
+                expect(draft.host == desk.venue.rest.rstrip("/"), f"{draft.kind.value} goes to {draft.host}")
+        sides = [_values(codec.place(one, desk.instrument))[1] for one in _both_sides(desk.instrument)]
+        expect(sides[0] != sides[1], "a buy and a sell are the same request")
+
+    @trading
+    async def test_what_is_not_offered_is_refused_before_anything_is_sent(self, desk: Desk) -> None:
+        """What the offer leaves out raises NotOffered when it is drafted."""
+        codec = desk.codec()
+        instrument, offer = desk.instrument, codec.offer
+        order, _ = _both_sides(instrument)
+        tries: list[tuple[str, Any]] = [
+            (f"a {kind.value} order", lambda kind=kind: codec.place(_shaped(order, kind, instrument), instrument))
+            for kind in OrderType
+            if kind not in offer.order_types
+        ]
+        lists = {"OCO", "OTO", "OTOCO", "SOMETHING_NEW"} - offer.order_lists
+        tries += [
+            (f"an order list {kind}", lambda kind=kind: codec.place_list(kind, [order, order], instrument, NOBODY))
+            for kind in sorted(lists)
+        ]
+        standing = _standing(desk, NOBODY, "1")
+        if not offer.amend:
+            tries.append(("amending", lambda: codec.amend(standing, instrument, Decimal(1))))
+        if not offer.replace:
+            tries.append(("replacing", lambda: codec.replace(standing, instrument, order)))
+        if not offer.cancel_all:
+            tries.append(("cancelling all", lambda: codec.cancel_all(instrument)))
+        if not offer.quote_amount:
+            by_quote = replace(_shaped(order, OrderType.MARKET, instrument), amount=None, quote_amount=Decimal(10))
+            tries.append(("a market order by quote amount", lambda: codec.place(by_quote, instrument)))
+        for what, attempt in tries:
+            try:
+                made = attempt()
+            except NotOffered:
+                continue
+            raise AssertionError(f"{what} is not offered, and was drafted: {made!r}")
+
+    @trading
+    async def test_signatures_last_exactly_as_long_as_they_say(self, desk: Desk) -> None:
+        """`not_after_ns` is the end of the validity asked for, and the exchange refuses the same bytes after it."""
+        codec, auth, witness = desk.codec(), desk.auth(), desk.witness
+        for draft in (
+            codec.query(NOBODY, desk.instrument),
+            codec.place(_both_sides(desk.instrument)[0], desk.instrument),
+        ):
+            for validity_ms in (1000, 5000):
+                for signed in _signed(codec, draft, validity_ms, auth):
+                    latest_ns = NOW_NS + (validity_ms + 1) * MS
+                    expect(
+                        NOW_NS < signed.not_after_ns <= latest_ns,
+                        f"valid for {validity_ms} ms from {NOW_NS}, and not_after_ns is {signed.not_after_ns}",
+                    )
+        query = codec.query(NOBODY, desk.instrument)
+        at_once = await desk.ask(witness.sign(query, 5000))
+        reply = codec.reply(at_once, await desk.ask(witness.send(at_once)))
+        expect(reply.absent, f"a query for an id that nobody placed is answered {reply!r}, not absent")
+        late = await desk.ask(witness.sign(query, 1000, ago_ns=3 * NS))
+        expect(late.not_after_ns < await desk.ask(witness.now_ns()), "a request of 3 s ago is still valid for itself")
+        answer = await desk.ask(witness.send(late))
+        try:
+            read = codec.reply(late, answer)
+        except Rejected as error:
+            sort = codec.refusal(error.code, error.reason)
+            expect(sort is Refusal.CLOCK, f"a request after its time is refused as {sort} ({error}), not CLOCK")
+        else:
+            raise AssertionError(f"the exchange took a request 2 s after its not_after_ns: {read!r}")
+
+    @trading
+    async def test_secrets_stay_with_who_signs(self, desk: Desk) -> None:
+        """Neither key nor signature is in what may be journaled or shown; the signer does not pickle."""
+        codec, auth, key = desk.codec(), desk.auth(), desk.key
+        longest = max(key.secret.splitlines(), key=len)
+        secrets = {"API key": key.api_key, "secret": longest}
+        for draft in _drafts(codec, desk):
+            for signed in _signed(codec, draft, 5000, auth):
+                shown = f"{signed.text} {signed!r} {signed.draft!r} {signed.request!r}"
+                again = _signed_again(auth, signed)
+                other = [part for part in _words(signed) - _words(again) if len(part) > 16]
+                for name, secret in secrets.items():
+                    expect(secret not in shown, f"{draft.kind.value}: the {name} shows in what may be journaled")
+                for part in other:
+                    expect(part not in shown, f"{draft.kind.value}: the signature shows in what may be journaled")
+                expect(re.fullmatch(r"[0-9a-f]{64}", signed.digest) is not None, "the digest is no SHA-256 in hex")
+                expect((signed.request is None) != (signed.call is None), "one of request and call must be there")
+        for name, secret in secrets.items():
+            expect(secret not in f"{auth!r} {auth} {auth.key_hint}", f"the {name} shows in the signer's repr")
+        try:
+            pickle.dumps(auth)
+        except TypeError:
+            return
+        raise AssertionError("the signer pickles: a key could leave its process")
+
+    @trading
+    async def test_a_server_error_is_never_an_answer(self, desk: Desk) -> None:
+        """Whatever the body of a 5xx says: of what changes something the outcome is unknown, a read is asked again."""
+        codec, witness = desk.codec(), desk.witness
+        bodies = list(PAGES)
+        for draft in (codec.query(NOBODY, desk.instrument), codec.account()):
+            bodies.append((await desk.ask(witness.answer(draft)))[1].body)
+        refused = codec.cancel(_standing(desk, NOBODY, ""), desk.instrument)
+        bodies.append((await desk.ask(witness.answer(refused)))[1].body)
+        for draft in _drafts(codec, desk):
+            signed = _signed(codec, draft, 5000, desk.auth())[0]
+            for status in SERVER_ERRORS:
+                for body in bodies:
+                    _expect_open(codec, signed, status, body)
+
+    @trading
+    async def test_broken_answers_raise_decode_error_and_nothing_else(self, desk: Desk) -> None:
+        """Answers and frames cut off or twisted are read, or refused as DecodeError."""
+        codec = desk.codec()
+        for signed, body in await _answers(desk):
+            for broken in (*truncated(body, 60), *_sample(twisted(body), 400)):
+                _reads_or_refuses(codec, signed, broken)
+        for frame in await _frames(desk):
+            for broken in (*truncated(frame, 60), *_sample(twisted(frame), 400)):
+                try:
+                    codec.stream_decode(broken, NOW_NS)
+                except DecodeError as error:
+                    expect(len(error.excerpt or "") <= 200, "DecodeError carries more than 200 characters")
+                except Exception as error:
+                    raise AssertionError(f"stream_decode raised {error!r} for {excerpt(broken)}") from error
+
+    @trading
+    async def test_an_unknown_status_is_never_guessed(self, desk: Desk) -> None:
+        """A word that the exchange may add one day makes no order look open that is not, in answers and frames."""
+        codec = desk.codec()
+        seen = 0
+        for signed, body in await _answers(desk):
+            for words in _new_words(body):
+                reply = _reads_or_refuses(codec, signed, words)
+                seen += 1
+                for before, after in zip(
+                    codec.reply(signed, _response(200, body)).orders, _orders_of(reply), strict=False
+                ):
+                    _same_status(before, after, words)
+        expect(seen > 0, "no answer has a word that could be another")
+        for frame in await _frames(desk):
+            known = [one for one in codec.stream_decode(frame, NOW_NS) if isinstance(one, OrderReport)]
+            for words in _new_words(frame):
+                try:
+                    read = [one for one in codec.stream_decode(words, NOW_NS) if isinstance(one, OrderReport)]
+                except DecodeError:
+                    continue
+                for before, after in zip(known, read, strict=False):
+                    _same_status(before, after, words)
+
+
+def _step(instrument: Instrument) -> Decimal:
+    return instrument.size_increment or Decimal(1).scaleb(-instrument.size_scale)
+
+
+def _tick(instrument: Instrument) -> Decimal:
+    return instrument.price_increment or Decimal(1).scaleb(-instrument.price_scale)
+
+
+def _both_sides(instrument: Instrument) -> tuple[NewOrder, NewOrder]:
+    """A limit order to buy and one to sell, with many digits and ids of their own."""
+    amount, price = _step(instrument) * 1234567, _tick(instrument) * 9876543
+    return tuple(  # type: ignore[return-value]
+        NewOrder(f"vmconformance0{side.value}0x", "", side, OrderType.LIMIT, amount, price, TimeInForce.GTC)
+        for side in (Side.BUY, Side.SELL)
+    )
+
+
+def _shaped(order: NewOrder, kind: OrderType, instrument: Instrument) -> NewOrder:
+    """The same order as another type."""
+    return replace(
+        order,
+        pair=instrument.name,
+        order_type=kind,
+        price=order.price if kind.has_price else None,
+        stop_price=_tick(instrument) * 9871234 if kind.has_stop else None,
+        time_in_force=TimeInForce.GTC if kind.has_price and kind is not OrderType.LIMIT_MAKER else None,
+    )
+
+
+def _orders(codec: TradingCodec, instrument: Instrument) -> Iterator[NewOrder]:
+    for order in _both_sides(instrument):
+        for kind in sorted(codec.offer.order_types, key=lambda kind: kind.value):
+            yield _shaped(order, kind, instrument)
+        if codec.offer.quote_amount:
+            market = _shaped(order, OrderType.MARKET, instrument)
+            yield replace(market, amount=None, quote_amount=Decimal("123.45"))
+
+
+def _standing(desk: Desk, client_order_id: str, exchange_order_id: str) -> Order:
+    report = OrderReport(desk.instrument.symbol, client_order_id, exchange_order_id, OrderStatus.OPEN, 0)
+    order = desk.stand_in(report)
+    return order if exchange_order_id else replace(order, exchange_order_id=None)
+
+
+def _drafts(codec: TradingCodec, desk: Desk) -> list[Draft]:
+    """A request of every kind that is always there."""
+    instrument = desk.instrument
+    order = _shaped(_both_sides(instrument)[0], OrderType.LIMIT, instrument)
+    drafts = [
+        codec.place(order, instrument),
+        codec.cancel(_standing(desk, NOBODY, ""), instrument),
+        codec.query(NOBODY, instrument),
+        codec.open_orders(),
+        codec.fills(instrument, None),
+        codec.fills_after(instrument, "1"),
+        codec.orders(instrument, None),
+        codec.account(),
+        codec.fees(instrument),
+    ]
+    return drafts + ([codec.cancel_all(instrument)] if codec.offer.cancel_all else [])
+
+
+def _signed(codec: TradingCodec, draft: Draft, validity_ms: int, auth: Any) -> list[Signed]:
+    """Signed for every transport that the exchange offers for it."""
+    signed = [auth.sign(draft, "conformance-1", NOW_NS, validity_ms)]
+    if codec.offer.ws_orders and draft.call is not None:
+        signed.append(auth.sign_call(draft, "conformance-2", NOW_NS, validity_ms))
+    return signed
+
+
+def _signed_again(auth: Any, signed: Signed) -> Signed:
+    """The same a second later: its signature differs."""
+    sign = auth.sign if signed.request is not None else auth.sign_call
+    again: Signed = sign(signed.draft, signed.request_id, NOW_NS + NS, 5000)
+    return again
+
+
+def _words(signed: Signed) -> set[str]:
+    """What the exact bytes consist of, cut at whatever stands between values."""
+    request = signed.request
+    text = (signed.call or b"").decode()
+    if request is not None:
+        text = f"{request.url} {request.headers} {request.body.decode()}"
+    return set(re.split(f"[{re.escape(string.whitespace + '&?=,:;{}()[]')}\"']", text))
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def _values(draft: Draft) -> tuple[set[Decimal], set[str]]:
+    """The numbers and the texts of a request."""
+    texts = {value for _, value in draft.params}
+    return {number for text in texts if (number := _number(text)) is not None}, texts
+
+
+def _response(status: int, body: bytes) -> Response:
+    return Response(status, {}, body, NOW_NS, NOW_NS)
+
+
+def _expect_open(codec: TradingCodec, signed: Signed, status: int, body: bytes) -> None:
+    changes = signed.draft.changes
+    allowed = (OutcomeUnknown,) if changes else (OutcomeUnknown, RetryLater)
+    what = f"{signed.draft.kind.value} answered {status} {excerpt(body)}"
+    try:
+        said: Reply | MeshError = codec.reply(signed, _response(status, body))
+    except MeshError as error:
+        said = error
+    names = " or ".join(one.__name__ for one in allowed)
+    expect(isinstance(said, allowed), f"{what} must be {names}; it is read as {said!r}")
+
+
+def _reads_or_refuses(codec: TradingCodec, signed: Signed, body: bytes) -> Reply | None:
+    try:
+        return codec.reply(signed, _response(200, body))
+    except DecodeError as error:
+        expect(len(error.excerpt or "") <= 200, "DecodeError carries more than 200 characters")
+        return None
+    except OutcomeUnknown:
+        return None
+    except Exception as error:
+        raise AssertionError(f"reply to {signed.draft.kind.value} raised {error!r} for {excerpt(body)}") from error
+
+
+async def _answers(desk: Desk) -> list[tuple[Signed, bytes]]:
+    """Real answers of this exchange: to placing, asking for and cancelling an order, and to the lists."""
+    codec, witness = desk.witness.codec, desk.witness
+    price, amount = await desk.sized(Side.BUY)
+    new = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC)
+    desk.placed_outside.append(new.client_order_id)
+    found: list[tuple[Signed, bytes]] = []
+
+    async def keep(draft: Draft) -> Reply:
+        signed, response = await desk.ask(witness.answer(draft))
+        reply = codec.reply(signed, response)
+        found.append((signed, response.body))
+        return reply
+
+    placed = await keep(codec.place(new, desk.instrument))
+    await keep(codec.open_orders())
+    await keep(codec.cancel(desk.stand_in(placed.orders[0]), desk.instrument))
+    await keep(codec.query(new.client_order_id, desk.instrument))
+    await keep(codec.account())
+    await keep(codec.fees(desk.instrument))
+    return found
+
+
+async def _frames(desk: Desk) -> list[bytes]:
+    """The last frames of the user stream that told of an order; skips where there is none."""
+    if not desk.codec().offer.stream or desk.venue.account.get("stream") == "polling":
+        return []
+
+    async def look() -> list[bytes]:
+        answer = await desk.host.call_async(desk.stream_at, "poll:raw", {"after": 0, "limit": 500}, 1.0)
+        told = [one["raw"] for one in answer["frames"] if any(row["type"] == "order" for row in one["decoded"])]
+        return [raw.encode() for raw in told[-2:] if "***" not in raw]
+
+    return await desk.until("frames of the user stream that tell of an order", look)
+
+
+def _sample(items: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """At most so many, spread over all."""
+    listed = list(items)
+    yield from listed[:: max(1, len(listed) // most)]
+
+
+def _new_words(body: bytes) -> Iterator[bytes]:
+    """The message with each word that is a value replaced by one that nobody knows."""
+    for word in sorted(set(re.findall(rb':\s*"([A-Za-z][A-Za-z_]{2,})"', body))):
+        yield re.sub(rb'(:\s*)"' + word + rb'"', rb'\1"' + NEW_WORD.encode() + rb'"', body)
+
+
+def _orders_of(reply: Reply | None) -> tuple[OrderReport, ...]:
+    return () if reply is None else reply.orders
+
+
+def _same_status(before: OrderReport, after: OrderReport, words: bytes) -> None:
+    expect(
+        after.status in (None, before.status),
+        f"with a word that nobody knows a {before.status} order is read as {after.status}: {excerpt(words)}",
+    )

@@ -1,0 +1,397 @@
+"""Binance spot market data: bytes to events, intents to requests.
+
+Source: binance/binance-spot-api-docs, web-socket-streams.md, rest-api.md, filters.md and errors.md, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import numpy as np
+import orjson
+
+from ...model.errors import DecodeError, FixedPointError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ...model.events import (
+    DepthDelta,
+    DepthSnapshot,
+    GoingAway,
+    Ignored,
+    Levels,
+    MarketEvent,
+    PublicTrade,
+    Request,
+    Response,
+    Side,
+    Subscribed,
+    SubscribeRefused,
+    Ticker,
+)
+from ...model.fixed import INT64_MAX, to_raw
+from ...model.instrument import Instrument, scale_for
+from ...orderbook.frame import DepthScanner
+from ...orderbook.frame import SnapshotScanner as BulkScanner
+from ..market_codec import DeltaScanner, ExchangeSpec, SnapshotKey, SnapshotScanner, Verdict
+
+SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
+STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB
+BOOK_TICKER = frozenset("usbBaA")
+TRADE_ID = {"trade": "t", "aggTrade": "a"}
+BUSY = {-1003, -1008, -1015, -1016}  # errors.md: not served, and said so before anything was done
+PERCENT_BY_SIDE = ("bidMultiplierDown", "bidMultiplierUp", "askMultiplierDown", "askMultiplierUp")
+FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its flags
+    "quote_amount": ("quoteOrderQtyMarketAllowed",),
+    "amend": ("amendAllowed",),
+    "replace": ("cancelReplaceAllowed",),
+    "order_lists": ("ocoAllowed", "otoAllowed"),
+}
+DEFAULT_WAIT_S = {429: 60.0, 418: 120.0, 403: 60.0}  # 418: a ban lasts two minutes at least; 403: a firewall rule
+
+
+class BinanceCodec:
+    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, depth_speed: str = "100ms") -> None:
+        if depth_speed not in SPEEDS:
+            raise Misconfigured("depth_speed", f"{depth_speed!r} is not one of {', '.join(SPEEDS)}")
+        self.spec = spec
+        self._rest = (rest or spec.rest).rstrip("/")
+        self._ws = (ws or spec.ws).rstrip("/")
+        self._suffixes = (SPEEDS[depth_speed], "@trade")
+        self._bound: dict[str, Instrument] = {}
+        self._readers: dict[str, Callable[[dict[str, Any], int], MarketEvent]] = {
+            "depthUpdate": self._delta,
+            "trade": self._trade,
+            "aggTrade": self._trade,
+            "serverShutdown": lambda data, _: GoingAway(_ms(data["E"])),
+        }
+
+    # What can be asked for
+
+    def ws_url(self) -> str:
+        return f"{self._ws}/ws"
+
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
+        return self._stream_requests("SUBSCRIBE", instruments, request_id)
+
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
+        return self._stream_requests("UNSUBSCRIBE", instruments, request_id)
+
+    def _stream_requests(self, method: str, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
+        names = [instrument.symbol.lower() + suffix for instrument in instruments for suffix in self._suffixes]
+        batches = [names[at : at + STREAMS_PER_MESSAGE] for at in range(0, len(names), STREAMS_PER_MESSAGE)]
+        return [
+            orjson.dumps({"method": method, "params": batch, "id": request_id + number})
+            for number, batch in enumerate(batches)
+        ]
+
+    def _request(self, endpoint: str, query: str = "", size: int | None = None) -> Request:
+        what = self.spec.endpoints[endpoint]
+        return Request(what.method, f"{self._rest}{what.path}{query}", cost=what.spends(size))
+
+    def instruments_request(self) -> Request:
+        return self._request("instruments", "?showPermissionSets=false")
+
+    def snapshot_request(self, instrument: Instrument, limit: int) -> Request:
+        limit = min(limit, self.spec.max_snapshot)
+        return self._request("snapshot", f"?symbol={quote(instrument.symbol)}&limit={limit}", limit)
+
+    def tickers_request(self) -> Request:
+        return self._request("tickers")
+
+    def recognise(self, url: str) -> SnapshotKey | str | None:
+        parts = urlsplit(url)
+        name = next((n for n, endpoint in self.spec.endpoints.items() if parts.path.endswith(endpoint.path)), None)
+        if name != "snapshot":
+            return name
+        query = parse_qs(parts.query)
+        limit = query.get("limit", ["100"])[0]  # rest-api.md, Order book: default 100
+        if "symbol" not in query or not limit.isdigit():
+            return None
+        return SnapshotKey(query["symbol"][0], min(int(limit), self.spec.max_snapshot))
+
+    # What comes back over REST
+
+    def failure(self, response: Response, changes: bool = False) -> Exception | None:
+        status = response.status
+        if status == 200:
+            return None
+        try:
+            said = orjson.loads(response.body)
+            code, reason = said["code"], str(said["msg"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            code, reason = status, _excerpt(response.body) or "no reason given"
+        if status in DEFAULT_WAIT_S or (status < 500 and code in BUSY):
+            after = response.headers.get("retry-after", "")
+            wait_s = float(after) if after.isascii() and after.isdigit() else DEFAULT_WAIT_S.get(status, 1.0)
+            return RetryLater(wait_s, f"HTTP {status}, {code}: {reason}")
+        if status >= 500:
+            if changes:
+                return OutcomeUnknown("request", f"HTTP {status}, {code}: {reason}")
+            return RetryLater(1.0, f"HTTP {status}, {code}: {reason}")
+        if status >= 400:
+            return Rejected(str(code), reason)
+        return DecodeError(f"HTTP {status} is not an answer of this exchange", _excerpt(response.body))
+
+    def instruments(self, body: bytes) -> list[Instrument]:
+        try:
+            listed = [self._instrument(symbol) for symbol in orjson.loads(body)["symbols"]]
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation, FixedPointError) as error:
+            raise DecodeError(f"not a list of instruments: {error!r}", _excerpt(body)) from error
+        if len({instrument.name for instrument in listed}) != len(listed):
+            raise DecodeError("two symbols of one base and quote asset", None)
+        return listed
+
+    def _instrument(self, listed: dict[str, Any]) -> Instrument:
+        """Source: filters.md, Symbol filters; rest-api.md, Exchange information. A zero disables its rule.
+
+        Filters that are not read (stop orders, icebergs, positions, trailing) are the exchange's to judge.
+        """
+        filters = {rule["filterType"]: rule for rule in listed["filters"]}
+
+        def rule(key: str, *kinds: str) -> Decimal | None:
+            text = next((filters[kind][key] for kind in kinds if key in filters.get(kind, ())), None)
+            number = None if text is None else Decimal(_text(text))
+            if number is not None and not number.is_finite():
+                raise ValueError(f"{key} {text!r} is not a finite number")
+            return number or None
+
+        price_increment, max_price = rule("tickSize", "PRICE_FILTER"), rule("maxPrice", "PRICE_FILTER")
+        size_increment, max_size = rule("stepSize", "LOT_SIZE"), rule("maxQty", "LOT_SIZE")
+        return Instrument(
+            exchange=self.spec.exchange,
+            name=f"{listed['baseAsset']}-{listed['quoteAsset']}",
+            symbol=_text(listed["symbol"]),
+            base=_text(listed["baseAsset"]),
+            quote=_text(listed["quoteAsset"]),
+            price_scale=scale_for(self.spec.wire_decimals, price_increment, max_price),
+            size_scale=scale_for(self.spec.wire_decimals, size_increment, max_size),
+            status=str(listed["status"]),
+            price_increment=price_increment,
+            size_increment=size_increment,
+            min_price=rule("minPrice", "PRICE_FILTER"),
+            max_price=max_price,
+            min_size=rule("minQty", "LOT_SIZE"),
+            max_size=max_size,
+            min_notional=rule("minNotional", "NOTIONAL", "MIN_NOTIONAL"),
+            max_notional=rule("maxNotional", "NOTIONAL"),
+            order_types=tuple(listed.get("orderTypes", ())),
+            market_size_increment=rule("stepSize", "MARKET_LOT_SIZE"),
+            market_min_size=rule("minQty", "MARKET_LOT_SIZE"),
+            market_max_size=rule("maxQty", "MARKET_LOT_SIZE"),
+            market_min_notional=_on_market(filters, "applyMinToMarket", "applyToMarket"),
+            market_max_notional=_on_market(filters, "applyMaxToMarket"),
+            max_orders=_count(filters.get("MAX_NUM_ORDERS")),
+            percent_price=_percent_price(rule),
+            self_trade_modes=tuple(listed.get("allowedSelfTradePreventionModes", ())),
+            features=tuple(name for name, flags in FEATURES.items() if any(listed.get(flag) is True for flag in flags)),
+        )
+
+    def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
+        try:
+            data = orjson.loads(body)
+            bids, asks = self._levels(instrument, data["bids"]), self._levels(instrument, data["asks"])
+            sequence = _integer(data["lastUpdateId"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, FixedPointError) as error:
+            raise DecodeError(f"not a depth snapshot: {error!r}", _excerpt(body)) from error
+        return DepthSnapshot(
+            instrument.symbol, sequence, bids, asks, len(bids) < limit, len(asks) < limit, None, recv_ns
+        )
+
+    def tickers(self, body: bytes) -> dict[str, Any]:
+        """Source: rest-api.md, 24hr ticker price change statistics. A side of the book that is empty is None."""
+        try:
+            rows = orjson.loads(body)
+            if not isinstance(rows, list):
+                raise TypeError("tickers of all symbols are a list")
+            return {
+                row["symbol"]: {
+                    "volume": _text(row["volume"]),
+                    "quote_volume": _text(row["quoteVolume"]),
+                    "bid": _text(row["bidPrice"]) if Decimal(row["bidPrice"]) else None,
+                    "ask": _text(row["askPrice"]) if Decimal(row["askPrice"]) else None,
+                    "last": _text(row["lastPrice"]),
+                }
+                for row in rows
+            }
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
+            raise DecodeError(f"not a list of tickers: {error!r}", _excerpt(body)) from error
+
+    def time_request(self) -> Request | None:
+        return self._request("time")
+
+    def server_time(self, body: bytes) -> int:
+        """Source: rest-api.md, Check server time."""
+        try:
+            return _ms(orjson.loads(body)["serverTime"])
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise DecodeError(f"not a server time: {error!r}", _excerpt(body)) from error
+
+    # What comes over the websocket
+
+    def bind(self, instruments: Iterable[Instrument]) -> None:
+        self._bound = {instrument.symbol: instrument for instrument in instruments}
+
+    def scanner(self) -> DeltaScanner | None:
+        return DepthScanner()
+
+    def snapshot_scanner(self) -> SnapshotScanner | None:
+        return BulkScanner()
+
+    def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
+        try:
+            message = orjson.loads(frame)
+            if isinstance(message, dict) and "stream" in message:  # the combined form
+                message = message["data"]
+            return (self._event(message, recv_ns),)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, FixedPointError) as error:
+            raise DecodeError(f"not a frame of this exchange: {error!r}", _excerpt(frame)) from error
+
+    def symbol_of(self, frame: bytes | memoryview) -> str | None:
+        try:
+            data = orjson.loads(frame)
+            data = data.get("data", data)
+            wanted = data["e"] in self._readers if "e" in data else data.keys() >= BOOK_TICKER
+            return str(data["s"]) if wanted else None
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+            return None
+
+    def _event(self, data: Any, recv_ns: int) -> MarketEvent:
+        if isinstance(data, list):
+            return Ignored("array")
+        kind = data.get("e") if isinstance(data, dict) else None
+        if isinstance(kind, str):
+            reader = self._readers.get(kind)
+            known = reader is not None and (kind == "serverShutdown" or data["s"] in self._bound)
+            return reader(data, recv_ns) if reader is not None and known else Ignored(kind)
+        if not isinstance(data, dict) or "e" in data:
+            raise TypeError("neither an event nor an answer")
+        if data.keys() >= BOOK_TICKER:
+            return self._ticker(data, recv_ns)
+        if "code" in data or "error" in data:
+            refusal = data.get("error", data)
+            return SubscribeRefused(data.get("id"), str(refusal["code"]), str(refusal["msg"]))
+        if "result" in data:
+            return Subscribed(data["id"]) if data["result"] is None else Ignored("result")
+        if data.keys() >= {"lastUpdateId", "bids", "asks"}:
+            return Ignored("partialDepth")
+        raise TypeError("neither an event nor an answer")
+
+    def _delta(self, data: dict[str, Any], recv_ns: int) -> DepthDelta:
+        instrument = self._bound[data["s"]]
+        first, last = _integer(data["U"]), _integer(data["u"])
+        if first > last:
+            raise ValueError(f"U {first} is after u {last}")
+        return DepthDelta(
+            instrument.symbol,
+            first,
+            last,
+            self._levels(instrument, data["b"]),
+            self._levels(instrument, data["a"]),
+            _ms(data["E"]),
+            recv_ns,
+        )
+
+    def _trade(self, data: dict[str, Any], recv_ns: int) -> PublicTrade:
+        """`m` says that the buyer was the maker: then the taker sold."""
+        instrument = self._bound[data["s"]]
+        if not isinstance(data["m"], bool):
+            raise TypeError("m is not a boolean")
+        return PublicTrade(
+            instrument.symbol,
+            _integer(data[TRADE_ID[data["e"]]]),
+            instrument.price_raw(_text(data["p"])),
+            instrument.size_raw(_text(data["q"])),
+            Side.SELL if data["m"] else Side.BUY,
+            _ms(data["T"]),
+            recv_ns,
+            data["e"] == "aggTrade",
+        )
+
+    def _ticker(self, data: dict[str, Any], recv_ns: int) -> MarketEvent:
+        instrument = self._bound.get(data["s"])
+        if instrument is None:
+            return Ignored("bookTicker")
+        bid, ask = (
+            (instrument.price_raw(_text(data[price])), instrument.size_raw(_text(data[size])))
+            for price, size in (("b", "B"), ("a", "A"))
+        )
+        return Ticker(instrument.symbol, _integer(data["u"]), bid if bid[1] else None, ask if ask[1] else None, recv_ns)
+
+    @staticmethod
+    def _levels(instrument: Instrument, rows: Any) -> Levels:
+        if not isinstance(rows, list):
+            raise TypeError("levels are not a list")
+        levels = np.empty((len(rows), 2), dtype=np.int64)
+        for at, row in enumerate(rows):
+            if not isinstance(row, list) or len(row) != 2:
+                raise TypeError(f"{row!r} is not a level")
+            levels[at, 0] = to_raw(_text(row[0]), instrument.price_scale)
+            levels[at, 1] = to_raw(_text(row[1]), instrument.size_scale)
+        return levels
+
+    def classify(self, sequence: int, first: int, last: int, joined: bool) -> Verdict:
+        """Decide what the event [U=`first`, u=`last`] is to a local book whose update id is `sequence`.
+
+        How to manage a local order book correctly:
+        4. If the `lastUpdateId` from the snapshot is strictly less than the `U` of the first event, get another.
+        5. Discard any buffered event where `u` is <= `lastUpdateId`. The first one left should now have
+           `lastUpdateId` within its [U;u] range.
+        7. To apply an event: if `u` is less than the update id of the local book, ignore it; if `U` is greater than
+           the update id + 1, some events were missed: discard the book and restart from the beginning; normally `U` is
+           the previous `u` + 1. Sizes are absolute, so an event that overlaps what is held applies whole.
+
+        A first event whose `U` is exactly `lastUpdateId` + 1 misses nothing and applies (rule 7), as in recordings,
+        so the rule is the same before and after the join.
+
+        Source: web-socket-streams.md, How to manage a local order book correctly, read 2026-11-22.
+        """
+        if last <= sequence:
+            return Verdict.STALE
+        return Verdict.GAP if first > sequence + 1 else Verdict.APPLY
+
+
+def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:
+    """Whether a bound on notional holds for MARKET orders. Source: filters.md, NOTIONAL and MIN_NOTIONAL."""
+    kinds = (filters.get(kind, {}) for kind in ("NOTIONAL", "MIN_NOTIONAL"))
+    said = [rule[flag] is True for rule in kinds for flag in flags if flag in rule]
+    return not said or any(said)
+
+
+def _count(rule: dict[str, Any] | None) -> int | None:
+    """Source: filters.md, MAX_NUM_ORDERS."""
+    return None if rule is None else _integer(rule["maxNumOrders"]) or None
+
+
+def _percent_price(
+    rule: Callable[..., Decimal | None],
+) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
+    """Bounds for a buy and a sell, as multiples of the average price. Source: filters.md, PERCENT_PRICE*."""
+    sides = [rule(key, "PERCENT_PRICE_BY_SIDE") for key in PERCENT_BY_SIDE]
+    both = [rule(key, "PERCENT_PRICE") for key in ("multiplierDown", "multiplierUp")] * 2
+    for bounds in (sides, both):
+        found = [bound for bound in bounds if bound is not None]
+        if len(found) == 4:
+            return found[0], found[1], found[2], found[3]
+    return None
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= INT64_MAX:
+        raise TypeError(f"{value!r} is not an id")
+    return value
+
+
+def _ms(value: Any) -> int:
+    """Milliseconds as nanoseconds; what would leave int64 is no time."""
+    return _integer(_integer(value) * 1_000_000)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _excerpt(raw: bytes | memoryview) -> str:
+    return bytes(raw[:200]).decode("utf-8", "replace")

@@ -1,0 +1,194 @@
+"""What a connector is: data, a sans-I/O codec, and nothing that opens a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from ..model.events import DepthSnapshot, Levels, MarketEvent, Request, Response
+from ..model.instrument import Instrument
+from ..orderbook.l2 import OrderBook
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One REST endpoint. `cost` is what one call spends of which limit that an egress shares; `source` the manual page
+    and date read.
+
+    `cost_by_size` overrides the first cost by a size parameter: ((up to 100, 5), (up to 500, 25), ...).
+    """
+
+    method: str
+    path: str
+    cost: tuple[tuple[str, int], ...] = ()
+    source: str = ""
+    cost_by_size: tuple[tuple[int, int], ...] = ()
+    call: str | None = None  # the same as a method of the exchange's websocket API
+    places: int = 0  # how many orders it counts for against the account's order limits
+
+    def spends(self, size: int | None = None) -> tuple[tuple[str, int], ...]:
+        """What one call spends when it asks for `size` rows; a size beyond the table costs its last row."""
+        if size is None or not self.cost_by_size:
+            return self.cost
+        amount = next((cost for up_to, cost in self.cost_by_size if size <= up_to), self.cost_by_size[-1][1])
+        return ((self.cost[0][0], amount), *self.cost[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `amount` per window of `per_s` seconds. `scope` says what shares it: an egress, a connection or (in
+    `ExchangeSpec.account_limits`) an account."""
+
+    amount: int
+    per_s: float
+    scope: str = "egress"
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Base URLs of one environment of an exchange."""
+
+    rest: str
+    ws: str
+    ws_api: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSpec:
+    """An exchange as data, each figure with its source in a comment beside it."""
+
+    exchange: str
+    rest: str
+    ws: str
+    endpoints: Mapping[str, Endpoint]
+    limits: Mapping[str, Limit]
+    silence_s: float  # a connection that says nothing at all for longer is dead
+    max_connection_s: float  # the exchange closes connections of this age; ours leave earlier
+    max_streams: int  # per connection
+    used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> limit it reports the use of
+    wire_decimals: int = 8  # how many decimals the exchange writes
+    sequenced: bool = True  # False: no proof of continuity but the connection itself ("unsequenced")
+    contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no holes, so one tells of lost trades
+    example_pairs: tuple[str, ...] = ()
+    streams_per_instrument: int = 2  # how many streams one tracked pair takes of `max_streams`
+    max_snapshot: int = 5000  # the largest number of levels a side that a snapshot can be asked for
+    unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
+    ws_api: str | None = None  # where requests, orders among them, go over a websocket
+    account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
+    account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
+    environments: Mapping[str, Hosts] = field(default_factory=dict)  # others than the real one: "testnet"
+
+
+class Verdict(Enum):
+    """What a delta is to a book that holds `sequence`."""
+
+    APPLY = "apply"
+    STALE = "stale"
+    GAP = "gap"
+
+
+class DeltaScanner(Protocol):
+    """A byte scanner of delta frames; `orderbook.frame.DepthScanner` says what each member promises."""
+
+    first: int
+    last: int
+    ts_event_ns: int
+
+    def bind(self, symbol: str, book: OrderBook) -> int: ...
+    def scan(self, frame: bytes | bytearray | memoryview) -> int: ...
+    def apply(self) -> None: ...
+    def levels(self) -> tuple[Levels, Levels]: ...
+
+
+class SnapshotScanner(Protocol):
+    """A bulk reader of snapshots; `orderbook.frame.SnapshotScanner` says what each member promises."""
+
+    sequence: int
+
+    def scan(self, body: bytes, price_scale: int, size_scale: int) -> bool: ...
+    def load(self, book: OrderBook, limit: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotKey:
+    """Whose snapshot a recorded REST answer is, and how many levels a side were asked for."""
+
+    symbol: str
+    limit: int
+
+
+class Codec(Protocol):
+    """Bytes to events and intents to requests. No socket, no clock, no randomness: times and ids are passed in."""
+
+    spec: ExchangeSpec
+
+    def instruments_request(self) -> Request: ...
+    def instruments(self, body: bytes) -> list[Instrument]:
+        """Every instrument the exchange lists, trading or not. Raises DecodeError."""
+
+    def bind(self, instruments: Iterable[Instrument]) -> None:
+        """Tell the codec which instruments `decode` will meet (symbols and scales); these and no others."""
+
+    def ws_url(self) -> str: ...
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
+        """Messages that open the feeds of `instruments`; the n-th carries the id `request_id` + n."""
+
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]: ...
+    def scanner(self) -> DeltaScanner | None:
+        """A fresh byte scanner for this exchange's delta frames, or None when it has none: then `decode` reads all."""
+
+    def snapshot_scanner(self) -> SnapshotScanner | None:
+        """A fresh bulk reader of this exchange's snapshot bodies, or None: then `snapshot` reads all."""
+
+    def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
+        """The JSON path: exact, slower, reads everything the exchange documents. Raises DecodeError."""
+
+    def symbol_of(self, frame: bytes | memoryview) -> str | None:
+        """The symbol of a delta, trade or ticker, bound or not; None for anything else."""
+
+    def classify(self, sequence: int, first: int, last: int, joined: bool) -> Verdict:
+        """The exchange's rule. `sequence` is the book's; `joined` False for the first delta after a snapshot."""
+
+    def snapshot_request(self, instrument: Instrument, limit: int) -> Request: ...
+    def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
+        """A side with fewer than `limit` levels is complete. Raises DecodeError."""
+
+    def recognise(self, url: str) -> SnapshotKey | str | None:
+        """What a recorded REST url asked for: a snapshot, the name of another endpoint of the spec, or None."""
+
+    def failure(self, response: Response, changes: bool = False) -> Exception | None:
+        """The typed error that a REST answer means, or None when it succeeded.
+
+        RetryLater with the exchange's delay for a rate limit, Rejected with its code for an explicit no. A 5xx is
+        RetryLater for a read, which is harmless to repeat, and OutcomeUnknown for what `changes` something.
+        """
+
+    def tickers_request(self) -> Request: ...
+    def tickers(self, body: bytes) -> dict[str, Any]:
+        """By symbol, decimal text or None: volume, quote_volume, bid, ask, last, of the last 24 hours."""
+
+    def time_request(self) -> Request | None:
+        """The cheapest request whose answer says the exchange's time; None where it has none."""
+
+    def server_time(self, body: bytes) -> int:
+        """The exchange's clock, ns since the Unix epoch, from the answer to `time_request`. Raises DecodeError."""
+
+
+class Connector(Protocol):
+    """What an entry point in the group `venuemesh.connectors` names: one exchange, or several that share a codec.
+
+    A connector may also have `samples()`, giving `MarketDataSamples`: then `venuemesh conformance` needs no file; and
+    `trading(...)` and `auth(...)`, see `TradingConnector` in trading.py: then it trades, too.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def spec(self) -> ExchangeSpec: ...
+
+    @property
+    def codec(self) -> Callable[..., Codec]:
+        """Gives a fresh codec for one role. Takes `rest` and `ws`, base URLs that override the spec's (None: they do
+        not), and after them the exchange's own options by keyword."""

@@ -1,0 +1,406 @@
+"""What a connector offers for trading: data, a sans-I/O codec, and signing. No socket, no clock, no randomness.
+
+    NewOrder --codec.place--> Draft --auth.sign(draft, now)--> Signed --transport--> Response --codec.reply--> Reply
+
+A `Draft` is a request without time and signature. `Signed` is the exact bytes, valid until `not_after_ns` by the
+exchange's clock; they are sent once. `text` is the same request as it may be journaled and logged: without key and
+signature. Where requests go over a websocket, `Signed.call` is the frame; its answer is found by `Signed.request_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import Any, NamedTuple, Protocol, cast
+from urllib.parse import urlsplit
+
+from ..model.errors import NotOffered
+from ..model.events import Request, Response, Side
+from ..model.instrument import Instrument
+from ..model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+from .market_codec import Connector
+
+
+class Kind(Enum):
+    """What a request asks for. The first ones change something: they are journaled before they are sent."""
+
+    PLACE = "place"
+    CANCEL = "cancel"
+    CANCEL_ALL = "cancel_all"  # every open order of one pair
+    AMEND = "amend"  # smaller amount, same priority
+    REPLACE = "replace"  # cancel one and place another in one request
+    PLACE_LIST = "place_list"
+    CANCEL_LIST = "cancel_list"
+    BATCH_PLACE = "batch_place"
+    BATCH_CANCEL = "batch_cancel"
+    DEAD_MAN = "dead_man"
+    ORDER = "order"  # one order by client id
+    OPEN_ORDERS = "open_orders"
+    FILLS = "fills"  # of one pair
+    ORDERS = "orders"  # of one pair, open or not
+    ACCOUNT = "account"  # balances, permissions, fees
+    FEES = "fees"  # of one pair
+    ORDER_COUNTS = "order_counts"  # what the exchange counts against the account's limits on orders
+    RAW = "raw"  # `market.request`
+
+    @property
+    def changes(self) -> bool:
+        return self in CHANGES
+
+
+CHANGES = frozenset(
+    {
+        Kind.PLACE,
+        Kind.CANCEL,
+        Kind.CANCEL_ALL,
+        Kind.AMEND,
+        Kind.REPLACE,
+        Kind.PLACE_LIST,
+        Kind.CANCEL_LIST,
+        Kind.BATCH_PLACE,
+        Kind.BATCH_CANCEL,
+        Kind.DEAD_MAN,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What an exchange offers, each with its source beside it in the connector's `spec.py`.
+
+    `processing_s`: how long after its validity ended a request may still be worked on, by the exchange's statement.
+    `client_id_pattern` is a regular expression for whole client order ids. `batch` sizes are 0 where not offered.
+    """
+
+    order_types: frozenset[OrderType]
+    times_in_force: frozenset[TimeInForce]
+    self_trade_modes: frozenset[str] = frozenset()
+    quote_amount: bool = False  # MARKET orders by quote amount
+    amend: bool = False
+    replace: bool = False
+    order_lists: frozenset[str] = frozenset()  # "OCO", "OTO", "OTOCO"
+    batch_place: int = 0
+    batch_cancel: int = 0
+    cancel_all: bool = False
+    dead_man: bool = False
+    stream: bool = True  # False: reports come by polling only
+    ws_orders: bool = False  # orders over a websocket, too
+    client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"
+    processing_s: float = 1.0
+    max_validity_s: float = 60.0  # the longest validity window that may be asked for
+    maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
+    taker_fee: Decimal = Decimal(0)
+    fills_page: int = 500  # rows of a full page of fills: as many mean that there may be more
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One request, not signed yet. `params` in order, text as the exchange wants it. `orders`: client ids it is about.
+
+    `rest` and `call` name the same thing for both transports: ("POST", "/api/v3/order") and "order.place". `host` is
+    the base URL that the path belongs to, as the codec was told it: who signs needs to know no host. `cost` is of
+    limits that an egress shares; `places` is how many orders it counts for against the account's own order limits
+    (`ExchangeSpec.account_limits`).
+    """
+
+    kind: Kind
+    rest: tuple[str, str]
+    call: str | None
+    params: tuple[tuple[str, str], ...]
+    orders: tuple[str, ...] = ()
+    pair: str | None = None
+    cost: tuple[tuple[str, int], ...] = ()
+    signed: bool = True
+    host: str = ""
+    places: int = 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may change something: an answer that says nothing certain leaves its outcome unknown."""
+        return self.kind.changes or (self.kind is Kind.RAW and self.rest[0] != "GET")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SignedRequest(Request):
+    """A `Request` whose URL, headers and body hold a key and a signature: its repr shows the method and the path."""
+
+    def __repr__(self) -> str:
+        return f"SignedRequest({self.method} {urlsplit(self.url).path})"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The exact bytes of one request. Exactly one of `request` and `call` is there. Neither is in its repr."""
+
+    draft: Draft
+    request_id: str
+    not_after_ns: int  # by the exchange's clock: later than this the exchange refuses these bytes
+    text: str  # what may be journaled: without key and signature
+    digest: str  # SHA-256 of the exact bytes, hex
+    request: Request | None = field(default=None, repr=False)
+    call: bytes | None = field(default=None, repr=False)
+
+
+class Auth(Protocol):
+    """Signs. Holds secrets: its repr and its errors show none; it does not pickle."""
+
+    @property
+    def key_hint(self) -> str:
+        """Enough of the key to tell it from others: at most its first 4 characters and "..."."""
+
+    def sign(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
+        """Sign for REST. `now_ns` is the exchange's clock as we know it."""
+
+    def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
+        """The same as a websocket call."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReport:
+    """The exchange on one order: from an answer, a query or the stream. Amounts in base unless said otherwise.
+
+    `status` is what the exchange says the order is now; None where the report says nothing of it. `fills` are those
+    that it states; a report may state a `filled` total without them (then the fills must be asked for).
+    """
+
+    symbol: str
+    client_order_id: str
+    exchange_order_id: str
+    status: OrderStatus | None
+    ts_event_ns: int
+    side: Side | None = None
+    order_type: OrderType | None = None
+    time_in_force: TimeInForce | None = None
+    amount: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    quote_amount: Decimal | None = None
+    filled: Decimal | None = None
+    quote_filled: Decimal | None = None
+    list_id: str | None = None
+    fills: tuple[FillReport, ...] = ()
+    code: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FillReport:
+    """One fill as the exchange states it. The fee is None where this message does not state it."""
+
+    trade_id: str
+    price: Decimal
+    amount: Decimal
+    quote_amount: Decimal
+    fee: Decimal | None
+    fee_asset: str | None
+    is_maker: bool | None
+    ts_event_ns: int
+    exchange_order_id: str = ""
+    side: Side | None = None
+    symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceReport:
+    """Balances as of `ts_event_ns`: asset -> (free, locked). `whole`: assets not named are zero."""
+
+    balances: dict[str, tuple[Decimal, Decimal]]
+    whole: bool
+    ts_event_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceChange:
+    """Something came or went that no order explains: a deposit, a withdrawal, a transfer."""
+
+    asset: str
+    amount: Decimal
+    ts_event_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListReport:
+    """The exchange on an order list: its id, its state in its words, its orders as (client id, exchange id)."""
+
+    list_id: str
+    symbol: str
+    state: str
+    orders: tuple[tuple[str, str], ...]
+    ts_event_ns: int
+    client_list_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The exchange has ended the user stream; open another."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReport:
+    """Answer to `Kind.ACCOUNT`."""
+
+    balances: BalanceReport
+    can_trade: bool
+    permissions: tuple[str, ...]
+    maker_fee: Decimal | None
+    taker_fee: Decimal | None
+    account_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """Fractions of one pair on one account: 0.001 is 10 basis points. `discount` says in words what is not in them."""
+
+    pair: str
+    maker: Decimal
+    taker: Decimal
+    source: str  # "exchange", "configuration" or "schedule"
+    discount: str = ""
+
+
+StreamReport = OrderReport | BalanceReport | BalanceChange | ListReport | StreamEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The readable answer to a request: what it says of orders, balances and fills, by its kind.
+
+    `orders` of PLACE, CANCEL, AMEND, ORDER, OPEN_ORDERS, REPLACE, lists and batches; `absent` when the exchange says
+    that it knows no such order; `refused`: per client order id, what it refused in an answer that succeeded else.
+    """
+
+    orders: tuple[OrderReport, ...] = ()
+    fills: tuple[FillReport, ...] = ()
+    account: AccountReport | None = None
+    fees: Fees | None = None
+    lists: tuple[ListReport, ...] = ()
+    refused: tuple[tuple[str, str, str], ...] = ()  # (client order id, code, reason)
+    absent: bool = False
+    counts: dict[str, int] | None = None  # of ORDER_COUNTS: name of a limit of the spec -> what counts against it now
+    raw: Any = None
+
+
+class Refusal(Enum):
+    """What a refusal means for what was asked. The connector's table maps the exchange's codes to it."""
+
+    REJECTED = "rejected"  # said no; nothing was done
+    NOT_THERE = "not_there"  # "unknown order": to a cancel it may mean filled; query
+    DUPLICATE = "duplicate"  # an order of this id is there already: query it
+    CLOCK = "clock"  # outside the validity window: nothing was done; measure the clock again
+    KEY = "key"  # key, signature, permission, address: Misconfigured
+    BUSY = "busy"  # not served, provably nothing done
+    UNKNOWN = "unknown"  # the exchange says itself that it does not know what became of it
+
+
+class TradingCodec(Protocol):
+    """One exchange's trading: intents to drafts, answers and frames to reports."""
+
+    offer: Offer
+
+    def place(self, order: NewOrder, instrument: Instrument) -> Draft: ...
+    def cancel(self, order: Order, instrument: Instrument) -> Draft: ...
+    def cancel_all(self, instrument: Instrument) -> Draft: ...
+    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft: ...
+    def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft: ...
+    def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft: ...
+    def cancel_list(self, list_id: str, instrument: Instrument) -> Draft: ...
+    def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
+        """One order, reported under `client_order_id`. Give the exchange's id where it is known: some exchanges rename
+        an order that is cancelled, and would not find it under our id any more."""
+
+    def open_orders(self) -> Draft: ...
+    def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
+        """Own fills of one pair, oldest first, of one order or since a time; a full page means there may be more."""
+
+    def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
+        """Own fills of one pair with trade ids above `trade_id`: how pages are walked without losing one."""
+
+    def account(self) -> Draft: ...
+    def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
+        """Orders of one pair, open or not, that were placed since a time, oldest first; the latest ones when None."""
+
+    def fees(self, instrument: Instrument) -> Draft: ...
+    def order_counts(self) -> Draft | None:
+        """What the exchange counts against `ExchangeSpec.account_limits` now; None where it cannot be asked."""
+
+    def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
+        """Any request, for `market.request`. Raises Misconfigured: the path is not one of the exchange's interface."""
+
+    def reply(self, signed: Signed, response: Response) -> Reply:
+        """Read the answer to a request. A websocket answer is given as a `Response` with its own status.
+
+        Raises:
+            Rejected: an explicit no; nothing was done. `refusal(code)` says of which sort.
+            RetryLater: not served and provably not executed.
+            OutcomeUnknown: a 5xx, or the exchange says that it does not know.
+            Misconfigured: key, signature or permission.
+            DecodeError: the answer cannot be read (of a request that changes something: outcome unknown, too).
+        """
+
+    def refusal(self, code: str, reason: str = "") -> Refusal:
+        """What `Rejected(code, reason)` means. Give the reason: some exchanges tell cases apart by their text alone."""
+
+    def bind(self, instruments: Sequence[Instrument]) -> None:
+        """Tell the codec all instruments of the exchange: reports name symbols."""
+
+    # The user stream
+
+    def stream_url(self) -> str: ...
+    def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
+        """Frames that open the account's stream on a connection just made."""
+
+    def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened]:
+        """Reports of one frame; none of a frame that is not for us. Raises DecodeError (unknown order status too)."""
+
+    def call_url(self) -> str:
+        """Where orders go over a websocket. Raises NotOffered."""
+
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
+        """Read an answer; None of anything else."""
+
+
+class CallAnswer(NamedTuple):
+    """An answer over a websocket as REST would have given it: `reply` reads the body, budgets read the headers."""
+
+    request_id: str
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The exchange accepted the subscription of this request id, or refused it with a code and a reason."""
+
+    request_id: str
+    code: str | None = None
+    reason: str | None = None
+
+
+class TradingConnector(Connector, Protocol):
+    """A connector that trades. One that does not lacks these two; `trades` asks."""
+
+    def trading(self, rest: str | None = None, ws_api: str | None = None, **options: Any) -> TradingCodec:
+        """A fresh codec. `rest` and `ws_api` are base URLs that override the spec's (None: they do not)."""
+
+    def auth(self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None) -> Auth:
+        """Read a key. `secret` is the text of an HMAC secret, or a private key as PEM (`passphrase`: if encrypted).
+
+        Raises:
+            Misconfigured: an unknown kind, or the secret is not one of that kind. Says nothing of its content.
+        """
+
+
+def trades(connector: Connector) -> TradingConnector:
+    """Return `connector` as one that trades.
+
+    Raises:
+        NotOffered: it reads market data only.
+    """
+    if not callable(getattr(connector, "trading", None)) or not callable(getattr(connector, "auth", None)):
+        raise NotOffered(connector.name, "trading through this connector")
+    return cast(TradingConnector, connector)

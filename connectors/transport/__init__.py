@@ -1,0 +1,16 @@
+"""The transport: what runs codecs against the network. The one module to import it from.
+
+    Feed   a websocket connection kept alive for ever      (feed.py; link.py and link_*.py carry one connection)
+    Rest   requests over a shared session, typed errors    (rest.py)
+
+Both take a `Clock`, and both are replaceable: roles receive them, tests hand in their own.
+"""
+
+from __future__ import annotations
+
+from .backoff import SYSTEM_CLOCK, Backoff, Clock, SystemClock
+from .feed import Feed
+from .link import DialFailed, FrameHandler, Link
+from .rest import Rest
+
+__all__ = ["SYSTEM_CLOCK", "Backoff", "Clock", "DialFailed", "Feed", "FrameHandler", "Link", "Rest", "SystemClock"]

@@ -1,0 +1,235 @@
+"""Requests and their answers over one websocket connection that is kept alive: many outstanding, matched by id.
+
+    no connection, too many outstanding, `before_write` raised    RetryLater (or what it raised): provably not sent
+    written, and the connection ended or no answer came           OutcomeUnknown: the exchange may have acted
+    an answer, whatever its status                                Response: the codec judges it
+
+Nothing is ever sent twice: a call belongs to the connection that it was written to, and ends with it. A connection that
+is announced to end, or nears the age at which it would be cut, is drained: nothing more is written to it, and when its
+last call is answered a new one is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from ...model.errors import DecodeError, OutcomeUnknown, RetryLater
+from ...model.events import Response
+from ..order_codec import Signed, StreamEnded, TradingCodec
+from .backoff import SYSTEM_CLOCK, Backoff, Clock
+from .feed import Feed
+from .link import Link
+
+RETRY_S = 1.0  # what RetryLater suggests
+DRAIN_AT = 0.85  # of max_connection_s: before the feed would leave by itself
+NS = 1_000_000_000
+
+
+class FeedLike(Protocol):
+    """`connectors.transport.feed.Feed`, or a test's."""
+
+    last_error: str | None
+    connections: int
+
+    def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def reconnect(self, reason: str) -> None: ...
+
+
+class Calls:
+    """The way of requests over a websocket. `start` before the first, `stop` at the end.
+
+    Args:
+        codec: says where (`call_url`) and reads frames.
+        on_failure: called once with what nobody expected; no call is answered after that.
+        on_push: called with every whole frame that answers no call, and the time it came (ns since the Unix epoch).
+        admit, on_refused, silence_s, max_connection_s, backoff: as `Feed`.
+        wait_s: how long a call waits for a connection before it gives up, unsent.
+        max_outstanding: calls at once; more are refused, unsent.
+        feed: makes the feed; tests hand in their own.
+    """
+
+    def __init__(
+        self,
+        codec: TradingCodec,
+        *,
+        on_failure: Callable[[BaseException], None],
+        on_push: Callable[[bytes, int], None] | None = None,
+        admit: Callable[[], Awaitable[object]] | None = None,
+        on_refused: Callable[[int, dict[str, str]], None] | None = None,
+        wait_s: float = 1.0,
+        max_outstanding: int = 256,
+        silence_s: float = 60.0,
+        max_connection_s: float = 86_400.0,
+        backoff: Backoff | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        feed: Callable[..., FeedLike] = Feed,
+    ) -> None:
+        self._codec = codec
+        self._on_failure = on_failure
+        self._on_push = on_push
+        self._wait_s = wait_s
+        self._max_outstanding = max_outstanding
+        self._drain_ns = int(max_connection_s * DRAIN_AT * NS)
+        self._clock = clock
+        self._feed = feed(
+            codec.call_url,
+            self,
+            on_failure=self._failed,
+            backoff=backoff,
+            admit=admit,
+            on_refused=on_refused,
+            silence_s=silence_s,
+            max_connection_s=max_connection_s,
+            clock=clock,
+        )
+        self._link: Link | None = None
+        self._ready = asyncio.Event()  # a connection is open and not draining
+        self._draining: str | None = None
+        self._waiting = 0  # for a connection
+        self._outstanding: dict[str, asyncio.Future[Response]] = {}
+        self._sent_ns: dict[str, int] = {}
+        self._counts = {"sent": 0, "answered": 0, "unknown": 0, "late": 0, "unreadable": 0}
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to connect. Called once, on the loop that sends."""
+        self._feed.start()
+
+    async def stop(self) -> None:
+        """Close the connection. Outstanding calls end with OutcomeUnknown, later ones with RetryLater."""
+        self._stopped = True
+        await self._feed.stop()
+        self._cut("stopped")
+
+    def report(self) -> dict[str, Any]:
+        return {
+            "open": self._ready.is_set(),
+            "outstanding": len(self._outstanding),
+            "connections": self._feed.connections,
+            "last_error": self._feed.last_error,
+            **self._counts,
+        }
+
+    async def send(self, signed: Signed, timeout_s: float, before_write: Callable[[], None] | None = None) -> Response:
+        """Write `signed.call` once and return its answer, whatever its status.
+
+        `before_write` is called when a connection is there and nothing is written yet; what it raises is raised here.
+
+        Raises:
+            RetryLater: no connection within `wait_s`, or too many calls are outstanding; nothing was sent.
+            OutcomeUnknown: it was written, and no answer came within `timeout_s` or before the connection ended.
+            ValueError: a call of this id is outstanding, or `signed` is no call; nothing was sent.
+        """
+        frame, request_id = signed.call, signed.request_id
+        what = f"{signed.draft.call} {request_id}"
+        if frame is None or request_id in self._outstanding:
+            raise ValueError(f"{what} is no call, or one of this id is outstanding")
+        link = await self._connected(what, min(timeout_s, self._wait_s))
+        if request_id in self._outstanding:
+            raise ValueError(f"a call of the id {request_id} is outstanding")
+        if before_write is not None:
+            before_write()
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._outstanding[request_id] = answer
+        self._sent_ns[request_id] = self._clock.time_ns()
+        self._counts["sent"] += 1
+        try:
+            link.send(frame)
+            await asyncio.wait({answer}, timeout=timeout_s)
+            if answer.done():
+                return answer.result()
+            reason = f"no answer within {timeout_s:g} s"
+        except (OSError, RuntimeError) as error:  # of the write itself: bytes of it may have left
+            reason = f"{type(error).__name__}: {error}"
+        finally:
+            self._outstanding.pop(request_id, None)
+            self._sent_ns.pop(request_id, None)
+            self._leave_when_idle()
+        self._counts["unknown"] += 1
+        raise OutcomeUnknown(what, reason)
+
+    async def _connected(self, what: str, wait_s: float) -> Link:
+        """Return the open connection; wait for one at most `wait_s`. Raises RetryLater."""
+        if len(self._outstanding) + self._waiting >= self._max_outstanding:
+            raise RetryLater(RETRY_S, f"{what}: {self._max_outstanding} calls are outstanding")
+        self._drain_when_old()
+        if self._link is None or not self._ready.is_set():
+            self._waiting += 1
+            try:
+                async with asyncio.timeout(0 if self._stopped else wait_s):
+                    await self._ready.wait()
+            except TimeoutError:
+                reason = self._feed.last_error or "not open yet"
+                raise RetryLater(RETRY_S, f"no connection for {what}: {reason}") from None
+            finally:
+                self._waiting -= 1
+        if self._link is None or not self._ready.is_set():
+            raise RetryLater(RETRY_S, f"no connection for {what}: it ended at once")
+        return self._link
+
+    # Leaving a connection without losing what is under way on it
+
+    def drain(self, reason: str) -> None:
+        """Write nothing more to this connection, and change to a new one once its last call is answered."""
+        if self._link is not None and self._draining is None:
+            self._draining = reason
+            self._ready.clear()
+            self._leave_when_idle()
+
+    def _drain_when_old(self) -> None:
+        if self._link is not None and self._clock.monotonic_ns() - self._link.opened_ns > self._drain_ns:
+            self.drain("near the age at which the exchange would cut it")
+
+    def _leave_when_idle(self) -> None:
+        if self._draining is not None and not self._outstanding and self._link is not None:
+            self._feed.reconnect(self._draining)
+
+    # What the feed tells
+
+    def on_open(self, link: Link) -> None:
+        self._link, self._draining = link, None
+        self._ready.set()
+
+    def on_frame(self, frame: memoryview | bytes, recv_ns: int) -> None:
+        found = self._codec.call_answer(frame)
+        if found is None:
+            self._pushed(bytes(frame), recv_ns)
+            return
+        answer = self._outstanding.get(found.request_id)
+        if answer is None or answer.done():
+            self._counts["late"] += 1
+            return
+        self._counts["answered"] += 1
+        sent_ns = self._sent_ns[found.request_id]
+        answer.set_result(Response(found.status, found.headers, found.body, sent_ns, recv_ns))
+
+    def _pushed(self, frame: bytes, recv_ns: int) -> None:
+        try:
+            told = self._codec.stream_decode(frame, recv_ns)
+        except DecodeError:
+            self._counts["unreadable"] += 1
+            told = ()
+        for report in told:
+            if isinstance(report, StreamEnded):
+                self.drain(report.reason)
+        if self._on_push is not None:
+            self._on_push(frame, recv_ns)
+
+    def on_close(self, reason: str) -> None:
+        self._cut(reason)
+
+    def _cut(self, reason: str) -> None:
+        self._link, self._draining = None, None
+        self._ready.clear()
+        for request_id, answer in list(self._outstanding.items()):
+            if not answer.done():
+                self._counts["unknown"] += 1
+                answer.set_exception(OutcomeUnknown(f"call {request_id}", f"the connection ended: {reason}"))
+
+    def _failed(self, failure: BaseException) -> None:
+        self._stopped = True
+        self._cut(f"{type(failure).__name__}: {failure}")
+        self._on_failure(failure)

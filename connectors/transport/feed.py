@@ -1,0 +1,231 @@
+"""A websocket connection that is kept alive for ever.
+
+    wait for admission -> dial -> OPEN: on_open, messages, watched -> ended: on_close -> wait (backoff) -> again
+
+An open connection ends because the exchange closes it, because nothing at all is heard of it for `silence_s` (after
+half of that a ping asks for a sign of life), because it nears the age at which the exchange would cut it, because
+somebody asks (`reconnect`, `Link.close`, `stop`), or because its handler raised. `stop` and a handler that raised end
+the feed too; after anything else it dials again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ...model.errors import InboxFull, OutcomeUnknown, RetryLater
+from .backoff import SYSTEM_CLOCK, Backoff, Clock
+from .link import OK, DialFailed, FrameHandler, LinkState
+
+try:
+    from .picows import dial
+except ImportError:  # Windows, where picows is not installed
+    from .websockets import dial  # type: ignore[assignment]
+
+LEAVE_AT = (0.88, 0.98)  # of max_connection_s: between these a connection leaves by itself
+NS = 1_000_000_000
+
+
+class Feed:
+    """Keeps one connection to `url()` open and gives its messages to `handler`.
+
+    Args:
+        url: asked before every attempt.
+        handler: see `FrameHandler`; called on the loop that called `start`.
+        on_failure: called once, with what the handler (or `url` or `admit`) raised; the feed has ended then.
+        admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown put the attempt off; anything else
+            ends the feed.
+        silence_s: a connection of which nothing is heard for this long is dropped.
+        max_connection_s: the exchange cuts connections of this age; ours leave at a random point of its last eighth.
+        connect_timeout_s: for name, TCP, TLS and upgrade together.
+        close_timeout_s: how long a close handshake may take before the socket is dropped.
+        max_message: bytes; a larger message ends the connection.
+        on_refused: called with status and headers (lower case) when the upgrade is answered by another HTTP status:
+            that is where 429 and 418 show.
+    """
+
+    def __init__(
+        self,
+        url: Callable[[], str],
+        handler: FrameHandler,
+        *,
+        on_failure: Callable[[BaseException], None],
+        backoff: Backoff | None = None,
+        admit: Callable[[], Awaitable[object]] | None = None,
+        silence_s: float = 60.0,
+        max_connection_s: float = 86_400.0,
+        connect_timeout_s: float = 10.0,
+        close_timeout_s: float = 1.0,
+        max_message: int = 4 * 1024 * 1024,
+        on_refused: Callable[[int, dict[str, str]], None] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._url = url
+        self._handler = handler
+        self._on_failure = on_failure
+        self._backoff = backoff or Backoff()
+        self._admit = admit
+        self._silence_ns = int(silence_s * NS)
+        self._max_connection_ns = int(max_connection_s * NS)
+        self._connect_timeout_s = connect_timeout_s
+        self._close_timeout_s = close_timeout_s
+        self._max_message = max_message
+        self._on_refused = on_refused
+        self._clock = clock
+        self._link: LinkState | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.last_error: str | None = None  # why the last attempt or connection ended; None while all is well
+        self.connections = 0  # how many were opened so far
+
+    @property
+    def link(self) -> LinkState | None:
+        """The open connection, or None."""
+        return self._link if self._link is not None and self._link.reason is None else None
+
+    def start(self) -> None:
+        """Begin. Called once, on a running event loop."""
+        if self._task is not None:
+            raise RuntimeError("this feed was started already")
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def stop(self) -> None:
+        """End with a close handshake (at most `close_timeout_s`); nothing of the feed runs when this returns."""
+        self._stopping = True
+        task = self._task
+        if task is None or task is asyncio.current_task():
+            return
+        if self._link is not None:
+            self._link.leave("stopped", OK)
+        else:
+            task.cancel()
+        await asyncio.wait({task})
+
+    def reconnect(self, reason: str) -> None:
+        """Leave the open connection for a new one. `on_close(reason)` is called before this returns, if one is open."""
+        if self._link is not None:
+            self.last_error = reason
+            self._link.leave(reason, OK)
+
+    async def _keep(self) -> None:
+        failures = 0
+        try:
+            while not self._stopping:
+                wait_s = await self._refused_for(failures)
+                if wait_s is not None:
+                    failures += 1
+                elif await self._connection():
+                    failures = 0
+                    wait_s = self._backoff.delay_s(0, self._clock.random())
+                else:
+                    failures += 1
+                    wait_s = self._backoff.delay_s(failures, self._clock.random())
+                if not self._stopping:
+                    await self._clock.sleep(wait_s)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        except BaseException as failure:  # the top of this shell: whoever owns the feed answers
+            self.last_error = f"{type(failure).__name__}: {failure}"
+            self._on_failure(failure)
+            if not isinstance(failure, Exception):
+                raise
+
+    async def _refused_for(self, failures: int) -> float | None:
+        """Ask for admission. Return how long to wait before asking again, or None when admitted."""
+        if self._admit is None:
+            return None
+        try:
+            await self._admit()
+        except (RetryLater, InboxFull, OutcomeUnknown) as refusal:
+            self.last_error = str(refusal)
+            own = self._backoff.delay_s(failures + 1, self._clock.random())
+            return max(own, refusal.after_s or 0.0) if isinstance(refusal, RetryLater) else own
+        return None
+
+    async def _connection(self) -> bool:
+        """Live through one connection. Return whether it had proven itself; raise what its handler raised."""
+        link = await self._dial()
+        if link is None:
+            return False
+        self._link = link
+        self.connections += 1
+        try:
+            if self._stopping:
+                link.leave("stopped", OK)
+            await self._watch(link)
+            await self._wait(link.gone, self._close_timeout_s)
+        finally:
+            if not link.gone.done():
+                link.drop("stopped")
+                await link.gone
+            self._link = None
+        self.last_error = link.reason
+        if link.failure is not None:
+            raise link.failure
+        return link.last_recv_ns - link.opened_ns >= int(self._backoff.proven_s * NS)
+
+    async def _dial(self) -> LinkState | None:
+        attempt = asyncio.ensure_future(
+            dial(
+                self._url(),
+                self._handler,
+                self._clock,
+                timeout_s=self._connect_timeout_s,
+                max_message=self._max_message,
+            )
+        )
+        try:
+            if not await self._wait(attempt, self._connect_timeout_s):
+                self.last_error = f"no connection within {self._connect_timeout_s} s"
+                return None
+            return attempt.result()
+        except DialFailed as failed:
+            self.last_error = str(failed)
+            if failed.status is not None and self._on_refused is not None:
+                self._on_refused(failed.status, failed.headers)
+            return None
+        except asyncio.CancelledError:
+            if attempt.done() and attempt.exception() is None:  # it opened in the very moment of the stop
+                attempt.result().drop("stopped")
+                await attempt.result().gone
+            raise
+        finally:
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait({attempt})
+
+    async def _watch(self, link: LinkState) -> None:
+        """Return when the connection has ended; end it when it is silent or old."""
+        clock = self._clock
+        low, high = LEAVE_AT
+        leave_ns = link.opened_ns + int(self._max_connection_ns * (low + (high - low) * clock.random()))
+        pinged_after = -1  # the last_recv_ns that the last ping followed: one ping a silence
+        while link.reason is None:
+            now = clock.monotonic_ns()
+            silent_ns = link.last_recv_ns + self._silence_ns
+            ping_ns = link.last_recv_ns + self._silence_ns // 2
+            if now >= silent_ns:
+                link.drop(f"silent for {self._silence_ns / NS:g} s")
+            elif now >= leave_ns:
+                link.leave("near the age at which the exchange would cut it", OK)
+            else:
+                if now >= ping_ns and pinged_after != link.last_recv_ns:
+                    pinged_after = link.last_recv_ns
+                    link.ping()
+                next_ns = min(leave_ns, silent_ns if now >= ping_ns else ping_ns)
+                await self._wait(link.ended, (next_ns - now) / NS)
+
+    async def _wait(self, what: asyncio.Future[Any], seconds: float) -> bool:
+        """Return whether `what` was done within `seconds` of this feed's clock."""
+        if what.done():
+            return True
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait({what, sleep}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not sleep.done():
+                sleep.cancel()
+                await asyncio.wait({sleep})
+        return what.done()

@@ -1,0 +1,165 @@
+"""The websocket client of the hot path (why this one: docs/adr/0001-websocket-client.md).
+
+A message is handed on as `bytes`: up to some 8 KB the copy costs no more than making a memoryview and taking its buffer
+again in the scanner, and most frames are smaller by far (same page).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from aiohappyeyeballs import start_connection
+from picows import (
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSHandshakeError,
+    WSInvalidURL,
+    WSListener,
+    WSMsgType,
+    WSParsedURL,
+    WSTransport,
+    ws_connect,
+)
+
+from ...model.errors import Misconfigured
+from .backoff import Clock
+from .link import NO_STATUS, PROTOCOL_ERROR, TOO_BIG, DialFailed, FrameHandler, LinkState
+from .proxy import proxy_for
+
+TEXT, BINARY, CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
+PING, CLOSE = WSMsgType.PING, WSMsgType.CLOSE
+HAPPY_EYEBALLS_S = 0.25  # RFC 8305 section 5: how long one address family may keep the other waiting
+
+
+class PicowsLink(LinkState, WSListener):
+    """A connection carried by picows. `max_message` bounds a message, in one frame or in fragments, in bytes."""
+
+    def __init__(self, handler: FrameHandler, clock: Clock, max_message: int) -> None:
+        super().__init__(handler, clock)
+        self._max_message = max_message
+        self._transport: WSTransport | None = None
+        self._parts: list[bytes] | None = None  # of a fragmented message, so far
+        self._parts_size = 0
+        self._watch: asyncio.Task[None] | None = None
+
+    def send(self, text: bytes) -> None:
+        if self.reason is None and self._transport is not None:
+            self._transport.send(TEXT, text)
+
+    def ping(self) -> None:
+        if self.reason is None and self._transport is not None:
+            self._transport.send_ping()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+
+    def _send_close(self, code: int) -> None:
+        if self._transport is not None:
+            self._transport.send_close(WSCloseCode(code))
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._watch = asyncio.get_running_loop().create_task(self._wait_gone(transport))
+        self._opened()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        self.last_recv_ns = self._monotonic_ns()
+        if transport.is_close_frame_sent:  # after an error picows goes on parsing what it had refused
+            if frame.msg_type is CLOSE:
+                transport.disconnect()
+            return
+        kind = frame.msg_type
+        if (kind is TEXT or kind is BINARY) and frame.fin and self._parts is None:
+            try:
+                self._on_frame(frame.get_payload_as_bytes(), self._time_ns())
+            except BaseException as failure:
+                self._fail(failure)
+        elif kind is TEXT or kind is BINARY or kind is CONTINUATION:
+            self._collect(frame, kind)
+        elif kind is PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is CLOSE:
+            payload = frame.get_payload_as_bytes()
+            code = int.from_bytes(payload[:2], "big") or NO_STATUS
+            self._end(f"the exchange closed: {code} {payload[2:].decode()}".rstrip())
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+
+    def _collect(self, frame: WSFrame, kind: WSMsgType) -> None:
+        """Put a fragmented message together. Source: RFC 6455 section 5.4."""
+        if (kind is CONTINUATION) is (self._parts is None):
+            self.leave("protocol error: a message out of turn among fragments", PROTOCOL_ERROR)
+            return
+        if self._parts is None:
+            self._parts, self._parts_size = [], 0
+        self._parts_size += frame.payload_size
+        if self._parts_size > self._max_message:
+            self._parts = None
+            self.leave(f"a message of more than {self._max_message} bytes", TOO_BIG)
+            return
+        self._parts.append(frame.get_payload_as_bytes())
+        if frame.fin:
+            message, self._parts = b"".join(self._parts), None
+            try:
+                self._on_frame(message, self._time_ns())
+            except BaseException as failure:
+                self._fail(failure)
+
+    async def _wait_gone(self, transport: WSTransport) -> None:
+        try:
+            await transport.wait_disconnected()
+        except WSError as error:
+            self._lost(f"protocol error: {error}")
+        else:
+            self._lost("the connection was lost: 1006")
+
+
+async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: float, max_message: int) -> PicowsLink:
+    """Open a connection; `on_open` has been called when this returns.
+
+    Raises:
+        DialFailed: no connection now.
+        Misconfigured: the URL is not one.
+    """
+    link = PicowsLink(handler, clock, max_message)
+    loop = asyncio.get_running_loop()
+    sockets: list[socket.socket] = []
+
+    async def connect(target: WSParsedURL) -> socket.socket:
+        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        sockets.append(await start_connection(found, happy_eyeballs_delay=HAPPY_EYEBALLS_S, interleave=1, loop=loop))
+        return sockets[-1]
+
+    try:
+        await ws_connect(
+            lambda: link,
+            url,
+            enable_auto_pong=False,  # answered here, so that a ping counts as something heard
+            max_frame_size=max_message,
+            websocket_handshake_timeout=timeout_s,
+            max_redirects=0,
+            proxy=proxy_for(url),
+            socket_factory=connect,
+        )
+    except WSInvalidURL as error:
+        raise Misconfigured("websocket url", str(error)) from error
+    except WSHandshakeError as error:
+        answer = error.response
+        headers = {name.lower(): value for name, value in answer.headers.items()} if answer else {}
+        raise DialFailed(str(error), int(answer.status) if answer else None, headers) from error
+    except (OSError, TimeoutError, WSError, RuntimeError) as error:
+        raise DialFailed(f"{type(error).__name__}: {error}") from error
+    except asyncio.CancelledError:
+        if link.opened_ns:
+            link.drop("stopped")
+        raise
+    finally:
+        if not link.opened_ns:  # refused or cancelled: what is half open must not linger until the handshake times out
+            for sock in sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+    return link

@@ -1,0 +1,189 @@
+"""REST over one shared session: one request, one answer, and what is known when there is none.
+
+    no connection was there for the request       RetryLater: provably not executed
+    a connection was, and no whole answer came    OutcomeUnknown: bytes may have left, the exchange may have acted
+    any answer, whatever its status               Response: the codec judges it
+
+Nothing is ever sent twice, no redirect is followed, and the URL leaves byte for byte as given (it may be signed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from ...model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
+from ...model.events import Request, Response
+from .backoff import SYSTEM_CLOCK, Clock
+from .proxy import proxy_for
+
+RETRY_S = 1.0  # what RetryLater suggests when no connection came about
+CHUNK = 64 * 1024
+QUERY = re.compile(r"\?[^\s'\")]*")
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """Whether a request has been given a connection: from then on bytes of it may be on the wire."""
+
+    what: str
+    connected: bool = False
+    before_write: Callable[[], None] | None = None
+
+
+async def _on_connection(session: aiohttp.ClientSession, context: object, params: object) -> None:
+    """Mark the attempt; refuse a second connection for it: aiohttp repeats idempotent methods on its own (DELETE too,
+    which cancels orders), and a request that was written must not be written again."""
+    attempt = getattr(context, "trace_request_ctx", None)
+    if isinstance(attempt, _Attempt):
+        if attempt.connected:
+            raise OutcomeUnknown(attempt.what, "the connection was lost after the request was written")
+        if isinstance(params, aiohttp.TraceConnectionCreateStartParams):
+            return
+        if attempt.before_write is not None:
+            attempt.before_write()
+        attempt.connected = True
+
+
+class Rest:
+    """A session for all requests of one process. Opens its connections on first use and keeps them.
+
+    Args:
+        timeout_s: for one request from the call to the last byte of its answer.
+        max_body: bytes of an answer, after decompression.
+        connections: how many at once; a request that waits for one spends its timeout.
+    """
+
+    def __init__(
+        self,
+        timeout_s: float = 10.0,
+        max_body: int = 64 * 1024 * 1024,
+        *,
+        connections: int = 32,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._max_body = max_body
+        self._connections = connections
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._proxies: dict[str, str | None] = {}  # by origin, of which there are few
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("this Rest is closed")
+        if self._session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_create_start.append(_on_connection)
+            trace.on_connection_create_end.append(_on_connection)
+            trace.on_connection_reuseconn.append(_on_connection)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=30.0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                headers={"User-Agent": "venuemesh"},
+                skip_auto_headers=("Content-Type",),
+                trace_configs=[trace],
+            )
+        return self._session
+
+    async def send(
+        self, request: Request, timeout_s: float | None = None, before_write: Callable[[], None] | None = None
+    ) -> Response:
+        """Send `request` once and return the answer, whatever its status.
+
+        `before_write` is called when a connection is there and nothing is written yet; what it raises is raised here,
+        and nothing was sent.
+
+        Raises:
+            RetryLater: no connection came about; nothing was sent.
+            OutcomeUnknown: something may have been sent, and no whole answer came in time.
+            DecodeError: the answer's body is larger than `max_body`.
+            Misconfigured: the URL is not one, or the server's certificate is not valid.
+        """
+        session = self._open()
+        path = urlsplit(request.url).path
+        attempt = _Attempt(f"{request.method} {path}", before_write=before_write)
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        sent_ns = self._clock.time_ns()
+        try:
+            async with (
+                asyncio.timeout(limit_s),
+                session.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    headers=list(request.headers),
+                    data=request.body or None,
+                    allow_redirects=False,
+                    proxy=self._proxy(request.url),
+                    trace_request_ctx=attempt,
+                ) as answer,
+            ):
+                body = await self._read(answer)
+                return Response(answer.status, _lower(answer.headers), body, sent_ns, self._clock.time_ns())
+        except (
+            aiohttp.ClientConnectorCertificateError,
+            aiohttp.InvalidURL,
+            aiohttp.NonHttpUrlClientError,
+            ValueError,
+        ) as error:
+            if attempt.connected:
+                raise OutcomeUnknown(attempt.what, _said(error)) from error
+            raise Misconfigured(f"{request.method} {_origin(request.url)}", _said(error)) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            reason = f"no whole answer within {limit_s:g} s" if isinstance(error, TimeoutError) else _said(error)
+            if attempt.connected:
+                raise OutcomeUnknown(attempt.what, reason) from _cause(error)
+            raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
+
+    def _proxy(self, url: str) -> str | None:
+        """Ask the environment once per origin: it stays as it is, and reading it takes a good part of a millisecond."""
+        origin = _origin(url)
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(url)
+        return self._proxies[origin]
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        """Return the whole body; stop reading as soon as it is larger than allowed."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in answer.content.iter_chunked(CHUNK):
+            size += len(part)
+            if size > self._max_body:
+                answer.close()
+                raise DecodeError(f"a body of more than {self._max_body} bytes (status {answer.status})")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def close(self) -> None:
+        """Close all connections. Requests under way end with OutcomeUnknown."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The error as a cause that may be shown; an answer that is no HTTP carries the request, with key and query."""
+    return None if isinstance(error, aiohttp.ClientResponseError) else error
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without queries of URLs: they may be signed."""
+    words = QUERY.sub("?...", str(error))
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -1,0 +1,188 @@
+"""What the admin interface takes: one class a request, checked before anything is done."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..engine.rules import STATUSES
+from ..faults import CORRUPTIONS, KINDS
+
+TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+
+
+class Body(BaseModel):
+    """A request's body: unknown fields are refused, and so is what only converts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class FaultBody(Body):
+    kind: Literal[KINDS]  # type: ignore[valid-type]
+    symbol: str | None = None
+    stream: str | None = None
+    connection: int | None = None
+    endpoint: str | None = None
+    account: str | None = None
+    probability: float = Field(1.0, ge=0.0, le=1.0)
+    count: int | None = Field(None, ge=1)
+    after: int = Field(0, ge=0)
+    ms: float = Field(200.0, ge=0.0, le=3_600_000.0)
+    status: int = Field(503, ge=400, le=599)
+    code: Literal[-1000, -1001, -1006, -1007, -1008] = -1007
+    asset: str | None = None
+    amount: str = Field("0", pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,8})?$")
+    for_ms: float | None = Field(None, gt=0.0, le=3_600_000.0)
+    ids: int = Field(1, ge=1, le=1_000_000)
+    mode: Literal[CORRUPTIONS] = "text"  # type: ignore[valid-type]
+
+
+class PauseBody(Body):
+    wait_s: float = Field(0.0, ge=0.0, le=60.0)
+
+
+class RateBody(Body):
+    rate: float = Field(ge=0.0, le=1_000_000.0)
+    symbol: str | None = None
+
+
+class StepBody(Body):
+    slices: int = Field(10, ge=1, le=100_000)
+
+
+class SkipBody(Body):
+    symbol: str
+    ids: int = Field(1, ge=1, le=1_000_000)
+
+
+class OrderBody(Body):
+    symbol: str
+    side: Literal["BUY", "SELL"]
+    type: Literal[TYPES] = "LIMIT"  # type: ignore[valid-type]
+    quantity: str | None = None
+    quote_quantity: str | None = None
+    price: str | None = None
+    stop_price: str | None = None
+    time_in_force: Literal["GTC", "IOC", "FOK"] = "GTC"
+    account: str = "admin"
+    client_order_id: str = Field("", max_length=36)
+    self_trade: Literal["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"] = "EXPIRE_MAKER"
+
+
+class CancelBody(Body):
+    symbol: str
+    order_id: int
+
+
+class FillBody(Body):
+    symbol: str
+    order_id: int
+    quantity: str | None = None
+
+
+class StatusBody(Body):
+    symbol: str
+    status: Literal[STATUSES]  # type: ignore[valid-type]
+
+
+class RulesBody(Body):
+    symbol: str
+    tick: str | None = None
+    step: str | None = None
+    min_price: str | None = None
+    max_price: str | None = None
+    min_size: str | None = None
+    max_size: str | None = None
+    min_notional: str | None = None
+    maker_fee: str | None = None
+    taker_fee: str | None = None
+    max_notional: str | None = None
+    market_min: str | None = None
+    market_max: str | None = None
+    market_step: str | None = None
+    bid_up: str | None = None
+    bid_down: str | None = None
+    ask_up: str | None = None
+    ask_down: str | None = None
+    max_position: str | None = None
+    max_orders: int | None = Field(None, ge=0)
+    max_algo_orders: int | None = Field(None, ge=0)
+    max_lists: int | None = Field(None, ge=0)
+    max_amends: int | None = Field(None, ge=0)
+    average_mins: int | None = Field(None, ge=0)
+    min_applies_to_market: bool | None = None
+    max_applies_to_market: bool | None = None
+
+
+class ListBody(Body):
+    symbol: str
+    start_price: str | None = None
+    levels: int | None = Field(None, ge=1, le=20_000)
+
+
+class SymbolBody(Body):
+    symbol: str
+
+
+class AmountBody(Body):
+    account: str
+    asset: str = Field(pattern=r"^[A-Z0-9]{1,20}$")
+    amount: str
+
+
+class KeyBody(Body):
+    key: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,128}$")
+    account: str | None = None
+    secret: str | None = Field(None, min_length=1, repr=False)
+    public_key: str | None = None  # PEM
+    only: Literal["read", "trade"] | None = None
+
+
+class AccountBody(Body):
+    account: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,64}$")
+    key: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,128}$")
+    secret: str | None = Field(None, min_length=1, repr=False)
+    public_key: str | None = None
+    only: Literal["read", "trade"] | None = None
+    balances: dict[str, str] = {}
+
+
+class ExpireBody(Body):
+    account: str
+    key: str | None = None
+
+
+class CancelAllBody(Body):
+    account: str
+    symbol: str | None = None
+
+
+class CutBody(Body):
+    connection: int | None = None
+    account: str | None = None
+
+
+class ClockBody(Body):
+    skew_ms: float = Field(ge=-1e8, le=1e8)
+
+
+class LimitsBody(Body):
+    weight: int | None = Field(None, ge=1)
+    raw_requests: int | None = Field(None, ge=1)
+    violations: int | None = Field(None, ge=0)
+    ban_s: int | None = Field(None, ge=1)
+    longest_ban_s: int | None = Field(None, ge=1)
+    connections: int | None = Field(None, ge=0)
+    messages: int | None = Field(None, ge=0)
+    streams: int | None = Field(None, ge=0)
+    ping_s: float | None = Field(None, gt=0.0)
+    pong_s: float | None = Field(None, gt=0.0)
+    life_s: float | None = Field(None, gt=0.0)
+    buffer_bytes: int | None = Field(None, ge=1)
+    orders_10s: int | None = Field(None, ge=0)
+    orders_1d: int | None = Field(None, ge=0)
+
+
+class Nothing(Body):
+    pass

@@ -1,0 +1,1 @@
+"""The matching engine and its accounts: no exchange's protocol."""

@@ -1,0 +1,420 @@
+"""The matching engine: price-time priority over int64 fixed-point, accounts, numbered changes of levels.
+
+Theory of operation. The engine is synchronous and single-threaded; every method takes `now_ns` and there is no clock
+and no randomness inside, so the same calls give the same bytes. An order is checked against the symbol's rules, funds
+are locked, then it is matched and, where it may, rests. Every change of one level's size gets the symbol's next update
+id: the id goes to the bounded log (`UpdateLog`), to the pending changes that streams take at their own pace, and to
+`update_id`. Trades get ids of their own. What an account must be told goes to the `Listener` as an `ExecutionReport`;
+the wire protocols above decide how it looks. Orders that wait for a stop price, and order lists, go on when a match is
+over (`contingent.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
+
+from ...model.errors import Rejected
+from ...model.events import Side
+from . import filters
+from .accounts import Account, Amendment
+from .book import BookSide, Order, OrderList, Ticket
+from .contingent import Contingent, would_trigger
+from .market import Listener, Market, Quiet
+from .matching import Matcher
+from .rules import Rules
+
+
+class Engine:
+    """All markets and accounts. Raises `Rejected(code, reason)` where an order or cancel is refused; nothing changed.
+
+    Codes: UNKNOWN_SYMBOL, MARKET_CLOSED, BAD_ORDER, WOULD_TAKE, WOULD_TRIGGER, OCO_PRICES, DUPLICATE_ORDER,
+    INSUFFICIENT_BALANCE, NO_LIQUIDITY, UNKNOWN_ORDER, AMEND_INCREASE, AMEND_NOTHING, and the names of filters.
+    """
+
+    def __init__(self, listener: Listener | None = None, history: int = 400_000) -> None:
+        self.listener: Listener = listener or Quiet()
+        self.history = history
+        self.markets: dict[str, Market] = {}
+        self.accounts: dict[str, Account] = {}
+        self.fees = Account("fees", internal=True)
+        self.add_account(self.fees)
+        self.matcher = Matcher(self.listener, self.fees)
+        self.contingent = Contingent(self.matcher)
+        self._next_order = 1
+        self._next_list = 1
+
+    def add_account(self, account: Account) -> Account:
+        if account.name in self.accounts:
+            raise Rejected("DUPLICATE_ACCOUNT", account.name)
+        self.accounts[account.name] = account
+        return account
+
+    def list(self, rules: Rules) -> Market:
+        if rules.symbol in self.markets:
+            raise Rejected("DUPLICATE_SYMBOL", rules.symbol)
+        market = self.markets[rules.symbol] = Market(rules, self.history)
+        return market
+
+    def delist(self, symbol: str, now_ns: int) -> None:
+        """Expire every open order of `symbol` and forget the symbol."""
+        market = self.market(symbol)
+        for account in self.accounts.values():
+            for order in [order for order in account.open.values() if order.symbol == symbol]:
+                self.matcher.end(market, order, "EXPIRED", now_ns, why="EXCHANGE_CANCELED")
+        self.contingent.follow(market, now_ns)
+        del self.markets[symbol]
+
+    def market(self, symbol: str) -> Market:
+        found = self.markets.get(symbol)
+        if found is None:
+            raise Rejected("UNKNOWN_SYMBOL", symbol)
+        return found
+
+    def change_rules(self, symbol: str, **fields: object) -> Rules:
+        """Change trading rules (`replace` on `Rules`). Open orders stay as they are."""
+        market = self.market(symbol)
+        market.rules = replace(market.rules, **fields)  # type: ignore[arg-type]
+        return market.rules
+
+    def fresh_id(self, prefix: str) -> str:
+        """Return an id for who gave none: of cancels and order lists."""
+        return f"{prefix}-{self.matcher.next_execution}-{self._next_order}"
+
+    # ------------------------------------------------------------------------------------------------- placing
+
+    def place(
+        self,
+        account: Account,
+        symbol: str,
+        side: Side,
+        kind: str,
+        size: int,
+        price: int | None,
+        now_ns: int,
+        time_in_force: str = "GTC",
+        client_id: str = "",
+        quote_size: int | None = None,
+        self_trade: str = "EXPIRE_MAKER",
+    ) -> Order:
+        """Take one order that does not wait for a stop price; see `submit`."""
+        if not account.internal:
+            ticket = Ticket(side, kind, size, price, time_in_force, client_id, quote_size, self_trade)
+            return self.submit(account, symbol, ticket, now_ns)
+        # The crowd's orders pass the symbol's own rules and no account's; they are most of all orders.
+        market = self.market(symbol)
+        filters.check_form(market.rules, kind, size, price, time_in_force, quote_size, self_trade, None)
+        against = market.asks if side is Side.BUY else market.bids
+        if kind == "LIMIT_MAKER" and price is not None and against.crosses(price):
+            raise Rejected("WOULD_TAKE", "Order would immediately match and take.")
+        number = self._next_order
+        if kind != "LIMIT":
+            time_in_force = "GTC" if kind == "LIMIT_MAKER" else "IOC"
+        order = Order(
+            number,
+            client_id or f"x-{number}",
+            account,
+            symbol,
+            side,
+            kind,
+            time_in_force,
+            price,
+            size,
+            now_ns,
+            now_ns,
+            self_trade,
+            quote_size,
+        )
+        self.matcher.lock(market, order, against)
+        self._next_order += 1
+        account.open[number] = order
+        self._work(market, order, against, now_ns)
+        return order
+
+    def submit(self, account: Account, symbol: str, ticket: Ticket, now_ns: int) -> Order:
+        """Take one order: check, lock funds, match, rest what may rest. The returned order says how it ended so far."""
+        market = self.market(symbol)
+        self.check_filters(account, symbol, ticket, now_ns)
+        self._check_ids(account, ticket.client_id)
+        against = market.asks if ticket.side is Side.BUY else market.bids
+        self._check_prices(market, ticket, against)
+        order = self._order(account, symbol, ticket, now_ns, self._next_order)
+        if order.conditional:
+            self.matcher.reserve(market, order, self.matcher.need(order))
+        else:
+            self.matcher.lock(market, order, against)
+            order.working_ns = now_ns
+        self._admit(order)
+        self.matcher.report(order, "NEW", now_ns)
+        if order.conditional:
+            market.waiting[order.id] = order
+        else:
+            self._work(market, order, against, now_ns)
+        return order
+
+    def check_filters(self, account: Account, symbol: str, ticket: Ticket, now_ns: int, orders: int = 1) -> None:
+        """Check a new order against the rules that need no look at the book and balances.
+
+        Raises:
+            Rejected: what `filters` raises, UNKNOWN_SYMBOL.
+        """
+        market = self.market(symbol)
+        filters.check_form(
+            market.rules,
+            ticket.kind,
+            ticket.size,
+            ticket.price,
+            ticket.time_in_force,
+            ticket.quote_size,
+            ticket.self_trade,
+            ticket.stop_price,
+        )
+        filters.check_account(market, account, ticket, now_ns, orders)
+
+    def submit_list(
+        self,
+        account: Account,
+        symbol: str,
+        contingency: str,
+        tickets: Sequence[Ticket],
+        client_id: str,
+        now_ns: int,
+    ) -> tuple[OrderList, tuple[Order, ...]]:
+        """Take an order list: OCO with two tickets, OTO with two or three (the last two then are an OCO pair).
+
+        Returns:
+            The list, and copies of its orders as they stood before orders that wait for the first were placed.
+        """
+        market = self.market(symbol)
+        if client_id and client_id in account.list_ids:
+            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
+        given = [ticket.client_id for ticket in tickets if ticket.client_id]
+        if len(set(given)) != len(given):
+            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
+        for ticket in tickets:
+            self.check_filters(account, symbol, ticket, now_ns, len(tickets))
+            self._check_ids(account, ticket.client_id)
+        if sum(1 for number in account.list_ids.values() if account.lists[number].symbol == symbol) >= (
+            market.rules.max_lists
+        ):
+            raise Rejected("MAX_NUM_ORDER_LISTS", "Filter failure: MAX_NUM_ORDER_LISTS")
+        first = self._next_order
+        orders = tuple(self._order(account, symbol, t, now_ns, first + n) for n, t in enumerate(tickets))
+        group = OrderList(
+            self._next_list,
+            client_id or self.fresh_id("l"),
+            account,
+            symbol,
+            contingency,
+            orders,
+            now_ns,
+            updated_ns=now_ns,
+        )
+        waits = group.pending
+        if contingency == "OCO":
+            self.contingent.check_pair(market, orders)
+            self.contingent.reserve_pair(market, orders)
+        else:
+            against = market.asks if orders[0].side is Side.BUY else market.bids
+            self._check_prices(market, tickets[0], against)
+            self.matcher.lock(market, orders[0], against)
+        self._next_list += 1
+        account.lists[group.id] = group
+        account.list_ids[group.client_id] = group.id
+        self._forget_lists(account)
+        for order in orders:
+            order.group = group
+            if order in waits:
+                order.status = "PENDING_NEW"
+            elif not order.conditional:
+                order.working_ns = now_ns
+            self._admit(order)
+            self.matcher.report(order, "NEW", now_ns)
+        self.listener.order_list(group, "EXEC_STARTED", now_ns)
+        before = market.tops if market.watch_top else None
+        for order in orders:
+            if order in waits or order.status not in ("NEW", "PARTIALLY_FILLED"):
+                continue
+            if order.conditional:
+                market.waiting[order.id] = order
+            else:
+                against = market.asks if order.side is Side.BUY else market.bids
+                self.matcher.work(market, order, against, now_ns)
+        seen = tuple(copy(order) for order in orders)
+        self.contingent.follow(market, now_ns)
+        if before is not None and market.tops != before:
+            self.listener.top(market)
+        return group, seen
+
+    # ---------------------------------------------------------------------------------------- ending, changing
+
+    def cancel(
+        self, symbol: str, order_id: int, now_ns: int, account: Account | None = None, cancel_id: str = ""
+    ) -> Order:
+        """End an open order (of `account`, if given), and with it the list that it belongs to."""
+        market = self.market(symbol)
+        owners: Iterable[Account] = (account,) if account is not None else self.accounts.values()
+        order = next((a.open[order_id] for a in owners if order_id in a.open), None)
+        if order is None or order.symbol != symbol:
+            raise Rejected("UNKNOWN_ORDER", str(order_id))
+        return self.cancel_order(market, order, now_ns, cancel_id)
+
+    def cancel_order(self, market: Market, order: Order, now_ns: int, cancel_id: str = "") -> Order:
+        """The same for an order at hand."""
+        before = market.tops if market.watch_top else None
+        if order.group is None:
+            self.matcher.end(market, order, "CANCELED", now_ns, cancel_id=cancel_id)
+        else:
+            for member in order.group.orders:
+                if member.id in order.account.open:
+                    self.matcher.end(market, member, "CANCELED", now_ns, cancel_id=cancel_id)
+            self.contingent.follow(market, now_ns)
+        if before is not None and market.tops != before:
+            self.listener.top(market)
+        return order
+
+    def amend(self, order: Order, size: int, client_id: str, now_ns: int) -> Amendment:
+        """Make an open order smaller in its place in the queue; both orders of an OCO pair together.
+
+        Raises:
+            Rejected: AMEND_INCREASE, AMEND_NOTHING, MAX_NUM_ORDER_AMENDS, DUPLICATE_ORDER, LOT_SIZE, NOTIONAL.
+        """
+        market, account = self.market(order.symbol), order.account
+        if size > order.size:
+            raise Rejected("AMEND_INCREASE", "Order amend (quantity increase) is not supported.")
+        if size == order.size:
+            raise Rejected("AMEND_NOTHING", "The requested action would change no state; rejecting")
+        if order.amends >= market.rules.max_amends:
+            raise Rejected("MAX_NUM_ORDER_AMENDS", "Filter failure: MAX_NUM_ORDER_AMENDS")
+        pair = order.group.pair if order.group is not None else ()
+        both = [member for member in pair if member.id in account.open] if order in pair else [order]
+        for member in both:
+            filters.check_amendment(market, size, member.price, member.filled + member.prevented)
+        client_id = client_id or _unused(account, f"x-{order.id}-{order.amends + 1}")
+        if client_id != order.client_id:
+            self._check_ids(account, client_id)
+        before = market.tops if market.watch_top else None
+        renamed = client_id != order.client_id
+        old_size = {member.id: member.size for member in both}
+        for member in both:
+            self._shrink(market, member, size, now_ns)
+        if order.group is not None:
+            order.group.updated_ns = now_ns
+            self.contingent.trim(market, order.group)
+        made = [
+            self._amended(member, old_size[member.id], client_id if member is order else member.client_id, now_ns)
+            for member in both
+        ]
+        if order.group is not None and renamed:
+            self.listener.order_list(order.group, "UPDATED", now_ns)
+        if before is not None and market.tops != before:
+            self.listener.top(market)
+        return made[both.index(order)]
+
+    def skip_ids(self, symbol: str, count: int) -> int:
+        """Leave out `count` update ids, as if that many changes were lost. Return the present id."""
+        market = self.market(symbol)
+        market.update_id += count
+        return market.update_id
+
+    # -------------------------------------------------------------------------------------------------- inside
+
+    def _work(self, market: Market, order: Order, against: BookSide, now_ns: int) -> None:
+        before = market.tops if market.watch_top else None
+        self.matcher.work(market, order, against, now_ns)
+        if self.matcher.touched or market.waiting:
+            self.contingent.follow(market, now_ns)
+        if before is not None and market.tops != before:
+            self.listener.top(market)
+
+    @staticmethod
+    def _check_ids(account: Account, client_id: str) -> None:
+        if client_id and client_id in account.client_ids:
+            raise Rejected("DUPLICATE_ORDER", "Duplicate order sent.")
+
+    @staticmethod
+    def _check_prices(market: Market, ticket: Ticket, against: BookSide) -> None:
+        """Refuse an order that the present prices forbid."""
+        if ticket.kind == "LIMIT_MAKER" and ticket.price is not None and against.crosses(ticket.price):
+            raise Rejected("WOULD_TAKE", "Order would immediately match and take.")
+        if ticket.stop_price is not None and would_trigger(
+            ticket.kind, ticket.side, ticket.stop_price, market.bars.last_price
+        ):
+            raise Rejected("WOULD_TRIGGER", "Order would trigger immediately.")
+
+    @staticmethod
+    def _order(account: Account, symbol: str, ticket: Ticket, now_ns: int, number: int) -> Order:
+        kind = ticket.kind
+        time_in_force = ticket.time_in_force
+        if ticket.price is None:
+            time_in_force = "IOC"
+        elif kind == "LIMIT_MAKER":
+            time_in_force = "GTC"
+        return Order(
+            number,
+            ticket.client_id or _unused(account, f"x-{number}"),
+            account,
+            symbol,
+            ticket.side,
+            kind,
+            time_in_force,
+            ticket.price,
+            ticket.size,
+            now_ns,
+            now_ns,
+            ticket.self_trade,
+            ticket.quote_size,
+            stop_price=ticket.stop_price,
+            strategy_id=ticket.strategy_id,
+            strategy_type=ticket.strategy_type,
+        )
+
+    def _admit(self, order: Order) -> None:
+        """Count an order among the open ones of its account."""
+        account = order.account
+        self._next_order = order.id + 1
+        account.open[order.id] = order
+        account.client_ids[order.client_id] = order.id
+        account.open_here[order.symbol] = account.open_here.get(order.symbol, 0) + 1
+        account.remember(order)
+
+    @staticmethod
+    def _forget_lists(account: Account) -> None:
+        if len(account.lists) > 10_000:
+            oldest = next((n for n, group in account.lists.items() if group.status == "ALL_DONE"), None)
+            if oldest is not None:
+                del account.lists[oldest]
+
+    def _shrink(self, market: Market, order: Order, size: int, now_ns: int) -> None:
+        """Give an open order a smaller size, on the book too."""
+        by, order.size = order.size - size, size
+        if order.working_ns >= 0 and order.price is not None:
+            side = market.bids if order.side is Side.BUY else market.asks
+            level = side.levels[order.price]
+            market.changed(side, order.price, side.reduce(level, order, by), now_ns)
+        if order.locked and order.group is None:
+            self.matcher.trim(market, order, self.matcher.need(order))
+        order.updated_ns = now_ns
+        order.amends += 1
+
+    def _amended(self, order: Order, old_size: int, client_id: str, now_ns: int) -> Amendment:
+        """Rename an order that was made smaller, tell its account, and keep the amendment."""
+        account, old = order.account, order.client_id
+        if client_id != old:
+            account.client_ids.pop(old, None)
+            account.client_ids[client_id] = order.id
+            account.by_client.pop(old, None)
+            account.by_client[client_id] = order
+            order.client_id = client_id
+        number = self.matcher.report(order, "REPLACED", now_ns, original=old)
+        made = Amendment(number, order.symbol, order.id, old, client_id, old_size, order.size, now_ns)
+        account.amendments.append(made)
+        return made
+
+
+def _unused(account: Account, client_id: str) -> str:
+    """Return an id like the given one that no open order of the account has."""
+    while client_id in account.client_ids:
+        client_id += "-"
+    return client_id

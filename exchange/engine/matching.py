@@ -1,0 +1,350 @@
+"""Locking funds, matching, settling, ending orders: what happens to orders once they are taken.
+
+The engine checks and decides what is placed when; this does it. An order of a list that traded or ended leaves its list
+in `touched`, for the engine to go on with when the match is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...model.errors import Rejected
+from ...model.events import Side
+from .accounts import Account, Fill, PreventedMatch
+from .book import BookSide, Level, Order, OrderList
+from .market import Aggregate, ExecutionReport, Listener, Market, Trade
+from .rules import ONE
+
+OPEN_ENDED = ("NEW", "PARTIALLY_FILLED")
+
+
+class Matcher:
+    """The moving parts of all markets. `fees` receives what trades cost."""
+
+    def __init__(self, listener: Listener, fees: Account) -> None:
+        self.listener = listener
+        self.fees = fees
+        self.next_execution = 1
+        self.touched: list[OrderList] = []
+
+    # ------------------------------------------------------------------------------------------------- placing
+
+    def work(self, market: Market, order: Order, against: BookSide, now_ns: int) -> None:
+        """Match an order whose funds are locked, and rest what may rest."""
+        order.working_ns = now_ns
+        if order.time_in_force == "FOK" and self._reachable(order, against) < order.size:
+            self.end(market, order, "EXPIRED", now_ns, resting=False, why="UNFILLED_FOK_ORDER_EXPIRED")
+            return
+        if against.keys and (order.price is None or against.crosses(order.price)):
+            self._match(market, order, against, now_ns)
+        if order.status in OPEN_ENDED:
+            if order.time_in_force == "GTC" and order.remaining > 0:
+                own = market.bids if order.side is Side.BUY else market.asks
+                market.changed(own, order.price or 0, own.add(order), now_ns)
+            else:
+                why = "INSUFFICIENT_LIQUIDITY" if order.price is None else "UNFILLED_IOC_QUANTITY_EXPIRED"
+                self.end(market, order, "EXPIRED", now_ns, resting=False, why=why)
+
+    def lock(self, market: Market, order: Order, against: BookSide) -> None:
+        """Lock what a working order can cost at most: a size in base to sell, an amount of quote to buy.
+
+        Raises:
+            Rejected: INSUFFICIENT_BALANCE, or NO_LIQUIDITY for a quote amount nothing can be had for.
+        """
+        rules = market.rules
+        if order.quote_size is not None:
+            if not against.keys:
+                raise Rejected("NO_LIQUIDITY", "Order book liquidity is less than symbol minimum quantity.")
+            size = self._size_for_quote(market, order.quote_size, against)
+            if size < rules.min_size:
+                raise Rejected("NO_LIQUIDITY", "Order book liquidity is less than `LOT_SIZE` filter minimum quantity.")
+            order.size = size
+        if order.side is Side.SELL:
+            locked, asset = order.size, rules.base
+        else:
+            asset = rules.quote
+            if order.price is not None:
+                locked = -(-order.price * order.size // ONE)
+            elif order.quote_size is not None:
+                locked = order.quote_size
+            else:
+                locked = self._cost(order.size, against)
+        order.account.lock(asset, locked)
+        order.locked = locked
+
+    @staticmethod
+    def need(order: Order) -> int:
+        """What an order that waits or rests keeps locked for what remains of it."""
+        if order.side is Side.SELL:
+            return order.remaining
+        price = order.price if order.price is not None else order.stop_price or 0
+        worth: int = -(-price * order.remaining // ONE)
+        return worth
+
+    def reserve(self, market: Market, order: Order, amount: int) -> None:
+        """Lock an amount of what the order pays with.
+
+        Raises:
+            Rejected: INSUFFICIENT_BALANCE; nothing was locked.
+        """
+        order.account.lock(market.rules.quote if order.side is Side.BUY else market.rules.base, amount)
+        order.locked += amount
+
+    def trim(self, market: Market, order: Order, amount: int) -> None:
+        """Free what is locked beyond `amount`."""
+        excess = order.locked - amount
+        if excess > 0:
+            order.account.unlock(market.rules.quote if order.side is Side.BUY else market.rules.base, excess)
+            order.locked -= excess
+
+    def report(
+        self,
+        order: Order,
+        kind: str,
+        now_ns: int,
+        fill: Fill | None = None,
+        cancel_id: str = "",
+        match: PreventedMatch | None = None,
+        prevented: int = 0,
+        original: str = "",
+    ) -> int:
+        """Tell the order's account; return the execution id."""
+        number, self.next_execution = self.next_execution, self.next_execution + 1
+        account = order.account
+        account.updated_ns = now_ns
+        client_id, original = (cancel_id, order.client_id) if cancel_id else (order.client_id, original)
+        self.listener.report(
+            ExecutionReport(account, order, kind, fill, now_ns, number, client_id, original, match, prevented)
+        )
+        return number
+
+    @staticmethod
+    def _cost(size: int, against: BookSide) -> int:
+        """What `size` costs at the prices that stand there now, rounded up per level."""
+        cost = 0
+        for level in against.best_first():
+            take = min(size, level.size)
+            cost -= -level.price * take // ONE
+            size -= take
+            if not size:
+                break
+        return cost
+
+    @staticmethod
+    def _size_for_quote(market: Market, quote: int, against: BookSide) -> int:
+        """The size, in whole steps, that an amount of quote is worth at the prices that stand there now."""
+        size, step = 0, market.rules.step
+        for level in against.best_first():
+            affordable = quote * ONE // level.price // step * step
+            take = min(level.size, affordable)
+            size += take
+            quote -= -(-level.price * take // ONE)
+            if take < level.size:
+                break
+        return size
+
+    @staticmethod
+    def _reachable(order: Order, against: BookSide) -> int:
+        """The size that could fill at once, what self-trade prevention would take off not counted."""
+        found = 0
+        for level in against.best_first():
+            if order.price is not None and (level.price - order.price) * against.sign < 0:
+                break
+            for resting in level.orders.values():
+                if resting.account is order.account and order.self_trade != "NONE":
+                    if order.self_trade == "EXPIRE_MAKER":
+                        continue
+                    return found
+                found += resting.remaining
+            if found >= order.size:
+                break
+        return found
+
+    # ------------------------------------------------------------------------------------------------ matching
+
+    def _match(self, market: Market, taker: Order, against: BookSide, now_ns: int) -> None:
+        limit = None if taker.price is None else taker.price * against.sign
+        trades: list[Trade] = []
+        while taker.remaining > 0 and against.keys:
+            if limit is not None and against.keys[-1] < limit:
+                break
+            level = against.levels[against.keys[-1] * against.sign]
+            maker = next(iter(level.orders.values()))
+            if maker.account is taker.account and taker.self_trade != "NONE":
+                if self._prevent(market, taker, maker, against, level, now_ns):
+                    break
+                continue
+            if taker.price is None and taker.side is Side.BUY and not self._afford(market, taker, maker, level.price):
+                self.end(market, taker, "EXPIRED", now_ns, resting=False, why="INSUFFICIENT_LIQUIDITY")
+                break
+            trades.append(self._trade(market, taker, maker, against, level, now_ns))
+        if not trades:
+            return
+        aggregates: list[Aggregate] = []
+        for trade in trades:
+            if aggregates and aggregates[-1].price == trade.price:
+                aggregates[-1] = replace(aggregates[-1], size=aggregates[-1].size + trade.size, last=trade.id)
+            else:
+                number = market.next_aggregate_id + len(aggregates)
+                aggregates.append(
+                    Aggregate(number, trade.price, trade.size, trade.id, trade.id, now_ns, trade.buyer_is_maker)
+                )
+        market.next_aggregate_id += len(aggregates)
+        market.aggregates.extend(aggregates)
+        self.listener.trades(market, trades, aggregates)
+
+    @staticmethod
+    def _afford(market: Market, taker: Order, maker: Order, price: int) -> bool:
+        """Whether a MARKET buy has the next fill locked; what prevention skipped may make it dearer than reckoned."""
+        short = price * min(taker.remaining, maker.remaining) // ONE - taker.locked
+        if short <= 0:
+            return True
+        if taker.quote_size is not None or taker.account.balance(market.rules.quote).free < short:
+            return False
+        taker.account.lock(market.rules.quote, short)
+        taker.locked += short
+        return True
+
+    def _trade(self, market: Market, taker: Order, maker: Order, against: BookSide, level: Level, now_ns: int) -> Trade:
+        price = level.price
+        size = min(taker.remaining, maker.remaining)
+        quote = price * size // ONE
+        taker_buys = taker.side is Side.BUY
+        number = market.next_trade_id
+        market.next_trade_id = number + 1
+        for order in (maker, taker):
+            order.filled += size
+            order.quote_filled += quote
+            order.updated_ns = now_ns
+            order.status = "PARTIALLY_FILLED" if order.remaining else "FILLED"
+        market.changed(against, price, against.reduce(level, maker, size), now_ns)
+        trade = Trade(number, price, size, now_ns, not taker_buys, maker.id, taker.id)
+        market.trades.append(trade)
+        market.bars.trade(number, price, size, taker_buys, now_ns)
+        for order in (maker, taker):
+            self._settle(market, order, number, price, size, quote, order is maker, now_ns)
+        return trade
+
+    def _settle(
+        self, market: Market, order: Order, trade_id: int, price: int, size: int, quote: int, maker: bool, now_ns: int
+    ) -> None:
+        """Move what was traded between the order's balances, keep the fee, release what a filled order still locks."""
+        rules, account = market.rules, order.account
+        buys = order.side is Side.BUY
+        pays, spent = (rules.quote, quote) if buys else (rules.base, size)
+        gets, received = (rules.base, size) if buys else (rules.quote, quote)
+        fee = received * (rules.maker_fee if maker else rules.taker_fee) // ONE
+        account.balance(pays).locked -= spent
+        order.locked -= spent
+        account.balance(gets).free += received - fee
+        self.fees.balance(gets).free += fee
+        if order.status == "FILLED":
+            self.release(market, order)
+        elif buys and order.price is not None:
+            self.trim(market, order, self.need(order))  # it may have been cheaper than the order's price
+        if account.internal:
+            return
+        if order.filled == size:
+            account.unfilled.first_fill(maker, now_ns)
+        fill = Fill(
+            trade_id,
+            order.id,
+            order.client_id,
+            market.symbol,
+            order.side.value,
+            price,
+            size,
+            quote,
+            fee,
+            gets,
+            maker,
+            now_ns,
+            order.list_id,
+        )
+        account.fills.append(fill)
+        account.fill_count += 1
+        self.report(order, "TRADE", now_ns, fill)
+        if order.group is not None:
+            self.touched.append(order.group)
+
+    def _prevent(
+        self, market: Market, taker: Order, maker: Order, against: BookSide, level: Level, now_ns: int
+    ) -> bool:
+        """Keep an account from trading with itself; return whether the taker has ended.
+
+        Source: faqs/stp_faq.md, read 2026-11-22.
+        """
+        mode = taker.self_trade
+        both = min(taker.remaining, maker.remaining)
+        from_maker = both if mode == "DECREMENT" else 0 if mode == "EXPIRE_TAKER" else maker.remaining
+        from_taker = both if mode == "DECREMENT" else 0 if mode == "EXPIRE_MAKER" else taker.remaining
+        number, market.next_prevented_id = market.next_prevented_id, market.next_prevented_id + 1
+        match = PreventedMatch(
+            number, market.symbol, mode, level.price, taker.id, maker.id, from_taker, from_maker, now_ns
+        )
+        taker.account.prevented.append(match)
+        for order, size, resting in ((maker, from_maker, True), (taker, from_taker, False)):
+            if not size:
+                continue
+            order.prevented_match = number
+            if size == order.remaining:
+                self.end(market, order, "EXPIRED_IN_MATCH", now_ns, resting=resting, match=match, prevented=size)
+                continue
+            order.prevented += size
+            order.updated_ns = now_ns
+            if resting:
+                market.changed(against, level.price, against.reduce(level, order, size), now_ns)
+            if order.group is not None:
+                self.touched.append(order.group)
+            elif order.price is not None:
+                self.trim(market, order, self.need(order))
+            if not order.account.internal:
+                self.report(order, "TRADE_PREVENTION", now_ns, match=match, prevented=size)
+        return not taker.remaining
+
+    # -------------------------------------------------------------------------------------------------- ending
+
+    def end(
+        self,
+        market: Market,
+        order: Order,
+        status: str,
+        now_ns: int,
+        resting: bool = True,
+        why: str = "",
+        cancel_id: str = "",
+        match: PreventedMatch | None = None,
+        prevented: int = 0,
+    ) -> None:
+        """End an order that did not fill: off the book if it rests, its funds free again, its account told.
+
+        An order that waits for its stop price or for another order is on no book, whatever `resting` says.
+        """
+        if resting and order.working_ns >= 0:
+            side = market.bids if order.side is Side.BUY else market.asks
+            market.changed(side, order.price or 0, side.remove(order), now_ns)
+        order.status = status
+        order.updated_ns = now_ns
+        order.prevented += prevented
+        self.release(market, order)
+        if not order.account.internal:
+            if status == "EXPIRED":
+                order.expiry_reason = why
+            kind = "TRADE_PREVENTION" if status == "EXPIRED_IN_MATCH" else status
+            self.report(order, kind, now_ns, cancel_id=cancel_id, match=match, prevented=prevented)
+            if order.group is not None:
+                self.touched.append(order.group)
+
+    @staticmethod
+    def release(market: Market, order: Order) -> None:
+        """Free what an ended order still locks, and take it off the lists of open orders."""
+        account = order.account
+        if order.locked:
+            rules = market.rules
+            account.unlock(rules.quote if order.side is Side.BUY else rules.base, order.locked)
+            order.locked = 0
+        del account.open[order.id]
+        if not account.internal:
+            market.waiting.pop(order.id, None)
+            account.client_ids.pop(order.client_id, None)
+            account.open_here[order.symbol] -= 1

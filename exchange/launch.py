@@ -1,0 +1,45 @@
+"""Server processes of ours: started, waited for until they serve, ended with the block."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ..model.errors import Misconfigured
+
+END_LIMIT_S = 10.0
+
+
+@contextlib.contextmanager
+def serving(module: str, *arguments: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Run a module that prints one JSON object once it serves; yield its process id and that object.
+
+    It has a session of its own, so that Ctrl-C reaches us first. It is ended with the block, by force if it must be.
+
+    Raises:
+        Misconfigured: it ended before it served.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise Misconfigured(module, f"ended with status {process.wait()} before it served")
+            yield process.pid, json.loads(line)
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

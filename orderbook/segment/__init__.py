@@ -1,0 +1,34 @@
+"""Shared-memory segments: one writer's book, read by any process of the same user on this node.
+
+A segment is a file for one (address, incarnation). Its writer allocates it in full under a temporary name, completes
+its header, and only then gives it its name, so no reader ever sees half a header or a hole. Readers map it read-only.
+How the data is guarded is said in `segment.h`, whose Cython face is `layout.pxd`. The work is done in `writer`,
+`reader`, `top` and `waitset`, over the mapped file of `mapping`; this is the place to import them from.
+
+What a reader may believe: a copy whose lock word was even and unchanged around it, from a writer whose heartbeat
+(CLOCK_MONOTONIC) is younger than the limit in the header, in a segment that has not ended. `LIVE` is given for nothing
+else. A writer killed inside a publish leaves the lock word odd for ever: reads then try for at most about 2 ms and
+raise `NotSynced`, with the state DEAD as soon as the heartbeat says so.
+"""
+
+from __future__ import annotations
+
+from .mapping import FORMAT_VERSION, LEVELS_MAX, TRADES_MAX, mark_ended, monotonic_ns, process_start
+from .reader import SegmentReader
+from .top import Top, empty_top
+from .waitset import WaitSet
+from .writer import SegmentWriter
+
+__all__ = [
+    "FORMAT_VERSION",
+    "LEVELS_MAX",
+    "TRADES_MAX",
+    "SegmentReader",
+    "SegmentWriter",
+    "Top",
+    "WaitSet",
+    "empty_top",
+    "mark_ended",
+    "monotonic_ns",
+    "process_start",
+]

@@ -1,0 +1,73 @@
+"""Names of segment files, and the directories they may live in.
+
+A segment of address `book/binance/BTC-USDT` and incarnation (3, 17) is the file `book~binance~BTC-USDT@3.17`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from ...model.errors import Misconfigured
+
+Incarnation = tuple[int, int]
+
+_ESCAPED = {"%": "%25", "~": "%7E", "@": "%40"}
+_NAME = re.compile(r"(?P<address>[^@/]+)@(?P<epoch>0|[1-9][0-9]*)\.(?P<counter>0|[1-9][0-9]*)", re.ASCII)
+_LONGEST_NAME = 240
+
+
+def segment_name(address: str, incarnation: Incarnation) -> str:
+    """Return the file name of a segment.
+
+    Raises:
+        Misconfigured: an address that makes no file name (empty, too long, a NUL in it), or a negative incarnation.
+    """
+    epoch, counter = incarnation
+    text = "".join(_ESCAPED.get(c, c) for c in address).replace("/", "~")
+    if text.startswith("."):
+        text = "%2E" + text[1:]
+    name = f"{text}@{epoch}.{counter}"
+    if not address or "\0" in address or epoch < 0 or counter < 0 or len(name.encode()) > _LONGEST_NAME:
+        raise Misconfigured(f"segment of {address[:80]!r}", f"incarnation {incarnation}: makes no file name")
+    return name
+
+
+def parse_name(name: str) -> tuple[str, Incarnation] | None:
+    """Return (address, incarnation) of a segment's file name; None when it is no such name."""
+    match = _NAME.fullmatch(name)
+    if match is None or name.startswith("."):
+        return None
+    address = match["address"].replace("~", "/")
+    for character, escape in (("@", "%40"), ("~", "%7E"), (".", "%2E"), ("%", "%25")):
+        address = address.replace(escape, character)
+    return address, (int(match["epoch"]), int(match["counter"]))
+
+
+def private_directory(path: Path) -> Path:
+    """Return `path`, a directory that only its owner, this user, can enter. Make it (mode 0700) when it is not there.
+
+    Raises:
+        Misconfigured: it is a symbolic link or no directory, belongs to another user, is open to group or others, or
+            cannot be made.
+    """
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass  # judged below, whoever made it
+    except OSError as error:
+        raise Misconfigured(f"segment directory {path}", f"cannot be made: {error.strerror}") from error
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        raise Misconfigured(f"segment directory {path}", "is a symbolic link")
+    if not stat.S_ISDIR(found.st_mode):
+        raise Misconfigured(f"segment directory {path}", "is not a directory")
+    if found.st_uid != os.geteuid():
+        raise Misconfigured(f"segment directory {path}", f"belongs to user {found.st_uid}, not to {os.geteuid()}")
+    if found.st_mode & 0o077:
+        raise Misconfigured(
+            f"segment directory {path}", f"is open to others (mode {stat.S_IMODE(found.st_mode):04o}): make it 0700"
+        )
+    return path

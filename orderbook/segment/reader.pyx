@@ -1,0 +1,337 @@
+"""The reading side of a segment. See `segment` for what a reader may believe."""
+
+import os
+
+import numpy as np
+
+from ...model.errors import BeyondDepth, NotSynced
+from ...model.events import BookState, Side
+from ..records import Depth, Statistics, Trade, count_of
+from ..snapshot import BookSnapshot
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from .mapping cimport POLLING, map_segment
+from .layout cimport *  # the VM_ and vm_ names
+from .top cimport Top
+
+cdef int LIVE = int(BookState.LIVE)
+cdef int RETIRED = int(BookState.RETIRED)
+cdef int DEAD = int(BookState.DEAD)
+cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
+cdef object INT64 = np.dtype(np.int64)
+cdef object FLOAT64 = np.dtype(np.float64)
+cdef object empty = np.empty
+cdef object MOST = 2**62  # levels asked for; no side holds as many
+
+
+cdef class SegmentReader:
+    """One mapped segment, read-only. Holds no file descriptor; arrays it returns are copies.
+
+    Raises on creation:
+        SegmentMismatch: the file is no segment of this version, or is damaged.
+        FileNotFoundError: there is none.
+    """
+
+    def __cinit__(self, path):
+        cdef const vm_header* head
+        self.mapping = map_segment(path, False)
+        head = &self.mapping.segment.head
+        self.path = path
+        self.address = head.address[: head.address_bytes].decode()
+        self.incarnation = (head.epoch, head.counter)
+        self.price_scale, self.size_scale = head.price_scale, head.size_scale
+        self.price_unit, self.size_unit = 10.0**head.price_scale, 10.0**head.size_scale
+        self.levels, self.trade_slots = head.levels, head.trades
+        self.heartbeat_limit_ns = head.heartbeat_limit_ns
+        self.sequenced = head.flags & VM_SEQUENCED != 0
+        self.exact = head.flags & VM_INEXACT == 0
+        self.writer_pid, self.writer_start = head.writer_pid, head.writer_start
+
+    def close(self):
+        """Let go of the mapping; every later read raises NotSynced. Idempotent."""
+        self.mapping = None
+
+    @property
+    def identity(self):
+        """(device, inode) of the file: no other file has it while this reader is open."""
+        self._open()
+        return self.mapping.identity
+
+    @property
+    def closed(self):
+        return self.mapping is None
+
+    cdef const vm_segment* _open(self) except NULL:
+        if self.mapping is None:
+            raise NotSynced(self.address, "ABSENT", "this reader is closed")
+        return self.mapping.segment
+
+    cdef int _read(self, int64_t n, int64_t* hot, int64_t words, int64_t* pairs) except -1:
+        cdef Mapping mapping = self.mapping  # keeps it mapped while the lock of the interpreter is let go
+        cdef const vm_segment* segment = self._open()
+        cdef int tries
+        if vm_read(segment, self.levels, n, hot, words, pairs) == 0:
+            return 0
+        for tries in range(VM_PATIENT_TRIES):
+            if not self._quick(segment):
+                break
+            with nogil:
+                vm_yield(tries)
+            if vm_read(segment, self.levels, n, hot, words, pairs) == 0:
+                return 0
+        if vm_ended(segment):
+            raise NotSynced(self.address, "RETIRED", "its writer ended inside a publish")
+        if not self._quick(segment):
+            raise NotSynced(self.address, "DEAD", "its writer died inside a publish")
+        raise NotSynced(self.address, "GAP", "its writer does not finish a publish")
+
+    cdef bint _quick(self, const vm_segment* segment) noexcept:
+        """Whether the writer lives: not ended, and its heartbeat within the limit."""
+        return vm_lives(segment, self.heartbeat_limit_ns)
+
+    cdef int _judge(self, const vm_segment* segment, const int64_t* hot) noexcept:
+        if vm_ended(segment):
+            return RETIRED
+        return <int>hot[VM_STATE] if self._quick(segment) else DEAD
+
+    @property
+    def version(self):
+        """Published so far: changes with every publish, trade and end."""
+        return vm_version(self._open())
+
+    @property
+    def alive(self):
+        """Whether the writer's heartbeat is within its limit and the segment has not ended."""
+        return self._quick(self._open())
+
+    @property
+    def ended(self):
+        """Whether the segment was retired, by its writer or, after its death, by the node agent."""
+        return vm_ended(self._open()) != 0
+
+    @property
+    def heartbeat_age_ns(self):
+        cdef int64_t beat = vm_heartbeat(self._open())
+        return vm_now() - beat
+
+    @property
+    def unlinked(self):
+        """Whether the file has lost its name, or the name is another file's. Asks the file system."""
+        try:
+            named = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        return (named.st_dev, named.st_ino) != self.identity
+
+    @property
+    def state(self):
+        """The writer's state; RETIRED when the segment has ended, DEAD when the heartbeat is too old.
+
+        Never raises for a publish that does not end: that is GAP until it is DEAD.
+        """
+        cdef int64_t hot[32]
+        try:
+            self._read(0, hot, 1, NULL)
+        except NotSynced as doubt:
+            return BookState[doubt.state]
+        return STATES[self._judge(self.mapping.segment, hot)]
+
+    def top(self, bint stale_ok=False):
+        """Return one consistent `Top`.
+
+        Raises:
+            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy can be had.
+        """
+        cdef int64_t hot[32]
+        cdef const vm_segment* segment = self._open()
+        cdef uint64_t version = vm_version(segment)  # before the data: what comes after it cannot be slept through
+        cdef Top top
+        cdef int state
+        self._read(0, hot, VM_ASK_SIZE + 1, NULL)
+        state = self._judge(segment, hot)
+        if state != LIVE and not stale_ok:
+            self._refuse(state)
+        top = Top.__new__(Top)
+        top.address, top.incarnation = self.address, self.incarnation
+        top.version = version
+        top.update = hot[VM_CHANGES]
+        top.sequence = hot[VM_SEQUENCE]
+        top.price_scale, top.size_scale = self.price_scale, self.size_scale
+        top.sequence_known = hot[VM_PUBLISH_NS] != VM_NONE
+        top._state = state
+        top._flags = hot[VM_FLAGS]
+        top._held[0], top._held[1] = hot[VM_N_BIDS], hot[VM_N_ASKS]
+        top._ts_event, top._ts_recv, top._published = hot[VM_TS_EVENT], hot[VM_TS_RECV], hot[VM_PUBLISH_NS]
+        top._bid_price, top._bid_size = hot[VM_BID_PRICE], hot[VM_BID_SIZE]
+        top._ask_price, top._ask_size = hot[VM_ASK_PRICE], hot[VM_ASK_SIZE]
+        return top
+
+    cdef int _refuse(self, int state) except -1:
+        if state == DEAD:
+            reason = f"its writer has not been heard for {self.heartbeat_age_ns // 1_000_000} ms"
+        else:
+            reason = self.statistics().reason or None
+        raise NotSynced(self.address, STATES[state].name, reason)
+
+    def depth(self, n=None, bint as_float=False, bint stale_ok=False):
+        """Return `Depth(bids, asks)`, best first: int64 raw, or float64 values. `n` None means all that is stored.
+
+        A side that ends before `n` and is complete gives fewer rows.
+
+        Raises:
+            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy can be had.
+            BeyondDepth: more levels asked than are stored of a side that is not complete.
+        """
+        cdef int64_t hot[32]
+        cdef int64_t rows, i, wanted = -1 if n is None else min(count_of(n), MOST)
+        cdef Py_buffer view
+        cdef int64_t* raw
+        cdef double* real
+        cdef int state, side
+        rows = self.levels if n is None else min(wanted, <int64_t>self.levels)
+        both = empty((2, rows, 2), FLOAT64 if as_float else INT64)
+        PyObject_GetBuffer(both, &view, PyBUF_WRITABLE)
+        try:
+            raw = <int64_t*>view.buf
+            self._read(rows, hot, VM_FLAGS + 1, raw)
+            if as_float:  # in place: a double is as wide as what it is made from
+                real = <double*>view.buf
+                for side in range(2):
+                    for i in range(2 * rows * side, 2 * rows * side + 2 * min(rows, hot[VM_N_BIDS + side]), 2):
+                        real[i] = <double>raw[i] / self.price_unit
+                        real[i + 1] = <double>raw[i + 1] / self.size_unit
+        finally:
+            PyBuffer_Release(&view)
+        state = self._judge(self._open(), hot)
+        if state != LIVE and not stale_ok:
+            self._refuse(state)
+        for side in range(2):
+            if wanted > hot[VM_N_BIDS + side] and not hot[VM_FLAGS] & (VM_BIDS_WHOLE << side):
+                raise BeyondDepth(self.address, "ask" if side else "bid", n, hot[VM_N_BIDS + side])
+        bids, asks = both
+        if hot[VM_N_BIDS] < rows:
+            bids = bids[: hot[VM_N_BIDS]]
+        if hot[VM_N_ASKS] < rows:
+            asks = asks[: hot[VM_N_ASKS]]
+        return Depth(bids, asks)
+
+    def snapshot(self, bint stale_ok=False):
+        """Return everything stored, as one immutable `BookSnapshot`. Raises as `top` does."""
+        cdef int64_t hot[32]
+        cdef const vm_segment* segment = self._open()
+        cdef uint64_t version = vm_version(segment)
+        cdef Py_buffer view
+        cdef int state
+        both = empty((2, self.levels, 2), INT64)
+        PyObject_GetBuffer(both, &view, PyBUF_WRITABLE)
+        try:
+            self._read(self.levels, hot, VM_HOT_WORDS, <int64_t*>view.buf)
+        finally:
+            PyBuffer_Release(&view)
+        state = self._judge(segment, hot)
+        if state != LIVE and not stale_ok:
+            self._refuse(state)
+        bids, asks = both[0, : hot[VM_N_BIDS]].copy(), both[1, : hot[VM_N_ASKS]].copy()
+        bids.flags.writeable = asks.flags.writeable = False
+        return BookSnapshot(
+            address=self.address,
+            incarnation=self.incarnation,
+            state=STATES[state],
+            version=version,
+            sequence=hot[VM_SEQUENCE],
+            ts_event_ns=None if hot[VM_TS_EVENT] == VM_NONE else hot[VM_TS_EVENT],
+            ts_recv_ns=None if hot[VM_TS_RECV] == VM_NONE else hot[VM_TS_RECV],
+            price_scale=self.price_scale,
+            size_scale=self.size_scale,
+            bids=bids,
+            asks=asks,
+            bids_complete=hot[VM_FLAGS] & VM_BIDS_WHOLE != 0,
+            asks_complete=hot[VM_FLAGS] & VM_ASKS_WHOLE != 0,
+        )
+
+    def statistics(self):
+        """Return the writer's counters and reason, whatever the state."""
+        cdef int64_t hot[32]
+        self._read(0, hot, VM_REASON_END, NULL)
+        reason = (<const char*>&hot[VM_REASON])[: 8 * (VM_REASON_END - VM_REASON)].rstrip(b"\0")
+        return Statistics(
+            hot[VM_UPDATES], hot[VM_GAPS], hot[VM_RESYNCS], vm_last_trade(self.mapping.segment),
+            reason.decode(errors="replace"),
+        )
+
+    @property
+    def last_trade_number(self):
+        """Number of the newest trade; 0 before the first."""
+        return vm_last_trade(self._open())
+
+    def trades(self, int64_t after, int64_t limit=1000, lost=None):
+        """Return the trades numbered above `after`, oldest first, at most `limit`; each knows how many were lost just
+        before it. Whatever the state of the book: a trade that happened stays true.
+
+        `lost` is what the trade numbered `after` said was lost so far. It is needed only where the ring does not hold
+        that trade any more; without it `missed` of the first may then be None.
+        """
+        cdef const vm_segment* segment = self._open()
+        cdef int64_t last = vm_last_trade(segment), number
+        cdef int64_t slot[8]
+        cdef int64_t total, before = -1 if lost is None else lost
+        cdef int outcome
+        if after < 0:
+            raise ValueError(f"{after}: trades are numbered from 1")
+        if after == 0:
+            before = 0
+        elif lost is None and vm_read_trade(segment, self.levels, self.trade_slots, after, slot) == 0:
+            before = slot[VM_T_LOST] >> 1
+        found = []
+        missed = 0
+        number = after + 1
+        if last - number >= self.trade_slots:
+            missed = last - self.trade_slots + 1 - number
+            number += missed
+        while number <= last and len(found) < limit:
+            outcome = vm_read_trade(segment, self.levels, self.trade_slots, number, slot)
+            if outcome == 0:
+                total = slot[VM_T_LOST] >> 1
+                if slot[VM_T_LOST] & 1 or (before < 0 and total > 0):
+                    missed = None
+                elif before >= 0:
+                    missed += max(total - before, 0)
+                before = total
+                found.append(Trade(
+                    number, self.incarnation, slot[VM_T_ID], slot[VM_T_PRICE], slot[VM_T_SIZE], self.price_scale,
+                    self.size_scale, Side.SELL if slot[VM_T_SELL] else Side.BUY,
+                    None if slot[VM_T_EVENT] == VM_NONE else slot[VM_T_EVENT], slot[VM_T_RECV], missed, total,
+                ))
+                missed = 0
+            elif outcome == 1:  # lapped between the look at `last` and the copy
+                missed += 1
+            else:
+                break
+            number += 1
+        return found
+
+    def wait(self, uint64_t after_version, double timeout_s, bint alive=True):
+        """Block this thread until the version passes `after_version` or `alive` is no longer what it was said to be.
+
+        The interpreter's lock is let go meanwhile. Return the version; it is `after_version` still when neither
+        happened in time.
+        """
+        cdef Mapping mapping = self.mapping
+        cdef const vm_segment* segment = self._open()
+        cdef uint32_t* word = vm_version_word(segment)
+        cdef uint32_t expected
+        cdef uint64_t version
+        cdef int64_t until = vm_now() + <int64_t>((timeout_s if timeout_s < 1e9 else 1e9) * 1e9), now, wake
+        while True:
+            version = vm_version(segment)
+            now = vm_now()
+            if version > after_version or self._quick(segment) != alive or now >= until:
+                return version
+            expected = <uint32_t>version
+            wake = min(until, now + 50_000_000, vm_look_again(segment, now, self.heartbeat_limit_ns))
+            with nogil:
+                vm_wait_many(&word, &expected, 1, wake, POLLING)
+            PyErr_CheckSignals()

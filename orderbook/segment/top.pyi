@@ -1,0 +1,61 @@
+from decimal import Decimal
+
+from ...model.events import BookState
+from ..records import Level
+
+class Top:
+    """Best bid and ask of one moment, with what was known of the book then. Raw integers; Decimals are made when asked.
+
+    `version` is what to wait after. `update` counts publishes of book or state (not trades): two tops of one
+    incarnation with the same `update` say the same, but for a heartbeat. Pickles.
+    """
+
+    address: str
+    incarnation: tuple[int, int]
+    version: int
+    update: int
+    sequence: int
+    price_scale: int
+    size_scale: int
+    sequence_known: bool  # False before the first publish of a book
+    @property
+    def live(self) -> bool: ...
+    @property
+    def state(self) -> BookState: ...
+    @property
+    def ts_event_ns(self) -> int | None:
+        """The exchange's time of the last frame; None where it gives none."""
+
+    @property
+    def ts_recv_ns(self) -> int | None:
+        """Our wall-clock time of the last frame; None before the first."""
+
+    @property
+    def publish_ns(self) -> int | None:
+        """CLOCK_MONOTONIC of the last publish of the book on this node; None before the first."""
+
+    @property
+    def bid_raw(self) -> tuple[int, int] | None:
+        """(price, size) of the best bid; None when there is none. Raises BeyondDepth when nothing is proven."""
+
+    @property
+    def ask_raw(self) -> tuple[int, int] | None: ...
+    @property
+    def best_bid(self) -> Level | None: ...
+    @property
+    def best_ask(self) -> Level | None: ...
+    @property
+    def mid(self) -> Decimal | None:
+        """Half of best bid plus best ask, exact; None when a side is empty."""
+
+    @property
+    def spread(self) -> Decimal | None: ...
+
+def empty_top(
+    address: str,
+    price_scale: int,
+    size_scale: int,
+    state: BookState = BookState.ABSENT,
+    incarnation: tuple[int, int] = (0, 0),
+) -> Top:
+    """A top that knows nothing but the state: of a book without a segment, or without a consistent copy."""

@@ -1,0 +1,249 @@
+"""One thread that sleeps for all the segments a process waits for, and wakes its event loops.
+
+An asyncio task cannot sleep on a futex. So a thread does it for everybody: it sleeps in `futex_waitv` on the version
+words of up to 127 segments at once (further segments get further threads), and when one changes it tells each event
+loop concerned, once per loop however many tasks wake. While a segment is awaited its slot stays armed: a strategy that
+keeps up never pays for arming it again. A slot that changed while nobody waited is dropped, and a thread without work
+ends.
+
+A writer that dies says nothing, so the thread also wakes when the oldest heartbeat it watches would be past its limit:
+a task that waits for a dead writer's next publish is woken about 1 ms after the limit.
+
+Where the kernel has no futex_waitv (before Linux 5.16, or forbidden by a sandbox), and on macOS, the thread looks at
+the words every 0.5 ms instead; `VENUEMESH_WAIT=poll` chooses that by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import NamedTuple
+
+from . import SegmentReader, WaitSet, monotonic_ns
+
+IDLE_NS = 1_000_000_000  # after this long without anybody waiting, a slot is dropped; a thread without slots ends
+
+_Future = asyncio.Future[None]
+
+
+class _Request(NamedTuple):
+    after: int
+    alive: bool
+    loop: asyncio.AbstractEventLoop
+    future: _Future
+
+
+class _Slot:
+    """One segment that somebody waits for, or did a moment ago."""
+
+    __slots__ = ("identity", "idle_since_ns", "number", "requests", "shard")
+
+    def __init__(self, identity: tuple[int, int], number: int, shard: _Shard) -> None:
+        self.identity = identity
+        self.number = number
+        self.shard = shard
+        self.requests: list[_Request] = []
+        self.idle_since_ns = 0
+
+
+class _Shard:
+    """One thread and the slots it sleeps for."""
+
+    def __init__(self, poll: bool | None) -> None:
+        self.set = WaitSet(poll)
+        self.slots: dict[int, _Slot] = {}
+        self.thread: threading.Thread | None = None
+        self.stopping = False
+
+
+class Waiter:
+    """Waits for changes of segments on behalf of asyncio tasks. One per process is enough: `Waiter.shared()`.
+
+    Usable from several event loops and threads. Threads start when first needed and end when idle. After a fork the
+    child begins anew. Threads that want to wait for themselves use `SegmentReader.wait`.
+    """
+
+    _shared: Waiter | None = None
+
+    def __init__(self, poll: bool | None = None) -> None:
+        """`poll` True forces looking every 0.5 ms, False insists on futexes, None takes what the system has."""
+        self._poll = poll
+        self._reset()
+        _ALL.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._shards: list[_Shard] = []
+        self._slots: dict[tuple[int, int], _Slot] = {}
+
+    @classmethod
+    def shared(cls) -> Waiter:
+        """Return this process's waiter."""
+        if cls._shared is None:
+            cls._shared = cls()
+        return cls._shared
+
+    def __reduce__(self) -> tuple[Callable[[], Waiter], tuple[()]]:
+        return Waiter.shared, ()
+
+    @property
+    def threads(self) -> int:
+        """How many threads run now."""
+        return len(self._shards)
+
+    @property
+    def segments(self) -> int:
+        """How many segments are armed now."""
+        return len(self._slots)
+
+    async def wait(
+        self, reader: SegmentReader, after_version: int, timeout_s: float | None = None, alive: bool = True
+    ) -> int:
+        """Sleep until the segment's version passes `after_version`, or whether its writer is alive is not `alive` any
+        more, or the time is over. Return the version now: it may be `after_version` still.
+
+        Read `version` before the data it stands for (`Top.version` is), and nothing can be slept through.
+
+        Raises:
+            NotSynced: the reader is closed.
+        """
+        version = reader.version
+        if version > after_version or reader.alive is not alive:
+            return version
+        loop = asyncio.get_running_loop()
+        request = _Request(after_version, alive, loop, loop.create_future())
+        with self._lock:
+            slot = self._slots.get(reader.identity) or self._arm(reader)
+            slot.requests.append(request)
+        expiry = None if timeout_s is None else loop.call_later(max(0.0, timeout_s), _resolve, (request.future,))
+        try:
+            # Once more, now that the request stands: a change between the first look and it would be lost otherwise.
+            if reader.version <= after_version and reader.alive is alive:
+                await request.future
+        finally:
+            if expiry is not None:
+                expiry.cancel()
+            with self._lock:
+                if request in slot.requests:
+                    slot.requests.remove(request)
+        return reader.version
+
+    def close(self) -> None:
+        """End the threads and wake every waiting task. The waiter may be used again afterwards."""
+        with self._lock:
+            shards, slots = list(self._shards), list(self._slots.values())
+            self._shards.clear()
+            self._slots.clear()
+            for shard in shards:
+                shard.stopping = True
+        _wake([request for slot in slots for request in slot.requests])
+        for shard in shards:
+            shard.set.call()
+            if shard.thread is not None and shard.thread is not threading.current_thread():
+                shard.thread.join()
+
+    def _arm(self, reader: SegmentReader) -> _Slot:
+        for shard in self._shards:
+            if len(shard.set) < WaitSet.ROOM:
+                break
+        else:
+            shard = _Shard(self._poll)
+            self._shards.append(shard)
+        number = shard.set.add(reader)
+        slot = shard.slots[number] = self._slots[reader.identity] = _Slot(reader.identity, number, shard)
+        slot.idle_since_ns = monotonic_ns()
+        if shard.thread is None:
+            shard.thread = threading.Thread(target=self._run, args=(shard,), name="venuemesh-waiter", daemon=True)
+            shard.thread.start()
+        else:
+            shard.set.call()
+        return slot
+
+    def _drop(self, slot: _Slot) -> None:
+        slot.shard.set.remove(slot.number)
+        del slot.shard.slots[slot.number]
+        del self._slots[slot.identity]
+
+    def _run(self, shard: _Shard) -> None:
+        purged_ns = monotonic_ns()
+        while True:
+            control = shard.set.control()
+            with self._lock:
+                if shard.stopping:
+                    return
+                now = monotonic_ns()
+                woken = self._look(shard, now)
+                is_done = False
+                if now - purged_ns >= IDLE_NS:
+                    purged_ns = now
+                    is_done = self._purge(shard, now)
+            _wake(woken)
+            if is_done:
+                return
+            shard.set.wait(control, IDLE_NS / 1e9)
+
+    def _look(self, shard: _Shard, now: int) -> list[_Request]:
+        """Take out the requests that the changed slots fulfil; disarm the slots that changed for nobody."""
+        woken: list[_Request] = []
+        for number, version, alive in shard.set.look():
+            slot = shard.slots[number]
+            if not slot.requests:
+                self._drop(slot)
+                continue
+            slot.idle_since_ns = now  # somebody waited until this very moment
+            waiting: list[_Request] = []
+            for request in slot.requests:
+                (woken if version > request.after or alive is not request.alive else waiting).append(request)
+            slot.requests = waiting
+        return woken
+
+    def _purge(self, shard: _Shard, now: int) -> bool:
+        """Drop slots that nobody has waited for a while. Return whether that leaves the thread without work."""
+        for slot in list(shard.slots.values()):
+            if slot.requests:
+                slot.idle_since_ns = now
+            elif now - slot.idle_since_ns >= IDLE_NS:
+                self._drop(slot)
+        if shard.slots:
+            return False
+        self._shards.remove(shard)
+        return True
+
+
+def _wake(requests: list[_Request]) -> None:
+    """Resolve the futures, with one call into each loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Future]] = {}
+    for request in requests:
+        loops.setdefault(request.loop, []).append(request.future)
+    for loop, futures in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, futures)
+        except RuntimeError:
+            continue  # that loop was closed with tasks waiting in it: there is nobody left to wake
+
+
+def _resolve(futures: list[_Future] | tuple[_Future]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
+
+
+_ALL: weakref.WeakSet[Waiter] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for waiter in list(_ALL):
+        waiter._reset()
+
+
+def _at_exit() -> None:
+    for waiter in list(_ALL):
+        waiter.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)

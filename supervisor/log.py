@@ -1,0 +1,89 @@
+"""What the supervisor's log says of the machine's events and effects. It decides nothing and keeps only times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from loguru import logger
+
+from .tree import events as m
+from .tree.machine import Machine
+
+
+class Chronicle:
+    """Tells what happened, in the order in which it happened; `now_ns` is monotonic."""
+
+    def __init__(self) -> None:
+        self._adopting_ns: dict[str, int] = {}
+
+    def event(self, event: m.Event, machine: Machine, now_ns: int) -> None:
+        """Before the machine takes it: the cell still has its address."""
+        match event:
+            case m.Tick() | m.Want() | m.Amend():
+                return
+            case m.NodeSeen(node, labels):
+                if node not in machine.nodes:
+                    logger.info("node seen", node=node[:12], labels=_own(labels))
+            case m.NodeLost(node):
+                logger.warning("node lost", node=node[:12])
+            case m.CellCreated(cell, pid, _):
+                logger.debug("spare ready", cell=cell, pid=pid)
+            case m.CreateFailed(cell, error):
+                logger.warning("cell not created", cell=cell, why=error)
+            case m.Adopted(cell):
+                began_ns = self._adopting_ns.pop(cell, now_ns)
+                logger.info("serving", **_whom(machine, cell), took_ms=(now_ns - began_ns) / 1e6)
+            case m.Failed(cell, error):
+                logger.warning("role failed", **_whom(machine, cell), why=error)
+            case m.Died(cell, _, by):
+                self._adopting_ns.pop(cell, None)
+                if cell in machine.cells:
+                    logger.log("INFO" if machine.ending else "WARNING", "death seen", **_whom(machine, cell), by=by)
+            case m.Hung(cell):
+                logger.warning("cell hangs", **_whom(machine, cell))
+            case m.KillFailed(cell):
+                logger.warning("cell not killed", **_whom(machine, cell))
+            case m.Found(cell, _, pid, _, incarnation, spec):
+                address = spec.address if spec is not None else None
+                logger.info("cell found", address=address, incarnation=_dotted(incarnation), cell=cell, pid=pid)
+            case m.Unwant(addresses):
+                logger.info("no longer wanted", addresses=" ".join(addresses))
+            case m.RestartAsked(addresses):
+                logger.info("restart asked", addresses=" ".join(addresses))
+            case m.ShutDown():
+                logger.info("shutting down", children=len(machine.children), cells=len(machine.cells))
+
+    def effect(self, effect: m.Effect, machine: Machine, now_ns: int) -> None:
+        """When the machine has decided it."""
+        match effect:
+            case m.Create(cell, node):
+                logger.debug("creating a cell", cell=cell, node=node[:12])
+            case m.AdoptCell(cell, incarnation, spec, restarts, _):
+                self._adopting_ns[cell] = now_ns
+                told = {"address": spec.address, "incarnation": _dotted(incarnation)}
+                logger.info("adopting", **told, cell=cell, restarts=restarts)
+            case m.StopCell(cell):
+                logger.info("stopping", **_whom(machine, cell))
+            case m.KillCell(cell, _, _, _, agent):
+                self._adopting_ns.pop(cell, None)
+                logger.warning("killing", **_whom(machine, cell), agent=agent)
+            case m.Discard(cell):
+                logger.warning("discarding", cell=cell)
+            case m.Degraded(address, error, after_ns):
+                logger.error("DEGRADED", address=address, why=error, retry_s=after_ns / 1e9)
+
+
+def _dotted(incarnation: tuple[int, int] | None) -> str | None:
+    return None if incarnation is None else f"{incarnation[0]}.{incarnation[1]}"
+
+
+def _own(labels: Mapping[str, str]) -> str | None:
+    """The labels that the operator gave; Ray's own say nothing new."""
+    return ",".join(f"{key}={value}" for key, value in labels.items() if not key.startswith("ray.io/")) or None
+
+
+def _whom(machine: Machine, cell: str) -> dict[str, object]:
+    known = machine.cells.get(cell)
+    if known is None:
+        return {"cell": cell}
+    return {"address": known.address, "cell": cell, "pid": known.pid, "node": known.node[:12]}

@@ -1,0 +1,335 @@
+"""The keeper of the tree: the machine and what it needs around it. It performs effects and turns answers into events.
+
+Cells are reached through a port, durable values through a store; both are given, so this runs without Ray. Everything
+runs on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from loguru import logger
+
+from ..actors.cell.messages import Doubt, Gone
+from ..actors.cell.pulse import PERIOD_S
+from ..model.errors import Fenced, MeshError, RetryLater
+from .log import Chronicle
+from .ray_cells import PREFIX, UNANSWERED, CellPort
+from .ray_store import GcsStore
+from .retrying_store import Durable
+from .tree import events as m
+from .tree.child import ChildSpec, Tier
+from .tree.desired import Desired
+from .tree.escalations import recall, remember
+from .tree.machine import Machine, agent_address
+from .tree.policy import Policy
+from .tree.records import Settings
+
+T = TypeVar("T")
+HANG_S = 2.0
+REFUSED_S = 0.5  # before a cell that could not be created is given up for another: the cluster may refuse at once
+AWAY_S = 1.0  # longest pause before the GCS is asked again at boot
+EXIT_DEFECT = 70
+
+
+class Keeper:
+    """`boot` first; `machine` and `desired` are there when `ready` is set."""
+
+    machine: Machine
+    desired: Desired
+
+    def __init__(self, config: dict[str, Any], port: CellPort, store: GcsStore) -> None:
+        self.config, self.port, self.store = config, port, store
+        self.hang_s = float(config.get("hang_limit_s", HANG_S))
+        self.durable = Durable()
+        self.ready = asyncio.Event()
+        self.changed = asyncio.Event()  # set and replaced when a route changes
+        self._moved = asyncio.Event()  # set and replaced at every event
+        self._home = asyncio.get_running_loop()
+        self._chronicle = Chronicle()
+        self._wishing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run it beside; an error that it lets out ends this process."""
+        task = self._home.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).critical("ended by a defect: Ray starts the next")
+            os._exit(EXIT_DEFECT)
+
+    # --- boot ---------------------------------------------------------------------------------------------------------
+
+    async def boot(self) -> None:
+        """Take an epoch, find what lives, and want what is desired. Waits while the GCS is away."""
+        began_ns = time.monotonic_ns()
+        epoch = self.port.epoch = await self.durable.run(self.store.next_epoch, patience_s=None)
+        stored = await self.durable.run(self.store.get, "desired", patience_s=None)
+        past = await self.durable.run(self.store.get, "past", patience_s=None) or {"birth": None, "children": {}}
+        config = self.config
+        self.desired = Desired(config, stored)
+        await self.durable.run(self.store.put, "desired", self.desired.to_dict(), patience_s=None)
+        wishes = {k: v for k, v in (config.get("policy") or {}).items() if k in Policy.__dataclass_fields__}
+        own = {k: v for k, v in (config.get("settings") or {}).items() if k in Settings.__dataclass_fields__}
+        policy = Policy(**wishes)
+        settings = Settings(**{"spares_per_node": int(config.get("spares_per_node", 2)), **own}, policy=policy)
+        kept = past["children"] if past["birth"] == config.get("birth") else {}
+        known = recall(kept, policy, time.monotonic_ns(), time.time_ns())
+        self.machine = Machine(epoch, settings, lambda: f"{PREFIX}{secrets.token_hex(6)}", known)
+        await self._find_cells()
+        self.on(m.Want(tuple(self.desired.first_specs())))
+        specs = {address: child.spec for address, child in self.machine.children.items()}
+        if strangers := self.desired.strangers(specs):
+            self.on(m.Unwant(strangers))
+        self.ready.set()
+        took_ms = (time.monotonic_ns() - began_ns) / 1e6
+        found = {"cells": len(self.machine.cells), "children": len(specs), "stopped": self.desired.stopped}
+        logger.info("supervisor up", epoch=epoch, resumed=stored is not None, took_ms=took_ms, **found)
+
+    async def _note(self, operation: Callable[..., None], *arguments: Any) -> None:
+        """Write what is good to have; while the store is away it is given up: cells say themselves what they are."""
+        try:
+            await self.durable.run(operation, *arguments)
+        except RetryLater as error:
+            logger.warning("not noted", what=arguments[0], why=error)
+
+    async def _find_cells(self) -> None:
+        names = await self._patiently(self.port.names)
+        for found in await asyncio.gather(*(self._find_cell(name) for name in names)):
+            if found is not None:
+                self.on(found)
+                self.spawn(self._attend(found.cell))
+
+    async def _find_cell(self, name: str) -> m.Found | None:
+        try:
+            await self._patiently(lambda: self.port.find(name))
+            said = await self.port.hello(name, self.hang_s)
+        except Gone:
+            self.port.forget(name)
+            return None
+        except Fenced:
+            self._superseded(name)
+            return None
+        except (TimeoutError, Doubt):  # it hangs, or its node does: believe what was noted of it
+            noted: dict[str, Any] | None
+            noted = await self.durable.run(self.store.get, f"cell/{name}", patience_s=None)
+            if noted is None:  # never told to be anything: nothing is lost with it
+                await self._discard(name)
+                return None
+            said = noted
+        order = said["order"]
+        if order is None:
+            return m.Found(
+                name, said["node"], said["pid"], said["start"], None, None, trading=said.get("trading", False)
+            )
+        epoch, counter = order["incarnation"]
+        spec = ChildSpec.from_dict(order["spec"])
+        serving = said.get("serving", True)
+        return m.Found(
+            name, said["node"], said["pid"], said["start"], (epoch, counter), spec, order["restarts"], serving
+        )
+
+    async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Ask until the GCS answers."""
+        pause_s = PERIOD_S
+        while True:
+            try:
+                return await ask()
+            except Doubt:
+                await asyncio.sleep(pause_s)
+                pause_s = min(AWAY_S, 2 * pause_s)
+
+    # --- events and effects -------------------------------------------------------------------------------------------
+
+    def on(self, event: m.Event) -> None:
+        """Tell the machine, and begin what it wants done."""
+        version, now_ns = self.machine.routes.version, time.monotonic_ns()
+        self._chronicle.event(event, self.machine, now_ns)
+        for effect in self.machine.on(event, now_ns):
+            self._chronicle.effect(effect, self.machine, now_ns)
+            self.spawn(self._perform(effect))
+        if self.machine.routes.version != version:
+            changed, self.changed = self.changed, asyncio.Event()
+            changed.set()
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def until(self, reached: Callable[[], bool], timeout_s: float | None = None) -> None:
+        """Return when the machine has come there, or at the timeout."""
+        deadline = None if timeout_s is None else self._home.time() + timeout_s
+        while not reached() and (deadline is None or self._home.time() < deadline):
+            await self._moved.wait()  # the machine ticks, so this returns soon
+
+    async def until_routes(self, after: int, addresses: list[str] | None, timeout_s: float) -> None:
+        """Return when a route of `addresses` (None: any) has changed since version `after`, or at the timeout."""
+        deadline = self._home.time() + timeout_s
+        table = self.machine.routes
+        while not table.changed_since(after, addresses) and (left := deadline - self._home.time()) > 0:
+            changed = self.changed
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                break
+
+    async def _perform(self, effect: m.Effect) -> None:
+        match effect:
+            case m.Create(cell, node, trading):
+                await self._create(cell, node, trading)
+            case m.AdoptCell():
+                await self._adopt(effect)
+            case m.StopCell(cell, timeout_s):
+                try:
+                    await self.port.stop(cell, timeout_s)
+                except UNANSWERED:
+                    return  # its deadline or its death follows
+            case m.KillCell(cell, node, pid, start, agent):
+                await self._kill(cell, node, pid, start, agent)
+            case m.Discard(cell):
+                await self._discard(cell)
+            case m.Sweep(node):
+                sweeper = self.machine.routes.get(agent_address(node))
+                if sweeper is not None:
+                    try:
+                        await self.port.ask(sweeper.cell, sweeper.address, "sweep", None, 5.0, 5.0)
+                    except UNANSWERED:
+                        return  # it sweeps by itself every second
+            case m.Degraded():
+                children = remember(self.machine.children, time.monotonic_ns(), time.time_ns())
+                past = {"birth": self.config.get("birth"), "children": children}
+                await self._note(self.store.put, "past", past)
+
+    async def _create(self, cell: str, node: str, trading: bool) -> None:
+        try:
+            said = await self.port.create(cell, node, trading)
+        except (Gone, Doubt, ValueError, MeshError) as error:
+            await asyncio.sleep(REFUSED_S)
+            self.on(m.CreateFailed(cell, repr(error.__cause__ or error)[:500]))
+            return
+        self.on(m.CellCreated(cell, said["pid"], said["start"]))
+        self.spawn(self._attend(cell))
+
+    async def _attend(self, cell: str) -> None:
+        """Pend on the cell's life. Doubt is asked again; a newer supervisor's word ends this one."""
+        while cell in self.port:
+            try:
+                said = await self.port.life(cell)
+            except Doubt:
+                await asyncio.sleep(PERIOD_S)
+                continue
+            except Gone:
+                break
+            except Fenced:
+                self._superseded(cell)
+                return
+            if said["why"] == "superseded":
+                self._superseded(cell)
+                return
+            self.on(m.Failed(cell, said["error"]))
+        self.port.forget(cell)
+        self.on(m.Died(cell))
+        await self._note(self.store.delete, f"cell/{cell}")
+
+    def _superseded(self, cell: str) -> None:
+        logger.warning("a newer supervisor has spoken to a cell: leaving", cell=cell)
+        os._exit(0)
+
+    async def _adopt(self, effect: m.AdoptCell) -> None:
+        order = {
+            "epoch": self.port.epoch,
+            "incarnation": list(effect.incarnation),
+            "spec": effect.spec.to_dict() | {"config": self._config_of(effect.spec)},
+            "restarts": effect.restarts,
+            "predecessor": effect.predecessor,
+        }
+        cell = self.machine.cells.get(effect.cell)
+        if cell is None:
+            return
+        known = {"node": cell.node, "pid": cell.pid, "start": cell.start, "order": order}
+        self.spawn(self._note(self.store.put, f"cell/{effect.cell}", known))
+        try:
+            said = await self.port.adopt(effect.cell, order)
+        except UNANSWERED:
+            return  # its death or its deadline follows
+        if said["ok"]:
+            self.on(m.Adopted(effect.cell))
+        else:
+            self.on(m.Failed(effect.cell, said["error"]))
+
+    def _config_of(self, spec: ChildSpec) -> dict[str, Any]:
+        if spec.tier is Tier.AGENT:
+            limit = float(self.config.get("supervisor_limit_s", max(5.0, 5 * self.hang_s)))
+            heartbeat = float(self.config.get("heartbeat_limit_s", 0.25))
+            limits = {"hang_limit_s": self.hang_s, "supervisor_limit_s": limit, "heartbeat_limit_s": heartbeat}
+            return {**limits, **spec.config}
+        return spec.config
+
+    async def _kill(self, cell: str, node: str, pid: int, start: int, agent: str | None) -> None:
+        if agent is None or not pid:
+            self.on(m.KillFailed(cell))
+            return
+        try:
+            body = {"pid": pid, "start": start, "timeout_s": 2.0}
+            gone = await self.port.ask(agent, agent_address(node), "kill", body, 2.5, 2.5)
+        except UNANSWERED:
+            gone = False
+        self.on(m.Died(cell, by="its agent, which killed it") if gone else m.KillFailed(cell))
+
+    async def _discard(self, cell: str) -> None:
+        try:
+            await self.port.discard(cell)
+        except Gone:
+            return
+        except Doubt as error:
+            logger.warning("not discarded", cell=cell, why=error)
+
+    async def said(self, cell: str, address: str, kind: str, body: Any = None) -> Any:
+        """Ask a role for a second; None when it does not answer."""
+        try:
+            return await self.port.ask(cell, address, kind, body, 1.0, 1.0)
+        except UNANSWERED:
+            return None
+
+    # --- wishes -------------------------------------------------------------------------------------------------------
+
+    async def wish(self, exchange: str, change: Callable[[Desired], None]) -> None:
+        """Change what is desired: durably first, then for the machine. Raises RetryLater, and what `change` raises."""
+        async with self._wishing:  # one after another: what is written last is what holds
+            changed = self.desired.copy()
+            change(changed)
+            await self.durable.run(self.store.put, "desired", changed.to_dict())
+            self.desired.take(changed)
+        self.machine.routes.bump()
+        self.replan(exchange)
+
+    def replan(self, exchange: str) -> None:
+        """Have the books of an exchange be as desired."""
+        if self.machine.ending:
+            return
+        running = {address: child.spec for address, child in self.machine.children.items() if child.wanted}
+        todo = self.desired.books(exchange, running)
+        if todo.unwant:
+            self.on(m.Unwant(todo.unwant))
+        for spec in todo.amend:
+            before = running[spec.address]
+            self.on(m.Amend(spec))
+            self.spawn(self._tell_amended(spec, before))
+        if todo.want:
+            self.on(m.Want(todo.want))
+
+    async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
+        """Tell a running group which pairs it has lost. What it does not hear, its next incarnation knows."""
+        left = {plain["name"] for plain in spec.config["instruments"]}
+        route = self.machine.routes.get(spec.address)
+        for plain in before.config["instruments"]:
+            if plain["name"] not in left and route is not None:
+                await self.said(route.cell, spec.address, "untrack", {"pair": plain["name"]})

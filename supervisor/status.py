@@ -1,0 +1,84 @@
+"""The tree as plain values, for `status`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .tree.machine import Machine
+from .tree.records import CellState, Child, ChildState
+
+
+def describe(
+    machine: Machine,
+    usage: Mapping[str, Mapping[str, Any]],
+    reports: Mapping[str, Mapping[str, Any] | None],
+    refused: Mapping[str, str],
+) -> dict[str, Any]:
+    """Rows of children, cells, nodes and groups. `usage` is by cell, `reports` by child address;
+    `refused` are books that were named and cannot be: rows of their own, in the state REFUSED.
+    """
+    children = machine.children
+    degraded = {
+        c.spec.group for c in children.values() if c.state is ChildState.DEGRADED or _stranded(machine, c) is not None
+    }
+    return {
+        "epoch": machine.routes.epoch,
+        "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
+        "children": [_row(machine, children[a], usage, reports.get(a)) for a in sorted(children)]
+        + [_refused_row(address, why) for address, why in sorted(refused.items())],
+        "spares": sum(1 for c in machine.cells.values() if c.state is CellState.SPARE),
+        "creating": sum(1 for c in machine.cells.values() if c.state is CellState.CREATING),
+        "groups": {
+            group: "DEGRADED" if group in degraded else "OK"
+            for group in sorted({c.spec.group for c in children.values()})
+        },
+        "cells": [
+            {
+                "cell": c.name,
+                "node": c.node,
+                "pid": c.pid,
+                "state": c.state.value,
+                "address": c.address,
+                **{key: usage.get(c.name, {}).get(key) for key in ("rss", "pss", "cpu_s", "lag_ms")},
+            }
+            for c in machine.cells.values()
+        ],
+    }
+
+
+def _row(
+    machine: Machine, child: Child, usage: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    cell = machine.cells.get(child.cell) if child.cell else None
+    used = usage.get(child.cell or "", {})
+    return {
+        "address": child.spec.address,
+        "group": child.spec.group,
+        "state": child.state.value,
+        "node": child.node,
+        "cell": child.cell,
+        "pid": cell.pid if cell else None,
+        "incarnation": list(child.incarnation) if child.incarnation else None,
+        "restarts": child.restarts,
+        "last_error": _stranded(machine, child) or child.last_error,
+        "rss": used.get("rss"),
+        "pss": used.get("pss"),
+        "cpu": used.get("cpu_s"),
+        "serves": [address for address, _ in child.spec.serves],
+        "report": dict(report) if report is not None else None,
+    }
+
+
+def _stranded(machine: Machine, child: Child) -> str | None:
+    """Why a child waits that may run on one node only, which is not there; None of any other."""
+    if not child.spec.pinned or child.cell is not None or not machine.nodes or child.spec.node in machine.nodes:
+        return None
+    return f"its node is lost, and it runs on no other: {child.spec.pinned}"
+
+
+def _refused_row(address: str, why: str) -> dict[str, Any]:
+    empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "report")
+    group = address.split("/")[1]
+    said = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "last_error": why, "serves": []}
+    return said | dict.fromkeys(empty)

@@ -1,0 +1,1 @@
+"""What the supervisor decides: pure, without clock or Ray."""

@@ -1,0 +1,150 @@
+"""What the mesh shall run: its configuration, and durably what was asked since (tracked, untracked, stopped). Pure.
+
+Which configuration that is, its `birth` says, a token that `supervisor.create` gives it: a supervisor that Ray restarts
+has the same and takes up what was stored; one created anew has another, and what an earlier mesh left does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ...model.errors import UnknownExchange
+from .child import ChildSpec, Tier
+from .plan import Changes, Plan, Rule, account_specs, add_rules, base_specs, book_address, changes, plan_books
+
+
+class Desired:
+    """One writer: the supervisor. `stored` is what `to_dict` gave to a supervisor before this one, or None."""
+
+    def __init__(self, config: dict[str, Any], stored: Mapping[str, Any] | None = None) -> None:
+        self.config = config
+        if stored is None or stored["birth"] != config.get("birth"):
+            stored = {"rules": {}, "stopped": ()}
+        rules = stored["rules"]
+        self._stopped = {exchange for exchange in stored["stopped"] if exchange in config["exchanges"]}
+        self._rules: dict[str, list[Rule]] = {
+            exchange: [(bool(track), pattern) for track, pattern in rules[exchange]]
+            if exchange in rules
+            else [(True, pattern) for pattern in settings.get("pairs", ())]
+            for exchange, settings in self.config["exchanges"].items()
+        }
+        self._instruments: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self._refused: dict[str, Mapping[str, str]] = {}
+        self._dormant: dict[str, Mapping[str, Any]] | None = None  # None: to be worked out when asked for
+
+    def to_dict(self) -> dict[str, Any]:
+        rules = {exchange: [list(rule) for rule in found] for exchange, found in self._rules.items()}
+        return {"birth": self.config.get("birth"), "rules": rules, "stopped": self.stopped}
+
+    def copy(self) -> Desired:
+        """The same wishes, to be changed and then taken; what is known of instruments stays here."""
+        return Desired(self.config, self.to_dict())
+
+    def take(self, other: Desired) -> None:
+        """Have the wishes of `other`."""
+        self._rules, self._stopped, self._dormant = other._rules, other._stopped, None
+
+    @property
+    def exchanges(self) -> list[str]:
+        return sorted(self.config["exchanges"])
+
+    @property
+    def stopped(self) -> list[str]:
+        """Exchanges whose feeds are stopped."""
+        return sorted(self._stopped)
+
+    @property
+    def unread(self) -> list[str]:
+        """Exchanges whose instruments are not known yet."""
+        return [exchange for exchange in self.exchanges if exchange not in self._instruments]
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Address of a book -> why it is not there although its pair was named."""
+        named = ((book_address(e, name), why) for e, names in self._refused.items() for name, why in names.items())
+        return dict(named)
+
+    def first_specs(self) -> list[ChildSpec]:
+        """The children that need no instrument list: limits, catalogs, accounts, and plain specs."""
+        journal, specs = self.config.get("journal"), []
+        for exchange, settings in self.config["exchanges"].items():
+            specs += [*base_specs(exchange, settings), *account_specs(exchange, settings, journal)]
+        return specs + [ChildSpec.from_dict(plain) for plain in self.config.get("children", ())]
+
+    def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
+        """Take note of an exchange's instruments."""
+        self._instruments[exchange], self._dormant = instruments, None
+
+    def rule(self, exchange: str, track: bool, patterns: Iterable[str]) -> None:
+        """Track or untrack from now on.
+
+        Raises:
+            UnknownExchange: not in the configuration.
+        """
+        self._check(exchange)
+        self._rules[exchange], self._dormant = add_rules(self._rules[exchange], track, patterns), None
+
+    def network(self, exchange: str, running: bool) -> None:
+        """Start or stop the feeds of an exchange: while stopped it has no books; what is tracked stays known.
+
+        Raises:
+            UnknownExchange: not in the configuration.
+        """
+        self._check(exchange)
+        self._dormant = None
+        if running:
+            self._stopped.discard(exchange)
+        else:
+            self._stopped.add(exchange)
+
+    def _check(self, exchange: str) -> None:
+        if exchange not in self._rules:
+            raise UnknownExchange(exchange, self.exchanges)
+
+    def strangers(self, children: Mapping[str, ChildSpec]) -> tuple[str, ...]:
+        """Of the children found running, those that nothing here asks for: left by a mesh of another configuration.
+
+        Books of a known exchange are none of them: its instrument list decides. Agents and mirrors follow the nodes.
+        """
+        asked = {spec.address for spec in self.first_specs()}
+        prefixes = tuple(book_address(exchange, "") for exchange in self.config["exchanges"])
+        return tuple(
+            address
+            for address, spec in children.items()
+            if address not in asked and not address.startswith(prefixes) and spec.tier not in (Tier.AGENT, Tier.MIRROR)
+        )
+
+    def dormant(self) -> dict[str, Mapping[str, Any]]:
+        """Books that are tracked and not run, as their exchange is stopped: address -> instrument."""
+        if self._dormant is None:
+            self._dormant = {
+                address: plain
+                for exchange in self.stopped
+                if exchange in self._instruments
+                for spec in self._plan(exchange, {}).specs.values()
+                for address, plain in spec.serves
+                if plain is not None
+            }
+        return self._dormant
+
+    def books(self, exchange: str, children: Mapping[str, ChildSpec]) -> Changes:
+        """What to change of the book children of `exchange`, given all that run. Nothing while it is unread."""
+        prefix = book_address(exchange, "")
+        running = {address: spec for address, spec in children.items() if address.startswith(prefix)}
+        stopped = exchange in self._stopped
+        if exchange not in self._instruments:
+            return Changes((), (), tuple(running) if stopped else ())
+        plan = self._plan(exchange, running)
+        self._refused[exchange] = plan.refused
+        return changes(running, Plan({}) if stopped else plan)
+
+    def _plan(self, exchange: str, running: Mapping[str, ChildSpec]) -> Plan:
+        return plan_books(
+            exchange,
+            self.config["exchanges"][exchange],
+            self._rules[exchange],
+            self._instruments[exchange],
+            running,
+            float(self.config.get("heartbeat_limit_s", 0.25)),
+        )

@@ -1,0 +1,500 @@
+"""The tree as a state machine: events in, effects out, time an argument. No Ray, no clock, no I/O.
+
+Theory of operation. Two kinds of things live here: *children* (what shall run, named by address) and *cells*
+(processes that can run one role each, once). Events change records; after each event `_reconcile` looks at the whole
+and says what is missing: a waiting child takes a spare of its node at once, and cells are created, a few at a time
+per node, until every node has a cell for each child that waits there and `spares_per_node` more. So a lost effect or
+a reordered event mends at the next tick.
+
+    child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
+           SERVING -> KILLING when it hangs
+           SERVING -> STOPPING -> WAITING (restart asked) or gone (untracked, shutdown)
+           any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
+    cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
+
+What an order manager imports (the journal's database library) takes a third of a second and 17 MB, which no other
+role needs. So a node where accounts may run keeps one spare more, which has it. Managers take that one and others
+another while there is a choice: any spare can become anything.
+
+A cell whose adoption is not confirmed in time is killed, never used again. A hung cell is killed by the agent of its
+node before a successor is adopted; where the agent cannot (it is the one that hangs, or does not answer), the
+successor is adopted on the same node and kills its `predecessor` itself before it starts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...model.errors import InvalidTransition
+from . import policy as policies
+from .child import ChildSpec, Tier
+from .escalations import Past
+from .events import (
+    AdoptCell,
+    Adopted,
+    Amend,
+    CellCreated,
+    Create,
+    CreateFailed,
+    Degraded,
+    Died,
+    Discard,
+    Effect,
+    Event,
+    Failed,
+    Found,
+    Hung,
+    KillCell,
+    KillFailed,
+    NodeLost,
+    NodeSeen,
+    RestartAsked,
+    ShutDown,
+    StopCell,
+    Sweep,
+    Tick,
+    Unwant,
+    Want,
+)
+from .placement import NodeView, fits, loads, pick, seat
+from .policy import Exit
+from .records import Cell, CellState, Child, ChildState, Settings
+from .routes import Route, RouteTable
+
+AGENT = "agent"
+_CREATING_AT_END_S = 10.0
+_CALM_NS = 500_000_000  # after an adoption, before its spare is replaced, while another is left
+
+
+def _runs(spec: ChildSpec) -> tuple[object, ...]:
+    """What cannot change without a restart."""
+    return spec.kind, spec.config, spec.node, spec.labels
+
+
+def agent_address(node: str) -> str:
+    return f"agent/{node[:12]}"
+
+
+class Machine:
+    """The tree of one mesh under one supervisor epoch."""
+
+    def __init__(
+        self, epoch: int, settings: Settings, name_cell: Callable[[], str], past: Mapping[str, Past] | None = None
+    ) -> None:
+        self.settings = settings
+        self.routes = RouteTable(epoch)
+        self.nodes: dict[str, Mapping[str, str]] = {}
+        self.cells: dict[str, Cell] = {}
+        self.children: dict[str, Child] = {}
+        self.rolling: deque[str] = deque()
+        self.ending = False
+        self._epoch = epoch
+        self._counter = itertools.count(1)
+        self._orders = itertools.count(1)
+        self._name_cell = name_cell
+        self._effects: list[Effect] = []
+        self._adopting_ns: dict[str, int] = {}  # node -> when a cell there last began to adopt
+        self._past = dict(past or {})  # of children that an earlier supervisor had seen end too often
+        self._rolled: set[str] = set()  # of the queue: already stopped once
+
+    @property
+    def ended(self) -> bool:
+        """True when a shutdown is complete: nothing of the mesh is left."""
+        return self.ending and not self.cells
+
+    def on(self, event: Event, now_ns: int) -> list[Effect]:
+        """Advance by one event and return what must be done, in order: adoptions first."""
+        self._effects = []
+        _HANDLERS[type(event)](self, event, now_ns)
+        self._reconcile(now_ns)
+        return sorted(self._effects, key=lambda effect: not isinstance(effect, AdoptCell))  # what is urgent, first
+
+    # --- nodes and cells ----------------------------------------------------------------------------------------------
+
+    def _node_seen(self, event: NodeSeen, now_ns: int) -> None:
+        known = event.node in self.nodes
+        self.nodes[event.node] = dict(event.labels)
+        if not known and not self.ending:
+            address = agent_address(event.node)
+            if address not in self.children:
+                spec = ChildSpec(address, AGENT, group=AGENT, tier=Tier.AGENT, node=event.node)
+                self.children[address] = Child(spec, next(self._orders))
+
+    def _node_lost(self, event: NodeLost, now_ns: int) -> None:
+        self.nodes.pop(event.node, None)
+        self._adopting_ns.pop(event.node, None)
+        for cell in [cell for cell in self.cells.values() if cell.node == event.node]:
+            self._forget(cell)
+            self._effects.append(Discard(cell.name))
+            self._child_ended(cell, Exit.NODE_LOST, "its node was lost", now_ns)
+        for address, child in list(self.children.items()):
+            if child.spec.node == event.node and not child.spec.pinned:
+                self._drop(address)
+
+    def _cell_created(self, event: CellCreated, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None:
+            self._effects.append(Discard(event.cell))
+            return
+        cell.pid, cell.start = event.pid, event.start
+        if cell.state is CellState.CREATING:
+            cell.state, cell.deadline_ns = CellState.SPARE, None
+
+    def _create_failed(self, event: CreateFailed, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is not None and cell.state is CellState.CREATING:
+            self._forget(cell)
+            self._effects.append(Discard(cell.name))
+
+    def _adopted(self, event: Adopted, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None or cell.state is not CellState.ADOPTING or cell.address is None:
+            return
+        cell.state, cell.deadline_ns = CellState.SERVING, None
+        child = self.children[cell.address]
+        if child.predecessor is not None:
+            self._effects.append(Sweep(cell.node))
+        child.state, child.predecessor, child.served_once = ChildState.SERVING, None, True
+        child.history = child.history.served(now_ns)
+        child.restarting = False
+        self._route(child)
+
+    def _failed(self, event: Failed, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is not None and cell.state is not CellState.KILLING:
+            self._kill(cell, now_ns)
+            self._child_ended(cell, Exit.DIED, event.error, now_ns)
+
+    def _died(self, event: Died, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None:
+            return
+        self._forget(cell)
+        self._effects.append(Sweep(cell.node))
+        self._child_ended(cell, Exit.DIED, event.error, now_ns)
+
+    def _hung(self, event: Hung, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None or cell.state in (CellState.CREATING, CellState.KILLING):
+            return
+        child = self._child_of(cell)
+        is_agent = child is not None and child.spec.tier is Tier.AGENT
+        if child is not None:
+            child.last_error = "its loop stood still; killed"
+            self._unroute(child)
+            if child.state is not ChildState.STOPPING:
+                child.state = ChildState.KILLING
+        self._kill(cell, now_ns)
+        if is_agent:  # nobody else can kill it: its successor does
+            self._child_ended(cell, Exit.HUNG, None, now_ns)
+
+    def _kill_failed(self, event: KillFailed, now_ns: int) -> None:
+        cell = self.cells.get(event.cell)
+        if cell is None or cell.state is not CellState.KILLING:
+            return
+        if self._child_of(cell) is not None:
+            self._child_ended(cell, Exit.HUNG, "it hung and no agent could kill it", now_ns)
+        self._effects.append(Discard(cell.name))
+
+    def _found(self, event: Found, now_ns: int) -> None:
+        cell = Cell(event.cell, event.node, CellState.SPARE, None, event.pid, event.start, trading=event.trading)
+        self.cells[cell.name] = cell
+        if event.spec is None or event.incarnation is None:
+            return
+        address = event.spec.address
+        rival = self.children.get(address)
+        if rival is not None and rival.cell is not None and rival.incarnation is not None:
+            if rival.incarnation >= event.incarnation:
+                self._kill(cell, now_ns)
+                return
+            self._kill(self.cells[rival.cell], now_ns)
+        cell.state, cell.address, cell.incarnation = CellState.SERVING, address, event.incarnation
+        child = Child(event.spec, next(self._orders) if rival is None else rival.order)
+        child.state, child.cell, child.node = ChildState.SERVING, cell.name, cell.node
+        child.incarnation, child.restarts = event.incarnation, event.restarts
+        if (past := self._past.pop(address, None)) is not None:
+            child.history = past.history(self.settings.policy, now_ns)
+        self.children[address] = child
+        if not event.serving:  # its adoption was never confirmed
+            self._kill(cell, now_ns)
+            self._child_ended(cell, Exit.DIED, "its adoption was cut short", now_ns)
+            return
+        child.served_once, child.history = True, child.history.served(now_ns)
+        self._route(child)
+
+    # --- wishes -------------------------------------------------------------------------------------------------------
+
+    def _want(self, event: Want, now_ns: int) -> None:
+        if self.ending:
+            return
+        self.routes.bump()
+        for spec in event.specs:
+            child = self.children.get(spec.address)
+            if child is None:
+                child = self.children[spec.address] = Child(spec, next(self._orders))
+                if (past := self._past.pop(spec.address, None)) is not None:
+                    past.resume(child)
+                continue
+            changed = _runs(child.spec) != _runs(spec)
+            was_wanted, child.wanted = child.wanted, True
+            child.spec = spec
+            if child.state is ChildState.STOPPED or not was_wanted:
+                child.restarting = child.cell is not None
+                child.state = ChildState.STOPPING if child.cell is not None else ChildState.WAITING
+            elif changed and child.cell is not None:
+                self._stop(child, now_ns, restart=True)
+            elif child.state is ChildState.SERVING:
+                self._route(child)
+
+    def _amend(self, event: Amend, now_ns: int) -> None:
+        child = self.children.get(event.spec.address)
+        self.routes.bump()
+        if child is not None:
+            child.spec = event.spec
+            if child.state is ChildState.SERVING:
+                self._route(child)
+
+    def _unwant(self, event: Unwant, now_ns: int) -> None:
+        self.routes.bump()
+        for address in event.addresses:
+            child = self.children.get(address)
+            if child is None:
+                continue
+            child.wanted = False
+            if child.cell is None:
+                self._drop(address)
+            else:
+                self._stop(child, now_ns, restart=False)
+
+    def _restart_asked(self, event: RestartAsked, now_ns: int) -> None:
+        self.rolling.extend(a for a in event.addresses if a in self.children and a not in self.rolling)
+
+    def _shut_down(self, event: ShutDown, now_ns: int) -> None:
+        if not self.ending:
+            for cell in self.cells.values():
+                if cell.state is CellState.CREATING:  # waited for, then stopped like any other: it leaves no trace
+                    cell.deadline_ns = now_ns + int(_CREATING_AT_END_S * 1e9)
+        self.ending = True
+        self.rolling.clear()
+
+    def _tick(self, event: Tick, now_ns: int) -> None:
+        for cell in list(self.cells.values()):
+            if cell.deadline_ns is None or now_ns < cell.deadline_ns:
+                continue
+            cell.deadline_ns = None
+            if cell.state is CellState.CREATING:
+                self._create_failed(CreateFailed(cell.name, "not created in time"), now_ns)
+            elif cell.state is CellState.ADOPTING:
+                self._kill(cell, now_ns)
+                self._child_ended(cell, Exit.HUNG, "adoption was not confirmed in time", now_ns)
+            elif cell.state is CellState.STOPPING:
+                self._kill(cell, now_ns)
+            elif cell.state is CellState.KILLING:
+                self._kill_failed(KillFailed(cell.name), now_ns)
+
+    # --- what follows -------------------------------------------------------------------------------------------------
+
+    def _child_of(self, cell: Cell) -> Child | None:
+        child = self.children.get(cell.address) if cell.address is not None else None
+        return child if child is not None and child.cell == cell.name else None
+
+    def _forget(self, cell: Cell) -> None:
+        del self.cells[cell.name]
+
+    def _kill(self, cell: Cell, now_ns: int) -> None:
+        cell.state = CellState.KILLING
+        cell.deadline_ns = now_ns + int(self.settings.kill_timeout_s * 1e9)
+        agent = self.children.get(agent_address(cell.node))
+        serving = agent is not None and agent.state is ChildState.SERVING and agent.cell != cell.name
+        by = agent.cell if agent is not None and serving else None
+        self._effects.append(KillCell(cell.name, cell.node, cell.pid, cell.start, by))
+
+    def _stop(self, child: Child, now_ns: int, restart: bool) -> None:
+        child.restarting = restart
+        cell = self.cells.get(child.cell) if child.cell is not None else None
+        if cell is None or child.state is ChildState.STOPPING:
+            return
+        self._unroute(child)
+        child.state = ChildState.STOPPING
+        if cell.state in (CellState.SERVING, CellState.ADOPTING):
+            cell.state = CellState.STOPPING
+            cell.deadline_ns = now_ns + int((child.spec.shutdown_s + 0.5) * 1e9)
+            self._effects.append(StopCell(cell.name, child.spec.shutdown_s))
+
+    def _child_ended(self, cell: Cell, why: Exit, error: str | None, now_ns: int) -> None:
+        child = self._child_of(cell)
+        if child is None:
+            return
+        self._unroute(child)
+        child.cell = None
+        stopping = child.state is ChildState.STOPPING
+        if error is not None and not stopping:
+            child.last_error = error
+        child.predecessor = None if why is Exit.NODE_LOST else (cell.node, cell.pid, cell.start)
+        if not child.wanted or self.ending:
+            self._drop(child.spec.address)
+            return
+        if stopping and child.restarting:
+            child.state = ChildState.WAITING
+            child.restarts += 1
+            return
+        match policies.decide(child.spec, why, child.history, self.settings.policy, now_ns):
+            case policies.Adopt(after_ns, history):
+                child.state = ChildState.BACKOFF if after_ns else ChildState.WAITING
+                child.retry_ns, child.history = now_ns + after_ns, history
+                child.restarts += 1
+            case policies.Escalate(after_ns, history):
+                child.state, child.retry_ns, child.history = ChildState.DEGRADED, now_ns + after_ns, history
+                child.restarts += 1
+                self._effects.append(Degraded(child.spec.address, child.last_error, after_ns))
+            case policies.Stop():
+                child.state = ChildState.STOPPED
+
+    def _drop(self, address: str) -> None:
+        child = self.children.pop(address, None)
+        if child is not None:
+            self._unroute(child)
+
+    def _route(self, child: Child) -> None:
+        if child.cell is None or child.incarnation is None or child.node is None:
+            raise InvalidTransition(child.state.value, f"routing {child.spec.address}, which has no cell")
+        address = child.spec.address
+        wanted = dict(child.spec.serves)
+        wanted.setdefault(address, None)
+        for route in [r for r in self.routes if r.child == address and r.address not in wanted]:
+            self.routes.remove(route.address)
+        for served, instrument in wanted.items():
+            self.routes.set(Route(served, address, child.cell, child.node, child.incarnation, instrument))
+
+    def _unroute(self, child: Child) -> None:
+        for served in (child.spec.address, *(address for address, _ in child.spec.serves)):
+            route = self.routes.get(served)
+            if route is not None and route.child == child.spec.address:
+                self.routes.remove(served)
+
+    # --- reconcile ----------------------------------------------------------------------------------------------------
+
+    def _reconcile(self, now_ns: int) -> None:
+        if self.ending:
+            self._wind_down(now_ns)
+            return
+        self._roll(now_ns)
+        spares: dict[str, list[Cell]] = {node: [] for node in self.nodes}
+        for cell in self.cells.values():
+            if cell.state is CellState.SPARE and cell.node in spares:
+                spares[cell.node].append(cell)
+        load = loads(self.nodes, self.children.values())
+        lacking = dict.fromkeys(self.nodes, 0)
+        for child in sorted(self.children.values(), key=lambda c: (c.spec.tier.value, c.order)):
+            if not self._is_due(child, now_ns):
+                continue
+            views = [NodeView(n, labels, load.get(n, 0), len(spares[n])) for n, labels in self.nodes.items()]
+            node = seat(child, views, self.cells.values())
+            if node is None:
+                continue
+            load[node] = load.get(node, 0) + child.spec.weight
+            if spares[node]:
+                self._adopt(child, pick(spares[node], child.spec.tier is Tier.ORDERS), now_ns)
+            else:
+                child.node = node
+                lacking[node] += 1
+        for node, missing in lacking.items():
+            self._replenish(node, missing, spares[node], now_ns)
+
+    def _is_due(self, child: Child, now_ns: int) -> bool:
+        if child.state in (ChildState.BACKOFF, ChildState.DEGRADED) and now_ns >= child.retry_ns:
+            child.state = ChildState.WAITING
+        if child.state is not ChildState.WAITING or not child.wanted:
+            return False
+        before = (self.children.get(address) for address in child.spec.after)
+        return child.served_once or all(other is None or other.served_once for other in before)
+
+    def _adopt(self, child: Child, cell: Cell, now_ns: int) -> None:
+        incarnation = (self._epoch, next(self._counter))
+        cell.state, cell.address, cell.incarnation = CellState.ADOPTING, child.spec.address, incarnation
+        cell.deadline_ns = now_ns + int(self.settings.adopt_timeout_s * 1e9)
+        self._adopting_ns[cell.node] = now_ns
+        child.state, child.cell, child.node, child.incarnation = ChildState.STARTING, cell.name, cell.node, incarnation
+        before = child.predecessor
+        predecessor = before[1:] if before is not None and before[0] == cell.node and before[1] else None
+        self._effects.append(AdoptCell(cell.name, incarnation, child.spec, child.restarts, predecessor))
+
+    def _replenish(self, node: str, missing: int, spares: list[Cell], now_ns: int) -> None:
+        creating = [c for c in self.cells.values() if c.node == node and c.state is CellState.CREATING]
+        wanted, plain = self.settings.spares_per_node, sum(1 for cell in spares if not cell.trading)
+        lack = max(0, wanted - plain)
+        if wanted and self._trades_on(node):
+            lack += plain == len(spares)  # none of them is made for a manager
+        if spares and now_ns - self._adopting_ns.get(node, -_CALM_NS) < _CALM_NS:
+            lack = 0  # a new process costs a core for a while: the one that starts to serve needs it more
+        target = missing + lack
+        trading = self._trades_on(node) and not any(cell.trading for cell in (*spares, *creating))
+        for _ in range(min(target, self.settings.creating_per_node) - len(creating)):
+            deadline = now_ns + int(self.settings.create_timeout_s * 1e9)
+            cell = Cell(self._name_cell(), node, CellState.CREATING, deadline, trading=trading)
+            self.cells[cell.name] = cell
+            self._effects.append(Create(cell.name, node, trading))
+            trading = False
+
+    def _trades_on(self, node: str) -> bool:
+        view = NodeView(node, self.nodes[node])
+        return any(c.wanted and c.spec.tier is Tier.ORDERS and fits(c.spec, view) for c in self.children.values())
+
+    def _roll(self, now_ns: int) -> None:
+        while self.rolling:
+            child = self.children.get(self.rolling[0])
+            if child is None:
+                self.rolling.popleft()
+            elif child.restarting or child.state is ChildState.STARTING:
+                return
+            elif child.state is ChildState.SERVING and child.spec.address not in self._rolled:
+                self._rolled.add(child.spec.address)
+                self._stop(child, now_ns, restart=True)
+                return
+            else:
+                self._rolled.discard(child.spec.address)
+                self.rolling.popleft()
+
+    def _wind_down(self, now_ns: int) -> None:
+        """Stop the latest tier that still runs; then the spares; the agents last, as they sweep."""
+        for child in [c for c in self.children.values() if c.cell is None]:
+            self._drop(child.spec.address)
+        running = [c for c in self.children.values() if c.spec.tier is not Tier.AGENT]
+        if running:
+            latest = max(child.spec.tier.ends for child in running)
+            for child in [c for c in running if c.spec.tier.ends == latest]:
+                child.wanted = False
+                self._stop(child, now_ns, restart=False)
+            return
+        others = [cell for cell in self.cells.values() if self._child_of(cell) is None]
+        for cell in others:
+            if cell.state is CellState.SPARE:
+                cell.state, cell.deadline_ns = CellState.STOPPING, now_ns + 1_000_000_000
+                self._effects.append(StopCell(cell.name, 0.5))
+        if not [cell for cell in others if cell.name in self.cells]:
+            for child in list(self.children.values()):
+                child.wanted = False
+                self._stop(child, now_ns, restart=False)
+
+
+_HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
+    NodeSeen: Machine._node_seen,
+    NodeLost: Machine._node_lost,
+    CellCreated: Machine._cell_created,
+    CreateFailed: Machine._create_failed,
+    Adopted: Machine._adopted,
+    Failed: Machine._failed,
+    Died: Machine._died,
+    Hung: Machine._hung,
+    KillFailed: Machine._kill_failed,
+    Found: Machine._found,
+    Want: Machine._want,
+    Amend: Machine._amend,
+    Unwant: Machine._unwant,
+    RestartAsked: Machine._restart_asked,
+    ShutDown: Machine._shut_down,
+    Tick: Machine._tick,
+}

@@ -1,0 +1,336 @@
+"""The user stream role against fakes: opening, watching, numbering, forwarding until acknowledged; and by polling."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import FakeClock, until
+from tests.fakes.trading import PAIR, PlainAuth, PlainCodec, fill_plain, order_plain
+from tests.fakes.transport import FakeFeed, FakeRest, response
+from venuemesh.actors.account import wire
+from venuemesh.actors.account.reports import Marker, Outbox, from_plain, to_plain
+from venuemesh.actors.account.stream import UserStreamRole, masked
+from venuemesh.actors.cell.role import Context
+from venuemesh.connectors.order_codec import OrderReport
+from venuemesh.model.errors import OutcomeUnknown, Rejected, RetryLater
+from venuemesh.model.events import Request, Response
+
+
+class Rig:
+    """A role, its feed in the test's hands, and a manager that acknowledges while `taking`."""
+
+    def __init__(self, **config: Any) -> None:
+        self.clock = FakeClock()
+        self.config = {"exchange": "acme", "account": "main", **config}
+        self.polling = config.get("stream") == "polling"
+        self.codec = PlainCodec(stream=not self.polling)
+        self.told: list[tuple[int, dict[str, Any]]] = []  # number, report, as the manager got them
+        self.batches: list[dict[str, Any]] = []
+        self.taking = True
+        self.refusal: Exception = RetryLater(0.0, "nobody serves orders/acme/main")
+        self.failures: list[BaseException] = []
+        self.exchange: dict[str, Any] = {"/open": [], "/account": {}, "/order": [], "/fills": []}
+        self.asked: list[str] = []
+        self.held: list[dict[str, Any]] = []  # what the manager holds for open
+        self.down: Exception | None = None
+        self.feeds: list[FakeFeed] = []
+        self.role: UserStreamRole
+
+    async def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        if address.startswith("limits/"):
+            return {"lease": 1, "expires_ns": 0, "ttl_s": 10.0}
+        if address == "catalog/acme":
+            return {"version": 1, "instruments": [PAIR.to_dict()]}
+        if kind == "orders":
+            return {"rows": self.held, "next": None}
+        assert (address, kind) == ("orders/acme/main", "reports")
+        self.batches.append(body)
+        if not self.taking:
+            raise self.refusal
+        numbered = list(enumerate(body["reports"], body["first"]))
+        known = {number for number, _ in self.told}
+        self.told += [one for one in numbered if one[0] not in known]
+        return {"acked": body["first"] + len(numbered) - 1}
+
+    def answer(self, request: Request) -> Response | Exception:
+        path = request.url.partition("?")[0]
+        if path == "/time":
+            return response(json.dumps(self.clock.time_ns() + 5_000_000_000).encode())
+        self.asked.append(request.url)
+        if self.down is not None:
+            return self.down
+        return response(json.dumps(self.exchange[path]).encode())
+
+    def connect(self, url: Any, handler: Any, **options: Any) -> FakeFeed:
+        self.feeds.append(FakeFeed(url, handler, **options))
+        return self.feeds[-1]
+
+    def context(self) -> Context:
+        return Context(
+            mesh="test",
+            address="stream/acme/main",
+            incarnation=(3, 7),
+            node="here",
+            segments=Path("/nowhere"),
+            ask=self.ask,
+            fail=self.failures.append,
+            monotonic_ns=self.clock.monotonic_ns,
+            time_ns=self.clock.time_ns,
+            alive=lambda: None,
+        )
+
+    async def start(self) -> None:
+        rest = FakeRest(self.answer)
+        self.role = UserStreamRole(
+            self.config,
+            self.context(),
+            connect=self.connect,
+            rest=rest,
+            codec=self.codec,  # type: ignore[arg-type]
+            auth=PlainAuth(),
+            chance=lambda: 0.5,
+        )
+        await self.role.start()
+
+    @property
+    def feed(self) -> FakeFeed:
+        return self.feeds[0]
+
+    async def open(self) -> None:
+        """A connection is made and the exchange confirms the stream."""
+        await self.feed.options["admit"]()
+        link = self.feed.open(self.clock.monotonic_ns())
+        asked = json.loads(link.sent[0])
+        self.feed.frame(json.dumps({"opened": asked["open"]}).encode())
+
+    def marks(self) -> list[str]:
+        return [plain["what"] for _, plain in self.told if plain["type"] == "marker"]
+
+    def frame(self, *reports: dict[str, Any]) -> None:
+        self.feed.frame(json.dumps(list(reports)).encode())
+
+    async def caught_up(self) -> None:
+        await until(lambda: self.role.report()["unacknowledged"] == 0)
+
+
+@pytest.fixture
+async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    made: list[Rig] = []
+
+    async def make(**config: Any) -> Rig:
+        rig = Rig(**config)
+        monkeypatch.setattr(wire, "connector", lambda name: Acme(rig.codec))
+        made.append(rig)
+        await rig.start()
+        return rig
+
+    yield make
+    for one in made:
+        await one.role.stop()
+        assert not one.failures
+
+
+class Acme:
+    name = "acme"
+
+    def __init__(self, codec: PlainCodec) -> None:
+        self.spec, self._codec = codec.spec, codec
+
+    def codec(self, **options: Any) -> PlainCodec:
+        return self._codec
+
+
+async def test_it_opens_the_stream_in_the_exchanges_time_and_forwards_what_it_hears_in_order(rig):
+    one = await rig()
+    await one.open()
+    assert json.loads(one.feed.link.sent[0])["at"] >= one.clock.time_ns() + 4_000_000_000
+    one.frame(order_plain("a", "1"), order_plain("b", "2"))
+    one.frame(order_plain("a", "1", "FILLED", fills=[fill_plain("t1", "2")]))
+    await one.caught_up()
+    assert [number for number, _ in one.told] == [1, 2, 3, 4]
+    assert one.marks() == ["up"]
+    assert [plain["client_order_id"] for _, plain in one.told[1:]] == ["a", "b", "a"]
+    assert one.batches[0]["stream"] == [3, 7]
+    assert one.role.report()["state"] == "LIVE"
+
+
+async def test_what_is_not_acknowledged_is_sent_again_to_whoever_serves_next_and_nothing_is_lost(rig):
+    one = await rig()
+    one.taking = False
+    await one.open()
+    for number in range(450):
+        one.frame(order_plain(f"o{number}", str(number)))
+    await until(lambda: len(one.batches) >= 2)
+    assert one.role.report()["unacknowledged"] == 451
+    assert "orders/acme/main" in one.role.report()["error"]
+    one.refusal = OutcomeUnknown("reports", "no answer")
+    sent = len(one.batches)
+    await until(lambda: len(one.batches) > sent)
+    one.taking = True
+    await one.caught_up()
+    assert [number for number, _ in one.told] == list(range(1, 452))
+    assert one.role.report()["error"] is None
+
+
+async def test_more_than_it_may_keep_becomes_one_gap_in_the_sequence(rig):
+    one = await rig(outbox=5)
+    one.taking = False
+    await one.open()
+    for number in range(20):
+        one.frame(order_plain(f"o{number}", str(number)))
+    one.taking = True
+    await one.caught_up()
+    numbers = [number for number, _ in one.told]
+    assert numbers == sorted(set(numbers))
+    assert "gap" in one.marks()
+    assert one.told[0][1]["what"] == "gap"
+    assert one.told[-1][1]["client_order_id"] == "o19"
+    assert one.role.report()["overflows"] >= 1
+
+
+async def test_a_lost_connection_is_a_marker_in_its_place_and_the_next_one_opens_the_stream_anew(rig):
+    one = await rig()
+    await one.open()
+    one.frame(order_plain("a", "1"))
+    one.feed.close("reset")
+    assert one.role.report()["state"] == "CONNECTING"
+    await one.open()
+    one.frame(order_plain("b", "2"))
+    await one.caught_up()
+    kinds = [plain.get("what") or plain["client_order_id"] for _, plain in one.told]
+    assert kinds == ["up", "a", "down", "up", "b"]
+
+
+async def test_a_frame_that_cannot_be_read_is_a_gap(rig):
+    one = await rig()
+    await one.open()
+    one.feed.frame(b"{broken")
+    one.frame(order_plain("b", "2"))
+    await one.caught_up()
+    assert one.marks() == ["up", "gap"]
+    assert one.role.report()["unreadable"] == 1
+
+
+async def test_a_stream_that_the_exchange_ends_is_opened_on_a_new_connection(rig):
+    one = await rig()
+    await one.open()
+    one.frame({"type": "ended", "reason": "expired"})
+    await until(lambda: one.feed.reconnects)
+    assert "expired" in one.feed.reconnects[0]
+    await one.caught_up()
+    assert [plain["type"] for _, plain in one.told] == ["marker", "ended", "marker"]
+    assert one.marks() == ["up", "down"]
+
+
+async def test_a_refused_stream_is_asked_for_again_on_a_new_connection(rig):
+    one = await rig()
+    await one.feed.options["admit"]()
+    asked = json.loads(one.feed.open(one.clock.monotonic_ns()).sent[0])["open"]
+    one.feed.frame(json.dumps({"opened": asked, "code": "401", "reason": "no such key"}).encode())
+    await until(lambda: one.feed.reconnects)
+    assert one.marks() == []
+    assert "no such key" in one.role.report()["error"]
+
+
+async def test_a_stream_that_is_not_confirmed_in_time_is_asked_for_again(rig):
+    one = await rig()
+    one.feed.open(one.clock.monotonic_ns())
+    one.role.beat()
+    assert not one.feed.reconnects
+    one.clock.advance(11.0)
+    one.role.beat()
+    assert len(one.feed.reconnects) == 1
+
+
+async def test_raw_frames_can_be_followed_and_show_no_secret(rig):
+    one = await rig()
+    await one.open()
+    seen = (await one.role.poll("raw", {"after": 0}, 1.0))["next"]
+    waiting = asyncio.ensure_future(one.role.poll("raw", {"after": seen}, 5.0))
+    await asyncio.sleep(0)
+    one.feed.frame(b"[]")
+    answer = await waiting
+    assert answer["next"] == seen + 1
+    assert answer["frames"][0]["raw"] == "[]"
+    assert (await one.role.poll("raw", {"after": answer["next"]}, 0.01))["frames"] == []
+    with pytest.raises(Rejected):
+        await one.role.poll("raw", {"after": "x"}, 0.01)
+
+
+def test_masking_hides_what_authenticates():
+    frame = b'{"id":1,"params":{"apiKey":"abc","signature" : "d\\"ef","symbol":"BTCUSDT"}}'
+    assert masked(frame) == '{"id":1,"params":{"apiKey":"***","signature" : "***","symbol":"BTCUSDT"}}'
+
+
+def test_reports_travel_unchanged():
+    plain = order_plain("a", "1", fills=[fill_plain("t", "1.50")], filled="1.50", list_id=None)
+    report = from_plain(plain)
+    assert isinstance(report, OrderReport)
+    assert from_plain(to_plain(report)) == report
+    for other in ({"type": "balances", "balances": {"BTC": ["1.0", "0"]}, "whole": False, "ts_event_ns": 1},):
+        assert to_plain(from_plain(other)) == other
+    assert from_plain(to_plain(Marker("gap", "why"))) == Marker("gap", "why")
+
+
+def test_the_box_forgets_what_is_acknowledged_and_only_that():
+    box = Outbox(3)
+    for _ in range(3):
+        box.add(Marker("up"))
+    box.acknowledge(2)
+    assert box.batch(10)[0] == 3
+    box.acknowledge(99)
+    assert (len(box), box.acked) == (0, 3)
+    assert box.batch(10) == (4, [])
+
+
+async def test_polling_tells_what_changed_and_how_what_is_gone_ended(rig):
+    one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    assert not one.feeds
+    one.exchange["/account"] = {"BTC": ["1", "0"]}
+    await until(lambda: len(one.told) >= 2)
+    assert [plain["type"] for _, plain in one.told] == ["marker", "balances"]
+    one.exchange["/fills"] = [fill_plain("t1", "1")]
+    one.exchange["/open"] = [order_plain("a", "1"), order_plain("b", "2", "PARTIALLY_FILLED", filled="1")]
+    await until(lambda: len(one.told) >= 4)
+    told = [plain for _, plain in one.told[2:4]]
+    assert [(plain["client_order_id"], len(plain["fills"])) for plain in told] == [("a", 0), ("b", 1)]
+    one.exchange["/order"] = [order_plain("a", "1", "CANCELED")]
+    one.exchange["/open"] = [order_plain("b", "2", "PARTIALLY_FILLED", filled="1")]
+    await until(lambda: len(one.told) >= 5)
+    assert one.told[4][1]["status"] == "CANCELED"
+    assert [bound.name for bound in one.codec.bound] == ["BTC-USDT"]
+    rounds = one.role.report()["rounds"]
+    await until(lambda: one.role.report()["rounds"] > rounds + 3)
+    assert len(one.told) == 5  # nothing changed, nothing is told
+
+
+async def test_polling_asks_for_what_came_and_went_between_two_rounds(rig):
+    one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    await until(lambda: one.marks() == ["up"])
+    one.exchange["/order"] = [order_plain("quick", "9", "CANCELED")]
+    one.held = [{"client_order_id": "quick", "exchange_order_id": "9", "pair": "BTC-USDT"}]
+    await until(lambda: any(plain.get("client_order_id") == "quick" for _, plain in one.told))
+    told, rounds = len(one.told), one.role.report()["rounds"]
+    await until(lambda: one.role.report()["rounds"] > rounds + 3)
+    assert len(one.told) == told
+
+
+async def test_polling_says_down_when_nobody_answers_for_long_and_up_again(rig):
+    one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    await until(lambda: one.marks() == ["up"])
+    one.down = OutcomeUnknown("GET /open", "cut")
+    await until(lambda: one.role.report()["error"] is not None)
+    one.role.beat()
+    await one.caught_up()
+    assert one.marks() == ["up"]
+    one.clock.advance(31.0)
+    one.role.beat()
+    one.down = None
+    await until(lambda: one.marks() == ["up", "down", "up"])
+    assert one.role.report()["state"] == "LIVE"

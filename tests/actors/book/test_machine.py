@@ -1,0 +1,156 @@
+"""The book machine alone: every state meets every event, and each answer keeps the machine's promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from venuemesh.actors.book.machine import (
+    APPLY,
+    GAP,
+    KEEP,
+    STALE,
+    AskSnapshot,
+    Backoff,
+    BookMachine,
+    Closed,
+    Confirmed,
+    Crossed,
+    Doubt,
+    Drained,
+    Load,
+    Missed,
+    Opened,
+    Publish,
+    Quiet,
+    SetState,
+    Shallow,
+    SnapshotArrived,
+    SnapshotFailed,
+    Trading,
+)
+from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.model.events import BookState
+
+RULE = CONNECTOR.codec().classify
+
+
+def machine(**options) -> BookMachine:
+    return BookMachine(RULE, lambda: 0.5, **options)
+
+
+def joined(made: BookMachine) -> BookMachine:
+    for event in (Opened(), Confirmed()):
+        made.on(event, 1)
+    assert made.on(SnapshotArrived(made.attempt, 100), 2) == [Load()]
+    made.take()
+    made.on(Drained(), 2)
+    return made
+
+
+def gapped() -> BookMachine:
+    made = joined(machine())
+    assert made.delta(200, 201) == GAP
+    made.on(Missed(), 3)
+    made.keep(200, 201, b"x", 1)
+    return made
+
+
+def after(made: BookMachine, *events) -> BookMachine:
+    for event in events:
+        made.on(event, 3)
+    return made
+
+
+STATES = {
+    BookState.CONNECTING: machine,
+    BookState.SYNCING: lambda: after(machine(), Opened()),
+    BookState.LIVE: lambda: joined(machine()),
+    BookState.HALTED: lambda: joined(machine(is_trading=False)),
+    BookState.GAP: gapped,
+    BookState.SILENT: lambda: after(joined(machine()), Quiet()),
+}
+
+C, S, L, G, X, H = (
+    BookState.CONNECTING,
+    BookState.SYNCING,
+    BookState.LIVE,
+    BookState.GAP,
+    BookState.SILENT,
+    BookState.HALTED,
+)
+
+# What each event leads to from CONNECTING, SYNCING, LIVE, HALTED, GAP, SILENT.
+TABLE = {
+    "opened": (Opened(), (S, S, S, S, S, S)),
+    "confirmed": (Confirmed(), (C, S, L, H, G, X)),
+    "closed": (Closed("cut"), (C, C, C, C, C, X)),  # silent until there is a new connection
+    "quiet": (Quiet(), (X, X, X, X, X, X)),
+    "late snapshot": (SnapshotArrived(-1, 500), (C, S, L, H, G, X)),
+    "late failure": (SnapshotFailed(-1, "no"), (C, S, L, H, G, X)),
+    "doubt": (Doubt("x", 5), (C, G, G, G, G, X)),
+    "unreadable": (Doubt("x"), (C, G, G, G, G, X)),
+    "crossed": (Crossed(5), (C, G, G, H, G, X)),  # what is not traded may cross
+    "shallow": (Shallow(), (C, S, L, H, G, X)),
+    "drained": (Drained(), (C, S, L, H, G, X)),
+    "halted": (Trading(False), (C, S, H, H, G, X)),
+    "resumed": (Trading(True), (C, S, L, L, G, X)),
+}
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.name)
+@pytest.mark.parametrize("name", TABLE)
+def test_every_state_meets_every_event(state, name):
+    made = STATES[state]()
+    assert made.state is state
+    event, ends = TABLE[name]
+    effects = made.on(event, 4)
+    assert made.state is ends[list(STATES).index(state)]
+    told = [effect.state for effect in effects if isinstance(effect, (SetState, Publish))]
+    if made.state is not state:
+        assert isinstance(effects[0], (SetState, Publish))  # readers are told first
+        assert told[-1] is made.state
+    for effect in effects:
+        if isinstance(effect, AskSnapshot):
+            assert effect.attempt == made.attempt
+            assert made.waiting
+    if made.state in (C, S, G, X):
+        assert made.delta(101, 102) == KEEP
+    else:
+        assert made.delta(101, 102) == APPLY
+
+
+def test_only_one_snapshot_is_under_way():
+    made = after(machine(), Opened())
+    assert made.wants_snapshot(1) == [AskSnapshot(1, 0.0)]
+    assert made.wants_snapshot(1) == []
+    assert made.on(Confirmed(), 1) == []
+
+
+def test_deltas_count_what_they_are():
+    made = joined(machine())
+    assert [made.delta(*ids) for ids in ((90, 100), (99, 103), (104, 104), (104, 104), (106, 107))] == [
+        STALE,
+        APPLY,
+        APPLY,
+        STALE,
+        GAP,
+    ]
+    counters = made.counters
+    assert (counters.applied, counters.dropped, counters.gaps, counters.resyncs) == (2, 2, 1, 1)
+    assert made.state is BookState.GAP
+
+
+def test_what_is_kept_is_bounded_in_bytes_too():
+    made = after(machine(keep_bytes=100), Opened())
+    assert made.keep(1, 1, b"x" * 60, 1)
+    assert not made.keep(2, 2, b"x" * 60, 1)
+    assert not made.keep(3, 3, b"x" * 600, 1)  # one frame is always kept: the newest
+    assert [kept.first for kept in made.take()] == [3]
+    assert made.kept == 0
+
+
+def test_the_backoff_is_none_then_doubles_to_its_cap_with_jitter():
+    backoff = Backoff(first_s=1.0, cap_s=8.0)
+    assert [backoff.delay_s(n, 0.999999) for n in range(7)] == pytest.approx([0, 1, 2, 4, 8, 8, 8], rel=1e-5)
+    assert [backoff.delay_s(n, 0.0) for n in range(4)] == [0, 0.5, 1, 2]
+    assert backoff.delay_s(10**6, 0.0) == 4.0

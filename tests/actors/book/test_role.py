@@ -1,0 +1,519 @@
+"""The book role against a fake transport and a fake limits role; its segments are real and read like a reader's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.fakes.clock import until
+from tests.fakes.transport import FakeFeed, FakeRest
+from tests.fakes.venue import Clock, Venue
+from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.cell.role import Context
+from venuemesh.market.market import Market
+from venuemesh.model.errors import (
+    BeyondDepth,
+    Misconfigured,
+    OutcomeUnknown,
+    Rejected,
+    RetryLater,
+    UnknownExchange,
+    UnknownInstrument,
+)
+from venuemesh.model.events import BookState
+from venuemesh.model.instrument import Instrument
+from venuemesh.orderbook.segment import SegmentReader
+from venuemesh.orderbook.view import BookView
+
+PAIRS = ("AAA-BBB", "CCC-DDD", "EEE-FFF")
+
+
+def instrument(name: str, **changes: Any) -> Instrument:
+    base, quote = name.split("-")
+    fields = {"exchange": "binance", "name": name, "symbol": base + quote, "base": base, "quote": quote}
+    return Instrument(**(fields | {"price_scale": 2, "size_scale": 2} | changes))
+
+
+class Stage:
+    """One role and its world."""
+
+    def __init__(self, folder: Path, pairs=PAIRS[:1], **config: Any) -> None:
+        self.clock = Clock()
+        self.asked: list[tuple[str, str, Any]] = []
+        self.refusal: Exception | None = None
+        self.failed: list[BaseException] = []
+        self.fenced = False
+        folder.chmod(0o700)
+        self.context = Context(
+            mesh="test", address="book/binance/group-1", incarnation=(3, 7), node="n", segments=folder, ask=self._ask,
+            fail=self.failed.append, monotonic_ns=self.clock, time_ns=lambda: 10**18, alive=self._alive,
+        )  # fmt: skip
+        self.venues = {name: Venue(name.replace("-", "")) for name in pairs}
+        self.rest = FakeRest()
+        plain = [instrument(name).to_dict() for name in pairs]
+        config = {"exchange": "binance", "instruments": plain, "egress": "office", "levels": 20} | config
+        self.role = BookRole(config, self.context, connect=self._connect, rest=self.rest, chance=lambda: 0.5)
+        self.readers: dict[str, SegmentReader] = {}
+
+    def _connect(self, *args: Any, **options: Any) -> FakeFeed:
+        self.feed = FakeFeed(*args, **options)
+        return self.feed
+
+    async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        self.asked.append((address, kind, body))
+        if kind == "acquire" and self.refusal is not None:
+            raise self.refusal
+        return {"lease": len(self.asked), "expires_ns": 0, "ttl_s": 10.0}
+
+    def _alive(self) -> None:
+        if self.fenced:
+            raise SystemExit
+
+    def of(self, kind: str) -> list[Any]:
+        return [body for _, asked, body in self.asked if asked == kind]
+
+    def reader(self, name: str = PAIRS[0]) -> SegmentReader:
+        if name not in self.readers:
+            self.readers[name] = SegmentReader(self.context.segments / f"book~binance~{name}@3.7")
+        return self.readers[name]
+
+    def state(self, name: str = PAIRS[0]) -> BookState:
+        return self.reader(name).state
+
+    def move(self, name: str = PAIRS[0], size: int = 1_00) -> bytes:
+        self.venues[name].change((0, 3_00, size))
+        sent = self.venues[name].frame()
+        assert sent is not None
+        return sent[0]
+
+    def open(self) -> None:
+        self.feed.open(self.clock.now_ns)
+
+    def confirm(self, request_id: int = 1) -> None:
+        self.feed.frame(json.dumps({"result": None, "id": request_id}).encode())
+
+    async def requested(self, count: int = 1) -> None:
+        await until(lambda: len(self.rest.waiting) == count)
+
+    async def next_request(self) -> None:
+        """As `requested`, where the loop's timers are the test's."""
+        for _ in range(1000):
+            if self.rest.waiting:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError("nothing was requested")
+
+    async def settled(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def live(self) -> None:
+        await self.role.start()
+        self.open()
+        self.confirm()
+        await self.requested(len(self.venues))
+        for request, _ in list(self.rest.waiting):
+            symbol = request.url.split("symbol=")[1].split("&")[0]
+            venue = next(v for v in self.venues.values() if v.symbol == symbol)
+            self.rest.answer(venue.snapshot()[0])
+        await until(lambda: self.role.report()["state"] == "LIVE")
+
+
+@pytest.fixture
+async def stages(tmp_path):
+    made: list[Stage] = []
+
+    def make(*args: Any, **config: Any) -> Stage:
+        made.append(Stage(tmp_path, *args, **config))
+        return made[-1]
+
+    yield make
+    for stage in made:
+        for reader in stage.readers.values():
+            reader.close()
+        stage.fenced = False
+        await stage.role.stop()
+        assert stage.rest.closed
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_frames_wait_for_the_snapshot_that_the_limits_role_allows(stages):
+    stage = stages()
+    await stage.role.start()
+    assert stage.feed.started
+    assert stage.state() is BookState.CONNECTING
+    stage.open()
+    assert stage.state() is BookState.SYNCING
+    assert json.loads(stage.feed.link.sent[0])["params"] == ["aaabbb@depth@100ms", "aaabbb@trade"]
+    stage.feed.frame(stage.move())
+    await stage.requested()
+    stage.feed.frame(stage.move(size=2_00))
+    assert stage.state() is BookState.SYNCING
+    assert stage.asked[0] == (
+        "limits/binance/office",
+        "acquire",
+        {"cost": {"weight": 50}, "holder": "book/binance/group-1", "wait_s": 5.0, "priority": 0},
+    )
+    stage.rest.answer(stage.venues[PAIRS[0]].snapshot(back=1)[0], x_mbx_used_weight_1m="77")
+    await until(lambda: stage.state() is BookState.LIVE)
+    await until(lambda: stage.of("observe"))
+    assert stage.of("observe") == [{"used": {"weight": 77}, "status": 200, "retry_after_s": None, "lease": 1}]
+    assert stage.reader().state is BookState.LIVE
+    report = stage.role.report()["pairs"][PAIRS[0]]
+    assert (report["dropped"], report["updates"], report["sequence"]) == (1, 1, stage.venues[PAIRS[0]].sequence)
+
+
+async def test_a_gap_is_not_live_from_the_frame_that_reveals_it(stages):
+    stage = stages()
+    await stage.live()
+    stage.move()
+    stage.feed.frame(stage.move())
+    assert stage.reader().state is BookState.GAP
+    await stage.requested()
+    stage.rest.answer(stage.venues[PAIRS[0]].snapshot()[0])
+    await until(lambda: stage.reader().state is BookState.LIVE)
+    assert stage.role.report()["pairs"][PAIRS[0]]["gaps"] == 1
+
+
+async def test_snapshots_that_fail_are_asked_for_with_growing_delays(stages, monkeypatch):
+    stage = stages()
+    loop = asyncio.get_running_loop()
+    delays: list[float] = []
+    soon = loop.call_soon
+
+    def call_later(delay: float, callback: Any, *args: Any) -> Any:
+        delays.append(delay)
+        return soon(callback, *args)
+
+    await stage.role.start()
+    stage.open()
+    monkeypatch.setattr(loop, "call_later", call_later)
+    delays.clear()
+    stage.confirm()
+    refusals = [
+        (429, {"retry_after": "9"}),
+        (500, {}),
+        (400, {}),
+    ]
+    for status, headers in refusals:
+        await stage.next_request()
+        stage.rest.answer(b'{"code": -1000, "msg": "no"}', status, **headers)
+    await stage.next_request()
+    stage.rest.refuse(OutcomeUnknown("GET /api/v3/depth", "cut"))
+    await stage.next_request()
+    stage.rest.refuse(RetryLater(3.5, "no connection"))
+    await stage.next_request()
+    assert delays[0] >= 9.0
+    assert delays[1] >= 1.0
+    assert delays[2] < delays[3]
+    assert delays[4] >= 3.5
+    monkeypatch.undo()
+    stage.rest.answer(stage.venues[PAIRS[0]].snapshot()[0])
+    await until(lambda: stage.state() is BookState.LIVE)
+    assert stage.role.report()["pairs"][PAIRS[0]]["snapshots_failed"] == 5
+    assert {body["status"] for body in stage.of("observe")} == {200, 400, 429, 500}
+    assert stage.of("release") == [{"lease": stage.of("release")[0]["lease"], "spent": None}]
+
+
+async def test_no_budget_no_request(stages):
+    stage = stages()
+    stage.refusal = RetryLater(40.0, "cooling down")
+    await stage.role.start()
+    stage.open()
+    stage.confirm()
+    await until(lambda: stage.role.report()["pairs"][PAIRS[0]]["snapshots_failed"] == 1)
+    assert stage.rest.requests == []
+    assert "cooling down" in stage.role.report()["error"]
+
+
+async def test_silence_is_published_and_ends_the_connection(stages):
+    stage = stages()
+    await stage.live()
+    stage.clock.pass_s(44)
+    stage.role.beat()
+    assert stage.reader().state is BookState.LIVE
+    stage.clock.pass_s(2)
+    stage.role.beat()
+    assert stage.reader().state is BookState.SILENT
+    assert len(stage.feed.reconnects) == 1
+    stage.open()
+    assert stage.reader().state is BookState.SYNCING
+
+
+async def test_a_connection_that_ends_takes_its_snapshots_along(stages):
+    stage = stages()
+    await stage.role.start()
+    stage.open()
+    stage.confirm()
+    await stage.requested()
+    stage.feed.close("cut")
+    assert stage.state() is BookState.CONNECTING
+    await stage.requested(0)
+    stage.open()
+    stage.confirm(2)
+    await stage.requested()
+    stage.rest.answer(stage.venues[PAIRS[0]].snapshot()[0])
+    await until(lambda: stage.state() is BookState.LIVE)
+
+
+async def test_a_subscription_that_is_not_confirmed_is_tried_on_a_new_connection(stages):
+    stage = stages()
+    await stage.role.start()
+    stage.open()
+    stage.feed.frame(b'{"code": 2, "msg": "Invalid request", "id": 1}')
+    stage.clock.pass_s(11)
+    stage.role.beat()
+    (reason,) = stage.feed.reconnects
+    assert "Invalid request" in reason
+
+
+async def test_a_server_that_says_goodbye_is_left_at_once(stages):
+    stage = stages()
+    await stage.live()
+    stage.feed.frame(b'{"e": "serverShutdown", "E": 1770123456789}')
+    await until(lambda: stage.feed.reconnects)
+
+
+async def test_several_pairs_share_the_socket_and_nothing_else(stages):
+    stage = stages(PAIRS)
+    await stage.live()
+    assert len(stage.feed.link.sent) == 1
+    stage.move(PAIRS[1])
+    stage.feed.frame(stage.move(PAIRS[1]))
+    assert [stage.reader(name).state.name for name in PAIRS] == ["LIVE", "GAP", "LIVE"]
+    assert stage.role.report()["state"] == "2 of 3 LIVE"
+    stage.feed.frame(stage.move(PAIRS[0]))
+    assert stage.reader(PAIRS[0]).state is BookState.LIVE
+    stage.feed.frame(b'{"e":"depthUpdate","s":"EEEFFF"')
+    assert [stage.reader(name).state.name for name in PAIRS] == ["LIVE", "GAP", "GAP"]
+    stage.feed.frame(b"garbage of nobody known")
+    assert {stage.reader(name).state.name for name in PAIRS} == {"GAP"}
+
+
+async def test_untrack_and_track_leave_others_untouched(stages):
+    stage = stages(PAIRS[:2])
+    await stage.live()
+    version = stage.reader(PAIRS[0]).version
+    gone = stage.reader(PAIRS[1])
+    await stage.role.handle("untrack", {"pair": PAIRS[1]})
+    assert gone.state is BookState.RETIRED
+    assert not gone.path.exists()
+    await until(lambda: len(stage.feed.link.sent) == 2)
+    assert json.loads(stage.feed.link.sent[1])["method"] == "UNSUBSCRIBE"
+    stage.feed.frame(stage.move(PAIRS[1]))  # on its way when the pair was left
+    assert stage.reader(PAIRS[0]).version == version
+    with pytest.raises(UnknownInstrument):
+        await stage.role.handle("snapshot", {"pair": PAIRS[1]})
+
+    stage.venues[PAIRS[2]] = Venue("EEEFFF")
+    await stage.role.handle("track", {"instrument": instrument(PAIRS[2]).to_dict()})
+    assert stage.reader(PAIRS[2]).state is BookState.SYNCING
+    await until(lambda: len(stage.feed.link.sent) == 3)
+    stage.confirm(json.loads(stage.feed.link.sent[2])["id"])
+    await stage.requested()
+    stage.rest.answer(stage.venues[PAIRS[2]].snapshot()[0])
+    await until(lambda: stage.reader(PAIRS[2]).state is BookState.LIVE)
+    assert stage.reader(PAIRS[0]).version == version
+    stage.feed.frame(stage.move(PAIRS[0]))
+    assert stage.reader(PAIRS[0]).state is BookState.LIVE
+
+
+async def test_a_change_of_status_is_taken_in_and_one_of_scale_refused(stages):
+    stage = stages()
+    await stage.live()
+    await stage.role.handle("track", {"instrument": instrument(PAIRS[0], status="HALT").to_dict()})
+    assert stage.reader().state is BookState.HALTED
+    await stage.role.handle("track", {"instrument": instrument(PAIRS[0]).to_dict()})
+    assert stage.reader().state is BookState.LIVE
+    with pytest.raises(Rejected):
+        await stage.role.handle("track", {"instrument": instrument(PAIRS[0], price_scale=3).to_dict()})
+
+
+async def test_snapshot_resync_stats_and_the_unknown(stages):
+    stage = stages()
+    await stage.live()
+    whole = await stage.role.handle("snapshot", {"pair": PAIRS[0]})
+    assert np.frombuffer(whole["bids"], dtype="<i8").reshape(-1, 2).tolist() == [[99_00, 5_00], [98_00, 7_00]]
+    assert (whole["state"], whole["sequence"], whole["bids_complete"]) == (int(BookState.LIVE), 1000, True)
+    best = await stage.role.handle("snapshot", {"pair": PAIRS[0], "levels": 1})
+    assert np.frombuffer(best["bids"], dtype="<i8").tolist() == [99_00, 5_00]
+    await stage.role.handle("resync", {"pair": PAIRS[0]})
+    assert stage.reader().state is BookState.GAP
+    await stage.requested()
+    stage.rest.answer(stage.venues[PAIRS[0]].snapshot()[0])
+    await until(lambda: stage.reader().state is BookState.LIVE)
+    assert (await stage.role.handle("stats", None))["pairs"][PAIRS[0]]["resyncs"] == 1
+    for unknown in (stage.role.handle("dance", None), stage.role.poll("dance", None, 0)):
+        with pytest.raises(Rejected):
+            await unknown
+
+
+def trade(number: int) -> bytes:
+    return json.dumps(
+        {"e": "trade", "E": 1, "s": "AAABBB", "t": number, "p": "99.00", "q": "1", "T": 2, "m": True, "M": True}
+    ).encode()
+
+
+async def test_a_poll_gives_what_is_new_and_conflates(stages):
+    stage = stages(PAIRS[:2])
+    await stage.live()
+    addresses = [f"book/binance/{name}" for name in PAIRS[:2]]
+    first = await stage.role.poll("next", {"after": {a: [0, 0, 0, 0] for a in addresses}}, 1.0)
+    assert set(first) == set(addresses)
+    assert set(await stage.role.poll("next", {}, 1.0)) == set(addresses)
+    news = first[addresses[0]]
+    assert (news["incarnation"], news["state"], news["sequence"]) == ([3, 7], int(BookState.LIVE), 1000)
+    assert np.frombuffer(news["asks"], dtype="<i8").tolist() == [101_00, 5_00]
+    assert (news["bids_complete"], news["price_scale"], news["trades"]) == (True, 2, [])
+
+    after = {address: [*one["incarnation"], one["version"], 0] for address, one in first.items()}
+    assert await stage.role.poll("next", {"after": after}, 0.01) == {}
+    assert await stage.role.poll("next", {"after": {"book/binance/NO-NE": [0, 0, 0, 0]}}, 0.01) == {}
+    polls = [asyncio.ensure_future(stage.role.poll("next", {"after": after}, 5.0)) for _ in range(100)]
+    await stage.settled()
+    stage.feed.frame(stage.move(size=1_00))
+    stage.feed.frame(stage.move(size=9_00))
+    stage.feed.frame(trade(5))
+    stage.feed.frame(trade(6))
+    answers = await asyncio.gather(*polls)
+    assert all(set(answer) == {addresses[0]} for answer in answers)
+    news = answers[0][addresses[0]]
+    assert np.frombuffer(news["bids"], dtype="<i8").reshape(-1, 2).tolist()[-1] == [97_00, 9_00]
+    assert news["trades"] == [
+        [1, 5, 99_00, 1_00, "sell", 2_000_000, 7, 0],
+        [2, 6, 99_00, 1_00, "sell", 2_000_000, 7, 0],
+    ]
+    after[addresses[0]] = [3, 7, news["version"], 1]
+    assert [row[0] for row in (await stage.role.poll("next", {"after": after}, 1.0))[addresses[0]]["trades"]] == [2]
+    after[addresses[0]] = [3, 6, news["version"], 2]  # of another incarnation: numbers begin anew
+    assert [row[0] for row in (await stage.role.poll("next", {"after": after}, 1.0))[addresses[0]]["trades"]] == [1, 2]
+
+    after[addresses[0]] = [3, 7, news["version"], 2]
+    waiting = asyncio.ensure_future(stage.role.poll("next", {"after": after}, 5.0))
+    await stage.settled()
+    stage.feed.close("cut")
+    assert (await waiting)[addresses[0]]["state"] == int(BookState.CONNECTING)
+
+
+async def test_trades_that_never_came_are_told_here_and_to_mirrors(stages):
+    stage = stages(PAIRS[:1])
+    await stage.live()
+    for number in (100, 101, 150):
+        stage.feed.frame(trade(number))
+    assert [(t.trade_id, t.missed, t.lost) for t in stage.reader().trades(0)] == [
+        (100, 0, 0),
+        (101, 0, 0),
+        (150, 48, 48),
+    ]
+    news = (await stage.role.poll("next", {}, 1.0))[f"book/binance/{PAIRS[0]}"]
+    assert [row[-1] for row in news["trades"]] == [0, 0, 48]
+
+
+async def test_the_poll_tells_all_trades_of_a_segment_made_anew(stages):
+    stage = stages(PAIRS[:1])
+    await stage.live()
+    stage.feed.frame(trade(1))
+    address = f"book/binance/{PAIRS[0]}"
+    seen = {"after": {address: [3, 7, 1_000_000, 40]}}  # of the segment before
+    news = (await stage.role.poll("next", seen, 1.0))[address]
+    assert [row[0] for row in news["trades"]] == [1]
+
+
+async def test_the_poll_says_what_the_book_is_and_why(stages):
+    stage = stages(PAIRS[:1])
+    await stage.live()
+    address = f"book/binance/{PAIRS[0]}"
+    await stage.role.handle("resync", {"pair": PAIRS[0]})
+    news = (await stage.role.poll("next", {}, 1.0))[address]
+    assert (news["sequenced"], news["exact"]) == (True, True)
+    assert news["reason"] == stage.reader().statistics().reason != ""
+
+
+async def test_the_poll_gives_what_the_segment_gives(stages):
+    stage = stages(levels=1)
+    await stage.live()
+    news = (await stage.role.poll("next", {}, 1.0))[f"book/binance/{PAIRS[0]}"]
+    assert np.frombuffer(news["bids"], dtype="<i8").tolist() == [99_00, 5_00]
+    assert (news["bids_complete"], news["asks_complete"]) == (False, True)
+
+
+async def test_a_cell_that_lost_its_lease_touches_nothing(stages):
+    stage = stages()
+    await stage.live()
+    version, frame = stage.reader().version, stage.move()
+    stage.fenced = True
+    with pytest.raises(SystemExit):
+        stage.feed.frame(frame)
+    with pytest.raises(SystemExit):
+        stage.role.beat()
+    assert stage.reader().version == version
+
+
+async def test_what_cannot_be_hosted_is_said_before_anything_is_opened(tmp_path):
+    with pytest.raises(UnknownExchange):
+        Stage(tmp_path, exchange="nowhere")
+    with pytest.raises(Misconfigured):
+        Stage(tmp_path, depth_speed="1ms")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_requests_go_out_at_the_pace_the_exchange_allows(stages):
+    """Five messages a second a connection, of which two are left to pongs and pings."""
+    stage = stages(PAIRS[:2])
+    await stage.live()
+    for name in PAIRS[:2]:
+        await stage.role.handle("untrack", {"pair": name})
+    assert len(stage.feed.link.sent) == 1
+    await until(lambda: len(stage.feed.link.sent) == 3)
+
+
+@pytest.mark.parametrize("levels", [-1, 0, 1.5, "5", True, 10**30])
+async def test_a_count_that_is_none_is_refused(stages, levels):
+    stage = stages()
+    await stage.live()
+    body = {"pair": PAIRS[0], "levels": levels}
+    with pytest.raises(Rejected, match="levels is"):
+        await stage.role.handle("snapshot", body)
+    assert not stage.failed
+
+
+async def test_a_part_of_a_book_does_not_say_that_it_is_the_whole(stages):
+    stage = stages()
+    for size in range(1, 6):
+        stage.venues[PAIRS[0]].change((0, size * 1_00, size * 1_00))
+    await stage.live()
+    whole = await stage.role.handle("snapshot", {"pair": PAIRS[0]})
+    assert whole["bids_complete"]
+    held = len(whole["bids"]) // 16
+    assert held >= 3
+    part = await stage.role.handle("snapshot", {"pair": PAIRS[0], "levels": held - 1})
+    assert not part["bids_complete"]
+    assert (await stage.role.handle("snapshot", {"pair": PAIRS[0], "levels": held}))["bids_complete"]
+
+    class Link:
+        mesh = "test"
+
+        def exchanges(self):
+            return ["binance"]
+
+        def accounts(self, exchange):
+            return []
+
+        def tracked(self, exchange):
+            return {PAIRS[0]: instrument(PAIRS[0])}
+
+        def view(self, address, listed):
+            return BookView(stage.context.segments, listed, address)
+
+        async def call_async(self, address, kind, body, timeout_s):
+            return await stage.role.handle(kind, body)
+
+    cut = await Market(Link(), "binance").get_snapshot_async(PAIRS[0], limit=held - 1)
+    assert len(cut.bids) == held - 1
+    with pytest.raises(BeyondDepth):
+        cut.depth(held)

@@ -1,0 +1,51 @@
+"""One line an event, keys at its end, no values of variables."""
+
+import io
+
+import pytest
+from loguru import logger
+
+from venuemesh.actors.cell.ray_cell import logs
+
+
+@pytest.fixture
+def sink():
+    yield io.StringIO()
+    logger.configure(handlers=[], extra={}, patcher=lambda record: None)
+
+
+def test_a_line_says_who_what_and_the_keys(sink, monkeypatch):
+    monkeypatch.delenv("VENUEMESH_LOG", raising=False)
+    logs.set_up("spare", sink)
+    logger.debug("not said")
+    logs.speak_as("book/acme/A-B@1.2")
+    logger.info("adopted", took_ms=21.44, why="two words\nand {more}")
+    said = sink.getvalue()
+    assert said.count("\n") == 1
+    assert said.split(" ", 1)[1] == "INFO    book/acme/A-B@1.2 adopted took_ms=21.4 why='two words and {more}'\n"
+
+
+def test_the_level_comes_from_the_environment_and_must_be_one(sink, monkeypatch):
+    monkeypatch.setenv("VENUEMESH_LOG", "warning")
+    logs.set_up("spare", sink)
+    logger.info("not said")
+    assert sink.getvalue() == ""
+    monkeypatch.setenv("VENUEMESH_LOG", "loud")
+    logs.set_up("spare", sink)
+    logger.info("said")
+    assert "LOUD" in sink.getvalue()
+    assert "said" in sink.getvalue()
+
+
+def test_an_exception_is_told_without_the_values_of_variables(sink, monkeypatch):
+    monkeypatch.delenv("VENUEMESH_LOG", raising=False)
+    logs.set_up("spare", sink)
+    hidden = "hunter" + "2"
+    try:
+        int(hidden)
+    except ValueError as error:
+        logger.opt(exception=error).error("failed")
+    said = sink.getvalue()
+    assert "Traceback" in said
+    assert "hidden = " not in said
+    assert said.count("hunter2") == 1  # the error's own words

@@ -1,0 +1,482 @@
+"""The budget: what it grants in any window, to whom, in which order, and how it cools down."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.clock import FakeClock, until
+from venuemesh.actors.cell.role import Context
+from venuemesh.actors.limits.machine import Granted, LimitsMachine, Priority, Refused, Settings
+from venuemesh.actors.limits.role import LimitsRole
+from venuemesh.connectors.market_codec import Limit
+from venuemesh.model.errors import InboxFull, Misconfigured, Rejected, RetryLater
+
+S = 1_000_000_000
+T0 = 1000 * S
+LIMITS = {"weight": Limit(6000, 60.0), "connections": Limit(300, 300.0), "messages": Limit(5, 1.0, scope="connection")}
+
+
+def machine(fresh: bool = True, now_ns: int = T0, limits: dict[str, Limit] = LIMITS, **options: Any) -> LimitsMachine:
+    return LimitsMachine("limits/acme/here", limits, now_ns, fresh, Settings(**options))
+
+
+def granted(m: LimitsMachine, cost: dict[str, int], now_ns: int, wait_s: float = 0.0, **how: Any) -> Any:
+    """The lease granted at once, or the refusal."""
+    ticket = m.acquire(cost, "me", wait_s, now_ns, **how)
+    for effect in m.advance(now_ns):
+        if effect.ticket == ticket:
+            return effect.lease if isinstance(effect, Granted) else effect.error
+    return None
+
+
+class TestWindows:
+    def test_a_fresh_mesh_may_burst_and_then_earns(self) -> None:
+        m = machine()
+        assert m.buckets["weight"].usable == 5400
+        assert granted(m, {"weight": 2160}, T0).cost == {"weight": 2160}
+        refused = granted(m, {"weight": 250}, T0)
+        assert isinstance(refused, RetryLater)
+        assert refused.after_s == pytest.approx(250 * 70 / 3240)
+        assert granted(m, {"weight": 250}, T0 + int(refused.after_s * S) - 10) != refused
+        assert granted(m, {"weight": 250}, T0 + int(refused.after_s * S) + 1).cost == {"weight": 250}
+
+    def test_a_successor_assumes_all_is_spent_and_earns_it_back(self) -> None:
+        m = machine(fresh=False)
+        assert isinstance(granted(m, {"weight": 1}, T0), RetryLater)
+        assert isinstance(granted(m, {"weight": 250}, T0 + 5 * S), RetryLater)
+        assert granted(m, {"weight": 250}, T0 + 6 * S).cost == {"weight": 250}
+
+    def test_limits_of_a_connection_are_not_ours_to_share(self) -> None:
+        with pytest.raises(Rejected):
+            machine().acquire({"messages": 1}, "me", 0.0, T0)
+
+    @pytest.mark.parametrize("cost", [{"wait": 1}, {"weight": -1}, {"weight": 1.5}, {"weight": 2161}, {"weight": True}])
+    def test_a_cost_that_is_none_is_rejected_at_once(self, cost: dict[str, Any]) -> None:
+        with pytest.raises(Rejected):
+            machine().acquire(cost, "me", 60.0, T0)
+
+    def test_what_is_not_spent_comes_back(self) -> None:
+        m = machine()
+        block = granted(m, {"weight": 2000}, T0)
+        assert isinstance(granted(m, {"weight": 250}, T0), RetryLater)
+        assert m.release(block.id, {"weight": 100}, T0 + 1)
+        assert granted(m, {"weight": 2000}, T0 + 1).cost == {"weight": 2000}
+        assert not m.release(block.id, None, T0 + 2)
+
+    def test_a_lease_that_nobody_ends_counts_as_spent(self) -> None:
+        m = machine()
+        block = granted(m, {"weight": 2160}, T0)
+        assert isinstance(granted(m, {"weight": 2160}, T0 + 11 * S), RetryLater)
+        assert not m.release(block.id, None, T0 + 11 * S)
+        assert m.report(T0 + 11 * S)["leases"] == 0
+
+    def test_a_limit_of_one(self) -> None:
+        m = machine(limits={"x": Limit(1, 10.0)})
+        assert granted(m, {"x": 1}, T0).cost == {"x": 1}
+        assert isinstance(granted(m, {"x": 1}, T0 + 19 * S), RetryLater)
+        assert granted(m, {"x": 1}, T0 + 20 * S).cost == {"x": 1}
+
+    def test_settings_that_cannot_work(self) -> None:
+        with pytest.raises(Misconfigured):
+            machine(burst=1.0)
+
+
+class TestExchangeCount:
+    def test_a_higher_count_of_the_exchange_wins(self) -> None:
+        m = machine()
+        lease = granted(m, {"weight": 10}, T0)
+        m.observe({"weight": 5300}, 200, None, lease.id, T0 + S)
+        assert granted(m, {"weight": 100}, T0 + S).cost == {"weight": 100}
+        assert isinstance(granted(m, {"weight": 1}, T0 + S), RetryLater)
+
+    def test_a_lower_count_is_believed_only_when_it_is_surely_later(self) -> None:
+        m = machine()
+        first, second = granted(m, {"weight": 10}, T0), granted(m, {"weight": 10}, T0)
+        m.observe({"weight": 5390}, 200, None, first.id, T0 + S)
+        m.observe({"weight": 20}, 200, None, second.id, T0 + 2 * S)  # may have been overtaken on the way
+        m.observe({"weight": 20}, 200, None, None, T0 + 2 * S)
+        assert isinstance(granted(m, {"weight": 1}, T0 + 2 * S), RetryLater)
+
+    def test_when_the_exchanges_window_has_turned_its_count_is_low_again(self) -> None:
+        m = machine()
+        first = granted(m, {"weight": 10}, T0)
+        m.observe({"weight": 5300}, 200, None, first.id, T0 + S)
+        second = granted(m, {"weight": 10}, T0 + 2 * S)
+        m.observe({"weight": 10}, 200, None, second.id, T0 + 3 * S)
+        assert granted(m, {"weight": 1000}, T0 + 3 * S).cost == {"weight": 1000}
+
+    def test_without_news_a_count_holds_for_a_whole_window(self) -> None:
+        m = machine()
+        m.observe({"weight": 6000}, 200, None, None, T0)
+        refused = granted(m, {"weight": 1}, T0 + S)
+        assert refused.after_s == pytest.approx(59.0)
+        assert granted(m, {"weight": 1}, T0 + 60 * S).cost == {"weight": 1}
+
+    def test_grants_under_way_are_added_to_the_count(self) -> None:
+        m = machine()
+        a, b = granted(m, {"weight": 1000}, T0), granted(m, {"weight": 100}, T0)
+        granted(m, {"weight": 50}, T0 + 1)
+        m.observe({"weight": 4000}, 200, None, b.id, T0 + S, keep=True)
+        floor = m.buckets["weight"].floor
+        assert floor is not None
+        assert (floor.count, floor.extra) == (4000, 1150)
+        m.release(a.id, None, T0 + S)
+        assert floor.extra == 150
+        m.observe({"weight": 4100}, 200, None, b.id, T0 + S)
+        assert m.report(T0 + S)["leases"] == 1, "an answer ends the lease it came under"
+
+    def test_a_low_count_frees_nothing_for_a_successor(self) -> None:
+        m = machine(fresh=False)
+        m.observe({"weight": 0}, 200, None, None, T0)
+        assert isinstance(granted(m, {"weight": 1}, T0), RetryLater)
+
+
+class TestCoolDown:
+    @pytest.mark.parametrize("status", [429, 418])
+    def test_nothing_is_granted_to_anybody_until_it_ends(self, status: int) -> None:
+        m = machine()
+        waiting = m.acquire({"weight": 1}, "you", 100.0, T0)
+        m.observe({}, status, 30.0, None, T0)
+        assert m.advance(T0) == []
+        with pytest.raises(RetryLater) as refused:
+            m.acquire({"connections": 1}, "me", 5.0, T0 + S)
+        assert refused.value.after_s == pytest.approx(29.0)
+        assert m.advance(T0 + 30 * S - 1) == []
+        assert [effect.ticket for effect in m.advance(T0 + 30 * S)] == [waiting]
+
+    def test_requests_that_were_under_way_do_not_lengthen_it_and_later_ones_do(self) -> None:
+        m = machine()
+        a, b = granted(m, {"weight": 1}, T0), granted(m, {"weight": 1}, T0)
+        m.observe({}, 429, 10.0, a.id, T0 + S)
+        m.observe({}, 429, 10.0, b.id, T0 + S + 1)
+        assert m.hits == 0
+        assert m.report(T0 + S)["cooldown_s"] == pytest.approx(10.0)
+        late = granted(m, {"weight": 1}, T0 + 12 * S)
+        m.observe({}, 429, 10.0, late.id, T0 + 13 * S)
+        assert m.hits == 1
+        assert m.report(T0 + 13 * S)["cooldown_s"] == pytest.approx(20.0)
+
+    def test_it_has_a_length_where_the_exchange_names_none_and_never_shrinks(self) -> None:
+        m = machine()
+        m.observe({}, 418, None, None, T0)
+        assert m.report(T0)["cooldown_s"] == 120.0
+        m.observe({}, 429, 1.0, None, T0 + S)
+        assert m.report(T0 + S)["cooldown_s"] == 119.0
+
+    def test_bans_stay_bounded(self) -> None:
+        m = machine()
+        now = T0
+        for _ in range(50):
+            m.observe({}, 418, 86_400.0, None, now)
+            now = m.cool_ns + 60 * S
+        assert m.cool_ns - now <= 3 * 86_400 * S
+
+
+class TestOrder:
+    def test_first_come_first_served_and_nobody_overtakes_who_waits_for_the_same(self) -> None:
+        m = machine()
+        granted(m, {"weight": 2160}, T0)
+        big = m.acquire({"weight": 1000}, "big", 600.0, T0)
+        small = m.acquire({"weight": 1}, "small", 600.0, T0 + 1)
+        other = m.acquire({"connections": 1}, "other", 600.0, T0 + 2)
+        assert [e.ticket for e in m.advance(T0 + S)] == [other]
+        order = [effect.ticket for now in range(2, 60) for effect in m.advance(T0 + now * S)]
+        assert order == [big, small]
+
+    def test_urgent_goes_first_but_the_last_is_served_too(self) -> None:
+        m = machine()
+        granted(m, {"weight": 2160}, T0)
+        tickets = {m.acquire({"weight": 2000}, "refresh", 600.0, T0, Priority.BACKGROUND): "background"}
+        order: list[str] = []
+        for second in range(40):
+            now = T0 + second * S
+            tickets[m.acquire({"weight": 200}, "book", 600.0, now, Priority.URGENT)] = f"urgent {second}"
+            order += [tickets[effect.ticket] for effect in m.advance(now)]
+        for second in range(40, 120):
+            order += [tickets[effect.ticket] for effect in m.advance(T0 + second * S)]
+        assert order[0] == "urgent 0"
+        at = order.index("background")
+        assert 0 < at <= 5  # those that came before its four seconds of handicap were over
+
+    def test_who_waits_too_long_is_told_when_to_come_back(self) -> None:
+        m = machine()
+        granted(m, {"weight": 2160}, T0)
+        ticket = m.acquire({"weight": 2160}, "me", 5.0, T0)
+        assert m.next_ns() == T0 + 5 * S
+        (effect,) = m.advance(T0 + 5 * S)
+        assert isinstance(effect, Refused)
+        assert effect.ticket == ticket
+        assert effect.error.after_s == pytest.approx(2160 * 70 / 3240 - 5)
+        assert m.next_ns() is None
+
+    def test_the_queue_is_bounded_for_all_and_for_each(self) -> None:
+        m = machine(fresh=False, max_waiting=5, max_waiting_per_holder=3)
+        for _ in range(3):
+            m.acquire({"weight": 1}, "greedy", 60.0, T0)
+        with pytest.raises(InboxFull):
+            m.acquire({"weight": 1}, "greedy", 60.0, T0)
+        mine = m.acquire({"weight": 1}, "me", 60.0, T0)
+        m.acquire({"weight": 1}, "you", 60.0, T0)
+        with pytest.raises(InboxFull):
+            m.acquire({"weight": 1}, "they", 60.0, T0)
+        m.cancel(mine)
+        m.acquire({"weight": 1}, "they", 60.0, T0)
+
+    def test_leases_are_bounded(self) -> None:
+        m = machine(max_leases=3)
+        for _ in range(3):
+            granted(m, {"weight": 1}, T0)
+        with pytest.raises(InboxFull):
+            m.acquire({"weight": 1}, "me", 1.0, T0)
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("pass"), st.integers(0, 8 * S)),
+        st.tuples(st.just("pass"), st.sampled_from([S // 1000, S, 2 * S, 8 * S, 9 * S, 10 * S])),
+        st.tuples(st.just("drain"), st.integers(0, 12), st.booleans()),
+        st.tuples(st.just("acquire"), st.integers(1, 36), st.floats(0.0, 1.0), st.integers(0, 2), st.integers(0, 20)),
+        st.tuples(st.just("release"), st.integers(0, 30), st.integers(0, 40)),
+        st.tuples(
+            st.just("observe"), st.integers(0, 130), st.sampled_from([200, 200, 200, 429, 418]), st.integers(0, 9)
+        ),
+        st.tuples(st.just("die")),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(steps)
+def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_down(trace: list[Any]) -> None:
+    """Every holder spends at the worst moment it may, and the role may die at any time and be succeeded."""
+    limits, period = {"w": Limit(100, 10.0)}, 10 * S
+    options = Settings(lease_s=2.0, max_waiting=12, max_waiting_per_holder=12, max_leases=50)
+    m = LimitsMachine("limits/x/y", limits, T0, True, options)
+    usable = m.buckets["w"].usable
+    assert usable == 90
+    now = T0
+    lives: dict[int, tuple[Any, float]] = {}  # lease id: lease, when in its life the holder spends
+    fates: dict[int, float] = {}  # ticket: the same
+    spent: list[tuple[int, int]] = []  # when, how much
+
+    def run() -> None:
+        cooling = now < m.cool_ns
+        for effect in m.advance(now):
+            fate = fates.pop(effect.ticket)
+            if isinstance(effect, Granted):
+                assert not cooling
+                lives[effect.lease.id] = (effect.lease, fate)
+            else:
+                assert effect.error.after_s > 0
+        for lease_id, (lease, fate) in list(lives.items()):
+            due = lease.granted_ns + int(fate * (lease.expires_ns - lease.granted_ns))
+            if due <= now:
+                spent.append((due, lease.cost["w"]))
+                del lives[lease_id]
+
+    for step in trace:
+        match step:
+            case ("pass", ns):
+                now += ns
+            case ("acquire", cost, fate, priority, wait_s):
+                try:
+                    fates[m.acquire({"w": cost}, "h", float(wait_s), now, Priority(priority))] = fate
+                except (InboxFull, RetryLater):
+                    pass
+            case ("drain", seconds, settle):  # take all there is, for so long; the last to come spend at once
+                for second in range(seconds + 1):
+                    for cost in (9, 9, 9, 9, 1, 1, 1, 1, 1, 1, 1, 1):
+                        try:
+                            fates[m.acquire({"w": cost}, "h", 0.0, now)] = float(second < seconds)
+                        except (InboxFull, RetryLater):
+                            pass
+                        run()
+                        for lease_id in list(lives) if settle else ():  # and say at once what was spent: all
+                            if m.release(lease_id, {"w": 36}, now):
+                                spent.append((now, lives.pop(lease_id)[0].cost["w"]))
+                    if second < seconds:
+                        now += S
+                        run()
+            case ("release", which, amount) if lives:
+                lease_id = sorted(lives)[which % len(lives)]
+                lease, _ = lives[lease_id]
+                amount = min(amount, lease.cost["w"])
+                if m.release(lease_id, {"w": amount}, now):
+                    spent.append((now, amount))
+                    del lives[lease_id]
+            case ("observe", count, status, which):
+                lease_id = sorted(lives)[which % len(lives)] if lives and which < 8 else None
+                m.observe({"w": count}, status, None if which % 2 else 3.0, lease_id, now)
+                if lease_id is not None:  # which ends it, spent in full
+                    spent.append((now, lives.pop(lease_id)[0].cost["w"]))
+            case ("die",):
+                m = LimitsMachine("limits/x/y", limits, now, False, options)
+                fates.clear()
+        run()
+        said = m.report(now)
+        assert said["waiting"] <= 12
+        assert said["leases"] <= 50
+        assert 0 <= said["windows"]["w"]["used"] <= said["windows"]["w"]["burst"]
+    now += 3 * S
+    run()
+    spent.sort()
+    for end, _ in spent:
+        assert sum(amount for at, amount in spent if end - period < at <= end) <= usable
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 36), st.integers(0, 2)), min_size=1, max_size=12), st.integers(0, 200))
+def test_everybody_who_waits_long_enough_is_served(wanted: list[tuple[int, int]], count: int) -> None:
+    m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, Settings(lease_s=2.0))
+    tickets = {m.acquire({"w": cost}, "h", 10_000.0, T0, Priority(priority)) for cost, priority in wanted}
+    m.observe({"w": count}, 429, 5.0, None, T0)
+    now = T0
+    for _ in range(200):
+        tickets -= {effect.ticket for effect in m.advance(now) if isinstance(effect, Granted)}
+        wake = m.next_ns()
+        if wake is None:
+            break
+        assert wake > now, "a wake-up must not spin"
+        now = wake
+    assert tickets == set()
+    assert now - T0 < 120 * S
+
+
+# ---------------------------------------------------------------------- the role
+
+
+async def no_ask(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a limits role asks nobody")
+
+
+def role(clock: FakeClock, restarts: int = 0, **config: Any) -> LimitsRole:
+    context = Context(
+        mesh="t",
+        address="limits/acme/here",
+        incarnation=(1, 1),
+        node="n",
+        segments=Path("/nonexistent"),
+        ask=no_ask,
+        fail=lambda error: pytest.fail(repr(error)),
+        monotonic_ns=clock.monotonic_ns,
+        time_ns=clock.time_ns,
+        alive=lambda: None,
+        restarts=restarts,
+    )
+    return LimitsRole({"exchange": "acme", "egress": "here", **config}, context, LIMITS)
+
+
+async def test_acquire_waits_its_turn_and_answers_with_a_lease() -> None:
+    clock = FakeClock()
+    limits = role(clock)
+    await limits.start()
+    first = await limits.handle("acquire", {"cost": {"weight": 2160}, "holder": "a", "wait_s": 5})
+    assert first["ttl_s"] == 10.0
+    assert first["expires_ns"] == clock.now_ns + 10 * S
+    waiting = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 54}, "holder": "b", "wait_s": 5}))
+    await until(lambda: limits.report()["waiting"] == 1)
+    clock.advance(1.2)
+    limits.beat()
+    assert (await waiting)["lease"] != first["lease"]
+    assert await limits.handle("release", {"lease": first["lease"], "spent": {"weight": 60}})
+    report = limits.report()
+    assert report["state"] == "SERVING"
+    assert report["windows"]["weight"]["limit"] == 6000
+    await limits.stop()
+
+
+async def test_its_own_timer_wakes_it() -> None:
+    import time
+
+    clock = FakeClock()
+    limits = role(clock)
+    limits._context.monotonic_ns = time.monotonic_ns
+    limits._machine = LimitsMachine("x", {"weight": Limit(1000, 0.1)}, time.monotonic_ns(), True, Settings(lease_s=0.1))
+    await limits.handle("acquire", {"cost": {"weight": 360}, "holder": "a", "wait_s": 0})
+    await asyncio.wait_for(limits.handle("acquire", {"cost": {"weight": 10}, "holder": "a", "wait_s": 5}), 2.0)
+    await limits.stop()
+
+
+async def test_a_successor_starts_with_nothing() -> None:
+    clock = FakeClock()
+    limits = role(clock, restarts=1)
+    await limits.start()
+    with pytest.raises(RetryLater):
+        await limits.handle("acquire", {"cost": {"weight": 1}, "holder": "a", "wait_s": 0})
+    assert limits.report()["fresh"] is False
+    assert role(clock, restarts=1, successor=False).report()["fresh"] is True
+
+
+async def test_a_caller_that_goes_away_leaves_its_place_and_its_grant() -> None:
+    clock = FakeClock()
+    limits = role(clock)
+    await limits.start()
+    free = limits.report()["windows"]["weight"]["free"]
+    first = await limits.handle("acquire", {"cost": {"weight": free}, "holder": "a", "wait_s": 0})
+    gone = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 100}, "holder": "b", "wait_s": 60}))
+    await until(lambda: limits.report()["waiting"] == 1)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert limits.report()["waiting"] == 0
+    late = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 100}, "holder": "b", "wait_s": 60}))
+    await until(lambda: limits.report()["waiting"] == 1)
+    await limits.handle("release", {"lease": first["lease"], "spent": None})  # grants `late`
+    late.cancel()
+    await asyncio.gather(late, return_exceptions=True)
+    assert limits.report()["windows"]["weight"]["free"] == free
+
+
+async def test_a_cool_down_is_told_to_who_polls_and_shown() -> None:
+    clock = FakeClock()
+    limits = role(clock)
+    await limits.start()
+    poll = asyncio.ensure_future(limits.poll("cooldown", {"cooling": False}, 5.0))
+    await limits.handle("observe", {"used": {"weight": 6001}, "status": 429, "retry_after_s": 20.0})
+    assert (await poll)["cooldown_s"] == pytest.approx(20.0)
+    assert limits.report()["state"] == "COOLING"
+    assert limits.report()["error"] is not None
+    poll = asyncio.ensure_future(limits.poll("cooldown", {"cooling": True}, 5.0))
+    clock.advance(20.0)
+    limits.beat()
+    assert (await poll)["cooldown_s"] == 0.0
+    assert (await limits.poll("cooldown", {"cooling": False}, 0.01))["cooldown_s"] == 0.0
+
+
+async def test_what_it_does_not_know_is_rejected() -> None:
+    limits = role(FakeClock())
+    with pytest.raises(Rejected):
+        await limits.handle("spend", {})
+    with pytest.raises(Rejected):
+        await limits.poll("weather", {}, 0.1)
+    with pytest.raises(Rejected):
+        await limits.handle("acquire", {"cost": {}, "holder": "a", "priority": 7})
+    with pytest.raises(Misconfigured):
+        role(FakeClock(), limits={"generosity": 1})
+
+
+async def test_stopping_tells_those_who_wait() -> None:
+    limits = role(FakeClock(), restarts=1)
+    waiting = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 1}, "holder": "a", "wait_s": 60}))
+    await until(lambda: limits.report()["waiting"] == 1)
+    await limits.stop()
+    with pytest.raises(RetryLater):
+        await waiting
+
+
+async def test_an_answer_ends_its_lease_unless_it_is_kept() -> None:
+    limits = role(FakeClock())
+    await limits.start()
+    lease = (await limits.handle("acquire", {"cost": {"weight": 100}, "holder": "a", "wait_s": 5}))["lease"]
+    seen = {"used": {"weight": 40}, "status": 200, "lease": lease}
+    await limits.handle("observe", {**seen, "keep": True})
+    assert limits.report()["leases"] == 1
+    await limits.handle("observe", seen)
+    assert limits.report()["leases"] == 0
+    await limits.stop()

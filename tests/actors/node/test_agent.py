@@ -1,0 +1,205 @@
+"""The node agent by hand: pulses are files that the test writes, time is the test's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.writing import WritingProcess
+from venuemesh.actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse, is_alive, process_start
+from venuemesh.actors.cell.role import Context
+from venuemesh.actors.node.agent import AgentRole
+from venuemesh.model.errors import Rejected
+
+BEAT_NS = int(PERIOD_S * 1e9)
+NOBODY = 2**22 + 1  # above the largest pid
+CONFIG = {"hang_limit_s": 0.5, "supervisor_limit_s": 1.0, "heartbeat_limit_s": 0.1}
+
+
+class Node:
+    """A node: its segment directory, its pulses and its agent."""
+
+    def __init__(self, directory: Path, config: dict[str, float]) -> None:
+        self.directory, self.now_ns = directory, 0
+        self.pulses: dict[str, Pulse] = {}
+        self.failures: list[BaseException] = []
+        context = Context(
+            mesh="m",
+            address="agent/n",
+            incarnation=(1, 1),
+            node="n",
+            segments=directory,
+            ask=self._ask,
+            fail=self.failures.append,
+            monotonic_ns=lambda: self.now_ns,
+            time_ns=lambda: self.now_ns,
+            alive=lambda: None,
+        )
+        self.agent = AgentRole(config, context)
+
+    async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        raise AssertionError("an agent asks nobody")
+
+    def pulse(self, cell: str, pid: int | None = None, start: int = 1) -> Pulse:
+        made = self.pulses[cell] = Pulse(self.directory / "pulse", cell)
+        if pid is not None:
+            made.pid, made.start = pid, start
+            made.beat(0, 0)
+        return made
+
+    def run(self, seconds: float, *beating: str) -> None:
+        """Let time pass, beat by beat; the cells named go on beating."""
+        for _ in range(round(seconds / PERIOD_S)):
+            self.now_ns += BEAT_NS
+            for cell in beating:
+                self.pulses[cell].beat(self.now_ns, 0)
+            self.agent.beat()
+
+    @property
+    def stale(self) -> list[str]:
+        found: list[str] = self.agent.report()["stale"]
+        return found
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    tmp_path.chmod(0o700)
+    return Node(tmp_path, CONFIG)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10.0):
+        while True:
+            if reached():
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_who_stands_still_for_longer_than_the_limit_is_stale_until_it_goes_on(node: Node) -> None:
+    node.pulse("a")
+    node.pulse("b")
+    node.run(0.5, "a")
+    assert node.stale == []
+    node.run(0.1, "a")
+    assert node.stale == ["b"]
+    node.run(0.1, "a", "b")
+    assert node.stale == []
+
+
+async def test_a_pause_of_the_agent_itself_is_held_against_nobody(node: Node) -> None:
+    node.pulse("a")
+    node.run(0.1, "a")
+    node.now_ns += 60 * 10**9
+    node.run(0.1)
+    assert node.stale == []
+
+
+async def test_the_health_poll_answers_at_once_when_it_knows_more(node: Node) -> None:
+    node.pulse("a")
+    assert await node.agent.poll("health", {"stale": []}, 0.01) == {"stale": []}
+    waiting = asyncio.ensure_future(node.agent.poll("health", {"stale": []}, 60.0))
+    await asyncio.sleep(0)
+    node.run(0.7)
+    assert await asyncio.wait_for(waiting, 10.0) == {"stale": ["a"]}
+    assert await node.agent.poll("health", {"stale": []}, 60.0) == {"stale": ["a"]}
+    with pytest.raises(Rejected):
+        await node.agent.poll("other", None, 1.0)
+
+
+async def test_a_supervisor_that_stands_still_is_killed_and_a_cell_is_not(
+    node: Node, sleeper: subprocess.Popen[bytes]
+) -> None:
+    start = process_start(sleeper.pid)
+    assert start is not None
+    node.pulse(SUPERVISOR, sleeper.pid, start)
+    node.run(0.9)
+    assert is_alive(sleeper.pid, start)
+    node.run(0.3)
+    await until(lambda: not is_alive(sleeper.pid, start))
+    assert node.agent.report()["killed"] >= 1
+    node.run(0.2)
+    assert not (node.directory / "pulse" / SUPERVISOR).exists()
+    await node.agent.stop()
+    assert node.failures == []
+
+
+async def test_kill_is_of_exactly_this_process(node: Node, sleeper: subprocess.Popen[bytes]) -> None:
+    start = process_start(sleeper.pid)
+    assert start is not None
+    assert await node.agent.handle("kill", {"pid": sleeper.pid, "start": start + 1})  # that one is gone already
+    assert is_alive(sleeper.pid, start)
+    assert await node.agent.handle("kill", {"pid": sleeper.pid, "start": start})
+    assert not is_alive(sleeper.pid, start)
+    with pytest.raises(Rejected):
+        await node.agent.handle("other", None)
+
+
+async def test_usage_is_by_cell_and_not_read_again_within_a_second(node: Node) -> None:
+    node.pulse("a").name("book/x/a")
+    node.pulse("gone", NOBODY)
+    node.now_ns = 5 * 10**9
+    first = await node.agent.handle("usage", None)
+    assert list(first) == ["a"]
+    assert first["a"]["pid"] == os.getpid()
+    assert first["a"]["address"] == "book/x/a"
+    assert first["a"]["rss"] > 0
+    held = bytearray(20_000_000)
+    assert (await node.agent.handle("usage", None))["a"]["rss"] == first["a"]["rss"]
+    node.now_ns += 2 * 10**9
+    assert (await node.agent.handle("usage", None))["a"]["rss"] > first["a"]["rss"]
+    assert len(held) == 20_000_000
+
+
+async def test_what_a_dead_process_left_is_swept_at_once(node: Node) -> None:
+    node.pulse("a")
+    node.run(0.1, "a")  # it is seen from here
+    with WritingProcess(node.directory, "book/x/a") as writer:
+        assert await node.agent.handle("sweep", None) == 0
+        writer.kill()
+        assert await node.agent.handle("sweep", None) == 1
+        assert not writer.path.exists()
+    assert node.agent.report()["swept"] == 1
+
+
+async def test_where_a_process_beats_unseen_the_dead_are_given_their_silence(node: Node) -> None:
+    node.pulse("foreign", NOBODY)
+    node.run(0.1, "foreign")
+
+    async def sweep() -> int:
+        node.pulses["foreign"].beat(time.monotonic_ns(), 0)
+        gone: int = await node.agent.handle("sweep", None)
+        return gone
+
+    with WritingProcess(node.directory, "book/x/a") as writer:
+        writer.kill()  # as its segment looks from here, the writer may be in the other namespace too
+        assert await sweep() == 0
+        assert writer.path.exists()
+        async with asyncio.timeout(10.0):
+            while await sweep() == 0:  # it does not beat: half a second later it goes
+                assert writer.path.exists()
+    assert not writer.path.exists()
+    assert (node.directory / "pulse" / "foreign").exists()
+
+
+async def test_a_new_agent_knows_nothing_and_gives_everyone_their_silence(node: Node) -> None:
+    with WritingProcess(node.directory, "book/x/a") as writer:
+        writer.kill()
+        await node.agent.start()
+        assert writer.path.exists()
+        assert await node.agent.handle("sweep", None) == 1

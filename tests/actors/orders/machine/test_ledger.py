@@ -1,0 +1,261 @@
+"""Reports on one order, in every order in which they may come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from venuemesh.actors.orders.machine.commits import Outbox
+from venuemesh.actors.orders.machine.effects import Halt, Now
+from venuemesh.actors.orders.machine.ledger import Held, Ledger
+from venuemesh.connectors.order_codec import FillReport, OrderReport
+from venuemesh.journal.writes import PutEvent, PutFill, PutOrder
+from venuemesh.model.events import Side
+from venuemesh.model.order import NewOrder, OrderStatus, OrderType, Step, TimeInForce, as_order
+
+S = OrderStatus
+D = Decimal
+
+
+class Book:
+    """A ledger with one order, and all that it wrote."""
+
+    def __init__(self, **order: Any) -> None:
+        self.out = Outbox(100)
+        self.ledger = Ledger("acme", "main", self.out, 10)
+        given: dict[str, Any] = {"amount": D(3), "price": D(10), "time_in_force": TimeInForce.GTC} | order
+        asked = NewOrder("vm1", "BTC-USDT", Side.BUY, given.pop("order_type", OrderType.LIMIT), **given)
+        self.writes: list[Any] = []
+        self.halted = False
+        self.ns = 100
+        self.held = self.ledger.add(as_order(asked, "acme", "main", 1), "NEW", self.now)
+
+    @property
+    def now(self) -> Now:
+        self.ns += 1
+        return Now(self.ns, self.ns, self.ns)
+
+    def tell(self, *reports: OrderReport) -> None:
+        for report in reports:
+            self.ledger.apply(self.held, report, self.now)
+        self._take()
+
+    def _take(self) -> None:
+        for effect in self.out.take():
+            if isinstance(effect, Halt):
+                self.halted = True
+            elif hasattr(effect, "batch"):
+                self.writes += effect.batch.writes
+
+    @property
+    def status(self) -> OrderStatus:
+        return self.held.order.status
+
+    @property
+    def events(self) -> list[str]:
+        self._take()
+        return [one.event.type.value for one in self.writes if isinstance(one, PutEvent)]
+
+
+def fill(trade_id: str, amount: str = "1", **more: Any) -> FillReport:
+    worth = D(amount) * 10
+    given: dict[str, Any] = {"fee": D("0.001"), "fee_asset": "BTC", "is_maker": True} | more
+    return FillReport(trade_id, D(10), D(amount), worth, ts_event_ns=int(trade_id), **given)
+
+
+def report(status: OrderStatus | None, filled: str | None = None, *fills: FillReport, **more: Any) -> OrderReport:
+    worth = None if filled is None else D(filled) * 10
+    total = None if filled is None else D(filled)
+    given: dict[str, Any] = {"ts_event_ns": 5, "amount": D(3)} | more
+    return OrderReport("BTCUSDT", "vm1", "77", status, filled=total, quote_filled=worth, fills=fills, **given)
+
+
+ACK = report(S.OPEN, "0")
+ONE = report(S.PARTIALLY_FILLED, "1", fill("1"))
+TWO = report(S.PARTIALLY_FILLED, "2", fill("2"))
+ALL = report(S.FILLED, "3", fill("3"))
+GONE = report(S.CANCELED, "2")
+
+
+@pytest.mark.parametrize("order", list(permutations([ACK, ONE, TWO, ALL, ONE])))
+def test_any_order_of_acknowledgement_and_fills_ends_filled(order: tuple[OrderReport, ...]) -> None:
+    book = Book()
+    book.tell(*order)
+    assert (book.status, book.held.order.filled, book.held.order.quote_filled) == (S.FILLED, D(3), D(30))
+    assert book.held.order.fees == {"BTC": D("0.003")}
+    assert book.events == ["created", "filled", "filled", "filled", "completed"]
+    assert sum(isinstance(one, PutFill) for one in book.writes) == 3
+
+
+@pytest.mark.parametrize("order", list(permutations([ACK, ONE, TWO, GONE, ACK])))
+def test_a_cancel_is_told_after_its_fills(order: tuple[OrderReport, ...]) -> None:
+    book = Book()
+    book.tell(*order)
+    assert (book.status, book.held.order.filled) == (S.CANCELED, D(2))
+    assert book.events == ["created", "filled", "filled", "cancelled"]
+
+
+def test_a_terminal_status_in_the_journal_never_changes_back() -> None:
+    book = Book()
+    book.tell(report(S.CANCELED, "0"), ACK, report(S.OPEN, "0"), report(S.EXPIRED, "0"))
+    states = [one.order.status for one in book.writes if isinstance(one, PutOrder)]
+    assert book.status is S.CANCELED
+    assert states[-1] is S.CANCELED
+    assert states.count(S.CANCELED) == 1
+
+
+def test_a_total_above_our_fills_asks_for_them_and_completion_waits() -> None:
+    book = Book()
+    book.tell(ACK, report(S.FILLED, "3"))
+    assert book.held.short
+    assert book.status is S.OPEN
+    assert "completed" not in book.events
+    for one in ("1", "2", "3"):
+        book.ledger.fill(book.held, fill(one), book.now)
+    assert not book.held.short
+    assert (book.status, book.events[-1]) == (S.FILLED, "completed")
+
+
+def test_filled_without_a_total_waits_for_the_whole_amount() -> None:
+    book = Book()
+    book.tell(report(S.FILLED))
+    assert book.held.short
+    assert book.status is S.OPEN
+
+
+def test_a_late_fill_counts_on_a_cancelled_order_and_may_complete_it() -> None:
+    book = Book()
+    book.tell(ACK, report(S.CANCELED))
+    book.ledger.fill(book.held, fill("1"), book.now)
+    assert (book.status, book.held.order.filled) == (S.CANCELED, D(1))
+    book.ledger.fill(book.held, fill("2", "2"), book.now)
+    assert (book.status, book.held.order.filled) == (S.FILLED, D(3))
+    assert book.events == ["created", "cancelled", "filled", "filled", "completed"]
+
+
+def test_a_fill_beyond_the_amount_is_a_broken_assumption() -> None:
+    book = Book()
+    book.tell(ACK, report(S.OPEN, None, fill("1", "2")), report(S.OPEN, None, fill("2", "2")))
+    assert book.halted
+    assert book.held.order.filled == D(2)
+
+
+def test_an_order_by_quote_amount_is_done_when_both_sums_agree() -> None:
+    book = Book(order_type=OrderType.MARKET, amount=None, price=None, time_in_force=None, quote_amount=D(35))
+    done = report(S.FILLED, "3", fill("1", "2"), amount=D(3))
+    book.tell(done)
+    assert book.held.short
+    assert (book.status, book.held.order.amount) == (S.PARTIALLY_FILLED, None)
+    book.ledger.fill(book.held, fill("2", "1"), book.now)
+    assert (book.status, book.held.order.amount, book.held.order.remaining) == (S.FILLED, D(3), D(0))
+    assert book.events == ["created", "filled", "filled", "completed"]
+
+
+def test_an_order_by_quote_amount_that_finds_no_more_expires_with_what_it_got() -> None:
+    book = Book(order_type=OrderType.MARKET, amount=None, price=None, time_in_force=None, quote_amount=D(35))
+    book.tell(report(S.EXPIRED, "2", fill("1", "2"), amount=D(3)))
+    assert (book.status, book.held.order.filled) == (S.EXPIRED, D(2))
+
+
+def test_filled_by_quote_amount_without_a_total_is_asked_for() -> None:
+    book = Book(order_type=OrderType.MARKET, amount=None, price=None, time_in_force=None, quote_amount=D(35))
+    book.tell(report(S.FILLED))
+    assert book.held.unsaid
+    assert book.status is S.OPEN
+
+
+@pytest.mark.parametrize(
+    ("reason", "tif"),
+    [("IOC remainder", TimeInForce.IOC), ("FOK", TimeInForce.FOK), ("self-trade prevention", TimeInForce.GTC)],
+)
+def test_what_the_exchange_ends_expires_with_its_reason(reason: str, tif: TimeInForce) -> None:
+    book = Book(time_in_force=tif)
+    book.tell(report(S.EXPIRED, "1", fill("1"), reason=reason))
+    assert (book.status, book.held.order.reason, book.held.order.filled) == (S.EXPIRED, reason, D(1))
+
+
+def test_a_rejection_in_a_report_ends_an_order_that_was_never_there() -> None:
+    book = Book()
+    book.tell(report(S.REJECTED, code="-2010", reason="no money"))
+    assert (book.status, book.held.order.code, book.events) == (S.REJECTED, "-2010", ["rejected"])
+
+
+def test_a_rejection_of_another_order_with_this_id_changes_nothing() -> None:
+    book = Book()
+    book.tell(ACK, report(S.REJECTED, code="-2010", reason="duplicate"))
+    assert book.status is S.OPEN
+
+
+def test_amounts_only_shrink() -> None:
+    book = Book()
+    book.tell(ACK, report(S.OPEN, "0", amount=D(2)), ACK)
+    assert book.held.order.amount == D(2)
+    assert book.events == ["created", "amended"]
+    book.tell(report(S.PARTIALLY_FILLED, "1", fill("1"), amount=D(2)), report(S.FILLED, "2", fill("2"), amount=D(2)))
+    assert book.status is S.FILLED
+
+
+def test_a_list_id_stays_on_the_order() -> None:
+    book = Book()
+    book.tell(report(S.OPEN, "0", list_id="9"), ACK)
+    assert book.held.order.list_id == "9"
+
+
+def test_an_order_that_appears_after_it_was_proven_absent_is_told() -> None:
+    book = Book()
+    book.ledger.step(book.held, Step.NO_REPLY, book.now)
+    book.ledger.step(book.held, Step.ABSENT, book.now)
+    book.tell(ACK)
+    assert book.status is S.FAILED
+    assert book.events == ["unknown", "failed", "external"]
+
+
+def test_unknown_to_found_to_refused_cancel() -> None:
+    book = Book()
+    for step, after in [
+        (Step.NO_REPLY, S.UNKNOWN),
+        (Step.ACK, S.OPEN),
+        (Step.CANCEL_SENT, S.PENDING_CANCEL),
+        (Step.NO_REPLY, S.PENDING_CANCEL),
+        (Step.CANCEL_REFUSED, S.OPEN),
+    ]:
+        book.ledger.step(book.held, step, book.now)
+        assert book.status is after
+    assert not book.held.order.cancel_requested
+
+
+def test_a_refused_cancel_of_a_partly_filled_order_leaves_it_partly_filled() -> None:
+    book = Book()
+    book.tell(ONE)
+    book.ledger.step(book.held, Step.CANCEL_SENT, book.now)
+    book.tell(TWO)
+    assert book.status is S.PENDING_CANCEL
+    book.ledger.step(book.held, Step.CANCEL_REFUSED, book.now)
+    assert book.status is S.PARTIALLY_FILLED
+
+
+def test_old_orders_are_forgotten_and_open_ones_never() -> None:
+    book = Book()
+    for number in range(2, 30):
+        order = replace(book.held.order, client_order_id=f"vm{number}", created_ns=number)
+        held: Held = book.ledger.add(order, "NEW", book.now)
+        book.ledger.step(held, Step.NOT_SENT, book.now)
+    assert len(book.ledger) == 11
+    assert "vm1" in book.ledger
+    assert "vm2" not in book.ledger
+    assert book.ledger.forgotten_ns == 19
+    assert book.ledger.open_on("BTC-USDT") == book.ledger.open_count == 1
+
+
+def test_sums_are_exact_beyond_the_default_precision() -> None:
+    book = Book(amount=D("1E+20"))
+    tiny = FillReport("1", D(1), D("1E-20"), D("1E-20"), D("1E-25"), "BTC", True, 1)
+    large = FillReport("2", D(1), D("1E+19"), D("1E+19"), D("1E+10"), "BTC", True, 2)
+    for one in (tiny, large):
+        book.ledger.fill(book.held, one, book.now)
+    assert str(book.held.order.filled) == "10000000000000000000.00000000000000000001"
+    assert str(book.held.order.fees["BTC"]) == "10000000000.0000000000000000000000001"

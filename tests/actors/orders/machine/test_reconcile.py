@@ -1,0 +1,264 @@
+"""What is asked, when, and what answers mean: at start, after a gap, periodically."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.fakes.order_exchange import NS
+from tests.fakes.order_world import TIMEOUT, World, limit
+from venuemesh.actors.orders.machine.effects import Ask, Lookup, Purpose
+from venuemesh.connectors.order_codec import Kind
+from venuemesh.model.errors import RetryLater
+from venuemesh.model.order import NewOrder, OrderStatus
+
+S = OrderStatus
+D = Decimal
+
+
+@pytest.fixture
+def world() -> World:
+    found = World()
+    found.go()
+    return found
+
+
+def place(world: World, *orders: NewOrder) -> None:
+    world.do(world.machine.place(world.token(), list(orders), world.now.ns + 60 * NS, world.now))
+    world.go()
+
+
+def asked(world: World) -> list[str]:
+    """What is on its way to be asked."""
+    world.perform()
+    return sorted(one.what.kind.value for one in world.asks)
+
+
+def status(world: World, one: str = "vm1") -> OrderStatus:
+    order = world.machine.order(one)
+    assert order is not None
+    return order.status
+
+
+def test_a_start_asks_for_open_orders_and_balances_and_serves_then() -> None:
+    world = World()
+    assert asked(world) == ["account", "open_orders"]
+    assert not world.machine.serving
+    world.go()
+    assert world.machine.serving
+    assert world.machine.reconciled
+
+
+def test_a_start_with_open_orders_walks_their_pairs(world: World) -> None:
+    place(world, limit("vm1"))
+    world.crash()
+    assert asked(world) == ["account", "fills", "open_orders"]
+
+
+@pytest.mark.parametrize("fills", [1, 2, 3, 4, 7])
+def test_no_fill_is_missed_whatever_the_outage(world: World, fills: int) -> None:
+    place(world, limit("vm1", amount="0.8"), limit("vm2", amount="0.8", pair="ETH-USDT"))
+    world.lose_stream()
+    for number in range(fills):
+        world.exchange.fill(world.exchange.orders[str(1000 + number % 2)], D("0.1"))
+    world.exchange.stream.clear()
+    world.regain_stream()
+    world.settle()
+    world.check()
+    assert len(world.journal.fills) == fills
+
+
+@pytest.mark.parametrize("crash", [True, False])
+def test_an_order_that_ended_unheard_is_found_by_its_absence_from_the_open_ones(world: World, crash: bool) -> None:
+    place(world, limit("vm1"), limit("vm2"))
+    world.exchange.fill(world.exchange.orders["1000"], D(1))
+    world.exchange.end(world.exchange.orders["1001"], S.EXPIRED)
+    world.exchange.stream.clear()
+    world.advance(0.001)
+    if crash:
+        world.crash()
+    else:
+        world.do(world.machine.stream("gap", world.now))
+    world.go()
+    assert (status(world), status(world, "vm2")) == (S.FILLED, S.EXPIRED)
+    world.settle()
+    world.check()
+
+
+def test_a_snapshot_that_was_on_its_way_while_an_order_was_placed_fools_nobody(world: World) -> None:
+    world.advance(61)
+    world.perform()
+    snapshot = next(one for one in world.asks if one.what.kind is Kind.OPEN_ORDERS)
+    world.arrive(snapshot)  # it shows no order
+    world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * NS, world.now))
+    world.go(asks=False)
+    world.deliver(snapshot)
+    world.perform()
+    assert status(world) is S.OPEN
+    assert "order" not in asked(world)
+
+
+def test_an_order_missing_from_a_later_snapshot_is_asked_for_not_ended(world: World) -> None:
+    place(world, limit("vm1"))
+    world.advance(61)
+    world.perform()
+    snapshot = next(one for one in world.asks if one.what.kind is Kind.OPEN_ORDERS)
+    held = dict(world.exchange.orders)
+    world.exchange.orders.clear()  # a replica that lags
+    world.arrive(snapshot)
+    world.exchange.orders.update(held)
+    world.deliver(snapshot)
+    assert "order" in asked(world)
+    world.go()
+    assert status(world) is S.OPEN
+    assert not world.machine.in_doubt
+
+
+def test_an_order_that_the_exchange_has_forgotten_ends_as_expired(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    world.exchange.orders.clear()
+    world.advance(61)
+    world.settle()
+    order = world.machine.order("vm1")
+    assert order is not None
+    assert (order.status, order.code) == (S.EXPIRED, "not_there")
+
+
+@pytest.mark.parametrize(
+    ("stream", "doubt", "least", "most"), [(True, False, 50, 60), (False, False, 0, 5), (True, True, 0, 5)]
+)
+def test_the_pause_between_rounds_adapts(world: World, stream: bool, doubt: bool, least: int, most: int) -> None:
+    if not stream:
+        world.lose_stream()
+    if doubt:
+        world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * NS, world.now))
+        world.perform()
+        world.deliver(world.requests[0], TIMEOUT)
+        world.requests.clear()
+    world.go()
+    began_ns = world.mono_ns
+    while "open_orders" not in asked(world):
+        for one in list(world.asks):
+            world.arrive(one)
+            world.deliver(one)
+        world.advance(0.5)
+    assert least * NS <= world.mono_ns - began_ns <= most * NS
+
+
+def test_a_gap_while_a_round_is_under_way_asks_again(world: World) -> None:
+    world.advance(61)
+    world.perform()
+    old = list(world.asks)
+    place_before = world.exchange.place(limit("web1"))
+    assert place_before is not None
+    world.do(world.machine.stream("gap", world.now))
+    for one in old:
+        world.arrive(one)
+        world.deliver(one)
+    assert not world.machine.reconciled
+    assert asked(world) == ["account", "open_orders"]
+    world.go()
+    assert world.machine.reconciled
+
+
+def test_a_failed_ask_is_repeated_after_a_pause(world: World) -> None:
+    world.advance(61)
+    world.perform()
+    for one in list(world.asks):
+        world.deliver(one, RetryLater(3.0, "busy"))
+    assert asked(world) == []
+    world.advance(2.9)
+    assert asked(world) == []
+    world.advance(0.2)
+    assert asked(world) == ["account", "open_orders"]
+
+
+def test_fills_of_one_order_are_asked_for_by_its_id(world: World) -> None:
+    place(world, limit("vm1", amount="2"))
+    world.exchange.fill(world.exchange.orders["1000"], D(1))
+    bare = world.exchange.report(world.exchange.orders["1000"])  # a total, and no fill
+    effects = world.machine.report(bare, world.now)
+    (ask,) = [one for one in effects if isinstance(one, Ask)]
+    assert ask.purpose is Purpose.ORDER_FILLS
+    assert dict(ask.draft.params)["exchange_id"] == "1000"
+    assert ask.urgent
+    world.do(effects)
+    world.go()
+    order = world.machine.order("vm1")
+    assert order is not None
+    assert order.filled == D(1)
+
+
+def test_a_walk_waits_for_an_order_in_doubt_that_a_fill_may_belong_to(world: World) -> None:
+    world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * NS, world.now))
+    world.perform()
+    world.arrive(world.requests[0])
+    world.exchange.fill(world.exchange.orders["1000"], D(1))
+    world.exchange.stream.clear()
+    world.crash()
+    world.perform()
+    walk = next(one for one in world.asks if one.what.kind is Kind.FILLS)
+    world.arrive(walk)
+    world.deliver(walk)
+    world.perform()
+    assert not world.journal.fills
+    assert "fills:BTC-USDT" not in world.journal.marks
+    world.settle()
+    world.check()
+    assert not world.machine.externals()
+
+
+def test_a_walk_without_a_mark_goes_on_day_by_day() -> None:
+    """Some exchanges answer for one day from the time given: an empty page then proves nothing."""
+    world = World()
+    world.go()
+    place(world, limit("vm1"))
+    seen: list[int] = []
+
+    def read(draft: Any) -> Any:
+        if draft.kind is Kind.FILLS and "since" in dict(draft.params):
+            seen.append(int(dict(draft.params)["since"]))
+        return real(draft)
+
+    real, world.exchange.read = world.exchange.read, read  # type: ignore[method-assign]
+    for _ in range(5):
+        world.advance(20 * 3600)
+        world.go()
+    assert len(set(seen)) > 2
+    assert world.machine.reconciled
+
+
+def test_fills_from_outside_are_told_once_also_over_a_restart(world: World) -> None:
+    place(world, limit("vm1"))
+    rested = world.exchange.place(limit("web1"))
+    world.exchange.fill(rested, D(1))  # type: ignore[arg-type]
+    world.exchange.stream.clear()
+    for _ in range(2):
+        world.crash()
+        world.settle()
+    fills = [event for event in world.journal.events if event.fill is not None]
+    assert len(fills) == 1
+    assert [one.status for one in world.journal.orders.values() if one.external] == [S.FILLED]
+
+
+def test_an_external_order_that_ended_unheard_is_asked_for(world: World) -> None:
+    rested = world.exchange.place(limit("web1"))
+    world.reports()
+    world.exchange.end(rested, S.EXPIRED)  # type: ignore[arg-type]
+    world.exchange.stream.clear()
+    world.advance(61)
+    world.go()
+    assert world.machine.externals()[0].status is S.EXPIRED
+
+
+def test_a_lookup_is_made_once_for_many_reports_of_one_order(world: World) -> None:
+    place(world, limit("vm1"))
+    world.crash()
+    world.go()
+    report = world.exchange.report(world.exchange.orders["1000"])
+    unknown = [type(report)("BTCUSDT", "vm9", "9", S.OPEN, 1) for _ in range(3)]
+    effects = [one for each in unknown for one in world.machine.report(each, world.now)]
+    assert sum(isinstance(one, Lookup) for one in effects) == 1

@@ -1,0 +1,26 @@
+"""Our own connector passes the trading suite, on the local exchange in a process of its own."""
+
+import pytest
+
+from venuemesh.cli.local_venue import local_venue
+from venuemesh.conformance import TradingConformance
+from venuemesh.connectors.binance import CONNECTOR
+
+
+class TestBinanceTrades(TradingConformance):
+    connector = CONNECTOR
+
+    @classmethod
+    def venue(cls):
+        return local_venue("binance")
+
+
+@pytest.mark.soak
+class TestBinanceTradesByPolling(TradingConformance):
+    """Takes minutes: what nobody tells is asked for within the rate budget."""
+
+    connector = CONNECTOR
+
+    @classmethod
+    def venue(cls):
+        return local_venue("binance", stream="polling")

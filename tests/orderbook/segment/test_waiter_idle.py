@@ -1,0 +1,36 @@
+"""A waiter's thread that tidies up must not forget whom it has just found a change for."""
+
+import asyncio
+
+import pytest
+
+from venuemesh.model.events import BookState
+from venuemesh.orderbook.segment import SegmentReader, SegmentWriter, WaitSet
+from venuemesh.orderbook.segment import waiter as module
+from venuemesh.orderbook.segment.waiter import Waiter
+
+
+@pytest.fixture(params=[False, True], ids=["futex", "poll"])
+def waiter(request, monkeypatch):
+    """A waiter that tidies up at nearly every wake, as a slow feed makes the real one do once a second."""
+    if not request.param and WaitSet().polling:
+        pytest.skip("this kernel has no futex_waitv")
+    monkeypatch.setattr(module, "IDLE_NS", 1_000_000)
+    waiter = Waiter(poll=request.param)
+    yield waiter
+    waiter.close()
+
+
+async def test_a_change_found_while_tidying_up_wakes(tmp_path, waiter):
+    tmp_path.chmod(0o700)
+    writer = SegmentWriter(
+        tmp_path, "book/binance/BTC-USDT", (1, 1), 2, 4, levels=4, trades=4, heartbeat_limit_ns=10**11
+    )
+    reader = SegmentReader(writer.path)
+    for round in range(100):
+        before = reader.version
+        task = asyncio.create_task(waiter.wait(reader, before))
+        await asyncio.sleep(0.002 + 0.00003 * round)
+        writer.set_state(BookState.GAP if round % 2 else BookState.SYNCING)
+        assert await asyncio.wait_for(task, 10.0) == before + 1
+    writer.close()

@@ -1,0 +1,287 @@
+"""Accounts in the tree: who starts and stops when, what a death leaves alone, and what a lost node means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.port import World
+from venuemesh.supervisor.status import describe
+from venuemesh.supervisor.tree import events as m
+from venuemesh.supervisor.tree.child import ChildSpec, Tier
+from venuemesh.supervisor.tree.desired import Desired
+from venuemesh.supervisor.tree.plan import PINNED, account_specs, base_specs
+from venuemesh.supervisor.tree.policy import Policy
+from venuemesh.supervisor.tree.records import CellState, ChildState, Settings
+
+SETTINGS = {"connector": "x", "accounts": {"main": {"keys": "k", "on_shutdown": "cancel"}, "second": {"keys": "j"}}}
+SQLITE = {"url": "sqlite:////j", "url_file": None, "keep_days": 9, "pinned": False, "node": "n1"}
+POSTGRES = {**SQLITE, "url": "postgresql+psycopg://db/j", "node": None}
+BOOKS = tuple(ChildSpec(f"book/x/{n}", "book", group="x", after=("limits/x/default", "catalog/x")) for n in "abc")
+ORDERS, STREAM = "orders/x/main", "stream/x/main"
+
+
+def specs(journal):
+    return (*base_specs("x", SETTINGS), *BOOKS, *account_specs("x", SETTINGS, journal))
+
+
+def grown(*nodes: str, journal=SQLITE, **changes: object) -> World:
+    world = World(settings=Settings(**changes))  # type: ignore[arg-type]
+    for node in nodes:
+        world.tell(m.NodeSeen(node))
+    world.tell(m.Want(specs(journal)))
+    world.run(30.0)
+    return world
+
+
+def row(world: World, address: str):
+    return next(r for r in describe(world.machine, {}, {}, {})["children"] if r["address"] == address)
+
+
+def test_every_account_is_served_on_the_journal_s_node_and_found_by_its_address():
+    world = grown("n1", "n2")
+    for address in (ORDERS, STREAM, "orders/x/second", "stream/x/second"):
+        assert world.serving(address)
+        route = world.machine.routes.get(address)
+        assert route is not None
+        assert (route.address, route.node) == (address, "n1")
+
+
+def test_accounts_start_after_limits_and_catalog_and_before_the_books():
+    world = grown("n1")
+    started = [e.spec for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.tier is not Tier.AGENT]
+    assert [spec.tier for spec in started] == [
+        Tier.LIMITS, Tier.CATALOG, Tier.STREAM, Tier.STREAM, Tier.ORDERS, Tier.ORDERS, Tier.BOOK, Tier.BOOK, Tier.BOOK,
+    ]  # fmt: skip
+
+
+def test_where_spares_are_few_the_accounts_take_them():
+    world = grown("n1", spares_per_node=1)
+    world.no_creation = True
+    cells = [world.serving(address) for address in ("book/x/a", "book/x/b", STREAM, ORDERS)]
+    for cell in cells:
+        assert cell is not None
+        world.cells[cell].alive = False
+    for cell in (cells[2], cells[3], cells[0], cells[1]):
+        world.tell(m.Died(cell))  # type: ignore[arg-type]
+    world.run(1)
+    assert world.serving(STREAM)
+    assert world.serving(ORDERS)
+    assert world.machine.children["book/x/a"].state is ChildState.WAITING
+
+
+def test_a_shutdown_stops_managers_then_streams_then_books_then_what_they_stood_on():
+    world = grown("n1")
+    limits = {e.spec.address: e.spec for _, e in world.log if isinstance(e, m.AdoptCell)}
+    address_of = {name: fake.address for name, fake in world.cells.items()}
+    assert limits[ORDERS].shutdown_s == 20.0
+    assert limits["orders/x/second"].shutdown_s == 5.0
+    world.log.clear()
+    world.tell(m.ShutDown())
+    world.run(10)
+    stopped = [address_of[e.cell] for _, e in world.log if isinstance(e, m.StopCell) and address_of[e.cell]]
+    kinds = list(dict.fromkeys(address.split("/")[0] for address in stopped))
+    assert kinds == ["orders", "stream", "book", "catalog", "limits", "agent"]
+    at = {address_of[e.cell]: t for t, e in world.log if isinstance(e, m.StopCell)}
+    assert at["stream/x/second"] > at[ORDERS]  # both managers are gone before a stream is told
+    assert world.machine.ended
+
+
+def test_every_tier_has_its_place_in_both_orders():
+    assert sorted(tier.ends for tier in Tier) == list(range(len(Tier)))
+    assert max(Tier, key=lambda tier: tier.ends) is Tier.ORDERS
+
+
+@pytest.mark.parametrize(("dies", "lives"), [(ORDERS, STREAM), (STREAM, ORDERS)])
+def test_a_stream_outlives_its_manager_and_the_other_way_round(dies, lives):
+    world = grown("n1")
+    cell, other = world.serving(dies), world.serving(lives)
+    assert cell is not None
+    world.kill(cell)
+    world.run(0.02)
+    assert world.serving(dies) not in (None, cell)
+    assert world.serving(lives) == other
+
+
+def test_a_stopped_manager_is_killed_before_its_successor_serves():
+    world = grown("n1")
+    cell = world.serving(ORDERS)
+    assert cell is not None
+    world.stop(cell)
+    world.run(1.5)
+    order = [e for _, e in world.log if isinstance(e, (m.KillCell, m.AdoptCell))][-2:]
+    assert isinstance(order[0], m.KillCell)
+    assert isinstance(order[1], m.AdoptCell)
+    assert order[1].predecessor == (world.cells[cell].pid, world.cells[cell].pid)
+    assert order[1].incarnation > world.cells[cell].incarnation  # type: ignore[operator]
+    assert not world.cells[cell].alive
+    assert world.serving(ORDERS)
+
+
+def test_manager_and_agent_stopped_together_the_successor_kills_its_predecessor_itself():
+    world = grown("n1")
+    cell, agent = world.serving(ORDERS), world.serving("agent/n1")
+    assert cell is not None
+    assert agent is not None
+    world.stop(agent)
+    world.stop(cell)
+    world.run(5)
+    assert not world.cells[cell].alive
+    assert world.serving(ORDERS)
+
+
+def test_with_sqlite_a_lost_node_means_waiting_and_status_says_so_in_words():
+    world = grown("n1", "n2")
+    world.lose("n1")
+    world.run(10)
+    assert all(world.serving(book.address) for book in BOOKS)
+    for address in (ORDERS, STREAM):
+        assert world.serving(address) is None
+        said = row(world, address)
+        assert (said["state"], said["node"]) == ("WAITING", "n1")
+        assert "its node is lost, and it runs on no other" in said["last_error"]
+        assert "SQLite" in said["last_error"]
+    assert describe(world.machine, {}, {}, {})["groups"]["x"] == "DEGRADED"
+    assert not [e for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.tier is Tier.ORDERS and e.cell in
+                {name for name, fake in world.cells.items() if fake.node == "n2"}]  # fmt: skip
+    world.tell(m.NodeSeen("n1"))
+    world.run(10)
+    assert world.serving(ORDERS)
+    assert row(world, ORDERS)["last_error"] == "its node was lost"
+    assert describe(world.machine, {}, {}, {})["groups"]["x"] == "OK"
+
+
+def test_a_new_supervisor_that_never_saw_the_node_says_the_same():
+    world = World(epoch=2)
+    world.tell(m.NodeSeen("n2"))
+    world.tell(m.Want(specs(SQLITE)))
+    world.run(10)
+    assert PINNED in row(world, ORDERS)["last_error"]
+    assert row(world, "book/x/a")["last_error"] is None
+
+
+def test_with_postgresql_an_account_moves():
+    world = grown("n1", "n2", journal=POSTGRES)
+    node = world.machine.children[ORDERS].node
+    assert node is not None
+    other = "n2" if node == "n1" else "n1"
+    world.lose(node)
+    world.run(10)
+    assert world.machine.children[ORDERS].node == other
+    assert world.serving(ORDERS)
+    last = [e for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.address == ORDERS][-1]
+    assert last.predecessor is None  # it cannot be killed from here: the journal's epoch fences it
+
+
+def test_stopping_an_exchange_stops_its_books_and_nothing_else():
+    desired = Desired({"mesh": "m", "exchanges": {"x": SETTINGS}, "journal": SQLITE})
+    running = {spec.address: spec for spec in specs(SQLITE)}
+    desired.network("x", running=False)
+    assert set(desired.books("x", running).unwant) == {book.address for book in BOOKS}
+    assert {ORDERS, STREAM} <= {spec.address for spec in desired.first_specs()}
+
+
+def test_an_account_that_is_configured_no_more_is_a_stranger_and_a_changed_one_is_restarted():
+    less = {**SETTINGS, "accounts": {"main": SETTINGS["accounts"]["main"]}}  # type: ignore[index]
+    desired = Desired({"mesh": "m", "exchanges": {"x": less}, "journal": SQLITE})
+    running = {spec.address: spec for spec in specs(SQLITE)}
+    assert sorted(desired.strangers(running)) == ["orders/x/second", "stream/x/second"]
+    world = grown("n1")
+    before = {address: world.serving(address) for address in (ORDERS, STREAM, "orders/x/second")}
+    changed = next(spec for spec in specs(SQLITE) if spec.address == ORDERS)
+    world.tell(m.Want((replace(changed, config={**changed.config, "max_open_orders": 3}),)))
+    world.run(5)
+    assert world.serving(ORDERS) not in (None, before[ORDERS])
+    assert world.serving(STREAM) == before[STREAM]
+    assert world.serving("orders/x/second") == before["orders/x/second"]
+
+
+def trading_spares(world: World, node: str) -> int:
+    cells = world.machine.cells.values()
+    return sum(1 for c in cells if c.node == node and c.state is CellState.SPARE and c.trading)
+
+
+def test_a_node_that_trades_keeps_one_spare_more_which_is_made_for_managers():
+    both = grown("n1", "n2")
+    assert (trading_spares(both, "n1"), trading_spares(both, "n2")) == (1, 0)
+    assert (both.spares("n1"), both.spares("n2")) == (3, 2)
+    world = grown("n1")
+    kept = next(c.name for c in world.machine.cells.values() if c.trading and c.state is CellState.SPARE)
+    cell = world.serving("book/x/a")
+    assert cell is not None
+    world.kill(cell)
+    world.run(0.02)
+    assert world.serving("book/x/a") not in (None, kept)
+    cell = world.serving(ORDERS)
+    assert cell is not None
+    world.kill(cell)
+    world.run(0.02)
+    assert world.serving(ORDERS) == kept
+    world.run(5)
+    assert (trading_spares(world, "n1"), world.spares("n1")) == (1, 3)
+
+
+def test_without_accounts_no_spare_is_made_for_them():
+    world = World()
+    world.tell(m.NodeSeen("n1"))
+    world.tell(m.Want((*base_specs("x", SETTINGS), *BOOKS)))
+    world.run(20)
+    assert not [e for _, e in world.log if isinstance(e, m.Create) and e.trading]
+
+
+def test_a_manager_takes_any_spare_where_there_is_no_other():
+    world = grown("n1")
+    for cell in world.machine.cells.values():
+        cell.trading = False
+    cell = world.serving(ORDERS)
+    assert cell is not None
+    world.kill(cell)
+    world.run(0.02)
+    assert world.serving(ORDERS)
+
+
+HURT = st.lists(
+    st.tuples(
+        st.sampled_from(["kill", "stop", "hang_agent", "restart", "lose", "join", "run"]),
+        st.integers(0, 30),
+        st.integers(1, 1500),
+    ),
+    max_size=15,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(HURT, st.sampled_from([SQLITE, POSTGRES]))
+def test_whatever_happens_an_account_has_one_manager_and_in_the_end_it_has_one(deeds, journal):
+    """`World` checks at every adoption that no other process of that address is alive."""
+    world = grown("n1", "n2", journal=journal, policy=Policy(intensity=1000))
+    for deed, which, wait_ms in deeds:
+        alive = sorted(name for name, fake in world.cells.items() if fake.alive and name in world.machine.cells)
+        if deed == "kill" and alive:
+            world.kill(alive[which % len(alive)])
+        elif deed == "stop" and alive:
+            world.stop(alive[which % len(alive)])
+        elif deed == "hang_agent" and (agent := world.serving("agent/n1")) is not None:
+            world.stop(agent)
+        elif deed == "restart":
+            world.tell(m.RestartAsked((ORDERS, STREAM)))
+        elif deed == "lose" and "n1" in world.machine.nodes:
+            world.lose("n1")
+        elif deed == "join":
+            world.tell(m.NodeSeen("n1"))
+        world.run(wait_ms / 1000)
+        if journal is SQLITE:
+            assert world.machine.children[ORDERS].node in (None, "n1")
+    world.tell(m.NodeSeen("n1"))
+    for name, fake in world.cells.items():  # agents report what still stands still
+        if fake.stopped and fake.alive:
+            world.soon(m.Hung(name), 1)
+    world.run(40)
+    for address in (ORDERS, STREAM, "orders/x/second", "stream/x/second"):
+        assert world.serving(address), address
+        world.one_server(address)
+        assert row(world, address)["state"] == "SERVING"
+    assert trading_spares(world, world.machine.children[ORDERS].node or "") >= 1

@@ -1,0 +1,194 @@
+"""From patterns and instrument lists to children."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from venuemesh.model.errors import UnknownExchange
+from venuemesh.supervisor.tree.child import ChildSpec, Tier
+from venuemesh.supervisor.tree.desired import Desired
+from venuemesh.supervisor.tree.mirror_leases import MirrorLeases
+from venuemesh.supervisor.tree.placement import NodeView, choose, seat
+from venuemesh.supervisor.tree.plan import Changes, Plan, add_rules, changes, is_tracked, plan_books
+from venuemesh.supervisor.tree.records import Cell, CellState, Child
+from venuemesh.supervisor.tree.routes import Route, RouteTable
+
+
+def listed(*names: str, status: str = "TRADING", scale: int = 2) -> list[dict[str, Any]]:
+    return [
+        {"name": n, "symbol": n.replace("-", ""), "status": status, "price_scale": scale, "size_scale": 5}
+        for n in names
+    ]
+
+
+def plan(
+    names: list[str], rules: list[tuple[bool, str]], running: dict[str, ChildSpec] | None = None, **kw: Any
+) -> Plan:
+    return plan_books("x", kw, rules, listed(*names), running or {}, 0.25)
+
+
+def test_the_last_rule_that_matches_decides() -> None:
+    rules = add_rules([(True, "*-USDT")], False, ["BTC-USDT"])
+    assert is_tracked("ETH-USDT", rules)
+    assert not is_tracked("BTC-USDT", rules)
+    assert is_tracked("BTC-USDT", add_rules(rules, True, ["BTC-USDT"]))
+    assert len(add_rules(add_rules(rules, True, ["BTC-USDT"]), False, ["BTC-USDT"])) == 2
+
+
+def test_named_pairs_that_are_not_there_are_refused_and_patterns_are_not() -> None:
+    found = plan_books("x", {}, [(True, "A-B"), (True, "C-D"), (True, "Z*")], listed("C-D", status="BREAK"), {}, 0.25)
+    assert set(found.refused) == {"A-B", "C-D"}
+    assert "BREAK" in found.refused["C-D"]
+    assert not found.specs
+
+
+def test_new_pairs_fill_new_groups_and_gone_ones_leave_theirs_in_place() -> None:
+    first = plan(list("abcde"), [(True, "*")], pairs_per_actor=2)
+    assert [len(spec.config["instruments"]) for spec in first.specs.values()] == [2, 2, 1]
+    second = plan(list("bcdefg"), [(True, "*")], dict(first.specs), pairs_per_actor=2)
+    todo = changes(first.specs, second)
+    assert [spec.address for spec in todo.want] == ["book/x/group-4"]
+    assert [spec.address for spec in todo.amend] == ["book/x/group-1"]
+    assert not todo.unwant
+    assert [served for served, _ in second.specs["book/x/group-1"].serves] == ["book/x/b"]
+
+
+def test_only_what_a_book_is_built_on_restarts_it() -> None:
+    before = plan_books("x", {}, [(True, "*")], listed("a"), {}, 0.25)
+    rules = [plain | {"min_notional": "5"} for plain in listed("a")]
+    assert changes(before.specs, plan_books("x", {}, [(True, "*")], rules, before.specs, 0.25)).want == ()
+    scaled = plan_books("x", {}, [(True, "*")], listed("a", scale=3), before.specs, 0.25)
+    assert [spec.address for spec in changes(before.specs, scaled).want] == ["book/x/a"]
+
+
+@given(st.lists(st.sets(st.sampled_from("abcdefghij"), max_size=10), min_size=1, max_size=6), st.integers(1, 4))
+def test_each_wanted_pair_is_served_once_and_running_groups_are_never_restarted(
+    lists: list[set[str]], size: int
+) -> None:
+    running: dict[str, ChildSpec] = {}
+    for names in lists:
+        found = plan(sorted(names), [(True, "*")], running, pairs_per_actor=size)
+        served = [address for spec in found.specs.values() for address, _ in spec.serves]
+        assert sorted(served) == sorted(f"book/x/{name}" for name in names)
+        todo = changes(running, found)
+        assert not {spec.address for spec in todo.want} & set(running)
+        running = dict(found.specs)
+
+
+def test_desired_survives_as_plain_data() -> None:
+    desired = Desired({"exchanges": {"x": {"pairs": ["a"]}}})
+    desired.rule("x", True, ["b"])
+    again = Desired({"exchanges": {"x": {"pairs": ["a"]}}}, desired.to_dict())
+    again.listed("x", listed("a", "b", "c"))
+    assert sorted(spec.address for spec in again.books("x", {}).want) == ["book/x/a", "book/x/b"]
+    assert again.unread == []
+
+
+def test_a_mesh_created_anew_starts_from_its_configuration() -> None:
+    desired = Desired({"birth": "1", "exchanges": {"x": {"pairs": ["a"]}}})
+    desired.rule("x", True, ["b"])
+    desired.network("x", False)
+    anew = Desired({"birth": "2", "exchanges": {"x": {"pairs": ["c"]}}}, desired.to_dict())
+    anew.listed("x", listed("a", "b", "c"))
+    assert [spec.address for spec in anew.books("x", {}).want] == ["book/x/c"]
+    assert anew.stopped == []
+
+
+def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:
+    desired = Desired({"exchanges": {"x": {"pairs": ["a", "nope"]}, "y": {"pairs": ["a"]}}})
+    desired.listed("x", listed("a", "b"))
+    running = {spec.address: spec for spec in desired.books("x", {}).want}
+    assert desired.dormant() == {}
+    desired.network("x", False)
+    assert desired.books("x", running).unwant == ("book/x/a",)
+    assert desired.books("x", {}) == Changes((), (), ())
+    assert set(desired.dormant()) == {"book/x/a"}
+    assert set(desired.refused) == {"book/x/nope"}
+    desired.rule("x", True, ["b"])
+    assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
+    again = Desired(desired.config, desired.to_dict())
+    assert again.stopped == ["x"]
+    assert again.books("x", running).unwant == ("book/x/a",)  # before its list is read
+    again.listed("x", listed("a", "b"))
+    again.network("x", True)
+    assert [spec.address for spec in again.books("x", {}).want] == ["book/x/a", "book/x/b"]
+    assert again.dormant() == {}
+    with pytest.raises(UnknownExchange):
+        again.network("z", True)
+
+
+def test_a_change_that_is_not_durable_leaves_what_is_desired_alone() -> None:
+    desired = Desired({"exchanges": {"x": {"pairs": ["a"]}}})
+    desired.listed("x", listed("a", "b"))
+    changed = desired.copy()
+    changed.rule("x", True, ["b"])
+    changed.network("x", False)
+    assert [spec.address for spec in desired.books("x", {}).want] == ["book/x/a"]
+    desired.take(changed)
+    assert desired.stopped == ["x"]
+    assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
+
+
+def test_strangers_are_what_another_configuration_left() -> None:
+    before = Desired({"exchanges": {"x": {}, "y": {}}})
+    running = {spec.address: spec for spec in before.first_specs()}
+    running["book/y/a"] = ChildSpec("book/y/a", "book")
+    running["book/x/a"] = ChildSpec("book/x/a", "book")
+    running["agent/n"] = ChildSpec("agent/n", "agent", tier=Tier.AGENT, node="n")
+    assert before.strangers(running) == ()
+    after = Desired({"exchanges": {"x": {}}})
+    assert set(after.strangers(running)) == {"limits/y/default", "catalog/y", "book/y/a"}
+
+
+def test_a_child_spec_survives_as_plain_data() -> None:
+    (spec,) = plan(["a"], [(True, "a")], nodes={"zone": "1"}).specs.values()
+    assert ChildSpec.from_dict(spec.to_dict()) == spec
+
+
+def test_placement() -> None:
+    nodes = [NodeView("a", {"zone": "1"}, load=5), NodeView("b", {"zone": "2"}, load=1), NodeView("c", {}, 1, 2)]
+    assert choose(ChildSpec("s", "k"), nodes) == "c"
+    assert choose(ChildSpec("s", "k"), nodes, last="a") == "a"
+    assert choose(ChildSpec("s", "k", labels=(("zone", "1"),)), nodes, last="b") == "a"
+    assert choose(ChildSpec("s", "k", node="z"), nodes) is None
+
+
+def test_a_successor_stays_with_a_predecessor_that_may_live_and_moves_when_it_may_not_stay() -> None:
+    nodes = [NodeView("n1", {"zone": "1"}), NodeView("n2", {"zone": "2"})]
+    child = Child(ChildSpec("s", "k", labels=(("zone", "1"),)), 1, node="n1", predecessor=("n1", 7, 70))
+    old = Cell("c", "n1", CellState.KILLING, None, 7, 70)
+    assert seat(child, nodes, [old]) == "n1"
+    child.spec = ChildSpec("s", "k", labels=(("zone", "2"),))
+    assert seat(child, nodes, [old]) is None
+    assert seat(child, nodes, []) == "n2"
+    assert seat(child, nodes[1:], [old]) == "n2"  # its node is lost
+
+
+def test_routes_say_what_changed_since() -> None:
+    table = RouteTable(7)
+    start = table.version
+    table.set(Route("a", "a", "c1", "n", (7, 1)))
+    table.set(Route("b", "b", "c2", "n", (7, 2)))
+    after = table.version
+    assert table.changed_since(start, ["a"])
+    assert not table.changed_since(after, ["a"])
+    table.remove("b")
+    assert not table.changed_since(after, ["a"])
+    assert table.changed_since(after, ["b"])
+    assert table.changed_since(after)
+    assert table.changed_since(-1, ["nobody"])
+    assert RouteTable(8).version > table.version
+
+
+def test_mirror_leases_end_and_name_only_what_lives_elsewhere() -> None:
+    leases, table = MirrorLeases(10.0), RouteTable(1)
+    table.set(Route("book/x/a", "book/x/group-1", "c1", "n1", (1, 1), {"name": "a"}))
+    table.set(Route("book/x/b", "book/x/b", "c2", "n2", (1, 2), {"name": "b"}))
+    leases.ask("n2", ["book/x/a", "book/x/b", "book/x/none"], 0)
+    assert list(leases.sources("n2", table, {})) == ["book/x/group-1"]
+    assert leases.nodes(9_000_000_000) == ["n2"]
+    assert leases.nodes(10_000_000_000) == []

@@ -1,0 +1,208 @@
+"""`venuemesh keys` as a user runs it: prompts at a real terminal, files, and what the machine sees of the secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.planted import find_in_files, find_in_text, passphrase, plant, under_passphrase, write_0600
+from venuemesh.cli.app import main
+from venuemesh.keystore.store import Keystore
+
+PASSPHRASE, PEM_PASSPHRASE = passphrase(), passphrase()
+HMAC, ED25519 = plant("hmac", (PASSPHRASE,)), plant("ed25519", (PASSPHRASE, PEM_PASSPHRASE))
+PLANTED = (HMAC, ED25519)
+COMMAND = [sys.executable, "-c", "from venuemesh.__main__ import main; main()", "keys"]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("VENUEMESH_PASSPHRASE_FILE", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run(home, monkeypatch, capsys):
+    """Run a command in this process; give back what it printed, or its error."""
+
+    def command(*arguments, status=0):
+        monkeypatch.setattr(sys, "argv", ["venuemesh", "keys", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert ended.value.code == status, said
+        assert find_in_text(PLANTED, said.out + said.err) == []
+        return said.out if status == 0 else said.err
+
+    return command
+
+
+class Terminal:
+    """A command at a terminal of its own; `answer` waits for a prompt and types."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.pid, self._master = pty.fork()
+        if self.pid == 0:
+            os.execv(COMMAND[0], [*COMMAND, *map(str, arguments)])
+        self.seen = ""
+
+    def answer(self, prompt: str, text: str) -> None:
+        before = len(self.seen)
+        self._read_until(lambda: prompt in self.seen[before:])
+        os.write(self._master, text.encode() + b"\n")
+
+    def _read_until(self, reached, seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not reached():
+            assert self._read(deadline), f"only this was said: {self.seen!r}"
+
+    def _read(self, deadline: float) -> bool:
+        """Read what comes; False at its end, or when nothing came in time."""
+        if not select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            return False
+        try:
+            said = os.read(self._master, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self.seen += said.decode()
+        return bool(said)
+
+    def memory_of_arguments(self) -> bytes:
+        """What `ps` shows of the process: its arguments; and what it could: its environment."""
+        return b"".join((Path("/proc") / str(self.pid) / name).read_bytes() for name in ("cmdline", "environ"))
+
+    def status(self) -> int:
+        """Read all it says and return how it ended."""
+        deadline = time.monotonic() + 60
+        while self._read(deadline):
+            continue
+        os.close(self._master)
+        handle = os.pidfd_open(self.pid)
+        if not select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_a_key_is_asked_for_at_the_terminal_and_nothing_of_it_is_shown(home):
+    terminal = Terminal("add", "main", "--exchange", "binance")
+    terminal.answer("passphrase of the keystore: ", PASSPHRASE)
+    terminal.answer("passphrase of the keystore, again: ", PASSPHRASE)
+    terminal.answer("API key: ", HMAC.api_key)
+    terminal.answer("secret: ", HMAC.secret)
+    assert find_in_text(PLANTED, terminal.memory_of_arguments()) == []
+    assert terminal.status() == 0
+    assert find_in_text(PLANTED, terminal.seen) == []
+    assert f"main: hmac key {HMAC.api_key[:4]}... of binance" in terminal.seen
+    store = Keystore()
+    assert store.path == home / "config" / "venuemesh" / "keystore"
+    got = store.get("main", PASSPHRASE)
+    assert (got.api_key, got.secret) == (HMAC.api_key, HMAC.secret)
+    assert find_in_files(PLANTED, home) == []
+
+    wrong = Terminal("add", "second", "--exchange", "binance")
+    wrong.answer("passphrase of the keystore: ", "something else")
+    assert wrong.status() == 2
+    assert "has another passphrase" in wrong.seen
+    assert "API key" not in wrong.seen
+
+    pem = write_0600(home / "key.pem", under_passphrase(ED25519, PEM_PASSPHRASE))
+    terminal = Terminal("add", "ed", "--exchange", "binance", "--secret-file", pem)
+    terminal.answer("passphrase of the keystore: ", PASSPHRASE)
+    terminal.answer("API key: ", ED25519.api_key)
+    terminal.answer(f"passphrase of {pem}: ", PEM_PASSPHRASE)
+    assert terminal.status() == 0
+    assert find_in_text(PLANTED, terminal.seen) == []
+    assert store.get("ed", PASSPHRASE).secret == ED25519.secret
+
+
+def test_passphrases_that_differ_and_ctrl_c_make_nothing(home):
+    terminal = Terminal("add", "main", "--exchange", "binance")
+    terminal.answer("passphrase of the keystore: ", PASSPHRASE)
+    terminal.answer("passphrase of the keystore, again: ", PASSPHRASE + "x")
+    assert terminal.status() == 2
+    assert "not the same" in terminal.seen
+    terminal = Terminal("add", "main", "--exchange", "binance")
+    terminal.answer("passphrase of the keystore: ", "\x03")
+    assert terminal.status() == 130
+    assert not Keystore().exists()
+
+
+@pytest.fixture
+def files(home):
+    return {
+        "passphrase": write_0600(home / "passphrase", PASSPHRASE + "\n"),
+        "key": write_0600(home / "key", HMAC.api_key + "\n"),
+        "secret": write_0600(home / "secret", HMAC.secret + "\n"),
+    }
+
+
+def options(files):
+    return "--api-key-file", files["key"], "--secret-file", files["secret"], "--passphrase-file", files["passphrase"]
+
+
+def test_files_instead_of_prompts_then_list_then_remove(home, files, run, monkeypatch):
+    assert "no keys in" in run("list")
+    run("add", "main", "--exchange", "binance", *options(files))
+    store = Keystore()
+    store.path.write_text(store.path.read_text().replace('"box"', '"box" '))  # list must not need the boxes
+    rows = json.loads(run("list", "--json"))["keys"]
+    assert [(row["name"], row["exchange"], row["kind"]) for row in rows] == [("main", "binance", "hmac")]
+    assert rows[0]["key"] == HMAC.api_key[:4] + "..."
+    assert "main" in run("list")
+    assert "is there already" in run("add", "main", "--exchange", "binance", *options(files), status=2)
+    monkeypatch.setenv("VENUEMESH_PASSPHRASE_FILE", str(files["passphrase"]))
+    run("add", "main", "--exchange", "binance", *options(files)[:4], "--replace")
+    assert store.get("main", PASSPHRASE).secret == HMAC.secret
+    assert "has no entry 'none'" in run("remove", "none", status=2)
+    assert "removed" in run("remove", "main")
+    assert json.loads(run("list", "--json"))["keys"] == []
+    elsewhere = home / "elsewhere" / "store"
+    run("add", "x", "--exchange", "binance", *options(files), "--keystore", elsewhere)
+    assert [entry.name for entry in Keystore(elsewhere).list()] == ["x"]
+
+
+def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
+    add = ("add", "main", "--exchange", "binance")
+    for arguments, said in (
+        (("add", "main", "--exchange", "nowhere", *options(files)), "unknown exchange 'nowhere'"),
+        ((*add, *options(files), "--kind", "dsa"), "'dsa' is none of"),
+        ((*add, *options(files), "--kind", "ed25519"), "no PEM private key"),
+        ((*add, "--kind", "rsa"), "give --secret-file"),
+        (("add", "../x", "--exchange", "binance", *options(files)), "name '../x'"),
+        (("remove", "main"), "No such file"),
+    ):
+        error = run(*arguments, status=2)
+        assert said in error
+        assert len(error.strip().splitlines()) == 1
+    files["secret"].chmod(0o640)
+    assert f"chmod 600 {files['secret']}" in run(*add, *options(files), status=2)
+    monkeypatch.setenv("VENUEMESH_PASSPHRASE", "in the environment")
+    assert "inherited" in run(*add, *options(files), status=2)
+    assert not Keystore().exists()
+
+
+def test_without_a_terminal_it_does_not_wait_for_one(home):
+    """In a session of its own /dev/tty cannot be opened."""
+    done = subprocess.run(
+        [*COMMAND, "add", "main", "--exchange", "binance"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        start_new_session=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no terminal to ask at" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

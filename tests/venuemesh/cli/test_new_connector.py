@@ -1,0 +1,172 @@
+"""A connector as `new-connector` lays it out: complete, installable, passing; bad names write nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from venuemesh.cli.new_connector import FILES, lay_out
+from venuemesh.model.errors import Misconfigured
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def run(*command, cwd, path=()):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
+    env.pop("PYTEST_ADDOPTS", None)
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+VENUEMESH = ("-c", "from venuemesh.__main__ import main; main()")
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory):
+    return lay_out("acme_spot", tmp_path_factory.mktemp("authored"))
+
+
+def test_everything_is_there_and_nothing_is_left_to_fill_in(acme):
+    files = {str(path.relative_to(acme)) for path in acme.rglob("*") if path.is_file()}
+    assert acme.name == "venuemesh-acme-spot"
+    assert files == {
+        "pyproject.toml",
+        "README.md",
+        ".gitignore",
+        "venuemesh_acme_spot/__init__.py",
+        "venuemesh_acme_spot/spec.py",
+        "venuemesh_acme_spot/codec.py",
+        "venuemesh_acme_spot/py.typed",
+        "tests/test_conformance.py",
+        "tests/messages.py",
+    }
+    text = "".join((acme / name).read_text() for name in files)
+    for word in ("TODO", "FIXME", "NotImplementedError", "$name", "$Name"):
+        assert word not in text
+    project = tomllib.loads((acme / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["venuemesh.connectors"] == {"acme_spot": "venuemesh_acme_spot:CONNECTOR"}
+
+
+def test_it_is_in_the_one_format(acme):
+    run("-m", "ruff", "check", "--no-cache", ".", cwd=acme)
+    run("-m", "ruff", "format", "--no-cache", "--check", ".", cwd=acme)
+
+
+def test_its_conformance_test_passes_as_laid_out(acme):
+    said = run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=acme)
+    assert "passed" in said
+    assert "failed" not in said
+
+
+@pytest.fixture(scope="module")
+def site(acme, tmp_path_factory):
+    """A folder in which the connector is installed, for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("installed")
+    run(
+        *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"),
+        *("--target", folder, acme),
+        cwd=folder,
+    )
+    return folder
+
+
+def test_installed_it_is_found_by_its_entry_point(acme, site, tmp_path):
+    code = "from venuemesh.connectors import registry; print(registry.known(), registry.connector('acme_spot').name)"
+    assert run("-c", code, cwd=tmp_path, path=[site]).strip() == "['acme_spot', 'binance'] acme_spot"
+    samples = acme / "tests" / "messages.py"
+    said = run(*VENUEMESH, "conformance", "acme_spot", "--samples", samples, cwd=tmp_path, path=[site])
+    assert " 0 failed" in said.splitlines()[-1]
+    plan = run(
+        *VENUEMESH, "conformance", "acme_spot", "--samples", samples, "--live", "--dry-run", cwd=tmp_path, path=[site]
+    )
+    assert "https://api.acme-spot.test" in plan
+    assert "42 of 1200 weight" in plan  # twice the list, 10 each; 2 and 20 for the two snapshots
+
+
+def test_installed_it_keeps_a_book_of_an_exchange_that_speaks_its_format(site, tmp_path):
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "fakes" / "acme_exchange.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        urls = json.loads(server.stdout.readline())
+        at = ("--rest", urls["rest"], "--ws", urls["ws"])
+        said = run(*VENUEMESH, "connect", "acme_spot", *at, cwd=tmp_path, path=[site])
+        assert "BTC-USDT (BTC_USDT) confirmed" in said
+        said = run(*VENUEMESH, "conformance", "acme_spot", *at, "--seconds", "2", cwd=tmp_path, path=[site])
+        assert said.splitlines()[-1] == "4 passed, 0 failed, 0 skipped"
+        said = run(*VENUEMESH, "api", "acme_spot", "GET", "/v1/time", *at[:2], cwd=tmp_path, path=[site])
+        assert "x-used-weight: 3" in said
+    finally:
+        server.stdin.close()
+        server.wait(20)
+        server.stdout.close()
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "lower-case"),
+        ("Acme", "lower-case"),
+        ("acme-spot", "lower-case"),
+        ("9acme", "lower-case"),
+        ("_acme", "lower-case"),
+        ("acme_", "lower-case"),
+        ("ac__me", "lower-case"),
+        ("../acme", "lower-case"),
+        ("acmé", "lower-case"),
+        ("acme\n", "lower-case"),
+        ("class", "a word of Python"),
+        ("binance", "installed already"),
+        ("a" * 33, "longer than 32"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, name, said):
+    with pytest.raises(Misconfigured, match=said):
+        lay_out(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_is_left_as_it_is(tmp_path):
+    (tmp_path / "venuemesh-acme").mkdir()
+    with pytest.raises(Misconfigured, match="is there already"):
+        lay_out("acme", tmp_path)
+    assert list((tmp_path / "venuemesh-acme").iterdir()) == []
+    with pytest.raises(Misconfigured, match="no such folder"):
+        lay_out("acme", tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_half_a_layout_is_never_left(tmp_path, monkeypatch):
+    def full(self, *_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "touch", full)
+    with pytest.raises(Misconfigured, match="No space left on device"):
+        lay_out("acme", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_templates_are_package_data():
+    """Every template is named by the layout and by pyproject's patterns, so it is in wheel and sdist."""
+    found = {path.name for path in (ROOT / "venuemesh" / "cli" / "templates" / "connector").iterdir()}
+    assert found == set(FILES)
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert data["venuemesh.cli"] == ["templates/connector/*.txt"]
+    assert "recursive-include venuemesh/cli/templates *.txt" in (ROOT / "MANIFEST.in").read_text()

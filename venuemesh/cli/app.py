@@ -1,0 +1,416 @@
+"""The command line. Each command is a few lines over the library; errors are one line on stderr and exit status 2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from .. import __version__
+from ..model.errors import MeshError, Misconfigured
+from . import keys as account_keys
+from . import orders as order_commands
+
+app = typer.Typer(
+    name="venuemesh",
+    help="Exchange connectors as a distributed actor system on Ray.",
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # pipes and files are not 80 wide
+
+MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster to use, host:port or 'auto'.", envvar="VENUEMESH_ADDRESS")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `venuemesh` script."""
+    try:
+        code = app(standalone_mode=False)  # gives back the code of a command that raised Exit
+        sys.exit(code if isinstance(code, int) else 0)
+    except MeshError as error:
+        print(f"venuemesh: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)
+        if usage is None:
+            raise
+        context = getattr(error, "ctx", None)
+        where = f"{context.command_path}: " if context is not None else "venuemesh: "
+        print(f"{where}{usage()}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"venuemesh {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
+
+
+# ---------------------------------------------------------------------- the mesh as a service
+
+
+@app.command()
+def up(
+    config: Annotated[Path, typer.Argument(help="The mesh's configuration, a TOML file.", metavar="MESH.TOML")],
+    address: Address = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait until every book is LIVE.")] = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Start the mesh of a configuration, on a Ray cluster of its own or at --address, and return."""
+    from ..config.mesh import load_config
+    from .service import start
+
+    said = start(load_config(config), address=address, wait_s=wait)
+    if as_json:
+        print(json.dumps(said))
+        return
+    out.print(f"mesh {said['mesh']} runs at {said['address']}: {said['live']} of {said['books']} books LIVE")
+
+
+@app.command()
+def down(mesh: MeshName = "mesh", address: Address = None) -> None:
+    """Stop a mesh in order, and the Ray cluster that `up` started for it."""
+    from .service import stop
+
+    stop(mesh, address=address)
+    out.print(f"mesh {mesh} is down")
+
+
+@app.command()
+def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = False) -> None:
+    """Show the tree: every actor's state, node, process, incarnation, restarts, memory and last error."""
+    from ..mesh.mesh import connect
+    from .tables import status_table
+
+    tree = connect(mesh, address=address).status()
+    if as_json:
+        print(json.dumps(tree, default=str))
+        return
+    out.print(status_table(tree))
+
+
+@app.command()
+def book(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
+    depth: Annotated[int, typer.Option("--depth", min=1, max=5000, help="Levels a side.")] = 10,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one book from this node's shared memory; what is deeper than it holds, from the book's actor."""
+    from ..mesh.mesh import connect
+    from .tables import book_json, book_table, side_text
+
+    market = connect(mesh, address=address).market(exchange)
+    view = market.order_book(pair)
+    asyncio.run(view.wait_live(timeout_s=5.0))
+    snapshot = view.snapshot()
+    sides = ((snapshot.bids, snapshot.bids_complete), (snapshot.asks, snapshot.asks_complete))
+    if any(len(levels) < depth and not complete for levels, complete in sides):
+        snapshot = market.get_snapshot(pair, limit=depth)
+    if as_json:
+        print(json.dumps(book_json(view, snapshot, depth)))
+        return
+    out.print(book_table(view, snapshot, depth))
+    for side in ("asks", "bids"):
+        out.print(side_text(snapshot, side, depth))
+
+
+@app.command()
+def watch(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
+    seconds: Annotated[float | None, typer.Option(help="End after this long.")] = None,
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Show books live until Ctrl-C: state, best bid and ask, spread, updates a second, age."""
+    from ..mesh.mesh import connect
+    from .tables import watch_books
+
+    market = connect(mesh, address=address).market(exchange)
+    views = {pair: market.order_book(pair) for pair in pairs}
+    asyncio.run(watch_books(out, views, seconds))
+
+
+@app.command()
+def track(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")],
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Track more trading pairs while the mesh runs."""
+    from ..mesh.mesh import connect
+
+    connect(mesh, address=address).track(exchange, *pairs)
+
+
+@app.command()
+def untrack(
+    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")],
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Stop tracking trading pairs while the mesh runs."""
+    from ..mesh.mesh import connect
+
+    connect(mesh, address=address).untrack(exchange, *pairs)
+
+
+@app.command()
+def restart(
+    pattern: Annotated[str, typer.Argument(help="Addresses, with wildcards: 'book/binance/*'.")],
+    mesh: MeshName = "mesh",
+    address: Address = None,
+) -> None:
+    """Restart actors one at a time, each replaced before the next is touched."""
+    from ..mesh.mesh import connect
+
+    for restarted in connect(mesh, address=address).restart(pattern):
+        out.print(restarted)
+
+
+# ---------------------------------------------------------------------- trading
+
+order_commands.add_to(app, out)
+app.add_typer(account_keys.app, name="keys")
+
+# ---------------------------------------------------------------------- demonstration and local exchange
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(help="How long to run, start-up apart.", min=2, max=3600)] = 20.0,
+    pairs: Annotated[int, typer.Option(help="How many trading pairs.", min=1, max=16)] = 4,
+    rate: Annotated[float, typer.Option(help="Level changes a second and pair at the exchange.", min=1)] = 200.0,
+    seed: Annotated[int, typer.Option(help="Seed of the local exchange.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Run everything here: local exchange, mesh, two strategies; kill a book halfway and show its recovery."""
+    from .demo.demo import DemoOptions, run_demo
+
+    raise typer.Exit(run_demo(DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json), out))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def exchange(context: typer.Context) -> None:
+    """Run the local exchange alone: a matching engine behind Binance's protocols (exchange --help)."""
+    from ..exchange.__main__ import main as exchange_main
+
+    raise typer.Exit(exchange_main(context.args))
+
+
+# ---------------------------------------------------------------------- recordings
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Recordings, in order.", metavar="FILE...")],
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Whose frames they are.")] = "binance",
+    path: Annotated[str, typer.Option(help="Which reader: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
+    allow_truncated: Annotated[bool, typer.Option(help="Use what a truncated recording still holds.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Feed recorded frames through codec, role and core; print what a correct consumer ends with."""
+    from ..actors.recording.replay import replay as replay_files
+    from .tables import replay_table
+
+    if path not in ("fast", "slow"):
+        raise Misconfigured("--path", f"{path!r} is neither 'fast' nor 'slow'")
+    result: dict[str, Any] = replay_files(
+        files,
+        exchange,
+        path=path,
+        allow_truncated=allow_truncated,
+        on_truncated=lambda cut: print(f"venuemesh: truncated: {cut}", file=sys.stderr),
+    )
+    if as_json:
+        print(json.dumps(result))
+        return
+    out.print(replay_table(result))
+
+
+@app.command()
+def record(
+    exchange: Annotated[str, typer.Argument(help="Exchange to record.")],
+    pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
+    to: Annotated[Path, typer.Option("--out", "-o", help="File to write, ending in .jsonl.zst.")],
+    seconds: Annotated[float | None, typer.Option(help="End after this long; without it, at Ctrl-C.")] = None,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
+) -> None:
+    """Record raw frames with their receive times, compressed; whatever kills it, what was flushed can be replayed."""
+    from ..actors.recording.record import record as record_frames
+    from .tables import record_lines
+
+    said = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws))
+    for line in record_lines(said):
+        out.print(line)
+
+
+# ---------------------------------------------------------------------- connectors
+
+
+@app.command("new-connector")
+def new_connector(
+    name: Annotated[str, typer.Argument(help="Name of the exchange: lower-case letters, digits, underscores.")],
+    into: Annotated[Path, typer.Option("--into", help="Folder to make it in.", metavar="DIR")] = Path(),
+) -> None:
+    """Lay out a connector as a distribution of its own: it works and passes its tests; make its wire format yours."""
+    from .new_connector import lay_out
+
+    folder = lay_out(name, into)
+    print(f"{folder}: README.md says what to do; try it: cd {folder} && pip install -e '.[dev]' && pytest")
+
+
+@app.command()
+def conformance(
+    exchange: Annotated[str, typer.Argument(help="Exchange whose connector is checked.")],
+    samples: Annotated[
+        Path | None,
+        typer.Option(help="Python file that names SAMPLES; without it the connector's own.", metavar="FILE"),
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself as well.")] = False,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface; implies --live.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams; implies --live.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Trading pair of the live checks.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long the live book is followed.", min=1, max=3600)] = 5.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
+    trading: Annotated[bool, typer.Option(help="Trade, too: with a key there, else on the local exchange.")] = True,
+    keys: account_keys.Entry = None,
+    keystore: account_keys.KeystorePath = None,
+    passphrase_file: account_keys.PassphraseFile = None,
+    api_key_file: account_keys.ApiKeyFile = None,
+    secret_file: account_keys.SecretFile = None,
+    kind: account_keys.Kind = None,
+    ws_api: Annotated[str | None, typer.Option("--ws-api", help="URL of the websocket API, of trading.")] = None,
+    orders: Annotated[str, typer.Option(help="How orders are sent: rest or websocket.")] = "rest",
+    stream: Annotated[str, typer.Option(help="How reports come: websocket or polling.")] = "websocket",
+) -> None:
+    """Run the suites that every connector passes, a line per check. Exit status 1 when a check fails.
+
+    Trading goes to the local exchange, which is started for it; with a key it goes to --rest, --ws and --ws-api, or
+    without these to the exchange's testnet. --dry-run says what the account must hold and what it costs.
+    """
+    from .conformance import Plan, carry_out, describe
+    from .conforming_trading import Trade, account_of
+
+    account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    trade = Trade(trading, account, ws_api, orders, stream)
+    plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds, trade)
+    if dry_run:
+        for line in describe(plan):
+            print(line)
+        return
+    raise typer.Exit(carry_out(plan, print))
+
+
+@app.command()
+def connect(
+    exchange: Annotated[str, typer.Argument(help="Exchange to try.")],
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
+    pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe; by default an example pair.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=0.1)] = 10.0,
+    config: account_keys.ConfigPath = None,
+    account: account_keys.AccountName = None,
+    keys: account_keys.Entry = None,
+    keystore: account_keys.KeystorePath = None,
+    passphrase_file: account_keys.PassphraseFile = None,
+    api_key_file: account_keys.ApiKeyFile = None,
+    secret_file: account_keys.SecretFile = None,
+    kind: account_keys.Kind = None,
+) -> None:
+    """Try an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, its account, too."""
+    from .connect import Probe
+    from .tables import checked_table
+    from .trading_display import balances_table
+
+    given = account_keys.KeyOptions(config, account, keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    chosen = account_keys.choose_key(exchange, rest, ws, given)
+    probe = Probe(chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key)
+    try:
+        asyncio.run(probe.run())
+    finally:
+        if probe.checked:
+            out.print(checked_table(exchange, probe.checked))
+        if (balances := probe.balances()) is not None:
+            out.print(balances_table(balances))
+    if chosen.key is None:
+        out.print("market data only: no key was given (--keys, --account or --api-key-file), so no balance was read")
+
+
+@app.command()
+def api(
+    exchange: Annotated[str, typer.Argument(help="Exchange to ask.")],
+    method: Annotated[str, typer.Argument(help="GET, POST, ...")],
+    path: Annotated[str, typer.Argument(help="Path at the exchange: /api/v3/time")],
+    params: Annotated[list[str] | None, typer.Argument(help="Query parameters.", metavar="[KEY=VALUE]...")] = None,
+    rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
+    as_json: AsJson = False,
+    config: account_keys.ConfigPath = None,
+    account: account_keys.AccountName = None,
+    keys: account_keys.Entry = None,
+    keystore: account_keys.KeystorePath = None,
+    passphrase_file: account_keys.PassphraseFile = None,
+    api_key_file: account_keys.ApiKeyFile = None,
+    secret_file: account_keys.SecretFile = None,
+    kind: account_keys.Kind = None,
+) -> None:
+    """Send one raw request, signed with a key if one is named; print status, rate headers and body.
+
+    It goes out as it is, outside any mesh: no journal has it, no budget counts it. A failure ends with exit status 2.
+    """
+    from ..connectors.registry import connector
+    from .connect import ask, pretty
+
+    given = account_keys.KeyOptions(config, account, keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    chosen = account_keys.choose_key(exchange, rest, None, given)
+    answer = asyncio.run(ask(chosen.connector, method, path, params or [], chosen.rest, chosen.key))
+    limits = answer.rate_headers(connector(chosen.connector).spec)
+    if as_json:
+        head = json.dumps(
+            {"status": answer.status, "ms": round(answer.ms, 3), "rate": limits, "headers": answer.headers}
+        )
+        body = pretty(answer.body, indent=None)
+        print(f'{head[:-1]}, "body": {body if answer.is_json else json.dumps(body)}}}')
+    else:
+        print(f"HTTP {answer.status} in {answer.ms:.1f} ms")
+        for name, value in limits.items():
+            print(f"{name}: {value}")
+        print(pretty(answer.body))
+    if answer.error is not None:
+        raise answer.error
+
+
+@app.command()
+def console(mesh: MeshName = "mesh", address: Address = None) -> None:
+    """An IPython console on a running mesh, with `mesh`, `market`, `book`, `np` at hand."""
+    from .console import open_console, require_ipython
+
+    require_ipython()
+    from ..mesh.mesh import connect as connect_mesh
+
+    open_console(connect_mesh(mesh, address=address))

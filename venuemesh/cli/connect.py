@@ -1,0 +1,368 @@
+"""Tries an exchange out: what `venuemesh connect` checks, and what `venuemesh api` asks.
+
+A key is used outside any mesh: it is read here, signs one request, and is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+from urllib.parse import quote
+
+from ..conformance.market.live import choose
+from ..connectors import registry
+from ..connectors.market_codec import Codec, ExchangeSpec
+from ..connectors.order_codec import AccountReport, Signed, trades
+from ..connectors.transport import Feed, Link, Rest
+from ..keystore.key import Key
+from ..model.errors import DecodeError, MeshError, Misconfigured, Rejected, RetryLater
+from ..model.events import DepthDelta, PublicTrade, Request, Response, Subscribed, SubscribeRefused, Ticker
+from ..model.instrument import Instrument
+from ..model.order import Balance
+
+CLOCK_SAMPLES = 7
+OFFSET_SAMPLES = 3  # before one signed request
+VALIDITY_MS = 5000  # of the one signed question
+LISTEN_S = 1.0  # how long frames are counted once they come
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
+RATE_HEADER = re.compile(r"retry-after|rate-?limit|used-weight|order-count|limit-remaining")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One thing that was tried and went well, how long it took, and what it showed."""
+
+    what: str
+    ms: float
+    said: str
+
+
+class Probe:
+    """One run of `connect`. `checked` grows as things go well, so it holds what was seen when something fails.
+
+    `account` is what the exchange said of the key's account, once it has.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        pair: str | None = None,
+        rest: str | None = None,
+        ws: str | None = None,
+        timeout_s: float = 10.0,
+        key: Key | None = None,
+    ) -> None:
+        """Raises UnknownExchange and Misconfigured as `registry.connector` does; NotOffered: a key, and no trading."""
+        self.checked: list[Checked] = []
+        self.account: AccountReport | None = None
+        connector = registry.connector(exchange)
+        self._codec = connector.codec(rest, ws)
+        self._offset_ns = 0
+        self._key = None if key is None else (key.kind, key.hint)
+        if key is not None:
+            self._trading = trades(connector).trading(rest)
+            self._auth = trades(connector).auth(key.kind, key.api_key, key.secret)
+        self._rest_base = (rest or self._codec.spec.rest).rstrip("/")
+        self._pair = pair
+        self._timeout_s = timeout_s
+
+    async def run(self) -> None:
+        """Ping, compare clocks, read the list of instruments, ask for the account of the key if there is one, subscribe
+        one pair and hear frames of it.
+
+        Raises:
+            Misconfigured: the exchange does not take the key.
+            RetryLater, OutcomeUnknown: the exchange cannot be reached, or says nothing in time.
+            Rejected: it refused, a request or the subscription.
+            DecodeError: it does not speak the protocol of its connector.
+            UnknownInstrument: it does not list the pair as trading.
+        """
+        rest = Rest(timeout_s=self._timeout_s)
+        try:
+            await self._ping(rest)
+            await self._clock(rest)
+            instrument = await self._instruments(rest)
+            if self._key is not None:
+                await self._account(rest, *self._key)
+        finally:
+            await rest.close()
+        await self._stream(instrument)
+
+    def balances(self) -> dict[str, Balance] | None:
+        """The balances of the account by asset; None before they are known. All that is free is available."""
+        if self.account is None:
+            return None
+        held = self.account.balances.balances
+        return {asset: Balance(asset, free + locked, free, locked, free) for asset, (free, locked) in held.items()}
+
+    async def _send(self, rest: Rest, request: Request) -> Response:
+        response = await rest.send(request)
+        error = self._codec.failure(response)
+        if error is not None:
+            raise error
+        return response
+
+    async def _ping(self, rest: Rest) -> None:
+        endpoint = self._codec.spec.endpoints.get("ping")
+        request = self._codec.time_request()
+        if endpoint is not None:
+            request = Request(endpoint.method, f"{self._rest_base}{endpoint.path}", cost=endpoint.cost)
+        if request is None:
+            return
+        began = time.perf_counter()
+        await self._send(rest, request)
+        self._passed("ping", began, f"{request.method} {request.url}")
+
+    async def _clock(self, rest: Rest) -> None:
+        began = time.perf_counter()
+        found = await _measure(self._codec, rest, CLOCK_SAMPLES)
+        if found is None:
+            return
+        self._offset_ns, trip_ns = found
+        where = "ahead of" if self._offset_ns >= 0 else "behind"
+        said = (
+            f"the exchange's clock is {abs(self._offset_ns) / 1e6:.1f} ms {where} ours, within {trip_ns / 2e6:.1f} ms"
+        )
+        self._passed("clock", began, f"{said} (median of {CLOCK_SAMPLES})")
+
+    async def _instruments(self, rest: Rest) -> Instrument:
+        began = time.perf_counter()
+        answer = await self._send(rest, self._codec.instruments_request())
+        listed = self._codec.instruments(answer.body)
+        chosen = choose(self._codec, listed, self._pair)
+        trading = sum(one.is_trading for one in listed)
+        self._passed("instruments", began, f"{len(listed)} listed, {trading} trading")
+        return chosen
+
+    async def _account(self, rest: Rest, kind: str, hint: str) -> None:
+        """Ask once, signed in the exchange's time."""
+        began = time.perf_counter()
+        now_ns = time.time_ns() + self._offset_ns
+        signed = self._auth.sign(self._trading.account(), "connect", now_ns, VALIDITY_MS)
+        if signed.request is None:
+            raise Misconfigured("the account", "cannot be asked for over REST")
+        account = self._trading.reply(signed, await rest.send(signed.request)).account
+        if account is None:
+            raise DecodeError("the answer says nothing of the account", None)
+        self.account = account
+        self._passed("key", began, f"{kind} key {hint} accepted")
+        may = "may trade" if account.can_trade else "may NOT trade"
+        of = f"; permissions: {', '.join(account.permissions)}" if account.permissions else ""
+        fees = f"; maker {account.maker_fee:f}, taker {account.taker_fee:f}" if account.maker_fee is not None else ""
+        self._passed("account", began, f"{may}{of}{fees}; {len(account.balances.balances)} assets")
+
+    async def _stream(self, instrument: Instrument) -> None:
+        self._codec.bind([instrument])
+        ears = _Ears(self._codec, instrument)
+        feed = Feed(
+            self._codec.ws_url,
+            ears,
+            on_failure=ears.fail,
+            admit=ears.once,
+            silence_s=self._codec.spec.silence_s,
+            connect_timeout_s=self._timeout_s,
+        )
+        ears.feed = feed
+        began = time.perf_counter()
+        feed.start()
+        try:
+            await ears.until(ears.opened, self._timeout_s, "no websocket connection")
+            self._passed("websocket", began, self._codec.ws_url())
+            began = time.perf_counter()
+            await ears.until(ears.confirmed, self._timeout_s, f"the subscription of {instrument.name} was not answered")
+            self._passed("subscription", began, f"{instrument.name} ({instrument.symbol}) confirmed")
+            await ears.until(ears.heard, self._timeout_s, f"no frame of {instrument.name} came")
+            first = time.perf_counter()
+            await ears.until(None, LISTEN_S, "")
+            said = f"{ears.deltas} deltas, {ears.trades} trades, first after {(first - began) * 1e3:.0f} ms"
+            self._passed("frames", first, said)
+        finally:
+            await feed.stop()
+
+    def _passed(self, what: str, began: float, said: str) -> None:
+        self.checked.append(Checked(what, (time.perf_counter() - began) * 1e3, said))
+
+
+class _Lost(Exception):
+    """The one connection attempt of a probe came to nothing."""
+
+
+class _Ears:
+    """Handler of the probe's one connection: subscribes, and notes what it hears."""
+
+    def __init__(self, codec: Codec, instrument: Instrument) -> None:
+        loop = asyncio.get_running_loop()
+        self._codec, self._instrument = codec, instrument
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.confirmed: asyncio.Future[None] = loop.create_future()
+        self.heard: asyncio.Future[None] = loop.create_future()
+        self._failed: asyncio.Future[None] = loop.create_future()
+        self._waiting: set[int | str] = set()
+        self._attempts = 0
+        self.feed: Feed | None = None
+        self.deltas = self.trades = 0
+
+    async def once(self) -> None:
+        """Admit one attempt: a probe tells what went wrong instead of trying again."""
+        self._attempts += 1
+        if self._attempts > 1:
+            raise _Lost(self.feed.last_error if self.feed is not None else None)
+
+    def fail(self, error: BaseException) -> None:
+        if isinstance(error, _Lost):
+            error = RetryLater(1.0, f"{self._codec.ws_url()}: {error.args[0] or 'the connection ended'}")
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def until(self, what: asyncio.Future[None] | None, seconds: float, otherwise: str) -> None:
+        """Wait for `what` (or just so long); raise what failed meanwhile, or RetryLater(`otherwise`)."""
+        awaited = {self._failed} if what is None else {self._failed, what}
+        await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self._failed.done():
+            self._failed.result()
+        if what is not None and not what.done():
+            raise RetryLater(1.0, f"{otherwise} within {seconds:g} s")
+
+    def on_open(self, link: Link) -> None:
+        messages = self._codec.subscribe([self._instrument], 1)
+        self._waiting = set(range(1, 1 + len(messages)))
+        for message in messages:
+            link.send(message)
+        _done(self.opened)
+
+    def on_frame(self, frame: memoryview | bytes, recv_ns: int) -> None:
+        for event in self._codec.decode(frame, recv_ns):
+            match event:
+                case Subscribed(request_id):
+                    self._waiting.discard(request_id)
+                    if not self._waiting:
+                        _done(self.confirmed)
+                case SubscribeRefused(_, code, reason):
+                    raise Rejected(code, reason)
+                case DepthDelta() | PublicTrade() | Ticker():
+                    self.deltas += isinstance(event, DepthDelta)
+                    self.trades += isinstance(event, PublicTrade)
+                    _done(self.heard)
+                case _:
+                    pass
+
+    def on_close(self, reason: str) -> None:
+        """The feed asks for another attempt, which `once` answers."""
+
+
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one raw request came back with. `error` is what the connector makes of it, None for a success."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    ms: float
+    error: Exception | None
+
+    @property
+    def is_json(self) -> bool:
+        try:
+            json.loads(self.body)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+    def rate_headers(self, spec: ExchangeSpec) -> dict[str, str]:
+        """Those that speak of rate limits."""
+        return {
+            name: value
+            for name, value in self.headers.items()
+            if name in spec.used_headers or RATE_HEADER.search(name) is not None
+        }
+
+
+async def ask(
+    exchange: str, method: str, path: str, params: Sequence[str], rest: str | None = None, key: Key | None = None
+) -> Answer:
+    """Send one request as it is: `params` are key=value, in that order. With a key it is signed in the exchange's time.
+
+    Raises:
+        UnknownExchange, Misconfigured: no such exchange, method, path or parameter; nothing was sent.
+        NotOffered: a key, and a connector that does not sign.
+        RetryLater, OutcomeUnknown: there is no answer.
+    """
+    connector = registry.connector(exchange)
+    codec = connector.codec(rest, None)
+    method = method.upper()
+    if method not in METHODS:
+        raise Misconfigured(f"method {method!r}", f"is none of {', '.join(METHODS)}")
+    if not path.startswith("/") or path.startswith("//"):
+        raise Misconfigured(f"path {path!r}", "must begin with one / and belong to the exchange's own host")
+    pairs = [_pair(param) for param in params]
+    signed: Signed | None = None
+    client = Rest(timeout_s=10.0)
+    try:
+        if key is None:
+            url = f"{(rest or codec.spec.rest).rstrip('/')}{path}"
+            if query := "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs):
+                url += ("&" if "?" in path else "?") + query
+            request = Request(method, url)
+        else:
+            trading = trades(connector).trading(rest)
+            draft = trading.raw(method, path, pairs, True)
+            auth = trades(connector).auth(key.kind, key.api_key, key.secret)
+            found = await _measure(codec, client, OFFSET_SAMPLES)
+            now_ns = time.time_ns() + (0 if found is None else found[0])
+            signed = auth.sign(draft, "api", now_ns, VALIDITY_MS)
+            if signed.request is None:
+                raise Misconfigured(f"path {path!r}", "cannot be asked for over REST")
+            request = signed.request
+        response = await client.send(request)
+    finally:
+        await client.close()
+    error = codec.failure(response, changes=method not in ("GET", "HEAD"))
+    if error is not None and signed is not None:
+        try:
+            trading.reply(signed, response)  # knows the refusals of keys
+        except MeshError as better:
+            error = better
+    took_ms = (response.recv_ns - response.sent_ns) / 1e6
+    return Answer(response.status, response.headers, response.body, took_ms, error)
+
+
+async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
+    """The exchange's clock minus ours and the round trip it was taken from, ns, as medians; None: it tells no time."""
+    request = codec.time_request()
+    if request is None:
+        return None
+    offsets, trips = [], []
+    for _ in range(samples):
+        answer = await rest.send(request)
+        if (error := codec.failure(answer)) is not None:
+            raise error
+        offsets.append(codec.server_time(answer.body) - (answer.sent_ns + answer.recv_ns) // 2)
+        trips.append(answer.recv_ns - answer.sent_ns)
+    return int(median(offsets)), int(median(trips))
+
+
+def _pair(param: str) -> tuple[str, str]:
+    key, separator, value = param.partition("=")
+    if not key or not separator:
+        raise Misconfigured(f"parameter {param!r}", "is not key=value")
+    return key, value
+
+
+def pretty(body: bytes, indent: int | None = 2) -> str:
+    """JSON indented, every number as the exchange wrote it; other text as it is."""
+    try:
+        data: Any = json.loads(body, parse_float=lambda text: f"\0{text}")
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+    return re.sub(r'"\\u0000([^"]*)"', r"\1", json.dumps(data, indent=indent, ensure_ascii=False))

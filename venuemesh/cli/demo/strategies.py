@@ -1,0 +1,304 @@
+"""The trading part of the demonstration: who quotes, who takes, the order manager's death, the reconciliation."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.table import Table
+
+from ...exchange.admin.client import AdminClient
+from ...market.market import Market
+from ...market.ticks import every
+from ...market.values import Page
+from ...mesh.mesh import Mesh
+from ...model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
+from ...model.order import AccountEvent
+from .audit import compare
+
+ACCOUNT = "main"
+FUNDS = {"USDT": "1000000", "BTC": "20", "ETH": "300", "SOL": "5000", "BNB": "1500"}
+WORTH = Decimal(50)  # of one order, in the quote asset (in BTC: a thousandth of that)
+QUOTE_S, TAKE_S = 1.0, 0.5  # how often the quoter renews the quotes of a pair, and the taker takes: 4 orders/s
+IN_FLIGHT = 6  # orders handed over right before the manager is killed
+REST_LIMIT_S = 30.0
+T = TypeVar("T")
+
+
+def write_secrets(folder: Path) -> dict[str, Any]:
+    """Make a key, write it where the account's configuration looks for it, and give back that configuration."""
+    api_key, secret = secrets.token_hex(16), secrets.token_hex(32)
+    found = {"api_key_file": folder / "api-key", "secret_file": folder / "secret"}
+    for path, text in zip(found.values(), (api_key, secret), strict=True):
+        path.touch(mode=0o600)
+        path.write_text(text)
+    lines = ", ".join(f'{asset} = "{amount}"' for asset, amount in FUNDS.items())
+    accounts = folder / "accounts.toml"
+    accounts.touch(mode=0o600)
+    accounts.write_text(
+        f'[accounts.{ACCOUNT}]\nbalances = {{{lines}}}\nkeys = [{{key = "{api_key}", secret_file = "secret"}}]\n'
+    )
+    return {name: str(path) for name, path in found.items()}
+
+
+class Trader:
+    """One strategy's orders: the quoter rests on both sides of the books, the taker crosses the spread."""
+
+    def __init__(self, market: Market, style: str) -> None:
+        self._market, self._style = market, style
+        self._handed_out: list[str] = []
+        self._refused: Counter[str] = Counter()
+        self._counted: Counter[str] = Counter()
+        self._last = 0
+        self._holes = 0
+        self._running = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        work = self._quote() if self._style == "quoter" else self._take()
+        self._tasks = [asyncio.create_task(work), asyncio.create_task(self._follow())]
+
+    def seen(self) -> dict[str, Any]:
+        """Return counts of events by type, refusals by reason, holes in the numbers. Raises what ended a task."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+        return {"events": dict(self._counted), "last": self._last, "holes": self._holes, "refused": dict(self._refused)}
+
+    async def finish(self) -> list[str]:
+        """Place nothing more; return the ids of all orders that reached the manager. Of the others none ever will."""
+        self._running = False
+        await self._tasks[0]
+        arrived = []
+        async with asyncio.timeout(REST_LIMIT_S):
+            for one in self._handed_out:
+                with contextlib.suppress(UnknownOrder):
+                    await self._market.get_order_async(one)
+                    arrived.append(one)
+        return arrived
+
+    async def _follow(self) -> None:
+        async for event in self._market.events(after=0):
+            self._holes += event.number - self._last - 1
+            self._last = event.number
+            if event.owner == self._market.owner:
+                self._counted[event.type.value] += 1
+
+    async def _quote(self) -> None:
+        resting: dict[str, list[str]] = {}
+        while self._running:
+            for pair in self._market.trading_pairs:
+                with self._refusals():
+                    for one in resting.pop(pair, []):
+                        self._market.cancel(one)
+                    bid, ask = self._touch(pair)
+                    step = self._market.price_increment(pair)
+                    amount = self._amount(pair, bid)
+                    resting[pair] = [
+                        self._note(self._market.buy(pair, amount, "LIMIT_MAKER", price=bid - step)),
+                        self._note(self._market.sell(pair, amount, "LIMIT_MAKER", price=ask + step)),
+                    ]
+                await asyncio.sleep(QUOTE_S)
+
+    async def _take(self) -> None:
+        turn = 0
+        while self._running:
+            for pair in self._market.trading_pairs:
+                turn += 1
+                with self._refusals():
+                    bid, ask = self._touch(pair)
+                    side, price = ("buy", ask) if turn % 2 else ("sell", bid)
+                    amount = self._amount(pair, price)
+                    order = (
+                        self._market.new_order(side, pair, amount, "MARKET")
+                        if turn % 5 == 0
+                        else self._market.new_order(side, pair, amount, "LIMIT", price, "IOC")
+                    )
+                    self._note(order.client_order_id)
+                    await self._market.place_orders([order])
+                await asyncio.sleep(TAKE_S)
+
+    def _touch(self, pair: str) -> tuple[Decimal, Decimal]:
+        """Best bid and ask. Raises RetryLater: a side of the book is empty."""
+        return touch(self._market, pair)
+
+    def _amount(self, pair: str, price: Decimal) -> Decimal:
+        worth = WORTH if pair.endswith("USDT") else WORTH / 20_000
+        return self._market.quantize_amount(pair, worth / price)
+
+    def _note(self, client_order_id: str) -> str:
+        self._handed_out.append(client_order_id)
+        return client_order_id
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Any:
+        try:
+            yield
+        except (Rejected, RetryLater, OutcomeUnknown, NotSynced) as error:
+            self._refused[type(error).__name__] += 1
+
+
+def touch(market: Market, pair: str) -> tuple[Decimal, Decimal]:
+    """Best bid and ask of a pair. Raises NotSynced; RetryLater: a side of the book is empty."""
+    top = market.order_book(pair).top()
+    bid, ask = top.best_bid, top.best_ask
+    if bid is None or ask is None:
+        raise RetryLater(0.1, f"a side of {pair} is empty")
+    return bid.price, ask.price
+
+
+@dataclass(slots=True)
+class ManagerDeath:
+    """What killing the order manager did. Milliseconds from the kill; ids that were handed over right before it."""
+
+    address: str
+    pid: int
+    in_flight: list[str] = field(default_factory=list)
+    serving_ms: float | None = None
+    fates: dict[str, str] = field(default_factory=dict)
+
+
+async def kill_manager(mesh: Mesh, market: Market, limit_s: float) -> ManagerDeath:
+    """Hand over some orders, SIGKILL their manager, and take the time until it is reconciled and serves again."""
+    address = f"orders/{market.exchange}/{market.account}"
+    child = next(row for row in (await mesh.status_async())["children"] if row["address"] == address)
+    before = (await market.account_status_async())["incarnation"]
+    pair = market.trading_pairs[0]
+    price = market.quantize_price(pair, touch(market, pair)[0] * Decimal("0.97"))
+    amount = market.quantize_amount(pair, WORTH / price)
+    death = ManagerDeath(address, child["pid"])
+    death.in_flight = [market.buy(pair, amount, price=price) for _ in range(IN_FLIGHT)]
+    await asyncio.to_thread(_some_are_open, market, death.in_flight, limit_s)
+    killed_ns = time.monotonic_ns()
+    os.kill(child["pid"], signal.SIGKILL)
+    async with asyncio.timeout(limit_s):
+        async for _ in every(0.005):
+            with contextlib.suppress(MeshError):
+                status = await market.account_status_async(1.0)
+                if status["ready"] and status["incarnation"] != before:
+                    death.serving_ms = (time.monotonic_ns() - killed_ns) / 1e6
+                    break
+    for one in death.in_flight:
+        death.fates[one] = (await market.wait(one, "open", limit_s)).status.value
+    return death
+
+
+def _some_are_open(market: Market, ids: list[str], limit_s: float) -> None:
+    """Return when the manager knows one of the orders: the others are on their way behind it."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if market.in_flight_orders(owner=market.owner).keys() & set(ids):
+            return
+
+
+async def settle(market: Market) -> None:
+    """Cancel what is open and return when nothing is in doubt any more. Raises RetryLater: it does not come to rest."""
+    deadline = time.monotonic() + REST_LIMIT_S
+    while True:
+        results = await market.cancel_all_async(REST_LIMIT_S / 2)
+        left = await market.in_flight_orders_async()
+        if not left and all(result.done for result in results):
+            return
+        if time.monotonic() > deadline:
+            said = ", ".join(f"{one} is {order.status.value}" for one, order in list(left.items())[:5])
+            raise RetryLater(1.0, f"orders did not come to rest: {said}")
+
+
+async def reconcile(market: Market, admin: AdminClient, handed_out: list[str]) -> dict[str, Any]:
+    """Compare all that the mesh knows of the account with the exchange's ledger; plain values for the summary."""
+    ledger = (await asyncio.to_thread(admin.ledger, ACCOUNT))["accounts"][0]
+    receipts = (await asyncio.to_thread(admin.receipts, ACCOUNT))["receipts"]
+    orders = await asyncio.to_thread(all_rows, lambda after: market.orders(after=after))
+    fills = await asyncio.to_thread(all_rows, lambda after: market.fills(after=after))
+    events = await _all_events(market)
+    balances = await _balances_at_rest(market, ledger)
+    found = compare([one for one in orders if not one.external], fills, events, balances, handed_out, ledger, receipts)
+    return {
+        "account": f"{market.exchange}/{market.account}",
+        "orders": found.orders,
+        "handed_out": len(handed_out),
+        "orders_at_exchange": len(ledger["orders"]),
+        "fills": found.fills,
+        "events": found.events,
+        "balances": {asset: f"{balance.total:f}" for asset, balance in sorted(balances.items())},
+        "equal": not found.problems,
+        "problems": found.problems,
+    }
+
+
+async def _balances_at_rest(market: Market, ledger: dict[str, Any]) -> Any:
+    """The balances here once they are the ledger's, or as they are after a while: the last report may be on its way."""
+    deadline = time.monotonic() + 5.0
+    while True:
+        held = await market.balances_async()
+        theirs = {asset: Decimal(row["free"]) for asset, row in ledger["balances"].items()}
+        if {a: b.free for a, b in held.items() if b.total} == {a: free for a, free in theirs.items() if free}:
+            return held
+        if time.monotonic() > deadline:
+            return held
+        await asyncio.sleep(0.05)
+
+
+def all_rows(page: Callable[[int], Page[T]]) -> list[T]:
+    """Every row of a listing, page by page."""
+    found: list[T] = []
+    after: int | None = 0
+    while after is not None:
+        rows = page(after)
+        found += rows
+        after = rows.next
+    return found
+
+
+async def _all_events(market: Market) -> list[AccountEvent]:
+    """All events so far, from the first."""
+    last = (await market.account_status_async())["last_event"]
+    found: list[AccountEvent] = []
+    if last:
+        async for event in market.events(after=0):
+            found.append(event)
+            if event.number >= last:
+                break
+    return found
+
+
+def fates_text(death: ManagerDeath) -> str:
+    """What became of the orders that were in flight when the manager died."""
+    counted = Counter(death.fates.values())
+    said = ", ".join(f"{number} {status}" for status, number in sorted(counted.items()))
+    served = "" if death.serving_ms is None else f"; reconciled and serving after {death.serving_ms:.0f} ms"
+    return f"killed {death.address} (process {death.pid}) with {len(death.in_flight)} orders in flight{served}: {said}"
+
+
+def account_text(trading: dict[str, Any]) -> str:
+    """The reconciliation in a line."""
+    orders = ", ".join(f"{number} {status}" for status, number in sorted(trading["orders"].items()))
+    equal = "[green]equal[/]" if trading["equal"] else "[red]not equal[/]"
+    return (
+        f"account {trading['account']}: {sum(trading['orders'].values())} orders ({orders}), {trading['fills']} fills, "
+        f"{trading['events']} events, {len(trading['balances'])} balances; "
+        f"with the exchange's ledger ({trading['orders_at_exchange']} orders): {equal}"
+    )
+
+
+def orders_table(styles: Sequence[str], traded: Sequence[dict[str, Any]]) -> Table:
+    """What the strategies saw of their orders: events by type."""
+    table = Table()
+    shown = ("created", "filled", "completed", "cancelled", "expired", "rejected", "failed", "unknown")
+    for name in ("strategy", *shown, "events", "holes", "refused"):
+        table.add_column(name, justify="left" if name == "strategy" else "right")
+    for style, one in zip(styles, traded, strict=False):
+        counts = [str(one["events"].get(name, 0)) for name in shown]
+        refused = ", ".join(f"{number} {what}" for what, number in one["refused"].items())
+        table.add_row(style, *counts, str(one["last"]), str(one["holes"]), refused)
+    return table

@@ -1,0 +1,70 @@
+"""Which journal an export reads, and what of it. The writing is `journal.export`'s."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..config.accounts import SQLITE
+from ..config.mesh import load_config
+from ..journal.export import export
+from ..journal.records import Filter
+from ..keystore.secrets import journal_url
+from ..mesh.cluster import run_directory
+from ..model.errors import Misconfigured
+
+
+def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
+    """Return the URL of a journal: as given, as a configuration says, or where a mesh of that name keeps its own.
+
+    Raises:
+        Misconfigured: both are given, or the configuration has no accounts.
+        ConfigError: the configuration cannot be used.
+    """
+    if config is not None and url is not None:
+        raise Misconfigured("--journal", "cannot be given together with --config")
+    if url is not None:
+        return url
+    if config is not None:
+        read = load_config(config)
+        if not read.trades:
+            raise Misconfigured(str(config), "configures no account, so it has no journal")
+        mesh = read.mesh.name
+        if read.journal.url is not None or read.journal.url_file is not None:
+            return journal_url({"url": read.journal.url, "url_file": read.journal.url_file})
+    return f"{SQLITE}{run_directory().absolute()}/{mesh}.journal.sqlite3"
+
+
+def export_journal(
+    what: str,
+    to: Path,
+    form: str,
+    *,
+    config: Path | None = None,
+    url: str | None = None,
+    mesh: str = "mesh",
+    exchange: str | None = None,
+    account: str | None = None,
+    pair: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> int:
+    """Write rows of a journal to a file; return how many. Raises as `find_journal` and `journal.export.export`.
+
+    `since` and `until` are ISO 8601; without an offset they are UTC. `until` is not included.
+    """
+    times = read_time("--since", since), read_time("--until", until)
+    chosen = Filter(exchange, account, pair, since_ns=times[0], until_ns=times[1])
+    return export(find_journal(config, url, mesh), what, form, to, chosen)
+
+
+def read_time(option: str, text: str | None) -> int | None:
+    """Return ns since the Unix epoch of an ISO 8601 time; None for None. Raises Misconfigured."""
+    if text is None:
+        return None
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise Misconfigured(option, f"{text!r} is no time such as 2026-01-31T12:00") from None
+    passed = (read if read.tzinfo is not None else read.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000_000 + passed.microseconds * 1_000

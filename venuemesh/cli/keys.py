@@ -1,0 +1,238 @@
+"""`venuemesh keys`: add, list and remove entries of the keystore; and which key `venuemesh connect` tries.
+
+A few lines over `keystore`; errors as in `cli`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..model.errors import Misconfigured, UnknownExchange
+
+if TYPE_CHECKING:
+    from ..keystore.key import Key
+
+app = typer.Typer(
+    help="API keys: encrypted in a keystore, opened by the mesh on the node that signs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+KeystorePath = Annotated[
+    Path | None,
+    typer.Option("--keystore", help="The keystore; by default ~/.config/venuemesh/keystore.", metavar="PATH"),
+]
+EntryName = Annotated[str, typer.Argument(help="Name of the entry.")]
+# How `connect` and `api` are told which key to use
+ConfigPath = Annotated[Path | None, typer.Option("--config", help="Configuration with --account.", metavar="MESH.TOML")]
+AccountName = Annotated[str | None, typer.Option("--account", help="Use the key of this account of --config.")]
+Entry = Annotated[str | None, typer.Option("--keys", help="Use this entry of the keystore.", metavar="ENTRY")]
+PassphraseFile = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Private file with the keystore's passphrase.")
+]
+ApiKeyFile = Annotated[Path | None, typer.Option("--api-key-file", help="Use the key of this and of --secret-file.")]
+SecretFile = Annotated[Path | None, typer.Option("--secret-file", help="Private file with the secret or the PEM.")]
+Kind = Annotated[str | None, typer.Option("--kind", help="hmac, ed25519 or rsa, of --secret-file.", metavar="KIND")]
+
+
+def ask(prompt: str) -> str:
+    """Ask at the terminal without showing what is typed.
+
+    Raises:
+        Misconfigured: there is no terminal, or nothing was typed.
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        raise Misconfigured(prompt, "there is no terminal to ask at: give it as a private file, see --help") from None
+    said = getpass.getpass(f"{prompt}: ")
+    if not said:
+        raise Misconfigured(prompt, "nothing was typed")
+    return said
+
+
+def passphrase_from(file: Path | None, prompt: str = "passphrase of the keystore", *, twice: bool = False) -> str:
+    """The passphrase: from the file, from the one that $VENUEMESH_PASSPHRASE_FILE names, or asked for.
+
+    Raises:
+        Misconfigured: it cannot be had, or the two that were typed differ.
+    """
+    from ..keystore.private import read_line
+    from ..keystore.secrets import PASSPHRASE_FILE, refuse_secrets_in_environment
+
+    refuse_secrets_in_environment()
+    path = file or os.environ.get(PASSPHRASE_FILE)
+    if path:
+        return read_line(path, "passphrase file")
+    said = ask(prompt)
+    if twice and ask(f"{prompt}, again") != said:
+        raise Misconfigured("passphrase", "the two that were typed are not the same")
+    return said
+
+
+@app.command()
+def add(
+    name: EntryName,
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange whose key it is: its connector's name.")],
+    kind: Annotated[
+        str | None, typer.Option(help="hmac, ed25519 or rsa; without it, what the secret looks like.", metavar="KIND")
+    ] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="Private file (mode 0600) with the API key.")] = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="Private file with the secret, or with the private key as PEM.")
+    ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(help="Private file with the passphrase; by default what $VENUEMESH_PASSPHRASE_FILE names."),
+    ] = None,
+    keystore: KeystorePath = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an entry of that name.")] = False,
+) -> None:
+    """Add a key. What is not given as a file is asked for; nothing of it is shown."""
+    from ..connectors.registry import known
+    from ..keystore.key import HMAC, make_key, needs_passphrase
+    from ..keystore.private import read_line
+    from ..keystore.store import Keystore
+
+    if exchange not in (there := known()):
+        raise UnknownExchange(exchange, there)
+    store = Keystore(keystore)
+    fresh = not store.exists()
+    if not fresh and not replace and any(entry.name == name for entry in store.list()):
+        raise Misconfigured(f"entry {name!r} of keystore {store.path}", "is there already; --replace replaces it")
+    if secret_file is None and kind not in (None, HMAC):
+        raise Misconfigured("secret", f"a private key of kind {kind} is read from a file: give --secret-file")
+    passphrase = passphrase_from(passphrase_file, twice=fresh)
+    if not fresh:
+        store.check(passphrase)  # before the rest is asked for
+    api_key = read_line(api_key_file, "API key file") if api_key_file is not None else ask("API key")
+    secret = read_line(secret_file, "secret file") if secret_file is not None else ask("secret")
+    inner = ask(f"passphrase of {secret_file}") if secret_file is not None and needs_passphrase(secret) else None
+    what = "secret" if secret_file is None else f"secret file {secret_file}"
+    key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=what)
+    entry = store.add(name, key, passphrase, added=datetime.date.today().isoformat(), replace=replace)
+    print(f"{entry.name}: {entry.kind} key {entry.hint} of {entry.exchange}, in {store.path}")
+
+
+@app.command("list")
+def list_keys(
+    keystore: KeystorePath = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+) -> None:
+    """List the entries. Needs no passphrase and decrypts nothing."""
+    from ..keystore.store import Keystore
+
+    store = Keystore(keystore)
+    entries = store.list() if store.exists() else []
+    if as_json:
+        rows = [
+            {"name": one.name, "exchange": one.exchange, "kind": one.kind, "key": one.hint, "added": one.added}
+            for one in entries
+        ]
+        print(json.dumps({"keystore": str(store.path), "keys": rows}))
+        return
+    if not entries:
+        print(f"no keys in {store.path}")
+        return
+    table = Table("name", "exchange", "kind", "key", "added", title=str(store.path), title_justify="left")
+    for one in entries:
+        table.add_row(one.name, one.exchange, one.kind, one.hint, one.added)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@app.command()
+def remove(name: EntryName, keystore: KeystorePath = None) -> None:
+    """Remove an entry. A mesh that has read it goes on until its actors are replaced."""
+    from ..keystore.store import Keystore
+
+    store = Keystore(keystore)
+    store.remove(name)
+    print(f"{name}: removed from {store.path}")
+
+
+# ---------------------------------------------------------------------- which key `connect` tries
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """What `connect` was given to find a key with."""
+
+    config: Path | None = None
+    account: str | None = None
+    keys: str | None = None
+    keystore: Path | None = None
+    passphrase_file: Path | None = None
+    api_key_file: Path | None = None
+    secret_file: Path | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The connector, where it connects to (None: to its own), and the key; None: market data only."""
+
+    connector: str
+    rest: str | None
+    ws: str | None
+    key: Key | None
+
+
+def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
+    """Read the key that the options name: an account of a configuration, an entry of a keystore, or two files.
+
+    Raises:
+        Misconfigured: they name none, or several; or it cannot be read. Asks for the passphrase where no file has it.
+    """
+    ways = [given.account or given.config, given.keys, given.api_key_file or given.secret_file]
+    if sum(way is not None for way in ways) > 1:
+        raise Misconfigured("key", "give one of --account with --config, --keys, or --api-key-file with --secret-file")
+    if ways[0] is not None:
+        return _configured(exchange, rest, ws, given)
+    plain = {"exchange": exchange, "kind": given.kind, "keys": given.keys, "keystore": given.keystore}
+    plain |= {"api_key_file": given.api_key_file, "secret_file": given.secret_file}
+    if ways == [None, None, None]:
+        return Chosen(exchange, rest, ws, None)
+    return Chosen(exchange, rest, ws, _read(plain, given.passphrase_file))
+
+
+def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
+    from ..config.mesh import load_config
+
+    if given.config is None:
+        raise Misconfigured("--account", f"{given.account!r} of which configuration? Give --config MESH.TOML")
+    table = load_config(given.config).exchanges.get(exchange)
+    if table is None:
+        raise Misconfigured(str(given.config), f"has no table [exchanges.{exchange}]")
+    names = sorted(table.accounts)
+    name = given.account or (names[0] if len(names) == 1 else None)
+    connector, rest, ws = table.connector or exchange, rest or table.rest, ws or table.ws
+    if name is None and not names:
+        return Chosen(connector, rest, ws, None)
+    if name not in table.accounts:
+        raise Misconfigured(str(given.config), f"say which account of {exchange}: {', '.join(names) or 'it has none'}")
+    plain = table.accounts[name].model_dump(mode="json") | {"exchange": exchange, "connector": connector}
+    return Chosen(connector, rest, ws, _read(plain, given.passphrase_file))
+
+
+def _read(plain: Mapping[str, Any], passphrase_file: Path | None) -> Key:
+    from ..keystore.secrets import PASSPHRASE_FILE, read_key
+    from ..keystore.store import Keystore
+
+    file = passphrase_file or plain.get("passphrase_file") or os.environ.get(PASSPHRASE_FILE)
+    if not plain.get("keys") or file is not None:
+        return read_key({**plain, "passphrase_file": file})
+    store = Keystore(plain.get("keystore"))
+    store.entry(plain["keys"])  # before anything is asked for
+    return read_key(plain, passphrase_from(None))

@@ -1,0 +1,112 @@
+"""The local exchange as a place for the trading checks: a process of its own with one account and one fresh key."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ..conformance.trading.venue import Venue
+from ..exchange.admin.client import AdminClient
+from ..exchange.engine.rules import SCALE, rules_for
+from ..exchange.launch import serving
+from ..model.errors import Misconfigured
+from ..model.events import Side
+from ..model.fixed import to_decimal
+from ..model.order import AccountEvent, Balance, Fill, Order
+from .demo.audit import compare
+
+SPEAKS = ("binance",)  # the exchanges whose protocol the local one speaks
+ACCOUNT = "conformance"
+SYMBOL = "BTCUSDT"
+HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
+RATE = "100"  # level changes a second
+EXTRA = Decimal("0.01")  # of an order that takes: little that is left to take is still worth an order
+
+
+class LocalLedger:
+    """What the local exchange itself did with the account, by its admin interface."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self.admin = admin
+
+    def problems(
+        self,
+        orders: Iterable[Order],
+        fills: Iterable[Fill],
+        events: Sequence[AccountEvent],
+        balances: Mapping[str, Balance],
+        handed_out: Iterable[str],
+    ) -> list[str]:
+        """See `conformance.venue.Ledger`. What was placed outside the mesh counts in the balances alone."""
+        ours, names = [one for one in orders if not one.external], set(handed_out)
+        (account,) = self.admin.ledger(ACCOUNT)["accounts"]
+        account["orders"] = [row for row in account["orders"] if row["client_order_id"] in names]
+        account["fills"] = [row for row in account["fills"] if row["client_id"] in names]
+        receipts = self.admin.receipts(ACCOUNT)["receipts"]
+        mine = [fill for fill in fills if fill.client_order_id in names]
+        return compare(ours, mine, events, balances, names, account, receipts).problems
+
+    def trade(self, symbol: str, side: Side, price: Decimal) -> None:
+        """See `conformance.venue.Ledger`."""
+        sign = 1 if side is Side.SELL else -1
+        rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
+        there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
+        self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
+
+
+@contextlib.contextmanager
+def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") -> Iterator[Venue]:
+    """Run the local exchange for as long as the block; its account's key is in private files that go with it.
+
+    Raises:
+        Misconfigured: the local exchange does not speak this exchange's protocol, or it does not start.
+    """
+    if exchange not in SPEAKS:
+        raise Misconfigured(
+            f"trading checks of {exchange}",
+            f"the local exchange speaks {', '.join(SPEAKS)} only; name a testnet's URLs and keys",
+        )
+    key, secret = secrets.token_hex(32), secrets.token_hex(32)
+    with tempfile.TemporaryDirectory(prefix="venuemesh-") as name:
+        folder = Path(name)
+        held = ", ".join(f'{asset} = "{amount}"' for asset, amount in HOLDS.items())
+        accounts = f'[accounts.{ACCOUNT}]\nbalances = {{{held}}}\nkeys = [{{key = "{key}", secret = "{secret}"}}]\n'
+        written = {"accounts.toml": accounts, "key": f"{key}\n", "secret": f"{secret}\n"}
+        paths = {name: _private(folder / name, text) for name, text in written.items()}
+        arguments = ("--json", "--parent", str(os.getpid()), "--symbols", SYMBOL, "--rate", RATE)
+        with serving("venuemesh.exchange", *arguments, "--accounts", paths["accounts.toml"]) as (_, urls):
+            yield Venue(
+                account={
+                    "api_key_file": paths["key"],
+                    "secret_file": paths["secret"],
+                    "orders": orders,
+                    "stream": stream,
+                },
+                **urls[exchange],
+                ledger=LocalLedger(AdminClient(urls["admin"])),
+            )
+
+
+def _private(path: Path, text: str) -> str:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return str(path)
+
+
+def local_rules() -> dict[str, Any]:
+    """What the pair of a local run is: its names, where its price begins, and the least worth of an order."""
+    rules = rules_for(SYMBOL)
+    return {
+        "pair": f"{rules.base}-{rules.quote}",
+        "price": to_decimal(rules.start_price, SCALE),
+        "min_notional": to_decimal(rules.min_notional, SCALE),
+        "tick": to_decimal(rules.tick, SCALE),
+        "step": to_decimal(rules.step, SCALE),
+        "taker_fee": to_decimal(rules.taker_fee, SCALE),
+    }

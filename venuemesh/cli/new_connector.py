@@ -1,0 +1,78 @@
+"""Lays out a new connector: a distribution of its own, complete and passing, whose wire format its author replaces."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import shutil
+import tempfile
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from .. import __version__
+from ..connectors import registry
+from ..model.errors import Misconfigured
+
+# template -> where it goes; each is text with $name and its kind
+FILES = {
+    "pyproject.toml.txt": "pyproject.toml",
+    "README.md.txt": "README.md",
+    "gitignore.txt": ".gitignore",
+    "init.py.txt": "venuemesh_$name/__init__.py",
+    "spec.py.txt": "venuemesh_$name/spec.py",
+    "codec.py.txt": "venuemesh_$name/codec.py",
+    "test_conformance.py.txt": "tests/test_conformance.py",
+    "messages.py.txt": "tests/messages.py",
+}
+NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)
+LONGEST = 32
+
+
+def lay_out(name: str, into: Path) -> Path:
+    """Write the distribution of a connector `name` as a new folder in `into` and return that folder.
+
+    All of it appears at once, or nothing.
+
+    Raises:
+        Misconfigured: not a usable name, a connector of that name is installed, `into` is no folder that can be written
+            to, or the folder is there already. Nothing was written.
+    """
+    _check(name)
+    if not into.is_dir():
+        raise Misconfigured(f"--into {into}", "there is no such folder")
+    folder = into / f"venuemesh-{name.replace('_', '-')}"
+    if folder.exists():
+        raise Misconfigured(str(folder), "is there already; nothing was written")
+    words = {
+        "name": name,
+        "Name": "".join(word.capitalize() for word in name.split("_")),
+        "dashed": name.replace("_", "-"),
+        "host": name.replace("_", "-"),
+        "version": __version__.partition("+")[0],
+    }
+    templates = resources.files(__package__) / "templates" / "connector"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".venuemesh-", dir=into) as scratch:
+            made = Path(scratch) / folder.name
+            for template, target in FILES.items():
+                path = made / Template(target).substitute(words)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(Template((templates / template).read_text("utf-8")).substitute(words), "utf-8")
+            (made / f"venuemesh_{name}" / "py.typed").touch()
+            shutil.move(made, folder)
+    except OSError as error:
+        raise Misconfigured(str(folder), f"cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def _check(name: str) -> None:
+    what = f"connector name {name!r}"
+    if not NAME.fullmatch(name):
+        raise Misconfigured(what, "must be lower-case letters, digits and single underscores, beginning with a letter")
+    if len(name) > LONGEST:
+        raise Misconfigured(what, f"is longer than {LONGEST} characters")
+    if keyword.iskeyword(name):
+        raise Misconfigured(what, "is a word of Python")
+    if name in registry.known():
+        raise Misconfigured(what, "a connector of that name is installed already")

@@ -1,0 +1,329 @@
+"""Commands on an account: place, cancel, list, follow, pause, export. Thin over `Market`; `cli` takes them in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ..model.order import OrderStatus
+
+Exchange = Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")]
+AccountName = Annotated[str | None, typer.Option("--account", "-a", help="Account; the only one unless given.")]
+MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Ray cluster to use, host:port or 'auto'.", envvar="VENUEMESH_ADDRESS")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+Pair = Annotated[str | None, typer.Option("--pair", help="Only of this trading pair.")]
+Owner = Annotated[str | None, typer.Option("--owner", help="Only of this owner.")]
+CLI_OWNER = "cli"
+
+
+def _market(mesh: str, address: str | None, exchange: str, account: str | None, owner: str = CLI_OWNER) -> Any:
+    from ..mesh.mesh import connect
+
+    return connect(mesh, address=address).market(exchange, account, owner=owner)
+
+
+def add_to(app: typer.Typer, out: Console) -> None:
+    """Register the commands."""
+
+    @app.command()
+    def orders(
+        exchange: Exchange,
+        account: AccountName = None,
+        every: Annotated[bool, typer.Option("--all", help="Those that are done, too, newest last.")] = False,
+        pair: Pair = None,
+        owner: Owner = None,
+        limit: Annotated[int, typer.Option(help="At most so many with --all.", min=1, max=10_000)] = 100,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """List the orders of an account that are not done, or with --all of its journal."""
+        from .trading_display import orders_table
+
+        market = _market(mesh, address, exchange, account)
+        found = (
+            market.orders(pair=pair, owner=owner, limit=limit, newest=True)
+            if every
+            else [
+                one for one in market.in_flight_orders(owner=owner, external=True).values() if pair in (None, one.pair)
+            ]
+        )
+        if as_json:
+            print(json.dumps({"orders": [order.to_dict() for order in found]}))
+        else:
+            out.print(orders_table(found))
+
+    @app.command()
+    def trades(
+        exchange: Exchange,
+        account: AccountName = None,
+        pair: Pair = None,
+        order: Annotated[str | None, typer.Option("--order", help="Only of this client order id.")] = None,
+        limit: Annotated[int, typer.Option(help="At most so many, newest last.", min=1, max=10_000)] = 100,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """List the fills of an account, with the fees really paid."""
+        from .trading_display import fills_table
+
+        market = _market(mesh, address, exchange, account)
+        found = market.fills(pair=pair, client_order_id=order, limit=limit, newest=True)
+        if as_json:
+            print(json.dumps({"trades": [fill.to_dict() for fill in found]}))
+        else:
+            out.print(fills_table(found))
+
+    @app.command()
+    def balances(
+        exchange: Exchange,
+        account: AccountName = None,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Show what an account holds: total, free, locked at the exchange, and what is available to new orders."""
+        from .trading_display import balances_table
+
+        found = _market(mesh, address, exchange, account).balances()
+        if as_json:
+            print(json.dumps({asset: balance.to_dict() for asset, balance in found.items()}))
+        else:
+            out.print(balances_table(found))
+
+    @app.command("account")
+    def account_command(
+        exchange: Exchange,
+        account: AccountName = None,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+    ) -> None:
+        """Show the state of an account as JSON: ready or why not, clock offset, guards, pauses, unresolved requests."""
+        print(json.dumps(_market(mesh, address, exchange, account).account_status(), indent=2))
+
+    for side in ("buy", "sell"):
+        app.command(side, help=f"Place one order to {side} and wait for what the exchange says.")(_placing(side, out))
+
+    @app.command()
+    def cancel(
+        exchange: Exchange,
+        ids: Annotated[list[str], typer.Argument(help="Client order ids.", metavar="ID...")],
+        account: AccountName = None,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Cancel orders by client order id. Exit status 1 when one may still be open."""
+        market = _market(mesh, address, exchange, account)
+
+        async def all_of_them() -> list[Any]:
+            return await asyncio.gather(*(market.cancel_async(one) for one in ids), return_exceptions=True)
+
+        answers = asyncio.run(all_of_them())
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        told = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if told or as_json:
+            _say_cancelled(out, told, as_json)
+        if failed:
+            raise failed[0]
+
+    @app.command("cancel-all")
+    def cancel_all(
+        exchange: Exchange,
+        account: AccountName = None,
+        pair: Pair = None,
+        owner: Owner = None,
+        timeout: Annotated[float, typer.Option(help="Seconds, also for orders in doubt.", min=0.1)] = 15.0,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Cancel every order of an account that is not done. Exit status 1 when one may still be open."""
+        market = _market(mesh, address, exchange, account)
+        _say_cancelled(out, market.cancel_all(timeout, pair=pair, owner=owner), as_json)
+
+    @app.command()
+    def stream(
+        exchange: Exchange,
+        account: Annotated[str | None, typer.Argument(help="Account; the only one unless given.")] = None,
+        raw: Annotated[bool, typer.Option("--raw", help="The exchange's frames too, secrets masked.")] = False,
+        seconds: Annotated[float | None, typer.Option(help="End after this long; else at Ctrl-C.")] = None,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+    ) -> None:
+        """Follow an account's user stream, the last frames first: what each says, decoded, a JSON object a line."""
+        _follow_stream(_market(mesh, address, exchange, account), raw, seconds)
+
+    @app.command()
+    def events(
+        exchange: Exchange,
+        account: AccountName = None,
+        after: Annotated[
+            int | None, typer.Option(help="Begin after this number; 0 is the first. Else from now.")
+        ] = None,
+        owner: Owner = None,
+        seconds: Annotated[float | None, typer.Option(help="End after this long; else at Ctrl-C.")] = None,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+    ) -> None:
+        """Follow an account's numbered events, a JSON object a line."""
+        market = _market(mesh, address, exchange, account)
+
+        async def follow() -> None:
+            async for event in market.events(after=after, owner=owner):
+                print(json.dumps(event.to_dict()), flush=True)
+
+        _for_a_while(follow, seconds)
+
+    @app.command()
+    def pause(
+        exchange: Annotated[str | None, typer.Argument(help="Exchange; every one unless given.")] = None,
+        account: AccountName = None,
+        pair: Pair = None,
+        reason: Annotated[
+            str, typer.Option(help="Why; everyone who is refused is told.")
+        ] = "paused from the command line",
+        mesh: MeshName = "mesh",
+        address: Address = None,
+    ) -> None:
+        """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels work."""
+        from ..mesh.mesh import connect
+
+        for told in connect(mesh, address=address).pause(exchange, account, pair, reason=reason):
+            out.print(f"{told}: paused{f' for {pair}' if pair else ''}")
+
+    @app.command()
+    def resume(
+        exchange: Annotated[str | None, typer.Argument(help="Exchange; every one unless given.")] = None,
+        account: AccountName = None,
+        pair: Pair = None,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+    ) -> None:
+        """Take new orders again."""
+        from ..mesh.mesh import connect
+
+        for told in connect(mesh, address=address).resume(exchange, account, pair):
+            out.print(f"{told}: resumed{f' for {pair}' if pair else ''}")
+
+    @app.command()
+    def export(
+        what: Annotated[str, typer.Argument(help="orders, trades or events.")],
+        to: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
+        form: Annotated[str, typer.Option("--format", "-f", help="csv or parquet.")] = "csv",
+        config: Annotated[Path | None, typer.Option(help="The mesh's configuration, which names its journal.")] = None,
+        journal: Annotated[str | None, typer.Option(help="The journal's URL, instead of a configuration.")] = None,
+        exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Only of this exchange.")] = None,
+        account: Annotated[str | None, typer.Option("--account", "-a", help="Only of this account.")] = None,
+        pair: Pair = None,
+        since: Annotated[str | None, typer.Option(help="Only from this time on, ISO 8601, UTC.")] = None,
+        until: Annotated[str | None, typer.Option(help="Only before this time.")] = None,
+        mesh: MeshName = "mesh",
+    ) -> None:
+        """Write a journal's orders, trades (own fills) or events to a file; the mesh may run or not."""
+        from .export import export_journal
+
+        chosen = {"exchange": exchange, "account": account, "pair": pair, "since": since, "until": until}
+        rows = export_journal(what, to, form, config=config, url=journal, mesh=mesh, **chosen)
+        out.print(f"{to}: {rows} {what}")
+
+
+def _placing(side: str, out: Console) -> Callable[..., None]:
+    def place(
+        exchange: Exchange,
+        pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
+        amount: Annotated[str | None, typer.Argument(help="Amount in the base asset.")] = None,
+        price: Annotated[str | None, typer.Option("--price", "-p", help="Price of orders that rest.")] = None,
+        kind: Annotated[str | None, typer.Option("--type", "-t", help="LIMIT, MARKET, LIMIT_MAKER, ...")] = None,
+        time_in_force: Annotated[str | None, typer.Option("--tif", help="GTC, IOC, FOK.")] = None,
+        quote_amount: Annotated[
+            str | None, typer.Option(help="Of a MARKET order, in quote, instead of AMOUNT.")
+        ] = None,
+        stop_price: Annotated[str | None, typer.Option(help="Of stop and take-profit orders.")] = None,
+        until: Annotated[str, typer.Option("--wait", help="Return when it is 'open' or 'done'.")] = "open",
+        timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0.1)] = 15.0,
+        account: AccountName = None,
+        owner: Annotated[str, typer.Option("--owner", help="Written on the order.")] = CLI_OWNER,
+        mesh: MeshName = "mesh",
+        address: Address = None,
+        as_json: AsJson = False,
+    ) -> None:
+        from .trading_display import order_line
+
+        if until not in ("open", "done"):
+            raise Misconfigured("--wait", f"{until!r} is neither 'open' nor 'done'")
+        market = _market(mesh, address, exchange, account, owner)
+        order_type = kind.upper() if kind else ("MARKET" if price is None else "LIMIT")
+        force = time_in_force.upper() if time_in_force else None
+        chosen = {"price": price, "time_in_force": force, "quote_amount": quote_amount, "stop_price": stop_price}
+
+        async def carry_out() -> Any:
+            order = await market.place(side, pair, amount, order_type, **chosen, expires_s=timeout)
+            return (
+                order if order.is_done or until == "open" else await market.wait(order.client_order_id, until, timeout)
+            )
+
+        order = asyncio.run(carry_out())
+        if as_json:
+            print(json.dumps(order.to_dict()))
+        else:
+            out.print(order_line(order))
+        if order.status in (OrderStatus.REJECTED, OrderStatus.FAILED):
+            raise Rejected(order.code or order.status.value.lower(), order.reason or "")
+
+    return place
+
+
+def _say_cancelled(out: Console, results: list[Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"results": [result.to_dict() for result in results]}))
+    else:
+        for result in results:
+            said = f": {result.reason}" if result.reason else ""
+            out.print(f"{result.client_order_id}: {result.status.value}{said}")
+        if not results:
+            out.print("nothing was open")
+    if not all(result.done for result in results):
+        raise typer.Exit(1)
+
+
+def _for_a_while(follow: Callable[[], Any], seconds: float | None) -> None:
+    async def run() -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await follow()
+        except TimeoutError:
+            return
+
+    asyncio.run(run())
+
+
+def _follow_stream(market: Any, raw: bool, seconds: float | None) -> None:
+    """Long polls of the frames that the stream role keeps; `next` says where to go on, also after its death."""
+    address = market.stream_address
+
+    async def follow() -> None:
+        after = 0
+        while True:
+            asked_s = time.monotonic()
+            try:
+                answer = await market.ask_link(address, "poll:raw", {"after": after}, 5.0)
+            except (RetryLater, OutcomeUnknown):  # its actor is away or died meanwhile
+                await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - asked_s)))
+                continue
+            for frame in answer["frames"]:
+                print(json.dumps(frame if raw else {k: v for k, v in frame.items() if k != "raw"}), flush=True)
+            after = answer["next"]
+
+    _for_a_while(follow, seconds)

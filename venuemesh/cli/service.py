@@ -1,0 +1,185 @@
+"""A mesh as a long-running service: `start` and `stop`, behind `venuemesh up` and `venuemesh down`.
+
+Without an address, `start` runs a host process in the background: it owns a Ray cluster of one node, which ends with it
+however it ends. With an address the mesh lives in that cluster and no process of ours stays behind here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ..actors.cell.pulse import process_start
+from ..config.mesh import MeshConfig
+from ..mesh.cluster import RunFile, join_ray, local_ray, make_run_directory, read_run_file
+from ..mesh.mesh import connect, launch
+from ..model.errors import MeshError, MeshNotRunning, Misconfigured, UnknownInstrument
+
+STOP_LIMIT_S = 30.0
+
+
+def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str, Any]:
+    """Start the mesh and return what runs: mesh, address, books, live.
+
+    Raises:
+        Misconfigured: a mesh of that name runs already, or a configured pair is not listed (`UnknownInstrument`). Then
+            nothing of this mesh runs.
+    """
+    name = config.mesh.name
+    known = read_run_file(name)
+    if known is not None and known.host_pid is not None and known.host_is_alive():
+        raise Misconfigured(
+            f"mesh {name!r}", f"runs already, at {known.address}; `venuemesh down --mesh {name}` ends it"
+        )
+    make_run_directory()  # where it cannot be, nothing is started
+    if address is not None:
+        join_ray(address, mesh=name)
+        said = _launch_checked(config, wait_s)
+        RunFile(name, address).write()
+        return {**said, "address": address}
+    return _spawn_host(config, wait_s)
+
+
+def stop(name: str, *, address: str | None) -> None:
+    """Stop a mesh in order; then end its host process, if it has one.
+
+    Raises:
+        MeshNotRunning: there is no such mesh.
+    """
+    known = read_run_file(name)
+    if known is None and address is None:
+        raise MeshNotRunning(name, "nothing is known of it here; say where with --address")
+    if known is not None and known.host_pid is not None:
+        if not known.host_is_alive():
+            known.remove()
+            raise MeshNotRunning(name, "its host process is gone; what it left has been tidied")
+        _end_host(known.host_pid)
+    else:
+        connect(name, address=address).shutdown()
+    if known is not None:
+        known.remove()
+
+
+def _launch_checked(config: MeshConfig, wait_s: float) -> dict[str, Any]:
+    mesh = launch(config)
+    try:
+        refused = mesh.wait_started(wait_s)
+        for address, reason in refused.items():
+            _, exchange, pair = address.split("/", 2)
+            raise UnknownInstrument(exchange, pair, reason)
+    except BaseException:
+        mesh.shutdown()
+        raise
+    return {"mesh": config.mesh.name, **mesh.count_books()}
+
+
+# ---------------------------------------------------------------------- the host process
+
+
+def _spawn_host(config: MeshConfig, wait_s: float) -> dict[str, Any]:
+    log = make_run_directory() / f"{config.mesh.name}.log"
+    try:
+        errors = log.open("wb")
+    except OSError as error:
+        raise Misconfigured(str(log), f"cannot be written: {error.strerror or error}") from error
+    with errors:
+        host = subprocess.Popen(
+            [sys.executable, "-m", "venuemesh.cli.service", str(wait_s)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+            cwd="/",
+        )
+    assert host.stdin is not None
+    assert host.stdout is not None
+    host.stdin.write(config.model_dump_json().encode())
+    host.stdin.close()
+    try:
+        line = host.stdout.readline()
+    except KeyboardInterrupt:
+        _end_host(host.pid)
+        raise
+    if not line:
+        host.wait()
+        raise Misconfigured(f"mesh {config.mesh.name!r}", f"its host process ended at once; see {log}")
+    said: dict[str, Any] = json.loads(line)
+    if "error" in said:
+        host.wait()
+        raise Misconfigured("mesh " + repr(config.mesh.name), said["error"])
+    return said
+
+
+def _end_host(pid: int) -> None:
+    """Ask the host to stop in order; end it the hard way when it does not within the limit (its Ray dies with it)."""
+    handle = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(handle, signal.SIGTERM)
+        if not _ended(handle, STOP_LIMIT_S):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            _ended(handle, 5.0)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def _ended(handle: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+def _host(config: MeshConfig, wait_s: float) -> None:
+    """Own a Ray cluster and the mesh in it until told to stop. Runs in a process of its own."""
+    name = config.mesh.name
+    run: RunFile | None = None
+    try:
+        with local_ray() as address:
+            signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler would end us without order
+            run = RunFile(name, address, os.getpid(), process_start(os.getpid()))
+            run.write()
+            said = _launch_checked(config, wait_s)
+            try:
+                _say({**said, "address": address})
+                while True:
+                    signal.pause()
+            finally:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                connect(name).shutdown()
+    finally:
+        if run is not None:
+            run.remove()
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(line: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+
+
+def _main() -> None:
+    config = MeshConfig.model_validate_json(sys.stdin.buffer.read())
+    try:
+        _host(config, float(sys.argv[1]))
+    except MeshError as error:
+        _say({"error": str(error)})
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    _main()

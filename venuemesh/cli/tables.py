@@ -1,0 +1,235 @@
+"""What the command line shows: tables and live views of trees, books and replays. Formats; decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from ..market.ticks import every
+from ..model.events import BookState
+from ..model.fixed import decimals, to_text
+from ..model.instrument import Instrument
+from ..orderbook.snapshot import BookSnapshot
+from ..orderbook.view import BookView
+
+if TYPE_CHECKING:
+    from .connect import Checked
+
+STATE_STYLE = {"LIVE": "green", "SERVING": "green", "SYNCING": "yellow", "CONNECTING": "yellow", "STARTING": "yellow"}
+
+
+def styled(state: str) -> str:
+    return f"[{STATE_STYLE.get(state, 'red')}]{state}[/]"
+
+
+def mebibytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 2**20:.0f} MiB"
+
+
+def incarnation_text(incarnation: Any) -> str:
+    return f"{incarnation[0]}.{incarnation[1]}" if incarnation else ""
+
+
+def price_text(price: Decimal, instrument: Instrument) -> str:
+    """A price with the decimals of its increment (more where it needs them): what a person reads, not what is exact."""
+    return f"{price:.{max(decimals(instrument.price_increment or '0'), decimals(price))}f}"
+
+
+def status_table(tree: Mapping[str, Any]) -> Table:
+    """The supervisor's tree, a row per actor."""
+    title = f"mesh {tree['mesh']}: {len(tree['nodes'])} nodes, {tree['spares']} spares, epoch {tree['epoch']}"
+    if tree["stopped"]:
+        title += f"; feeds stopped: {', '.join(tree['stopped'])}"
+    table = Table(title=title, title_justify="left")
+    for column in ("address", "state", "reports", "node", "pid", "incarnation", "restarts", "memory", "last error"):
+        table.add_column(column, justify="right" if column in ("pid", "restarts", "memory") else "left")
+    for child in tree["children"]:
+        table.add_row(
+            child["address"],
+            styled(child["state"]),
+            reported(child),
+            (child["node"] or "")[:8],
+            str(child["pid"] or ""),
+            incarnation_text(child["incarnation"]),
+            str(child["restarts"]),
+            mebibytes(child.get("rss")),
+            (child.get("last_error") or "")[:80],
+        )
+    return table
+
+
+def reported(child: Mapping[str, Any]) -> str:
+    """What the role says of itself: its state, and for a group of books which ones it keeps."""
+    report = child.get("report") or {}
+    state = report.get("state", "")
+    said = styled(state) if state in BookState.__members__ else state
+    pairs = sorted(report.get("pairs", ()))
+    if len(pairs) <= 1:
+        return said
+    return f"{said}: {', '.join(pairs[:4])}{f' and {len(pairs) - 4} more' if len(pairs) > 4 else ''}"
+
+
+def record_lines(said: Mapping[str, Any]) -> list[str]:
+    """What a recording holds, a line a pair."""
+    lines = [f"{said['file']}: {said['frames']} frames, {said['bytes']} bytes in {said['seconds']:.1f} s"]
+    for pair, row in said["pairs"].items():
+        counts = ", ".join(f"{row[key]} {key}" for key in ("applied", "gaps", "snapshots", "trades"))
+        lines.append(f"  {pair}: {row['state']} at {row['sequence']}; {counts}")
+    return lines
+
+
+def book_table(view: BookView, snapshot: BookSnapshot, depth: int) -> Table:
+    """One book, best levels in the middle rows' order an exchange's page has: asks above, bids below."""
+    table = Table(
+        title=f"{view.address}  {styled(snapshot.state.name)}  sequence {snapshot.sequence}", title_justify="left"
+    )
+    table.add_column("side")
+    table.add_column("price", justify="right")
+    table.add_column("size", justify="right")
+    instrument = view.instrument
+    for price, size in reversed(snapshot.asks[:depth].tolist()):
+        table.add_row("[red]ask[/]", price_text(instrument.price(price), instrument), f"{instrument.size(size):f}")
+    table.add_section()
+    for price, size in snapshot.bids[:depth].tolist():
+        table.add_row("[green]bid[/]", price_text(instrument.price(price), instrument), f"{instrument.size(size):f}")
+    return table
+
+
+def shown(snapshot: BookSnapshot, side: str, depth: int) -> tuple[int, bool]:
+    """How many levels of a side ("bids", "asks") are shown at this depth, and whether those are all that there are."""
+    held = len(getattr(snapshot, side))
+    return min(held, depth), held <= depth and bool(getattr(snapshot, f"{side}_complete"))
+
+
+def side_text(snapshot: BookSnapshot, side: str, depth: int) -> str:
+    """The same in words: a reader must not take the end of the table for the end of the book."""
+    levels, is_all = shown(snapshot, side, depth)
+    if is_all:
+        return f"{levels} {side}, all there are"
+    if levels < depth:
+        return f"{levels} {side} of {depth} asked: deeper ones are not known"
+    return f"{levels} {side}, the best ones"
+
+
+def book_json(view: BookView, snapshot: BookSnapshot, depth: int) -> dict[str, Any]:
+    """The same as plain data; numbers as exact text in plain decimals, a side complete when no level is missing."""
+    instrument = view.instrument
+
+    def rows(levels: Any) -> list[list[str]]:
+        return [
+            [to_text(price, instrument.price_scale), to_text(size, instrument.size_scale)]
+            for price, size in levels[:depth].tolist()
+        ]
+
+    sides: dict[str, Any] = {}
+    for side in ("bids", "asks"):
+        sides[f"{side}_shown"], sides[f"{side}_complete"] = shown(snapshot, side, depth)
+
+    return {
+        "address": view.address,
+        "state": snapshot.state.name,
+        "sequence": snapshot.sequence,
+        "ts_event_ns": snapshot.ts_event_ns,
+        "ts_recv_ns": snapshot.ts_recv_ns,
+        "bids": rows(snapshot.bids),
+        "asks": rows(snapshot.asks),
+        **sides,
+    }
+
+
+def replay_table(result: Mapping[str, Any]) -> Table:
+    """What a replay ended with, a row per instrument."""
+    table = Table(title="replay", title_justify="left")
+    for column in (
+        "instrument",
+        "applied",
+        "dropped",
+        "gaps",
+        "last id",
+        "bids",
+        "asks",
+        "best bid",
+        "best ask",
+        "trades",
+    ):
+        table.add_column(column, justify="left" if column == "instrument" else "right")
+    for symbol, row in result.items():
+        book = row["book"]
+        best = [book[side][0] if book[side] else ["", ""] for side in ("bids", "asks")]
+        table.add_row(
+            symbol,
+            *(str(book[key]) for key in ("applied", "dropped", "gaps", "last_id", "n_bids", "n_asks")),
+            *(price or "none" for price, _ in best),
+            str(row["trades"]["count"]),
+        )
+    return table
+
+
+class Rates:
+    """Updates a second of several books, over the time between two looks."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._rate: dict[str, float] = {}
+
+    def of(self, name: str, count: int, now_ns: int) -> float:
+        last_count, last_ns = self._seen.get(name, (count, now_ns))
+        if now_ns - last_ns > 400_000_000 or name not in self._seen:
+            elapsed = (now_ns - last_ns) / 1e9
+            self._rate[name] = max(0, count - last_count) / elapsed if elapsed else 0.0
+            self._seen[name] = (count, now_ns)
+        return self._rate.get(name, 0.0)
+
+
+def watch_table(views: Mapping[str, BookView], rates: Rates, now_ns: int) -> Table:
+    table = Table()
+    for column in ("pair", "state", "best bid", "best ask", "spread", "updates/s", "age", "incarnation"):
+        table.add_column(column, justify="left" if column in ("pair", "state") else "right")
+    for pair, view in views.items():
+        table.add_row(pair, *watch_cells(view, rates, pair, now_ns))
+    return table
+
+
+def watch_cells(view: BookView, rates: Rates, name: str, now_ns: int) -> list[str]:
+    """The cells of one book: state, best bid, best ask, spread, updates/s, age, incarnation."""
+    top = view.peek()
+    if view.incarnation is None:
+        return [styled(top.state.name), "", "", "", "", "", ""]
+    bid, ask = top.best_bid, top.best_ask
+    return [
+        styled(top.state.name),
+        price_text(bid.price, view.instrument) if bid else "none",
+        price_text(ask.price, view.instrument) if ask else "none",
+        price_text(ask.price - bid.price, view.instrument) if bid and ask else "",
+        f"{rates.of(name, view.statistics.updates, now_ns):.0f}",
+        f"{(time.time_ns() - top.ts_recv_ns) / 1e6:.0f} ms" if top.ts_recv_ns else "",
+        incarnation_text(view.incarnation),
+    ]
+
+
+async def watch_books(console: Console, views: Mapping[str, BookView], seconds: float | None) -> None:
+    """Redraw the table of these books four times a second until `seconds` have passed, or for ever."""
+    rates = Rates()
+    with Live(watch_table(views, rates, time.monotonic_ns()), console=console, auto_refresh=False) as live:
+        async for tick in every(0.25):
+            live.update(watch_table(views, rates, time.monotonic_ns()), refresh=True)
+            if seconds is not None and tick * 0.25 >= seconds:
+                return
+
+
+def checked_table(exchange: str, checked: Sequence[Checked]) -> Table:
+    """What a probe of an exchange saw, step by step, with how long each took."""
+    table = Table(title=exchange, title_justify="left")
+    table.add_column("step")
+    table.add_column("ms", justify="right")
+    table.add_column("seen", overflow="fold")
+    for step in checked:
+        table.add_row(step.what, f"{step.ms:.1f}", escape(step.said))
+    return table

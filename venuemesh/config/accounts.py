@@ -1,0 +1,206 @@
+"""The part of the configuration that trades: the journal and the accounts. No secret is in it, only names of files.
+
+Paths: a relative one is taken from the configuration file's folder; `~` stays and is the home of whoever the mesh runs
+as, on each node.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
+_PAIR = re.compile(r"[^\s*?/-]{1,40}-[^\s*?/-]{1,40}")
+
+
+class Strict(BaseModel):
+    """No other keys, no other types: a whole number is a float, nothing else is. Errors repeat no value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+def _exact(value: Any) -> Any:
+    """Read an exact number: text, or a whole number. A TOML float is refused, as it is not what was written."""
+    if value is None or isinstance(value, Decimal):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ValueError('must be exact: write it as text, "0.001"')
+    try:
+        read = Decimal(value)
+    except InvalidOperation:
+        read = Decimal("NaN")
+    if not read.is_finite():
+        raise ValueError(f"{value!r} is not a number")
+    return Decimal(f"{read:f}")
+
+
+def _placed(path: str, info: ValidationInfo) -> str:
+    folder: Path | None = (info.context or {}).get("folder")
+    if not path or "\0" in path:
+        raise ValueError("must name a file")
+    if path.startswith(("/", "~")):
+        return path
+    if folder is None:
+        raise ValueError("must be an absolute path here, as there is no file that it could be relative to")
+    return str(folder.absolute() / path)
+
+
+Exact = Annotated[Decimal | None, BeforeValidator(_exact)]
+
+
+class JournalSettings(Strict):
+    """`[journal]`: where orders, fills and events are kept."""
+
+    url: str | None = Field(
+        None,
+        description="`sqlite:///PATH` or `postgresql+psycopg://USER@HOST/DATABASE`; if absent, an SQLite file in the "
+        "mesh's state directory. No password may be in it.",
+    )
+    url_file: str | None = Field(
+        None, description="Private file that holds the URL instead, with a password; read on each node that trades."
+    )
+    pinned: bool = Field(
+        False, description="With SQLite on several nodes: accept that accounts run on the journal's node or nowhere."
+    )
+    keep_days: int = Field(90, ge=1, le=36_500, description="How long what is done and over is kept.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
+        from ..keystore.secrets import has_password  # strategies import this module, and have no use for cryptography
+
+        if url is None:
+            return None
+        if has_password(url):
+            raise ValueError("holds a password, which status, logs and Ray would show: put the URL into a url_file")
+        if url.startswith(POSTGRESQL) and len(url) > len(POSTGRESQL):
+            return url
+        if not url.startswith(SQLITE) or "?" in url:
+            raise ValueError(f"must begin with {SQLITE} (and have no parameters) or {POSTGRESQL}")
+        return SQLITE + _placed(url.removeprefix(SQLITE), info)
+
+    @field_validator("url_file")
+    @classmethod
+    def _is_path(cls, path: str | None, info: ValidationInfo) -> str | None:
+        return None if path is None else _placed(path, info)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> JournalSettings:
+        if self.url is not None and self.url_file is not None:
+            raise ValueError("names both url and url_file")
+        return self
+
+    @property
+    def is_sqlite(self) -> bool:
+        """A file of one node. A `url_file` is for what needs a password, so it is none."""
+        return self.url_file is None and (self.url is None or self.url.startswith(SQLITE))
+
+
+class PairLimits(Strict):
+    """`[exchanges.NAME.accounts.ACCOUNT.pairs."BASE-QUOTE"]`: other limits for one pair."""
+
+    max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Orders open at once, of this pair.")
+    max_order_notional: Exact = Field(None, gt=0, description="Largest order of this pair, price x amount.")
+    price_band: Exact = Field(None, gt=0, le=10, description="The account's `price_band`, for this pair.")
+
+
+class AccountSettings(Strict):
+    """`[exchanges.NAME.accounts.ACCOUNT]`: one account, whose key is in a keystore or in mounted files."""
+
+    keys: str | None = Field(None, description="Entry of the keystore (`venuemesh keys add`).")
+    keystore: str | None = Field(
+        None, description="The keystore; if absent, the one of the user that the mesh runs as, on each node."
+    )
+    passphrase_file: str | None = Field(
+        None,
+        description="Private file with the keystore's passphrase; if absent, what `VENUEMESH_PASSPHRASE_FILE` names.",
+    )
+    api_key_file: str | None = Field(None, description="Instead of `keys`: private file that holds the API key.")
+    secret_file: str | None = Field(
+        None, description="With `api_key_file`: private file that holds the secret, or the private key as PEM."
+    )
+    kind: Literal["hmac", "ed25519", "rsa"] | None = Field(
+        None, description="Kind of the key in `secret_file`; if absent, the PEM says it, and what is no PEM is `hmac`."
+    )
+    orders: Literal["rest", "websocket"] = Field("rest", description="How orders are sent.")
+    stream: Literal["websocket", "polling"] = Field("websocket", description="How reports of orders come.")
+    recv_window_ms: int = Field(
+        5000,
+        ge=1,
+        le=60_000,
+        description="How long a signed request stays valid; no order in doubt can be cleared up sooner.",
+    )
+    max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Orders open at once, of all pairs.")
+    max_order_notional: Exact = Field(
+        None,
+        gt=0,
+        description="Largest order, price x amount, in the pair's quote asset; a sale counts with at least the best "
+        "bid. Exact numbers are text.",
+    )
+    price_band: Exact = Field(
+        None,
+        gt=0,
+        le=10,
+        description='How far past the best price of the other side a price may be, as a fraction: `"0.05"` is 5 %.',
+    )
+    maker_fee: Exact = Field(
+        None, gt=-1, lt=1, description='Maker fee as a fraction (`"0.001"`), instead of what the exchange says.'
+    )
+    taker_fee: Exact = Field(None, gt=-1, lt=1, description="Taker fee, likewise.")
+    account_limits: dict[
+        str, Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], Field(strict=False)]
+    ] = Field(
+        default_factory=dict,
+        description="Limits on orders that the exchange grants this account instead of its published ones: "
+        "name = [amount, seconds].",
+    )
+    on_shutdown: Literal["keep", "cancel"] = Field(
+        "keep", description="What becomes of open orders when the mesh is shut down in order."
+    )
+    pairs: dict[str, PairLimits] = Field(default_factory=dict, description="Other limits for single pairs.")
+
+    @field_validator("keystore", "passphrase_file", "api_key_file", "secret_file")
+    @classmethod
+    def _paths(cls, path: str | None, info: ValidationInfo) -> str | None:
+        return None if path is None else _placed(path, info)
+
+    @field_validator("keys")
+    @classmethod
+    def _entry(cls, name: str | None) -> str | None:
+        from ..keystore.store import NAME
+
+        if name is not None and NAME.fullmatch(name) is None:
+            raise ValueError("is no name that an entry of a keystore can have")
+        return name
+
+    @field_validator("pairs")
+    @classmethod
+    def _named_in_full(cls, pairs: dict[str, PairLimits]) -> dict[str, PairLimits]:
+        for pair in pairs:
+            if _PAIR.fullmatch(pair) is None:
+                raise ValueError(f"{pair!r} is not a trading pair named in full, BASE-QUOTE")
+        return pairs
+
+    @model_validator(mode="after")
+    def _one_key(self) -> AccountSettings:
+        files = self.api_key_file, self.secret_file
+        if self.keys is not None:
+            if any(files) or self.kind is not None:
+                raise ValueError(
+                    "names keys of a keystore and also api_key_file, secret_file or kind: one or the other"
+                )
+            return self
+        if not all(files):
+            raise ValueError("names no key: give keys, or api_key_file and secret_file")
+        if self.keystore is not None or self.passphrase_file is not None:
+            raise ValueError("names a keystore or passphrase_file but no keys in it")
+        return self
+
+    @property
+    def where(self) -> tuple[str | None, ...]:
+        """What names its key: two accounts must not have the same."""
+        return self.keystore, self.keys, self.api_key_file, self.secret_file

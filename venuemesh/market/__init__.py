@@ -1,0 +1,1 @@
+"""`Market`, the facade that strategies use."""

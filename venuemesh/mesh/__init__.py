@@ -1,0 +1,1 @@
+"""`Mesh`: a running mesh as its users see it, over Ray."""

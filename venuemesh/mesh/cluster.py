@@ -1,0 +1,209 @@
+"""Ray clusters: start a local one that dies with this process, join one that runs, remember where a mesh runs.
+
+A local cluster is owned by the process that started it: its raylet and GCS are children that the kernel ends when this
+process ends, however it ends. Token authentication is always on for clusters started here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import ray
+from loguru import logger
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+from ..actors.cell.pulse import is_alive, kill_process, process_start
+from ..model.errors import MeshNotRunning, Misconfigured
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # Ray's default of 15 lets every other process of the machine go before a book
+}
+CONNECT_S = 5.0
+LINGER_S = 1.0  # given to the processes of a cluster to end by themselves
+OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through it: books live in segments
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """Where a mesh runs, for the commands that come later. Private to the user."""
+
+    mesh: str
+    address: str  # of the Ray cluster, host:port
+    host_pid: int | None = None  # the process that owns the cluster, when `up` started one
+    host_started: int | None = None  # its start time in clock ticks: a pid alone may have been reused
+
+    @property
+    def path(self) -> Path:
+        return run_directory() / f"{self.mesh}.json"
+
+    def write(self) -> None:
+        """Raises Misconfigured, naming the file, where it cannot be written."""
+        directory = make_run_directory()
+        try:
+            handle, temporary = tempfile.mkstemp(dir=directory)
+            with os.fdopen(handle, "w") as out:
+                json.dump(asdict(self), out)
+            os.replace(temporary, self.path)
+        except OSError as error:
+            raise Misconfigured(str(self.path), f"cannot be written: {error.strerror or error}") from error
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+    def host_is_alive(self) -> bool:
+        return self.host_pid is not None and process_start(self.host_pid) == self.host_started
+
+
+def run_directory() -> Path:
+    """Return the folder of run files: $XDG_STATE_HOME/venuemesh, or ~/.local/state/venuemesh."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "venuemesh"
+
+
+def make_run_directory() -> Path:
+    """Return the folder of run files, made where it was missing. Raises Misconfigured where it cannot be."""
+    directory = run_directory()
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise Misconfigured(str(directory), f"cannot be made: {error.strerror or error}") from error
+    return directory
+
+
+def read_run_file(mesh: str) -> RunFile | None:
+    """Return what is known of a mesh; None when nothing is. Raises Misconfigured where that cannot be read."""
+    path = run_directory() / f"{mesh}.json"
+    try:
+        return RunFile(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Misconfigured(str(path), f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, TypeError) as error:
+        raise Misconfigured(str(path), f"is not a run file: {error}") from error
+
+
+def descendants(pid: int) -> list[tuple[int, int]]:
+    """Return the living processes that descend from `pid`, as (pid, start time); empty where there is no /proc."""
+    children: dict[int, list[tuple[int, int]]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(int(fields[1]), []).append((int(stat.parent.name), int(fields[19])))
+    found: list[tuple[int, int]] = []
+    waiting = [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            found.append(child)
+            waiting.append(child[0])
+    return found
+
+
+def _prepare_ray() -> None:
+    """Set what Ray reads from the environment; keep its own remarks off our standard output.
+
+    Ray prints there, among others, that a worker died: here a supervisor is there for it, and `status` tells it. They
+    go to the log, at level trace.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    worker = ray._private.worker
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda data, **_: logger.trace("Ray says: {}", data["lines"])
+
+
+@contextlib.contextmanager
+def local_ray(num_cpus: int | None = None) -> Iterator[str]:
+    """Run a Ray cluster of one node for the time of the block; yield its address.
+
+    Its session directory is a short temporary one and goes with it.
+    """
+    _prepare_ray()
+    with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
+        try:  # from the first: interrupted while it starts, its processes would stay for half a minute
+            ray.init(
+                address="local",
+                num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                _temp_dir=folder,
+            )
+            yield str(ray.get_runtime_context().gcs_address)
+        finally:
+            with uninterrupted():
+                started = descendants(os.getpid())
+                ray.shutdown()
+                _end(started)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Tidy up without being interrupted by a second Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(started: list[tuple[int, int]]) -> None:
+    """End what is left of these processes a moment after their cluster ended: Ray's agents take ten seconds or more."""
+    deadline = time.monotonic() + LINGER_S
+    while any(is_alive(*process) for process in started) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in started:
+        kill_process(*process)
+
+
+def join_ray(address: str, *, mesh: str = "") -> None:
+    """Connect this process to the Ray cluster at `address`, unless it is connected already.
+
+    Raises:
+        MeshNotRunning: there is no cluster at the address, or it refuses us.
+    """
+    if ray.is_initialized():
+        return
+    _prepare_ray()
+    _reach(address, mesh)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does it for "auto", not for an address
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        said = str(error).strip().splitlines()
+        reason = said[0] if said else type(error).__name__
+        raise MeshNotRunning(mesh, f"no Ray cluster at {address} ({reason})") from error
+
+
+def _reach(address: str, mesh: str) -> None:
+    """Fail at once where nobody listens: Ray itself would try for half a minute."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise Misconfigured("address", f"{address!r} is neither host:port nor 'auto'")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except OSError as error:
+        raise MeshNotRunning(mesh, f"nobody answers at {address} ({error.strerror or error})") from error
