@@ -2,83 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from ..model.events import DepthSnapshot, Levels, MarketEvent, Request, Response
+from ..model.events import DepthSnapshot, Levels, MarketEvent
+from ..model.http import Request, Response
 from ..model.instrument import Instrument
 from ..orderbook.l2 import OrderBook
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One REST endpoint. `cost` is what one call spends of which limit that an egress shares; `source` the manual page
-    and date read.
-
-    `cost_by_size` overrides the first cost by a size parameter: ((up to 100, 5), (up to 500, 25), ...).
-    """
-
-    method: str
-    path: str
-    cost: tuple[tuple[str, int], ...] = ()
-    source: str = ""
-    cost_by_size: tuple[tuple[int, int], ...] = ()
-    call: str | None = None  # the same as a method of the exchange's websocket API
-    places: int = 0  # how many orders it counts for against the account's order limits
-
-    def spends(self, size: int | None = None) -> tuple[tuple[str, int], ...]:
-        """What one call spends when it asks for `size` rows; a size beyond the table costs its last row."""
-        if size is None or not self.cost_by_size:
-            return self.cost
-        amount = next((cost for up_to, cost in self.cost_by_size if size <= up_to), self.cost_by_size[-1][1])
-        return ((self.cost[0][0], amount), *self.cost[1:])
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """At most `amount` per window of `per_s` seconds. `scope` says what shares it: an egress, a connection or (in
-    `ExchangeSpec.account_limits`) an account."""
-
-    amount: int
-    per_s: float
-    scope: str = "egress"
-
-
-@dataclass(frozen=True, slots=True)
-class Hosts:
-    """Base URLs of one environment of an exchange."""
-
-    rest: str
-    ws: str
-    ws_api: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeSpec:
-    """An exchange as data, each figure with its source in a comment beside it."""
-
-    exchange: str
-    rest: str
-    ws: str
-    endpoints: Mapping[str, Endpoint]
-    limits: Mapping[str, Limit]
-    silence_s: float  # a connection that says nothing at all for longer is dead
-    max_connection_s: float  # the exchange closes connections of this age; ours leave earlier
-    max_streams: int  # per connection
-    used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> limit it reports the use of
-    wire_decimals: int = 8  # how many decimals the exchange writes
-    sequenced: bool = True  # False: no proof of continuity but the connection itself ("unsequenced")
-    contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no holes, so one tells of lost trades
-    example_pairs: tuple[str, ...] = ()
-    streams_per_instrument: int = 2  # how many streams one tracked pair takes of `max_streams`
-    max_snapshot: int = 5000  # the largest number of levels a side that a snapshot can be asked for
-    unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
-    ws_api: str | None = None  # where requests, orders among them, go over a websocket
-    account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
-    account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
-    environments: Mapping[str, Hosts] = field(default_factory=dict)  # others than the real one: "testnet"
+from .spec import ExchangeSpec
 
 
 class Verdict(Enum):

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 from ..model.errors import NotOffered
-from ..model.events import Request, Response, Side
+from ..model.http import Request, Response
 from ..model.instrument import Instrument
-from ..model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+from ..model.order import NewOrder, Order
 from .market_codec import Connector
+from .reports import AccountReport, Fees, FillReport, ListReport, OrderReport, StreamOpened, StreamReport
+from .spec import Offer
 
 
 class Kind(Enum):
@@ -64,35 +66,6 @@ CHANGES = frozenset(
         Kind.DEAD_MAN,
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What an exchange offers, each with its source beside it in the connector's `spec.py`.
-
-    `processing_s`: how long after its validity ended a request may still be worked on, by the exchange's statement.
-    `client_id_pattern` is a regular expression for whole client order ids. `batch` sizes are 0 where not offered.
-    """
-
-    order_types: frozenset[OrderType]
-    times_in_force: frozenset[TimeInForce]
-    self_trade_modes: frozenset[str] = frozenset()
-    quote_amount: bool = False  # MARKET orders by quote amount
-    amend: bool = False
-    replace: bool = False
-    order_lists: frozenset[str] = frozenset()  # "OCO", "OTO", "OTOCO"
-    batch_place: int = 0
-    batch_cancel: int = 0
-    cancel_all: bool = False
-    dead_man: bool = False
-    stream: bool = True  # False: reports come by polling only
-    ws_orders: bool = False  # orders over a websocket, too
-    client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"
-    processing_s: float = 1.0
-    max_validity_s: float = 60.0  # the longest validity window that may be asked for
-    maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
-    taker_fee: Decimal = Decimal(0)
-    fills_page: int = 500  # rows of a full page of fills: as many mean that there may be more
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,114 +128,6 @@ class Auth(Protocol):
 
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """The same as a websocket call."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderReport:
-    """The exchange on one order: from an answer, a query or the stream. Amounts in base unless said otherwise.
-
-    `status` is what the exchange says the order is now; None where the report says nothing of it. `fills` are those
-    that it states; a report may state a `filled` total without them (then the fills must be asked for).
-    """
-
-    symbol: str
-    client_order_id: str
-    exchange_order_id: str
-    status: OrderStatus | None
-    ts_event_ns: int
-    side: Side | None = None
-    order_type: OrderType | None = None
-    time_in_force: TimeInForce | None = None
-    amount: Decimal | None = None
-    price: Decimal | None = None
-    stop_price: Decimal | None = None
-    quote_amount: Decimal | None = None
-    filled: Decimal | None = None
-    quote_filled: Decimal | None = None
-    list_id: str | None = None
-    fills: tuple[FillReport, ...] = ()
-    code: str | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FillReport:
-    """One fill as the exchange states it. The fee is None where this message does not state it."""
-
-    trade_id: str
-    price: Decimal
-    amount: Decimal
-    quote_amount: Decimal
-    fee: Decimal | None
-    fee_asset: str | None
-    is_maker: bool | None
-    ts_event_ns: int
-    exchange_order_id: str = ""
-    side: Side | None = None
-    symbol: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BalanceReport:
-    """Balances as of `ts_event_ns`: asset -> (free, locked). `whole`: assets not named are zero."""
-
-    balances: dict[str, tuple[Decimal, Decimal]]
-    whole: bool
-    ts_event_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class BalanceChange:
-    """Something came or went that no order explains: a deposit, a withdrawal, a transfer."""
-
-    asset: str
-    amount: Decimal
-    ts_event_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class ListReport:
-    """The exchange on an order list: its id, its state in its words, its orders as (client id, exchange id)."""
-
-    list_id: str
-    symbol: str
-    state: str
-    orders: tuple[tuple[str, str], ...]
-    ts_event_ns: int
-    client_list_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEnded:
-    """The exchange has ended the user stream; open another."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AccountReport:
-    """Answer to `Kind.ACCOUNT`."""
-
-    balances: BalanceReport
-    can_trade: bool
-    permissions: tuple[str, ...]
-    maker_fee: Decimal | None
-    taker_fee: Decimal | None
-    account_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fees:
-    """Fractions of one pair on one account: 0.001 is 10 basis points. `discount` says in words what is not in them."""
-
-    pair: str
-    maker: Decimal
-    taker: Decimal
-    source: str  # "exchange", "configuration" or "schedule"
-    discount: str = ""
-
-
-StreamReport = OrderReport | BalanceReport | BalanceChange | ListReport | StreamEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,15 +235,6 @@ class CallAnswer(NamedTuple):
     status: int
     body: bytes
     headers: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOpened:
-    """The exchange accepted the subscription of this request id, or refused it with a code and a reason."""
-
-    request_id: str
-    code: str | None = None
-    reason: str | None = None
 
 
 class TradingConnector(Connector, Protocol):

@@ -127,26 +127,4 @@ class Ignored:
 MarketEvent = DepthSnapshot | DepthDelta | PublicTrade | Ticker | Subscribed | SubscribeRefused | GoingAway | Ignored
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One REST request, complete: what `transport` sends as it is."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
-    cost: tuple[tuple[str, int], ...] = ()  # what it spends of which rate limit, e.g. (("weight", 250),)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The answer to a `Request`, whatever its status. Header names are lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    sent_ns: int
-    recv_ns: int
-
-
 Plain = dict[str, Any]

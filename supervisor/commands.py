@@ -11,15 +11,14 @@ from typing import Any
 
 from loguru import logger
 
+from ..model.address import Route, book_address
 from ..model.errors import Misconfigured
 from .ray_cells import UNANSWERED
 from .shell import Keeper
 from .status import describe
 from .tree import events as m
-from .tree import plan as plans
 from .tree.mirror_leases import MirrorLeases
 from .tree.records import ChildState
-from .tree.routes import Route
 
 
 class Requests:
@@ -59,7 +58,7 @@ class Requests:
         logger.info("network", exchange=exchange, running=running)
         if running:
             return True
-        prefix = plans.book_address(exchange, "")
+        prefix = book_address(exchange, "")
 
         def ended() -> bool:
             return exchange not in self._keeper.desired.stopped or not any(

@@ -16,7 +16,8 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayT
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ..actors.cell.messages import POLL, Doubt, Envelope, Gone, unpack_reply
-from ..actors.cell.ray_cell import CellActor, answered, namespace
+from ..actors.cell.ray_calls import answered, namespace
+from ..actors.cell.ray_cell import CellActor
 from ..model.errors import MeshError
 
 UNREACHABLE = (RayError, OSError, RuntimeError)  # what Ray raises when the GCS, a node or a worker is away

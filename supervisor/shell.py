@@ -17,6 +17,7 @@ from loguru import logger
 
 from ..actors.cell.messages import Doubt, Gone
 from ..actors.cell.pulse import PERIOD_S
+from ..model.address import agent_address
 from ..model.errors import Fenced, MeshError, RetryLater
 from .log import Chronicle
 from .ray_cells import PREFIX, UNANSWERED, CellPort
@@ -26,7 +27,7 @@ from .tree import events as m
 from .tree.child import ChildSpec, Tier
 from .tree.desired import Desired
 from .tree.escalations import recall, remember
-from .tree.machine import Machine, agent_address
+from .tree.machine import Machine
 from .tree.policy import Policy
 from .tree.records import Settings
 

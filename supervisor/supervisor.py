@@ -22,7 +22,7 @@ import ray
 
 from ..actors.cell import logs
 from ..actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse
-from ..actors.cell.ray_cell import namespace, own_title
+from ..actors.cell.ray_calls import namespace, own_title
 from ..actors.cell.sweep import PULSES, leave, sweep
 from ..model.errors import RetryLater
 from ..orderbook.segment.directory import segment_directory

@@ -8,13 +8,12 @@ from typing import Any
 
 from ..actors.cell.messages import Doubt
 from ..actors.cell.pulse import PERIOD_S, HangDetector
+from ..model.address import agent_address, catalog_address, mirror_address
 from .ray_cells import UNANSWERED
 from .shell import Keeper
 from .tree import events as m
-from .tree import plan as plans
 from .tree.child import Tier
-from .tree.machine import agent_address
-from .tree.mirror_leases import LEASE_S, MirrorLeases, mirror_address, mirror_spec
+from .tree.mirror_leases import LEASE_S, MirrorLeases, mirror_spec
 from .tree.records import ChildState
 
 HEALTH_S = 0.25
@@ -93,7 +92,7 @@ class Watchers:
 
     async def _follow_catalog(self, exchange: str) -> None:
         keeper = self._keeper
-        address, after = plans.catalog_address(exchange), 0
+        address, after = catalog_address(exchange), 0
         while not keeper.machine.ending:
             route = keeper.machine.routes.get(address)
             if route is None:

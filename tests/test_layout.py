@@ -25,12 +25,15 @@ SHELLS = {
     "supervisor/watchers.py",
 }
 IMPORT_RAY = {
+    "actors/cell/ray_calls.py",
     "actors/cell/ray_cell.py",
+    "actors/cell/ray_routes.py",
     "supervisor/ray_cells.py",
     "supervisor/ray_store.py",
     "supervisor/supervisor.py",
     "venuemesh/mesh/mesh.py",
     "venuemesh/mesh/cluster.py",
+    "venuemesh/mesh/session.py",
     "venuemesh/cli/demo/demo.py",
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 from ...connectors.exchange_clock import ClockOffset
 from ...connectors.market_codec import Codec
 from ...model.errors import DataError, InboxFull, OutcomeUnknown, Rejected, RetryLater
-from ...model.events import Request, Response
+from ...model.http import Request, Response
 from ..cell.role import Context
 
 NS = 1_000_000_000

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from ...connectors.order_codec import BalanceReport, OrderReport
+from ...connectors.reports import BalanceReport, OrderReport
 from ...model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.instrument import Instrument
 from ..cell.role import Context

@@ -18,7 +18,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from ...connectors.order_codec import (
+from ...connectors.reports import (
     BalanceChange,
     BalanceReport,
     FillReport,

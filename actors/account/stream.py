@@ -26,7 +26,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ...connectors.order_codec import Auth, StreamEnded, StreamOpened, TradingCodec
+from ...connectors.order_codec import Auth, TradingCodec
+from ...connectors.reports import StreamEnded, StreamOpened
 from ...connectors.transport import Backoff, Feed
 from ...connectors.transport.link import Link
 from ...model.errors import DecodeError, MeshError, Rejected, RetryLater

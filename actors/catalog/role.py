@@ -35,8 +35,9 @@ from ...model.errors import (
     RetryLater,
     UnknownInstrument,
 )
-from ...model.events import BookState, DepthSnapshot, Request, Response
+from ...model.events import BookState, DepthSnapshot
 from ...model.fixed import to_decimal
+from ...model.http import Request, Response
 from ...model.instrument import Instrument
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, Budgeted, RestLike

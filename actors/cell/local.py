@@ -6,7 +6,7 @@
         host.track("acme", [instrument])
         market = Market(host, "acme", "main")
 
-Messages go through the same envelopes, retries and typed errors as between cells (`actors.cell.messages`). A role can be
+Messages go through the same envelopes, retries and typed errors as between cells (`messages`). A role can be
 ended politely (`stop`) or as if its process had died (`kill`), and be followed by the next incarnation (`restart`).
 What a role reports as a broken assumption, or meets without expecting it, ends it and is kept in `failures`; nobody
 follows it by itself, and whoever asks it is told so at once.
@@ -26,10 +26,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ...model.address import Route
 from ...model.errors import Fenced, MeshError, Misconfigured, OutcomeUnknown, Rejected
 from ...model.instrument import Instrument
 from ...orderbook.view import BookView
-from ...supervisor.tree.routes import Route
 from .messages import POLL, Asker, Dedup, Envelope, Gone, pack_error, pack_reply
 from .pulse import PERIOD_S
 from .role import Context, Incarnation, Role

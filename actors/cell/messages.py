@@ -21,8 +21,8 @@ from typing import Any, Protocol
 import msgpack
 
 from ...model import errors
+from ...model.address import Route
 from ...model.errors import Fenced, InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
-from ...supervisor.tree.routes import Route
 
 POLL = "poll:"
 POLL_GRACE_S = 1.0  # how much longer than its own timeout a long poll's answer may take

@@ -8,7 +8,6 @@ own with its own bound: a thousand long polls cannot starve a command, nor comma
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Coroutine
@@ -16,27 +15,21 @@ from typing import Any, TypeVar
 
 import ray
 from loguru import logger
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
 from ...orderbook.segment.directory import segment_directory
-from ...supervisor.tree.routes import Route
 from . import logs
 from .kinds import build, preload
-from .messages import POLL, Asker, Dedup, Doubt, Envelope, Gone, pack_error, pack_reply
+from .messages import POLL, Asker, Dedup, Envelope, pack_error, pack_reply
 from .pulse import PERIOD_S, Pulse, kill_process, process_start
+from .ray_calls import own_title
+from .ray_routes import RayRoutes
 from .role import Context, Incarnation, Role, RoleSpec
 from .sweep import PULSES, leave
 
 T = TypeVar("T")
-SUPERVISOR = "supervisor"
 GROUPS = {"control": 64, "commands": 4096, "polls": 8192, "life": 16}
 EXIT_FAILED, EXIT_LEASE = 70, 75
-WATCH_S = 10.0
-
-
-def namespace(mesh: str) -> str:
-    return f"venuemesh-{mesh}"
 
 
 class Cell:
@@ -292,119 +285,6 @@ class Cell:
 
 def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:500]
-
-
-def own_title(title: str) -> None:
-    """Title the process, and keep Ray from renaming it at each call."""
-    ray._raylet.setproctitle(title)  # type: ignore[attr-defined]
-    if hasattr(ray._private.worker, "_changeproctitle"):
-        ray._private.worker._changeproctitle = lambda *_: contextlib.nullcontext()  # type: ignore[assignment]
-
-
-async def answered(ref: Any, timeout_s: float) -> Any:
-    """Await a Ray call for at most `timeout_s`; the call itself goes on. Raises TimeoutError."""
-    future = asyncio.wrap_future(ref.future())
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look at it
-    await asyncio.wait({future}, timeout=timeout_s)
-    if not future.done():
-        raise TimeoutError
-    return future.result()
-
-
-class RayRoutes:
-    """This process's copy of the routes it uses, kept up by one long poll to the supervisor, and the way to cells.
-
-    While the supervisor is away what is known stays in use.
-    """
-
-    def __init__(self, mesh: str) -> None:
-        self._namespace = namespace(mesh)
-        self._known: dict[str, Route] = {}
-        self._interest: set[str] = set()
-        self._asked: set[str] = set()
-        self._after = -1
-        self._changed = asyncio.Event()
-        self._poke = asyncio.Event()
-        self._watching: asyncio.Task[None] | None = None
-        self._handles: dict[str, Any] = {}
-
-    async def find(self, address: str, newer_than: Incarnation | None, timeout_s: float) -> Route | None:
-        """See `messages.Routes`."""
-        deadline = time.monotonic() + timeout_s
-        if address not in self._interest:
-            self._interest.add(address)
-            self._poke.set()
-        self.warm()
-        while True:
-            route = self._known.get(address)
-            if route is not None and (newer_than is None or route.incarnation > newer_than):
-                return route
-            changed = self._changed
-            if (left := deadline - time.monotonic()) <= 0:
-                return None
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), left)
-
-    def warm(self) -> None:
-        """Get in touch with the supervisor now: the first call of a process costs about 100 ms, and recovery waits."""
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.ensure_future(self._watch())
-
-    async def _watch(self) -> None:
-        supervisor: Any = None
-        while True:
-            interest = set(self._interest)
-            after = self._after if interest == self._asked else -1
-            self._poke.clear()
-            try:
-                if supervisor is None:
-                    supervisor = await asyncio.to_thread(ray.get_actor, SUPERVISOR, self._namespace)
-                call = asyncio.ensure_future(
-                    answered(
-                        supervisor.watch.remote(after, sorted(interest), WATCH_S if interest else 0.0), 2 * WATCH_S
-                    )
-                )
-                poked = asyncio.ensure_future(self._poke.wait())
-                await asyncio.wait({call, poked}, return_when=asyncio.FIRST_COMPLETED)
-                poked.cancel()
-                if not call.done():
-                    call.add_done_callback(lambda done: done.cancelled() or done.exception())
-                    continue
-                answer = call.result()
-            except (RayError, ValueError, TimeoutError):
-                supervisor = None
-                await asyncio.sleep(0.1)
-                continue
-            if answer["version"] >= self._after:
-                self._asked, self._after = interest, answer["version"]
-                for address in interest:
-                    self._known.pop(address, None)
-                for address, plain in answer["routes"].items():
-                    self._known[address] = Route.from_dict(address, plain)
-                changed, self._changed = self._changed, asyncio.Event()
-                changed.set()
-            if not self._interest:
-                await self._poke.wait()
-
-    async def send(self, route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:
-        """See `messages.Send`."""
-        handle = self._handles.get(route.cell)
-        if handle is None:
-            try:
-                handle = await asyncio.to_thread(ray.get_actor, route.cell, self._namespace)
-            except ValueError as error:
-                raise Gone(sent=False) from error
-            self._handles[route.cell] = handle
-        try:
-            answer: bytes = await answered(getattr(handle, method).remote(packed), timeout_s)
-        except ActorUnavailableError as error:
-            raise Doubt from error
-        except ActorDiedError as error:
-            self._handles.pop(route.cell, None)
-            raise Gone from error
-        except RayError as error:  # the role raised what it must not, and its cell is ending
-            raise Doubt from error
-        return answer
 
 
 _OPTIONS: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0, "concurrency_groups": GROUPS}

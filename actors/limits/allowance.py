@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...connectors.market_codec import ExchangeSpec, Limit
+from ...connectors.spec import ExchangeSpec, Limit
 from ...model.errors import Rejected, RetryLater
-from ...model.events import Response
+from ...model.http import Response
 from ..cell.role import Context
 from .budget import WAIT_S, Budget, Cost
 from .machine import HIT, NS, Priority

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ...connectors.market_codec import ExchangeSpec
+from ...connectors.spec import ExchangeSpec
 from ...model.errors import MeshError, RetryLater
-from ...model.events import Request, Response
+from ...model.http import Request, Response
 from ..cell.role import Context
 from .machine import Priority
 

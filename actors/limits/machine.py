@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from ...connectors.market_codec import Limit
+from ...connectors.spec import Limit
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 
 NS = 1_000_000_000

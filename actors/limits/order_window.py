@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from ...connectors.market_codec import Limit
+from ...connectors.spec import Limit
 
 NS = 1_000_000_000
 SLOTS = 100  # a window is counted in parts: what is older than a whole window leaves part by part

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from ...connectors.market_codec import Limit
 from ...connectors.registry import connector
+from ...connectors.spec import Limit
 from ...model.errors import Misconfigured, Rejected, RetryLater
 from ..cell.role import Context
 from .machine import NS, Granted, Lease, LimitsMachine, Priority, Settings

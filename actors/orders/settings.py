@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
-from ...connectors.market_codec import Limit
+from ...connectors.spec import Limit
 from ...model.errors import Misconfigured
 from ...model.ids import PREFIX
 from .machine.effects import Limits, OrderSettings

@@ -46,9 +46,9 @@ from .machine.effects import Answer, Ask, Effect, Found, Lookup, Now, Send
 from .machine.machine import OrderMachine
 from .performer import Performer
 from .prices import Markets
+from .reads import View
 from .settings import account_limits, born, order_settings
 from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
-from .view import View
 
 T = TypeVar("T")
 NS = 1_000_000_000

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...connectors import registry
-from ...connectors.market_codec import Codec, ExchangeSpec, SnapshotKey
+from ...connectors.market_codec import Codec, SnapshotKey
+from ...connectors.spec import ExchangeSpec
 from ...model.errors import CaptureError, DecodeError, Misconfigured
 from ...model.events import Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
 from ...model.fixed import to_text

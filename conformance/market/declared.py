@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from ...actors.book.shell import CONFIRM_S
 from ...connectors.market_codec import SnapshotKey
 from ...model.errors import FixedPointError
-from ...model.events import Request
 from ...model.fixed import decimals, to_decimal
+from ...model.http import Request
 from ...model.instrument import Instrument, scale_for
 from .suite import Suite, expect, skip
 

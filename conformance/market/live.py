@@ -14,7 +14,7 @@ from ...connectors import registry
 from ...connectors.market_codec import Codec
 from ...connectors.transport import Rest
 from ...model.errors import DataError, UnknownInstrument
-from ...model.events import Request, Response
+from ...model.http import Request, Response
 from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 from ..runner import Outcome, Result

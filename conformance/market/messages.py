@@ -7,16 +7,8 @@ from typing import Any
 
 from ...connectors.market_codec import Codec
 from ...model.errors import DecodeError, MeshError, OutcomeUnknown, Rejected, RetryLater
-from ...model.events import (
-    BookState,
-    DepthDelta,
-    GoingAway,
-    Ignored,
-    PublicTrade,
-    Response,
-    Subscribed,
-    SubscribeRefused,
-)
+from ...model.events import BookState, DepthDelta, GoingAway, Ignored, PublicTrade, Subscribed, SubscribeRefused
+from ...model.http import Response
 from .book_replay import Story
 from .mutations import JUNK, flipped, truncated, twisted, without_a_field
 from .suite import RECV_NS, Suite, decoded, excerpt, expect, reads_or_refuses, skip

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import replace
 from decimal import Decimal
 
-from ...connectors.order_codec import FillReport
+from ...connectors.reports import FillReport
 from ...market.market import Market
 from ...model import rules
 from ...model.errors import Rejected, UnknownOrder

@@ -19,7 +19,8 @@ from ...actors.cell.local import Host, Make
 from ...actors.limits.role import LimitsRole
 from ...actors.orders.role import OrderManagerRole
 from ...connectors.market_codec import Codec
-from ...connectors.order_codec import Auth, OrderReport, TradingCodec, TradingConnector, trades
+from ...connectors.order_codec import Auth, TradingCodec, TradingConnector, trades
+from ...connectors.reports import OrderReport
 from ...keystore.key import Key
 from ...keystore.secrets import read_key
 from ...market.market import Market

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from decimal import Decimal
 
-from ...connectors.order_codec import OrderReport
+from ...connectors.reports import OrderReport
 from ...model import rules
 from ...model.errors import InsufficientBalance, MeshError, Rejected, RuleViolation, UnknownOrder
 from ...model.events import Side

@@ -10,10 +10,12 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from ...connectors.market_codec import Codec
-from ...connectors.order_codec import Auth, Draft, FillReport, OrderReport, Reply, Signed, TradingCodec
+from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec
+from ...connectors.reports import FillReport, OrderReport
 from ...connectors.transport import Rest
 from ...model.errors import RetryLater
-from ...model.events import Response, Side
+from ...model.events import Side
+from ...model.http import Response
 from ...model.instrument import Instrument
 from ...model.order import AccountEvent, Balance, Fill, NewOrder, Order
 

@@ -10,9 +10,11 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ...connectors.order_codec import Draft, Kind, OrderReport, Refusal, Reply, Signed, TradingCodec
+from ...connectors.order_codec import Draft, Kind, Refusal, Reply, Signed, TradingCodec
+from ...connectors.reports import OrderReport
 from ...model.errors import DecodeError, MeshError, NotOffered, OutcomeUnknown, Rejected, RetryLater
-from ...model.events import Response, Side
+from ...model.events import Side
+from ...model.http import Response
 from ...model.ids import OrderIds
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...model.errors import Misconfigured
-from ..market_codec import ExchangeSpec, Hosts
 from ..samples import MarketDataSamples
+from ..spec import ExchangeSpec, Hosts
 from .auth import BinanceAuth, read_key
 from .market import BinanceCodec
 from .orders import BinanceTrading

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ...model.errors import Misconfigured, NotOffered
-from ...model.events import Request
+from ...model.http import Request
 from ..order_codec import Draft, Signed, SignedRequest
 
 MS = 1_000_000

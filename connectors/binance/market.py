@@ -22,18 +22,18 @@ from ...model.events import (
     Levels,
     MarketEvent,
     PublicTrade,
-    Request,
-    Response,
     Side,
     Subscribed,
     SubscribeRefused,
     Ticker,
 )
 from ...model.fixed import INT64_MAX, to_raw
+from ...model.http import Request, Response
 from ...model.instrument import Instrument, scale_for
 from ...orderbook.frame import DepthScanner
 from ...orderbook.frame import SnapshotScanner as BulkScanner
-from ..market_codec import DeltaScanner, ExchangeSpec, SnapshotKey, SnapshotScanner, Verdict
+from ..market_codec import DeltaScanner, SnapshotKey, SnapshotScanner, Verdict
+from ..spec import ExchangeSpec
 
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
 STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB

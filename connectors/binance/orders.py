@@ -19,24 +19,13 @@ from typing import Any
 import orjson
 
 from ...model.errors import DecodeError, MeshError, Misconfigured, NotOffered, OutcomeUnknown, Rejected
-from ...model.events import Response, Side
+from ...model.events import Side
+from ...model.http import Response
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
-from ..market_codec import Endpoint, ExchangeSpec
-from ..order_codec import (
-    Auth,
-    CallAnswer,
-    Draft,
-    Kind,
-    Offer,
-    OrderReport,
-    Refusal,
-    Reply,
-    Signed,
-    StreamEnded,
-    StreamOpened,
-    StreamReport,
-)
+from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
+from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport
+from ..spec import Endpoint, ExchangeSpec, Offer
 from . import reports
 from .refusals import failure, refusal, said
 from .spec import OFFER, TRADING, WEIGHT

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from ...model.events import Response
+from ...model.http import Response
 from ..order_codec import Refusal
 
 DEFAULT_WAIT_S = {429: 60.0, 418: 120.0, 403: 60.0}  # 418: a ban lasts two minutes at least; 403: a firewall rule

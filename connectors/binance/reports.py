@@ -17,15 +17,7 @@ from ...model.errors import FixedPointError
 from ...model.events import Side
 from ...model.fixed import INT64_MAX
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ..order_codec import (
-    AccountReport,
-    BalanceChange,
-    BalanceReport,
-    Fees,
-    FillReport,
-    ListReport,
-    OrderReport,
-)
+from ..reports import AccountReport, BalanceChange, BalanceReport, Fees, FillReport, ListReport, OrderReport
 
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, InvalidOperation, FixedPointError)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
-from ..market_codec import Endpoint, ExchangeSpec, Hosts, Limit
-from ..order_codec import Offer
+from ..spec import Endpoint, ExchangeSpec, Hosts, Limit, Offer
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ...model.errors import DecodeError, OutcomeUnknown, RetryLater
-from ...model.events import Response
-from ..order_codec import Signed, StreamEnded, TradingCodec
+from ...model.http import Response
+from ..order_codec import Signed, TradingCodec
+from ..reports import StreamEnded
 from .backoff import SYSTEM_CLOCK, Backoff, Clock
 from .feed import Feed
 from .link import Link

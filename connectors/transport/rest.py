@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from ...model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
-from ...model.events import Request, Response
+from ...model.http import Request, Response
 from .backoff import SYSTEM_CLOCK, Clock
 from .proxy import proxy_for
 

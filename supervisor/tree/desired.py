@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...model.address import book_address
 from ...model.errors import UnknownExchange
 from .child import ChildSpec, Tier
-from .plan import Changes, Plan, Rule, account_specs, add_rules, base_specs, book_address, changes, plan_books
+from .plan import Changes, Plan, Rule, account_specs, add_rules, base_specs, changes, plan_books
 
 
 class Desired:

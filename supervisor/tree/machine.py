@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...model.address import Route, agent_address
 from ...model.errors import InvalidTransition
 from . import policy as policies
 from .child import ChildSpec, Tier
@@ -62,7 +63,7 @@ from .events import (
 from .placement import NodeView, fits, loads, pick, seat
 from .policy import Exit
 from .records import Cell, CellState, Child, ChildState, Settings
-from .routes import Route, RouteTable
+from .routes import RouteTable
 
 AGENT = "agent"
 _CREATING_AT_END_S = 10.0
@@ -72,10 +73,6 @@ _CALM_NS = 500_000_000  # after an adoption, before its spare is replaced, while
 def _runs(spec: ChildSpec) -> tuple[object, ...]:
     """What cannot change without a restart."""
     return spec.kind, spec.config, spec.node, spec.labels
-
-
-def agent_address(node: str) -> str:
-    return f"agent/{node[:12]}"
 
 
 class Machine:

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...model.address import mirror_address
 from .child import ChildSpec, Tier
 from .routes import RouteTable
 
 LEASE_S = 15.0
-
-
-def mirror_address(node: str) -> str:
-    return f"mirror/{node[:12]}"
 
 
 def mirror_spec(node: str, heartbeat_limit_s: float) -> ChildSpec:

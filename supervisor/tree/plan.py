@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ...model.address import book_address, catalog_address, limits_address, orders_address, stream_address
 from .child import ChildSpec, Tier
 
 Rule = tuple[bool, str]  # (track, pattern)
@@ -75,26 +76,6 @@ def add_rules(rules: Sequence[Rule], track: bool, patterns: Iterable[str]) -> li
     """Append rules; an earlier rule of the same pattern is superseded, so the list cannot grow by repetition."""
     fresh = list(dict.fromkeys(patterns))
     return [rule for rule in rules if rule[1] not in fresh] + [(track, pattern) for pattern in fresh]
-
-
-def limits_address(exchange: str, egress: str) -> str:
-    return f"limits/{exchange}/{egress}"
-
-
-def catalog_address(exchange: str) -> str:
-    return f"catalog/{exchange}"
-
-
-def book_address(exchange: str, name: str) -> str:
-    return f"book/{exchange}/{name}"
-
-
-def orders_address(exchange: str, account: str) -> str:
-    return f"orders/{exchange}/{account}"
-
-
-def stream_address(exchange: str, account: str) -> str:
-    return f"stream/{exchange}/{account}"
 
 
 def base_specs(exchange: str, settings: Mapping[str, Any]) -> tuple[ChildSpec, ChildSpec]:

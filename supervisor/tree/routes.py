@@ -7,37 +7,12 @@ epoch. Removed routes leave their version behind (bounded), so that whoever poll
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from ...model.address import Route
 
 EPOCH_SHIFT = 20  # versions of one epoch; an epoch is a wall time in ms, so versions stay within int64
 MAX_GONE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """`address` is served by `cell` on `node` in this `incarnation`; `child` is the supervised address behind it."""
-
-    address: str
-    child: str
-    cell: str
-    node: str
-    incarnation: tuple[int, int]
-    instrument: dict[str, Any] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "cell": self.cell,
-            "node": self.node,
-            "incarnation": list(self.incarnation),
-            "child": self.child,
-            "instrument": self.instrument,
-        }
-
-    @classmethod
-    def from_dict(cls, address: str, plain: dict[str, Any]) -> Route:
-        epoch, counter = plain["incarnation"]
-        return cls(address, plain["child"], plain["cell"], plain["node"], (epoch, counter), plain.get("instrument"))
 
 
 class RouteTable:

@@ -22,7 +22,7 @@ from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import MeshError, OutcomeUnknown, RetryLater, UnknownInstrument
-from venuemesh.model.events import Request
+from venuemesh.model.http import Request
 
 QUICK = {  # an exchange in the next process has worked on everything within milliseconds
     "processing_s": 0.1,

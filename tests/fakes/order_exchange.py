@@ -12,18 +12,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from venuemesh.connectors.order_codec import (
-    AccountReport,
-    BalanceReport,
-    Draft,
-    FillReport,
-    Kind,
-    Offer,
-    OrderReport,
-    Refusal,
-    Reply,
-    Signed,
-)
+from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply, Signed
+from venuemesh.connectors.reports import AccountReport, BalanceReport, FillReport, OrderReport
+from venuemesh.connectors.spec import Offer
 from venuemesh.model.errors import MeshError, Rejected
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument

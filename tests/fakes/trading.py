@@ -8,20 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from venuemesh.actors.account.reports import from_plain
-from venuemesh.connectors.market_codec import ExchangeSpec, Limit
-from venuemesh.connectors.order_codec import (
-    AccountReport,
-    BalanceReport,
-    Draft,
-    Kind,
-    Offer,
-    Refusal,
-    Reply,
-    Signed,
-    StreamOpened,
-)
+from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply, Signed
+from venuemesh.connectors.reports import AccountReport, BalanceReport, StreamOpened
+from venuemesh.connectors.spec import ExchangeSpec, Limit, Offer
 from venuemesh.model.errors import DecodeError, Rejected
-from venuemesh.model.events import Request, Response
+from venuemesh.model.http import Request, Response
 from venuemesh.model.instrument import Instrument
 from venuemesh.model.order import OrderType, TimeInForce
 

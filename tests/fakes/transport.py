@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from venuemesh.model.events import Request, Response
+from venuemesh.model.http import Request, Response
 
 
 class FakeLink:

@@ -13,7 +13,7 @@ import ray
 
 from venuemesh.actors.cell.messages import Envelope, unpack_reply
 from venuemesh.actors.cell.pulse import is_alive, process_start
-from venuemesh.actors.cell.ray_cell import SUPERVISOR, namespace
+from venuemesh.actors.cell.ray_calls import SUPERVISOR, namespace
 from venuemesh.supervisor.supervisor import create
 from venuemesh.supervisor.tree.child import ChildSpec
 

@@ -314,8 +314,7 @@ def conformance(
     Trading goes to the local exchange, which is started for it; with a key it goes to --rest, --ws and --ws-api, or
     without these to the exchange's testnet. --dry-run says what the account must hold and what it costs.
     """
-    from .conformance import Plan, carry_out, describe
-    from .conforming_trading import Trade, account_of
+    from .conformance import Plan, Trade, account_of, carry_out, describe
 
     account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind)
     trade = Trade(trading, account, ws_api, orders, stream)
@@ -345,8 +344,7 @@ def connect(
 ) -> None:
     """Try an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, its account, too."""
     from .connect import Probe
-    from .tables import checked_table
-    from .trading_display import balances_table
+    from .tables import balances_table, checked_table
 
     given = account_keys.KeyOptions(config, account, keys, keystore, passphrase_file, api_key_file, secret_file, kind)
     chosen = account_keys.choose_key(exchange, rest, ws, given)

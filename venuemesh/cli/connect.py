@@ -17,12 +17,15 @@ from urllib.parse import quote
 
 from ..conformance.market.live import choose
 from ..connectors import registry
-from ..connectors.market_codec import Codec, ExchangeSpec
-from ..connectors.order_codec import AccountReport, Signed, trades
+from ..connectors.market_codec import Codec
+from ..connectors.order_codec import Signed, trades
+from ..connectors.reports import AccountReport
+from ..connectors.spec import ExchangeSpec
 from ..connectors.transport import Feed, Link, Rest
 from ..keystore.key import Key
 from ..model.errors import DecodeError, MeshError, Misconfigured, Rejected, RetryLater
-from ..model.events import DepthDelta, PublicTrade, Request, Response, Subscribed, SubscribeRefused, Ticker
+from ..model.events import DepthDelta, PublicTrade, Subscribed, SubscribeRefused, Ticker
+from ..model.http import Request, Response
 from ..model.instrument import Instrument
 from ..model.order import Balance
 

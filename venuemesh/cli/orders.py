@@ -49,7 +49,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         as_json: AsJson = False,
     ) -> None:
         """List the orders of an account that are not done, or with --all of its journal."""
-        from .trading_display import orders_table
+        from .tables import orders_table
 
         market = _market(mesh, address, exchange, account)
         found = (
@@ -76,7 +76,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         as_json: AsJson = False,
     ) -> None:
         """List the fills of an account, with the fees really paid."""
-        from .trading_display import fills_table
+        from .tables import fills_table
 
         market = _market(mesh, address, exchange, account)
         found = market.fills(pair=pair, client_order_id=order, limit=limit, newest=True)
@@ -94,7 +94,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Show what an account holds: total, free, locked at the exchange, and what is available to new orders."""
-        from .trading_display import balances_table
+        from .tables import balances_table
 
         found = _market(mesh, address, exchange, account).balances()
         if as_json:
@@ -259,7 +259,7 @@ def _placing(side: str, out: Console) -> Callable[..., None]:
         address: Address = None,
         as_json: AsJson = False,
     ) -> None:
-        from .trading_display import order_line
+        from .tables import order_line
 
         if until not in ("open", "done"):
             raise Misconfigured("--wait", f"{until!r} is neither 'open' nor 'done'")

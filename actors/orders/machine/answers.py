@@ -7,7 +7,8 @@ else (a timeout, a 5xx, a cut line, an answer that cannot be read) leaves the re
 
 from __future__ import annotations
 
-from ....connectors.order_codec import OrderReport, Refusal, Reply
+from ....connectors.order_codec import Refusal, Reply
+from ....connectors.reports import OrderReport
 from ....model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ....model.order import NEXT, EventType, OrderStatus, Step
 from .cancel import Cancelling

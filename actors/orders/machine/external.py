@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from dataclasses import replace
 
-from ....connectors.order_codec import FillReport, OrderReport
+from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutFill, PutOrder
 from ....model.events import Side
 from ....model.order import AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce

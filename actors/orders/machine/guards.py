@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_UP, Decimal
 
-from ....connectors.order_codec import Offer
+from ....connectors.spec import Offer
 from ....model.errors import MeshError, NotOffered, Paused, RuleViolation, UnknownInstrument
 from ....model.events import Side
 from ....model.instrument import Instrument

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
-from ....connectors.order_codec import FillReport, OrderReport
+from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutFill, PutOrder
 from ....model.errors import InvalidTransition, MeshError
 from ....model.order import (

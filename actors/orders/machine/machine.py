@@ -32,27 +32,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ....connectors.order_codec import (
-    BalanceChange,
-    BalanceReport,
-    ListReport,
-    OrderReport,
-    Reply,
-    StreamEnded,
-    StreamReport,
-    TradingCodec,
-)
+from ....connectors.order_codec import Reply, TradingCodec
+from ....connectors.reports import BalanceChange, BalanceReport, ListReport, OrderReport, StreamEnded, StreamReport
 from ....journal.records import Loaded
 from ....journal.writes import PutOwner, PutPause
 from ....model.errors import Fenced, JournalUnavailable, MeshError
 from ....model.instrument import Instrument
 from ....model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
 from .answers import Answers
-from .boot import adopt, inherit
 from .cancel import Cancelling
 from .change import Changing
 from .commands import Commands
-from .core import Born, Core, Sign, never
+from .core import Born, Core, Sign, adopt, inherit, never
 from .doubt import Part
 from .effects import NS, Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
 from .external import Externals

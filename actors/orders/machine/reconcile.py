@@ -20,7 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ....connectors.order_codec import Draft, FillReport, OrderReport, Refusal, Reply
+from ....connectors.order_codec import Draft, Refusal, Reply
+from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutBalances, PutMark
 from ....model.errors import MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus, Step

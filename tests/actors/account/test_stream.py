@@ -17,9 +17,9 @@ from venuemesh.actors.account import wire
 from venuemesh.actors.account.reports import Marker, Outbox, from_plain, to_plain
 from venuemesh.actors.account.stream import UserStreamRole, masked
 from venuemesh.actors.cell.role import Context
-from venuemesh.connectors.order_codec import OrderReport
+from venuemesh.connectors.reports import OrderReport
 from venuemesh.model.errors import OutcomeUnknown, Rejected, RetryLater
-from venuemesh.model.events import Request, Response
+from venuemesh.model.http import Request, Response
 
 
 class Rig:

@@ -16,9 +16,10 @@ import pytest
 from tests.fakes.clock import FakeClock, until
 from venuemesh.actors.catalog.role import CatalogRole
 from venuemesh.actors.cell.role import Context
-from venuemesh.connectors.market_codec import ExchangeSpec, Limit
+from venuemesh.connectors.spec import ExchangeSpec, Limit
 from venuemesh.model.errors import DecodeError, OutcomeUnknown, Rejected, RetryLater, UnknownInstrument
-from venuemesh.model.events import DepthSnapshot, Request, Response
+from venuemesh.model.events import DepthSnapshot
+from venuemesh.model.http import Request, Response
 from venuemesh.model.instrument import Instrument
 
 SPEC = ExchangeSpec(

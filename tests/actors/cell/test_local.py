@@ -18,7 +18,7 @@ from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.cli.local_venue import local_venue
 from venuemesh.conformance.trading.bench import Desk
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.market_codec import Limit
+from venuemesh.connectors.spec import Limit
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.instrument import Instrument
 

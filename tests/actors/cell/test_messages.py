@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from venuemesh.actors.cell.messages import Asker, Dedup, Doubt, Envelope, Gone, pack_error, pack_reply, unpack_reply
 from venuemesh.model import errors
+from venuemesh.model.address import Route
 from venuemesh.model.errors import Fenced, InboxFull, MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater
-from venuemesh.supervisor.tree.routes import Route
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text() | st.binary() | st.floats(allow_nan=False),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from venuemesh.actors.limits.order_window import NS, OrderWindow, OrderWindows
-from venuemesh.connectors.market_codec import Limit
+from venuemesh.connectors.spec import Limit
 
 TEN = Limit(10, per_s=10.0, scope="account")
 

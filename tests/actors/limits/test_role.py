@@ -14,7 +14,7 @@ from tests.fakes.clock import FakeClock, until
 from venuemesh.actors.cell.role import Context
 from venuemesh.actors.limits.machine import Granted, LimitsMachine, Priority, Refused, Settings
 from venuemesh.actors.limits.role import LimitsRole
-from venuemesh.connectors.market_codec import Limit
+from venuemesh.connectors.spec import Limit
 from venuemesh.model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 
 S = 1_000_000_000

@@ -19,9 +19,10 @@ from venuemesh.actors.limits.budget import Budget
 from venuemesh.actors.orders.inbox import StreamEnd
 from venuemesh.actors.orders.machine.effects import Answer, Ask, Commit, Halt, MeasureClock, Purpose, Refuse, Send
 from venuemesh.actors.orders.performer import Performer
+from venuemesh.actors.orders.reads import View
 from venuemesh.actors.orders.settings import born, order_settings
-from venuemesh.actors.orders.view import View
-from venuemesh.connectors.order_codec import Draft, Kind, OrderReport
+from venuemesh.connectors.order_codec import Draft, Kind
+from venuemesh.connectors.reports import OrderReport
 from venuemesh.journal.writes import Batch, PutEvent, PutMark, PutOrder
 from venuemesh.model.errors import (
     Fenced,
@@ -32,7 +33,8 @@ from venuemesh.model.errors import (
     Rejected,
     RetryLater,
 )
-from venuemesh.model.events import Response, Side
+from venuemesh.model.events import Side
+from venuemesh.model.http import Response
 from venuemesh.model.ids import OrderIds
 from venuemesh.model.order import AccountEvent, EventType, Order, OrderStatus, OrderType
 

@@ -24,7 +24,7 @@ from venuemesh.actors.recording.file import CaptureWriter, read
 from venuemesh.actors.recording.record import record
 from venuemesh.actors.recording.replay import replay
 from venuemesh.model.errors import CaptureError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
-from venuemesh.model.events import Request, Response
+from venuemesh.model.http import Request, Response
 
 LISTED = [
     {"symbol": base + quote, "status": "TRADING", "baseAsset": base, "quoteAsset": quote, "filters": []}

@@ -15,7 +15,8 @@ from venuemesh.conformance.runner import checks, samples_of, suite_of
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.binance.spec import SPEC
-from venuemesh.connectors.market_codec import Endpoint, Limit, Verdict
+from venuemesh.connectors.market_codec import Verdict
+from venuemesh.connectors.spec import Endpoint, Limit
 from venuemesh.model.errors import MeshError, Misconfigured, Rejected
 from venuemesh.model.events import DepthDelta, Ignored, Side
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from venuemesh.cli.conformance import Plan, carry_out, describe
-from venuemesh.cli.conforming_trading import Trade, account_of, remote_venue, why_not
+from venuemesh.cli.conformance import Plan, Trade, account_of, carry_out, describe, remote_venue, why_not
 from venuemesh.cli.local_venue import ACCOUNT, local_venue
 from venuemesh.conformance.runner import Outcome, checks, run_checks
 from venuemesh.conformance.trading import sizes
@@ -21,7 +20,8 @@ from venuemesh.conformance.trading.checks import TradingConformance
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.orders import BinanceTrading
 from venuemesh.connectors.binance.spec import SPEC
-from venuemesh.connectors.order_codec import Kind, OrderReport, Refusal, Reply, StreamOpened
+from venuemesh.connectors.order_codec import Kind, Refusal, Reply
+from venuemesh.connectors.reports import OrderReport, StreamOpened
 from venuemesh.model.errors import DecodeError, MeshError, Misconfigured, NotOffered, Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument

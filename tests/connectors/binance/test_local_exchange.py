@@ -21,16 +21,8 @@ from tests.fakes.clock import until as until_within
 from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.exchange_clock import ClockOffset
-from venuemesh.connectors.order_codec import (
-    BalanceReport,
-    Draft,
-    ListReport,
-    OrderReport,
-    Refusal,
-    Reply,
-    StreamEnded,
-    StreamOpened,
-)
+from venuemesh.connectors.order_codec import Draft, Refusal, Reply
+from venuemesh.connectors.reports import BalanceReport, ListReport, OrderReport, StreamEnded, StreamOpened
 from venuemesh.connectors.transport import Rest
 from venuemesh.connectors.transport.calls import Calls
 from venuemesh.connectors.transport.feed import Feed

@@ -25,12 +25,12 @@ from venuemesh.model.events import (
     GoingAway,
     Ignored,
     PublicTrade,
-    Response,
     Side,
     Subscribed,
     SubscribeRefused,
     Ticker,
 )
+from venuemesh.model.http import Response
 from venuemesh.model.instrument import Instrument
 
 BNBBTC = Instrument("binance", "BNB-BTC", "BNBBTC", "BNB", "BTC", 8, 8)

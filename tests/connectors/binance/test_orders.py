@@ -19,7 +19,8 @@ from venuemesh.model.errors import (
     Rejected,
     RetryLater,
 )
-from venuemesh.model.events import Response, Side
+from venuemesh.model.events import Side
+from venuemesh.model.http import Response
 from venuemesh.model.instrument import Instrument
 from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 

@@ -12,7 +12,7 @@ from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.refusals import CODES, failure, refusal
 from venuemesh.connectors.order_codec import Refusal
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from venuemesh.model.events import Response
+from venuemesh.model.http import Response
 
 R = Refusal
 

@@ -34,8 +34,8 @@ from tests.fakes.depth_frames import (
 )
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
-from venuemesh.orderbook import l2 as book_module
 from venuemesh.orderbook import frame as scanner_module
+from venuemesh.orderbook import l2 as book_module
 from venuemesh.orderbook.frame import (
     APPLIED,
     CROSSED,

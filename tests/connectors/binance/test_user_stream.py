@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.order_codec import (
+from venuemesh.connectors.order_codec import Signed
+from venuemesh.connectors.reports import (
     BalanceChange,
     BalanceReport,
     ListReport,
     OrderReport,
-    Signed,
     StreamEnded,
     StreamOpened,
 )
 from venuemesh.model.errors import DecodeError
-from venuemesh.model.events import Response, Side
+from venuemesh.model.events import Side
+from venuemesh.model.http import Response
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
 
 MS = 1_000_000

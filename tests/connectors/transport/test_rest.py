@@ -15,7 +15,7 @@ from tests.fakes.clock import until
 from tests.fakes.wire import RawHttp
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
-from venuemesh.model.events import Request
+from venuemesh.model.http import Request
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.port import MS, World
+from venuemesh.model.address import agent_address
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Restart, Tier
-from venuemesh.supervisor.tree.machine import agent_address
 from venuemesh.supervisor.tree.policy import Policy
 from venuemesh.supervisor.tree.records import ChildState, Settings
 

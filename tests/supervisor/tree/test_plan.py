@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from venuemesh.model.address import Route
 from venuemesh.model.errors import UnknownExchange
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.desired import Desired
@@ -15,7 +16,7 @@ from venuemesh.supervisor.tree.mirror_leases import MirrorLeases
 from venuemesh.supervisor.tree.placement import NodeView, choose, seat
 from venuemesh.supervisor.tree.plan import Changes, Plan, add_rules, changes, is_tracked, plan_books
 from venuemesh.supervisor.tree.records import Cell, CellState, Child
-from venuemesh.supervisor.tree.routes import Route, RouteTable
+from venuemesh.supervisor.tree.routes import RouteTable
 
 
 def listed(*names: str, status: str = "TRADING", scale: int = 2) -> list[dict[str, Any]]:

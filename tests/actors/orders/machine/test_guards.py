@@ -14,7 +14,7 @@ from venuemesh.actors.orders.machine.commits import Outbox
 from venuemesh.actors.orders.machine.effects import Limits, Now, OrderSettings, Top
 from venuemesh.actors.orders.machine.guards import Guards
 from venuemesh.actors.orders.machine.ledger import Ledger
-from venuemesh.connectors.order_codec import Offer
+from venuemesh.connectors.spec import Offer
 from venuemesh.model.errors import MeshError, NotOffered, Paused, RuleViolation, UnknownInstrument
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderType, TimeInForce, as_order

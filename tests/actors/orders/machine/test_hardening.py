@@ -12,7 +12,7 @@ from tests.fakes.order_exchange import NS
 from tests.fakes.order_world import TIMEOUT, World, limit, market
 from venuemesh.actors.orders.machine.effects import Limits
 from venuemesh.actors.orders.settings import born
-from venuemesh.connectors.order_codec import BalanceReport
+from venuemesh.connectors.reports import BalanceReport
 from venuemesh.model.errors import JournalUnavailable, RuleViolation, UnknownInstrument, UnknownOrder
 from venuemesh.model.events import Side
 from venuemesh.model.ids import OrderIds

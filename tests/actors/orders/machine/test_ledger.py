@@ -12,7 +12,7 @@ import pytest
 from venuemesh.actors.orders.machine.commits import Outbox
 from venuemesh.actors.orders.machine.effects import Halt, Now
 from venuemesh.actors.orders.machine.ledger import Held, Ledger
-from venuemesh.connectors.order_codec import FillReport, OrderReport
+from venuemesh.connectors.reports import FillReport, OrderReport
 from venuemesh.journal.writes import PutEvent, PutFill, PutOrder
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, Step, TimeInForce, as_order

@@ -9,7 +9,8 @@ import pytest
 from tests.fakes.order_exchange import NS
 from tests.fakes.order_world import TIMEOUT, World, limit, market
 from venuemesh.actors.orders.machine.effects import Answer, Ask, Commit, Found, Halt, Lookup, Purpose, Refuse, Send
-from venuemesh.connectors.order_codec import BalanceReport, OrderReport, Reply
+from venuemesh.connectors.order_codec import Reply
+from venuemesh.connectors.reports import BalanceReport, OrderReport
 from venuemesh.journal.writes import PutEvent, PutOrder, PutRequest
 from venuemesh.model.errors import (
     Fenced,

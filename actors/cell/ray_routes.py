@@ -1,0 +1,112 @@
+"""Routes over Ray: this process's copy of the route table, and the way to cells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
+
+from ...model.address import Route
+from .messages import Doubt, Gone
+from .ray_calls import SUPERVISOR, WATCH_S, answered, namespace
+from .role import Incarnation
+
+
+class RayRoutes:
+    """This process's copy of the routes it uses, kept up by one long poll to the supervisor, and the way to cells.
+
+    While the supervisor is away what is known stays in use.
+    """
+
+    def __init__(self, mesh: str) -> None:
+        self._namespace = namespace(mesh)
+        self._known: dict[str, Route] = {}
+        self._interest: set[str] = set()
+        self._asked: set[str] = set()
+        self._after = -1
+        self._changed = asyncio.Event()
+        self._poke = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        self._handles: dict[str, Any] = {}
+
+    async def find(self, address: str, newer_than: Incarnation | None, timeout_s: float) -> Route | None:
+        """See `messages.Routes`."""
+        deadline = time.monotonic() + timeout_s
+        if address not in self._interest:
+            self._interest.add(address)
+            self._poke.set()
+        self.warm()
+        while True:
+            route = self._known.get(address)
+            if route is not None and (newer_than is None or route.incarnation > newer_than):
+                return route
+            changed = self._changed
+            if (left := deadline - time.monotonic()) <= 0:
+                return None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), left)
+
+    def warm(self) -> None:
+        """Get in touch with the supervisor now: the first call of a process costs about 100 ms, and recovery waits."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        supervisor: Any = None
+        while True:
+            interest = set(self._interest)
+            after = self._after if interest == self._asked else -1
+            self._poke.clear()
+            try:
+                if supervisor is None:
+                    supervisor = await asyncio.to_thread(ray.get_actor, SUPERVISOR, self._namespace)
+                call = asyncio.ensure_future(
+                    answered(
+                        supervisor.watch.remote(after, sorted(interest), WATCH_S if interest else 0.0), 2 * WATCH_S
+                    )
+                )
+                poked = asyncio.ensure_future(self._poke.wait())
+                await asyncio.wait({call, poked}, return_when=asyncio.FIRST_COMPLETED)
+                poked.cancel()
+                if not call.done():
+                    call.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    continue
+                answer = call.result()
+            except (RayError, ValueError, TimeoutError):
+                supervisor = None
+                await asyncio.sleep(0.1)
+                continue
+            if answer["version"] >= self._after:
+                self._asked, self._after = interest, answer["version"]
+                for address in interest:
+                    self._known.pop(address, None)
+                for address, plain in answer["routes"].items():
+                    self._known[address] = Route.from_dict(address, plain)
+                changed, self._changed = self._changed, asyncio.Event()
+                changed.set()
+            if not self._interest:
+                await self._poke.wait()
+
+    async def send(self, route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:
+        """See `messages.Send`."""
+        handle = self._handles.get(route.cell)
+        if handle is None:
+            try:
+                handle = await asyncio.to_thread(ray.get_actor, route.cell, self._namespace)
+            except ValueError as error:
+                raise Gone(sent=False) from error
+            self._handles[route.cell] = handle
+        try:
+            answer: bytes = await answered(getattr(handle, method).remote(packed), timeout_s)
+        except ActorUnavailableError as error:
+            raise Doubt from error
+        except ActorDiedError as error:
+            self._handles.pop(route.cell, None)
+            raise Gone from error
+        except RayError as error:  # the role raised what it must not, and its cell is ending
+            raise Doubt from error
+        return answer
