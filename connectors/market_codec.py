@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from ..model.events import DepthSnapshot, Levels, MarketEvent
-from ..model.http import Request, Response
+from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..orderbook.l2 import OrderBook
 from .spec import ExchangeSpec
@@ -57,7 +57,7 @@ class Codec(Protocol):
 
     spec: ExchangeSpec
 
-    def instruments_request(self) -> Request: ...
+    def instruments_request(self) -> HttpRequest: ...
     def instruments(self, body: bytes) -> list[Instrument]:
         """Every instrument the exchange lists, trading or not. Raises DecodeError."""
 
@@ -84,25 +84,25 @@ class Codec(Protocol):
     def classify(self, sequence: int, first: int, last: int, joined: bool) -> Verdict:
         """The exchange's rule. `sequence` is the book's; `joined` False for the first delta after a snapshot."""
 
-    def snapshot_request(self, instrument: Instrument, limit: int) -> Request: ...
+    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest: ...
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
         """A side with fewer than `limit` levels is complete. Raises DecodeError."""
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
         """What a recorded REST url asked for: a snapshot, the name of another endpoint of the spec, or None."""
 
-    def failure(self, response: Response, changes: bool = False) -> Exception | None:
+    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         """The typed error that a REST answer means, or None when it succeeded.
 
         RetryLater with the exchange's delay for a rate limit, Rejected with its code for an explicit no. A 5xx is
         RetryLater for a read, which is harmless to repeat, and OutcomeUnknown for what `changes` something.
         """
 
-    def tickers_request(self) -> Request: ...
+    def tickers_request(self) -> HttpRequest: ...
     def tickers(self, body: bytes) -> dict[str, Any]:
         """By symbol, decimal text or None: volume, quote_volume, bid, ask, last, of the last 24 hours."""
 
-    def time_request(self) -> Request | None:
+    def time_request(self) -> HttpRequest | None:
         """The cheapest request whose answer says the exchange's time; None where it has none."""
 
     def server_time(self, body: bytes) -> int:

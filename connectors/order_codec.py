@@ -1,6 +1,6 @@
 """What a connector offers for trading: data, a sans-I/O codec, and signing. No socket, no clock, no randomness.
 
-    NewOrder --codec.place--> Draft --auth.sign(draft, now)--> Signed --transport--> Response --codec.reply--> Reply
+    NewOrder --codec.place--> Draft --auth.sign(draft, now)--> Signed --transport--> HttpResponse --codec.reply--> Reply
 
 A `Draft` is a request without time and signature. `Signed` is the exact bytes, valid until `not_after_ns` by the
 exchange's clock; they are sent once. `text` is the same request as it may be journaled and logged: without key and
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 from ..model.errors import NotOffered
-from ..model.http import Request, Response
+from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order
 from .market_codec import Connector
@@ -96,8 +96,8 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SignedRequest(Request):
-    """A `Request` whose URL, headers and body hold a key and a signature: its repr shows the method and the path."""
+class SignedRequest(HttpRequest):
+    """An `HttpRequest` whose URL, headers and body hold a key and a signature: its repr shows method and path."""
 
     def __repr__(self) -> str:
         return f"SignedRequest({self.method} {urlsplit(self.url).path})"
@@ -112,7 +112,7 @@ class Signed:
     not_after_ns: int  # by the exchange's clock: later than this the exchange refuses these bytes
     text: str  # what may be journaled: without key and signature
     digest: str  # SHA-256 of the exact bytes, hex
-    request: Request | None = field(default=None, repr=False)
+    request: HttpRequest | None = field(default=None, repr=False)
     call: bytes | None = field(default=None, repr=False)
 
 
@@ -195,8 +195,8 @@ class TradingCodec(Protocol):
     def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
         """Any request, for `market.request`. Raises Misconfigured: the path is not one of the exchange's interface."""
 
-    def reply(self, signed: Signed, response: Response) -> Reply:
-        """Read the answer to a request. A websocket answer is given as a `Response` with its own status.
+    def reply(self, signed: Signed, response: HttpResponse) -> Reply:
+        """Read the answer to a request. A websocket answer is given as an `HttpResponse` with its own status.
 
         Raises:
             Rejected: an explicit no; nothing was done. `refusal(code)` says of which sort.

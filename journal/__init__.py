@@ -2,6 +2,17 @@
 
 from .committer import Committer
 from .journal import Journal
-from .records import Filter, Loaded, Owner, Page, Pause, Request, Transition, Trimmed
+from .records import Filter, JournaledRequest, Loaded, Owner, Page, Pause, Transition, Trimmed
 
-__all__ = ["Committer", "Filter", "Journal", "Loaded", "Owner", "Page", "Pause", "Request", "Transition", "Trimmed"]
+__all__ = [
+    "Committer",
+    "Filter",
+    "Journal",
+    "JournaledRequest",
+    "Loaded",
+    "Owner",
+    "Page",
+    "Pause",
+    "Transition",
+    "Trimmed",
+]

@@ -25,7 +25,7 @@ from . import queries, schema
 from .apply import Changes, Statements, put_new
 from .database import Database
 from .migrate import is_current, migrate, version
-from .records import Filter, Loaded, Page, Request, Transition, Trimmed
+from .records import Filter, JournaledRequest, Loaded, Page, Transition, Trimmed
 from .trim import trim
 from .writes import Batch
 
@@ -195,11 +195,11 @@ class Journal:
 
         return self._read(work)
 
-    def request(self, exchange: str, account: str, request_id: str) -> Request | None:
+    def request(self, exchange: str, account: str, request_id: str) -> JournaledRequest | None:
         """Return a request that is still kept, resolved or not."""
         of = schema.requests.c
 
-        def work(connection: Connection) -> Request | None:
+        def work(connection: Connection) -> JournaledRequest | None:
             mine = queries.account_row(connection, exchange, account)
             where = (of.account_id == (mine.id if mine else None), of.request_id == request_id)
             found = queries.rows(connection, schema.requests, *where)

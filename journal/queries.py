@@ -12,7 +12,7 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Select, Table, 
 from ..model.errors import Misconfigured
 from ..model.order import AccountEvent, Fill, Order
 from . import schema
-from .records import Filter, Loaded, Owner, Pause, Request, Transition
+from .records import Filter, JournaledRequest, Loaded, Owner, Pause, Transition
 
 _CHUNK = 500  # ids in one IN
 _ORDER_FIELDS = tuple(column for column in schema.orders.columns if column.name not in ("seq", "account_id", "open"))
@@ -51,8 +51,8 @@ def event_of(row: Any) -> AccountEvent:
     return AccountEvent.from_dict(orjson.loads(row["body"]))
 
 
-def request_of(row: Any) -> Request:
-    return Request(
+def request_of(row: Any) -> JournaledRequest:
+    return JournaledRequest(
         request_id=row["request_id"],
         kind=row["kind"],
         client_order_ids=tuple(orjson.loads(row["client_order_ids"])),
@@ -150,7 +150,7 @@ def first_event(connection: Connection, account_id: int, next_event: int) -> int
     return next_event if found is None else found
 
 
-def unresolved(connection: Connection, account_id: int) -> list[Request]:
+def unresolved(connection: Connection, account_id: int) -> list[JournaledRequest]:
     of = schema.requests.c
     found = rows(connection, schema.requests, of.account_id == account_id, of.open == true(), by=of.seq)
     return [request_of(row) for row in found]

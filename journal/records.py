@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class JournaledRequest:
     """A journaled request. `epoch` is the manager's that was to send it; `outcome` is None until somebody said one."""
 
     request_id: str
@@ -67,7 +67,7 @@ class Loaded:
     first_event: int
     orders: list[Order]
     fills: list[Fill]
-    requests: list[Request]
+    requests: list[JournaledRequest]
     cursors: dict[str, int]
     pauses: dict[str, Pause]
     owners: dict[str, Owner]

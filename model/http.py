@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """One REST request, complete: what `transport` sends as it is."""
 
     method: str
@@ -17,8 +17,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """The answer to a `Request`, whatever its status. Header names are lower case."""
+class HttpResponse:
+    """The answer to an `HttpRequest`, whatever its status. Header names are lower case."""
 
     status: int
     headers: dict[str, str]

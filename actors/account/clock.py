@@ -14,7 +14,7 @@ from typing import Any
 from ...connectors.exchange_clock import ClockOffset
 from ...connectors.market_codec import Codec
 from ...model.errors import DataError, InboxFull, OutcomeUnknown, Rejected, RetryLater
-from ...model.http import Request, Response
+from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
 
 NS = 1_000_000_000
@@ -31,7 +31,7 @@ class ExchangeClock:
         self,
         context: Context,
         codec: Codec,
-        send: Callable[[Request], Awaitable[tuple[int, Response]]],
+        send: Callable[[HttpRequest], Awaitable[tuple[int, HttpResponse]]],
         every_s: float = EVERY_S,
     ) -> None:
         """`send` gives the answer to a request, and when it was sent by the monotonic clock."""

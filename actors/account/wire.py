@@ -24,7 +24,7 @@ from ...connectors.transport.calls import Calls
 from ...keystore.secrets import read_key_async
 from ...model.errors import Misconfigured, Rejected, RetryLater
 from ...model.failpoint import reach
-from ...model.http import Request, Response
+from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
 from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.machine import Priority
@@ -89,7 +89,7 @@ class Wire:
         """Spend one connection attempt. Raises as `Budget.acquire`."""
         await self.budget.acquire((("connections", 1),), Priority.URGENT)
 
-    async def _time(self, request: Request) -> tuple[int, Response]:
+    async def _time(self, request: HttpRequest) -> tuple[int, HttpResponse]:
         lease = await self.budget.acquire(request.cost, Priority.URGENT)
         sent_ns = self._context.monotonic_ns()
         return sent_ns, await self._send(request, lease)
@@ -119,7 +119,7 @@ class Wire:
         assert signed.request is not None
         return self.codec.reply(signed, await self._send(signed.request, lease))
 
-    async def _send(self, request: Request, lease: int) -> Response:
+    async def _send(self, request: HttpRequest, lease: int) -> HttpResponse:
         """Send under a lease, and say what became of it."""
         try:
             response = await self._rest.send(request, self.answer_s)
@@ -152,7 +152,7 @@ class Wire:
         """Sign now, for REST."""
         return self.auth.sign(draft, request_id, self.clock.now_ns(), self.validity_ms)
 
-    async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> Response:
+    async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> HttpResponse:
         """Write these bytes once, and return the answer whatever its status; `written` is called when they are.
 
         Raises:

@@ -37,7 +37,7 @@ from ...model.errors import (
 )
 from ...model.events import BookState, DepthSnapshot
 from ...model.fixed import to_decimal
-from ...model.http import Request, Response
+from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, Budgeted, RestLike
@@ -281,7 +281,7 @@ class CatalogRole:
 
     # ------------------------------------------------------------------ asking the exchange
 
-    async def _send(self, request: Request, priority: Priority) -> Response:
+    async def _send(self, request: HttpRequest, priority: Priority) -> HttpResponse:
         """Return an answer that succeeded; raise the typed error of one that did not."""
         response = await self._rest.send(request, priority)
         error = self._codec.failure(response)

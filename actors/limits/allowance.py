@@ -15,7 +15,7 @@ from typing import Any
 
 from ...connectors.spec import ExchangeSpec, Limit
 from ...model.errors import Rejected, RetryLater
-from ...model.http import Response
+from ...model.http import HttpResponse
 from ..cell.role import Context
 from .budget import WAIT_S, Budget, Cost
 from .machine import HIT, NS, Priority
@@ -133,7 +133,7 @@ class Allowance:
         if block is not None:
             self._budget.lost(block.lease, tuple(block.spent.items()))
 
-    def answered(self, response: Response) -> None:
+    def answered(self, response: HttpResponse) -> None:
         """Pass on what the exchange said of its own counts; at once when it turned us away."""
         now_ns = self._context.monotonic_ns()
         stated = ((name, response.headers.get(header, "")) for header, name in self._account_headers.items())

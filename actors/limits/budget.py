@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...connectors.spec import ExchangeSpec
 from ...model.errors import MeshError, RetryLater
-from ...model.http import Request, Response
+from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
 from .machine import Priority
 
@@ -21,7 +21,7 @@ Cost = tuple[tuple[str, int], ...]
 class RestLike(Protocol):
     """The part of `connectors.transport.Rest` that is used; tests hand in their own."""
 
-    async def send(self, request: Request, timeout_s: float | None = None) -> Response: ...
+    async def send(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse: ...
     async def close(self) -> None: ...
 
 
@@ -54,7 +54,7 @@ class Budget:
         lease: int = granted["lease"]
         return lease
 
-    def answered(self, lease: int, response: Response) -> None:
+    def answered(self, lease: int, response: HttpResponse) -> None:
         """Tell what the exchange answered to what went out under `lease`, which ends with it."""
         self._observe(lease, response.status, response.headers)
 
@@ -114,7 +114,9 @@ class Budgeted:
         self._budget = budget
         self._rest = rest
 
-    async def send(self, request: Request, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Response:
+    async def send(
+        self, request: HttpRequest, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S
+    ) -> HttpResponse:
         """Return the exchange's answer, whatever its status.
 
         Raises:

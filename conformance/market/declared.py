@@ -8,7 +8,7 @@ from ...actors.book.shell import CONFIRM_S
 from ...connectors.market_codec import SnapshotKey
 from ...model.errors import FixedPointError
 from ...model.fixed import decimals, to_decimal
-from ...model.http import Request
+from ...model.http import HttpRequest
 from ...model.instrument import Instrument, scale_for
 from .suite import Suite, expect, skip
 
@@ -59,7 +59,11 @@ class Described(Suite):
                 self._payable(f"endpoint {name!r} up to {up_to}", ((endpoint.cost[0][0], cost),))
             sizes = [up_to for up_to, _ in endpoint.cost_by_size]
             expect(sizes == sorted(sizes), f"endpoint {name!r}: cost_by_size is not ascending: {sizes}")
-        requests: list[Request | None] = [codec.instruments_request(), codec.tickers_request(), codec.time_request()]
+        requests: list[HttpRequest | None] = [
+            codec.instruments_request(),
+            codec.tickers_request(),
+            codec.time_request(),
+        ]
         requests += [codec.snapshot_request(instrument, size) for size in (1, 5, 20, 100, 1000, spec.max_snapshot)]
         for request in requests:
             if request is not None:

@@ -14,7 +14,7 @@ from ...connectors import registry
 from ...connectors.market_codec import Codec
 from ...connectors.transport import Rest
 from ...model.errors import DataError, UnknownInstrument
-from ...model.http import Request, Response
+from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 from ..runner import Outcome, Result
@@ -33,7 +33,7 @@ def plan(codec: Codec, pair: str) -> list[tuple[str, tuple[tuple[str, int], ...]
     """What a live run sends, and what each costs of which limit."""
     base, _, quote = pair.partition("-")
     stand_in = Instrument(codec.spec.exchange, pair, base + quote, base, quote, 8, 8)
-    requests: list[tuple[str, Request]] = [
+    requests: list[tuple[str, HttpRequest]] = [
         ("instrument list, twice", codec.instruments_request()),
         (f"snapshot of {SNAPSHOT} levels", codec.snapshot_request(stand_in, SNAPSHOT)),
         (f"snapshot of {RECORD_SNAPSHOT} levels", codec.snapshot_request(stand_in, RECORD_SNAPSHOT)),
@@ -87,7 +87,7 @@ async def _listed(codec: Codec, client: Rest) -> list[Instrument]:
     return codec.instruments(response.body)
 
 
-async def _asked(codec: Codec, client: Rest, request: Request) -> Response:
+async def _asked(codec: Codec, client: Rest, request: HttpRequest) -> HttpResponse:
     response = await client.send(request)
     error = codec.failure(response)
     if error is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from ...connectors.market_codec import Codec
 from ...model.errors import DecodeError, MeshError, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import BookState, DepthDelta, GoingAway, Ignored, PublicTrade, Subscribed, SubscribeRefused
-from ...model.http import Response
+from ...model.http import HttpResponse
 from .book_replay import Story
 from .mutations import JUNK, flipped, truncated, twisted, without_a_field
 from .suite import RECV_NS, Suite, decoded, excerpt, expect, reads_or_refuses, skip
@@ -200,8 +200,8 @@ class Messages(Suite):
         return [*self.samples.deltas, *(trade.frame for trade in self.samples.trades)]
 
 
-def _answer(status: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
-    return Response(status, headers or {}, body, 0, 0)
+def _answer(status: int, body: bytes, headers: dict[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(status, headers or {}, body, 0, 0)
 
 
 def _key(event: Any) -> Any:

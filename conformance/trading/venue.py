@@ -15,7 +15,7 @@ from ...connectors.reports import FillReport, OrderReport
 from ...connectors.transport import Rest
 from ...model.errors import RetryLater
 from ...model.events import Side
-from ...model.http import Response
+from ...model.http import HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import AccountEvent, Balance, Fill, NewOrder, Order
 
@@ -97,12 +97,12 @@ class Witness:
         self._count += 1
         return self.auth.sign(draft, f"witness-{self._count}", await self.now_ns() - ago_ns, validity_ms)
 
-    async def send(self, signed: Signed) -> Response:
+    async def send(self, signed: Signed) -> HttpResponse:
         """Send these bytes once; the answer whatever its status."""
         assert signed.request is not None
         return await self._rest.send(signed.request)
 
-    async def answer(self, draft: Draft) -> tuple[Signed, Response]:
+    async def answer(self, draft: Draft) -> tuple[Signed, HttpResponse]:
         """The raw answer to a request that is signed now."""
         signed = await self.sign(draft)
         return signed, await self.send(signed)

@@ -14,7 +14,7 @@ from ...connectors.order_codec import Draft, Kind, Refusal, Reply, Signed, Tradi
 from ...connectors.reports import OrderReport
 from ...model.errors import DecodeError, MeshError, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
-from ...model.http import Response
+from ...model.http import HttpResponse
 from ...model.ids import OrderIds
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
@@ -325,8 +325,8 @@ def _values(draft: Draft) -> tuple[set[Decimal], set[str]]:
     return {number for text in texts if (number := _number(text)) is not None}, texts
 
 
-def _response(status: int, body: bytes) -> Response:
-    return Response(status, {}, body, NOW_NS, NOW_NS)
+def _response(status: int, body: bytes) -> HttpResponse:
+    return HttpResponse(status, {}, body, NOW_NS, NOW_NS)
 
 
 def _expect_open(codec: TradingCodec, signed: Signed, status: int, body: bytes) -> None:

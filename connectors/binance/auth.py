@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ...model.errors import Misconfigured, NotOffered
-from ...model.http import Request
+from ...model.http import HttpRequest
 from ..order_codec import Draft, Signed, SignedRequest
 
 MS = 1_000_000
@@ -85,7 +85,7 @@ class BinanceAuth:
         if draft.signed:
             sent = f"{payload}&signature={quote(self.signature(payload), safe='')}"
             headers = ((KEY_HEADER, self._api_key),)
-        request: Request
+        request: HttpRequest
         if method in ("POST", "PUT"):
             request = SignedRequest(method, url, (*headers, FORM), sent.encode(), draft.cost)
         else:

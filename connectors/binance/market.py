@@ -28,7 +28,7 @@ from ...model.events import (
     Ticker,
 )
 from ...model.fixed import INT64_MAX, to_raw
-from ...model.http import Request, Response
+from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument, scale_for
 from ...orderbook.frame import DepthScanner
 from ...orderbook.frame import SnapshotScanner as BulkScanner
@@ -85,18 +85,18 @@ class BinanceCodec:
             for number, batch in enumerate(batches)
         ]
 
-    def _request(self, endpoint: str, query: str = "", size: int | None = None) -> Request:
+    def _request(self, endpoint: str, query: str = "", size: int | None = None) -> HttpRequest:
         what = self.spec.endpoints[endpoint]
-        return Request(what.method, f"{self._rest}{what.path}{query}", cost=what.spends(size))
+        return HttpRequest(what.method, f"{self._rest}{what.path}{query}", cost=what.spends(size))
 
-    def instruments_request(self) -> Request:
+    def instruments_request(self) -> HttpRequest:
         return self._request("instruments", "?showPermissionSets=false")
 
-    def snapshot_request(self, instrument: Instrument, limit: int) -> Request:
+    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
         limit = min(limit, self.spec.max_snapshot)
         return self._request("snapshot", f"?symbol={quote(instrument.symbol)}&limit={limit}", limit)
 
-    def tickers_request(self) -> Request:
+    def tickers_request(self) -> HttpRequest:
         return self._request("tickers")
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
@@ -112,7 +112,7 @@ class BinanceCodec:
 
     # What comes back over REST
 
-    def failure(self, response: Response, changes: bool = False) -> Exception | None:
+    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         status = response.status
         if status == 200:
             return None
@@ -217,7 +217,7 @@ class BinanceCodec:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
             raise DecodeError(f"not a list of tickers: {error!r}", _excerpt(body)) from error
 
-    def time_request(self) -> Request | None:
+    def time_request(self) -> HttpRequest | None:
         return self._request("time")
 
     def server_time(self, body: bytes) -> int:

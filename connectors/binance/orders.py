@@ -20,7 +20,7 @@ import orjson
 
 from ...model.errors import DecodeError, MeshError, Misconfigured, NotOffered, OutcomeUnknown, Rejected
 from ...model.events import Side
-from ...model.http import Response
+from ...model.http import HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
@@ -281,7 +281,7 @@ class BinanceTrading:
 
     # Answers
 
-    def reply(self, signed: Signed, response: Response) -> Reply:
+    def reply(self, signed: Signed, response: HttpResponse) -> Reply:
         draft = signed.draft
         what = " ".join(draft.rest)
         if draft.kind is Kind.REPLACE and response.status < 500 and (halves := self._halves(response.body)):
@@ -290,7 +290,7 @@ class BinanceTrading:
             return self._refused(draft, error, response)
         return self._read(draft, response.body, self._readers[draft.kind])
 
-    def _refused(self, draft: Draft, error: MeshError, response: Response) -> Reply:
+    def _refused(self, draft: Draft, error: MeshError, response: HttpResponse) -> Reply:
         """Some refusals are answers: the order is not there, or nothing was open."""
         if isinstance(error, Rejected):
             sort = refusal(error.code, error.reason)

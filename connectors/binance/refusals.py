@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from ...model.http import Response
+from ...model.http import HttpResponse
 from ..order_codec import Refusal
 
 DEFAULT_WAIT_S = {429: 60.0, 418: 120.0, 403: 60.0}  # 418: a ban lasts two minutes at least; 403: a firewall rule
@@ -82,7 +82,7 @@ def said(body: bytes) -> tuple[str, str, Any] | None:
         return None
 
 
-def failure(response: Response, changes: bool, what: str) -> MeshError | None:
+def failure(response: HttpResponse, changes: bool, what: str) -> MeshError | None:
     """Return the typed error that an answer means; None when it succeeded (200).
 
     `changes`: whether the request may have changed something. A read that was not answered properly is RetryLater.

@@ -2,7 +2,7 @@
 
     no connection, too many outstanding, `before_write` raised    RetryLater (or what it raised): provably not sent
     written, and the connection ended or no answer came           OutcomeUnknown: the exchange may have acted
-    an answer, whatever its status                                Response: the codec judges it
+    an answer, whatever its status                                HttpResponse: the codec judges it
 
 Nothing is ever sent twice: a call belongs to the connection that it was written to, and ends with it. A connection that
 is announced to end, or nears the age at which it would be cut, is drained: nothing more is written to it, and when its
@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ...model.errors import DecodeError, OutcomeUnknown, RetryLater
-from ...model.http import Response
+from ...model.http import HttpResponse
 from ..order_codec import Signed, TradingCodec
 from ..reports import StreamEnded
 from .backoff import SYSTEM_CLOCK, Backoff, Clock
@@ -90,7 +90,7 @@ class Calls:
         self._ready = asyncio.Event()  # a connection is open and not draining
         self._draining: str | None = None
         self._waiting = 0  # for a connection
-        self._outstanding: dict[str, asyncio.Future[Response]] = {}
+        self._outstanding: dict[str, asyncio.Future[HttpResponse]] = {}
         self._sent_ns: dict[str, int] = {}
         self._counts = {"sent": 0, "answered": 0, "unknown": 0, "late": 0, "unreadable": 0}
         self._stopped = False
@@ -114,7 +114,9 @@ class Calls:
             **self._counts,
         }
 
-    async def send(self, signed: Signed, timeout_s: float, before_write: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self, signed: Signed, timeout_s: float, before_write: Callable[[], None] | None = None
+    ) -> HttpResponse:
         """Write `signed.call` once and return its answer, whatever its status.
 
         `before_write` is called when a connection is there and nothing is written yet; what it raises is raised here.
@@ -133,7 +135,7 @@ class Calls:
             raise ValueError(f"a call of the id {request_id} is outstanding")
         if before_write is not None:
             before_write()
-        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         self._outstanding[request_id] = answer
         self._sent_ns[request_id] = self._clock.time_ns()
         self._counts["sent"] += 1
@@ -205,7 +207,7 @@ class Calls:
             return
         self._counts["answered"] += 1
         sent_ns = self._sent_ns[found.request_id]
-        answer.set_result(Response(found.status, found.headers, found.body, sent_ns, recv_ns))
+        answer.set_result(HttpResponse(found.status, found.headers, found.body, sent_ns, recv_ns))
 
     def _pushed(self, frame: bytes, recv_ns: int) -> None:
         try:

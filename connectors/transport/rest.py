@@ -2,7 +2,7 @@
 
     no connection was there for the request       RetryLater: provably not executed
     a connection was, and no whole answer came    OutcomeUnknown: bytes may have left, the exchange may have acted
-    any answer, whatever its status               Response: the codec judges it
+    any answer, whatever its status               HttpResponse: the codec judges it
 
 Nothing is ever sent twice, no redirect is followed, and the URL leaves byte for byte as given (it may be signed).
 """
@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from ...model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
-from ...model.http import Request, Response
+from ...model.http import HttpRequest, HttpResponse
 from .backoff import SYSTEM_CLOCK, Clock
 from .proxy import proxy_for
 
@@ -95,8 +95,8 @@ class Rest:
         return self._session
 
     async def send(
-        self, request: Request, timeout_s: float | None = None, before_write: Callable[[], None] | None = None
-    ) -> Response:
+        self, request: HttpRequest, timeout_s: float | None = None, before_write: Callable[[], None] | None = None
+    ) -> HttpResponse:
         """Send `request` once and return the answer, whatever its status.
 
         `before_write` is called when a connection is there and nothing is written yet; what it raises is raised here,
@@ -127,7 +127,7 @@ class Rest:
                 ) as answer,
             ):
                 body = await self._read(answer)
-                return Response(answer.status, _lower(answer.headers), body, sent_ns, self._clock.time_ns())
+                return HttpResponse(answer.status, _lower(answer.headers), body, sent_ns, self._clock.time_ns())
         except (
             aiohttp.ClientConnectorCertificateError,
             aiohttp.InvalidURL,

@@ -22,7 +22,7 @@ from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import MeshError, OutcomeUnknown, RetryLater, UnknownInstrument
-from venuemesh.model.http import Request
+from venuemesh.model.http import HttpRequest
 
 QUICK = {  # an exchange in the next process has worked on everything within milliseconds
     "processing_s": 0.1,
@@ -197,7 +197,7 @@ class Mesh:
                 raise UnknownInstrument("binance", body["pair"], "not listed")
             try:
                 url = f"{self.place.rest}/api/v3/ticker/bookTicker?symbol={symbol}"
-                said = json.loads((await rest.send(Request("GET", url))).body)
+                said = json.loads((await rest.send(HttpRequest("GET", url))).body)
             finally:
                 await rest.close()
             return {"name": body["pair"], "bid": said["bidPrice"], "ask": said["askPrice"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from venuemesh.journal.records import Loaded, Owner, Pause, Request
+from venuemesh.journal.records import JournaledRequest, Loaded, Owner, Pause
 from venuemesh.journal.writes import (
     Batch,
     CloseRequest,
@@ -31,7 +31,7 @@ class MemoryJournal:
         self.epoch = 0
         self.orders: dict[str, Order] = {}
         self.fills: dict[tuple[str, str], Fill] = {}
-        self.requests: dict[str, Request] = {}
+        self.requests: dict[str, JournaledRequest] = {}
         self.events: list[AccountEvent] = []
         self.batches: dict[str, list[int]] = {}
         self.tombstones: set[str] = set()
@@ -58,7 +58,7 @@ class MemoryJournal:
                 self.fills.setdefault((write.fill.pair, write.fill.trade_id), write.fill)
             elif isinstance(write, PutRequest):
                 assert write.request_id not in self.requests, "an intent is written once"
-                self.requests[write.request_id] = Request(
+                self.requests[write.request_id] = JournaledRequest(
                     write.request_id,
                     write.kind,
                     write.client_order_ids,
@@ -133,5 +133,5 @@ class MemoryJournal:
     def fills_of(self, client_order_id: str) -> tuple[Fill, ...]:
         return tuple(one for one in self.fills.values() if one.client_order_id == client_order_id)
 
-    def unsettled(self) -> list[Request]:
+    def unsettled(self) -> list[JournaledRequest]:
         return [one for one in self.requests.values() if one.outcome in (None, "unknown")]

@@ -12,7 +12,7 @@ from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply, Signed
 from venuemesh.connectors.reports import AccountReport, BalanceReport, StreamOpened
 from venuemesh.connectors.spec import ExchangeSpec, Limit, Offer
 from venuemesh.model.errors import DecodeError, Rejected
-from venuemesh.model.http import Request, Response
+from venuemesh.model.http import HttpRequest, HttpResponse
 from venuemesh.model.instrument import Instrument
 from venuemesh.model.order import OrderType, TimeInForce
 
@@ -37,7 +37,7 @@ class PlainAuth:
     def sign(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         method, path = draft.rest
         query = "&".join(f"{name}={value}" for name, value in draft.params)
-        request = Request(method, f"{path}?{query}", (), b"", draft.cost)
+        request = HttpRequest(method, f"{path}?{query}", (), b"", draft.cost)
         return Signed(draft, request_id, now_ns + validity_ms * 10**6, f"{method} {path}", "digest", request=request)
 
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
@@ -55,13 +55,13 @@ class PlainCodec:
 
     # market side, as far as the clock needs it
 
-    def time_request(self) -> Request | None:
-        return Request("GET", "/time", cost=(("weight", 1),))
+    def time_request(self) -> HttpRequest | None:
+        return HttpRequest("GET", "/time", cost=(("weight", 1),))
 
     def server_time(self, body: bytes) -> int:
         return int(json.loads(body))
 
-    def failure(self, response: Response, changes: bool = False) -> Exception | None:
+    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         return None if response.status == 200 else Rejected(str(response.status), "no")
 
     def bind(self, instruments: Sequence[Instrument]) -> None:
@@ -87,7 +87,7 @@ class PlainCodec:
     def _draft(self, kind: Kind, path: str, *params: tuple[str, str]) -> Draft:
         return Draft(kind, ("GET", path), None, params, cost=(("weight", 1),))
 
-    def reply(self, signed: Signed, response: Response) -> Reply:
+    def reply(self, signed: Signed, response: HttpResponse) -> Reply:
         if response.status != 200:
             raise Rejected(str(response.status), "no")
         said = json.loads(response.body)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from venuemesh.model.http import Request, Response
+from venuemesh.model.http import HttpRequest, HttpResponse
 
 
 class FakeLink:
@@ -65,20 +65,20 @@ class FakeFeed:
 class FakeRest:
     """Keeps requests until the test answers them, or answers by `auto`."""
 
-    def __init__(self, auto: Callable[[Request], Response | Exception] | None = None) -> None:
+    def __init__(self, auto: Callable[[HttpRequest], HttpResponse | Exception] | None = None) -> None:
         self.auto = auto
-        self.waiting: list[tuple[Request, asyncio.Future[Response]]] = []
-        self.requests: list[Request] = []
+        self.waiting: list[tuple[HttpRequest, asyncio.Future[HttpResponse]]] = []
+        self.requests: list[HttpRequest] = []
         self.closed = False
 
-    async def send(self, request: Request, timeout_s: float | None = None) -> Response:
+    async def send(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse:
         self.requests.append(request)
         if self.auto is not None:
             said = self.auto(request)
             if isinstance(said, Exception):
                 raise said
             return said
-        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         entry = (request, future)
         self.waiting.append(entry)
         try:
@@ -101,5 +101,5 @@ class FakeRest:
         future.set_exception(error)
 
 
-def response(body: bytes, status: int = 200, **headers: str) -> Response:
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, 1, 2)
+def response(body: bytes, status: int = 200, **headers: str) -> HttpResponse:
+    return HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, body, 1, 2)

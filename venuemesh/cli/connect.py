@@ -25,7 +25,7 @@ from ..connectors.transport import Feed, Link, Rest
 from ..keystore.key import Key
 from ..model.errors import DecodeError, MeshError, Misconfigured, Rejected, RetryLater
 from ..model.events import DepthDelta, PublicTrade, Subscribed, SubscribeRefused, Ticker
-from ..model.http import Request, Response
+from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..model.order import Balance
 
@@ -104,7 +104,7 @@ class Probe:
         held = self.account.balances.balances
         return {asset: Balance(asset, free + locked, free, locked, free) for asset, (free, locked) in held.items()}
 
-    async def _send(self, rest: Rest, request: Request) -> Response:
+    async def _send(self, rest: Rest, request: HttpRequest) -> HttpResponse:
         response = await rest.send(request)
         error = self._codec.failure(response)
         if error is not None:
@@ -115,7 +115,7 @@ class Probe:
         endpoint = self._codec.spec.endpoints.get("ping")
         request = self._codec.time_request()
         if endpoint is not None:
-            request = Request(endpoint.method, f"{self._rest_base}{endpoint.path}", cost=endpoint.cost)
+            request = HttpRequest(endpoint.method, f"{self._rest_base}{endpoint.path}", cost=endpoint.cost)
         if request is None:
             return
         began = time.perf_counter()
@@ -316,7 +316,7 @@ async def ask(
             url = f"{(rest or codec.spec.rest).rstrip('/')}{path}"
             if query := "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs):
                 url += ("&" if "?" in path else "?") + query
-            request = Request(method, url)
+            request = HttpRequest(method, url)
         else:
             trading = trades(connector).trading(rest)
             draft = trading.raw(method, path, pairs, True)

@@ -19,7 +19,7 @@ from venuemesh.actors.account.stream import UserStreamRole, masked
 from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.reports import OrderReport
 from venuemesh.model.errors import OutcomeUnknown, Rejected, RetryLater
-from venuemesh.model.http import Request, Response
+from venuemesh.model.http import HttpRequest, HttpResponse
 
 
 class Rig:
@@ -58,7 +58,7 @@ class Rig:
         self.told += [one for one in numbered if one[0] not in known]
         return {"acked": body["first"] + len(numbered) - 1}
 
-    def answer(self, request: Request) -> Response | Exception:
+    def answer(self, request: HttpRequest) -> HttpResponse | Exception:
         path = request.url.partition("?")[0]
         if path == "/time":
             return response(json.dumps(self.clock.time_ns() + 5_000_000_000).encode())

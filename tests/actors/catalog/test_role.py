@@ -19,7 +19,7 @@ from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.spec import ExchangeSpec, Limit
 from venuemesh.model.errors import DecodeError, OutcomeUnknown, Rejected, RetryLater, UnknownInstrument
 from venuemesh.model.events import DepthSnapshot
-from venuemesh.model.http import Request, Response
+from venuemesh.model.http import HttpRequest, HttpResponse
 from venuemesh.model.instrument import Instrument
 
 SPEC = ExchangeSpec(
@@ -45,8 +45,8 @@ class AcmeCodec:
 
     spec = SPEC
 
-    def instruments_request(self) -> Request:
-        return Request("GET", "/instruments", cost=(("weight", 20),))
+    def instruments_request(self) -> HttpRequest:
+        return HttpRequest("GET", "/instruments", cost=(("weight", 20),))
 
     def instruments(self, body: bytes) -> list[Instrument]:
         try:
@@ -54,21 +54,21 @@ class AcmeCodec:
         except ValueError as error:
             raise DecodeError("not a list", str(error)) from error
 
-    def tickers_request(self) -> Request:
-        return Request("GET", "/tickers", cost=(("weight", 80), ("unheard-of", 1)))
+    def tickers_request(self) -> HttpRequest:
+        return HttpRequest("GET", "/tickers", cost=(("weight", 80), ("unheard-of", 1)))
 
     def tickers(self, body: bytes) -> dict[str, Any]:
         return dict(json.loads(body))
 
-    def snapshot_request(self, instrument: Instrument, limit: int) -> Request:
-        return Request("GET", f"/depth/{instrument.symbol}/{limit}", cost=(("weight", 5),))
+    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
+        return HttpRequest("GET", f"/depth/{instrument.symbol}/{limit}", cost=(("weight", 5),))
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
         bids, asks = (np.array(rows, dtype=np.int64).reshape(-1, 2) for rows in json.loads(body))
         complete = (len(bids) < limit, len(asks) < limit)
         return DepthSnapshot(instrument.symbol, 7, bids, asks, *complete, None, recv_ns)
 
-    def failure(self, response: Response) -> Exception | None:
+    def failure(self, response: HttpResponse) -> Exception | None:
         return None if response.status == 200 else RetryLater(3.0, f"HTTP {response.status}")
 
 
@@ -90,7 +90,7 @@ class Exchange:
         self.hold.set()
         self.closed = False
 
-    async def send(self, request: Request, timeout_s: float | None = None) -> Response:
+    async def send(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse:
         self.asked.append(request.url)
         await self.hold.wait()
         if self.error is not None:
@@ -101,7 +101,7 @@ class Exchange:
         elif request.url == "/tickers":
             what = self.tickers
         headers = {"x-used": "42", "retry-after": "9"}
-        return Response(self.status, headers, json.dumps(what).encode(), 1, 2)
+        return HttpResponse(self.status, headers, json.dumps(what).encode(), 1, 2)
 
     async def close(self) -> None:
         self.closed = True

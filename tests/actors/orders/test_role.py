@@ -34,7 +34,7 @@ from venuemesh.model.errors import (
     RetryLater,
 )
 from venuemesh.model.events import Side
-from venuemesh.model.http import Response
+from venuemesh.model.http import HttpResponse
 from venuemesh.model.ids import OrderIds
 from venuemesh.model.order import AccountEvent, EventType, Order, OrderStatus, OrderType
 
@@ -270,14 +270,14 @@ class Socket:
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.connected, self.written = clock, asyncio.Event(), 0
 
-    async def send(self, request: Any, timeout_s: float | None = None, before_write: Any = None) -> Response:
+    async def send(self, request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
         if request.url.startswith("/time"):
-            return Response(200, {}, str(self.clock.time_ns()).encode(), 1, 2)
+            return HttpResponse(200, {}, str(self.clock.time_ns()).encode(), 1, 2)
         await self.connected.wait()
         if before_write is not None:
             before_write()
         self.written += 1
-        return Response(200, {}, b"[]", 1, 2)
+        return HttpResponse(200, {}, b"[]", 1, 2)
 
     async def close(self) -> None: ...
 
@@ -343,11 +343,11 @@ async def test_a_process_that_stood_still_ends_before_it_writes(wire):
 
 
 async def test_a_read_that_is_refused_for_its_time_is_asked_again_with_the_right_one(wire):
-    answers = [Response(408, {}, b"", 1, 2), Response(200, {}, b"[]", 1, 2)]
+    answers = [HttpResponse(408, {}, b"", 1, 2), HttpResponse(200, {}, b"[]", 1, 2)]
 
-    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> Response:
+    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
         if request.url.startswith("/time"):
-            return Response(200, {}, str(wire.clock.time_ns()).encode(), 1, 2)
+            return HttpResponse(200, {}, str(wire.clock.time_ns()).encode(), 1, 2)
         return answers.pop(0)
 
     wire.socket.send = send
@@ -357,7 +357,7 @@ async def test_a_read_that_is_refused_for_its_time_is_asked_again_with_the_right
 
 
 async def test_an_unanswered_read_stays_unanswered(wire):
-    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> Response:
+    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
         raise OutcomeUnknown("GET", "cut")
 
     wire.socket.send = send

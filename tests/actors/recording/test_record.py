@@ -24,7 +24,7 @@ from venuemesh.actors.recording.file import CaptureWriter, read
 from venuemesh.actors.recording.record import record
 from venuemesh.actors.recording.replay import replay
 from venuemesh.model.errors import CaptureError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
-from venuemesh.model.http import Request, Response
+from venuemesh.model.http import HttpRequest, HttpResponse
 
 LISTED = [
     {"symbol": base + quote, "status": "TRADING", "baseAsset": base, "quoteAsset": quote, "filters": []}
@@ -44,7 +44,7 @@ class Stage:
         self.feed = FakeFeed(*args, **options)
         return self.feed
 
-    def answer(self, request: Request) -> Response | Exception:
+    def answer(self, request: HttpRequest) -> HttpResponse | Exception:
         if self.rest_fails is not None:
             return self.rest_fails
         if "exchangeInfo" in request.url:

@@ -30,7 +30,7 @@ from venuemesh.model.events import (
     SubscribeRefused,
     Ticker,
 )
-from venuemesh.model.http import Response
+from venuemesh.model.http import HttpResponse
 from venuemesh.model.instrument import Instrument
 
 BNBBTC = Instrument("binance", "BNB-BTC", "BNBBTC", "BNB", "BTC", 8, 8)
@@ -242,9 +242,9 @@ def test_other_costs_and_urls(codec):
     assert CONNECTOR.codec(rest="http://127.0.0.1:1/", ws="ws://127.0.0.1:2/").ws_url() == "ws://127.0.0.1:2/ws"
 
 
-def answer(status: int, body: object = None, **headers: str) -> Response:
+def answer(status: int, body: object = None, **headers: str) -> HttpResponse:
     raw = body if isinstance(body, bytes) else dumps(body)
-    return Response(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw, 0, 0)
+    return HttpResponse(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw, 0, 0)
 
 
 @pytest.mark.parametrize(

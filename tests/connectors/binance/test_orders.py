@@ -20,7 +20,7 @@ from venuemesh.model.errors import (
     RetryLater,
 )
 from venuemesh.model.events import Side
-from venuemesh.model.http import Response
+from venuemesh.model.http import HttpResponse
 from venuemesh.model.instrument import Instrument
 from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 
@@ -66,7 +66,7 @@ def known(cid="a", exchange_order_id=None) -> Order:
 def reply(draft, body, status=200, headers=None):
     signed = Signed(draft, "1", 0, "", "")
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    return codec().reply(signed, Response(status, headers or {}, raw, 1, 2))
+    return codec().reply(signed, HttpResponse(status, headers or {}, raw, 1, 2))
 
 
 def error(code: int, msg: str, data=None) -> dict:

@@ -12,7 +12,7 @@ from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.refusals import CODES, failure, refusal
 from venuemesh.connectors.order_codec import Refusal
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from venuemesh.model.http import Response
+from venuemesh.model.http import HttpResponse
 
 R = Refusal
 
@@ -20,7 +20,7 @@ R = Refusal
 def said(status: int, code: int | None = None, text: str = "words", changes: bool = True, **more):
     headers = more.pop("headers", {})
     body = b"<html>" if code is None else orjson.dumps({"code": code, "msg": text} | more)
-    return failure(Response(status, headers, body, 1, 2), changes, "POST /api/v3/order")
+    return failure(HttpResponse(status, headers, body, 1, 2), changes, "POST /api/v3/order")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_how_long_to_wait():
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'{"code":"x","msg":"y"}', b'{"code":1.5}', b'{"msg":"y"}', b"\xff"])
 def test_a_body_that_is_no_error(body):
-    assert type(failure(Response(400, {}, body, 1, 2), True, "x")) is OutcomeUnknown
+    assert type(failure(HttpResponse(400, {}, body, 1, 2), True, "x")) is OutcomeUnknown
 
 
 # How another client sorts the same codes, and what it means here

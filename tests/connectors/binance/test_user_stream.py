@@ -24,7 +24,7 @@ from venuemesh.connectors.reports import (
 )
 from venuemesh.model.errors import DecodeError
 from venuemesh.model.events import Side
-from venuemesh.model.http import Response
+from venuemesh.model.http import HttpResponse
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
 
 MS = 1_000_000
@@ -397,7 +397,7 @@ def test_documented_answers():
     for sample in documented("rest"):
         if (draft := drafts.get(sample["name"])) is not None:
             assert (sample["method"], sample["path"]) == draft.rest
-            response = Response(200, {}, sample["response_text"].encode(), 1, 2)
+            response = HttpResponse(200, {}, sample["response_text"].encode(), 1, 2)
             found[sample["name"]] = CODEC.reply(Signed(draft, "1", 0, "", ""), response)
     assert set(found) == set(drafts)
     assert found["Spot/Account/GetAccountInfo"].account.balances.balances["BTC"][0] == D("4723846.89208129")

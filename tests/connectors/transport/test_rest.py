@@ -15,7 +15,7 @@ from tests.fakes.clock import until
 from tests.fakes.wire import RawHttp
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
-from venuemesh.model.http import Request
+from venuemesh.model.http import HttpRequest
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
@@ -38,7 +38,7 @@ async def ok(reader: Reader, writer: Writer, request: bytes) -> None:
 
 async def test_an_answer_with_its_headers_in_lower_case_and_both_times(rest: Rest) -> None:
     async with RawHttp(ok) as server:
-        got = await rest.send(Request("GET", f"{server.url}/api/v3/time"))
+        got = await rest.send(HttpRequest("GET", f"{server.url}/api/v3/time"))
     assert (got.status, got.body) == (200, b'{"serverTime":1}')
     assert got.headers["x-mbx-used-weight-1m"] == "12"
     assert 0 < got.sent_ns <= got.recv_ns
@@ -47,7 +47,7 @@ async def test_an_answer_with_its_headers_in_lower_case_and_both_times(rest: Res
 async def test_one_connection_serves_many_requests(rest: Rest) -> None:
     async with RawHttp(ok) as server:
         for _ in range(5):
-            await rest.send(Request("GET", f"{server.url}/"))
+            await rest.send(HttpRequest("GET", f"{server.url}/"))
         assert (server.connections, len(server.requests)) == (1, 5)
 
 
@@ -59,7 +59,7 @@ async def test_the_url_headers_and_body_leave_as_given(rest: Rest) -> None:
         await ok(reader, writer, request)
 
     async with RawHttp(echo) as server:
-        await rest.send(Request("POST", f"{server.url}/a?x=%2C%20b+c&sig=a%3D", (("X-MBX-APIKEY", "k"),), b"a=b%2"))
+        await rest.send(HttpRequest("POST", f"{server.url}/a?x=%2C%20b+c&sig=a%3D", (("X-MBX-APIKEY", "k"),), b"a=b%2"))
         head = server.requests[0].decode()
     assert head.startswith("POST /a?x=%2C%20b+c&sig=a%3D HTTP/1.1\r\n")
     assert "X-MBX-APIKEY: k\r\n" in head
@@ -80,7 +80,7 @@ async def test_any_answer_is_an_answer(rest: Rest, status: str, header: str) -> 
         writer.write(answer(b"{}", status, header))
 
     async with RawHttp(script) as server:
-        got = await rest.send(Request("GET", f"{server.url}/"))
+        got = await rest.send(HttpRequest("GET", f"{server.url}/"))
         assert got.status == int(status[:3])
         name, value = header.split(": ")
         assert got.headers[name.lower()] == value
@@ -92,14 +92,14 @@ async def test_connection_refused_is_provably_not_executed(rest: Rest) -> None:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     with pytest.raises(RetryLater) as refused:
-        await rest.send(Request("POST", f"http://127.0.0.1:{port}/order?signature=secret"))
+        await rest.send(HttpRequest("POST", f"http://127.0.0.1:{port}/order?signature=secret"))
     assert refused.value.after_s > 0
     assert "secret" not in str(refused.value)
 
 
 async def test_a_name_that_does_not_resolve_is_provably_not_executed(rest: Rest) -> None:
     with pytest.raises(RetryLater):
-        await rest.send(Request("GET", "http://no-such-host.invalid/"))
+        await rest.send(HttpRequest("GET", "http://no-such-host.invalid/"))
 
 
 async def test_a_connection_that_never_comes_about_is_provably_not_executed(rest: Rest) -> None:
@@ -114,7 +114,7 @@ async def test_a_connection_that_never_comes_about_is_provably_not_executed(rest
             sock.connect_ex(address)
             waiting.append(sock)
         with pytest.raises(RetryLater):
-            await rest.send(Request("GET", f"http://127.0.0.1:{address[1]}/"), timeout_s=0.3)
+            await rest.send(HttpRequest("GET", f"http://127.0.0.1:{address[1]}/"), timeout_s=0.3)
         for sock in waiting:
             sock.close()
 
@@ -125,7 +125,7 @@ async def test_a_server_that_accepts_and_never_answers(rest: Rest) -> None:
 
     async with RawHttp(script) as server:
         with pytest.raises(OutcomeUnknown) as unknown:
-            await rest.send(Request("POST", f"{server.url}/order?signature=secret"), timeout_s=0.2)
+            await rest.send(HttpRequest("POST", f"{server.url}/order?signature=secret"), timeout_s=0.2)
         assert unknown.value.what == "POST /order"
         assert len(server.requests) == 1
 
@@ -147,7 +147,7 @@ async def test_a_line_that_is_cut_before_or_within_the_answer(rest: Rest, sent: 
 
     async with RawHttp(script) as server:
         with pytest.raises(OutcomeUnknown):
-            await rest.send(Request("GET", f"{server.url}/"))
+            await rest.send(HttpRequest("GET", f"{server.url}/"))
         assert len(server.requests) == 1
 
 
@@ -160,9 +160,9 @@ async def test_nothing_is_sent_twice_when_a_kept_connection_breaks(rest: Rest, m
             reset(writer)
 
     async with RawHttp(script) as server:
-        await rest.send(Request("GET", f"{server.url}/"))
+        await rest.send(HttpRequest("GET", f"{server.url}/"))
         with pytest.raises(OutcomeUnknown):
-            await rest.send(Request(method, f"{server.url}/order"))
+            await rest.send(HttpRequest(method, f"{server.url}/order"))
         assert len(server.requests) == 2
 
 
@@ -176,7 +176,7 @@ async def test_a_body_that_trickles_beyond_the_timeout(rest: Rest) -> None:
 
     async with RawHttp(script) as server:
         with pytest.raises(OutcomeUnknown):
-            await rest.send(Request("GET", f"{server.url}/"), timeout_s=0.2)
+            await rest.send(HttpRequest("GET", f"{server.url}/"), timeout_s=0.2)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -191,7 +191,7 @@ async def test_a_body_beyond_the_bound_is_not_held(rest: Rest, packed: bool) -> 
 
     async with RawHttp(script) as server:
         with pytest.raises(DecodeError):
-            await rest.send(Request("GET", f"{server.url}/"))
+            await rest.send(HttpRequest("GET", f"{server.url}/"))
 
 
 async def test_bytes_that_are_no_http(rest: Rest) -> None:
@@ -200,13 +200,13 @@ async def test_bytes_that_are_no_http(rest: Rest) -> None:
 
     async with RawHttp(script) as server:
         with pytest.raises(OutcomeUnknown):
-            await rest.send(Request("GET", f"{server.url}/"))
+            await rest.send(HttpRequest("GET", f"{server.url}/"))
 
 
 @pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1/x", "http://"])
 async def test_a_url_that_is_none(rest: Rest, url: str) -> None:
     with pytest.raises(Misconfigured):
-        await rest.send(Request("GET", url))
+        await rest.send(HttpRequest("GET", url))
 
 
 async def test_closing_ends_requests_under_way_as_unknown() -> None:
@@ -216,7 +216,7 @@ async def test_closing_ends_requests_under_way_as_unknown() -> None:
         await reader.read()
 
     async with RawHttp(script) as server:
-        sending = asyncio.ensure_future(rest.send(Request("GET", f"{server.url}/")))
+        sending = asyncio.ensure_future(rest.send(HttpRequest("GET", f"{server.url}/")))
         await until(lambda: len(server.requests) == 1)
         await rest.close()
         with pytest.raises(OutcomeUnknown):
@@ -237,7 +237,7 @@ async def test_no_error_shows_a_signed_query_or_a_key(rest: Rest, said: bytes) -
     async with RawHttp(garbage) as server:
         url = f"{server.url}/api/v3/order?symbol=X&signature={PLANTED}"
         with pytest.raises(OutcomeUnknown) as caught:
-            await rest.send(Request("DELETE", url, (("X-MBX-APIKEY", PLANTED),)))
+            await rest.send(HttpRequest("DELETE", url, (("X-MBX-APIKEY", PLANTED),)))
     shown = "".join(traceback.format_exception(caught.value))
     assert PLANTED not in shown + str(caught.value) + repr(caught.value) + repr(caught.value.__cause__)
 
@@ -247,5 +247,5 @@ async def test_no_error_shows_a_signed_query_or_a_key(rest: Rest, said: bytes) -
 )
 async def test_no_url_that_is_none_shows_its_query(rest: Rest, url: str) -> None:
     with pytest.raises((Misconfigured, ValueError)) as caught:
-        await rest.send(Request("GET", url))
+        await rest.send(HttpRequest("GET", url))
     assert "planted" not in str(caught.value)
