@@ -10,7 +10,7 @@ from .tree import events as m
 from .tree.machine import Machine
 
 
-class Chronicle:
+class EventLog:
     """Tells what happened, in the order in which it happened; `now_ns` is monotonic."""
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""The port to Ray: create, find, adopt, ask, kill and discard cells, by name. It decides nothing.
+"""`Cells` over Ray: create, find, adopt, ask, kill and discard cells, by name. This module decides nothing.
 
-What Ray raises becomes one of three here: `Gone` (the cell is dead), `Doubt` (it, or the GCS, could not be reached just
-now), or the typed error of the role or cell itself. Calls that may block on the GCS run in threads, so the loop of the
-supervisor goes on while the GCS is away.
+What Ray raises becomes one of three here: `Gone` (the cell is dead), `Unreachable` (the cell or the GCS cannot be
+reached just now), or the typed error of the role or cell itself. Calls that may block on the GCS run in threads, so the
+supervisor's loop goes on while the GCS is away.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ..actors.cell.messages import POLL, Doubt, Envelope, Gone, unpack_reply
+from ..actors.cell.messages import POLL, Envelope, Gone, Unreachable, unpack_reply
 from ..actors.cell.ray_calls import answered, namespace
 from ..actors.cell.ray_cell import CellActor
 from ..model.errors import MeshError
+from .cells import PREFIX
 
 UNREACHABLE = (RayError, OSError, RuntimeError)  # what Ray raises when the GCS, a node or a worker is away
-UNANSWERED = (MeshError, Gone, Doubt, TimeoutError)  # of a call to a cell that may be repeated or left
-PREFIX = "cell-"
 
 
-class CellPort:
+class RayCells:
     """The cells of one mesh. `epoch` is the supervisor's; it is set before anything is asked of a cell."""
 
     def __init__(self, mesh: str, lease_s: float) -> None:
@@ -42,37 +41,37 @@ class CellPort:
         self._handles.pop(cell, None)
 
     async def nodes(self) -> dict[str, Mapping[str, str]]:
-        """The living nodes of the cluster and their labels. Raises Doubt."""
+        """The living nodes of the cluster and their labels. Raises Unreachable."""
         try:
             listed = await asyncio.to_thread(ray.nodes)
         except UNREACHABLE as error:
-            raise Doubt from error
+            raise Unreachable from error
         return {n["NodeID"]: n.get("Labels") or {} for n in listed if n["Alive"]}
 
     async def names(self) -> list[str]:
-        """The cells of this mesh that the cluster knows. Raises Doubt."""
+        """The cells of this mesh that the cluster knows. Raises Unreachable."""
         try:
             listed = await asyncio.to_thread(ray.util.list_named_actors, True)
         except UNREACHABLE as error:
-            raise Doubt from error
+            raise Unreachable from error
         return [a["name"] for a in listed if a["namespace"] == self._namespace and a["name"].startswith(PREFIX)]
 
     async def find(self, cell: str) -> None:
-        """Get hold of a cell that this process did not create. Raises Gone (there is none), Doubt."""
+        """Get hold of a cell that this process did not create. Raises Gone (there is none), Unreachable."""
         try:
             self._handles[cell] = await asyncio.to_thread(ray.get_actor, cell, self._namespace)
         except ValueError as error:
             raise Gone(sent=False) from error
         except UNREACHABLE as error:
-            raise Doubt from error
+            raise Unreachable from error
 
     async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
-        """What the cell says of itself. Raises Gone, Doubt, TimeoutError, Fenced."""
+        """What the cell says of itself. Raises Gone, Unreachable, TimeoutError, Fenced."""
         said: dict[str, Any] = await self._call(cell, timeout_s, "hello", self.epoch)
         return said
 
     async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
-        """Create a cell on a node; return what it says of itself when it is there. Raises Gone, Doubt, ValueError.
+        """Create a cell on a node; return its `hello` once it runs. Raises Gone, Unreachable, ValueError.
 
         `trading`: have it import what an order manager needs, too.
         """
@@ -85,37 +84,37 @@ class CellPort:
         try:
             self._handles[cell] = await asyncio.to_thread(options.remote, self._mesh, cell, self._lease_s, trading)
         except UNREACHABLE as error:
-            raise Doubt(str(error)[:500]) from error
+            raise Unreachable(str(error)[:500]) from error
         return await self.hello(cell)
 
     async def life(self, cell: str) -> dict[str, Any]:
-        """Pend while the cell lives; return why its life is over. Raises Gone, Doubt, Fenced."""
+        """Pend while the cell lives; return why its life is over. Raises Gone, Unreachable, Fenced."""
         said: dict[str, Any] = await self._call(cell, None, "life", self.epoch)
         return said
 
-    async def adopt(self, cell: str, order: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a spare its order; return what `Cell.adopt` does. Raises Gone, Doubt, Fenced."""
-        said: dict[str, Any] = await self._call(cell, None, "adopt", order)
+    async def adopt(self, cell: str, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a spare its assignment; return what `Cell.adopt` does. Raises Gone, Unreachable, Fenced."""
+        said: dict[str, Any] = await self._call(cell, None, "adopt", assignment)
         return said
 
     async def stop(self, cell: str, timeout_s: float) -> None:
-        """Have it end politely. Raises Gone, Doubt, TimeoutError, Fenced."""
+        """Have it end politely. Raises Gone, Unreachable, TimeoutError, Fenced."""
         await self._call(cell, timeout_s + 1.0, "stop", self.epoch, timeout_s)
 
-    async def report(self, cell: str, timeout_s: float) -> dict[str, Any]:
-        """The role's report. Raises Gone, Doubt, TimeoutError."""
-        said: dict[str, Any] = await self._call(cell, timeout_s, "report")
+    async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
+        """The role's status. Raises Gone, Unreachable, TimeoutError."""
+        said: dict[str, Any] = await self._call(cell, timeout_s, "status")
         return said
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
-        """One message to the role of a cell. Raises Gone, Doubt, TimeoutError, and what the role raises."""
+        """One message to the role of a cell. Raises Gone, Unreachable, TimeoutError, and what the role raises."""
         self._sequence += 1
         sender = f"supervisor@{self.epoch}"
         envelope = Envelope(address, sender, (0, 0), self._sequence, kind, timeout_s, body).pack()
         return unpack_reply(await self._call(cell, deadline_s, "poll" if kind.startswith(POLL) else "ask", envelope))
 
     async def discard(self, cell: str) -> None:
-        """Let Ray end it, whatever it is. Raises Gone, Doubt."""
+        """Let Ray end it, whatever it is. Raises Gone, Unreachable."""
         if cell not in self._handles:
             await self.find(cell)
         handle = self._handles.pop(cell, None)
@@ -125,7 +124,7 @@ class CellPort:
         except ValueError as error:
             raise Gone from error
         except UNREACHABLE as error:
-            raise Doubt from error
+            raise Unreachable from error
 
     async def _call(self, cell: str, timeout_s: float | None, method: str, *arguments: Any) -> Any:
         handle = self._handles.get(cell)
@@ -137,12 +136,12 @@ class CellPort:
                 return await asyncio.wrap_future(ref.future())
             return await answered(ref, timeout_s)
         except ActorUnavailableError as error:
-            raise Doubt from error
+            raise Unreachable from error
         except ActorDiedError as error:
             raise Gone from error
         except RayTaskError as error:
             if isinstance(error.cause, MeshError):
                 raise error.cause from error
-            raise Doubt(str(error.cause)[:500]) from error  # the role raised what it must not: its cell is ending
+            raise Unreachable(str(error.cause)[:500]) from error  # the role raised what it must not: its cell is ending
         except RayError as error:
             raise Gone from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from loguru import logger
 
@@ -16,6 +16,16 @@ from ..model.errors import RetryLater
 
 T = TypeVar("T")
 PATIENCE_S = 8.0  # of a caller who waits for a wish to be durable
+
+
+class Store(Protocol):
+    """The durable values of one mesh. Every method blocks and raises `StoreAway` while the store does not answer."""
+
+    def get(self, name: str) -> Any: ...
+    def put(self, name: str, value: Any) -> None: ...
+    def delete(self, name: str) -> None: ...
+    def next_epoch(self) -> int: ...
+    def clear(self) -> None: ...
 
 
 class StoreAway(Exception):

@@ -1,4 +1,4 @@
-"""The keeper of the tree: the machine and what it needs around it. It performs effects and turns answers into events.
+"""The supervisor's shell: the machine and what it needs around it. It performs effects and turns answers into events.
 
 Cells are reached through a port, durable values through a store; both are given, so this runs without Ray. Everything
 runs on one event loop.
@@ -15,14 +15,13 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from ..actors.cell.messages import Doubt, Gone
+from ..actors.cell.messages import Gone, Unreachable
 from ..actors.cell.pulse import PERIOD_S
 from ..model.address import agent_address
 from ..model.errors import Fenced, MeshError, RetryLater
-from .log import Chronicle
-from .ray_cells import PREFIX, UNANSWERED, CellPort
-from .ray_store import GcsStore
-from .retrying_store import Durable
+from .cells import PREFIX, UNANSWERED, Cells
+from .log import EventLog
+from .retrying_store import Durable, Store
 from .tree import events as m
 from .tree.child import ChildSpec, Tier
 from .tree.desired import Desired
@@ -38,13 +37,13 @@ AWAY_S = 1.0  # longest pause before the GCS is asked again at boot
 EXIT_DEFECT = 70
 
 
-class Keeper:
+class SupervisorShell:
     """`boot` first; `machine` and `desired` are there when `ready` is set."""
 
     machine: Machine
     desired: Desired
 
-    def __init__(self, config: dict[str, Any], port: CellPort, store: GcsStore) -> None:
+    def __init__(self, config: dict[str, Any], port: Cells, store: Store) -> None:
         self.config, self.port, self.store = config, port, store
         self.hang_s = float(config.get("hang_limit_s", HANG_S))
         self.durable = Durable()
@@ -52,7 +51,7 @@ class Keeper:
         self.changed = asyncio.Event()  # set and replaced when a route changes
         self._moved = asyncio.Event()  # set and replaced at every event
         self._home = asyncio.get_running_loop()
-        self._chronicle = Chronicle()
+        self._log = EventLog()
         self._wishing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -121,23 +120,23 @@ class Keeper:
         except Fenced:
             self._superseded(name)
             return None
-        except (TimeoutError, Doubt):  # it hangs, or its node does: believe what was noted of it
+        except (TimeoutError, Unreachable):  # it hangs, or its node does: believe what was noted of it
             noted: dict[str, Any] | None
             noted = await self.durable.run(self.store.get, f"cell/{name}", patience_s=None)
             if noted is None:  # never told to be anything: nothing is lost with it
                 await self._discard(name)
                 return None
             said = noted
-        order = said["order"]
-        if order is None:
+        assignment = said["assignment"]
+        if assignment is None:
             return m.Found(
                 name, said["node"], said["pid"], said["start"], None, None, trading=said.get("trading", False)
             )
-        epoch, counter = order["incarnation"]
-        spec = ChildSpec.from_dict(order["spec"])
+        epoch, counter = assignment["incarnation"]
+        spec = ChildSpec.from_dict(assignment["spec"])
         serving = said.get("serving", True)
         return m.Found(
-            name, said["node"], said["pid"], said["start"], (epoch, counter), spec, order["restarts"], serving
+            name, said["node"], said["pid"], said["start"], (epoch, counter), spec, assignment["restarts"], serving
         )
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -146,7 +145,7 @@ class Keeper:
         while True:
             try:
                 return await ask()
-            except Doubt:
+            except Unreachable:
                 await asyncio.sleep(pause_s)
                 pause_s = min(AWAY_S, 2 * pause_s)
 
@@ -155,9 +154,9 @@ class Keeper:
     def on(self, event: m.Event) -> None:
         """Tell the machine, and begin what it wants done."""
         version, now_ns = self.machine.routes.version, time.monotonic_ns()
-        self._chronicle.event(event, self.machine, now_ns)
+        self._log.event(event, self.machine, now_ns)
         for effect in self.machine.on(event, now_ns):
-            self._chronicle.effect(effect, self.machine, now_ns)
+            self._log.effect(effect, self.machine, now_ns)
             self.spawn(self._perform(effect))
         if self.machine.routes.version != version:
             changed, self.changed = self.changed, asyncio.Event()
@@ -212,7 +211,7 @@ class Keeper:
     async def _create(self, cell: str, node: str, trading: bool) -> None:
         try:
             said = await self.port.create(cell, node, trading)
-        except (Gone, Doubt, ValueError, MeshError) as error:
+        except (Gone, Unreachable, ValueError, MeshError) as error:
             await asyncio.sleep(REFUSED_S)
             self.on(m.CreateFailed(cell, repr(error.__cause__ or error)[:500]))
             return
@@ -220,11 +219,11 @@ class Keeper:
         self.spawn(self._attend(cell))
 
     async def _attend(self, cell: str) -> None:
-        """Pend on the cell's life. Doubt is asked again; a newer supervisor's word ends this one."""
+        """Pend on the cell's life. Unreachable is asked again; a newer supervisor's word ends this one."""
         while cell in self.port:
             try:
                 said = await self.port.life(cell)
-            except Doubt:
+            except Unreachable:
                 await asyncio.sleep(PERIOD_S)
                 continue
             except Gone:
@@ -245,7 +244,7 @@ class Keeper:
         os._exit(0)
 
     async def _adopt(self, effect: m.AdoptCell) -> None:
-        order = {
+        assignment = {
             "epoch": self.port.epoch,
             "incarnation": list(effect.incarnation),
             "spec": effect.spec.to_dict() | {"config": self._config_of(effect.spec)},
@@ -255,10 +254,10 @@ class Keeper:
         cell = self.machine.cells.get(effect.cell)
         if cell is None:
             return
-        known = {"node": cell.node, "pid": cell.pid, "start": cell.start, "order": order}
+        known = {"node": cell.node, "pid": cell.pid, "start": cell.start, "assignment": assignment}
         self.spawn(self._note(self.store.put, f"cell/{effect.cell}", known))
         try:
-            said = await self.port.adopt(effect.cell, order)
+            said = await self.port.adopt(effect.cell, assignment)
         except UNANSWERED:
             return  # its death or its deadline follows
         if said["ok"]:
@@ -290,7 +289,7 @@ class Keeper:
             await self.port.discard(cell)
         except Gone:
             return
-        except Doubt as error:
+        except Unreachable as error:
             logger.warning("not discarded", cell=cell, why=error)
 
     async def said(self, cell: str, address: str, kind: str, body: Any = None) -> Any:

@@ -12,10 +12,10 @@ from .tree.records import CellState, Child, ChildState
 def describe(
     machine: Machine,
     usage: Mapping[str, Mapping[str, Any]],
-    reports: Mapping[str, Mapping[str, Any] | None],
+    statuses: Mapping[str, Mapping[str, Any] | None],
     refused: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Rows of children, cells, nodes and groups. `usage` is by cell, `reports` by child address;
+    """Rows of children, cells, nodes and groups. `usage` is by cell, `statuses` by child address;
     `refused` are books that were named and cannot be: rows of their own, in the state REFUSED.
     """
     children = machine.children
@@ -25,7 +25,7 @@ def describe(
     return {
         "epoch": machine.routes.epoch,
         "nodes": [{"node": node, "labels": dict(labels)} for node, labels in machine.nodes.items()],
-        "children": [_row(machine, children[a], usage, reports.get(a)) for a in sorted(children)]
+        "children": [_row(machine, children[a], usage, statuses.get(a)) for a in sorted(children)]
         + [_refused_row(address, why) for address, why in sorted(refused.items())],
         "spares": sum(1 for c in machine.cells.values() if c.state is CellState.SPARE),
         "creating": sum(1 for c in machine.cells.values() if c.state is CellState.CREATING),
@@ -48,7 +48,7 @@ def describe(
 
 
 def _row(
-    machine: Machine, child: Child, usage: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any] | None
+    machine: Machine, child: Child, usage: Mapping[str, Mapping[str, Any]], status: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     cell = machine.cells.get(child.cell) if child.cell else None
     used = usage.get(child.cell or "", {})
@@ -66,7 +66,7 @@ def _row(
         "pss": used.get("pss"),
         "cpu": used.get("cpu_s"),
         "serves": [address for address, _ in child.spec.serves],
-        "report": dict(report) if report is not None else None,
+        "status": dict(status) if status is not None else None,
     }
 
 
@@ -78,7 +78,7 @@ def _stranded(machine: Machine, child: Child) -> str | None:
 
 
 def _refused_row(address: str, why: str) -> dict[str, Any]:
-    empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "report")
+    empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "status")
     group = address.split("/")[1]
     said = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "last_error": why, "serves": []}
     return said | dict.fromkeys(empty)

@@ -93,7 +93,7 @@ class ExchangeClock:
         if self._offset.watch(context.time_ns(), context.monotonic_ns()):
             self.doubt()
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """`clock_offset_ms`: the exchange's clock minus ours; `clock_error_ms`: how far that may be off, either way."""
         context, known = self._context, self._offset.is_known
         mono_ns = context.monotonic_ns()

@@ -75,7 +75,7 @@ class Poller:
             self.up = False
             self._tell([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         now_ns = self._context.monotonic_ns()
         return {
             "state": "LIVE" if self.up and self._error is None else "FAILING" if self.up else "CONNECTING",

@@ -66,7 +66,7 @@ class Source(Protocol):
     def start(self) -> None: ...
     async def stop(self) -> None: ...
     def beat(self) -> None: ...
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """At least `state` and `error`."""
 
 
@@ -127,7 +127,7 @@ class UserStreamRole:
 
     async def handle(self, kind: str, body: Any) -> Any:
         if kind == "stats":
-            return self.report()
+            return self.status()
         raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
@@ -147,8 +147,8 @@ class UserStreamRole:
         frames = [{**frame, "decoded": [to_plain(one) for one in frame["decoded"]]} for frame in frames]
         return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}
 
-    def report(self) -> dict[str, Any]:
-        said = self._source.report()
+    def status(self) -> dict[str, Any]:
+        said = self._source.status()
         box = self._outbox
         return {
             **said,
@@ -157,7 +157,7 @@ class UserStreamRole:
             "acknowledged": box.acked,
             "unacknowledged": len(box),
             "overflows": box.overflows,
-            **self._wire.report(),
+            **self._wire.status(),
         }
 
     def beat(self) -> None:
@@ -318,7 +318,7 @@ class Listener:
             self._asked = {}
             self.feed.reconnect(f"the stream was not confirmed within {CONFIRM_S:g} s")
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         link, now_ns = self._link, self._context.monotonic_ns()
         return {
             "state": self._state,

@@ -79,10 +79,10 @@ class Wire:
     def beat(self) -> None:
         self.clock.beat()
 
-    def report(self) -> dict[str, Any]:
-        found = {**self.clock.report(), "key": self.auth.key_hint, "clock_refusals": self.clock_refusals}
+    def status(self) -> dict[str, Any]:
+        found = {**self.clock.status(), "key": self.auth.key_hint, "clock_refusals": self.clock_refusals}
         if self.calls is not None:
-            found["calls"] = self.calls.report()
+            found["calls"] = self.calls.status()
         return found
 
     async def admit_connection(self) -> None:

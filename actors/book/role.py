@@ -170,7 +170,7 @@ class BookRole:
                 self._session.resync(self._find(body).pair, "a new snapshot was asked for")
                 return None
             case "stats":
-                return self.report()
+                return self.status()
         raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
 
     def _track(self, instrument: Instrument) -> None:
@@ -313,7 +313,7 @@ class BookRole:
                 hosted.measure((now_ns - self._measured_ns) / NS)
             self._measured_ns = now_ns
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         states = [hosted.pair.machine.state for hosted in self._hosted.values()]
         live = sum(state is BookState.LIVE for state in states)
         errors = [
@@ -323,11 +323,11 @@ class BookRole:
         return {
             "state": states[0].name if same else f"{live} of {len(states)} LIVE" if states else "EMPTY",
             "error": "; ".join(errors[:3]) or None,
-            "pairs": {name: self._pair_report(hosted) for name, hosted in self._hosted.items()},
-            "socket": self._session.report(),
+            "pairs": {name: self._pair_status(hosted) for name, hosted in self._hosted.items()},
+            "socket": self._session.status(),
         }
 
-    def _pair_report(self, hosted: Hosted) -> dict[str, Any]:
+    def _pair_status(self, hosted: Hosted) -> dict[str, Any]:
         pair, counters = hosted.pair, hosted.pair.machine.counters
         return {
             "state": pair.machine.state.name,

@@ -312,7 +312,7 @@ class BookSession:
             not book.asks_complete and book.proven_asks < self._proven_wanted
         )
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """Plain values about the connection."""
         link, now_ns = self._link, self._around.monotonic_ns()
         ingest = self.ingest

@@ -131,7 +131,7 @@ class CatalogRole:
             return None
         return self._listed()
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         age = None if self._refreshed_ns is None else (self._context.monotonic_ns() - self._refreshed_ns) / NS
         return {
             "state": "SERVING" if self._version and self._error is None else "STALE" if self._version else "EMPTY",

@@ -132,9 +132,9 @@ class Host:
         """Start the next incarnation of a role that was ended, or of one that still runs, which is killed first."""
         self.wait(self._restart(address), timeout_s)
 
-    def report(self, address: str) -> dict[str, Any]:
+    def status(self, address: str) -> dict[str, Any]:
         """What a role says of itself."""
-        return self.wait(self._report(address), STOP_S)
+        return self.wait(self._status(address), STOP_S)
 
     async def _start(self, address: str, make: Make) -> None:
         if address in self._cells:
@@ -208,11 +208,11 @@ class Host:
         await self._kill(address)
         await self._start(address, self._makers[address])
 
-    async def _report(self, address: str) -> dict[str, Any]:
+    async def _status(self, address: str) -> dict[str, Any]:
         cell = self._cells.get(address)
         if cell is None or cell.role is None:
             raise Misconfigured(address, "nothing serves it here")
-        return cell.role.report()
+        return cell.role.status()
 
     def _failed(self, cell: _Cell, error: BaseException) -> None:
         """A role's broken assumption: its cell ends; nobody follows by itself."""
@@ -333,7 +333,7 @@ class Host:
         self.network(exchange, running, timeout_s)
 
     def children(self) -> list[dict[str, Any]]:
-        return [{"address": address, "report": self.report(address)} for address in list(self._cells)]
+        return [{"address": address, "status": self.status(address)} for address in list(self._cells)]
 
 
 def _remember(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:

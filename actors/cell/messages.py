@@ -139,7 +139,7 @@ class Gone(Exception):
         self.sent = sent
 
 
-class Doubt(Exception):
+class Unreachable(Exception):
     """The cell could not be reached just now; it may live and may have got the message."""
 
 
@@ -151,7 +151,7 @@ class Routes(Protocol):
 
 
 Send = Callable[[Route, str, bytes, float], Awaitable[bytes]]
-"""(route, method of the cell, packed envelope, timeout_s) -> packed reply. Raises Gone, Doubt, TimeoutError."""
+"""(route, method of the cell, packed envelope, timeout_s) -> packed reply. Raises Gone, Unreachable, TimeoutError."""
 
 
 class Asker:
@@ -205,7 +205,7 @@ class Asker:
                 return unpack_reply(await self._send(route, "poll" if polling else "ask", packed, left))
             except Gone as gone:
                 sent, older = sent or gone.sent, route.incarnation
-            except Doubt:
+            except Unreachable:
                 sent = True
                 await asyncio.sleep(AGAIN_S)
             except TimeoutError:

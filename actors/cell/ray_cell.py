@@ -46,7 +46,7 @@ class Cell:
         self._trading = trading
         self._pid, self._start = os.getpid(), process_start(os.getpid()) or 0
         self._pulse = Pulse(self._segments / PULSES, name)
-        self._order: dict[str, Any] | None = None
+        self._assignment: dict[str, Any] | None = None
         self._role: Role | None = None
         self._serving: frozenset[str] = frozenset()
         self._incarnation: Incarnation = (0, 0)
@@ -70,9 +70,9 @@ class Cell:
         return await self._at_home(self._hello(epoch))
 
     @ray.method(concurrency_group="control")
-    async def adopt(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Become what the order says; returns when the role serves, or with the error that ends this cell."""
-        return await self._at_home(self._adopt(order))
+    async def adopt(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        """Become what the assignment says; returns when the role serves, or with the error that ends this cell."""
+        return await self._at_home(self._adopt(assignment))
 
     @ray.method(concurrency_group="control")
     async def stop(self, epoch: int, timeout_s: float) -> None:
@@ -80,9 +80,9 @@ class Cell:
         await self._at_home(self._stop(epoch, timeout_s))
 
     @ray.method(concurrency_group="control")
-    async def report(self) -> dict[str, Any]:
-        """The role's report."""
-        return await self._at_home(self._report())
+    async def status(self) -> dict[str, Any]:
+        """Return the role's status."""
+        return await self._at_home(self._status())
 
     @ray.method(concurrency_group="life")
     async def life(self, epoch: int) -> dict[str, Any]:
@@ -115,13 +115,13 @@ class Cell:
 
     async def _hello(self, epoch: int) -> dict[str, Any]:
         self._fence(epoch)
-        serving = self._order is not None and bool(self._serving)
+        serving = self._assignment is not None and bool(self._serving)
         return {
             "cell": self._name,
             "node": self._node,
             "pid": self._pid,
             "start": self._start,
-            "order": self._order,
+            "assignment": self._assignment,
             "serving": serving,
             "trading": self._trading,
         }
@@ -135,23 +135,23 @@ class Cell:
         self._lives = [mine]
         return await mine
 
-    async def _adopt(self, order: dict[str, Any]) -> dict[str, Any]:
-        self._fence(order["epoch"])
-        if self._order is not None:
+    async def _adopt(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        self._fence(assignment["epoch"])
+        if self._assignment is not None:
             return {"ok": False, "error": f"{self._name} was adopted already"}
-        self._order = order
+        self._assignment = assignment
         began_ns = time.monotonic_ns()
         try:
-            if order["predecessor"] is not None:
-                await self._bury(*order["predecessor"])
-            spec, address = order["spec"], order["spec"]["address"]
-            self._incarnation = (order["incarnation"][0], order["incarnation"][1])
+            if assignment["predecessor"] is not None:
+                await self._bury(*assignment["predecessor"])
+            spec, address = assignment["spec"], assignment["spec"]["address"]
+            self._incarnation = (assignment["incarnation"][0], assignment["incarnation"][1])
             self._title = f"venuemesh: {address}"
             own_title(self._title)
             self._pulse.name(address)
             sender = f"{address}@{self._incarnation[0]}.{self._incarnation[1]}"
             logs.speak_as(sender)
-            logger.info("adopted", cell=self._name, pid=self._pid, restarts=order["restarts"])
+            logger.info("adopted", cell=self._name, pid=self._pid, restarts=assignment["restarts"])
             context = Context(
                 mesh=self._mesh,
                 address=address,
@@ -163,7 +163,7 @@ class Cell:
                 monotonic_ns=time.monotonic_ns,
                 time_ns=time.time_ns,
                 alive=self._alive,
-                restarts=order["restarts"],
+                restarts=assignment["restarts"],
             )
             role = build(RoleSpec(spec["kind"], spec["config"]), context)
             await role.start()
@@ -197,8 +197,8 @@ class Cell:
         leave(self._segments)
         self._home.call_later(0.02, os._exit, 0)
 
-    async def _report(self) -> dict[str, Any]:
-        return self._role.report() if self._role is not None else {"state": "SPARE", "error": None}
+    async def _status(self) -> dict[str, Any]:
+        return self._role.status() if self._role is not None else {"state": "SPARE", "error": None}
 
     async def _ask(self, raw: bytes) -> bytes:
         envelope = Envelope.unpack(raw)
@@ -261,7 +261,7 @@ class Cell:
             await asyncio.sleep(PERIOD_S)
             now_ns = time.monotonic_ns()
             gap_ns = now_ns - self._last_ns
-            if self._order is not None and gap_ns > self._lease_ns:
+            if self._assignment is not None and gap_ns > self._lease_ns:
                 self._end_by_lease(gap_ns)
             self._last_ns = now_ns
             own_title(self._title)

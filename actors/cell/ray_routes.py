@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
 from ...model.address import Route
-from .messages import Doubt, Gone
+from .messages import Gone, Unreachable
 from .ray_calls import SUPERVISOR, WATCH_S, answered, namespace
 from .role import Incarnation
 
@@ -103,10 +103,10 @@ class RayRoutes:
         try:
             answer: bytes = await answered(getattr(handle, method).remote(packed), timeout_s)
         except ActorUnavailableError as error:
-            raise Doubt from error
+            raise Unreachable from error
         except ActorDiedError as error:
             self._handles.pop(route.cell, None)
             raise Gone from error
         except RayError as error:  # the role raised what it must not, and its cell is ending
-            raise Doubt from error
+            raise Unreachable from error
         return answer

@@ -73,8 +73,8 @@ class Role(Protocol):
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         """Answer a long poll: return when there is something after what `body` says was seen, or at the timeout."""
 
-    def report(self) -> dict[str, Any]:
-        """Plain values for `status`: at least `state` (text) and `error` (text or None)."""
+    def status(self) -> dict[str, Any]:
+        """Return plain values for `venuemesh status`: at least `state` (text) and `error` (text or None)."""
 
     def beat(self) -> None:
         """Called on every heartbeat of the cell (every 50 ms), from its loop: refresh segments, check silence."""

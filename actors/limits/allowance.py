@@ -89,12 +89,12 @@ class Allowance:
                 async with self._turn:
                     while (wait_ns := self._wait_ns(places)) > 0:
                         if wait_ns > wait_s * NS:
-                            raise RetryLater(wait_ns / NS, f"the account's limits on orders: {self.report()}")
+                            raise RetryLater(wait_ns / NS, f"the account's limits on orders: {self.status()}")
                         await asyncio.sleep(wait_ns / NS)
                     self._windows.add(places, self._context.monotonic_ns())
         except TimeoutError:
             said = (
-                f"the account's limits on orders: {self.report()}"
+                f"the account's limits on orders: {self.status()}"
                 if self._opened.is_set()
                 else f"{UNOPENED} {self.problem}"
             )
@@ -150,7 +150,7 @@ class Allowance:
     async def close(self) -> None:
         self.give_back()
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         now_ns = self._context.monotonic_ns()
         return {
             name: {"limit": window.amount, "used": window.used(now_ns)}

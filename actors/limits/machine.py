@@ -365,7 +365,7 @@ class LimitsMachine:
             for name, amount in lease.cost.items():
                 self.buckets[name].settle(amount, amount)
 
-    def report(self, now_ns: int) -> dict[str, Any]:
+    def status(self, now_ns: int) -> dict[str, Any]:
         """Plain values: per limit what is used up of what may be granted, cool-down left, queue, leases."""
         windows = {}
         for name, bucket in self.buckets.items():

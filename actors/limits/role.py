@@ -98,8 +98,8 @@ class LimitsRole:
             pass  # nothing changed: the reply says so
         return self._cooldown()
 
-    def report(self) -> dict[str, Any]:
-        said = self._machine.report(self._context.monotonic_ns())
+    def status(self) -> dict[str, Any]:
+        said = self._machine.status(self._context.monotonic_ns())
         cooling = said["cooldown_s"] > 0
         error = f"the exchange turned us away; nothing is granted for {said['cooldown_s']:.0f} s" if cooling else None
         return {"state": "COOLING" if cooling else "SERVING", "error": error, "fresh": self._fresh, **said}

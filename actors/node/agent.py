@@ -87,7 +87,7 @@ class AgentRole:
                 break
         return {"stale": list(self._stale)}
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         return {
             "state": "SERVING",
             "error": None,

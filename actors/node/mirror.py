@@ -14,7 +14,7 @@ same source and an earlier source of the same mirror. A new incarnation of the m
 its sources by the supervisor (`follow`), and asks each for the whole book.
 
     follow {sources}    all it shall follow from now on: {child address: {"books": {address: {"levels", "trades"}}}}
-    stats               what `report` gives
+    stats               what `status` returns
 """
 
 from __future__ import annotations
@@ -93,13 +93,13 @@ class MirrorRole:
                 self._follow(body["sources"])
                 return len(self._sources)
             case "stats":
-                return self.report()
+                return self.status()
         raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         books = [book for source in self._sources.values() for book in source.books.values()]
         errors = [f"{source.child}: {source.error}" for source in self._sources.values() if source.error]
         return {

@@ -79,7 +79,7 @@ class StreamEnd:
             else:
                 self.reports += 1
 
-    def report(self, mono_ns: int) -> Mapping[str, Any]:
+    def status(self, mono_ns: int) -> Mapping[str, Any]:
         return {
             "stream": "up" if self.up else "down",
             "stream_heard_s_ago": None if self._heard_ns is None else (mono_ns - self._heard_ns) / NS,

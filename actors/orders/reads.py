@@ -274,5 +274,5 @@ class View:
             if not waiter.waiting and self._waiters.get(client_order_id) is waiter:
                 del self._waiters[client_order_id]  # nobody waits any more, and the order may never change again
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         return {"open_orders": len(self._open), "last_event": self.last}

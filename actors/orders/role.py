@@ -114,8 +114,8 @@ class OrderManagerRole:
     def beat(self) -> None:
         self._engine.beat()
 
-    def report(self) -> dict[str, Any]:
-        return self._engine.report()
+    def status(self) -> dict[str, Any]:
+        return self._engine.status()
 
     async def handle(self, kind: str, body: Any) -> Any:
         handler = self._HANDLERS.get(kind)
@@ -309,7 +309,7 @@ class OrderManagerRole:
         guards = {"account": _limits(settings.limits)}
         guards |= {pair: _limits(own) for pair, own in settings.pair_limits.items()}
         return {
-            **self._engine.report(),
+            **self._engine.status(),
             "guards": guards,
             "incarnation": list(self._context.incarnation),
             "timings_us": self._engine.timings.summary(),
@@ -331,7 +331,7 @@ class OrderManagerRole:
             "permissions": list(account.permissions),
             "account_id": account.account_id,
             "balances": {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in balances},
-            **engine.wire.clock.report(),
+            **engine.wire.clock.status(),
         }
 
     # ------------------------------------------------------------------ the rest

@@ -440,23 +440,23 @@ class Engine:
         finally:
             self._waiting -= 1
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """What `status` shows, with the reasons in words."""
         mono_ns = self.context.monotonic_ns()
         said: dict[str, Any] = {"state": self.state, "error": self.error or None, "ready": False}
         if self.booted.is_set():
-            said |= {**self.machine.status(), **self.view.report()}
+            said |= {**self.machine.status(), **self.view.status()}
             said["state"], said["error"] = self._state(said)
             said["ready"] = said["state"] in ("SERVING", "PAUSED")
             said["unresolved"] = said["unresolved_requests"]
-            said["limits"] = self.allowance.report()
+            said["limits"] = self.allowance.status()
             if (committer := self.committer) is not None:
                 said["commits"] = {"batches": committer.batches, "transactions": committer.transactions}
         elif not self.error and hasattr(self, "markets"):
-            said["error"] = self.markets.error or self.wire.clock.report()["clock_problem"]
+            said["error"] = self.markets.error or self.wire.clock.status()["clock_problem"]
         if hasattr(self, "wire"):
-            said |= self.wire.report()
-        return said | dict(self.stream.report(mono_ns))
+            said |= self.wire.status()
+        return said | dict(self.stream.status(mono_ns))
 
     def _state(self, status: Mapping[str, Any]) -> tuple[str, str | None]:
         if self.state in ("FENCED", "FAILED"):

@@ -28,7 +28,7 @@ class Account(TradingSuite):
         """The account is ready, says so in words, and knows how the exchange's clock differs."""
         status = await desk.market.account_status_async()
         expect(status["ready"] is True, f"the account is not ready: {status}")
-        report = desk.host.report(desk.orders_at)
+        report = desk.host.status(desk.orders_at)
         expect(report.get("error") is None, f"the order manager reports {report.get('error')}")
         reply = await desk.ask(desk.witness.ask(desk.witness.codec.account()))
         expect(reply.account is not None and reply.account.can_trade, "the exchange says that this key may not trade")
@@ -84,12 +84,12 @@ class Account(TradingSuite):
         expect(seen.external, "an order from outside is not marked external")
         await desk.ask(desk.witness.cancel(order))
         await _external(desk, order, after, OrderStatus.CANCELED)
-        report = desk.host.report(desk.stream_at)
+        report = desk.host.status(desk.stream_at)
         expect(report["state"] in ("LIVE", "POLLING"), f"the stream is {report['state']}: {report.get('error')}")
         expect(not report.get("unreadable"), f"{report.get('unreadable')} frames of the stream could not be read")
 
         async def acknowledged() -> bool:
-            return not desk.host.report(desk.stream_at)["unacknowledged"]
+            return not desk.host.status(desk.stream_at)["unacknowledged"]
 
         await desk.until("reports of the stream acknowledged", acknowledged)
 

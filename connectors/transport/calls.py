@@ -105,7 +105,7 @@ class Calls:
         await self._feed.stop()
         self._cut("stopped")
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         return {
             "open": self._ready.is_set(),
             "outstanding": len(self._outstanding),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from venuemesh.actors.cell.messages import Doubt, Gone
+from venuemesh.actors.cell.messages import Gone, Unreachable
 from venuemesh.supervisor.retrying_store import StoreAway
 
 
@@ -46,8 +46,8 @@ class FakeStore:
         self.values = {"epoch": self.values["epoch"]}
 
 
-class FakePort:
-    """`CellPort` over cells in memory: `cells` is what each would say of itself. The GCS is away `away` times."""
+class FakeCells:
+    """`Cells` in memory: `cells` is what each would say of itself. The GCS is away `away` times."""
 
     def __init__(self, cells: Mapping[str, Any] | None = None) -> None:
         self.cells: dict[str, Any] = dict(cells or {})
@@ -63,7 +63,7 @@ class FakePort:
     def _try(self) -> None:
         if self.away:
             self.away -= 1
-            raise Doubt("the GCS is away")
+            raise Unreachable("the GCS is away")
 
     def forget(self, cell: str) -> None:
         self.held.discard(cell)
@@ -91,15 +91,15 @@ class FakePort:
         self.created.append(cell)
         self.held.add(cell)
         number = len(self.created)
-        self.cells[cell] = said = {"node": node, "pid": number, "start": number, "order": None}
+        self.cells[cell] = said = {"node": node, "pid": number, "start": number, "assignment": None}
         return said
 
     async def life(self, cell: str) -> dict[str, Any]:
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def adopt(self, cell: str, order: Mapping[str, Any]) -> dict[str, Any]:
-        self.adopted.append(order)
+    async def adopt(self, cell: str, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        self.adopted.append(assignment)
         return {"ok": True}
 
     async def stop(self, cell: str, timeout_s: float) -> None: ...
@@ -107,7 +107,7 @@ class FakePort:
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
         raise TimeoutError
 
-    async def report(self, cell: str, timeout_s: float) -> dict[str, Any]:
+    async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
         raise TimeoutError
 
     async def discard(self, cell: str) -> None:

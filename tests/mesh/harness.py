@@ -14,7 +14,7 @@ import ray
 from venuemesh.actors.cell.messages import Envelope, unpack_reply
 from venuemesh.actors.cell.pulse import is_alive, process_start
 from venuemesh.actors.cell.ray_calls import SUPERVISOR, namespace
-from venuemesh.supervisor.supervisor import create
+from venuemesh.supervisor.ray_supervisor import create
 from venuemesh.supervisor.tree.child import ChildSpec
 
 RAY_ENVIRONMENT = {

@@ -49,7 +49,7 @@ class EchoRole:
         await asyncio.sleep(timeout_s)
         return {"slept": timeout_s}
 
-    def report(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         return {"state": "SERVING", "error": None, "asked": self._asked}
 
     def beat(self) -> None:

@@ -236,11 +236,11 @@ async def test_reports_wait_for_the_next_manager_when_one_is_away(trading):
     await one.mesh.stop_manager()
     one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
     async with asyncio.timeout(5.0):
-        while one.mesh.stream.report()["unacknowledged"] == 0:  # noqa: ASYNC110
+        while one.mesh.stream.status()["unacknowledged"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await one.mesh.start_manager()
     assert await one.known(0) == "CANCELED"
     await one.right()
     async with asyncio.timeout(5.0):
-        while one.mesh.stream.report()["unacknowledged"]:  # noqa: ASYNC110
+        while one.mesh.stream.status()["unacknowledged"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

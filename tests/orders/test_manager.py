@@ -313,7 +313,7 @@ async def test_a_polled_account_is_followed_as_well(trading):
     found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[0], "until": "done"}, 5.0)
     assert found["status"] == "CANCELED"
     assert one.mesh.stream is not None
-    assert one.mesh.stream.report()["source"] == "polling"
+    assert one.mesh.stream.status()["source"] == "polling"
 
 
 async def test_several_orders_of_one_command_and_an_order_list(trading):

@@ -76,7 +76,7 @@ def kill_manager(mesh: venuemesh.Mesh, until: Callable[[dict[str, Any]], bool]) 
 
 
 def is_ready(row: dict[str, Any]) -> bool:
-    return bool((row.get("report") or {}).get("ready"))
+    return bool((row.get("status") or {}).get("ready"))
 
 
 def is_refused(row: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The keeper without Ray: its boot and its wishes while the GCS is away."""
+"""The supervisor's shell without Ray: its boot and its wishes while the GCS is away."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.cells import FakePort, FakeStore
+from tests.fakes.cells import FakeCells, FakeStore
 from venuemesh.model.errors import RetryLater, UnknownExchange
 from venuemesh.supervisor import retrying_store, shell
-from venuemesh.supervisor.shell import Keeper
+from venuemesh.supervisor.shell import SupervisorShell
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec
 from venuemesh.supervisor.tree.records import ChildState
@@ -21,12 +21,12 @@ CONFIG = {"mesh": "m", "birth": "1", "exchanges": {"x": {"pairs": ["A-B"]}}, "ch
 
 
 def living(spec: ChildSpec, incarnation: tuple[int, int] = (1, 1)) -> dict[str, Any]:
-    order = {"incarnation": list(incarnation), "spec": spec.to_dict(), "restarts": 3}
-    return {"node": "n", "pid": 77, "start": 770, "order": order, "serving": True}
+    assignment = {"incarnation": list(incarnation), "spec": spec.to_dict(), "restarts": 3}
+    return {"node": "n", "pid": 77, "start": 770, "assignment": assignment, "serving": True}
 
 
-def made(port: FakePort, store: FakeStore, **config: Any) -> Keeper:
-    made = Keeper(CONFIG | config, port, store)  # type: ignore[arg-type]
+def made(port: FakeCells, store: FakeStore, **config: Any) -> SupervisorShell:
+    made = SupervisorShell(CONFIG | config, port, store)
     made.durable = retrying_store.Durable(first_s=0.001, cap_s=0.01)
     return made
 
@@ -41,7 +41,7 @@ async def until(reached: Callable[[], Any]) -> None:
 
 async def test_boot_waits_for_a_gcs_that_is_away_and_then_finds_what_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "AWAY_S", 0.01)
-    port, store = FakePort({"cell-1": living(A), "cell-2": living(A) | {"order": None, "pid": 78}}), FakeStore()
+    port, store = FakeCells({"cell-1": living(A), "cell-2": living(A) | {"assignment": None, "pid": 78}}), FakeStore()
     port.away, store.away = 5, 5
     mine = made(port, store)
     await asyncio.wait_for(mine.boot(), 10.0)
@@ -54,7 +54,7 @@ async def test_boot_waits_for_a_gcs_that_is_away_and_then_finds_what_lives(monke
 
 
 async def test_a_cell_that_cannot_be_asked_for_is_not_taken_for_gone() -> None:
-    port, store = FakePort({"cell-1": living(A)}), FakeStore()
+    port, store = FakeCells({"cell-1": living(A)}), FakeStore()
     mine = made(port, store)
 
     async def away_once(name: str) -> None:
@@ -68,7 +68,7 @@ async def test_a_cell_that_cannot_be_asked_for_is_not_taken_for_gone() -> None:
 
 
 async def test_a_wish_is_durable_or_refused_and_a_refused_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    port, store = FakePort(), FakeStore()
+    port, store = FakeCells(), FakeStore()
     mine = made(port, store)
     await mine.boot()
     store.away = 3
@@ -90,18 +90,18 @@ async def test_a_wish_is_durable_or_refused_and_a_refused_one_changes_nothing(mo
 async def test_what_is_only_good_to_have_is_given_up_and_cells_are_adopted_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    port, store = FakePort(), FakeStore()
+    port, store = FakeCells(), FakeStore()
     mine = made(port, store)
     await mine.boot()
     store.away = 10**9
     monkeypatch.setattr(retrying_store.Durable.run, "__kwdefaults__", {"patience_s": 0.02})
     mine.on(m.NodeSeen("n"))
-    await until(lambda: A.address in {order["spec"]["address"] for order in port.adopted})
+    await until(lambda: A.address in {assignment["spec"]["address"] for assignment in port.adopted})
     await until(lambda: mine.machine.children[A.address].state is ChildState.SERVING)
 
 
 async def test_a_cell_that_cannot_be_created_is_tried_again() -> None:
-    port, store = FakePort(), FakeStore()
+    port, store = FakeCells(), FakeStore()
     mine = made(port, store)
     await mine.boot()
     port.away = 4
@@ -111,15 +111,15 @@ async def test_a_cell_that_cannot_be_created_is_tried_again() -> None:
 
 async def test_a_restart_keeps_what_was_told_and_a_mesh_created_anew_does_not() -> None:
     store = FakeStore()
-    first = made(FakePort(), store)
+    first = made(FakeCells(), store)
     await first.boot()
     await first.wish("x", lambda desired: desired.network("x", False))
-    again = made(FakePort(), store)
+    again = made(FakeCells(), store)
     await again.boot()
     assert again.desired.stopped == ["x"]
     assert again.port.epoch == 2
     gone = ChildSpec("echo/gone", "echo", group="echo")
-    anew = made(FakePort({"cell-9": living(gone)}), store, birth="2")
+    anew = made(FakeCells({"cell-9": living(gone)}), store, birth="2")
     await anew.boot()
     assert anew.desired.stopped == []
     assert not anew.machine.children[gone.address].wanted

@@ -2,7 +2,7 @@
 
     python -m tests.truth.host      one JSON line on standard input says what (`Asked`); then commands, a line each:
         books     every book whole, as it is: {pair: what the role's `snapshot` command gives, levels as lists}
-        stats     {pair: what the role reports of it}, "socket", "rss"
+        stats     {pair: what the role says of it}, "socket", "rss"
         tell [KIND, BODY]   give the first role a command and say its answer
         stop      stop the roles politely and end
         break     begin a publish of the first book and never end it; then wait to be killed
@@ -267,12 +267,12 @@ class Host:
         return books
 
     def _stats(self) -> dict[str, Any]:
-        reports = [role.report() for role in self.roles]
+        statuses = [role.status() for role in self.roles]
         with open("/proc/self/statm", "rb") as statm:
             rss = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         return {
-            "pairs": {name: found for report in reports for name, found in report["pairs"].items()},
-            "sockets": [report["socket"] for report in reports],
+            "pairs": {name: found for status in statuses for name, found in status["pairs"].items()},
+            "sockets": [status["socket"] for status in statuses],
             "rss": rss,
         }
 

@@ -50,7 +50,7 @@ def status_table(tree: Mapping[str, Any]) -> Table:
     if tree["stopped"]:
         title += f"; feeds stopped: {', '.join(tree['stopped'])}"
     table = Table(title=title, title_justify="left")
-    for column in ("address", "state", "reports", "node", "pid", "incarnation", "restarts", "memory", "last error"):
+    for column in ("address", "state", "status", "node", "pid", "incarnation", "restarts", "memory", "last error"):
         table.add_column(column, justify="right" if column in ("pid", "restarts", "memory") else "left")
     for child in tree["children"]:
         table.add_row(
@@ -69,10 +69,10 @@ def status_table(tree: Mapping[str, Any]) -> Table:
 
 def reported(child: Mapping[str, Any]) -> str:
     """What the role says of itself: its state, and for a group of books which ones it keeps."""
-    report = child.get("report") or {}
-    state = report.get("state", "")
+    status = child.get("status") or {}
+    state = status.get("state", "")
     said = styled(state) if state in BookState.__members__ else state
-    pairs = sorted(report.get("pairs", ()))
+    pairs = sorted(status.get("pairs", ()))
     if len(pairs) <= 1:
         return said
     return f"{said}: {', '.join(pairs[:4])}{f' and {len(pairs) - 4} more' if len(pairs) > 4 else ''}"

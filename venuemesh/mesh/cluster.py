@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
 from loguru import logger
@@ -194,6 +195,16 @@ def join_ray(address: str, *, mesh: str = "") -> None:
         said = str(error).strip().splitlines()
         reason = said[0] if said else type(error).__name__
         raise MeshNotRunning(mesh, f"no Ray cluster at {address} ({reason})") from error
+
+
+def spawn_actor(cls: type, *arguments: Any) -> Any:
+    """Start a Ray actor of a class in the cluster this process is connected to; return its handle."""
+    return ray.remote(num_cpus=0)(cls).remote(*arguments)
+
+
+def kill_actor(handle: Any) -> None:
+    """End a Ray actor without asking it. An actor that has ended already is no error."""
+    ray.kill(handle)
 
 
 def _reach(address: str, mesh: str) -> None:

@@ -263,7 +263,7 @@ def launch(config: MeshConfig) -> Mesh:
         MeshNotRunning: this process is connected to no Ray cluster.
     """
     from ..config.checks import check_accounts
-    from ..supervisor.supervisor import create
+    from ..supervisor.ray_supervisor import create
 
     name = config.mesh.name
     if not ray.is_initialized():

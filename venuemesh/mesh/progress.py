@@ -11,14 +11,14 @@ def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
 
 
 def book_states(tree: dict[str, Any]) -> dict[str, str]:
-    """Every tracked book's state by its writer's report: address to state name."""
+    """Every tracked book's state by its writer's status: address to state name."""
     states: dict[str, str] = {}
     for child in tree["children"]:
         if child["address"].startswith("book/") and child["state"] != "REFUSED":
-            reported = (child.get("report") or {}).get("pairs", {})
+            known = (child.get("status") or {}).get("pairs", {})
             for address in child["serves"]:
                 pair = address.split("/", 2)[2]
-                states[address] = reported.get(pair, {}).get("state", child["state"])
+                states[address] = known.get(pair, {}).get("state", child["state"])
     return states
 
 
@@ -26,9 +26,9 @@ def account_states(tree: dict[str, Any]) -> dict[str, str]:
     """Every account that does not take orders yet, by the address of its manager, and what it is doing, in words."""
     found = {}
     for child in tree["children"]:
-        report = child.get("report") or {}
-        if child["address"].startswith("orders/") and not report.get("ready"):
-            found[child["address"]] = report.get("error") or report.get("state") or child["state"]
+        status = child.get("status") or {}
+        if child["address"].startswith("orders/") and not status.get("ready"):
+            found[child["address"]] = status.get("error") or status.get("state") or child["state"]
     return found
 
 

@@ -106,7 +106,7 @@ async def test_an_account_trades_as_configured_and_shows_no_secret(exchange, key
         cancelled = await mesh("cancel", {"id": first})
         assert cancelled["done"]
         shown = [account, placed, fees, cancelled, await mesh("key_check"), spec.to_dict(), plain, str(caught.value)]
-        shown += [mesh.manager, mesh.stream, mesh.manager.report(), mesh.stream.report()]  # type: ignore[union-attr]
+        shown += [mesh.manager, mesh.stream, mesh.manager.status(), mesh.stream.status()]  # type: ignore[union-attr]
     finally:
         await mesh.stop()
     assert not mesh.failures

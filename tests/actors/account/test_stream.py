@@ -116,7 +116,7 @@ class Rig:
         self.feed.frame(json.dumps(list(reports)).encode())
 
     async def caught_up(self) -> None:
-        await until(lambda: self.role.report()["unacknowledged"] == 0)
+        await until(lambda: self.role.status()["unacknowledged"] == 0)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ async def test_it_opens_the_stream_in_the_exchanges_time_and_forwards_what_it_he
     assert one.marks() == ["up"]
     assert [plain["client_order_id"] for _, plain in one.told[1:]] == ["a", "b", "a"]
     assert one.batches[0]["stream"] == [3, 7]
-    assert one.role.report()["state"] == "LIVE"
+    assert one.role.status()["state"] == "LIVE"
 
 
 async def test_what_is_not_acknowledged_is_sent_again_to_whoever_serves_next_and_nothing_is_lost(rig):
@@ -167,15 +167,15 @@ async def test_what_is_not_acknowledged_is_sent_again_to_whoever_serves_next_and
     for number in range(450):
         one.frame(order_plain(f"o{number}", str(number)))
     await until(lambda: len(one.batches) >= 2)
-    assert one.role.report()["unacknowledged"] == 451
-    assert "orders/acme/main" in one.role.report()["error"]
+    assert one.role.status()["unacknowledged"] == 451
+    assert "orders/acme/main" in one.role.status()["error"]
     one.refusal = OutcomeUnknown("reports", "no answer")
     sent = len(one.batches)
     await until(lambda: len(one.batches) > sent)
     one.taking = True
     await one.caught_up()
     assert [number for number, _ in one.told] == list(range(1, 452))
-    assert one.role.report()["error"] is None
+    assert one.role.status()["error"] is None
 
 
 async def test_more_than_it_may_keep_becomes_one_gap_in_the_sequence(rig):
@@ -191,7 +191,7 @@ async def test_more_than_it_may_keep_becomes_one_gap_in_the_sequence(rig):
     assert "gap" in one.marks()
     assert one.told[0][1]["what"] == "gap"
     assert one.told[-1][1]["client_order_id"] == "o19"
-    assert one.role.report()["overflows"] >= 1
+    assert one.role.status()["overflows"] >= 1
 
 
 async def test_a_lost_connection_is_a_marker_in_its_place_and_the_next_one_opens_the_stream_anew(rig):
@@ -199,7 +199,7 @@ async def test_a_lost_connection_is_a_marker_in_its_place_and_the_next_one_opens
     await one.open()
     one.frame(order_plain("a", "1"))
     one.feed.close("reset")
-    assert one.role.report()["state"] == "CONNECTING"
+    assert one.role.status()["state"] == "CONNECTING"
     await one.open()
     one.frame(order_plain("b", "2"))
     await one.caught_up()
@@ -214,7 +214,7 @@ async def test_a_frame_that_cannot_be_read_is_a_gap(rig):
     one.frame(order_plain("b", "2"))
     await one.caught_up()
     assert one.marks() == ["up", "gap"]
-    assert one.role.report()["unreadable"] == 1
+    assert one.role.status()["unreadable"] == 1
 
 
 async def test_a_stream_that_the_exchange_ends_is_opened_on_a_new_connection(rig):
@@ -235,7 +235,7 @@ async def test_a_refused_stream_is_asked_for_again_on_a_new_connection(rig):
     one.feed.frame(json.dumps({"opened": asked, "code": "401", "reason": "no such key"}).encode())
     await until(lambda: one.feed.reconnects)
     assert one.marks() == []
-    assert "no such key" in one.role.report()["error"]
+    assert "no such key" in one.role.status()["error"]
 
 
 async def test_a_stream_that_is_not_confirmed_in_time_is_asked_for_again(rig):
@@ -305,8 +305,8 @@ async def test_polling_tells_what_changed_and_how_what_is_gone_ended(rig):
     await until(lambda: len(one.told) >= 5)
     assert one.told[4][1]["status"] == "CANCELED"
     assert [bound.name for bound in one.codec.bound] == ["BTC-USDT"]
-    rounds = one.role.report()["rounds"]
-    await until(lambda: one.role.report()["rounds"] > rounds + 3)
+    rounds = one.role.status()["rounds"]
+    await until(lambda: one.role.status()["rounds"] > rounds + 3)
     assert len(one.told) == 5  # nothing changed, nothing is told
 
 
@@ -316,8 +316,8 @@ async def test_polling_asks_for_what_came_and_went_between_two_rounds(rig):
     one.exchange["/order"] = [order_plain("quick", "9", "CANCELED")]
     one.held = [{"client_order_id": "quick", "exchange_order_id": "9", "pair": "BTC-USDT"}]
     await until(lambda: any(plain.get("client_order_id") == "quick" for _, plain in one.told))
-    told, rounds = len(one.told), one.role.report()["rounds"]
-    await until(lambda: one.role.report()["rounds"] > rounds + 3)
+    told, rounds = len(one.told), one.role.status()["rounds"]
+    await until(lambda: one.role.status()["rounds"] > rounds + 3)
     assert len(one.told) == told
 
 
@@ -325,7 +325,7 @@ async def test_polling_says_down_when_nobody_answers_for_long_and_up_again(rig):
     one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     await until(lambda: one.marks() == ["up"])
     one.down = OutcomeUnknown("GET /open", "cut")
-    await until(lambda: one.role.report()["error"] is not None)
+    await until(lambda: one.role.status()["error"] is not None)
     one.role.beat()
     await one.caught_up()
     assert one.marks() == ["up"]
@@ -333,4 +333,4 @@ async def test_polling_says_down_when_nobody_answers_for_long_and_up_again(rig):
     one.role.beat()
     one.down = None
     await until(lambda: one.marks() == ["up", "down", "up"])
-    assert one.role.report()["state"] == "LIVE"
+    assert one.role.status()["state"] == "LIVE"

@@ -107,7 +107,7 @@ class Run:
 
     def has_seen(self, trades: int = 0, gaps: int = 0) -> bool:
         """Whether all books together had so many trades and gaps."""
-        pairs = self.role.report()["pairs"].values()
+        pairs = self.role.status()["pairs"].values()
         return sum(pair["trades"] for pair in pairs) >= trades and sum(pair["gaps"] for pair in pairs) >= gaps
 
     async def past(self, exchange: ExchangeProcess) -> Callable[[], bool]:
@@ -116,7 +116,7 @@ class Run:
             name: (await asyncio.to_thread(exchange.admin.book, instrument.symbol))["update_id"]
             for name, instrument in self.instruments.items()
         }
-        return lambda: all(self.role.report()["pairs"][name]["sequence"] > mark for name, mark in marks.items())
+        return lambda: all(self.role.status()["pairs"][name]["sequence"] > mark for name, mark in marks.items())
 
     async def equals(self, exchange: ExchangeProcess) -> bool:
         """Whether every book is LIVE and the exchange's own now."""
@@ -163,7 +163,7 @@ async def at_work(exchange: ExchangeProcess, folder: Path) -> AsyncIterator[Run]
     await role.start()
     tasks = [asyncio.ensure_future(run.beat()), asyncio.ensure_future(run.sample())]
     try:
-        await until(lambda: role.report()["state"] == "LIVE", 20.0)
+        await until(lambda: role.status()["state"] == "LIVE", 20.0)
         yield run
         assert run.failed == []
         for task in tasks:
@@ -191,7 +191,7 @@ async def rest_and_compare(run: Run, exchange: ExchangeProcess) -> None:
     await asyncio.to_thread(exchange.admin.pause, 1.0)
     async with asyncio.timeout(60):
         while not await run.equals(exchange):
-            if run.role.report()["state"] != "LIVE":
+            if run.role.status()["state"] != "LIVE":
                 await asyncio.to_thread(exchange.admin.step)
             await asyncio.sleep(0.05)
 
@@ -200,7 +200,7 @@ async def test_books_are_the_exchanges_own_without_faults(exchange, tmp_path):
     async with at_work(exchange, tmp_path) as run:
         await until(lambda: run.has_seen(trades=1) and run.sampled > 60, 60.0)
         await rest_and_compare(run, exchange)
-        report = run.role.report()
+        report = run.role.status()
         assert sum(pair["gaps"] + pair["doubts"] for pair in report["pairs"].values()) == 0
         assert sum(pair["trades"] for pair in report["pairs"].values()) > 0
         assert await asyncio.to_thread(run.check, exchange) > 20
@@ -214,7 +214,7 @@ async def test_books_are_never_wrong_while_live_whatever_the_exchange_does(excha
         before = run.sampled
         await until(lambda: run.has_seen(gaps=3) and run.not_live > 0 and run.sampled > before + 30, 120.0)
         await rest_and_compare(run, exchange)
-        report = run.role.report()
+        report = run.role.status()
         assert sum(pair["gaps"] for pair in report["pairs"].values()) > 0
         assert run.not_live > 0
         assert await asyncio.to_thread(run.check, exchange) > 20

@@ -121,7 +121,7 @@ class Stage:
             symbol = request.url.split("symbol=")[1].split("&")[0]
             venue = next(v for v in self.venues.values() if v.symbol == symbol)
             self.rest.answer(venue.snapshot()[0])
-        await until(lambda: self.role.report()["state"] == "LIVE")
+        await until(lambda: self.role.status()["state"] == "LIVE")
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ async def test_frames_wait_for_the_snapshot_that_the_limits_role_allows(stages):
     await until(lambda: stage.of("observe"))
     assert stage.of("observe") == [{"used": {"weight": 77}, "status": 200, "retry_after_s": None, "lease": 1}]
     assert stage.reader().state is BookState.LIVE
-    report = stage.role.report()["pairs"][PAIRS[0]]
+    report = stage.role.status()["pairs"][PAIRS[0]]
     assert (report["dropped"], report["updates"], report["sequence"]) == (1, 1, stage.venues[PAIRS[0]].sequence)
 
 
@@ -177,7 +177,7 @@ async def test_a_gap_is_not_live_from_the_frame_that_reveals_it(stages):
     await stage.requested()
     stage.rest.answer(stage.venues[PAIRS[0]].snapshot()[0])
     await until(lambda: stage.reader().state is BookState.LIVE)
-    assert stage.role.report()["pairs"][PAIRS[0]]["gaps"] == 1
+    assert stage.role.status()["pairs"][PAIRS[0]]["gaps"] == 1
 
 
 async def test_snapshots_that_fail_are_asked_for_with_growing_delays(stages, monkeypatch):
@@ -215,7 +215,7 @@ async def test_snapshots_that_fail_are_asked_for_with_growing_delays(stages, mon
     monkeypatch.undo()
     stage.rest.answer(stage.venues[PAIRS[0]].snapshot()[0])
     await until(lambda: stage.state() is BookState.LIVE)
-    assert stage.role.report()["pairs"][PAIRS[0]]["snapshots_failed"] == 5
+    assert stage.role.status()["pairs"][PAIRS[0]]["snapshots_failed"] == 5
     assert {body["status"] for body in stage.of("observe")} == {200, 400, 429, 500}
     assert stage.of("release") == [{"lease": stage.of("release")[0]["lease"], "spent": None}]
 
@@ -226,9 +226,9 @@ async def test_no_budget_no_request(stages):
     await stage.role.start()
     stage.open()
     stage.confirm()
-    await until(lambda: stage.role.report()["pairs"][PAIRS[0]]["snapshots_failed"] == 1)
+    await until(lambda: stage.role.status()["pairs"][PAIRS[0]]["snapshots_failed"] == 1)
     assert stage.rest.requests == []
-    assert "cooling down" in stage.role.report()["error"]
+    assert "cooling down" in stage.role.status()["error"]
 
 
 async def test_silence_is_published_and_ends_the_connection(stages):
@@ -286,7 +286,7 @@ async def test_several_pairs_share_the_socket_and_nothing_else(stages):
     stage.move(PAIRS[1])
     stage.feed.frame(stage.move(PAIRS[1]))
     assert [stage.reader(name).state.name for name in PAIRS] == ["LIVE", "GAP", "LIVE"]
-    assert stage.role.report()["state"] == "2 of 3 LIVE"
+    assert stage.role.status()["state"] == "2 of 3 LIVE"
     stage.feed.frame(stage.move(PAIRS[0]))
     assert stage.reader(PAIRS[0]).state is BookState.LIVE
     stage.feed.frame(b'{"e":"depthUpdate","s":"EEEFFF"')

@@ -166,7 +166,7 @@ async def test_it_lists_what_the_exchange_lists_under_a_lease(rig: Rig) -> None:
     assert (acquire, wanted["cost"], wanted["holder"]) == ("acquire", {"weight": 20}, "catalog/acme")
     assert observe == "observe"
     assert seen == {"used": {"weight": 42}, "status": 200, "retry_after_s": 9.0, "lease": 1}
-    report = role.report()
+    report = role.status()
     assert (report["state"], report["error"], report["instruments"], report["trading"]) == ("SERVING", None, 4, 3)
 
 
@@ -214,14 +214,14 @@ async def test_a_refresh_that_fails_keeps_the_last_good_list_and_says_so(rig: Ri
     with pytest.raises((RetryLater, OutcomeUnknown, DecodeError)):
         await role.handle("refresh", None)
     assert await role.handle("instruments", None) == good
-    report = role.report()
+    report = role.status()
     assert report["state"] == "STALE"
     assert report["failures"] == 1
     assert report["error"]
     rig.exchange.status, rig.exchange.error, rig.refuse = 200, None, None
     rig.exchange.listed = rig.exchange.listed or [pair("BTC-USDT")]
     await role.handle("refresh", None)
-    assert role.report()["state"] == "SERVING"
+    assert role.status()["state"] == "SERVING"
 
 
 async def test_without_a_list_it_says_why(rig: Rig) -> None:
@@ -231,7 +231,7 @@ async def test_without_a_list_it_says_why(rig: Rig) -> None:
         await role.handle("instruments", None)
     with pytest.raises(RetryLater):
         await role.handle("mid_price", {"pair": "BTC-USDT"})
-    assert role.report()["state"] == "EMPTY"
+    assert role.status()["state"] == "EMPTY"
 
 
 async def test_what_comes_back_to_the_budget_when_nothing_was_sent_and_when_it_may_have_been(rig: Rig) -> None:

@@ -19,7 +19,7 @@ from venuemesh.supervisor.tree.desired import Desired
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_names_a_role(kind):
     role = load(kind)
-    for method in ("start", "stop", "handle", "poll", "report", "beat"):
+    for method in ("start", "stop", "handle", "poll", "status", "beat"):
         assert callable(getattr(role, method)), f"{kind} has no {method}"
     assert isinstance(role.reads, frozenset)
 

@@ -64,7 +64,7 @@ class Toy:
         await asyncio.sleep(0)
         return kind
 
-    def report(self):
+    def status(self):
         return {"state": "SERVING", "error": None, "beats": self.beats}
 
     def beat(self):
@@ -136,11 +136,11 @@ def test_what_nobody_expected_ends_a_role_but_not_for_a_read(host):
 
 def test_roles_beat(host):
     deadline = time.monotonic() + 10.0
-    while not host.report(ADDRESS)["beats"]:
+    while not host.status(ADDRESS)["beats"]:
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
     with pytest.raises(Misconfigured):
-        host.report("orders/acme/nobody")
+        host.status("orders/acme/nobody")
 
 
 def test_a_real_role_serves(host):

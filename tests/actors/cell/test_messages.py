@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from venuemesh.actors.cell.messages import Asker, Dedup, Doubt, Envelope, Gone, pack_error, pack_reply, unpack_reply
+from venuemesh.actors.cell.messages import (
+    Asker,
+    Dedup,
+    Envelope,
+    Gone,
+    Unreachable,
+    pack_error,
+    pack_reply,
+    unpack_reply,
+)
 from venuemesh.model import errors
 from venuemesh.model.address import Route
 from venuemesh.model.errors import Fenced, InboxFull, MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater
@@ -158,7 +167,7 @@ async def test_doubt_is_asked_again_and_a_fenced_route_is_left() -> None:
     net = Net()
     net.route("a", "c1", 1)
     net.route("a", "c2", 2)
-    answers = iter([Doubt(), Doubt()])
+    answers = iter([Unreachable(), Unreachable()])
 
     def doubtful(envelope: Envelope) -> bytes:
         error = next(answers, None)

@@ -74,7 +74,7 @@ class TestWindows:
         block = granted(m, {"weight": 2160}, T0)
         assert isinstance(granted(m, {"weight": 2160}, T0 + 11 * S), RetryLater)
         assert not m.release(block.id, None, T0 + 11 * S)
-        assert m.report(T0 + 11 * S)["leases"] == 0
+        assert m.status(T0 + 11 * S)["leases"] == 0
 
     def test_a_limit_of_one(self) -> None:
         m = machine(limits={"x": Limit(1, 10.0)})
@@ -129,7 +129,7 @@ class TestExchangeCount:
         m.release(a.id, None, T0 + S)
         assert floor.extra == 150
         m.observe({"weight": 4100}, 200, None, b.id, T0 + S)
-        assert m.report(T0 + S)["leases"] == 1, "an answer ends the lease it came under"
+        assert m.status(T0 + S)["leases"] == 1, "an answer ends the lease it came under"
 
     def test_a_low_count_frees_nothing_for_a_successor(self) -> None:
         m = machine(fresh=False)
@@ -156,18 +156,18 @@ class TestCoolDown:
         m.observe({}, 429, 10.0, a.id, T0 + S)
         m.observe({}, 429, 10.0, b.id, T0 + S + 1)
         assert m.hits == 0
-        assert m.report(T0 + S)["cooldown_s"] == pytest.approx(10.0)
+        assert m.status(T0 + S)["cooldown_s"] == pytest.approx(10.0)
         late = granted(m, {"weight": 1}, T0 + 12 * S)
         m.observe({}, 429, 10.0, late.id, T0 + 13 * S)
         assert m.hits == 1
-        assert m.report(T0 + 13 * S)["cooldown_s"] == pytest.approx(20.0)
+        assert m.status(T0 + 13 * S)["cooldown_s"] == pytest.approx(20.0)
 
     def test_it_has_a_length_where_the_exchange_names_none_and_never_shrinks(self) -> None:
         m = machine()
         m.observe({}, 418, None, None, T0)
-        assert m.report(T0)["cooldown_s"] == 120.0
+        assert m.status(T0)["cooldown_s"] == 120.0
         m.observe({}, 429, 1.0, None, T0 + S)
-        assert m.report(T0 + S)["cooldown_s"] == 119.0
+        assert m.status(T0 + S)["cooldown_s"] == 119.0
 
     def test_bans_stay_bounded(self) -> None:
         m = machine()
@@ -320,7 +320,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
                 m = LimitsMachine("limits/x/y", limits, now, False, options)
                 fates.clear()
         run()
-        said = m.report(now)
+        said = m.status(now)
         assert said["waiting"] <= 12
         assert said["leases"] <= 50
         assert 0 <= said["windows"]["w"]["used"] <= said["windows"]["w"]["burst"]
@@ -381,12 +381,12 @@ async def test_acquire_waits_its_turn_and_answers_with_a_lease() -> None:
     assert first["ttl_s"] == 10.0
     assert first["expires_ns"] == clock.now_ns + 10 * S
     waiting = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 54}, "holder": "b", "wait_s": 5}))
-    await until(lambda: limits.report()["waiting"] == 1)
+    await until(lambda: limits.status()["waiting"] == 1)
     clock.advance(1.2)
     limits.beat()
     assert (await waiting)["lease"] != first["lease"]
     assert await limits.handle("release", {"lease": first["lease"], "spent": {"weight": 60}})
-    report = limits.report()
+    report = limits.status()
     assert report["state"] == "SERVING"
     assert report["windows"]["weight"]["limit"] == 6000
     await limits.stop()
@@ -410,27 +410,27 @@ async def test_a_successor_starts_with_nothing() -> None:
     await limits.start()
     with pytest.raises(RetryLater):
         await limits.handle("acquire", {"cost": {"weight": 1}, "holder": "a", "wait_s": 0})
-    assert limits.report()["fresh"] is False
-    assert role(clock, restarts=1, successor=False).report()["fresh"] is True
+    assert limits.status()["fresh"] is False
+    assert role(clock, restarts=1, successor=False).status()["fresh"] is True
 
 
 async def test_a_caller_that_goes_away_leaves_its_place_and_its_grant() -> None:
     clock = FakeClock()
     limits = role(clock)
     await limits.start()
-    free = limits.report()["windows"]["weight"]["free"]
+    free = limits.status()["windows"]["weight"]["free"]
     first = await limits.handle("acquire", {"cost": {"weight": free}, "holder": "a", "wait_s": 0})
     gone = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 100}, "holder": "b", "wait_s": 60}))
-    await until(lambda: limits.report()["waiting"] == 1)
+    await until(lambda: limits.status()["waiting"] == 1)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
-    assert limits.report()["waiting"] == 0
+    assert limits.status()["waiting"] == 0
     late = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 100}, "holder": "b", "wait_s": 60}))
-    await until(lambda: limits.report()["waiting"] == 1)
+    await until(lambda: limits.status()["waiting"] == 1)
     await limits.handle("release", {"lease": first["lease"], "spent": None})  # grants `late`
     late.cancel()
     await asyncio.gather(late, return_exceptions=True)
-    assert limits.report()["windows"]["weight"]["free"] == free
+    assert limits.status()["windows"]["weight"]["free"] == free
 
 
 async def test_a_cool_down_is_told_to_who_polls_and_shown() -> None:
@@ -440,8 +440,8 @@ async def test_a_cool_down_is_told_to_who_polls_and_shown() -> None:
     poll = asyncio.ensure_future(limits.poll("cooldown", {"cooling": False}, 5.0))
     await limits.handle("observe", {"used": {"weight": 6001}, "status": 429, "retry_after_s": 20.0})
     assert (await poll)["cooldown_s"] == pytest.approx(20.0)
-    assert limits.report()["state"] == "COOLING"
-    assert limits.report()["error"] is not None
+    assert limits.status()["state"] == "COOLING"
+    assert limits.status()["error"] is not None
     poll = asyncio.ensure_future(limits.poll("cooldown", {"cooling": True}, 5.0))
     clock.advance(20.0)
     limits.beat()
@@ -464,7 +464,7 @@ async def test_what_it_does_not_know_is_rejected() -> None:
 async def test_stopping_tells_those_who_wait() -> None:
     limits = role(FakeClock(), restarts=1)
     waiting = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 1}, "holder": "a", "wait_s": 60}))
-    await until(lambda: limits.report()["waiting"] == 1)
+    await until(lambda: limits.status()["waiting"] == 1)
     await limits.stop()
     with pytest.raises(RetryLater):
         await waiting
@@ -476,7 +476,7 @@ async def test_an_answer_ends_its_lease_unless_it_is_kept() -> None:
     lease = (await limits.handle("acquire", {"cost": {"weight": 100}, "holder": "a", "wait_s": 5}))["lease"]
     seen = {"used": {"weight": 40}, "status": 200, "lease": lease}
     await limits.handle("observe", {**seen, "keep": True})
-    assert limits.report()["leases"] == 1
+    assert limits.status()["leases"] == 1
     await limits.handle("observe", seen)
-    assert limits.report()["leases"] == 0
+    assert limits.status()["leases"] == 0
     await limits.stop()

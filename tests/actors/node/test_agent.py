@@ -65,7 +65,7 @@ class Node:
 
     @property
     def stale(self) -> list[str]:
-        found: list[str] = self.agent.report()["stale"]
+        found: list[str] = self.agent.status()["stale"]
         return found
 
 
@@ -132,7 +132,7 @@ async def test_a_supervisor_that_stands_still_is_killed_and_a_cell_is_not(
     assert is_alive(sleeper.pid, start)
     node.run(0.3)
     await until(lambda: not is_alive(sleeper.pid, start))
-    assert node.agent.report()["killed"] >= 1
+    assert node.agent.status()["killed"] >= 1
     node.run(0.2)
     assert not (node.directory / "pulse" / SUPERVISOR).exists()
     await node.agent.stop()
@@ -174,7 +174,7 @@ async def test_what_a_dead_process_left_is_swept_at_once(node: Node) -> None:
         writer.kill()
         assert await node.agent.handle("sweep", None) == 1
         assert not writer.path.exists()
-    assert node.agent.report()["swept"] == 1
+    assert node.agent.status()["swept"] == 1
 
 
 async def test_where_a_process_beats_unseen_the_dead_are_given_their_silence(node: Node) -> None:

@@ -218,7 +218,7 @@ async def test_what_is_followed_no_more_is_retired(mirror: MirrorRole, source: S
     await mirror.handle("follow", FOLLOW)
     source.say(1)
     await until_state(await reader(tmp_path / "node"), BookState.LIVE)
-    assert mirror.report()["books"] == {A: "LIVE"}
+    assert mirror.status()["books"] == {A: "LIVE"}
 
 
 async def test_other_kinds_are_refused(mirror: MirrorRole) -> None:

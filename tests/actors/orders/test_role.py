@@ -353,7 +353,7 @@ async def test_a_read_that_is_refused_for_its_time_is_asked_again_with_the_right
     wire.socket.send = send
     reading = asyncio.ensure_future(wire.wire.read(wire.wire.codec.open_orders()))
     assert (await asyncio.wait_for(reading, 5.0)).orders == ()
-    assert wire.wire.report()["clock_refusals"] == 1
+    assert wire.wire.status()["clock_refusals"] == 1
 
 
 async def test_an_unanswered_read_stays_unanswered(wire):

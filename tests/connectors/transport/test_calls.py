@@ -77,8 +77,8 @@ async def test_answers_find_their_calls_in_any_order():
     assert (await two).status == 400
     assert json.loads((await two).body) == {"code": -2010, "msg": "refused"}
     assert ((await one).status, (await one).body, (await one).recv_ns) == (200, b'{"a":"b"}', 10)
-    assert bench.calls.report()["answered"] == 2
-    assert bench.calls.report()["outstanding"] == 0
+    assert bench.calls.status()["answered"] == 2
+    assert bench.calls.status()["outstanding"] == 0
 
 
 async def test_a_second_answer_to_one_call_changes_nothing():
@@ -88,7 +88,7 @@ async def test_a_second_answer_to_one_call_changes_nothing():
     bench.feed.frame(answer("1", result={"n": "first"}))
     bench.feed.frame(answer("1", result={"n": "second"}))
     assert (await task).body == b'{"n":"first"}'
-    assert bench.calls.report()["late"] == 1
+    assert bench.calls.status()["late"] == 1
 
 
 async def test_without_a_connection_nothing_is_sent():
@@ -122,8 +122,8 @@ async def test_a_cut_line_leaves_every_call_unknown_and_a_new_one_gets_no_old_ca
     link = bench.open()
     assert link.sent == []
     bench.feed.frame(answer("1"))
-    assert bench.calls.report()["late"] == 1
-    assert bench.calls.report()["unknown"] == 3
+    assert bench.calls.status()["late"] == 1
+    assert bench.calls.status()["unknown"] == 3
 
 
 async def test_no_answer_in_time_is_unknown_and_a_late_one_is_counted():
@@ -132,7 +132,7 @@ async def test_no_answer_in_time_is_unknown_and_a_late_one_is_counted():
     with pytest.raises(OutcomeUnknown, match="no answer within"):
         await bench.send("1", timeout_s=0.01)
     bench.feed.frame(answer("1"))
-    assert bench.calls.report()["late"] == 1
+    assert bench.calls.status()["late"] == 1
 
 
 async def test_more_than_may_be_outstanding_are_refused_unsent():
@@ -161,7 +161,7 @@ async def test_the_last_look_comes_before_the_first_byte():
     with pytest.raises(RetryLater, match="valid no more"):
         await bench.send("1", before_write=too_late)
     assert link.sent == []
-    assert bench.calls.report()["sent"] == 0
+    assert bench.calls.status()["sent"] == 0
 
 
 async def test_a_write_that_fails_is_unknown():
@@ -195,9 +195,9 @@ async def test_a_cancelled_caller_leaves_nothing_behind():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert bench.calls.report()["outstanding"] == 0
+    assert bench.calls.status()["outstanding"] == 0
     bench.feed.frame(answer("1"))
-    assert bench.calls.report()["late"] == 1
+    assert bench.calls.status()["late"] == 1
 
 
 async def test_pushes_are_handed_on_and_what_cannot_be_read_is_counted():
@@ -207,7 +207,7 @@ async def test_pushes_are_handed_on_and_what_cannot_be_read_is_counted():
     bench.feed.frame(memoryview(event))
     bench.feed.frame(b"<html>")
     assert bench.pushed == [event, b"<html>"]
-    assert bench.calls.report()["unreadable"] == 1
+    assert bench.calls.status()["unreadable"] == 1
 
 
 SHUTDOWN = b'{"event":{"e":"serverShutdown","E":1770123456789}}'

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -28,7 +27,7 @@ from ...exchange.admin.client import AdminClient
 from ...exchange.launch import serving
 from ...market.market import Market
 from ...market.ticks import every
-from ...mesh.cluster import local_ray
+from ...mesh.cluster import kill_actor, local_ray, spawn_actor
 from ...mesh.mesh import Mesh, launch
 from ...model.errors import MeshError, Misconfigured, NotSynced
 from ...model.events import BookState
@@ -156,9 +155,6 @@ class Strategy:
         }
 
 
-StrategyActor: Any = ray.remote(num_cpus=0)(Strategy)
-
-
 def run_demo(options: DemoOptions, console: Console) -> int:
     """Run the demonstration; return the exit status: 0 when every book ended equal to the exchange's own."""
     with contextlib.ExitStack() as running:
@@ -224,7 +220,7 @@ class _Demo:
         await self.market.wait_ready(START_LIMIT_S)
         await self.market.wait_trading(START_LIMIT_S)
         markets = {style: self.mesh.market(EXCHANGE, ACCOUNT, owner=style) for style in STYLES}
-        strategies = [StrategyActor.remote(market, style) for style, market in markets.items()]
+        strategies = [spawn_actor(Strategy, market, style) for style, market in markets.items()]
         pids = await asyncio.gather(*(strategy.start.remote() for strategy in strategies))
         show = (
             contextlib.nullcontext()
@@ -253,7 +249,7 @@ class _Demo:
         self.seen = await asyncio.gather(*(strategy.seen.remote() for strategy in strategies))
         self._measure(summary, pids)
         for strategy in strategies:
-            ray.kill(strategy)
+            kill_actor(strategy)
         return summary
 
     async def _kill_both(self) -> None:

@@ -26,10 +26,10 @@ from ..actors.cell.ray_calls import namespace, own_title
 from ..actors.cell.sweep import PULSES, leave, sweep
 from ..model.errors import RetryLater
 from ..orderbook.segment.directory import segment_directory
-from .commands import Requests
-from .ray_cells import CellPort
+from .commands import Commands
+from .ray_cells import RayCells
 from .ray_store import GcsStore
-from .shell import HANG_S, Keeper
+from .shell import HANG_S, SupervisorShell
 from .watchers import Watchers
 
 T = TypeVar("T")
@@ -48,12 +48,12 @@ class Supervisor:
         logs.set_up(SUPERVISOR)
         self._segments = segment_directory(mesh, ray.get_runtime_context().get_node_id())
         self._pulse = Pulse(self._segments / PULSES, SUPERVISOR)
-        port = CellPort(mesh, float(config.get("hang_limit_s", HANG_S)))
-        self._keeper = Keeper(config, port, GcsStore(mesh))
-        self._watchers = Watchers(self._keeper)
-        self._requests = Requests(self._keeper, self._watchers.leases, self._clear)
-        self._keeper.spawn(self._beat())
-        self._keeper.spawn(self._boot())
+        port = RayCells(mesh, float(config.get("hang_limit_s", HANG_S)))
+        self._shell = SupervisorShell(config, port, GcsStore(mesh))
+        self._watchers = Watchers(self._shell)
+        self._commands = Commands(self._shell, self._watchers.leases, self._clear)
+        self._shell.spawn(self._beat())
+        self._shell.spawn(self._boot())
 
     def __repr__(self) -> str:
         return self._title
@@ -63,22 +63,22 @@ class Supervisor:
     @ray.method(concurrency_group="polls")
     async def routes(self, after: int = -1, timeout_s: float = 0.0) -> dict[str, Any]:
         """Return the whole route table, once it is later than version `after` or at the timeout."""
-        return await self._at_home(self._requests.routes(after, None, timeout_s))
+        return await self._at_home(self._commands.routes(after, None, timeout_s))
 
     @ray.method(concurrency_group="polls")
     async def watch(self, after: int, addresses: list[str], timeout_s: float) -> dict[str, Any]:
         """Like `routes`, of some addresses and without their instruments: what cells use."""
-        return await self._at_home(self._requests.routes(after, addresses, timeout_s))
+        return await self._at_home(self._commands.routes(after, addresses, timeout_s))
 
     @ray.method(concurrency_group="polls")
     async def resolve(self, address: str) -> dict[str, Any] | None:
         """Return the route of one address now, or None."""
-        return await self._at_home(self._requests.resolve(address))
+        return await self._at_home(self._commands.resolve(address))
 
     @ray.method(concurrency_group="control")
     async def status(self) -> dict[str, Any]:
         """Return the tree as plain values."""
-        return await self._at_home(self._requests.status())
+        return await self._at_home(self._commands.status())
 
     @ray.method(concurrency_group="control")
     async def track(self, exchange: str, pairs: list[str]) -> None:
@@ -91,12 +91,12 @@ class Supervisor:
             UnknownExchange: not in the configuration.
             RetryLater: the wish could not be made durable now; send it again.
         """
-        await self._at_home(self._requests.rule(exchange, True, pairs))
+        await self._at_home(self._commands.rule(exchange, True, pairs))
 
     @ray.method(concurrency_group="control")
     async def untrack(self, exchange: str, pairs: list[str]) -> None:
         """Track these pairs (or patterns) no more. Idempotent. Raises as `track`."""
-        await self._at_home(self._requests.rule(exchange, False, pairs))
+        await self._at_home(self._commands.rule(exchange, False, pairs))
 
     @ray.method(concurrency_group="control")
     async def network(self, exchange: str, running: bool, timeout_s: float = 30.0) -> bool:
@@ -108,22 +108,22 @@ class Supervisor:
         Raises:
             UnknownExchange, RetryLater: as `track`.
         """
-        return await self._at_home(self._requests.network(exchange, running, timeout_s))
+        return await self._at_home(self._commands.network(exchange, running, timeout_s))
 
     @ray.method(concurrency_group="control")
     async def restart(self, pattern: str) -> list[str]:
         """Restart the children that match, one after another; return their addresses when all serve again."""
-        return await self._at_home(self._requests.restart(pattern))
+        return await self._at_home(self._commands.restart(pattern))
 
     @ray.method(concurrency_group="control")
     async def mirror(self, node: str, addresses: list[str]) -> float:
         """A process on `node` reads these books: have them mirrored there. A lease; return its length in seconds."""
-        return await self._at_home(self._requests.mirror(node, addresses))
+        return await self._at_home(self._commands.mirror(node, addresses))
 
     @ray.method(concurrency_group="control")
     async def shutdown(self, timeout_s: float = 30.0) -> bool:
         """Stop everything in reverse order; True when nothing of the mesh is left but this actor."""
-        return await self._at_home(self._requests.shutdown(timeout_s))
+        return await self._at_home(self._commands.shutdown(timeout_s))
 
     # --- at home ------------------------------------------------------------------------------------------------------
 
@@ -132,14 +132,14 @@ class Supervisor:
 
     async def _once_ready(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            await asyncio.wait_for(self._keeper.ready.wait(), BOOT_S)
+            await asyncio.wait_for(self._shell.ready.wait(), BOOT_S)
         except TimeoutError:
             work.close()
             raise RetryLater(1.0, "the supervisor is still starting") from None
         return await work
 
     async def _boot(self) -> None:
-        await self._keeper.boot()
+        await self._shell.boot()
         self._watchers.start()
 
     async def _beat(self) -> None:
@@ -150,7 +150,7 @@ class Supervisor:
             own_title(self._title)
             self._pulse.beat(now_ns, now_ns - last_ns - int(PERIOD_S * 1e9))
             last_ns = now_ns
-            if self._keeper.ready.is_set():
+            if self._shell.ready.is_set():
                 self._watchers.beat(now_ns)
 
     async def _clear(self) -> None:

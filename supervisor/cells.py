@@ -1,0 +1,63 @@
+"""How the supervisor reaches cells: the port that `ray_cells` implements over Ray and tests implement in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ..actors.cell.messages import Gone, Unreachable
+from ..model.errors import MeshError
+
+PREFIX = "cell-"  # the name of every cell starts with it
+UNANSWERED = (MeshError, Gone, Unreachable, TimeoutError)  # a call to a cell ended so: repeat it or give it up
+
+
+class Cells(Protocol):
+    """The cells of one mesh, by name. `epoch` is the supervisor's; it is set before the first call to a cell.
+
+    Every method that calls a cell raises `Gone` (the cell is dead) or `Unreachable` (the cell or the GCS cannot be
+    reached just now).
+    """
+
+    epoch: int
+
+    def __contains__(self, cell: str) -> bool: ...
+
+    def forget(self, cell: str) -> None:
+        """Drop the handle of a cell."""
+
+    async def nodes(self) -> dict[str, Mapping[str, str]]:
+        """Return the living nodes of the cluster and their labels. Raises Unreachable."""
+
+    async def names(self) -> list[str]:
+        """Return the names of this mesh's cells that the cluster knows. Raises Unreachable."""
+
+    async def find(self, cell: str) -> None:
+        """Get the handle of a cell that this process did not create."""
+
+    async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return what the cell says of itself. Raises TimeoutError, Fenced too."""
+
+    async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
+        """Create a cell on a node; return its `hello` once it runs. Raises ValueError too.
+
+        `trading`: the cell also imports what an order manager needs.
+        """
+
+    async def life(self, cell: str) -> dict[str, Any]:
+        """Wait while the cell lives; return why its life ended. Raises Fenced too."""
+
+    async def adopt(self, cell: str, assignment: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a spare its assignment; return what the cell's `adopt` returns. Raises Fenced too."""
+
+    async def stop(self, cell: str, timeout_s: float) -> None:
+        """Stop the role and the cell in order. Raises TimeoutError, Fenced too."""
+
+    async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
+        """Return the role's status. Raises TimeoutError too."""
+
+    async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
+        """Send one message to the role of a cell. Raises TimeoutError, and what the role raises, too."""
+
+    async def discard(self, cell: str) -> None:
+        """Have Ray end the cell, whatever it does."""
