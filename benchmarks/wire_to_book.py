@@ -27,8 +27,8 @@ import numpy as np
 import orjson
 
 from venuemesh.model.events import Levels
-from venuemesh.orderbook import book as book_module
-from venuemesh.orderbook import scanner as scanner_module
+from venuemesh.orderbook import frame as frame_module
+from venuemesh.orderbook import l2 as book_module
 from venuemesh.orderbook.frame import APPLIED, DepthScanner, SnapshotScanner
 from venuemesh.orderbook.l2 import OrderBook
 
@@ -82,12 +82,12 @@ def our_scan_and_apply(feed: Feed, frames: tuple[bytes, ...]) -> int:
 def our_portable(feed: Feed, frames: tuple[bytes, ...]) -> int:
     """The same by the code that needs no AVX2."""
     book_module.use_wide(False)
-    scanner_module.use_wide(False)
+    frame_module.use_wide(False)
     try:
         return our_feed(feed, frames)
     finally:
         book_module.use_wide(None)
-        scanner_module.use_wide(None)
+        frame_module.use_wide(None)
 
 
 def our_scan(feed: Feed, frames: tuple[bytes, ...]) -> int:
