@@ -22,12 +22,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from ..model.errors import RetryLater
+from ..model.time import MILLISECOND_NS
 
-NS_PER_MS = 1_000_000
 KEPT = 8  # samples
 TURN = 3  # samples in a row that contradict: the exchange's clock was set
 DRIFT_PPM = 200  # two quartz clocks, and NTP slewing one of them by up to 500 ppm only for moments
-JUMP_NS = 20 * NS_PER_MS  # by more than this a wall clock is not slewed, it was set
+JUMP_NS = 20 * MILLISECOND_NS  # by more than this a wall clock is not slewed, it was set
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class ClockOffset:
         drift_ppm: how fast the two clocks may drift apart.
     """
 
-    def __init__(self, resolution_ns: int = NS_PER_MS, drift_ppm: int = DRIFT_PPM) -> None:
+    def __init__(self, resolution_ns: int = MILLISECOND_NS, drift_ppm: int = DRIFT_PPM) -> None:
         self._resolution_ns = resolution_ns
         self._drift_ppm = drift_ppm
         self._samples: deque[_Interval] = deque(maxlen=KEPT)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ..model.time import SECOND_NS
 from .binance.limits import Limits, Meter
 from .binance.streams import Hub
 from .binance.user_data import UserData
@@ -162,7 +163,7 @@ class Venue:
 
     def statistics(self) -> dict[str, Any]:
         """Plain values of what went on since the start."""
-        uptime = (self.clock.monotonic_ns() - self.started_ns) / 1e9
+        uptime = (self.clock.monotonic_ns() - self.started_ns) / SECOND_NS
         return {
             "uptime_s": round(uptime, 3),
             "cpu_s": round(time.process_time(), 3),

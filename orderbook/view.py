@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ..model.errors import BeyondDepth, NotSynced, SegmentMismatch
 from ..model.events import BookState, Side
 from ..model.instrument import Instrument
+from ..model.time import SECOND_NS, in_ns
 from .records import Depth, Level, Statistics, Trade, wants_float
 from .segment import SegmentReader, Top, empty_top, monotonic_ns
 from .segment.directory import SegmentIndex
@@ -87,7 +88,7 @@ class BookView:
     def age_s(self) -> float | None:
         """Seconds since the book's last frame was published on this node, by the monotonic clock; None before it."""
         published_ns = self._observe()[1].publish_ns
-        return None if published_ns is None else (monotonic_ns() - published_ns) / 1e9
+        return None if published_ns is None else (monotonic_ns() - published_ns) / SECOND_NS
 
     @property
     def sequence(self) -> int:
@@ -296,7 +297,7 @@ class BookView:
             if left_s <= 0:
                 raise NotSynced(self.address, top.state.name, f"no change within {timeout_s} s")
             if reader is None or top.state in _GONE:
-                time.sleep(min(left_s, LOOK_NS / 1e9))
+                time.sleep(min(left_s, LOOK_NS / SECOND_NS))
             else:
                 reader.wait(top.version, min(left_s, RELOOK_S))
 
@@ -415,7 +416,7 @@ class BookView:
         unreadable = reader is not None and top.version == 0 and reader.version > 0
         if reader is None or top.state in _GONE or unreadable:
             fresh = reader is not None and reader.heartbeat_age_ns < FRESH_NS
-            pause_s = (LOOK_NS if fresh else LATE_LOOK_NS) / 1e9
+            pause_s = (LOOK_NS if fresh else LATE_LOOK_NS) / SECOND_NS
             await asyncio.sleep(pause_s if at_most_s is None else min(pause_s, at_most_s))
             return
         pause_s = 1.0 if top.live else RELOOK_S
@@ -430,8 +431,8 @@ def _until_ns(timeout_s: float | None) -> int | None:
     """
     if timeout_s is None or timeout_s > 1e10:
         return None
-    return monotonic_ns() + int(max(timeout_s, 0.0) * 1e9)
+    return monotonic_ns() + in_ns(max(timeout_s, 0.0))
 
 
 def _left_s(until_ns: int) -> float:
-    return (until_ns - monotonic_ns()) / 1e9
+    return (until_ns - monotonic_ns()) / SECOND_NS

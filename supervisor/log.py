@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from loguru import logger
 
+from ..model.time import SECOND_NS
 from .tree import events as m
 from .tree.machine import Machine
 
@@ -70,7 +71,7 @@ class EventLog:
             case m.Discard(cell):
                 logger.warning("discarding", cell=cell)
             case m.Degraded(address, error, after_ns):
-                logger.error("DEGRADED", address=address, why=error, retry_s=after_ns / 1e9)
+                logger.error("DEGRADED", address=address, why=error, retry_s=after_ns / SECOND_NS)
 
 
 def _dotted(incarnation: tuple[int, int] | None) -> str | None:

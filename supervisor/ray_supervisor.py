@@ -25,6 +25,7 @@ from ..actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse
 from ..actors.cell.ray_calls import namespace, own_title
 from ..actors.cell.sweep import PULSES, leave, sweep
 from ..model.errors import RetryLater
+from ..model.time import in_ns
 from ..orderbook.segment.directory import segment_directory
 from .commands import Commands
 from .ray_cells import RayCells
@@ -148,7 +149,7 @@ class Supervisor:
             await asyncio.sleep(PERIOD_S)
             now_ns = time.monotonic_ns()
             own_title(self._title)
-            self._pulse.beat(now_ns, now_ns - last_ns - int(PERIOD_S * 1e9))
+            self._pulse.beat(now_ns, now_ns - last_ns - in_ns(PERIOD_S))
             last_ns = now_ns
             if self._shell.ready.is_set():
                 self._watchers.beat(now_ns)

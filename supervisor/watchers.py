@@ -9,6 +9,7 @@ from typing import Any
 from ..actors.cell.messages import Unreachable
 from ..actors.cell.pulse import PERIOD_S, HangDetector
 from ..model.address import agent_address, catalog_address, mirror_address
+from ..model.time import in_ns
 from .cells import UNANSWERED
 from .shell import SupervisorShell
 from .tree import events as m
@@ -30,7 +31,7 @@ class Watchers:
         self.leases = MirrorLeases(float(shell.config.get("mirror_lease_s", LEASE_S)))
         self._attended: dict[str, str] = {}  # node -> cell of its agent that is polled
         self._answers: dict[str, int] = {}  # cell of an agent -> how often it answered
-        self._agents = HangDetector(int((HEALTH_S + shell.hang_s) * 1e9), int(3 * PERIOD_S * 1e9))
+        self._agents = HangDetector(in_ns(HEALTH_S + shell.hang_s), in_ns(3 * PERIOD_S))
 
     def start(self) -> None:
         """Begin to watch; the shell is ready."""

@@ -17,7 +17,6 @@ from ...model.errors import DataError, InboxFull, OutcomeUnknown, Rejected, Retr
 from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
 
-NS = 1_000_000_000
 SAMPLES = 3  # of one measurement
 EVERY_S = 60.0
 DOUBT_S = 0.25  # pause between measurements of a clock in doubt

@@ -20,12 +20,12 @@ from typing import Any, Protocol
 from ...connectors.reports import BalanceReport, OrderReport
 from ...model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.instrument import Instrument
+from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .reports import Marker, Report
 from .wire import Wire
 
-NS = 1_000_000_000
 FAST_S, SLOW_S = 1.0, 15.0
 ASK_S = 2.0
 SHARE = 0.25  # of what the exchange lets an egress ask, that fast rounds spend at most
@@ -70,7 +70,7 @@ class Poller:
 
     def beat(self) -> None:
         """Say `down` when no round has succeeded for as long as a stream may be silent."""
-        now_ns, silence_ns = self._context.monotonic_ns(), int(self._wire.spec.silence_s * NS)
+        now_ns, silence_ns = self._context.monotonic_ns(), in_ns(self._wire.spec.silence_s)
         if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
             self.up = False
             self._tell([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
@@ -81,7 +81,7 @@ class Poller:
             "state": "LIVE" if self.up and self._error is None else "FAILING" if self.up else "CONNECTING",
             "error": self._error,
             "source": "polling",
-            "heard_s_ago": None if self._heard_ns is None else (now_ns - self._heard_ns) / NS,
+            "heard_s_ago": None if self._heard_ns is None else (now_ns - self._heard_ns) / SECOND_NS,
             "interval_s": self._interval_s(),
             "rounds": self._rounds,
             "open": len(self._open),
@@ -143,7 +143,7 @@ class Poller:
         self._ended_ids = {number for number, _, _ in held if number not in now_open}
         changed = len(told) > 0
         now_ns = context.monotonic_ns()
-        if changed or now_ns - self._balances_ns >= self._slow_s * NS:
+        if changed or now_ns - self._balances_ns >= self._slow_s * SECOND_NS:
             balances = await self._ask_balances()
             if self._balances is None or balances.balances != self._balances.balances:
                 if self._balances is not None and not changed:

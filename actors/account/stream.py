@@ -31,6 +31,7 @@ from ...connectors.reports import StreamEnded, StreamOpened
 from ...connectors.transport import Backoff, Feed
 from ...connectors.transport.link import Link
 from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
+from ...model.time import SECOND_NS
 from ..book.shell import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
@@ -38,7 +39,6 @@ from .polling import Poller, Tell
 from .reports import Marker, Outbox, Report, to_plain
 from .wire import Wire, open_wire
 
-NS = 1_000_000_000
 CONFIRM_S = 10.0  # a stream that is not confirmed by then is asked for on a new connection
 BATCH = 200  # reports of one message
 BEAT_S = 1.0  # a message goes out at least this often, so that the manager knows that it is heard
@@ -314,7 +314,7 @@ class Listener:
     def beat(self) -> None:
         """Look at what only time shows; silence is the feed's own to see."""
         now_ns = self._context.monotonic_ns()
-        if self._link is not None and any(now_ns - at_ns >= CONFIRM_S * NS for at_ns in self._asked.values()):
+        if self._link is not None and any(now_ns - at_ns >= CONFIRM_S * SECOND_NS for at_ns in self._asked.values()):
             self._asked = {}
             self.feed.reconnect(f"the stream was not confirmed within {CONFIRM_S:g} s")
 
@@ -324,8 +324,8 @@ class Listener:
             "state": self._state,
             "error": (self._error or self.feed.last_error or None) if self._state != "LIVE" else None,
             "source": "websocket",
-            "age_s": None if link is None else (now_ns - link.opened_ns) / NS,
-            "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / NS,
+            "age_s": None if link is None else (now_ns - link.opened_ns) / SECOND_NS,
+            "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / SECOND_NS,
             "connections": self.feed.connections,
             "closes": self._closes,
             "frames": self._frames,

@@ -30,7 +30,6 @@ from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.machine import Priority
 from .clock import ExchangeClock
 
-MS = 1_000_000
 ANSWER_S = 10.0  # how long the answer to a request is waited for
 VALIDITY_MS = 5_000
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from ...connectors.market_codec import Verdict
 from ...model.events import BookState
+from ...model.time import SECOND_NS, in_ns
 
 # What `delta` says about a frame: the hot path of the effects.
 STALE = 0  # already included, or older than the snapshot: nothing to do
@@ -329,7 +330,7 @@ class BookMachine:
             case Drained():
                 return self._drained(now_ns)
             case Shallow():
-                recent = self._refreshed_ns is not None and now_ns - self._refreshed_ns < CALM_S * 1e9
+                recent = self._refreshed_ns is not None and now_ns - self._refreshed_ns < CALM_S * SECOND_NS
                 if not self._proven or self.keeps or self.waiting or recent:
                     return []
                 self.keeps, self._refreshed_ns = True, now_ns
@@ -404,7 +405,7 @@ class BookMachine:
     def _seek_proof(self, now_ns: int) -> list[Effect]:
         """No delta speaks for the book: while none comes, a snapshot that is late enough proves it."""
         self.keeps = self._joined
-        return self._ask(now_ns, (self._trust_ns - now_ns) / 1e9 if self._joined else 0.0)
+        return self._ask(now_ns, (self._trust_ns - now_ns) / SECOND_NS if self._joined else 0.0)
 
     def _failed(self, attempt: int, reason: str, after_s: float, now_ns: int) -> list[Effect]:
         if attempt != self.attempt or not self.waiting:
@@ -424,7 +425,7 @@ class BookMachine:
         if self.state in (BookState.CONNECTING, BookState.SILENT):
             return []
         if last is None:
-            self._trust_ns = now_ns + int(LAG_S * 1e9)
+            self._trust_ns = now_ns + in_ns(LAG_S)
         else:
             self._floor = max(self._floor, last)
         self._leave(BookState.GAP)
@@ -458,12 +459,12 @@ class BookMachine:
 
     def _ask(self, now_ns: int, at_least_s: float = 0.0) -> list[Effect]:
         if self._joined_ns is not None:
-            if now_ns - self._joined_ns >= CALM_S * 1e9:
+            if now_ns - self._joined_ns >= CALM_S * SECOND_NS:
                 self._tries = 0
             if not self._joined:
                 self._joined_ns = None
         delay_s = max(at_least_s, self._backoff.delay_s(self._tries, self._random()))
-        self._asked_ns = now_ns + int(delay_s * 1e9)
+        self._asked_ns = now_ns + in_ns(delay_s)
         self._tries += 1
         self.attempt += 1
         self.waiting = True

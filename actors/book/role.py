@@ -25,13 +25,14 @@ from ...connectors.transport import Feed, Rest
 from ...model.errors import Misconfigured, Rejected, UnknownInstrument
 from ...model.events import BookState, PublicTrade, Side
 from ...model.instrument import Instrument
+from ...model.time import SECOND_NS, in_ns
 from ...orderbook.l2 import OrderBook
 from ...orderbook.segment import SegmentWriter
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, RestLike
 from .ingest import Pair
 from .machine import BookMachine, Trading
-from .shell import NS, BookSession, FeedLike, Surroundings
+from .shell import BookSession, FeedLike, Surroundings
 
 RATE_EVERY_NS = 1_000_000_000
 
@@ -92,7 +93,7 @@ class BookRole:
         self._codec = connector.codec(config.get("rest"), config.get("ws"), **options)
         self._levels = int(config.get("levels", 200))
         self._trades = int(config.get("trades", 1024))
-        self._heartbeat_limit_ns = int(float(config.get("heartbeat_limit_s", 0.25)) * NS)
+        self._heartbeat_limit_ns = in_ns(float(config.get("heartbeat_limit_s", 0.25)))
         self._chance = chance
         self._rest = rest if rest is not None else Rest()
         self._hosted: dict[str, Hosted] = {}  # by name of the pair
@@ -310,7 +311,7 @@ class BookRole:
         now_ns = self._context.monotonic_ns()
         if now_ns - self._measured_ns >= RATE_EVERY_NS:
             for hosted in self._hosted.values():
-                hosted.measure((now_ns - self._measured_ns) / NS)
+                hosted.measure((now_ns - self._measured_ns) / SECOND_NS)
             self._measured_ns = now_ns
 
     def status(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ...connectors.market_codec import Codec
 from ...connectors.transport import Link
 from ...model.errors import MeshError, RetryLater
 from ...model.events import GoingAway, MarketEvent, Subscribed, SubscribeRefused
+from ...model.time import SECOND_NS, in_ns
 from ..limits.budget import Budget, RestLike
 from ..limits.machine import Priority
 from .ingest import Ingest, Pair
@@ -22,7 +23,6 @@ from .machine import AskSnapshot, Closed, Confirmed, Doubt, Opened, Quiet, Shall
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for on a new connection
 SHALLOW_EVERY_NS = 1_000_000_000
-NS = 1_000_000_000
 
 
 class FeedLike(Protocol):
@@ -91,7 +91,7 @@ class BookSession:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._shallow_ns = 0
         spec = codec.spec
-        self._silence_ns = int(spec.silence_s * NS)
+        self._silence_ns = in_ns(spec.silence_s)
         messages = spec.limits.get("messages")
         # one message slot stays free for the pong that the transport may send meanwhile
         self._pace_s = messages.per_s / max(1, messages.amount - 2) if messages is not None else 0.0
@@ -294,9 +294,9 @@ class BookSession:
         now_ns = self._around.monotonic_ns()
         link = self._link
         if link is not None and now_ns - link.last_recv_ns >= self._silence_ns:
-            self.feed.reconnect(f"silent for {self._silence_ns / NS:g} s")
+            self.feed.reconnect(f"silent for {self._silence_ns / SECOND_NS:g} s")
             return
-        if any(now_ns - one.sent_ns >= CONFIRM_S * NS for one in self._subscriptions):
+        if any(now_ns - one.sent_ns >= CONFIRM_S * SECOND_NS for one in self._subscriptions):
             refused = f" ({self.facts.refused[-1]})" if self.facts.refused else ""
             self.feed.reconnect(f"a subscription was not confirmed within {CONFIRM_S:g} s{refused}")
             return
@@ -318,8 +318,8 @@ class BookSession:
         ingest = self.ingest
         return {
             "connected": link is not None,
-            "age_s": None if link is None else (now_ns - link.opened_ns) / NS,
-            "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / NS,
+            "age_s": None if link is None else (now_ns - link.opened_ns) / SECOND_NS,
+            "heard_s_ago": None if link is None else (now_ns - link.last_recv_ns) / SECOND_NS,
             "connections": self.feed.connections,
             "closes": self.facts.closes,
             "last_close": self.facts.last_close,

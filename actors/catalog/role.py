@@ -39,12 +39,12 @@ from ...model.events import BookState, DepthSnapshot
 from ...model.fixed import to_decimal
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
+from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, Budgeted, RestLike
 from ..limits.machine import Priority
 from .rates import Market, usd_rates, usd_volume
 
-NS = 1_000_000_000
 DEFAULT_LEVELS = 1000  # of a snapshot that does not say how many
 MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
@@ -70,7 +70,7 @@ class CatalogRole:
             codec = found.codec(rest=config.get("rest"), ws=config.get("ws"))
         self._codec = codec
         self._refresh_s = float(config.get("refresh_s", 600.0))
-        self._ttl_ns = int(float(config.get("ttl_s", 1.0)) * NS)
+        self._ttl_ns = in_ns(float(config.get("ttl_s", 1.0)))
         budget = Budget(context, codec.spec, self._exchange, config.get("egress", "default"))
         self._rest = Budgeted(budget, rest or Rest(timeout_s=10.0))
         self._version = 0
@@ -132,7 +132,7 @@ class CatalogRole:
         return self._listed()
 
     def status(self) -> dict[str, Any]:
-        age = None if self._refreshed_ns is None else (self._context.monotonic_ns() - self._refreshed_ns) / NS
+        age = None if self._refreshed_ns is None else (self._context.monotonic_ns() - self._refreshed_ns) / SECOND_NS
         return {
             "state": "SERVING" if self._version and self._error is None else "STALE" if self._version else "EMPTY",
             "error": self._error,

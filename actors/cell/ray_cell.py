@@ -17,6 +17,7 @@ import ray
 from loguru import logger
 
 from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
+from ...model.time import SECOND_NS, in_ns
 from ...orderbook.segment.directory import segment_directory
 from . import logs
 from .kinds import build, preload
@@ -37,7 +38,7 @@ class Cell:
 
     def __init__(self, mesh: str, name: str, lease_s: float, trading: bool = False) -> None:
         self._home = asyncio.get_running_loop()
-        self._mesh, self._name, self._lease_ns = mesh, name, int(lease_s * 1e9)
+        self._mesh, self._name, self._lease_ns = mesh, name, in_ns(lease_s)
         self._node = ray.get_runtime_context().get_node_id()
         self._segments = segment_directory(mesh, self._node)
         self._title = "venuemesh: spare"
@@ -252,7 +253,9 @@ class Cell:
 
     def _end_by_lease(self, gap_ns: int) -> None:
         logger.error(
-            "stood still for longer than its lease: ending", stood_s=gap_ns / 1e9, lease_s=self._lease_ns / 1e9
+            "stood still for longer than its lease: ending",
+            stood_s=gap_ns / SECOND_NS,
+            lease_s=self._lease_ns / SECOND_NS,
         )
         os._exit(EXIT_LEASE)
 
@@ -265,7 +268,7 @@ class Cell:
                 self._end_by_lease(gap_ns)
             self._last_ns = now_ns
             own_title(self._title)
-            self._pulse.beat(now_ns, gap_ns - int(PERIOD_S * 1e9))
+            self._pulse.beat(now_ns, gap_ns - in_ns(PERIOD_S))
             if self._role is not None:
                 try:
                     self._role.beat()

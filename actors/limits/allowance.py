@@ -16,13 +16,14 @@ from typing import Any
 from ...connectors.spec import ExchangeSpec, Limit
 from ...model.errors import Rejected, RetryLater
 from ...model.http import HttpResponse
+from ...model.time import SECOND_NS
 from ..cell.role import Context
 from .budget import WAIT_S, Budget, Cost
-from .machine import HIT, NS, Priority
+from .machine import HIT, Priority
 from .order_window import OrderWindows
 
-BLOCK_NS = 8 * NS  # a lease of the limits role lasts 10 s
-TELL_NS = NS // 2  # the exchange's counts are passed on at most this often
+BLOCK_NS = 8 * SECOND_NS  # a lease of the limits role lasts 10 s
+TELL_NS = SECOND_NS // 2  # the exchange's counts are passed on at most this often
 UNOPENED = "what the exchange counts against the account's limits on orders is not known yet:"
 SHARE = 20  # a block is at most this part of a limit: others spend of it too
 
@@ -88,9 +89,9 @@ class Allowance:
                 await self._opened.wait()
                 async with self._turn:
                     while (wait_ns := self._wait_ns(places)) > 0:
-                        if wait_ns > wait_s * NS:
-                            raise RetryLater(wait_ns / NS, f"the account's limits on orders: {self.status()}")
-                        await asyncio.sleep(wait_ns / NS)
+                        if wait_ns > wait_s * SECOND_NS:
+                            raise RetryLater(wait_ns / SECOND_NS, f"the account's limits on orders: {self.status()}")
+                        await asyncio.sleep(wait_ns / SECOND_NS)
                     self._windows.add(places, self._context.monotonic_ns())
         except TimeoutError:
             said = (

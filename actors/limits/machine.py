@@ -31,8 +31,8 @@ from typing import Any
 
 from ...connectors.spec import Limit
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
+from ...model.time import SECOND_NS, in_ns
 
-NS = 1_000_000_000
 HIT = (429, 418)
 COOL_DOWN_S = {429: 60.0, 418: 120.0}  # where the exchange names no time; 418 is a ban, and bans grow
 QUIET_S = 600.0  # a hit this long after the last cool-down begins a new count
@@ -93,8 +93,8 @@ class Bucket:
         self.limit = limit.amount
         self.usable = max(1, int(limit.amount * (1.0 - settings.reserve)))
         self.burst = min(self.usable, max(1, int(self.usable * settings.burst)))
-        self.period_ns = int(limit.per_s * NS)
-        self.divisor = self.period_ns + int(settings.lease_s * NS)
+        self.period_ns = in_ns(limit.per_s)
+        self.divisor = self.period_ns + in_ns(settings.lease_s)
         self.rate = max(self.usable - self.burst, 1)  # level per nanosecond
         self.full = self.burst * self.divisor
         if self.usable == 1:  # one unit, and the next a whole period later
@@ -196,15 +196,15 @@ class LimitsMachine:
             InboxFull: too many wait, of all or of this holder.
         """
         wanted = self._checked(cost)
-        deadline_ns = now_ns + int(max(0.0, wait_s) * NS)
+        deadline_ns = now_ns + in_ns(max(0.0, wait_s))
         if self.cool_ns > deadline_ns:
-            raise RetryLater((self.cool_ns - now_ns) / NS, "cooling down after the exchange said 429 or 418")
+            raise RetryLater((self.cool_ns - now_ns) / SECOND_NS, "cooling down after the exchange said 429 or 418")
         if len(self._waiting) >= self.settings.max_waiting or len(self._leases) >= self.settings.max_leases:
             raise InboxFull(self._address, self.settings.max_waiting)
         if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
             raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
         ticket = next(self._ids)
-        key = now_ns + int(priority * self.settings.step_s * NS)
+        key = now_ns + in_ns(priority * self.settings.step_s)
         heapq.heappush(self._waiting, Waiter(key, ticket, holder, wanted, deadline_ns))
         self._per_holder[holder] = self._per_holder.get(holder, 0) + 1
         return ticket
@@ -277,12 +277,12 @@ class LimitsMachine:
 
     def _cool(self, status: int, retry_after_s: float | None, lease: Lease | None, now_ns: int) -> None:
         told_ns = self._cooled_at_ns
-        if told_ns is None or now_ns - self.cool_ns > QUIET_S * NS:
+        if told_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
             self.hits, self._cooled_at_ns = 0, now_ns
-        elif (lease.granted_ns if lease is not None else now_ns - int(self.settings.lease_s * NS)) > told_ns:
+        elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > told_ns:
             self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # else it had left before anybody was told
         asked = retry_after_s if retry_after_s is not None and retry_after_s > 0 else COOL_DOWN_S[status]
-        self.cool_ns = max(self.cool_ns, now_ns + int(min(LONGEST_S, asked * 2.0 ** min(self.hits, 16)) * NS))
+        self.cool_ns = max(self.cool_ns, now_ns + in_ns(min(LONGEST_S, asked * 2.0 ** min(self.hits, 16))))
         for bucket in self.buckets.values():
             bucket.advance(now_ns)
             bucket.level = min(bucket.level, 0)
@@ -308,8 +308,8 @@ class LimitsMachine:
                 effects.append(Granted(waiter.ticket, self._grant(waiter, now_ns)))
             elif now_ns >= waiter.deadline_ns:
                 self._forget(waiter)
-                wait_ns = max(self._wait_ns(waiter.cost), self.cool_ns - now_ns, NS // 100)
-                effects.append(Refused(waiter.ticket, RetryLater(wait_ns / NS, self._why(waiter.cost, now_ns))))
+                wait_ns = max(self._wait_ns(waiter.cost), self.cool_ns - now_ns, SECOND_NS // 100)
+                effects.append(Refused(waiter.ticket, RetryLater(wait_ns / SECOND_NS, self._why(waiter.cost, now_ns))))
             else:
                 claimed.update(waiter.cost)
                 kept.append(waiter)
@@ -342,7 +342,7 @@ class LimitsMachine:
     def _grant(self, waiter: Waiter, now_ns: int) -> Lease:
         for name, amount in waiter.cost.items():
             self.buckets[name].take(amount)
-        expires_ns = now_ns + int(self.settings.lease_s * NS)
+        expires_ns = now_ns + in_ns(self.settings.lease_s)
         taken = {name: self.buckets[name].taken for name in waiter.cost}
         lease = Lease(next(self._ids), waiter.holder, waiter.cost, now_ns, expires_ns, taken)
         self._leases[lease.id] = lease
@@ -381,7 +381,7 @@ class LimitsMachine:
             }
         return {
             "windows": windows,
-            "cooldown_s": max(0.0, (self.cool_ns - now_ns) / NS),
+            "cooldown_s": max(0.0, (self.cool_ns - now_ns) / SECOND_NS),
             "hits": self.hits,
             "waiting": len(self._waiting),
             "leases": len(self._leases),

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Mapping
 
 from ...connectors.spec import Limit
+from ...model.time import in_ns
 
-NS = 1_000_000_000
 SLOTS = 100  # a window is counted in parts: what is older than a whole window leaves part by part
 
 
@@ -24,7 +24,7 @@ class OrderWindow:
 
     def __init__(self, limit: Limit) -> None:
         self.amount = limit.amount
-        self._slot_ns = max(1, int(limit.per_s * NS) // SLOTS)
+        self._slot_ns = max(1, in_ns(limit.per_s) // SLOTS)
         self._slots: deque[tuple[int, int]] = deque()  # (number of the slot, orders in it)
         self._used = 0
 

@@ -12,8 +12,9 @@ from typing import Any
 from ...connectors.registry import connector
 from ...connectors.spec import Limit
 from ...model.errors import Misconfigured, Rejected, RetryLater
+from ...model.time import SECOND_NS
 from ..cell.role import Context
-from .machine import NS, Granted, Lease, LimitsMachine, Priority, Settings
+from .machine import Granted, Lease, LimitsMachine, Priority, Settings
 
 __all__ = ["LimitsMachine", "LimitsRole", "Priority", "Settings"]
 
@@ -126,11 +127,11 @@ class LimitsRole:
             raise
         finally:
             self._tickets.pop(ticket, None)
-        left_s = (lease.expires_ns - self._context.monotonic_ns()) / NS
+        left_s = (lease.expires_ns - self._context.monotonic_ns()) / SECOND_NS
         return {"lease": lease.id, "expires_ns": lease.expires_ns, "ttl_s": left_s}
 
     def _cooldown(self) -> dict[str, Any]:
-        return {"cooldown_s": max(0.0, (self._machine.cool_ns - self._context.monotonic_ns()) / NS)}
+        return {"cooldown_s": max(0.0, (self._machine.cool_ns - self._context.monotonic_ns()) / SECOND_NS)}
 
     def _pump(self) -> None:
         """Do what is due, and wake up when the next thing is."""
@@ -155,4 +156,4 @@ class LimitsRole:
         next_ns = self._machine.next_ns()
         if next_ns is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.001, (next_ns - now_ns) / NS), self._pump)
+            self._timer = loop.call_later(max(0.001, (next_ns - now_ns) / SECOND_NS), self._pump)

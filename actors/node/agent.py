@@ -17,6 +17,7 @@ from typing import Any
 from loguru import logger
 
 from ...model.errors import Rejected
+from ...model.time import in_ns
 from ..cell.pulse import PERIOD_S, SUPERVISOR, Beat, HangDetector, Usage, is_alive, kill_process, read_beats, usage
 from ..cell.role import Context
 from ..cell.sweep import PULSES, sweep, sweep_orphans
@@ -34,10 +35,10 @@ class AgentRole:
     def __init__(self, config: dict[str, Any], context: Context) -> None:
         self._context = context
         self._pulses = context.segments / PULSES
-        step_ns = int(3 * PERIOD_S * 1e9)
+        step_ns = in_ns(3 * PERIOD_S)
         hang_s = float(config.get("hang_limit_s", 2.0))
         self._silent_ns = int(max(hang_s, SILENT_BEATS * float(config.get("heartbeat_limit_s", 0.25))) * 1e9)
-        self._cells = HangDetector(int(hang_s * 1e9), step_ns)
+        self._cells = HangDetector(in_ns(hang_s), step_ns)
         self._supervisor = HangDetector(int(config.get("supervisor_limit_s", 5.0) * 1e9), step_ns)
         self._stale: tuple[str, ...] = ()
         self._changed = asyncio.Event()

@@ -28,6 +28,7 @@ import numpy as np
 
 from ...model.errors import MeshError, Rejected
 from ...model.events import BookState, Levels, PublicTrade, Side
+from ...model.time import SECOND_NS
 from ...orderbook.segment import SegmentWriter
 from ..cell.role import Context, Incarnation
 
@@ -78,7 +79,7 @@ class MirrorRole:
     def __init__(self, config: Mapping[str, Any], context: Context) -> None:
         self._context = context
         self._limit_ns = int(float(config.get("heartbeat_limit_s", 0.25)) * 1e9)
-        self._poll_s = min(POLL_MAX_S, POLL_SHARE * self._limit_ns / 1e9)
+        self._poll_s = min(POLL_MAX_S, POLL_SHARE * self._limit_ns / SECOND_NS)
         self._sources: dict[str, Source] = {}
 
     async def start(self) -> None: ...

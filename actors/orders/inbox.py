@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...model.errors import Rejected
+from ...model.time import SECOND_NS
 from ..account.reports import Marker, Report, from_plain
 
-NS = 1_000_000_000
-SILENT_NS = 5 * NS  # a stream role that says nothing for longer is away, or is being replaced
+SILENT_NS = 5 * SECOND_NS  # a stream role that says nothing for longer is away, or is being replaced
 
 
 class StreamEnd:
@@ -67,7 +67,7 @@ class StreamEnd:
         """Return a marker when the stream role has said nothing for too long."""
         if not self.up or self._heard_ns is None or mono_ns - self._heard_ns < self._silent_ns:
             return []
-        found: list[Report] = [Marker("down", f"the stream role was not heard for {self._silent_ns / NS:g} s")]
+        found: list[Report] = [Marker("down", f"the stream role was not heard for {self._silent_ns / SECOND_NS:g} s")]
         self._note(found)
         return found
 
@@ -82,7 +82,7 @@ class StreamEnd:
     def status(self, mono_ns: int) -> Mapping[str, Any]:
         return {
             "stream": "up" if self.up else "down",
-            "stream_heard_s_ago": None if self._heard_ns is None else (mono_ns - self._heard_ns) / NS,
+            "stream_heard_s_ago": None if self._heard_ns is None else (mono_ns - self._heard_ns) / SECOND_NS,
             "stream_reports": self.reports,
             "stream_gaps": self.gaps,
         }

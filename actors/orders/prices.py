@@ -25,16 +25,16 @@ from ...model.errors import (
     UnknownInstrument,
 )
 from ...model.instrument import Instrument
+from ...model.time import SECOND_NS
 from ...orderbook.view import BookView
 from ..account.wire import Wire
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .machine.effects import Top
 
-NS = 1_000_000_000
 POLL_S = 30.0
 AGAIN_S = 0.5
-FEES_KEPT_NS = 3600 * NS
+FEES_KEPT_NS = 3600 * SECOND_NS
 TOP_WAIT_S = 2.0
 NO_ANSWER = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 

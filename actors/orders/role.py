@@ -41,6 +41,7 @@ from ...model.errors import InboxFull, MeshError, OutcomeUnknown, Rejected, Retr
 from ...model.events import Side
 from ...model.ids import OrderIds
 from ...model.order import CancelResult, NewOrder, Order
+from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
@@ -197,7 +198,7 @@ class OrderManagerRole:
             if top is not None:
                 tops[pair] = top
         engine.machine.tops(tops)
-        left_s = (expires_ns - self._context.time_ns()) / 1e9
+        left_s = (expires_ns - self._context.time_ns()) / SECOND_NS
         for order in orders:
             if engine.machine.order(order.client_order_id) is not None:
                 continue  # asked for again: it is answered with what became of it
@@ -409,7 +410,7 @@ class OrderManagerRole:
         return self._context.time_ns()
 
     def _soon_ns(self) -> int:
-        return self._context.time_ns() + int(PLACE_WAIT_S * 1e9)
+        return self._context.time_ns() + in_ns(PLACE_WAIT_S)
 
     @property
     def _queries(self) -> Queries:

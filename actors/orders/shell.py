@@ -35,6 +35,7 @@ from ...model.errors import (
 from ...model.failpoint import reach
 from ...model.ids import maker_of
 from ...model.instrument import Instrument
+from ...model.time import SECOND_NS, in_ns
 from ..account.reports import Marker
 from ..account.wire import Wire, open_wire
 from ..cell.role import Context
@@ -51,7 +52,6 @@ from .settings import account_limits, born, order_settings
 from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 
 T = TypeVar("T")
-NS = 1_000_000_000
 LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers that are on their way
 RETRY_S = 0.5  # between attempts to reach a journal that is away
 TRIM_EVERY_S = 1800.0
@@ -145,7 +145,7 @@ class Engine:
     async def _keep_trimmed(self) -> None:
         """Drop from the journal what is over and older than `keep_days`, now and then, beside the commits."""
         journal = self.config["journal"]
-        keep_ns = int(float(journal.get("keep_days") or KEEP_DAYS) * 86_400 * NS)
+        keep_ns = in_ns(float(journal.get("keep_days") or KEEP_DAYS) * 86_400)
 
         def trim() -> None:
             opened = Journal.open(journal_url(journal), create=False)
@@ -248,7 +248,7 @@ class Engine:
         context, machine = self.context, self.machine
         while True:
             self._poke.clear()
-            wait_s = (machine.wake_ns - context.monotonic_ns()) / NS
+            wait_s = (machine.wake_ns - context.monotonic_ns()) / SECOND_NS
             if wait_s > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(wait_s, 60.0)):

@@ -20,6 +20,7 @@ from ...model.errors import CaptureError, DecodeError, Misconfigured
 from ...model.events import Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
 from ...model.fixed import to_text
 from ...model.instrument import Instrument
+from ...model.time import SECOND_NS
 from ...orderbook.l2 import OrderBook
 from ..book.ingest import Ingest, NoSink, Pair, Sink
 from ..book.machine import AskSnapshot, BookMachine, Opened
@@ -191,7 +192,7 @@ class Replay:
             "instrument": instrument.symbol,
             "file": tally.file,
             "lines_in_file": self.lines.get(tally.file, 0),
-            "span_s": round((tally.last_ns - tally.first_ns) / 1e9, 1),
+            "span_s": round((tally.last_ns - tally.first_ns) / SECOND_NS, 1),
             "book": {
                 "diffs": tally.diffs,
                 "applied": counters.applied,

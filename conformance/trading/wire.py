@@ -18,12 +18,12 @@ from ...model.http import HttpResponse
 from ...model.ids import OrderIds
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+from ...model.time import MILLISECOND_NS, SECOND_NS
 from ..market.mutations import truncated, twisted
 from ..market.suite import excerpt, expect
 from .bench import Desk
 from .suite import TradingSuite, trading
 
-NS, MS = 1_000_000_000, 1_000_000
 NOW_NS = 1_700_000_000_123_456_789
 NOBODY = "vmconformance0nobody0x"  # an id that nobody ever places
 SERVER_ERRORS = (500, 502, 503, 504)
@@ -125,7 +125,7 @@ class Wire(TradingSuite):
         ):
             for validity_ms in (1000, 5000):
                 for signed in _signed(codec, draft, validity_ms, auth):
-                    latest_ns = NOW_NS + (validity_ms + 1) * MS
+                    latest_ns = NOW_NS + (validity_ms + 1) * MILLISECOND_NS
                     expect(
                         NOW_NS < signed.not_after_ns <= latest_ns,
                         f"valid for {validity_ms} ms from {NOW_NS}, and not_after_ns is {signed.not_after_ns}",
@@ -134,7 +134,7 @@ class Wire(TradingSuite):
         at_once = await desk.ask(witness.sign(query, 5000))
         reply = codec.reply(at_once, await desk.ask(witness.send(at_once)))
         expect(reply.absent, f"a query for an id that nobody placed is answered {reply!r}, not absent")
-        late = await desk.ask(witness.sign(query, 1000, ago_ns=3 * NS))
+        late = await desk.ask(witness.sign(query, 1000, ago_ns=3 * SECOND_NS))
         expect(late.not_after_ns < await desk.ask(witness.now_ns()), "a request of 3 s ago is still valid for itself")
         answer = await desk.ask(witness.send(late))
         try:
@@ -299,7 +299,7 @@ def _signed(codec: TradingCodec, draft: Draft, validity_ms: int, auth: Any) -> l
 def _signed_again(auth: Any, signed: Signed) -> Signed:
     """The same a second later: its signature differs."""
     sign = auth.sign if signed.request is not None else auth.sign_call
-    again: Signed = sign(signed.draft, signed.request_id, NOW_NS + NS, 5000)
+    again: Signed = sign(signed.draft, signed.request_id, NOW_NS + SECOND_NS, 5000)
     return again
 
 

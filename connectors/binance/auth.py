@@ -29,9 +29,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ...model.errors import Misconfigured, NotOffered
 from ...model.http import HttpRequest
+from ...model.time import MILLISECOND_NS
 from ..order_codec import Draft, Signed, SignedRequest
 
-MS = 1_000_000
 MAX_WINDOW_MS = 60_000  # rest-api.md, Timing security
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 KEY_HEADER = "X-MBX-APIKEY"
@@ -115,8 +115,8 @@ class BinanceAuth:
         """Return all parameters but the signature, and the last ns at which the exchange still accepts them."""
         if not 1 <= validity_ms <= MAX_WINDOW_MS:
             raise Misconfigured("the validity window", f"{validity_ms} ms is not within 1 and {MAX_WINDOW_MS}")
-        timestamp = now_ns // MS
-        end_ns = (timestamp + validity_ms + 1) * MS - 1
+        timestamp = now_ns // MILLISECOND_NS
+        end_ns = (timestamp + validity_ms + 1) * MILLISECOND_NS - 1
         if not draft.signed:
             return draft.params, end_ns
         return (("timestamp", str(timestamp)), *draft.params, ("recvWindow", str(validity_ms))), end_ns

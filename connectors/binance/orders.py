@@ -23,6 +23,7 @@ from ...model.events import Side
 from ...model.http import HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+from ...model.time import MILLISECOND_NS
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
 from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport
 from ..spec import Endpoint, ExchangeSpec, Offer
@@ -30,7 +31,6 @@ from . import reports
 from .refusals import failure, refusal, said
 from .spec import OFFER, TRADING, WEIGHT
 
-MS = 1_000_000
 RAW_PATHS = ("/api/", "/sapi/")
 RAW_WEIGHT = 20  # assumed of a request that the spec does not list
 ARCHIVED = "-2026"  # errors.md: canceled or expired without a fill over 90 days ago
@@ -158,7 +158,7 @@ class BinanceTrading:
     def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
         params = [("symbol", instrument.symbol)]
         if since_ns is not None:
-            params.append(("startTime", str(max(0, since_ns) // MS)))
+            params.append(("startTime", str(max(0, since_ns) // MILLISECOND_NS)))
         return self._draft(Kind.ORDERS, "orders", [*params, ("limit", "1000")], (), instrument)
 
     def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
@@ -171,7 +171,7 @@ class BinanceTrading:
         if exchange_order_id:
             params = [("symbol", instrument.symbol), ("orderId", exchange_order_id), ("fromId", "0"), page]
             return self._draft(Kind.FILLS, "fills_of_order", params, (), instrument)
-        since = ("fromId", "0") if since_ns is None else ("startTime", str(max(0, since_ns) // MS))
+        since = ("fromId", "0") if since_ns is None else ("startTime", str(max(0, since_ns) // MILLISECOND_NS))
         return self._draft(Kind.FILLS, "fills", [("symbol", instrument.symbol), since, page], (), instrument)
 
     def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:

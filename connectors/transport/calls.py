@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from ...model.errors import DecodeError, OutcomeUnknown, RetryLater
 from ...model.http import HttpResponse
+from ...model.time import in_ns
 from ..order_codec import Signed, TradingCodec
 from ..reports import StreamEnded
 from .backoff import SYSTEM_CLOCK, Backoff, Clock
@@ -25,7 +26,6 @@ from .link import Link
 
 RETRY_S = 1.0  # what RetryLater suggests
 DRAIN_AT = 0.85  # of max_connection_s: before the feed would leave by itself
-NS = 1_000_000_000
 
 
 class FeedLike(Protocol):
@@ -73,7 +73,7 @@ class Calls:
         self._on_push = on_push
         self._wait_s = wait_s
         self._max_outstanding = max_outstanding
-        self._drain_ns = int(max_connection_s * DRAIN_AT * NS)
+        self._drain_ns = in_ns(max_connection_s * DRAIN_AT)
         self._clock = clock
         self._feed = feed(
             codec.call_url,

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ...model.errors import InboxFull, OutcomeUnknown, RetryLater
+from ...model.time import SECOND_NS, in_ns
 from .backoff import SYSTEM_CLOCK, Backoff, Clock
 from .link import OK, DialFailed, FrameHandler, LinkState
 
@@ -24,7 +25,6 @@ except ImportError:  # Windows, where picows is not installed
     from .websockets import dial  # type: ignore[assignment]
 
 LEAVE_AT = (0.88, 0.98)  # of max_connection_s: between these a connection leaves by itself
-NS = 1_000_000_000
 
 
 class Feed:
@@ -66,8 +66,8 @@ class Feed:
         self._on_failure = on_failure
         self._backoff = backoff or Backoff()
         self._admit = admit
-        self._silence_ns = int(silence_s * NS)
-        self._max_connection_ns = int(max_connection_s * NS)
+        self._silence_ns = in_ns(silence_s)
+        self._max_connection_ns = in_ns(max_connection_s)
         self._connect_timeout_s = connect_timeout_s
         self._close_timeout_s = close_timeout_s
         self._max_message = max_message
@@ -164,7 +164,7 @@ class Feed:
         self.last_error = link.reason
         if link.failure is not None:
             raise link.failure
-        return link.last_recv_ns - link.opened_ns >= int(self._backoff.proven_s * NS)
+        return link.last_recv_ns - link.opened_ns >= in_ns(self._backoff.proven_s)
 
     async def _dial(self) -> LinkState | None:
         attempt = asyncio.ensure_future(
@@ -207,7 +207,7 @@ class Feed:
             silent_ns = link.last_recv_ns + self._silence_ns
             ping_ns = link.last_recv_ns + self._silence_ns // 2
             if now >= silent_ns:
-                link.drop(f"silent for {self._silence_ns / NS:g} s")
+                link.drop(f"silent for {self._silence_ns / SECOND_NS:g} s")
             elif now >= leave_ns:
                 link.leave("near the age at which the exchange would cut it", OK)
             else:
@@ -215,7 +215,7 @@ class Feed:
                     pinged_after = link.last_recv_ns
                     link.ping()
                 next_ns = min(leave_ns, silent_ns if now >= ping_ns else ping_ns)
-                await self._wait(link.ended, (next_ns - now) / NS)
+                await self._wait(link.ended, (next_ns - now) / SECOND_NS)
 
     async def _wait(self, what: asyncio.Future[Any], seconds: float) -> bool:
         """Return whether `what` was done within `seconds` of this feed's clock."""

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from ...model.time import DAY_NS
 from ..engine.accounts import Account
 from ..engine.book import Order
 from ..engine.market import Market
@@ -20,7 +21,6 @@ from .payloads import text
 from .signed import Asked, Values
 
 T = TypeVar("T")
-DAY_NS = 86_400_000_000_000
 LIMIT = Param("limit", "limit")
 _TIMES = (Param("startTime", "number"), Param("endTime", "number"))
 ACCOUNT = (Param("omitZeroBalances", "bool"),)

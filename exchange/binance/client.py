@@ -7,12 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...model.time import SECOND_NS
 from ..engine.accounts import Account
 from ..engine.keys import ApiKey
 from ..websocket_frames import PING, PONG, close_frame, frame
 from .limits import Limits, MessageRate
-
-SECOND_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from ...model.time import MINUTE_NS, SECOND_NS
 from ..engine.accounts import INTERVALS, OrderCount
 from .errors import banned, too_many_orders, too_much_weight
 
-MINUTE_NS = 60_000_000_000
 WINDOW_NS = 5 * MINUTE_NS
-SECOND_NS = 1_000_000_000
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 import orjson
 
-from ..engine.candles import INTERVALS, MINUTE_NS
+from ...model.time import MINUTE_NS
+from ..engine.candles import INTERVALS
 from ..engine.rules import SCALE
 from . import errors
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..engine.candles import MINUTE_NS, Bar, end
+from ...model.time import DAY_NS, MINUTE_NS
+from ..engine.candles import Bar, end
 from ..engine.market import Aggregate, Market, Trade
 from ..engine.rules import ONE, Rules
 from .limits import Limits
 
-MILLI = 1_000_000
 MICRO = 1_000
-DAY_NS = 86_400_000_000_000
 
 ORDER_TYPES = [
     "LIMIT",

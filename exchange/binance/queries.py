@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from ..engine.candles import DAY_NS, MINUTE_NS, floor
+from ...model.time import DAY_NS, MINUTE_NS
+from ..engine.candles import floor
 from ..engine.engine import Engine
 from ..engine.market import Market
 from . import errors, payloads

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
+from ...model.time import MILLISECOND_NS
 from ..venue import Venue
 from . import errors, front, params, payloads
 from .auth import Signed, without_signature
@@ -94,7 +95,7 @@ class Rest:
             venue.meter.check_ban(request.remote or "", now)
             failed: ApiError | None = None
             values: dict[str, object] = {}
-            unit = payloads.MILLI
+            unit = MILLISECOND_NS
             try:
                 unit = time_unit(request.headers.get("X-MBX-TIME-UNIT"))
                 if len(set(request.query)) != len(request.query):
@@ -144,7 +145,7 @@ class Rest:
 def time_unit(text: str | None) -> int:
     """Read a time unit as the manual spells it; return its nanoseconds."""
     if text is None or text in ("MILLISECOND", "millisecond"):
-        return payloads.MILLI
+        return MILLISECOND_NS
     if text in ("MICROSECOND", "microsecond"):
         return payloads.MICRO
     raise errors.bad_time_unit()

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from ...model.time import MINUTE_NS
 from ..engine.book import OrderList
-from ..engine.candles import INTERVALS, MINUTE_NS, Bar, floor
+from ..engine.candles import INTERVALS, Bar, floor
 from ..engine.engine import Engine
 from ..engine.market import Aggregate, ExecutionReport, Market, Trade
 from ..faults import Faults

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from ...model.time import SECOND_NS
 from ..engine.accounts import Account
 from ..faults import Fault
 from ..receipts import Receipt, settle
@@ -29,8 +30,6 @@ from .methods import BY_NAME
 from .queries import BY_METHOD, Asked
 from .sessions import Call
 from .signed import perform
-
-SECOND_NS = 1_000_000_000
 
 
 @dataclass(slots=True)

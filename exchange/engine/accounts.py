@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from ...model.errors import FixedPointError, Misconfigured, Rejected
 from ...model.fixed import to_raw
+from ...model.time import SECOND_NS
 from .book import Order, OrderList
 from .keys import ApiKey
 from .rules import SCALE
 
 HISTORY = 100_000  # orders and fills kept of an account
-SECOND_NS = 1_000_000_000
 INTERVALS = (10 * SECOND_NS, 86_400 * SECOND_NS)  # of the unfilled order count
 MAKER_CREDIT = 5
 

@@ -11,11 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ...model.time import DAY_NS, MINUTE_NS, SECOND_NS
 from .rules import SCALE
 
-SECOND_NS = 1_000_000_000
-MINUTE_NS = 60 * SECOND_NS
-DAY_NS = 1440 * MINUTE_NS
 SECONDS_KEPT = 7_200
 MINUTES_KEPT = 8 * 1_440
 

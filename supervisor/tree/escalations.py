@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...model.time import in_ns
 from .policy import History, Policy
 from .records import Child, ChildState
 
@@ -32,7 +33,7 @@ class Past:
 
     def history(self, policy: Policy, now_ns: int) -> History:
         """Of a child that runs: it counts until it must have served for a whole period."""
-        steady = now_ns >= self.retry_ns + int(policy.period_s * 1e9)
+        steady = now_ns >= self.retry_ns + in_ns(policy.period_s)
         return History() if steady else History(escalations=self.escalations)
 
 
@@ -52,7 +53,7 @@ def remember(children: Mapping[str, Child], now_ns: int, wall_ns: int) -> dict[s
 
 def recall(plain: Mapping[str, Any], policy: Policy, now_ns: int, wall_ns: int) -> dict[str, Past]:
     """Read what `remember` gave."""
-    longest_ns = int(policy.backoff_cap_s * 1e9)
+    longest_ns = in_ns(policy.backoff_cap_s)
     found = {}
     for address, (restarts, escalations, retry_ms, last_error) in plain.items():
         left_ns = min(retry_ms * 1_000_000 - wall_ns, longest_ns)

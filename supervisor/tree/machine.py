@@ -30,6 +30,7 @@ from typing import Any
 
 from ...model.address import Route, agent_address
 from ...model.errors import InvalidTransition
+from ...model.time import in_ns
 from . import policy as policies
 from .child import ChildSpec, Tier
 from .escalations import Past
@@ -273,7 +274,7 @@ class Machine:
         if not self.ending:
             for cell in self.cells.values():
                 if cell.state is CellState.CREATING:  # waited for, then stopped like any other: it leaves no trace
-                    cell.deadline_ns = now_ns + int(_CREATING_AT_END_S * 1e9)
+                    cell.deadline_ns = now_ns + in_ns(_CREATING_AT_END_S)
         self.ending = True
         self.rolling.clear()
 
@@ -303,7 +304,7 @@ class Machine:
 
     def _kill(self, cell: Cell, now_ns: int) -> None:
         cell.state = CellState.KILLING
-        cell.deadline_ns = now_ns + int(self.settings.kill_timeout_s * 1e9)
+        cell.deadline_ns = now_ns + in_ns(self.settings.kill_timeout_s)
         agent = self.children.get(agent_address(cell.node))
         serving = agent is not None and agent.state is ChildState.SERVING and agent.cell != cell.name
         by = agent.cell if agent is not None and serving else None
@@ -318,7 +319,7 @@ class Machine:
         child.state = ChildState.STOPPING
         if cell.state in (CellState.SERVING, CellState.ADOPTING):
             cell.state = CellState.STOPPING
-            cell.deadline_ns = now_ns + int((child.spec.shutdown_s + 0.5) * 1e9)
+            cell.deadline_ns = now_ns + in_ns(child.spec.shutdown_s + 0.5)
             self._effects.append(StopCell(cell.name, child.spec.shutdown_s))
 
     def _child_ended(self, cell: Cell, why: Exit, error: str | None, now_ns: int) -> None:
@@ -412,7 +413,7 @@ class Machine:
     def _adopt(self, child: Child, cell: Cell, now_ns: int) -> None:
         incarnation = (self._epoch, next(self._counter))
         cell.state, cell.address, cell.incarnation = CellState.ADOPTING, child.spec.address, incarnation
-        cell.deadline_ns = now_ns + int(self.settings.adopt_timeout_s * 1e9)
+        cell.deadline_ns = now_ns + in_ns(self.settings.adopt_timeout_s)
         self._adopting_ns[cell.node] = now_ns
         child.state, child.cell, child.node, child.incarnation = ChildState.STARTING, cell.name, cell.node, incarnation
         before = child.predecessor
@@ -430,7 +431,7 @@ class Machine:
         target = missing + lack
         trading = self._trades_on(node) and not any(cell.trading for cell in (*spares, *creating))
         for _ in range(min(target, self.settings.creating_per_node) - len(creating)):
-            deadline = now_ns + int(self.settings.create_timeout_s * 1e9)
+            deadline = now_ns + in_ns(self.settings.create_timeout_s)
             cell = Cell(self._name_cell(), node, CellState.CREATING, deadline, trading=trading)
             self.cells[cell.name] = cell
             self._effects.append(Create(cell.name, node, trading))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ...model.address import mirror_address
+from ...model.time import in_ns
 from .child import ChildSpec, Tier
 from .routes import RouteTable
 
@@ -26,7 +27,7 @@ class MirrorLeases:
 
     def __init__(self, lease_s: float = LEASE_S) -> None:
         self.lease_s = lease_s
-        self._lease_ns = int(lease_s * 1e9)
+        self._lease_ns = in_ns(lease_s)
         self._until: dict[str, dict[str, int]] = {}
 
     def ask(self, node: str, addresses: Iterable[str], now_ns: int) -> None:

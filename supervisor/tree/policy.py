@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from ...model.time import in_ns
 from .child import ChildSpec, Restart
 
 
@@ -78,7 +79,7 @@ def decide(spec: ChildSpec, why: Exit, history: History, policy: Policy, now_ns:
         return Stop()
     if why is Exit.NODE_LOST:
         return Adopt(0, replace(history, served_since_ns=None))
-    period_ns = int(policy.period_s * 1e9)
+    period_ns = in_ns(policy.period_s)
     steady = history.served_since_ns is not None and now_ns - history.served_since_ns >= period_ns
     escalations = 0 if steady else history.escalations
     ends = (*(t for t in history.ends_ns if now_ns - t < period_ns), now_ns)[-(policy.intensity + 1) :]
@@ -91,4 +92,4 @@ def decide(spec: ChildSpec, why: Exit, history: History, policy: Policy, now_ns:
 def _backoff_ns(address: str, count: int, policy: Policy) -> int:
     full = min(policy.backoff_cap_s, policy.backoff_s * 2.0 ** min(count - 1, 30))
     jitter = zlib.crc32(f"{address}#{count}".encode()) / 2**32  # [0, 1)
-    return int(full * (0.5 + 0.5 * jitter) * 1e9)
+    return in_ns(full * (0.5 + 0.5 * jitter))

@@ -19,9 +19,9 @@ from venuemesh.model.errors import MeshError, Rejected
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument
 from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+from venuemesh.model.time import SECOND_NS
 
 S = OrderStatus
-NS = 1_000_000_000
 ZERO = Decimal(0)
 FEE = Decimal("0.001")
 OFFER = Offer(
@@ -120,7 +120,7 @@ def sign(draft: Draft, request_id: str, exchange_ns: int, validity_s: float = 5.
     """A request of words instead of bytes."""
     text = f"{request_id} {draft.kind.value} {draft.pair} {draft.params}"
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Signed(draft, request_id, exchange_ns + int(validity_s * NS), text, digest, call=text.encode())
+    return Signed(draft, request_id, exchange_ns + int(validity_s * SECOND_NS), text, digest, call=text.encode())
 
 
 @dataclass
@@ -169,7 +169,7 @@ class OrderExchange:
     def execute(self, request: Signed) -> Reply | MeshError:
         """A request that changes something arrives."""
         self.reached[request.digest] = self.reached.get(request.digest, 0) + 1
-        if self.now_ns > request.not_after_ns + NS:
+        if self.now_ns > request.not_after_ns + SECOND_NS:
             return Rejected("clock", "too late")
         words, kind = dict(request.draft.params), request.draft.kind
         if kind is Kind.PLACE:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.fakes.memory_journal import MemoryJournal
-from tests.fakes.order_exchange import NS, FakeCodec, OrderExchange, pair, sign
+from tests.fakes.order_exchange import FakeCodec, OrderExchange, pair, sign
 from venuemesh.actors.orders.machine.effects import (
     Answer,
     Ask,
@@ -36,6 +36,7 @@ from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, Outcom
 from venuemesh.model.events import Side
 from venuemesh.model.ids import maker_of
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
+from venuemesh.model.time import SECOND_NS
 
 EPOCH_S = 1_700_000_000
 PAIRS = ("BTC-USDT", "ETH-USDT")
@@ -67,12 +68,12 @@ class World:
 
     def __init__(self, seed: int = 0, **settings: Any) -> None:
         instruments = [pair(name) for name in PAIRS]
-        self.exchange = OrderExchange(instruments, BALANCES, (EPOCH_S + 1000 - 3) * NS)  # its clock is behind
+        self.exchange = OrderExchange(instruments, BALANCES, (EPOCH_S + 1000 - 3) * SECOND_NS)  # its clock is behind
         self.instruments = instruments
         self.settings = OrderSettings("acme", "main", **settings)
         self.journal = MemoryJournal()
         self.random = random.Random(seed)
-        self.mono_ns = 1000 * NS
+        self.mono_ns = 1000 * SECOND_NS
         self.queue: deque[Effect] = deque()
         self.requests: list[Travelling] = []
         self.asks: list[Travelling] = []
@@ -91,11 +92,11 @@ class World:
 
     @property
     def now(self) -> Now:
-        return Now(EPOCH_S * NS + self.mono_ns, self.mono_ns, self.exchange.now_ns)
+        return Now(EPOCH_S * SECOND_NS + self.mono_ns, self.mono_ns, self.exchange.now_ns)
 
     def advance(self, seconds: float) -> None:
-        self.mono_ns += int(seconds * NS)
-        self.exchange.now_ns += int(seconds * NS)
+        self.mono_ns += int(seconds * SECOND_NS)
+        self.exchange.now_ns += int(seconds * SECOND_NS)
         self.tick()
 
     def new_id(self, prefix: str = "r") -> str:

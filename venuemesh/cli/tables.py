@@ -18,6 +18,7 @@ from ..model.events import BookState
 from ..model.fixed import decimals, to_text
 from ..model.instrument import Instrument
 from ..model.order import Balance, Fill, Order
+from ..model.time import SECOND_NS
 from ..orderbook.snapshot import BookSnapshot
 from ..orderbook.view import BookView
 
@@ -184,7 +185,7 @@ class Rates:
     def of(self, name: str, count: int, now_ns: int) -> float:
         last_count, last_ns = self._seen.get(name, (count, now_ns))
         if now_ns - last_ns > 400_000_000 or name not in self._seen:
-            elapsed = (now_ns - last_ns) / 1e9
+            elapsed = (now_ns - last_ns) / SECOND_NS
             self._rate[name] = max(0, count - last_count) / elapsed if elapsed else 0.0
             self._seen[name] = (count, now_ns)
         return self._rate.get(name, 0.0)

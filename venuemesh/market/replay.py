@@ -28,14 +28,14 @@ from ..actors.recording.replay import Replay, listed_instruments, records
 from ..connectors import registry
 from ..model.errors import Misconfigured, RetryLater
 from ..model.instrument import Instrument
+from ..model.time import SECOND_NS
 from ..orderbook.segment import SegmentWriter
 from ..orderbook.view import BookView
 from .market import Market
 from .ticks import every
 
-NS = 1_000_000_000
 LOOP_TURNS = 3  # a future's callback, the task it wakes, and what that task wakes in turn
-HEARTBEAT_LIMIT_NS = 366 * 86_400 * NS  # the writer is this process: nobody needs to find out that it died
+HEARTBEAT_LIMIT_NS = 366 * 86_400 * SECOND_NS  # the writer is this process: nobody needs to find out that it died
 
 
 class ReplayClock:
@@ -48,7 +48,7 @@ class ReplayClock:
 
     async def sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        due_ns = self.now_ns + round(seconds * NS)
+        due_ns = self.now_ns + round(seconds * SECOND_NS)
         heapq.heappush(self._sleepers, (due_ns, next(self._order), future))
         await future
 
@@ -200,7 +200,7 @@ class ReplayMarket(Market):
                 if speed is not None:
                     ahead_ns = (record.recv_ns - first_ns) / speed - (time.monotonic_ns() - began_ns)
                     if ahead_ns > 0:
-                        await asyncio.sleep(ahead_ns / NS)
+                        await asyncio.sleep(ahead_ns / SECOND_NS)
                 await self._clock.advance(record.recv_ns)
             self._replay.feed(file, record)
         await turn()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ..model.errors import Rejected
 from ..model.events import Side
 from ..model.order import ZERO, Balance, NewOrder, Order, OrderType
+from ..model.time import in_ns
 
 Number = Decimal | int | str
 E = TypeVar("E", bound=Enum)
@@ -85,7 +86,7 @@ def with_id(order: NewOrder, client_order_id: str) -> NewOrder:
 
 def expires_ns(expires_s: float) -> int:
     """When a command that is handed over now may no longer be carried out. ns since the Unix epoch."""
-    return time.time_ns() + int(expires_s * 1e9)
+    return time.time_ns() + in_ns(expires_s)
 
 
 def all_body(timeout_s: float, pair: str | None, owner: str | None) -> dict[str, Any]:

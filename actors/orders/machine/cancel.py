@@ -13,9 +13,10 @@ from typing import Any
 
 from ....model.errors import MeshError
 from ....model.order import CancelResult, OrderStatus, Step
+from ....model.time import in_ns
 from .core import Core, said
 from .doubt import Part
-from .effects import NS, Answer, Now, Refuse
+from .effects import Answer, Now, Refuse
 from .ledger import Held
 
 S = OrderStatus
@@ -59,7 +60,7 @@ class Cancelling:
     def cancel_all(self, token: Any, pair: str | None, owner: str | None, timeout_s: float, now: Now) -> None:
         """Cancel all orders that are not done now, and those that are in doubt when they are found."""
         ids = self.sweep(pair, owner, now)
-        sweep = Sweep(token, tuple(ids), now.mono_ns + int(timeout_s * NS))
+        sweep = Sweep(token, tuple(ids), now.mono_ns + in_ns(timeout_s))
         self._sweeps.append(sweep)
         self._finish(sweep, now)
 
@@ -106,7 +107,7 @@ class Cancelling:
         order = held.order
         if held.insist and not final:
             pause_s = max(after_s, self._core.settings.retry_s)
-            self._again[order.client_order_id] = now.mono_ns + int(pause_s * NS)
+            self._again[order.client_order_id] = now.mono_ns + in_ns(pause_s)
             return
         held.insist = False
         if order.cancel_requested and order.status in THERE:
@@ -167,7 +168,7 @@ class Cancelling:
             core.intend(draft, {order.client_order_id: Part.CANCEL}, now)
         except MeshError:
             held.stray = True
-            self._again[order.client_order_id] = now.mono_ns + int(core.settings.retry_s * NS)
+            self._again[order.client_order_id] = now.mono_ns + in_ns(core.settings.retry_s)
 
     def _send(self, held: Held, now: Now) -> None:
         core, order = self._core, held.order

@@ -15,9 +15,10 @@ from ....connectors.order_codec import Kind
 from ....journal.writes import PutTombstone
 from ....model.errors import InboxFull, JournalUnavailable, MeshError, UnknownInstrument, UnknownOrder
 from ....model.order import ZERO, NewOrder, Order, OrderStatus
+from ....model.time import in_ns
 from .core import Core, by_client_id, by_exchange_id
 from .doubt import Part, Pending
-from .effects import NS, Answer, Found, Now, Refuse
+from .effects import Answer, Found, Now, Refuse
 from .ledger import Held
 from .place import Placing
 from .reconcile import ALL, Reconcile
@@ -273,7 +274,7 @@ class Commands:
         held = core.ledger.add(bare, "RESTORED", now)
         held.total = order.filled
         if not known:
-            not_after_ns = now.exchange_ns + int(core.codec.offer.max_validity_s * NS)
+            not_after_ns = now.exchange_ns + in_ns(core.codec.offer.max_validity_s)
             core.requests.add(
                 Pending(f"restored:{one}", Kind.PLACE, {one: Part.PLACE}, not_after_ns, earlier=True, doubt=True)
             )

@@ -11,9 +11,10 @@ from ....journal.writes import CloseRequest, PutRequest
 from ....model.errors import JournalUnavailable, MeshError, Rejected
 from ....model.instrument import Instrument
 from ....model.order import Fill, NewOrder, Order
+from ....model.time import in_ns
 from .commits import Outbox
 from .doubt import Part, Pending, Requests
-from .effects import NS, Found, Lookup, Now, OrderSettings, Send
+from .effects import Found, Lookup, Now, OrderSettings, Send
 from .funds import Funds
 from .guards import Guards
 from .known_ids import Makers
@@ -97,7 +98,7 @@ class Core:
         if self.makers.is_new(client_order_id):
             return False
         born = self.born(client_order_id)
-        known_since = max(self.born_after_ns, self.ledger.forgotten_ns) + int(self.settings.clock_slack_s * NS)
+        known_since = max(self.born_after_ns, self.ledger.forgotten_ns) + in_ns(self.settings.clock_slack_s)
         return born is None or born <= known_since or born > now.ns
 
     def look_up(self, lookup: Lookup, then: Callable[[Found, Now], None], now: Now) -> bool:

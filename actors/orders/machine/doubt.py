@@ -23,8 +23,9 @@ from typing import Any
 
 from ....connectors.order_codec import Kind
 from ....journal.writes import CloseRequest
+from ....model.time import SECOND_NS, in_ns
 from .commits import Outbox
-from .effects import NS, Now, OrderSettings
+from .effects import Now, OrderSettings
 
 
 class Part(Enum):
@@ -66,7 +67,7 @@ class Requests:
 
     def __init__(self, settings: OrderSettings, processing_s: float, out: Outbox) -> None:
         self._settings = settings
-        self._after_ns = int((processing_s + settings.margin_s) * NS)
+        self._after_ns = in_ns(processing_s + settings.margin_s)
         self._out = out
         self._pending: dict[str, Pending] = {}
         self._of_order: dict[str, set[str]] = {}
@@ -162,10 +163,10 @@ class Requests:
             ends = [one.not_after_ns + self._after_ns + 1 - now.exchange_ns for one in self.of(client_order_id)]
             left = [end for end in ends if end > 0]
             if left and after_s is None:
-                pause_s = min(pause_s, max(min(left) / NS, 0.01))
+                pause_s = min(pause_s, max(min(left) / SECOND_NS, 0.01))
             elif ends and after_s is None:  # begun before the end, answered after it: the next one counts
                 pause_s = min(pause_s, self._settings.query_s[0])
-        doubt.due_mono_ns = now.mono_ns + int(pause_s * NS)
+        doubt.due_mono_ns = now.mono_ns + in_ns(pause_s)
 
     def sure(self, client_order_id: str) -> None:
         """Nothing about this order is in doubt."""

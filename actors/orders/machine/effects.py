@@ -26,8 +26,6 @@ from ....journal.writes import Batch
 from ....model.errors import MeshError
 from ....model.order import Fill, Order
 
-NS = 1_000_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Now:

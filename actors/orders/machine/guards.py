@@ -18,7 +18,8 @@ from ....model.events import Side
 from ....model.instrument import Instrument
 from ....model.order import NewOrder
 from ....model.rules import check, notional, quantize
-from .effects import NS, Limits, Now, OrderSettings, Top
+from ....model.time import SECOND_NS
+from .effects import Limits, Now, OrderSettings, Top
 from .ledger import EXACT, Ledger
 
 ONE = Decimal(1)
@@ -63,7 +64,7 @@ class Guards:
     def top(self, pair: str, now: Now) -> Top:
         """The pair's top; both sides None where none is known, or only an old one."""
         found = self.tops.get(pair)
-        if found is None or now.mono_ns - found.mono_ns > self._settings.top_age_s * NS:
+        if found is None or now.mono_ns - found.mono_ns > self._settings.top_age_s * SECOND_NS:
             return Top(None, None, now.mono_ns)
         return found
 

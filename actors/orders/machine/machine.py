@@ -39,13 +39,14 @@ from ....journal.writes import PutOwner, PutPause
 from ....model.errors import Fenced, JournalUnavailable, MeshError
 from ....model.instrument import Instrument
 from ....model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
+from ....model.time import SECOND_NS, in_ns
 from .answers import Answers
 from .cancel import Cancelling
 from .change import Changing
 from .commands import Commands
 from .core import Born, Core, Sign, adopt, inherit, never
 from .doubt import Part
-from .effects import NS, Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
+from .effects import Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
 from .external import Externals
 from .ledger import TINY, Held
 from .place import Placing
@@ -158,7 +159,7 @@ class OrderMachine:
         core.born_after_ns = now.ns
         core.funds.restore(loaded.balances)
         core.guards.pauses.update({scope: pause.reason for scope, pause in loaded.pauses.items()})
-        grace_ns = now.mono_ns + int(self.settings.owner_grace_s * NS)
+        grace_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
         for name, owner in loaded.owners.items():
             self._owners[name] = Lease(owner.on_death, grace_ns)
         fills: dict[str, list[Any]] = {}
@@ -236,10 +237,10 @@ class OrderMachine:
         if (error := self._commands.closed()) is not None:
             self._core.out.do(Refuse(token, error))
         else:
-            until_ns = now.mono_ns + int(timeout_s * NS)
+            until_ns = now.mono_ns + in_ns(timeout_s)
 
             def run(now: Now) -> None:
-                left_s = max(0, until_ns - now.mono_ns) / NS
+                left_s = max(0, until_ns - now.mono_ns) / SECOND_NS
                 self._cancelling.cancel_all(token, pair, owner, left_s, now)
 
             self._commands.when_serving(token, None, run, now)
@@ -290,7 +291,7 @@ class OrderMachine:
         held = self._owners.get(owner)
         if held is None or held.on_death != on_death:
             self._core.out.write(PutOwner(owner, on_death, now.ns))
-        self._owners[owner] = Lease(on_death, now.mono_ns + int(lease_s * NS))
+        self._owners[owner] = Lease(on_death, now.mono_ns + in_ns(lease_s))
         if len(self._owners) > self.settings.max_owners:
             self._forget_an_owner()
         if token is not None:
@@ -439,7 +440,7 @@ class OrderMachine:
         self._cancelling.settled(held, now)
         if not order.is_done and (lease := self._owners.get(order.owner)) is not None and lease.until_mono_ns is None:
             # Its owner was dead already: it gets the time to say that it lives again
-            lease.until_mono_ns = now.mono_ns + int(self.settings.owner_grace_s * NS)
+            lease.until_mono_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
 
     def _forget_an_owner(self) -> None:
         """Drop the oldest that is dead and has nothing open, if there is one: names may be new with every start."""

@@ -25,18 +25,19 @@ from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutBalances, PutMark
 from ....model.errors import MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus, Step
+from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
 from .answers import Answers
 from .core import Core, by_client_id, by_exchange_id
 from .doubt import Part
-from .effects import NS, Ask, Found, Now, Purpose
+from .effects import Ask, Found, Now, Purpose
 from .external import Externals, name_of
 from .ledger import Held
 
 S = OrderStatus
 ALL = ""
-MINUTE_NS = 60 * NS  # the mesh's clock may be off by that
-DAY_NS = 86_400 * NS  # some exchanges answer for one day from the time given, whatever was later
 MARK = "fills:"
+CLOCK_ERROR_NS = MINUTE_NS  # by so much the clock of the mesh may be wrong
+FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges answer for one day from the time given and leave out the rest
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class Reconcile:
         self.want(Purpose.ACCOUNT, ALL, now)
         for pair in sorted(self._dirty):
             self.want(Purpose.PAIR_FILLS, pair, now)
-        self._next_ns = now.mono_ns + int(self._core.settings.reconcile_s[1] * NS)
+        self._next_ns = now.mono_ns + in_ns(self._core.settings.reconcile_s[1])
 
     def want(self, purpose: Purpose, key: str, now: Now) -> None:
         """Raise a question. Its answer must come to an ask begun from now on."""
@@ -174,7 +175,7 @@ class Reconcile:
             self._ask(Purpose.QUERY, one, core.codec.query(one, instrument, order.exchange_order_id), now, urgent=True)
 
     def _soon(self, now: Now) -> None:
-        self._next_ns = min(self._next_ns, now.mono_ns + int(self._core.settings.reconcile_s[0] * NS))
+        self._next_ns = min(self._next_ns, now.mono_ns + in_ns(self._core.settings.reconcile_s[0]))
 
     def _ask(self, purpose: Purpose, key: Any, draft: Draft, now: Now, *, urgent: bool) -> int:
         self._core.out.asks += 1
@@ -196,7 +197,7 @@ class Reconcile:
             mark = self._marks.get(key)
             if mark is not None:
                 return codec.fills_after(instrument, mark)
-            return codec.fills(instrument, max(0, self._since_ns.get(key, 0) - MINUTE_NS))
+            return codec.fills(instrument, max(0, self._since_ns.get(key, 0) - CLOCK_ERROR_NS))
         held = self._core.ledger.get(key)
         if held is None or not held.short or held.order.exchange_order_id is None:
             return None
@@ -223,7 +224,7 @@ class Reconcile:
                 pause_s = self._core.settings.retry_s
                 if isinstance(result, RetryLater) and result.after_s is not None:
                     pause_s = max(pause_s, result.after_s)
-                slot.due_mono_ns = now.mono_ns + int(pause_s * NS)
+                slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
             return
         closed = True
         if asked.purpose is Purpose.OPEN_ORDERS:
@@ -264,7 +265,7 @@ class Reconcile:
             return
         told = reply.account.balances
         # Whatever the exchange says of its time, the answer is no older than the ask; our clock may be off a little.
-        as_of_ns = max(told.ts_event_ns, begun.exchange_ns - NS // 2)
+        as_of_ns = max(told.ts_event_ns, begun.exchange_ns - SECOND_NS // 2)
         if self._core.funds.told(told.balances, as_of_ns, whole=told.whole):
             self._soon(now)
         self._core.out.write(PutBalances(self._core.funds.snapshot(), now.ns))
@@ -282,7 +283,7 @@ class Reconcile:
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
             if slot is not None:
-                slot.due_mono_ns = now.mono_ns + int(self._core.settings.retry_s * NS)
+                slot.due_mono_ns = now.mono_ns + in_ns(self._core.settings.retry_s)
             return False
         return True
 
@@ -299,7 +300,7 @@ class Reconcile:
             elif any(one.order.exchange_order_id is None and one.order.pair == pair for one in core.ledger.open()):
                 # It may belong to an order that is in doubt: not before that is settled
                 if slot is not None:
-                    slot.due_mono_ns = now.mono_ns + int(core.settings.retry_s * NS)
+                    slot.due_mono_ns = now.mono_ns + in_ns(core.settings.retry_s)
                 self._mark(pair, known)
                 return False
             elif not self._externals.has_fill(pair, fill.trade_id):
@@ -308,13 +309,13 @@ class Reconcile:
         self._mark(pair, known)
         if not complete:  # the journal is being asked: walk here again when it has answered
             if slot is not None:
-                slot.due_mono_ns = now.mono_ns + int(core.settings.retry_s * NS)
+                slot.due_mono_ns = now.mono_ns + in_ns(core.settings.retry_s)
             return False
         if not reply.fills and pair not in self._marks:
             since_ns = self._since_ns.get(pair, now.ns)
-            last = since_ns + DAY_NS - 2 * MINUTE_NS > now.ns
+            last = since_ns + FILLS_SPAN_NS > now.ns
             if not last:
-                self._since_ns[pair] = since_ns + DAY_NS - 2 * MINUTE_NS
+                self._since_ns[pair] = since_ns + FILLS_SPAN_NS
         if not last:
             if slot is not None:
                 slot.due_mono_ns = now.mono_ns

@@ -11,6 +11,7 @@ from venuemesh.exchange.binance import payloads
 from venuemesh.exchange.engine.crowd import Crowd
 from venuemesh.exchange.engine.engine import Engine
 from venuemesh.exchange.engine.rules import listing
+from venuemesh.model.time import MILLISECOND_NS
 
 START_NS = 1_700_000_000_000_000_000
 
@@ -37,10 +38,10 @@ def stream_of(seed: int, windows: int = 60) -> bytes:
         for market in engine.markets.values():
             taken = market.take_pending()
             if taken is not None:
-                digest.update(payloads.depth_update(market.symbol, *taken, now, payloads.MILLI).encode())
+                digest.update(payloads.depth_update(market.symbol, *taken, now, MILLISECOND_NS).encode())
     for market in engine.markets.values():
         for trade in market.trades:
-            digest.update(payloads.trade_event(market.symbol, trade, now, payloads.MILLI).encode())
+            digest.update(payloads.trade_event(market.symbol, trade, now, MILLISECOND_NS).encode())
     return digest.digest()
 
 

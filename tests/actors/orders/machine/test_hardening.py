@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.order_exchange import NS
 from tests.fakes.order_world import TIMEOUT, World, limit, market
 from venuemesh.actors.orders.machine.effects import Limits
 from venuemesh.actors.orders.settings import born
@@ -17,6 +16,7 @@ from venuemesh.model.errors import JournalUnavailable, RuleViolation, UnknownIns
 from venuemesh.model.events import Side
 from venuemesh.model.ids import OrderIds
 from venuemesh.model.order import EventType, NewOrder, Order, OrderStatus, as_order
+from venuemesh.model.time import SECOND_NS
 
 S = OrderStatus
 
@@ -34,7 +34,7 @@ def rest(made: World) -> None:
 
 
 def place(made: World, *orders: NewOrder, kind: str | None = None, expires_s: int = 10) -> str:
-    token, expires_ns = made.token(), made.now.ns + expires_s * NS
+    token, expires_ns = made.token(), made.now.ns + expires_s * SECOND_NS
     if kind is None:
         made.do(made.machine.place(token, orders, expires_ns, made.now))
     else:
@@ -44,7 +44,7 @@ def place(made: World, *orders: NewOrder, kind: str | None = None, expires_s: in
 
 def change(made: World, new: NewOrder, old: str = "vm1") -> str:
     token = made.token()
-    made.do(made.machine.replace(token, old, new, made.now.ns + 10 * NS, made.now))
+    made.do(made.machine.replace(token, old, new, made.now.ns + 10 * SECOND_NS, made.now))
     return token
 
 
@@ -99,7 +99,7 @@ def test_a_change_that_waited_is_refused_when_the_journal_has_gone(kind: str) ->
     if kind == "amend":
         made.do(made.machine.amend(token, "vm1", Decimal(1), made.now))
     else:
-        made.do(made.machine.replace(token, "vm1", limit("vm2"), made.now.ns + 10 * NS, made.now))
+        made.do(made.machine.replace(token, "vm1", limit("vm2"), made.now.ns + 10 * SECOND_NS, made.now))
     made.journal_fault = "before"
     made.do(made.machine.pause("account", "why", made.now))
     made.do(made.machine.resume("account", made.now))
@@ -185,10 +185,10 @@ def test_an_order_that_was_called_absent_and_shows_up_is_cancelled() -> None:
     order = made.machine.order("vm1")
     assert order is not None
     assert order.status is S.FAILED
-    made.exchange.now_ns -= 60 * NS  # its clock is set back: what was over is valid again
+    made.exchange.now_ns -= 60 * SECOND_NS  # its clock is set back: what was over is valid again
     made.arrive(request)
     made.requests.clear()
-    made.exchange.now_ns += 60 * NS
+    made.exchange.now_ns += 60 * SECOND_NS
     pass_time(made, 3)
     found = made.exchange.by_client("vm1")
     assert found is not None
@@ -199,7 +199,7 @@ def test_an_order_that_was_called_absent_and_shows_up_is_cancelled() -> None:
 def test_an_id_whose_maker_s_clock_is_ahead_is_looked_up() -> None:
     made = world()
     made.machine._core.born = born
-    order_id = OrderIds(made.now.ns + 300 * NS, 7)()
+    order_id = OrderIds(made.now.ns + 300 * SECOND_NS, 7)()
     place(made, market(order_id), expires_s=310)
     rest(made)
     made.crash()

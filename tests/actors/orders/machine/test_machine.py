@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from tests.fakes.order_exchange import NS
 from tests.fakes.order_world import TIMEOUT, World, limit, market
 from venuemesh.actors.orders.machine.effects import Answer, Ask, Commit, Found, Halt, Lookup, Purpose, Refuse, Send
 from venuemesh.connectors.order_codec import Reply
@@ -28,10 +27,11 @@ from venuemesh.model.errors import (
 from venuemesh.model.events import Side
 from venuemesh.model.ids import OrderIds
 from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType
+from venuemesh.model.time import SECOND_NS
 
 S = OrderStatus
 D = Decimal
-SOON = 60 * NS
+SOON = 60 * SECOND_NS
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_absence_is_proven_by_two_asks_begun_late_enough(world: World) -> None:
         world.go()
         world.advance(0.1)
         world.perform()
-    late = [one for one in asks if one > not_after_ns + 2 * NS]
+    late = [one for one in asks if one > not_after_ns + 2 * SECOND_NS]
     assert len(late) == 2
     assert len(asks) > 2
     assert (status(world), events(world)) == (S.FAILED, ["unknown", "failed"])
@@ -801,10 +801,10 @@ def test_saved_states_that_the_journal_does_not_know_are_taken_up_and_checked(wo
 
 def test_the_machine_says_when_it_must_be_woken(world: World) -> None:
     quiet = world.machine.wake_ns - world.mono_ns
-    assert 50 * NS < quiet <= 60 * NS
+    assert 50 * SECOND_NS < quiet <= 60 * SECOND_NS
     place(world, limit("vm1"), fate="late")
     world.go(requests=False)
-    assert world.machine.wake_ns - world.mono_ns <= NS
+    assert world.machine.wake_ns - world.mono_ns <= SECOND_NS
 
 
 def test_balances_by_report_and_by_snapshot(world: World) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.order_exchange import NS
 from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.actors.orders.machine.effects import Ask, Lookup, Purpose
 from venuemesh.connectors.order_codec import Kind
 from venuemesh.model.errors import RetryLater
 from venuemesh.model.order import NewOrder, OrderStatus
+from venuemesh.model.time import SECOND_NS
 
 S = OrderStatus
 D = Decimal
@@ -26,7 +26,7 @@ def world() -> World:
 
 
 def place(world: World, *orders: NewOrder) -> None:
-    world.do(world.machine.place(world.token(), list(orders), world.now.ns + 60 * NS, world.now))
+    world.do(world.machine.place(world.token(), list(orders), world.now.ns + 60 * SECOND_NS, world.now))
     world.go()
 
 
@@ -92,7 +92,7 @@ def test_a_snapshot_that_was_on_its_way_while_an_order_was_placed_fools_nobody(w
     world.perform()
     snapshot = next(one for one in world.asks if one.what.kind is Kind.OPEN_ORDERS)
     world.arrive(snapshot)  # it shows no order
-    world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * NS, world.now))
+    world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * SECOND_NS, world.now))
     world.go(asks=False)
     world.deliver(snapshot)
     world.perform()
@@ -134,7 +134,7 @@ def test_the_pause_between_rounds_adapts(world: World, stream: bool, doubt: bool
     if not stream:
         world.lose_stream()
     if doubt:
-        world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * NS, world.now))
+        world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * SECOND_NS, world.now))
         world.perform()
         world.deliver(world.requests[0], TIMEOUT)
         world.requests.clear()
@@ -145,7 +145,7 @@ def test_the_pause_between_rounds_adapts(world: World, stream: bool, doubt: bool
             world.arrive(one)
             world.deliver(one)
         world.advance(0.5)
-    assert least * NS <= world.mono_ns - began_ns <= most * NS
+    assert least * SECOND_NS <= world.mono_ns - began_ns <= most * SECOND_NS
 
 
 def test_a_gap_while_a_round_is_under_way_asks_again(world: World) -> None:
@@ -193,7 +193,7 @@ def test_fills_of_one_order_are_asked_for_by_its_id(world: World) -> None:
 
 
 def test_a_walk_waits_for_an_order_in_doubt_that_a_fill_may_belong_to(world: World) -> None:
-    world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * NS, world.now))
+    world.do(world.machine.place("t", [limit("vm1")], world.now.ns + 60 * SECOND_NS, world.now))
     world.perform()
     world.arrive(world.requests[0])
     world.exchange.fill(world.exchange.orders["1000"], D(1))

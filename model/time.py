@@ -1,0 +1,13 @@
+"""Units of time. Inside the mesh a point in time and a span are int64 nanoseconds; settings are seconds."""
+
+from __future__ import annotations
+
+MILLISECOND_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+DAY_NS = 86_400 * SECOND_NS
+
+
+def in_ns(seconds: float) -> int:
+    """Convert a span in seconds to whole nanoseconds, rounded towards zero."""
+    return int(seconds * SECOND_NS)
