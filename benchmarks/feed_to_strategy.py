@@ -34,7 +34,7 @@ from .harness import (
     ratio,
     two_nodes,
 )
-from .ray_book import RayBook, listed
+from .ray_book import RayBook, settings_of
 
 PAIR = "AAA-USDT"
 RATES = (100, 1000)  # frames a second
@@ -109,8 +109,7 @@ def _place(exchange: Json, feed_node: str | None, strategy_node: str | None) -> 
     with frame_server(1) as ours, frame_server(1) as theirs, contextlib.ExitStack() as running:
         settings = {"pairs": [PAIR], **ours.urls, **exchange}
         mesh = running.enter_context(mesh_of("bench-feed", {EXCHANGE: settings}))
-        config = {"exchange": EXCHANGE, **theirs.urls, "instruments": [listed(theirs.urls, PAIR)]}
-        book = _on(RayBook, feed_node).remote(config)
+        book = _on(RayBook, feed_node).remote(settings_of(theirs.urls, PAIR))
         running.callback(ray.kill, book)
         ray.get(book.wait_live.remote(), timeout=30)
         strategy = _on(Strategy, strategy_node).remote()

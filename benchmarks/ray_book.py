@@ -15,9 +15,10 @@ from typing import Any
 import ray
 
 from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.pulse import PERIOD_S
 from venuemesh.actors.cell.role import Context
-from venuemesh.connectors.registry import connector
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.events import BookState
 from venuemesh.orderbook.segment import SegmentReader
 from venuemesh.orderbook.segment.directory import segment_directory, segment_name
@@ -27,12 +28,13 @@ from .harness import EXCHANGE
 MESH = "bench-ray-book"
 
 
-def listed(urls: dict[str, str], pair: str) -> dict[str, Any]:
-    """Return the instrument of `pair` as the server lists it, as plain data."""
-    codec = connector(EXCHANGE).codec(urls["rest"], urls["ws"])
+def settings_of(urls: dict[str, str], pair: str) -> BookSettings:
+    """Return the settings of a book of `pair`, as the server lists it."""
+    connector = ConnectorSettings(EXCHANGE, rest=urls["rest"], ws=urls["ws"])
+    codec = connector.market_codec()
     with urllib.request.urlopen(codec.instruments_request().url, timeout=10) as answer:
         found = codec.instruments(answer.read())
-    return next(instrument for instrument in found if instrument.name == pair).to_dict()
+    return BookSettings(connector, tuple(instrument for instrument in found if instrument.name == pair))
 
 
 async def _granted(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
@@ -51,11 +53,10 @@ def _seen(before: list[int], news: dict[str, Any]) -> list[int]:
 
 
 class _RayBook:
-    """One pair. `config` is a book role's."""
+    """One pair."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        pair = config["instruments"][0]["name"]
-        self._address = f"book/{EXCHANGE}/{pair}"
+    def __init__(self, settings: BookSettings) -> None:
+        self._address = f"book/{EXCHANGE}/{settings.instruments[0].name}"
         self._node = ray.get_runtime_context().get_node_id()
         incarnation = (time.time_ns() // 1_000_000, os.getpid())
         context = Context(
@@ -70,7 +71,7 @@ class _RayBook:
             time_ns=time.time_ns,
             alive=lambda: None,
         )
-        self._role = BookRole(config, context)
+        self._role = BookRole(settings, context)
         self._reader: SegmentReader
         self._incarnation = incarnation
         self._started = asyncio.ensure_future(self._start())

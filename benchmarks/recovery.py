@@ -23,7 +23,7 @@ from venuemesh.orderbook.segment.directory import find_newest
 from venuemesh.orderbook.view import BookView
 
 from .harness import EXCHANGE, Json, load, local_exchange, median, mesh_of, one_node, ratio, rows_of, wait_until
-from .ray_book import RayBook, listed
+from .ray_book import RayBook, settings_of
 
 PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
 SPARES = 2
@@ -107,8 +107,7 @@ def run(quick: bool = False) -> Json:
         urls = {key: exchange.urls[key] for key in ("rest", "ws")}
         settings = {EXCHANGE: {"pairs": [PAIR], **urls}}
         with mesh_of("bench-recovery", settings, {"spares_per_node": SPARES}) as mesh:
-            config = {"exchange": EXCHANGE, **urls, "instruments": [listed(urls, PAIR)]}
-            book = RayBook.options(max_restarts=-1, max_task_retries=-1).remote(config)
+            book = RayBook.options(max_restarts=-1, max_task_retries=-1).remote(settings_of(urls, PAIR))
             try:
                 view = mesh.market(EXCHANGE).order_book(PAIR)
                 measures: list[tuple[list[Times], Callable[[], Times]]] = [

@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -247,7 +248,7 @@ class SupervisorShell:
         assignment = {
             "epoch": self.port.epoch,
             "incarnation": list(effect.incarnation),
-            "spec": effect.spec.to_dict() | {"config": self._config_of(effect.spec)},
+            "spec": replace(effect.spec, config=self._config_of(effect.spec)).to_dict(),
             "restarts": effect.restarts,
             "predecessor": effect.predecessor,
         }
@@ -265,7 +266,7 @@ class SupervisorShell:
         else:
             self.on(m.Failed(effect.cell, said["error"]))
 
-    def _config_of(self, spec: ChildSpec) -> dict[str, Any]:
+    def _config_of(self, spec: ChildSpec) -> Any:
         if spec.tier is Tier.AGENT:
             limit = float(self.config.get("supervisor_limit_s", max(5.0, 5 * self.hang_s)))
             heartbeat = float(self.config.get("heartbeat_limit_s", 0.25))
@@ -328,8 +329,8 @@ class SupervisorShell:
 
     async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
         """Tell a running group which pairs it has lost. What it does not hear, its next incarnation knows."""
-        left = {plain["name"] for plain in spec.config["instruments"]}
+        kept = {instrument.name for instrument in spec.config.instruments}
         route = self.machine.routes.get(spec.address)
-        for plain in before.config["instruments"]:
-            if plain["name"] not in left and route is not None:
-                await self.said(route.cell, spec.address, "untrack", {"pair": plain["name"]})
+        for instrument in before.config.instruments:
+            if instrument.name not in kept and route is not None:
+                await self.said(route.cell, spec.address, "untrack", {"pair": instrument.name})

@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ...connectors import registry
 from ...connectors.transport import Feed, Rest
 from ...model.errors import Misconfigured, Rejected, UnknownInstrument
 from ...model.events import BookState, PublicTrade, Side
@@ -32,6 +31,7 @@ from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, RestLike
 from .ingest import Pair
 from .machine import BookMachine, Trading
+from .settings import BookSettings
 from .shell import BookSession, FeedLike, Surroundings
 
 RATE_EVERY_NS = 1_000_000_000
@@ -73,27 +73,17 @@ class BookRole:
 
     def __init__(
         self,
-        config: dict[str, Any],
+        settings: BookSettings,
         context: Context,
         *,
         connect: Callable[..., FeedLike] = Feed,
         rest: RestLike | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Config: exchange, instruments ([Instrument.to_dict()...]); optional connector (name of the entry point, the
-        exchange's by default), rest, ws, egress, levels, trades, heartbeat_limit_s, snapshot_limit, depth_speed.
-
-        Raises:
-            UnknownExchange, Misconfigured: before anything is opened.
-        """
-        self._context = context
-        self._exchange: str = config["exchange"]
-        options = {"depth_speed": config["depth_speed"]} if "depth_speed" in config else {}
-        connector = registry.connector(config.get("connector") or self._exchange)
-        self._codec = connector.codec(config.get("rest"), config.get("ws"), **options)
-        self._levels = int(config.get("levels", 200))
-        self._trades = int(config.get("trades", 1024))
-        self._heartbeat_limit_ns = in_ns(float(config.get("heartbeat_limit_s", 0.25)))
+        """Make the role; nothing is opened before `start`. Raises UnknownExchange, Misconfigured."""
+        self._settings, self._context = settings, context
+        self._exchange = settings.connector.exchange
+        self._codec = settings.connector.market_codec()
         self._chance = chance
         self._rest = rest if rest is not None else Rest()
         self._hosted: dict[str, Hosted] = {}  # by name of the pair
@@ -105,20 +95,19 @@ class BookRole:
             Surroundings(
                 connect=connect,
                 rest=self._rest,
-                budget=Budget(context, self._codec.spec, self._exchange, config.get("egress") or "default"),
+                budget=Budget(context, self._codec.spec, self._exchange, settings.connector.egress),
                 monotonic_ns=context.monotonic_ns,
                 time_ns=context.time_ns,
                 alive=context.alive,
                 fail=context.fail,
                 changed=self._wake,
             ),
-            snapshot_limit=int(config.get("snapshot_limit", 1000)),
-            levels=self._levels,
+            snapshot_limit=settings.connector.snapshot_limit,
+            levels=settings.levels,
         )
-        self._instruments = [Instrument.from_dict(plain) for plain in config["instruments"]]
 
     async def start(self) -> None:
-        self._session.track([self._host(instrument) for instrument in self._instruments])
+        self._session.track([self._host(instrument) for instrument in self._settings.instruments])
         await self._session.start()
 
     async def stop(self) -> None:
@@ -139,13 +128,13 @@ class BookRole:
             self._context.incarnation,
             instrument.price_scale,
             instrument.size_scale,
-            levels=self._levels,
-            trades=self._trades,
-            heartbeat_limit_ns=self._heartbeat_limit_ns,
+            levels=self._settings.levels,
+            trades=self._settings.trade_ring,
+            heartbeat_limit_ns=in_ns(self._settings.heartbeat_limit_s),
             sequenced=self._codec.spec.sequenced,
         )
         machine = BookMachine(self._codec.classify, self._chance, is_trading=instrument.is_trading)
-        hosted = Hosted(address, writer, self._trades)
+        hosted = Hosted(address, writer, self._settings.trade_ring)
         book = OrderBook(instrument.price_scale, instrument.size_scale)
         hosted.pair = Pair(instrument, book, machine, hosted)
         self._hosted[instrument.name] = self._by_address[address] = hosted
@@ -264,7 +253,8 @@ class BookRole:
 
     def _news(self, hosted: Hosted, seen: list[int]) -> dict[str, Any]:
         book, pair = hosted.pair.book, hosted.pair
-        n_bids, n_asks = min(self._levels, book.proven_bids), min(self._levels, book.proven_asks)
+        levels = self._settings.levels
+        n_bids, n_asks = min(levels, book.proven_bids), min(levels, book.proven_asks)
         version, _ = hosted.version
         # A later version than there is: seen of a segment before this one, of a pair that was untracked meanwhile.
         is_same = tuple(seen[:2]) == self._context.incarnation and seen[2] <= version

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from typing import cast
+from typing import Any, cast
 
 from ...connectors.registry import connector, known
 from ...model.errors import Misconfigured
+from ...model.plain import TYPE, from_tagged
 from .role import Context, Role, RoleFactory, RoleSpec
 
 ORDERS = "orders"
@@ -50,6 +51,11 @@ def preload(trading: bool = True) -> None:
     for exchange in known():
         with contextlib.suppress(Misconfigured):  # one that cannot be loaded is said by the role that needs it
             connector(exchange)
+
+
+def read_config(plain: Any) -> Any:
+    """Return the settings of a role from the plain values in an order."""
+    return from_tagged(plain) if TYPE in plain else plain
 
 
 def build(spec: RoleSpec, context: Context) -> Role:

@@ -20,6 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PERIOD_S = 0.05
+HEARTBEAT_LIMIT_S = (
+    0.25  # a book or process whose last beat is older is taken for dead, unless it is configured otherwise
+)
 SUPERVISOR = "supervisor"  # the supervisor's pulse on its node
 _MAGIC = b"VMPULSE1"
 _LAYOUT = struct.Struct("<8sQQQQQ")

@@ -20,7 +20,7 @@ from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
 from ...model.time import SECOND_NS, in_ns
 from ...orderbook.segment.directory import segment_directory
 from . import logs
-from .kinds import build, preload
+from .kinds import build, preload, read_config
 from .messages import POLL, Asker, Dedup, Envelope, pack_error, pack_reply
 from .pulse import PERIOD_S, Pulse, kill_process, process_start
 from .ray_calls import own_title
@@ -166,7 +166,7 @@ class Cell:
                 alive=self._alive,
                 restarts=assignment["restarts"],
             )
-            role = build(RoleSpec(spec["kind"], spec["config"]), context)
+            role = build(RoleSpec(spec["kind"], read_config(spec["config"])), context)
             await role.start()
         except Exception as error:
             self._fail(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -14,10 +14,10 @@ Incarnation = tuple[int, int]  # (durable epoch of the supervisor, counter); lat
 
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
-    """What to run, as plain data that pickles: the kind names a class in `actors.roles`, config goes to it."""
+    """What to run, as data that pickles: `kind` names a class (see `kinds`), and `config` is the settings it takes."""
 
     kind: str  # "book" | "limits" | "catalog" | "mirror" | "agent"
-    config: dict[str, Any] = field(default_factory=dict)
+    config: Any = None
 
 
 class Ask(Protocol):
@@ -97,4 +97,4 @@ def whole_number(body: Any, key: str, default: int | None = None) -> int | None:
     return value
 
 
-RoleFactory = Callable[[dict[str, Any], Context], Role]  # what a kind names: its config and context make a role
+RoleFactory = Callable[[Any, Context], Role]  # what a kind names: settings and a context make a role

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
 from typing import Any
+
+from ...model.plain import TYPE, from_tagged, to_tagged
 
 
 class Restart(Enum):
@@ -41,7 +43,7 @@ _ENDS = (Tier.AGENT, Tier.LIMITS, Tier.CATALOG, Tier.BOOK, Tier.MIRROR, Tier.STR
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """One child. `address` is a name, stable across incarnations; `kind` and `config` say what role to run.
+    """One child. `address` is a name, stable across incarnations; `kind` and `config`, the settings, say what to run.
 
     `serves` are the addresses routed to it, with the instrument of each (its own address is always routed). `after` are
     children that must have served once before this one starts for the first time. `node` pins it to a node id, and
@@ -51,7 +53,7 @@ class ChildSpec:
 
     address: str
     kind: str
-    config: dict[str, Any] = field(default_factory=dict)
+    config: Any = field(default_factory=dict)
     restart: Restart = Restart.PERMANENT
     shutdown_s: float = 5.0
     group: str = ""
@@ -68,7 +70,7 @@ class ChildSpec:
         return {
             "address": self.address,
             "kind": self.kind,
-            "config": self.config,
+            "config": to_tagged(self.config) if is_dataclass(self.config) else self.config,
             "restart": self.restart.value,
             "shutdown_s": self.shutdown_s,
             "group": self.group,
@@ -86,6 +88,7 @@ class ChildSpec:
         return cls(
             **{
                 **plain,
+                "config": from_tagged(plain["config"]) if TYPE in plain["config"] else plain["config"],
                 "restart": Restart(plain["restart"]),
                 "tier": Tier(plain["tier"]),
                 "serves": tuple((address, instrument) for address, instrument in plain["serves"]),

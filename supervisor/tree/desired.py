@@ -12,7 +12,7 @@ from typing import Any
 from ...model.address import book_address
 from ...model.errors import UnknownExchange
 from .child import ChildSpec, Tier
-from .plan import Changes, Plan, Rule, account_specs, add_rules, base_specs, changes, plan_books
+from .plan import Changes, Listed, Plan, Rule, account_specs, add_rules, base_specs, changes, plan_books
 
 
 class Desired:
@@ -30,7 +30,7 @@ class Desired:
             else [(True, pattern) for pattern in settings.get("pairs", ())]
             for exchange, settings in self.config["exchanges"].items()
         }
-        self._instruments: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self._instruments: dict[str, list[Listed]] = {}
         self._refused: dict[str, Mapping[str, str]] = {}
         self._dormant: dict[str, Mapping[str, Any]] | None = None  # None: to be worked out when asked for
 
@@ -74,8 +74,8 @@ class Desired:
         return specs + [ChildSpec.from_dict(plain) for plain in self.config.get("children", ())]
 
     def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
-        """Take note of an exchange's instruments."""
-        self._instruments[exchange], self._dormant = instruments, None
+        """Take note of an exchange's instruments, given as `Instrument.to_dict` does."""
+        self._instruments[exchange], self._dormant = [Listed.read(plain) for plain in instruments], None
 
     def rule(self, exchange: str, track: bool, patterns: Iterable[str]) -> None:
         """Track or untrack from now on.

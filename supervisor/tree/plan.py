@@ -22,13 +22,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple, Self
 
+from ...actors.book.settings import BookSettings
+from ...connectors.settings import ConnectorSettings
 from ...model.address import book_address, catalog_address, limits_address, orders_address, stream_address
+from ...model.instrument import Instrument
 from .child import ChildSpec, Tier
 
 Rule = tuple[bool, str]  # (track, pattern)
-TRADING = "TRADING"
 # What a book is built on; a change of any other rule only changes what the route says of the instrument.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
 _ACCOUNT_KEYS = ("connector", "rest", "ws", "ws_api", "egress")
@@ -41,7 +43,18 @@ PINNED = (
     "its journal is an SQLite file there; start the mesh anew on that machine, or use PostgreSQL, whose journal any "
     "node can take up"
 )
-_BOOK_KEYS = ("connector", "rest", "ws", "egress", "levels", "trades", "snapshot_limit", "depth_speed")
+_BOOK_KEYS = ("levels", "trade_ring")
+
+
+class Listed(NamedTuple):
+    """An instrument as an exchange lists it, and the plain values that say the same in a route."""
+
+    instrument: Instrument
+    plain: dict[str, Any]
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> Self:
+        return cls(Instrument.from_dict(dict(plain)), dict(plain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,28 +158,36 @@ def plan_books(
     exchange: str,
     settings: Mapping[str, Any],
     rules: Sequence[Rule],
-    instruments: Sequence[Mapping[str, Any]],
+    instruments: Iterable[Listed],
     running: Mapping[str, ChildSpec],
     heartbeat_limit_s: float,
 ) -> Plan:
     """Return the book children that the rules want of these instruments, seated around those that run."""
-    listed = {plain["name"]: dict(plain) for plain in instruments}
-    wanted = {n: p for n, p in listed.items() if p.get("status", TRADING) == TRADING and is_tracked(n, rules)}
+    listed = {found.instrument.name: found for found in instruments}
+    wanted = {name: found for name, found in listed.items() if found.instrument.is_trading and is_tracked(name, rules)}
     refused = {
         pattern: f"{exchange} lists no such pair"
         if pattern not in listed
-        else f"not trading: {listed[pattern].get('status')}"
+        else f"not trading: {listed[pattern].instrument.status}"
         for track, pattern in rules
         if track and is_literal(pattern) and pattern not in wanted
     }
-    common: dict[str, Any] = {"exchange": exchange, "connector": exchange, "egress": "default"}
-    common |= {key: settings[key] for key in _BOOK_KEYS if settings.get(key) is not None}
-    common["heartbeat_limit_s"] = heartbeat_limit_s
+    connector = ConnectorSettings(
+        exchange,
+        settings.get("connector") or exchange,
+        settings.get("rest"),
+        settings.get("ws"),
+        settings.get("ws_api"),
+        settings.get("egress") or "default",
+        settings.get("options") or {},
+    )
+    given = {key: settings[key] for key in _BOOK_KEYS if key in settings}
+    common = BookSettings(connector, heartbeat_limit_s=heartbeat_limit_s, **given)
     if int(settings.get("pairs_per_actor", 1)) == 1:
         specs = {}
-        for name, plain in wanted.items():
+        for name, found in wanted.items():
             address = book_address(exchange, name)
-            specs[address] = _book(exchange, address, common, settings, [plain])
+            specs[address] = _book(exchange, address, common, settings, [found])
         return Plan(specs, refused)
     return _seated(exchange, settings, common, wanted, refused, running)
 
@@ -174,8 +195,8 @@ def plan_books(
 def _seated(
     exchange: str,
     settings: Mapping[str, Any],
-    common: Mapping[str, Any],
-    wanted: Mapping[str, dict[str, Any]],
+    common: BookSettings,
+    wanted: Mapping[str, Listed],
     refused: Mapping[str, str],
     running: Mapping[str, ChildSpec],
 ) -> Plan:
@@ -184,7 +205,7 @@ def _seated(
     members: dict[int, list[str]] = {}
     for address, spec in running.items():
         if address.startswith(prefix):
-            names = [plain["name"] for plain in spec.config["instruments"] if plain["name"] in wanted]
+            names = [one.name for one in spec.config.instruments if one.name in wanted]
             if names:
                 members[int(address.removeprefix(prefix))] = names
     seated = {name for names in members.values() for name in names}
@@ -205,18 +226,18 @@ def _seated(
 def _book(
     exchange: str,
     address: str,
-    common: Mapping[str, Any],
+    common: BookSettings,
     settings: Mapping[str, Any],
-    instruments: list[dict[str, Any]],
+    instruments: Sequence[Listed],
 ) -> ChildSpec:
     return ChildSpec(
         address,
         "book",
-        {**common, "instruments": instruments},
+        replace(common, instruments=tuple(found.instrument for found in instruments)),
         group=exchange,
         tier=Tier.BOOK,
-        serves=tuple((book_address(exchange, plain["name"]), plain) for plain in instruments),
-        after=(limits_address(exchange, common["egress"]), catalog_address(exchange)),
+        serves=tuple((book_address(exchange, found.instrument.name), found.plain) for found in instruments),
+        after=(limits_address(exchange, common.connector.egress), catalog_address(exchange)),
         labels=_labels(settings),
         weight=len(instruments),
     )
@@ -243,9 +264,10 @@ def _needs_restart(before: ChildSpec, after: ChildSpec) -> bool:
     bare = replace(before, config={}, serves=(), weight=1), replace(after, config={}, serves=(), weight=1)
     if bare[0] != bare[1]:
         return True
-    ours, theirs = dict(before.config), dict(after.config)
-    old = {plain["name"]: plain for plain in ours.pop("instruments", ())}
-    new = {plain["name"]: plain for plain in theirs.pop("instruments", ())}
-    if ours != theirs or not new.keys() <= old.keys():
+    if not isinstance(before.config, BookSettings) or not isinstance(after.config, BookSettings):
+        return bool(before.config != after.config)
+    old = {instrument.name: instrument for instrument in before.config.instruments}
+    new = {instrument.name: instrument for instrument in after.config.instruments}
+    if replace(before.config, instruments=()) != replace(after.config, instruments=()) or not new.keys() <= old.keys():
         return True
-    return any(old[name].get(key) != plain.get(key) for name, plain in new.items() for key in _BUILT_ON)
+    return any(getattr(old[name], rule) != getattr(one, rule) for name, one in new.items() for rule in _BUILT_ON)

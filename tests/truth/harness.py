@@ -18,9 +18,12 @@ from typing import Any, Self
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.truth.checker import Trade, Verdict, check
 from tests.truth.history import History
+from venuemesh.actors.book.settings import BookSettings
 from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument
+from venuemesh.model.plain import to_plain
 from venuemesh.orderbook.view import BookView
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,14 +156,17 @@ class Lab:
 
     # Who takes part
 
-    def host(self, counter: int = 1, alone: bool = False, config: dict[str, Any] | None = None, **asked: Any) -> Child:
-        """Start a host: one role for all pairs, or with `alone` one role for each."""
-        common = {"exchange": "binance", "rest": self.exchange.rest, "ws": self.exchange.ws, **(config or {})}
+    def host(self, counter: int = 1, alone: bool = False, options: Any = None, book: Any = None, **asked: Any) -> Child:
+        """Start a host: one role for all pairs, or with `alone` one role for each.
+
+        `options` are the connector's, `book` fields of `BookSettings` by name.
+        """
+        connector = ConnectorSettings("binance", rest=self.exchange.rest, ws=self.exchange.ws, options=options or {})
         groups = [[found] for found in self.instruments] if alone else [self.instruments]
         roles = [
             (
                 f"book/binance/{group[0].name if alone else 'group-1'}",
-                {**common, "instruments": [found.to_dict() for found in group]},
+                to_plain(BookSettings(connector, tuple(group), **(book or {}))),
             )
             for group in groups
         ]

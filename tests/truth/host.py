@@ -32,6 +32,7 @@ from tests.truth.samples import CLOSED, FRAME, SNAPSHOT, STARTED, Rows
 from venuemesh.actors.book.ingest import Ingest, Pair
 from venuemesh.actors.book.machine import Backoff, BookMachine, Closed, Quiet
 from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.role import Context
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.connectors.binance import CONNECTOR
@@ -40,6 +41,7 @@ from venuemesh.connectors.market_codec import Verdict
 from venuemesh.connectors.transport import Feed, Rest, backoff
 from venuemesh.model.errors import MeshError, Rejected
 from venuemesh.model.events import BookState
+from venuemesh.model.plain import from_plain
 
 BEAT_S = 0.05
 EXIT_FAILED, EXIT_LEASE = 70, 75
@@ -52,7 +54,7 @@ class Asked:
 
     segments: str
     log: str
-    roles: list[tuple[str, dict[str, Any]]]  # address, config
+    roles: list[tuple[str, dict[str, Any]]]  # address, settings in plain values
     incarnation: tuple[int, int] = (1, 1)
     lease_s: float = 60.0  # far beyond what a busy machine takes away
     real_limits: bool = False  # the limits role itself; else every cost is granted at once
@@ -172,12 +174,14 @@ class Host:
         if asked.real_limits:
             config = {"exchange": "binance", "limits": asked.limits}
             self._limits = LimitsRole(config, self._context("limits/binance/default"))
-        self.roles = [self._role(config, self._context(address)) for address, config in asked.roles]
+        self.roles = [self._role(plain, self._context(address)) for address, plain in asked.roles]
 
-    def _role(self, config: dict[str, Any], context: Context) -> BookRole:
+    def _role(self, plain: dict[str, Any], context: Context) -> BookRole:
         pause = backoff.Backoff(first_s=0.05, cap_s=0.5) if self._asked.hasty else None
         connect = partial(Feed, backoff=pause, connect_timeout_s=self._asked.timeout_s)
-        return BookRole(config, context, connect=connect, rest=Rest(timeout_s=self._asked.timeout_s))
+        return BookRole(
+            from_plain(BookSettings, plain), context, connect=connect, rest=Rest(timeout_s=self._asked.timeout_s)
+        )
 
     def _context(self, address: str) -> Context:
         return Context(

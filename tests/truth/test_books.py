@@ -107,7 +107,7 @@ def test_quiet_exchange(lab: Lab, alone: bool) -> None:
 def test_depth_that_is_proven(lab: Lab, limit: int) -> None:
     """Snapshots that prove less than the book holds, and all of it: what is told is true either way."""
     sampler = lab.sampler()
-    host = lab.host(config={"snapshot_limit": limit, "levels": 50})
+    host = lab.host(options={"snapshot_limit": limit}, book={"levels": 50})
     lab.wait_progress(8)
     lab.rest()
     lab.same(host, levels=50, least=0 if limit == 20 else 50)

@@ -71,7 +71,7 @@ def sent_more(lab: Lab, than: int) -> bool:
 def test_soak(lab: Lab, limit: int) -> None:
     draw = random.Random(f"{SEED}/{limit}")
     sampler, stopped = lab.sampler(depth_every_ms=100), lab.sampler(depth_every_ms=100)
-    host = lab.host(config={"snapshot_limit": limit}, silence_s=3.0)
+    host = lab.host(options={"snapshot_limit": limit}, silence_s=3.0)
     lab.wait_progress()
     stopped.stop_it()
     lab.samplers.remove(stopped)

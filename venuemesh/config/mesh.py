@@ -63,9 +63,13 @@ class ExchangeSettings(Strict):
     )
     pairs_per_actor: int = Field(1, ge=1, le=200, description="Books hosted by one actor, over one socket.")
     levels: int = Field(200, ge=1, le=5000, description="Levels a side kept in shared memory for readers.")
-    trades: int = Field(1024, ge=16, le=1_048_576, description="Trades kept in the shared ring of each book.")
-    snapshot_limit: Literal[100, 500, 1000, 5000] = Field(1000, description="Levels a side asked for in a snapshot.")
-    depth_speed: Literal["100ms", "1000ms"] = Field("100ms", description="How often the exchange sends depth updates.")
+    trade_ring: int = Field(1024, ge=16, le=1_048_576, description="Trades kept in the shared ring of each book.")
+    snapshot_limit: Literal[100, 500, 1000, 5000] | None = Field(
+        None, description="Levels a side asked for in a snapshot; the connector's choice if absent."
+    )
+    depth_speed: Literal["100ms", "1000ms"] | None = Field(
+        None, description="How often the exchange sends depth updates; the connector's choice if absent."
+    )
     rest: str | None = Field(None, description="Base URL of the REST interface, instead of the connector's own.")
     ws: str | None = Field(None, description="Base URL of the websocket streams, instead of the connector's own.")
     ws_api: str | None = Field(
@@ -164,6 +168,8 @@ class MeshConfig(Strict):
         mesh = plain["mesh"]
         for name, exchange in plain["exchanges"].items():
             exchange["connector"] = exchange["connector"] or name
+            options = {key: exchange.pop(key) for key in ("depth_speed", "snapshot_limit")}
+            exchange["options"] = {key: value for key, value in options.items() if value is not None}
         journal = plain["journal"]
         if self.trades and journal["url"] is None and journal["url_file"] is None:
             if state is None:

@@ -20,10 +20,12 @@ import pytest
 from tests.fakes.clock import until
 from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.market_codec import Verdict
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import NotSynced
 from venuemesh.model.instrument import Instrument
@@ -150,15 +152,9 @@ async def at_work(exchange: ExchangeProcess, folder: Path) -> AsyncIterator[Run]
         fail=lambda error: run.failed.append(error), monotonic_ns=time.monotonic_ns, time_ns=time.time_ns,
         alive=lambda: None,
     )  # fmt: skip
-    config = {
-        "exchange": "binance",
-        "rest": exchange.rest,
-        "ws": exchange.ws,
-        "instruments": [instrument.to_dict() for instrument in instruments.values()],
-        "snapshot_limit": 5000,
-        "heartbeat_limit_s": 30.0,  # a busy machine is not what is tested here
-    }
-    role = BookRole(config, context)
+    connector = ConnectorSettings("binance", rest=exchange.rest, ws=exchange.ws, options={"snapshot_limit": 5000})
+    patient_s = 30.0  # a busy machine is not what is tested here
+    role = BookRole(BookSettings(connector, tuple(instruments.values()), heartbeat_limit_s=patient_s), context)
     run = Run(role, instruments, folder)
     await role.start()
     tasks = [asyncio.ensure_future(run.beat()), asyncio.ensure_future(run.sample())]

@@ -14,7 +14,9 @@ from tests.fakes.clock import until
 from tests.fakes.transport import FakeFeed, FakeRest
 from tests.fakes.venue import Clock, Venue
 from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.role import Context
+from venuemesh.connectors.settings import ConnectorSettings, Option
 from venuemesh.market.market import Market
 from venuemesh.model.errors import (
     BeyondDepth,
@@ -42,7 +44,9 @@ def instrument(name: str, **changes: Any) -> Instrument:
 class Stage:
     """One role and its world."""
 
-    def __init__(self, folder: Path, pairs=PAIRS[:1], **config: Any) -> None:
+    def __init__(
+        self, folder: Path, pairs=PAIRS[:1], exchange: str = "binance", levels: int = 20, **options: Option
+    ) -> None:
         self.clock = Clock()
         self.asked: list[tuple[str, str, Any]] = []
         self.refusal: Exception | None = None
@@ -55,9 +59,9 @@ class Stage:
         )  # fmt: skip
         self.venues = {name: Venue(name.replace("-", "")) for name in pairs}
         self.rest = FakeRest()
-        plain = [instrument(name).to_dict() for name in pairs]
-        config = {"exchange": "binance", "instruments": plain, "egress": "office", "levels": 20} | config
-        self.role = BookRole(config, self.context, connect=self._connect, rest=self.rest, chance=lambda: 0.5)
+        connector = ConnectorSettings(exchange, egress="office", options=options)
+        settings = BookSettings(connector, tuple(instrument(name) for name in pairs), levels=levels)
+        self.role = BookRole(settings, self.context, connect=self._connect, rest=self.rest, chance=lambda: 0.5)
         self.readers: dict[str, SegmentReader] = {}
 
     def _connect(self, *args: Any, **options: Any) -> FakeFeed:

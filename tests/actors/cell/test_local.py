@@ -13,11 +13,13 @@ import pytest
 import venuemesh
 from venuemesh import Market
 from venuemesh.actors.book.role import BookRole
+from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.local import Host
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.cli.local_venue import local_venue
 from venuemesh.conformance.trading.bench import Desk
 from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.instrument import Instrument
@@ -169,9 +171,9 @@ def test_the_thread_ends(tmp_path):
 def test_the_example_that_trades_runs_here_as_on_a_mesh(monkeypatch, capsys):
     """`examples/quote_and_take.py` with a book, a stream and an order manager in one process, no Ray."""
     with local_venue("binance") as venue, Desk(CONNECTOR, venue) as desk:
-        at = {"exchange": "binance", "rest": venue.rest, "ws": venue.ws, "heartbeat_limit_s": 5.0}
-        config = {**at, "instruments": [desk.instrument.to_dict()]}
-        desk.host.start("book/binance/BTC-USDT", lambda context: BookRole(config, context))
+        connector = ConnectorSettings("binance", rest=venue.rest, ws=venue.ws)
+        settings = BookSettings(connector, (desk.instrument,), heartbeat_limit_s=5.0)
+        desk.host.start("book/binance/BTC-USDT", lambda context: BookRole(settings, context))
 
         class Mesh:
             def market(self, exchange, account=None, *, owner="", on_death="keep"):

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from venuemesh.model.address import Route
-from venuemesh.model.errors import UnknownExchange
+from venuemesh.model.errors import Misconfigured, UnknownExchange
+from venuemesh.model.instrument import Instrument
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.desired import Desired
 from venuemesh.supervisor.tree.mirror_leases import MirrorLeases
 from venuemesh.supervisor.tree.placement import NodeView, choose, seat
-from venuemesh.supervisor.tree.plan import Changes, Plan, add_rules, changes, is_tracked, plan_books
+from venuemesh.supervisor.tree.plan import Changes, Listed, Plan, add_rules, changes, is_tracked, plan_books
 from venuemesh.supervisor.tree.records import Cell, CellState, Child
 from venuemesh.supervisor.tree.routes import RouteTable
 
 
-def listed(*names: str, status: str = "TRADING", scale: int = 2) -> list[dict[str, Any]]:
-    return [
-        {"name": n, "symbol": n.replace("-", ""), "status": status, "price_scale": scale, "size_scale": 5}
-        for n in names
-    ]
+def listed(*names: str, scale: int = 2, **rules: Any) -> list[dict[str, Any]]:
+    return [Instrument("x", n, n.replace("-", ""), n, n, scale, 5, **rules).to_dict() for n in names]
 
 
 def plan(
     names: list[str], rules: list[tuple[bool, str]], running: dict[str, ChildSpec] | None = None, **kw: Any
 ) -> Plan:
-    return plan_books("x", kw, rules, listed(*names), running or {}, 0.25)
+    return plan_of(listed(*names), rules, running, **kw)
+
+
+def plan_of(
+    instruments: list[dict[str, Any]],
+    rules: list[tuple[bool, str]],
+    running: Mapping[str, ChildSpec] | None = None,
+    **kw: Any,
+) -> Plan:
+    return plan_books("x", kw, rules, [Listed.read(plain) for plain in instruments], running or {}, 0.25)
 
 
 def test_the_last_rule_that_matches_decides() -> None:
@@ -41,7 +51,7 @@ def test_the_last_rule_that_matches_decides() -> None:
 
 
 def test_named_pairs_that_are_not_there_are_refused_and_patterns_are_not() -> None:
-    found = plan_books("x", {}, [(True, "A-B"), (True, "C-D"), (True, "Z*")], listed("C-D", status="BREAK"), {}, 0.25)
+    found = plan_of(listed("C-D", status="BREAK"), [(True, "A-B"), (True, "C-D"), (True, "Z*")])
     assert set(found.refused) == {"A-B", "C-D"}
     assert "BREAK" in found.refused["C-D"]
     assert not found.specs
@@ -49,7 +59,7 @@ def test_named_pairs_that_are_not_there_are_refused_and_patterns_are_not() -> No
 
 def test_new_pairs_fill_new_groups_and_gone_ones_leave_theirs_in_place() -> None:
     first = plan(list("abcde"), [(True, "*")], pairs_per_actor=2)
-    assert [len(spec.config["instruments"]) for spec in first.specs.values()] == [2, 2, 1]
+    assert [len(spec.config.instruments) for spec in first.specs.values()] == [2, 2, 1]
     second = plan(list("bcdefg"), [(True, "*")], dict(first.specs), pairs_per_actor=2)
     todo = changes(first.specs, second)
     assert [spec.address for spec in todo.want] == ["book/x/group-4"]
@@ -59,10 +69,11 @@ def test_new_pairs_fill_new_groups_and_gone_ones_leave_theirs_in_place() -> None
 
 
 def test_only_what_a_book_is_built_on_restarts_it() -> None:
-    before = plan_books("x", {}, [(True, "*")], listed("a"), {}, 0.25)
-    rules = [plain | {"min_notional": "5"} for plain in listed("a")]
-    assert changes(before.specs, plan_books("x", {}, [(True, "*")], rules, before.specs, 0.25)).want == ()
-    scaled = plan_books("x", {}, [(True, "*")], listed("a", scale=3), before.specs, 0.25)
+    before = plan(["a"], [(True, "*")])
+    ruled = plan_of(listed("a", min_notional=Decimal(5)), [(True, "*")], before.specs)
+    assert changes(before.specs, ruled).want == ()
+    assert changes(before.specs, ruled).amend == tuple(ruled.specs.values())
+    scaled = plan_of(listed("a", scale=3), [(True, "*")], before.specs)
     assert [spec.address for spec in changes(before.specs, scaled).want] == ["book/x/a"]
 
 
@@ -146,8 +157,31 @@ def test_strangers_are_what_another_configuration_left() -> None:
 
 
 def test_a_child_spec_survives_as_plain_data() -> None:
-    (spec,) = plan(["a"], [(True, "a")], nodes={"zone": "1"}).specs.values()
-    assert ChildSpec.from_dict(spec.to_dict()) == spec
+    rules = {"min_notional": Decimal("5.00"), "percent_price": (Decimal(1),) * 4, "features": ("amend",)}
+    options = {"nodes": {"zone": "1"}, "options": {"depth_speed": "100ms", "deep": True, "limit": 5}}
+    (spec,) = plan_of(listed("a", **rules), [(True, "a")], **options).specs.values()
+    stored = msgpack.unpackb(msgpack.packb(spec.to_dict()))
+    assert ChildSpec.from_dict(stored) == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"levels": "200"}, "levels: is str"),
+        ({"levels": True}, "levels: is bool"),
+        ({"heartbeat_limit_s": None}, "heartbeat_limit_s: is NoneType"),
+        ({"depth": 5}, "depth"),
+        ({"connector": {}}, "exchange"),
+        ({"instruments": {}}, "not a list"),
+        ({"type": "venuemesh.actors.book.settings:Settings"}, "cannot be loaded"),
+        ({"type": "os:getcwd"}, "not a class"),
+    ],
+)
+def test_a_stored_child_spec_that_is_none_fails_loudly(change: dict[str, Any], complaint: str) -> None:
+    (spec,) = plan(["a"], [(True, "a")]).specs.values()
+    plain = spec.to_dict()
+    with pytest.raises(Misconfigured, match=complaint):
+        ChildSpec.from_dict({**plain, "config": {**plain["config"], **change}})
 
 
 def test_placement() -> None:
