@@ -74,7 +74,7 @@ class Draft:
 
     `rest` and `call` name the same thing for both transports: ("POST", "/api/v3/order") and "order.place". `host` is
     the base URL that the path belongs to, as the codec was told it: who signs needs to know no host. `cost` is of
-    limits that an egress shares; `places` is how many orders it counts for against the account's own order limits
+    limits that an egress shares; `order_count` is how many orders it counts for against the account's own order limits
     (`ExchangeSpec.account_limits`).
     """
 
@@ -87,7 +87,7 @@ class Draft:
     cost: tuple[tuple[str, int], ...] = ()
     signed: bool = True
     host: str = ""
-    places: int = 0
+    order_count: int = 0
 
     @property
     def changes(self) -> bool:
@@ -251,7 +251,7 @@ class TradingConnector(Connector, Protocol):
         """
 
 
-def trades(connector: Connector) -> TradingConnector:
+def trading_connector(connector: Connector) -> TradingConnector:
     """Return `connector` as one that trades.
 
     Raises:

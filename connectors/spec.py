@@ -23,7 +23,7 @@ class Endpoint:
     source: str = ""
     cost_by_size: tuple[tuple[int, int], ...] = ()
     call: str | None = None  # the same as a method of the exchange's websocket API
-    places: int = 0  # how many orders it counts for against the account's order limits
+    order_count: int = 0  # how many orders it counts for against the account's order limits
 
     def spends(self, size: int | None = None) -> tuple[tuple[str, int], ...]:
         """What one call spends when it asks for `size` rows; a size beyond the table costs its last row."""

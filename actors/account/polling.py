@@ -23,8 +23,8 @@ from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context
 from ..limits.machine import Priority
+from .gateway import Gateway
 from .reports import Marker, Report
-from .wire import Wire
 
 FAST_S, SLOW_S = 1.0, 15.0
 ASK_S = 2.0
@@ -42,11 +42,11 @@ class Tell(Protocol):
 class Poller:
     """See the module. Config: poll_fast_s (1), poll_slow_s (15)."""
 
-    def __init__(self, wire: Wire, context: Context, config: Mapping[str, Any], tell: Tell) -> None:
-        self._wire, self._context, self._tell = wire, context, tell
+    def __init__(self, gateway: Gateway, context: Context, config: Mapping[str, Any], tell: Tell) -> None:
+        self._gateway, self._context, self._tell = gateway, context, tell
         self._catalog = f"catalog/{config['exchange']}"
         self._manager = f"orders/{config['exchange']}/{config['account']}"
-        self._fast_s = float(config.get("poll_fast_s") or max(FAST_S, _affordable_s(wire)))
+        self._fast_s = float(config.get("poll_fast_s") or max(FAST_S, _affordable_s(gateway)))
         self._slow_s = float(config.get("poll_slow_s") or SLOW_S)
         self._task: asyncio.Task[None] | None = None
         self._instruments: dict[str, Instrument] = {}
@@ -70,7 +70,7 @@ class Poller:
 
     def beat(self) -> None:
         """Say `down` when no round has succeeded for as long as a stream may be silent."""
-        now_ns, silence_ns = self._context.monotonic_ns(), in_ns(self._wire.spec.silence_s)
+        now_ns, silence_ns = self._context.monotonic_ns(), in_ns(self._gateway.spec.silence_s)
         if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
             self.up = False
             self._tell([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
@@ -118,14 +118,14 @@ class Poller:
                 return
 
     async def _round(self) -> None:
-        wire, context = self._wire, self._context
+        gateway, context = self._gateway, self._context
         if not self._instruments:
             listed = await context.ask(self._catalog, "instruments", None, 10.0)
             found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
-            wire.codec.bind(found)
+            gateway.codec.bind(found)
             self._instruments = {instrument.symbol: instrument for instrument in found}
         held = await self._held()
-        reply = await wire.read(wire.codec.open_orders(), Priority.NORMAL)
+        reply = await gateway.read(gateway.codec.open_orders(), Priority.NORMAL)
         now_open = {report.exchange_order_id: report for report in reply.orders}
         told: list[Report] = []
         if not self.up:
@@ -169,7 +169,7 @@ class Poller:
         return [(row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]) for row in rows]
 
     async def _ask_balances(self) -> BalanceReport:
-        account = (await self._wire.read(self._wire.codec.account(), Priority.NORMAL)).account
+        account = (await self._gateway.read(self._gateway.codec.account(), Priority.NORMAL)).account
         if account is None:
             raise RetryLater(1.0, "an answer without balances")
         return account.balances
@@ -179,15 +179,15 @@ class Poller:
         instrument = self._instruments.get(report.symbol)
         if instrument is None or not report.filled or (before is not None and before.filled == report.filled):
             return report
-        reply = await self._wire.read(self._wire.codec.fills(instrument, None, report.exchange_order_id))
+        reply = await self._gateway.read(self._gateway.codec.fills(instrument, None, report.exchange_order_id))
         return replace(report, fills=reply.fills)
 
     async def _ended(self, before: OrderReport) -> Report:
         instrument = self._instruments.get(before.symbol)
         if instrument is None:
             return Marker("gap", f"an order of {before.symbol}, which is not listed any more, is open no more")
-        reply = await self._wire.read(
-            self._wire.codec.query(before.client_order_id, instrument, before.exchange_order_id)
+        reply = await self._gateway.read(
+            self._gateway.codec.query(before.client_order_id, instrument, before.exchange_order_id)
         )
         now = next((report for report in reply.orders if report.exchange_order_id == before.exchange_order_id), None)
         if now is None:
@@ -199,7 +199,7 @@ def _seen(report: OrderReport) -> tuple[Any, ...]:
     return report.status, report.filled, report.amount, report.price, report.client_order_id
 
 
-def _affordable_s(wire: Wire) -> float:
+def _affordable_s(gateway: Gateway) -> float:
     """How far apart rounds must be to spend no more than their share of any limit."""
-    limits = ((wire.spec.limits.get(name), amount) for name, amount in wire.codec.open_orders().cost)
+    limits = ((gateway.spec.limits.get(name), amount) for name, amount in gateway.codec.open_orders().cost)
     return max((amount * one.per_s / (one.amount * SHARE) for one, amount in limits if one is not None), default=0.0)

@@ -35,9 +35,9 @@ from ...model.time import SECOND_NS
 from ..book.shell import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
+from .gateway import Gateway, open_gateway
 from .polling import Poller, Tell
 from .reports import Marker, Outbox, Report, to_plain
-from .wire import Wire, open_wire
 
 CONFIRM_S = 10.0  # a stream that is not confirmed by then is asked for on a new connection
 BATCH = 200  # reports of one message
@@ -74,7 +74,7 @@ class UserStreamRole:
     """See the module. The keyword arguments replace what is built from the configuration.
 
     Config: exchange, account; optional connector, rest, ws, ws_api, egress, stream ("websocket"), recv_window_ms,
-    outbox (10,000), and the names of the key's files as `signer.open_auth` reads them.
+    outbox (10,000), and the names of the key's files as `gateway.open_auth` reads them.
     """
 
     reads = frozenset({"stats", "raw"})
@@ -102,18 +102,18 @@ class UserStreamRole:
         self._untold: str | None = None  # why the manager does not take what we have
         self._config = config
         self._parts = (connect, rest, codec, auth)
-        self._wire: Wire
+        self._gateway: Gateway
         self._source: Source
 
     async def start(self) -> None:
         connect, rest, codec, auth = self._parts
-        self._wire = await open_wire(self._config, self._context, rest=rest, codec=codec, auth=auth)
-        polling = self._config.get("stream", "websocket") == "polling" or not self._wire.codec.offer.stream
+        self._gateway = await open_gateway(self._config, self._context, rest=rest, codec=codec, auth=auth)
+        polling = self._config.get("stream", "websocket") == "polling" or not self._gateway.codec.offer.stream
         if polling:
-            self._source = Poller(self._wire, self._context, self._config, self._tell)
+            self._source = Poller(self._gateway, self._context, self._config, self._tell)
         else:
-            self._source = Listener(self._wire, self._context, connect, self._tell, self._chance)
-        self._wire.start()
+            self._source = Listener(self._gateway, self._context, connect, self._tell, self._chance)
+        self._gateway.start()
         self._sending = asyncio.get_running_loop().create_task(self._send())
         self._source.start()
 
@@ -122,7 +122,7 @@ class UserStreamRole:
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
-        await self._wire.close()
+        await self._gateway.close()
         self._wake()
 
     async def handle(self, kind: str, body: Any) -> Any:
@@ -157,7 +157,7 @@ class UserStreamRole:
             "acknowledged": box.acked,
             "unacknowledged": len(box),
             "overflows": box.overflows,
-            **self._wire.status(),
+            **self._gateway.status(),
         }
 
     def beat(self) -> None:
@@ -212,13 +212,13 @@ class Listener:
 
     def __init__(
         self,
-        wire: Wire,
+        gateway: Gateway,
         context: Context,
         connect: Callable[..., FeedLike],
         tell: Tell,
         chance: Callable[[], float],
     ) -> None:
-        self._wire, self._context, self._tell, self._chance = wire, context, tell, chance
+        self._gateway, self._context, self._tell, self._chance = gateway, context, tell, chance
         self._link: Link | None = None
         self._asked: dict[str, int] = {}  # request id of a subscription not confirmed yet: when it was sent
         self._opened = 0
@@ -228,13 +228,13 @@ class Listener:
         self._unreadable = 0
         self._frames = 0
         self.feed = connect(
-            wire.codec.stream_url,
+            gateway.codec.stream_url,
             self,
             on_failure=context.fail,
             admit=self._admit,
-            silence_s=wire.spec.silence_s,
-            max_connection_s=wire.spec.max_connection_s,
-            on_refused=wire.budget.refused,
+            silence_s=gateway.spec.silence_s,
+            max_connection_s=gateway.spec.max_connection_s,
+            on_refused=gateway.budget.refused,
         )
 
     def start(self) -> None:
@@ -244,8 +244,8 @@ class Listener:
         await self.feed.stop()
 
     async def _admit(self) -> None:
-        await self._wire.clock.ready()
-        await self._wire.admit_connection()
+        await self._gateway.clock.ready()
+        await self._gateway.admit_connection()
 
     # The connection; called by the feed, on the loop
 
@@ -256,8 +256,8 @@ class Listener:
         self._opened += 1
         request_id = f"stream-{self._context.incarnation[0]}-{self._context.incarnation[1]}-{self._opened}"
         self._asked = {request_id: self._context.monotonic_ns()}
-        wire = self._wire
-        frames = wire.codec.stream_open(wire.auth, request_id, wire.clock.now_ns(), wire.validity_ms)
+        gateway = self._gateway
+        frames = gateway.codec.stream_open(gateway.auth, request_id, gateway.clock.now_ns(), gateway.validity_ms)
         for frame in frames:
             link.send(frame)
         if not frames:  # an exchange whose address alone opens the stream
@@ -268,7 +268,7 @@ class Listener:
         self._frames += 1
         raw = bytes(frame)
         try:
-            found = self._wire.codec.stream_decode(raw, recv_ns)
+            found = self._gateway.codec.stream_decode(raw, recv_ns)
         except DecodeError as error:
             self._unreadable += 1
             self._tell([Marker("gap", f"a frame that cannot be read: {error.reason}")], raw, recv_ns)
@@ -300,7 +300,7 @@ class Listener:
         if self._asked.pop(opened.request_id, None) is None:
             return None
         if opened.code is not None:
-            self._wire.refused(Rejected(opened.code, opened.reason or ""))
+            self._gateway.refused(Rejected(opened.code, opened.reason or ""))
             return f"the exchange refused the stream ({opened.code}): {opened.reason}"
         self._confirmed()
         return None

@@ -61,15 +61,15 @@ class Allowance:
         self._filling = asyncio.Lock()
         self._told_ns = 0
 
-    async def take(self, cost: Cost, places: int = 0, wait_s: float = WAIT_S) -> None:
-        """Spend `cost` of the egress's limits and `places` of every limit on orders, waiting at most `wait_s`.
+    async def take(self, cost: Cost, order_count: int = 0, wait_s: float = WAIT_S) -> None:
+        """Spend `cost` of the egress's limits and `order_count` of every limit on orders, waiting at most `wait_s`.
 
         Raises:
             RetryLater, InboxFull, OutcomeUnknown: it may not be spent now; nothing was.
         """
         shared = {name: amount for name, amount in cost if name in self._egress and amount}
-        if places and self._windows.windows:
-            await self._room(places, wait_s)
+        if order_count and self._windows.windows:
+            await self._room(order_count, wait_s)
         if not shared or self._spend(shared):
             return
         async with self._filling:
@@ -82,17 +82,17 @@ class Allowance:
         self._windows.open(dict.fromkeys(names, 0) if counts is None else counts, self._context.monotonic_ns())
         self._opened.set()
 
-    async def _room(self, places: int, wait_s: float) -> None:
-        """Count `places` orders once the account's limits have room. Raises RetryLater: not within `wait_s`."""
+    async def _room(self, order_count: int, wait_s: float) -> None:
+        """Count `order_count` orders once the account's limits have room. Raises RetryLater: not within `wait_s`."""
         try:
             async with asyncio.timeout(wait_s):
                 await self._opened.wait()
                 async with self._turn:
-                    while (wait_ns := self._wait_ns(places)) > 0:
+                    while (wait_ns := self._wait_ns(order_count)) > 0:
                         if wait_ns > wait_s * SECOND_NS:
                             raise RetryLater(wait_ns / SECOND_NS, f"the account's limits on orders: {self.status()}")
                         await asyncio.sleep(wait_ns / SECOND_NS)
-                    self._windows.add(places, self._context.monotonic_ns())
+                    self._windows.add(order_count, self._context.monotonic_ns())
         except TimeoutError:
             said = (
                 f"the account's limits on orders: {self.status()}"
@@ -101,10 +101,10 @@ class Allowance:
             )
             raise RetryLater(1.0, said) from None
 
-    def _wait_ns(self, places: int) -> int:
-        wait_ns = self._windows.wait_ns(places, self._context.monotonic_ns())
+    def _wait_ns(self, order_count: int) -> int:
+        wait_ns = self._windows.wait_ns(order_count, self._context.monotonic_ns())
         if wait_ns is None:
-            raise Rejected("too_many_orders", f"{places} orders at once are more than the account's limits allow")
+            raise Rejected("too_many_orders", f"{order_count} orders at once are more than the account's limits allow")
         return wait_ns
 
     def _spend(self, cost: dict[str, int]) -> bool:

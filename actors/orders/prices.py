@@ -27,7 +27,7 @@ from ...model.errors import (
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
 from ...orderbook.view import BookView
-from ..account.wire import Wire
+from ..account.gateway import Gateway
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .machine.effects import Top
@@ -56,10 +56,10 @@ class Markets:
         self,
         config: Mapping[str, Any],
         context: Context,
-        wire: Wire,
+        gateway: Gateway,
         changed: Callable[[list[Instrument]], None],
     ) -> None:
-        self._context, self._wire, self._changed = context, wire, changed
+        self._context, self._gateway, self._changed = context, gateway, changed
         self._exchange: str = config["exchange"]
         self._catalog = f"catalog/{self._exchange}"
         self._own_fees = {name: config.get(f"{name}_fee") for name in ("maker", "taker")}
@@ -108,7 +108,7 @@ class Markets:
                 self._version, self.error = listed["version"], None
                 found = [Instrument.from_dict(plain) for plain in listed["instruments"]]
                 self._by_name = {instrument.name: instrument for instrument in found}
-                self._wire.codec.bind(found)
+                self._gateway.codec.bind(found)
                 self._changed(found)
                 self._known.set()
         except Exception as failure:  # the top of this shell: what nobody expected ends the cell
@@ -170,9 +170,9 @@ class Markets:
         )
 
     async def _ask_fees(self, instrument: Instrument) -> FeeRates:
-        wire, offer = self._wire, self._wire.codec.offer
+        gateway, offer = self._gateway, self._gateway.codec.offer
         try:
-            said = (await wire.read(wire.codec.fees(instrument), Priority.NORMAL)).fees
+            said = (await gateway.read(gateway.codec.fees(instrument), Priority.NORMAL)).fees
         except MeshError:
             said = None
         if said is None:

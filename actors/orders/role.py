@@ -203,11 +203,11 @@ class OrderManagerRole:
             if engine.machine.order(order.client_order_id) is not None:
                 continue  # asked for again: it is answered with what became of it
             try:
-                draft = engine.wire.codec.place(order, engine.markets.instrument(order.pair))
+                draft = engine.gateway.codec.place(order, engine.markets.instrument(order.pair))
             except MeshError:
                 continue  # the machine says what is wrong with it
             try:
-                await engine.allowance.take(draft.cost, draft.places, max(0.0, min(PLACE_WAIT_S, left_s)))
+                await engine.allowance.take(draft.cost, draft.order_count, max(0.0, min(PLACE_WAIT_S, left_s)))
             except (InboxFull, OutcomeUnknown) as error:  # of the limits role: it granted nothing
                 raise RetryLater(1.0, str(error)) from error
             engine.prepaid.add(order.client_order_id)
@@ -322,17 +322,17 @@ class OrderManagerRole:
     async def _key_check(self, body: Any) -> Any:
         engine = self._engine
         await engine.loaded()
-        account = (await engine.wire.read(engine.wire.codec.account(), Priority.NORMAL)).account
+        account = (await engine.gateway.read(engine.gateway.codec.account(), Priority.NORMAL)).account
         if account is None:
             raise RetryLater(1.0, "the exchange said nothing of the account")
         balances = account.balances.balances.items()
         return {
-            "key": engine.wire.auth.key_hint,
+            "key": engine.gateway.auth.key_hint,
             "can_trade": account.can_trade,
             "permissions": list(account.permissions),
             "account_id": account.account_id,
             "balances": {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in balances},
-            **engine.wire.clock.status(),
+            **engine.gateway.clock.status(),
         }
 
     # ------------------------------------------------------------------ the rest
@@ -382,17 +382,17 @@ class OrderManagerRole:
         await engine.loaded()
         pairs = [(str(name), str(value)) for name, value in params.items()]
         method, path, own = needed_text(body, "method").upper(), needed_text(body, "path"), text(body, "id")
-        wire = engine.wire
-        draft = wire.codec.raw(method, path, pairs, bool(body.get("signed", True)))
+        gateway = engine.gateway
+        draft = gateway.codec.raw(method, path, pairs, bool(body.get("signed", True)))
         name = f"raw-{own or engine.ids()}"
         if draft.changes and own is not None and await self._was_sent(name):
             raise OutcomeUnknown(f"{method} {path}", "it was sent under this id already, and not answered for")
-        await engine.allowance.take(draft.cost, draft.places)
-        signed = wire.sign_rest(draft, name)
+        await engine.allowance.take(draft.cost, draft.order_count)
+        signed = gateway.sign_rest(draft, name)
         if draft.changes:  # fences, too: nobody but the account's manager gets past this
             kept = PutRequest(name, draft.kind.value, (), signed.text, signed.digest, signed.not_after_ns, self._now_ns)
             await engine.write([kept])
-        response = await wire.write(signed)
+        response = await gateway.write(signed)
         engine.allowance.answered(response)
         if draft.changes and response.status < 500:
             with contextlib.suppress(MeshError):  # the answer is there: that the journal lacks it changes nothing

@@ -36,8 +36,8 @@ from ...model.failpoint import reach
 from ...model.ids import maker_of
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
+from ..account.gateway import Gateway, open_gateway
 from ..account.reports import Marker
-from ..account.wire import Wire, open_wire
 from ..cell.role import Context
 from ..limits.allowance import Allowance
 from ..limits.budget import RestLike
@@ -80,7 +80,7 @@ class Engine:
         self.timings = Timings(context.monotonic_ns, context.time_ns)
         self.state, self.error = "STARTING", ""
         self.cursors: dict[str, int] = {}
-        self.wire: Wire
+        self.gateway: Gateway
         self.markets: Markets
         self.allowance: Allowance
         self.committer: Committer | None = None
@@ -101,15 +101,17 @@ class Engine:
 
     async def start(self) -> None:
         rest, codec, auth = self._parts
-        self.wire = wire = await open_wire(self.config, self.context, rest=rest, codec=codec, auth=auth, orders=True)
+        self.gateway = gateway = await open_gateway(
+            self.config, self.context, rest=rest, codec=codec, auth=auth, orders=True
+        )
         settings = self.config.get("settings") or {}
         if "processing_s" in settings:
-            wire.codec.offer = replace(wire.codec.offer, processing_s=float(settings["processing_s"]))
+            gateway.codec.offer = replace(gateway.codec.offer, processing_s=float(settings["processing_s"]))
         self.allowance = Allowance(
-            self.context, wire.spec, wire.budget, account_limits(self.config.get("account_limits") or {})
+            self.context, gateway.spec, gateway.budget, account_limits(self.config.get("account_limits") or {})
         )
-        self.markets = Markets(self.config, self.context, wire, self._rules)
-        wire.start()
+        self.markets = Markets(self.config, self.context, gateway, self._rules)
+        gateway.start()
         self.markets.start()
         self._spawn(self._boot())
 
@@ -122,9 +124,9 @@ class Engine:
             loaded = await self._load(self.committer)
             self.state = "STARTING"
             instruments = await self.markets.known()
-            while not self.wire.clock.is_known:
+            while not self.gateway.clock.is_known:
                 with contextlib.suppress(RetryLater):
-                    await self.wire.clock.ready()
+                    await self.gateway.clock.ready()
         except MeshError as error:
             self.error = str(error)
             context.fail(error)
@@ -133,7 +135,7 @@ class Engine:
         self.view = View(loaded.next_event, loaded.orders)
         self._performer = Performer(self.committer.submit, self)
         self._performer.start()
-        self.machine = OrderMachine(self.settings, self.wire.codec, self._sign, self.ids, instruments, born)
+        self.machine = OrderMachine(self.settings, self.gateway.codec, self._sign, self.ids, instruments, born)
         self._spawn(self._open_limits())
         context.alive()
         reach("boot")
@@ -161,10 +163,10 @@ class Engine:
 
     async def _open_limits(self) -> None:
         """Ask what the exchange counts of this account's orders, until it says so: before that none is placed."""
-        draft = self.wire.codec.order_counts()
+        draft = self.gateway.codec.order_counts()
         while draft is not None:
             try:
-                self.allowance.open((await self.wire.read(draft, Priority.URGENT)).counts or {})
+                self.allowance.open((await self.gateway.read(draft, Priority.URGENT)).counts or {})
                 return
             except MeshError as error:
                 self.allowance.problem = str(error)
@@ -215,12 +217,12 @@ class Engine:
         if self.committer is not None:
             await self.committer.close()
         await self.allowance.close()
-        await self.wire.close()
+        await self.gateway.close()
 
     def beat(self) -> None:
-        if not hasattr(self, "wire"):
+        if not hasattr(self, "gateway"):
             return
-        self.wire.beat()
+        self.gateway.beat()
         self.allowance.beat()
         if self.booted.is_set():
             now = self.now()
@@ -231,11 +233,11 @@ class Engine:
 
     def now(self) -> Now:
         context = self.context
-        return Now(context.time_ns(), context.monotonic_ns(), self.wire.clock.earliest_ns())
+        return Now(context.time_ns(), context.monotonic_ns(), self.gateway.clock.earliest_ns())
 
     def _sign(self, draft: Draft, request_id: str, now: Now) -> Signed:
         self.timings.reached(JUDGED, draft.orders)
-        signed = self.wire.sign(draft, request_id, self.wire.clock.now_ns())
+        signed = self.gateway.sign(draft, request_id, self.gateway.clock.now_ns())
         self.timings.reached(SIGNED, draft.orders)
         return signed
 
@@ -320,18 +322,20 @@ class Engine:
         try:
             if self.prepaid.isdisjoint(signed.draft.orders):
                 try:
-                    await self.allowance.take(signed.draft.cost, signed.draft.places, self.wire.validity_ms / 1000)
+                    await self.allowance.take(
+                        signed.draft.cost, signed.draft.order_count, self.gateway.validity_ms / 1000
+                    )
                 except (InboxFull, OutcomeUnknown) as error:  # of the limits role: nothing was sent
                     raise RetryLater(1.0, str(error)) from error
             self.prepaid.difference_update(signed.draft.orders)
-            response = await self.wire.write(signed, lambda: self.timings.reached(WRITTEN, signed.draft.orders))
+            response = await self.gateway.write(signed, lambda: self.timings.reached(WRITTEN, signed.draft.orders))
             self.timings.reached(ANSWERED, signed.draft.orders)
             self.allowance.answered(response)
-            result = self.wire.codec.reply(signed, response)
+            result = self.gateway.codec.reply(signed, response)
         except DecodeError as error:
             result = OutcomeUnknown(signed.draft.kind.value, str(error))
         except Rejected as error:
-            self.wire.refused(error)
+            self.gateway.refused(error)
             result = error
         except MeshError as error:
             result = error
@@ -344,7 +348,7 @@ class Engine:
     async def _ask(self, effect: Ask) -> None:
         result: Reply | MeshError
         try:
-            result = await self.wire.read(effect.draft, Priority.URGENT if effect.urgent else Priority.NORMAL)
+            result = await self.gateway.read(effect.draft, Priority.URGENT if effect.urgent else Priority.NORMAL)
         except MeshError as error:
             result = error
         self._no_answer = str(result) if isinstance(result, MeshError) else None
@@ -380,7 +384,7 @@ class Engine:
         self._do(self.machine.looked_up(effect.key, found, self.now()))
 
     def measure_clock(self) -> None:
-        self.wire.clock.doubt()
+        self.gateway.clock.doubt()
 
     def journal_failed(self, effects: Sequence[Effect], error: MeshError) -> None:
         self._do(self.machine.journal_failed(effects, error, self.now()))
@@ -453,9 +457,9 @@ class Engine:
             if (committer := self.committer) is not None:
                 said["commits"] = {"batches": committer.batches, "transactions": committer.transactions}
         elif not self.error and hasattr(self, "markets"):
-            said["error"] = self.markets.error or self.wire.clock.status()["clock_problem"]
-        if hasattr(self, "wire"):
-            said |= self.wire.status()
+            said["error"] = self.markets.error or self.gateway.clock.status()["clock_problem"]
+        if hasattr(self, "gateway"):
+            said |= self.gateway.status()
         return said | dict(self.stream.status(mono_ns))
 
     def _state(self, status: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -19,7 +19,7 @@ from ...actors.cell.local import Host, Make
 from ...actors.limits.role import LimitsRole
 from ...actors.orders.role import OrderManagerRole
 from ...connectors.market_codec import Codec
-from ...connectors.order_codec import Auth, TradingCodec, TradingConnector, trades
+from ...connectors.order_codec import Auth, TradingCodec, TradingConnector, trading_connector
 from ...connectors.reports import OrderReport
 from ...keystore.key import Key
 from ...keystore.secrets import read_key
@@ -54,7 +54,7 @@ class Desk:
     """
 
     def __init__(self, connector: TradingConnector, venue: Venue) -> None:
-        self.connector, self.venue = trades(connector), venue
+        self.connector, self.venue = trading_connector(connector), venue
         self.exchange = connector.name
         self.soon_s = POLLED_SOON_S if venue.account.get("stream") == "polling" else SOON_S
         self.handed_out: list[str] = []  # every client order id

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .account import Account
+from .messages import Messages
 from .orders import Orders
-from .wire import Wire
 
 
-class TradingConformance(Account, Orders, Wire):
+class TradingConformance(Account, Orders, Messages):
     """A subclass names a connector and where to trade, and pytest (or `run_checks`) runs it on that account:
 
         class TestAcme(TradingConformance):

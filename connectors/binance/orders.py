@@ -211,7 +211,7 @@ class BinanceTrading:
         what = TRADING[endpoint]
         pair = None if instrument is None else instrument.name
         rest = (what.method, what.path)
-        return Draft(kind, rest, what.call, tuple(params), ids, pair, what.cost, True, self._rest, what.places)
+        return Draft(kind, rest, what.call, tuple(params), ids, pair, what.cost, True, self._rest, what.order_count)
 
     def _which(self, order: Order, by_exchange: str, by_client: str) -> tuple[str, str]:
         """One id alone, the exchange's where it is known: it is unique, and faster (rest-api.md, Cancel order)."""

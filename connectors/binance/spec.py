@@ -14,9 +14,11 @@ WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
 
 
-def _signed(method: str, path: str, call: str | None, weight: int, section: str, places: int = 0) -> Endpoint:
-    """A signed endpoint; `places`: its "Unfilled Order Count"."""
-    return Endpoint(method, f"/api/v3/{path}", ((WEIGHT, weight),), f"{REST}: {section}", call=call, places=places)
+def _signed(method: str, path: str, call: str | None, weight: int, section: str, order_count: int = 0) -> Endpoint:
+    """A signed endpoint; `order_count`: its "Unfilled Order Count"."""
+    return Endpoint(
+        method, f"/api/v3/{path}", ((WEIGHT, weight),), f"{REST}: {section}", call=call, order_count=order_count
+    )
 
 
 TRADING = {

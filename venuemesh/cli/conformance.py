@@ -19,7 +19,7 @@ from ..conformance.trading.checks import TradingConformance
 from ..conformance.trading.venue import Venue
 from ..connectors import registry
 from ..connectors.market_codec import Connector
-from ..connectors.order_codec import Kind, TradingConnector, trades
+from ..connectors.order_codec import Kind, TradingConnector, trading_connector
 from ..connectors.transport import Rest
 from ..model.errors import MeshError, Misconfigured, NotOffered
 from ..model.instrument import Instrument
@@ -189,7 +189,7 @@ def why_not(connector: Connector, trade: Trade, live: bool) -> str | None:
     if not trade.wanted:
         return "not wanted"
     try:
-        trades(connector)
+        trading_connector(connector)
     except NotOffered as error:
         if trade.account is not None:
             raise
@@ -239,7 +239,7 @@ def trading_suite_of(
     def venue(cls: type[TradingConformance]) -> AbstractContextManager[Venue]:
         return _opened(connector, trade, rest, ws, pair)
 
-    members = {"connector": trades(connector), "venue": classmethod(venue)}
+    members = {"connector": trading_connector(connector), "venue": classmethod(venue)}
     return type(f"Test{connector.name}Trades", (TradingConformance,), members)
 
 
@@ -247,7 +247,7 @@ def describe_trading(
     connector: Connector, trade: Trade, rest: str | None, ws: str | None, pair: str | None
 ) -> Iterator[str]:
     """Lines on what the account must hold and what a run costs. Of another exchange two public questions are asked."""
-    found = trades(connector)
+    found = trading_connector(connector)
     if trade.account is None:
         instrument, bid, ask = _local(connector.name)
         yield f"on the local exchange, started for it: trading {instrument.name} on an account of its own"

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ..conformance.market.live import choose
 from ..connectors import registry
 from ..connectors.market_codec import Codec
-from ..connectors.order_codec import Signed, trades
+from ..connectors.order_codec import Signed, trading_connector
 from ..connectors.reports import AccountReport
 from ..connectors.spec import ExchangeSpec
 from ..connectors.transport import Feed, Link, Rest
@@ -69,8 +69,8 @@ class Probe:
         self._offset_ns = 0
         self._key = None if key is None else (key.kind, key.hint)
         if key is not None:
-            self._trading = trades(connector).trading(rest)
-            self._auth = trades(connector).auth(key.kind, key.api_key, key.secret)
+            self._trading = trading_connector(connector).trading(rest)
+            self._auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret)
         self._rest_base = (rest or self._codec.spec.rest).rstrip("/")
         self._pair = pair
         self._timeout_s = timeout_s
@@ -318,9 +318,9 @@ async def ask(
                 url += ("&" if "?" in path else "?") + query
             request = HttpRequest(method, url)
         else:
-            trading = trades(connector).trading(rest)
+            trading = trading_connector(connector).trading(rest)
             draft = trading.raw(method, path, pairs, True)
-            auth = trades(connector).auth(key.kind, key.api_key, key.secret)
+            auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret)
             found = await _measure(codec, client, OFFSET_SAMPLES)
             now_ns = time.time_ns() + (0 if found is None else found[0])
             signed = auth.sign(draft, "api", now_ns, VALIDITY_MS)

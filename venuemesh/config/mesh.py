@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from ..connectors.order_codec import trades
+from ..connectors.order_codec import trading_connector
 from ..connectors.registry import connector as find_connector
 from ..connectors.registry import known as connector_names
 from ..model.errors import ConfigError, MeshError
@@ -190,7 +190,7 @@ class MeshConfig(Strict):
 def _check_trades(name: str, connector: str, exchange: ExchangeSettings) -> None:
     """Raises ValueError: the connector does not trade, or not as an account wants it."""
     try:
-        found = trades(find_connector(connector))
+        found = trading_connector(find_connector(connector))
         offer = found.trading(exchange.rest, exchange.ws_api).offer
     except MeshError as error:
         raise ValueError(f"exchanges.{name}.accounts: {error}") from None

@@ -13,7 +13,7 @@ import pytest
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.trading import PAIR, PlainAuth, PlainCodec, fill_plain, order_plain
 from tests.fakes.transport import FakeFeed, FakeRest, response
-from venuemesh.actors.account import wire
+from venuemesh.actors.account import gateway
 from venuemesh.actors.account.reports import Marker, Outbox, from_plain, to_plain
 from venuemesh.actors.account.stream import UserStreamRole, masked
 from venuemesh.actors.cell.role import Context
@@ -125,7 +125,7 @@ async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
 
     async def make(**config: Any) -> Rig:
         rig = Rig(**config)
-        monkeypatch.setattr(wire, "connector", lambda name: Acme(rig.codec))
+        monkeypatch.setattr(gateway, "connector", lambda name: Acme(rig.codec))
         made.append(rig)
         await rig.start()
         return rig

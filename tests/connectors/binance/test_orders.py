@@ -10,7 +10,7 @@ import pytest
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.orders import text
 from venuemesh.connectors.binance.spec import OFFER, SPEC, TRADING
-from venuemesh.connectors.order_codec import Kind, Signed, trades
+from venuemesh.connectors.order_codec import Kind, Signed, trading_connector
 from venuemesh.model.errors import (
     DecodeError,
     Misconfigured,
@@ -117,7 +117,7 @@ def test_placing(order, params):
     draft = codec().place(order, PAIR)
     assert " ".join(f"{name}={value}" for name, value in draft.params) == params
     assert (draft.kind, draft.rest, draft.call) == (Kind.PLACE, ("POST", "/api/v3/order"), "order.place")
-    assert (draft.orders, draft.pair, draft.cost, draft.places) == (("a",), "BTC-USDT", (("weight", 1),), 1)
+    assert (draft.orders, draft.pair, draft.cost, draft.order_count) == (("a",), "BTC-USDT", (("weight", 1),), 1)
     assert draft.host == SPEC.rest
     assert draft.changes
 
@@ -147,7 +147,7 @@ def test_a_cancel_goes_by_the_exchanges_id_and_keeps_the_orders_own():
     assert by_exchange.params == (("symbol", "BTCUSDT"), ("orderId", "28"), ("newClientOrderId", "a"))
     assert by_client.rest == ("DELETE", "/api/v3/order")
     assert by_client.orders == ("a",)
-    assert by_client.places == 0
+    assert by_client.order_count == 0
 
 
 def test_a_replacement_stops_when_the_cancel_fails():
@@ -156,7 +156,7 @@ def test_a_replacement_stops_when_the_cancel_fails():
     assert params["cancelReplaceMode"] == "STOP_ON_FAILURE"
     assert (params["cancelOrderId"], params["cancelNewClientOrderId"], params["newClientOrderId"]) == ("9", "a", "b")
     assert draft.orders == ("a", "b")
-    assert draft.places == 1
+    assert draft.order_count == 1
     assert draft.call == "order.cancelReplace"
 
 
@@ -187,7 +187,7 @@ def test_an_oco_puts_each_order_on_its_side_of_the_market(side, above, below, tu
     assert (params[f"{stop}StopPrice"], params[f"{stop}TimeInForce"], params["quantity"]) == ("1410", "GTC", "0.05")
     assert params["side"] == side.name
     assert params["listClientOrderId"] == "list-1"
-    assert draft.places == 2
+    assert draft.order_count == 2
     assert sorted(draft.orders) == ["l", "t"]
     assert draft.rest[1] == "/api/v3/orderList/oco"
 
@@ -279,7 +279,7 @@ def test_where_requests_go():
     assert local.call_url() == "ws://127.0.0.1:1/ws-api/v3"
     with pytest.raises(NotOffered):  # what is signed for one server is not sent to another
         CONNECTOR.trading(rest="http://127.0.0.1:1").stream_url()
-    assert trades(CONNECTOR) is CONNECTOR
+    assert trading_connector(CONNECTOR) is CONNECTOR
     test = CONNECTOR.trading(environment="testnet")
     assert test.open_orders().host == "https://testnet.binance.vision"
     assert test.call_url() == "wss://ws-api.testnet.binance.vision/ws-api/v3"
@@ -290,8 +290,8 @@ def test_where_requests_go():
 
 def test_the_spec_states_costs_and_sources_of_every_endpoint():
     assert all(one.source and one.cost and one.call for one in TRADING.values())
-    assert TRADING["otoco"].places == 3
-    assert TRADING["cancel"].places == 0
+    assert TRADING["otoco"].order_count == 3
+    assert TRADING["cancel"].order_count == 0
     assert {limit.scope for limit in SPEC.account_limits.values()} == {"account"}
     assert set(SPEC.account_headers.values()) == set(SPEC.account_limits)
     assert OFFER.batch_place == 0

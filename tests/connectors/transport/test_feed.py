@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import FakeClock, until
-from tests.fakes.wire import BINARY, CLOSE, CONT, PING, PONG, TEXT, Peer, WireServer
+from tests.fakes.servers import BINARY, CLOSE, CONT, PING, PONG, TEXT, Peer, WebsocketServer
 from venuemesh.connectors.transport import Backoff, Feed
 from venuemesh.connectors.transport import feed as feed_module
 from venuemesh.connectors.transport import picows as link_picows
@@ -53,7 +53,7 @@ class Recorder:
 class Rig:
     """A feed, its handler, its clock and what it reported."""
 
-    def __init__(self, server: WireServer) -> None:
+    def __init__(self, server: WebsocketServer) -> None:
         self.server = server
         self.handler = Recorder()
         self.clock = FakeClock()
@@ -88,7 +88,7 @@ class Rig:
 async def rig(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     client = {"picows": link_picows, "websockets": link_websockets}[request.param]
     monkeypatch.setattr(feed_module, "dial", client.dial)
-    async with WireServer() as server:
+    async with WebsocketServer() as server:
         rig = Rig(server)
         yield rig
         if rig.feed is not None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.fakes.clock import until
-from tests.fakes.wire import RawHttp
+from tests.fakes.servers import RawHttp
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
 from venuemesh.model.http import HttpRequest

@@ -8,7 +8,7 @@ import pytest
 from websockets.asyncio.server import serve
 
 from tests.fakes.exchange_process import ExchangeProcess
-from tests.fakes.wire import RawHttp, WireServer
+from tests.fakes.servers import RawHttp, WebsocketServer
 from venuemesh.cli.connect import Probe, ask, pretty
 from venuemesh.conformance.market.live import run_live
 from venuemesh.conformance.runner import Outcome
@@ -79,7 +79,7 @@ async def test_nobody_at_the_rest_address():
 
 
 async def test_a_websocket_that_refuses_or_says_nothing(exchange):
-    async with WireServer() as server:
+    async with WebsocketServer() as server:
         server.refuse = 429
         with pytest.raises(RetryLater, match="429"):
             await Probe("binance", rest=exchange.rest, ws=f"ws://127.0.0.1:{server.port}").run()

@@ -16,7 +16,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...connectors.market_codec import Codec
-from ...connectors.order_codec import Auth, Draft, Refusal, Reply, Signed, TradingCodec, TradingConnector, trades
+from ...connectors.order_codec import (
+    Auth,
+    Draft,
+    Refusal,
+    Reply,
+    Signed,
+    TradingCodec,
+    TradingConnector,
+    trading_connector,
+)
 from ...connectors.registry import connector
 from ...connectors.spec import ExchangeSpec
 from ...connectors.transport import Rest
@@ -34,7 +43,7 @@ ANSWER_S = 10.0  # how long the answer to a request is waited for
 VALIDITY_MS = 5_000
 
 
-class Wire:
+class Gateway:
     """See the module. `start` before the first request; `close` at the end."""
 
     def __init__(
@@ -183,7 +192,7 @@ class Wire:
         return response
 
 
-async def open_wire(
+async def open_gateway(
     config: Mapping[str, Any],
     context: Context,
     *,
@@ -191,8 +200,8 @@ async def open_wire(
     codec: TradingCodec | None = None,
     auth: Auth | None = None,
     orders: bool = False,
-) -> Wire:
-    """Build the wire of an account from its configuration; the arguments replace what is built.
+) -> Gateway:
+    """Build the gateway of an account from its configuration; the arguments replace what is built.
 
     `orders`: requests that change something go this way, over a websocket where the configuration says so.
 
@@ -204,9 +213,9 @@ async def open_wire(
     found = connector(config.get("connector") or exchange)
     market = found.codec(rest=config.get("rest"), ws=config.get("ws"))
     if codec is None:
-        codec = trades(found).trading(rest=config.get("rest"), ws_api=config.get("ws_api"))
+        codec = trading_connector(found).trading(rest=config.get("rest"), ws_api=config.get("ws_api"))
     if auth is None:
-        auth = await open_auth(config, trades(found))
+        auth = await open_auth(config, trading_connector(found))
     spec = market.spec
     budget = Budget(context, spec, exchange, config.get("egress") or "default")
     calls = None
@@ -218,7 +227,7 @@ async def open_wire(
             silence_s=spec.silence_s,
             max_connection_s=spec.max_connection_s,
         )
-    return Wire(
+    return Gateway(
         context,
         market,
         codec,

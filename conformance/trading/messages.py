@@ -31,7 +31,7 @@ NEW_WORD = "SOMETHING_NEW"
 PAGES = (b"", b"<html>502 Bad Gateway</html>", b"{}", b"[]", b"null")
 
 
-class Wire(TradingSuite):
+class Messages(TradingSuite):
     """What the codec and the signer say, and what they make of answers."""
 
     @trading

@@ -70,7 +70,7 @@ class Peer:
             self.gone.set()
 
 
-class WireServer:
+class WebsocketServer:
     """Accepts websocket clients on a free loopback port. `refuse` answers upgrades with that HTTP status instead."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class WireServer:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def __aenter__(self) -> WireServer:
+    async def __aenter__(self) -> WebsocketServer:
         self._server = await asyncio.start_server(self._client, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"ws://127.0.0.1:{self.port}/stream"

@@ -1,0 +1,120 @@
+"""The gateway: a request is written once, at the last moment at which it is valid, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.trading import PlainAuth, PlainCodec
+from venuemesh.actors.account.gateway import Gateway
+from venuemesh.actors.cell.role import Context
+from venuemesh.actors.limits.budget import Budget
+from venuemesh.connectors.order_codec import Draft, Kind
+from venuemesh.model.errors import OutcomeUnknown, RetryLater
+from venuemesh.model.http import HttpResponse
+
+
+class Socket:
+    """A `Rest` whose connection comes when the test says so."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.connected, self.written = clock, asyncio.Event(), 0
+
+    async def send(self, request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+        if request.url.startswith("/time"):
+            return HttpResponse(200, {}, str(self.clock.time_ns()).encode(), 1, 2)
+        await self.connected.wait()
+        if before_write is not None:
+            before_write()
+        self.written += 1
+        return HttpResponse(200, {}, b"[]", 1, 2)
+
+    async def close(self) -> None: ...
+
+
+class Ended(BaseException): ...
+
+
+@pytest.fixture
+async def gateway():
+    clock, alive = FakeClock(), [True]
+
+    def check() -> None:
+        if not alive[0]:
+            raise Ended
+
+    async def ask(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        return {"lease": 1}
+
+    context = Context(
+        "test", "orders/acme/main", (1, 1), "here", Path("/nowhere"), ask, lambda error: None, clock.monotonic_ns,
+        clock.time_ns, check,
+    )  # fmt: skip
+    codec, socket = PlainCodec(), Socket(clock)
+    budget = Budget(context, codec.spec, "acme", "default")
+    made = Gateway(context, codec, codec, PlainAuth(), socket, budget, validity_ms=1000)  # type: ignore[arg-type]
+    made.start()
+    await made.clock.ready()
+    yield SimpleNamespace(gateway=made, clock=clock, socket=socket, alive=alive)
+    await made.close()
+
+
+def signed(gateway: Any) -> Any:
+    return gateway.sign_rest(Draft(Kind.PLACE, ("POST", "/order"), None, (), ("a",)), "r1")
+
+
+async def test_a_request_is_written_when_its_connection_is_there_in_time(gateway):
+    writing = asyncio.ensure_future(gateway.gateway.write(signed(gateway.gateway)))
+    await asyncio.sleep(0)
+    gateway.clock.advance(0.9)
+    gateway.socket.connected.set()
+    assert (await writing).status == 200
+    assert gateway.socket.written == 1
+
+
+async def test_a_request_whose_time_passed_while_it_waited_is_not_written(gateway):
+    writing = asyncio.ensure_future(gateway.gateway.write(signed(gateway.gateway)))
+    await asyncio.sleep(0)
+    gateway.clock.advance(1.1)
+    gateway.socket.connected.set()
+    with pytest.raises(RetryLater):
+        await writing
+    assert gateway.socket.written == 0
+
+
+async def test_a_process_that_stood_still_ends_before_it_writes(gateway):
+    writing = asyncio.ensure_future(gateway.gateway.write(signed(gateway.gateway)))
+    await asyncio.sleep(0)
+    gateway.alive[0] = False
+    gateway.socket.connected.set()
+    with pytest.raises(Ended):
+        await writing
+    assert gateway.socket.written == 0
+
+
+async def test_a_read_that_is_refused_for_its_time_is_asked_again_with_the_right_one(gateway):
+    answers = [HttpResponse(408, {}, b"", 1, 2), HttpResponse(200, {}, b"[]", 1, 2)]
+
+    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+        if request.url.startswith("/time"):
+            return HttpResponse(200, {}, str(gateway.clock.time_ns()).encode(), 1, 2)
+        return answers.pop(0)
+
+    gateway.socket.send = send
+    reading = asyncio.ensure_future(gateway.gateway.read(gateway.gateway.codec.open_orders()))
+    assert (await asyncio.wait_for(reading, 5.0)).orders == ()
+    assert gateway.gateway.status()["clock_refusals"] == 1
+
+
+async def test_an_unanswered_read_stays_unanswered(gateway):
+    async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:
+        raise OutcomeUnknown("GET", "cut")
+
+    gateway.socket.send = send
+    with pytest.raises(OutcomeUnknown):
+        await gateway.gateway.read(gateway.gateway.codec.open_orders())
