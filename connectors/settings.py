@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..model.errors import Misconfigured
 from . import registry
 from .market_codec import Codec, Connector
-from .order_codec import TradingCodec, TradingConnector, trades
+from .order_codec import TradingCodec, TradingConnector, trading_connector
 from .spec import ExchangeSpec
 
 Option = str | int | float | bool
@@ -47,7 +47,7 @@ class ConnectorSettings:
 
     def find_trading(self) -> TradingConnector:
         """Return the connector as one that trades. Raises UnknownExchange, Misconfigured, NotOffered."""
-        return trades(self.find())
+        return trading_connector(self.find())
 
     @property
     def spec(self) -> ExchangeSpec:
