@@ -26,11 +26,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from venuemesh.connectors.binance.scanner import DepthScanner, SnapshotScanner
 from venuemesh.model.events import Levels
-from venuemesh.orderbook import frame as frame_module
-from venuemesh.orderbook import l2 as book_module
-from venuemesh.orderbook.frame import APPLIED, DepthScanner, SnapshotScanner
-from venuemesh.orderbook.l2 import OrderBook
+from venuemesh.orderbook.l2 import OrderBook, use_wide
 
 from . import wire_to_book_peers
 from .wire_to_book_frames import SCALE, Feed, generated, recorded
@@ -38,41 +36,29 @@ from .wire_to_book_frames import SCALE, Feed, generated, recorded
 ROOT = Path(__file__).resolve().parents[1]
 PEERS_VENV = ROOT / ".cache" / "peers-venv"
 PEER_PACKAGES = ("order-book", "msgspec", "orjson", "sortedcontainers")
-OURS = "venuemesh feed()"
+OURS = "venuemesh scan() + apply()"
 PARSED = "venuemesh OrderBook.apply of parsed arrays"
 BASELINE = "msgspec + order-book"
 Row = dict[str, Any]
 
 
-def loaded(feed: Feed) -> tuple[OrderBook, DepthScanner, int]:
+def loaded(feed: Feed) -> tuple[OrderBook, DepthScanner]:
     book, scanner, snapshot = OrderBook(SCALE, SCALE), DepthScanner(), SnapshotScanner()
     if not snapshot.scan(feed.snapshot, SCALE, SCALE):
         raise RuntimeError(f"the snapshot of {feed.name} is not one the scanner reads")
     snapshot.load(book, 1000)
-    slot = scanner.bind(feed.symbol, book)
-    scanner.arm(slot)
-    return book, scanner, slot
-
-
-def our_feed(feed: Feed, frames: tuple[bytes, ...]) -> int:
-    """One call a frame: scanned, classified, applied; then the best levels of both sides."""
-    book, scanner, _ = loaded(feed)
-    give = scanner.feed
-    start = time.thread_time_ns()
-    for frame in frames:
-        if give(frame) != APPLIED:
-            raise RuntimeError("a frame was not applied")
-        _ = book.best_bid
-        _ = book.best_ask
-    return time.thread_time_ns() - start
+    scanner.bind(feed.symbol, book)
+    return book, scanner
 
 
 def our_scan_and_apply(feed: Feed, frames: tuple[bytes, ...]) -> int:
-    book, scanner, _ = loaded(feed)
+    """The book role's two calls a frame; then the best levels of both sides."""
+    book, scanner = loaded(feed)
     scan, apply = scanner.scan, scanner.apply
     start = time.thread_time_ns()
     for frame in frames:
-        scan(frame)
+        if scan(frame) < 0:
+            raise RuntimeError("a frame was not recognised")
         apply()
         _ = book.best_bid
         _ = book.best_ask
@@ -81,17 +67,15 @@ def our_scan_and_apply(feed: Feed, frames: tuple[bytes, ...]) -> int:
 
 def our_portable(feed: Feed, frames: tuple[bytes, ...]) -> int:
     """The same by the code that needs no AVX2."""
-    book_module.use_wide(False)
-    frame_module.use_wide(False)
+    use_wide(False)
     try:
-        return our_feed(feed, frames)
+        return our_scan_and_apply(feed, frames)
     finally:
-        book_module.use_wide(None)
-        frame_module.use_wide(None)
+        use_wide(None)
 
 
 def our_scan(feed: Feed, frames: tuple[bytes, ...]) -> int:
-    _, scanner, _ = loaded(feed)
+    _, scanner = loaded(feed)
     scan = scanner.scan
     start = time.thread_time_ns()
     for frame in frames:
@@ -118,7 +102,7 @@ def orjson_alone(feed: Feed, frames: tuple[bytes, ...]) -> int:
 
 def our_apply(feed: Feed, deltas: list[tuple[Levels, Levels, int]]) -> int:
     """Levels that were parsed before, as arrays, through `OrderBook.apply`."""
-    book, _, _ = loaded(feed)
+    book, _ = loaded(feed)
     apply = book.apply
     start = time.thread_time_ns()
     for bids, asks, sequence in deltas:
@@ -129,9 +113,8 @@ def our_apply(feed: Feed, deltas: list[tuple[Levels, Levels, int]]) -> int:
 
 
 IN_PROCESS: dict[str, Callable[[Feed, tuple[bytes, ...]], int]] = {
-    OURS: our_feed,
-    "venuemesh scan() + apply()": our_scan_and_apply,
-    "venuemesh feed(), portable code": our_portable,
+    OURS: our_scan_and_apply,
+    "venuemesh scan() + apply(), portable code": our_portable,
     "venuemesh scan() alone": our_scan,
     "memcpy alone": copy_alone,
     "orjson.loads alone": orjson_alone,
@@ -230,7 +213,7 @@ def feeds_to_replay() -> tuple[list[Feed], str | None]:
 
 
 def parsed(feed: Feed) -> list[tuple[Levels, Levels, int]]:
-    _, scanner, _ = loaded(feed)
+    _, scanner = loaded(feed)
     out = []
     for frame in feed.frames:
         scanner.scan(frame)
@@ -314,7 +297,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         "baseline": BASELINE,
         "absent": peers.absent | ({"real frames": no_captures} if no_captures else {}),
         "versions": peers.versions | {"numpy": np.__version__},
-        "avx2": book_module.use_wide(None),
+        "avx2": use_wide(None),
     }
 
 

@@ -22,26 +22,44 @@ class Verdict(Enum):
     GAP = "gap"
 
 
+NOT_RECOGNISED = -1  # from `DeltaScanner.scan`: the frame is not exactly what the scanner knows; `decode` reads it
+
+
 class DeltaScanner(Protocol):
-    """A byte scanner of delta frames; `orderbook.frame.DepthScanner` says what each member promises."""
+    """A byte scanner of delta frames: no Python object per level. All or nothing per frame.
+
+    `first`, `last` and `ts_event_ns` are of the frame recognised last. From a frame that the scanner recognises,
+    `Codec.decode` reads exactly the same symbol, numbers and levels.
+    """
 
     first: int
     last: int
     ts_event_ns: int
 
-    def bind(self, symbol: str, book: OrderBook) -> int: ...
-    def scan(self, frame: bytes | bytearray | memoryview) -> int: ...
-    def apply(self) -> None: ...
-    def levels(self) -> tuple[Levels, Levels]: ...
+    def bind(self, symbol: str, book: OrderBook) -> int:
+        """Give a symbol its book, or another book. Return its slot, counted from 0 in the order of binding."""
+
+    def scan(self, frame: bytes | bytearray | memoryview) -> int:
+        """Return the slot of the frame's symbol, or NOT_RECOGNISED: then no book changes and there is nothing to
+        apply."""
+
+    def apply(self) -> None:
+        """Apply the levels scanned last to their book and set its sequence to `last`. All or BookError."""
+
+    def levels(self) -> tuple[Levels, Levels]:
+        """Copies of the levels scanned last (bids, asks), in the frame's order. BookError when there are none."""
 
 
 class SnapshotScanner(Protocol):
-    """A bulk reader of snapshots; `orderbook.frame.SnapshotScanner` says what each member promises."""
+    """A bulk reader of snapshots, by the same rules; `sequence` is of the snapshot recognised last."""
 
     sequence: int
 
-    def scan(self, body: bytes, price_scale: int, size_scale: int) -> bool: ...
-    def load(self, book: OrderBook, limit: int) -> None: ...
+    def scan(self, body: bytes, price_scale: int, size_scale: int) -> bool:
+        """Read a body; False when it is not exactly what the scanner knows: then `Codec.snapshot` reads it."""
+
+    def load(self, book: OrderBook, limit: int) -> None:
+        """Load the snapshot scanned last; a side with fewer than `limit` levels is complete. All or BookError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
  * Every function reads from a private copy of the frame that ends with PADDING zero bytes. A zero byte is nowhere part of
  * what is recognised, so nothing advances past it, and loads of up to PADDING bytes from a recognised place stay inside.
  */
-#ifndef VENUEMESH_SCAN_H
-#define VENUEMESH_SCAN_H
+#ifndef VENUEMESH_FRAME_H
+#define VENUEMESH_FRAME_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +39,12 @@ static inline uint64_t value8(uint64_t x) {
 static const uint64_t POWER[20] = {1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 100000ULL, 1000000ULL, 10000000ULL, 100000000ULL,
     1000000000ULL, 10000000000ULL, 100000000000ULL, 1000000000000ULL, 10000000000000ULL, 100000000000000ULL,
     1000000000000000ULL, 10000000000000000ULL, 100000000000000000ULL, 1000000000000000000ULL, 10000000000000000000ULL};
+
+/* Exactly `text` (at most PADDING bytes) at p. Return what follows it, or NULL. */
+static inline const char *scan_literal(const char *p, const char *text) {
+    size_t n = strlen(text); /* of a constant: known when this is compiled */
+    return memcmp(p, text, n) == 0 ? p + n : NULL;
+}
 
 /* A JSON integer >= 0 without exponent that fits int64. Return what follows it, or NULL. */
 static inline const char *scan_integer(const char *p, int64_t *out) {

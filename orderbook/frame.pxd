@@ -1,12 +1,16 @@
-"""C face of the scanners. Bodies are in scanner.pyx, the Python face in scanner.pyi."""
+"""Primitives of byte scanners: the bytes of a frame, numbers, strings, level lists, and the books that symbols feed.
 
-from libc.stdint cimport int64_t
+An exchange's scanner cimports them and adds the exchange's grammar: which keys a frame has, and what they mean. The
+functions of frame.h are inlined into each scanner. Bodies of the classes are in frame.pyx.
+"""
 
-from .l2 cimport OrderBook
+from libc.stdint cimport int64_t, uint64_t
+
+from .l2 cimport ASKS, OrderBook, wide
 
 
 cdef extern from "frame.h":
-    ctypedef struct Column:
+    ctypedef struct Column:  # levels of one side: keys as a book holds them, and sizes
         int64_t* key
         int64_t* size
         Py_ssize_t n
@@ -14,42 +18,61 @@ cdef extern from "frame.h":
     ctypedef struct Scale:
         int scale
 
+    # Each returns what follows the value at p, or NULL where the value is not exactly of its form.
+    const char* scan_literal(const char* p, const char* text) noexcept nogil
+    const char* scan_integer(const char* p, int64_t* out) noexcept nogil
+    const char* scan_string(const char* p) noexcept nogil
+    const char* skip_levels(const char* p) noexcept nogil
+    const char* scan_levels_portable(
+        const char* p, int64_t negate, Scale price, Scale size, Column* out
+    ) noexcept nogil
+    const char* scan_levels_wide(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
 
-cdef struct Slot:
-    char* symbol  # UTF-8
-    Py_ssize_t length
-    void* book  # borrowed: `books` of the scanner holds the reference
-    Scale price, size
-    bint armed  # feed() may apply to it
+    Scale scale_of(int scale) noexcept nogil
+    uint64_t hash_text(const char* p, Py_ssize_t n) noexcept nogil
+    const int PADDING
+
+
+cdef inline const char* scan_levels(
+    const char* p, int side, Scale price, Scale size, Column* out
+) noexcept nogil:
+    """Read a list [["price","size"],...] of one side; return what follows the list, or NULL."""
+    if wide:
+        return scan_levels_wide(p, -(side == ASKS), price, size, out)
+    return scan_levels_portable(p, -(side == ASKS), price, size, out)
 
 
 cdef class Frame:
     """A private copy of the bytes that are scanned, and the levels read from them."""
 
-    cdef char* text  # length bytes, then zeros
+    cdef char* text  # length bytes, then PADDING zeros
     cdef Py_ssize_t length, capacity
     cdef int64_t* block
     cdef Column column[2]  # BIDS, ASKS
 
-    cdef bint take(self, object data) except -1
+    cdef bint take(self, object data) except -1  # copy `data`; False when there are too many bytes
+    cdef tuple levels(self)  # copies of both columns as arrays (n, 2), true signs
+    # Set the sizes of both columns in a book. All or BookError with the book unchanged.
+    cdef int apply(self, OrderBook book, int64_t sequence) except -1
+    # Replace a book by both columns; a side with fewer than `limit` levels is complete. All or BookError.
+    cdef int load(self, OrderBook book, int64_t sequence, Py_ssize_t limit) except -1
 
 
-cdef class DepthScanner:
-    cdef readonly int64_t first, last, ts_event_ns
-    cdef readonly int slot
-    cdef Frame frame
-    cdef list books
+cdef struct Slot:
+    char* symbol  # UTF-8
+    Py_ssize_t length
+    void* book  # borrowed: `books` of the table holds the reference
+    Scale price, size
+
+
+cdef class SymbolTable:
+    """Which symbol feeds which book. A symbol has a slot, counted from 0 in the order of binding."""
+
     cdef Slot* slots
-    cdef int* table
-    cdef int n_slots, slots_room
-    cdef unsigned int table_mask
+    cdef list books
+    cdef int* table  # slots by hash of their symbols, -1: free
+    cdef int n_slots, room
+    cdef unsigned int mask
 
-    cdef int read(self, object frame) except -2
-    cdef int find(self, const char* symbol, Py_ssize_t length) noexcept nogil
-
-
-cdef class SnapshotScanner:
-    cdef readonly int64_t sequence
-    cdef Frame frame
-    cdef int price_scale, size_scale
-    cdef bint ready
+    cdef int bind(self, str symbol, OrderBook book) except -1  # the slot of the symbol, new or not
+    cdef int find(self, const char* symbol, Py_ssize_t length) noexcept nogil  # the slot, or -1

@@ -1,4 +1,4 @@
-"""C face of the book: for the scanner and the segment writer. Bodies are in book.pyx, the Python face in book.pyi."""
+"""C face of the book: for scanners and the segment writer. Bodies are in l2.pyx, the Python face is in l2.pyi."""
 
 from libc.stdint cimport int64_t
 
@@ -19,6 +19,9 @@ cdef extern from "levels.h":
 cdef enum:
     BIDS = 0
     ASKS = 1
+
+
+cdef int wide  # whether books and scanners run AVX2 code: see use_wide
 
 
 cdef class OrderBook:

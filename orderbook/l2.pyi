@@ -1,9 +1,9 @@
 from ..model.events import Levels, Side
 
 def use_wide(on: bool | None = None) -> bool:
-    """Choose AVX2 code where the processor has it (the default), or portable code; return whether it is AVX2.
+    """Choose AVX2 code for books and scanners, or portable code; return whether the choice is AVX2.
 
-    None takes the default: wide, unless the environment says VENUEMESH_PORTABLE=1.
+    None takes the default: AVX2 where the processor has it, unless the environment says VENUEMESH_PORTABLE=1.
     """
 
 class OrderBook:

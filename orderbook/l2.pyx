@@ -1,4 +1,4 @@
-"""The L2 book of one instrument. See book.pyi for the Python face, book.pxd for the C face, levels.h for the merge."""
+"""The L2 book of one instrument. See l2.pyi for the Python face, l2.pxd for the C face, levels.h for the merge."""
 
 import os
 
@@ -43,7 +43,7 @@ cdef extern from "levels.h":
 
 cdef Scratch scratch[2]  # one a side, for all books of the process: used only while the GIL is held
 memset(scratch, 0, sizeof(scratch))
-cdef int wide = 0
+wide = 0
 cdef object BUY = Side.BUY
 cdef object SELL = Side.SELL
 cdef tuple SIDE_NAMES = ("bid", "ask")

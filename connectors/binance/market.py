@@ -30,10 +30,10 @@ from ...model.events import (
 from ...model.fixed import INT64_MAX, to_raw
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument, scale_for
-from ...orderbook.frame import DepthScanner
-from ...orderbook.frame import SnapshotScanner as BulkScanner
-from ..market_codec import DeltaScanner, SnapshotKey, SnapshotScanner, Verdict
+from .. import market_codec
+from ..market_codec import DeltaScanner, SnapshotKey, Verdict
 from ..spec import ExchangeSpec
+from .scanner import DepthScanner, SnapshotScanner
 
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
 STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB
@@ -235,8 +235,8 @@ class BinanceCodec:
     def scanner(self) -> DeltaScanner | None:
         return DepthScanner()
 
-    def snapshot_scanner(self) -> SnapshotScanner | None:
-        return BulkScanner()
+    def snapshot_scanner(self) -> market_codec.SnapshotScanner | None:
+        return SnapshotScanner()
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from benchmarks.frame_server import IDLE_RATE, MID, Pair, pair_names, prepare, text
-from venuemesh.orderbook.frame import DepthScanner, SnapshotScanner
+from venuemesh.connectors.binance.scanner import DepthScanner, SnapshotScanner
 from venuemesh.orderbook.l2 import OrderBook
 
 

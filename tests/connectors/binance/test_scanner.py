@@ -32,21 +32,12 @@ from tests.fakes.depth_frames import (
     state,
     write,
 )
+from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.binance.scanner import DepthScanner, SnapshotScanner
+from venuemesh.connectors.market_codec import NOT_RECOGNISED, Verdict
 from venuemesh.model.errors import BookError
 from venuemesh.model.events import Side
-from venuemesh.orderbook import frame as scanner_module
-from venuemesh.orderbook import l2 as book_module
-from venuemesh.orderbook.frame import (
-    APPLIED,
-    CROSSED,
-    GAP,
-    HELD,
-    NOT_MINE,
-    STALE,
-    DepthScanner,
-    SnapshotScanner,
-)
-from venuemesh.orderbook.l2 import OrderBook
+from venuemesh.orderbook.l2 import OrderBook, use_wide
 
 CAPTURES = Path(os.environ.get("VENUEMESH_CAPTURES", Path(__file__).resolve().parents[4] / "shared" / "captures"))
 
@@ -55,12 +46,10 @@ CAPTURES = Path(os.environ.get("VENUEMESH_CAPTURES", Path(__file__).resolve().pa
 def code(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both kinds of code, where the processor has both."""
     wide = request.param == "wide"
-    book_module.use_wide(wide)
-    if scanner_module.use_wide(wide) != wide:
+    if use_wide(wide) != wide:
         pytest.skip("this processor has no AVX2")
     yield request.param
-    book_module.use_wide(None)
-    scanner_module.use_wide(None)
+    use_wide(None)
 
 
 class Rig:
@@ -78,7 +67,7 @@ class Rig:
         """Scan one frame; check it against the slow reader, and the books against their twins. True when taken."""
         slot = self.scanner.scan(frame)
         assert slot == self.scanner.slot
-        if slot == NOT_MINE:
+        if slot == NOT_RECOGNISED:
             with pytest.raises(BookError):
                 self.scanner.apply()
             with pytest.raises(BookError):
@@ -96,7 +85,7 @@ class Rig:
             self.twins[slot].apply(np.array(slow.bids).reshape(-1, 2), np.array(slow.asks).reshape(-1, 2), slow.last)
         for book, twin in zip(self.books, self.twins, strict=True):
             assert state(book) == state(twin)
-        return slot != NOT_MINE
+        return slot != NOT_RECOGNISED
 
 
 NUMBER = st.one_of(
@@ -238,7 +227,7 @@ def test_looks_at_every_byte_of_the_stream_name() -> None:
         for at in range(length):
             for bad in (b"\x00", b"\x01", b"\x1f", b"\\", b'"', b"\x80", b"\xff"):
                 name = b"!" * at + bad + b"~" * (length - at - 1)
-                assert scanner.scan(b'{"stream":"' + name + tail) == NOT_MINE
+                assert scanner.scan(b'{"stream":"' + name + tail) == NOT_RECOGNISED
         assert scanner.scan(b'{"stream":"' + b" " * length + tail) == 0
 
 
@@ -283,7 +272,7 @@ def test_takes_any_buffer_and_leaves_its_neighbours_unread() -> None:
             for length in range(len(frame) + 1):
                 ctypes.memmove(start + page - length, frame[:length], length)
                 view = memoryview((ctypes.c_char * length).from_address(start + page - length)).cast("B")
-                assert (rig.scanner.scan(view) == NOT_MINE) == (rig.scanner.scan(frame[:length]) == NOT_MINE)
+                assert rig.scanner.scan(view) == rig.scanner.scan(frame[:length])
                 assert snapshots.scan(view, 8, 8) == (length == len(frame) and frame is body)
     finally:
         assert libc.mprotect(start + page, page, 3) == 0
@@ -307,7 +296,7 @@ def test_finds_one_of_many_symbols() -> None:
     for slot, symbol in enumerate(symbols):
         assert scanner.scan(GOOD.replace("BTCUSDT", symbol).encode()) == slot
         scanner.apply()
-        assert scanner.scan(GOOD.replace("BTCUSDT", symbol + "Z").encode()) == NOT_MINE
+        assert scanner.scan(GOOD.replace("BTCUSDT", symbol + "Z").encode()) == NOT_RECOGNISED
     assert all(book.best_bid == (10**8, 2 * 10**8) for book in books)
     other = OrderBook(2, 2)
     other.load([], [], 0, True, True)
@@ -319,41 +308,15 @@ def test_finds_one_of_many_symbols() -> None:
     for symbol in ("", "X" * 65):
         with pytest.raises(ValueError, match="symbol"):
             scanner.bind(symbol, other)
-    with pytest.raises(ValueError, match="slot"):
-        scanner.arm(300)
-
-
-def test_feed_applies_by_the_numbers() -> None:
-    def frame(first: int, last: int, price: str = "1.00000000") -> bytes:
-        return GOOD.replace('"U":3,"u":4', f'"U":{first},"u":{last}').replace('"1.00000000"', f'"{price}"').encode()
-
-    book, scanner = OrderBook(8, 8), DepthScanner()
-    slot = scanner.bind("BTCUSDT", book)
-    book.load([], [[10**9, 1]], 10, True, True)
-    assert scanner.feed(frame(11, 12)) == HELD
-    assert book.sequence == 10
-    scanner.arm(slot)
-    assert scanner.feed(b"{}") == NOT_MINE
-    assert scanner.feed(frame(5, 10)) == STALE
-    assert (book.sequence, book.n_bids) == (10, 0)
-    assert scanner.feed(frame(9, 11)) == APPLIED  # overlaps
-    assert scanner.feed(frame(12, 12, "2.00000000")) == APPLIED
-    assert (book.sequence, book.best_bid) == (12, (2 * 10**8, 2 * 10**8))
-    assert scanner.feed(frame(13, 14, "11.00000000")) == CROSSED
-    assert book.crossed
-    before = state(book)
-    assert scanner.feed(frame(16, 17)) == GAP
-    assert state(book) == before
-    assert scanner.feed(frame(15, 17)) == HELD  # a gap disarms
-    assert (scanner.first, scanner.last, scanner.slot) == (15, 17, slot)
 
 
 def test_a_full_book_refuses_a_frame_whole() -> None:
     book, scanner = OrderBook(8, 8, capacity=1, max_levels=1), DepthScanner()
-    scanner.arm(scanner.bind("BTCUSDT", book))
+    slot = scanner.bind("BTCUSDT", book)
     book.load([[3, 1]], [], 2, True, True)
+    assert scanner.scan(GOOD.encode()) == slot
     with pytest.raises(BookError, match="more than 1"):
-        scanner.feed(GOOD.encode())
+        scanner.apply()
     assert (book.sequence, book.levels(Side.BUY).tolist()) == (2, [[3, 1]])
 
 
@@ -369,11 +332,21 @@ def test_takes_every_recorded_depth_frame_and_replays_to_what_is_expected() -> N
     lines = recorded()
     expected = json.loads((CAPTURES / "binance" / "expected.json").read_text())
     symbols = sorted({entry["instrument"] for entry in expected.values()})
+    classify = CONNECTOR.codec().classify
     scanner, snapshots = DepthScanner(), SnapshotScanner()
     books = {symbol: OrderBook(8, 8) for symbol in symbols}
-    slots = {symbol: scanner.bind(symbol, book) for symbol, book in books.items()}
+    for symbol, book in books.items():
+        assert scanner.bind(symbol, book) == symbols.index(symbol)
     early: dict[str, list[bytes]] = {symbol: [] for symbol in symbols}
-    verdicts: dict[str, list[int]] = {symbol: [] for symbol in symbols}
+    verdicts: dict[str, list[Verdict]] = {symbol: [] for symbol in symbols}
+
+    def replay(symbol: str, frame: bytes) -> None:
+        assert scanner.scan(frame) == symbols.index(symbol)
+        verdict = classify(books[symbol].sequence, scanner.first, scanner.last, bool(verdicts[symbol]))
+        verdicts[symbol].append(verdict)
+        if verdict is Verdict.APPLY:
+            scanner.apply()
+
     for line in lines:
         raw = line["raw"].encode()
         if line["kind"] == "http" and "/depth?" in line["url"]:
@@ -383,26 +356,25 @@ def test_takes_every_recorded_depth_frame_and_replays_to_what_is_expected() -> N
             read = [side.tolist() for side in snapshots.levels()]
             assert read == [numbers(said[key], (8, 8)) for key in ("bids", "asks")]
             snapshots.load(books[symbol], 1000)
-            scanner.arm(slots[symbol])
-            verdicts[symbol] += [scanner.feed(frame) for frame in early[symbol]]
+            for frame in early.pop(symbol):
+                replay(symbol, frame)
         elif line["kind"] == "recv":
             slot = scanner.scan(raw)
-            assert (slot != NOT_MINE) == ('"depthUpdate"' in line["raw"])
-            if slot == NOT_MINE:
+            assert (slot != NOT_RECOGNISED) == ('"depthUpdate"' in line["raw"])
+            if slot == NOT_RECOGNISED:
                 continue
             slow = read_slowly(raw, dict.fromkeys(symbols, (8, 8)))
             assert [side.tolist() for side in scanner.levels()] == [slow.bids, slow.asks]
             assert (scanner.first, scanner.last) == (slow.first, slow.last)
-            verdict = scanner.feed(raw)
-            if verdict == HELD:
+            if slow.symbol in early:
                 early[slow.symbol].append(raw)
             else:
-                verdicts[slow.symbol].append(verdict)
+                replay(slow.symbol, raw)
     for entry in expected.values():
         symbol, wanted, book = entry["instrument"], entry["book"], books[entry["instrument"]]
-        assert verdicts[symbol].count(APPLIED) == wanted["applied"]
-        assert verdicts[symbol].count(STALE) == wanted["dropped"]
-        assert verdicts[symbol].count(GAP) == wanted["gaps"]
+        assert verdicts[symbol].count(Verdict.APPLY) == wanted["applied"]
+        assert verdicts[symbol].count(Verdict.STALE) == wanted["dropped"]
+        assert verdicts[symbol].count(Verdict.GAP) == wanted["gaps"]
         assert (book.sequence, book.n_bids, book.n_asks) == (wanted["last_id"], wanted["n_bids"], wanted["n_asks"])
         assert book.levels(Side.BUY, 5).tolist() == numbers(wanted["bids"], (8, 8))
         assert book.levels(Side.SELL, 5).tolist() == numbers(wanted["asks"], (8, 8))

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import read
 from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.market_codec import NOT_RECOGNISED
 from venuemesh.model.errors import DecodeError
 from venuemesh.model.events import DepthDelta
 from venuemesh.model.instrument import Instrument
-from venuemesh.orderbook.frame import NOT_MINE
 from venuemesh.orderbook.l2 import OrderBook
 
 PAIRS = [
@@ -47,7 +47,7 @@ def read_both(frame: bytes) -> tuple[object, object]:
     """What each path says: a tuple of plain values, or why it says nothing."""
     slot = SCANNER.scan(frame)
     fast: object = None
-    if slot != NOT_MINE:
+    if slot != NOT_RECOGNISED:
         bids, asks = SCANNER.levels()
         numbers = SCANNER.first, SCANNER.last, SCANNER.ts_event_ns
         fast = PAIRS[slot].symbol, *numbers, bids.tolist(), asks.tolist()

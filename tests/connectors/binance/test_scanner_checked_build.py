@@ -1,9 +1,9 @@
-"""The tests of book and scanner once more, against builds that check what the fast build trusts.
+"""Run the tests of book and scanner once more, against builds that check what the fast build trusts.
 
-The core is copied into a temporary directory and built there: with Cython's bounds checks on
+Books, scanner and connectors are copied into a temporary directory and built there: with Cython's bounds checks on
 (`VENUEMESH_BOUNDSCHECK=1`), and with the compiler's address and undefined-behaviour sanitizers, which also see the C
-arrays. The copy comes first on the path of a pytest of its own; `test_the_build_under_test` makes sure that it is the
-one that runs. Checked code is slow, so random tests try less there (`VENUEMESH_TEST_EFFORT`).
+arrays. The copy comes first on the path of a pytest of its own; `test_the_build_under_test` makes sure that the copy is
+what runs. Checked code is slow, so random tests try less there (`VENUEMESH_TEST_EFFORT`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import venuemesh.connectors.binance.scanner as scanner_module
 import venuemesh.orderbook.l2 as book_module
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,13 +34,16 @@ def test_the_build_under_test() -> None:
     if wanted is None:
         pytest.skip("the installed build is under test")
     assert Path(book_module.__file__).is_relative_to(wanted)
+    assert Path(scanner_module.__file__).is_relative_to(wanted)
 
 
 def copy_core(into: Path) -> None:
     package = into / "venuemesh"
     (package / "orderbook").mkdir(parents=True)
     (package / "__init__.py").touch()
-    shutil.copytree(ROOT / "model", package / "model", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("model", "connectors"):
+        built = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
+        shutil.copytree(ROOT / folder, package / folder, ignore=built)
     for name in CORE:
         shutil.copy(ROOT / "orderbook" / name, package / "orderbook" / name)
     shutil.copy(ROOT / "setup.py", into / "setup.py")

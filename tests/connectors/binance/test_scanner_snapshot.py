@@ -9,20 +9,19 @@ import orjson
 import pytest
 
 from tests.fakes.depth_frames import EFFORT, integer, mutate, numbers, state
+from venuemesh.connectors.binance.scanner import SnapshotScanner
 from venuemesh.model.errors import BookError
-from venuemesh.orderbook import frame as scanner_module
-from venuemesh.orderbook.frame import SnapshotScanner
-from venuemesh.orderbook.l2 import OrderBook
+from venuemesh.orderbook.l2 import OrderBook, use_wide
 
 
 @pytest.fixture(params=["wide", "portable"], autouse=True)
 def code(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both kinds of code, where the processor has both."""
     wide = request.param == "wide"
-    if scanner_module.use_wide(wide) != wide:
+    if use_wide(wide) != wide:
         pytest.skip("this processor has no AVX2")
     yield request.param
-    scanner_module.use_wide(None)
+    use_wide(None)
 
 
 BODY = b'{"lastUpdateId":7,"bids":[["2.00000000","1.00000000"],["1.50000000","3.00000000"]],"asks":[["3.0","1"]]}'
