@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from loguru import logger
 
 from ..actors.cell.messages import Gone, Unreachable
-from ..actors.cell.pulse import PERIOD_S
+from ..actors.cell.pulse import HEARTBEAT_LIMIT_S, PERIOD_S
+from ..actors.node.settings import AgentSettings
 from ..model.address import agent_address
 from ..model.errors import Fenced, MeshError, RetryLater
 from .cells import PREFIX, UNANSWERED, Cells
@@ -268,10 +269,8 @@ class SupervisorShell:
 
     def _config_of(self, spec: ChildSpec) -> Any:
         if spec.tier is Tier.AGENT:
-            limit = float(self.config.get("supervisor_limit_s", max(5.0, 5 * self.hang_s)))
-            heartbeat = float(self.config.get("heartbeat_limit_s", 0.25))
-            limits = {"hang_limit_s": self.hang_s, "supervisor_limit_s": limit, "heartbeat_limit_s": heartbeat}
-            return {**limits, **spec.config}
+            limit_s = self.config.get("supervisor_limit_s")
+            return AgentSettings(self.hang_s, limit_s, self.config.get("heartbeat_limit_s", HEARTBEAT_LIMIT_S))
         return spec.config
 
     async def _kill(self, cell: str, node: str, pid: int, start: int, agent: str | None) -> None:

@@ -24,7 +24,6 @@ from decimal import Decimal
 from typing import Any
 
 from ...connectors.market_codec import Codec
-from ...connectors.registry import connector
 from ...connectors.transport import Backoff, Rest
 from ...model.errors import (
     DataError,
@@ -44,6 +43,7 @@ from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, Budgeted, RestLike
 from ..limits.machine import Priority
 from .rates import Market, usd_rates, usd_volume
+from .settings import CatalogSettings
 
 DEFAULT_LEVELS = 1000  # of a snapshot that does not say how many
 MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
@@ -52,26 +52,22 @@ EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what 
 
 
 class CatalogRole:
-    """See the module. Config: exchange, connector, rest, ws, egress, refresh_s (600), ttl_s (1) of prices."""
+    """See the module. `codec` and `rest` replace what the settings say."""
 
     reads = frozenset({"instruments", "active_markets", "ticker", "mid_price", "get_snapshot", "check_network"})
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: CatalogSettings,
         context: Context,
+        *,
         codec: Codec | None = None,
         rest: RestLike | None = None,
     ) -> None:
-        self._context = context
-        self._exchange: str = config["exchange"]
-        if codec is None:
-            found = connector(config.get("connector") or self._exchange)
-            codec = found.codec(rest=config.get("rest"), ws=config.get("ws"))
-        self._codec = codec
-        self._refresh_s = float(config.get("refresh_s", 600.0))
-        self._ttl_ns = in_ns(float(config.get("ttl_s", 1.0)))
-        budget = Budget(context, codec.spec, self._exchange, config.get("egress", "default"))
+        self._settings, self._context = settings, context
+        self._exchange = settings.connector.exchange
+        self._codec = codec = codec or settings.connector.market_codec()
+        budget = Budget(context, codec.spec, self._exchange, settings.connector.egress)
         self._rest = Budgeted(budget, rest or Rest(timeout_s=10.0))
         self._version = 0
         self._plain: list[dict[str, Any]] = []
@@ -154,7 +150,7 @@ class CatalogRole:
     async def _keep_fresh(self) -> None:
         try:
             while True:
-                wait_s = self._refresh_s
+                wait_s = self._settings.refresh_s
                 try:
                     await self._once("refresh", self._refresh)
                 except EXPECTED as error:
@@ -296,7 +292,7 @@ class CatalogRole:
 
         async def fetch() -> Any:
             answer = await ask()
-            self._cache[what] = (self._context.monotonic_ns() + self._ttl_ns, answer)
+            self._cache[what] = (self._context.monotonic_ns() + in_ns(self._settings.price_ttl_s), answer)
             return answer
 
         return await self._once(what, fetch)

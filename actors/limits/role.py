@@ -9,14 +9,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from ...connectors.registry import connector
 from ...connectors.spec import Limit
-from ...model.errors import Misconfigured, Rejected, RetryLater
+from ...model.errors import Rejected, RetryLater
 from ...model.time import SECOND_NS
 from ..cell.role import Context
-from .machine import Granted, Lease, LimitsMachine, Priority, Settings
-
-__all__ = ["LimitsMachine", "LimitsRole", "Priority", "Settings"]
+from .machine import Granted, Lease, LimitsMachine, Priority
+from .settings import LimitsSettings
 
 
 class LimitsRole:
@@ -33,22 +31,19 @@ class LimitsRole:
         spent in full; `keep` leaves it, for a block of which more is to be spent.
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, when it has begun or ended
 
-    Config: exchange, connector, egress; `limits` overrides `Settings` by name; `successor` overrides what
-    `context.restarts` says. State is in memory only: a successor starts as the module says.
+    State is in memory only: a successor starts with nothing to grant (see `machine`). `limits` replace the spec's.
     """
 
     reads = frozenset({"cooldown"})
 
-    def __init__(self, config: Mapping[str, Any], context: Context, limits: Mapping[str, Limit] | None = None) -> None:
+    def __init__(
+        self, settings: LimitsSettings, context: Context, *, limits: Mapping[str, Limit] | None = None
+    ) -> None:
         self._context = context
         if limits is None:
-            limits = connector(config.get("connector") or config["exchange"]).spec.limits
-        try:
-            settings = Settings(**config.get("limits", {}))
-        except TypeError as error:
-            raise Misconfigured(f"{context.address}: limits", str(error)) from error
-        self._fresh = not config.get("successor", context.restarts > 0)
-        self._machine = LimitsMachine(context.address, limits, context.monotonic_ns(), self._fresh, settings)
+            limits = settings.connector.spec.limits
+        self._fresh = context.restarts == 0
+        self._machine = LimitsMachine(context.address, limits, context.monotonic_ns(), self._fresh)
         self._tickets: dict[int, asyncio.Future[Lease]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()

@@ -21,6 +21,7 @@ from ...model.time import in_ns
 from ..cell.pulse import PERIOD_S, SUPERVISOR, Beat, HangDetector, Usage, is_alive, kill_process, read_beats, usage
 from ..cell.role import Context
 from ..cell.sweep import PULSES, sweep, sweep_orphans
+from .settings import AgentSettings
 
 SWEEP_EVERY_BEATS = 20
 SILENT_BEATS = 4  # of the heartbeat limit: readers have long stopped to trust a segment that is this silent
@@ -28,18 +29,17 @@ USAGE_NS = 1_000_000_000  # proportional memory costs milliseconds a process: re
 
 
 class AgentRole:
-    """See the module. Config: `hang_limit_s`, `supervisor_limit_s`, `heartbeat_limit_s`."""
+    """See the module."""
 
     reads = frozenset({"health", "usage", "stats"})
 
-    def __init__(self, config: dict[str, Any], context: Context) -> None:
+    def __init__(self, settings: AgentSettings, context: Context) -> None:
         self._context = context
         self._pulses = context.segments / PULSES
         step_ns = in_ns(3 * PERIOD_S)
-        hang_s = float(config.get("hang_limit_s", 2.0))
-        self._silent_ns = int(max(hang_s, SILENT_BEATS * float(config.get("heartbeat_limit_s", 0.25))) * 1e9)
-        self._cells = HangDetector(in_ns(hang_s), step_ns)
-        self._supervisor = HangDetector(int(config.get("supervisor_limit_s", 5.0) * 1e9), step_ns)
+        self._silent_ns = in_ns(max(settings.hang_limit_s, SILENT_BEATS * settings.heartbeat_limit_s))
+        self._cells = HangDetector(in_ns(settings.hang_limit_s), step_ns)
+        self._supervisor = HangDetector(in_ns(settings.supervisor_hang_limit_s), step_ns)
         self._stale: tuple[str, ...] = ()
         self._changed = asyncio.Event()
         self._used: dict[tuple[int, int], tuple[int, Usage]] = {}  # process -> when it was read, what it used

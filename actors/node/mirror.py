@@ -28,9 +28,10 @@ import numpy as np
 
 from ...model.errors import MeshError, Rejected
 from ...model.events import BookState, Levels, PublicTrade, Side
-from ...model.time import SECOND_NS
+from ...model.time import SECOND_NS, in_ns
 from ...orderbook.segment import SegmentWriter
 from ..cell.role import Context, Incarnation
+from .settings import MirrorSettings
 
 POLL_SHARE = 0.25  # of the heartbeat limit: how long a quiet source may take to prove its life
 POLL_MAX_S = 0.1
@@ -72,13 +73,13 @@ class Source:
 
 
 class MirrorRole:
-    """See the module. Config: heartbeat_limit_s (0.25)."""
+    """See the module."""
 
     reads = frozenset({"stats"})
 
-    def __init__(self, config: Mapping[str, Any], context: Context) -> None:
+    def __init__(self, settings: MirrorSettings, context: Context) -> None:
         self._context = context
-        self._limit_ns = int(float(config.get("heartbeat_limit_s", 0.25)) * 1e9)
+        self._limit_ns = in_ns(settings.heartbeat_limit_s)
         self._poll_s = min(POLL_MAX_S, POLL_SHARE * self._limit_ns / SECOND_NS)
         self._sources: dict[str, Source] = {}
 

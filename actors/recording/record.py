@@ -14,8 +14,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from ...connectors import registry
 from ...connectors.market_codec import Codec
+from ...connectors.settings import ConnectorSettings
 from ...connectors.transport import Feed, Rest
 from ...model.errors import MeshError, Misconfigured, UnknownInstrument
 from ...model.instrument import Instrument
@@ -25,7 +25,9 @@ from ..book.machine import BookMachine
 from ..book.shell import BookSession, FeedLike, Surroundings
 from ..cell.role import Context
 from ..limits.budget import Budget, Budgeted, RestLike
-from ..limits.role import LimitsRole, Priority
+from ..limits.machine import Priority
+from ..limits.role import LimitsRole
+from ..limits.settings import LimitsSettings
 from .file import CaptureWriter
 
 BEAT_S = 0.05
@@ -36,10 +38,10 @@ SUFFIX = ".jsonl.zst"
 class _OwnLimits:
     """The limits role, hosted by hand: a recording runs without a mesh, and obeys the same limits."""
 
-    def __init__(self, exchange: str, fail: Callable[[BaseException], None]) -> None:
+    def __init__(self, connector: ConnectorSettings, fail: Callable[[BaseException], None]) -> None:
         self.context = Context(
             mesh="record",
-            address=f"record/{exchange}",
+            address=f"record/{connector.exchange}",
             incarnation=(0, 0),
             node="",
             segments=Path(),
@@ -49,7 +51,7 @@ class _OwnLimits:
             time_ns=time.time_ns,
             alive=lambda: None,
         )
-        self.role = LimitsRole({"exchange": exchange}, self.context)
+        self.role = LimitsRole(LimitsSettings(connector), self.context)
 
     async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
         return await self.role.handle(kind, body)
@@ -100,7 +102,8 @@ async def record(
         raise Misconfigured("seconds", f"{seconds:g} is not above 0")
     if not str(out).endswith(SUFFIX):
         raise Misconfigured(str(out), f"a recording's name ends in {SUFFIX}")
-    codec = registry.connector(exchange).codec(rest, ws)
+    connector = ConnectorSettings(exchange, rest=rest, ws=ws)
+    codec = connector.market_codec()
     writer = CaptureWriter(out)
     client = client or Rest()
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -109,8 +112,8 @@ async def record(
         if not failed.done():
             failed.set_exception(error)
 
-    limits = _OwnLimits(exchange, fail)
-    budget = Budget(limits.context, codec.spec, exchange, "default")
+    limits = _OwnLimits(connector, fail)
+    budget = Budget(limits.context, codec.spec, exchange, connector.egress)
     async with AsyncExitStack() as ending:  # each of them ends, whatever the others raise
         ending.push_async_callback(client.close)
         ending.push_async_callback(limits.role.stop)

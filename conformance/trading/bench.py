@@ -129,8 +129,8 @@ class Desk:
         """Start the limits role and the catalog in a host; return the codec that reads the market."""
         limits, catalog = base_specs(self.exchange, self._settings())
         codec = self.connector.codec(self.venue.rest, self.venue.ws)
-        host.start(limits.address, lambda context: LimitsRole(limits.config, context, codec.spec.limits))
-        host.start(catalog.address, lambda context: CatalogRole(catalog.config, context, codec))
+        host.start(limits.address, lambda context: LimitsRole(limits.config, context, limits=codec.spec.limits))
+        host.start(catalog.address, lambda context: CatalogRole(catalog.config, context, codec=codec))
         return codec
 
     def start_account(self, host: Host, journal: str) -> None:

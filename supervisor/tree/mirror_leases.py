@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...actors.node.settings import MirrorSettings
 from ...model.address import mirror_address
 from ...model.time import in_ns
 from .child import ChildSpec, Tier
@@ -18,8 +19,8 @@ LEASE_S = 15.0
 
 
 def mirror_spec(node: str, heartbeat_limit_s: float) -> ChildSpec:
-    config = {"heartbeat_limit_s": heartbeat_limit_s}
-    return ChildSpec(mirror_address(node), "mirror", config, group="mirror", tier=Tier.MIRROR, node=node)
+    settings = MirrorSettings(heartbeat_limit_s)
+    return ChildSpec(mirror_address(node), "mirror", settings, group="mirror", tier=Tier.MIRROR, node=node)
 
 
 class MirrorLeases:

@@ -25,6 +25,8 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Self
 
 from ...actors.book.settings import BookSettings
+from ...actors.catalog.settings import CatalogSettings
+from ...actors.limits.settings import LimitsSettings
 from ...connectors.settings import ConnectorSettings
 from ...model.address import book_address, catalog_address, limits_address, orders_address, stream_address
 from ...model.instrument import Instrument
@@ -91,15 +93,26 @@ def add_rules(rules: Sequence[Rule], track: bool, patterns: Iterable[str]) -> li
     return [rule for rule in rules if rule[1] not in fresh] + [(track, pattern) for pattern in fresh]
 
 
+def _connector(exchange: str, settings: Mapping[str, Any]) -> ConnectorSettings:
+    return ConnectorSettings(
+        exchange,
+        settings.get("connector") or exchange,
+        settings.get("rest"),
+        settings.get("ws"),
+        settings.get("ws_api"),
+        settings.get("egress") or "default",
+        settings.get("options") or {},
+    )
+
+
 def base_specs(exchange: str, settings: Mapping[str, Any]) -> tuple[ChildSpec, ChildSpec]:
     """The limits and the catalog child of an exchange."""
-    common = {"exchange": exchange, "connector": exchange, "egress": "default"}
-    common |= {k: settings[k] for k in ("connector", "rest", "ws", "egress") if settings.get(k) is not None}
+    connector = _connector(exchange, settings)
     labels = _labels(settings)
     limits = ChildSpec(
-        limits_address(exchange, common["egress"]),
+        limits_address(exchange, connector.egress),
         "limits",
-        common,
+        LimitsSettings(connector),
         group=exchange,
         tier=Tier.LIMITS,
         labels=labels,
@@ -107,7 +120,7 @@ def base_specs(exchange: str, settings: Mapping[str, Any]) -> tuple[ChildSpec, C
     catalog = ChildSpec(
         catalog_address(exchange),
         "catalog",
-        common | {"refresh_s": settings.get("refresh_s", 600.0)},
+        CatalogSettings(connector, **{key: settings[key] for key in ("refresh_s",) if key in settings}),
         group=exchange,
         tier=Tier.CATALOG,
         after=(limits.address,),
@@ -172,17 +185,8 @@ def plan_books(
         for track, pattern in rules
         if track and is_literal(pattern) and pattern not in wanted
     }
-    connector = ConnectorSettings(
-        exchange,
-        settings.get("connector") or exchange,
-        settings.get("rest"),
-        settings.get("ws"),
-        settings.get("ws_api"),
-        settings.get("egress") or "default",
-        settings.get("options") or {},
-    )
     given = {key: settings[key] for key in _BOOK_KEYS if key in settings}
-    common = BookSettings(connector, heartbeat_limit_s=heartbeat_limit_s, **given)
+    common = BookSettings(_connector(exchange, settings), heartbeat_limit_s=heartbeat_limit_s, **given)
     if int(settings.get("pairs_per_actor", 1)) == 1:
         specs = {}
         for name, found in wanted.items():

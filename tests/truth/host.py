@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,11 @@ from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.role import Context
 from venuemesh.actors.limits.role import LimitsRole
+from venuemesh.actors.limits.settings import LimitsSettings
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.market_codec import Verdict
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.transport import Feed, Rest, backoff
 from venuemesh.model.errors import MeshError, Rejected
 from venuemesh.model.events import BookState
@@ -58,7 +60,6 @@ class Asked:
     incarnation: tuple[int, int] = (1, 1)
     lease_s: float = 60.0  # far beyond what a busy machine takes away
     real_limits: bool = False  # the limits role itself; else every cost is granted at once
-    limits: dict[str, Any] = field(default_factory=dict)
     hasty: bool = True  # short delays before another snapshot or connection; else the role's own
     timeout_s: float = 1.0  # of REST requests and of opening a connection
     silence_s: float | None = None
@@ -172,8 +173,8 @@ class Host:
         self._last_ns = time.monotonic_ns()
         self._limits: LimitsRole | None = None
         if asked.real_limits:
-            config = {"exchange": "binance", "limits": asked.limits}
-            self._limits = LimitsRole(config, self._context("limits/binance/default"))
+            limits = LimitsSettings(ConnectorSettings("binance"))
+            self._limits = LimitsRole(limits, self._context("limits/binance/default"))
         self.roles = [self._role(plain, self._context(address)) for address, plain in asked.roles]
 
     def _role(self, plain: dict[str, Any], context: Context) -> BookRole:

@@ -27,7 +27,7 @@ def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
         return url
     if config is not None:
         read = load_config(config)
-        if not read.trades:
+        if not read.has_accounts:
             raise Misconfigured(str(config), "configures no account, so it has no journal")
         mesh = read.mesh.name
         if read.journal.url is not None or read.journal.url_file is not None:

@@ -155,7 +155,7 @@ class MeshConfig(Strict):
                     raise ValueError(f"{here}: has the key of {twin}: two managers would trade on one account")
 
     @property
-    def trades(self) -> bool:
+    def has_accounts(self) -> bool:
         return any(exchange.accounts for exchange in self.exchanges.values())
 
     def for_supervisor(self, node: str | None = None, state: Path | None = None) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class MeshConfig(Strict):
             options = {key: exchange.pop(key) for key in ("depth_speed", "snapshot_limit")}
             exchange["options"] = {key: value for key, value in options.items() if value is not None}
         journal = plain["journal"]
-        if self.trades and journal["url"] is None and journal["url_file"] is None:
+        if self.has_accounts and journal["url"] is None and journal["url_file"] is None:
             if state is None:
                 raise ValueError("a configuration with accounts and no journal needs a folder for it")
             journal["url"] = f"{SQLITE}{state.absolute()}/{mesh['name']}.journal.sqlite3"

@@ -273,7 +273,7 @@ def launch(config: MeshConfig) -> Mesh:
     except ValueError:
         here = ray.get_runtime_context().get_node_id()
         state = None
-        if config.trades:
+        if config.has_accounts:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             check_accounts(config, here, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
             state = make_run_directory()  # where the journal is, unless the configuration says where

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 
 from tests.fakes.clock import FakeClock, until
 from venuemesh.actors.catalog.role import CatalogRole
+from venuemesh.actors.catalog.settings import CatalogSettings
 from venuemesh.actors.cell.role import Context
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import ExchangeSpec, Limit
 from venuemesh.model.errors import DecodeError, OutcomeUnknown, Rejected, RetryLater, UnknownInstrument
 from venuemesh.model.events import DepthSnapshot
@@ -114,7 +117,7 @@ class Rig:
         self.budget: list[tuple[str, Any]] = []  # what the limits role was asked
         self.refuse: Exception | None = None
         self.failures: list[BaseException] = []
-        self.config: dict[str, Any] = {"exchange": "acme", "egress": "here", "refresh_s": 1000.0}
+        self.settings = CatalogSettings(ConnectorSettings("acme", egress="here"), refresh_s=1000.0)
         self.role: CatalogRole
 
     async def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
@@ -139,7 +142,7 @@ class Rig:
             time_ns=self.clock.time_ns,
             alive=lambda: None,
         )
-        self.role = CatalogRole(self.config, context, AcmeCodec(), self.exchange)  # type: ignore[arg-type]
+        self.role = CatalogRole(self.settings, context, codec=AcmeCodec(), rest=self.exchange)  # type: ignore[arg-type]
         await self.role.start()
         return self.role
 
@@ -186,7 +189,7 @@ async def test_a_poll_returns_when_the_list_has_changed_and_only_then(rig: Rig) 
 
 
 async def test_it_refreshes_by_itself(rig: Rig) -> None:
-    rig.config["refresh_s"] = 0.01
+    rig.settings = replace(rig.settings, refresh_s=0.01)
     role = await rig.start()
     first = await role.poll("instruments", {"after": 0}, 5.0)
     rig.exchange.listed.append(pair("NEW-USDT"))

@@ -16,6 +16,7 @@ from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.local import Host
 from venuemesh.actors.limits.role import LimitsRole
+from venuemesh.actors.limits.settings import LimitsSettings
 from venuemesh.cli.local_venue import local_venue
 from venuemesh.conformance.trading.bench import Desk
 from venuemesh.connectors.binance import CONNECTOR
@@ -146,8 +147,8 @@ def test_roles_beat(host):
 
 
 def test_a_real_role_serves(host):
-    limits = {"weight": Limit(100, 60.0)}
-    host.start("limits/acme/default", lambda context: LimitsRole({"exchange": "acme"}, context, limits))
+    limits, settings = {"weight": Limit(100, 60.0)}, LimitsSettings(ConnectorSettings("acme"))
+    host.start("limits/acme/default", lambda context: LimitsRole(settings, context, limits=limits))
     body = {"cost": {"weight": 1}, "holder": "me", "wait_s": 1.0}
     assert host.call("limits/acme/default", "acquire", body, 5.0)["lease"]
 

@@ -17,17 +17,18 @@ from tests.fakes.writing import WritingProcess
 from venuemesh.actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse, is_alive, process_start
 from venuemesh.actors.cell.role import Context
 from venuemesh.actors.node.agent import AgentRole
+from venuemesh.actors.node.settings import AgentSettings
 from venuemesh.model.errors import Rejected
 
 BEAT_NS = int(PERIOD_S * 1e9)
 NOBODY = 2**22 + 1  # above the largest pid
-CONFIG = {"hang_limit_s": 0.5, "supervisor_limit_s": 1.0, "heartbeat_limit_s": 0.1}
+SETTINGS = AgentSettings(hang_limit_s=0.5, supervisor_limit_s=1.0, heartbeat_limit_s=0.1)
 
 
 class Node:
     """A node: its segment directory, its pulses and its agent."""
 
-    def __init__(self, directory: Path, config: dict[str, float]) -> None:
+    def __init__(self, directory: Path, settings: AgentSettings = SETTINGS) -> None:
         self.directory, self.now_ns = directory, 0
         self.pulses: dict[str, Pulse] = {}
         self.failures: list[BaseException] = []
@@ -43,7 +44,7 @@ class Node:
             time_ns=lambda: self.now_ns,
             alive=lambda: None,
         )
-        self.agent = AgentRole(config, context)
+        self.agent = AgentRole(settings, context)
 
     async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
         raise AssertionError("an agent asks nobody")
@@ -72,7 +73,7 @@ class Node:
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     tmp_path.chmod(0o700)
-    return Node(tmp_path, CONFIG)
+    return Node(tmp_path)
 
 
 @pytest.fixture

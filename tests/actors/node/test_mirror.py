@@ -13,6 +13,7 @@ import pytest
 
 from venuemesh.actors.cell.role import Context
 from venuemesh.actors.node.mirror import MirrorRole
+from venuemesh.actors.node.settings import MirrorSettings
 from venuemesh.model.errors import Rejected, RetryLater
 from venuemesh.model.events import BookState
 from venuemesh.orderbook.segment import SegmentReader
@@ -88,7 +89,7 @@ async def mirror(tmp_path: Path, source: Source) -> AsyncIterator[MirrorRole]:
         time_ns=time.time_ns,
         alive=lambda: None,
     )
-    role = MirrorRole({"heartbeat_limit_s": 0.25}, context)
+    role = MirrorRole(MirrorSettings(), context)
     await role.start()
     await role.handle("follow", FOLLOW)
     yield role

@@ -128,7 +128,7 @@ def test_without_a_journal_it_is_a_file_of_the_mesh_and_with_postgresql_nothing_
 
 def test_market_data_without_accounts_needs_no_journal(tmp_path):
     config = load(tmp_path, "[exchanges.binance]\n")
-    assert not config.trades
+    assert not config.has_accounts
     assert all(not address.startswith(("orders/", "stream/")) for address in specs_of(config, tmp_path))
     assert config.for_supervisor()["journal"]["url"] is None
 

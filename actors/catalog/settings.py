@@ -1,0 +1,16 @@
+"""The settings of a catalog role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...connectors.settings import ConnectorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSettings:
+    """The list of instruments is read again every `refresh_s`; a price that was asked for holds for `price_ttl_s`."""
+
+    connector: ConnectorSettings
+    refresh_s: float = 600.0
+    price_ttl_s: float = 1.0

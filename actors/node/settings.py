@@ -1,0 +1,32 @@
+"""The settings of a node's own roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..cell.pulse import HEARTBEAT_LIMIT_S
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """When a node agent takes a process for hung.
+
+    A cell whose event loop did not run for `hang_limit_s` is killed and replaced; the supervisor after
+    `supervisor_limit_s` (None: five times as long as a cell, at least 5 s). Readers take a segment for dead after
+    `heartbeat_limit_s`.
+    """
+
+    hang_limit_s: float = 2.0
+    supervisor_limit_s: float | None = None
+    heartbeat_limit_s: float = HEARTBEAT_LIMIT_S
+
+    @property
+    def supervisor_hang_limit_s(self) -> float:
+        return max(5.0, 5 * self.hang_limit_s) if self.supervisor_limit_s is None else self.supervisor_limit_s
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """Readers take a mirrored book for dead after `heartbeat_limit_s`."""
+
+    heartbeat_limit_s: float = HEARTBEAT_LIMIT_S
