@@ -28,6 +28,7 @@ cdef class OrderBook:
     cdef readonly int price_scale, size_scale
     cdef public int64_t sequence
     cdef readonly Py_ssize_t max_levels  # most that one side may hold
+    cdef readonly Py_ssize_t window  # best levels a side that are kept; 0: all
     cdef Half half[2]  # BIDS, ASKS
     cdef tuple bid_top, ask_top  # the best levels as they were last given out
     cdef int64_t top_key[2]

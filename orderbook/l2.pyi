@@ -17,15 +17,21 @@ class OrderBook:
     add beyond are held, and are neither counted as proven nor given out by `depth` and `best_bid`/`best_ask`. A book
     that was never loaded proves nothing.
 
-    Checksums are a connector's business: an exchange's rule makes text of the best levels (`levels`), and `zlib.crc32`
-    of that text is compared there.
+    A `window` is for an exchange that keeps its readers at the best `window` levels a side: levels that fall out are
+    forgotten after every delta and every load, and all levels held are proven, down to the worst. A side that holds
+    fewer after a delta is complete, for the exchange would have sent what moved in.
+
+    Checksums of the best levels are in checksum.pyi.
     """
 
     price_scale: int
     size_scale: int
     sequence: int
     max_levels: int  # most that one side may hold; beyond it BookError
-    def __init__(self, price_scale: int, size_scale: int, capacity: int = 1024, max_levels: int = 1048576) -> None:
+    window: int  # best levels a side that are kept; 0: all
+    def __init__(
+        self, price_scale: int, size_scale: int, capacity: int = 1024, max_levels: int = 1048576, window: int = 0
+    ) -> None:
         """An empty book with room for `capacity` levels a side before it grows. Scales are 0 to 18, else ValueError."""
 
     @property

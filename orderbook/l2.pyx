@@ -17,7 +17,7 @@ from cpython.buffer cimport (
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 
 cdef extern from "levels.h":
@@ -165,14 +165,35 @@ cdef Merged merge_side(
     return merged
 
 
+cdef void keep_window(Half* half, Py_ssize_t window) noexcept nogil:
+    """Forget the levels beyond the best `window`; what is held is what the exchange holds of this side."""
+    cdef Py_ssize_t beyond = half.n - window
+    if beyond > 0:
+        memmove(half.key, half.key + beyond, <size_t>window * sizeof(int64_t))
+        memmove(half.size, half.size + beyond, <size_t>window * sizeof(int64_t))
+        half.n = window
+    half.unproven = 0
+    half.bound = half.key[0] if half.n == window else INT64_MIN
+
+
 cdef class OrderBook:
-    def __cinit__(self, int price_scale, int size_scale, Py_ssize_t capacity=1024, Py_ssize_t max_levels=1 << 20):
+    def __cinit__(
+        self,
+        int price_scale,
+        int size_scale,
+        Py_ssize_t capacity=1024,
+        Py_ssize_t max_levels=1 << 20,
+        Py_ssize_t window=0,
+    ):
         memset(self.half, 0, sizeof(self.half))
         if not 0 <= price_scale <= 18 or not 0 <= size_scale <= 18:
             raise ValueError(f"scales must be 0 to 18, not {price_scale} and {size_scale}")
         if not 1 <= capacity <= max_levels or max_levels > 1 << 40:
             raise ValueError(f"capacity must be 1 to max_levels, not {capacity} of {max_levels}")
+        if not 0 <= window <= max_levels:
+            raise ValueError(f"window must be 0 to max_levels, not {window} of {max_levels}")
         cdef int side
+        self.window = window
         self.price_scale = price_scale
         self.size_scale = size_scale
         self.max_levels = max_levels
@@ -242,7 +263,9 @@ cdef class OrderBook:
         for side in range(2):
             if n[side]:
                 commit(&self.half[side], &scratch[side], merged[side], wide)
-                if worst[side] < self.half[side].bound:
+                if self.window:
+                    keep_window(&self.half[side], self.window)
+                elif worst[side] < self.half[side].bound:
                     self.half[side].unproven = -1
         self.sequence = sequence
         return 0
@@ -252,9 +275,11 @@ cdef class OrderBook:
         bint bids_complete, bint asks_complete
     ) except -1:
         cdef Half* half
+        cdef Py_ssize_t held[2]
         cdef Py_ssize_t i, last
         cdef int side
         for side in range(2):
+            held[side] = min(n[side], self.window) if self.window else n[side]
             if n[side] > self.max_levels:
                 raise BookError(f"more than {self.max_levels} {SIDE_NAMES[side]} levels")
             for i in range(n[side]):
@@ -266,18 +291,18 @@ cdef class OrderBook:
                     raise BookError(f"{SIDE_NAMES[side]} level {i} of the snapshot is out of order")
         if n[BIDS] and n[ASKS] and key[BIDS][0] >= -key[ASKS][0]:
             raise BookError(f"crossed snapshot: bid {key[BIDS][0]}, ask {-key[ASKS][0]}")
-        make_room(self, BIDS, n[BIDS])
-        make_room(self, ASKS, n[ASKS])
+        make_room(self, BIDS, held[BIDS])
+        make_room(self, ASKS, held[ASKS])
         for side in range(2):
             half = &self.half[side]
-            last = n[side] - 1
-            for i in range(n[side]):
+            last = held[side] - 1
+            for i in range(held[side]):
                 half.key[i] = key[side][last - i]
                 half.size[i] = size[side][last - i]
-            half.n = n[side]
+            half.n = held[side]
             half.unproven = 0
             self.top_size[side] = 0  # what was the best level may not be a proven one now
-            if asks_complete if side == ASKS else bids_complete:
+            if held[side] == n[side] and (asks_complete if side == ASKS else bids_complete):
                 half.bound = INT64_MIN
             else:
                 half.bound = half.key[0] if half.n else INT64_MAX

@@ -1,0 +1,76 @@
+"""Checksums of the best levels of a book, computed from its integers. See checksum.pyi for the Python face."""
+
+from ..model.errors import BookError
+
+from libc.stdint cimport int64_t, uint32_t
+
+from .l2 cimport ASKS, BIDS, OrderBook
+
+
+cdef extern from "crc32.h":
+    const int DIGITS
+    void crc32_prepare() nogil
+    uint32_t crc32_text(const char* text, Py_ssize_t n) nogil
+    char* write_digits(char* out, int64_t value) nogil
+
+
+cdef enum:
+    ROOM = 128  # levels a side
+
+MAX_LEVELS = ROOM
+
+crc32_prepare()
+
+
+cdef int64_t unit_of(int scale, int decimals) except -1:
+    cdef int64_t unit = 1
+    if not 0 <= decimals <= scale:
+        raise ValueError(f"decimals must be 0 to {scale}, not {decimals}")
+    for _ in range(scale - decimals):
+        unit *= 10
+    return unit
+
+
+cdef Py_ssize_t write_best(
+    OrderBook book, Py_ssize_t levels, int64_t price_unit, int64_t size_unit, char* text
+) except -1:
+    """Write the digits of both sides; return how many bytes they are."""
+    cdef char* at = text
+    cdef Py_ssize_t i, last
+    cdef int64_t price, size
+    cdef int side
+    if not 1 <= levels <= ROOM:
+        raise ValueError(f"levels must be 1 to {ROOM}, not {levels}")
+    for side in (ASKS, BIDS):
+        last = book.half[side].n - 1
+        for i in range(min(levels, book.half[side].n)):
+            price = book.half[side].key[last - i]
+            if side == ASKS:
+                price = -price
+            size = book.half[side].size[last - i]
+            if price_unit != 1 or size_unit != 1:
+                if price % price_unit or size % size_unit:
+                    raise BookError(f"level {price}, {size} has more decimals than the exchange writes")
+                price //= price_unit
+                size //= size_unit
+            at = write_digits(write_digits(at, price), size)
+    return at - text
+
+
+cdef int64_t digits_crc32(OrderBook book, Py_ssize_t levels, int64_t price_unit, int64_t size_unit) except -1:
+    cdef char text[4 * ROOM * 20]
+    return crc32_text(text, write_best(book, levels, price_unit, size_unit, text))
+
+
+def crc32(OrderBook book not None, Py_ssize_t levels, int price_decimals, int size_decimals):
+    return digits_crc32(
+        book, levels, unit_of(book.price_scale, price_decimals), unit_of(book.size_scale, size_decimals)
+    )
+
+
+def digits(OrderBook book not None, Py_ssize_t levels, int price_decimals, int size_decimals):
+    cdef char text[4 * ROOM * 20]
+    cdef Py_ssize_t n = write_best(
+        book, levels, unit_of(book.price_scale, price_decimals), unit_of(book.size_scale, size_decimals), text
+    )
+    return text[:n]
