@@ -38,7 +38,7 @@ class Journal:
     """One journal, open. Made by `Journal.open`."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._statements = Statements("sqlite" if database.is_sqlite else "postgresql")
 
     @classmethod
@@ -67,22 +67,22 @@ class Journal:
 
     def another(self) -> Journal:
         """Return the same journal over a connection of its own, for another thread."""
-        database = Database(self._database.url.render_as_string(hide_password=False), self._database.wait_s)
+        database = Database(self.database.url.render_as_string(hide_password=False), self.database.wait_s)
         return Journal(database)
 
     @property
     def is_sqlite(self) -> bool:
         """Whether it is a file: then whoever writes it must be on the file's node."""
-        return self._database.is_sqlite
+        return self.database.is_sqlite
 
     @property
     def name(self) -> str:
         """The file, or the URL without its password."""
-        return self._database.name
+        return self.database.name
 
     def close(self) -> None:
         """Close the connection. Idempotent; a later call opens it again."""
-        self._database.close()
+        self.database.close()
 
     # ------------------------------------------------------------------ writing
 
@@ -104,7 +104,7 @@ class Journal:
             )
             return int(connection.execute(select(of.c.epoch).where(*mine)).scalar_one())
 
-        return self._database.run(work, write=True)
+        return self.database.run(work, write=True)
 
     def commit(self, exchange: str, account: str, epoch: int, batches: Sequence[Batch]) -> list[list[int]]:
         """Apply the batches in one transaction; return the numbers of each batch's events. Durable on return.
@@ -136,7 +136,7 @@ class Journal:
                 self._remember(connection, row.id, row.batches, changes.next_event, {name: done[name] for name in new})
             return numbers
 
-        return self._database.run(work, write=True)
+        return self.database.run(work, write=True)
 
     def trim(self, exchange: str, account: str, before_ns: int, keep_events: int | None = None) -> Trimmed:
         """Remove what ended before `before_ns`, and all but the newest `keep_events` events, in small transactions.
@@ -147,7 +147,7 @@ class Journal:
         Raises:
             JournalUnavailable: part of it may have been done.
         """
-        return trim(self._database, exchange, account, before_ns, keep_events)
+        return trim(self.database, exchange, account, before_ns, keep_events)
 
     # ------------------------------------------------------------------ reading
 
@@ -285,7 +285,7 @@ class Journal:
         return self._read(work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        return self._database.run(work, write=False)
+        return self.database.run(work, write=False)
 
     def _done(self, connection: Connection, account_id: int, ids: list[str]) -> dict[str, list[int]]:
         """Return those of these batches that were committed before, with their numbers."""

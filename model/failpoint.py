@@ -1,4 +1,4 @@
-"""Named places where a test may kill or stop the process; nothing at all without VENUEMESH_FAILPOINT."""
+"""Named points at which a test may kill or stop the process. Without VENUEMESH_FAILPOINT they do nothing."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ Read once, when this module is imported."""
 
 
 def plan(text: str | None) -> Callable[[str], None] | None:
-    """Return what to run at every failpoint, None for no text; raise ValueError for a text that says nothing known."""
+    """Return what to run at every failpoint; None for no text. Raises ValueError: the text is no plan."""
     if not text:
         return None
     name, _, rest = text.partition(":")
@@ -39,7 +39,13 @@ def plan(text: str | None) -> Callable[[str], None] | None:
 _act = plan(os.environ.get(VARIABLE))
 
 
+def arm(text: str | None) -> None:
+    """Follow another plan from now on, in this process: see `plan`."""
+    global _act
+    _act = plan(text)
+
+
 def reach(name: str) -> None:
-    """Say that the process is at the place `name`: a return at once unless a test set VENUEMESH_FAILPOINT."""
+    """Note that the process reached `name`. Returns at once unless a test set VENUEMESH_FAILPOINT."""
     if _act is not None:
         _act(name)

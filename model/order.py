@@ -421,7 +421,7 @@ def _typed(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_order(asked: NewOrder, exchange: str, account: str, now_ns: int) -> Order:
-    """The order that `asked` becomes when it is journaled."""
+    """The `Order` that `asked` becomes when it is journaled."""
     return Order(
         exchange=exchange,
         account=account,
@@ -430,3 +430,8 @@ def as_order(asked: NewOrder, exchange: str, account: str, now_ns: int) -> Order
         updated_ns=now_ns,
         **asdict(asked),
     )
+
+
+def as_new(order: Order) -> NewOrder:
+    """The `NewOrder` that `order` was placed as."""
+    return NewOrder(**{one.name: getattr(order, one.name) for one in fields(NewOrder)})

@@ -69,7 +69,7 @@ class Lease:
 
 
 @dataclass(slots=True, order=True)
-class Waiter:
+class Claim:
     key: int  # when it came, plus its priority's share
     ticket: int
     holder: str = field(compare=False)
@@ -179,7 +179,7 @@ class LimitsMachine:
         self._cooled_at_ns: int | None = None  # when the last hit was told that counts
         self.hits = 0  # how often in a row one came although a cool-down had gone before
         self._leases: dict[int, Lease] = {}  # in order of their expiry, as all last equally long
-        self._waiting: list[Waiter] = []
+        self._waiting: list[Claim] = []
         self._per_holder: dict[str, int] = {}
         self._ids = itertools.count(1)
 
@@ -205,7 +205,7 @@ class LimitsMachine:
             raise InboxFull(f"{self._address} for {holder}", self.settings.max_waiting_per_holder)
         ticket = next(self._ids)
         key = now_ns + in_ns(priority * self.settings.step_s)
-        heapq.heappush(self._waiting, Waiter(key, ticket, holder, wanted, deadline_ns))
+        heapq.heappush(self._waiting, Claim(key, ticket, holder, wanted, deadline_ns))
         self._per_holder[holder] = self._per_holder.get(holder, 0) + 1
         return ticket
 
@@ -225,9 +225,9 @@ class LimitsMachine:
 
     def cancel(self, ticket: int) -> None:
         """Forget a request that waits; nothing happens when it waits no more."""
-        kept = [waiter for waiter in self._waiting if waiter.ticket != ticket]
+        kept = [claim for claim in self._waiting if claim.ticket != ticket]
         if len(kept) != len(self._waiting):
-            gone = next(waiter for waiter in self._waiting if waiter.ticket == ticket)
+            gone = next(claim for claim in self._waiting if claim.ticket == ticket)
             self._forget(gone)
             self._waiting = kept
             heapq.heapify(self._waiting)
@@ -298,21 +298,21 @@ class LimitsMachine:
         for bucket in self.buckets.values():
             bucket.advance(now_ns)
         effects: list[Effect] = []
-        kept: list[Waiter] = []
+        kept: list[Claim] = []
         claimed: set[str] = set()
         while self._waiting:
-            waiter = heapq.heappop(self._waiting)
-            blocked = now_ns < self.cool_ns or not claimed.isdisjoint(waiter.cost)
-            if not blocked and self._wait_ns(waiter.cost) == 0 and len(self._leases) < self.settings.max_leases:
-                self._forget(waiter)
-                effects.append(Granted(waiter.ticket, self._grant(waiter, now_ns)))
-            elif now_ns >= waiter.deadline_ns:
-                self._forget(waiter)
-                wait_ns = max(self._wait_ns(waiter.cost), self.cool_ns - now_ns, SECOND_NS // 100)
-                effects.append(Refused(waiter.ticket, RetryLater(wait_ns / SECOND_NS, self._why(waiter.cost, now_ns))))
+            claim = heapq.heappop(self._waiting)
+            blocked = now_ns < self.cool_ns or not claimed.isdisjoint(claim.cost)
+            if not blocked and self._wait_ns(claim.cost) == 0 and len(self._leases) < self.settings.max_leases:
+                self._forget(claim)
+                effects.append(Granted(claim.ticket, self._grant(claim, now_ns)))
+            elif now_ns >= claim.deadline_ns:
+                self._forget(claim)
+                wait_ns = max(self._wait_ns(claim.cost), self.cool_ns - now_ns, SECOND_NS // 100)
+                effects.append(Refused(claim.ticket, RetryLater(wait_ns / SECOND_NS, self._why(claim.cost, now_ns))))
             else:
-                claimed.update(waiter.cost)
-                kept.append(waiter)
+                claimed.update(claim.cost)
+                kept.append(claim)
         self._waiting = kept  # popped in order, so a heap already
         return effects
 
@@ -320,15 +320,13 @@ class LimitsMachine:
         """Return when `advance` may have something to do, or None while nobody waits. Call `advance` first."""
         if not self._waiting:
             return None
-        first = min(waiter.deadline_ns for waiter in self._waiting)
+        first = min(claim.deadline_ns for claim in self._waiting)
         claimed: set[str] = set()
-        for waiter in self._waiting:
-            if claimed.isdisjoint(waiter.cost):
-                at = max(
-                    (self.buckets[n].at_ns + self.buckets[n].wait_ns(c) for n, c in waiter.cost.items()), default=0
-                )
+        for claim in self._waiting:
+            if claimed.isdisjoint(claim.cost):
+                at = max((self.buckets[n].at_ns + self.buckets[n].wait_ns(c) for n, c in claim.cost.items()), default=0)
                 first = min(first, max(at, self.cool_ns))
-            claimed.update(waiter.cost)
+            claimed.update(claim.cost)
         return first
 
     def _wait_ns(self, cost: Mapping[str, int]) -> int:
@@ -339,21 +337,21 @@ class LimitsMachine:
             return "cooling down after the exchange said 429 or 418"
         return f"{', '.join(f'{name} {amount}' for name, amount in cost.items())}: the window is spent"
 
-    def _grant(self, waiter: Waiter, now_ns: int) -> Lease:
-        for name, amount in waiter.cost.items():
+    def _grant(self, claim: Claim, now_ns: int) -> Lease:
+        for name, amount in claim.cost.items():
             self.buckets[name].take(amount)
         expires_ns = now_ns + in_ns(self.settings.lease_s)
-        taken = {name: self.buckets[name].taken for name in waiter.cost}
-        lease = Lease(next(self._ids), waiter.holder, waiter.cost, now_ns, expires_ns, taken)
+        taken = {name: self.buckets[name].taken for name in claim.cost}
+        lease = Lease(next(self._ids), claim.holder, claim.cost, now_ns, expires_ns, taken)
         self._leases[lease.id] = lease
         return lease
 
-    def _forget(self, waiter: Waiter) -> None:
-        left = self._per_holder[waiter.holder] - 1
+    def _forget(self, claim: Claim) -> None:
+        left = self._per_holder[claim.holder] - 1
         if left:
-            self._per_holder[waiter.holder] = left
+            self._per_holder[claim.holder] = left
         else:
-            del self._per_holder[waiter.holder]
+            del self._per_holder[claim.holder]
 
     def _expire(self, now_ns: int) -> None:
         """End leases that are over. Nobody said what became of them, so all of it counts as spent."""

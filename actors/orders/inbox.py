@@ -17,7 +17,7 @@ from ..account.reports import Marker, Report, from_plain
 SILENT_NS = 5 * SECOND_NS  # a stream role that says nothing for longer is away, or is being replaced
 
 
-class StreamEnd:
+class StreamInbox:
     """See the module."""
 
     def __init__(self, silent_ns: int = SILENT_NS) -> None:

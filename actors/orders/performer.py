@@ -29,7 +29,7 @@ class CommitLike(Protocol):
     def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> Awaitable[list[int]]: ...
 
 
-class Performers(Protocol):
+class EffectHandler(Protocol):
     """What the role does for effects; nothing of it blocks."""
 
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None: ...
@@ -53,7 +53,7 @@ class _Step:
 class Performer:
     """See the module. `perform` is called on the loop, as often as there are effects; `idle` tells when all is done."""
 
-    def __init__(self, commit: CommitLike, role: Performers) -> None:
+    def __init__(self, commit: CommitLike, role: EffectHandler) -> None:
         self._commit_batch, self._role = commit, role
         self._steps: deque[_Step] = deque()
         self._running: asyncio.Task[None] | None = None

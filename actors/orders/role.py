@@ -47,8 +47,8 @@ from ..limits.budget import RestLike
 from ..limits.machine import Priority
 from .bodies import new_order, order_state
 from .machine.effects import Limits, Top
-from .reads import Queries, needed_text, number, seconds, text
-from .shell import Engine
+from .queries import Queries, needed_text, number, seconds, text
+from .shell import ManagerShell
 
 CANCEL_SHARE = 0.8  # of the time to stop that cancelling may take
 STOP_S = 20.0
@@ -96,27 +96,27 @@ class OrderManagerRole:
     ) -> None:
         self._config, self._context = config, context
         make = ids or OrderIds(context.time_ns(), random.getrandbits(64))
-        self._engine = Engine(config, context, make, rest, codec, auth)
+        self._shell = ManagerShell(config, context, make, rest, codec, auth)
         self._stopping = False
 
     async def start(self) -> None:
-        await self._engine.start()
+        await self._shell.start()
 
     async def stop(self) -> None:
         """End; with on_shutdown = "cancel" after everything is cancelled, as far as that can be done in time."""
         self._stopping = True
-        if self._config.get("on_shutdown") == "cancel" and self._engine.booted.is_set():
+        if self._config.get("on_shutdown") == "cancel" and self._shell.booted.is_set():
             timeout_s = float(self._config.get("stop_s") or STOP_S) * CANCEL_SHARE
             with contextlib.suppress(MeshError, TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._cancel_all({"timeout_s": timeout_s})
-        await self._engine.stop()
+        await self._shell.stop()
 
     def beat(self) -> None:
-        self._engine.beat()
+        self._shell.beat()
 
     def status(self) -> dict[str, Any]:
-        return self._engine.status()
+        return self._shell.status()
 
     async def handle(self, kind: str, body: Any) -> Any:
         handler = self._HANDLERS.get(kind)
@@ -127,16 +127,16 @@ class OrderManagerRole:
         return await handler(self, body or {})
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        engine = self._engine
+        shell = self._shell
         if kind == "lease":  # as a poll it does not stand behind commands that wait for the exchange
             return await self.handle(kind, body)
         if kind not in ("events", "order"):
             raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
         if body is not None and not isinstance(body, dict):
             raise Rejected("bad_request", f"{kind} takes a table")
-        await engine.loaded()
+        await shell.loaded()
         if kind == "events":
-            after = await self._queries.start_of(body, engine.cursors.get)
+            after = await self._queries.start_of(body, shell.cursors.get)
             limit = min(5_000, whole_number(body, "limit") or 500)
             return await self._queries.events(after, limit, text(body, "owner"), timeout_s)
         until = (body or {}).get("until", "done")
@@ -147,8 +147,8 @@ class OrderManagerRole:
     async def _place(self, body: Any) -> Any:
         orders = _orders(body.get("orders"))
         expires_ns, kind = number(body, "expires_ns") or self._soon_ns(), text(body, "list")
-        engine, ids = self._engine, [order.client_order_id for order in orders]
-        engine.timings.received(ids)
+        shell, ids = self._shell, [order.client_order_id for order in orders]
+        shell.timings.received(ids)
         try:
             try:
                 await self._prepare(orders, expires_ns)
@@ -156,17 +156,17 @@ class OrderManagerRole:
                 return await self._refuse(orders, expires_ns, error)
             if kind is not None:
                 return _plain(
-                    await engine.command(
-                        lambda token, now: engine.machine.place_list(token, kind, orders, expires_ns, now)
+                    await shell.command(
+                        lambda token, now: shell.machine.place_list(token, kind, orders, expires_ns, now)
                     )
                 )
-            return _plain(await engine.command(lambda token, now: engine.machine.place(token, orders, expires_ns, now)))
+            return _plain(await shell.command(lambda token, now: shell.machine.place(token, orders, expires_ns, now)))
         finally:
-            engine.prepaid.difference_update(ids)
-            engine.timings.told(ids)
+            shell.prepaid.difference_update(ids)
+            shell.timings.told(ids)
 
     async def _replace(self, body: Any) -> Any:
-        name, engine = needed_text(body, "id"), self._engine
+        name, shell = needed_text(body, "id"), self._shell
         (order,) = _orders([body.get("order")])
         expires_ns = number(body, "expires_ns") or self._soon_ns()
         try:
@@ -175,10 +175,10 @@ class OrderManagerRole:
             return await self._refuse([order], expires_ns, error)
         try:
             return _plain(
-                await engine.command(lambda token, now: engine.machine.replace(token, name, order, expires_ns, now))
+                await shell.command(lambda token, now: shell.machine.replace(token, name, order, expires_ns, now))
             )
         finally:
-            engine.prepaid.discard(order.client_order_id)
+            shell.prepaid.discard(order.client_order_id)
 
     async def _prepare(self, orders: Sequence[NewOrder], expires_ns: int) -> None:
         """Get what orders need before they are judged: prices to judge them by, and rate budget to send them with.
@@ -186,42 +186,42 @@ class OrderManagerRole:
         Raises:
             RetryLater: no budget in time, and nothing will be sent; or the account is not loaded.
         """
-        engine = self._engine
+        shell = self._shell
         if self._stopping:
             raise RetryLater(1.0, f"{self._context.address} stops")
-        await engine.loaded()
+        await shell.loaded()
         tops: dict[str, Top] = {}
         for pair in {order.pair for order in orders}:
-            top = engine.markets.top_here(pair)
+            top = shell.markets.top_here(pair)
             if top is None and any(self._needs_price(order) for order in orders if order.pair == pair):
-                top = await engine.markets.top(pair)
+                top = await shell.markets.top(pair)
             if top is not None:
                 tops[pair] = top
-        engine.machine.tops(tops)
+        shell.machine.tops(tops)
         left_s = (expires_ns - self._context.time_ns()) / SECOND_NS
         for order in orders:
-            if engine.machine.order(order.client_order_id) is not None:
+            if shell.machine.order(order.client_order_id) is not None:
                 continue  # asked for again: it is answered with what became of it
             try:
-                draft = engine.gateway.codec.place(order, engine.markets.instrument(order.pair))
+                draft = shell.gateway.codec.place(order, shell.markets.instrument(order.pair))
             except MeshError:
                 continue  # the machine says what is wrong with it
             try:
-                await engine.allowance.take(draft.cost, draft.order_count, max(0.0, min(PLACE_WAIT_S, left_s)))
+                await shell.allowance.take(draft.cost, draft.order_count, max(0.0, min(PLACE_WAIT_S, left_s)))
             except (InboxFull, OutcomeUnknown) as error:  # of the limits role: it granted nothing
                 raise RetryLater(1.0, str(error)) from error
-            engine.prepaid.add(order.client_order_id)
+            shell.prepaid.add(order.client_order_id)
 
     async def _refuse(self, orders: Sequence[NewOrder], expires_ns: int, error: RetryLater) -> Any:
         """Give orders that cannot be sent their fate, FAILED, and raise why."""
-        engine = self._engine
-        engine.prepaid.difference_update(order.client_order_id for order in orders)
+        shell = self._shell
+        shell.prepaid.difference_update(order.client_order_id for order in orders)
         return _plain(
-            await engine.command(lambda token, now: engine.machine.refuse(token, orders, expires_ns, error, now))
+            await shell.command(lambda token, now: shell.machine.refuse(token, orders, expires_ns, error, now))
         )
 
     def _needs_price(self, order: NewOrder) -> bool:
-        settings = self._engine.settings
+        settings = self._shell.settings
         limits = (settings.limits, settings.pair_limits.get(order.pair, Limits()))
         if any(one.price_band is not None for one in limits):
             return True
@@ -231,38 +231,38 @@ class OrderManagerRole:
         return order.amount is not None or bounded
 
     async def _cancel(self, body: Any) -> Any:
-        engine = self._engine
+        shell = self._shell
         name, pair, theirs = text(body, "id"), text(body, "pair"), text(body, "exchange_order_id")
         if name is None and (pair is None or theirs is None):
             raise Rejected("bad_request", "a cancel names an id, or a pair and an exchange_order_id")
         return _plain(
-            await engine.command(
-                lambda token, now: engine.machine.cancel(token, name, now, pair=pair, exchange_order_id=theirs)
+            await shell.command(
+                lambda token, now: shell.machine.cancel(token, name, now, pair=pair, exchange_order_id=theirs)
             )
         )
 
     async def _cancel_all(self, body: Any) -> Any:
-        engine = self._engine
+        shell = self._shell
         pair, owner, timeout_s = text(body, "pair"), text(body, "owner"), seconds(body, "timeout_s", 10.0)
         return _plain(
-            await engine.command(
-                lambda token, now: engine.machine.cancel_all(token, now, pair=pair, owner=owner, timeout_s=timeout_s)
+            await shell.command(
+                lambda token, now: shell.machine.cancel_all(token, now, pair=pair, owner=owner, timeout_s=timeout_s)
             )
         )
 
     async def _amend(self, body: Any) -> Any:
-        engine, name = self._engine, needed_text(body, "id")
+        shell, name = self._shell, needed_text(body, "id")
         try:
             amount = Decimal(needed_text(body, "amount"))
         except InvalidOperation:
             raise Rejected("bad_request", "amount is no number") from None
-        return _plain(await engine.command(lambda token, now: engine.machine.amend(token, name, amount, now)))
+        return _plain(await shell.command(lambda token, now: shell.machine.amend(token, name, amount, now)))
 
     # ------------------------------------------------------------------ what is known
 
     async def _order(self, client_order_id: str) -> Order:
-        engine = self._engine
-        found = await engine.command(lambda token, now: engine.machine.get(token, client_order_id, now))
+        shell = self._shell
+        found = await shell.command(lambda token, now: shell.machine.get(token, client_order_id, now))
         assert isinstance(found, Order)
         return found
 
@@ -270,139 +270,139 @@ class OrderManagerRole:
         return (await self._order(needed_text(body, "id"))).to_dict()
 
     async def _list(self, body: Any) -> Any:
-        await self._engine.loaded()
+        await self._shell.loaded()
         return await self._queries.orders(body)
 
     async def _fills(self, body: Any) -> Any:
-        await self._engine.loaded()
+        await self._shell.loaded()
         return await self._queries.fills(body)
 
     async def _tracking_states(self, body: Any) -> Any:
-        await self._engine.loaded()
-        mine = (order for order in self._engine.view.open_orders() if not order.external)
+        await self._shell.loaded()
+        mine = (order for order in self._shell.view.open_orders() if not order.external)
         return {order.client_order_id: order.to_dict() for order in mine}
 
     async def _restore(self, body: Any) -> Any:
-        engine, states = self._engine, body.get("states")
+        shell, states = self._shell, body.get("states")
         if not isinstance(states, dict):
             raise Rejected("bad_request", "states must be a table of orders by their ids")
         orders = [order_state(plain) for plain in states.values()]
         for order in orders:
-            if (order.exchange, order.account) != (engine.exchange, engine.account):
+            if (order.exchange, order.account) != (shell.exchange, shell.account):
                 raise Rejected("bad_request", f"{order.client_order_id} is of {order.exchange} {order.account}")
-        return await engine.command(lambda token, now: engine.machine.restore(token, orders, now))
+        return await shell.command(lambda token, now: shell.machine.restore(token, orders, now))
 
     async def _balances(self, body: Any) -> Any:
-        engine = self._engine
-        await engine.loaded()
-        if not engine.machine.serving:
+        shell = self._shell
+        await shell.loaded()
+        if not shell.machine.serving:
             raise RetryLater(0.2, "the balances are not known yet")
-        return {asset: balance.to_dict() for asset, balance in engine.machine.balances().items()}
+        return {asset: balance.to_dict() for asset, balance in shell.machine.balances().items()}
 
     async def _fees(self, body: Any) -> Any:
-        await self._engine.loaded()
+        await self._shell.loaded()
         pair = needed_text(body, "pair")
-        rates = await self._engine.markets.fees(pair)
+        rates = await self._shell.markets.fees(pair)
         return {"pair": pair, "maker": f"{rates.maker:f}", "taker": f"{rates.taker:f}", "source": rates.source}
 
     async def _account(self, body: Any) -> Any:
-        settings = self._engine.settings
+        settings = self._shell.settings
         guards = {"account": _limits(settings.limits)}
         guards |= {pair: _limits(own) for pair, own in settings.pair_limits.items()}
         return {
-            **self._engine.status(),
+            **self._shell.status(),
             "guards": guards,
             "incarnation": list(self._context.incarnation),
-            "timings_us": self._engine.timings.summary(),
+            "timings_us": self._shell.timings.summary(),
         }
 
     async def _timings(self, body: Any) -> Any:
-        return self._engine.timings.plain(whole_number(body, "limit") or 1_000)
+        return self._shell.timings.plain(whole_number(body, "limit") or 1_000)
 
     async def _key_check(self, body: Any) -> Any:
-        engine = self._engine
-        await engine.loaded()
-        account = (await engine.gateway.read(engine.gateway.codec.account(), Priority.NORMAL)).account
+        shell = self._shell
+        await shell.loaded()
+        account = (await shell.gateway.read(shell.gateway.codec.account(), Priority.NORMAL)).account
         if account is None:
             raise RetryLater(1.0, "the exchange said nothing of the account")
         balances = account.balances.balances.items()
         return {
-            "key": engine.gateway.auth.key_hint,
+            "key": shell.gateway.auth.key_hint,
             "can_trade": account.can_trade,
             "permissions": list(account.permissions),
             "account_id": account.account_id,
             "balances": {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in balances},
-            **engine.gateway.clock.status(),
+            **shell.gateway.clock.status(),
         }
 
     # ------------------------------------------------------------------ the rest
 
     async def _pause(self, body: Any) -> Any:
-        engine, scope = self._engine, text(body, "scope") or "account"
-        if scope not in ("account", "mesh", engine.exchange):
-            await engine.loaded()
-            engine.markets.instrument(scope)
+        shell, scope = self._shell, text(body, "scope") or "account"
+        if scope not in ("account", "mesh", shell.exchange):
+            await shell.loaded()
+            shell.markets.instrument(scope)
         reason = text(body, "reason") or "asked"
-        await engine.command(lambda token, now: engine.machine.pause(scope, reason, now, token))
+        await shell.command(lambda token, now: shell.machine.pause(scope, reason, now, token))
         return None
 
     async def _resume(self, body: Any) -> Any:
-        engine, scope = self._engine, text(body, "scope") or "account"
-        await engine.command(lambda token, now: engine.machine.resume(scope, now, token))
+        shell, scope = self._shell, text(body, "scope") or "account"
+        await shell.command(lambda token, now: shell.machine.resume(scope, now, token))
         return None
 
     async def _lease(self, body: Any) -> Any:
-        engine, owner, on_death = self._engine, needed_text(body, "owner"), text(body, "on_death") or "keep"
+        shell, owner, on_death = self._shell, needed_text(body, "owner"), text(body, "on_death") or "keep"
         lease_s = seconds(body, "lease_s", 10.0)
         if on_death not in DEATHS:
             raise Rejected("bad_request", f"on_death is {on_death!r}; it is one of {', '.join(DEATHS)}")
-        await engine.command(lambda token, now: engine.machine.lease(owner, on_death, lease_s, now, token))
+        await shell.command(lambda token, now: shell.machine.lease(owner, on_death, lease_s, now, token))
         return None
 
     async def _cursor(self, body: Any) -> Any:
-        engine, name, at = self._engine, needed_text(body, "name"), number(body, "number")
-        await engine.loaded()
-        if at > engine.view.last:
+        shell, name, at = self._shell, needed_text(body, "name"), number(body, "number")
+        await shell.loaded()
+        if at > shell.view.last:
             raise Rejected("bad_request", f"there is no event {at} yet")
-        await engine.write([PutCursor(name, at)])
-        engine.cursors[name] = max(at, engine.cursors.get(name, 0))
+        await shell.write([PutCursor(name, at)])
+        shell.cursors[name] = max(at, shell.cursors.get(name, 0))
         return None
 
     async def _cursor_of(self, body: Any) -> Any:
-        await self._engine.loaded()
-        return self._engine.cursors.get(needed_text(body, "name"))
+        await self._shell.loaded()
+        return self._shell.cursors.get(needed_text(body, "name"))
 
     async def _reports(self, body: Any) -> Any:
-        return {"acked": await self._engine.heard(body)}
+        return {"acked": await self._shell.heard(body)}
 
     async def _request(self, body: Any) -> Any:
-        engine, params = self._engine, body.get("params") or {}
+        shell, params = self._shell, body.get("params") or {}
         if not isinstance(params, dict):
             raise Rejected("bad_request", "params must be a table")
-        await engine.loaded()
+        await shell.loaded()
         pairs = [(str(name), str(value)) for name, value in params.items()]
         method, path, own = needed_text(body, "method").upper(), needed_text(body, "path"), text(body, "id")
-        gateway = engine.gateway
+        gateway = shell.gateway
         draft = gateway.codec.raw(method, path, pairs, bool(body.get("signed", True)))
-        name = f"raw-{own or engine.ids()}"
+        name = f"raw-{own or shell.ids()}"
         if draft.changes and own is not None and await self._was_sent(name):
             raise OutcomeUnknown(f"{method} {path}", "it was sent under this id already, and not answered for")
-        await engine.allowance.take(draft.cost, draft.order_count)
+        await shell.allowance.take(draft.cost, draft.order_count)
         signed = gateway.sign_rest(draft, name)
         if draft.changes:  # fences, too: nobody but the account's manager gets past this
             kept = PutRequest(name, draft.kind.value, (), signed.text, signed.digest, signed.not_after_ns, self._now_ns)
-            await engine.write([kept])
+            await shell.write([kept])
         response = await gateway.write(signed)
-        engine.allowance.answered(response)
+        shell.allowance.answered(response)
         if draft.changes and response.status < 500:
             with contextlib.suppress(MeshError):  # the answer is there: that the journal lacks it changes nothing
                 said = "accepted" if response.status == 200 else "rejected"
-                await engine.write([CloseRequest(name, said, self._now_ns)])
+                await shell.write([CloseRequest(name, said, self._now_ns)])
         return {"status": response.status, "body": _body(response.body)}
 
     async def _was_sent(self, name: str) -> bool:
-        engine = self._engine
-        found = await engine.read(lambda journal: journal.request(engine.exchange, engine.account, name))
+        shell = self._shell
+        found = await shell.read(lambda journal: journal.request(shell.exchange, shell.account, name))
         return found is not None
 
     @property
@@ -414,8 +414,8 @@ class OrderManagerRole:
 
     @property
     def _queries(self) -> Queries:
-        engine = self._engine
-        return Queries(engine.exchange, engine.account, engine.view, engine.read)
+        shell = self._shell
+        return Queries(shell.exchange, shell.account, shell.view, shell.read)
 
     _HANDLERS: Mapping[str, Callable[[OrderManagerRole, Any], Any]] = {
         "place": _place,

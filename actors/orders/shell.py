@@ -42,12 +42,12 @@ from ..cell.role import Context
 from ..limits.allowance import Allowance
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
-from .inbox import StreamEnd
+from .inbox import StreamInbox
 from .machine.effects import Answer, Ask, Effect, Found, Lookup, Now, Send
 from .machine.machine import OrderMachine
+from .markets import Markets
 from .performer import Performer
-from .prices import Markets
-from .reads import View
+from .queries import AccountView
 from .settings import account_limits, born, order_settings
 from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 
@@ -60,7 +60,7 @@ BOOT_WAIT_S = 30.0  # how long a command waits for the load at most; its sender 
 MAX_WAITING = 1_000  # commands that wait for the load
 
 
-class Engine:
+class ManagerShell:
     """See the module. `start`, then `beat` every 50 ms or so, then `stop`. The arguments replace what is built."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Engine:
         self.exchange, self.account = str(config["exchange"]), str(config["account"])
         self._parts = (rest, codec, auth)
         self.settings = order_settings(config)
-        self.stream = StreamEnd()
+        self.stream = StreamInbox()
         self.timings = Timings(context.monotonic_ns, context.time_ns)
         self.state, self.error = "STARTING", ""
         self.cursors: dict[str, int] = {}
@@ -85,7 +85,7 @@ class Engine:
         self.allowance: Allowance
         self.committer: Committer | None = None
         self.machine: OrderMachine
-        self.view: View
+        self.view: AccountView
         self.prepaid: set[str] = set()  # orders whose units of budget were taken before they were signed
         self.booted = asyncio.Event()
         self._performer: Performer
@@ -132,7 +132,7 @@ class Engine:
             context.fail(error)
             return
         self.cursors = dict(loaded.cursors)
-        self.view = View(loaded.next_event, loaded.orders)
+        self.view = AccountView(loaded.next_event, loaded.orders)
         self._performer = Performer(self.committer.submit, self)
         self._performer.start()
         self.machine = OrderMachine(self.settings, self.gateway.codec, self._sign, self.ids, instruments, born)

@@ -78,7 +78,7 @@ def fork(url: str, account: str, plan: str) -> int:
     child = os.fork()
     if child == 0:
         try:
-            failpoint._act = failpoint.plan(plan)
+            failpoint.arm(plan)
             once(url, account)
         finally:
             os._exit(0)

@@ -194,7 +194,7 @@ class Lease:
 
 def child(job: dict[str, Any]) -> None:
     """Run a job in this process, and end it as abruptly as a machine that loses power: nothing is closed."""
-    failpoint._act = failpoint.plan(job.get("failpoint") or None)
+    failpoint.arm(job.get("failpoint") or None)
     try:
         said, status = asyncio.run(run(job)), 0
     except BaseException as error:

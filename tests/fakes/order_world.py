@@ -31,6 +31,7 @@ from venuemesh.actors.orders.machine.effects import (
     Top,
 )
 from venuemesh.actors.orders.machine.machine import OrderMachine
+from venuemesh.actors.orders.machine.state import Born, never
 from venuemesh.connectors.order_codec import Draft, Reply, Signed
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side
@@ -66,7 +67,8 @@ class Paused:
 class World:
     """See the module."""
 
-    def __init__(self, seed: int = 0, **settings: Any) -> None:
+    def __init__(self, seed: int = 0, *, born: Born = never, **settings: Any) -> None:
+        self.born = born
         instruments = [pair(name) for name in PAIRS]
         self.exchange = OrderExchange(instruments, BALANCES, (EPOCH_S + 1000 - 3) * SECOND_NS)  # its clock is behind
         self.instruments = instruments
@@ -112,7 +114,7 @@ class World:
         def signer(draft: Draft, request_id: str, now: Now) -> Signed:
             return sign(draft, request_id, now.exchange_ns)
 
-        return OrderMachine(self.settings, FakeCodec(), signer, self.new_id, self.instruments)  # type: ignore[arg-type]
+        return OrderMachine(self.settings, FakeCodec(), signer, self.new_id, self.instruments, self.born)  # type: ignore[arg-type]
 
     def start(self) -> None:
         """Boot a manager from the journal."""

@@ -52,7 +52,7 @@ def steps(journal, work):
         counted += 1
         return 0
 
-    raw = journal._database._connection.connection.driver_connection
+    raw = journal.database.run(lambda connection: connection.connection.driver_connection, write=False)
     raw.set_progress_handler(count, 1)
     try:
         work()

@@ -210,7 +210,7 @@ def test_balances_are_bounded_and_the_last_counts(journal, commit):
         commit(*(PutBalances({"BTC": (Decimal(k), Decimal(0))}, k) for k in range(n * 60, n * 60 + 60)))
     loaded = journal.load(*ACCOUNT)
     assert loaded.balances == {"BTC": (Decimal(179), Decimal(0))}
-    kept = journal._database.run(lambda c: c.exec_driver_sql("SELECT count(*) FROM balances").scalar(), write=False)
+    kept = journal.database.run(lambda c: c.exec_driver_sql("SELECT count(*) FROM balances").scalar(), write=False)
     assert kept == BALANCES_KEPT
 
 
@@ -294,7 +294,7 @@ def test_an_order_is_found_by_the_exchanges_id_within_its_pair(journal, commit):
 
 def test_rows_are_plain_sql(journal, commit):
     commit(put("o1", fees={"BNB": Decimal("0.10")}))
-    row = journal._database.run(lambda c: c.exec_driver_sql("SELECT price, fees FROM orders").one(), write=False)
+    row = journal.database.run(lambda c: c.exec_driver_sql("SELECT price, fees FROM orders").one(), write=False)
     assert (row[0], json.loads(row[1])) == ("30000.10", {"BNB": "0.10"})
 
 

@@ -22,7 +22,7 @@ print(Journal.open(sys.argv[1]).take("acme", "main", "holder", 1))
 
 
 def run(journal, work, write=False):
-    return journal._database.run(work, write=write)
+    return journal.database.run(work, write=write)
 
 
 def test_migrations_make_the_tables_that_the_code_means(journal):

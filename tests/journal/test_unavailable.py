@@ -91,7 +91,7 @@ def test_a_full_disk_is_unavailable_until_there_is_room(file):
 
 def test_a_read_only_journal_is_unavailable(sqlite, file):
     epoch = sqlite.take(*ACCOUNT, "holder", 1)
-    sqlite._database.run(lambda connection: connection.exec_driver_sql("PRAGMA query_only = ON"), write=False)
+    sqlite.database.run(lambda connection: connection.exec_driver_sql("PRAGMA query_only = ON"), write=False)
     with pytest.raises(JournalUnavailable):
         sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(),))])
     assert sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(),))]) == [[]]  # over a connection made anew
@@ -173,7 +173,7 @@ def test_a_connection_lost_around_a_commit_is_made_again_and_nothing_applied_twi
         mine = f"datname = '{make_url(url).database}' AND pid <> pg_backend_pid()"
         postgres.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {mine}")
         if moment == "after":  # the answer to COMMIT is what gets lost
-            with journal._database._connection.begin() as transaction:
+            with journal.database._connection.begin() as transaction:
                 transaction.connection.exec_driver_sql("SELECT 1")
 
     monkeypatch.setattr("venuemesh.journal.database.reach", cut)
@@ -195,7 +195,7 @@ def test_commits_are_durable_where_the_server_says_otherwise(postgres):
     name = make_url(url).database
     postgres.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     journal = Journal.open(url)
-    shown = journal._database.run(
+    shown = journal.database.run(
         lambda connection: connection.exec_driver_sql("SHOW synchronous_commit").scalar(), write=True
     )
     assert shown == "on"
@@ -204,7 +204,7 @@ def test_commits_are_durable_where_the_server_says_otherwise(postgres):
 
 def test_sqlite_keeps_what_it_promised(sqlite):
     def setting(name):
-        return sqlite._database.run(
+        return sqlite.database.run(
             lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar(), write=False
         )
 

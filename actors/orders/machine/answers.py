@@ -13,10 +13,10 @@ from ....model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected,
 from ....model.order import NEXT, EventType, OrderStatus, Step
 from .cancel import Cancelling
 from .change import Changing
-from .core import Core, said
-from .doubt import Part, Pending
 from .effects import MeasureClock, Now
 from .ledger import Held
+from .requests import Part, PendingRequest
+from .state import AccountState, code_and_reason
 
 S = OrderStatus
 KNOWN_NOT = (S.PENDING_NEW, S.UNKNOWN, S.PENDING_CANCEL)
@@ -25,15 +25,15 @@ KNOWN_NOT = (S.PENDING_NEW, S.UNKNOWN, S.PENDING_CANCEL)
 class Answers:
     """See the module."""
 
-    def __init__(self, core: Core, cancelling: Cancelling, changing: Changing) -> None:
-        self._core, self._cancelling, self._changing = core, cancelling, changing
+    def __init__(self, state: AccountState, cancelling: Cancelling, changing: Changing) -> None:
+        self._state, self._cancelling, self._changing = state, cancelling, changing
 
-    def answered(self, request: Pending, result: Reply | MeshError, now: Now) -> None:
+    def answered(self, request: PendingRequest, result: Reply | MeshError, now: Now) -> None:
         """Apply what the exchange, or the transport, says to a request. Late answers to one in doubt count too."""
         if isinstance(result, Reply):
             self._reply(request, result, now)
         elif isinstance(result, Rejected):
-            kind = self._core.codec.refusal(str(result.code), str(result.reason))
+            kind = self._state.codec.refusal(str(result.code), str(result.reason))
             for one, part in list(request.parts.items()):
                 self._refused(request, one, part, result, kind, now)
         elif isinstance(result, RetryLater):
@@ -45,33 +45,33 @@ class Answers:
         else:
             self.in_doubt(request, result, now)
 
-    def in_doubt(self, request: Pending, error: MeshError, now: Now) -> None:
+    def in_doubt(self, request: PendingRequest, error: MeshError, now: Now) -> None:
         """Nobody knows what became of the request."""
-        code, reason = said(error)
+        code, reason = code_and_reason(error)
         for one, part in request.parts.items():
-            held = self._core.ledger.get(one)
+            held = self._state.ledger.get(one)
             if held is None:
                 continue
             if part is Part.PLACE and (held.order.status, Step.NO_REPLY) in NEXT:
-                self._core.ledger.step(held, Step.NO_REPLY, now, code=code, reason=reason)
+                self._state.ledger.step(held, Step.NO_REPLY, now, code=code, reason=reason)
             elif part is Part.CANCEL:
                 self._cancelling.unsure(held, "outcome_unknown", reason)
             elif part is Part.AMEND:
                 self._changing.unsure(request, OutcomeUnknown(f"amending {one}", reason))
-            self._core.ledger.changed[one] = None
+            self._state.ledger.changed[one] = None
         if not request.doubt:
-            self._core.requests.doubt(request, now)
+            self._state.requests.doubt(request, now)
 
-    def not_sent(self, request: Pending, one: str, part: Part, error: MeshError, now: Now) -> None:
+    def not_sent(self, request: PendingRequest, one: str, part: Part, error: MeshError, now: Now) -> None:
         """Provably nothing reached the exchange."""
-        held = self._core.ledger.get(one)
-        code, reason = said(error)
-        self._core.requests.settle(request, one, "not_sent", now)
+        held = self._state.ledger.get(one)
+        code, reason = code_and_reason(error)
+        self._state.requests.settle(request, one, "not_sent", now)
         if held is None:
             return
         if part is Part.PLACE:
             if (held.order.status, Step.NOT_SENT) in NEXT and held.order.exchange_order_id is None:
-                self._core.ledger.step(held, Step.NOT_SENT, now, code=code, reason=reason)
+                self._state.ledger.step(held, Step.NOT_SENT, now, code=code, reason=reason)
         elif part is Part.CANCEL:
             after_s = error.after_s if isinstance(error, RetryLater) and error.after_s is not None else 0.0
             self.still_there(held, code, reason, now, final=False, after_s=after_s)
@@ -83,35 +83,35 @@ class Answers:
         if held.order.is_done or held.ending is not None:
             return
         if (held.order.status, Step.CANCEL_REFUSED) in NEXT:
-            self._core.ledger.step(held, Step.CANCEL_REFUSED, now)
-        self._core.ledger.tell(EventType.CANCEL_FAILED, held, now, code=code, reason=reason)
+            self._state.ledger.step(held, Step.CANCEL_REFUSED, now)
+        self._state.ledger.tell(EventType.CANCEL_FAILED, held, now, code=code, reason=reason)
         self._cancelling.refused(held, code, reason, now, final=final, after_s=after_s)
 
-    def amend_failed(self, request: Pending, held: Held, error: MeshError, now: Now) -> None:
+    def amend_failed(self, request: PendingRequest, held: Held, error: MeshError, now: Now) -> None:
         self._changing.failed(request, held, error, now)
 
-    def _reply(self, request: Pending, reply: Reply, now: Now) -> None:
-        core = self._core
+    def _reply(self, request: PendingRequest, reply: Reply, now: Now) -> None:
+        state = self._state
         reported: dict[str, OrderReport] = {}
         for report in reply.orders:
             reported[report.client_order_id] = report
-            held = core.ledger.get(report.client_order_id)
-            if held is not None and core.ledger.fits(held, report):
-                core.ledger.apply(held, report, now)
+            held = state.ledger.get(report.client_order_id)
+            if held is not None and state.ledger.fits(held, report):
+                state.ledger.apply(held, report, now)
         refused = {one: Rejected(code, reason) for one, code, reason in reply.refused}
         for one, part in list(request.parts.items()):
-            held = core.ledger.get(one)
+            held = state.ledger.get(one)
             if one in refused:
-                kind = core.codec.refusal(refused[one].code, refused[one].reason)
+                kind = state.codec.refusal(refused[one].code, refused[one].reason)
                 self._refused(request, one, part, refused[one], kind, now)
             elif (
                 held is None
                 or (part is Part.PLACE and one in reported)
                 or (part is Part.CANCEL and one in reported and (held.order.is_done or held.ending is not None))
             ):
-                core.requests.settle(request, one, "accepted", now)
+                state.requests.settle(request, one, "accepted", now)
             elif part is Part.AMEND and one in reported:
-                core.requests.settle(request, one, "accepted", now)
+                state.requests.settle(request, one, "accepted", now)
                 self._changing.amended(request, held)
         if reply.absent:
             missing = Rejected("not_there", "the exchange knows no such order")
@@ -120,12 +120,14 @@ class Answers:
         if request.parts:
             self.in_doubt(request, OutcomeUnknown(request.kind.value, "the answer does not say what came of it"), now)
 
-    def _refused(self, request: Pending, one: str, part: Part, error: MeshError, kind: Refusal, now: Now) -> None:
-        core = self._core
-        held = core.ledger.get(one)
-        code, reason = said(error)
+    def _refused(
+        self, request: PendingRequest, one: str, part: Part, error: MeshError, kind: Refusal, now: Now
+    ) -> None:
+        state = self._state
+        held = state.ledger.get(one)
+        code, reason = code_and_reason(error)
         if kind is Refusal.CLOCK:
-            core.out.do(MeasureClock())
+            state.effects.do(MeasureClock())
         if kind is Refusal.BUSY:
             self.not_sent(request, one, part, error, now)
             return
@@ -133,33 +135,33 @@ class Answers:
         if unclear:
             self._one_in_doubt(request, one, part, held, error, now)
             return
-        core.requests.settle(request, one, "rejected", now)
+        state.requests.settle(request, one, "rejected", now)
         if held is None:
             return
         if part is Part.PLACE:
             if held.order.exchange_order_id is None and (held.order.status, Step.REJECT) in NEXT:
-                core.ledger.step(held, Step.REJECT, now, code=code, reason=reason)
+                state.ledger.step(held, Step.REJECT, now, code=code, reason=reason)
         elif part is Part.CANCEL:
             if kind is Refusal.NOT_THERE:
-                core.requests.ask_for(one, now, once=True)
+                state.requests.ask_for(one, now, once=True)
             else:
                 self.still_there(held, code, reason, now, final=kind is not Refusal.CLOCK)
         else:
             if kind is Refusal.NOT_THERE:
-                core.requests.ask_for(one, now, once=True)
+                state.requests.ask_for(one, now, once=True)
             self._changing.failed(request, held, error, now)
 
     def _one_in_doubt(
-        self, request: Pending, one: str, part: Part, held: Held | None, error: MeshError, now: Now
+        self, request: PendingRequest, one: str, part: Part, held: Held | None, error: MeshError, now: Now
     ) -> None:
-        code, reason = said(error)
+        code, reason = code_and_reason(error)
         if held is not None and part is Part.PLACE:
-            self._core.ledger.step(held, Step.NO_REPLY, now, code=code, reason=reason)
+            self._state.ledger.step(held, Step.NO_REPLY, now, code=code, reason=reason)
         elif held is not None and part is Part.CANCEL:
             self._cancelling.unsure(held, "outcome_unknown", reason)
         elif held is not None:
             self._changing.unsure(request, OutcomeUnknown(f"amending {one}", reason))
         if not request.doubt:
-            self._core.requests.doubt(request, now)
+            self._state.requests.doubt(request, now)
         else:
-            self._core.requests.ask_for(one, now)
+            self._state.requests.ask_for(one, now)

@@ -14,10 +14,10 @@ from typing import Any
 from ....model.errors import MeshError
 from ....model.order import CancelResult, OrderStatus, Step
 from ....model.time import in_ns
-from .core import Core, said
-from .doubt import Part
 from .effects import Answer, Now, Refuse
 from .ledger import Held
+from .requests import Part
+from .state import AccountState, code_and_reason
 
 S = OrderStatus
 THERE = (S.OPEN, S.PARTIALLY_FILLED)
@@ -36,8 +36,8 @@ class Sweep:
 class Cancelling:
     """See the module."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, state: AccountState) -> None:
+        self._state = state
         self._waiting: dict[str, list[Any]] = {}  # tokens by client order id
         self._sweeps: list[Sweep] = []
         self._again: dict[str, int] = {}  # client id -> when to cancel again, monotonic
@@ -50,7 +50,7 @@ class Cancelling:
         """Cancel one order. Answered with a CancelResult once its fate, or that it is in doubt, is known."""
         order = held.order
         if order.is_done:
-            self._core.out.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
+            self._state.effects.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
             return
         self._waiting.setdefault(order.client_order_id, []).append(token)
         self.want(held, now, insist=False)
@@ -67,7 +67,7 @@ class Cancelling:
     def sweep(self, pair: str | None, owner: str | None, now: Now) -> list[str]:
         """Cancel these orders as often as it takes; return their ids."""
         ids: list[str] = []
-        for held in self._core.ledger.open():
+        for held in self._state.ledger.open():
             if pair in (None, held.order.pair) and owner in (None, held.order.owner):
                 ids.append(held.order.client_order_id)
                 self.want(held, now, insist=True)
@@ -76,12 +76,12 @@ class Cancelling:
     def want(self, held: Held, now: Now, *, insist: bool) -> None:
         """Cancel the order now, or when it is found."""
         held.insist = held.insist or insist
-        if held.order.is_done or self._core.requests.of(held.order.client_order_id, Part.CANCEL):
+        if held.order.is_done or self._state.requests.of(held.order.client_order_id, Part.CANCEL):
             return
-        if held.order.status in THERE and held.ending is None and self._core.out.down is None:
+        if held.order.status in THERE and held.ending is None and self._state.effects.down is None:
             self._send(held, now)
         elif not held.order.cancel_requested:
-            self._core.ledger.note(held, "CANCEL_REQUESTED", now, cancel_requested=True)
+            self._state.ledger.note(held, "CANCEL_REQUESTED", now, cancel_requested=True)
 
     def settled(self, held: Held, now: Now) -> None:
         """An order changed: send what was remembered, answer who waits."""
@@ -95,7 +95,7 @@ class Cancelling:
             self._again.pop(order.client_order_id, None)
         if order.is_done:
             for token in self._waiting.pop(order.client_order_id, ()):
-                self._core.out.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
+                self._state.effects.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
         elif order.status is S.UNKNOWN:
             self.unsure(held, "remembered", "it is in doubt whether there is an order; it is cancelled when found")
         for sweep in list(self._sweeps):
@@ -106,15 +106,15 @@ class Cancelling:
         """The order is still there. `final`: the exchange said no, and would again."""
         order = held.order
         if held.insist and not final:
-            pause_s = max(after_s, self._core.settings.retry_s)
+            pause_s = max(after_s, self._state.settings.retry_s)
             self._again[order.client_order_id] = now.mono_ns + in_ns(pause_s)
             return
         held.insist = False
         if order.cancel_requested and order.status in THERE:
-            self._core.ledger.note(held, "CANCEL_GIVEN_UP", now, cancel_requested=False)
+            self._state.ledger.note(held, "CANCEL_GIVEN_UP", now, cancel_requested=False)
         result = CancelResult(order.client_order_id, False, order.status, code, reason)
         for token in self._waiting.pop(order.client_order_id, ()):
-            self._core.out.do(Answer(token, result))
+            self._state.effects.do(Answer(token, result))
         for sweep in list(self._sweeps):
             if order.client_order_id in sweep.ids:
                 sweep.refused[order.client_order_id] = result
@@ -124,16 +124,18 @@ class Cancelling:
         """Nobody knows yet whether it was cancelled: who waits for this one order alone is told that."""
         order = held.order
         for token in self._waiting.pop(order.client_order_id, ()):
-            self._core.out.do(Answer(token, CancelResult(order.client_order_id, False, order.status, code, reason)))
+            self._state.effects.do(
+                Answer(token, CancelResult(order.client_order_id, False, order.status, code, reason))
+            )
 
     def not_sent(self, client_order_id: str, error: MeshError) -> None:
         for token in self._waiting.pop(client_order_id, ()):
-            self._core.out.do(Refuse(token, error))
+            self._state.effects.do(Refuse(token, error))
 
     def tick(self, now: Now) -> None:
         for one in [one for one, due in self._again.items() if due <= now.mono_ns]:
             del self._again[one]
-            held = self._core.ledger.get(one)
+            held = self._state.ledger.get(one)
             if held is not None and held.stray:
                 self._send_stray(held, now)
             elif held is not None:
@@ -145,7 +147,7 @@ class Cancelling:
     def _finish(self, sweep: Sweep, now: Now, *, late: bool = False) -> None:
         results: list[CancelResult] = []
         for one in sweep.ids:
-            held = self._core.ledger.get(one)
+            held = self._state.ledger.get(one)
             if held is None or held.order.is_done:
                 results.append(CancelResult(one, True, S.CANCELED if held is None else held.order.status))
             elif one in sweep.refused:
@@ -157,26 +159,26 @@ class Cancelling:
                 return
         if sweep in self._sweeps:
             self._sweeps.remove(sweep)
-            self._core.out.do(Answer(sweep.token, results))
+            self._state.effects.do(Answer(sweep.token, results))
 
     def _send_stray(self, held: Held, now: Now) -> None:
         """Cancel what is on the exchange though it was told to be nowhere: nobody else knows of it any more."""
-        core, order = self._core, held.order
+        state, order = self._state, held.order
         held.stray = False
         try:
-            draft = core.codec.cancel(order, core.guards.instrument(order.pair))
-            core.intend(draft, {order.client_order_id: Part.CANCEL}, now)
+            draft = state.codec.cancel(order, state.guards.instrument(order.pair))
+            state.intend(draft, {order.client_order_id: Part.CANCEL}, now)
         except MeshError:
             held.stray = True
-            self._again[order.client_order_id] = now.mono_ns + in_ns(core.settings.retry_s)
+            self._again[order.client_order_id] = now.mono_ns + in_ns(state.settings.retry_s)
 
     def _send(self, held: Held, now: Now) -> None:
-        core, order = self._core, held.order
+        state, order = self._state, held.order
         try:
-            draft = core.codec.cancel(order, core.guards.instrument(order.pair))
-            core.intend(draft, {order.client_order_id: Part.CANCEL}, now)
+            draft = state.codec.cancel(order, state.guards.instrument(order.pair))
+            state.intend(draft, {order.client_order_id: Part.CANCEL}, now)
         except MeshError as error:
-            code, reason = said(error)
+            code, reason = code_and_reason(error)
             self.refused(held, code, reason, now, final=True)
             return
-        core.ledger.step(held, Step.CANCEL_SENT, now)
+        state.ledger.step(held, Step.CANCEL_SENT, now)

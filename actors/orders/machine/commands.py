@@ -13,15 +13,15 @@ from typing import Any
 
 from ....connectors.order_codec import Kind
 from ....journal.writes import PutTombstone
-from ....model.errors import InboxFull, JournalUnavailable, MeshError, UnknownInstrument, UnknownOrder
+from ....model.errors import InboxFull, MeshError, UnknownInstrument, UnknownOrder
 from ....model.order import ZERO, NewOrder, Order, OrderStatus
 from ....model.time import in_ns
-from .core import Core, by_client_id, by_exchange_id
-from .doubt import Part, Pending
 from .effects import Answer, Found, Now, Refuse
 from .ledger import Held
 from .place import Placing
 from .reconcile import ALL, Reconcile
+from .requests import Part, PendingRequest
+from .state import AccountState, by_client_id, by_exchange_id
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class Command:
 class Commands:
     """See the module."""
 
-    def __init__(self, core: Core, placing: Placing, reconcile: Reconcile) -> None:
-        self._core, self._placing, self._reconcile = core, placing, reconcile
+    def __init__(self, state: AccountState, placing: Placing, reconcile: Reconcile) -> None:
+        self._state, self._placing, self._reconcile = state, placing, reconcile
         self._waiting: list[Command] = []
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class Commands:
     ) -> None:
         """Place orders; with a `refusal` they end as FAILED for that reason, unless they are known already."""
         if not orders:
-            self._core.out.do(Answer(token, []))
+            self._state.effects.do(Answer(token, []))
             return
 
         def go(now: Now) -> None:
@@ -87,14 +87,14 @@ class Commands:
         self, token: Any, ids: Sequence[str], expires_ns: int | None, run_with: Callable[[Now], None], now: Now
     ) -> None:
         """Run a command that brings new orders, once the journal was asked about ids that it may know."""
-        if (error := self.closed()) is not None:
-            self._core.out.do(Refuse(token, error))
+        if (error := self._state.effects.refusal()) is not None:
+            self._state.effects.do(Refuse(token, error))
             return
         unseen = {one for one in ids if self._is_unseen(one, now)}
 
         def go(now: Now) -> None:
-            if (error := self.closed()) is not None:
-                self._core.out.do(Refuse(token, error))
+            if (error := self._state.effects.refusal()) is not None:
+                self._state.effects.do(Refuse(token, error))
             else:
                 run_with(now)
 
@@ -113,17 +113,17 @@ class Commands:
                 go(now)
                 return
             for one in sorted(unseen):
-                if not self._core.look_up(by_client_id(one), then(one), now):
-                    self._core.out.do(Refuse(token, self._full()))
+                if not self._state.look_up(by_client_id(one), then(one), now):
+                    self._state.effects.do(Refuse(token, self._full()))
                     unseen.add(ALL)  # never complete: the command is answered
                     return
 
         self.when_serving(token, expires_ns, run, now)
 
     def _is_unseen(self, client_order_id: str, now: Now) -> bool:
-        if client_order_id in self._core.ledger or self._placing.is_buried(client_order_id):
+        if client_order_id in self._state.ledger or self._placing.is_buried(client_order_id):
             return False
-        return self._core.may_be_journaled(client_order_id, now)
+        return self._state.may_be_journaled(client_order_id, now)
 
     def about(
         self,
@@ -135,15 +135,15 @@ class Commands:
         exchange_order_id: str | None = None,
     ) -> None:
         """Run a command about one order, looking it up in the journal when memory has it not."""
-        core = self._core
-        if (error := self.closed()) is not None:
-            core.out.do(Refuse(token, error))
+        state = self._state
+        if (error := self._state.effects.refusal()) is not None:
+            state.effects.do(Refuse(token, error))
             return
 
         def find() -> Held | None:
             if client_order_id is not None:
-                return core.ledger.get(client_order_id)
-            return core.ledger.by_exchange_id(pair or "", exchange_order_id or "")
+                return state.ledger.get(client_order_id)
+            return state.ledger.by_exchange_id(pair or "", exchange_order_id or "")
 
         def then(found: Found, now: Now) -> None:
             held = find()
@@ -158,66 +158,57 @@ class Commands:
                 self._run(token, held, run, now)
             elif client_order_id is not None:
                 self._look_up(token, client_order_id, then, now)
-            elif not core.look_up(by_exchange_id(pair or "", exchange_order_id or ""), then, now):
-                core.out.do(Refuse(token, self._full()))
+            elif not state.look_up(by_exchange_id(pair or "", exchange_order_id or ""), then, now):
+                state.effects.do(Refuse(token, self._full()))
 
         self.when_serving(token, None, go, now)
 
     def _run(self, token: Any, held: Held, run: Callable[[Held, Now], None], now: Now) -> None:
         """Run it, unless the journal has gone while the command waited."""
-        if (error := self.closed()) is not None:
-            self._core.out.do(Refuse(token, error))
+        if (error := self._state.effects.refusal()) is not None:
+            self._state.effects.do(Refuse(token, error))
         else:
             run(held, now)
 
     def _look_up(self, token: Any, client_order_id: str, then: Callable[[Found, Now], None], now: Now) -> None:
-        if not self._core.look_up(by_client_id(client_order_id), then, now):
-            self._core.out.do(Refuse(token, self._full()))
+        if not self._state.look_up(by_client_id(client_order_id), then, now):
+            self._state.effects.do(Refuse(token, self._full()))
 
     def _unknown(self, token: Any, client_order_id: str, found: Found, now: Now) -> None:
-        if self._core.is_ours(client_order_id) and not self._placing.is_buried(client_order_id):
-            if self._core.out.down is not None and not found.tombstone:
-                self._core.out.do(Refuse(token, self.closed() or self._full()))
+        if self._state.is_ours(client_order_id) and not self._placing.is_buried(client_order_id):
+            if self._state.effects.down is not None and not found.tombstone:
+                self._state.effects.do(Refuse(token, self._state.effects.refusal() or self._full()))
                 return
             self._placing.bury(client_order_id)
             if not found.tombstone:
-                self._core.out.write(PutTombstone(client_order_id, now.ns))
-        self._core.out.do(Refuse(token, UnknownOrder(client_order_id)))
+                self._state.effects.write(PutTombstone(client_order_id, now.ns))
+        self._state.effects.do(Refuse(token, UnknownOrder(client_order_id)))
 
     def when_serving(self, token: Any, expires_ns: int | None, run: Callable[[Now], None], now: Now) -> None:
         if self._reconcile.serving:
             run(now)
-        elif len(self._waiting) >= self._core.settings.max_waiting:
-            self._core.out.do(Refuse(token, self._full()))
+        elif len(self._waiting) >= self._state.settings.max_waiting:
+            self._state.effects.do(Refuse(token, self._full()))
         else:
             self._waiting.append(Command(token, expires_ns, run))
 
     def _full(self) -> InboxFull:
-        settings = self._core.settings
+        settings = self._state.settings
         return InboxFull(f"orders/{settings.exchange}/{settings.account}", settings.max_waiting)
-
-    def closed(self) -> MeshError | None:
-        """Why no command that needs an intent is accepted now."""
-        out = self._core.out
-        if out.halted is not None:
-            return out.halted
-        if out.down is not None:
-            return JournalUnavailable(getattr(out.down, "after_s", None) or 1.0, "the journal cannot be written")
-        return None
 
     def get(self, token: Any, client_order_id: str, now: Now) -> None:
         """Answer with the Order. An id of ours that nobody ever saw is declared dead: UnknownOrder, for good."""
-        held = self._core.ledger.get(client_order_id)
+        held = self._state.ledger.get(client_order_id)
         if held is not None:
-            self._core.out.do(Answer(token, held.order))
+            self._state.effects.do(Answer(token, held.order))
         elif self._placing.is_buried(client_order_id):
-            self._core.out.do(Refuse(token, UnknownOrder(client_order_id)))
+            self._state.effects.do(Refuse(token, UnknownOrder(client_order_id)))
         else:
 
             def then(found: Found, now: Now) -> None:
-                held = self._core.ledger.get(client_order_id)
+                held = self._state.ledger.get(client_order_id)
                 if held is not None:
-                    self._core.out.do(Answer(token, held.order))
+                    self._state.effects.do(Answer(token, held.order))
                 else:
                     self._unknown(token, client_order_id, found, now)
 
@@ -228,24 +219,24 @@ class Commands:
 
         Their fills are asked for again: a saved state has totals only.
         """
-        core = self._core
+        state = self._state
         mine = {one.client_order_id: one for one in states if not one.external and not one.is_done}
-        unlisted = next((state.pair for state in mine.values() if state.pair not in core.guards.instruments), None)
+        unlisted = next((order.pair for order in mine.values() if order.pair not in state.guards.instruments), None)
         if unlisted is not None:  # nobody could ever be asked about it
             said = "the exchange does not list it"
-            core.out.do(Refuse(token, UnknownInstrument(core.settings.exchange, unlisted, said)))
+            state.effects.do(Refuse(token, UnknownInstrument(state.settings.exchange, unlisted, said)))
             return
-        left = {one for one in mine if core.is_ours(one)}
+        left = {one for one in mine if state.is_ours(one)}
         taken: list[str] = []
 
         def done(client_order_id: str) -> None:
             left.discard(client_order_id)
             if not left:
-                core.out.do(Answer(token, taken))
+                state.effects.do(Answer(token, taken))
 
         def then(client_order_id: str) -> Callable[[Found, Now], None]:
             def found_it(found: Found, now: Now) -> None:
-                if client_order_id not in core.ledger and not found.tombstone and core.out.down is None:
+                if client_order_id not in state.ledger and not found.tombstone and state.effects.down is None:
                     self._take_up(mine[client_order_id], now)
                     taken.append(client_order_id)
                 done(client_order_id)
@@ -253,14 +244,14 @@ class Commands:
             return found_it
 
         if not left:
-            core.out.do(Answer(token, taken))
+            state.effects.do(Answer(token, taken))
         for one in sorted(left):
-            if one in core.ledger or not core.look_up(by_client_id(one), then(one), now):
+            if one in state.ledger or not state.look_up(by_client_id(one), then(one), now):
                 done(one)
 
     def _take_up(self, order: Order, now: Now) -> None:
-        core, one = self._core, order.client_order_id
-        settings = core.settings
+        state, one = self._state, order.client_order_id
+        settings = state.settings
         known = order.exchange_order_id is not None
         bare = replace(
             order,
@@ -271,11 +262,11 @@ class Commands:
             quote_filled=ZERO,
             fees={},
         )
-        held = core.ledger.add(bare, "RESTORED", now)
+        held = state.ledger.add(bare, "RESTORED", now)
         held.total = order.filled
         if not known:
-            not_after_ns = now.exchange_ns + in_ns(core.codec.offer.max_validity_s)
-            core.requests.add(
-                Pending(f"restored:{one}", Kind.PLACE, {one: Part.PLACE}, not_after_ns, earlier=True, doubt=True)
+            not_after_ns = now.exchange_ns + in_ns(state.codec.offer.max_validity_s)
+            state.requests.add(
+                PendingRequest(f"restored:{one}", Kind.PLACE, {one: Part.PLACE}, not_after_ns, earlier=True, doubt=True)
             )
-        core.requests.ask_for(one, now, once=known)
+        state.requests.ask_for(one, now, once=known)

@@ -12,9 +12,9 @@ from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutFill, PutOrder
 from ....model.events import Side
 from ....model.order import AccountEvent, EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
-from .core import Core
 from .effects import Now
 from .ledger import as_fill
+from .state import AccountState
 
 
 def name_of(pair: str, exchange_order_id: str) -> str:
@@ -25,8 +25,8 @@ def name_of(pair: str, exchange_order_id: str) -> str:
 class Externals:
     """See the module."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, state: AccountState) -> None:
+        self._state = state
         self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
         self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) told
         self._known: dict[tuple[str, str], int] = {}  # how many asks had been made when it was first seen
@@ -55,7 +55,7 @@ class Externals:
         """The exchange does not know it any more."""
         after = replace(order, status=OrderStatus.EXPIRED, updated_ns=now.ns, code="not_there")
         self._orders[order.pair, order.exchange_order_id or ""] = after
-        self._core.out.write(PutOrder(after, "EXTERNAL", now.ns))
+        self._state.effects.write(PutOrder(after, "EXTERNAL", now.ns))
         self._tell(after, None, now.exchange_ns, now)
 
     def has_fill(self, pair: str, trade_id: str) -> bool:
@@ -66,13 +66,13 @@ class Externals:
         if order.exchange_order_id is None or not order.external:
             return
         self._orders[order.pair, order.exchange_order_id] = order
-        self._known[order.pair, order.exchange_order_id] = self._core.out.asks
+        self._known[order.pair, order.exchange_order_id] = self._state.effects.asks
         for one in fills:
             self._fills[one.pair, one.trade_id] = None
 
     def apply(self, pair: str, report: OrderReport, now: Now) -> None:
         """Note what the exchange says of it; tell when that is news."""
-        core = self._core
+        state = self._state
         key = (pair, report.exchange_order_id)
         held = self._orders.get(key)
         status = report.status or (held.status if held is not None else OrderStatus.OPEN)
@@ -92,13 +92,13 @@ class Externals:
             return
         after = replace(after, updated_ns=now.ns)
         self._orders[key] = after
-        self._known.setdefault(key, core.out.asks)
-        core.out.write(PutOrder(after, "EXTERNAL", now.ns))
+        self._known.setdefault(key, state.effects.asks)
+        state.effects.write(PutOrder(after, "EXTERNAL", now.ns))
         if not fills:
             self._tell(after, None, report.ts_event_ns, now)
         for one in fills:
             self._told(pair, after, one, now)
-        while len(self._orders) > core.settings.max_external:
+        while len(self._orders) > state.settings.max_external:
             old = next(iter(self._orders))
             del self._orders[old]
             self._known.pop(old, None)
@@ -112,20 +112,20 @@ class Externals:
             report = OrderReport("", "", fill.exchange_order_id, None, fill.ts_event_ns, side=fill.side)
             order = self._new(pair, report, OrderStatus.UNKNOWN, now)
             self._orders[pair, fill.exchange_order_id] = order
-            self._known[pair, fill.exchange_order_id] = self._core.out.asks
-            self._core.out.write(PutOrder(order, "EXTERNAL", now.ns))
+            self._known[pair, fill.exchange_order_id] = self._state.effects.asks
+            self._state.effects.write(PutOrder(order, "EXTERNAL", now.ns))
         self._told(pair, order, fill, now)
 
     def _told(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
         self._fills[pair, fill.trade_id] = None
-        if len(self._fills) > 10 * self._core.settings.max_external:
+        if len(self._fills) > 10 * self._state.settings.max_external:
             del self._fills[next(iter(self._fills))]
         mine = as_fill(fill, order, now)
-        self._core.out.write(PutFill(mine))
+        self._state.effects.write(PutFill(mine))
         self._tell(order, mine, fill.ts_event_ns, now)
 
     def _tell(self, order: Order, fill: Fill | None, ts_event_ns: int, now: Now) -> None:
-        self._core.out.event(
+        self._state.effects.event(
             AccountEvent(
                 0,
                 EventType.EXTERNAL,
@@ -140,7 +140,7 @@ class Externals:
         )
 
     def _new(self, pair: str, report: OrderReport, status: OrderStatus, now: Now) -> Order:
-        settings = self._core.settings
+        settings = self._state.settings
         return Order(
             exchange=settings.exchange,
             account=settings.account,

@@ -26,7 +26,7 @@ class Maker:
     passed: set[int] = field(default_factory=set)
 
 
-class Makers:
+class KnownIds:
     """See the module."""
 
     def __init__(self) -> None:

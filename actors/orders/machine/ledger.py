@@ -31,7 +31,7 @@ from ....model.order import (
     Step,
     advance,
 )
-from .commits import Outbox
+from .effect_buffer import EffectBuffer
 from .effects import Now
 
 S = OrderStatus
@@ -86,9 +86,9 @@ class Held:
 class Ledger:
     """See the module. Holds all open orders and the last `recent` ones that are done."""
 
-    def __init__(self, exchange: str, account: str, out: Outbox, recent: int) -> None:
+    def __init__(self, exchange: str, account: str, effects: EffectBuffer, recent: int) -> None:
         self.exchange, self.account = exchange, account
-        self._out = out
+        self._effects = effects
         self._recent = recent
         self._held: dict[str, Held] = {}
         self._open: dict[str, Held] = {}
@@ -128,14 +128,16 @@ class Ledger:
 
     def restore(self, order: Order, fills: list[Fill]) -> Held:
         """Hold an order that the journal has, changing nothing."""
-        held = Held(order, {one.trade_id: one for one in fills}, order.filled, order.quote_filled, asks=self._out.asks)
+        held = Held(
+            order, {one.trade_id: one for one in fills}, order.filled, order.quote_filled, asks=self._effects.asks
+        )
         self._hold(held)
         return held
 
     def add(self, order: Order, step: str, now: Now) -> Held:
         """Hold a new order and write it."""
-        held = Held(order, asks=self._out.asks)
-        self._out.write(PutOrder(order, step, now.ns))
+        held = Held(order, asks=self._effects.asks)
+        self._effects.write(PutOrder(order, step, now.ns))
         self._hold(held)
         self.changed[order.client_order_id] = None
         return held
@@ -143,7 +145,7 @@ class Ledger:
     def note(self, held: Held, step: str, now: Now, **changes: object) -> None:
         """Change fields of an order that are no step of its life, and write it."""
         held.order = replace(held.order, updated_ns=now.ns, **changes)  # type: ignore[arg-type]
-        self._out.write(PutOrder(held.order, step, now.ns))
+        self._effects.write(PutOrder(held.order, step, now.ns))
         self.changed[held.order.client_order_id] = None
 
     def step(
@@ -176,7 +178,7 @@ class Ledger:
             code=code if ended else before.code,
             reason=reason if ended else before.reason,
         )
-        self._out.write(PutOrder(order, step.value, now.ns))
+        self._effects.write(PutOrder(order, step.value, now.ns))
         self.changed[order.client_order_id] = None
         if fill is not None:
             self.tell(EventType.FILLED, held, now, ts_event_ns, fill=fill)
@@ -197,7 +199,7 @@ class Ledger:
         fill: Fill | None = None,
     ) -> None:
         """Make an event of an order as it is now."""
-        self._out.event(
+        self._effects.event(
             AccountEvent(
                 0,
                 kind,
@@ -259,7 +261,7 @@ class Ledger:
         filled = EXACT.add(order.filled, fill.amount)
         if order.amount is not None and filled > order.amount:
             said = f"fill {fill.trade_id} of {fill.amount:f} on {order.filled:f} of {order.amount:f}"
-            self._out.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", said))
+            self._effects.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", said))
             return
         fees = dict(order.fees)
         if fill.fee is not None and fill.fee_asset is not None:
@@ -273,7 +275,7 @@ class Ledger:
         )
         mine = as_fill(fill, held.order, now)
         held.fills[fill.trade_id] = mine
-        self._out.write(PutFill(mine))
+        self._effects.write(PutFill(mine))
         last = order.amount is not None and filled == order.amount
         step = Step.LAST_FILL if last else Step.FILL
         self.step(held, step, now, ts_event_ns=fill.ts_event_ns, fill=mine)
@@ -304,7 +306,7 @@ class Ledger:
             if exchange_id is not None:
                 self._by_exchange_id[order.pair, exchange_id] = order.client_order_id
             if not (first and order.status in (S.PENDING_NEW, S.UNKNOWN)):
-                self._out.write(PutOrder(held.order, Step.ACK.value, now.ns))
+                self._effects.write(PutOrder(held.order, Step.ACK.value, now.ns))
                 self.changed[order.client_order_id] = None
         if order.status in (S.PENDING_NEW, S.UNKNOWN):
             self.step(held, Step.ACK, now, ts_event_ns=report.ts_event_ns)

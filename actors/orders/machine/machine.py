@@ -19,10 +19,10 @@ as FAILED (the command is refused with JournalUnavailable), a cancel as refused.
 refused at once. Reports go on being applied; their writes, events and answers wait, in order, for `journal_back`.
 Fenced, or a broken assumption, is Halt: nothing is done after it.
 
-Parts: ledger.py (orders and fills), doubt.py (doubt and proof), funds.py (money),
-guards.py (refusals), commands.py, place.py, cancel.py, change.py (commands),
-answers.py (outcomes), reconcile.py (questions), external.py (orders of others), commits.py
-(commits).
+Parts: state.py (what they share), ledger.py (orders and fills), requests.py (doubt and proof), funds.py (reservations),
+guards.py (refusals), known_ids.py (ids that cannot be in the journal), commands.py, place.py, cancel.py, change.py
+(commands), answers.py (outcomes), reconcile.py (questions), external.py (orders of others), effect_buffer.py (writes
+and effects of one input, and the backlog while the journal is down).
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from .answers import Answers
 from .cancel import Cancelling
 from .change import Changing
 from .commands import Commands
-from .core import Born, Core, Sign, adopt, inherit, never
-from .doubt import Part
 from .effects import Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
 from .external import Externals
 from .ledger import TINY, Held
 from .place import Placing
 from .reconcile import ALL, Reconcile
+from .requests import Part
+from .state import AccountState, Born, Sign, never
 
 S = OrderStatus
 
@@ -75,14 +75,14 @@ class OrderMachine:
     ) -> None:
         """`sign(draft, request_id, now)` gives the exact bytes; `born(id)` when an order's id was made, or None."""
         self.settings = settings
-        self._core = Core(settings, codec, sign, new_id, instruments, born)
-        self._externals = Externals(self._core)
-        self._placing = Placing(self._core)
-        self._cancelling = Cancelling(self._core)
-        self._changing = Changing(self._core, self._placing)
-        self._answers = Answers(self._core, self._cancelling, self._changing)
-        self._reconcile = Reconcile(self._core, self._answers, self._externals)
-        self._commands = Commands(self._core, self._placing, self._reconcile)
+        self._state = AccountState(settings, codec, sign, new_id, instruments, born)
+        self._externals = Externals(self._state)
+        self._placing = Placing(self._state)
+        self._cancelling = Cancelling(self._state)
+        self._changing = Changing(self._state, self._placing)
+        self._answers = Answers(self._state, self._cancelling, self._changing)
+        self._reconcile = Reconcile(self._state, self._answers, self._externals)
+        self._commands = Commands(self._state, self._placing, self._reconcile)
         self._owners: dict[str, Lease] = {}
 
     # What is known, for the shell to answer with
@@ -104,48 +104,49 @@ class OrderMachine:
     def wake_ns(self) -> int:
         """When `tick` is due at the latest, by the monotonic clock."""
         due: list[int | None] = [self._reconcile.wake_ns]
-        if self._core.out.down is None:  # else nothing is cancelled: who is woken for it finds nothing to do
+        if self._state.effects.down is None:  # else nothing is cancelled: who is woken for it finds nothing to do
             due.append(self._cancelling.wake_ns)
             due += [one.until_mono_ns for one in self._owners.values()]
         return min(one for one in due if one is not None)
 
     def order(self, client_order_id: str) -> Order | None:
-        held = self._core.ledger.get(client_order_id)
+        held = self._state.ledger.get(client_order_id)
         return None if held is None else held.order
 
     def orders(self, *, open: bool = True, pair: str | None = None, owner: str | None = None) -> list[Order]:
         """Orders in memory, oldest first: all open ones; else also those done lately."""
-        held = self._core.ledger.open() if open else self._core.ledger.all()
+        held = self._state.ledger.open() if open else self._state.ledger.all()
         return [one.order for one in held if pair in (None, one.order.pair) and owner in (None, one.order.owner)]
 
     def externals(self) -> list[Order]:
         return self._externals.all()
 
     def balances(self) -> dict[str, Balance]:
-        return self._core.funds.balances()
+        return self._state.funds.balances()
 
     def balance(self, asset: str) -> Balance:
-        return self._core.funds.balance(asset)
+        return self._state.funds.balance(asset)
 
     @property
     def pauses(self) -> dict[str, str]:
-        return dict(self._core.guards.pauses)
+        return dict(self._state.guards.pauses)
 
     def status(self) -> dict[str, Any]:
         """What a status page shows: plain values."""
-        core = self._core
+        state = self._state
         return {
             "serving": self.serving,
             "reconciled": self.reconciled,
             "stream_up": self._reconcile.stream_up,
-            "open_orders": core.ledger.open_count,
-            "unresolved_requests": len(core.requests),
-            "earlier_requests": core.requests.earlier,
-            "in_doubt": sorted(core.requests.doubts),
+            "open_orders": state.ledger.open_count,
+            "unresolved_requests": len(state.requests),
+            "earlier_requests": state.requests.earlier,
+            "in_doubt": sorted(state.requests.doubts),
             "external_orders": len(self._externals.all()),
             "waiting_commands": len(self._commands),
-            "backlog": core.out.backlog,
-            "journal": None if core.out.down is None else str(core.out.down),
+            "backlog": state.effects.backlog,
+            "journal": None if state.effects.down is None else str(state.effects.down),
+            "owners": len(self._owners),
             "pauses": self.pauses,
             "reconciled_ns": self._reconcile.round_over_ns,
         }
@@ -154,11 +155,11 @@ class OrderMachine:
 
     def boot(self, loaded: Loaded, now: Now) -> list[Effect]:
         """Take over the account as the journal has it, under the epoch of `loaded`."""
-        core = self._core
-        core.out.name(str(loaded.epoch))
-        core.born_after_ns = now.ns
-        core.funds.restore(loaded.balances)
-        core.guards.pauses.update({scope: pause.reason for scope, pause in loaded.pauses.items()})
+        state = self._state
+        state.effects.name(str(loaded.epoch))
+        state.born_after_ns = now.ns
+        state.funds.restore(loaded.balances)
+        state.guards.pauses.update({scope: pause.reason for scope, pause in loaded.pauses.items()})
         grace_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
         for name, owner in loaded.owners.items():
             self._owners[name] = Lease(owner.on_death, grace_ns)
@@ -169,25 +170,25 @@ class OrderMachine:
             if order.external:
                 self._externals.restore(order, fills.get(order.client_order_id, []))
             else:
-                adopt(self._core, order, fills.get(order.client_order_id, []), now)
+                state.restore_order(order, fills.get(order.client_order_id, []), now)
         for request in loaded.requests:
-            inherit(self._core, request.request_id, request.kind, request.client_order_ids, request.not_after_ns, now)
-        for held in core.ledger.open():
+            state.restore_request(request.request_id, request.kind, request.client_order_ids, request.not_after_ns, now)
+        for held in state.ledger.open():
             order = held.order
             if order.status is S.PENDING_NEW or (
-                order.status is S.UNKNOWN and not core.requests.of(order.client_order_id)
+                order.status is S.UNKNOWN and not state.requests.of(order.client_order_id)
             ):
-                core.ledger.step(held, Step.NO_REPLY, now, reason="its manager ended before an answer")
-                core.requests.ask_for(order.client_order_id, now)
+                state.ledger.step(held, Step.NO_REPLY, now, reason="its manager ended before an answer")
+                state.requests.ask_for(order.client_order_id, now)
             elif order.status is S.PENDING_CANCEL:
-                core.requests.ask_for(order.client_order_id, now, once=True)
-            core.ledger.changed[order.client_order_id] = None
+                state.requests.ask_for(order.client_order_id, now, once=True)
+            state.ledger.changed[order.client_order_id] = None
         self._reconcile.start(loaded.marks, now)
         return self._end(now)
 
     def tick(self, now: Now) -> list[Effect]:
         """Time has passed: ask what is due, end what is late, cancel for the dead."""
-        if self._core.out.down is None:
+        if self._state.effects.down is None:
             for name, lease in self._owners.items():
                 if lease.until_mono_ns is not None and lease.until_mono_ns <= now.mono_ns:
                     self._bereave(name, lease, now)
@@ -234,8 +235,8 @@ class OrderMachine:
         self, token: Any, now: Now, *, pair: str | None = None, owner: str | None = None, timeout_s: float = 30.0
     ) -> list[Effect]:
         """Cancel every order that is not done, those in doubt when they are found. Answer: [CancelResult]."""
-        if (error := self._commands.closed()) is not None:
-            self._core.out.do(Refuse(token, error))
+        if (error := self._state.effects.refusal()) is not None:
+            self._state.effects.do(Refuse(token, error))
         else:
             until_ns = now.mono_ns + in_ns(timeout_s)
 
@@ -276,13 +277,13 @@ class OrderMachine:
 
     def pause(self, scope: str, reason: str, now: Now, token: Any = None) -> list[Effect]:
         """Refuse new orders in `scope`: "mesh", the exchange, "account" or a pair. Cancels go on."""
-        self._core.guards.pauses[scope] = reason
+        self._state.guards.pauses[scope] = reason
         return self._paused(EventType.PAUSED, scope, reason, now, token)
 
     def resume(self, scope: str, now: Now, token: Any = None) -> list[Effect]:
-        if self._core.guards.pauses.pop(scope, None) is None:
+        if self._state.guards.pauses.pop(scope, None) is None:
             if token is not None:
-                self._core.out.do(Answer(token, scope))
+                self._state.effects.do(Answer(token, scope))
             return self._end(now)
         return self._paused(EventType.RESUMED, scope, None, now, token)
 
@@ -290,12 +291,12 @@ class OrderMachine:
         """An owner lives for `lease_s` more. `on_death`: "keep" or "cancel" its orders when it does not renew."""
         held = self._owners.get(owner)
         if held is None or held.on_death != on_death:
-            self._core.out.write(PutOwner(owner, on_death, now.ns))
+            self._state.effects.write(PutOwner(owner, on_death, now.ns))
         self._owners[owner] = Lease(on_death, now.mono_ns + in_ns(lease_s))
         if len(self._owners) > self.settings.max_owners:
             self._forget_an_owner()
         if token is not None:
-            self._core.out.do(Answer(token, owner))
+            self._state.effects.do(Answer(token, owner))
         return self._end(now)
 
     def owner_dead(self, owner: str, now: Now) -> list[Effect]:
@@ -309,7 +310,7 @@ class OrderMachine:
 
     def answered(self, request_id: str, result: Reply | MeshError, now: Now) -> list[Effect]:
         """The answer to a `Send`, or the error that stands for it."""
-        request = self._core.requests.get(request_id)
+        request = self._state.requests.get(request_id)
         if request is not None:
             self._answers.answered(request, result, now)
         elif isinstance(result, Reply):
@@ -324,7 +325,7 @@ class OrderMachine:
 
     def looked_up(self, key: str, found: Found, now: Now) -> list[Effect]:
         """The answer to a `Lookup`."""
-        self._core.looked_up(key, found, now)
+        self._state.looked_up(key, found, now)
         return self._end(now)
 
     def report(self, report: StreamReport, now: Now) -> list[Effect]:
@@ -332,7 +333,7 @@ class OrderMachine:
         if isinstance(report, OrderReport):
             self._reconcile.report(report, now)
         elif isinstance(report, BalanceReport):
-            if self._core.funds.told(report.balances, report.ts_event_ns, whole=report.whole):
+            if self._state.funds.told(report.balances, report.ts_event_ns, whole=report.whole):
                 self._reconcile.want(Purpose.ACCOUNT, ALL, now)
         elif isinstance(report, BalanceChange):
             self._reconcile.want(Purpose.ACCOUNT, ALL, now)
@@ -349,11 +350,11 @@ class OrderMachine:
 
     def tops(self, tops: dict[str, Top]) -> None:
         """Best prices of books, for the price band and what market orders reserve."""
-        self._core.guards.tops.update(tops)
+        self._state.guards.tops.update(tops)
 
     def rules(self, instruments: Sequence[Instrument], now: Now) -> list[Effect]:
         """The exchange's current instruments and rules."""
-        for pair in self._core.guards.rules(instruments):
+        for pair in self._state.guards.rules(instruments):
             self._tell(EventType.RULES, now, pair=pair)
         return self._end(now)
 
@@ -361,12 +362,12 @@ class OrderMachine:
 
     def journal_failed(self, effects: Sequence[Effect], error: MeshError, now: Now) -> list[Effect]:
         """A commit failed: `effects` are it and all behind it that was not performed, in order."""
-        out = self._core.out
+        buffer = self._state.effects
         if isinstance(error, Fenced):
-            out.halt(error)
+            buffer.halt(error)
             return self._end(now)
-        for one in out.failed(effects, error):
-            request = self._core.requests.get(one.request.request_id)
+        for one in buffer.failed(effects, error):
+            request = self._state.requests.get(one.request.request_id)
             if request is None:
                 continue
             refusal = JournalUnavailable(getattr(error, "after_s", None) or 1.0, "the journal did not take the intent")
@@ -380,61 +381,61 @@ class OrderMachine:
 
     def journal_back(self, now: Now) -> list[Effect]:
         """The journal can be written again: what waited, in order, then what was remembered meanwhile."""
-        effects = self._core.out.back()
-        for held in self._core.ledger.open():
+        effects = self._state.effects.back()
+        for held in self._state.ledger.open():
             if held.order.cancel_requested or held.insist:
-                self._core.ledger.changed[held.order.client_order_id] = None
+                self._state.ledger.changed[held.order.client_order_id] = None
         return effects + self._end(now)
 
     # Inside
 
     def _end(self, now: Now) -> list[Effect]:
         """Work off what changed, and return what is to be done."""
-        core = self._core
-        if core.out.halted is not None:
-            return core.out.take()
+        state = self._state
+        if state.effects.halted is not None:
+            return state.effects.take()
         if self._commands:
             self._commands.serve(now)
-        while core.ledger.changed:
-            one = next(iter(core.ledger.changed))
-            del core.ledger.changed[one]
-            held = core.ledger.get(one)
+        while state.ledger.changed:
+            one = next(iter(state.ledger.changed))
+            del state.ledger.changed[one]
+            held = state.ledger.get(one)
             if held is not None:
                 self._settle(held, now)
         self._reconcile.tick(now)
-        return core.out.take()
+        return state.effects.take()
 
     def _settle(self, held: Held, now: Now) -> None:
         """Draw the consequences of an order's change."""
-        core, order = self._core, held.order
+        state, order = self._state, held.order
         one = order.client_order_id
         there = order.exchange_order_id is not None
         ended = order.is_done or held.ending is not None
         if held.on_exchange_ns is not None:
-            core.funds.placed(one, held.on_exchange_ns)
+            state.funds.placed(one, held.on_exchange_ns)
         if order.is_done and not order.filled and (order.list_id is None or held.on_exchange_ns is None):
-            core.funds.release(one)  # what an order of a list reserves, the others of the list may have spent
+            state.funds.release(one)  # what an order of a list reserves, the others of the list may have spent
         doubt = False
-        for request in core.requests.of(one):
+        for request in state.requests.of(one):
             part = request.parts[one]
             if not request.doubt:
                 continue
             if part is Part.PLACE and (there or order.is_done):
-                core.requests.settle(request, one, "found", now)
+                state.requests.settle(request, one, "found", now)
             elif part is not Part.PLACE and (ended or order.amount == request.amounts.get(one, TINY)):
-                core.requests.settle(request, one, "done", now)
+                state.requests.settle(request, one, "done", now)
             else:
                 doubt = True
-        held_doubt = core.requests.doubts.get(one)
+        held_doubt = state.requests.doubts.get(one)
         if held_doubt is not None and not doubt and (ended or held_doubt.once is None):
-            core.requests.sure(one)
-        if order.status is S.UNKNOWN and one not in core.requests.doubts:
-            core.requests.ask_for(one, now)
+            state.requests.sure(one)
+        if order.status is S.UNKNOWN and one not in state.requests.doubts:
+            state.requests.ask_for(one, now)
         if not order.is_done:
             self._reconcile.traded(order.pair, order.created_ns)
         if held.unsaid:
             held.unsaid = False
-            core.requests.ask_for(one, now, once=True)
+            state.requests.ask_for(one, now, once=True)
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)
@@ -444,7 +445,7 @@ class OrderMachine:
 
     def _forget_an_owner(self) -> None:
         """Drop the oldest that is dead and has nothing open, if there is one: names may be new with every start."""
-        alive = {held.order.owner for held in self._core.ledger.open()}
+        alive = {held.order.owner for held in self._state.ledger.open()}
         gone = (name for name, lease in self._owners.items() if lease.until_mono_ns is None and name not in alive)
         if (name := next(gone, None)) is not None:
             del self._owners[name]
@@ -456,21 +457,23 @@ class OrderMachine:
 
     def _listed(self, report: ListReport, now: Now) -> None:
         for client_order_id, _ in report.orders:
-            held = self._core.ledger.get(client_order_id)
+            held = self._state.ledger.get(client_order_id)
             if held is not None and held.order.list_id is None and not held.order.is_done:
-                self._core.ledger.note(held, "LISTED", now, list_id=report.list_id)
+                self._state.ledger.note(held, "LISTED", now, list_id=report.list_id)
 
     def _paused(self, kind: EventType, scope: str, reason: str | None, now: Now, token: Any) -> list[Effect]:
-        self._core.out.write(PutPause(scope, reason, now.ns))
-        self._tell(kind, now, pair=scope if scope in self._core.guards.instruments else None, reason=reason, code=scope)
+        self._state.effects.write(PutPause(scope, reason, now.ns))
+        self._tell(
+            kind, now, pair=scope if scope in self._state.guards.instruments else None, reason=reason, code=scope
+        )
         if token is not None:
-            self._core.out.do(Answer(token, scope))
+            self._state.effects.do(Answer(token, scope))
         return self._end(now)
 
     def _tell(
         self, kind: EventType, now: Now, *, pair: str | None = None, reason: str | None = None, code: str | None = None
     ) -> None:
-        self._core.out.event(
+        self._state.effects.event(
             AccountEvent(
                 0, kind, self.settings.exchange, self.settings.account, now.ns, pair=pair, reason=reason, code=code
             )

@@ -15,10 +15,10 @@ from typing import Any
 
 from ....model.errors import InsufficientBalance, MeshError, NotOffered, Rejected, UnknownOrder
 from ....model.order import NewOrder, Order, OrderStatus, Step, as_order
-from .core import Core, said
-from .doubt import Part
 from .effects import Answer, Now, Refuse
 from .ledger import Held
+from .requests import Part
+from .state import AccountState, code_and_reason
 
 S = OrderStatus
 
@@ -34,8 +34,8 @@ class Waiting:
 class Placing:
     """See the module."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, state: AccountState) -> None:
+        self._state = state
         self._waiting: dict[str, list[Waiting]] = {}
         self._tombs: dict[str, None] = {}
         self._tomb_order: deque[str] = deque()
@@ -46,7 +46,7 @@ class Placing:
             return
         self._tombs[client_order_id] = None
         self._tomb_order.append(client_order_id)
-        if len(self._tomb_order) > self._core.settings.max_recent:
+        if len(self._tomb_order) > self._state.settings.max_recent:
             del self._tombs[self._tomb_order.popleft()]
 
     def is_buried(self, client_order_id: str) -> bool:
@@ -65,13 +65,13 @@ class Placing:
 
         `refusal`: why they cannot be sent; then they end as FAILED, and the command is refused with it.
         """
-        core = self._core
+        state = self._state
         ids = [one.client_order_id for one in orders]
         buried = next((one for one in ids if self.is_buried(one)), None)
         if buried is not None:
-            core.out.do(Refuse(token, UnknownOrder(buried)))
+            state.effects.do(Refuse(token, UnknownOrder(buried)))
             return
-        if len(set(ids)) < len(ids) or any(one in core.ledger for one in ids):
+        if len(set(ids)) < len(ids) or any(one in state.ledger for one in ids):
             self.known(token, orders)
             return
         error = refusal
@@ -88,7 +88,7 @@ class Placing:
             return
         for asked in orders:
             self.fail(asked, error, now)
-        core.out.do(Refuse(token, error))
+        state.effects.do(Refuse(token, error))
 
     def wait(self, token: Any, ids: Sequence[str]) -> None:
         """Answer the command once the exchange has said something of all these orders, or it is in doubt."""
@@ -109,12 +109,12 @@ class Placing:
             for one in waiting.ids:
                 if one != client_order_id and waiting in self._waiting.get(one, ()):
                     self._waiting[one].remove(waiting)
-            self._core.out.do(Refuse(waiting.token, error))
+            self._state.effects.do(Refuse(waiting.token, error))
 
     def _answer(self, waiting: Waiting) -> None:
         found: list[Order] = []
         for one in waiting.ids:
-            held = self._core.ledger.get(one)
+            held = self._state.ledger.get(one)
             if held is None or held.order.status is S.PENDING_NEW:
                 return
             found.append(held.order)
@@ -124,20 +124,20 @@ class Placing:
                 others.remove(waiting)
             if not others:
                 self._waiting.pop(one, None)
-        self._core.out.do(Answer(waiting.token, found))
+        self._state.effects.do(Answer(waiting.token, found))
 
     def known(self, token: Any, orders: Sequence[NewOrder], also: Sequence[str] = ()) -> None:
         """Answer a command that came again with the fate of its orders, behind those that are `also` its."""
-        core, ids = self._core, [one.client_order_id for one in orders]
+        state, ids = self._state, [one.client_order_id for one in orders]
         for one in orders:
-            held = core.ledger.get(one.client_order_id)
+            held = state.ledger.get(one.client_order_id)
             if held is None or not self._same(one, held) or ids.count(one.client_order_id) > 1:
                 reason = f"{one.client_order_id!r} is in a command with an id that is another order's already"
-                core.out.do(Refuse(token, Rejected("duplicate_id", reason)))
+                state.effects.do(Refuse(token, Rejected("duplicate_id", reason)))
                 return
-        first = core.ledger.get(ids[0])
+        first = state.ledger.get(ids[0])
         if len(ids) == 1 and first is not None and first.error is not None:
-            core.out.do(Refuse(token, first.error))
+            state.effects.do(Refuse(token, first.error))
             return
         self.wait(token, [*also, *ids])
 
@@ -163,76 +163,76 @@ class Placing:
 
     def _quantized(self, asked: NewOrder) -> NewOrder:
         try:
-            return self._core.guards.quantized(asked)
+            return self._state.guards.quantized(asked)
         except MeshError:
             return asked
 
     def _place_one(self, asked: NewOrder, now: Now) -> MeshError | None:
         """Make one intent, or end the order as FAILED and return why."""
-        core = self._core
-        order = core.guards.judge(asked, core.ledger, {}, now)
+        state = self._state
+        order = state.guards.judge(asked, state.ledger, {}, now)
         if isinstance(order, MeshError):
             self.fail(asked, order, now)
             return order
         try:
-            draft = core.codec.place(order, core.guards.instrument(order.pair))
+            draft = state.codec.place(order, state.guards.instrument(order.pair))
             self.reserve(order, now)
             self._add(order, now)
-            core.intend(draft, {order.client_order_id: Part.PLACE}, now)
+            state.intend(draft, {order.client_order_id: Part.PLACE}, now)
         except MeshError as error:
-            core.funds.release(asked.client_order_id)
+            state.funds.release(asked.client_order_id)
             self.fail(asked, error, now)
             return error
         return None
 
     def reserve(self, order: NewOrder, now: Now) -> None:
         """Raises InsufficientBalance."""
-        core = self._core
-        asset, amount = core.guards.need(order, now)
+        state = self._state
+        asset, amount = state.guards.need(order, now)
         if amount is None:
-            amount = core.funds.available(asset)
+            amount = state.funds.available(asset)
             if amount <= 0:
                 raise InsufficientBalance(asset, "some", "0")
-        core.funds.reserve(order.client_order_id, asset, amount)
+        state.funds.reserve(order.client_order_id, asset, amount)
 
     def _add(self, order: NewOrder, now: Now) -> Held:
-        settings = self._core.settings
-        return self._core.ledger.add(as_order(order, settings.exchange, settings.account, now.ns), "NEW", now)
+        settings = self._state.settings
+        return self._state.ledger.add(as_order(order, settings.exchange, settings.account, now.ns), "NEW", now)
 
     def _list_offered(self, orders: Sequence[NewOrder], kind: str) -> MeshError | None:
-        core = self._core
-        if kind not in core.codec.offer.order_lists:
-            return NotOffered(core.settings.exchange, f"order lists of kind {kind}")
+        state = self._state
+        if kind not in state.codec.offer.order_lists:
+            return NotOffered(state.settings.exchange, f"order lists of kind {kind}")
         if len({one.pair for one in orders}) != 1 or len(orders) < 2:
             return Rejected("order_list", "an order list has two orders or more, all of one pair")
         return None
 
     def _place_list(self, orders: Sequence[NewOrder], kind: str, now: Now) -> MeshError | None:
-        core = self._core
+        state = self._state
         judged: list[NewOrder] = []
         for asked in orders:
-            order = core.guards.judge(asked, core.ledger, {asked.pair: len(judged)}, now)
+            order = state.guards.judge(asked, state.ledger, {asked.pair: len(judged)}, now)
             if isinstance(order, MeshError):
                 return order
             judged.append(order)
         legs = judged if kind == "OCO" else judged[:1]  # the others of OTO and OTOCO wait for the first
-        taking = max(legs, key=lambda one: core.guards.need(one, now)[1] or 0)
+        taking = max(legs, key=lambda one: state.guards.need(one, now)[1] or 0)
         try:
-            instrument = core.guards.instrument(judged[0].pair)
-            draft = core.codec.place_list(kind, judged, instrument, core.new_id())
+            instrument = state.guards.instrument(judged[0].pair)
+            draft = state.codec.place_list(kind, judged, instrument, state.new_id())
             signed_for = {one.client_order_id: Part.PLACE for one in judged}
             self.reserve(taking, now)
             for one in judged:
                 self._add(one, now)
-            core.intend(draft, signed_for, now)
+            state.intend(draft, signed_for, now)
         except MeshError as error:
-            core.funds.release(taking.client_order_id)
+            state.funds.release(taking.client_order_id)
             return error
         return None
 
     def fail(self, asked: NewOrder, error: MeshError, now: Now) -> None:
         """End an order that was never sent."""
-        held = self._core.ledger.get(asked.client_order_id) or self._add(asked, now)
+        held = self._state.ledger.get(asked.client_order_id) or self._add(asked, now)
         held.error = error
-        code, reason = said(error)
-        self._core.ledger.step(held, Step.NOT_SENT, now, code=code, reason=reason)
+        code, reason = code_and_reason(error)
+        self._state.ledger.step(held, Step.NOT_SENT, now, code=code, reason=reason)

@@ -27,11 +27,11 @@ from ....model.errors import MeshError, Rejected, RetryLater
 from ....model.order import OrderStatus, Step
 from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
 from .answers import Answers
-from .core import Core, by_client_id, by_exchange_id
-from .doubt import Part
 from .effects import Ask, Found, Now, Purpose
 from .external import Externals, name_of
 from .ledger import Held
+from .requests import Part
+from .state import AccountState, by_client_id, by_exchange_id
 
 S = OrderStatus
 ALL = ""
@@ -60,8 +60,8 @@ class Asked:
 class Reconcile:
     """See the module."""
 
-    def __init__(self, core: Core, answers: Answers, externals: Externals) -> None:
-        self._core, self._answers, self._externals = core, answers, externals
+    def __init__(self, state: AccountState, answers: Answers, externals: Externals) -> None:
+        self._state, self._answers, self._externals = state, answers, externals
         self._asked: dict[int, Asked] = {}
         self._slots: dict[tuple[Purpose, str], Slot] = {}
         self._marks: dict[str, str] = {}
@@ -83,25 +83,25 @@ class Reconcile:
     @property
     def reconciled(self) -> bool:
         """Whether all that the exchange had to say at the last start or gap is here, and nothing can still arrive."""
-        return self.serving and not self._slots and not self._core.requests.earlier and self.round_over_ns is not None
+        return self.serving and not self._slots and not self._state.requests.earlier and self.round_over_ns is not None
 
     @property
     def wake_ns(self) -> int:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
-        doubts = self._core.requests.wake_ns
+        doubts = self._state.requests.wake_ns
         if doubts is not None:
             due.append(doubts)
         return min([*due, self._next_ns])
 
     @property
     def in_doubt(self) -> bool:
-        return self._core.requests.in_doubt or any(key[0] is Purpose.ORDER_FILLS for key in self._slots)
+        return self._state.requests.in_doubt or any(key[0] is Purpose.ORDER_FILLS for key in self._slots)
 
     # What to ask
 
     def start(self, marks: dict[str, str], now: Now) -> None:
         self._marks = {name[len(MARK) :]: text for name, text in marks.items() if name.startswith(MARK)}
-        for held in self._core.ledger.open():
+        for held in self._state.ledger.open():
             self.traded(held.order.pair, held.order.created_ns)
         self.started = True
         self.round(now)
@@ -117,7 +117,7 @@ class Reconcile:
         self.want(Purpose.ACCOUNT, ALL, now)
         for pair in sorted(self._dirty):
             self.want(Purpose.PAIR_FILLS, pair, now)
-        self._next_ns = now.mono_ns + in_ns(self._core.settings.reconcile_s[1])
+        self._next_ns = now.mono_ns + in_ns(self._state.settings.reconcile_s[1])
 
     def want(self, purpose: Purpose, key: str, now: Now) -> None:
         """Raise a question. Its answer must come to an ask begun from now on."""
@@ -159,49 +159,49 @@ class Reconcile:
                 else:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
-        for one in self._core.requests.due(now):
+        for one in self._state.requests.due(now):
             self._query(one, now)
 
     def _query(self, one: str, now: Now) -> None:
-        core = self._core
-        held = core.ledger.get(one)
+        state = self._state
+        held = state.ledger.get(one)
         order = held.order if held is not None else self._externals.named(one)
         if order is None:
-            core.requests.sure(one)
-        elif (instrument := core.guards.instruments.get(order.pair)) is None:
-            core.requests.again(one, now)
+            state.requests.sure(one)
+        elif (instrument := state.guards.instruments.get(order.pair)) is None:
+            state.requests.again(one, now)
         else:
-            core.requests.doubts[one].asking = True
-            self._ask(Purpose.QUERY, one, core.codec.query(one, instrument, order.exchange_order_id), now, urgent=True)
+            state.requests.doubts[one].asking = True
+            self._ask(Purpose.QUERY, one, state.codec.query(one, instrument, order.exchange_order_id), now, urgent=True)
 
     def _soon(self, now: Now) -> None:
-        self._next_ns = min(self._next_ns, now.mono_ns + in_ns(self._core.settings.reconcile_s[0]))
+        self._next_ns = min(self._next_ns, now.mono_ns + in_ns(self._state.settings.reconcile_s[0]))
 
     def _ask(self, purpose: Purpose, key: Any, draft: Draft, now: Now, *, urgent: bool) -> int:
-        self._core.out.asks += 1
-        ask_id = self._core.out.asks
+        self._state.effects.asks += 1
+        ask_id = self._state.effects.asks
         self._asked[ask_id] = Asked(ask_id, purpose, key, now)
-        self._core.out.do(Ask(ask_id, purpose, draft, urgent))
+        self._state.effects.do(Ask(ask_id, purpose, draft, urgent))
         return ask_id
 
     def _draft(self, purpose: Purpose, key: str) -> Draft | None:
-        codec = self._core.codec
+        codec = self._state.codec
         if purpose is Purpose.OPEN_ORDERS:
             return codec.open_orders()
         if purpose is Purpose.ACCOUNT:
             return codec.account()
         if purpose is Purpose.PAIR_FILLS:
-            instrument = self._core.guards.instruments.get(key)
+            instrument = self._state.guards.instruments.get(key)
             if instrument is None:
                 return None
             mark = self._marks.get(key)
             if mark is not None:
                 return codec.fills_after(instrument, mark)
             return codec.fills(instrument, max(0, self._since_ns.get(key, 0) - CLOCK_ERROR_NS))
-        held = self._core.ledger.get(key)
+        held = self._state.ledger.get(key)
         if held is None or not held.short or held.order.exchange_order_id is None:
             return None
-        instrument = self._core.guards.instruments.get(held.order.pair)
+        instrument = self._state.guards.instruments.get(held.order.pair)
         if instrument is None:
             return None
         return codec.fills(instrument, None, held.order.exchange_order_id)
@@ -221,7 +221,7 @@ class Reconcile:
             slot.ask_id = None
         if not isinstance(result, Reply):
             if slot is not None:
-                pause_s = self._core.settings.retry_s
+                pause_s = self._state.settings.retry_s
                 if isinstance(result, RetryLater) and result.after_s is not None:
                     pause_s = max(pause_s, result.after_s)
                 slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
@@ -245,19 +245,19 @@ class Reconcile:
             slot.due_mono_ns = now.mono_ns
 
     def _open_orders(self, reply: Reply, ask_id: int, now: Now) -> None:
-        core = self._core
+        state = self._state
         listed: set[tuple[str, str]] = set()
         for report in reply.orders:
-            instrument = core.guards.by_symbol.get(report.symbol)
+            instrument = state.guards.by_symbol.get(report.symbol)
             if instrument is not None:
                 listed.add((instrument.name, report.exchange_order_id))
             self.report(report, now)
-        for held in core.ledger.open():
+        for held in state.ledger.open():
             order = held.order
             if held.asks < ask_id and (order.pair, order.exchange_order_id or "") not in listed:
-                core.requests.ask_for(order.client_order_id, now, once=True)
+                state.requests.ask_for(order.client_order_id, now, once=True)
         for order in self._externals.gone(listed, ask_id):
-            core.requests.ask_for(order.client_order_id, now, once=True)
+            state.requests.ask_for(order.client_order_id, now, once=True)
         self.has_orders = True
 
     def _account(self, reply: Reply, begun: Now, now: Now) -> None:
@@ -266,41 +266,41 @@ class Reconcile:
         told = reply.account.balances
         # Whatever the exchange says of its time, the answer is no older than the ask; our clock may be off a little.
         as_of_ns = max(told.ts_event_ns, begun.exchange_ns - SECOND_NS // 2)
-        if self._core.funds.told(told.balances, as_of_ns, whole=told.whole):
+        if self._state.funds.told(told.balances, as_of_ns, whole=told.whole):
             self._soon(now)
-        self._core.out.write(PutBalances(self._core.funds.snapshot(), now.ns))
+        self._state.effects.write(PutBalances(self._state.funds.snapshot(), now.ns))
         self.has_balances = True
 
     def _order_fills(self, one: str, reply: Reply, now: Now) -> bool:
-        held = self._core.ledger.get(one)
+        held = self._state.ledger.get(one)
         if held is None:
             return True
         for fill in reply.fills:
             if fill.exchange_order_id in ("", held.order.exchange_order_id):
-                self._core.ledger.fill(held, fill, now)
-        if len(reply.fills) >= self._core.codec.offer.fills_page:
+                self._state.ledger.fill(held, fill, now)
+        if len(reply.fills) >= self._state.codec.offer.fills_page:
             self.want(Purpose.PAIR_FILLS, held.order.pair, now)  # the rest comes by walking
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
             if slot is not None:
-                slot.due_mono_ns = now.mono_ns + in_ns(self._core.settings.retry_s)
+                slot.due_mono_ns = now.mono_ns + in_ns(self._state.settings.retry_s)
             return False
         return True
 
     def _walked(self, pair: str, reply: Reply, now: Now, slot: Slot | None) -> bool:
         """Apply a page of a pair's fills; go on behind it until one is not full."""
-        core = self._core
-        last = pair in self._marks and len(reply.fills) < core.codec.offer.fills_page
+        state = self._state
+        last = pair in self._marks and len(reply.fills) < state.codec.offer.fills_page
         known: str | None = None
         complete = True
         for fill in sorted(reply.fills, key=lambda one: trade_key(one.trade_id)):
-            held = core.ledger.by_exchange_id(pair, fill.exchange_order_id)
+            held = state.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
-                core.ledger.fill(held, fill, now)
-            elif any(one.order.exchange_order_id is None and one.order.pair == pair for one in core.ledger.open()):
+                state.ledger.fill(held, fill, now)
+            elif any(one.order.exchange_order_id is None and one.order.pair == pair for one in state.ledger.open()):
                 # It may belong to an order that is in doubt: not before that is settled
                 if slot is not None:
-                    slot.due_mono_ns = now.mono_ns + in_ns(core.settings.retry_s)
+                    slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
                 self._mark(pair, known)
                 return False
             elif not self._externals.has_fill(pair, fill.trade_id):
@@ -309,7 +309,7 @@ class Reconcile:
         self._mark(pair, known)
         if not complete:  # the journal is being asked: walk here again when it has answered
             if slot is not None:
-                slot.due_mono_ns = now.mono_ns + in_ns(core.settings.retry_s)
+                slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
             return False
         if not reply.fills and pair not in self._marks:
             since_ns = self._since_ns.get(pair, now.ns)
@@ -320,7 +320,7 @@ class Reconcile:
             if slot is not None:
                 slot.due_mono_ns = now.mono_ns
             return False
-        if not core.ledger.open_on(pair):
+        if not state.ledger.open_on(pair):
             self._dirty.discard(pair)
             self._since_ns.pop(pair, None)
         return True
@@ -328,7 +328,7 @@ class Reconcile:
     def _mark(self, pair: str, trade_id: str | None) -> None:
         if trade_id is not None and self._marks.get(pair) != trade_id:
             self._marks[pair] = trade_id
-            self._core.out.write(PutMark(MARK + pair, trade_id))
+            self._state.effects.write(PutMark(MARK + pair, trade_id))
 
     def _unknown_fill(self, pair: str, fill: FillReport, now: Now) -> bool:
         """A fill of an order that memory has not. Return whether it is dealt with; else the journal is asked."""
@@ -337,97 +337,97 @@ class Reconcile:
             return True
 
         def then(found: Found, now: Now) -> None:
-            held = self._core.ledger.by_exchange_id(pair, fill.exchange_order_id)
+            held = self._state.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
-                self._core.ledger.fill(held, fill, now)
+                self._state.ledger.fill(held, fill, now)
                 return
             if found.order is not None and self._externals.get(pair, fill.exchange_order_id) is None:
                 self._externals.restore(found.order, found.fills)
             self._externals.fill(pair, fill, now)
-            self._core.requests.ask_for(name_of(pair, fill.exchange_order_id), now, once=True)
+            self._state.requests.ask_for(name_of(pair, fill.exchange_order_id), now, once=True)
 
-        self._core.look_up(by_exchange_id(pair, fill.exchange_order_id), then, now)
+        self._state.look_up(by_exchange_id(pair, fill.exchange_order_id), then, now)
         return False
 
     def _queried(self, asked: Asked, result: Reply | MeshError, now: Now) -> None:
-        core, one = self._core, asked.key
-        held = core.ledger.get(one)
+        state, one = self._state, asked.key
+        held = state.ledger.get(one)
         if held is None:
             self._queried_external(one, result, now)
             return
         absent = isinstance(result, Reply) and result.absent
         if isinstance(result, Rejected):
-            absent = core.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
+            absent = state.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
         if absent:
             self._absent(held, asked.begun, now)
         elif isinstance(result, Reply) and result.orders:
             for report in result.orders:
                 self.report(report, now)
             self._settle_by_query(held, asked, now)
-            core.requests.again(one, now)
+            state.requests.again(one, now)
         else:
             after_s = result.after_s if isinstance(result, RetryLater) else None
-            core.requests.again(one, now, after_s)
-        core.ledger.changed[one] = None
+            state.requests.again(one, now, after_s)
+        state.ledger.changed[one] = None
 
     def _queried_external(self, one: str, result: Reply | MeshError, now: Now) -> None:
-        core = self._core
+        state = self._state
         order = self._externals.named(one)
         if order is None:
-            core.requests.sure(one)
+            state.requests.sure(one)
         elif isinstance(result, Reply) and result.orders:
             for report in result.orders:
                 self._externals.apply(order.pair, report, now)
-            core.requests.sure(one)
+            state.requests.sure(one)
         elif isinstance(result, Rejected) or (isinstance(result, Reply) and result.absent):
             self._externals.lost(order, now)
-            core.requests.sure(one)
+            state.requests.sure(one)
         else:
-            core.requests.again(one, now, result.after_s if isinstance(result, RetryLater) else None)
+            state.requests.again(one, now, result.after_s if isinstance(result, RetryLater) else None)
 
     def _absent(self, held: Held, begun: Now, now: Now) -> None:
-        core, one = self._core, held.order.client_order_id
+        state, one = self._state, held.order.client_order_id
         if held.order.is_done:
-            core.requests.sure(one)
+            state.requests.sure(one)
             return
         if held.order.exchange_order_id is not None:
-            doubt = core.requests.doubts.get(one)
+            doubt = state.requests.doubts.get(one)
             if doubt is not None:
                 doubt.absent += 1
                 if doubt.absent >= 2:  # it was there, and is in no listing and no record any more
                     reason = "the exchange does not know it any more"
-                    core.ledger.step(held, Step.EXPIRED, now, code="not_there", reason=reason)
-            core.requests.again(one, now)
-        elif core.requests.absent(one, begun.exchange_ns, now):
-            core.ledger.step(held, Step.ABSENT, now, code="absent", reason="the exchange never had it")
-            for request in core.requests.of(one):
-                core.requests.settle(request, one, "absent", now)
-            core.requests.sure(one)
+                    state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason=reason)
+            state.requests.again(one, now)
+        elif state.requests.absent(one, begun.exchange_ns, now):
+            state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the exchange never had it")
+            for request in state.requests.of(one):
+                state.requests.settle(request, one, "absent", now)
+            state.requests.sure(one)
         else:
-            core.requests.again(one, now)
+            state.requests.again(one, now)
 
     def _settle_by_query(self, held: Held, asked: Asked, now: Now) -> None:
         """The exchange has told, to this ask, how the order is: see what that proves of requests in doubt."""
-        core, order = self._core, held.order
+        state, order = self._state, held.order
         if order.is_done or held.ending is not None:
             return
         one = order.client_order_id
-        doubt = core.requests.doubts.get(one)
-        for request in core.requests.of(one):
-            if not request.doubt or not core.requests.over(request, asked.begun.exchange_ns):
+        doubt = state.requests.doubts.get(one)
+        for request in state.requests.of(one):
+            if not request.doubt or not state.requests.over(request, asked.begun.exchange_ns):
                 continue
             part = request.parts[one]
             if part is Part.CANCEL:
-                core.requests.settle(request, one, "absent", now)
+                state.requests.settle(request, one, "absent", now)
                 self._answers.still_there(held, "not_executed", "the cancel never arrived", now, final=False)
             elif part is Part.AMEND:
-                core.requests.settle(request, one, "absent", now)
+                state.requests.settle(request, one, "absent", now)
                 if not request.earlier:  # of a predecessor's nobody remembers what it wanted; it may have been done
                     error = Rejected("not_executed", "the change never arrived")
                     self._answers.amend_failed(request, held, error, now)
         if doubt is not None and doubt.once is not None and asked.ask_id > doubt.once:
             doubt.once = None
-            if held.order.status is S.PENDING_CANCEL and not core.requests.of(one, Part.CANCEL):
+            if held.order.status is S.PENDING_CANCEL and not state.requests.of(one, Part.CANCEL):
                 reason = "the exchange refused the cancel and says that the order is open"
                 self._answers.still_there(held, "not_there", reason, now, final=False)
 
@@ -435,17 +435,17 @@ class Reconcile:
 
     def report(self, report: OrderReport, now: Now) -> None:
         """Apply a report to the order that it is about; find out whose that is."""
-        core = self._core
-        instrument = core.guards.by_symbol.get(report.symbol)
+        state = self._state
+        instrument = state.guards.by_symbol.get(report.symbol)
         if instrument is None:
             return  # a pair that the exchange does not list: nothing of ours can be on it
-        held = core.ledger.get(report.client_order_id)
+        held = state.ledger.get(report.client_order_id)
         if held is None and report.exchange_order_id:
-            held = core.ledger.by_exchange_id(instrument.name, report.exchange_order_id)
-        if held is not None and held.order.pair == instrument.name and core.ledger.fits(held, report):
-            core.ledger.apply(held, report, now)
+            held = state.ledger.by_exchange_id(instrument.name, report.exchange_order_id)
+        if held is not None and held.order.pair == instrument.name and state.ledger.fits(held, report):
+            state.ledger.apply(held, report, now)
             return
-        if held is None and core.is_ours(report.client_order_id):
+        if held is None and state.is_ours(report.client_order_id):
             self._whose(instrument.name, report, now)
         elif report.exchange_order_id:
             self._external(instrument.name, report, now)
@@ -461,20 +461,20 @@ class Reconcile:
                 self._externals.restore(found.order, found.fills)
             self._externals.apply(pair, report, now)
 
-        if not self._core.look_up(by_client_id(name_of(pair, report.exchange_order_id)), then, now):
+        if not self._state.look_up(by_client_id(name_of(pair, report.exchange_order_id)), then, now):
             self.want(Purpose.OPEN_ORDERS, ALL, now)
 
     def _whose(self, pair: str, report: OrderReport, now: Now) -> None:
-        core = self._core
+        state = self._state
 
         def then(found: Found, now: Now) -> None:
-            held = core.ledger.get(report.client_order_id)
-            if held is not None and core.ledger.fits(held, report):
-                core.ledger.apply(held, report, now)
+            held = state.ledger.get(report.client_order_id)
+            if held is not None and state.ledger.fits(held, report):
+                state.ledger.apply(held, report, now)
             elif report.exchange_order_id:
                 self._external(pair, report, now)
 
-        if not core.look_up(by_client_id(report.client_order_id), then, now):
+        if not state.look_up(by_client_id(report.client_order_id), then, now):
             self.want(Purpose.OPEN_ORDERS, ALL, now)
 
 

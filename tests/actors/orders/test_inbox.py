@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.trading import order_plain
 from venuemesh.actors.account.reports import Marker
-from venuemesh.actors.orders.inbox import StreamEnd
+from venuemesh.actors.orders.inbox import StreamInbox
 from venuemesh.connectors.reports import OrderReport
 from venuemesh.model.errors import Rejected
 
@@ -26,7 +26,7 @@ def told(found: tuple[list[Any], int]) -> list[str]:
 
 
 def test_reports_are_taken_once_and_what_is_missing_is_a_gap():
-    end = StreamEnd()
+    end = StreamInbox()
     assert told(end.take(message(1, UP, A), 0)) == ["up", "a"]
     assert told(end.take(message(1, UP, A, B), 0)) == ["b"]
     assert end.take(message(4), 0) == ([], 3)
@@ -35,7 +35,7 @@ def test_reports_are_taken_once_and_what_is_missing_is_a_gap():
 
 
 def test_another_incarnation_of_the_stream_is_a_gap_and_an_older_one_is_not_heard():
-    end = StreamEnd()
+    end = StreamInbox()
     end.take(message(1, UP, A), 0)
     assert told(end.take(message(1, UP, B, stream=(1, 2)), 0)) == ["gap", "up", "b"]
     assert end.take(message(3, C), 0) == ([], 3)
@@ -43,13 +43,13 @@ def test_another_incarnation_of_the_stream_is_a_gap_and_an_older_one_is_not_hear
 
 
 def test_a_stream_that_was_open_before_this_manager_is_up():
-    end = StreamEnd()
+    end = StreamInbox()
     assert told(end.take(message(41, A), 0)) == ["up", "a"]
-    assert told(StreamEnd().take(message(41, A, up=False), 0)) == ["a"]
+    assert told(StreamInbox().take(message(41, A, up=False), 0)) == ["a"]
 
 
 def test_a_stream_role_that_says_nothing_is_down_until_it_is_heard_again():
-    end = StreamEnd()
+    end = StreamInbox()
     end.take(message(1, UP), 0)
     assert end.silent(4_000_000_000) == []
     assert [one.what for one in end.silent(5_000_000_000) if isinstance(one, Marker)] == ["down"]
@@ -64,4 +64,4 @@ def test_a_stream_role_that_says_nothing_is_down_until_it_is_heard_again():
 )
 def test_what_is_no_message_of_reports_is_refused(body):
     with pytest.raises(Rejected):
-        StreamEnd().take(body, 0)
+        StreamInbox().take(body, 0)

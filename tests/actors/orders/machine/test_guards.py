@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.order_exchange import OFFER, pair
 from tests.fakes.order_world import limit, market
-from venuemesh.actors.orders.machine.commits import Outbox
+from venuemesh.actors.orders.machine.effect_buffer import EffectBuffer
 from venuemesh.actors.orders.machine.effects import Limits, Now, OrderSettings, Top
 from venuemesh.actors.orders.machine.guards import Guards
 from venuemesh.actors.orders.machine.ledger import Ledger
@@ -28,7 +28,7 @@ def guards(offer: Offer = OFFER, top: Top | None = TOP, **settings: Any) -> tupl
     found = Guards(OrderSettings("acme", "main", **settings), offer, [pair("BTC-USDT", max_orders=3)])
     if top is not None:
         found.tops["BTC-USDT"] = top
-    return found, Ledger("acme", "main", Outbox(10), 10)
+    return found, Ledger("acme", "main", EffectBuffer(10), 10)
 
 
 def judge(order: NewOrder, **settings: Any) -> NewOrder | MeshError:

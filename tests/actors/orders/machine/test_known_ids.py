@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from venuemesh.actors.orders.machine.known_ids import MOST, PASSED, Makers
+from venuemesh.actors.orders.machine.known_ids import MOST, PASSED, KnownIds
 from venuemesh.model.ids import OrderIds, maker_of
 
 IDS = [one() for maker in (OrderIds(1, 1), OrderIds(1, 2)) for one in [maker] * 12]
@@ -28,7 +28,7 @@ def highest(journal: set[str], one: str) -> str:
 @given(st.data())
 def test_what_is_new_is_not_in_the_journal(data: st.DataObject) -> None:
     journal = set(data.draw(st.lists(st.sampled_from(IDS), max_size=8)))
-    makers, written, asked = Makers(), set(journal), dict[str, str]()
+    makers, written, asked = KnownIds(), set(journal), dict[str, str]()
     for _ in range(data.draw(st.integers(1, 30))):
         one = data.draw(st.sampled_from(IDS))
         match data.draw(st.sampled_from(("write", "commit", "ask", "answer"))):
@@ -46,7 +46,7 @@ def test_what_is_new_is_not_in_the_journal(data: st.DataObject) -> None:
 
 
 def test_once_told_every_further_id_is_new_in_any_order() -> None:
-    makers, ids = Makers(), [of_maker(number) for number in range(1, 9)]
+    makers, ids = KnownIds(), [of_maker(number) for number in range(1, 9)]
     assert not makers.is_new(ids[0])
     makers.told(ids[2], ids[1])
     assert [makers.is_new(one) for one in ids] == [False, False, *[True] * 6]
@@ -58,7 +58,7 @@ def test_once_told_every_further_id_is_new_in_any_order() -> None:
 
 
 def test_ids_of_others_are_never_new() -> None:
-    makers = Makers()
+    makers = KnownIds()
     for one in STRANGE:
         assert maker_of(one) is None
         makers.wrote(one)
@@ -69,7 +69,7 @@ def test_ids_of_others_are_never_new() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    makers = Makers()
+    makers = KnownIds()
     makers.told(of_maker(1), "")
     makers.wrote(of_maker(10**6))  # far above: what was passed over is looked up
     assert not makers.is_new(of_maker(5))

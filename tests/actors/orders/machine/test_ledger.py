@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from venuemesh.actors.orders.machine.commits import Outbox
+from venuemesh.actors.orders.machine.effect_buffer import EffectBuffer
 from venuemesh.actors.orders.machine.effects import Halt, Now
 from venuemesh.actors.orders.machine.ledger import Held, Ledger
 from venuemesh.connectors.reports import FillReport, OrderReport
@@ -25,8 +25,8 @@ class Book:
     """A ledger with one order, and all that it wrote."""
 
     def __init__(self, **order: Any) -> None:
-        self.out = Outbox(100)
-        self.ledger = Ledger("acme", "main", self.out, 10)
+        self.effects = EffectBuffer(100)
+        self.ledger = Ledger("acme", "main", self.effects, 10)
         given: dict[str, Any] = {"amount": D(3), "price": D(10), "time_in_force": TimeInForce.GTC} | order
         asked = NewOrder("vm1", "BTC-USDT", Side.BUY, given.pop("order_type", OrderType.LIMIT), **given)
         self.writes: list[Any] = []
@@ -45,7 +45,7 @@ class Book:
         self._take()
 
     def _take(self) -> None:
-        for effect in self.out.take():
+        for effect in self.effects.take():
             if isinstance(effect, Halt):
                 self.halted = True
             elif hasattr(effect, "batch"):

@@ -21,7 +21,7 @@ from ....model.order import AccountEvent
 from .effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureClock, Refuse, Send
 
 
-class Outbox:
+class EffectBuffer:
     """See the module."""
 
     def __init__(self, max_backlog: int, wrote: Callable[[str], None] = lambda _: None) -> None:
@@ -48,6 +48,16 @@ class Outbox:
     @property
     def halted(self) -> MeshError | None:
         return self._halt
+
+    def unavailable(self) -> JournalUnavailable | None:
+        """Return the error of what needs a commit while the journal is down."""
+        if self.down is None:
+            return None
+        return JournalUnavailable(getattr(self.down, "after_s", None) or 1.0, "the journal cannot be written")
+
+    def refusal(self) -> MeshError | None:
+        """Return why no command that needs a commit is accepted now."""
+        return self._halt or self.unavailable()
 
     def write(self, *writes: Write) -> None:
         self._writes.extend(writes)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from venuemesh.actors.orders.reads import View
+from venuemesh.actors.orders.queries import AccountView
 from venuemesh.journal.writes import PutEvent, PutOrder
 from venuemesh.model.errors import InvalidTransition
 from venuemesh.model.events import Side
@@ -25,7 +25,7 @@ def event(name: str) -> PutEvent:
 
 
 async def test_the_view_shows_what_is_durable_numbers_events_and_wakes_who_waits():
-    view = View(6, [order("old", created_ns=5)], events=3, done=2)
+    view = AccountView(6, [order("old", created_ns=5)], events=3, done=2)
     assert view.events(5, 10) == []
     waiting = asyncio.ensure_future(view.news(5))
     changed = asyncio.ensure_future(view.changed("new"))
@@ -47,7 +47,7 @@ async def test_the_view_shows_what_is_durable_numbers_events_and_wakes_who_waits
 
 
 async def test_who_gives_up_waiting_for_an_order_leaves_nothing_behind():
-    view = View(1, [order("one")])
+    view = AccountView(1, [order("one")])
     waiting = [asyncio.ensure_future(view.changed("one")) for _ in range(2)]
     await asyncio.sleep(0)
     waiting[0].cancel()
@@ -58,4 +58,4 @@ async def test_who_gives_up_waiting_for_an_order_leaves_nothing_behind():
     await asyncio.sleep(0)
     late.cancel()
     await asyncio.gather(late, return_exceptions=True)
-    assert not view._waiters
+    assert view.watched == 0

@@ -1,4 +1,10 @@
-"""What the parts of one account's machine share, and the one way in which a request comes to be sent. Pure."""
+"""The state of one account that the parts of its machine share, and the one way to send a request. Pure.
+
+`AccountState` holds the orders, the pending requests, the funds, the guards, the known ids, and the effects of the
+current input. It decides what a new epoch takes over from the journal (`restore_order`, `restore_request`), when the
+journal must be asked about an id (`may_be_journaled`, `look_up`), and how a request leaves (`intend`): signed, then
+written as an intent, then sent behind the commit of that intent.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +14,28 @@ from typing import Any
 
 from ....connectors.order_codec import Draft, Kind, Signed, TradingCodec
 from ....journal.writes import CloseRequest, PutRequest
-from ....model.errors import JournalUnavailable, MeshError, Rejected
+from ....model.errors import MeshError, Rejected
 from ....model.instrument import Instrument
-from ....model.order import Fill, NewOrder, Order
+from ....model.order import Fill, Order, as_new
 from ....model.time import in_ns
-from .commits import Outbox
-from .doubt import Part, Pending, Requests
+from .effect_buffer import EffectBuffer
 from .effects import Found, Lookup, Now, OrderSettings, Send
 from .funds import Funds
 from .guards import Guards
-from .known_ids import Makers
+from .known_ids import KnownIds
 from .ledger import Ledger
+from .requests import Part, PendingRequest, PendingRequests
 
 Sign = Callable[[Draft, str, Now], Signed]
 Born = Callable[[str], int | None]
 BY_ID = "id:"  # how the key of a lookup by client id begins
+EVERYTHING = Decimal("Infinity")
+PARTS = {  # what a request of this kind means for each order it names, in order; the last repeats
+    "cancel": (Part.CANCEL,),
+    "batch_cancel": (Part.CANCEL,),
+    "amend": (Part.AMEND,),
+    "replace": (Part.CANCEL, Part.PLACE),
+}
 
 
 def never(client_order_id: str) -> int | None:
@@ -30,8 +43,8 @@ def never(client_order_id: str) -> int | None:
     return None
 
 
-class Core:
-    """One account: its orders, requests, money and guards, and the outbox of the current input."""
+class AccountState:
+    """The state of one account; see the module."""
 
     def __init__(
         self,
@@ -43,10 +56,10 @@ class Core:
         born: Born = never,
     ) -> None:
         self.settings, self.codec, self.sign, self.new_id, self.born = settings, codec, sign, new_id, born
-        self.makers = Makers()
-        self.out = Outbox(settings.max_backlog, self.makers.wrote)
-        self.ledger = Ledger(settings.exchange, settings.account, self.out, settings.max_recent)
-        self.requests = Requests(settings, codec.offer.processing_s, self.out)
+        self.known_ids = KnownIds()
+        self.effects = EffectBuffer(settings.max_backlog, self.known_ids.wrote)
+        self.ledger = Ledger(settings.exchange, settings.account, self.effects, settings.max_recent)
+        self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects)
         self.funds = Funds()
         self.guards = Guards(settings, codec.offer, instruments)
         self.born_after_ns = 0  # ids born later than this cannot be in the journal without being in memory
@@ -59,16 +72,16 @@ class Core:
         now: Now,
         amounts: Mapping[str, Decimal] | None = None,
         token: Any = None,
-    ) -> Pending:
+    ) -> PendingRequest:
         """Sign a request, write it as an intent, and let it be sent behind the commit.
 
         Raises what the signer raises (Misconfigured), and JournalUnavailable while the journal is down: what is not
         sent behind its commit never is. Nothing was written then.
         """
-        if self.out.down is not None:
-            raise JournalUnavailable(getattr(self.out.down, "after_s", None) or 1.0, "the journal cannot be written")
+        if (error := self.effects.unavailable()) is not None:
+            raise error
         signed = self.sign(draft, self.new_id(), now)
-        self.out.write(
+        self.effects.write(
             PutRequest(
                 signed.request_id,
                 draft.kind.value,
@@ -79,12 +92,39 @@ class Core:
                 now.ns,
             )
         )
-        self.out.do(Send(signed))
-        request = Pending(
+        self.effects.do(Send(signed))
+        request = PendingRequest(
             signed.request_id, draft.kind, dict(parts), signed.not_after_ns, token=token, amounts=dict(amounts or {})
         )
         self.requests.add(request)
         return request
+
+    def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
+        """Hold an order of the journal. While nobody knows whether it is on the exchange, its funds stay reserved."""
+        held = self.ledger.restore(order, fills)
+        held.insist = order.cancel_requested and not order.is_done
+        if order.is_done or order.exchange_order_id is not None or order.pair not in self.guards.instruments:
+            return
+        asset, amount = self.guards.need(as_new(order), now)
+        self.funds.hold(order.client_order_id, asset, EVERYTHING if amount is None else amount)
+
+    def restore_request(
+        self, request_id: str, kind: str, order_ids: Sequence[str], not_after_ns: int, now: Now
+    ) -> None:
+        """Hold a request that an earlier epoch left open: it may still reach the exchange."""
+        parts = PARTS.get(kind, (Part.PLACE,))
+        named = {
+            order_id: parts[min(index, len(parts) - 1)]
+            for index, order_id in enumerate(order_ids)
+            if self.ledger.get(order_id)
+        }
+        if not named:
+            self.effects.write(CloseRequest(request_id, "resolved:nothing", now.ns))
+            return
+        self.requests.add(PendingRequest(request_id, Kind(kind), named, not_after_ns, earlier=True, doubt=True))
+        for order_id in named:
+            self.requests.ask_for(order_id, now)
+            self.ledger.changed[order_id] = None
 
     def is_ours(self, client_order_id: str) -> bool:
         """Whether an id is of the shape that ids of this mesh have."""
@@ -95,7 +135,7 @@ class Core:
 
         An id from the future was made by a clock that goes wrong: it may be older than it says.
         """
-        if self.makers.is_new(client_order_id):
+        if self.known_ids.is_new(client_order_id):
             return False
         born = self.born(client_order_id)
         known_since = max(self.born_after_ns, self.ledger.forgotten_ns) + in_ns(self.settings.clock_slack_s)
@@ -112,14 +152,14 @@ class Core:
         if len(self._lookups) >= self.settings.max_waiting:
             return False
         self._lookups[lookup.key] = [then]
-        self.out.do(lookup)
+        self.effects.do(lookup)
         return True
 
     def looked_up(self, key: str, found: Found, now: Now) -> None:
         if found.order is not None and found.order.client_order_id not in self.ledger and not found.order.external:
             self.ledger.restore(found.order, list(found.fills))
         if found.highest is not None:
-            self.makers.told(key.removeprefix(BY_ID), found.highest)
+            self.known_ids.told(key.removeprefix(BY_ID), found.highest)
         for then in self._lookups.pop(key, []):
             then(found, now)
 
@@ -132,53 +172,8 @@ def by_exchange_id(pair: str, exchange_order_id: str) -> Lookup:
     return Lookup(f"exchange:{pair}:{exchange_order_id}", pair=pair, exchange_order_id=exchange_order_id)
 
 
-def said(error: BaseException) -> tuple[str, str]:
-    """(code, reason) of an error, as an order or a result keeps it."""
+def code_and_reason(error: BaseException) -> tuple[str, str]:
+    """Return code and reason of an error, as an order or a result keeps them."""
     if isinstance(error, Rejected):
         return str(error.code), str(error.reason)
     return type(error).__name__, str(error) if isinstance(error, MeshError) else type(error).__name__
-
-
-EVERYTHING = Decimal("Infinity")
-KINDS = {
-    "cancel": (Part.CANCEL,),
-    "batch_cancel": (Part.CANCEL,),
-    "amend": (Part.AMEND,),
-    "replace": (Part.CANCEL, Part.PLACE),
-}
-
-
-def adopt(core: Core, order: Order, fills: list[Fill], now: Now) -> None:
-    """Hold an order of the journal; what it takes stays reserved while it is in doubt whether it is there."""
-    held = core.ledger.restore(order, fills)
-    held.insist = order.cancel_requested and not order.is_done
-    if order.is_done or order.exchange_order_id is not None:
-        return
-    asked = NewOrder(
-        order.client_order_id,
-        order.pair,
-        order.side,
-        order.order_type,
-        order.amount,
-        order.price,
-        quote_amount=order.quote_amount,
-        stop_price=order.stop_price,
-    )
-    instrument = core.guards.instruments.get(order.pair)
-    if instrument is not None:
-        asset, amount = core.guards.need(asked, now)
-        core.funds.hold(order.client_order_id, asset, EVERYTHING if amount is None else amount)
-
-
-def inherit(core: Core, request_id: str, kind: str, ids: Sequence[str], not_after_ns: int, now: Now) -> None:
-    """A request of an earlier epoch: it may still arrive."""
-    parts = KINDS.get(kind, (Part.PLACE,))
-    named = {one: parts[min(index, len(parts) - 1)] for index, one in enumerate(ids) if core.ledger.get(one)}
-    if not named:
-        core.out.write(CloseRequest(request_id, "resolved:nothing", now.ns))
-        return
-    request = Pending(request_id, Kind(kind), named, not_after_ns, earlier=True, doubt=True)
-    core.requests.add(request)
-    for one in named:
-        core.requests.ask_for(one, now)
-        core.ledger.changed[one] = None

@@ -1,4 +1,4 @@
-"""Requests that may have changed something and are not settled: what is in doubt, and when doubt may end. Pure.
+"""PendingRequests that may have changed something and are not settled: what is in doubt, and when doubt may end. Pure.
 
 Theory of operation. A request is held from its intent until its outcome is known *for every order it names*: a replace
 has two halves, a list several orders, each with a fate of its own (`Part`). An answer settles parts at once. No answer
@@ -24,7 +24,7 @@ from typing import Any
 from ....connectors.order_codec import Kind
 from ....journal.writes import CloseRequest
 from ....model.time import SECOND_NS, in_ns
-from .commits import Outbox
+from .effect_buffer import EffectBuffer
 from .effects import Now, OrderSettings
 
 
@@ -37,7 +37,7 @@ class Part(Enum):
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingRequest:
     """One request that is not settled. `parts`: client id -> what is still open of it."""
 
     request_id: str
@@ -62,27 +62,27 @@ class Doubt:
     asking: bool = False
 
 
-class Requests:
+class PendingRequests:
     """See the module."""
 
-    def __init__(self, settings: OrderSettings, processing_s: float, out: Outbox) -> None:
+    def __init__(self, settings: OrderSettings, processing_s: float, effects: EffectBuffer) -> None:
         self._settings = settings
         self._after_ns = in_ns(processing_s + settings.margin_s)
-        self._out = out
-        self._pending: dict[str, Pending] = {}
+        self._effects = effects
+        self._pending: dict[str, PendingRequest] = {}
         self._of_order: dict[str, set[str]] = {}
         self.doubts: dict[str, Doubt] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def get(self, request_id: str) -> Pending | None:
+    def get(self, request_id: str) -> PendingRequest | None:
         return self._pending.get(request_id)
 
-    def all(self) -> Iterator[Pending]:
+    def all(self) -> Iterator[PendingRequest]:
         return iter(list(self._pending.values()))
 
-    def of(self, client_order_id: str, part: Part | None = None) -> list[Pending]:
+    def of(self, client_order_id: str, part: Part | None = None) -> list[PendingRequest]:
         """The unsettled requests that name an order, of one sort or of any."""
         found = (self._pending[one] for one in sorted(self._of_order.get(client_order_id, ())))
         return [one for one in found if part is None or one.parts[client_order_id] is part]
@@ -96,16 +96,16 @@ class Requests:
     def in_doubt(self) -> bool:
         return bool(self.doubts)
 
-    def add(self, request: Pending) -> None:
+    def add(self, request: PendingRequest) -> None:
         self._pending[request.request_id] = request
         for one in request.parts:
             self._of_order.setdefault(one, set()).add(request.request_id)
 
-    def doubt(self, request: Pending, now: Now) -> None:
+    def doubt(self, request: PendingRequest, now: Now) -> None:
         """Nobody answered: from now on its orders are asked for."""
         request.doubt = True
         if not request.earlier:
-            self._out.write(CloseRequest(request.request_id, "unknown", now.ns))
+            self._effects.write(CloseRequest(request.request_id, "unknown", now.ns))
         for one in request.parts:
             self.ask_for(one, now)
 
@@ -114,18 +114,18 @@ class Requests:
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
             self.doubts[client_order_id] = Doubt(
-                self._settings.query_s[0], now.mono_ns, self._out.asks if once else None
+                self._settings.query_s[0], now.mono_ns, self._effects.asks if once else None
             )
         else:
-            doubt.once = self._out.asks if once else doubt.once
+            doubt.once = self._effects.asks if once else doubt.once
             doubt.due_mono_ns = min(doubt.due_mono_ns, now.mono_ns)
             doubt.pause_s = self._settings.query_s[0]
 
-    def over(self, request: Pending, exchange_ns: int) -> bool:
+    def over(self, request: PendingRequest, exchange_ns: int) -> bool:
         """Whether at this time of the exchange's clock the request could not arrive any more."""
         return exchange_ns > request.not_after_ns + self._after_ns
 
-    def settle(self, request: Pending, client_order_id: str, outcome: str, now: Now) -> None:
+    def settle(self, request: PendingRequest, client_order_id: str, outcome: str, now: Now) -> None:
         """One part's outcome is known; with the last the request is closed."""
         if request.parts.pop(client_order_id, None) is None:
             return
@@ -138,7 +138,7 @@ class Requests:
         if not request.parts and self._pending.pop(request.request_id, None) is not None:
             if request.doubt:
                 outcome = f"resolved:{outcome}"
-            self._out.write(CloseRequest(request.request_id, outcome, now.ns))
+            self._effects.write(CloseRequest(request.request_id, outcome, now.ns))
 
     def absent(self, client_order_id: str, begun_exchange_ns: int, now: Now) -> bool:
         """The exchange said to an ask begun then that there is no such order. Return whether that proves it."""

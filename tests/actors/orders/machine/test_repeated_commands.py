@@ -197,13 +197,12 @@ def test_an_order_that_was_called_absent_and_shows_up_is_cancelled() -> None:
 
 
 def test_an_id_whose_maker_s_clock_is_ahead_is_looked_up() -> None:
-    made = world()
-    made.machine._core.born = born
+    made = World(born=born)
+    rest(made)
     order_id = OrderIds(made.now.ns + 300 * SECOND_NS, 7)()
     place(made, market(order_id), expires_s=310)
     rest(made)
     made.crash()
-    made.machine._core.born = born
     rest(made)
     again = place(made, market(order_id), expires_s=310)
     rest(made)
@@ -228,7 +227,7 @@ def test_dead_owners_with_nothing_open_are_forgotten() -> None:
     for number in range(20):
         made.do(made.machine.lease(f"owner{number}", "keep", 1.0, made.now))
         pass_time(made, 2)
-    assert len(made.machine._owners) <= 6
+    assert made.machine.status()["owners"] <= 6
     found = made.exchange.by_client("vm1")
     assert found is not None
     assert found.status is S.CANCELED

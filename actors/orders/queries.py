@@ -29,7 +29,7 @@ class Queries:
     `load` brings an order that is not in the view, or its fate (see `OrderManagerRole`).
     """
 
-    def __init__(self, exchange: str, account: str, view: View, read: Callable[[Any], Awaitable[Any]]) -> None:
+    def __init__(self, exchange: str, account: str, view: AccountView, read: Callable[[Any], Awaitable[Any]]) -> None:
         self._exchange, self._account, self._view, self._read = exchange, account, view, read
 
     async def orders(self, body: Any) -> dict[str, Any]:
@@ -182,14 +182,14 @@ UNTIL: dict[str, Callable[[Order], bool]] = {
 
 
 @dataclass(slots=True)
-class Waiter:
+class OrderWatch:
     """Who waits for the next change of one order."""
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
 
 
-class View:
+class AccountView:
     """See the module."""
 
     def __init__(
@@ -201,7 +201,7 @@ class View:
         self._done: OrderedDict[str, Order] = OrderedDict()
         self._keep_done = done
         self._news = asyncio.Event()
-        self._waiters: dict[str, Waiter] = {}
+        self._waiters: dict[str, OrderWatch] = {}
         for order in orders:
             self._put(order)
 
@@ -263,9 +263,14 @@ class View:
         while self.last <= after:
             await self._news.wait()
 
+    @property
+    def watched(self) -> int:
+        """How many orders somebody waits for."""
+        return len(self._waiters)
+
     async def changed(self, client_order_id: str) -> None:
         """Return when the order has changed once more."""
-        waiter = self._waiters.setdefault(client_order_id, Waiter())
+        waiter = self._waiters.setdefault(client_order_id, OrderWatch())
         waiter.waiting += 1
         try:
             await waiter.changed.wait()
