@@ -1,7 +1,8 @@
 """Compile the Cython modules. Everything else is declared in pyproject.toml.
 
 Every ``.pyx`` below ``venuemesh/`` is compiled, in whatever folder it stands; each may include the headers of
-``orderbook/``. ``VENUEMESH_BOUNDSCHECK=1`` builds with bounds and wraparound checks on, for the tests of the book.
+``orderbook/``. ``VENUEMESH_BOUNDSCHECK=1`` builds with bounds and wraparound checks on, for the tests of the book; an
+``-O`` in ``CFLAGS`` replaces ours.
 """
 
 import os
@@ -11,6 +12,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CHECKED = os.environ.get("VENUEMESH_BOUNDSCHECK") == "1"
+OPTIMIZE = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O1" if CHECKED else "-O3"]
+CORES = os.cpu_count() or 1
 PACKAGE = Path("venuemesh")
 ORDERBOOK = PACKAGE / "orderbook"
 
@@ -32,12 +35,7 @@ setup(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
                 include_dirs=[str(ORDERBOOK)],
-                extra_compile_args=[
-                    "-O1" if CHECKED else "-O3",
-                    "-fno-strict-aliasing",
-                    "-Wall",
-                    "-Wno-unused-function",
-                ],
+                extra_compile_args=[*OPTIMIZE, "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"],
                 depends=[str(header) for header in sources(".h")],
             )
             for source in sources(".pyx")
@@ -50,5 +48,7 @@ setup(
             "initializedcheck": CHECKED,
             "embedsignature": True,
         },
-    )
+        nthreads=CORES,
+    ),
+    options={"build_ext": {"parallel": CORES}},
 )

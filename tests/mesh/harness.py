@@ -12,8 +12,9 @@ from typing import Any
 import ray
 
 from venuemesh.actors.cell.messages import Envelope, unpack_reply
-from venuemesh.actors.cell.pulse import is_alive, process_start
+from venuemesh.actors.cell.pulse import is_alive, process_start, read_beats
 from venuemesh.actors.cell.ray_calls import SUPERVISOR, namespace
+from venuemesh.actors.cell.sweep import PULSES
 from venuemesh.supervisor.ray_supervisor import create
 from venuemesh.supervisor.tree.child import ChildSpec
 
@@ -140,6 +141,17 @@ class Tree:
         self.status()
         assert ray.get(self.supervisor.shutdown.remote(20.0), timeout=40.0)
         ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(self.mesh)), no_restart=True)
+
+
+def wait_still(tree: Tree, pid: int, seconds: float) -> None:
+    """Return when a stopped process of the mesh has not beaten for so long, by its own pulse."""
+    pulses = tree.node_directory() / PULSES
+
+    def is_still() -> bool:
+        beat = next(beat for beat in read_beats(pulses).values() if beat.pid == pid)
+        return time.monotonic_ns() - beat.beat_ns > seconds * 1e9
+
+    until(f"process {pid} has stood still for {seconds:g} s", is_still)
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from harness import Tree, kill, leftovers, until
+from harness import Tree, kill, leftovers, until, wait_still
 from orders_strategy import ADDRESS, EXCHANGE, PAIR, STREAM, Scene, account_config, open_account
 
 from tests.fakes.exchange_process import ExchangeProcess
@@ -125,7 +125,7 @@ def test_a_manager_that_wakes_too_late_does_nothing(scene: Scene) -> None:
         others = agent["pid"], said["pid"]
         for pid in (*others, process[0]):
             kill(pid, signal.SIGSTOP)
-        time.sleep(HANG_S + 0.3)  # past its lease
+        wait_still(scene.tree, process[0], HANG_S + 0.3)  # past its lease
         kill(process[0], signal.SIGCONT)
         assert not leftovers([process])
         for pid in others:
