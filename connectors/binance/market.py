@@ -6,20 +6,18 @@ Source: binance/binance-spot-api-docs, web-socket-streams.md, rest-api.md, filte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-import numpy as np
 import orjson
 
-from ...model.errors import DecodeError, FixedPointError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ...model.errors import DecodeError, Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
     GoingAway,
     Ignored,
-    Levels,
     MarketEvent,
     PublicTrade,
     Side,
@@ -27,19 +25,20 @@ from ...model.events import (
     SubscribeRefused,
     Ticker,
 )
-from ...model.fixed import INT64_MAX, to_raw
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument, scale_for
 from .. import market_codec
+from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, SnapshotKey, Verdict
+from ..reading import decimal, flag, integer, levels, milliseconds, reading, rows, text
 from ..spec import ExchangeSpec
+from .refusals import FAILURES
 from .scanner import DepthScanner, SnapshotScanner
 
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
 STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB
 BOOK_TICKER = frozenset("usbBaA")
 TRADE_ID = {"trade": "t", "aggTrade": "a"}
-BUSY = {-1003, -1008, -1015, -1016}  # errors.md: not served, and said so before anything was done
 PERCENT_BY_SIDE = ("bidMultiplierDown", "bidMultiplierUp", "askMultiplierDown", "askMultiplierUp")
 FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its flags
     "quote_amount": ("quoteOrderQtyMarketAllowed",),
@@ -47,7 +46,6 @@ FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its fl
     "replace": ("cancelReplaceAllowed",),
     "order_lists": ("ocoAllowed", "otoAllowed"),
 }
-DEFAULT_WAIT_S = {429: 60.0, 418: 120.0, 403: 60.0}  # 418: a ban lasts two minutes at least; 403: a firewall rule
 
 
 class BinanceCodec:
@@ -63,7 +61,7 @@ class BinanceCodec:
             "depthUpdate": self._delta,
             "trade": self._trade,
             "aggTrade": self._trade,
-            "serverShutdown": lambda data, _: GoingAway(_ms(data["E"])),
+            "serverShutdown": lambda data, _: GoingAway(milliseconds(data["E"])),
         }
 
     # What can be asked for
@@ -79,15 +77,13 @@ class BinanceCodec:
 
     def _stream_requests(self, method: str, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
         names = [instrument.symbol.lower() + suffix for instrument in instruments for suffix in self._suffixes]
-        batches = [names[at : at + STREAMS_PER_MESSAGE] for at in range(0, len(names), STREAMS_PER_MESSAGE)]
         return [
             orjson.dumps({"method": method, "params": batch, "id": request_id + number})
-            for number, batch in enumerate(batches)
+            for number, batch in enumerate(batches(names, STREAMS_PER_MESSAGE))
         ]
 
     def _request(self, endpoint: str, query: str = "", size: int | None = None) -> HttpRequest:
-        what = self.spec.endpoints[endpoint]
-        return HttpRequest(what.method, f"{self._rest}{what.path}{query}", cost=what.spends(size))
+        return public(self.spec.endpoints[endpoint], self._rest, query, size)
 
     def instruments_request(self) -> HttpRequest:
         return self._request("instruments", "?showPermissionSets=false")
@@ -101,7 +97,7 @@ class BinanceCodec:
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
         parts = urlsplit(url)
-        name = next((n for n, endpoint in self.spec.endpoints.items() if parts.path.endswith(endpoint.path)), None)
+        name = recognised(self.spec, parts.path)
         if name != "snapshot":
             return name
         query = parse_qs(parts.query)
@@ -113,31 +109,11 @@ class BinanceCodec:
     # What comes back over REST
 
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        status = response.status
-        if status == 200:
-            return None
-        try:
-            said = orjson.loads(response.body)
-            code, reason = said["code"], str(said["msg"])
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            code, reason = status, _excerpt(response.body) or "no reason given"
-        if status in DEFAULT_WAIT_S or (status < 500 and code in BUSY):
-            after = response.headers.get("retry-after", "")
-            wait_s = float(after) if after.isascii() and after.isdigit() else DEFAULT_WAIT_S.get(status, 1.0)
-            return RetryLater(wait_s, f"HTTP {status}, {code}: {reason}")
-        if status >= 500:
-            if changes:
-                return OutcomeUnknown("request", f"HTTP {status}, {code}: {reason}")
-            return RetryLater(1.0, f"HTTP {status}, {code}: {reason}")
-        if status >= 400:
-            return Rejected(str(code), reason)
-        return DecodeError(f"HTTP {status} is not an answer of this exchange", _excerpt(response.body))
+        return FAILURES.public_failure(response, changes)
 
     def instruments(self, body: bytes) -> list[Instrument]:
-        try:
-            listed = [self._instrument(symbol) for symbol in orjson.loads(body)["symbols"]]
-        except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation, FixedPointError) as error:
-            raise DecodeError(f"not a list of instruments: {error!r}", _excerpt(body)) from error
+        with reading("a list of instruments", body) as read:
+            listed = [self._instrument(symbol) for symbol in read["symbols"]]
         if len({instrument.name for instrument in listed}) != len(listed):
             raise DecodeError("two symbols of one base and quote asset", None)
         return listed
@@ -150,20 +126,17 @@ class BinanceCodec:
         filters = {rule["filterType"]: rule for rule in listed["filters"]}
 
         def rule(key: str, *kinds: str) -> Decimal | None:
-            text = next((filters[kind][key] for kind in kinds if key in filters.get(kind, ())), None)
-            number = None if text is None else Decimal(_text(text))
-            if number is not None and not number.is_finite():
-                raise ValueError(f"{key} {text!r} is not a finite number")
-            return number or None
+            found = next((filters[kind][key] for kind in kinds if key in filters.get(kind, ())), None)
+            return None if found is None else decimal(found) or None
 
         price_increment, max_price = rule("tickSize", "PRICE_FILTER"), rule("maxPrice", "PRICE_FILTER")
         size_increment, max_size = rule("stepSize", "LOT_SIZE"), rule("maxQty", "LOT_SIZE")
         return Instrument(
             exchange=self.spec.exchange,
             name=f"{listed['baseAsset']}-{listed['quoteAsset']}",
-            symbol=_text(listed["symbol"]),
-            base=_text(listed["baseAsset"]),
-            quote=_text(listed["quoteAsset"]),
+            symbol=text(listed["symbol"]),
+            base=text(listed["baseAsset"]),
+            quote=text(listed["quoteAsset"]),
             price_scale=scale_for(self.spec.wire_decimals, price_increment, max_price),
             size_scale=scale_for(self.spec.wire_decimals, size_increment, max_size),
             status=str(listed["status"]),
@@ -188,44 +161,34 @@ class BinanceCodec:
         )
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
-        try:
-            data = orjson.loads(body)
-            bids, asks = self._levels(instrument, data["bids"]), self._levels(instrument, data["asks"])
-            sequence = _integer(data["lastUpdateId"])
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, FixedPointError) as error:
-            raise DecodeError(f"not a depth snapshot: {error!r}", _excerpt(body)) from error
+        with reading("a depth snapshot", body) as data:
+            bids, asks = levels(instrument, data["bids"]), levels(instrument, data["asks"])
+            sequence = integer(data["lastUpdateId"])
         return DepthSnapshot(
             instrument.symbol, sequence, bids, asks, len(bids) < limit, len(asks) < limit, None, recv_ns
         )
 
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: rest-api.md, 24hr ticker price change statistics. A side of the book that is empty is None."""
-        try:
-            rows = orjson.loads(body)
-            if not isinstance(rows, list):
-                raise TypeError("tickers of all symbols are a list")
+        with reading("a list of tickers", body) as read:
             return {
                 row["symbol"]: {
-                    "volume": _text(row["volume"]),
-                    "quote_volume": _text(row["quoteVolume"]),
-                    "bid": _text(row["bidPrice"]) if Decimal(row["bidPrice"]) else None,
-                    "ask": _text(row["askPrice"]) if Decimal(row["askPrice"]) else None,
-                    "last": _text(row["lastPrice"]),
+                    "volume": text(row["volume"]),
+                    "quote_volume": text(row["quoteVolume"]),
+                    "bid": row["bidPrice"] if decimal(row["bidPrice"]) else None,
+                    "ask": row["askPrice"] if decimal(row["askPrice"]) else None,
+                    "last": text(row["lastPrice"]),
                 }
-                for row in rows
+                for row in rows(read)
             }
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, InvalidOperation) as error:
-            raise DecodeError(f"not a list of tickers: {error!r}", _excerpt(body)) from error
 
     def time_request(self) -> HttpRequest | None:
         return self._request("time")
 
     def server_time(self, body: bytes) -> int:
         """Source: rest-api.md, Check server time."""
-        try:
-            return _ms(orjson.loads(body)["serverTime"])
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise DecodeError(f"not a server time: {error!r}", _excerpt(body)) from error
+        with reading("a server time", body) as data:
+            return milliseconds(data["serverTime"])
 
     # What comes over the websocket
 
@@ -239,13 +202,9 @@ class BinanceCodec:
         return SnapshotScanner()
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
-        try:
-            message = orjson.loads(frame)
-            if isinstance(message, dict) and "stream" in message:  # the combined form
-                message = message["data"]
-            return (self._event(message, recv_ns),)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, FixedPointError) as error:
-            raise DecodeError(f"not a frame of this exchange: {error!r}", _excerpt(frame)) from error
+        with reading("a frame of this exchange", frame) as message:
+            combined = isinstance(message, dict) and "stream" in message
+            return (self._event(message["data"] if combined else message, recv_ns),)
 
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
         try:
@@ -279,31 +238,29 @@ class BinanceCodec:
 
     def _delta(self, data: dict[str, Any], recv_ns: int) -> DepthDelta:
         instrument = self._bound[data["s"]]
-        first, last = _integer(data["U"]), _integer(data["u"])
+        first, last = integer(data["U"]), integer(data["u"])
         if first > last:
             raise ValueError(f"U {first} is after u {last}")
         return DepthDelta(
             instrument.symbol,
             first,
             last,
-            self._levels(instrument, data["b"]),
-            self._levels(instrument, data["a"]),
-            _ms(data["E"]),
+            levels(instrument, data["b"]),
+            levels(instrument, data["a"]),
+            milliseconds(data["E"]),
             recv_ns,
         )
 
     def _trade(self, data: dict[str, Any], recv_ns: int) -> PublicTrade:
         """`m` says that the buyer was the maker: then the taker sold."""
         instrument = self._bound[data["s"]]
-        if not isinstance(data["m"], bool):
-            raise TypeError("m is not a boolean")
         return PublicTrade(
             instrument.symbol,
-            _integer(data[TRADE_ID[data["e"]]]),
-            instrument.price_raw(_text(data["p"])),
-            instrument.size_raw(_text(data["q"])),
-            Side.SELL if data["m"] else Side.BUY,
-            _ms(data["T"]),
+            integer(data[TRADE_ID[data["e"]]]),
+            instrument.price_raw(text(data["p"])),
+            instrument.size_raw(text(data["q"])),
+            Side.SELL if flag(data["m"]) else Side.BUY,
+            milliseconds(data["T"]),
             recv_ns,
             data["e"] == "aggTrade",
         )
@@ -313,22 +270,10 @@ class BinanceCodec:
         if instrument is None:
             return Ignored("bookTicker")
         bid, ask = (
-            (instrument.price_raw(_text(data[price])), instrument.size_raw(_text(data[size])))
+            (instrument.price_raw(text(data[price])), instrument.size_raw(text(data[size])))
             for price, size in (("b", "B"), ("a", "A"))
         )
-        return Ticker(instrument.symbol, _integer(data["u"]), bid if bid[1] else None, ask if ask[1] else None, recv_ns)
-
-    @staticmethod
-    def _levels(instrument: Instrument, rows: Any) -> Levels:
-        if not isinstance(rows, list):
-            raise TypeError("levels are not a list")
-        levels = np.empty((len(rows), 2), dtype=np.int64)
-        for at, row in enumerate(rows):
-            if not isinstance(row, list) or len(row) != 2:
-                raise TypeError(f"{row!r} is not a level")
-            levels[at, 0] = to_raw(_text(row[0]), instrument.price_scale)
-            levels[at, 1] = to_raw(_text(row[1]), instrument.size_scale)
-        return levels
+        return Ticker(instrument.symbol, integer(data["u"]), bid if bid[1] else None, ask if ask[1] else None, recv_ns)
 
     def classify(self, sequence: int, first: int, last: int, joined: bool) -> Verdict:
         """Decide what the event [U=`first`, u=`last`] is to a local book whose update id is `sequence`.
@@ -360,7 +305,7 @@ def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:
 
 def _count(rule: dict[str, Any] | None) -> int | None:
     """Source: filters.md, MAX_NUM_ORDERS."""
-    return None if rule is None else _integer(rule["maxNumOrders"]) or None
+    return None if rule is None else integer(rule["maxNumOrders"]) or None
 
 
 def _percent_price(
@@ -374,24 +319,3 @@ def _percent_price(
         if len(found) == 4:
             return found[0], found[1], found[2], found[3]
     return None
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= INT64_MAX:
-        raise TypeError(f"{value!r} is not an id")
-    return value
-
-
-def _ms(value: Any) -> int:
-    """Milliseconds as nanoseconds; what would leave int64 is no time."""
-    return _integer(_integer(value) * 1_000_000)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
-
-
-def _excerpt(raw: bytes | memoryview) -> str:
-    return bytes(raw[:200]).decode("utf-8", "replace")

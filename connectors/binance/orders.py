@@ -18,17 +18,20 @@ from typing import Any
 
 import orjson
 
-from ...model.errors import DecodeError, MeshError, Misconfigured, NotOffered, OutcomeUnknown, Rejected
+from ...model.errors import MeshError, NotOffered, OutcomeUnknown, Rejected
 from ...model.events import Side
 from ...model.http import HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 from ...model.time import MILLISECOND_NS
+from .. import drafts
+from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
+from ..reading import reading, rows
 from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport
 from ..spec import Endpoint, ExchangeSpec, Offer
 from . import reports
-from .refusals import failure, refusal, said
+from .refusals import FAILURES, error_body
 from .spec import OFFER, TRADING, WEIGHT
 
 RAW_PATHS = ("/api/", "/sapi/")
@@ -96,7 +99,7 @@ class BinanceTrading:
             ("symbol", instrument.symbol),
             self._which(order, "orderId", "origClientOrderId"),
             ("newClientOrderId", order.client_order_id),
-            ("newQty", text(amount)),
+            ("newQty", plain(amount)),
         ]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 
@@ -190,28 +193,17 @@ class BinanceTrading:
 
     def _counts(self, read: Any) -> dict[str, int]:
         """Source: rest-api.md, Query Unfilled Order Count, read 2026-11-22."""
-        if not isinstance(read, list):
-            raise TypeError("order counts are a list")
-        names, used = self.spec.account_headers, _used(read)
+        names, used = self.spec.account_headers, _used(rows(read))
         return {names[header]: int(count) for header, count in used.items() if header in names}
 
     def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
-        if method not in ("GET", "POST", "PUT", "DELETE"):
-            raise Misconfigured("method", f"{method!r} is not one of GET, POST, PUT, DELETE")
-        plain = path.isascii() and path.isprintable() and not any(mark in path for mark in "?#% ")
-        if not path.startswith(RAW_PATHS) or ".." in path or not plain:
-            raise Misconfigured("path", f"{path!r} is not a path below {' or '.join(RAW_PATHS)}")
-        known = [one for one in self.spec.endpoints.values() if (one.method, one.path) == (method, path)]
-        cost = max((one.cost for one in known), default=((WEIGHT, RAW_WEIGHT),))
-        return Draft(Kind.RAW, (method, path), None, tuple(params), (), None, cost, signed, self._rest)
+        assumed = ((WEIGHT, RAW_WEIGHT),)
+        return drafts.raw(self.spec, self._rest, (method, path), params, signed, RAW_PATHS, assumed)
 
     def _draft(
         self, kind: Kind, endpoint: str, params: Params, ids: tuple[str, ...], instrument: Instrument | None
     ) -> Draft:
-        what = TRADING[endpoint]
-        pair = None if instrument is None else instrument.name
-        rest = (what.method, what.path)
-        return Draft(kind, rest, what.call, tuple(params), ids, pair, what.cost, True, self._rest, what.order_count)
+        return drafts.draft(kind, TRADING[endpoint], self._rest, params, ids, instrument)
 
     def _which(self, order: Order, by_exchange: str, by_client: str) -> tuple[str, str]:
         """One id alone, the exchange's where it is known: it is unique, and faster (rest-api.md, Cancel order)."""
@@ -225,7 +217,7 @@ class BinanceTrading:
         if order.quote_amount is None:
             params.append(("quantity", self._amount(order)))
         elif order.order_type is OrderType.MARKET and order.amount is None:
-            params.append(("quoteOrderQty", text(order.quote_amount)))
+            params.append(("quoteOrderQty", plain(order.quote_amount)))
         else:
             raise self._refuse(f"a {order.order_type.value} order by quote amount")
         params += self._prices("", order)
@@ -236,7 +228,7 @@ class BinanceTrading:
     def _amount(self, order: NewOrder) -> str:
         if order.amount is None:
             raise self._refuse(f"a {order.order_type.value} order without an amount here")
-        return text(order.amount)
+        return plain(order.amount)
 
     def _prices(self, prefix: str, order: NewOrder) -> Params:
         def name(plain: str) -> str:
@@ -246,13 +238,13 @@ class BinanceTrading:
         if kind.has_price != (order.price is not None) or kind.has_stop != (order.stop_price is not None):
             raise self._refuse(f"a {kind.value} order with these prices")
         if order.price is not None:
-            params.append((name("price"), text(order.price)))
+            params.append((name("price"), plain(order.price)))
         if kind in GTC_DEFAULT:
             params.append((name("timeInForce"), (order.time_in_force or TimeInForce.GTC).value))
         elif order.time_in_force not in (None, TimeInForce.GTC):
             raise self._refuse(f"a {kind.value} order with a time in force")
         if order.stop_price is not None:
-            params.append((name("stopPrice"), text(order.stop_price)))
+            params.append((name("stopPrice"), plain(order.stop_price)))
         return params
 
     def _leg(self, prefix: str, order: NewOrder, alone: bool = False) -> Params:
@@ -286,14 +278,14 @@ class BinanceTrading:
         what = " ".join(draft.rest)
         if draft.kind is Kind.REPLACE and response.status < 500 and (halves := self._halves(response.body)):
             return self._read(draft, response.body, lambda draft, read: self._parted(draft, halves))
-        if (error := failure(response, draft.changes, what)) is not None:
+        if (error := FAILURES.failure(response, draft.changes, what)) is not None:
             return self._refused(draft, error, response)
         return self._read(draft, response.body, self._readers[draft.kind])
 
     def _refused(self, draft: Draft, error: MeshError, response: HttpResponse) -> Reply:
         """Some refusals are answers: the order is not there, or nothing was open."""
         if isinstance(error, Rejected):
-            sort = refusal(error.code, error.reason)
+            sort = FAILURES.refusal(error.code, error.reason)
             if draft.kind is Kind.ORDER and error.code == ARCHIVED:
                 return Reply(orders=(_archived(draft, error, response.recv_ns),))
             if draft.kind is Kind.ORDER and sort is Refusal.NOT_THERE:
@@ -303,12 +295,8 @@ class BinanceTrading:
         raise error
 
     def _read(self, draft: Draft, body: bytes, reader: Callable[[Draft, Any], Reply]) -> Reply:
-        try:
-            read = orjson.loads(body)
-            found = reader(draft, read)
-        except (orjson.JSONDecodeError, *reports.UNREADABLE, StopIteration) as error:
-            raise DecodeError(f"not an answer to {draft.kind.value}: {error!r}", _excerpt(body)) from error
-        return replace(found, raw=read)
+        with reading(f"an answer to {draft.kind.value}", body) as read:
+            return replace(reader(draft, read), raw=read)
 
     def _orders(self, draft: Draft, read: Any) -> Reply:
         if isinstance(read, list) is not (draft.kind in MANY):
@@ -317,9 +305,7 @@ class BinanceTrading:
         return Reply(orders=orders, lists=lists)
 
     def _fills(self, draft: Draft, read: Any) -> Reply:
-        if not isinstance(read, list):
-            raise TypeError("no array")
-        return Reply(fills=tuple(reports.trade(row) for row in read))
+        return Reply(fills=tuple(reports.trade(row) for row in rows(read)))
 
     def _one(self, draft: Draft, read: Any) -> Reply:
         """The order that was asked for, under the id it was asked for."""
@@ -334,8 +320,8 @@ class BinanceTrading:
 
     def _halves(self, body: bytes) -> dict[str, Any] | None:
         """The two results inside a refusal of a cancel-replace (-2021, -2022); None of any other answer."""
-        error = said(body)
-        data = None if error is None else error[2]
+        error = error_body(body)
+        data = None if error is None else error.data
         return data if isinstance(data, dict) and "cancelResult" in data else None
 
     def _parted(self, draft: Draft, halves: dict[str, Any]) -> Reply:
@@ -352,7 +338,7 @@ class BinanceTrading:
                 orders, lists = orders + found, lists + of_list
             elif result == "FAILURE":
                 code, reason = str(int(answer["code"])), str(answer["msg"])
-                if refusal(code, reason) is Refusal.UNKNOWN:
+                if FAILURES.refusal(code, reason) is Refusal.UNKNOWN:
                     raise OutcomeUnknown(" ".join(draft.rest), f"{code}: {reason}")
                 refused.append((client_order_id, code, reason))
             elif result == "NOT_ATTEMPTED":
@@ -362,7 +348,7 @@ class BinanceTrading:
         return Reply(orders=orders, lists=lists, refused=tuple(refused))
 
     def refusal(self, code: str, reason: str = "") -> Refusal:
-        return refusal(code, reason)
+        return FAILURES.refusal(code, reason)
 
     def bind(self, instruments: Sequence[Instrument]) -> None:
         """Nothing to keep: reports name symbols as the exchange does, also of pairs that nobody tracks."""
@@ -379,15 +365,12 @@ class BinanceTrading:
         return [] if frame is None else [frame]
 
     def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened]:
-        try:
-            message = orjson.loads(frame)
+        with reading("a frame of the user stream", frame) as message:
             if "event" in message:
                 return self._event(message["event"])
             if "status" in message and "id" in message:
                 return (_opened(message),)
             raise TypeError("neither an event nor an answer")
-        except (orjson.JSONDecodeError, *reports.UNREADABLE) as error:
-            raise DecodeError(f"not a frame of the user stream: {error!r}", _excerpt(frame)) from error
 
     def _event(self, event: dict[str, Any]) -> Sequence[StreamReport]:
         kind = event["e"]
@@ -445,12 +428,6 @@ def _used(limits: Any) -> dict[str, str]:
     return found
 
 
-def text(number: Decimal) -> str:
-    """Plain decimal text without an exponent and without trailing zeros."""
-    plain = f"{number:f}"
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain
-
-
 def _opened(message: dict[str, Any]) -> StreamOpened:
     if message["status"] == 200:
         return StreamOpened(str(message["id"]))
@@ -465,7 +442,3 @@ def _archived(draft: Draft, error: Rejected, recv_ns: int) -> OrderReport:
     return OrderReport(
         symbol, draft.orders[0], "", ended, recv_ns, filled=Decimal(0), code=error.code, reason=error.reason
     )
-
-
-def _excerpt(raw: bytes | memoryview) -> str:
-    return bytes(raw[:200]).decode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """Binance's words on orders, fills, balances and lists, as reports. Pure; the REST and the stream form of each.
 
-Whatever cannot be read raises one of `UNREADABLE`, which the codec turns into DecodeError: an order status, side or
-time in force that is not in the tables is not guessed.
+The codec reads inside `reading`, which turns every error here into DecodeError: an order status, side or time in force
+that is not in the tables is not guessed.
 
 Source: enums.md, rest-api.md (Trading and Account endpoints), user-data-stream.md, all read 2026-11-22.
 """
@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-from ...model.errors import FixedPointError
 from ...model.events import Side
-from ...model.fixed import INT64_MAX
 from ...model.order import OrderStatus, OrderType, TimeInForce
+from ..reading import decimal, flag, identifier, known_decimal, milliseconds, positive_decimal, text
 from ..reports import AccountReport, BalanceChange, BalanceReport, Fees, FillReport, ListReport, OrderReport
-
-UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, InvalidOperation, FixedPointError)
 
 # enums.md, Order status
 STATUS = {
@@ -46,22 +43,23 @@ def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
     A cancel gives the order a new client id, its own; the order's is `origClientOrderId`.
     """
     kind = OrderType(row["type"]) if "type" in row else None
-    at_ns = _ms(next(row[key] for key in ("transactTime", "updateTime", "time") if key in row)) if ts_ns is None else 0
+    if ts_ns is None:
+        ts_ns = milliseconds(next(row[key] for key in ("transactTime", "updateTime", "time") if key in row))
     report = OrderReport(
-        symbol=_text(row["symbol"]),
-        client_order_id=_text(row.get("origClientOrderId") or row["clientOrderId"]),
-        exchange_order_id=str(_id(row["orderId"])),
+        symbol=text(row["symbol"]),
+        client_order_id=text(row.get("origClientOrderId") or row["clientOrderId"]),
+        exchange_order_id=identifier(row["orderId"]),
         status=STATUS[row["status"]] if "status" in row else None,
-        ts_event_ns=at_ns if ts_ns is None else ts_ns,
+        ts_event_ns=ts_ns,
         side=SIDE[row["side"]] if "side" in row else None,
         order_type=kind,
         time_in_force=TimeInForce(row["timeInForce"]) if "timeInForce" in row else None,
-        amount=_some(row, "origQty", "qty"),
-        price=None if kind in NO_PRICE else _some(row, "price"),
-        stop_price=_some(row, "stopPrice"),
-        quote_amount=_some(row, "origQuoteOrderQty", "quoteOrderQty"),
-        filled=_known(row, "executedQty"),
-        quote_filled=_known(row, "cummulativeQuoteQty", "cumulativeQuoteQty"),
+        amount=positive_decimal(row, "origQty", "qty"),
+        price=None if kind in NO_PRICE else positive_decimal(row, "price"),
+        stop_price=positive_decimal(row, "stopPrice"),
+        quote_amount=positive_decimal(row, "origQuoteOrderQty", "quoteOrderQty"),
+        filled=known_decimal(row, "executedQty"),
+        quote_filled=known_decimal(row, "cummulativeQuoteQty", "cumulativeQuoteQty"),
         list_id=_list_id(row.get("orderListId", -1)),
         fills=(),
         code=_why(row.get("status"), row.get("expiryReason")),
@@ -75,11 +73,11 @@ def _with_fills(report: OrderReport, rows: Sequence[dict[str, Any]]) -> OrderRep
     fills = tuple(
         FillReport(
             trade_id=_trade_id(row["tradeId"], row.get("allocId")),
-            price=(price := _number(row["price"])),
-            amount=(amount := _number(row["qty"])),
+            price=(price := decimal(row["price"])),
+            amount=(amount := decimal(row["qty"])),
             quote_amount=price * amount,
-            fee=_number(row["commission"]),
-            fee_asset=_text(row["commissionAsset"]),
+            fee=decimal(row["commission"]),
+            fee_asset=text(row["commissionAsset"]),
             is_maker=False,
             ts_event_ns=report.ts_event_ns,
             exchange_order_id=report.exchange_order_id,
@@ -103,50 +101,50 @@ def orders(answer: Any) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]
 
 def amended(answer: dict[str, Any]) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]]:
     """Read the answer to an amendment; the time is beside the order."""
-    at_ns = _ms(answer["transactTime"])
+    at_ns = milliseconds(answer["transactTime"])
     lists = (order_list(answer["listStatus"], at_ns),) if "listStatus" in answer else ()
     return (order(answer["amendedOrder"], at_ns),), lists
 
 
 def order_list(row: dict[str, Any], ts_ns: int | None = None) -> ListReport:
     return ListReport(
-        list_id=str(_id(row["orderListId"])),
-        symbol=_text(row["symbol"]),
+        list_id=identifier(row["orderListId"]),
+        symbol=text(row["symbol"]),
         state=_state(row["listOrderStatus"]),
-        orders=tuple((_text(one["clientOrderId"]), str(_id(one["orderId"]))) for one in row["orders"]),
-        ts_event_ns=_ms(row["transactionTime"]) if ts_ns is None else ts_ns,
-        client_list_id=_text(row["listClientOrderId"]),
+        orders=tuple((text(one["clientOrderId"]), identifier(one["orderId"])) for one in row["orders"]),
+        ts_event_ns=milliseconds(row["transactionTime"]) if ts_ns is None else ts_ns,
+        client_list_id=text(row["listClientOrderId"]),
     )
 
 
 def trade(row: dict[str, Any]) -> FillReport:
     """Read one row of the account's trades."""
     return FillReport(
-        trade_id=str(_id(row["id"])),
-        price=_number(row["price"]),
-        amount=_number(row["qty"]),
-        quote_amount=_number(row["quoteQty"]),
-        fee=_number(row["commission"]),
-        fee_asset=_text(row["commissionAsset"]),
-        is_maker=_flag(row["isMaker"]),
-        ts_event_ns=_ms(row["time"]),
-        exchange_order_id=str(_id(row["orderId"])),
-        side=Side.BUY if _flag(row["isBuyer"]) else Side.SELL,
-        symbol=_text(row["symbol"]),
+        trade_id=identifier(row["id"]),
+        price=decimal(row["price"]),
+        amount=decimal(row["qty"]),
+        quote_amount=decimal(row["quoteQty"]),
+        fee=decimal(row["commission"]),
+        fee_asset=text(row["commissionAsset"]),
+        is_maker=flag(row["isMaker"]),
+        ts_event_ns=milliseconds(row["time"]),
+        exchange_order_id=identifier(row["orderId"]),
+        side=Side.BUY if flag(row["isBuyer"]) else Side.SELL,
+        symbol=text(row["symbol"]),
     )
 
 
 def account(row: dict[str, Any]) -> AccountReport:
     """Read the account. It was asked for without zero balances: assets that it does not name are zero."""
-    balances = {_text(one["asset"]): (_number(one["free"]), _number(one["locked"])) for one in row["balances"]}
+    balances = {text(one["asset"]): (decimal(one["free"]), decimal(one["locked"])) for one in row["balances"]}
     rates = row.get("commissionRates")
     return AccountReport(
-        balances=BalanceReport(balances, True, _ms(row["updateTime"])),
-        can_trade=_flag(row["canTrade"]),
-        permissions=tuple(_text(one) for one in row["permissions"]),
-        maker_fee=None if rates is None else _number(rates["maker"]),
-        taker_fee=None if rates is None else _number(rates["taker"]),
-        account_id=str(_id(row["uid"])) if "uid" in row else None,
+        balances=BalanceReport(balances, True, milliseconds(row["updateTime"])),
+        can_trade=flag(row["canTrade"]),
+        permissions=tuple(text(one) for one in row["permissions"]),
+        maker_fee=None if rates is None else decimal(rates["maker"]),
+        taker_fee=None if rates is None else decimal(rates["taker"]),
+        account_id=identifier(row["uid"]) if "uid" in row else None,
     )
 
 
@@ -157,9 +155,9 @@ def fees(pair: str, row: dict[str, Any]) -> Fees:
     """
     maker = taker = ZERO
     for rates in (row["standardCommission"], row.get("specialCommission") or {}, row.get("taxCommission") or {}):
-        side = max(_number(rates.get("buyer", "0")), _number(rates.get("seller", "0")))
-        maker += _number(rates.get("maker", "0")) + side
-        taker += _number(rates.get("taker", "0")) + side
+        side = max(decimal(rates.get("buyer", "0")), decimal(rates.get("seller", "0")))
+        maker += decimal(rates.get("maker", "0")) + side
+        taker += decimal(rates.get("taker", "0")) + side
     off = row.get("discount") or {}
     words = ""
     if off.get("enabledForAccount") and off.get("enabledForSymbol"):
@@ -181,20 +179,20 @@ def execution(event: dict[str, Any]) -> OrderReport:
     fills = (_execution_fill(event),) if event["x"] == "TRADE" else ()
     why, rejected = event.get("eR"), event.get("r", "NONE")
     return OrderReport(
-        symbol=_text(event["s"]),
-        client_order_id=_text(event.get("C") or event["c"]),
-        exchange_order_id=str(_id(event["i"])),
+        symbol=text(event["s"]),
+        client_order_id=text(event.get("C") or event["c"]),
+        exchange_order_id=identifier(event["i"]),
         status=STATUS[event["X"]],
-        ts_event_ns=_ms(event["T"]),
+        ts_event_ns=milliseconds(event["T"]),
         side=SIDE[event["S"]],
         order_type=kind,
         time_in_force=TimeInForce(event["f"]),
-        amount=_some(event, "q"),
-        price=None if kind in NO_PRICE else _some(event, "p"),
-        stop_price=_some(event, "P"),
-        quote_amount=_some(event, "Q"),
-        filled=_known(event, "z"),
-        quote_filled=_known(event, "Z"),
+        amount=positive_decimal(event, "q"),
+        price=None if kind in NO_PRICE else positive_decimal(event, "p"),
+        stop_price=positive_decimal(event, "P"),
+        quote_amount=positive_decimal(event, "Q"),
+        filled=known_decimal(event, "z"),
+        quote_filled=known_decimal(event, "Z"),
         list_id=_list_id(event.get("g", -1)),
         fills=fills,
         code=rejected if rejected != "NONE" else _why(event["X"], why),
@@ -207,36 +205,36 @@ def execution(event: dict[str, Any]) -> OrderReport:
 def _execution_fill(event: dict[str, Any]) -> FillReport:
     return FillReport(
         trade_id=_trade_id(event["t"], event.get("a")),
-        price=_number(event["L"]),
-        amount=_number(event["l"]),
-        quote_amount=_number(event["Y"]),
-        fee=_number(event["n"]),
-        fee_asset=None if event["N"] is None else _text(event["N"]),
-        is_maker=_flag(event["m"]),
-        ts_event_ns=_ms(event["T"]),
-        exchange_order_id=str(_id(event["i"])),
+        price=decimal(event["L"]),
+        amount=decimal(event["l"]),
+        quote_amount=decimal(event["Y"]),
+        fee=decimal(event["n"]),
+        fee_asset=None if event["N"] is None else text(event["N"]),
+        is_maker=flag(event["m"]),
+        ts_event_ns=milliseconds(event["T"]),
+        exchange_order_id=identifier(event["i"]),
         side=SIDE[event["S"]],
-        symbol=_text(event["s"]),
+        symbol=text(event["s"]),
     )
 
 
 def position(event: dict[str, Any]) -> BalanceReport:
-    rows = {_text(row["a"]): (_number(row["f"]), _number(row["l"])) for row in event["B"]}
-    return BalanceReport(rows, False, _ms(event["u"]))
+    rows = {text(row["a"]): (decimal(row["f"]), decimal(row["l"])) for row in event["B"]}
+    return BalanceReport(rows, False, milliseconds(event["u"]))
 
 
 def balance_change(event: dict[str, Any]) -> BalanceChange:
-    return BalanceChange(_text(event["a"]), _number(event["d"]), _ms(event["T"]))
+    return BalanceChange(text(event["a"]), decimal(event["d"]), milliseconds(event["T"]))
 
 
 def list_event(event: dict[str, Any]) -> ListReport:
     return ListReport(
-        list_id=str(_id(event["g"])),
-        symbol=_text(event["s"]),
+        list_id=identifier(event["g"]),
+        symbol=text(event["s"]),
         state=_state(event["L"]),
-        orders=tuple((_text(one["c"]), str(_id(one["i"]))) for one in event["O"]),
-        ts_event_ns=_ms(event["T"]),
-        client_list_id=_text(event["C"]),
+        orders=tuple((text(one["c"]), identifier(one["i"])) for one in event["O"]),
+        ts_event_ns=milliseconds(event["T"]),
+        client_list_id=text(event["C"]),
     )
 
 
@@ -280,53 +278,13 @@ def _state(value: Any) -> str:
     return str(value)
 
 
-def _number(value: Any) -> Decimal:
-    if not isinstance(value, str) or not (number := Decimal(value)).is_finite():
-        raise ValueError(f"{value!r} is not a decimal number as text")
-    return number
-
-
-def _known(row: dict[str, Any], *keys: str) -> Decimal | None:
-    """The first of `keys` that is there; below zero means "not available at this time" (rest-api.md, Query order)."""
-    number = next((_number(row[key]) for key in keys if key in row), None)
-    return None if number is None or number < 0 else number
-
-
-def _some(row: dict[str, Any], *keys: str) -> Decimal | None:
-    """The same, where zero means that there is none."""
-    return _known(row, *keys) or None
-
-
 def _trade_id(trade: Any, allocation: Any) -> str:
-    """An order that the exchange routed over several books is filled by allocations, which have ids of their own.
+    """Return the id of a trade, or of an allocation: an order that the exchange routed over several books has those.
 
     Such orders are not placed here; others place them on the same account. Source: faqs/sor_faq.md, read 2026-11-22.
     """
-    return f"allocation-{_id(allocation)}" if trade == -1 and allocation is not None else str(_id(trade))
+    return f"allocation-{identifier(allocation)}" if trade == -1 and allocation is not None else identifier(trade)
 
 
 def _list_id(value: Any) -> str | None:
-    return None if value == -1 else str(_id(value))
-
-
-def _id(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= INT64_MAX:
-        raise TypeError(f"{value!r} is not an id")
-    return value
-
-
-def _ms(value: Any) -> int:
-    """Milliseconds as nanoseconds."""
-    return _id(_id(value) * 1_000_000)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is not true or false")
-    return value
+    return None if value == -1 else identifier(value)

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.binance.orders import text
 from venuemesh.connectors.binance.spec import OFFER, SPEC, TRADING
+from venuemesh.connectors.drafts import plain
 from venuemesh.connectors.order_codec import Kind, Signed, trading_connector
 from venuemesh.model.errors import (
     DecodeError,
@@ -301,7 +301,7 @@ def test_the_spec_states_costs_and_sources_of_every_endpoint():
 
 @pytest.mark.parametrize(("number", "said"), [("1E+3", "1000"), ("0.10", "0.1"), ("100", "100"), ("0.00", "0")])
 def test_numbers_are_plain(number, said):
-    assert text(D(number)) == said
+    assert plain(D(number)) == said
 
 
 # Answers

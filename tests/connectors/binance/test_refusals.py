@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.captures import captures
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.binance.refusals import CODES, failure, refusal
+from venuemesh.connectors.binance.refusals import CODES, FAILURES
 from venuemesh.connectors.order_codec import Refusal
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.http import HttpResponse
@@ -20,7 +20,7 @@ R = Refusal
 def said(status: int, code: int | None = None, text: str = "words", changes: bool = True, **more):
     headers = more.pop("headers", {})
     body = b"<html>" if code is None else orjson.dumps({"code": code, "msg": text} | more)
-    return failure(HttpResponse(status, headers, body, 1, 2), changes, "POST /api/v3/order")
+    return FAILURES.failure(HttpResponse(status, headers, body, 1, 2), changes, "POST /api/v3/order")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def said(status: int, code: int | None = None, text: str = "words", changes: boo
     ],
 )
 def test_codes_and_texts(code, text, sort):
-    assert refusal(code, text) is sort
+    assert FAILURES.refusal(code, text) is sort
     assert CONNECTOR.trading().refusal(code, text) is sort
 
 
@@ -112,7 +112,7 @@ def test_how_long_to_wait():
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'{"code":"x","msg":"y"}', b'{"code":1.5}', b'{"msg":"y"}', b"\xff"])
 def test_a_body_that_is_no_error(body):
-    assert type(failure(HttpResponse(400, {}, body, 1, 2), True, "x")) is OutcomeUnknown
+    assert type(FAILURES.failure(HttpResponse(400, {}, body, 1, 2), True, "x")) is OutcomeUnknown
 
 
 # How another client sorts the same codes, and what it means here
@@ -142,7 +142,7 @@ def test_how_another_client_sorts_spot_codes():
             continue
         compared += 1
         expected = KINDS.get(kind, {R.REJECTED})
-        if refusal(code) not in expected:
+        if FAILURES.refusal(code) not in expected:
             different.add(code)
     assert compared > 20
     assert different == set(DIFFERENT) - {"-2026"}
@@ -153,4 +153,4 @@ def test_texts_that_another_client_knows():
     recorded = json.loads((captures("binance") / "errors.json").read_text())["exact_code_or_text"]
     for text in ("Order would immediately match and take.", "Order would trigger immediately."):
         assert recorded[text] == "OrderImmediatelyFillable"
-        assert refusal("-2010", text) is R.REJECTED
+        assert FAILURES.refusal("-2010", text) is R.REJECTED

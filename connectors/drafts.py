@@ -1,0 +1,80 @@
+"""Make requests from a spec's endpoints: public ones complete, those of an account as drafts that are signed later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from ..model.errors import Misconfigured
+from ..model.http import HttpRequest
+from ..model.instrument import Instrument
+from .order_codec import Draft, Kind
+from .spec import Endpoint, ExchangeSpec
+
+Params = Sequence[tuple[str, str]]
+METHODS = ("GET", "POST", "PUT", "DELETE")
+
+
+def public(endpoint: Endpoint, host: str, query: str = "", size: int | None = None) -> HttpRequest:
+    """Return a request that needs no key. `size`: how many rows it asks for, where its cost depends on that."""
+    return HttpRequest(endpoint.method, f"{host}{endpoint.path}{query}", cost=endpoint.spends(size))
+
+
+def recognised(spec: ExchangeSpec, path: str) -> str | None:
+    """Return the name of the spec's endpoint that the path of a recorded URL belongs to."""
+    return next((name for name, endpoint in spec.endpoints.items() if path.endswith(endpoint.path)), None)
+
+
+def draft(
+    kind: Kind, endpoint: Endpoint, host: str, params: Params, ids: tuple[str, ...] = (), pair: Instrument | None = None
+) -> Draft:
+    """Return a draft for an endpoint; `ids` are the client order ids that the request is about."""
+    return Draft(
+        kind,
+        (endpoint.method, endpoint.path),
+        endpoint.call,
+        tuple(params),
+        ids,
+        None if pair is None else pair.name,
+        endpoint.cost,
+        True,
+        host,
+        endpoint.order_count,
+    )
+
+
+def raw(
+    spec: ExchangeSpec,
+    host: str,
+    request: tuple[str, str],
+    params: Params,
+    signed: bool,
+    below: Iterable[str],
+    assumed_cost: tuple[tuple[str, int], ...],
+) -> Draft:
+    """Return the draft of any request (method, path), for `market.request`.
+
+    `below`: how paths of the exchange's interface begin. `assumed_cost` is of a request that the spec does not list.
+
+    Raises:
+        Misconfigured: another method, or a path that is not plain or not of the exchange's interface.
+    """
+    method, path = request
+    if method not in METHODS:
+        raise Misconfigured("method", f"{method!r} is not one of {', '.join(METHODS)}")
+    plain = path.isascii() and path.isprintable() and not any(mark in path for mark in "?#% ") and ".." not in path
+    if not plain or not path.startswith(tuple(below)):
+        raise Misconfigured("path", f"{path!r} is not a path below {' or '.join(below)}")
+    costs = [endpoint.cost for endpoint in spec.endpoints.values() if (endpoint.method, endpoint.path) == request]
+    return Draft(Kind.RAW, request, None, tuple(params), (), None, max(costs, default=assumed_cost), signed, host)
+
+
+def plain(number: Decimal) -> str:
+    """Return plain decimal text without an exponent and without trailing zeros."""
+    digits = f"{number:f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+def batches(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    """Cut `names` into parts of at most `size`."""
+    return [names[at : at + size] for at in range(0, len(names), size)]

@@ -1,0 +1,104 @@
+"""What answers that are no success mean: an exchange's failures as one table and one extractor.
+
+    5xx                       never a refusal: the outcome of a request that changes something is unknown
+    a code of sort UNKNOWN    the same, whatever the status
+    a status in `waits_s`,
+    or a code of sort BUSY    RetryLater: not served, provably not executed
+    no error body             nobody knows who answered
+    a code of sort KEY        Misconfigured
+    any other code            Rejected: an explicit no
+
+A read is harmless to repeat: where the outcome would be unknown, a read is RetryLater. Public data is stricter: see
+`public_failure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..model.errors import DecodeError, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from ..model.http import HttpResponse
+from .order_codec import Refusal
+from .reading import excerpt
+
+WAIT_S = 1.0
+
+
+class ErrorBody(NamedTuple):
+    """An exchange's own words on a failure. `wait_s`: when to ask again, where the body states it."""
+
+    code: str
+    reason: str
+    wait_s: float | None = None
+    data: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """One exchange's failures.
+
+    `extract` reads an error body and returns None for anything else. `codes` classifies codes; `texts` overrides it
+    where one code stands for many things. A code in neither is an explicit no. `waits_s`: statuses that mean "not
+    served", with how long to wait where the answer does not say it; `max_wait_s` caps what an answer may say.
+    """
+
+    extract: Callable[[bytes], ErrorBody | None]
+    codes: Mapping[str, Refusal]
+    texts: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
+    waits_s: Mapping[int, float] = field(default_factory=lambda: {429: 60.0})
+    max_wait_s: float = 3 * 86_400.0
+
+    def refusal(self, code: str, reason: str = "") -> Refusal:
+        """Classify a code and its text."""
+        return self.texts.get((code, reason)) or self.codes.get(code, Refusal.REJECTED)
+
+    def failure(self, response: HttpResponse, changes: bool, what: str) -> MeshError | None:
+        """Return the typed error that the answer to a signed request means; None when it succeeded (200)."""
+        status = response.status
+        if status == 200:
+            return None
+        error = self.extract(response.body)
+        sort = None if error is None else self.refusal(error.code, error.reason)
+        uncertain = status >= 500 or sort is Refusal.UNKNOWN
+        later = RetryLater(self._wait_s(response, error), self._words(response, error))
+        if not uncertain and (status in self.waits_s or sort is Refusal.BUSY):
+            return later
+        if uncertain or error is None or status < 400:
+            return OutcomeUnknown(what, later.reason) if changes else later
+        if sort is Refusal.KEY:
+            return Misconfigured("the API key", f"{error.code}: {error.reason}")
+        return Rejected(error.code, error.reason)
+
+    def public_failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
+        """The same for public data, where any other 4xx is an explicit no, whatever its body."""
+        status = response.status
+        if status == 200:
+            return None
+        error = self.extract(response.body)
+        if status >= 500 and changes:
+            return OutcomeUnknown("request", self._words(response, error))
+        busy = error is not None and self.refusal(error.code, error.reason) is Refusal.BUSY
+        if status >= 500 or status in self.waits_s or busy:
+            return RetryLater(self._wait_s(response, error), self._words(response, error))
+        if status < 400:
+            return DecodeError(f"HTTP {status} is not an answer of this exchange", excerpt(response.body))
+        return Rejected(*((error.code, error.reason) if error else _anonymous(response)))
+
+    def _wait_s(self, response: HttpResponse, error: ErrorBody | None) -> float:
+        after = response.headers.get("retry-after", "")
+        if after.isascii() and after.isdigit():
+            return min(float(after), self.max_wait_s)
+        if error is not None and error.wait_s is not None and 0 <= error.wait_s <= self.max_wait_s:
+            return error.wait_s
+        return self.waits_s.get(response.status, WAIT_S)
+
+    @staticmethod
+    def _words(response: HttpResponse, error: ErrorBody | None) -> str:
+        code, reason = (error.code, error.reason) if error else _anonymous(response)
+        return f"HTTP {response.status}, {code}: {reason}"
+
+
+def _anonymous(response: HttpResponse) -> tuple[str, str]:
+    return str(response.status), excerpt(response.body) or "no reason given"

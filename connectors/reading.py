@@ -1,0 +1,133 @@
+"""Read the JSON that exchanges send: its fields, exact numbers and levels. Strict: nothing is guessed or converted.
+
+A codec reads a body or frame inside `reading`, which parses the JSON and turns everything that cannot be read into one
+DecodeError with an excerpt of the bytes:
+
+    with reading("a depth snapshot", body) as data:
+        sequence = integer(data["lastUpdateId"])
+
+Each reader takes one value and raises DecodeError when the value has another type, or cannot be true.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import orjson
+
+from ..model.errors import DataError, DecodeError
+from ..model.events import Levels
+from ..model.fixed import INT64_MAX, to_raw
+from ..model.instrument import Instrument
+
+EXCERPT = 200  # bytes
+# What reading a message of another shape raises. JSONDecodeError is a ValueError.
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, InvalidOperation, StopIteration, DataError)
+
+
+class reading:
+    """Parse `raw` as JSON for the block; what the block cannot read is DecodeError: "not `what`: ...".
+
+    Errors that say what became of a request (Rejected, OutcomeUnknown, ...) pass as they are.
+    """
+
+    __slots__ = ("_raw", "_what")
+
+    def __init__(self, what: str, raw: bytes | memoryview) -> None:
+        self._what = what
+        self._raw = raw
+
+    def __enter__(self) -> Any:
+        try:
+            return orjson.loads(self._raw)
+        except orjson.JSONDecodeError as error:
+            raise self._unreadable(error) from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, UNREADABLE):
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: BaseException) -> DecodeError:
+        reason = error.reason if isinstance(error, DecodeError) else repr(error)
+        return DecodeError(f"not {self._what}: {reason}", excerpt(self._raw))
+
+
+def excerpt(raw: bytes | memoryview) -> str:
+    """Return the first 200 bytes as text."""
+    return bytes(raw[:EXCERPT]).decode("utf-8", "replace")
+
+
+def _wrong(value: Any, wanted: str) -> DecodeError:
+    return DecodeError(f"{value!r:.{EXCERPT}} is not {wanted}", None)
+
+
+def text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _wrong(value, "text")
+    return value
+
+
+def flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, "true or false")
+    return value
+
+
+def rows(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _wrong(value, "a list")
+    return value
+
+
+def integer(value: Any) -> int:
+    """Read an id, a count or a sequence: a JSON integer from 0 to the largest int64."""
+    if type(value) is not int or not 0 <= value <= INT64_MAX:
+        raise _wrong(value, "an integer from 0 to 2^63 - 1")
+    return value
+
+
+def identifier(value: Any) -> str:
+    """Read an id that the exchange writes as an integer; ours are text."""
+    return str(integer(value))
+
+
+def milliseconds(value: Any) -> int:
+    """Read a time in milliseconds since the Unix epoch; return nanoseconds."""
+    return integer(integer(value) * 1_000_000)
+
+
+def decimal(value: Any) -> Decimal:
+    """Read a finite decimal number that is written as text."""
+    try:
+        number = Decimal(text(value))
+    except InvalidOperation:
+        raise _wrong(value, "a decimal number as text") from None
+    if not number.is_finite():
+        raise _wrong(value, "a finite number")
+    return number
+
+
+def known_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
+    """Read the first of `keys` that `row` has; None without one, or below zero: the exchange does not know it."""
+    number = next((decimal(row[key]) for key in keys if key in row), None)
+    return None if number is None or number < 0 else number
+
+
+def positive_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
+    """Read the first of `keys` that `row` has; None without one, at zero or below: there is no such number."""
+    return known_decimal(row, *keys) or None
+
+
+def levels(instrument: Instrument, value: Any) -> Levels:
+    """Read a list of [price, size] pairs of decimal text, exact at the instrument's scales."""
+    read = rows(value)
+    array = np.empty((len(read), 2), dtype=np.int64)
+    for at, row in enumerate(read):
+        if not isinstance(row, list) or len(row) != 2:
+            raise _wrong(row, "a level")
+        array[at, 0] = to_raw(text(row[0]), instrument.price_scale)
+        array[at, 1] = to_raw(text(row[1]), instrument.size_scale)
+    return array

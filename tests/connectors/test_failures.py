@@ -1,0 +1,87 @@
+"""One table and one extractor: what each answer that is no success means to the caller."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from venuemesh.connectors.failures import ErrorBody, Failures
+from venuemesh.connectors.order_codec import Refusal
+from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from venuemesh.model.http import HttpResponse
+
+
+def extract(body: bytes) -> ErrorBody | None:
+    try:
+        read = json.loads(body)
+        return ErrorBody(read["code"], read["reason"], read.get("wait_s"))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+FAILURES = Failures(
+    extract,
+    codes={"busy": Refusal.BUSY, "key": Refusal.KEY, "lost": Refusal.UNKNOWN, "gone": Refusal.NOT_THERE},
+    texts={("gone", "still there"): Refusal.REJECTED},
+    waits_s={429: 60.0},
+    max_wait_s=100.0,
+)
+
+
+def answer(status: int, code: str | None = None, headers: dict[str, str] | None = None, **more) -> HttpResponse:
+    body = b"<html>" if code is None else json.dumps({"code": code, "reason": "words"} | more).encode()
+    return HttpResponse(status, headers or {}, body, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("response", "of_a_change", "of_a_read", "of_public_data"),
+    [
+        (answer(200, "no"), type(None), type(None), type(None)),
+        (answer(400, "no"), Rejected, Rejected, Rejected),
+        (answer(400, "gone"), Rejected, Rejected, Rejected),
+        (answer(401, "key"), Misconfigured, Misconfigured, Rejected),
+        (answer(400, "busy"), RetryLater, RetryLater, RetryLater),
+        (answer(429), RetryLater, RetryLater, RetryLater),
+        (answer(400, "lost"), OutcomeUnknown, RetryLater, Rejected),
+        (answer(429, "lost"), OutcomeUnknown, RetryLater, RetryLater),
+        (answer(500, "no"), OutcomeUnknown, RetryLater, RetryLater),
+        (answer(503, "busy"), OutcomeUnknown, RetryLater, RetryLater),
+        (answer(404), OutcomeUnknown, RetryLater, Rejected),
+        (answer(302), OutcomeUnknown, RetryLater, DecodeError),
+    ],
+)
+def test_what_an_answer_means(response, of_a_change, of_a_read, of_public_data):
+    assert type(FAILURES.failure(response, True, "x")) is of_a_change
+    assert type(FAILURES.failure(response, False, "x")) is of_a_read
+    assert type(FAILURES.public_failure(response)) is of_public_data
+
+
+def test_public_data_that_changes_something_has_an_unknown_outcome_after_a_5xx():
+    assert type(FAILURES.public_failure(answer(500), changes=True)) is OutcomeUnknown
+
+
+def test_a_text_overrides_its_code():
+    assert FAILURES.refusal("gone") is Refusal.NOT_THERE
+    assert FAILURES.refusal("gone", "still there") is Refusal.REJECTED
+    assert FAILURES.refusal("of tomorrow") is Refusal.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("response", "after_s"),
+    [
+        (answer(429), 60),
+        (answer(400, "busy"), 1),
+        (answer(429, headers={"retry-after": "7"}), 7),
+        (answer(429, headers={"retry-after": "700"}), 100),
+        (answer(429, headers={"retry-after": "-7"}), 60),
+        (answer(429, headers={"retry-after": "soon"}), 60),
+        (answer(429, "busy", wait_s=5), 5),
+        (answer(429, "busy", wait_s=-5), 60),
+        (answer(429, "busy", wait_s=500), 60),
+        (answer(503, headers={"retry-after": "7"}), 7),
+    ],
+)
+def test_how_long_to_wait(response, after_s):
+    assert FAILURES.failure(response, False, "x").after_s == after_s
+    assert FAILURES.public_failure(response).after_s == after_s

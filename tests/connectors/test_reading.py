@@ -1,0 +1,116 @@
+"""The readers of JSON: each takes exactly its type, and whatever is unreadable is one DecodeError with an excerpt."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from venuemesh.connectors import reading as readers
+from venuemesh.connectors.reading import known_decimal, levels, positive_decimal, reading
+from venuemesh.model.errors import DecodeError, FixedPointError, OutcomeUnknown
+from venuemesh.model.instrument import Instrument
+
+PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("reader", "value", "read"),
+    [
+        ("text", "x", "x"),
+        ("flag", False, False),
+        ("rows", [1], [1]),
+        ("integer", 0, 0),
+        ("integer", 2**63 - 1, 2**63 - 1),
+        ("identifier", 7, "7"),
+        ("milliseconds", 1, 1_000_000),
+        ("decimal", "-0.10", Decimal("-0.10")),
+    ],
+)
+def test_reads_its_type(reader, value, read):
+    found = getattr(readers, reader)(value)
+    assert found == read
+    assert type(found) is type(read)
+
+
+@pytest.mark.parametrize(
+    ("reader", "value"),
+    [
+        ("text", 1),
+        ("text", None),
+        ("flag", 1),
+        ("flag", "true"),
+        ("rows", {}),
+        ("rows", "ab"),
+        ("integer", True),
+        ("integer", 1.0),
+        ("integer", -1),
+        ("integer", 2**63),
+        ("integer", "1"),
+        ("identifier", "7"),
+        ("milliseconds", 2**62),
+        ("decimal", 1),
+        ("decimal", "x"),
+        ("decimal", "NaN"),
+        ("decimal", "Infinity"),
+    ],
+)
+def test_refuses_everything_else(reader, value):
+    with pytest.raises(DecodeError, match="is not"):
+        getattr(readers, reader)(value)
+
+
+def test_numbers_that_may_be_absent():
+    row = {"below": "-1", "zero": "0", "some": "2.5"}
+    assert known_decimal(row, "none", "some") == Decimal("2.5")
+    assert known_decimal(row, "zero") == 0
+    assert known_decimal(row, "below") is None
+    assert known_decimal(row, "none") is None
+    assert positive_decimal(row, "some") == Decimal("2.5")
+    assert positive_decimal(row, "zero") is None
+    assert positive_decimal(row, "below", "some") is None  # the first that is there decides
+
+
+def test_levels_are_exact_at_the_scales():
+    assert levels(PAIR, [["1.25", "0.001"], ["1", "2.000000"]]).tolist() == [[125, 1], [100, 2000]]
+    assert levels(PAIR, []).shape == (0, 2)
+    with pytest.raises(FixedPointError):
+        levels(PAIR, [["1.255", "1"]])
+    for bad in (None, [["1"]], [["1", "2", "3"]], [[1, "2"]], ["12"], [{"0": "1"}]):
+        with pytest.raises(DecodeError):
+            levels(PAIR, bad)
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), IndexError("a"), TypeError("a"), ValueError("a"), StopIteration()])
+def test_what_the_block_cannot_read_is_a_decode_error(error):
+    with pytest.raises(DecodeError, match=r"not a test: .*\{\}") as caught, reading("a test", b"{}"):
+        raise error
+    assert caught.value.excerpt == "{}"
+    assert caught.value.__cause__ is error
+
+
+def test_the_reason_of_a_reader_and_the_cause_of_a_misfit_are_kept():
+    with pytest.raises(DecodeError) as caught, reading("a test", b"[1]") as read:
+        readers.text(read[0])
+    assert (caught.value.reason, caught.value.excerpt) == ("not a test: 1 is not text", "[1]")
+    with pytest.raises(DecodeError) as caught, reading("a test", b"{}"):
+        levels(PAIR, [["1.255", "1"]])
+    assert isinstance(caught.value.__cause__, FixedPointError)
+
+
+def test_bytes_that_are_no_json_are_a_decode_error():
+    for raw in (b"", b"{", b"\xff", memoryview(b"nope")):
+        with pytest.raises(DecodeError) as caught, reading("a test", raw):
+            pytest.fail("the block ran")
+        assert isinstance(caught.value.__cause__, orjson.JSONDecodeError)
+    with pytest.raises(DecodeError) as caught, reading("a test", b"x" * 1000):
+        pytest.fail("the block ran")
+    assert caught.value.excerpt == "x" * 200
+
+
+def test_what_became_of_a_request_passes_through():
+    with pytest.raises(OutcomeUnknown), reading("a test", b"{}"):
+        raise OutcomeUnknown("request", "the exchange does not know")
+    with pytest.raises(KeyboardInterrupt), reading("a test", b"{}"):
+        raise KeyboardInterrupt
