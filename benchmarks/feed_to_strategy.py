@@ -19,7 +19,7 @@ import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket
 
 from .harness import (
     EXCHANGE,
@@ -46,7 +46,7 @@ Latencies = tuple[np.ndarray[Any, Any], int]  # ns, and how many frames came mea
 class _Strategy:
     """A strategy that takes the time it is woken at."""
 
-    async def follow(self, market: Market, seconds: float) -> np.ndarray[Any, Any]:
+    async def follow(self, market: AsyncMarket, seconds: float) -> np.ndarray[Any, Any]:
         """Iterate over changes of the book; return the age of each top, in ns, when it is in hand."""
         ages = []
         deadline = time.monotonic() + seconds
@@ -81,7 +81,7 @@ Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
 class _Place:
     """A mesh and a Ray book, each with its frame server, and a strategy for both."""
 
-    def __init__(self, market: Market, ours: Server, book: Any, theirs: Server, strategy: Any) -> None:
+    def __init__(self, market: AsyncMarket, ours: Server, book: Any, theirs: Server, strategy: Any) -> None:
         self.market = market
         self.ours = ours
         self.book = book
@@ -114,7 +114,7 @@ def _place(exchange: Json, feed_node: str | None, strategy_node: str | None) -> 
         ray.get(book.wait_live.remote(), timeout=30)
         strategy = _on(Strategy, strategy_node).remote()
         running.callback(ray.kill, strategy)
-        market = mesh.market(EXCHANGE)
+        market = mesh.aio.market(EXCHANGE)
         ray.get(strategy.follow.remote(market, 1.0), timeout=60)  # until the first change: mirrors are placed now
         yield _Place(market, ours, book, theirs, strategy)
         ray.get(book.close.remote(), timeout=10)

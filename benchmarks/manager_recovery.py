@@ -11,7 +11,6 @@ Killed and watched from this process: `serving` when a question to the new incar
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -43,20 +42,20 @@ def _settled(place: TradingPlace) -> bool:
     return bool(tree["spares"] >= SPARES and tree["creating"] == 0 and place.ask(ACCOUNT, "account")["ready"])
 
 
-async def _rest(market: Market, price: Any, count: int) -> None:
+def _rest(market: Market, price: Any, count: int) -> None:
     for _ in range(count // 50):
-        await market.place_orders([market.new_order("buy", PAIR, AMOUNT, price=price) for _ in range(50)])
+        market.place_orders([market.new_order("buy", PAIR, AMOUNT, price=price) for _ in range(50)])
 
 
-async def _serving(market: Market, before: Any) -> Json:
-    """Ask until the successor says that it is ready; return what it says."""
+def _successor_status(market: Market, before: Any) -> Json:
+    """Ask until the successor says that it is ready; return its status."""
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         with contextlib.suppress(MeshError):
-            status = await market.account_status_async(1.0)
+            status = market.account_status(1.0)
             if status["ready"] and status["incarnation"] != before:
                 return status
-        await asyncio.sleep(0.002)
+        time.sleep(0.002)
     raise TimeoutError("the order manager's successor is not ready")
 
 
@@ -77,7 +76,7 @@ def kill(place: TradingPlace, in_doubt: int) -> Json:
         not_after_ns = time.time_ns() + WINDOW_MS * 1_000_000  # at most: they were signed before now
     killed_ns = time.time_ns()
     os.kill(row["pid"], signal.SIGKILL)
-    said = asyncio.run(_serving(market, status["incarnation"]))
+    said = _successor_status(market, status["incarnation"])
     found = {"serving_ms": (time.time_ns() - killed_ns) / 1e6, "open": said["open_orders"]}
     if in_doubt:
         bound_ns = not_after_ns - killed_ns + int((PROCESSING_S + MARGIN_S + AGAIN_S) * 1e9)
@@ -100,7 +99,7 @@ def run(quick: bool = False) -> Json:
         one_node(),
         trading_place({ACCOUNT: account}, {"spares_per_node": SPARES}) as place,
     ):
-        asyncio.run(_rest(place.market(ACCOUNT), place.price(), OPEN))
+        _rest(place.market(ACCOUNT), place.price(), OPEN)
         for _ in range(kills):
             for in_doubt, times in found.items():
                 times.append(kill(place, in_doubt))

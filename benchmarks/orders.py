@@ -24,7 +24,7 @@ from typing import Any
 
 import ray
 
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket
 
 from . import connector_without_limits
 from .harness import Json, load, median, one_node
@@ -40,7 +40,7 @@ Placed = list[tuple[str, int, int]]
 class _Strategy:
     """Buys, and notes when."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: AsyncMarket) -> None:
         self._market = market
 
     async def buy(self, price: Decimal, count: int, pause_s: float) -> Placed:
@@ -97,7 +97,7 @@ def run(quick: bool = False) -> Json:
         trading_place({way: {"orders": way} for way in WAYS}) as place,
     ):
         bare = Flushes(place.folder)
-        strategies = {way: Strategy.remote(place.market(way)) for way in WAYS}
+        strategies = {way: Strategy.remote(place.market(way).aio) for way in WAYS}
         for way, strategy in strategies.items():
             measure(place, way, strategy, 50)
         for _ in range(rounds):

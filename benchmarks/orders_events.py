@@ -12,7 +12,6 @@ clock of one machine.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from decimal import Decimal
@@ -20,7 +19,7 @@ from typing import Any
 
 import ray
 
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket
 from venuemesh.model.order import EventType
 
 from . import connector_without_limits
@@ -36,7 +35,7 @@ FILLS = 60  # of a round: the stream keeps its last 500 frames, and a fill makes
 class _Strategy:
     """Follows the account's events, and notes when each fill was in its hands."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: AsyncMarket) -> None:
         self._market = market
 
     async def rest(self, price: Decimal, count: int) -> list[int]:
@@ -74,7 +73,7 @@ def measure(place: TradingPlace, strategy: Any, fills: int) -> Json:
     place.admin.resume()
     seen: dict[str, int] = ray.get(following, timeout=60)
     address = f"stream/{EXCHANGE}/{ACCOUNT}"
-    raw = asyncio.run(place.market(ACCOUNT).ask_link(address, "poll:raw", {"after": 0, "limit": 500}, 5.0))
+    raw = place.market(ACCOUNT).ask_role(address, "poll:raw", {"after": 0, "limit": 500}, 5.0)
     received = _received(raw["frames"])
     messages = sorted((heard, durable) for *_, heard, durable in place.ask(ACCOUNT, "timings")["reports"])
     found: dict[str, list[int]] = {name: [] for name in ("total", *STAGES)}
@@ -108,7 +107,7 @@ def run(quick: bool = False) -> Json:
     flushes: list[tuple[float, float]] = []
     with connector_without_limits.installed(), one_node(), trading_place({ACCOUNT: {}}) as place:
         bare = Flushes(place.folder)
-        strategy = Strategy.remote(place.market(ACCOUNT))
+        strategy = Strategy.remote(place.market(ACCOUNT).aio)
         measure(place, strategy, 20)
         for _ in range(rounds):
             found.append(measure(place, strategy, fills))

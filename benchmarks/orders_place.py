@@ -8,7 +8,6 @@ the account by its configuration (`account_limits`), for the egress by a connect
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -58,8 +57,7 @@ class TradingPlace:
         return Decimal(self.admin.book(SYMBOL)["bids"][0][0]).quantize(Decimal(1)) * 9 // 10
 
     def ask(self, account: str, kind: str, body: Any = None) -> Any:
-        market = self.market(account)
-        return asyncio.run(market.ask_link(f"orders/{EXCHANGE}/{account}", kind, body, 30.0))
+        return self.market(account).ask_role(f"orders/{EXCHANGE}/{account}", kind, body, 30.0)
 
     def processes(self, account: str) -> dict[str, int]:
         """Ids of the processes that an order of the account passes, by what they are."""
@@ -106,7 +104,7 @@ def trading_place(
             with mesh_of("bench-orders", {EXCHANGE: settings}, mesh, journal=journal) as running:
                 place = TradingPlace(running, admin, pid, folder)
                 for name in accounts:
-                    asyncio.run(place.market(name).wait_trading(START_LIMIT_S))
+                    place.market(name).wait_trading(START_LIMIT_S)
                     _wait_streaming(place, name)
                 yield place
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import ray
 
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket
 
 from . import connector_without_limits
 from .harness import Json, load, median, one_node
@@ -31,7 +31,7 @@ LOADS = ((1, 1), (4, 10), (2, 50))  # tasks in a strategy, orders in a batch
 class _Strategy:
     """Places batches as fast as they are answered."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: AsyncMarket) -> None:
         self._market = market
 
     async def pid(self) -> int:
@@ -106,7 +106,7 @@ def run(quick: bool = False) -> Json:
         one_node(),
         trading_place({way: {"orders": way} for way in WAYS}) as place,
     ):
-        strategies = {way: [Strategy.remote(place.market(way)) for _ in range(STRATEGIES)] for way in WAYS}
+        strategies = {way: [Strategy.remote(place.market(way).aio) for _ in range(STRATEGIES)] for way in WAYS}
         for way in WAYS:
             measure(place, way, strategies[way], 1, 5, 0.5)
         for _ in range(rounds):

@@ -11,7 +11,6 @@ is called in the same rounds. Wake latency is from the writer's clock inside the
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import statistics
@@ -31,7 +30,7 @@ from venuemesh.orderbook.l2 import OrderBook
 from venuemesh.orderbook.segment import SegmentWriter, monotonic_ns
 from venuemesh.orderbook.segment.directory import segment_directory
 from venuemesh.orderbook.segment.waiter import Waiter
-from venuemesh.orderbook.view import BookView
+from venuemesh.orderbook.view import AsyncBookView, BookView
 
 from .harness import Json, load, median, one_node, percentiles, ratio
 
@@ -101,7 +100,7 @@ def writing(directory: Path, rate: int) -> Iterator[BookView]:
     )
     try:
         view = BookView(directory, INSTRUMENT, ADDRESS)
-        asyncio.run(view.wait_live(30.0))
+        view.wait_live(30.0)
         yield view
     finally:
         assert process.stdin is not None
@@ -158,7 +157,7 @@ def reading(directory: Path, rounds: int, times: int, call_ns: Callable[[int], f
     return rows
 
 
-async def wakes(view: BookView, count: int) -> list[int]:
+async def wakes(view: AsyncBookView, count: int) -> list[int]:
     """Latency of `count` wakes, each from the publish to the task with the new top."""
     found: list[int] = []
     async for top in view.changes():
@@ -173,7 +172,7 @@ def waking(directory: Path, count: int) -> list[Json]:
     rows: list[Json] = []
     for rate in (100, 1_000):
         with writing(directory, rate) as view:
-            found = uvloop.run(wakes(view, min(count, rate * 10)))
+            found = uvloop.run(wakes(AsyncBookView(view.directory, INSTRUMENT, ADDRESS), min(count, rate * 10)))
         rows.append({"what": f"wake an asyncio task of another process, {rate:,} books/s", **percentiles(found)})
     Waiter.shared().close()
     return rows

@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket
 
 from .frame_server import pair_names
 from .harness import EXCHANGE, Json, cpu_ns, frame_server, load, median, memory, mesh_of, mib, one_node, ratio, rows_of
@@ -32,7 +32,7 @@ SETTLE_S = 1.0
 class _Strategy:
     """Reads tops, and takes `pause_s` over each, with its loop standing still as a computing strategy's does."""
 
-    def __init__(self, market: Market, pause_s: float) -> None:
+    def __init__(self, market: AsyncMarket, pause_s: float) -> None:
         self._market = market
         self._pause_s = pause_s
         self._following = False
@@ -65,7 +65,7 @@ Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
 
 
 @contextlib.contextmanager
-def _strategies(market: Market) -> Iterator[dict[str, Any]]:
+def _strategies(market: AsyncMarket) -> Iterator[dict[str, Any]]:
     made = {
         name: Strategy.remote(market, pause_s) for name, pause_s in (("quick", 0), ("slow", SLOW_S), ("stopped", 0))
     }
@@ -123,7 +123,7 @@ def run(quick: bool = False) -> Json:
         one_node(),
         frame_server(1) as server,
         mesh_of("bench-slow", {EXCHANGE: {"pairs": [PAIR], **server.urls}}, {"spares_per_node": 1}) as mesh,
-        _strategies(mesh.market(EXCHANGE)) as strategies,
+        _strategies(mesh.aio.market(EXCHANGE)) as strategies,
     ):
         pids = {name: ray.get(strategy.pid.remote()) for name, strategy in strategies.items()}
         (row,) = rows_of(mesh, f"book/{EXCHANGE}/{PAIR}")

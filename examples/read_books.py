@@ -1,6 +1,5 @@
 """Read every tracked book of a running mesh once: best prices, depth, the cost of a trade."""
 
-import asyncio
 from decimal import Decimal
 
 import venuemesh
@@ -8,7 +7,7 @@ from venuemesh import Side
 
 mesh = venuemesh.connect()
 market = mesh.market("binance")
-asyncio.run(market.wait_ready())
+market.wait_ready()
 
 for pair, book in market.order_books.items():
     depth = book.depth(5)

@@ -1,4 +1,4 @@
-"""A strategy as a Ray actor: it follows a book at memory speed, wherever in the cluster it was placed."""
+"""A strategy as a Ray actor: it follows a book at memory speed, on any node of the cluster."""
 
 import ray
 
@@ -20,6 +20,6 @@ class Follower:
                 return widest
 
 
-market = venuemesh.connect().market("binance")
+market = venuemesh.connect().aio.market("binance")  # an AsyncMarket, as the actor's methods are async
 follower = Follower.remote(market)
 print("widest of 20 spreads:", ray.get(follower.widest_spread.remote("BTC-USDT", 20)))

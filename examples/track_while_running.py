@@ -1,7 +1,5 @@
 """Track another pair while the mesh runs, use it, and let it go again."""
 
-import asyncio
-
 import venuemesh
 
 mesh = venuemesh.connect()
@@ -9,7 +7,7 @@ market = mesh.market("binance")
 print("tracked:", ", ".join(market.trading_pairs))
 
 mesh.track("binance", "BNB-USDT")
-asyncio.run(market.order_book("BNB-USDT").wait_live(timeout_s=30))
+market.order_book("BNB-USDT").wait_live(timeout_s=30)
 print("BNB-USDT mid:", market.order_book("BNB-USDT").mid)
 
 mesh.untrack("binance", "BNB-USDT")

@@ -12,42 +12,84 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .market.market import Market
-    from .mesh.mesh import Mesh, connect, launch
+    from .market.market import AsyncMarket, Market
+    from .mesh.mesh import AsyncMesh, Mesh, connect, launch
     from .model.errors import (
         BeyondDepth,
+        EventsTrimmed,
+        InsufficientBalance,
         MeshError,
         MeshNotRunning,
         Misconfigured,
+        NotOffered,
         NotSynced,
         OutcomeUnknown,
+        Paused,
         Rejected,
         RetryLater,
+        RuleViolation,
         UnknownExchange,
         UnknownInstrument,
+        UnknownOrder,
     )
     from .model.events import BookState, Side
     from .model.instrument import Instrument
-    from .orderbook.view import BookView
+    from .model.order import (
+        AccountEvent,
+        Balance,
+        CancelResult,
+        EventType,
+        Fill,
+        NewOrder,
+        Order,
+        OrderStatus,
+        OrderType,
+        TimeInForce,
+    )
+    from .orderbook.records import Depth, Level, Trade
+    from .orderbook.segment import Top
+    from .orderbook.snapshot import BookSnapshot
+    from .orderbook.view import AsyncBookView, BookView
 
 _HOME = {
-    "mesh.mesh": ("Mesh", "connect", "launch"),
-    "market.market": ("Market",),
+    "market.market": ("AsyncMarket", "Market"),
+    "mesh.mesh": ("AsyncMesh", "Mesh", "connect", "launch"),
     "model.errors": (
         "BeyondDepth",
+        "EventsTrimmed",
+        "InsufficientBalance",
         "MeshError",
         "MeshNotRunning",
         "Misconfigured",
+        "NotOffered",
         "NotSynced",
         "OutcomeUnknown",
+        "Paused",
         "Rejected",
         "RetryLater",
+        "RuleViolation",
         "UnknownExchange",
         "UnknownInstrument",
+        "UnknownOrder",
     ),
     "model.events": ("BookState", "Side"),
     "model.instrument": ("Instrument",),
-    "orderbook.view": ("BookView",),
+    "model.order": (
+        "AccountEvent",
+        "Balance",
+        "CancelResult",
+        "EventType",
+        "Fill",
+        "NewOrder",
+        "Order",
+        "OrderStatus",
+        "OrderType",
+        "TimeInForce",
+    ),
+    "orderbook.records": ("Depth", "Level", "Trade"),
+    "orderbook.segment": ("Top",),
+    "orderbook.snapshot": ("BookSnapshot",),
+    "orderbook.view": ("AsyncBookView", "BookView"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -57,22 +99,46 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "AccountEvent",
+    "AsyncBookView",
+    "AsyncMarket",
+    "AsyncMesh",
+    "Balance",
     "BeyondDepth",
+    "BookSnapshot",
     "BookState",
     "BookView",
+    "CancelResult",
+    "Depth",
+    "EventType",
+    "EventsTrimmed",
+    "Fill",
     "Instrument",
+    "InsufficientBalance",
+    "Level",
     "Market",
     "Mesh",
     "MeshError",
     "MeshNotRunning",
     "Misconfigured",
+    "NewOrder",
+    "NotOffered",
     "NotSynced",
+    "Order",
+    "OrderStatus",
+    "OrderType",
     "OutcomeUnknown",
+    "Paused",
     "Rejected",
     "RetryLater",
+    "RuleViolation",
     "Side",
+    "TimeInForce",
+    "Top",
+    "Trade",
     "UnknownExchange",
     "UnknownInstrument",
+    "UnknownOrder",
     "connect",
     "launch",
 ]

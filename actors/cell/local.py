@@ -29,12 +29,13 @@ from typing import Any, Self, TypeVar
 from ...model.address import Route
 from ...model.errors import Fenced, MeshError, Misconfigured, OutcomeUnknown, Rejected
 from ...model.instrument import Instrument
-from ...orderbook.view import BookView
+from ...orderbook.view import BookReading
 from .messages import POLL, Asker, Dedup, Envelope, Gone, pack_error, pack_reply
 from .pulse import PERIOD_S
 from .role import Context, Incarnation, Role
 
 T = TypeVar("T")
+V = TypeVar("V", bound=BookReading)
 Make = Callable[[Context], Any]  # makes a Role
 STOP_S = 10.0
 LEASE_S = 3600.0  # of an owner: it lives as long as this process, and so does the manager
@@ -311,8 +312,8 @@ class Host:
         prefix = f"orders/{exchange}/"
         return sorted(address.removeprefix(prefix) for address in self._counts if address.startswith(prefix))
 
-    def view(self, address: str, instrument: Instrument) -> BookView:
-        return BookView(self.folder, instrument, address)
+    def view(self, kind: type[V], address: str, instrument: Instrument) -> V:
+        return kind(self.folder, instrument, address)
 
     def call(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
         return self.wait(self._ask(address, kind, body, timeout_s))
@@ -326,14 +327,8 @@ class Host:
     def own(self, address: str, owner: str, on_death: str) -> None:
         self.submit(address, "lease", {"owner": owner, "on_death": on_death, "lease_s": LEASE_S}, STOP_S)
 
-    def network(self, exchange: str, running: bool, timeout_s: float) -> None:
+    def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:
         raise Misconfigured(f"network of {exchange}", "a host follows no books")
-
-    async def network_async(self, exchange: str, running: bool, timeout_s: float) -> None:
-        self.network(exchange, running, timeout_s)
-
-    def children(self) -> list[dict[str, Any]]:
-        return [{"address": address, "status": self.status(address)} for address in list(self._cells)]
 
 
 def _remember(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:

@@ -26,7 +26,7 @@ from ...model.errors import (
 )
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
-from ...orderbook.view import BookView
+from ...orderbook.view import BookReading
 from ..account.gateway import Gateway
 from ..cell.role import Context
 from ..limits.machine import Priority
@@ -65,7 +65,7 @@ class Markets:
         self._own_fees = {name: config.get(f"{name}_fee") for name in ("maker", "taker")}
         self._version = 0
         self._by_name: dict[str, Instrument] = {}
-        self._views: dict[str, BookView] = {}
+        self._views: dict[str, BookReading] = {}
         self._fees: dict[str, tuple[int, FeeRates]] = {}
         self._task: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
@@ -125,7 +125,7 @@ class Markets:
         view = self._views.get(pair)
         if view is None:
             address = f"book/{self._exchange}/{pair}"
-            view = self._views[pair] = BookView(self._context.segments, instrument, address)
+            view = self._views[pair] = BookReading(self._context.segments, instrument, address)
         try:
             top = view.top()
         except (NotSynced, Misconfigured):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from ...connectors.reports import FillReport
-from ...market.market import Market
+from ...market.market import AsyncMarket
 from ...model import rules
 from ...model.errors import Rejected, UnknownOrder
 from ...model.events import Side
@@ -26,7 +26,7 @@ class Account(TradingSuite):
     @trading
     async def test_the_key_trades_and_the_clock_is_known(self, desk: Desk) -> None:
         """The account is ready, says so in words, and knows how the exchange's clock differs."""
-        status = await desk.market.account_status_async()
+        status = await desk.market.account_status()
         expect(status["ready"] is True, f"the account is not ready: {status}")
         report = desk.host.status(desk.orders_at)
         expect(report.get("error") is None, f"the order manager reports {report.get('error')}")
@@ -39,7 +39,7 @@ class Account(TradingSuite):
         for asset, held in (await desk.settled_balances()).items():
             expect(held.total == held.free + held.locked, f"{asset}: {held}")
             expect(Decimal(0) <= held.available <= held.free, f"{asset}: {held}")
-        one = await desk.market.balance_async("NOSUCHASSET")
+        one = await desk.market.balance("NOSUCHASSET")
         expect(one.total == one.available == 0, f"an asset that is not held is {one}")
 
     @trading
@@ -49,7 +49,7 @@ class Account(TradingSuite):
         expect(reply.fees is not None, "the answer to a question for fees has none")
         assert reply.fees is not None
         for is_maker, rate in ((True, reply.fees.maker), (False, reply.fees.taker)):
-            found = await desk.market.get_fee_async(desk.pair, 2, 100, is_maker=is_maker)
+            found = await desk.market.get_fee(desk.pair, 2, 100, is_maker=is_maker)
             who = "maker" if is_maker else "taker"
             expect(found.rate == rate, f"the {who} fee is {found.rate:f} here, {rate:f} at the exchange")
             expect(-DEAREST < found.rate < DEAREST, f"the {who} fee {found.rate:f} is no fraction")
@@ -60,7 +60,7 @@ class Account(TradingSuite):
         """Every fill is recorded as the exchange has it: id, price, amount, side, maker or taker, fee and its asset."""
         for side in (Side.BUY, Side.SELL):
             done = await desk.take(side)
-            rates = await desk.market.get_fee_async(desk.pair)
+            rates = await desk.market.get_fee(desk.pair)
             await _fills_agree(desk, done)
             for fill in await desk.fills(done.client_order_id):
                 received = fill.amount if side is Side.BUY else fill.quote_amount
@@ -107,22 +107,22 @@ class Account(TradingSuite):
         """The order manager dies without a word: its successor knows every order, numbers go on, cancels work."""
         resting = [await desk.rest(Side.BUY), await desk.rest(Side.SELL)]
         filled = await desk.take(Side.SELL)
-        before, events = await desk.market.tracking_states_async(), await desk.events()
+        before, events = await desk.market.tracking_states(), await desk.events()
         await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
         await desk.market.wait_trading(READY_S)
         ids = {order.client_order_id for order in resting}
-        here = await desk.market.in_flight_orders_async()
+        here = await desk.market.in_flight_orders()
         expect(here.keys() == ids == before.keys(), f"in flight are {sorted(here)}, they were {sorted(before)}")
         for order in resting:
             known = here[order.client_order_id]
             expect(known.status is OrderStatus.OPEN, f"an open order is {told(known)} after the restart")
             expect(known.exchange_order_id == order.exchange_order_id, f"it has another id of the exchange: {known}")
-        kept = await desk.market.get_order_async(filled.client_order_id)
+        kept = await desk.market.get_order(filled.client_order_id)
         expect(kept.status is OrderStatus.FILLED and kept.fees == filled.fees, f"a filled order is {kept} now")
         again = await desk.events()
         expect(again[: len(events)] == events, "the events are not those of before")
         for name in ids:
-            result = await desk.market.cancel_async(name)
+            result = await desk.market.cancel_and_wait(name)
             expect(
                 result.done and result.status is OrderStatus.CANCELED, f"after the restart its cancel gives {result}"
             )
@@ -131,7 +131,7 @@ class Account(TradingSuite):
     async def test_another_mesh_takes_orders_over(self, desk: Desk) -> None:
         """Tracking states, given to a mesh with another journal, are asked for at the exchange and then managed."""
         order = await desk.rest(Side.BUY)
-        states = await desk.market.tracking_states_async()
+        states = await desk.market.tracking_states()
         expect(states.keys() == {order.client_order_id}, f"the tracking states are of {sorted(states)}")
         await asyncio.to_thread(desk.host.stop, desk.orders_at)
         await asyncio.to_thread(desk.host.stop, desk.stream_at)
@@ -174,7 +174,7 @@ class Account(TradingSuite):
         order = await desk.rest(Side.BUY)
         async with desk.deaf():
             await desk.ask(desk.witness.cancel(order))
-            result = await desk.market.cancel_async(order.client_order_id)
+            result = await desk.market.cancel_and_wait(order.client_order_id)
         expect(result.done and result.status is OrderStatus.CANCELED, f"cancelled too late it is {result}")
         await desk.market.wait_trading(READY_S)
 
@@ -224,7 +224,7 @@ class Account(TradingSuite):
     async def test_everything_is_accounted_for(self, desk: Desk) -> None:
         """All that was placed so far has one fate, events no hole, and the exchange's own record says the same."""
         order = await desk.rest(Side.BUY)
-        await desk.market.cancel_async(order.client_order_id)
+        await desk.market.cancel_and_wait(order.client_order_id)
         balances = await desk.settled_balances()
         orders, fills, events = await desk.all_orders(), await desk.fills(), await desk.events()
         numbers = [event.number for event in events]
@@ -250,7 +250,7 @@ class Account(TradingSuite):
 async def _fate(desk: Desk, client_order_id: str) -> OrderStatus | None:
     """How an order stands; None of an id that is known to be of no order, for good."""
     try:
-        return (await desk.market.get_order_async(client_order_id)).status
+        return (await desk.market.get_order(client_order_id)).status
     except UnknownOrder:
         return None
 
@@ -313,18 +313,18 @@ async def _traded_away(desk: Desk, order: Order) -> Order:
 def _take_over(desk: Desk, order: Order, states: dict[str, dict[str, object]]) -> None:
     """In a thread: another mesh on the account restores the order and cancels it."""
     with desk.another_mesh() as market:
-        asyncio.run(market.wait_trading(READY_S))
-        taken = market.restore(states)
-        expect(taken == [order.client_order_id], f"restoring takes over {taken}")
-        expect(market.restore(states) == [], "restoring again takes the same over again")
-        asyncio.run(_cancelled_there(market, order))
+        asyncio.run(_restored_and_cancelled(market, order, states))
 
 
-async def _cancelled_there(market: Market, order: Order) -> None:
+async def _restored_and_cancelled(market: AsyncMarket, order: Order, states: dict[str, dict[str, object]]) -> None:
+    await market.wait_trading(READY_S)
+    taken = await market.restore(states)
+    expect(taken == [order.client_order_id], f"restoring takes over {taken}")
+    expect(await market.restore(states) == [], "restoring again takes the same over again")
     known = await market.wait(order.client_order_id, "open", READY_S)
     expect(known.status is OrderStatus.OPEN, f"taken over it is {told(known)}, not OPEN")
     expect(known.exchange_order_id == order.exchange_order_id, "taken over it has another id of the exchange")
-    result = await market.cancel_async(order.client_order_id)
+    result = await market.cancel_and_wait(order.client_order_id)
     expect(result.done and result.status is OrderStatus.CANCELED, f"taken over and cancelled it is {result}")
 
 

@@ -23,7 +23,7 @@ from ...connectors.order_codec import Auth, TradingCodec, TradingConnector, trad
 from ...connectors.reports import OrderReport
 from ...keystore.key import Key
 from ...keystore.secrets import read_key
-from ...market.market import Market
+from ...market.market import AsyncMarket
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
 from ...model.instrument import Instrument
@@ -66,7 +66,7 @@ class Desk:
         self.instrument: Instrument
         self.key: Key
         self.host: Host
-        self.market: Market
+        self.market: AsyncMarket
         self.witness: Witness
 
     def __enter__(self) -> Self:
@@ -101,10 +101,10 @@ class Desk:
                 f"the account on {self.exchange}",
                 f"has {len(there)} orders open on {self.pair}, which a run could touch: cancel them, or name another",
             )
-        self.market = Market(self.host, self.exchange)
+        self.market = AsyncMarket(self.host, self.exchange)
         asyncio.run(self._refuse_too_little())
         self.start_account(self.host, f"sqlite:///{self._folder / 'journal.db'}")
-        self.market = Market(self.host, self.exchange, ACCOUNT)
+        self.market = AsyncMarket(self.host, self.exchange, ACCOUNT)
         asyncio.run(self.market.wait_trading(READY_S))
 
     async def _refuse_too_little(self) -> None:
@@ -144,7 +144,7 @@ class Desk:
         return lambda context: OrderManagerRole(config, context, codec=self.codec(), auth=self.auth())
 
     @contextlib.contextmanager
-    def another_mesh(self) -> Iterator[Market]:
+    def another_mesh(self) -> Iterator[AsyncMarket]:
         """A mesh with a journal of its own on the same account; ours must be stopped. Yields its market."""
         folder = self._folder / f"mesh-{time.monotonic_ns()}"
         folder.mkdir()
@@ -152,7 +152,7 @@ class Desk:
             self._serve_market(host)
             host.track(self.exchange, [self.instrument])
             self.start_account(host, f"sqlite:///{folder / 'journal.db'}")
-            yield Market(host, self.exchange, ACCOUNT)
+            yield AsyncMarket(host, self.exchange, ACCOUNT)
 
     def _settings(self) -> dict[str, Any]:
         venue = self.venue
@@ -180,7 +180,7 @@ class Desk:
 
     async def touch(self) -> tuple[Decimal, Decimal]:
         """Best bid and best ask now. Raises AssertionError: a side is empty, so nothing can be tried."""
-        book = await self.market.get_snapshot_async(self.pair, sizes.LEVELS)
+        book = await self.market.get_snapshot(self.pair, sizes.LEVELS)
         bid, ask = book.best_bid, book.best_ask
         if bid is None or ask is None:
             raise AssertionError(f"a side of the book of {self.pair} is empty: nothing can be tried there")
@@ -261,17 +261,17 @@ class Desk:
         return known[-1].number if known else 0
 
     async def fills(self, client_order_id: str | None = None) -> Sequence[Fill]:
-        return await asyncio.to_thread(self.market.fills, client_order_id=client_order_id)
+        return await self.market.fills(client_order_id=client_order_id)
 
     async def all_orders(self) -> Sequence[Order]:
-        return await asyncio.to_thread(self.market.orders)
+        return await self.market.orders()
 
     async def settled_balances(self) -> dict[str, Balance]:
         """Balances of the mesh once they are the exchange's own. Raises AssertionError when they stay apart."""
         said: list[str] = []
 
         async def same() -> dict[str, Balance] | None:
-            ours, theirs = await self.market.balances_async(), await self.ask(self.witness.balances())
+            ours, theirs = await self.market.balances(), await self.ask(self.witness.balances())
             held = {asset: (one.free, one.locked) for asset, one in ours.items() if one.free or one.locked}
             said[:] = [
                 f"{asset}: {_pair(held.get(asset))} here, {_pair(theirs.get(asset))} at the exchange"
@@ -290,7 +290,7 @@ class Desk:
     async def tidy(self) -> None:
         """Cancel what the mesh has open, and what the exchange itself says is open of what was placed since."""
         with contextlib.suppress(MeshError):  # a check may have left no manager: the witness needs none
-            await self.market.cancel_all_async(SOON_S)
+            await self.market.cancel_all(SOON_S)
         await self.ask(self._leave_nothing())
 
     async def _leave_nothing(self) -> None:

@@ -89,7 +89,7 @@ class Orders(TradingSuite):
         price, amount = await desk.sized(Side.BUY)
         resting = await desk.place(Side.BUY, OrderType.LIMIT_MAKER, amount, price=price)
         expect(resting.status is OrderStatus.OPEN, f"far from the market it is {told(resting)}, not OPEN")
-        await desk.market.cancel_async(resting.client_order_id)
+        await desk.market.cancel_and_wait(resting.client_order_id)
         after = await desk.last_event()
         bid, ask = await desk.touch()
         worst = rules.quantize_price(desk.instrument, ask + (ask - bid) + ask / 200, Side.BUY)
@@ -118,7 +118,7 @@ class Orders(TradingSuite):
             for who, found in (("the mesh", order), ("the exchange", there)):
                 expect(found.amount == amount, f"{asked_amount:f} was asked for; {who} has {found.amount}")
                 expect(found.price == exact, f"{side.value} at {asked_price:f} was asked for; {who} has {found.price}")
-            await desk.market.cancel_async(order.client_order_id)
+            await desk.market.cancel_and_wait(order.client_order_id)
 
     @trading
     async def test_rules_are_kept_before_anything_is_sent(self, desk: Desk) -> None:
@@ -172,16 +172,16 @@ class Orders(TradingSuite):
     async def test_cancel(self, desk: Desk) -> None:
         """Cancelling says what came of it: once, twice, of a filled order, of one that nobody placed."""
         order = await desk.rest(Side.BUY)
-        first = await desk.market.cancel_async(order.client_order_id)
+        first = await desk.market.cancel_and_wait(order.client_order_id)
         expect(first.done and first.status is OrderStatus.CANCELED, f"cancelled, it is {first}")
-        again = await desk.market.cancel_async(order.client_order_id)
+        again = await desk.market.cancel_and_wait(order.client_order_id)
         expect(again.done and again.status is OrderStatus.CANCELED, f"cancelled twice, it is {again}")
-        await _exchange_agrees(desk, await desk.market.get_order_async(order.client_order_id))
+        await _exchange_agrees(desk, await desk.market.get_order(order.client_order_id))
         filled = await desk.take(Side.SELL)
-        late = await desk.market.cancel_async(filled.client_order_id)
+        late = await desk.market.cancel_and_wait(filled.client_order_id)
         expect(late.done and late.status is OrderStatus.FILLED, f"a filled order that is cancelled is {late}")
         try:
-            nobody = await desk.market.cancel_async("nobody-placed-this")
+            nobody = await desk.market.cancel_and_wait("nobody-placed-this")
         except UnknownOrder:
             return
         raise AssertionError(f"an order that nobody placed was cancelled: {nobody}")
@@ -191,7 +191,7 @@ class Orders(TradingSuite):
         """Cancelling all gives a result per order, and the exchange has none of them open any more."""
         orders = [await desk.rest(Side.BUY), await desk.rest(Side.BUY, 1), await desk.rest(Side.SELL)]
         ids = {order.client_order_id for order in orders}
-        results = {one.client_order_id: one for one in await desk.market.cancel_all_async(desk.soon_s)}
+        results = {one.client_order_id: one for one in await desk.market.cancel_all(desk.soon_s)}
         missing = ids - results.keys()
         expect(not missing, f"no result for {sorted(missing)}")
         wrong = [
@@ -200,9 +200,9 @@ class Orders(TradingSuite):
         expect(not wrong, f"not cancelled: {wrong}")
         left = ids & (await desk.ask(desk.witness.open_orders())).keys()
         expect(not left, f"open at the exchange after cancelling all: {sorted(left)}")
-        expect(not await desk.market.in_flight_orders_async(), "orders are in flight after cancelling all")
+        expect(not await desk.market.in_flight_orders(), "orders are in flight after cancelling all")
         for name in ids:
-            await _exchange_agrees(desk, await desk.market.get_order_async(name))
+            await _exchange_agrees(desk, await desk.market.get_order(name))
 
     @trading
     async def test_list_orders(self, desk: Desk) -> None:
@@ -210,15 +210,15 @@ class Orders(TradingSuite):
         orders = [await desk.rest(Side.BUY), await desk.rest(Side.SELL), await desk.rest(Side.BUY, 1)]
         ids = [order.client_order_id for order in orders]
         there = await desk.ask(desk.witness.open_orders())
-        here = await desk.market.in_flight_orders_async()
+        here = await desk.market.in_flight_orders()
         expect(here.keys() == set(ids), f"in flight are {sorted(here)}, placed were {sorted(ids)}")
         expect(set(ids) <= there.keys(), f"the exchange has {sorted(there)} open, placed were {sorted(ids)}")
         for name in ids:
             _same(here[name], there[name])
-        listed = [order.client_order_id for order in await desk.market.limit_orders_async()]
+        listed = [order.client_order_id for order in await desk.market.limit_orders()]
         expect(listed == ids, f"limit orders are {listed}, placed were {ids}")
         for name in ids:
-            await desk.market.cancel_async(name)
+            await desk.market.cancel_and_wait(name)
         known = {order.client_order_id: order for order in await desk.all_orders()}
         expect(set(ids) <= known.keys(), "orders that are done are not listed any more")
         expect(all(known[name].status is OrderStatus.CANCELED for name in ids), "a cancelled order is listed otherwise")
@@ -273,7 +273,7 @@ class Orders(TradingSuite):
         assert there is not None
         _same(order, there)
         expect(there.stop_price == far, f"its stop price is {there.stop_price} at the exchange, not {far:f}")
-        result = await desk.market.cancel_async(order.client_order_id)
+        result = await desk.market.cancel_and_wait(order.client_order_id)
         expect(result.status is OrderStatus.CANCELED, f"cancelled, it is {result}")
 
     @trading
@@ -295,7 +295,7 @@ class Orders(TradingSuite):
             all(one.status is OrderStatus.OPEN for one in placed), f"placed they are {[told(one) for one in placed]}"
         )
         expect(len({one.list_id for one in placed} - {None}) == 1, f"their lists are {[one.list_id for one in placed]}")
-        await desk.market.cancel_async(pair[0].client_order_id)
+        await desk.market.cancel_and_wait(pair[0].client_order_id)
         for one in pair:
             done = await desk.market.wait(one.client_order_id, timeout_s=desk.soon_s)
             ended = (OrderStatus.CANCELED, OrderStatus.EXPIRED)
@@ -320,7 +320,7 @@ async def _rests_and_is_cancelled(desk: Desk, side: Side) -> None:
     expect(available == needed, f"{needed:f} {asset} are in the order, {available:f} less is available")
     locked = held[asset].locked - before[asset].locked
     expect(locked == needed, f"{needed:f} {asset} are in the order, {locked:f} more is locked")
-    result = await desk.market.cancel_async(order.client_order_id)
+    result = await desk.market.cancel_and_wait(order.client_order_id)
     expect(result.done and result.status is OrderStatus.CANCELED, f"cancelled, it is {result}")
     done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
     await _exchange_agrees(desk, done)

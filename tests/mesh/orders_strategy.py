@@ -19,7 +19,7 @@ from tests.fakes.account_host import QUICK
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import Planted, write_0600
 from venuemesh.cli.demo.strategies import reconcile, settle
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket, Market
 from venuemesh.mesh.mesh import Mesh
 from venuemesh.model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
 from venuemesh.model.events import BookState
@@ -48,7 +48,7 @@ def open_account(exchange: ExchangeProcess, name: str, key: Planted, **balances:
 class Strategy:
     """Quotes, takes and cancels in turn, one order every `STEP_S`; follows every event from the first on."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: AsyncMarket) -> None:
         self._market = market
         self._handed_out: list[str] = []
         self._lost: list[str] = []
@@ -98,7 +98,7 @@ class Strategy:
         while True:
             with contextlib.suppress(RetryLater):
                 try:
-                    await self._market.get_order_async(client_order_id)
+                    await self._market.get_order(client_order_id)
                 except UnknownOrder:
                     return False
                 return True
@@ -188,11 +188,11 @@ class Scene:
         return Mesh(self.tree.mesh).market(EXCHANGE, ACCOUNT, owner=owner, on_death=on_death)
 
     def strategy(self, owner: str, on_death: str = "keep") -> Any:
-        return StrategyActor.remote(self.market(owner, on_death))
+        return StrategyActor.remote(self.market(owner, on_death).aio)
 
     def ready(self) -> None:
         """Return when the account takes orders and the book is LIVE."""
-        asyncio.run(self.market().wait_trading(PATIENCE_S))
+        self.market().wait_trading(PATIENCE_S)
         book = self.market().order_book(PAIR)
         until(f"{PAIR} is LIVE", lambda: book.state is BookState.LIVE)
 
@@ -221,7 +221,7 @@ class Scene:
         """Bring the account to rest and compare everything with the exchange's ledger; return what was compared."""
         finished = ray.get([strategy.finish.remote() for strategy in self.strategies])
         handed_out = [one for known, _ in finished for one in known]
-        market = self.market()
+        market = self.market().aio
 
         async def at_rest() -> dict[str, Any]:
             await market.wait_trading(PATIENCE_S)
@@ -258,7 +258,7 @@ class Scene:
         """What placing an order raises."""
         market = self.market()
         try:
-            placed = asyncio.run(market.place("buy", PAIR, "0.001", price="40000", **order))
+            placed = market.place("buy", PAIR, "0.001", price="40000", **order)
         except MeshError as error:
             return error
         raise AssertionError(f"accepted: {placed}")

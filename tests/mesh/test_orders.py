@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import resource
 import signal
@@ -20,6 +19,7 @@ from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import plant
 from venuemesh.actors.cell.pulse import is_alive, process_start
 from venuemesh.mesh import mesh as client
+from venuemesh.mesh.session import leave
 from venuemesh.model.errors import JournalUnavailable, Paused
 from venuemesh.model.events import BookState
 
@@ -53,7 +53,7 @@ def scene(
     yield scene
     for strategy in scene.strategies:
         ray.kill(strategy)
-    client.leave(tree.mesh)
+    leave(tree.mesh)
 
 
 def config(exchange: ExchangeProcess, folder: Path, account: dict[str, object], **more: object) -> dict[str, object]:
@@ -151,7 +151,7 @@ def test_the_orders_of_a_dead_owner_are_cancelled_if_it_said_so(scene: Scene) ->
 
 
 def test_a_cursor_goes_on_where_a_dead_strategy_had_come_to(scene: Scene) -> None:
-    scene.more += asyncio.run(few(scene, 8))
+    scene.more += few(scene, 8)
     first, second = scene.strategy("reader"), scene.strategy("reader")
     seen = ray.get(first.handle_events.remote("ledger-of-reader", 4))
     before = scene.tree.child(ADDRESS)
@@ -167,14 +167,14 @@ def test_a_cursor_goes_on_where_a_dead_strategy_had_come_to(scene: Scene) -> Non
     scene.agrees()
 
 
-async def few(scene: Scene, count: int) -> list[str]:
-    placed = [await scene.market().place("buy", PAIR, "0.001", price="40000") for _ in range(count)]
+def few(scene: Scene, count: int) -> list[str]:
+    placed = [scene.market().place("buy", PAIR, "0.001", price="40000") for _ in range(count)]
     return [order.client_order_id for order in placed]
 
 
 def test_a_pause_outlives_the_manager(scene: Scene) -> None:
     mesh = client.Mesh(scene.tree.mesh)
-    resting = asyncio.run(few(scene, 1))
+    resting = few(scene, 1)
     scene.more += resting
     assert mesh.pause(EXCHANGE, reason="a look at it") == [ADDRESS]
     before = scene.tree.child(ADDRESS)
@@ -182,11 +182,11 @@ def test_a_pause_outlives_the_manager(scene: Scene) -> None:
     scene.tree.served_anew(ADDRESS, before)
     scene.ready()
     error = scene.refused()
-    assert asyncio.run(scene.market().cancel_async(resting[0])).done
+    assert scene.market().cancel_and_wait(resting[0]).done
     mesh.resume(EXCHANGE)
     assert isinstance(error, Paused), error
     assert error.reason == "a look at it"
-    scene.more += asyncio.run(few(scene, 1))
+    scene.more += few(scene, 1)
     scene.agrees()
 
 
@@ -213,12 +213,12 @@ def test_another_mesh_takes_over_what_this_one_tracks(
     key = plant("ed25519")
     exchange.admin.add_key("main", key.api_key, public_key=key.public_pem)
     other = grow(**config(exchange, tmp_path, account_config(tmp_path, key, orders="websocket"), pairs=[]))
-    resting = asyncio.run(few(scene, 3))
+    resting = few(scene, 3)
     scene.more += resting
     states = scene.market().tracking_states()
     assert set(states) == set(resting)
     there = client.Mesh(other.mesh).market(EXCHANGE, "main", owner="test")
-    asyncio.run(there.wait_trading())
+    there.wait_trading()
     assert sorted(there.restore(states)) == sorted(resting)
     assert there.restore(states) == []
     assert {one.client_order_id: one.status.value for one in there.in_flight_orders().values()} == dict.fromkeys(
@@ -228,7 +228,7 @@ def test_another_mesh_takes_over_what_this_one_tracks(
     assert all(result.done for result in results)
     assert {result.client_order_id for result in results} == set(resting)
     until("this mesh heard of it", lambda: not scene.market().in_flight_orders())
-    client.leave(other.mesh)
+    leave(other.mesh)
     scene.agrees()
 
 
@@ -253,5 +253,5 @@ def test_without_a_journal_no_order_is_taken_and_books_go_on(scene: Scene) -> No
     finally:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
     scene.ready()
-    scene.more += asyncio.run(few(scene, 1))
+    scene.more += few(scene, 1)
     scene.agrees()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from harness import Tree, kill, until
 from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.mesh import mesh as client
 from venuemesh.mesh.cluster import descendants
+from venuemesh.mesh.session import leave
 from venuemesh.model.errors import NotSynced, UnknownExchange
 
 pytestmark = pytest.mark.ray
@@ -55,7 +55,7 @@ def joined() -> Iterator[Callable[[Tree], client.Mesh]]:
 
     yield join
     for mesh in meshes:
-        client.leave(mesh)
+        leave(mesh)
 
 
 def test_a_network_is_stopped_durably_and_started_again(
@@ -66,7 +66,7 @@ def test_a_network_is_stopped_durably_and_started_again(
     with pytest.raises(UnknownExchange):
         ray.get(tree.supervisor.network.remote("nowhere", False))
     until("both are tracked", lambda: len(market.trading_pairs) == 2)
-    asyncio.run(market.wait_ready(60))
+    market.wait_ready(60)
     book = market.order_book("BTC-USDT")
     first = book.incarnation
     market.stop_network()
@@ -92,7 +92,7 @@ def test_a_network_is_stopped_durably_and_started_again(
     assert books(tree) == {}
 
     market.start_network()
-    asyncio.run(market.wait_ready(60))
+    market.wait_ready(60)
     assert first is not None
     assert book.incarnation is not None
     assert book.incarnation > first

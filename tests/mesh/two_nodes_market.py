@@ -13,8 +13,9 @@ from harness import PATIENCE_S, Tree, until
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tests.fakes.exchange_process import ExchangeProcess
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket
 from venuemesh.mesh import mesh as client
+from venuemesh.mesh.session import leave
 
 PAIR = "BTC-USDT"
 BOOK = f"book/binance/{PAIR}"
@@ -29,7 +30,7 @@ def mapped() -> list[str]:
 class Strategy:
     """Follows one book and its trades by one view, whatever happens to them."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: AsyncMarket) -> None:
         self._view: Any = market.order_book(PAIR)
         self.changes = self.trades = 0
         self.incarnations: list[list[int]] = []
@@ -84,7 +85,7 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     market = mesh.market("binance")
     until("the pair is tracked", lambda: market.trading_pairs == [PAIR])
     on_b = NodeAffinitySchedulingStrategy(nodes["b"], soft=False)
-    strategy = ray.remote(num_cpus=0)(Strategy).options(scheduling_strategy=on_b).remote(market)
+    strategy = ray.remote(num_cpus=0)(Strategy).options(scheduling_strategy=on_b).remote(market.aio)
     ray.get(strategy.follow.remote(), timeout=PATIENCE_S)
 
     def look() -> dict[str, Any]:
@@ -130,5 +131,5 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     ray.get(strategy.let_go.remote(), timeout=PATIENCE_S)
     until("the mirror ends after the last view", lambda: mirrors() == [])
     ray.kill(strategy)
-    client.leave("facade")
+    leave("facade")
     tree.shutdown()

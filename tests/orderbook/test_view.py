@@ -14,7 +14,7 @@ from venuemesh.model.events import BookState, Side
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentWriter
 from venuemesh.orderbook.segment.directory import mark_retired
-from venuemesh.orderbook.view import BookView
+from venuemesh.orderbook.view import AsyncBookView, BookView
 
 ADDRESS = "book/binance/BTC-USDT"
 INSTRUMENT = Instrument("binance", "BTC-USDT", "BTCUSDT", "BTC", "USDT", PRICE_SCALE, SIZE_SCALE)
@@ -47,6 +47,11 @@ def write(directory):
 @pytest.fixture
 def view(directory):
     return BookView(directory, INSTRUMENT, ADDRESS)
+
+
+@pytest.fixture
+def aview(directory):
+    return AsyncBookView(directory, INSTRUMENT, ADDRESS)
 
 
 def publish(writer, sequence=20, state=BookState.LIVE, whole=True):
@@ -205,10 +210,10 @@ def test_a_segment_of_another_version_is_said_every_time(write, view):
             view.top()
 
 
-async def test_changes_conflate_and_never_show_doubt(write, view):
+async def test_changes_conflate_and_never_show_doubt(write, aview):
     writer = write()
     publish(writer, 1)
-    changes = view.changes()
+    changes = aview.changes()
     assert (await next_of(changes)).sequence == 1
     for sequence in range(2, 50):
         publish(writer, sequence)
@@ -224,8 +229,8 @@ async def test_changes_conflate_and_never_show_doubt(write, view):
     await changes.aclose()
 
 
-async def test_changes_show_states_when_asked(write, view):
-    changes = view.changes(states=True)
+async def test_changes_show_states_when_asked(write, aview):
+    changes = aview.changes(states=True)
     assert (await next_of(changes)).state is BookState.ABSENT
     writer = write()
     assert (await next_of(changes)).state is BookState.CONNECTING
@@ -244,10 +249,10 @@ async def test_changes_show_states_when_asked(write, view):
     await changes.aclose()
 
 
-async def test_changes_survive_a_killed_writer_and_its_replacement(directory, view):
+async def test_changes_survive_a_killed_writer_and_its_replacement(directory, aview):
     with WritingProcess(directory, ADDRESS, (1, 1), heartbeat_limit_ns=LIMIT_NS) as first:
         first.tell("publish", 1)
-        changes = view.changes()
+        changes = aview.changes()
         assert (await next_of(changes)).incarnation == (1, 1)
         waiting = asyncio.create_task(next_of(changes, 30.0))
         await asyncio.sleep(0)
@@ -260,11 +265,11 @@ async def test_changes_survive_a_killed_writer_and_its_replacement(directory, vi
     await changes.aclose()
 
 
-async def test_wait_live(write, view):
+async def test_wait_live(write, aview):
     with pytest.raises(NotSynced) as refusal:
-        await view.wait_live(0.05)
+        await aview.wait_live(0.05)
     assert refusal.value.state == "ABSENT"
-    waiting = asyncio.create_task(view.wait_live(10.0))
+    waiting = asyncio.create_task(aview.wait_live(10.0))
     writer = write()
     await asyncio.sleep(0.03)
     assert not waiting.done()
@@ -272,9 +277,9 @@ async def test_wait_live(write, view):
     assert (await waiting).sequence == 20
     writer.set_state(BookState.SILENT)
     with pytest.raises(NotSynced) as refusal:
-        await view.wait_live(0.01)
+        await aview.wait_live(0.01)
     assert refusal.value.state == "SILENT"
-    waiting = asyncio.create_task(view.wait_live())
+    waiting = asyncio.create_task(aview.wait_live())
     await asyncio.sleep(0)
     writer.set_state(BookState.LIVE)
     assert (await asyncio.wait_for(waiting, 10.0)).live
@@ -296,33 +301,33 @@ def test_a_thread_without_a_loop_waits_too(write, view):
     thread.join()
 
 
-async def test_trades_in_order_each_once(write, view):
+async def test_trades_in_order_each_once(write, aview):
     writer = write()
     writer.trade(trade_of(1))
-    trades = view.trades()
+    trades = aview.trades()
     waiting = asyncio.create_task(next_of(trades))
     await asyncio.sleep(0.01)
     for number in (2, 3, 4):
         writer.trade(trade_of(number))
     assert [(await waiting).number, (await next_of(trades)).number, (await next_of(trades)).number] == [2, 3, 4]
     await trades.aclose()
-    resumed = view.trades(after=1)
+    resumed = aview.trades(after=1)
     second = await next_of(resumed)
     assert (second.number, second.missed) == (2, 0)
     for number in range(5, 25):  # the ring has eight slots: this reader is lapped
         writer.trade(trade_of(number))
     await resumed.aclose()
-    lapped = view.trades(after=second)
+    lapped = aview.trades(after=second)
     first = await next_of(lapped)
     assert (first.number, first.missed) == (17, 14)
     assert (await next_of(lapped)).missed == 0
     await lapped.aclose()
 
 
-async def test_trades_across_incarnations_say_that_some_may_be_missing(write, view):
+async def test_trades_across_incarnations_say_that_some_may_be_missing(write, aview):
     first = write(1)
     first.trade(trade_of(1))
-    trades = view.trades(after=0)
+    trades = aview.trades(after=0)
     last = await next_of(trades)
     first.trade(trade_of(2))
     first.retire()
@@ -333,42 +338,42 @@ async def test_trades_across_incarnations_say_that_some_may_be_missing(write, vi
     found = [await next_of(trades), await next_of(trades)]
     assert [(t.incarnation, t.number, t.missed) for t in found] == [((1, 2), 1, None), ((1, 2), 2, 0)]
     await trades.aclose()
-    resumed = view.trades(after=last)
+    resumed = aview.trades(after=last)
     assert (await next_of(resumed)).missed is None
     await resumed.aclose()
 
 
-async def test_trades_of_a_segment_remade_under_its_incarnation_are_told(write, view):
+async def test_trades_of_a_segment_remade_under_its_incarnation_are_told(write, aview):
     first = write()
     for number in (1, 2, 3):
         first.trade(trade_of(number))
-    trades = view.trades(after=0)
+    trades = aview.trades(after=0)
     last = [await next_of(trades) for _ in range(3)][-1]
     first.close()
     write().trade(trade_of(8))
     found = await next_of(trades)
     assert (found.number, found.trade_id, found.missed) == (1, 7_008, None)
     await trades.aclose()
-    resumed = view.trades(after=last)
+    resumed = aview.trades(after=last)
     assert (await next_of(resumed)).missed is None
     await resumed.aclose()
 
 
-async def test_a_lapped_reader_also_counts_what_never_came(write, view):
+async def test_a_lapped_reader_also_counts_what_never_came(write, aview):
     writer = write()
     writer.trade(trade_of(1))
-    trades = view.trades(after=0)
+    trades = aview.trades(after=0)
     last = await next_of(trades)
     for number in range(2, 22):
         writer.trade(trade_of(number), 10 if number == 5 else 0)
     found = await next_of(trades)
     assert (found.number, found.missed) == (14, 22)
     await trades.aclose()
-    resumed = view.trades(after=last)
+    resumed = aview.trades(after=last)
     assert (await next_of(resumed)).missed == 22
     await resumed.aclose()
     with pytest.raises(ValueError, match="-1"):
-        await next_of(view.trades(after=-1))
+        await next_of(aview.trades(after=-1))
 
 
 @pytest.mark.parametrize("n", [0, -1, -(2**70)])
@@ -400,20 +405,20 @@ def test_depth_comes_in_two_types_from_both(write, view):
         assert ask(2, int).bids.dtype == np.int64
 
 
-async def test_infinite_timeouts_wait_without_a_limit(write, view):
+async def test_infinite_timeouts_wait_without_a_limit(write, aview):
     writer = write()
     thread = threading.Timer(0.05, publish, args=(writer,))
     thread.start()
-    assert (await asyncio.wait_for(view.wait_live(float("inf")), 10.0)).sequence == 20
+    assert (await asyncio.wait_for(aview.wait_live(float("inf")), 10.0)).sequence == 20
     thread.join()
-    assert view.wait_change(None, float("inf")).sequence == 20
-    assert (await view.wait_live(1e300)).live
+    assert (await aview.wait_change(None, float("inf"))).sequence == 20
+    assert (await aview.wait_live(1e300)).live
     with pytest.raises(ValueError, match="NaN"):
-        await view.wait_live(float("nan"))
+        await aview.wait_live(float("nan"))
 
 
-async def test_trades_wait_for_a_segment(write, view):
-    trades = view.trades()
+async def test_trades_wait_for_a_segment(write, aview):
+    trades = aview.trades()
     waiting = asyncio.create_task(next_of(trades))
     await asyncio.sleep(0.02)
     writer = write()

@@ -24,7 +24,7 @@ import venuemesh
 from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.keystore.key import make_key
 from venuemesh.keystore.store import Keystore
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket, Market
 from venuemesh.model.errors import MeshError, RetryLater
 
 LIMIT_S = 60.0
@@ -36,7 +36,7 @@ ORDERS = "orders/binance/main"
 class Strategy:
     """Places orders from an actor; shows what its process has."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: AsyncMarket) -> None:
         self._market = market
 
     async def place(self, amount: str, price: str) -> str:
@@ -57,7 +57,7 @@ def errors_of(work: Any) -> str:
 
 
 def ready(market: Market) -> None:
-    asyncio.run(market.wait_trading(LIMIT_S))
+    market.wait_trading(LIMIT_S)
 
 
 def manager(mesh: venuemesh.Mesh) -> dict[str, Any]:
@@ -93,12 +93,12 @@ def main() -> None:
 
     mesh = venuemesh.connect()
     market = mesh.market("binance", owner="provoker")
-    strategy = Strategy.remote(market)
+    strategy = Strategy.remote(market.aio)
     ready(market)
     seen: list[Any] = [mesh, market, market.order_book(PAIR), market.account_status(), market.balances()]
     seen.append(ray.get(strategy.place.remote("0.001", "40000")))
     seen.append(errors_of(strategy.place.remote("100", "40000")))
-    seen += [asyncio.run(market.request("GET", "/api/v3/account")), asyncio.run(refused_request(market))]
+    seen += [market.request("GET", "/api/v3/account"), refused_request(market)]
 
     sign_with(secret[::-1])  # every signature of the next manager is wrong
     seen += [kill_manager(mesh, is_refused), errors_of(strategy.place.remote("0.001", "40000"))]
@@ -107,7 +107,7 @@ def main() -> None:
     seen.append(kill_manager(mesh, is_ready))
     ready(market)
     seen += [market.cancel_all(owner="provoker"), market.orders(), market.fills(), market.account_status()]
-    seen += asyncio.run(all_events(market))
+    seen += asyncio.run(all_events(market.aio))
 
     admin.revoke(api_key)
     seen += [ray.get(strategy.place.remote("0.001", "40000")), market.account_status(), mesh.status()]
@@ -127,15 +127,15 @@ def main() -> None:
     target.with_name("session").write_text(session)
 
 
-async def refused_request(market: Market) -> str:
+def refused_request(market: Market) -> str:
     try:
-        await market.request("POST", "/api/v3/order", {"symbol": "BTCUSDT"})
+        market.request("POST", "/api/v3/order", {"symbol": "BTCUSDT"})
     except MeshError as error:
         return f"{error!r} {error}"
     return "answered"
 
 
-async def all_events(market: Market) -> list[Any]:
+async def all_events(market: AsyncMarket) -> list[Any]:
     found: list[Any] = []
     with contextlib.suppress(TimeoutError, RetryLater):
         async with asyncio.timeout(1.0):

@@ -12,7 +12,8 @@ pytestmark = [pytest.mark.timeout(300)]
 @pytest.mark.ray
 def test_mesh_market_and_helpers_are_at_hand(service, state, tmp_path):
     typed = (
-        "await market.wait_ready()\n"
+        "market.wait_ready()\n"
+        "await market.aio.wait_ready()\n"
         "print('live', book('BTC-USDT').state.name, np.__name__, sorted(pairs()), mesh.name)\n"
         "status()\n"
     )

@@ -106,14 +106,7 @@ def test_readme_snippet_runs(service, state, tmp_path):
     """The README's example, as it stands there, plus a line that ends it."""
     text = (ROOT / "README.md").read_text()
     snippet = text.split("```python\n", 1)[1].split("```", 1)[0]
-    ending = """
-
-async def once():
-    async for top in book.changes():
-        return print(top.best_bid)
-
-asyncio.run(once())
-"""
+    ending = "\n\nprint(next(book.changes()).best_bid)\n"
     path = tmp_path / "snippet.py"
     path.write_text(snippet + ending)
     env = {**state, "VENUEMESH_MESH": "service"}

@@ -76,7 +76,7 @@ async def test_each_sees_the_orders_of_the_other(shared: tuple[Desk, Beside]) ->
     external = await desk.until("the other client's order to be seen", seen)
     assert external.order.exchange_order_id == theirs["exchange"]
     assert external.order.external
-    assert set(await desk.market.in_flight_orders_async()) == {ours.client_order_id}  # seen, never adopted
+    assert set(await desk.market.in_flight_orders()) == {ours.client_order_id}  # seen, never adopted
     assert {row["id"] for row in ccxt("open")} == {ours.client_order_id, "ccxt-beside-1"}
 
     assert ccxt("cancel", ours.client_order_id) == "canceled"

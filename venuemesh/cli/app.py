@@ -123,7 +123,7 @@ def book(
 
     market = connect(mesh, address=address).market(exchange)
     view = market.order_book(pair)
-    asyncio.run(view.wait_live(timeout_s=5.0))
+    view.wait_live(timeout_s=5.0)
     snapshot = view.snapshot()
     sides = ((snapshot.bids, snapshot.bids_complete), (snapshot.asks, snapshot.asks_complete))
     if any(len(levels) < depth and not complete for levels, complete in sides):
@@ -150,7 +150,7 @@ def watch(
 
     market = connect(mesh, address=address).market(exchange)
     views = {pair: market.order_book(pair) for pair in pairs}
-    asyncio.run(watch_books(out, views, seconds))
+    watch_books(out, views, seconds)
 
 
 @app.command()

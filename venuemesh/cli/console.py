@@ -17,7 +17,7 @@ market    the facade of {exchange}; markets[name] for each of: {exchanges}
 book      book("BTC-USDT") or book("BTC-USDT", "exchange"): this node's view of one book
 pairs     pairs() or pairs("exchange"): what is tracked
 status    status(): the tree of actors
-np        numpy; Side, Decimal as well. `await market.wait_ready()` works at the prompt."""
+np        numpy; Side, Decimal as well. `market.wait_ready()` blocks; `await market.aio.wait_ready()` works, too."""
 
 
 def require_ipython() -> None:

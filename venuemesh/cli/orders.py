@@ -1,4 +1,4 @@
-"""Commands on an account: place, cancel, list, follow, pause, export. Thin over `Market`; `cli` takes them in."""
+"""Commands on an account: place, cancel, list, follow, pause, export. Thin over `Market`; `app` adds them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from ..model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from ..model.order import OrderStatus
+from ..model.order import CancelResult, OrderStatus
+
+if TYPE_CHECKING:
+    from ..market.market import AsyncMarket, Market
 
 Exchange = Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")]
 AccountName = Annotated[str | None, typer.Option("--account", "-a", help="Account; the only one unless given.")]
@@ -27,7 +30,7 @@ Owner = Annotated[str | None, typer.Option("--owner", help="Only of this owner."
 CLI_OWNER = "cli"
 
 
-def _market(mesh: str, address: str | None, exchange: str, account: str | None, owner: str = CLI_OWNER) -> Any:
+def _market(mesh: str, address: str | None, exchange: str, account: str | None, owner: str = CLI_OWNER) -> Market:
     from ..mesh.mesh import connect
 
     return connect(mesh, address=address).market(exchange, account, owner=owner)
@@ -40,10 +43,10 @@ def add_to(app: typer.Typer, out: Console) -> None:
     def orders(
         exchange: Exchange,
         account: AccountName = None,
-        every: Annotated[bool, typer.Option("--all", help="Those that are done, too, newest last.")] = False,
+        every: Annotated[bool, typer.Option("--all", help="Also the orders that are done, newest last.")] = False,
         pair: Pair = None,
         owner: Owner = None,
-        limit: Annotated[int, typer.Option(help="At most so many with --all.", min=1, max=10_000)] = 100,
+        limit: Annotated[int, typer.Option(help="Most orders to list with --all.", min=1, max=10_000)] = 100,
         mesh: MeshName = "mesh",
         address: Address = None,
         as_json: AsJson = False,
@@ -52,13 +55,11 @@ def add_to(app: typer.Typer, out: Console) -> None:
         from .tables import orders_table
 
         market = _market(mesh, address, exchange, account)
-        found = (
-            market.orders(pair=pair, owner=owner, limit=limit, newest=True)
-            if every
-            else [
-                one for one in market.in_flight_orders(owner=owner, external=True).values() if pair in (None, one.pair)
-            ]
-        )
+        if every:
+            found = list(market.orders(pair=pair, owner=owner, limit=limit, newest=True))
+        else:
+            open_now = market.in_flight_orders(owner=owner, external=True).values()
+            found = [order for order in open_now if pair in (None, order.pair)]
         if as_json:
             print(json.dumps({"orders": [order.to_dict() for order in found]}))
         else:
@@ -70,7 +71,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         account: AccountName = None,
         pair: Pair = None,
         order: Annotated[str | None, typer.Option("--order", help="Only of this client order id.")] = None,
-        limit: Annotated[int, typer.Option(help="At most so many, newest last.", min=1, max=10_000)] = 100,
+        limit: Annotated[int, typer.Option(help="Most fills to list, newest last.", min=1, max=10_000)] = 100,
         mesh: MeshName = "mesh",
         address: Address = None,
         as_json: AsJson = False,
@@ -113,7 +114,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         print(json.dumps(_market(mesh, address, exchange, account).account_status(), indent=2))
 
     for side in ("buy", "sell"):
-        app.command(side, help=f"Place one order to {side} and wait for what the exchange says.")(_placing(side, out))
+        app.command(side, help=f"Place one order to {side} and wait for the exchange's answer.")(_placing(side, out))
 
     @app.command()
     def cancel(
@@ -125,16 +126,16 @@ def add_to(app: typer.Typer, out: Console) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Cancel orders by client order id. Exit status 1 when one may still be open."""
-        market = _market(mesh, address, exchange, account)
+        market = _market(mesh, address, exchange, account).aio
 
-        async def all_of_them() -> list[Any]:
-            return await asyncio.gather(*(market.cancel_async(one) for one in ids), return_exceptions=True)
+        async def cancel_them() -> list[CancelResult | BaseException]:
+            return await asyncio.gather(*(market.cancel_and_wait(name) for name in ids), return_exceptions=True)
 
-        answers = asyncio.run(all_of_them())
+        answers = asyncio.run(cancel_them())
         failed = [answer for answer in answers if isinstance(answer, BaseException)]
-        told = [answer for answer in answers if not isinstance(answer, BaseException)]
-        if told or as_json:
-            _say_cancelled(out, told, as_json)
+        results = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if results or as_json:
+            _print_cancelled(out, results, as_json)
         if failed:
             raise failed[0]
 
@@ -151,7 +152,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
     ) -> None:
         """Cancel every order of an account that is not done. Exit status 1 when one may still be open."""
         market = _market(mesh, address, exchange, account)
-        _say_cancelled(out, market.cancel_all(timeout, pair=pair, owner=owner), as_json)
+        _print_cancelled(out, market.cancel_all(timeout, pair=pair, owner=owner), as_json)
 
     @app.command()
     def stream(
@@ -162,15 +163,15 @@ def add_to(app: typer.Typer, out: Console) -> None:
         mesh: MeshName = "mesh",
         address: Address = None,
     ) -> None:
-        """Follow an account's user stream, the last frames first: what each says, decoded, a JSON object a line."""
-        _follow_stream(_market(mesh, address, exchange, account), raw, seconds)
+        """Follow an account's user stream, beginning with the last frames: each decoded, a JSON object a line."""
+        _follow_stream(_market(mesh, address, exchange, account).aio, raw, seconds)
 
     @app.command()
     def events(
         exchange: Exchange,
         account: AccountName = None,
         after: Annotated[
-            int | None, typer.Option(help="Begin after this number; 0 is the first. Else from now.")
+            int | None, typer.Option(help="Begin after this event number, 0 for all; else from now.")
         ] = None,
         owner: Owner = None,
         seconds: Annotated[float | None, typer.Option(help="End after this long; else at Ctrl-C.")] = None,
@@ -178,7 +179,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         address: Address = None,
     ) -> None:
         """Follow an account's numbered events, a JSON object a line."""
-        market = _market(mesh, address, exchange, account)
+        market = _market(mesh, address, exchange, account).aio
 
         async def follow() -> None:
             async for event in market.events(after=after, owner=owner):
@@ -192,7 +193,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         account: AccountName = None,
         pair: Pair = None,
         reason: Annotated[
-            str, typer.Option(help="Why; everyone who is refused is told.")
+            str, typer.Option(help="Why; the error of every refused order says it.")
         ] = "paused from the command line",
         mesh: MeshName = "mesh",
         address: Address = None,
@@ -200,8 +201,8 @@ def add_to(app: typer.Typer, out: Console) -> None:
         """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels work."""
         from ..mesh.mesh import connect
 
-        for told in connect(mesh, address=address).pause(exchange, account, pair, reason=reason):
-            out.print(f"{told}: paused{f' for {pair}' if pair else ''}")
+        for name in connect(mesh, address=address).pause(exchange, account, pair, reason=reason):
+            out.print(f"{name}: paused{f' for {pair}' if pair else ''}")
 
     @app.command()
     def resume(
@@ -214,8 +215,8 @@ def add_to(app: typer.Typer, out: Console) -> None:
         """Take new orders again."""
         from ..mesh.mesh import connect
 
-        for told in connect(mesh, address=address).resume(exchange, account, pair):
-            out.print(f"{told}: resumed{f' for {pair}' if pair else ''}")
+        for name in connect(mesh, address=address).resume(exchange, account, pair):
+            out.print(f"{name}: resumed{f' for {pair}' if pair else ''}")
 
     @app.command()
     def export(
@@ -251,7 +252,7 @@ def _placing(side: str, out: Console) -> Callable[..., None]:
             str | None, typer.Option(help="Of a MARKET order, in quote, instead of AMOUNT.")
         ] = None,
         stop_price: Annotated[str | None, typer.Option(help="Of stop and take-profit orders.")] = None,
-        until: Annotated[str, typer.Option("--wait", help="Return when it is 'open' or 'done'.")] = "open",
+        until: Annotated[str, typer.Option("--wait", help="Return when the order is 'open' or 'done'.")] = "open",
         timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0.1)] = 15.0,
         account: AccountName = None,
         owner: Annotated[str, typer.Option("--owner", help="Written on the order.")] = CLI_OWNER,
@@ -266,15 +267,19 @@ def _placing(side: str, out: Console) -> Callable[..., None]:
         market = _market(mesh, address, exchange, account, owner)
         order_type = kind.upper() if kind else ("MARKET" if price is None else "LIMIT")
         force = time_in_force.upper() if time_in_force else None
-        chosen = {"price": price, "time_in_force": force, "quote_amount": quote_amount, "stop_price": stop_price}
-
-        async def carry_out() -> Any:
-            order = await market.place(side, pair, amount, order_type, **chosen, expires_s=timeout)
-            return (
-                order if order.is_done or until == "open" else await market.wait(order.client_order_id, until, timeout)
-            )
-
-        order = asyncio.run(carry_out())
+        order = market.place(
+            side,
+            pair,
+            amount,
+            order_type,
+            price=price,
+            time_in_force=force,
+            quote_amount=quote_amount,
+            stop_price=stop_price,
+            expires_s=timeout,
+        )
+        if until == "done" and not order.is_done:
+            order = market.wait(order.client_order_id, until, timeout)
         if as_json:
             print(json.dumps(order.to_dict()))
         else:
@@ -285,13 +290,13 @@ def _placing(side: str, out: Console) -> Callable[..., None]:
     return place
 
 
-def _say_cancelled(out: Console, results: list[Any], as_json: bool) -> None:
+def _print_cancelled(out: Console, results: list[CancelResult], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"results": [result.to_dict() for result in results]}))
     else:
         for result in results:
-            said = f": {result.reason}" if result.reason else ""
-            out.print(f"{result.client_order_id}: {result.status.value}{said}")
+            reason = f": {result.reason}" if result.reason else ""
+            out.print(f"{result.client_order_id}: {result.status.value}{reason}")
         if not results:
             out.print("nothing was open")
     if not all(result.done for result in results):
@@ -309,7 +314,7 @@ def _for_a_while(follow: Callable[[], Any], seconds: float | None) -> None:
     asyncio.run(run())
 
 
-def _follow_stream(market: Any, raw: bool, seconds: float | None) -> None:
+def _follow_stream(market: AsyncMarket, raw: bool, seconds: float | None) -> None:
     """Long polls of the frames that the stream role keeps; `next` says where to go on, also after its death."""
     address = market.stream_address
 
@@ -318,7 +323,7 @@ def _follow_stream(market: Any, raw: bool, seconds: float | None) -> None:
         while True:
             asked_s = time.monotonic()
             try:
-                answer = await market.ask_link(address, "poll:raw", {"after": after}, 5.0)
+                answer = await market.ask_role(address, "poll:raw", {"after": after}, 5.0)
             except (RetryLater, OutcomeUnknown):  # its actor is away or died meanwhile
                 await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - asked_s)))
                 continue

@@ -13,14 +13,14 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from ..market.ticks import every
+from ..market.sync.ticks import every
 from ..model.events import BookState
 from ..model.fixed import decimals, to_text
 from ..model.instrument import Instrument
 from ..model.order import Balance, Fill, Order
 from ..model.time import SECOND_NS
 from ..orderbook.snapshot import BookSnapshot
-from ..orderbook.view import BookView
+from ..orderbook.view import BookReading
 
 if TYPE_CHECKING:
     from .connect import Checked
@@ -88,7 +88,7 @@ def record_lines(said: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def book_table(view: BookView, snapshot: BookSnapshot, depth: int) -> Table:
+def book_table(view: BookReading, snapshot: BookSnapshot, depth: int) -> Table:
     """One book, best levels in the middle rows' order an exchange's page has: asks above, bids below."""
     table = Table(
         title=f"{view.address}  {styled(snapshot.state.name)}  sequence {snapshot.sequence}", title_justify="left"
@@ -121,7 +121,7 @@ def side_text(snapshot: BookSnapshot, side: str, depth: int) -> str:
     return f"{levels} {side}, the best ones"
 
 
-def book_json(view: BookView, snapshot: BookSnapshot, depth: int) -> dict[str, Any]:
+def book_json(view: BookReading, snapshot: BookSnapshot, depth: int) -> dict[str, Any]:
     """The same as plain data; numbers as exact text in plain decimals, a side complete when no level is missing."""
     instrument = view.instrument
 
@@ -191,7 +191,7 @@ class Rates:
         return self._rate.get(name, 0.0)
 
 
-def watch_table(views: Mapping[str, BookView], rates: Rates, now_ns: int) -> Table:
+def watch_table(views: Mapping[str, BookReading], rates: Rates, now_ns: int) -> Table:
     table = Table()
     for column in ("pair", "state", "best bid", "best ask", "spread", "updates/s", "age", "incarnation"):
         table.add_column(column, justify="left" if column in ("pair", "state") else "right")
@@ -200,7 +200,7 @@ def watch_table(views: Mapping[str, BookView], rates: Rates, now_ns: int) -> Tab
     return table
 
 
-def watch_cells(view: BookView, rates: Rates, name: str, now_ns: int) -> list[str]:
+def watch_cells(view: BookReading, rates: Rates, name: str, now_ns: int) -> list[str]:
     """The cells of one book: state, best bid, best ask, spread, updates/s, age, incarnation."""
     top = view.peek()
     if view.incarnation is None:
@@ -217,11 +217,11 @@ def watch_cells(view: BookView, rates: Rates, name: str, now_ns: int) -> list[st
     ]
 
 
-async def watch_books(console: Console, views: Mapping[str, BookView], seconds: float | None) -> None:
+def watch_books(console: Console, views: Mapping[str, BookReading], seconds: float | None) -> None:
     """Redraw the table of these books four times a second until `seconds` have passed, or for ever."""
     rates = Rates()
     with Live(watch_table(views, rates, time.monotonic_ns()), console=console, auto_refresh=False) as live:
-        async for tick in every(0.25):
+        for tick in every(0.25):
             live.update(watch_table(views, rates, time.monotonic_ns()), refresh=True)
             if seconds is not None and tick * 0.25 >= seconds:
                 return

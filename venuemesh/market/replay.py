@@ -1,14 +1,14 @@
-"""`ReplayMarket`: recordings behind the `Market` that strategies read through, in replay time, in one process.
+"""`ReplayMarket`: recordings behind the `AsyncMarket` that strategies read through, in replay time, in one process.
 
     with ReplayMarket(["market.jsonl.zst"], "binance") as market:
         strategy = asyncio.create_task(run(market))  # reads books, follows trades, waits for market.every(1.0)
         await market.play()
 
-Frames go through the same codec, machine, core and segments as in a mesh, so a view cannot tell the difference. Nothing
-of it needs Ray. Times: `every` and `now_ns` are replay time. `play` advances it from record to record; due ticks are
-given first, one by one, each at exactly its time, and a consumer runs until it awaits something else before the next
-record is read. So what a strategy reads at a tick is the same in every run. `changes()` and `trades()` are woken by the
-threads that wake them live and conflate as they do live: how much they see depends on how fast the replay goes.
+Frames go through the same codec, machine, core and segments as in a mesh, so a view reads the same as there. Ray is
+not needed. `every` and `now_ns` are replay time. `play` advances it from record to record; due ticks come first, one
+by one, each at exactly its time, and a consumer runs until it awaits something else before the next record is read.
+So what a strategy reads at a tick is the same in every run. `changes()` and `trades()` are woken as in a live mesh
+and conflate as they do there: how much they show depends on how fast the replay goes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..actors.book.ingest import Sink
 from ..actors.recording.replay import Replay, listed_instruments, records
@@ -30,12 +30,13 @@ from ..model.errors import Misconfigured, RetryLater
 from ..model.instrument import Instrument
 from ..model.time import SECOND_NS
 from ..orderbook.segment import SegmentWriter
-from ..orderbook.view import BookView
-from .market import Market
-from .ticks import every
+from ..orderbook.view import BookReading
+from .aio.ticks import every
+from .market import AsyncMarket
 
+V = TypeVar("V", bound=BookReading)
 LOOP_TURNS = 3  # a future's callback, the task it wakes, and what that task wakes in turn
-HEARTBEAT_LIMIT_NS = 366 * 86_400 * SECOND_NS  # the writer is this process: nobody needs to find out that it died
+HEARTBEAT_LIMIT_NS = 366 * 86_400 * SECOND_NS  # the writer is this process: no reader outlives it
 
 
 class ReplayClock:
@@ -53,7 +54,7 @@ class ReplayClock:
         await future
 
     async def advance(self, to_ns: int) -> None:
-        """Move on, waking who is due on the way, in order, each at its own time."""
+        """Move on to `to_ns`; wake the sleepers that are due on the way, in order, each at its own time."""
         while self._sleepers and self._sleepers[0][0] <= to_ns:
             due_ns, _, future = heapq.heappop(self._sleepers)
             self.now_ns = max(self.now_ns, due_ns)
@@ -63,64 +64,53 @@ class ReplayClock:
         self.now_ns = max(self.now_ns, to_ns)
 
     def end(self) -> None:
-        """Cancel who still waits: there is no more time."""
+        """Cancel the sleepers that still wait: time is over."""
         for _, _, future in self._sleepers:
             future.cancel()
         self._sleepers.clear()
 
 
 async def turn() -> None:
-    """Let those that were just woken run until they await something that is not ready."""
+    """Let the tasks that were just woken run until they await something that is not ready."""
     for _ in range(LOOP_TURNS):
         await asyncio.sleep(0)
 
 
-class _ReplayLink:
-    """`market.Link` over a directory of segments that this process writes."""
+class ReplayLink:
+    """`market.link.Link` over a directory of segments that this process writes."""
 
     def __init__(self, exchange: str, directory: Path, listed: dict[str, Instrument]) -> None:
         self.mesh = "replay"
         self._exchange = exchange
         self.directory = directory
         self.instruments = {instrument.name: instrument for instrument in listed.values()}
-        self.views: list[BookView] = []
+        self.views: list[BookReading] = []
 
     def exchanges(self) -> list[str]:
         return [self._exchange]
 
-    def tracked(self, exchange: str) -> dict[str, Instrument]:
-        return dict(self.instruments)
-
-    def view(self, address: str, instrument: Instrument) -> BookView:
-        self.views.append(BookView(self.directory, instrument, address))
-        return self.views[-1]
-
-    def children(self) -> list[dict[str, Any]]:
-        return []
-
     def accounts(self, exchange: str) -> list[str]:
         return []
 
+    def tracked(self, exchange: str) -> dict[str, Instrument]:
+        return dict(self.instruments)
+
+    def view(self, kind: type[V], address: str, instrument: Instrument) -> V:
+        view = kind(self.directory, instrument, address)
+        self.views.append(view)
+        return view
+
     def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
-        raise RetryLater(0.0, f"{kind}: a recording cannot be traded on")
+        raise RetryLater(0.0, f"{kind}: a recording cannot be asked or traded on")
+
+    def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:
+        raise RetryLater(0.0, "network: a recording has none to start or stop")
 
     def own(self, address: str, owner: str, on_death: str) -> None:
         raise RetryLater(0.0, "a recording cannot be traded on")
 
-    def call(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
-        raise RetryLater(0.0, f"{kind}: a recording cannot be asked")
 
-    async def call_async(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
-        return self.call(address, kind, body, timeout_s)
-
-    def network(self, exchange: str, running: bool, timeout_s: float) -> None:
-        raise RetryLater(0.0, "network: a recording has none to start or stop")
-
-    async def network_async(self, exchange: str, running: bool, timeout_s: float) -> None:
-        self.network(exchange, running, timeout_s)
-
-
-class ReplayMarket(Market):
+class ReplayMarket(AsyncMarket):
     """One exchange out of recordings. See the module; close it, or use it as a context manager."""
 
     def __init__(self, paths: Iterable[Path | str], exchange: str) -> None:
@@ -141,9 +131,9 @@ class ReplayMarket(Market):
         self._clock = ReplayClock()
         self._clock.now_ns = next((record.recv_ns for _, record in records(self._paths, None) if record.recv_ns), 0)
         self._writers: list[SegmentWriter] = []
-        self._replay_link = _ReplayLink(exchange, Path(self._folder.name), listed)
+        self._recording = ReplayLink(exchange, Path(self._folder.name), listed)
         self._replay = Replay(codec, listed, {}, fast=True, sink=self._sink)
-        super().__init__(self._replay_link, exchange)
+        super().__init__(self._recording, exchange)
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a replay lives in one process; pass the paths of the recordings instead")
@@ -163,13 +153,13 @@ class ReplayMarket(Market):
         self._folder.cleanup()
 
     def _sink(self, instrument: Instrument) -> Sink:
-        self._replay_link.instruments[instrument.name] = instrument
+        self._recording.instruments[instrument.name] = instrument
         address = f"book/{self.exchange}/{instrument.name}"
         scales = instrument.price_scale, instrument.size_scale
-        directory, limit_ns = self._replay_link.directory, HEARTBEAT_LIMIT_NS
+        directory, limit_ns = self._recording.directory, HEARTBEAT_LIMIT_NS
         writer = SegmentWriter(directory, address, (1, 1), *scales, heartbeat_limit_ns=limit_ns)
         self._writers.append(writer)
-        for view in self._replay_link.views:
+        for view in self._recording.views:
             view.look_again()
         return writer
 
@@ -183,7 +173,7 @@ class ReplayMarket(Market):
         return every(seconds, monotonic_ns=lambda: self._clock.now_ns, sleep=self._clock.sleep)
 
     async def play(self, speed: float | None = None) -> dict[str, dict[str, Any]]:
-        """Feed all records; return by symbol what `venuemesh replay` does.
+        """Feed all records; return what `venuemesh replay` prints, by symbol.
 
         `speed` 1.0 keeps the recording's pace, 2.0 is twice as fast; None goes as fast as it can.
 

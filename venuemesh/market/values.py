@@ -1,17 +1,17 @@
-"""What goes in and out of `Trading` as plain values: numbers, enums, bodies and answers. Pure."""
+"""Arguments and answers of markets: exact numbers, enums, bodies of messages, pages, fees. Pure."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, TypeVar
 
 from ..model.errors import Rejected
 from ..model.events import Side
-from ..model.order import ZERO, Balance, NewOrder, Order, OrderType
+from ..model.order import ZERO, Balance, NewOrder, OrderType
 from ..model.time import in_ns
 
 Number = Decimal | int | str
@@ -24,7 +24,7 @@ LIMITS = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER})
 class FeeEstimate:
     """What an order would cost in fees. `rate` is a fraction of the notional; `amount` is in `asset`, None if unknown.
 
-    `source`: "exchange" (asked of it), "configuration" or "schedule" (the exchange's published default).
+    `source`: "exchange" (its answer), "configuration" or "schedule" (the exchange's published default).
     """
 
     rate: Decimal
@@ -70,18 +70,14 @@ def needed_number(name: str, value: Number) -> Decimal:
 
 
 def read_enum(kind: type[E], name: str, value: E | str) -> E:
-    """Return a member given as such or by its value. Raises Rejected naming those that there are."""
+    """Return a member, given as such or by its value. Raises Rejected, which names the values that exist."""
     if isinstance(value, kind):
         return value
     try:
         return kind(value)
     except ValueError:
-        known = ", ".join(str(one.value) for one in kind)
+        known = ", ".join(str(member.value) for member in kind)
         raise Rejected(f"bad_{name}", f"{value!r} is not one of {known}") from None
-
-
-def with_id(order: NewOrder, client_order_id: str) -> NewOrder:
-    return replace(order, client_order_id=client_order_id)
 
 
 def expires_ns(expires_s: float) -> int:
@@ -89,25 +85,17 @@ def expires_ns(expires_s: float) -> int:
     return time.time_ns() + in_ns(expires_s)
 
 
-def all_body(timeout_s: float, pair: str | None, owner: str | None) -> dict[str, Any]:
-    return {"timeout_s": timeout_s, "pair": pair, "owner": owner}
-
-
-def by_id(rows: Iterable[dict[str, Any]]) -> dict[str, Order]:
-    orders = [Order.from_dict(plain) for plain in rows]
-    return {order.client_order_id: order for order in orders}
-
-
-def limit_orders_of(orders: Mapping[str, Order]) -> list[Order]:
-    return sorted((one for one in orders.values() if one.order_type in LIMITS), key=lambda one: one.created_ns)
+def place_body(orders: Sequence[NewOrder], expires_s: float, order_list: str | None = None) -> dict[str, Any]:
+    plain = [order.to_dict() for order in orders]
+    return {"orders": plain, "expires_ns": expires_ns(expires_s), "list": order_list}
 
 
 def read_balances(rows: Mapping[str, dict[str, Any]]) -> dict[str, Balance]:
     return {asset: Balance.from_dict(plain) for asset, plain in rows.items()}
 
 
-def one_balance(balances: Mapping[str, Balance], asset: str) -> Balance:
-    return balances.get(asset) or Balance(asset, ZERO, ZERO, ZERO, ZERO)
+def zero_balance(asset: str) -> Balance:
+    return Balance(asset, ZERO, ZERO, ZERO, ZERO)
 
 
 def fee_estimate(

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from tests.fakes.clock import until
+from tests.fakes.link import FakeLink
 from tests.fakes.transport import FakeFeed, FakeRest
 from tests.fakes.venue import Clock, Venue
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.settings import ConnectorSettings, Option
-from venuemesh.market.market import Market
+from venuemesh.market.market import AsyncMarket
 from venuemesh.model.errors import (
     BeyondDepth,
     Misconfigured,
@@ -30,7 +31,6 @@ from venuemesh.model.errors import (
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentReader
-from venuemesh.orderbook.view import BookView
 
 PAIRS = ("AAA-BBB", "CCC-DDD", "EEE-FFF")
 
@@ -499,25 +499,15 @@ async def test_a_part_of_a_book_does_not_say_that_it_is_the_whole(stages):
     assert not part["bids_complete"]
     assert (await stage.role.handle("snapshot", {"pair": PAIRS[0], "levels": held}))["bids_complete"]
 
-    class Link:
-        mesh = "test"
-
+    class Link(FakeLink):
         def exchanges(self):
             return ["binance"]
 
-        def accounts(self, exchange):
-            return []
+        def submit(self, address, kind, body, timeout_s):
+            return asyncio.run_coroutine_threadsafe(stage.role.handle(kind, body), asyncio.get_running_loop())
 
-        def tracked(self, exchange):
-            return {PAIRS[0]: instrument(PAIRS[0])}
-
-        def view(self, address, listed):
-            return BookView(stage.context.segments, listed, address)
-
-        async def call_async(self, address, kind, body, timeout_s):
-            return await stage.role.handle(kind, body)
-
-    cut = await Market(Link(), "binance").get_snapshot_async(PAIRS[0], limit=held - 1)
+    market = AsyncMarket(Link([instrument(PAIRS[0])], directory=stage.context.segments), "binance")
+    cut = await market.get_snapshot(PAIRS[0], limit=held - 1)
     assert len(cut.bids) == held - 1
     with pytest.raises(BeyondDepth):
         cut.depth(held)

@@ -7,11 +7,12 @@ import runpy
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import venuemesh
-from venuemesh import Market
+from venuemesh import AsyncMarket, Market
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.local import Host
@@ -178,9 +179,9 @@ def test_the_example_that_trades_runs_here_as_on_a_mesh(monkeypatch, capsys):
 
         class Mesh:
             def market(self, exchange, account=None, *, owner="", on_death="keep"):
-                return Market(desk.host, exchange, account, owner, on_death)
+                return AsyncMarket(desk.host, exchange, account, owner, on_death)
 
-        monkeypatch.setattr(venuemesh, "connect", Mesh)
+        monkeypatch.setattr(venuemesh, "connect", lambda: SimpleNamespace(aio=Mesh()))
         runpy.run_path(str(ROOT / "examples" / "quote_and_take.py"), run_name="__main__")
         said = capsys.readouterr().out
         assert said.startswith("FILLED ")

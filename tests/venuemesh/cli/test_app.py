@@ -46,7 +46,7 @@ class FakeMarket:
         return self
 
     def order_book(self, pair: str) -> SimpleNamespace:
-        async def wait_live(timeout_s: float) -> None:
+        def wait_live(timeout_s: float) -> None:
             return None
 
         held = self.held

@@ -2,61 +2,33 @@
 
 import asyncio
 import pickle
+import sys
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from venuemesh import BookState, Market, NotSynced, OutcomeUnknown, RetryLater, Side, UnknownExchange, UnknownInstrument
+from tests.fakes.link import FakeLink
+from venuemesh import (
+    AsyncMarket,
+    BookState,
+    Market,
+    Misconfigured,
+    NotSynced,
+    OutcomeUnknown,
+    RetryLater,
+    Side,
+    UnknownExchange,
+    UnknownInstrument,
+)
 from venuemesh.model.events import PublicTrade
 from venuemesh.model.instrument import Instrument
 from venuemesh.orderbook.segment import SegmentWriter
-from venuemesh.orderbook.view import BookView
 
 BTC = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 5)
 ETH = Instrument("acme", "ETH-USDT", "ETHUSDT", "ETH", "USDT", 2, 5)
-
-
-class FakeLink:
-    """A mesh with one exchange; `answers` is what its catalog says, by kind."""
-
-    mesh = "fake"
-
-    def __init__(self, directory, instruments):
-        self.directory = directory
-        self.held = {instrument.name: instrument for instrument in instruments}
-        self.answers = {}
-        self.asked = []
-        self.running = []
-
-    def exchanges(self):
-        return ["acme"]
-
-    def accounts(self, exchange):
-        return []
-
-    def tracked(self, exchange):
-        return dict(self.held)
-
-    def view(self, address, instrument):
-        return BookView(self.directory, instrument, address)
-
-    def call(self, address, kind, body, timeout_s):
-        self.asked.append((address, kind, body))
-        answer = self.answers[kind]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def call_async(self, address, kind, body, timeout_s):
-        return self.call(address, kind, body, timeout_s)
-
-    def network(self, exchange, running, timeout_s):
-        self.running.append((exchange, running))
-
-    async def network_async(self, exchange, running, timeout_s):
-        self.network(exchange, running, timeout_s)
 
 
 def levels(*rows):
@@ -78,8 +50,13 @@ def writer(directory):
 
 
 @pytest.fixture
-def market(directory):
-    return Market(FakeLink(directory, [BTC, ETH]), "acme")
+def link(directory):
+    return FakeLink([BTC, ETH], directory=directory)
+
+
+@pytest.fixture
+def market(link):
+    return Market(link, "acme")
 
 
 def publish(writer, state=BookState.LIVE, sequence=7):
@@ -87,9 +64,9 @@ def publish(writer, state=BookState.LIVE, sequence=7):
     writer.publish_levels(bids, asks, True, True, sequence, state, 1, 2)
 
 
-def test_an_unknown_exchange_names_those_there_are(directory):
+def test_an_unknown_exchange_names_those_there_are():
     with pytest.raises(UnknownExchange, match="known: acme"):
-        Market(FakeLink(directory, []), "nowhere")
+        Market(FakeLink(), "nowhere")
 
 
 def test_an_untracked_pair_is_an_error_and_a_missing_key(market):
@@ -106,7 +83,7 @@ def test_what_is_tracked(market):
     assert market.instrument("BTC-USDT") is BTC
 
 
-def test_a_live_book_is_read_from_memory(market, writer):
+def test_a_live_book_is_read_from_memory(link, market, writer):
     publish(writer)
     book = market.order_book("BTC-USDT")
     assert book.best_bid == (Decimal("100.00"), Decimal("2"))
@@ -114,10 +91,10 @@ def test_a_live_book_is_read_from_memory(market, writer):
     assert book.vwap(Side.BUY, "1") == Decimal("100.10")
     assert market.order_book("BTC-USDT") is book
     assert market.mid_price("BTC-USDT") == Decimal("100.05")
-    assert market._link.asked == []
+    assert link.asked == []
 
 
-def test_the_network_is_stopped_and_started_by_exchange(market, writer):
+def test_the_network_is_stopped_and_started_by_exchange(link, market, writer):
     publish(writer)
     book = market.order_book("BTC-USDT")
     assert book.state is BookState.LIVE
@@ -127,9 +104,9 @@ def test_the_network_is_stopped_and_started_by_exchange(market, writer):
     assert not market.ready
     assert market.trading_pairs == ["BTC-USDT", "ETH-USDT"]
     market.start_network()
-    asyncio.run(market.stop_network_async())
-    asyncio.run(market.start_network_async())
-    assert market._link.running == [("acme", False), ("acme", True)] * 2
+    asyncio.run(market.aio.stop_network())
+    asyncio.run(market.aio.start_network())
+    assert link.running == [("acme", False), ("acme", True)] * 2
 
 
 def test_ready_is_all_books_live(market, writer, directory):
@@ -141,20 +118,21 @@ def test_ready_is_all_books_live(market, writer, directory):
     publish(other, BookState.GAP)
     assert not market.ready
     publish(other)
-    asyncio.run(market.wait_ready(20))
+    market.wait_ready(20)
+    asyncio.run(market.aio.wait_ready(20))
     assert market.ready
     other.close()
     assert not market.ready
 
 
-def test_nothing_tracked_is_not_ready(directory):
-    assert not Market(FakeLink(directory, []), "acme").ready
+def test_nothing_tracked_is_not_ready():
+    assert not Market(FakeLink(), "acme").ready
 
 
 def test_wait_ready_names_what_is_missing(market, writer):
     publish(writer)
     with pytest.raises(RetryLater, match="ETH-USDT is ABSENT"):
-        asyncio.run(market.wait_ready(0.1))
+        market.wait_ready(0.1)
 
 
 def test_a_book_in_doubt_is_not_read(market, writer):
@@ -165,24 +143,24 @@ def test_a_book_in_doubt_is_not_read(market, writer):
     assert caught.value.state == "GAP"
 
 
-def test_a_pair_in_doubt_is_asked_of_the_exchange(market, writer):
+def test_a_pair_in_doubt_is_asked_of_the_exchange(link, market, writer):
     publish(writer, BookState.SYNCING)
-    market._link.answers["mid_price"] = "99.5"
+    link.answers["mid_price"] = "99.5"
     assert market.mid_price("BTC-USDT") == Decimal("99.5")
-    assert market._link.asked == [("catalog/acme", "mid_price", {"pair": "BTC-USDT"})]
+    assert link.asked == [("catalog/acme", "mid_price", {"pair": "BTC-USDT"})]
 
 
-async def test_the_asynchronous_forms_say_the_same(market):
-    market._link.answers["mid_price"] = None
-    assert await market.mid_price_async("BTC-USDT") is None
-    market._link.answers["mid_price"] = RetryLater(2.0, "cooling down")
+async def test_the_asynchronous_form_says_the_same(link, market):
+    link.answers["mid_price"] = None
+    assert await market.aio.mid_price("BTC-USDT") is None
+    link.answers["mid_price"] = RetryLater(2.0, "cooling down")
     with pytest.raises(RetryLater):
-        await market.mid_price_async("BTC-USDT")
+        await market.aio.mid_price("BTC-USDT")
 
 
 async def test_trades_come_numbered(market, writer):
     publish(writer)
-    trades = market.trades("BTC-USDT")
+    trades = market.aio.trades("BTC-USDT")
     first = asyncio.create_task(anext(trades))
     numbers = []
     for trade_id in (70, 71):
@@ -195,34 +173,97 @@ async def test_trades_come_numbered(market, writer):
     await trades.aclose()
 
 
-def test_it_pickles(directory):
-    market = pickle.loads(pickle.dumps(Market(FakeLink(directory, [BTC]), "acme")))
+def test_it_pickles():
+    market = pickle.loads(pickle.dumps(Market(FakeLink([BTC]), "acme")))
     assert market.trading_pairs == ["BTC-USDT"]
 
 
-def test_a_pair_that_is_tracked_no_more_is_an_error_again(market, writer):
+def test_a_pair_that_is_tracked_no_more_is_an_error_again(link, market, writer):
     publish(writer)
     assert market.order_book("BTC-USDT").is_live
-    del market._link.held["BTC-USDT"]
+    del link.held["BTC-USDT"]
     with pytest.raises(UnknownInstrument):
         market.order_book("BTC-USDT")
 
 
-def test_changed_rules_give_a_view_that_reads_by_them(market):
+def test_changed_rules_give_a_view_that_reads_by_them(link, market):
     before = market.order_book("BTC-USDT")
-    market._link.held["BTC-USDT"] = replace(BTC, price_scale=4)
+    link.held["BTC-USDT"] = replace(BTC, price_scale=4)
     assert market.order_book("BTC-USDT").instrument.price_scale == 4
     assert market.order_book("BTC-USDT") is not before
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 1.5, "5", True, 10**30])
-def test_a_limit_must_be_a_count(market, limit):
+def test_a_limit_must_be_a_count(link, market, limit):
     with pytest.raises(ValueError, match="limit is"):
         market.get_snapshot("BTC-USDT", limit=limit)
-    assert market._link.asked == []
+    assert link.asked == []
 
 
-def test_a_question_without_an_answer_is_asked_again(market):
-    market._link.answers["check_network"] = OutcomeUnknown("check_network", "no answer")
+def test_a_question_without_an_answer_is_asked_again(link, market):
+    link.answers["check_network"] = OutcomeUnknown("check_network", "no answer")
     with pytest.raises(RetryLater):
         market.check_network()
+
+
+@pytest.mark.parametrize("kind", [Market, AsyncMarket])
+def test_both_forms_pickle_as_themselves(kind):
+    market = pickle.loads(pickle.dumps(kind(FakeLink([BTC]), "acme")))
+    assert type(market) is kind
+    assert market.trading_pairs == ["BTC-USDT"]
+
+
+def test_the_asynchronous_form_reads_the_same_book(market, writer):
+    publish(writer)
+    assert market.aio is market.aio
+    assert market.aio.order_book("BTC-USDT").best_bid == market.order_book("BTC-USDT").best_bid
+    assert market.aio.trading_pairs == market.trading_pairs
+
+
+def public_names(kind):
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_both_forms_have_the_same_names():
+    assert public_names(Market) == public_names(AsyncMarket) | {"aio"}
+
+
+async def test_the_blocking_form_refuses_to_stop_an_event_loop(link, market, writer):
+    link.answers |= {"check_network": None, "mid_price": "99.5"}
+    publish(writer)
+    for call in (
+        market.check_network,
+        market.stop_network,
+        market.wait_ready,
+        lambda: market.mid_price("BTC-USDT"),
+        lambda: next(market.trades("BTC-USDT")),
+        lambda: next(market.every(1.0)),
+        lambda: next(market.order_book("BTC-USDT").changes()),
+        market.order_book("BTC-USDT").wait_live,
+    ):
+        with pytest.raises(Misconfigured, match=r"market\.aio"):
+            call()
+    assert link.asked == link.handed == link.running == []  # refused before anything was sent
+    assert market.order_book("BTC-USDT").is_live  # reading is not blocking
+    await asyncio.to_thread(market.check_network)  # a thread without a loop may block
+
+
+async def test_a_cell_of_ipython_may_block(link, market, monkeypatch):
+    shell = SimpleNamespace(get_ipython=lambda: object())
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    link.answers["check_network"] = None
+    market.check_network()
+    shell.get_ipython = lambda: None  # imported, and no shell: IPython as a library
+    with pytest.raises(Misconfigured):
+        market.check_network()
+
+
+def test_trades_and_ticks_are_iterated_over_without_a_loop(market, writer):
+    publish(writer)
+    trades = market.trades("BTC-USDT", after=0)
+    for trade_id in (70, 71):
+        writer.trade(PublicTrade("BTCUSDT", trade_id, 10005, 1000, Side.BUY, 1, 2))
+    assert [next(trades).trade_id, next(trades).trade_id] == [70, 71]
+    ticks = market.every(0.001)
+    assert next(ticks) == 0
+    assert next(ticks) >= 1

@@ -2,12 +2,12 @@
 
 import asyncio
 import pickle
-from concurrent.futures import Future
 from decimal import Decimal
 
 import pytest
 
-from venuemesh import Market, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from tests.fakes.link import FakeLink
+from venuemesh import AsyncMarket, Market, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.errors import InsufficientBalance, RuleViolation
 from venuemesh.model.events import Side
 from venuemesh.model.ids import OrderIds, is_ours
@@ -38,51 +38,13 @@ BTC = Instrument(
 )
 
 
-class TradingMesh:
-    """One exchange with accounts. `answers[kind]` is a value, an error, or a list of them to be given one by one."""
-
-    mesh = "fake"
-
-    def __init__(self, accounts=("main",)):
-        self.names, self.answers, self.asked, self.handed, self.owned = list(accounts), {}, [], [], []
-
-    def __reduce__(self):
-        return TradingMesh, (tuple(self.names),)
-
-    def exchanges(self):
-        return ["acme"]
-
-    def accounts(self, exchange):
-        return self.names
-
-    def tracked(self, exchange):
-        return {"BTC-USDT": BTC}
-
-    def own(self, address, owner, on_death):
-        self.owned.append((address, owner, on_death))
-
-    def submit(self, address, kind, body, timeout_s):
-        future = Future()
-        self.handed.append((address, kind, body, future))
-        return future
-
-    def call(self, address, kind, body, timeout_s):
-        self.asked.append((address, kind, body))
-        answer = self.answers[kind]
-        if isinstance(answer, list):
-            answer = answer.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def call_async(self, address, kind, body, timeout_s):
-        await asyncio.sleep(0)
-        return self.call(address, kind, body, timeout_s)
+def trading_mesh(accounts=("main",)):
+    return FakeLink([BTC], accounts)
 
 
 @pytest.fixture
 def mesh():
-    return TradingMesh()
+    return trading_mesh()
 
 
 @pytest.fixture
@@ -175,7 +137,7 @@ def test_cancelling_on_death_needs_an_owner(mesh):
 
 
 def test_an_account_must_be_named_when_there_are_several():
-    several = TradingMesh(("main", "hedge"))
+    several = trading_mesh(("main", "hedge"))
     market = Market(several, "acme")
     with pytest.raises(Misconfigured, match="name one of main, hedge"):
         market.buy("BTC-USDT", 1, price=100)
@@ -183,13 +145,13 @@ def test_an_account_must_be_named_when_there_are_several():
     with pytest.raises(Misconfigured, match="known are: main, hedge"):
         Market(several, "acme", "other")
     with pytest.raises(Misconfigured, match="gives it none"):
-        Market(TradingMesh(()), "acme").balances()
+        Market(trading_mesh(()), "acme").balances()
 
 
 async def test_wait_asks_only_when_the_order_has_reached_the_manager(mesh, market):
     client_order_id = market.buy("BTC-USDT", 1, price=100)
     mesh.answers["poll:order"] = [None, an_order(client_order_id, OrderStatus.FILLED)]
-    waiting = asyncio.create_task(market.wait(client_order_id))
+    waiting = asyncio.create_task(market.aio.wait(client_order_id))
     for _ in range(5):
         await asyncio.sleep(0)
     assert mesh.asked == []
@@ -202,18 +164,18 @@ async def test_wait_returns_an_order_that_was_refused_before_it_was_sent(mesh, m
     client_order_id = market.buy("BTC-USDT", 1, price=100)
     mesh.handed[0][3].set_exception(InsufficientBalance("USDT", "100", "7"))
     mesh.answers["poll:order"] = an_order(client_order_id, OrderStatus.FAILED, code="insufficient_balance")
-    assert (await market.wait(client_order_id)).code == "insufficient_balance"
+    assert (await market.aio.wait(client_order_id)).code == "insufficient_balance"
 
 
 async def test_wait_gives_up_at_its_timeout(mesh, market):
     mesh.answers["poll:order"] = RetryLater(0.0, "nobody serves it")
     with pytest.raises(RetryLater, match="not done within"):
-        await market.wait("vm1", timeout_s=0.05)
+        await market.aio.wait("vm1", timeout_s=0.05)
 
 
 async def test_place_returns_what_the_exchange_said(mesh, market):
     mesh.answers["place"] = [[an_order("vm9", OrderStatus.OPEN)]]
-    order = await market.place("sell", "BTC-USDT", 1, price=100)
+    order = await market.aio.place("sell", "BTC-USDT", 1, price=100)
     assert order.status is OrderStatus.OPEN
     asked = mesh.asked[0][2]
     assert asked["orders"][0]["side"] == "sell"
@@ -223,7 +185,7 @@ async def test_place_returns_what_the_exchange_said(mesh, market):
 async def test_an_unanswered_place_names_its_id(mesh, market):
     mesh.answers["place"] = OutcomeUnknown("place to orders/acme/main", "no answer within 25 s")
     with pytest.raises(OutcomeUnknown) as unknown:
-        await market.place("sell", "BTC-USDT", 1, price=100)
+        await market.aio.place("sell", "BTC-USDT", 1, price=100)
     assert is_ours(unknown.value.what)
 
 
@@ -258,7 +220,7 @@ async def test_events_come_in_order_and_go_on_after_what_was_seen(mesh, market):
         {"events": [event(6)], "next": 6},
     ]
     seen = []
-    async for one in market.events(after=3):
+    async for one in market.aio.events(after=3):
         seen.append(one.number)
         if len(seen) == 3:
             break
@@ -269,7 +231,7 @@ async def test_events_come_in_order_and_go_on_after_what_was_seen(mesh, market):
 async def test_a_cursor_is_saved_for_what_was_handled_and_no_more(mesh, market):
     mesh.answers["poll:events"] = [{"events": [event(1), event(2)], "next": 2}, {"events": [event(3)], "next": 3}]
     mesh.answers["cursor"] = [None, None, None]
-    stream = market.events(cursor="quoter-1")
+    stream = market.aio.events(cursor="quoter-1")
     assert (await anext(stream)).number == 1
     assert (await anext(stream)).number == 2
     assert [body for _, kind, body in mesh.asked if kind == "cursor"] == []  # the second is still being handled
@@ -282,7 +244,7 @@ async def test_a_cursor_is_saved_for_what_was_handled_and_no_more(mesh, market):
 async def test_a_cursor_stops_at_the_event_before_the_one_that_was_not_finished(mesh, market):
     mesh.answers["poll:events"] = [{"events": [event(1), event(2), event(3)], "next": 3}]
     mesh.answers["cursor"] = [None]
-    stream = market.events(cursor="quoter-1")
+    stream = market.aio.events(cursor="quoter-1")
     for _ in range(3):
         await anext(stream)
     await stream.aclose()
@@ -312,3 +274,55 @@ def test_what_an_account_holds(mesh, market):
     mesh.answers["balances"] = {"BTC": row}
     assert market.available("BTC") == D("1.5")
     assert market.balance("ETH").total == 0
+
+
+def test_the_two_forms_share_owner_ids_and_what_is_on_its_way(mesh):
+    market = Market(mesh, "acme", owner="quoter", on_death="cancel")
+    one, two = market.buy("BTC-USDT", 1, price=100), market.aio.buy("BTC-USDT", 1, price=100)
+    assert one[:-1] == two[:-1]  # of one maker, one after the other
+    assert len(mesh.owned) == 1
+    assert [market.aio.account, market.aio.owner, market.aio.on_death] == ["main", "quoter", "cancel"]
+    market.aio.cancel(one)  # waits for the order that the other form handed over
+    assert [kind for _, kind, *_ in mesh.handed] == ["place", "place"]
+    mesh.handed[0][3].set_result([an_order(one)])
+    assert [kind for _, kind, *_ in mesh.handed] == ["place", "place", "cancel"]
+
+
+def test_the_blocking_form_places_waits_and_cancels(mesh, market):
+    mesh.answers |= {
+        "place": [[an_order("vm9")]],
+        "poll:order": [None, an_order("vm9", OrderStatus.FILLED)],
+        "cancel": {"client_order_id": "vm9", "done": True, "status": "CANCELED", "code": None, "reason": None},
+    }
+    assert market.place("sell", "BTC-USDT", 1, price=100).status is OrderStatus.OPEN
+    assert market.wait("vm9").status is OrderStatus.FILLED
+    assert market.cancel_and_wait("vm9").done
+
+
+def test_events_are_iterated_over_without_a_loop(mesh, market):
+    mesh.answers["poll:events"] = [{"events": [event(1), event(2)], "next": 2}]
+    mesh.answers["cursor"] = [None]
+    for seen in market.events(cursor="quoter-1"):
+        if seen.number == 2:
+            break
+    assert [body for _, kind, body in mesh.asked if kind == "cursor"] == [{"name": "quoter-1", "number": 1}]
+
+
+async def test_nothing_is_sent_by_a_blocking_call_on_an_event_loop(mesh, market):
+    mesh.answers |= {"place": [[an_order()]], "balances": {}}
+    for call in (lambda: market.place("sell", "BTC-USDT", 1, price=100), market.balances, market.cancel_all):
+        with pytest.raises(Misconfigured, match=r"market\.aio"):
+            call()
+    assert mesh.asked == mesh.handed == mesh.owned == []
+    market.buy("BTC-USDT", 1, price=100)  # hands over and returns at once
+    assert [kind for _, kind, _ in mesh.asked] == ["place"]
+
+
+async def test_cancelling_the_caller_cancels_the_question(mesh):
+    market = AsyncMarket(mesh, "acme")
+    asking = asyncio.create_task(market.balances())
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert mesh.handed[0][3].cancelled()

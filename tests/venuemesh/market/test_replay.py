@@ -61,7 +61,7 @@ async def test_ticks_are_in_replay_time_and_the_same_in_every_run(tmp_path):
 async def test_nothing_is_left_after_it(tmp_path):
     with ReplayMarket([recording(tmp_path / "market.jsonl")], "binance") as market:
         await market.play()
-        folder = market._replay_link.directory
+        folder = market.order_book("AAAUSDT").directory
         assert list(folder.iterdir())
         assert market.order_book("AAAUSDT").best_bid.size == FRAMES
     assert not folder.exists()
@@ -86,7 +86,7 @@ async def test_a_damaged_recording_is_an_error_after_what_is_intact(tmp_path):
 def test_what_a_recording_cannot_do_is_said(tmp_path):
     with ReplayMarket([recording(tmp_path / "market.jsonl")], "binance") as market:
         with pytest.raises(RetryLater, match="cannot be asked"):
-            market.active_markets()
+            asyncio.run(market.active_markets())
         with pytest.raises(TypeError, match="one process"):
             pickle.dumps(market)
     with pytest.raises(Misconfigured, match="no such file"):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from venuemesh.market.ticks import every
+from venuemesh.market.aio.ticks import every
+from venuemesh.market.sync import ticks
 from venuemesh.model.errors import Misconfigured
 
 
@@ -47,3 +48,18 @@ async def test_a_slow_consumer_is_told_what_it_slept_through():
 async def test_a_period_must_be_positive(seconds):
     with pytest.raises(Misconfigured, match="must be more than 0"):
         await anext(every(seconds))
+
+
+def test_sync_code_gets_the_same_ticks():
+    clock = Clock()
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        clock.now += round(seconds * 1e9)
+
+    found = ticks.every(1, monotonic_ns=clock, sleep=sleep)
+    assert [next(found), next(found)] == [0, 1]
+    clock.now += 2_500_000_000
+    assert next(found) == 3
+    assert slept == [1.0, 0.0]

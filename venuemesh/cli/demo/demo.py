@@ -25,13 +25,13 @@ from rich.table import Table
 from ...config.mesh import check_config
 from ...exchange.admin.client import AdminClient
 from ...exchange.launch import serving
-from ...market.market import Market
-from ...market.ticks import every
+from ...market.aio.ticks import every
+from ...market.market import AsyncMarket
 from ...mesh.cluster import kill_actor, local_ray, spawn_actor
 from ...mesh.mesh import Mesh, launch
 from ...model.errors import MeshError, Misconfigured, NotSynced
 from ...model.events import BookState
-from ...orderbook.view import BookView
+from ...orderbook.view import AsyncBookView
 from ..tables import Rates, incarnation_text, mebibytes, styled, watch_cells
 from .strategies import (
     ACCOUNT,
@@ -111,7 +111,7 @@ class Summary:
 class Strategy:
     """A strategy: it follows every book of a market, takes note of how old each change is to it, and trades."""
 
-    def __init__(self, market: Market, style: str) -> None:
+    def __init__(self, market: AsyncMarket, style: str) -> None:
         self._market = market
         self._trader = Trader(market, style)
         self._age_ns: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
@@ -205,12 +205,14 @@ class _Demo:
     def __init__(self, options: DemoOptions, console: Console, mesh: Mesh, admin: AdminClient) -> None:
         self.options = options
         self.console = console
-        self.mesh = mesh
+        self.mesh = mesh.aio
         self.admin = admin
-        self.market = mesh.market(EXCHANGE, ACCOUNT, owner="demo")
+        self.market = self.mesh.market(EXCHANGE, ACCOUNT, owner="demo")
         self.death: ManagerDeath | None = None
         self.traded: list[dict[str, Any]] = []
-        self.views: dict[str, BookView] = {pair: self.market.order_book(pair) for pair in self.market.trading_pairs}
+        self.views: dict[str, AsyncBookView] = {
+            pair: self.market.order_book(pair) for pair in self.market.trading_pairs
+        }
         self.rates = Rates()
         self.recovery: Recovery | None = None
         self.tree: dict[str, Any] = {}
@@ -230,7 +232,7 @@ class _Demo:
         killer = asyncio.create_task(self._kill_both())
         with show as live:
             async for tick in every(0.5):
-                self.tree = await self.mesh.status_async()
+                self.tree = await self.mesh.status()
                 self.seen = await asyncio.gather(*(strategy.seen.remote() for strategy in strategies))
                 self.traded = await asyncio.gather(*(strategy.traded.remote() for strategy in strategies))
                 if live is not None:
@@ -245,7 +247,7 @@ class _Demo:
         handed_out += self.death.in_flight if self.death is not None else []
         summary.trading = await reconcile(self.market, self.admin, handed_out)
         summary.problems += summary.trading.pop("problems")
-        self.tree = await self.mesh.status_async()
+        self.tree = await self.mesh.status()
         self.seen = await asyncio.gather(*(strategy.seen.remote() for strategy in strategies))
         self._measure(summary, pids)
         for strategy in strategies:
@@ -263,7 +265,7 @@ class _Demo:
         """SIGKILL the first book's process and take the time until it serves, and until it is LIVE."""
         pair, view = next(iter(self.views.items()))
         address = f"book/{EXCHANGE}/{pair}"
-        child = next(row for row in (await self.mesh.status_async())["children"] if row["address"] == address)
+        child = next(row for row in (await self.mesh.status())["children"] if row["address"] == address)
         before = view.incarnation
         self.recovery = recovery = Recovery(address, child["pid"])
         killed_ns = time.monotonic_ns()
@@ -344,7 +346,7 @@ class _Demo:
                 summary.problems.append(f"{pair}: is {row['state']} at the end")
         summary.ok = not summary.problems
 
-    def _pair_row(self, view: BookView, theirs: dict[str, Any]) -> dict[str, Any]:
+    def _pair_row(self, view: AsyncBookView, theirs: dict[str, Any]) -> dict[str, Any]:
         instrument = view.instrument
         expected = {
             side: [[instrument.price_raw(price), instrument.size_raw(size)] for price, size in theirs[side]]
@@ -410,7 +412,7 @@ class _Demo:
         summary.ok = not summary.problems
 
 
-async def _reach(view: BookView, sequence: int) -> None:
+async def _reach(view: AsyncBookView, sequence: int) -> None:
     async with asyncio.timeout(SETTLE_LIMIT_S):
         async for _ in every(0.01):
             if view.state is BookState.LIVE and view.sequence >= sequence:

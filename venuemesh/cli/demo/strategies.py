@@ -9,7 +9,7 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 from rich.table import Table
 
 from ...exchange.admin.client import AdminClient
-from ...market.market import Market
-from ...market.ticks import every
+from ...market.aio.ticks import every
+from ...market.market import AsyncMarket
 from ...market.values import Page
-from ...mesh.mesh import Mesh
+from ...mesh.mesh import AsyncMesh
 from ...model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
 from ...model.order import AccountEvent
 from .audit import compare
@@ -54,7 +54,7 @@ def write_secrets(folder: Path) -> dict[str, Any]:
 class Trader:
     """One strategy's orders: the quoter rests on both sides of the books, the taker crosses the spread."""
 
-    def __init__(self, market: Market, style: str) -> None:
+    def __init__(self, market: AsyncMarket, style: str) -> None:
         self._market, self._style = market, style
         self._handed_out: list[str] = []
         self._refused: Counter[str] = Counter()
@@ -83,7 +83,7 @@ class Trader:
         async with asyncio.timeout(REST_LIMIT_S):
             for one in self._handed_out:
                 with contextlib.suppress(UnknownOrder):
-                    await self._market.get_order_async(one)
+                    await self._market.get_order(one)
                     arrived.append(one)
         return arrived
 
@@ -148,7 +148,7 @@ class Trader:
             self._refused[type(error).__name__] += 1
 
 
-def touch(market: Market, pair: str) -> tuple[Decimal, Decimal]:
+def touch(market: AsyncMarket, pair: str) -> tuple[Decimal, Decimal]:
     """Best bid and ask of a pair. Raises NotSynced; RetryLater: a side of the book is empty."""
     top = market.order_book(pair).top()
     bid, ask = top.best_bid, top.best_ask
@@ -168,23 +168,23 @@ class ManagerDeath:
     fates: dict[str, str] = field(default_factory=dict)
 
 
-async def kill_manager(mesh: Mesh, market: Market, limit_s: float) -> ManagerDeath:
+async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> ManagerDeath:
     """Hand over some orders, SIGKILL their manager, and take the time until it is reconciled and serves again."""
     address = f"orders/{market.exchange}/{market.account}"
-    child = next(row for row in (await mesh.status_async())["children"] if row["address"] == address)
-    before = (await market.account_status_async())["incarnation"]
+    child = next(row for row in (await mesh.status())["children"] if row["address"] == address)
+    before = (await market.account_status())["incarnation"]
     pair = market.trading_pairs[0]
     price = market.quantize_price(pair, touch(market, pair)[0] * Decimal("0.97"))
     amount = market.quantize_amount(pair, WORTH / price)
     death = ManagerDeath(address, child["pid"])
     death.in_flight = [market.buy(pair, amount, price=price) for _ in range(IN_FLIGHT)]
-    await asyncio.to_thread(_some_are_open, market, death.in_flight, limit_s)
+    await _wait_until_open(market, death.in_flight, limit_s)
     killed_ns = time.monotonic_ns()
     os.kill(child["pid"], signal.SIGKILL)
     async with asyncio.timeout(limit_s):
         async for _ in every(0.005):
             with contextlib.suppress(MeshError):
-                status = await market.account_status_async(1.0)
+                status = await market.account_status(1.0)
                 if status["ready"] and status["incarnation"] != before:
                     death.serving_ms = (time.monotonic_ns() - killed_ns) / 1e6
                     break
@@ -193,20 +193,20 @@ async def kill_manager(mesh: Mesh, market: Market, limit_s: float) -> ManagerDea
     return death
 
 
-def _some_are_open(market: Market, ids: list[str], limit_s: float) -> None:
+async def _wait_until_open(market: AsyncMarket, ids: list[str], limit_s: float) -> None:
     """Return when the manager knows one of the orders: the others are on their way behind it."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        if market.in_flight_orders(owner=market.owner).keys() & set(ids):
+        if (await market.in_flight_orders(owner=market.owner)).keys() & set(ids):
             return
 
 
-async def settle(market: Market) -> None:
+async def settle(market: AsyncMarket) -> None:
     """Cancel what is open and return when nothing is in doubt any more. Raises RetryLater: it does not come to rest."""
     deadline = time.monotonic() + REST_LIMIT_S
     while True:
-        results = await market.cancel_all_async(REST_LIMIT_S / 2)
-        left = await market.in_flight_orders_async()
+        results = await market.cancel_all(REST_LIMIT_S / 2)
+        left = await market.in_flight_orders()
         if not left and all(result.done for result in results):
             return
         if time.monotonic() > deadline:
@@ -214,12 +214,12 @@ async def settle(market: Market) -> None:
             raise RetryLater(1.0, f"orders did not come to rest: {said}")
 
 
-async def reconcile(market: Market, admin: AdminClient, handed_out: list[str]) -> dict[str, Any]:
+async def reconcile(market: AsyncMarket, admin: AdminClient, handed_out: list[str]) -> dict[str, Any]:
     """Compare all that the mesh knows of the account with the exchange's ledger; plain values for the summary."""
     ledger = (await asyncio.to_thread(admin.ledger, ACCOUNT))["accounts"][0]
     receipts = (await asyncio.to_thread(admin.receipts, ACCOUNT))["receipts"]
-    orders = await asyncio.to_thread(all_rows, lambda after: market.orders(after=after))
-    fills = await asyncio.to_thread(all_rows, lambda after: market.fills(after=after))
+    orders = await all_rows(lambda after: market.orders(after=after))
+    fills = await all_rows(lambda after: market.fills(after=after))
     events = await _all_events(market)
     balances = await _balances_at_rest(market, ledger)
     found = compare([one for one in orders if not one.external], fills, events, balances, handed_out, ledger, receipts)
@@ -236,11 +236,11 @@ async def reconcile(market: Market, admin: AdminClient, handed_out: list[str]) -
     }
 
 
-async def _balances_at_rest(market: Market, ledger: dict[str, Any]) -> Any:
+async def _balances_at_rest(market: AsyncMarket, ledger: dict[str, Any]) -> Any:
     """The balances here once they are the ledger's, or as they are after a while: the last report may be on its way."""
     deadline = time.monotonic() + 5.0
     while True:
-        held = await market.balances_async()
+        held = await market.balances()
         theirs = {asset: Decimal(row["free"]) for asset, row in ledger["balances"].items()}
         if {a: b.free for a, b in held.items() if b.total} == {a: free for a, free in theirs.items() if free}:
             return held
@@ -249,20 +249,20 @@ async def _balances_at_rest(market: Market, ledger: dict[str, Any]) -> Any:
         await asyncio.sleep(0.05)
 
 
-def all_rows(page: Callable[[int], Page[T]]) -> list[T]:
+async def all_rows(page: Callable[[int], Awaitable[Page[T]]]) -> list[T]:
     """Every row of a listing, page by page."""
     found: list[T] = []
     after: int | None = 0
     while after is not None:
-        rows = page(after)
+        rows = await page(after)
         found += rows
         after = rows.next
     return found
 
 
-async def _all_events(market: Market) -> list[AccountEvent]:
+async def _all_events(market: AsyncMarket) -> list[AccountEvent]:
     """All events so far, from the first."""
-    last = (await market.account_status_async())["last_event"]
+    last = (await market.account_status())["last_event"]
     found: list[AccountEvent] = []
     if last:
         async for event in market.events(after=0):

@@ -1,18 +1,8 @@
-"""`BookView`: what a strategy holds of a book that another process keeps.
-
-A view reads the shared-memory segment of its address on this node: about a microsecond a read, no call to anybody. It
-finds the newest incarnation's segment by itself, and the next one's when its writer retires, dies or disappears; only
-then does it look into the directory. It has no connection and no thread of its own.
-
-Every value is read from one consistent copy, and only while the book is LIVE; otherwise reads raise `NotSynced`, which
-says why. `peek()` and `stale_ok=True` show what was last known of a book in doubt, with its state.
-"""
+"""What every view of a book can do without waiting: find the segment of its address, and read it."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -21,53 +11,62 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..model.errors import BeyondDepth, NotSynced, SegmentMismatch
-from ..model.events import BookState, Side
-from ..model.instrument import Instrument
-from ..model.time import SECOND_NS, in_ns
-from .records import Depth, Level, Statistics, Trade, wants_float
-from .segment import SegmentReader, Top, empty_top, monotonic_ns
-from .segment.directory import SegmentIndex
-from .segment.names import Incarnation
-from .segment.waiter import Waiter
-from .snapshot import BookSnapshot, Number
+from ...model.errors import BeyondDepth, NotSynced, SegmentMismatch
+from ...model.events import BookState, Side
+from ...model.instrument import Instrument
+from ...model.time import SECOND_NS
+from ..records import Depth, Level, Statistics, Trade, wants_float
+from ..segment import SegmentReader, Top, empty_top, monotonic_ns
+from ..segment.directory import SegmentIndex
+from ..segment.names import Incarnation
+from ..snapshot import BookSnapshot, Number
 
 LOOK_NS = 10_000_000  # at most this often a view looks for a successor's segment
-LATE_LOOK_NS = 25_000_000  # a task does, when the writer is not only just dead
-FRESH_NS = 2_000_000_000  # for as long a writer is only just dead
-ASK_NS = 1_000_000_000  # at most this often it asks for a segment that is not there
-RELOOK_S = 0.1  # a live writer that is not LIVE: look whether a successor has come meanwhile
+ASK_NS = 1_000_000_000  # at most this often a view asks for a segment that is not there
 
-_GONE = (BookState.DEAD, BookState.RETIRED)
+Reopen = Callable[[type[Any], str, Instrument], Any]  # a class of views, an address, an instrument: the view
 
 
-class BookView:
-    """One book, readable from this process while another writes it.
+class BookReading:
+    """One book, readable from this process while another writes it. The base of `BookView` and `AsyncBookView`.
 
-    Picklable: only the directory, the instrument and the address travel. Use it from one thread at a time, or make one
-    per thread; all the views of a process share one waiting thread.
+    Views pickle: only the directory, the instrument and the address travel. Use a view from one thread at a time, or
+    make one per thread.
 
     Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids.
     """
 
     def __init__(
-        self, directory: Path, instrument: Instrument, address: str, ask_for: Callable[[], None] | None = None
+        self,
+        directory: Path,
+        instrument: Instrument,
+        address: str,
+        ask_for: Callable[[], None] | None = None,
+        reopen: Reopen | None = None,
     ) -> None:
-        """`ask_for` is called, at most once a second, while no segment of the address is served here."""
+        """Read nothing yet.
+
+        Args:
+            ask_for: called, at most once a second, while no segment of the address is served here.
+            reopen: makes the view where it is unpickled, when that is another directory; it must pickle.
+        """
         self.directory = directory
         self.instrument = instrument
         self.address = address
         self._ask_for = ask_for
+        self._reopen = reopen
         self._index = SegmentIndex.of(directory)
         self._reader: SegmentReader | None = None
         self._look_after_ns = 0
         self._ask_after_ns = 0
 
-    def __reduce__(self) -> tuple[type[BookView], tuple[Path, Instrument, str]]:
-        return BookView, (self.directory, self.instrument, self.address)
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._reopen is not None:
+            return self._reopen, (type(self), self.address, self.instrument)
+        return type(self), (self.directory, self.instrument, self.address)
 
     def __repr__(self) -> str:
-        return f"<BookView {self.address} {self.state.name}>"
+        return f"<{type(self).__name__} {self.address} {self.state.name}>"
 
     # ---- state
 
@@ -97,7 +96,7 @@ class BookView:
 
     @property
     def version(self) -> int:
-        """Published by this incarnation so far: books, states and trades; 0 when there is no segment."""
+        """Number of publications by this incarnation: books, states and trades; 0 when there is no segment."""
         reader = self._serving()
         return 0 if reader is None else reader.version
 
@@ -119,13 +118,13 @@ class BookView:
 
     @property
     def reason(self) -> str:
-        """Why the book is in its state, in its writer's words; empty when it said nothing or there is no segment."""
+        """Why the book is in its state, in its writer's words; empty without a reason or a segment."""
         reader = self._serving()
         return "" if reader is None else reader.statistics().reason
 
     @property
     def statistics(self) -> Statistics:
-        """What the writer counted in this incarnation, whatever the state. Raises NotSynced without a segment."""
+        """The writer's counters of this incarnation, in any state. Raises NotSynced without a segment."""
         return self._required().statistics()
 
     # ---- best bid and ask
@@ -141,11 +140,11 @@ class BookView:
             try:
                 return reader.top()
             except NotSynced:
-                pass  # its successor may serve already: look, then let that one answer
+                pass  # its successor may serve already: look, then read from the successor
         return self._required().top(stale_ok)
 
     def peek(self) -> Top:
-        """Return what was last known, whatever the state, which it carries. Never raises NotSynced."""
+        """Return the last known top with the book's state, whatever the state. Never raises NotSynced."""
         return self._observe()[1]
 
     @property
@@ -244,118 +243,10 @@ class BookView:
                 return replace(found[-1], missed=0)
         return None
 
-    # ---- waiting
-
-    async def changes(self, states: bool = False) -> AsyncIterator[Top]:
-        """Yield the top of the book now and after every change: the newest only, when changes outrun the caller.
-
-        Only LIVE tops, unless `states`: then also one per change of state (with what was last known). The iteration
-        survives its writer: it goes on when the successor is LIVE.
-        """
-        seen: tuple[Incarnation, int, BookState] | None = None
-        while True:
-            reader, top = self._observe()
-            now = (top.incarnation, top.update, top.state)
-            if now != seen:
-                seen = now
-                if top.live or states:
-                    yield top
-                    continue
-            await self._sleep(reader, top)
-
-    async def wait_live(self, timeout_s: float | None = None) -> Top:
-        """Return the top as soon as the book is LIVE. `timeout_s` None or infinite waits without a limit.
-
-        Raises:
-            NotSynced: it was not within `timeout_s`.
-        """
-        until_ns = _until_ns(timeout_s)
-        while True:
-            reader, top = self._observe()
-            if top.live:
-                return top
-            left_s = None if until_ns is None else _left_s(until_ns)
-            if left_s is not None and left_s <= 0:
-                raise NotSynced(self.address, top.state.name, f"not LIVE within {timeout_s} s")
-            await self._sleep(reader, top, left_s)
-
-    def wait_change(self, after: Top | None, timeout_s: float) -> Top:
-        """Block this thread until the book is LIVE and differs from `after` (None: is LIVE), without a loop.
-
-        An infinite `timeout_s` waits without a limit.
-
-        Raises:
-            NotSynced: it did not within `timeout_s`; the state is what it is then, LIVE when nothing changed.
-        """
-        until_ns = _until_ns(timeout_s)
-        known = None if after is None else (after.incarnation, after.update)
-        while True:
-            reader, top = self._observe()
-            if top.live and (top.incarnation, top.update) != known:
-                return top
-            left_s = RELOOK_S if until_ns is None else _left_s(until_ns)
-            if left_s <= 0:
-                raise NotSynced(self.address, top.state.name, f"no change within {timeout_s} s")
-            if reader is None or top.state in _GONE:
-                time.sleep(min(left_s, LOOK_NS / SECOND_NS))
-            else:
-                reader.wait(top.version, min(left_s, RELOOK_S))
-
-    async def trades(self, after: Trade | int | None = None) -> AsyncIterator[Trade]:
-        """Yield trades in order, each once. `after` None begins with the next one; a number, or a trade that was
-        yielded before, resumes after it.
-
-        Numbers begin again with each incarnation. A trade's `missed` says how many are known to be lost just before it,
-        by whoever lost them: this reader (the ring keeps the last 1,024 trades by default), the mirror of another
-        node's book, or the connection, where the exchange numbers its trades without holes. It is None when a new
-        incarnation began, of the book or of its mirror, and what happened in between is not known.
-
-        Raises:
-            ValueError: a number below 0.
-        """
-        reader = self._serving()
-        incarnation: Incarnation | None = None
-        identity: tuple[int, int] | None = None  # of the segment that `number` is of
-        number, lost = 0, None
-        if isinstance(after, Trade):
-            incarnation, number, lost = after.incarnation, after.number, after.lost
-        elif after is not None:
-            number = after
-        elif reader is not None:
-            number = reader.last_trade_number
-        if number < 0:
-            raise ValueError(f"{after}: trades are numbered from 1")
-        began_anew = False
-        while True:
-            if reader is None:
-                await asyncio.sleep(LOOK_NS / 1e9)
-                reader = self._serving()
-                continue
-            if reader.identity != identity:
-                # A number that this segment has not reached is another's: one remade under the same incarnation.
-                is_other = incarnation not in (None, reader.incarnation) or number > reader.last_trade_number
-                if identity is not None or is_other:
-                    began_anew, number, lost = True, 0, None
-                identity = reader.identity
-            alive = reader.alive  # before the trades: what a dead writer wrote last is then among them
-            version = reader.version
-            found = reader.trades(number, lost=lost)
-            for trade in found:
-                number, lost = trade.number, trade.lost
-                yield replace(trade, missed=None) if began_anew else trade
-                began_anew = False
-            if found:
-                continue
-            if alive:
-                await Waiter.shared().wait(reader, version, RELOOK_S * 10)
-            else:
-                await asyncio.sleep(LOOK_NS / 1e9)
-                reader = self._serving() or reader
-
     # ---- finding the segment
 
     def look_again(self) -> None:
-        """Let the next read look for a newer segment at once: for who knows that there is one."""
+        """Let the next read look for a newer segment at once: call this when a newer one is known to exist."""
         self._look_after_ns = 0
 
     def _serving(self) -> SegmentReader | None:
@@ -370,7 +261,7 @@ class BookView:
         return reader
 
     def _observe(self) -> tuple[SegmentReader | None, Top]:
-        """What can be said of the book now, and of whom; looks for a successor when it is not LIVE."""
+        """The book's reader and top now; looks for a successor when the book is not LIVE."""
         reader = self._reader
         if reader is not None:
             top = self._peek(reader)
@@ -404,35 +295,9 @@ class BookView:
                 except FileNotFoundError:
                     pass  # unlinked between the listing and now
                 except SegmentMismatch:
-                    self._look_after_ns = 0  # so that the next read says it again
+                    self._look_after_ns = 0  # so that the next read raises it again
                     raise
         if self._ask_for is not None and now >= self._ask_after_ns and (reader is None or not reader.alive):
             self._ask_after_ns = now + ASK_NS
             self._ask_for()
         return reader
-
-    async def _sleep(self, reader: SegmentReader | None, top: Top, at_most_s: float | None = None) -> None:
-        """Sleep until the book may be another than `top`."""
-        unreadable = reader is not None and top.version == 0 and reader.version > 0
-        if reader is None or top.state in _GONE or unreadable:
-            fresh = reader is not None and reader.heartbeat_age_ns < FRESH_NS
-            pause_s = (LOOK_NS if fresh else LATE_LOOK_NS) / SECOND_NS
-            await asyncio.sleep(pause_s if at_most_s is None else min(pause_s, at_most_s))
-            return
-        pause_s = 1.0 if top.live else RELOOK_S
-        await Waiter.shared().wait(reader, top.version, pause_s if at_most_s is None else min(pause_s, at_most_s))
-
-
-def _until_ns(timeout_s: float | None) -> int | None:
-    """When a wait ends (CLOCK_MONOTONIC); None for one without a limit: of None, of infinity or of centuries.
-
-    Raises:
-        ValueError: not a number.
-    """
-    if timeout_s is None or timeout_s > 1e10:
-        return None
-    return monotonic_ns() + in_ns(max(timeout_s, 0.0))
-
-
-def _left_s(until_ns: int) -> float:
-    return (until_ns - monotonic_ns()) / SECOND_NS

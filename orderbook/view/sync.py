@@ -1,0 +1,150 @@
+# Generated from orderbook/view/aio.py by scripts/generate-sync: change that file, not this one.
+"""`BookView`: a view of a book for sync code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ...model.errors import NotSynced
+from ...model.events import BookState
+from ...model.time import SECOND_NS, in_ns
+from ..records import Trade
+from ..segment import SegmentReader, Top, monotonic_ns
+from ..segment.names import Incarnation
+from .reading import LOOK_NS, BookReading
+from .waits import Waits
+
+LATE_LOOK_NS = 25_000_000  # pause between two looks for a successor when the writer died some time ago
+FRESH_NS = 2_000_000_000  # for as long the writer has only just died
+RELOOK_S = 0.1  # a live writer whose book is not LIVE: look whether a successor has come meanwhile
+LONGEST_S = 1.0  # a live book that is quiet
+
+_GONE = (BookState.DEAD, BookState.RETIRED)
+
+
+class BookView(BookReading):
+    """A book as sync code reads it: all of `BookReading`, and what waits blocks."""
+
+    def changes(self, states: bool = False) -> Iterator[Top]:
+        """Yield the top of the book now and after every change: the newest only, when changes outrun the caller.
+
+        Only LIVE tops, unless `states`: then also one per change of state (with what was last known). The iteration
+        survives its writer: it goes on when the successor is LIVE.
+        """
+        Waits.begin()
+        seen: tuple[Incarnation, int, BookState] | None = None
+        while True:
+            reader, top = self._observe()
+            now = (top.incarnation, top.update, top.state)
+            if now != seen:
+                seen = now
+                if top.live or states:
+                    yield top
+                    continue
+            self._sleep(reader, top)
+
+    def wait_live(self, timeout_s: float | None = None) -> Top:
+        """Return the top as soon as the book is LIVE. `timeout_s` None or infinite waits without a limit.
+
+        Raises:
+            NotSynced: the book was not LIVE within `timeout_s`.
+        """
+        return self._wait(None, timeout_s, f"not LIVE within {timeout_s} s")
+
+    def wait_change(self, after: Top | None, timeout_s: float | None = None) -> Top:
+        """Return the top as soon as the book is LIVE and differs from `after` (None: is LIVE).
+
+        `timeout_s` None or infinite waits without a limit.
+
+        Raises:
+            NotSynced: no change within `timeout_s`; `state` is the book's state then, LIVE when nothing changed.
+        """
+        return self._wait(after, timeout_s, f"no change within {timeout_s} s")
+
+    def _wait(self, after: Top | None, timeout_s: float | None, failure: str) -> Top:
+        Waits.begin()
+        until_ns = _until_ns(timeout_s)
+        known = None if after is None else (after.incarnation, after.update)
+        while True:
+            reader, top = self._observe()
+            if top.live and (top.incarnation, top.update) != known:
+                return top
+            left_s = None if until_ns is None else (until_ns - monotonic_ns()) / SECOND_NS
+            if left_s is not None and left_s <= 0:
+                raise NotSynced(self.address, top.state.name, failure)
+            self._sleep(reader, top, left_s)
+
+    def trades(self, after: Trade | int | None = None) -> Iterator[Trade]:
+        """Yield trades in order, each once. `after` None begins with the next one; a number, or a trade that was
+        yielded before, resumes after it.
+
+        Numbers begin again with each incarnation. A trade's `missed` says how many are known to be lost just before it:
+        by this reader (the ring keeps the last 1,024 trades by default), by the mirror of another node's book, or by
+        the connection, where the exchange numbers its trades without holes. It is None when a new incarnation began, of
+        the book or of its mirror, and what happened in between is not known.
+
+        Raises:
+            ValueError: a number below 0.
+        """
+        Waits.begin()
+        reader = self._serving()
+        incarnation: Incarnation | None = None
+        identity: tuple[int, int] | None = None  # of the segment that `number` belongs to
+        number, lost = 0, None
+        if isinstance(after, Trade):
+            incarnation, number, lost = after.incarnation, after.number, after.lost
+        elif after is not None:
+            number = after
+        elif reader is not None:
+            number = reader.last_trade_number
+        if number < 0:
+            raise ValueError(f"{after}: trades are numbered from 1")
+        began_anew = False
+        while True:
+            if reader is None:
+                Waits.sleep(LOOK_NS / SECOND_NS)
+                reader = self._serving()
+                continue
+            if reader.identity != identity:
+                # A number that this segment has not reached is another's: one remade under the same incarnation.
+                is_other = incarnation not in (None, reader.incarnation) or number > reader.last_trade_number
+                if identity is not None or is_other:
+                    began_anew, number, lost = True, 0, None
+                identity = reader.identity
+            alive = reader.alive  # before the trades: what a dead writer wrote last is then among them
+            version = reader.version
+            found = reader.trades(number, lost=lost)
+            for trade in found:
+                number, lost = trade.number, trade.lost
+                yield replace(trade, missed=None) if began_anew else trade
+                began_anew = False
+            if found:
+                continue
+            if alive:
+                Waits.change(reader, version, LONGEST_S)
+            else:
+                Waits.sleep(LOOK_NS / SECOND_NS)
+                reader = self._serving() or reader
+
+    def _sleep(self, reader: SegmentReader | None, top: Top, at_most_s: float | None = None) -> None:
+        """Sleep until the book may differ from `top`."""
+        unreadable = reader is not None and top.version == 0 and reader.version > 0
+        if reader is None or top.state in _GONE or unreadable:
+            fresh = reader is not None and reader.heartbeat_age_ns < FRESH_NS
+            pause_s = (LOOK_NS if fresh else LATE_LOOK_NS) / SECOND_NS
+            Waits.sleep(pause_s if at_most_s is None else min(pause_s, at_most_s))
+            return
+        pause_s = LONGEST_S if top.live else RELOOK_S
+        Waits.change(reader, top.version, pause_s if at_most_s is None else min(pause_s, at_most_s))
+
+
+def _until_ns(timeout_s: float | None) -> int | None:
+    """When a wait ends (CLOCK_MONOTONIC); None for one without a limit: of None, of infinity or of centuries.
+
+    Raises:
+        ValueError: not a number.
+    """
+    if timeout_s is None or timeout_s > 1e10:
+        return None
+    return monotonic_ns() + in_ns(max(timeout_s, 0.0))

@@ -1,0 +1,131 @@
+"""How async code waits and how sync code waits: the one place where the two forms of a class differ.
+
+`AsyncX` classes are written by hand over `AsyncWaits`; `scripts/generate-sync` makes the `X` classes from them, over
+`Waits`. Both have the same methods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import ParamSpec, TypeVar
+
+from ...model.errors import Misconfigured
+from ..segment import SegmentReader
+from ..segment.waiter import Waiter
+
+P = ParamSpec("P")
+T = TypeVar("T")
+AsyncSleep = Callable[[float], Awaitable[None]]
+Sleep = Callable[[float], None]
+
+
+class AsyncWaits:
+    """Waiting in a coroutine: the event loop goes on."""
+
+    @staticmethod
+    def begin() -> None:
+        """A coroutine may always wait."""
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    @staticmethod
+    async def change(reader: SegmentReader, after_version: int, at_most_s: float) -> None:
+        """Return when the segment's version passes `after_version`, its writer is dead, or the time is over."""
+        await Waiter.shared().wait(reader, after_version, at_most_s)
+
+    @staticmethod
+    async def answer(hand_over: Callable[P, Future[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `hand_over`; return its future's result, or raise its error. Cancelling this cancels the work."""
+        return await asyncio.wrap_future(hand_over(*args, **kwargs))
+
+    @staticmethod
+    async def settle(future: Future[T], timeout_s: float) -> bool:
+        """Return whether the future is done within the time. Neither raises its error nor cancels it."""
+        if future.done():
+            return True
+        loop = asyncio.get_running_loop()
+        settled: asyncio.Future[None] = loop.create_future()
+
+        def tell(_: Future[T]) -> None:
+            loop.call_soon_threadsafe(_finish, settled)
+
+        future.add_done_callback(tell)
+        await asyncio.wait({settled}, timeout=timeout_s)
+        return future.done()
+
+    @staticmethod
+    async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what blocks on another thread."""
+        return await asyncio.to_thread(work, *args, **kwargs)
+
+
+class Waits:
+    """Waiting on a thread that runs no event loop: the thread blocks.
+
+    Raises:
+        Misconfigured: this thread runs an event loop, which would stop for everything else that it runs. IPython and
+            Jupyter are the exception: a cell there may block, as its prompt waits for it anyway.
+    """
+
+    @staticmethod
+    def begin() -> None:
+        """Refuse where blocking would stop an event loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if not _in_ipython():
+            raise Misconfigured(
+                "a blocking call", "this thread runs an event loop, which would stop: use AsyncMarket (market.aio)"
+            )
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        Waits.begin()
+        time.sleep(seconds)
+
+    @staticmethod
+    def change(reader: SegmentReader, after_version: int, at_most_s: float) -> None:
+        """Return when the segment's version passes `after_version`, its writer is dead, or the time is over."""
+        Waits.begin()
+        reader.wait(after_version, at_most_s)
+
+    @staticmethod
+    def answer(hand_over: Callable[P, Future[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `hand_over`; return its future's result, or raise its error. Ctrl-C cancels the work."""
+        Waits.begin()  # before anything is handed over
+        future = hand_over(*args, **kwargs)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # nothing happens when it is done
+
+    @staticmethod
+    def settle(future: Future[T], timeout_s: float) -> bool:
+        """Return whether the future is done within the time. Neither raises its error nor cancels it."""
+        Waits.begin()
+        concurrent.futures.wait([future], timeout_s)
+        return future.done()
+
+    @staticmethod
+    def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what blocks."""
+        Waits.begin()
+        return work(*args, **kwargs)
+
+
+def _finish(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+def _in_ipython() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None

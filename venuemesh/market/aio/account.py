@@ -1,0 +1,168 @@
+"""The account itself: balances, fees, trading rules, state; pausing it, and raw requests. Part of `AsyncMarket`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from ...model import rules
+from ...model.errors import RetryLater, UnknownInstrument
+from ...model.events import Side
+from ...model.instrument import Instrument
+from ...model.order import Balance
+from ...orderbook.view.waits import AsyncWaits
+from ..values import (
+    FeeEstimate,
+    Number,
+    fee_estimate,
+    needed_number,
+    read_balances,
+    read_enum,
+    read_number,
+    zero_balance,
+)
+from .room import AsyncRoom
+
+STEP_S = 0.05  # between two looks at whether an account is ready
+
+
+class AsyncAccount(AsyncRoom):
+    """What the account holds, pays and may do."""
+
+    # ------------------------------------------------------------------ the account
+
+    async def balances(self, timeout_s: float = 5.0) -> dict[str, Balance]:
+        """Return what the account holds, by asset: the exchange's last report, less what orders in flight reserve.
+
+        Raises:
+            RetryLater: the manager is away or has not reconciled yet.
+        """
+        return read_balances(await self._ask("balances", None, timeout_s))
+
+    async def balance(self, asset: str, timeout_s: float = 5.0) -> Balance:
+        """Return one asset; all zero when the account has none of it."""
+        return (await self.balances(timeout_s)).get(asset) or zero_balance(asset)
+
+    async def available(self, asset: str, timeout_s: float = 5.0) -> Decimal:
+        """Return what may be spent of an asset now: free on the exchange, less the reservations of orders in flight.
+
+        Two strategies that both see an amount cannot both spend it: the manager reserves, one after the other.
+        """
+        return (await self.balance(asset, timeout_s)).available
+
+    async def account_status(self, timeout_s: float = 5.0) -> dict[str, Any]:
+        """Return the account's state in words and figures: ready or why not, clock offset, guards, pauses, stream."""
+        found: dict[str, Any] = await self._ask("account", None, timeout_s)
+        return found
+
+    async def wait_trading(self, timeout_s: float = 60.0) -> None:
+        """Return when the account is reconciled and takes orders.
+
+        Raises:
+            RetryLater: it does not within `timeout_s`; the reason says what the account is doing.
+        """
+        deadline, reason = time.monotonic() + timeout_s, "its order manager is away"
+        while (left_s := deadline - time.monotonic()) > 0:
+            try:
+                status = await self.account_status(min(left_s, 5.0))
+            except RetryLater as error:
+                reason = str(error)
+            else:
+                if status["ready"]:
+                    return
+                reason = f"{status['state']}: {status.get('error') or 'not reconciled yet'}"
+            await AsyncWaits.sleep(min(STEP_S, max(0.0, left_s)))
+        raise RetryLater(1.0, f"{self.exchange} {self.account} takes no orders after {timeout_s:g} s: {reason}")
+
+    async def get_fee(
+        self,
+        pair: str,
+        amount: Number | None = None,
+        price: Number | None = None,
+        *,
+        is_maker: bool = False,
+        side: Side | str = Side.BUY,
+        timeout_s: float = 10.0,
+    ) -> FeeEstimate:
+        """Return what an order would cost: the exchange's rate for this account, an override, or its default schedule.
+
+        An estimate: it leaves out discounts for paying in a fee token. What was really paid is in the fills.
+        """
+        return fee_estimate(await self._ask("fees", {"pair": pair}, timeout_s), pair, amount, price, is_maker, side)
+
+    # ------------------------------------------------------------------ trading rules
+
+    @property
+    def trading_rules(self) -> dict[str, Instrument]:
+        """The trading rules of the tracked pairs. Reads local memory; kept current by the mesh."""
+        return self._state.instruments
+
+    def quantize_price(self, pair: str, price: Number, side: Side | str | None = None) -> Decimal:
+        """Return `price` on the exchange's grid, never dearer for its side. Raises RuleViolation, UnknownInstrument."""
+        chosen = None if side is None else read_enum(Side, "side", side)
+        return rules.quantize_price(self._rules(pair), needed_number("price", price), chosen)
+
+    def quantize_amount(self, pair: str, amount: Number, *, market: bool = False) -> Decimal:
+        """Return the largest amount on the exchange's grid that is not above `amount`; it may be zero."""
+        return rules.quantize_amount(self._rules(pair), needed_number("amount", amount), market=market)
+
+    def price_increment(self, pair: str, price: Number | None = None) -> Decimal:
+        """Return the step of prices, near `price` where the exchange's step depends on the price."""
+        return rules.price_increment(self._rules(pair), read_number("price", price))
+
+    def size_increment(self, pair: str, size: Number | None = None) -> Decimal:
+        """Return the step of amounts, near `size` where the exchange's step depends on the amount."""
+        return rules.size_increment(self._rules(pair), read_number("size", size))
+
+    def _rules(self, pair: str) -> Instrument:
+        found = self._state.instruments.get(pair)
+        if found is None:
+            raise UnknownInstrument(self.exchange, pair, "the mesh does not track it, so its rules are not known here")
+        return found
+
+    # ------------------------------------------------------------------ pausing, and what is not modelled
+
+    async def pause(self, pair: str | None = None, reason: str = "asked", timeout_s: float = 10.0) -> None:
+        """Refuse new orders on this account, or on one pair of it, durably; open orders stay, cancels work. Idempotent.
+
+        Raises:
+            RetryLater: the manager is away; nothing changed.
+            OutcomeUnknown: not answered; do it again.
+        """
+        await self._command("pause", {"scope": pair or "account", "reason": reason}, timeout_s, "pause")
+
+    async def resume(self, pair: str | None = None, timeout_s: float = 10.0) -> None:
+        """Take new orders again. Idempotent. Raises as `pause`."""
+        await self._command("resume", {"scope": pair or "account"}, timeout_s, "resume")
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        signed: bool = True,
+        timeout_s: float = 15.0,
+    ) -> tuple[int, Any]:
+        """Send any request of the exchange's interface, rate-limited and signed by the account; return status and JSON.
+
+        Sent once; a request that may change something is journaled before. Orders placed this way are external to the
+        mesh: seen and marked, not managed, and neither checked by guards nor stopped by pauses.
+
+        Raises:
+            RetryLater: provably not executed.
+            OutcomeUnknown: no answer; the exchange may have executed it.
+            Misconfigured: no such path, or the key may not.
+        """
+        own = secrets.token_hex(12)  # a manager's successor that gets it again does not send it again
+        body = {"method": method, "path": path, "params": dict(params or {}), "signed": signed, "id": own}
+        answer = await self._command("request", body, timeout_s, f"{method} {path}")
+        return answer["status"], answer["body"]
+
+    @property
+    def stream_address(self) -> str:
+        """Address of the role that carries this account's user stream. Raises Misconfigured: no account."""
+        return "stream" + self._state.orders_address.removeprefix("orders")

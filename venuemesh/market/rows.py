@@ -1,0 +1,125 @@
+"""What the exchange's catalog answers, as rows: active markets, tickers, snapshots of books. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..model.events import BookState
+from ..orderbook.snapshot import BookSnapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVELS_MAX = 1_000_000  # of a snapshot: more than any exchange gives
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveMarket:
+    """One instrument that trades now, with its last 24 hours. Volumes are in base, quote and US dollars.
+
+    `usd_volume` is the quote volume converted through the exchange's own rates; None when no chain of its markets leads
+    from the quote asset to a dollar.
+    """
+
+    trading_pair: str
+    base: str
+    quote: str
+    last_price: Decimal | None
+    volume: Decimal
+    quote_volume: Decimal
+    usd_volume: Decimal | None
+
+
+class ActiveMarkets(tuple[ActiveMarket, ...]):
+    """Rows of `ActiveMarket`, largest dollar volume first."""
+
+    __slots__ = ()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the rows as a data frame indexed by trading pair, volumes as float64. Needs pandas installed."""
+        import pandas as pd
+
+        columns = ["base", "quote", "last_price", "volume", "quote_volume", "usd_volume"]
+        frame = pd.DataFrame(
+            [[getattr(row, column) for column in columns] for row in self],
+            columns=columns,
+            index=pd.Index([row.trading_pair for row in self], name="trading_pair"),
+        )
+        numbers = ["last_price", "volume", "quote_volume", "usd_volume"]
+        return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+@dataclass(frozen=True, slots=True)
+class TickerRow:
+    """The exchange's own 24-hour ticker of one pair."""
+
+    trading_pair: str
+    last_price: Decimal | None
+    bid: Decimal | None
+    ask: Decimal | None
+    volume: Decimal
+    quote_volume: Decimal
+
+
+def snapshot_body(pair: str, limit: int) -> dict[str, Any]:
+    """Ask for `limit` levels a side at most. Raises ValueError: no whole number of at least 1."""
+    if type(limit) is not int or not 1 <= limit <= LEVELS_MAX:
+        raise ValueError(f"limit is {limit!r}; it must be a whole number from 1 to {LEVELS_MAX}")
+    return {"pair": pair, "limit": limit, "levels": limit}
+
+
+def read_decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def read_snapshot(plain: Mapping[str, Any]) -> BookSnapshot:
+    sides: dict[str, Any] = {}
+    for side in ("bids", "asks"):
+        levels = np.frombuffer(plain[side], "<i8").reshape(-1, 2)
+        proven = plain.get(f"proven_{side}", len(levels))
+        sides[side] = levels[:proven]
+        sides[f"{side}_complete"] = plain[f"{side}_complete"] and proven >= len(levels)
+    return BookSnapshot(
+        address=plain["address"],
+        incarnation=(plain["incarnation"][0], plain["incarnation"][1]),
+        state=BookState(plain["state"]),
+        version=plain.get("version", 0),
+        sequence=plain["sequence"],
+        ts_event_ns=plain["ts_event_ns"],
+        ts_recv_ns=plain["ts_recv_ns"],
+        price_scale=plain["price_scale"],
+        size_scale=plain["size_scale"],
+        **sides,
+    )
+
+
+def read_active_markets(rows: Sequence[Mapping[str, Any]]) -> ActiveMarkets:
+    markets = [
+        ActiveMarket(
+            trading_pair=row["name"],
+            base=row["base"],
+            quote=row["quote"],
+            last_price=read_decimal(row["last_price"]),
+            volume=Decimal(row["volume"]),
+            quote_volume=Decimal(row["quote_volume"]),
+            usd_volume=read_decimal(row["usd_volume"]),
+        )
+        for row in rows
+    ]
+    return ActiveMarkets(sorted(markets, key=lambda row: (-(row.usd_volume or Decimal(0)), row.trading_pair)))
+
+
+def read_ticker(row: Mapping[str, Any]) -> TickerRow:
+    return TickerRow(
+        trading_pair=row["name"],
+        last_price=read_decimal(row["last_price"]),
+        bid=read_decimal(row["bid"]),
+        ask=read_decimal(row["ask"]),
+        volume=Decimal(row["volume"]),
+        quote_volume=Decimal(row["quote_volume"]),
+    )

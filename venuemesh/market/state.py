@@ -1,0 +1,113 @@
+"""What a `Market` and its `AsyncMarket` share: whose orders they place, by which ids, and what is on its way."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from loguru import logger
+
+from ..model.errors import Misconfigured, UnknownExchange
+from ..model.ids import OrderIds
+from ..model.instrument import Instrument
+from ..model.order import NewOrder
+from .link import Link
+from .values import place_body
+
+ANSWER_S = 15.0  # how long an answer is waited for, besides the time that an order may be on its way
+PENDING_MAX = 4096  # ids handed out here whose answers are kept; up to twice as many
+DEATHS = ("keep", "cancel")
+
+
+class MarketState:
+    """One exchange, an account of it or none, and an owner; nothing here waits for anybody."""
+
+    def __init__(self, link: Link, exchange: str, account: str | None, owner: str, on_death: str) -> None:
+        if on_death not in DEATHS:
+            raise Misconfigured("on_death", f"{on_death!r} is neither 'keep' nor 'cancel'")
+        if on_death == "cancel" and not owner:
+            raise Misconfigured("on_death", "'cancel' needs an owner: whose orders are cancelled")
+        self.link = link
+        self.exchange, self.account = exchange, account
+        self.owner, self.on_death = owner, on_death
+        self.ids: Callable[[], str] = OrderIds(time.time_ns(), secrets.randbits(64))
+        self._pending: dict[str, Future[Any]] = {}  # answers to what was handed over here, by client order id
+        self._owned = False
+
+    @classmethod
+    def checked(
+        cls, link: Link, exchange: str, account: str | None, owner: str = "", on_death: str = "keep"
+    ) -> MarketState:
+        """Make one for an exchange and account that the mesh has. Raises UnknownExchange, Misconfigured."""
+        known = link.exchanges()
+        if exchange not in known:
+            raise UnknownExchange(exchange, known)
+        accounts = link.accounts(exchange)
+        if account is None and len(accounts) == 1:
+            account = accounts[0]
+        elif account is not None and account not in accounts:
+            raise Misconfigured(f"account {account!r} of {exchange}", f"known are: {', '.join(accounts) or 'none'}")
+        return cls(link, exchange, account, owner, on_death)
+
+    @property
+    def instruments(self) -> dict[str, Instrument]:
+        return self.link.tracked(self.exchange)
+
+    @property
+    def orders_address(self) -> str:
+        """Address of the account's order manager. Raises Misconfigured: no account."""
+        if self.account is None:
+            known = self.link.accounts(self.exchange)
+            reason = f"name one of {', '.join(known)}" if known else "the mesh's configuration gives it none"
+            raise Misconfigured(f"market {self.exchange}", f"no account: {reason}")
+        return f"orders/{self.exchange}/{self.account}"
+
+    # ------------------------------------------------------------------ handing over
+
+    def hand_over(self, order: NewOrder, expires_s: float) -> str:
+        """Send an order on its way to the manager; return its id at once."""
+        self.take_ownership()
+        client_order_id = order.client_order_id
+        body = place_body([order], expires_s)
+        answer = self.link.submit(self.orders_address, "place", body, expires_s + ANSWER_S)
+        if len(self._pending) >= 2 * PENDING_MAX:  # now and then: it looks at all of them
+            for known in [known for known, other in self._pending.items() if other.done()][:PENDING_MAX]:
+                del self._pending[known]
+        self._pending[client_order_id] = answer
+        answer.add_done_callback(lambda done: _log_failure("order", client_order_id, done))
+        return client_order_id
+
+    def hand_over_cancel(self, client_order_id: str) -> None:
+        """Send a cancel on its way, behind its order when that is on its way still."""
+        address = self.orders_address
+
+        def send(_: object = None) -> None:
+            answer = self.link.submit(address, "cancel", {"id": client_order_id}, ANSWER_S)
+            answer.add_done_callback(lambda done: _log_failure("cancel", client_order_id, done))
+
+        earlier = self._pending.get(client_order_id)
+        if earlier is None or earlier.done():
+            send()
+        else:
+            earlier.add_done_callback(send)
+
+    def pending(self, client_order_id: str) -> Future[Any] | None:
+        """The manager's answer to an order that was handed over here; None when nothing is known of one."""
+        return self._pending.get(client_order_id)
+
+    def take_ownership(self) -> None:
+        """Before the first order: let the manager know that the owner lives."""
+        address = self.orders_address
+        if self.owner and not self._owned:
+            self.link.own(address, self.owner, self.on_death)
+            self._owned = True
+
+
+def _log_failure(what: str, client_order_id: str, answer: Future[Any]) -> None:
+    """Nobody awaits what was handed over: log that it was refused, or that its outcome is not known."""
+    error = None if answer.cancelled() else answer.exception()
+    if error is not None:
+        logger.warning("{} {}: {}", what, client_order_id, error)

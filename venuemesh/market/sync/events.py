@@ -1,0 +1,141 @@
+# Generated from venuemesh/market/aio/events.py by scripts/generate-sync: change that file, not this one.
+"""What the account's journal has: numbered events, orders and fills. Part of `Market`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...model.errors import OutcomeUnknown, Rejected, RetryLater
+from ...model.order import AccountEvent, Fill, Order
+from ...orderbook.view.waits import Waits
+from ..values import LIMITS, Page
+from .room import AGAIN_S, Room
+
+PAGE = 500  # events asked for at once
+POLL_S = 10.0  # how long one question for events waits at the manager
+
+
+class Events(Room):
+    """Events, orders and fills of the account, however old."""
+
+    def events(
+        self,
+        after: int | None = None,
+        *,
+        cursor: str | None = None,
+        owner: str | None = None,
+    ) -> Iterator[AccountEvent]:
+        """Iterate over what happens on the account: numbered without holes, durable, the same for every reader.
+
+        From now on, or after the number `after`, or, with a named `cursor`, after what that cursor handled last (a new
+        cursor begins with the first event that is kept). A cursor moves on when the iteration comes back for the next
+        event or is closed: an event may be seen again after a crash, never skipped. `owner` leaves out the
+        orders of others; numbers then have holes.
+
+        Raises:
+            EventsTrimmed: what comes next is no longer kept; `first` says where one may go on.
+            Misconfigured: this market has no account.
+        """
+        if after is not None and cursor is not None:
+            raise Rejected("bad_request", "after and cursor cannot both be given")
+        at = after
+        handled: int | None = None
+        try:
+            while True:
+                body: dict[str, Any] = {"after": at, "limit": PAGE, "owner": owner}
+                if at is None and cursor is not None:
+                    body["cursor"] = cursor
+                try:
+                    answer = self._ask("poll:events", body, POLL_S)
+                except RetryLater:
+                    Waits.sleep(AGAIN_S)
+                    continue
+                if answer is None:
+                    continue
+                for plain in answer["events"]:
+                    event = AccountEvent.from_dict(plain)
+                    yield event
+                    handled = event.number
+                at = answer["next"]
+                if cursor is not None and answer["events"]:
+                    handled = at
+                    self._save_cursor(cursor, at)
+        finally:
+            if cursor is not None and handled is not None and handled != at:
+                self._save_cursor(cursor, handled)
+
+    def _save_cursor(self, cursor: str, number: int) -> None:
+        with contextlib.suppress(RetryLater, OutcomeUnknown):  # seen again, then: at least once is the promise
+            self._command("cursor", {"name": cursor, "number": number}, 5.0, "cursor")
+
+    def in_flight_orders(
+        self, timeout_s: float = 5.0, *, owner: str | None = None, external: bool = False
+    ) -> dict[str, Order]:
+        """Return every order of the mesh that is not done, by client order id; `external`: those of others, too.
+
+        Raises:
+            RetryLater: the manager is away.
+        """
+        body = {"open": True, "owner": owner, "external": external}
+        rows = (self._ask("orders", body, timeout_s))["rows"]
+        return {order.client_order_id: order for order in map(Order.from_dict, rows)}
+
+    def limit_orders(self, timeout_s: float = 5.0, *, owner: str | None = None) -> list[Order]:
+        """Return the limit orders that are not done, oldest first. Raises RetryLater: the manager is away."""
+        orders = (self.in_flight_orders(timeout_s, owner=owner)).values()
+        return sorted((order for order in orders if order.order_type in LIMITS), key=lambda order: order.created_ns)
+
+    def orders(
+        self,
+        *,
+        pair: str | None = None,
+        owner: str | None = None,
+        after: int = 0,
+        limit: int = 500,
+        newest: bool = False,
+        timeout_s: float = 10.0,
+    ) -> Page[Order]:
+        """Return orders of the journal, done or not, in the order in which they were made; at most `limit` (5,000).
+
+        `after` is the `next` of the page before; `newest` gives the last ones instead. Raises RetryLater: the manager
+        is away.
+        """
+        body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit, "newest": newest}
+        return Page.read(Order.from_dict, self._ask("orders", body, timeout_s))
+
+    def fills(
+        self,
+        *,
+        client_order_id: str | None = None,
+        pair: str | None = None,
+        after: int = 0,
+        limit: int = 500,
+        newest: bool = False,
+        timeout_s: float = 10.0,
+    ) -> Page[Fill]:
+        """Return own fills of the journal, in the order in which they were recorded. Everything as in `orders`."""
+        body = {"id": client_order_id, "pair": pair, "after": after, "limit": limit, "newest": newest}
+        return Page.read(Fill.from_dict, self._ask("fills", body, timeout_s))
+
+    def tracking_states(self, timeout_s: float = 5.0) -> dict[str, dict[str, Any]]:
+        """Return the orders that are not done as plain values, for `restore` on another mesh.
+
+        The journal keeps orders by itself; this is for moving an account to another mesh.
+        """
+        states: dict[str, dict[str, Any]] = self._ask("tracking_states", None, timeout_s)
+        return states
+
+    def restore(self, states: Mapping[str, Mapping[str, Any]], timeout_s: float = 30.0) -> list[str]:
+        """Take over orders that another mesh tracked; return the ids that were not known here. Idempotent.
+
+        They are journaled in the given states, and the exchange is asked for each before any state is believed.
+
+        Raises:
+            Rejected: one of them is not an order of this account; nothing was taken over.
+            OutcomeUnknown: not answered; do it again.
+        """
+        plain = {client_order_id: dict(state) for client_order_id, state in states.items()}
+        taken: list[str] = self._command("restore", {"states": plain}, timeout_s, "restore")
+        return taken

@@ -1,0 +1,130 @@
+"""Commands to a mesh. Each is called with the mesh's name, returns a future at once, and runs on the session's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ..model.address import catalog_address, orders_address
+from ..model.errors import MeshError, Misconfigured, RetryLater, UnknownExchange, UnknownInstrument
+from .progress import missing_parts, refused_pairs
+from .session import Session, session
+
+P = ParamSpec("P")
+T = TypeVar("T")
+LOOK_S = 0.05  # between two looks at how far a starting mesh has come
+
+
+def command(
+    work: Callable[Concatenate[Session, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[str, P], Future[T]]:
+    """Make a command of a coroutine that works on a session. Calling it raises MeshNotRunning."""
+
+    def start(mesh: str, /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        here = session(mesh)
+        return here.run(work(here, *args, **kwargs))
+
+    start.__doc__ = work.__doc__
+    return start
+
+
+@command
+async def status(here: Session) -> dict[str, Any]:
+    """The supervisor's tree."""
+    tree: dict[str, Any] = await here.supervisor("status")
+    return tree
+
+
+@command
+async def shutdown(here: Session, timeout_s: float) -> None:
+    """End every actor in order, the supervisor last."""
+    await here.supervisor("shutdown", timeout_s=timeout_s)
+
+
+@command
+async def restart(here: Session, pattern: str, timeout_s: float) -> list[str]:
+    """Restart the actors whose address matches; the addresses."""
+    restarted: list[str] = await here.supervisor("restart", pattern, timeout_s=timeout_s)
+    if not restarted:
+        raise Misconfigured(f"restart {pattern!r}", "no actor of the mesh has such an address")
+    return restarted
+
+
+@command
+async def network(here: Session, exchange: str, running: bool, timeout_s: float) -> None:
+    """Start or stop the feeds of an exchange; see `Market.stop_network`."""
+    share_s = max(0.0, timeout_s - 1.0)  # the supervisor answers a little before this gives up
+    if not await here.supervisor("network", exchange, running, share_s, timeout_s=timeout_s):
+        raise RetryLater(1.0, f"books of {exchange} have not ended within {timeout_s:g} s")
+
+
+@command
+async def track(here: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
+    """See `Mesh.track`."""
+    known = await here.routes.until(timeout_s, bool)
+    if exchange not in known:
+        raise UnknownExchange(exchange, sorted(known))
+    named = [pair for pair in pairs if not _is_pattern(pair)]
+    if named:
+        listed = await here.ask(catalog_address(exchange), "instruments", None, timeout_s)
+        trading = {row["name"] for row in listed["instruments"] if row["status"] == "TRADING"}
+        for pair in named:
+            if pair not in trading:
+                raise UnknownInstrument(exchange, pair, "the exchange does not list it as trading")
+    await here.supervisor("track", exchange, list(pairs), timeout_s=timeout_s)
+    await here.routes.until(timeout_s, lambda known: all(pair in known.get(exchange, {}) for pair in named))
+
+
+@command
+async def untrack(here: Session, exchange: str, pairs: tuple[str, ...], timeout_s: float) -> None:
+    """See `Mesh.untrack`."""
+    await here.supervisor("untrack", exchange, list(pairs), timeout_s=timeout_s)
+    named = [pair for pair in pairs if not _is_pattern(pair)]
+    await here.routes.until(timeout_s, lambda known: not any(pair in known.get(exchange, {}) for pair in named))
+
+
+@command
+async def ask_accounts(
+    here: Session, kind: str, body: Any, exchange: str | None, account: str | None, timeout_s: float
+) -> list[str]:
+    """Send a message to the order managers of one or all accounts of one or all exchanges; their addresses."""
+    known = await here.routes.until(timeout_s, bool)
+    chosen = [
+        orders_address(name, one)
+        for name in sorted(known)
+        for one in here.routes.accounts(name)
+        if exchange in (None, name) and account in (None, one)
+    ]
+    if not chosen:
+        raise Misconfigured(f"{kind} {exchange or '*'} {account or '*'}", "the mesh has no such account")
+    asked = (here.ask(address, kind, body, timeout_s) for address in chosen)
+    failed = []
+    for address, answer in zip(chosen, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+        if isinstance(answer, MeshError):
+            failed.append(f"{address}: {answer}")
+        elif isinstance(answer, BaseException):
+            raise answer
+    if failed:
+        raise RetryLater(1.0, f"{kind}: " + "; ".join(failed))
+    return chosen
+
+
+@command
+async def started(here: Session, timeout_s: float) -> dict[str, str]:
+    """See `Mesh.wait_started`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        tree = await here.supervisor("status", timeout_s=timeout_s)
+        missing = missing_parts(tree)
+        if not missing:
+            return refused_pairs(tree)
+        if time.monotonic() > deadline:
+            raise RetryLater(1.0, f"not started after {timeout_s:g} s: {', '.join(missing[:6])}")
+        await asyncio.sleep(LOOK_S)
+
+
+def _is_pattern(pair: str) -> bool:
+    return "*" in pair or "?" in pair

@@ -1,0 +1,61 @@
+"""A process's copy of the route table: which exchanges, tracked instruments and accounts a mesh has."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..model.errors import RetryLater
+from ..model.instrument import Instrument
+
+FIRST_S = 15.0  # how long the first use of a mesh in a process waits for its route table
+Tracked = dict[str, dict[str, Instrument]]  # by exchange and name
+
+
+class RouteTable:
+    """Written on the session's loop, by `take`; read from any thread."""
+
+    def __init__(self, mesh: str, node: str) -> None:
+        self._mesh, self._node = mesh, node
+        self._tracked: Tracked = {}
+        self._accounts: dict[str, list[str]] = {}
+        self.elsewhere: set[str] = set()  # addresses that another node serves
+        self._first = threading.Event()
+        self._changed = asyncio.Event()
+
+    def take(self, table: dict[str, Any]) -> None:
+        """Replace the copy by a newer table of the supervisor."""
+        tracked: Tracked = {exchange: {} for exchange in table["exchanges"]}
+        for address, plain in table["tracked"].items():
+            _, exchange, name = address.split("/", 2)
+            known = self._tracked.get(exchange, {}).get(name)
+            fresh = Instrument.from_dict(plain)
+            tracked[exchange][name] = known if known == fresh else fresh
+        self.elsewhere = {address for address, route in table["routes"].items() if route["node"] != self._node}
+        self._tracked, self._accounts = tracked, table["accounts"]
+        self._first.set()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def tracked(self) -> Tracked:
+        """The tracked instruments. Raises RetryLater: the supervisor has not answered yet."""
+        if not self._first.wait(FIRST_S):
+            raise RetryLater(1.0, f"mesh {self._mesh!r}: its supervisor has not answered yet")
+        return self._tracked
+
+    def accounts(self, exchange: str) -> list[str]:
+        """The accounts of an exchange. Raises RetryLater: the supervisor has not answered yet."""
+        self.tracked()
+        return list(self._accounts.get(exchange, ()))
+
+    async def until(self, timeout_s: float, reached: Callable[[Tracked], bool]) -> Tracked:
+        """On the session's loop: return the tracked instruments once `reached` is true of them; RetryLater if not."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not reached(self._tracked):
+                    await self._changed.wait()
+        except TimeoutError:
+            raise RetryLater(1.0, f"the routes have not changed within {timeout_s:g} s") from None
+        return self._tracked

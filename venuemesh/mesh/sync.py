@@ -1,0 +1,150 @@
+# Generated from venuemesh/mesh/aio.py by scripts/generate-sync: change that file, not this one.
+"""What an `Mesh` does."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import ray
+
+from ..actors.cell.ray_calls import SUPERVISOR, namespace
+from ..market.market import Market
+from ..model.errors import MeshNotRunning
+from ..orderbook.view.waits import Waits
+from . import commands
+from .link import MeshLink
+from .progress import book_states
+from .session import leave
+
+
+class Commands:
+    """A running mesh by name. Base of `Mesh`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def market(self, exchange: str, account: str | None = None, *, owner: str = "", on_death: str = "keep") -> Market:
+        """Return the facade of one exchange and, where it has accounts, of one of them.
+
+        Args:
+            account: None takes the only one; with several it must be named before anything is traded.
+            owner: written on every order placed through this facade; events and cancels can be filtered by it.
+            on_death: "keep" or "cancel" the owner's open orders when no process lives that places orders as this owner.
+
+        Raises:
+            UnknownExchange: the mesh has no such exchange; the error names those it has.
+            Misconfigured: the exchange has no such account, or "cancel" without an owner.
+        """
+        return Market(MeshLink(self.name), exchange, account, owner, on_death)
+
+    @property
+    def exchanges(self) -> list[str]:
+        """The exchanges of this mesh. Reads local memory."""
+        return MeshLink(self.name).exchanges()
+
+    # ------------------------------------------------------------------ trading
+
+    def pause(
+        self,
+        exchange: str | None = None,
+        account: str | None = None,
+        pair: str | None = None,
+        *,
+        reason: str = "asked",
+        timeout_s: float = 10.0,
+    ) -> list[str]:
+        """Refuse new orders: of the whole mesh, an exchange, an account, a pair. Durable; cancels work. Idempotent.
+
+        Returns the accounts that are paused, as `orders/EXCHANGE/ACCOUNT`.
+
+        Raises:
+            Misconfigured: no account matches.
+            RetryLater: some did not answer, and the reason names them; the others are paused.
+        """
+        body = {"scope": pair or "account", "reason": reason}
+        return Waits.answer(commands.ask_accounts, self.name, "pause", body, exchange, account, timeout_s)
+
+    def resume(
+        self,
+        exchange: str | None = None,
+        account: str | None = None,
+        pair: str | None = None,
+        *,
+        timeout_s: float = 10.0,
+    ) -> list[str]:
+        """Take new orders again. Everything as in `pause`."""
+        body = {"scope": pair or "account"}
+        return Waits.answer(commands.ask_accounts, self.name, "resume", body, exchange, account, timeout_s)
+
+    # ------------------------------------------------------------------ what is tracked
+
+    def track(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
+        """Track more pairs; patterns such as `*-BTC` follow the listing. No other book is touched.
+
+        Returns when this process knows the pairs that were named in full as tracked; pairs that patterns bring follow.
+        A pair that is tracked already is no error.
+
+        Raises:
+            UnknownExchange: the mesh has no such exchange.
+            UnknownInstrument: a pair named in full is not listed as trading; nothing was changed.
+            RetryLater: the supervisor is away, or the books were not placed within the timeout (they are still coming).
+        """
+        Waits.answer(commands.track, self.name, exchange, pairs, timeout_s)
+
+    def untrack(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
+        """Stop tracking pairs or patterns; no other book is touched.
+
+        Returns when this process no longer knows the pairs that were named in full as tracked. A pair that was not
+        tracked is no error: the wish is kept, and it goes before patterns that are added later.
+
+        Raises:
+            UnknownExchange: the mesh has no such exchange.
+            RetryLater: the supervisor is away, or the books did not end within the timeout.
+        """
+        Waits.answer(commands.untrack, self.name, exchange, pairs, timeout_s)
+
+    # ------------------------------------------------------------------ actors
+
+    def restart(self, pattern: str, timeout_s: float = 300.0) -> list[str]:
+        """Restart the actors whose address matches, one after the other; return their addresses.
+
+        Raises:
+            Misconfigured: no address matches.
+            RetryLater: the supervisor is away or not done within the timeout (it goes on).
+        """
+        return Waits.answer(commands.restart, self.name, pattern, timeout_s)
+
+    def status(self) -> dict[str, Any]:
+        """Return the tree as the supervisor sees it: nodes, spares, and a row per child."""
+        return Waits.answer(commands.status, self.name)
+
+    def wait_started(self, timeout_s: float) -> dict[str, str]:
+        """Return when every configured book is placed and LIVE on its node; the result says what was refused, and why.
+
+        Raises:
+            RetryLater: not within the timeout; the reason names what is missing.
+        """
+        return Waits.answer(commands.started, self.name, timeout_s)
+
+    def count_books(self) -> dict[str, int]:
+        """Return how many books are tracked and how many of them are LIVE at their writers."""
+        states = book_states(self.status())
+        return {"books": len(states), "live": sum(state == "LIVE" for state in states.values())}
+
+    def shutdown(self, timeout_s: float = 30.0) -> None:
+        """End the mesh in order: children in reverse, spares, segments, and the supervisor last.
+
+        Nothing happens when the mesh has ended already. Raises RetryLater when it does not end within the timeout.
+        """
+        with contextlib.suppress(MeshNotRunning):
+            Waits.answer(commands.shutdown, self.name, timeout_s)
+        Waits.run(self._forget)
+
+    def _forget(self) -> None:
+        with contextlib.suppress(ValueError):
+            ray.kill(ray.get_actor(SUPERVISOR, namespace=namespace(self.name)), no_restart=True)
+        leave(self.name)
