@@ -167,6 +167,12 @@ class TradingCodec(Protocol):
     offer: Offer
 
     def place(self, order: NewOrder, instrument: Instrument) -> Draft: ...
+    def place_cost(self, order: NewOrder) -> tuple[tuple[tuple[str, int], ...], int]:
+        """Return `cost` and `order_count` of the draft that `place` makes of this order, without making one.
+
+        The manager takes them out of its limits before it judges the order.
+        """
+
     def cancel(self, order: Order, instrument: Instrument) -> Draft: ...
     def cancel_all(self, instrument: Instrument) -> Draft: ...
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft: ...
@@ -238,7 +244,7 @@ class CallAnswer(NamedTuple):
 
 
 class TradingConnector(Connector, Protocol):
-    """A connector that trades. One that does not lacks these two; `trades` asks."""
+    """A connector that trades. One that reads market data only lacks these two methods; see `trading_connector`."""
 
     def trading(self, rest: str | None = None, ws_api: str | None = None, **options: Any) -> TradingCodec:
         """A fresh codec. `rest` and `ws_api` are base URLs that override the spec's (None: they do not)."""

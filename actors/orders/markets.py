@@ -84,6 +84,10 @@ class Markets:
         await self._known.wait()
         return list(self._by_name.values())
 
+    def lists(self, pair: str) -> bool:
+        """Whether the exchange lists the pair."""
+        return pair in self._by_name
+
     def instrument(self, pair: Any) -> Instrument:
         """Return one. Raises UnknownInstrument."""
         found = self._by_name.get(pair) if isinstance(pair, str) else None

@@ -201,13 +201,12 @@ class OrderManagerRole:
         left_s = (expires_ns - self._context.time_ns()) / SECOND_NS
         for order in orders:
             if shell.machine.order(order.client_order_id) is not None:
-                continue  # asked for again: it is answered with what became of it
+                continue  # the command came again: the machine answers with the order's fate
+            if not shell.markets.lists(order.pair):
+                continue  # the machine refuses it
+            cost, order_count = shell.gateway.codec.place_cost(order)
             try:
-                draft = shell.gateway.codec.place(order, shell.markets.instrument(order.pair))
-            except MeshError:
-                continue  # the machine says what is wrong with it
-            try:
-                await shell.allowance.take(draft.cost, draft.order_count, max(0.0, min(PLACE_WAIT_S, left_s)))
+                await shell.allowance.take(cost, order_count, max(0.0, min(PLACE_WAIT_S, left_s)))
             except (InboxFull, OutcomeUnknown) as error:  # of the limits role: it granted nothing
                 raise RetryLater(1.0, str(error)) from error
             shell.prepaid.add(order.client_order_id)

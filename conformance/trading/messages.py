@@ -70,6 +70,8 @@ class Messages(TradingSuite):
             expect(draft.orders == (order.client_order_id,), f"{what}: the draft is about {draft.orders}")
             expect(draft.kind is Kind.PLACE and draft.changes and draft.signed, f"{what}: not a signed PLACE")
             expect(draft.pair == desk.pair, f"{what}: the draft's pair is {draft.pair}")
+            cost, stated = (draft.cost, draft.order_count), codec.place_cost(order)
+            expect(cost == stated, f"{what}: the draft costs {cost}, place_cost states {stated}")
             expect(not any("e" in t.lower() for t in texts if _number(t) is not None), f"{what}: an exponent: {texts}")
         drafts = _drafts(codec, desk)
         for draft in drafts:

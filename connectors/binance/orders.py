@@ -83,6 +83,9 @@ class BinanceTrading:
         params = [*head, ("newOrderRespType", "FULL"), *self._shape(order)]
         return self._draft(Kind.PLACE, "place", params, (order.client_order_id,), instrument)
 
+    def place_cost(self, order: NewOrder) -> tuple[tuple[tuple[str, int], ...], int]:
+        return TRADING["place"].cost, TRADING["place"].order_count
+
     def cancel(self, order: Order, instrument: Instrument) -> Draft:
         params = [
             ("symbol", instrument.symbol),

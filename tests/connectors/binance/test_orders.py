@@ -118,6 +118,7 @@ def test_placing(order, params):
     assert " ".join(f"{name}={value}" for name, value in draft.params) == params
     assert (draft.kind, draft.rest, draft.call) == (Kind.PLACE, ("POST", "/api/v3/order"), "order.place")
     assert (draft.orders, draft.pair, draft.cost, draft.order_count) == (("a",), "BTC-USDT", (("weight", 1),), 1)
+    assert codec().place_cost(order) == (draft.cost, draft.order_count)
     assert draft.host == SPEC.rest
     assert draft.changes
 
