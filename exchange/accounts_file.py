@@ -1,4 +1,4 @@
-"""Accounts from a file, so that no secret stands on a command line where every process of the machine reads it.
+"""Accounts from a file: a secret on a command line can be read by every process of the machine.
 
 TOML (or the same as JSON, by the file's ending):
 
@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..model.errors import FixedPointError, Misconfigured
 from ..model.fixed import to_raw
-from .engine.accounts import Account, check_accounts
+from .account_options import check_accounts
+from .engine.accounts import Account
 from .engine.keys import ApiKey, public_key
 from .engine.rules import SCALE
 
@@ -55,7 +56,7 @@ def read_accounts(path: Path) -> list[Account]:
     """Read the accounts of a file that only its owner can read.
 
     Raises:
-        Misconfigured: what is wrong with which field, without repeating a secret.
+        Misconfigured: the field and what is wrong with it, without a secret.
     """
     try:
         mode = path.stat().st_mode
@@ -99,7 +100,7 @@ def amount_of(what: str, amount: str) -> int:
     """Read an amount that is not negative.
 
     Raises:
-        Misconfigured: it is none.
+        Misconfigured: it is no amount, or negative.
     """
     try:
         raw = to_raw(amount, SCALE)

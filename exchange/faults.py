@@ -1,4 +1,4 @@
-"""Faults on request: what the exchange does wrong, to whom, how often. Seeded; the admin interface sets them.
+"""Faults on request: what the exchange does wrong, to which client, how often. Seeded; set by the admin interface.
 
 | kind | where | does |
 |---|---|---|
@@ -6,18 +6,18 @@
 | delay | frames | holds a frame and what follows it on that connection for `ms` |
 | reorder | frames | sends a frame after the next one of that connection (after `ms` if none comes) |
 | cut | frames | resets the connection instead of sending |
-| silence | frames | sends nothing more on that connection, pings neither, and keeps it open |
+| silence | frames | sends nothing more on that connection, not even pings, and keeps the connection open |
 | skip | sequence | before a symbol's next diff, leaves out `ids` update ids |
 | status | requests | answers `status` (429, 418, 403, 5xx) without doing anything |
 | hang | requests, handshakes | takes the bytes, does nothing, never answers |
 | slow | requests, handshakes | answers after `ms` |
 | disconnect | requests | takes the bytes, does nothing, resets the connection |
-| late | requests | holds the request for `ms` and only then checks and executes it, whoever still listens |
+| late | requests | holds the request for `ms`, then checks and executes it, even if the client has gone |
 | accept_then_hang | requests | executes, never answers |
 | accept_then_status | requests | executes, answers `status` with `code`: execution status unknown |
 | accept_then_cut | requests | executes, sends half of the answer, resets the connection |
 | accept_then_wait | requests | executes, answers after `ms`: user events go out before the answer |
-| balance | answers, user events | adds `amount` of `asset` to what `account` is told is free (for `for_ms`) |
+| balance | answers, user events | adds `amount` to the free `asset` that `account` is shown (for `for_ms`) |
 | no_ping | connections | sends no pings |
 
 A request meets at most one rule before it is executed and one after. Frames of user data have the stream `user`; only
@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 from typing import Any, Protocol
 
-from .websocket_frames import payload_of, text_frame
+from .wire.frames import payload_of, text_frame
 
 FRAME_KINDS = ("drop", "duplicate", "delay", "reorder", "corrupt", "cut", "silence")
 REQUEST_KINDS = ("status", "hang", "slow")
@@ -46,10 +46,11 @@ CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
 HELD = 10_000  # frames held back for one connection at most
 
 
-class Wire(Protocol):
-    """What a fault does something to: one connection."""
+class Receiver(Protocol):
+    """One connection that frames go to."""
 
     number: int
+    protocol: str
     silent: bool
 
     def write(self, frame: bytes) -> None: ...
@@ -61,6 +62,7 @@ class Fault:
     """One rule. A scope that is None matches everything; `count` is how often it may still happen."""
 
     kind: str
+    protocol: str | None = None
     symbol: str | None = None
     stream: str | None = None
     connection: int | None = None
@@ -71,7 +73,7 @@ class Fault:
     after: int = 0  # let so many matches pass first
     ms: float = 200.0
     status: int = 503
-    code: int = -1007
+    code: int | str | None = None  # of accept_then_status; None is the protocol's usual one
     asset: str | None = None
     amount: str = "0"  # signed decimal
     for_ms: float | None = None
@@ -95,8 +97,8 @@ class Faults:
         self.rules: dict[int, Fault] = {}
         self.frames_active = False
         self.counters: dict[str, int] = {}
-        self._held: dict[int, tuple[Wire, deque[bytes]]] = {}
-        self._swapped: dict[int, tuple[Wire, bytes]] = {}
+        self._held: dict[int, tuple[Receiver, deque[bytes]]] = {}
+        self._swapped: dict[int, tuple[Receiver, bytes]] = {}
 
     def add(self, fault: Fault) -> Fault:
         fault.id, self._next = self._next, self._next + 1
@@ -158,6 +160,7 @@ class Faults:
     def _pick(
         self,
         kinds: tuple[str, ...],
+        protocol: str,
         symbol: str | None = None,
         stream: str | None = None,
         connection: int | None = None,
@@ -167,6 +170,7 @@ class Faults:
         for fault in self.rules.values():
             if (
                 fault.kind in kinds
+                and (fault.protocol is None or fault.protocol == protocol)
                 and (fault.symbol is None or fault.symbol == symbol)
                 and (fault.stream is None or fault.stream == stream)
                 and (fault.connection is None or fault.connection == connection)
@@ -178,91 +182,102 @@ class Faults:
                 return fault
         return None
 
-    def request(self, endpoint: str, symbol: str | None) -> Fault | None:
-        """The rule that acts on a request or handshake, if one does. `endpoint` is its path."""
-        return self._pick(REQUEST_KINDS, symbol=symbol, endpoints=(endpoint,)) if self.rules else None
+    def request(self, protocol: str, endpoint: str) -> Fault | None:
+        """Return the rule that acts on a handshake, if one does. `endpoint` is its path."""
+        return self._pick(REQUEST_KINDS, protocol, endpoints=(endpoint,)) if self.rules else None
 
-    def before(self, endpoints: tuple[str, ...], symbol: str | None, account: str | None) -> Fault | None:
-        """The rule that acts on a request that was read and not yet looked at. `endpoints` are all its names."""
-        return self._pick(BEFORE_KINDS, symbol, endpoints=endpoints, account=account) if self.rules else None
+    def before(
+        self, protocol: str, endpoints: tuple[str, ...], symbol: str | None, account: str | None
+    ) -> Fault | None:
+        """Return the rule that acts on a request before its execution. `endpoints` are all names of the endpoint."""
+        if not self.rules:
+            return None
+        return self._pick(BEFORE_KINDS, protocol, symbol, endpoints=endpoints, account=account)
 
-    def after(self, endpoints: tuple[str, ...], symbol: str | None, account: str | None) -> Fault | None:
-        """The rule that acts on a request that was executed and not yet answered."""
-        return self._pick(AFTER_KINDS, symbol, endpoints=endpoints, account=account) if self.rules else None
+    def after(self, protocol: str, endpoints: tuple[str, ...], symbol: str | None, account: str | None) -> Fault | None:
+        """Return the rule that acts on a request after its execution, before its answer."""
+        if not self.rules:
+            return None
+        return self._pick(AFTER_KINDS, protocol, symbol, endpoints=endpoints, account=account)
 
-    def misstated(self, account: str, where: tuple[str, ...]) -> dict[str, Decimal]:
-        """What to add to the free balances that `account` is told, by asset. `where`: the endpoint, or `user`."""
-        told: dict[str, Decimal] = {}
+    def misstated(self, protocol: str, account: str, where: tuple[str, ...]) -> dict[str, Decimal]:
+        """Return by asset what to add to the free balances shown to `account`. `where`: the endpoint, or `user`."""
+        wrong: dict[str, Decimal] = {}
         for fault in list(self.rules.values()) if self.rules else ():
             if (
                 fault.kind == "balance"
                 and fault.asset is not None
                 and fault.account == account
+                and (fault.protocol is None or fault.protocol == protocol)
                 and (fault.endpoint is None or fault.endpoint in where)
                 and (fault.stream is None or fault.stream in where)
                 and self._hits(fault)
             ):
-                told[fault.asset] = told.get(fault.asset, Decimal(0)) + Decimal(fault.amount)
-        return told
+                wrong[fault.asset] = wrong.get(fault.asset, Decimal(0)) + Decimal(fault.amount)
+        return wrong
 
-    def skip(self, symbol: str) -> int:
-        """How many update ids to leave out before the next diff of `symbol`."""
-        fault = self._pick(("skip",), symbol=symbol) if self.rules else None
+    def skip(self, protocol: str, symbol: str) -> int:
+        """Return how many update ids to leave out before the next diff of `symbol`."""
+        fault = self._pick(("skip",), protocol, symbol) if self.rules else None
         return fault.ids if fault is not None else 0
 
-    def withholds_ping(self, connection: int) -> bool:
-        return bool(self.rules) and self._pick(("no_ping",), connection=connection) is not None
+    def withholds_ping(self, receiver: Receiver) -> bool:
+        if not self.rules:
+            return False
+        return self._pick(("no_ping",), receiver.protocol, connection=receiver.number) is not None
 
-    def frame(self, wire: Wire, stream: str, symbol: str | None, frame: bytes, account: str | None = None) -> None:
+    def frame(
+        self, receiver: Receiver, stream: str, symbol: str | None, frame: bytes, account: str | None = None
+    ) -> None:
         """Send one frame of a stream to one connection, or whatever the rules make of it."""
-        fault = self._pick(FRAME_KINDS, symbol, stream, wire.number, account=account)
+        fault = self._pick(FRAME_KINDS, receiver.protocol, symbol, stream, receiver.number, account=account)
         kind = fault.kind if fault is not None else None
         if fault is None:
-            self._pass(wire, frame)
+            self._pass(receiver, frame)
         elif kind == "duplicate":
-            self._pass(wire, frame)
-            self._pass(wire, frame)
+            self._pass(receiver, frame)
+            self._pass(receiver, frame)
         elif kind == "corrupt":
-            self._pass(wire, self._spoil(frame, fault.mode))
+            self._pass(receiver, self._spoil(frame, fault.mode))
         elif kind == "cut":
-            wire.cut()
+            receiver.cut()
         elif kind == "silence":
-            wire.silent = True
+            receiver.silent = True
         elif kind == "delay":
-            if wire.number not in self._held:
-                self._held[wire.number] = (wire, deque())
-                self.later(fault.ms / 1000, lambda: self._unhold(wire.number))
-            self._pass(wire, frame)
+            if receiver.number not in self._held:
+                self._held[receiver.number] = (receiver, deque())
+                self.later(fault.ms / 1000, lambda: self._unhold(receiver.number))
+            self._pass(receiver, frame)
         elif kind == "reorder":
-            if wire.number in self._swapped:
-                self._pass(wire, frame)
+            if receiver.number in self._swapped:
+                self._pass(receiver, frame)
             else:
-                self._swapped[wire.number] = (wire, frame)
-                self.later(fault.ms / 1000, lambda: self._unswap(wire.number))
+                self._swapped[receiver.number] = (receiver, frame)
+                self.later(fault.ms / 1000, lambda: self._unswap(receiver.number))
 
-    def _pass(self, wire: Wire, frame: bytes) -> None:
-        held = self._held.get(wire.number)
+    def _pass(self, receiver: Receiver, frame: bytes) -> None:
+        held = self._held.get(receiver.number)
         if held is None:
-            wire.write(frame)
+            receiver.write(frame)
         elif len(held[1]) >= HELD:
-            del self._held[wire.number]
-            wire.cut()
+            del self._held[receiver.number]
+            receiver.cut()
         else:
             held[1].append(frame)
         if self._swapped:
-            self._unswap(wire.number)
+            self._unswap(receiver.number)
 
     def _unhold(self, number: int) -> None:
-        wire, frames = self._held.pop(number, (None, ()))
-        if wire is not None:
+        receiver, frames = self._held.pop(number, (None, ()))
+        if receiver is not None:
             for frame in frames:
-                wire.write(frame)
+                receiver.write(frame)
         self._refresh()
 
     def _unswap(self, number: int) -> None:
-        wire, frame = self._swapped.pop(number, (None, b""))
-        if wire is not None:
-            self._pass(wire, frame)
+        receiver, frame = self._swapped.pop(number, (None, b""))
+        if receiver is not None:
+            self._pass(receiver, frame)
         self._refresh()
 
     def forget(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What the local exchange is started with, and reading it from a command line."""
+"""The options of the local exchange, and reading them from a command line."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..model.errors import Misconfigured
+from .account_options import check_accounts, give_keys, parse_account, parse_account_key
 from .accounts_file import read_accounts
-from .engine.accounts import Account, check_accounts, give_keys, parse_account
-from .engine.keys import parse_account_key
+from .engine.accounts import Account
 from .engine.rules import DEFAULT_SYMBOLS, listing
+from .face import find_protocols, protocol_names
 
 Read = TypeVar("Read")
 
 
 @dataclass(slots=True)
 class Options:
-    """`rate` is level changes a second over all symbols; port 0 takes a free one."""
+    """`rate` is level changes a second over all symbols. A port of 0 takes a free one.
 
+    The first protocol listens on `port`, each further one on the next port.
+    """
+
+    protocols: tuple[str, ...] = ()  # by name; without names those that are served by default
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int = 0
@@ -36,6 +41,7 @@ class Options:
 
     def check(self) -> Options:
         """Return self, or raise Misconfigured naming the option and what is wrong with it."""
+        find_protocols(self.protocols)
         for name in ("port", "admin_port"):
             if not 0 <= getattr(self, name) <= 65_535:
                 raise Misconfigured(f"--{name.replace('_', '-')}", "must be from 0 to 65535")
@@ -69,10 +75,13 @@ def parse(arguments: Sequence[str]) -> Options:
     Raises:
         Misconfigured: which option, and why; the message is one line.
     """
-    parser = _Parser(prog="venuemesh exchange", description="Run the local exchange until it is told to stop.")
+    parser = _Parser(prog="venuemesh exchange", description="Run the local exchange until SIGINT or SIGTERM.")
     parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object, first")
+    parser.add_argument("--protocols", default="", metavar="A,B", help="whose protocols are served: " + _offered())
     parser.add_argument("--host", default="127.0.0.1", help="address of the exchange (the admin is always loopback)")
-    parser.add_argument("--port", default="0", help="port of REST and websockets; 0 takes a free one")
+    parser.add_argument(
+        "--port", default="0", help="port of the first protocol, the next ones follow; 0 takes free ones"
+    )
     parser.add_argument("--admin-port", default="0", help="port of the admin interface")
     parser.add_argument("--seed", default="1", help="of the participants and faults")
     parser.add_argument("--rate", default="300", help="level changes a second, over all symbols")
@@ -93,6 +102,7 @@ def parse(arguments: Sequence[str]) -> Options:
     except Misconfigured as error:
         raise Misconfigured("--account-key", error.reason) from None
     return Options(
+        protocols=tuple(name.strip() for name in given.protocols.split(",") if name.strip()),
         host=given.host,
         port=_whole("--port", given.port),
         admin_port=_whole("--admin-port", given.admin_port),
@@ -106,6 +116,11 @@ def parse(arguments: Sequence[str]) -> Options:
         json=given.json,
         paused=given.paused,
     ).check()
+
+
+def _offered() -> str:
+    default = ",".join(protocol.name for protocol in find_protocols(()))
+    return f"{', '.join(protocol_names())} (default: {default})"
 
 
 def _read(option: str, reader: Callable[[str], Read], text: str) -> Read:

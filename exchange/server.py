@@ -1,4 +1,4 @@
-"""The process of the local exchange: its listeners, its heartbeat, its end."""
+"""The process of the local exchange: a listener for each protocol and the admin interface, its beat, its end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -15,52 +15,42 @@ from aiohttp import web
 
 from ..model.errors import Misconfigured
 from .admin.api import Admin
-from .binance.rest import Rest
-from .binance.sockets import Sockets
 from .clock import Clock
+from .face import Face, Protocol, find_protocols
 from .options import Options
 from .venue import SLICE_NS, Venue
 
 
 class Server:
-    """The exchange with its sockets. `start` returns when it serves; `urls` says where."""
+    """The exchange with its sockets. `start` returns when it serves; `urls` has the base URLs.
 
-    def __init__(self, options: Options, clock: Clock | None = None) -> None:
+    `protocols` are those of `options.protocols` where none are given.
+    """
+
+    def __init__(
+        self, options: Options, clock: Clock | None = None, protocols: Sequence[Protocol] | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.options = options
         self.clock = clock or Clock()
-        self.venue = Venue(options, self.clock, loop.call_later)
+        self.venue = Venue(options, protocols or find_protocols(options.protocols), self.clock, loop.call_later)
         self.venue.crowd.paused = options.paused
         self.urls: dict[str, Any] = {}
         self._runners: list[web.AppRunner] = []
         self._beat: asyncio.Task[None] | None = None
 
     async def start(self) -> dict[str, Any]:
-        """Listen and begin to trade; return the base URLs.
+        """Listen and begin to trade; return the base URLs: of each protocol by its name, and `admin`.
 
         Raises:
             Misconfigured: an address that cannot be listened on.
         """
-        rest = Rest(self.venue)
-        sockets = Sockets(self.venue, rest)
-        public = web.Application(client_max_size=1 << 20)
-        public.router.add_get("/ws", sockets.raw)
-        public.router.add_get("/ws/{names:.*}", sockets.raw)
-        public.router.add_get("/stream", sockets.combined)
-        public.router.add_get("/ws-api/v3", sockets.api)
-        public.router.add_route("*", "/{path:.*}", rest.handle)
-        admin = Admin(self.venue)
-        port = await self._listen(public, self.options.host, self.options.port, "--port")
-        admin_port = await self._listen(admin.app(), "127.0.0.1", self.options.admin_port, "--admin-port")
-        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        self.urls = {
-            "binance": {
-                "rest": f"http://{host}:{port}",
-                "ws": f"ws://{host}:{port}",
-                "ws_api": f"ws://{host}:{port}/ws-api/v3",
-            },
-            "admin": f"http://127.0.0.1:{admin_port}",
-        }
+        protocols: dict[str, Any] = {}
+        for position, (name, face) in enumerate(self.venue.faces.items()):
+            protocols[name] = dict(face.urls(await self._serve(face, position)))
+        admin_port = await self._listen(Admin(self.venue).app(), "127.0.0.1", self.options.admin_port, "--admin-port")
+        # Every protocol stands at the top, and once more under `protocols`, for programs that go through all of them.
+        self.urls = {**protocols, "protocols": protocols, "admin": f"http://127.0.0.1:{admin_port}"}
         self._beat = asyncio.create_task(self._beats())
         return self.urls
 
@@ -70,11 +60,19 @@ class Server:
             self._beat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._beat
-        self.venue.hub.announce_shutdown()
-        for client in list(self.venue.hub.clients.values()):
-            client.close(1001, "Server shutdown", "shutdown")
+        self.venue.announce_shutdown()
+        for connection in list(self.venue.connections.values()):
+            connection.close(1001, "Server shutdown", "shutdown")
         for runner in self._runners:
             await runner.cleanup()
+
+    async def _serve(self, face: Face, position: int) -> str:
+        """Listen for one protocol, on the port that many after the first; return `address:port`."""
+        app = web.Application(client_max_size=1 << 20)
+        app.router.add_routes(face.routes())
+        port = self.options.port and self.options.port + position
+        port = await self._listen(app, self.options.host, port, "--port")
+        return f"[{self.options.host}]:{port}" if ":" in self.options.host else f"{self.options.host}:{port}"
 
     async def _listen(self, app: web.Application, host: str, port: int, option: str) -> int:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
@@ -112,7 +110,7 @@ async def serve(options: Options, ready: Callable[[dict[str, Any]], None] | None
     watch = _watch_parent(options.parent, ended) if options.parent is not None else None
     try:
         urls = await server.start()
-        _tell(urls, options.json)
+        _print(urls, options.json)
         if ready is not None:
             ready(urls)
         await ended.wait()
@@ -123,18 +121,17 @@ async def serve(options: Options, ready: Callable[[dict[str, Any]], None] | None
     return 0
 
 
-def _tell(urls: dict[str, Any], as_json: bool) -> None:
+def _print(urls: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(orjson.dumps(urls).decode(), flush=True)
     else:
-        spoken = urls["binance"]
-        print(
-            f"local exchange: {spoken['rest']}  {spoken['ws']}  {spoken['ws_api']}  admin {urls['admin']}", flush=True
-        )
+        for name, places in urls["protocols"].items():
+            print(f"{name}: " + "  ".join(f"{role} {url}" for role, url in places.items()))
+        print(f"admin: {urls['admin']}", flush=True)
 
 
 def _watch_parent(pid: int, ended: asyncio.Event) -> Callable[[], None]:
-    """Set `ended` when the process `pid` ends; return what undoes the watch."""
+    """Set `ended` when the process `pid` ends; return a call that undoes the watch."""
     loop = asyncio.get_running_loop()
     if hasattr(os, "pidfd_open"):
         try:

@@ -1,52 +1,53 @@
-"""The local exchange without its sockets: engine, crowd, streams, faults, limits, and what the admin asks of them."""
+"""The local exchange without its sockets: engine, participants, faults, and the protocols that serve the market."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..model.time import SECOND_NS
-from .binance.limits import Limits, Meter
-from .binance.streams import Hub
-from .binance.user_data import UserData
 from .clock import Clock
 from .engine.accounts import Account
 from .engine.crowd import Crowd
 from .engine.engine import Engine
-from .engine.keys import ApiKey
-from .engine.market import Market
+from .engine.market import Listeners, Market
 from .engine.rules import Rules, listing
+from .face import Face, Protocol
 from .faults import Faults
+from .floor import Floor
 from .options import Options
-from .receipts import Receipts
+from .wire.connection import Connection
 
 SLICE_NS = 10_000_000
-BEHIND = 20  # slices that are caught up at most after a stall; the rest is let go
+BEHIND = 20  # slices that are caught up at most after a stall; the rest is dropped
+SUMMED = ("messages_encoded", "frames_sent", "streams")
 
 
 class Venue:
     """One exchange. Everything runs in one thread; `beat` is called about every 10 ms."""
 
-    def __init__(self, options: Options, clock: Clock, later: Callable[[float, Callable[[], None]], Any]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        protocols: Sequence[Protocol],
+        clock: Clock,
+        later: Callable[[float, Callable[[], None]], Any],
+    ) -> None:
         self.options = options
         self.clock = clock
-        self.limits = Limits()
-        self.meter = Meter(self.limits)
         self.faults = Faults(options.seed, later)
-        self.hub = Hub(self.faults, clock.now_ns)
-        self.engine = Engine(self.hub, options.history)
-        self.hub.engine = self.engine
-        self.user_data = self.hub.user_data = UserData(self.faults, clock.now_ns, later)
+        listeners = Listeners()
+        self.engine = Engine(listeners, options.history)
+        self.floor = Floor(self.engine, self.faults, clock, later)
+        self.faces: dict[str, Face] = {protocol.name: protocol.face(self.floor) for protocol in protocols}
+        listeners.all.extend(self.faces.values())
         self.crowd = Crowd(self.engine, options.seed, options.rate)
         self.started_ns = clock.monotonic_ns()
-        self.receipts: dict[str, Receipts] = {}
-        self.requests: dict[str, int] = {}
-        self.statuses: dict[int, int] = {}
-        self.next_connection = 1
         self._played = 0
+        self._ticks = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._first_beat_ns: int | None = None
         for account in options.accounts:
@@ -57,7 +58,7 @@ class Venue:
     # -------------------------------------------------------------------------------------------------- time
 
     def beat(self, monotonic_ns: int) -> None:
-        """Let the crowd trade what time has passed, then send what is due."""
+        """Let the participants trade for the time that has passed, then send what is due."""
         if self._first_beat_ns is None:
             self._first_beat_ns = monotonic_ns
         due = (monotonic_ns - self._first_beat_ns) // SLICE_NS
@@ -67,7 +68,9 @@ class Venue:
             self._played += 1
             if not self.crowd.paused:
                 self.crowd.play(self.clock.now_ns())
-            self.hub.tick()
+            for face in self.faces.values():
+                face.tick(self._ticks)
+            self._ticks += 1
             if self._played % 10 == 0:
                 self._keep(monotonic_ns)
         if self._waiting and not self.unsent:
@@ -77,11 +80,11 @@ class Venue:
                     future.set_result(None)
 
     def _keep(self, monotonic_ns: int) -> None:
-        for client in list(self.hub.clients.values()):
-            client.keep(monotonic_ns, self.faults.withholds_ping)
+        for connection in list(self.connections.values()):
+            connection.keep(monotonic_ns, self.faults.withholds_ping)
 
     def pause(self) -> None:
-        """Stop the crowd and send all that is pending: after this no level changes but by hand."""
+        """Stop the participants and send all that is pending: after this no level changes but by hand."""
         self.crowd.paused = True
         self.flush()
 
@@ -98,11 +101,17 @@ class Venue:
         return made
 
     def flush(self) -> None:
-        """Send all pending diffs now."""
+        """Send all pending diffs and user data now."""
         for market in list(self.engine.markets.values()):
-            self.hub.flush(market)
-        self.user_data.flush()
+            self.flush_market(market)
+        for face in self.faces.values():
+            face.flush_user_data()
         self.faults.release()
+
+    def flush_market(self, market: Market) -> None:
+        """Send all pending diffs of one symbol now."""
+        for face in self.faces.values():
+            face.flush(market)
 
     async def drained(self) -> None:
         """Wait until every client has been given everything."""
@@ -111,74 +120,86 @@ class Venue:
         await future
 
     @property
+    def connections(self) -> dict[int, Connection]:
+        """The open websocket connections of all protocols, by number."""
+        return self.floor.connections.open
+
+    @property
     def unsent(self) -> int:
         """Bytes and held frames that clients have not been given yet."""
-        return sum(client.unsent for client in self.hub.clients.values()) + self.faults.held
+        return self.floor.connections.unsent + self.faults.held
 
     # ----------------------------------------------------------------------------------------------- symbols
 
     def list(self, rules: Rules) -> Market:
-        """List a symbol and let the crowd in."""
+        """List a symbol and let the participants in. What fills the book at first goes to no stream."""
         market = self.engine.list(rules)
         self.crowd.join(market, self.clock.now_ns())
-        market.take_pending()  # nobody listened while the book was filled
-        self.hub.listed(rules.symbol)
+        for face in self.faces.values():
+            face.listed(market)
         return market
 
     def delist(self, symbol: str) -> None:
         market = self.engine.market(symbol)
         self.crowd.leave(symbol)
-        self.hub.flush(market)
+        self.flush_market(market)
         self.engine.delist(symbol, self.clock.now_ns())
-        self.hub.flush(market)
+        self.flush_market(market)
+        for face in self.faces.values():
+            face.delisted(market)
 
     def market(self, symbol: str) -> Market:
         """Return a market or raise Rejected(UNKNOWN_SYMBOL)."""
         return self.engine.market(symbol)
 
-    # ----------------------------------------------------------------------------------------------- accounts
+    # ---------------------------------------------------------------------------------- what protocols are told
 
-    def owner(self, key: object) -> tuple[Account, ApiKey] | None:
-        """The account and key that a key's name belongs to."""
-        if isinstance(key, str):
-            for account in self.engine.accounts.values():
-                if key in account.keys:
-                    return account, account.keys[key]
-        return None
+    def balance_changed(self, account: Account, asset: str, delta: int) -> None:
+        """Tell all protocols of a deposit or, with a negative `delta`, a withdrawal."""
+        for face in self.faces.values():
+            face.balance_changed(account, asset, delta, self.clock.now_ns())
 
-    def receipts_of(self, account: Account) -> Receipts:
-        """What the exchange was asked to place for an account."""
-        found = self.receipts.get(account.name)
-        if found is None:
-            found = self.receipts[account.name] = Receipts()
-        return found
+    def locked_outside(self, account: Account, asset: str, delta: int) -> None:
+        """Tell all protocols that a system outside the engine locked or, with a negative `delta`, released so much."""
+        for face in self.faces.values():
+            face.locked_outside(account, asset, delta, self.clock.now_ns())
+
+    def end_user_data(self, account: Account, key: str | None = None) -> int:
+        """End the user data streams of an account, or those made with one key; return how many."""
+        return sum(face.end_user_data(account, key) for face in self.faces.values())
+
+    def announce_shutdown(self, connections: Sequence[Connection] | None = None) -> int:
+        """Announce the end to some connections, or to all; return to how many."""
+        chosen = list(self.connections.values()) if connections is None else connections
+        return sum(
+            face.announce_shutdown([connection for connection in chosen if connection.protocol == name])
+            for name, face in self.faces.items()
+        )
 
     # ------------------------------------------------------------------------------------------------ numbers
 
-    def count(self, endpoint: str, status: int) -> None:
-        """Count a request and how it was answered."""
-        if endpoint in self.requests or len(self.requests) < 200:
-            self.requests[endpoint] = self.requests.get(endpoint, 0) + 1
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-
     def statistics(self) -> dict[str, Any]:
-        """Plain values of what went on since the start."""
+        """Return plain values of what went on since the start: sums over all protocols, then each protocol's own."""
         uptime = (self.clock.monotonic_ns() - self.started_ns) / SECOND_NS
+        own = {name: face.statistics() for name, face in self.faces.items()}
+        events: dict[str, int] = {}
+        for counts in own.values():
+            for kind, number in counts["user_events"].items():
+                events[kind] = events.get(kind, 0) + number
         return {
             "uptime_s": round(uptime, 3),
             "cpu_s": round(time.process_time(), 3),
             "paused": self.crowd.paused,
             "rate": self.crowd.rate,
             "level_updates": sum(market.changes for market in self.engine.markets.values()),
-            "messages_encoded": self.hub.messages,
-            "frames_sent": self.hub.frames,
-            "user_events": dict(self.user_data.sent),
-            "connections": len(self.hub.clients),
-            "streams": len(self.hub.streams),
+            **{name: sum(counts[name] for counts in own.values()) for name in SUMMED},
+            "user_events": events,
+            "connections": len(self.connections),
             "unsent": self.unsent,
-            "requests": dict(self.requests),
-            "statuses": {str(status): count for status, count in self.statuses.items()},
+            "requests": dict(self.floor.requests),
+            "statuses": {str(status): count for status, count in self.floor.statuses.items()},
             "faults_done": dict(self.faults.counters),
+            "protocols": own,
             "symbols": {
                 market.symbol: {
                     "status": market.rules.status,

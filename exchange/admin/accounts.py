@@ -1,7 +1,6 @@
-"""The admin interface's side on accounts: the ledger as the independent truth, keys, deposits, user data streams.
+"""The admin interface for accounts: the ledger as the independent truth, keys, deposits, user data streams.
 
-What is read here is the engine's own record, not what any client was told: faults that misstate balances or keep events
-back change nothing of it.
+The answers are the engine's own record. Faults that misstate balances or hold events back do not change them.
 """
 
 from __future__ import annotations
@@ -15,13 +14,12 @@ from aiohttp import web
 
 from ...model.errors import FixedPointError, Misconfigured
 from ...model.fixed import to_raw
-from ..binance.payloads import text
-from ..engine.accounts import Account, Fill
-from ..engine.book import Order, OrderList
+from ..engine.accounts import Account, Fill, Order, OrderList
 from ..engine.keys import ApiKey, public_key
 from ..engine.rules import SCALE
-from ..receipts import Receipt
 from ..venue import Venue
+from ..wire.numbers import text
+from ..wire.receipts import Receipt
 from .bodies import AccountBody, AmountBody, Body, CancelAllBody, ExpireBody, KeyBody
 from .refusal import Refusal, query, whole
 
@@ -29,7 +27,7 @@ PAGE = 10_000
 
 
 class AccountsAdmin:
-    """Answers what is asked about accounts."""
+    """Answers requests about accounts."""
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
@@ -100,11 +98,11 @@ class AccountsAdmin:
         }
 
     def receipts(self, request: web.Request) -> Any:
-        """How often each client order id was asked to be placed, of ids first seen after the `since`th."""
-        receipts = self.venue.receipts_of(self.account(query(request, "account")))
+        """How many placements of each client order id came in, of ids first seen after the `since`th."""
+        receipts = self.venue.floor.receipts_of(self.account(query(request, "account")))
         client_id = request.query.get("client_order_id")
         if client_id is not None:
-            return _receipt(receipts.of(client_id))
+            return _receipt(receipts.find(client_id))
         limit = _page(request)
         found = list(receipts.since(whole(request, "since", 0), limit))
         return {
@@ -117,7 +115,7 @@ class AccountsAdmin:
     def add_account(self, body: AccountBody) -> Any:
         """Open an account with its first key."""
         if body.account in self.venue.engine.accounts:
-            raise Refusal("account", f"{body.account!r} is there already")
+            raise Refusal("account", f"{body.account!r} exists already")
         key = self._new_key(body)
         amounts = {asset: raw(f"balances.{asset}", amount) for asset, amount in body.balances.items()}
         account = self.venue.engine.add_account(Account(body.account, keys={key.name: key}))
@@ -135,17 +133,17 @@ class AccountsAdmin:
         return _summary(account)
 
     def revoke(self, body: KeyBody) -> Any:
-        """Let a key open nothing more: requests fail, its user data streams end, a logon goes with its next request."""
-        owner = self.venue.owner(body.key)
+        """Revoke a key: its requests fail, its user data streams end, a logon ends with its next request."""
+        owner = self.venue.floor.owner(body.key)
         if owner is None:
             raise Refusal("key", f"no key {body.key!r}", 404, "not found")
         account, key = owner
         key.revoked = True
-        return {"account": account.name, "key": key.name, "streams": self.venue.user_data.expire(account, key.name)}
+        return {"account": account.name, "key": key.name, "streams": self.venue.end_user_data(account, key.name)}
 
     def reinstate(self, body: KeyBody) -> Any:
-        """Let a key that was revoked open again what it did."""
-        owner = self.venue.owner(body.key)
+        """Give a revoked key its permissions back."""
+        owner = self.venue.floor.owner(body.key)
         if owner is None:
             raise Refusal("key", f"no key {body.key!r}", 404, "not found")
         account, key = owner
@@ -154,12 +152,12 @@ class AccountsAdmin:
 
     def expire(self, body: ExpireBody) -> Any:
         """End the user data streams of an account, or of one of its keys."""
-        return {"streams": self.venue.user_data.expire(self.account(body.account), body.key)}
+        return {"streams": self.venue.end_user_data(self.account(body.account), body.key)}
 
     def deposit(self, body: AmountBody) -> Any:
         account, amount = self.account(body.account), raw("amount", body.amount)
         account.deposit(body.asset, amount)
-        self.venue.user_data.balance(account, body.asset, amount, self._now())
+        self.venue.balance_changed(account, body.asset, amount)
         return account_plain(account)
 
     def withdraw(self, body: AmountBody) -> Any:
@@ -167,14 +165,14 @@ class AccountsAdmin:
         if account.balance(body.asset).free < amount:
             raise Refusal("amount", "more than is free")
         account.deposit(body.asset, -amount)
-        self.venue.user_data.balance(account, body.asset, -amount, self._now())
+        self.venue.balance_changed(account, body.asset, -amount)
         return account_plain(account)
 
     def lock(self, body: AmountBody) -> Any:
-        """Lock some of a balance as a system outside would (`externalLockUpdate`)."""
+        """Lock some of a balance as a system outside the engine would."""
         account, amount = self.account(body.account), raw("amount", body.amount)
         account.lock(body.asset, amount)
-        self.venue.user_data.external_lock(account, body.asset, amount, self._now())
+        self.venue.locked_outside(account, body.asset, amount)
         return account_plain(account)
 
     def unlock(self, body: AmountBody) -> Any:
@@ -182,11 +180,11 @@ class AccountsAdmin:
         if account.balance(body.asset).locked < amount:
             raise Refusal("amount", "more than is locked")
         account.unlock(body.asset, amount)
-        self.venue.user_data.external_lock(account, body.asset, -amount, self._now())
+        self.venue.locked_outside(account, body.asset, -amount)
         return account_plain(account)
 
     def cancel_all(self, body: CancelAllBody) -> Any:
-        """Cancel what an account has open, of one symbol or of all, as the exchange itself would."""
+        """Cancel the open orders of an account, of one symbol or of all, as the exchange itself would."""
         engine, account = self.venue.engine, self.account(body.account)
         cancelled = []
         for order in list(account.open.values()):
@@ -207,10 +205,10 @@ class AccountsAdmin:
         return self.venue.clock.now_ns()
 
     def _new_key(self, body: AccountBody | KeyBody) -> ApiKey:
-        if self.venue.owner(body.key) is not None:
-            raise Refusal("key", f"{body.key!r} is there already")
+        if self.venue.floor.owner(body.key) is not None:
+            raise Refusal("key", f"{body.key!r} exists already")
         if (body.secret is None) == (body.public_key is None):
-            raise Refusal("secret", "either this or public_key")
+            raise Refusal("secret", "give either secret or public_key")
         try:
             key = public_key(body.key, body.public_key.encode()) if body.public_key is not None else None
         except Misconfigured as error:

@@ -1,6 +1,6 @@
 """The admin interface: loopback only, JSON. Faults, rates, books, history; docs/local-exchange.md has every endpoint.
 
-Every body is checked before anything is done: a wrong one is answered 400 with the field named.
+Every body is checked before anything is done: a wrong body is answered 400 with the field named.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pydantic import ValidationError
 
 from ...model.errors import Misconfigured, Rejected
 from ...model.events import Side
-from ..binance.client import Client
-from ..binance.payloads import text
-from ..engine.accounts import Account
-from ..engine.book import Ticket
+from ..engine.accounts import Account, Ticket
 from ..engine.rules import Rules, rules_for
+from ..face import Face
 from ..faults import Fault
 from ..venue import Venue
+from ..wire.connection import Connection
+from ..wire.numbers import text
 from .accounts import AccountsAdmin, order_plain, raw
 from .bodies import (
     Body,
@@ -162,27 +162,26 @@ class Admin:
         }
 
     def connections(self, request: web.Request) -> Any:
+        """Websocket connections: what all have, then what only their protocol knows."""
         return {
             "connections": [
                 {
-                    "id": client.number,
-                    "ip": client.ip,
-                    "api": client.is_api,
-                    "combined": client.form.combined,
-                    "streams": list(client.streams),
-                    "sent_frames": client.sent_frames,
-                    "sent_bytes": client.sent_bytes,
-                    "unsent": client.unsent,
-                    "silent": client.silent,
-                    "logon": None if client.logon is None else client.logon.account.name,
-                    "subscriptions": self.venue.user_data.of(client),
+                    "id": connection.number,
+                    "protocol": connection.protocol,
+                    "ip": connection.ip,
+                    "streams": list(connection.streams),
+                    "sent_frames": connection.sent_frames,
+                    "sent_bytes": connection.sent_bytes,
+                    "unsent": connection.unsent,
+                    "silent": connection.silent,
+                    **self.venue.faces[connection.protocol].describe(connection),
                 }
-                for client in self.venue.hub.clients.values()
+                for connection in self.venue.connections.values()
             ]
         }
 
     def limits(self, request: web.Request) -> Any:
-        return asdict(self.venue.limits)
+        return asdict(self._face(request.query.get("protocol")).limits)
 
     # --------------------------------------------------------------------------------------------------- faults
 
@@ -193,6 +192,9 @@ class Admin:
             self.accounts.account(body.account)
         if body.kind == "balance" and (body.account is None or body.asset is None):
             raise Refusal("account" if body.account is None else "asset", "is required for this kind")
+        faces = self.venue.faces.values() if body.protocol is None else [self._face(body.protocol)]
+        if body.code is not None and not any(body.code in face.unknown_outcomes for face in faces):
+            raise Refusal("code", "no error code for an unknown outcome")
         return asdict(self.venue.faults.add(Fault(**body.model_dump())))
 
     def clear_faults(self, request: web.Request) -> Any:
@@ -204,32 +206,41 @@ class Admin:
         return {"removed": 1}
 
     def cut(self, body: CutBody) -> Any:
-        clients = self._clients(body.connection)
+        chosen = self._connections(body.connection)
         if body.account is not None:
-            hearing = self.venue.user_data.clients_of(self.accounts.account(body.account))
-            clients = [client for client in clients if client in hearing]
-        for client in clients:
-            client.cut()
-        return {"cut": [client.number for client in clients]}
+            account = self.accounts.account(body.account)
+            hearing = {each for face in self.venue.faces.values() for each in face.hearing(account)}
+            chosen = [connection for connection in chosen if connection in hearing]
+        for connection in chosen:
+            connection.cut()
+        return {"cut": [connection.number for connection in chosen]}
 
     def shutdown_event(self, body: CutBody) -> Any:
-        return {"told": self.venue.hub.announce_shutdown(self._clients(body.connection))}
+        return {"sent": self.venue.announce_shutdown(self._connections(body.connection))}
 
     def skip(self, body: SkipBody) -> Any:
-        market = self.venue.market(body.symbol)
-        self.venue.hub.flush(market)
+        self.venue.flush_market(self.venue.market(body.symbol))
         return {"update_id": self.venue.engine.skip_ids(body.symbol, body.ids)}
 
-    def _clients(self, number: int | None) -> Sequence[Client]:
-        clients = self.venue.hub.clients
-        if number is not None and number not in clients:
+    def _connections(self, number: int | None) -> Sequence[Connection]:
+        connections = self.venue.connections
+        if number is not None and number not in connections:
             raise Refusal("connection", f"no connection {number}", 404, "not found")
-        return list(clients.values()) if number is None else [clients[number]]
+        return list(connections.values()) if number is None else [connections[number]]
+
+    def _face(self, name: str | None) -> Face:
+        """The protocol of that name, which may be left out where there is only one."""
+        faces = self.venue.faces
+        if name is None and len(faces) == 1:
+            return next(iter(faces.values()))
+        if name is None or name not in faces:
+            raise Refusal("protocol", f"must be one of {', '.join(faces)}")
+        return faces[name]
 
     # --------------------------------------------------------------------------------------------------- market
 
     async def pause(self, body: PauseBody) -> Any:
-        """Come to rest. With `wait_s`, answer when clients have been given everything, or after so many seconds."""
+        """Stop the market. With `wait_s`, answer when clients have been given everything, or after so many seconds."""
         venue = self.venue
         venue.pause()
         if body.wait_s and venue.unsent:
@@ -274,7 +285,7 @@ class Admin:
         return order_plain(order) | {"update_id": self.venue.market(body.symbol).update_id}
 
     def _hand(self, symbol: str) -> Account:
-        """The admin's own account, which is never short."""
+        """The admin's own account, which always has enough."""
         engine = self.venue.engine
         account = engine.accounts.get("admin") or engine.add_account(Account("admin"))
         rules = self.venue.market(symbol).rules
@@ -290,7 +301,7 @@ class Admin:
             raise Refusal("order_id", "no such order rests in the book", 404, "not found")
         wanted = _raw("quantity", body.quantity) or order.remaining
         if wanted > order.remaining:
-            raise Refusal("quantity", "more than remains of it")
+            raise Refusal("quantity", "more than the order has left")
         ahead = 0
         for level in (market.bids if order.side is Side.BUY else market.asks).best_first():
             for resting in level.orders.values():
@@ -342,12 +353,14 @@ class Admin:
         return {"skew_ms": body.skew_ms, "time_ns": self.venue.clock.now_ns()}
 
     def change_limits(self, body: LimitsBody) -> Any:
-        for name, value in body.model_dump(exclude_none=True).items():
-            setattr(self.venue.limits, name, value)
-        return asdict(self.venue.limits)
+        limits = self._face(body.protocol).limits
+        for name, value in body.changes(limits).items():
+            setattr(limits, name, value)
+        return asdict(limits)
 
     def forgive(self, body: Nothing) -> Any:
-        self.venue.meter.forgive()
+        for face in self.venue.faces.values():
+            face.forgive()
         return {}
 
 

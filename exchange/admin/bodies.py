@@ -1,25 +1,29 @@
-"""What the admin interface takes: one class a request, checked before anything is done."""
+"""The bodies that the admin interface takes: one class a request, checked before anything is done."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..engine.rules import STATUSES
 from ..faults import CORRUPTIONS, KINDS
+from ..wire.connection import ConnectionLimits
+from .refusal import Refusal
 
 TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
 
 
 class Body(BaseModel):
-    """A request's body: unknown fields are refused, and so is what only converts."""
+    """A request's body. Unknown fields and values of another type are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class FaultBody(Body):
     kind: Literal[KINDS]  # type: ignore[valid-type]
+    protocol: str | None = None
     symbol: str | None = None
     stream: str | None = None
     connection: int | None = None
@@ -30,7 +34,7 @@ class FaultBody(Body):
     after: int = Field(0, ge=0)
     ms: float = Field(200.0, ge=0.0, le=3_600_000.0)
     status: int = Field(503, ge=400, le=599)
-    code: Literal[-1000, -1001, -1006, -1007, -1008] = -1007
+    code: int | str | None = None  # one of the protocol's `unknown_outcomes`
     asset: str | None = None
     amount: str = Field("0", pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,8})?$")
     for_ms: float | None = Field(None, gt=0.0, le=3_600_000.0)
@@ -168,20 +172,30 @@ class ClockBody(Body):
 
 
 class LimitsBody(Body):
-    weight: int | None = Field(None, ge=1)
-    raw_requests: int | None = Field(None, ge=1)
-    violations: int | None = Field(None, ge=0)
-    ban_s: int | None = Field(None, ge=1)
-    longest_ban_s: int | None = Field(None, ge=1)
-    connections: int | None = Field(None, ge=0)
-    messages: int | None = Field(None, ge=0)
-    streams: int | None = Field(None, ge=0)
-    ping_s: float | None = Field(None, gt=0.0)
-    pong_s: float | None = Field(None, gt=0.0)
-    life_s: float | None = Field(None, gt=0.0)
-    buffer_bytes: int | None = Field(None, ge=1)
-    orders_10s: int | None = Field(None, ge=0)
-    orders_1d: int | None = Field(None, ge=0)
+    """Limits of a protocol by name; `changes` checks them against what that protocol has."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    protocol: str | None = None
+
+    def changes(self, limits: ConnectionLimits) -> dict[str, int | float]:
+        """Return the limits given, checked.
+
+        Raises:
+            Refusal: a limit that the protocol does not have, or a value that it cannot be.
+        """
+        known = {field.name: field for field in fields(limits)}
+        given = dict(self.model_extra or {})
+        for name, value in given.items():
+            field = known.get(name)
+            if field is None:
+                raise Refusal(name, f"no such limit; there are {', '.join(known)}")
+            numbers = (int, float) if isinstance(field.default, float) else (int,)
+            least = field.metadata.get("least", 0)
+            if isinstance(value, bool) or not isinstance(value, numbers) or not value >= least:
+                kind = "a number" if float in numbers else "a whole number"
+                raise Refusal(name, f"must be {kind} of at least {least}")
+        return given
 
 
 class Nothing(Body):

@@ -63,7 +63,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("DELETE", "/admin/faults")
 
     def pause(self, wait_s: float = 0.0) -> Out:
-        """Come to rest; on return every diff was sent (and, with `wait_s`, handed to the clients' sockets)."""
+        """Stop the market; on return every diff was sent (and, with `wait_s`, handed to the clients' sockets)."""
         return self._call("POST", "/admin/pause", body={"wait_s": wait_s})
 
     def resume(self) -> Out:
@@ -80,7 +80,7 @@ class _Calls(ABC, Generic[Out]):
 
     def order(self, symbol: str, side: str, **fields: Any) -> Out:
         """Place an order by hand: quantity, quote_quantity, price, stop_price, type, time_in_force, account,
-        client_order_id, self_trade. Account `admin`, the default, is never short."""
+        client_order_id, self_trade. Account `admin`, the default, always has enough."""
         return self._call("POST", "/admin/order", body={"symbol": symbol, "side": side, **fields})
 
     def fill(self, symbol: str, order_id: int, quantity: str | None = None) -> Out:
@@ -119,7 +119,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("GET", "/admin/receipts", {"account": account, "since": since, "limit": limit})
 
     def receipt(self, account: str, client_order_id: str) -> Out:
-        """The same of one id; all are 0 for one never seen."""
+        """The same of one id; all counts are 0 for an id never seen."""
         return self._call("GET", "/admin/receipts", {"account": account, "client_order_id": client_order_id})
 
     def add_account(self, account: str, key: str, **fields: Any) -> Out:
@@ -137,7 +137,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/reinstate", body={"key": key})
 
     def expire(self, account: str, key: str | None = None) -> Out:
-        """End the account's user data streams, or those one key began; each is told `eventStreamTerminated`."""
+        """End the account's user data streams, or those that one key began."""
         return self._call("POST", "/admin/expire", body={"account": account, "key": key})
 
     def deposit(self, account: str, asset: str, amount: str) -> Out:
@@ -147,7 +147,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/withdraw", body={"account": account, "asset": asset, "amount": amount})
 
     def lock(self, account: str, asset: str, amount: str) -> Out:
-        """Lock as another system would (`externalLockUpdate`)."""
+        """Lock some of a balance as a system outside the exchange would."""
         return self._call("POST", "/admin/lock", body={"account": account, "asset": asset, "amount": amount})
 
     def unlock(self, account: str, asset: str, amount: str) -> Out:
@@ -167,8 +167,10 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/clock", body={"skew_ms": skew_ms})
 
     def limits(self, **limits: Any) -> Out:
-        """Change limits, or with none given read them."""
-        return self._call("POST", "/admin/limits", body=limits) if limits else self._call("GET", "/admin/limits")
+        """Change limits of `protocol` (needed where there are several), or with no limit given read them."""
+        if set(limits) - {"protocol"}:
+            return self._call("POST", "/admin/limits", body=limits)
+        return self._call("GET", "/admin/limits", limits)
 
     def forgive(self) -> Out:
         return self._call("POST", "/admin/forgive")
@@ -205,7 +207,7 @@ class AdminClient(_Calls[Any]):
 
 
 class AsyncAdminClient(_Calls[Coroutine[Any, Any, Any]]):
-    """The same to be awaited, over an aiohttp session of the caller's."""
+    """The same to be awaited, over an aiohttp session of the caller."""
 
     def __init__(self, base: str, session: aiohttp.ClientSession) -> None:
         self.base = base

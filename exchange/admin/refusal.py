@@ -1,4 +1,4 @@
-"""How the admin interface refuses, and how it reads what stands in a query."""
+"""How the admin interface refuses, and how it reads a query string."""
 
 from __future__ import annotations
 

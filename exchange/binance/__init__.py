@@ -1,4 +1,9 @@
-"""Binance spot's market-data protocol over the engine, by its manual.
+"""Binance spot's protocol over the engine, by its manual: REST, market streams, WebSocket API, user data.
 
 Source: binance/binance-spot-api-docs, read 2026-11-22; each module names its pages.
 """
+
+from ..face import Protocol
+from .face import Binance
+
+PROTOCOL = Protocol("binance", Binance, by_default=True)

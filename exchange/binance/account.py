@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ...model.time import DAY_NS
-from ..engine.accounts import Account
-from ..engine.book import Order
+from ..engine.accounts import Account, Order
 from ..engine.market import Market
+from ..wire.numbers import text
 from . import errors, order_bodies, payloads
 from .limits import Limits
 from .orders import NO_DISCOUNT, ONE_ORDER, SYMBOL
 from .params import Param, timestamp_ns
-from .payloads import text
 from .signed import Asked, Values
 
 T = TypeVar("T")
@@ -164,7 +163,7 @@ def order_counts(limits: Limits, counts: tuple[int, int]) -> list[dict[str, Any]
 
 
 def rate_limits(asked: Asked) -> Any:
-    return order_counts(asked.limits, asked.account.unfilled.counts(asked.now_ns))
+    return order_counts(asked.limits, asked.order_count.counts(asked.now_ns))
 
 
 def prevented_matches(asked: Asked) -> Any:

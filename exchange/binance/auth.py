@@ -1,4 +1,4 @@
-"""Who signed a request, and whether it is in time. Pure; the venue's time is an argument.
+"""Who signed a request, and whether it is in time. Pure; the exchange's time is an argument.
 
 Source: rest-api.md and web-socket-api.md (Request security, Timing security), CHANGELOG.md 2025-12-17 (payloads are
 percent-encoded before they are signed), errors.md; read 2026-11-22. The manual does not say which of several errors is
@@ -17,6 +17,8 @@ import orjson
 from ..engine.accounts import Account
 from ..engine.engine import Engine
 from ..engine.keys import ApiKey
+from ..wire import signatures
+from ..wire.timing import Timing, timing
 from . import errors
 from .params import number
 
@@ -65,7 +67,7 @@ def authenticate(engine: Engine, signed: Signed, security: str, now_ns: int) -> 
         # A byte beyond ASCII was not percent-encoded, which REST refuses; JSON of the WebSocket API may hold any.
         if not isinstance(signature, str) or (signed.rest and not signed.payload.isascii()):
             raise errors.bad_signature()
-        if not key.signed(signed.payload, signature):
+        if not is_signed(key, signed.payload, signature):
             raise errors.bad_signature()
     if key.revoked or not (key.can_trade if security == "TRADE" else key.can_read):
         raise errors.bad_key()
@@ -74,12 +76,24 @@ def authenticate(engine: Engine, signed: Signed, security: str, now_ns: int) -> 
 
 
 def check_time(sent_us: int, window_us: int, now_ns: int) -> None:
-    """Compare with the venue's clock, in microseconds."""
-    now_us = now_ns // 1_000
-    if sent_us >= now_us + AHEAD_US:
+    """Refuse a request that is not in time."""
+    found = timing(sent_us, now_ns, window_us, AHEAD_US)
+    if found is Timing.EARLY:
         raise errors.early()
-    if now_us - sent_us > window_us:
+    if found is Timing.LATE:
         raise errors.late()
+
+
+def is_signed(key: ApiKey, payload: bytes, signature: str) -> bool:
+    """Return whether `signature` is the key's of `payload`: hex in any case for HMAC, else base64.
+
+    Source: faqs/api_key_types.md, rest-api.md (Request Security), read 2026-11-22.
+    """
+    if isinstance(key.verifier, bytes):
+        digest = signatures.from_hex(signature)
+        return digest is not None and signatures.is_hmac(key.verifier, payload, digest)
+    raw = signatures.from_base64(signature)
+    return raw is not None and signatures.is_signed(key.verifier, payload, raw)
 
 
 def without_signature(encoded: str) -> str:
@@ -101,11 +115,10 @@ def _owner(engine: Engine, signed: Signed) -> tuple[Account, ApiKey]:
         raise errors.bad_key_format() if signed.rest else errors.missing("apiKey")
     if _KEY.fullmatch(signed.key) is None:
         raise errors.bad_key_format()
-    for account in engine.accounts.values():
-        key = account.keys.get(signed.key)
-        if key is not None:
-            return account, key
-    raise errors.bad_key()
+    owner = engine.owner(signed.key)
+    if owner is None:
+        raise errors.bad_key()
+    return owner
 
 
 def _microseconds(value: Any) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
-from ..venue import Venue
+from ..wire.frames import text_frame
 from .client import Client, Form
+from .desk import Desk
 
 METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _ID = re.compile(r"[A-Za-z0-9\-_]{1,36}", re.ASCII)
@@ -24,15 +25,16 @@ class _Refused(Exception):
         self.body = {"code": code, "msg": msg, **more}
 
 
-def answer(venue: Venue, client: Client, text: bytes) -> bytes:
-    """Do what one message asks; return the frame to answer with."""
+def hear(desk: Desk, client: Client, text: bytes) -> None:
+    """Do what one message asks, and answer."""
     try:
-        return orjson.dumps(_answer(venue, client, text))
+        body = _answer(desk, client, text)
     except _Refused as refused:
-        return orjson.dumps(refused.body)
+        body = refused.body
+    client.write(text_frame(orjson.dumps(body)))
 
 
-def _answer(venue: Venue, client: Client, text: bytes) -> dict[str, Any]:
+def _answer(desk: Desk, client: Client, text: bytes) -> dict[str, Any]:
     try:
         asked = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -52,7 +54,7 @@ def _answer(venue: Venue, client: Client, text: bytes) -> dict[str, Any]:
     number = asked.get("id", False)
     if not _is_id(number):
         raise _Refused(2, "Invalid request: request ID must be an unsigned integer")
-    result = _do(venue, client, method, asked.get("params"), number)
+    result = _do(desk, client, method, asked.get("params"), number)
     return {"result": result, "id": number}
 
 
@@ -66,7 +68,7 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-def _do(venue: Venue, client: Client, method: str, params: Any, number: Any) -> Any:
+def _do(desk: Desk, client: Client, method: str, params: Any, number: Any) -> Any:
     if method == "LIST_SUBSCRIPTIONS":
         if params:
             raise _Refused(2, "Invalid request: too many parameters")
@@ -76,12 +78,12 @@ def _do(venue: Venue, client: Client, method: str, params: Any, number: Any) -> 
             raise _Refused(2, "Invalid request: property name must be a string")
         if method == "UNSUBSCRIBE":
             for name in params:
-                venue.hub.unsubscribe(client, name)
+                desk.streams.topics.unsubscribe(client, name)
             return None
-        if len(set(client.streams) | set(params)) > venue.limits.streams:
+        if len(set(client.streams) | set(params)) > desk.limits.streams:
             raise _Refused(2, "Invalid request: too many parameters")
         for name in params:
-            venue.hub.subscribe(client, name)
+            desk.streams.subscribe(client, name)
         return None
     return _property(client, method, params, number)
 

@@ -24,6 +24,15 @@ STATUS_BODIES = {
     504: (-1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown."),
 }
 
+# What `accept_then_status` says, by code; the first is the usual one. Source: errors.md (10xx), read 2026-11-22.
+UNKNOWN = {
+    -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    -1000: "An unknown error occurred while processing the request.",
+    -1001: "Internal error; unable to process your request. Please try again.",
+    -1006: "An unexpected response was received from the message bus. Execution status unknown.",
+    -1008: "Server is currently overloaded with other requests. Please try again in a few minutes.",
+}
+
 
 class ApiError(Exception):
     """An error answer: HTTP status, code, message, seconds to wait, and `data` where the manual gives some."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..engine.accounts import Amendment, Fill, PreventedMatch
-from ..engine.book import Order, OrderList
-from .payloads import text
+from ..engine.accounts import Amendment, Fill, Order, OrderList, PreventedMatch
+from ..wire.numbers import text
 
 Body = dict[str, Any]
 

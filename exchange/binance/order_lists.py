@@ -10,8 +10,7 @@ from typing import Any
 
 from ...model.errors import Rejected
 from ...model.events import Side
-from ..engine.accounts import Account
-from ..engine.book import OrderList, Ticket
+from ..engine.accounts import Account, OrderList, Ticket
 from ..engine.market import Market
 from . import errors, order_bodies
 from .errors import ApiError
@@ -169,14 +168,14 @@ def otoco(asked: Asked) -> Any:
 
 def _place(asked: Asked, contingency: str, tickets: tuple[Ticket, ...]) -> Any:
     account, values, now = asked.account, asked.values, asked.now_ns
-    account.unfilled.add(len(tickets), now)
+    asked.order_count.add(len(tickets), now)
     before = account.fill_count
     try:
         group, seen = asked.engine.submit_list(
             account, values["symbol"], contingency, tickets, values.get("listClientOrderId", ""), now
         )
     except Rejected:
-        account.unfilled.add(-len(tickets), now)
+        asked.order_count.add(-len(tickets), now)
         raise
     made = account.fill_count - before
     fills = [account.fills[n] for n in range(-min(made, len(account.fills)), 0)]

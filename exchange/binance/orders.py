@@ -9,14 +9,12 @@ from typing import Any
 
 from ...model.errors import Rejected
 from ...model.events import Side
-from ..engine.accounts import Account
-from ..engine.book import Order, Ticket
+from ..engine.accounts import Account, Order, Ticket
 from ..engine.market import Market
+from ..wire.numbers import text
 from . import errors, order_bodies
 from .errors import ApiError
-from .limits import check_orders
 from .params import Param
-from .payloads import text
 from .signed import Asked, Values, refused
 
 SYMBOL = Param("symbol", "symbol", mandatory=True)
@@ -143,11 +141,11 @@ def place(asked: Asked) -> Any:
 def _place(asked: Asked, wanted: Ticket) -> Any:
     account, now = asked.account, asked.now_ns
     before = account.fill_count
-    account.unfilled.add(1, now)
+    asked.order_count.add(1, now)
     try:
         order = asked.engine.submit(account, asked.values["symbol"], wanted, now)
     except Rejected:
-        account.unfilled.add(-1, now)
+        asked.order_count.add(-1, now)
         raise
     made = account.fill_count - before
     fills = [account.fills[n] for n in range(-min(made, len(account.fills)), 0)]
@@ -237,7 +235,7 @@ def cancel_replace(asked: Asked) -> Any:
     wanted = ticket(values, market)
     crowded: ApiError | None = None
     try:
-        check_orders(account.unfilled, asked.limits, 1, now)
+        asked.order_count.check(asked.limits, 1, now)
     except ApiError as error:
         if values.get("orderRateLimitExceededMode") != "CANCEL_ONLY":
             raise
@@ -264,7 +262,7 @@ def cancel_replace(asked: Asked) -> Any:
         except Rejected as rejected:
             new_body = refused(rejected).body
     else:
-        account.unfilled.add(1, now)  # the manual counts an order that was not attempted
+        asked.order_count.add(1, now)  # the manual counts an order that was not attempted
     data = {
         "cancelResult": "SUCCESS" if cancelled else "FAILURE",
         "newOrderResult": "SUCCESS" if placed else "FAILURE" if attempted else "NOT_ATTEMPTED",

@@ -9,24 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from ...model.time import MINUTE_NS
 from ..engine.candles import INTERVALS
-from ..engine.rules import SCALE
+from ..wire.numbers import BadNumber, Flaw, read_decimal, read_whole
 from . import errors
 
 _SYMBOL = re.compile(r"[\w\-.]{1,50}")
-_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 _ZONE = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?", re.ASCII)
 _WINDOW = re.compile(r"([1-9][0-9]?)([mhd])", re.ASCII)
 _WINDOW_UNITS = {"m": (59, MINUTE_NS), "h": (23, 60 * MINUTE_NS), "d": (7, 1440 * MINUTE_NS)}
 STATUSES = ("TRADING", "HALT", "BREAK")
 _CLIENT_ID = re.compile(r"[a-zA-Z0-9\-_]{1,36}", re.ASCII)
-_DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
 # Source: enums.md, read 2026-11-22.
 ENUMS: dict[str, tuple[str, ...]] = {
     "side": ("BUY", "SELL"),
@@ -159,17 +156,12 @@ def _signed(param: Param, value: Any) -> Any:
 
 def _decimal(name: str, value: Any) -> int:
     """Return a raw amount. JSON numbers are taken too."""
-    if isinstance(value, float):
-        value = f"{Decimal(repr(value)):f}"
-    if isinstance(value, bool) or not isinstance(value, int | str) or _DECIMAL.fullmatch(str(value)) is None:
-        raise errors.illegal(name, errors.DECIMAL_RANGE)
-    whole, _, fraction = str(value).partition(".")
-    if len(fraction.rstrip("0")) > SCALE:
-        raise errors.precision(name)
-    raw: int = int(whole) * 10**SCALE + int(fraction[:SCALE].ljust(SCALE, "0"))
-    if raw > 2**63 - 1:
-        raise errors.overflow(name)
-    return raw
+    try:
+        return read_decimal(value)
+    except BadNumber as bad:
+        if bad.flaw is Flaw.TOO_PRECISE:
+            raise errors.precision(name) from None
+        raise _wrong(name, bad, errors.DECIMAL_RANGE) from None
 
 
 def number(name: str, value: Any) -> int:
@@ -178,14 +170,14 @@ def number(name: str, value: Any) -> int:
     Raises:
         ApiError: -1100 not one, -1108 beyond int64.
     """
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise errors.illegal(name, errors.NUMBER_RANGE)
-    written = str(value)
-    if _NUMBER.fullmatch(written) is None:
-        raise errors.illegal(name, errors.NUMBER_RANGE)
-    if int(written) > 2**63 - 1:
-        raise errors.overflow(name)
-    return int(written)
+    try:
+        return read_whole(value)
+    except BadNumber as bad:
+        raise _wrong(name, bad, errors.NUMBER_RANGE) from None
+
+
+def _wrong(name: str, bad: BadNumber, legal: str) -> errors.ApiError:
+    return errors.overflow(name) if bad.flaw is Flaw.TOO_LARGE else errors.illegal(name, legal)
 
 
 def _symbols(name: str, value: Any, rest: bool) -> list[str]:

@@ -13,6 +13,7 @@ from ...model.time import DAY_NS, MINUTE_NS
 from ..engine.candles import Bar, end
 from ..engine.market import Aggregate, Market, Trade
 from ..engine.rules import ONE, Rules
+from ..wire.numbers import short, text
 from .limits import Limits
 
 MICRO = 1_000
@@ -26,13 +27,6 @@ ORDER_TYPES = [
     "TAKE_PROFIT",
     "TAKE_PROFIT_LIMIT",
 ]
-
-
-def text(raw: int) -> str:
-    """Eight decimals, as Binance writes every price and size."""
-    if raw < 0:
-        return f"-{-raw // ONE}.{-raw % ONE:08d}"
-    return f"{raw // ONE}.{raw % ONE:08d}"
 
 
 def pairs(levels: Iterable[tuple[int, int]]) -> str:
@@ -362,11 +356,6 @@ def filters(rules: Rules) -> list[dict[str, Any]]:
     if rules.max_position:
         listed.append({"filterType": "MAX_POSITION", "maxPosition": text(rules.max_position)})
     return listed
-
-
-def short(raw: int) -> str:
-    """A number without the zeros it ends with."""
-    return text(raw).rstrip("0").rstrip(".")
 
 
 def rate_limits(limits_of: Limits, rest: bool) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ...model.time import DAY_NS, MINUTE_NS
 from ..engine.candles import floor
 from ..engine.engine import Engine
 from ..engine.market import Market
+from ..wire.numbers import text
 from . import errors, payloads
 from .limits import Limits
 from .params import Param, timestamp_ns
@@ -197,7 +198,7 @@ def klines(asked: Asked) -> Any:
 
 def average(asked: Asked) -> Any:
     price, last_ns = payloads.average_price(asked.market(), asked.now_ns)
-    return {"mins": 5, "price": payloads.text(price), "closeTime": last_ns // asked.unit}
+    return {"mins": 5, "price": text(price), "closeTime": last_ns // asked.unit}
 
 
 def day(asked: Asked) -> Any:
@@ -229,7 +230,7 @@ def rolling(asked: Asked) -> Any:
 
 
 def price(asked: Asked) -> Any:
-    return _one_or_many(asked, lambda market: {"symbol": market.symbol, "price": payloads.text(market.bars.last_price)})
+    return _one_or_many(asked, lambda market: {"symbol": market.symbol, "price": text(market.bars.last_price)})
 
 
 def book_ticker(asked: Asked) -> Any:
@@ -237,10 +238,10 @@ def book_ticker(asked: Asked) -> Any:
         bid, ask = market.bids.top or (0, 0), market.asks.top or (0, 0)
         return {
             "symbol": market.symbol,
-            "bidPrice": payloads.text(bid[0]),
-            "bidQty": payloads.text(bid[1]),
-            "askPrice": payloads.text(ask[0]),
-            "askQty": payloads.text(ask[1]),
+            "bidPrice": text(bid[0]),
+            "bidQty": text(bid[1]),
+            "askPrice": text(ask[0]),
+            "askQty": text(ask[1]),
         }
 
     return _one_or_many(asked, row)

@@ -6,17 +6,23 @@ an unknown path gives; it is a plain 404 page here.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
 
 from ...model.time import MILLISECOND_NS
-from ..venue import Venue
-from . import errors, front, params, payloads
+from ..engine.accounts import Account
+from ..faults import Fault
+from ..wire.executor import execute
+from ..wire.http import HttpChannel
+from . import errors, params, payloads
 from .auth import Signed, without_signature
+from .desk import Desk
 from .errors import ApiError
+from .front import FrontEnvelope, Outcome, refused_by
 from .methods import BY_ROUTE, SIGNED_PATHS
 from .queries import BY_PATH, Asked, Query
 from .signed import Method, perform
@@ -25,74 +31,81 @@ _FORM = "application/x-www-form-urlencoded"
 _WITH_BODY = ("POST", "PUT", "DELETE")
 
 
-class Rest:
-    """Answers every HTTP request below /api/."""
+class Envelope(FrontEnvelope):
+    """One HTTP request. Fault rules know it by its path, and by its verb and path together."""
 
-    def __init__(self, venue: Venue) -> None:
-        self.venue = venue
+    def __init__(
+        self,
+        desk: Desk,
+        request: web.Request,
+        account: Account | None,
+        sent: Mapping[str, Any],
+        answer: Callable[[], Outcome],
+    ) -> None:
+        super().__init__(desk, (request.path, f"{request.method} {request.path}"), account, sent)
+        self.channel = HttpChannel(request)
+        self._path = request.path
+        self._answer = answer
+
+    def run(self) -> Outcome:
+        outcome = self._answer()
+        self.desk.floor.count(self._path, outcome.status)
+        return outcome
+
+    def refusal(self, fault: Fault) -> Outcome:
+        self.desk.floor.count(self._path, fault.status)
+        return refusal(fault)
+
+    def send(self, answer: Outcome) -> None:
+        self.channel.send(response(answer))
+
+    def send_half(self, answer: Outcome) -> None:
+        self.channel.send_half(response(answer))
+
+    def cut(self) -> None:
+        self.channel.cut()
+
+
+class Rest:
+    """Answers every HTTP request."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, or do what faults make of it."""
+        """Answer a request, or do what faults make of the request."""
+        desk = self.desk
         method = BY_ROUTE.get((request.method, request.path))
         if method is None:
-            return await front.through(
-                self.venue, request, None, request.query, lambda: self._counted(request, self.answer(request))
+            envelope = Envelope(desk, request, None, request.query, lambda: self._unsigned(request))
+        else:
+            signed, twice = await _read(request)
+            owner = desk.floor.owner(signed.key)
+            account = None if owner is None else owner[0]
+            envelope = Envelope(
+                desk, request, account, signed.sent, lambda: self._signed(request, method, signed, twice)
             )
-        query, body = request.raw_path.partition("?")[2], ""
-        if request.method in _WITH_BODY and request.content_type in (_FORM, "application/octet-stream"):
-            # Latin-1 keeps every byte, so that what is no ASCII is seen as such.
-            body = (await request.read()).decode("latin-1")
-        parts = [parse_qsl(part, keep_blank_values=True) for part in (body, query)]
-        sent = dict(parts[0] + parts[1])  # the query string goes before the body
-        twice = any(len(dict(part)) != len(part) for part in parts)
-        key = request.headers.get("X-MBX-APIKEY")
-        payload = (without_signature(query) + without_signature(body)).encode("utf-8", "surrogateescape")
-        signed = Signed(sent, payload, key, rest=True)
-        owner = self.venue.owner(key)
+        execute(desk.floor.faults, envelope)
+        return await envelope.channel.response()
 
-        def execute() -> web.Response:
-            return self._counted(request, self._signed(request, method, signed, twice))
-
-        return await front.through(self.venue, request, None if owner is None else owner[0], sent, execute)
-
-    async def fault(self, endpoint: str) -> web.StreamResponse | None:
-        """Do what a fault says of a handshake: an answer, or a wait, or None to go on."""
-        fault = self.venue.faults.request(endpoint, None)
-        if fault is None:
-            return None
-        if fault.kind == "hang":
-            await asyncio.get_running_loop().create_future()
-        if fault.kind == "slow":
-            await asyncio.sleep(fault.ms / 1000)
-            return None
-        self.venue.count(endpoint, fault.status)
-        return front.refusal(fault)
-
-    def _counted(self, request: web.Request, response: web.Response) -> web.Response:
-        self.venue.count(request.path, response.status)
-        return response
-
-    def answer(self, request: web.Request) -> web.Response:
+    def _unsigned(self, request: web.Request) -> Outcome:
         """Answer a request without a signature."""
         query = BY_PATH.get(request.path)
         if query is not None and request.method in ("GET", "HEAD"):
             return self._public(request, query)
         known = query is not None or request.path in SIGNED_PATHS
-        text = "405 Method Not Allowed" if known else "404 Not Found"
         try:
-            self.venue.meter.check_ban(request.remote or "", self.venue.clock.now_ns())
+            self.desk.meter.check_ban(request.remote or "", self.desk.now_ns())
         except ApiError as error:
             return self._failed(request, error, {})
-        return web.Response(
-            status=405 if known else 404, text=f"<html><body>{text}</body></html>", content_type="text/html"
-        )
+        title = "405 Method Not Allowed" if known else "404 Not Found"
+        return Outcome(405 if known else 404, page=f"<html><body>{title}</body></html>")
 
-    def _public(self, request: web.Request, query: Query) -> web.Response:
-        venue = self.venue
-        now = venue.clock.now_ns()
+    def _public(self, request: web.Request, query: Query) -> Outcome:
+        desk, now = self.desk, self.desk.now_ns()
         headers: dict[str, str] = {}
         try:
-            venue.meter.check_ban(request.remote or "", now)
+            desk.meter.check_ban(request.remote or "", now)
             failed: ApiError | None = None
             values: dict[str, object] = {}
             unit = MILLISECOND_NS
@@ -106,40 +119,53 @@ class Rest:
             self._spend(request, query.weight(values), now, headers)
             if failed is not None:
                 raise failed
-            body = query.answer(Asked(venue.engine, venue.limits, values, now, unit, rest=True))
-            return _json(body, 200, headers)
+            return Outcome(
+                200, query.answer(Asked(desk.floor.engine, desk.limits, values, now, unit, rest=True)), headers
+            )
         except ApiError as error:
             return self._failed(request, error, headers)
 
-    def _signed(self, request: web.Request, method: Method, signed: Signed, twice: bool) -> web.Response:
-        """Answer a signed request; `twice` says that it sent a parameter twice in one place."""
-        venue = self.venue
-        now = venue.clock.now_ns()
+    def _signed(self, request: web.Request, method: Method, signed: Signed, twice: bool) -> Outcome:
+        """Answer a signed request; `twice` says that a parameter stands twice in one place."""
+        now = self.desk.now_ns()
         headers: dict[str, str] = {}
         try:
-            venue.meter.check_ban(request.remote or "", now)
+            self.desk.meter.check_ban(request.remote or "", now)
             self._spend(request, method.weight(signed.sent), now, headers)
             unit = time_unit(request.headers.get("X-MBX-TIME-UNIT"))
             if twice:
                 raise errors.duplicate()
-            reply = perform(venue.engine, venue.limits, method, signed, now, unit)
+            reply = perform(self.desk, method, signed, now, unit)
             if reply.counts is not None:
                 for interval, count in zip(("10S", "1D"), reply.counts, strict=True):
                     headers[f"X-MBX-ORDER-COUNT-{interval}"] = str(count)
-            return _json(reply.body, 200, headers)
+            return Outcome(200, reply.body, headers, reply.counts)
         except ApiError as error:
             return self._failed(request, error, headers)
 
     def _spend(self, request: web.Request, weight: int, now_ns: int, headers: dict[str, str]) -> None:
-        used = self.venue.meter.spend(request.remote or "", weight, now_ns)
+        used = self.desk.meter.spend(request.remote or "", weight, now_ns)
         headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(used)
 
-    def _failed(self, request: web.Request, error: ApiError, headers: dict[str, str]) -> web.Response:
+    def _failed(self, request: web.Request, error: ApiError, headers: dict[str, str]) -> Outcome:
         if error.retry_after_s is not None:
             headers["Retry-After"] = str(error.retry_after_s)
-            used = self.venue.meter.used(request.remote or "", self.venue.clock.now_ns())
+            used = self.desk.meter.used(request.remote or "", self.desk.now_ns())
             headers["X-MBX-USED-WEIGHT"] = headers["X-MBX-USED-WEIGHT-1M"] = str(used)
-        return _json(error.body, error.status, headers)
+        return Outcome(error.status, error.body, headers)
+
+
+async def _read(request: web.Request) -> tuple[Signed, bool]:
+    """Read a signed request; return it, and whether it sent a parameter twice in one place."""
+    query, body = request.raw_path.partition("?")[2], ""
+    if request.method in _WITH_BODY and request.content_type in (_FORM, "application/octet-stream"):
+        # Latin-1 keeps every byte, so that bytes beyond ASCII are seen as such.
+        body = (await request.read()).decode("latin-1")
+    parts = [parse_qsl(part, keep_blank_values=True) for part in (body, query)]
+    sent = dict(parts[0] + parts[1])  # the query string goes before the body
+    payload = (without_signature(query) + without_signature(body)).encode("utf-8", "surrogateescape")
+    signed = Signed(sent, payload, request.headers.get("X-MBX-APIKEY"), rest=True)
+    return signed, any(len(dict(part)) != len(part) for part in parts)
 
 
 def time_unit(text: str | None) -> int:
@@ -151,11 +177,23 @@ def time_unit(text: str | None) -> int:
     raise errors.bad_time_unit()
 
 
-def _json(body: object, status: int, headers: dict[str, str] | None) -> web.Response:
+def refusal(fault: Fault) -> Outcome:
+    """The answer of a `status` fault; nothing was done."""
+    error = refused_by(fault)
+    if fault.status == 403:
+        return Outcome(403, page=error.msg)
+    headers = {"Retry-After": str(max(1, int(fault.ms / 1000)))} if fault.status in (418, 429) else {}
+    return Outcome(fault.status, error.body, headers)
+
+
+def response(outcome: Outcome) -> web.Response:
+    """Write an answer."""
+    if outcome.page is not None:
+        return web.Response(status=outcome.status, text=outcome.page, content_type="text/html")
     return web.Response(
-        body=orjson.dumps(body),
-        status=status,
-        headers=headers,
+        body=orjson.dumps(outcome.body),
+        status=outcome.status,
+        headers=outcome.headers,
         content_type="application/json",
         charset="UTF-8",
     )

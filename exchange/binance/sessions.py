@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..venue import Venue
 from . import errors
 from .auth import NAMES, Signed, authenticate
 from .client import Client, Logon
+from .desk import Desk
 from .errors import ApiError
 from .params import Param, read
 
@@ -26,7 +26,7 @@ SUBSCRIPTION = Param("subscriptionId", "number")
 class Call:
     """A request on a connection: `sent` are its parameters, `payload` is what its signature is of."""
 
-    venue: Venue
+    desk: Desk
     client: Client
     sent: Mapping[str, Any]
     payload: bytes
@@ -75,25 +75,25 @@ def _status(call: Call) -> Any:
         "connectedSince": client.connected_ns // unit,
         "returnRateLimits": client.show_rate_limits,
         "serverTime": call.now_ns // unit,
-        "userDataStream": bool(call.venue.user_data.of(client)),
+        "userDataStream": bool(call.desk.user_data.ids_on(client)),
     }
 
 
 def _logon(call: Call) -> Any:
-    venue, client = call.venue, call.client
-    claimed = venue.owner(call.sent.get("apiKey"))
+    desk, client = call.desk, call.client
+    claimed = desk.floor.owner(call.sent.get("apiKey"))
     security = "TRADE" if claimed is not None and not claimed[1].can_read else "USER_DATA"
-    account, key = authenticate(venue.engine, call.explicit(), security, call.now_ns)
+    account, key = authenticate(desk.floor.engine, call.explicit(), security, call.now_ns)
     if key.kind != "ED25519":
         raise errors.bad_key()
     if client.logon is not None and client.logon.account is not account:
-        venue.user_data.log_out(client)
+        desk.user_data.log_out(client)
     client.logon = Logon(account, key, call.now_ns)
     return _status(call)
 
 
 def _logout(call: Call) -> Any:
-    call.venue.user_data.log_out(call.client)
+    call.desk.user_data.log_out(call.client)
     call.client.logon = None
     return _status(call)
 
@@ -102,22 +102,22 @@ def _subscribe(call: Call) -> Any:
     logon = call.client.logon
     if logon is None or not logon.key.can_read:
         raise ApiError(-1002, "You are not authorized to execute this request.", 401)
-    number = call.venue.user_data.subscribe(call.client, logon.account, logon.key.name, by_session=True)
+    number = call.desk.user_data.subscribe(call.client, logon.account, logon.key.name, by_session=True)
     return {"subscriptionId": number}
 
 
 def _subscribe_signed(call: Call) -> Any:
-    account, key = authenticate(call.venue.engine, call.explicit(), "USER_STREAM", call.now_ns)
-    return {"subscriptionId": call.venue.user_data.subscribe(call.client, account, key.name, by_session=False)}
+    account, key = authenticate(call.desk.floor.engine, call.explicit(), "USER_STREAM", call.now_ns)
+    return {"subscriptionId": call.desk.user_data.subscribe(call.client, account, key.name, by_session=False)}
 
 
 def _unsubscribe(call: Call) -> Any:
-    call.venue.user_data.unsubscribe(call.client, call.sent.get("subscriptionId"))
+    call.desk.user_data.unsubscribe(call.client, call.sent.get("subscriptionId"))
     return {}
 
 
 def _subscriptions(call: Call) -> Any:
-    return [{"subscriptionId": number} for number in call.venue.user_data.of(call.client)]
+    return [{"subscriptionId": number} for number in call.desk.user_data.ids_on(call.client)]
 
 
 METHODS: dict[str, Method] = {

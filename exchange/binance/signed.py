@@ -1,4 +1,4 @@
-"""What a signed method is, and carrying one out: no transport, no clock.
+"""Signed methods and their execution: no transport, no clock.
 
 Both transports hand a `Signed` and the method to `perform` and get a `Reply` or an `ApiError`; they spend the method's
 weight before, with `method.weight(sent)` of the parameters as they came.
@@ -18,8 +18,10 @@ from ..engine.engine import Engine
 from ..engine.market import Market
 from . import errors
 from .auth import NAMES, Signed, authenticate
+from .desk import Desk
 from .errors import ApiError
-from .limits import Limits, check_orders
+from .limits import Limits
+from .order_count import OrderCount
 from .params import Param, convert
 
 Values = dict[str, Any]
@@ -27,11 +29,12 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One authenticated request: whose it is, its values, and what it may look at."""
+    """One authenticated request: its account, its values, and what its answer is made of."""
 
     engine: Engine
     limits: Limits
     account: Account
+    order_count: OrderCount
     values: Values
     now_ns: int
     unit: int  # nanoseconds of one unit of time in the answer
@@ -75,25 +78,28 @@ class Reply:
     counts: tuple[int, int] | None
 
 
-def perform(engine: Engine, limits: Limits, method: Method, signed: Signed, now_ns: int, unit: int) -> Reply:
-    """Authenticate, read the parameters, do what is asked.
+def perform(desk: Desk, method: Method, signed: Signed, now_ns: int, unit: int) -> Reply:
+    """Authenticate, read the parameters, execute.
 
     Raises:
         ApiError: with its status; nothing was changed, but where `data` of a cancel-replace says what was.
     """
+    engine = desk.floor.engine
     account, _ = authenticate(engine, signed, method.security, now_ns)
+    count = desk.order_counts.of(account)
     known = {param.name for param in method.params} | set(NAMES)
     read = sum(name in known for name in signed.sent)
     if read < len(signed.sent):
         raise errors.unread(read, len(signed.sent))
-    asked = Asked(engine, limits, account, convert(signed.sent, method.params, signed.rest), now_ns, unit)
+    values = convert(signed.sent, method.params, signed.rest)
+    asked = Asked(engine, desk.limits, account, count, values, now_ns, unit)
     try:
         if method.orders and method.checks_orders:
-            check_orders(account.unfilled, limits, method.orders, now_ns)
+            count.check(desk.limits, method.orders, now_ns)
         body = method.answer(asked)
     except Rejected as rejected:
         raise refused(rejected) from None
-    return Reply(body, account, account.unfilled.counts(now_ns) if method.orders else None)
+    return Reply(body, account, count.counts(now_ns) if method.orders else None)
 
 
 # What the engine calls a refusal: (code, message; without one the engine's own words).

@@ -1,8 +1,7 @@
-"""Which streams there are, who listens, and what each sends when.
+"""The market streams: their names, and what each sends when.
 
-A message is encoded once per stream and form (raw or combined, milliseconds or microseconds) and the same websocket
-frame goes to every listener. Diffs are taken from the market every 100 ms, in ten slots of 10 ms so that symbols do not
-all fall on one instant; the 1000 ms diffs are added up from those.
+The form of a message is raw or combined, in milliseconds or microseconds. Diffs are taken from the market every 100 ms,
+in ten slots of 10 ms so that symbols do not all fall on one instant; the 1000 ms diffs are added up from those.
 
 Source: web-socket-streams.md, read 2026-11-22.
 """
@@ -10,21 +9,18 @@ Source: web-socket-streams.md, read 2026-11-22.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import orjson
 
 from ...model.time import MINUTE_NS
-from ..engine.book import OrderList
 from ..engine.candles import INTERVALS, Bar, floor
-from ..engine.engine import Engine
-from ..engine.market import Aggregate, ExecutionReport, Market, Trade
-from ..faults import Faults
-from ..websocket_frames import text_frame
+from ..engine.market import Aggregate, LevelChanges, Market, Trade
+from ..floor import Floor
+from ..wire.topics import Topic, Topics
 from . import payloads
-from .client import Client, Form
-from .user_data import UserData
+from .client import NAME, Client, Form
 
 SLOTS = 10
 EAST_8 = 8 * 60 * MINUTE_NS
@@ -43,42 +39,39 @@ Encode = Callable[[int], str]  # nanoseconds of a unit of time -> JSON
 
 
 @dataclass(slots=True)
-class Stream:
-    """One stream that somebody listens to."""
+class Stream(Topic):
+    """One market stream; the symbol is "" for streams of the whole market."""
 
-    name: str
-    kind: str  # depth | partial | trade | aggTrade | bookTicker | second kinds | arr kinds
-    symbol: str  # as the engine lists it; "" for all-market streams
+    kind: str = ""  # depth | partial | trade | aggTrade | bookTicker | second kinds | arr kinds
     argument: str = ""
     fast: bool = False
     east: bool = False
-    listeners: dict[Client, None] = field(default_factory=dict)
     seen_changes: int = -1
     open_bar_ns: int = 0
 
 
 def parse(name: str) -> Stream | None:
-    """Read a stream's name, or None where it names nothing that could ever send. Symbols are lower case."""
+    """Read a stream's name; return None for a name that no stream can have. Symbols are lower case."""
     match = _ONE.fullmatch(name)
     if match is None:
         market_wide = _ALL.fullmatch(name)
         if market_wide is None:
             return None
-        return Stream(name, "arr", "", market_wide["window"] or "")
+        return Stream(name, "", kind="arr", argument=market_wide["window"] or "")
     symbol = match["symbol"]
     if symbol != symbol.lower():
         return None
     symbol = symbol.upper()
     if match["depth"]:
         kind = "partial" if match["levels"] else "depth"
-        return Stream(name, kind, symbol, match["levels"] or "", fast=match["fast"] is not None)
+        return Stream(name, symbol, kind=kind, argument=match["levels"] or "", fast=match["fast"] is not None)
     if match["interval"]:
         if match["interval"] not in INTERVALS:
             return None
-        return Stream(name, "kline", symbol, match["interval"], east=match["east"] is not None)
+        return Stream(name, symbol, kind="kline", argument=match["interval"], east=match["east"] is not None)
     if match["window"]:
-        return Stream(name, "window", symbol, match["window"])
-    return Stream(name, match["plain"], symbol)
+        return Stream(name, symbol, kind="window", argument=match["window"])
+    return Stream(name, symbol, kind=match["plain"])
 
 
 @dataclass(slots=True)
@@ -91,78 +84,43 @@ class _Slow:
     asks: dict[int, int]
 
 
-class Hub:
-    """All streams of the exchange; the engine's `Listener`."""
+class Streams:
+    """All market streams of the protocol."""
 
-    def __init__(self, faults: Faults, now_ns: Callable[[], int]) -> None:
-        self.faults = faults
-        self.now_ns = now_ns
-        self.engine: Engine | None = None
-        self.streams: dict[str, Stream] = {}
-        self.by_symbol: dict[str, dict[str, Stream]] = {}
-        self.clients: dict[int, Client] = {}
-        self.messages = 0  # encoded
-        self.frames = 0  # sent, one for each listener
+    def __init__(self, floor: Floor) -> None:
+        self.topics: Topics[Client, Stream, Form] = Topics(floor.faults, lambda client: client.form, self._watch)
+        self._floor = floor
+        self._changes: dict[str, LevelChanges] = {}
         self._slow: dict[str, _Slow] = {}
-        self._tick = 0
-        self.user_data: UserData | None = None
-
-    # ------------------------------------------------------------------------------------------- subscriptions
 
     def subscribe(self, client: Client, name: str) -> None:
-        client.streams[name] = None
-        stream = self.streams.get(name)
-        if stream is None:
-            stream = parse(name)
-            if stream is None:
-                return
-            self.streams[name] = stream
-            self.by_symbol.setdefault(stream.symbol, {})[name] = stream
-            self._watch(stream.symbol)
-        stream.listeners[client] = None
+        self.topics.subscribe(client, name, parse)
 
-    def unsubscribe(self, client: Client, name: str) -> None:
-        client.streams.pop(name, None)
-        stream = self.streams.get(name)
-        if stream is None:
-            return
-        stream.listeners.pop(client, None)
-        if not stream.listeners:
-            del self.streams[name]
-            of_symbol = self.by_symbol[stream.symbol]
-            del of_symbol[name]
-            if not of_symbol:
-                del self.by_symbol[stream.symbol]
-            self._watch(stream.symbol)
+    def listed(self, market: Market) -> None:
+        """A symbol was listed: streams that waited for the symbol begin."""
+        self._changes[market.symbol] = market.level_changes()
+        self._watch(market.symbol)
 
-    def add(self, client: Client) -> None:
-        self.clients[client.number] = client
-
-    def drop(self, client: Client) -> None:
-        """Forget a client that is gone."""
-        self.clients.pop(client.number, None)
-        for name in list(client.streams):
-            self.unsubscribe(client, name)
-        if self.user_data is not None:
-            self.user_data.drop(client)
+    def delisted(self, market: Market) -> None:
+        del self._changes[market.symbol]
 
     def _watch(self, symbol: str) -> None:
-        if self.engine is not None and symbol in self.engine.markets:
-            here = self.by_symbol.get(symbol, {})
-            self.engine.markets[symbol].watch_top = any(s.kind == "bookTicker" for s in here.values())
-
-    def listed(self, symbol: str) -> None:
-        """A symbol was listed: those who wait for it are served."""
-        self._watch(symbol)
+        market = self._floor.engine.markets.get(symbol)
+        if market is None:
+            return
+        if any(stream.kind == "bookTicker" for stream in self.topics.of(symbol)):
+            market.top_watchers.add(NAME)
+        else:
+            market.top_watchers.discard(NAME)
 
     # ------------------------------------------------------------------------------------------------ engine
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
-        here = self.by_symbol.get(market.symbol)
-        if not here:
+        streams = self.topics.of(market.symbol)
+        if not streams:
             return
-        now = self.now_ns()
-        for stream in list(here.values()):
+        now = self._now()
+        for stream in streams:
             if stream.kind == "trade":
                 for trade in trades:
                     self.send(stream, lambda unit, t=trade: payloads.trade_event(market.symbol, t, now, unit))  # type: ignore[misc]
@@ -171,30 +129,18 @@ class Hub:
                     self.send(stream, lambda unit, f=found: payloads.aggregate_event(market.symbol, f, now, unit))  # type: ignore[misc]
 
     def top(self, market: Market) -> None:
-        stream = self.streams.get(f"{market.symbol.lower()}@bookTicker")
+        stream = self.topics.by_name.get(f"{market.symbol.lower()}@bookTicker")
         if stream is not None:
             event = payloads.book_ticker_event(market)
             self.send(stream, lambda unit: event)
 
-    def report(self, report: ExecutionReport) -> None:
-        if self.user_data is not None and self.engine is not None:
-            self.user_data.report(self.engine.market(report.order.symbol), report)
-
-    def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
-        if self.user_data is not None:
-            self.user_data.order_list(group, kind, now_ns)
-
     # ------------------------------------------------------------------------------------------------- pace
 
-    def tick(self) -> None:
-        """Send what is due; call it every 10 ms."""
-        engine = self.engine
-        if engine is None:
-            return
-        number, self._tick = self._tick, self._tick + 1
+    def tick(self, number: int) -> None:
+        """Send what is due; call it every 10 ms with a rising number."""
         slot = number % SLOTS
         whole_second = number // SLOTS % 10
-        for position, market in enumerate(list(engine.markets.values())):
+        for position, market in enumerate(list(self._floor.engine.markets.values())):
             if position % SLOTS != slot:
                 continue
             self._flush_fast(market)
@@ -211,16 +157,16 @@ class Hub:
         self._flush_slow(market)
 
     def _flush_fast(self, market: Market) -> None:
-        here = self.by_symbol.get(market.symbol)
-        taken = market.take_pending()
-        skipped = self.faults.skip(market.symbol) if taken is not None else 0
+        streams = self.topics.of(market.symbol)
+        taken = self._changes[market.symbol].take()
+        skipped = self._floor.faults.skip(NAME, market.symbol) if taken is not None else 0
         market.update_id += skipped
-        if here is None:
+        if not streams:
             self._slow.pop(market.symbol, None)
             return
-        now = self.now_ns()
+        now = self._now()
         slow_wanted = False
-        for stream in list(here.values()):
+        for stream in streams:
             if stream.kind == "depth":
                 if not stream.fast:
                     slow_wanted = True
@@ -254,9 +200,9 @@ class Hub:
         slow = self._slow.pop(market.symbol, None)
         if slow is None:
             return
-        stream = self.streams.get(f"{market.symbol.lower()}@depth")
+        stream = self.topics.by_name.get(f"{market.symbol.lower()}@depth")
         if stream is not None:
-            now = self.now_ns()
+            now = self._now()
             self.send(
                 stream,
                 lambda unit: payloads.depth_update(
@@ -269,11 +215,9 @@ class Hub:
         self.send(stream, lambda unit: body)
 
     def _seconds(self, market: Market, tick: int) -> None:
-        here = self.by_symbol.get(market.symbol)
-        if here is None:
-            return
-        now = self.now_ns()
-        for stream in list(here.values()):
+        streams = self.topics.of(market.symbol)
+        now = self._now()
+        for stream in streams:
             if stream.kind == "partial" and not stream.fast:
                 self._partial(stream, market)
             elif stream.kind == "kline":
@@ -321,10 +265,9 @@ class Hub:
         )
 
     def _market_wide(self) -> None:
-        assert self.engine is not None
-        now = self.now_ns()
-        for stream in list(self.by_symbol.get("", {}).values()):
-            changed = [m for m in self.engine.markets.values() if m.bars.last_time_ns > now - 1_000_000_000]
+        now = self._now()
+        for stream in self.topics.of(""):
+            changed = [m for m in self._floor.engine.markets.values() if m.bars.last_time_ns > now - 1_000_000_000]
             if not changed:
                 continue
             name = stream.argument
@@ -340,34 +283,23 @@ class Hub:
 
     def send(self, stream: Stream, encode: Encode) -> None:
         """Encode once per form, give the frame to every listener."""
-        frames: dict[Form, bytes] = {}
-        faulty = self.faults.frames_active
-        for client in list(stream.listeners):
-            frame = frames.get(client.form)
-            if frame is None:
-                data = encode(client.form.unit)
-                if client.form.combined:
-                    data = f'{{"stream":"{stream.name}","data":{data}}}'
-                frame = frames[client.form] = text_frame(data.encode())
-                self.messages += 1
-            self.frames += 1
-            if faulty:
-                self.faults.frame(client, stream.name, stream.symbol, frame)
-            else:
-                client.write(frame)
 
-    def announce_shutdown(self, clients: Iterable[Client] | None = None) -> int:
-        """Send `serverShutdown` to all clients of streams, or to some; return how many were told."""
-        told = 0
-        for client in list(self.clients.values() if clients is None else clients):
-            event = f'{{"e":"serverShutdown","E":{self.now_ns() // client.form.unit}}}'
-            if client.is_api:
-                event = f'{{"event":{event}}}'
-            elif client.form.combined:
-                event = f'{{"stream":"!serverShutdown","data":{event}}}'
-            client.write(text_frame(event.encode()))
-            told += 1
-        return told
+        def encode_form(form: Form) -> bytes:
+            data = encode(form.unit)
+            return (f'{{"stream":"{stream.name}","data":{data}}}' if form.combined else data).encode()
+
+        self.topics.send(stream, encode_form)
+
+    def _now(self) -> int:
+        return self._floor.clock.now_ns()
+
+
+def shutdown_event(client: Client, now_ns: int) -> str:
+    """`serverShutdown` in the form of one connection."""
+    event = f'{{"e":"serverShutdown","E":{now_ns // client.form.unit}}}'
+    if client.is_api:
+        return f'{{"event":{event}}}'
+    return f'{{"stream":"!serverShutdown","data":{event}}}' if client.form.combined else event
 
 
 def dump(body: object) -> str:

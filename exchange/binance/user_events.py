@@ -10,11 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 from ...model.fixed import to_raw
-from ..engine.accounts import Account
-from ..engine.book import OrderList
+from ..engine.accounts import Account, OrderList
 from ..engine.market import ExecutionReport, Market
 from ..engine.rules import ONE, SCALE
-from .payloads import text
+from ..wire.numbers import text
 
 ZERO = "0.00000000"
 OPEN = ("NEW", "PARTIALLY_FILLED")

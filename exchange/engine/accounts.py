@@ -1,21 +1,18 @@
-"""Accounts of the local exchange: balances free and locked, keys, and what they did."""
+"""Accounts and their orders: balances free and locked, keys, orders, order lists, fills.
+
+Orders and accounts know each other, so they stand in one module; `book.py` queues orders, `matching.py` moves them.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ...model.errors import FixedPointError, Misconfigured, Rejected
-from ...model.fixed import to_raw
-from ...model.time import SECOND_NS
-from .book import Order, OrderList
+from ...model.errors import Rejected
+from ...model.events import Side
 from .keys import ApiKey
-from .rules import SCALE
 
 HISTORY = 100_000  # orders and fills kept of an account
-INTERVALS = (10 * SECOND_NS, 86_400 * SECOND_NS)  # of the unfilled order count
-MAKER_CREDIT = 5
 
 
 @dataclass(slots=True)
@@ -74,38 +71,102 @@ class PreventedMatch:
     time_ns: int
 
 
-class OrderCount:
-    """The unfilled orders an account placed in the present interval of 10 seconds and of a day (UTC).
+@dataclass(slots=True, eq=False)
+class Order:
+    """One order in the engine. Prices and sizes are raw; `price` is None for MARKET, `size` 0 when by quote amount.
 
-    An order's first fill takes one off, or `MAKER_CREDIT` when it rested; never below zero.
-
-    Source: faqs/order_count_decrement.md, read 2026-11-22. The manual's figure for makers is an example.
+    `working_ns` is when it went to the book (or was matched), -1 while it waits: for its stop price, or in a list for
+    another order (status PENDING_NEW).
     """
 
-    __slots__ = ("_counts", "_starts")
+    id: int
+    client_id: str
+    account: Account
+    symbol: str
+    side: Side
+    kind: str  # LIMIT | MARKET | LIMIT_MAKER | STOP_LOSS[_LIMIT] | TAKE_PROFIT[_LIMIT]
+    time_in_force: str  # GTC | IOC | FOK
+    price: int | None
+    size: int
+    created_ns: int
+    updated_ns: int
+    self_trade: str
+    quote_size: int | None = None
+    filled: int = 0
+    quote_filled: int = 0
+    prevented: int = 0  # taken off by self-trade prevention
+    locked: int = 0  # of the asset that the order pays with
+    status: str = "NEW"
+    working_ns: int = -1
+    stop_price: int | None = None
+    group: OrderList | None = None
+    expiry_reason: str = ""
+    prevented_match: int | None = None  # the last one
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+    amends: int = 0
 
-    def __init__(self) -> None:
-        self._starts = [-1] * len(INTERVALS)
-        self._counts = [0] * len(INTERVALS)
+    @property
+    def remaining(self) -> int:
+        return self.size - self.filled - self.prevented
 
-    def counts(self, now_ns: int) -> tuple[int, int]:
-        """Count in the present 10 seconds, and today."""
-        self._roll(now_ns)
-        return self._counts[0], self._counts[1]
+    @property
+    def list_id(self) -> int:
+        return -1 if self.group is None else self.group.id
 
-    def add(self, number: int, now_ns: int) -> None:
-        self._roll(now_ns)
-        for which in range(len(INTERVALS)):
-            self._counts[which] = max(0, self._counts[which] + number)
+    @property
+    def conditional(self) -> bool:
+        """Whether it is (or was) to wait for a stop price: an "algo" order of the filters."""
+        return self.stop_price is not None
 
-    def first_fill(self, maker: bool, now_ns: int) -> None:
-        self.add(-MAKER_CREDIT if maker else -1, now_ns)
 
-    def _roll(self, now_ns: int) -> None:
-        for which, width in enumerate(INTERVALS):
-            start = now_ns // width
-            if self._starts[which] != start:
-                self._starts[which], self._counts[which] = start, 0
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The terms of one new order. Prices and sizes are raw; a MARKET order has a size or an amount of quote."""
+
+    side: Side
+    kind: str
+    size: int
+    price: int | None = None
+    time_in_force: str = "GTC"
+    client_id: str = ""
+    quote_size: int | None = None
+    self_trade: str = "EXPIRE_MAKER"
+    stop_price: int | None = None
+    strategy_id: int | None = None
+    strategy_type: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class OrderList:
+    """Orders that depend on each other.
+
+    OCO: two of which one trades. OTO: the first works, the others (one, or an OCO pair) are placed when it has filled.
+    """
+
+    id: int
+    client_id: str
+    account: Account
+    symbol: str
+    contingency: str  # OCO | OTO; a list of three is OTO
+    orders: tuple[Order, ...]
+    time_ns: int
+    status: str = "EXEC_STARTED"  # EXEC_STARTED | ALL_DONE
+    updated_ns: int = 0
+
+    @property
+    def working(self) -> Order | None:
+        """The order that must fill first, of an OTO."""
+        return self.orders[0] if self.contingency == "OTO" else None
+
+    @property
+    def pending(self) -> tuple[Order, ...]:
+        return self.orders[1:] if self.contingency == "OTO" else ()
+
+    @property
+    def pair(self) -> tuple[Order, ...]:
+        """The two of which one trades, if there are such."""
+        return self.orders if self.contingency == "OCO" else self.orders[1:] if len(self.orders) == 3 else ()
 
 
 @dataclass(slots=True, eq=False)
@@ -131,7 +192,6 @@ class Account:
     prevented: deque[PreventedMatch] = field(default_factory=lambda: deque(maxlen=HISTORY), repr=False)
     lists: dict[int, OrderList] = field(default_factory=dict, repr=False)
     list_ids: dict[str, int] = field(default_factory=dict, repr=False)  # of open order lists
-    unfilled: OrderCount = field(default_factory=OrderCount, repr=False)
     open_here: dict[str, int] = field(default_factory=dict, repr=False)  # open orders by symbol
     updated_ns: int = 0  # when a balance last changed
 
@@ -178,56 +238,3 @@ class Account:
             self.by_id.pop(oldest.id, None)
             if self.by_client.get(oldest.client_id) is oldest:
                 del self.by_client[oldest.client_id]
-
-
-def parse_account(text: str) -> Account:
-    """Read `NAME:KEY:SECRET:BTC=10,USDT=1000000` (the balances may be absent).
-
-    Raises:
-        Misconfigured: what is wrong, without repeating the secret.
-    """
-    parts = text.split(":")
-    if len(parts) not in (3, 4) or not all(parts[:3]):
-        raise Misconfigured("account", "expected NAME:KEY:SECRET:ASSET=AMOUNT,...")
-    account = Account(parts[0], keys={parts[1]: ApiKey(parts[1], parts[2].encode())})
-    for item in parts[3].split(",") if len(parts) == 4 and parts[3] else ():
-        asset, equals, amount = item.partition("=")
-        if not equals or not asset.isalnum() or not asset.isupper():
-            raise Misconfigured("account", f"{account.name}: {item!r} is not ASSET=AMOUNT")
-        try:
-            raw = to_raw(amount, SCALE)
-        except FixedPointError as error:
-            raise Misconfigured("account", f"{account.name}: {asset}: {error}") from None
-        if raw < 0:
-            raise Misconfigured("account", f"{account.name}: {asset}: must not be negative")
-        account.deposit(asset, raw)
-    return account
-
-
-def give_keys(accounts: Sequence[Account], keys: Iterable[tuple[str, ApiKey]]) -> None:
-    """Give further keys (as `keys.parse_account_key` reads them) to the accounts they name.
-
-    Raises:
-        Misconfigured: no such account, or a key given twice.
-    """
-    named = {account.name: account for account in accounts}
-    for name, key in keys:
-        if name not in named:
-            raise Misconfigured("account key", f"no account {name!r}")
-        if any(key.name in account.keys for account in accounts):
-            raise Misconfigured("account key", f"key given twice: {key.name}")
-        named[name].keys[key.name] = key
-
-
-def check_accounts(accounts: Iterable[Account]) -> list[Account]:
-    """Return the accounts, or raise Misconfigured where a name or key is given twice."""
-    listed = list(accounts)
-    given = {
-        "name": [account.name for account in listed],
-        "key": [key for account in listed for key in account.keys],
-    }
-    for what, values in given.items():
-        twice = {value for value in values if values.count(value) > 1}
-        if twice:
-            raise Misconfigured("account", f"{what} given twice: {sorted(twice)[0]}")
-    return listed

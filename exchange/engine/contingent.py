@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from ...model.errors import Rejected
 from ...model.events import Side
-from .book import Order, OrderList
+from .accounts import Order, OrderList
 from .market import Market
 from .matching import Matcher
 

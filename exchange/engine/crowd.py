@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from ...model.errors import Rejected
 from ...model.events import Side
-from .accounts import Account
-from .book import BookSide, Level, Order
+from .accounts import Account, Order
+from .book import BookSide, Level
 from .engine import Engine
 from .market import Market
 from .rules import ONE

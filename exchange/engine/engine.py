@@ -2,11 +2,11 @@
 
 Theory of operation. The engine is synchronous and single-threaded; every method takes `now_ns` and there is no clock
 and no randomness inside, so the same calls give the same bytes. An order is checked against the symbol's rules, funds
-are locked, then it is matched and, where it may, rests. Every change of one level's size gets the symbol's next update
-id: the id goes to the bounded log (`UpdateLog`), to the pending changes that streams take at their own pace, and to
-`update_id`. Trades get ids of their own. What an account must be told goes to the `Listener` as an `ExecutionReport`;
-the wire protocols above decide how it looks. Orders that wait for a stop price, and order lists, go on when a match is
-over (`contingent.py`).
+are locked, then the order is matched and, where it may, rests. Every change of one level's size gets the symbol's next
+update id: the id goes to the bounded log (`UpdateLog`), to the readers who take changes at their own pace
+(`Market.level_changes`), and to `update_id`. Trades get ids of their own. What happens to an order goes to the
+`Listener` as an `ExecutionReport`; the protocols above decide how clients see it. Orders that wait for a stop price,
+and order lists, go on when a match is over (`contingent.py`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from dataclasses import replace
 from ...model.errors import Rejected
 from ...model.events import Side
 from . import filters
-from .accounts import Account, Amendment
-from .book import BookSide, Order, OrderList, Ticket
+from .accounts import Account, Amendment, Order, OrderList, Ticket
+from .book import BookSide
 from .contingent import Contingent, would_trigger
+from .keys import ApiKey
 from .market import Listener, Market, Quiet
 from .matching import Matcher
 from .rules import Rules
@@ -50,6 +51,13 @@ class Engine:
             raise Rejected("DUPLICATE_ACCOUNT", account.name)
         self.accounts[account.name] = account
         return account
+
+    def owner(self, key: str) -> tuple[Account, ApiKey] | None:
+        """Return the account and key that a key's name belongs to."""
+        for account in self.accounts.values():
+            if key in account.keys:
+                return account, account.keys[key]
+        return None
 
     def list(self, rules: Rules) -> Market:
         if rules.symbol in self.markets:
@@ -232,7 +240,7 @@ class Engine:
             self._admit(order)
             self.matcher.report(order, "NEW", now_ns)
         self.listener.order_list(group, "EXEC_STARTED", now_ns)
-        before = market.tops if market.watch_top else None
+        before = market.tops if market.top_watchers else None
         for order in orders:
             if order in waits or order.status not in ("NEW", "PARTIALLY_FILLED"):
                 continue
@@ -262,7 +270,7 @@ class Engine:
 
     def cancel_order(self, market: Market, order: Order, now_ns: int, cancel_id: str = "") -> Order:
         """The same for an order at hand."""
-        before = market.tops if market.watch_top else None
+        before = market.tops if market.top_watchers else None
         if order.group is None:
             self.matcher.end(market, order, "CANCELED", now_ns, cancel_id=cancel_id)
         else:
@@ -294,7 +302,7 @@ class Engine:
         client_id = client_id or _unused(account, f"x-{order.id}-{order.amends + 1}")
         if client_id != order.client_id:
             self._check_ids(account, client_id)
-        before = market.tops if market.watch_top else None
+        before = market.tops if market.top_watchers else None
         renamed = client_id != order.client_id
         old_size = {member.id: member.size for member in both}
         for member in both:
@@ -321,7 +329,7 @@ class Engine:
     # -------------------------------------------------------------------------------------------------- inside
 
     def _work(self, market: Market, order: Order, against: BookSide, now_ns: int) -> None:
-        before = market.tops if market.watch_top else None
+        before = market.tops if market.top_watchers else None
         self.matcher.work(market, order, against, now_ns)
         if self.matcher.touched or market.waiting:
             self.contingent.follow(market, now_ns)
@@ -390,9 +398,7 @@ class Engine:
         """Give an open order a smaller size, on the book too."""
         by, order.size = order.size - size, size
         if order.working_ns >= 0 and order.price is not None:
-            side = market.bids if order.side is Side.BUY else market.asks
-            level = side.levels[order.price]
-            market.changed(side, order.price, side.reduce(level, order, by), now_ns)
+            market.reduce(order, by, now_ns)
         if order.locked and order.group is None:
             self.matcher.trim(market, order, self.matcher.need(order))
         order.updated_ns = now_ns

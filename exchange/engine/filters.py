@@ -10,8 +10,7 @@ from __future__ import annotations
 from ...model.errors import Rejected
 from ...model.events import Side
 from ...model.time import MINUTE_NS
-from .accounts import Account
-from .book import Ticket
+from .accounts import Account, Ticket
 from .market import Market
 from .rules import ONE, SCALE, Rules
 

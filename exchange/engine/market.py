@@ -1,15 +1,16 @@
-"""One listed symbol as the engine keeps it, its trades, and who is told about them."""
+"""One listed symbol as the engine keeps it: book, trades, numbers, and who listens to them."""
 
 from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ...model.events import Side
-from .accounts import Account, Fill, PreventedMatch
-from .book import BookSide, Order, OrderList
+from .accounts import Account, Fill, Order, OrderList, PreventedMatch
+from .book import BookSide
 from .candles import Bars
 from .history import UpdateLog
 from .rules import Rules
@@ -65,21 +66,40 @@ class ExecutionReport:
     prevented: int = 0  # size taken off this order by that match
 
 
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """One order appeared in the book, changed its size there, or left it. `size` is what rests after the change.
+
+    `update_id` is that of the level's change. An order that is amended in price leaves and appears again.
+    """
+
+    kind: str  # "add" | "change" | "remove"
+    order_id: int
+    side: Side
+    price: int
+    size: int
+    update_id: int
+    time_ns: int
+
+
 class Listener(Protocol):
-    """Who is told at once. Calls come from inside the engine and must not call back into it."""
+    """Who hears of events at once. Calls come from inside the engine and must not call back into it."""
 
-    def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None: ...
+    def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
+        """One order traded."""
+
     def top(self, market: Market) -> None:
-        """The best price or its size changed, for markets whose `watch_top` is set."""
+        """The best price or its size changed, in markets that have `top_watchers`."""
 
-    def report(self, report: ExecutionReport) -> None: ...
+    def report(self, report: ExecutionReport) -> None:
+        """Something happened to an order of an account."""
 
     def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
         """An order list changed: `kind` is EXEC_STARTED, UPDATED or ALL_DONE. Comes after the reports of its orders."""
 
 
 class Quiet:
-    """A listener that wants nothing."""
+    """A listener that does nothing."""
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         return
@@ -92,6 +112,50 @@ class Quiet:
 
     def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
         return
+
+
+class Listeners:
+    """Hands every event to each of several listeners, in order."""
+
+    def __init__(self) -> None:
+        self.all: list[Listener] = []
+
+    def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
+        for listener in self.all:
+            listener.trades(market, trades, aggregates)
+
+    def top(self, market: Market) -> None:
+        for listener in self.all:
+            listener.top(market)
+
+    def report(self, report: ExecutionReport) -> None:
+        for listener in self.all:
+            listener.report(report)
+
+    def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
+        for listener in self.all:
+            listener.order_list(group, kind, now_ns)
+
+
+class LevelChanges:
+    """Changes of levels since the last `take`, for one reader who takes them at a pace of its own."""
+
+    __slots__ = ("asks", "bids", "first_id", "last_id")
+
+    def __init__(self) -> None:
+        self.first_id: int | None = None
+        self.last_id = 0
+        self.bids: dict[int, int] = {}  # new size by price, 0 for a level that is gone
+        self.asks: dict[int, int] = {}
+
+    def take(self) -> tuple[int, int, dict[int, int], dict[int, int]] | None:
+        """Return and clear (first id, last id, bids, asks), or None where nothing changed."""
+        first = self.first_id
+        if first is None:
+            return None
+        taken = first, self.last_id, self.bids, self.asks
+        self.first_id, self.bids, self.asks = None, {}, {}
+        return taken
 
 
 class Market:
@@ -111,36 +175,65 @@ class Market:
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
         self.aggregates: deque[Aggregate] = deque(maxlen=TRADES_KEPT)
         self.bars = Bars(rules.start_price)
-        self.pending_bids: dict[int, int] = {}
-        self.pending_asks: dict[int, int] = {}
-        self.pending_first: int | None = None
-        self.watch_top = False
+        self.top_watchers: set[str] = set()  # names of those who want `Listener.top` of this market
+        self.order_watchers: list[Callable[[Market, OrderChange], None]] = []
         self.waiting: dict[int, Order] = {}  # orders that wait for their stop price
         self.seen_trade_id = self.next_trade_id  # up to where stop prices were compared with trades
         self.next_prevented_id = 1
         self.changes = 0
+        self._readers: list[LevelChanges] = []
 
-    def changed(self, side: BookSide, price: int, size: int, now_ns: int) -> None:
+    def level_changes(self) -> LevelChanges:
+        """Return a new reader of the changes of levels from now on."""
+        reader = LevelChanges()
+        self._readers.append(reader)
+        return reader
+
+    def side_of(self, order: Order) -> BookSide:
+        """The side that an order rests on."""
+        return self.bids if order.side is Side.BUY else self.asks
+
+    def against(self, order: Order) -> BookSide:
+        """The side that an order trades with."""
+        return self.asks if order.side is Side.BUY else self.bids
+
+    def add(self, order: Order, now_ns: int) -> None:
+        """Let an order rest."""
+        side, price = self.side_of(order), order.price or 0
+        self._changed(side, price, side.add(order), now_ns)
+        if self.order_watchers:
+            self._tell("add", order, order.remaining, now_ns)
+
+    def reduce(self, order: Order, by: int, now_ns: int) -> None:
+        """Take `by` off a level because a resting order shrank by so much (already done)."""
+        side, price = self.side_of(order), order.price or 0
+        self._changed(side, price, side.reduce(side.levels[price], order, by), now_ns)
+        if self.order_watchers:
+            self._tell("change" if order.remaining else "remove", order, order.remaining, now_ns)
+
+    def remove(self, order: Order, now_ns: int) -> None:
+        """Take a resting order off with all that remains of the order."""
+        side, price = self.side_of(order), order.price or 0
+        self._changed(side, price, side.remove(order), now_ns)
+        if self.order_watchers:
+            self._tell("remove", order, 0, now_ns)
+
+    def _changed(self, side: BookSide, price: int, size: int, now_ns: int) -> None:
         """Number one change of a level."""
         self.update_id = number = self.update_id + 1
         self.changes += 1
-        if self.pending_first is None:
-            self.pending_first = number
-        if side is self.bids:
-            self.pending_bids[price] = size
-            self.log.append(number, now_ns, 0, price, size)
-        else:
-            self.pending_asks[price] = size
-            self.log.append(number, now_ns, 1, price, size)
+        is_ask = side is self.asks
+        self.log.append(number, now_ns, int(is_ask), price, size)
+        for reader in self._readers:
+            if reader.first_id is None:
+                reader.first_id = number
+            reader.last_id = number
+            (reader.asks if is_ask else reader.bids)[price] = size
 
-    def take_pending(self) -> tuple[int, int, dict[int, int], dict[int, int]] | None:
-        """Return and clear (first id, last id, bids, asks) changed since the last call, or None."""
-        first = self.pending_first
-        if first is None:
-            return None
-        taken = first, self.update_id, self.pending_bids, self.pending_asks
-        self.pending_first, self.pending_bids, self.pending_asks = None, {}, {}
-        return taken
+    def _tell(self, kind: str, order: Order, size: int, now_ns: int) -> None:
+        change = OrderChange(kind, order.id, order.side, order.price or 0, size, self.update_id, now_ns)
+        for watcher in self.order_watchers:
+            watcher(self, change)
 
     @property
     def tops(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:

@@ -1,7 +1,7 @@
-"""Locking funds, matching, settling, ending orders: what happens to orders once they are taken.
+"""Locking funds, matching, settling, ending orders: what happens to orders once they are accepted.
 
-The engine checks and decides what is placed when; this does it. An order of a list that traded or ended leaves its list
-in `touched`, for the engine to go on with when the match is over.
+The engine checks orders and decides which is placed when; the matcher does it. An order of a list that traded or ended
+leaves its list in `touched`, for the engine to go on with when the match is over.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from ...model.errors import Rejected
 from ...model.events import Side
-from .accounts import Account, Fill, PreventedMatch
-from .book import BookSide, Level, Order, OrderList
+from .accounts import Account, Fill, Order, OrderList, PreventedMatch
+from .book import BookSide
 from .market import Aggregate, ExecutionReport, Listener, Market, Trade
 from .rules import ONE
 
@@ -39,8 +39,7 @@ class Matcher:
             self._match(market, order, against, now_ns)
         if order.status in OPEN_ENDED:
             if order.time_in_force == "GTC" and order.remaining > 0:
-                own = market.bids if order.side is Side.BUY else market.asks
-                market.changed(own, order.price or 0, own.add(order), now_ns)
+                market.add(order, now_ns)
             else:
                 why = "INSUFFICIENT_LIQUIDITY" if order.price is None else "UNFILLED_IOC_QUANTITY_EXPIRED"
                 self.end(market, order, "EXPIRED", now_ns, resting=False, why=why)
@@ -171,13 +170,13 @@ class Matcher:
             level = against.levels[against.keys[-1] * against.sign]
             maker = next(iter(level.orders.values()))
             if maker.account is taker.account and taker.self_trade != "NONE":
-                if self._prevent(market, taker, maker, against, level, now_ns):
+                if self._prevent(market, taker, maker, level.price, now_ns):
                     break
                 continue
             if taker.price is None and taker.side is Side.BUY and not self._afford(market, taker, maker, level.price):
                 self.end(market, taker, "EXPIRED", now_ns, resting=False, why="INSUFFICIENT_LIQUIDITY")
                 break
-            trades.append(self._trade(market, taker, maker, against, level, now_ns))
+            trades.append(self._trade(market, taker, maker, level.price, now_ns))
         if not trades:
             return
         aggregates: list[Aggregate] = []
@@ -205,8 +204,7 @@ class Matcher:
         taker.locked += short
         return True
 
-    def _trade(self, market: Market, taker: Order, maker: Order, against: BookSide, level: Level, now_ns: int) -> Trade:
-        price = level.price
+    def _trade(self, market: Market, taker: Order, maker: Order, price: int, now_ns: int) -> Trade:
         size = min(taker.remaining, maker.remaining)
         quote = price * size // ONE
         taker_buys = taker.side is Side.BUY
@@ -217,7 +215,7 @@ class Matcher:
             order.quote_filled += quote
             order.updated_ns = now_ns
             order.status = "PARTIALLY_FILLED" if order.remaining else "FILLED"
-        market.changed(against, price, against.reduce(level, maker, size), now_ns)
+        market.reduce(maker, size, now_ns)
         trade = Trade(number, price, size, now_ns, not taker_buys, maker.id, taker.id)
         market.trades.append(trade)
         market.bars.trade(number, price, size, taker_buys, now_ns)
@@ -244,8 +242,6 @@ class Matcher:
             self.trim(market, order, self.need(order))  # it may have been cheaper than the order's price
         if account.internal:
             return
-        if order.filled == size:
-            account.unfilled.first_fill(maker, now_ns)
         fill = Fill(
             trade_id,
             order.id,
@@ -267,9 +263,7 @@ class Matcher:
         if order.group is not None:
             self.touched.append(order.group)
 
-    def _prevent(
-        self, market: Market, taker: Order, maker: Order, against: BookSide, level: Level, now_ns: int
-    ) -> bool:
+    def _prevent(self, market: Market, taker: Order, maker: Order, price: int, now_ns: int) -> bool:
         """Keep an account from trading with itself; return whether the taker has ended.
 
         Source: faqs/stp_faq.md, read 2026-11-22.
@@ -279,9 +273,7 @@ class Matcher:
         from_maker = both if mode == "DECREMENT" else 0 if mode == "EXPIRE_TAKER" else maker.remaining
         from_taker = both if mode == "DECREMENT" else 0 if mode == "EXPIRE_MAKER" else taker.remaining
         number, market.next_prevented_id = market.next_prevented_id, market.next_prevented_id + 1
-        match = PreventedMatch(
-            number, market.symbol, mode, level.price, taker.id, maker.id, from_taker, from_maker, now_ns
-        )
+        match = PreventedMatch(number, market.symbol, mode, price, taker.id, maker.id, from_taker, from_maker, now_ns)
         taker.account.prevented.append(match)
         for order, size, resting in ((maker, from_maker, True), (taker, from_taker, False)):
             if not size:
@@ -293,7 +285,7 @@ class Matcher:
             order.prevented += size
             order.updated_ns = now_ns
             if resting:
-                market.changed(against, level.price, against.reduce(level, order, size), now_ns)
+                market.reduce(order, size, now_ns)
             if order.group is not None:
                 self.touched.append(order.group)
             elif order.price is not None:
@@ -321,8 +313,7 @@ class Matcher:
         An order that waits for its stop price or for another order is on no book, whatever `resting` says.
         """
         if resting and order.working_ns >= 0:
-            side = market.bids if order.side is Side.BUY else market.asks
-            market.changed(side, order.price or 0, side.remove(order), now_ns)
+            market.remove(order, now_ns)
         order.status = status
         order.updated_ns = now_ns
         order.prevented += prevented

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ...model.errors import Misconfigured
 from ...model.fixed import to_raw
 
-SCALE = 8  # decimals of every price, size and balance: what Binance writes on the wire
+SCALE = 8  # decimals of every price, size and balance in the engine; a protocol may write fewer
 ONE = 10**SCALE
 QUOTES = ("USDT", "USDC", "BTC", "ETH", "BNB", "EUR")
 DEFAULT_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "ETHBTC")

@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from venuemesh.exchange.account_options import parse_account
 from venuemesh.exchange.admin.client import AsyncAdminClient
+from venuemesh.exchange.binance.face import Binance
 from venuemesh.exchange.clock import Clock
-from venuemesh.exchange.engine.accounts import parse_account
 from venuemesh.exchange.options import Options
 from venuemesh.exchange.server import Server
 
@@ -44,6 +45,10 @@ class Exchange:
         self.clock = clock
         self.session = session
         self.admin = AsyncAdminClient(server.urls["admin"], session)
+        face = self.venue.faces["binance"]
+        assert isinstance(face, Binance)
+        self.limits = face.limits
+        self.topics = face.desk.streams.topics
         self.base: str = server.urls["binance"]["rest"]
 
     def advance(self, ms: float, step_ms: float = 10.0) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.signed_ws import Key
 from venuemesh.exchange.accounts_file import read_accounts
+from venuemesh.exchange.binance.auth import is_signed
 from venuemesh.exchange.options import parse
 from venuemesh.model.errors import Misconfigured
 
@@ -48,8 +49,8 @@ def test_accounts_with_keys_of_three_kinds(tmp_path: Path) -> None:
         ("K4", "RSA", True, True),
     ]
     signature = Key("", SECRET).sign("a=1")
-    assert main.keys["K1"].signed(b"a=1", signature)
-    assert main.keys["K2"].signed(b"a=1", signature)
+    assert is_signed(main.keys["K1"], b"a=1", signature)
+    assert is_signed(main.keys["K2"], b"a=1", signature)
     assert (main.balances["BTC"].free, main.balances["USDT"].free) == (10 * 10**8, 5 * 10**7)
     assert other.name == "other"
     assert SECRET not in repr(main)

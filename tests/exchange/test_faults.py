@@ -15,7 +15,7 @@ DEPTH = "/ws/btcusdt@depth@100ms"
 
 
 async def ready(exchange: Any, count: int = 1) -> None:
-    await exchange.eventually(lambda: len(exchange.venue.hub.clients) == count and bool(exchange.venue.hub.streams))
+    await exchange.eventually(lambda: len(exchange.venue.connections) == count and bool(exchange.topics.by_name))
 
 
 async def spans(exchange: Any, ws: aiohttp.ClientWebSocketResponse, windows: int = 10) -> list[tuple[int, int]]:
@@ -100,10 +100,10 @@ async def test_corrupt_the_protocol_itself(exchange: Any) -> None:
 async def test_cut_one_connection_only(exchange: Any) -> None:
     async with exchange.socket(DEPTH) as first, exchange.socket(DEPTH) as second:
         await ready(exchange, 2)
-        victim = min(exchange.venue.hub.clients)
+        victim = min(exchange.venue.connections)
         await exchange.admin.fault(kind="cut", connection=victim)
         exchange.advance(200)
-        await exchange.eventually(lambda: list(exchange.venue.hub.clients) == [victim + 1])
+        await exchange.eventually(lambda: list(exchange.venue.connections) == [victim + 1])
         assert (await exchange.next_json(second))["e"] == "depthUpdate"
         message = await asyncio.wait_for(first.receive(), 20)
         assert message.type is not aiohttp.WSMsgType.TEXT
@@ -117,7 +117,7 @@ async def test_silence_keeps_the_connection_open(exchange: Any) -> None:
         exchange.advance(25_000, 1000)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(ws.receive(), 0.1)
-        assert len(exchange.venue.hub.clients) == 1
+        assert len(exchange.venue.connections) == 1
 
 
 async def test_skipped_numbers_are_a_gap_for_everyone_and_the_book_is_still_right(exchange: Any) -> None:
@@ -136,7 +136,7 @@ async def test_skipped_numbers_are_a_gap_for_everyone_and_the_book_is_still_righ
 
 async def test_no_pings(exchange: Any) -> None:
     async with exchange.socket("/ws", autoping=False) as ws:
-        await exchange.eventually(lambda: len(exchange.venue.hub.clients) == 1)
+        await exchange.eventually(lambda: len(exchange.venue.connections) == 1)
         await exchange.admin.fault(kind="no_ping")
         exchange.advance(90_000, 1000)
         with pytest.raises(TimeoutError):

@@ -48,7 +48,8 @@ def running() -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serves_and_ends_cleanly(running: tuple[subprocess.Popen[str], dict[str, Any]], number: int) -> None:
     process, urls = running
-    assert set(urls) == {"binance", "admin"}
+    assert set(urls) == {"binance", "protocols", "admin"}
+    assert urls["protocols"] == {"binance": urls["binance"]}
     assert set(urls["binance"]) == {"rest", "ws", "ws_api"}
     assert all(url.split("://")[1].startswith("127.0.0.1:") for url in (*urls["binance"].values(), urls["admin"]))
     with urllib.request.urlopen(
@@ -85,6 +86,9 @@ def test_serves_and_ends_cleanly(running: tuple[subprocess.Popen[str], dict[str,
         (["--levels", "0"], "--levels"),
         (["--parent", "4194999"], "--parent"),
         (["--colour", "red"], "--colour"),
+        (["--protocols", "binance,nope"], "--protocols"),
+        (["--protocols", "engine"], "--protocols"),
+        (["--protocols", "binance,binance"], "--protocols"),
         (["--host", "203.0.113.1"], "--port"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import Any
 from ..conformance.trading.venue import Venue
 from ..exchange.admin.client import AdminClient
 from ..exchange.engine.rules import SCALE, rules_for
+from ..exchange.face import protocol_names
 from ..exchange.launch import serving
 from ..model.errors import Misconfigured
 from ..model.events import Side
@@ -21,7 +22,7 @@ from ..model.fixed import to_decimal
 from ..model.order import AccountEvent, Balance, Fill, Order
 from .demo.audit import compare
 
-SPEAKS = ("binance",)  # the exchanges whose protocol the local one speaks
+SPEAKS = tuple(protocol_names())  # the exchanges whose protocols the local one speaks
 ACCOUNT = "conformance"
 SYMBOL = "BTCUSDT"
 HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
@@ -79,7 +80,17 @@ def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") 
         accounts = f'[accounts.{ACCOUNT}]\nbalances = {{{held}}}\nkeys = [{{key = "{key}", secret = "{secret}"}}]\n'
         written = {"accounts.toml": accounts, "key": f"{key}\n", "secret": f"{secret}\n"}
         paths = {name: _private(folder / name, text) for name, text in written.items()}
-        arguments = ("--json", "--parent", str(os.getpid()), "--symbols", SYMBOL, "--rate", RATE)
+        arguments = (
+            "--json",
+            "--protocols",
+            exchange,
+            "--parent",
+            str(os.getpid()),
+            "--symbols",
+            SYMBOL,
+            "--rate",
+            RATE,
+        )
         with serving("venuemesh.exchange", *arguments, "--accounts", paths["accounts.toml"]) as (_, urls):
             yield Venue(
                 account={

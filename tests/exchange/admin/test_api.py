@@ -128,7 +128,7 @@ async def test_halt_list_delist_and_rules(exchange: Any) -> None:
     exchange.advance(1000)
     assert (await exchange.admin.book("BTCUSDT"))["update_id"] > before
     async with exchange.socket("/ws/nknusdt@depth@100ms") as ws:
-        await exchange.eventually(lambda: bool(exchange.venue.hub.streams))
+        await exchange.eventually(lambda: bool(exchange.topics.by_name))
         listed = await exchange.admin.list("NKNUSDT", levels=50)
         assert listed["tick"] == "0.00010000"
         await exchange.admin.rate(300.0, "NKNUSDT")
@@ -150,7 +150,7 @@ async def test_clock_skew(exchange: Any) -> None:
 
 async def test_statistics_and_connections(exchange: Any) -> None:
     async with exchange.socket("/stream?streams=btcusdt@trade"):
-        await exchange.eventually(lambda: bool(exchange.venue.hub.streams))
+        await exchange.eventually(lambda: bool(exchange.topics.by_name))
         stats = await exchange.admin.stats()
         assert (stats["connections"], stats["streams"]) == (1, 1)
         assert stats["symbols"]["BTCUSDT"]["bids"] > 100

@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from venuemesh.exchange.binance.auth import Signed, authenticate, sorted_payload, without_signature
+from venuemesh.exchange.account_options import check_accounts, give_keys, parse_account, parse_account_key
+from venuemesh.exchange.binance.auth import Signed, authenticate, is_signed, sorted_payload, without_signature
 from venuemesh.exchange.binance.errors import ApiError
-from venuemesh.exchange.engine.accounts import Account, check_accounts, give_keys, parse_account
+from venuemesh.exchange.engine.accounts import Account
 from venuemesh.exchange.engine.engine import Engine
-from venuemesh.exchange.engine.keys import ApiKey, parse_account_key, public_key
+from venuemesh.exchange.engine.keys import ApiKey, public_key
 from venuemesh.model.errors import Misconfigured
 
 NOW = 1_700_000_000_000_000_000
@@ -94,7 +95,7 @@ def test_only_hex_signatures_may_change_their_case() -> None:
     ],
 )
 def test_the_manuals_examples_of_rest(payload: str, signature: str) -> None:
-    assert ApiKey("k", SECRET.encode()).signed(payload.encode(), signature)
+    assert is_signed(ApiKey("k", SECRET.encode()), payload.encode(), signature)
     assert without_signature(f"{payload}&signature={signature}") == payload
     assert without_signature(f"signature={signature}&{payload}") == payload
 
@@ -135,7 +136,7 @@ def test_the_manuals_examples_of_the_websocket_api(
         "apiKey": "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A",
         "signature": signature,
     }
-    assert ApiKey("k", SECRET.encode()).signed(sorted_payload(sent), signature)
+    assert is_signed(ApiKey("k", SECRET.encode()), sorted_payload(sent), signature)
 
 
 def test_a_payload_that_was_not_percent_encoded_is_refused_on_rest_and_taken_on_the_websocket_api() -> None:

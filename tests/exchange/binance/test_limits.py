@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from venuemesh.exchange.binance.errors import ApiError
-from venuemesh.exchange.binance.limits import Limits, MessageRate, Meter
+from venuemesh.exchange.binance.limits import Limits, Meter
 from venuemesh.exchange.binance.params import Param, read, timestamp_ns
 from venuemesh.exchange.binance.streams import parse
-from venuemesh.exchange.websocket_frames import payload_of, text_frame
+from venuemesh.exchange.wire.frames import payload_of, text_frame
+from venuemesh.exchange.wire.windows import SlidingWindow
 
 MINUTE = 60_000_000_000
 SECOND = 1_000_000_000
@@ -51,10 +52,10 @@ def test_raw_requests_have_their_own_window() -> None:
 
 @given(st.lists(st.integers(0, 3 * SECOND), max_size=40), st.integers(1, 6))
 def test_message_rate_counts_any_second(times: list[int], limit: int) -> None:
-    rate, seen = MessageRate(limit), []
+    rate, seen = SlidingWindow(SECOND), []
     for now in sorted(times):
         seen.append(now)
-        assert rate.hit(now) == (sum(1 for t in seen if t > now - SECOND) > limit)
+        assert (rate.add(now) > limit) == (sum(1 for t in seen if t > now - SECOND) > limit)
 
 
 @pytest.mark.parametrize(

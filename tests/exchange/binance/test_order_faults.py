@@ -67,7 +67,7 @@ class Place:
 
     async def seen(self, client_id: str) -> None:
         """Wait until the exchange has read a placement."""
-        receipts = self.exchange.venue.receipts_of(self.exchange.venue.engine.accounts["main"])
+        receipts = self.exchange.venue.floor.receipts_of(self.exchange.venue.engine.accounts["main"])
         await self.exchange.eventually(lambda: receipts.of(client_id).received > 0)
 
 
@@ -166,7 +166,7 @@ async def test_a_held_request_is_executed_late_whoever_still_waits(place: Place)
     waiting.cancel()
     if place.transport == "ws":
         await place.api.socket.close()
-        await place.exchange.eventually(lambda: not place.exchange.venue.hub.clients)
+        await place.exchange.eventually(lambda: not place.exchange.venue.connections)
     assert await place.ledger("late") == []
     await timer.fire()
     account = place.exchange.venue.engine.accounts["main"]

@@ -651,7 +651,7 @@ async def test_unfilled_orders_are_counted_and_fills_take_off(call: Caller) -> N
 
 
 async def test_too_many_orders(call: Caller) -> None:
-    call.exchange.venue.limits.orders_10s = 2
+    call.exchange.limits.orders_10s = 2
     old = await call.good("POST order", **LIMIT)
     await call.good("POST order", **LIMIT)
     status, body = await call("POST order", **LIMIT)

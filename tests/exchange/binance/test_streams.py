@@ -33,7 +33,7 @@ async def closing(exchange: Any, ws: aiohttp.ClientWebSocketResponse) -> aiohttp
 @pytest.mark.parametrize("stream", ["btcusdt@depth@100ms", "btcusdt@depth"])
 async def test_diffs_joined_to_a_snapshot_are_the_engines_book(exchange: Any, stream: str) -> None:
     async with exchange.socket(f"/ws/{stream}") as ws:
-        await exchange.eventually(lambda: stream in exchange.venue.hub.streams)
+        await exchange.eventually(lambda: stream in exchange.topics.by_name)
         exchange.advance(1500)
         _, snapshot, _ = await exchange.get("depth?symbol=BTCUSDT&limit=5000")
         exchange.advance(3000)
@@ -58,7 +58,7 @@ async def test_diffs_joined_to_a_snapshot_are_the_engines_book(exchange: Any, st
 
 async def test_pace_of_the_two_speeds(exchange: Any) -> None:
     async with exchange.socket("/stream?streams=btcusdt@depth/btcusdt@depth@100ms") as ws:
-        await exchange.eventually(lambda: len(exchange.venue.hub.streams) == 2)
+        await exchange.eventually(lambda: len(exchange.topics.by_name) == 2)
         exchange.advance(2000)
         await exchange.admin.pause(wait_s=5)
         seen: dict[str, list[int]] = {"btcusdt@depth": [], "btcusdt@depth@100ms": []}
@@ -73,7 +73,7 @@ async def test_pace_of_the_two_speeds(exchange: Any) -> None:
 
 async def test_rest_is_rest(exchange: Any) -> None:
     async with exchange.socket("/ws/btcusdt@depth@100ms") as ws:
-        await exchange.eventually(lambda: bool(exchange.venue.hub.streams))
+        await exchange.eventually(lambda: bool(exchange.topics.by_name))
         exchange.advance(300)
         before = await exchange.admin.pause(wait_s=5)
         exchange.advance(2000)
@@ -106,7 +106,7 @@ FIELDS = {
 
 async def test_every_stream_sends_what_the_manual_says(exchange: Any) -> None:
     async with exchange.socket("/stream?streams=" + "/".join(FIELDS).replace("+", "%2B")) as ws:
-        await exchange.eventually(lambda: len(exchange.venue.hub.streams) == len(FIELDS))
+        await exchange.eventually(lambda: len(exchange.topics.by_name) == len(FIELDS))
         exchange.advance(4000)
         waiting = dict(FIELDS)
         while waiting:
@@ -125,7 +125,7 @@ async def test_every_stream_sends_what_the_manual_says(exchange: Any) -> None:
 
 async def test_book_ticker_follows_the_top(exchange: Any) -> None:
     async with exchange.socket("/ws/ethusdt@bookTicker") as ws:
-        await exchange.eventually(lambda: exchange.venue.market("ETHUSDT").watch_top)
+        await exchange.eventually(lambda: exchange.venue.market("ETHUSDT").top_watchers)
         exchange.advance(3000)
         await exchange.admin.pause(wait_s=5)
         top = exchange.venue.market("ETHUSDT").tops
@@ -137,7 +137,7 @@ async def test_book_ticker_follows_the_top(exchange: Any) -> None:
 
 async def test_a_closed_kline_is_said_once_closed(exchange: Any) -> None:
     async with exchange.socket("/ws/btcusdt@kline_1s") as ws:
-        await exchange.eventually(lambda: bool(exchange.venue.hub.streams))
+        await exchange.eventually(lambda: bool(exchange.topics.by_name))
         exchange.advance(4000)
         closed = []
         while len(closed) < 2:
@@ -149,7 +149,7 @@ async def test_a_closed_kline_is_said_once_closed(exchange: Any) -> None:
 
 async def test_microseconds(exchange: Any) -> None:
     async with exchange.socket("/stream?streams=btcusdt@trade&timeUnit=MICROSECOND") as ws:
-        await exchange.eventually(lambda: bool(exchange.venue.hub.streams))
+        await exchange.eventually(lambda: bool(exchange.topics.by_name))
         exchange.advance(2000)
         data = (await exchange.next_json(ws))["data"]
         assert 0 <= exchange.clock.wall_ns // 1000 - data["T"] < 2_100_000
@@ -266,7 +266,7 @@ async def test_connections_per_five_minutes(exchange: Any) -> None:
 
 async def test_pings_and_the_pong_that_does_not_come(exchange: Any) -> None:
     async with exchange.socket("/ws", autoping=False) as good, exchange.socket("/ws", autoping=False) as bad:
-        await exchange.eventually(lambda: len(exchange.venue.hub.clients) == 2)
+        await exchange.eventually(lambda: len(exchange.venue.connections) == 2)
         await exchange.admin.pause()
         for _ in range(3):
             exchange.advance(20_000, 1000)
@@ -274,22 +274,22 @@ async def test_pings_and_the_pong_that_does_not_come(exchange: Any) -> None:
             assert ping.type is aiohttp.WSMsgType.PING
             await good.pong(ping.data)
             await bad.pong(b"")  # unsolicited: allowed, and does not help
-            waiting = next(c for c in exchange.venue.hub.clients.values())
+            waiting = next(c for c in exchange.venue.connections.values())
             await exchange.eventually(lambda waiting=waiting: not waiting._pings)
         exchange.advance(20_000, 1000)
         message = await closing(exchange, bad)
         assert message.data == 1008
-        assert len(exchange.venue.hub.clients) == 1
+        assert len(exchange.venue.connections) == 1
         assert not good.closed
 
 
 async def test_a_connection_lives_24_hours(exchange: Any) -> None:
     await exchange.admin.limits(ping_s=1e6)
     async with exchange.socket("/ws") as ws:
-        await exchange.eventually(lambda: len(exchange.venue.hub.clients) == 1)
+        await exchange.eventually(lambda: len(exchange.venue.connections) == 1)
         exchange.clock.steady_ns += 86_399 * 1_000_000_000
         exchange.advance(200)
-        assert exchange.venue.hub.clients
+        assert exchange.venue.connections
         exchange.clock.steady_ns += 2_000_000_000
         exchange.advance(200)
         assert (await closing(exchange, ws)).data == 1001
@@ -301,8 +301,8 @@ async def test_server_shutdown_event(exchange: Any) -> None:
         exchange.socket("/stream") as combined,
         exchange.socket("/ws-api/v3") as api,
     ):
-        await exchange.eventually(lambda: len(exchange.venue.hub.clients) == 3)
-        assert await exchange.admin.shutdown_event() == {"told": 3}
+        await exchange.eventually(lambda: len(exchange.venue.connections) == 3)
+        assert await exchange.admin.shutdown_event() == {"sent": 3}
         event = {"e": "serverShutdown", "E": exchange.clock.wall_ns // 1_000_000}
         assert await exchange.next_json(raw) == event
         assert await exchange.next_json(combined) == {"stream": "!serverShutdown", "data": event}
@@ -320,9 +320,9 @@ async def test_a_slow_client_is_cut_and_others_are_not(exchange: Any) -> None:
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
     try:
-        await exchange.eventually(lambda: len(exchange.venue.hub.clients) == 1)
+        await exchange.eventually(lambda: len(exchange.venue.connections) == 1)
         async with exchange.socket("/ws/btcusdt@depth20@100ms") as ws:
-            await exchange.eventually(lambda: len(exchange.venue.hub.clients) == 2)
+            await exchange.eventually(lambda: len(exchange.venue.connections) == 2)
             heard = 0
 
             async def listen() -> None:
@@ -333,11 +333,11 @@ async def test_a_slow_client_is_cut_and_others_are_not(exchange: Any) -> None:
             listening = asyncio.create_task(listen())
             for _ in range(200):
                 exchange.advance(20_000, 100)
-                good = max(exchange.venue.hub.clients)
-                await exchange.eventually(lambda good=good: exchange.venue.hub.clients[good].unsent == 0)
-                if len(exchange.venue.hub.clients) == 1:
+                good = max(exchange.venue.connections)
+                await exchange.eventually(lambda good=good: exchange.venue.connections[good].unsent == 0)
+                if len(exchange.venue.connections) == 1:
                     break
-            await exchange.eventually(lambda: len(exchange.venue.hub.clients) == 1)
+            await exchange.eventually(lambda: len(exchange.venue.connections) == 1)
             await exchange.eventually(lambda: heard > 100)
             listening.cancel()
             assert not ws.closed
@@ -348,15 +348,12 @@ async def test_a_slow_client_is_cut_and_others_are_not(exchange: Any) -> None:
 async def test_one_encoding_serves_all_clients_of_a_form(exchange: Any) -> None:
     many = [await exchange.socket("/ws/btcusdt@depth@100ms") for _ in range(5)]
     await exchange.eventually(
-        lambda: (
-            len(exchange.venue.hub.streams) == 1
-            and len(exchange.venue.hub.streams["btcusdt@depth@100ms"].listeners) == 5
-        )
+        lambda: len(exchange.topics.by_name) == 1 and len(exchange.topics.by_name["btcusdt@depth@100ms"].listeners) == 5
     )
-    encoded, sent = exchange.venue.hub.messages, exchange.venue.hub.frames
+    encoded, sent = exchange.topics.messages, exchange.topics.frames
     exchange.advance(1000)
     await exchange.admin.pause(wait_s=5)
-    assert (exchange.venue.hub.frames - sent) == 5 * (exchange.venue.hub.messages - encoded) > 0
+    assert (exchange.topics.frames - sent) == 5 * (exchange.topics.messages - encoded) > 0
     for ws in many:
         await ws.close()
-    await exchange.eventually(lambda: not exchange.venue.hub.clients and not exchange.venue.hub.streams)
+    await exchange.eventually(lambda: not exchange.venue.connections and not exchange.topics.by_name)

@@ -145,7 +145,7 @@ async def test_subscriptions_of_one_connection(exchange: Any) -> None:
         assert (await ws.call("session.subscriptions"))["result"] == []
         # Ids are not used again.
         assert (await ws.ask("userDataStream.subscribe.signature"))["result"] == {"subscriptionId": 2}
-    await exchange.eventually(lambda: not exchange.venue.hub.clients)
+    await exchange.eventually(lambda: not exchange.venue.connections)
     await exchange.admin.deposit("main", "USDT", "1")  # nobody hears it, nothing fails
 
 
@@ -306,7 +306,7 @@ async def test_a_connection_ends_after_its_day_and_without_pongs(exchange: Any) 
         exchange.advance(1_100, step_ms=100)
         message = await socket.receive(timeout=20)
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
-    await exchange.eventually(lambda: not exchange.venue.hub.clients)
+    await exchange.eventually(lambda: not exchange.venue.connections)
     assert (await exchange.admin.expire("main")) == {"streams": 0}
 
 

@@ -112,4 +112,4 @@ async def test_weight_is_shared_with_rest_and_a_ban_disconnects(exchange: Any) -
         assert answer["error"]["data"]["retryAfter"] > answer["error"]["data"]["serverTime"]
         answer = await exchange.ask(ws, asked("ping"))
         assert answer["status"] == 418
-        await exchange.eventually(lambda: not exchange.venue.hub.clients)
+        await exchange.eventually(lambda: not exchange.venue.connections)

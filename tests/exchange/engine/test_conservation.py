@@ -10,8 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from venuemesh.exchange.engine.accounts import Account
-from venuemesh.exchange.engine.book import Order, Ticket
+from venuemesh.exchange.engine.accounts import Account, Order, Ticket
 from venuemesh.exchange.engine.engine import Engine
 from venuemesh.exchange.engine.market import ExecutionReport, Market, Quiet
 from venuemesh.exchange.engine.rules import ONE, rules_for

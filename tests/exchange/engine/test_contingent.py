@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from venuemesh.exchange.engine.accounts import Account
-from venuemesh.exchange.engine.book import Order, OrderList, Ticket
+from venuemesh.exchange.engine.accounts import Account, Order, OrderList, Ticket
 from venuemesh.exchange.engine.engine import Engine
 from venuemesh.exchange.engine.market import ExecutionReport, Market, Quiet
 from venuemesh.exchange.engine.rules import ONE, rules_for

@@ -200,6 +200,7 @@ def test_fees_are_taken_from_what_is_received() -> None:
 
 def test_every_change_of_a_level_has_the_next_number() -> None:
     engine, market, (a, b), _ = stage("a", "b")
+    reader = market.level_changes()
     start = market.update_id
     engine.place(a, BTC, SELL, "LIMIT", Q, P, 1)
     engine.place(a, BTC, SELL, "LIMIT", Q, P + TICK, 1)
@@ -214,17 +215,17 @@ def test_every_change_of_a_level_has_the_next_number() -> None:
         (5, 0, P + TICK, Q),
         (6, 0, P + TICK, 0),
     ]
-    assert market.take_pending() == (start + 1, start + 6, {P + TICK: 0}, {P: 0, P + TICK: 0})
-    assert market.take_pending() is None
+    assert reader.take() == (start + 1, start + 6, {P + TICK: 0}, {P: 0, P + TICK: 0})
+    assert reader.take() is None
     assert engine.skip_ids(BTC, 4) == start + 10
     engine.place(a, BTC, SELL, "LIMIT", Q, P, 4)
-    assert market.take_pending() == (start + 11, start + 11, {}, {P: Q})
+    assert reader.take() == (start + 11, start + 11, {}, {P: Q})
 
 
 def test_top_is_told_only_where_it_is_watched_and_changed() -> None:
     engine, market, (a,), told = stage("a")
     engine.place(a, BTC, SELL, "LIMIT", Q, P, 1)
-    market.watch_top = True
+    market.top_watchers.add("somebody")
     engine.place(a, BTC, SELL, "LIMIT", Q, P + TICK, 1)
     assert told.tops == 0
     order = engine.place(a, BTC, SELL, "LIMIT", Q, P, 1)

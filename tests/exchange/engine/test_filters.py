@@ -9,8 +9,7 @@ import pytest
 
 from venuemesh.exchange.binance.payloads import filters as listed
 from venuemesh.exchange.binance.signed import refused
-from venuemesh.exchange.engine.accounts import Account
-from venuemesh.exchange.engine.book import Ticket
+from venuemesh.exchange.engine.accounts import Account, Ticket
 from venuemesh.exchange.engine.engine import Engine
 from venuemesh.exchange.engine.filters import average_price
 from venuemesh.exchange.engine.market import Market

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 KEPT = 300_000  # client order ids of one account
-
-# What places orders, by its name on the WebSocket API and on REST, and the parameters that name those orders.
-_ONE = ("newClientOrderId",)
-_OCO = ("aboveClientOrderId", "belowClientOrderId")
-_OTO = ("workingClientOrderId", "pendingClientOrderId")
-_OTOCO = ("workingClientOrderId", "pendingAboveClientOrderId", "pendingBelowClientOrderId")
-PLACING: dict[str, tuple[str, ...]] = {
-    "ws-api:order.place": _ONE,
-    "ws-api:order.cancelReplace": _ONE,
-    "ws-api:sor.order.place": _ONE,
-    "ws-api:orderList.place": ("limitClientOrderId", "stopClientOrderId"),
-    "ws-api:orderList.place.oco": _OCO,
-    "ws-api:orderList.place.oto": _OTO,
-    "ws-api:orderList.place.otoco": _OTOCO,
-    "ws-api:orderList.place.opo": _OTO,
-    "ws-api:orderList.place.opoco": _OTOCO,
-    "POST /api/v3/order": _ONE,
-    "POST /api/v3/order/cancelReplace": _ONE,
-    "POST /api/v3/sor/order": _ONE,
-    "POST /api/v3/order/oco": ("limitClientOrderId", "stopClientOrderId"),
-    "POST /api/v3/orderList/oco": _OCO,
-    "POST /api/v3/orderList/oto": _OTO,
-    "POST /api/v3/orderList/otoco": _OTOCO,
-    "POST /api/v3/orderList/opo": _OTO,
-    "POST /api/v3/orderList/opoco": _OTOCO,
-}
 
 
 @dataclass(slots=True)
 class Receipt:
     """Placements of one client order id: requests that came in, that were accepted, that were refused.
 
-    What was received and is neither was not executed: a fault kept it, or it is held still.
+    A request that is received and neither accepted nor refused was not executed: a fault kept it or still holds it.
     """
 
     client_id: str
@@ -57,11 +30,10 @@ class Receipts:
         self._by_id: OrderedDict[str, Receipt] = OrderedDict()
         self._dropped = 0
 
-    def received(self, name: str, sent: Mapping[str, Any]) -> list[Receipt]:
-        """Count a request called `name`; return the receipts of the orders it would place."""
+    def received(self, client_ids: Iterable[object]) -> list[Receipt]:
+        """Count a request to place orders under these client order ids; what is no id is not counted."""
         found = []
-        for parameter in PLACING.get(name, ()):
-            client_id = sent.get(parameter)
+        for client_id in client_ids:
             if isinstance(client_id, str) and client_id:
                 receipt = self._by_id.get(client_id)
                 if receipt is None:
@@ -78,11 +50,12 @@ class Receipts:
         skip = max(0, number - self._dropped)
         yield from enumerate(islice(self._by_id.values(), skip, skip + limit), self._dropped + skip + 1)
 
-    def of(self, client_id: str) -> Receipt:
+    def find(self, client_id: str) -> Receipt:
+        """Return the receipt of an id; all its counts are 0 when the id was never seen."""
         return self._by_id.get(client_id) or Receipt(client_id)
 
 
-def settle(receipts: list[Receipt], accepted: bool) -> None:
+def settle(receipts: Iterable[Receipt], accepted: bool) -> None:
     """Note how a request ended."""
     for receipt in receipts:
         if accepted:

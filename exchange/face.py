@@ -1,0 +1,127 @@
+"""What a protocol is to the local exchange, and finding protocols by name.
+
+A protocol is a folder of `exchange/` whose package has a `PROTOCOL`; nothing outside that folder names the protocol.
+`PROTOCOL.face(floor)` makes the server side of one exchange over the market of `floor`. Several faces serve one market.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from typing import Protocol as Structural
+
+from aiohttp import web
+
+from ..model.errors import Misconfigured
+from .engine.accounts import Account
+from .engine.market import Listener, Market
+from .floor import Floor
+from .wire.connection import Connection, ConnectionLimits
+
+
+class Face(Listener, Structural):
+    """The server side of one exchange's protocol. The engine's events come in as to any `Listener`."""
+
+    @property
+    def name(self) -> str:
+        """The protocol's name, as in `--protocols`."""
+
+    @property
+    def limits(self) -> ConnectionLimits:
+        """Its limits: a dataclass of numbers, changed while running. `metadata["least"]` is the least of a field."""
+
+    @property
+    def unknown_outcomes(self) -> Sequence[int | str]:
+        """The error codes that mean "outcome unknown"; the first is the usual one of `accept_then_status`."""
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """The HTTP routes and websocket endpoints. Every protocol has a port of its own, so paths cannot collide."""
+
+    def urls(self, host: str) -> Mapping[str, str]:
+        """The base URLs that clients are given; `host` is `address:port`."""
+
+    def listed(self, market: Market) -> None:
+        """A symbol was listed: streams of the symbol begin."""
+
+    def delisted(self, market: Market) -> None:
+        """A symbol was taken off the list."""
+
+    def tick(self, number: int) -> None:
+        """Send what is due; called every 10 ms with a rising number."""
+
+    def flush(self, market: Market) -> None:
+        """Send all pending changes of a book now, whatever the pace."""
+
+    def flush_user_data(self) -> None:
+        """Send all pending user data now."""
+
+    def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
+        """A deposit, or with a negative `delta` a withdrawal, changed a balance."""
+
+    def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
+        """A system outside the engine locked so much of a balance, or with a negative `delta` released it."""
+
+    def hearing(self, account: Account) -> set[Connection]:
+        """The connections that hear an account's user data."""
+
+    def end_user_data(self, account: Account, key: str | None = None) -> int:
+        """End the user data streams of an account, or those made with one key; return how many."""
+
+    def announce_shutdown(self, connections: Iterable[Connection]) -> int:
+        """Announce the end to some of the protocol's connections; return to how many."""
+
+    def forgive(self) -> None:
+        """Forget what was counted against limits, bans too."""
+
+    def describe(self, connection: Connection) -> dict[str, Any]:
+        """What only this protocol knows of one of its connections, as plain values."""
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts: `messages_encoded`, `frames_sent`, `streams`, and `user_events` by type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What the folder of a protocol offers. The exchange serves those `by_default` where none is named."""
+
+    name: str
+    face: Callable[[Floor], Face]
+    by_default: bool = False
+
+
+def protocol_names() -> list[str]:
+    """Return the names of all protocols: the folders here that have a `PROTOCOL`."""
+    return sorted(name for name in _folders() if _load(name) is not None)
+
+
+def find_protocols(names: Sequence[str]) -> list[Protocol]:
+    """Return protocols by name; without names those that are served by default.
+
+    Raises:
+        Misconfigured: a name that is unknown or given twice.
+    """
+    if not names:
+        every = [_load(name) for name in _folders()]
+        return [protocol for protocol in every if protocol is not None and protocol.by_default]
+    found = []
+    for name in names:
+        protocol = _load(name) if name in _folders() else None
+        if protocol is None:
+            raise Misconfigured("--protocols", f"{name!r} is none of {', '.join(protocol_names())}")
+        if protocol in found:
+            raise Misconfigured("--protocols", f"{name} given twice")
+        found.append(protocol)
+    return found
+
+
+def _folders() -> list[str]:
+    package = importlib.import_module(__package__)
+    return [module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg]
+
+
+def _load(name: str) -> Protocol | None:
+    found = getattr(importlib.import_module(f"{__package__}.{name}"), "PROTOCOL", None)
+    return found if isinstance(found, Protocol) else None

@@ -1,0 +1,146 @@
+"""One websocket connection as the exchange sees it: what the client subscribed to, and whether it still listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...model.time import SECOND_NS
+from .frames import PING, PONG, close_frame, frame
+from .windows import SlidingWindow
+
+
+@dataclass(slots=True)
+class ConnectionLimits:
+    """Limits of one websocket connection, changeable while running. Protocols add limits of their own."""
+
+    messages: int = 5  # incoming, a second
+    streams: int = 1024
+    ping_s: float = 20.0  # between pings of the exchange; 0 sends none
+    pong_s: float = 60.0  # for the answer to a ping
+    idle_s: float = 0.0  # that a client may be silent; 0 for ever
+    life_s: float = 86_400.0
+    buffer_bytes: int = 4 * 1024 * 1024  # unsent to one client before it is cut
+
+
+class Connection:
+    """Writes whole frames straight to the transport. `ended` says why the exchange ended the connection, if it did."""
+
+    def __init__(
+        self, number: int, protocol: str, ip: str, transport: asyncio.Transport, limits: ConnectionLimits, now_ns: int
+    ) -> None:
+        self.number = number
+        self.protocol = protocol
+        self.ip = ip
+        self.limits = limits
+        self.streams: dict[str, None] = {}
+        self.silent = False
+        self.ended: str | None = None
+        self.sent_frames = 0
+        self.sent_bytes = 0
+        self.opened_ns = now_ns
+        self._transport = transport
+        self._incoming = SlidingWindow(SECOND_NS)
+        self._most_incoming = limits.messages
+        self._heard_ns = now_ns
+        self._pings: OrderedDict[bytes, int] = OrderedDict()
+        self._next_ping_ns = now_ns + int(limits.ping_s * SECOND_NS)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait in this process for the client to read."""
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+
+    def write(self, whole: bytes) -> None:
+        """Send a frame. A client that does not read is cut when its buffer is full."""
+        transport = self._transport
+        if self.silent or transport.is_closing():
+            return
+        transport.write(whole)
+        self.sent_frames += 1
+        self.sent_bytes += len(whole)
+        if transport.get_write_buffer_size() > self.limits.buffer_bytes:
+            self.cut("slow")
+
+    def break_off(self, whole: bytes) -> None:
+        """Send half of a frame, then end the connection."""
+        self.ended = self.ended or "broken off"
+        if not self._transport.is_closing():
+            self._transport.write(whole[: len(whole) // 2])
+            self._transport.close()
+
+    def cut(self, why: str = "cut") -> None:
+        """Reset the connection."""
+        self.ended = self.ended or why
+        self._transport.abort()
+
+    def close(self, code: int, reason: str, why: str) -> None:
+        """Send a close frame, then close."""
+        self.ended = self.ended or why
+        if not self._transport.is_closing():
+            self._transport.write(close_frame(code, reason))
+            self._transport.close()
+
+    def heard(self, now_ns: int) -> None:
+        """Note that the client sent something."""
+        self._heard_ns = now_ns
+
+    def admits_message(self, now_ns: int) -> bool:
+        """Count an incoming message. A client past the limit is disconnected, and the answer is False."""
+        if self._incoming.add(now_ns) > self._most_incoming:
+            self.close(1008, "Too many requests", "messages")
+            return False
+        return True
+
+    def pong(self, payload: bytes) -> None:
+        """Take a pong. Only one with a ping's payload counts, for that ping and the older ones."""
+        if payload in self._pings:
+            while self._pings:
+                oldest, _ = self._pings.popitem(last=False)
+                if oldest == payload:
+                    break
+
+    def answer_ping(self, payload: bytes) -> None:
+        self.write(frame(PONG, payload))
+
+    def keep(self, now_ns: int, withholds_ping: Callable[[Connection], bool]) -> None:
+        """Ping when due; end a client that is too old, answers no pings or says nothing for too long."""
+        limits = self.limits
+        if now_ns - self.opened_ns >= limits.life_s * SECOND_NS:
+            self.close(1001, "24 hours", "age")
+        elif limits.idle_s and now_ns - self._heard_ns >= limits.idle_s * SECOND_NS:
+            self.close(1008, "Idle timeout", "idle")
+        elif self._pings and now_ns - next(iter(self._pings.values())) >= limits.pong_s * SECOND_NS:
+            self.close(1008, "Pong timeout", "pong")
+        elif limits.ping_s and now_ns >= self._next_ping_ns:
+            self._next_ping_ns = now_ns + int(limits.ping_s * SECOND_NS)
+            if not withholds_ping(self):
+                payload = str(now_ns // 1_000_000).encode()
+                self._pings[payload] = now_ns
+                self.write(frame(PING, payload))
+
+
+class Connections:
+    """All websocket connections of the exchange, over all protocols, by number."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Connection] = {}
+        self._next = 1
+
+    def number(self) -> int:
+        """Return the number of the next connection."""
+        number, self._next = self._next, self._next + 1
+        return number
+
+    def add(self, connection: Connection) -> None:
+        self.open[connection.number] = connection
+
+    def drop(self, connection: Connection) -> None:
+        self.open.pop(connection.number, None)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for clients to read."""
+        return sum(connection.unsent for connection in self.open.values())

@@ -1,0 +1,52 @@
+"""How answers leave over HTTP: whole, by half, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from ..faults import Faults
+
+
+class HttpChannel:
+    """The way back of one HTTP request. `response` waits for what `send`, `send_half` or `cut` decides."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._response: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+
+    async def response(self) -> web.StreamResponse:
+        """Wait for the answer; a request that a fault hangs waits until its client goes."""
+        return await self._response
+
+    def send(self, response: web.Response) -> None:
+        """Answer; nothing happens where the client has gone."""
+        if not self._response.done():
+            self._response.set_result(response)
+
+    def send_half(self, response: web.Response) -> None:
+        """Send half of the body, then close the connection."""
+        transport, body = self._request.transport, body_of(response)
+        if transport is not None:
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            transport.write(head.encode() + body[: len(body) // 2])
+            transport.close()
+        self.send(web.Response(status=500))
+
+    def cut(self) -> None:
+        """Reset the connection."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        self.send(web.Response(status=500))
+
+
+def body_of(response: web.Response) -> bytes:
+    return response.body if isinstance(response.body, bytes) else b""
+
+
+async def pause(faults: Faults, ms: float) -> None:
+    """Wait by the timer of the faults."""
+    over = asyncio.Event()
+    faults.later(ms / 1000, over.set)
+    await over.wait()
