@@ -74,6 +74,7 @@ class Codec(Protocol):
     """Bytes to events and intents to requests. No socket, no clock, no randomness: times and ids are passed in."""
 
     spec: ExchangeSpec
+    snapshot_limit: int  # levels a side that a snapshot is asked for, unless the caller has a number of its own
 
     def instruments_request(self) -> HttpRequest: ...
     def instruments(self, body: bytes) -> list[Instrument]:
@@ -141,5 +142,5 @@ class Connector(Protocol):
 
     @property
     def codec(self) -> Callable[..., Codec]:
-        """Gives a fresh codec for one role. Takes `rest` and `ws`, base URLs that override the spec's (None: they do
-        not), and after them the exchange's own options by keyword."""
+        """Makes a codec for one role. Takes `rest` and `ws`, base URLs that override the spec's (None: they do not),
+        and the options that the spec declares, by keyword."""

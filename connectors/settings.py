@@ -11,8 +11,7 @@ from .market_codec import Codec, Connector
 from .order_codec import TradingCodec, TradingConnector, trading_connector
 from .spec import ExchangeSpec
 
-Option = str | int | float | bool
-SNAPSHOT_LIMIT = "snapshot_limit"
+OptionValue = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +29,14 @@ class ConnectorSettings:
     ws: str | None = None
     ws_api: str | None = None
     egress: str = "default"
-    options: Mapping[str, Option] = field(default_factory=dict)
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises Misconfigured: an option has no name, or is neither text nor a number nor a truth value."""
         if not self.connector:
             object.__setattr__(self, "connector", self.exchange)
         for name, value in self.options.items():
-            if not isinstance(name, str) or not name.isidentifier() or not isinstance(value, Option):
+            if not isinstance(name, str) or not name.isidentifier() or not isinstance(value, OptionValue):
                 raise Misconfigured(f"option {name!r} of {self.exchange}", f"{value!r} is not a value of an option")
         object.__setattr__(self, "options", dict(self.options))
 
@@ -55,14 +54,19 @@ class ConnectorSettings:
 
     def market_codec(self) -> Codec:
         """Make a market codec for one role. Raises UnknownExchange, Misconfigured."""
-        options = {name: value for name, value in self.options.items() if name != SNAPSHOT_LIMIT}
-        return self.find().codec(self.rest, self.ws, **options)
+        found = self.find()
+        taken = {option.name for option in found.spec.options if option.market}
+        return found.codec(self.rest, self.ws, **self._checked(found.spec, taken))
 
     def order_codec(self) -> TradingCodec:
         """Make an order codec for one role. Raises UnknownExchange, Misconfigured, NotOffered."""
-        return self.find_trading().trading(self.rest, self.ws_api)
+        found = self.find_trading()
+        taken = {option.name for option in found.spec.options if option.orders}
+        return found.trading(self.rest, self.ws_api, **self._checked(found.spec, taken))
 
-    @property
-    def snapshot_limit(self) -> int:
-        """How many levels a side a snapshot is asked for with."""
-        return int(self.options.get(SNAPSHOT_LIMIT, 1000))
+    def _checked(self, spec: ExchangeSpec, taken: set[str]) -> dict[str, OptionValue]:
+        """Return the options that a codec takes. Raises Misconfigured: the connector does not take one of them."""
+        for name, value in self.options.items():
+            if (problem := spec.option_problem(name, value)) is not None:
+                raise Misconfigured(f"option {name!r} of {self.exchange}", problem)
+        return {name: value for name, value in self.options.items() if name in taken}

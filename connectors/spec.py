@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any, Generic, TypeVar
 
+from ..model.errors import Misconfigured
 from ..model.order import OrderType, TimeInForce
 
 
@@ -43,6 +45,46 @@ class Limit:
     scope: str = "egress"
 
 
+T = TypeVar("T", str, int, float, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Option(Generic[T]):
+    """One option of a connector: a key of `[exchanges.NAME.options]`, handed to the codec as a keyword.
+
+    The type of `default` is the option's type. `choices`, where there are any, are all the values it takes; `least` and
+    `most` bound a number. `words` say what the option does. `market` and `orders`: which of the two codecs takes it.
+    """
+
+    name: str
+    default: T
+    words: str
+    choices: tuple[T, ...] = ()
+    least: T | None = None
+    most: T | None = None
+    market: bool = True
+    orders: bool = False
+
+    def problem(self, value: Any) -> str | None:
+        """Say why `value` is not one of the option's values, and which are; None when it is one."""
+        kind = type(self.default)
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            return f"{value!r} is not {KINDS[kind]}{self._allowed()}"
+        fits = not self.choices or value in self.choices
+        fits = fits and (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+        return None if fits else f"{value!r} is not allowed{self._allowed()}"
+
+    def _allowed(self) -> str:
+        if self.choices:
+            return f"; it is one of {', '.join(map(str, self.choices))}"
+        bounds = [f"at least {self.least}"] if self.least is not None else []
+        bounds += [f"at most {self.most}"] if self.most is not None else []
+        return f"; it is {' and '.join(bounds)}" if bounds else ""
+
+
+KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
 @dataclass(frozen=True, slots=True)
 class Hosts:
     """Base URLs of one environment of an exchange."""
@@ -76,6 +118,30 @@ class ExchangeSpec:
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
     account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
     environments: Mapping[str, Hosts] = field(default_factory=dict)  # others than the real one: "testnet"
+    options: tuple[Option[Any], ...] = ()  # what a configuration may choose; the codecs take each as a keyword
+
+    def option_problem(self, name: str, value: Any) -> str | None:
+        """Say why the connector does not take this value of this option; None when it does."""
+        option = next((option for option in self.options if option.name == name), None)
+        if option is not None:
+            return option.problem(value)
+        known = ", ".join(option.name for option in self.options)
+        return (
+            f"{self.exchange} has no such option; its options are {known}"
+            if known
+            else (f"{self.exchange} has no options")
+        )
+
+    def hosts(self, environment: str | None) -> Hosts | None:
+        """Return the base URLs of an environment; None of the real one, whose URLs are the spec's own.
+
+        Raises:
+            Misconfigured: the exchange has no such environment.
+        """
+        if environment is not None and environment not in self.environments:
+            known = ", ".join(self.environments) or "none"
+            raise Misconfigured("environment", f"{environment!r} is not one of {known}")
+        return None if environment is None else self.environments[environment]
 
 
 @dataclass(frozen=True, slots=True)

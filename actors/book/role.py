@@ -102,7 +102,6 @@ class BookRole:
                 fail=context.fail,
                 changed=self._wake,
             ),
-            snapshot_limit=settings.connector.snapshot_limit,
             levels=settings.levels,
         )
 

@@ -71,16 +71,14 @@ class SocketFacts:
 class BookSession:
     """Call `start`, then `beat` every 50 ms or so, then `stop`."""
 
-    def __init__(
-        self, codec: Codec, around: Surroundings, *, snapshot_limit: int, levels: int, fast: bool = True
-    ) -> None:
+    def __init__(self, codec: Codec, around: Surroundings, *, levels: int, fast: bool = True) -> None:
         self.codec = codec
         self.ingest = Ingest(codec, self._ask, self._other, around.monotonic_ns, fast=fast)
         self.facts = SocketFacts()
         self._around = around
         self._alive, self._changed, self._tap = around.alive, around.changed, around.tap  # looked up for every frame
         self._take = self.ingest.frame
-        self._limit = min(snapshot_limit, codec.spec.max_snapshot)
+        self._limit = codec.snapshot_limit
         self._proven_wanted = min(levels, self._limit // 2)
         self._link: Link | None = None
         self._subscriptions: list[_Subscription] = []

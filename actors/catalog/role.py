@@ -45,7 +45,6 @@ from ..limits.machine import Priority
 from .rates import Market, usd_rates, usd_volume
 from .settings import CatalogSettings
 
-DEFAULT_LEVELS = 1000  # of a snapshot that does not say how many
 MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what asking an exchange may meet
@@ -108,7 +107,7 @@ class CatalogRole:
                 mid: Decimal | None = await self._cached(f"mid {instrument.name}", lambda: self._mid_price(instrument))
                 return None if mid is None else f"{mid:f}"
             case "get_snapshot":
-                limit = whole_number(body, "limit") or DEFAULT_LEVELS
+                limit = whole_number(body, "limit") or self._codec.snapshot_limit
                 return self._plain_snapshot(*await self._snapshot(await self._instrument(body), limit))
             case "check_network":
                 await self._check_network()

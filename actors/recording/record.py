@@ -139,7 +139,6 @@ async def record(
                 fail=fail,
                 tap=lambda kind, url, raw, recv_ns: writer.add(recv_ns, kind, raw, url),
             ),
-            snapshot_limit=1000,
             levels=0,  # nobody is promised any depth: no snapshots but those that joining needs
         )
         kept = {found.name: _pair(codec, found) for found in instruments}

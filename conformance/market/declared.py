@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from ...actors.book.shell import CONFIRM_S
 from ...connectors.market_codec import SnapshotKey
-from ...model.errors import FixedPointError
+from ...model.errors import FixedPointError, MeshError
 from ...model.fixed import decimals, to_decimal
 from ...model.http import HttpRequest
 from ...model.instrument import Instrument, scale_for
@@ -48,6 +49,34 @@ class Described(Suite):
         expect(bool(spec.example_pairs), "spec.example_pairs is empty: `venuemesh connect` has nothing to try")
         for pair in spec.example_pairs:
             expect(pair.count("-") == 1, f"example pair {pair!r} is not BASE-QUOTE")
+
+    def test_options_are_declared(self) -> None:
+        """Each option has a default that it takes, and the codec takes each of its values by keyword."""
+        spec = self.connector.spec
+        names = [option.name for option in spec.options]
+        expect(len(set(names)) == len(names), f"an option is declared twice: {names}")
+        for option in spec.options:
+            what = f"option {option.name!r}"
+            expect(option.name.isidentifier(), f"{what} cannot be a keyword")
+            expect(bool(option.words), f"{what} does not say what it does")
+            expect(option.market or option.orders, f"{what} is for neither of the codecs")
+            values = [option.default, *option.choices]
+            values += [bound for bound in (option.least, option.most) if bound is not None]
+            for value in values:
+                expect(option.problem(value) is None, f"{what} refuses its own {value!r}: {option.problem(value)}")
+                if option.market:
+                    self._takes(option.name, value)
+
+    def _takes(self, name: str, value: Any) -> None:
+        try:
+            self.codec(**{name: value})
+        except (TypeError, MeshError) as error:
+            raise AssertionError(f"codec({name}={value!r}) raises {error!r}, and the spec declares it") from error
+
+    def test_snapshots_have_a_size(self) -> None:
+        """The codec says how many levels a snapshot is asked for, and the exchange has as many."""
+        most, limit = self.connector.spec.max_snapshot, self.codec().snapshot_limit
+        expect(type(limit) is int and 1 <= limit <= most, f"codec.snapshot_limit is {limit!r}, not within 1 and {most}")
 
     def test_costs_name_declared_limits(self) -> None:
         """Every request costs something of a declared limit that can be granted at all."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...model.errors import Misconfigured
 from ..samples import MarketDataSamples
-from ..spec import ExchangeSpec, Hosts
+from ..spec import ExchangeSpec
 from .auth import BinanceAuth, read_key
 from .market import BinanceCodec
 from .orders import BinanceTrading
-from .spec import SPEC
+from .spec import DEPTH_SPEED, SNAPSHOT_LIMIT, SPEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +26,27 @@ class BinanceConnector:
         self,
         rest: str | None = None,
         ws: str | None = None,
-        depth_speed: str = "100ms",
+        depth_speed: str = DEPTH_SPEED.default,
+        snapshot_limit: int = SNAPSHOT_LIMIT.default,
         environment: str | None = None,
     ) -> BinanceCodec:
-        """A fresh codec; `depth_speed` is "100ms" or "1000ms", the two update speeds of the diff depth stream."""
-        hosts = self._hosts(environment)
+        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
+        hosts = self.spec.hosts(environment)
         if hosts is not None:
             rest, ws = rest or hosts.rest, ws or hosts.ws
-        return BinanceCodec(self.spec, rest=rest, ws=ws, depth_speed=depth_speed)
+        return BinanceCodec(self.spec, rest, ws, depth_speed, snapshot_limit)
 
     def trading(
         self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None
     ) -> BinanceTrading:
-        """A fresh trading codec; see `BinanceTrading` for what it means to give `rest` alone.
+        """Make a trading codec; see `BinanceTrading` for what it means to give `rest` alone.
 
         `environment` is None or one of `spec.environments` ("testnet"), whose keys are of that environment alone.
         """
-        hosts = self._hosts(environment)
+        hosts = self.spec.hosts(environment)
         if hosts is not None:
             rest, ws_api = rest or hosts.rest, ws_api or hosts.ws_api
         return BinanceTrading(self.spec, rest, ws_api)
-
-    def _hosts(self, environment: str | None) -> Hosts | None:
-        if environment is not None and environment not in self.spec.environments:
-            raise Misconfigured("environment", f"{environment!r} is not one of {', '.join(self.spec.environments)}")
-        return None if environment is None else self.spec.environments[environment]
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None) -> BinanceAuth:
         """Read a key of the kind "hmac", "rsa" or "ed25519". Raises Misconfigured."""

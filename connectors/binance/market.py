@@ -34,6 +34,7 @@ from ..reading import decimal, flag, integer, levels, milliseconds, reading, row
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
 from .scanner import DepthScanner, SnapshotScanner
+from .spec import DEPTH_SPEED, SNAPSHOT_LIMIT
 
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
 STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB
@@ -49,9 +50,18 @@ FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its fl
 
 
 class BinanceCodec:
-    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, depth_speed: str = "100ms") -> None:
-        if depth_speed not in SPEEDS:
-            raise Misconfigured("depth_speed", f"{depth_speed!r} is not one of {', '.join(SPEEDS)}")
+    def __init__(
+        self,
+        spec: ExchangeSpec,
+        rest: str | None,
+        ws: str | None,
+        depth_speed: str = DEPTH_SPEED.default,
+        snapshot_limit: int = SNAPSHOT_LIMIT.default,
+    ) -> None:
+        for option, value in ((DEPTH_SPEED, depth_speed), (SNAPSHOT_LIMIT, snapshot_limit)):
+            if (problem := option.problem(value)) is not None:
+                raise Misconfigured(option.name, problem)
+        self.snapshot_limit = snapshot_limit
         self.spec = spec
         self._rest = (rest or spec.rest).rstrip("/")
         self._ws = (ws or spec.ws).rstrip("/")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
-from ..spec import Endpoint, ExchangeSpec, Hosts, Limit, Offer
+from ..spec import Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
@@ -69,6 +69,20 @@ OFFER = Offer(
     fills_page=1000,  # rest-api.md, Account trade list: maximum limit
 )
 
+DEPTH_SPEED = Option(
+    "depth_speed",
+    "100ms",
+    "How often the exchange sends the changes of a book.",
+    choices=("100ms", "1000ms"),  # web-socket-streams.md, Diff. Depth Stream: update speed
+)
+SNAPSHOT_LIMIT = Option(
+    "snapshot_limit",
+    1000,  # 50 of weight, where the largest costs 250
+    "Levels a side that a snapshot is asked for; more levels cost more of the rate limit.",
+    least=1,
+    most=5000,  # rest-api.md, Order book
+)
+
 SPEC = ExchangeSpec(
     exchange="binance",
     rest="https://api.binance.com",  # rest-api.md, General API Information
@@ -104,6 +118,7 @@ SPEC = ExchangeSpec(
     example_pairs=("BTC-USDT", "ETH-USDT", "BNB-BTC"),
     streams_per_instrument=2,  # <symbol>@depth@100ms and <symbol>@trade
     max_snapshot=5000,  # rest-api.md, Order book
+    options=(DEPTH_SPEED, SNAPSHOT_LIMIT),
     unknown_symbol=frozenset({"-1121"}),  # errors.md, BAD_SYMBOL
     ws_api="wss://ws-api.binance.com:443/ws-api/v3",  # web-socket-api.md, General API Information
     # rest-api.md, Query Unfilled Order Count (its example states both). Windows begin at whole multiples of their

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..connectors.order_codec import trading_connector
 from ..connectors.registry import connector as find_connector
@@ -20,6 +21,7 @@ from ..connectors.registry import known as connector_names
 from ..model.errors import ConfigError, MeshError
 from .accounts import SQLITE, AccountSettings, JournalSettings, Strict
 
+KEYED = "venuemesh_key"  # type of an error that names its key itself
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII; exchanges list such assets
 
@@ -64,12 +66,6 @@ class ExchangeSettings(Strict):
     pairs_per_actor: int = Field(1, ge=1, le=200, description="Books hosted by one actor, over one socket.")
     levels: int = Field(200, ge=1, le=5000, description="Levels a side kept in shared memory for readers.")
     trade_ring: int = Field(1024, ge=16, le=1_048_576, description="Trades kept in the shared ring of each book.")
-    snapshot_limit: Literal[100, 500, 1000, 5000] | None = Field(
-        None, description="Levels a side asked for in a snapshot; the connector's choice if absent."
-    )
-    depth_speed: Literal["100ms", "1000ms"] | None = Field(
-        None, description="How often the exchange sends depth updates; the connector's choice if absent."
-    )
     rest: str | None = Field(None, description="Base URL of the REST interface, instead of the connector's own.")
     ws: str | None = Field(None, description="Base URL of the websocket streams, instead of the connector's own.")
     ws_api: str | None = Field(
@@ -77,6 +73,9 @@ class ExchangeSettings(Strict):
     )
     egress: Name = Field("default", description="Which rate budget it spends: one per outgoing address.")
     refresh_s: float = Field(600.0, ge=1, le=86400, description="How often the list of instruments is read again.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options that the connector declares, a key each."
+    )
     nodes: dict[str, str] = Field(
         default_factory=dict, description="Ray node labels its actors need; empty for any node."
     )
@@ -140,6 +139,7 @@ class MeshConfig(Strict):
                 raise ValueError(
                     f"exchanges.{name}.connector: no connector {connector!r} (there are: {', '.join(known)})"
                 )
+            _check_options(name, connector, exchange)
             if exchange.accounts:
                 _check_trades(name, connector, exchange)
         self._keys_differ()
@@ -168,8 +168,6 @@ class MeshConfig(Strict):
         mesh = plain["mesh"]
         for name, exchange in plain["exchanges"].items():
             exchange["connector"] = exchange["connector"] or name
-            options = {key: exchange.pop(key) for key in ("depth_speed", "snapshot_limit")}
-            exchange["options"] = {key: value for key, value in options.items() if value is not None}
         journal = plain["journal"]
         if self.has_accounts and journal["url"] is None and journal["url_file"] is None:
             if state is None:
@@ -185,6 +183,17 @@ class MeshConfig(Strict):
             "policy": plain["restart"],
             "journal": journal,
         }
+
+
+def _check_options(name: str, connector: str, exchange: ExchangeSettings) -> None:
+    """Raises PydanticCustomError: the connector does not take one of the options."""
+    if not exchange.options:
+        return
+    spec = find_connector(connector).spec
+    for option, value in exchange.options.items():
+        if (problem := spec.option_problem(option, value)) is not None:
+            key = f"exchanges.{name}.options.{option}"
+            raise PydanticCustomError(KEYED, "{reason}", {"key": key, "reason": problem})
 
 
 def _check_trades(name: str, connector: str, exchange: ExchangeSettings) -> None:
@@ -234,6 +243,8 @@ def check_config(raw: dict[str, Any], where: str, folder: Path | None = None) ->
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == KEYED:
+            key = first["ctx"]["key"]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
             reason = "there is no such key"

@@ -17,7 +17,7 @@ from tests.fakes.venue import Clock, Venue
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.role import Context
-from venuemesh.connectors.settings import ConnectorSettings, Option
+from venuemesh.connectors.settings import ConnectorSettings, OptionValue
 from venuemesh.market.market import AsyncMarket
 from venuemesh.model.errors import (
     BeyondDepth,
@@ -45,7 +45,7 @@ class Stage:
     """One role and its world."""
 
     def __init__(
-        self, folder: Path, pairs=PAIRS[:1], exchange: str = "binance", levels: int = 20, **options: Option
+        self, folder: Path, pairs=PAIRS[:1], exchange: str = "binance", levels: int = 20, **options: OptionValue
     ) -> None:
         self.clock = Clock()
         self.asked: list[tuple[str, str, Any]] = []

@@ -16,7 +16,7 @@ from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.binance.spec import SPEC
 from venuemesh.connectors.market_codec import Verdict
-from venuemesh.connectors.spec import Endpoint, Limit
+from venuemesh.connectors.spec import Endpoint, Limit, Option
 from venuemesh.model.errors import MeshError, Misconfigured, Rejected
 from venuemesh.model.events import DepthDelta, Ignored, Side
 
@@ -31,8 +31,8 @@ class Connector:
     codec_class: type = BinanceCodec
     name: str = "binance"
 
-    def codec(self, rest=None, ws=None):
-        return self.codec_class(self.spec, rest, ws)
+    def codec(self, rest=None, ws=None, **options):
+        return self.codec_class(self.spec, rest, ws, **options)
 
 
 def assert_caught(check, connector=None, samples=SAMPLES):
@@ -150,6 +150,17 @@ class IgnoresTheBaseUrl(BinanceCodec):
         super().__init__(spec, None, None)
 
 
+class KnowsNoOption(BinanceCodec):
+    def __init__(self, spec, rest, ws):
+        super().__init__(spec, rest, ws)
+
+
+class AsksForMoreThanThereIs(BinanceCodec):
+    def __init__(self, spec, rest, ws, **options):
+        super().__init__(spec, rest, ws, **options)
+        self.snapshot_limit = spec.max_snapshot + 1
+
+
 class Seconds(BinanceCodec):
     def server_time(self, body):
         return super().server_time(body) // 1_000_000_000
@@ -179,6 +190,8 @@ class Seconds(BinanceCodec):
         (SameIdForAll, "test_subscriptions_fit_a_connection"),
         (IgnoresTheBaseUrl, "test_requests_go_where_they_are_told_and_are_recognised"),
         (Seconds, "test_the_clock_of_the_exchange_is_read"),
+        (KnowsNoOption, "test_options_are_declared"),
+        (AsksForMoreThanThereIs, "test_snapshots_have_a_size"),
     ],
 )
 def test_a_wrong_codec_is_caught(codec, check):
@@ -192,6 +205,9 @@ def test_a_wrong_codec_is_caught(codec, check):
         ({"example_pairs": ("BTCUSDT",)}, "test_the_spec_is_complete"),
         ({"used_headers": {"x-used": "nothing"}}, "test_the_spec_is_complete"),
         ({"max_streams": 1}, "test_the_spec_is_complete"),
+        ({"options": (Option("speed", 5, "How fast.", choices=(1, 2)),)}, "test_options_are_declared"),
+        ({"options": (*SPEC.options, SPEC.options[0])}, "test_options_are_declared"),
+        ({"options": (replace(SPEC.options[0], words=""),)}, "test_options_are_declared"),
         (
             {"endpoints": {**SPEC.endpoints, "tickers": Endpoint("GET", "/t", (("weigth", 1),), "x")}},
             "test_costs_name_declared_limits",

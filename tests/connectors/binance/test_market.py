@@ -217,8 +217,11 @@ def test_requests_say_what_the_manual_asks(codec):
     assert [orjson.loads(message)["id"] for message in many] == [10, 11, 12]
     assert sum(len(orjson.loads(message)["params"]) for message in many) == 500
     assert codec.ws_url() == "wss://stream.binance.com:9443/ws"
-    with pytest.raises(Misconfigured):
-        CONNECTOR.codec(depth_speed="10ms")
+    for wrong in ({"depth_speed": "10ms"}, {"snapshot_limit": 0}, {"snapshot_limit": 5001}, {"snapshot_limit": "500"}):
+        with pytest.raises(Misconfigured):
+            CONNECTOR.codec(**wrong)
+    assert codec.snapshot_limit == 1000
+    assert CONNECTOR.codec(snapshot_limit=50).snapshot_limit == 50
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def run(*command, cwd, path=()):
     return done.stdout
 
 
+REFUSED = """
+import sys
+from pathlib import Path
+from venuemesh.config.mesh import load_config
+from venuemesh.model.errors import ConfigError
+try:
+    load_config(Path(sys.argv[1]))
+except ConfigError as error:
+    print(error.file, error.key, error.reason)
+"""
 VENUEMESH = ("-c", "from venuemesh.__main__ import main; main()")
 
 
@@ -96,7 +107,9 @@ def test_installed_it_is_found_by_its_entry_point(acme, site, tmp_path):
     assert "42 of 1200 weight" in plan  # twice the list, 10 each; 2 and 20 for the two snapshots
 
 
-def test_installed_it_keeps_a_book_of_an_exchange_that_speaks_its_format(site, tmp_path):
+@contextmanager
+def acme_exchange():
+    """A process that speaks the format of the layout; gives its base URLs."""
     server = subprocess.Popen(
         [sys.executable, str(ROOT / "tests" / "fakes" / "acme_exchange.py")],
         stdin=subprocess.PIPE,
@@ -104,7 +117,16 @@ def test_installed_it_keeps_a_book_of_an_exchange_that_speaks_its_format(site, t
         text=True,
     )
     try:
-        urls = json.loads(server.stdout.readline())
+        yield json.loads(server.stdout.readline())
+    finally:
+        server.stdin.close()
+        server.wait(20)
+        server.stdout.close()
+    assert server.returncode == 0
+
+
+def test_installed_it_keeps_a_book_of_an_exchange_that_speaks_its_format(site, tmp_path):
+    with acme_exchange() as urls:
         at = ("--rest", urls["rest"], "--ws", urls["ws"])
         said = run(*VENUEMESH, "connect", "acme_spot", *at, cwd=tmp_path, path=[site])
         assert "BTC-USDT (BTC_USDT) confirmed" in said
@@ -112,11 +134,19 @@ def test_installed_it_keeps_a_book_of_an_exchange_that_speaks_its_format(site, t
         assert said.splitlines()[-1] == "4 passed, 0 failed, 0 skipped"
         said = run(*VENUEMESH, "api", "acme_spot", "GET", "/v1/time", *at[:2], cwd=tmp_path, path=[site])
         assert "x-used-weight: 3" in said
-    finally:
-        server.stdin.close()
-        server.wait(20)
-        server.stdout.close()
-    assert server.returncode == 0
+
+
+def test_installed_its_book_goes_live_in_a_mesh(site, tmp_path):
+    """A configuration that names no option hands the codec none: this connector declares none."""
+    config = tmp_path / "mesh.toml"
+    with acme_exchange() as urls:
+        table = f'[exchanges.acme_spot]\npairs = ["BTC-USDT"]\nrest = "{urls["rest"]}"\nws = "{urls["ws"]}"\n'
+        config.write_text(table)
+        said = run(ROOT / "tests" / "fakes" / "mesh_without_ray.py", config, "30", cwd=tmp_path, path=[site])
+        assert json.loads(said) == {"book/acme_spot/BTC-USDT": "LIVE"}
+        config.write_text(table + '[exchanges.acme_spot.options]\ndepth_speed = "100ms"\n')
+        refused = run("-c", REFUSED, config, cwd=tmp_path, path=[site])
+    assert refused == f"{config} exchanges.acme_spot.options.depth_speed acme_spot has no options\n"
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import pytest
 
 from venuemesh.config.accounts import AccountSettings, JournalSettings, PairLimits
 from venuemesh.config.mesh import ExchangeSettings, MeshConfig, MeshSettings, RestartSettings, load_config
+from venuemesh.connectors import registry
 from venuemesh.model.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = '[mesh]\nname = "m"\n[exchanges.binance]\npairs = ["BTC-USDT", "*-BTC"]\n'
+OPTIONS = "[exchanges.binance.options]\n"
 
 
 def load(tmp_path, text):
@@ -28,9 +30,10 @@ def test_a_good_file(tmp_path):
 
 def test_a_whole_number_is_good_for_seconds_and_a_base_url_has_its_own_scheme(tmp_path):
     urls = 'rest = "https://x.test:65535/a/"\nws = "ws://[::1]:1"\n'
-    config = load(tmp_path, GOOD + "refresh_s = 60\nsnapshot_limit = 500\n" + urls)
+    config = load(tmp_path, GOOD + "refresh_s = 60\n" + urls + "[exchanges.binance.options]\nsnapshot_limit = 500\n")
     exchange = config.exchanges["binance"]
-    assert (exchange.refresh_s, exchange.snapshot_limit) == (60.0, 500)
+    assert (exchange.refresh_s, exchange.options) == (60.0, {"snapshot_limit": 500})
+    assert config.for_supervisor()["exchanges"]["binance"]["options"] == {"snapshot_limit": 500}
     assert (exchange.rest, exchange.ws) == ("https://x.test:65535/a", "ws://[::1]:1")
     assert MeshConfig.model_validate_json(config.model_dump_json()) == config  # the way it goes to a host process
 
@@ -48,7 +51,12 @@ def test_the_example_is_good():
         (GOOD.replace("BTC-USDT", "btcusdt"), "exchanges.binance.pairs", "BASE-QUOTE"),
         (GOOD.replace("*-BTC", "BTC-USDT"), "exchanges.binance.pairs", "twice"),
         (GOOD + "pairs_per_actor = 0\n", "exchanges.binance.pairs_per_actor", "greater"),
-        (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "100, 500, 1000"),
+        (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "no such key"),
+        (GOOD + OPTIONS + "depth = 7\n", "exchanges.binance.options.depth", "are depth_speed, snapshot_limit"),
+        (GOOD + OPTIONS + "snapshot_limit = 0\n", "exchanges.binance.options.snapshot_limit", "1 and at most 5000"),
+        (GOOD + OPTIONS + "snapshot_limit = true\n", "exchanges.binance.options.snapshot_limit", "a whole number"),
+        (GOOD + OPTIONS + "depth_speed = 100\n", "exchanges.binance.options.depth_speed", "100ms, 1000ms"),
+        (GOOD + OPTIONS + 'depth_speed = "1ms"\n', "exchanges.binance.options.depth_speed", "100ms, 1000ms"),
         (GOOD + 'rest = "api.example.com"\n', "exchanges.binance.rest", "not a URL"),
         (GOOD + 'rest = "ws://127.0.0.1:1"\n', "exchanges.binance.rest", "https://host"),
         (GOOD + 'ws = "https://127.0.0.1:1"\n', "exchanges.binance.ws", "wss://host:port"),
@@ -89,4 +97,9 @@ def test_the_reference_names_every_key():
         for key, field in model.model_fields.items():
             assert f"| `{key}` |" in text, f"{key} is not in the reference"
             assert field.description in text, f"the reference says something else of {key}"
+    for name in registry.known():
+        for option in registry.connector(name).spec.options:
+            default = f'"{option.default}"' if isinstance(option.default, str) else option.default
+            assert f"| `{name}` | `{option.name}` | `{default}` |" in text, f"{option.name} is not in the reference"
+            assert option.words in text, f"the reference says something else of {option.name}"
     assert set(MeshConfig.model_fields) == {"mesh", "restart", "journal", "exchanges"}

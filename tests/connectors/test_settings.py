@@ -1,0 +1,87 @@
+"""A role reaches its exchange through one record: the connector's own options are checked and handed to its codecs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from venuemesh.connectors import registry
+from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.settings import ConnectorSettings
+from venuemesh.connectors.spec import Option
+from venuemesh.model.errors import Misconfigured
+
+SPEED = Option("speed", 1.5, "How fast.", least=0.5, most=10.0)
+OPTIONS = (
+    Option("depth", 10, "How deep.", choices=(10, 25)),
+    SPEED,
+    Option("host", "eu", "Which region.", orders=True),
+    Option("demo", False, "Whether it is a demonstration.", market=False, orders=True),
+)
+
+
+class Spec:
+    exchange = "acme"
+    options = OPTIONS
+    option_problem = CONNECTOR.spec.__class__.option_problem
+
+
+class Connector:
+    """Keeps what its codecs are made with."""
+
+    name = "acme"
+    spec = Spec()
+
+    def codec(self, *urls: Any, **options: Any) -> Any:
+        return urls, options
+
+    def trading(self, *urls: Any, **options: Any) -> Any:
+        return urls, options
+
+    def auth(self, *key: Any) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def acme(monkeypatch):
+    monkeypatch.setitem(registry._loaded, "acme", Connector())
+
+
+def settings(**options: Any) -> ConnectorSettings:
+    return ConnectorSettings("mine", "acme", "http://r", "ws://w", "ws://a", options=options)
+
+
+def test_each_codec_gets_the_options_that_are_for_it():
+    every = settings(depth=25, speed=2.0, host="us", demo=True)
+    assert every.market_codec() == (("http://r", "ws://w"), {"depth": 25, "speed": 2.0, "host": "us"})
+    assert every.order_codec() == (("http://r", "ws://a"), {"host": "us", "demo": True})
+
+
+def test_a_codec_gets_no_option_that_is_not_configured():
+    assert settings().market_codec() == (("http://r", "ws://w"), {})
+    assert settings().order_codec() == (("http://r", "ws://a"), {})
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"width": 1}, "acme has no such option; its options are depth, speed, host, demo"),
+        ({"depth": 11}, "11 is not allowed; it is one of 10, 25"),
+        ({"depth": "10"}, "'10' is not a whole number; it is one of 10, 25"),
+        ({"depth": True}, "True is not a whole number"),
+        ({"speed": 0.1}, "0.1 is not allowed; it is at least 0.5 and at most 10.0"),
+        ({"speed": "1"}, "'1' is not a number"),
+        ({"host": 1}, "1 is not text"),
+        ({"demo": 1}, "1 is not true or false"),
+    ],
+)
+def test_what_the_connector_does_not_take_is_refused_with_what_it_takes(options, reason):
+    for make in (settings(**options).market_codec, settings(**options).order_codec):
+        with pytest.raises(Misconfigured) as caught:
+            make()
+        assert reason in caught.value.reason
+        assert f"{next(iter(options))!r} of mine" in caught.value.what
+
+
+def test_a_whole_number_is_good_for_a_number():
+    assert SPEED.problem(2) is None
