@@ -68,7 +68,7 @@ class Place:
     async def seen(self, client_id: str) -> None:
         """Wait until the exchange has read a placement."""
         receipts = self.exchange.venue.floor.receipts_of(self.exchange.venue.engine.accounts["main"])
-        await self.exchange.eventually(lambda: receipts.of(client_id).received > 0)
+        await self.exchange.eventually(lambda: receipts.find(client_id).received > 0)
 
 
 @pytest.fixture(params=["ws", "rest"])
