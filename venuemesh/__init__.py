@@ -1,8 +1,9 @@
 """Exchange connectors as a distributed actor system on Ray.
 
-`connect()` joins a running mesh; `Mesh.market(exchange)` gives the picklable facade that strategies read through. What
-is named in `__all__` is imported when it is first used, so a process that needs only a part (the local exchange, a
-codec) does not pay for Ray.
+`connect()` joins a running mesh; `Mesh.market(exchange)` gives the picklable facade that strategies read and trade
+through. `Market`, `Mesh` and `BookView` are for sync code, `AsyncMarket`, `AsyncMesh` and `AsyncBookView` for async
+code, with the same names in both. Names in `__all__` are imported when they are first used, so a process that needs
+only a part (the local exchange, a codec) does not pay for Ray.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .market.market import AsyncMarket, Market
+    from .market.replay import ReplayMarket
+    from .market.rows import ActiveMarket, ActiveMarkets, TickerRow
+    from .market.values import FeeEstimate, Page
     from .mesh.mesh import AsyncMesh, Mesh, connect, launch
     from .model.errors import (
         BeyondDepth,
@@ -53,6 +57,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "market.market": ("AsyncMarket", "Market"),
+    "market.replay": ("ReplayMarket",),
+    "market.rows": ("ActiveMarket", "ActiveMarkets", "TickerRow"),
+    "market.values": ("FeeEstimate", "Page"),
     "mesh.mesh": ("AsyncMesh", "Mesh", "connect", "launch"),
     "model.errors": (
         "BeyondDepth",
@@ -100,6 +107,8 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 __all__ = [
     "AccountEvent",
+    "ActiveMarket",
+    "ActiveMarkets",
     "AsyncBookView",
     "AsyncMarket",
     "AsyncMesh",
@@ -112,6 +121,7 @@ __all__ = [
     "Depth",
     "EventType",
     "EventsTrimmed",
+    "FeeEstimate",
     "Fill",
     "Instrument",
     "InsufficientBalance",
@@ -128,11 +138,14 @@ __all__ = [
     "OrderStatus",
     "OrderType",
     "OutcomeUnknown",
+    "Page",
     "Paused",
     "Rejected",
+    "ReplayMarket",
     "RetryLater",
     "RuleViolation",
     "Side",
+    "TickerRow",
     "TimeInForce",
     "Top",
     "Trade",

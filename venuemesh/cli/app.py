@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on t
 def main() -> None:
     """Run the command line; the entry point of the `venuemesh` script."""
     try:
-        code = app(standalone_mode=False)  # gives back the code of a command that raised Exit
+        code = app(standalone_mode=False)  # returns the code of a command that raised Exit
         sys.exit(code if isinstance(code, int) else 0)
     except MeshError as error:
         print(f"venuemesh: {error}", file=sys.stderr)
@@ -79,11 +79,12 @@ def up(
     from ..config.mesh import load_config
     from .service import start
 
-    said = start(load_config(config), address=address, wait_s=wait)
+    started = start(load_config(config), address=address, wait_s=wait)
     if as_json:
-        print(json.dumps(said))
+        print(json.dumps(started))
         return
-    out.print(f"mesh {said['mesh']} runs at {said['address']}: {said['live']} of {said['books']} books LIVE")
+    books = f"{started['live']} of {started['books']} books LIVE"
+    out.print(f"mesh {started['mesh']} runs at {started['address']}: {books}")
 
 
 @app.command()
@@ -117,7 +118,7 @@ def book(
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print one book from this node's shared memory; what is deeper than it holds, from the book's actor."""
+    """Print one book from this node's shared memory; deeper levels come from the book's actor."""
     from ..mesh.mesh import connect
     from .tables import book_json, book_table, side_text
 
@@ -202,9 +203,9 @@ app.add_typer(account_keys.app, name="keys")
 
 @app.command()
 def demo(
-    seconds: Annotated[float, typer.Option(help="How long to run, start-up apart.", min=2, max=3600)] = 20.0,
+    seconds: Annotated[float, typer.Option(help="Seconds to run, without the start.", min=2, max=3600)] = 20.0,
     pairs: Annotated[int, typer.Option(help="How many trading pairs.", min=1, max=16)] = 4,
-    rate: Annotated[float, typer.Option(help="Level changes a second and pair at the exchange.", min=1)] = 200.0,
+    rate: Annotated[float, typer.Option(help="Level changes per second and pair at the exchange.", min=1)] = 200.0,
     seed: Annotated[int, typer.Option(help="Seed of the local exchange.")] = 7,
     as_json: AsJson = False,
 ) -> None:
@@ -228,7 +229,7 @@ def exchange(context: typer.Context) -> None:
 @app.command()
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Recordings, in order.", metavar="FILE...")],
-    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Whose frames they are.")] = "binance",
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange of the recordings.")] = "binance",
     path: Annotated[str, typer.Option(help="Which reader: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
     allow_truncated: Annotated[bool, typer.Option(help="Use what a truncated recording still holds.")] = False,
     as_json: AsJson = False,
@@ -261,12 +262,12 @@ def record(
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
 ) -> None:
-    """Record raw frames with their receive times, compressed; whatever kills it, what was flushed can be replayed."""
+    """Record raw frames with their receive times, compressed. What was flushed can be replayed, even after a kill."""
     from ..actors.recording.record import record as record_frames
     from .tables import record_lines
 
-    said = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws))
-    for line in record_lines(said):
+    recorded = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws))
+    for line in record_lines(recorded):
         out.print(line)
 
 
@@ -278,7 +279,7 @@ def new_connector(
     name: Annotated[str, typer.Argument(help="Name of the exchange: lower-case letters, digits, underscores.")],
     into: Annotated[Path, typer.Option("--into", help="Folder to make it in.", metavar="DIR")] = Path(),
 ) -> None:
-    """Lay out a connector as a distribution of its own: it works and passes its tests; make its wire format yours."""
+    """Make a connector project from a template that works and passes its tests; put in your exchange's wire format."""
     from .new_connector import lay_out
 
     folder = lay_out(name, into)
@@ -297,8 +298,10 @@ def conformance(
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams; implies --live.")] = None,
     pair: Annotated[str | None, typer.Option(help="Trading pair of the live checks.")] = None,
     seconds: Annotated[float, typer.Option(help="How long the live book is followed.", min=1, max=3600)] = 5.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
-    trading: Annotated[bool, typer.Option(help="Trade, too: with a key there, else on the local exchange.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what a run costs.")] = False,
+    trading: Annotated[
+        bool, typer.Option(help="Check trading, too: with a key on the exchange, else on the local exchange.")
+    ] = True,
     keys: account_keys.Entry = None,
     keystore: account_keys.KeystorePath = None,
     passphrase_file: account_keys.PassphraseFile = None,
@@ -311,8 +314,8 @@ def conformance(
 ) -> None:
     """Run the suites that every connector passes, a line per check. Exit status 1 when a check fails.
 
-    Trading goes to the local exchange, which is started for it; with a key it goes to --rest, --ws and --ws-api, or
-    without these to the exchange's testnet. --dry-run says what the account must hold and what it costs.
+    Trading goes to the local exchange, which the command starts; with a key it goes to --rest, --ws and --ws-api, or
+    without these to the exchange's testnet. --dry-run says what the account must hold and what a run costs.
     """
     from .conformance import Plan, Trade, account_of, carry_out, describe
 
@@ -379,7 +382,7 @@ def api(
 ) -> None:
     """Send one raw request, signed with a key if one is named; print status, rate headers and body.
 
-    It goes out as it is, outside any mesh: no journal has it, no budget counts it. A failure ends with exit status 2.
+    The request is sent outside any mesh: it is not journaled and no rate budget counts it. Exit status 2 on a failure.
     """
     from ..connectors.registry import connector
     from .connect import ask, pretty
@@ -405,7 +408,7 @@ def api(
 
 @app.command()
 def console(mesh: MeshName = "mesh", address: Address = None) -> None:
-    """An IPython console on a running mesh, with `mesh`, `market`, `book`, `np` at hand."""
+    """Open an IPython console on a running mesh, with `mesh`, `market`, `book`, `np` at hand."""
     from .console import open_console, require_ipython
 
     require_ipython()

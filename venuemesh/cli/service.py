@@ -1,7 +1,7 @@
 """A mesh as a long-running service: `start` and `stop`, behind `venuemesh up` and `venuemesh down`.
 
-Without an address, `start` runs a host process in the background: it owns a Ray cluster of one node, which ends with it
-however it ends. With an address the mesh lives in that cluster and no process of ours stays behind here.
+Without an address, `start` runs a host process in the background that owns a Ray cluster of one node: the cluster ends
+when that process ends, for any reason. With an address the mesh runs in that cluster, and `start` leaves no process.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str
         raise Misconfigured(
             f"mesh {name!r}", f"runs already, at {known.address}; `venuemesh down --mesh {name}` ends it"
         )
-    make_run_directory()  # where it cannot be, nothing is started
+    make_run_directory()  # when the folder cannot be made, nothing is started
     if address is not None:
         join_ray(address, mesh=name)
-        said = _launch_checked(config, wait_s)
+        started = _launch_checked(config, wait_s)
         RunFile(name, address).write()
-        return {**said, "address": address}
+        return {**started, "address": address}
     return _spawn_host(config, wait_s)
 
 
@@ -54,11 +54,11 @@ def stop(name: str, *, address: str | None) -> None:
     """
     known = read_run_file(name)
     if known is None and address is None:
-        raise MeshNotRunning(name, "nothing is known of it here; say where with --address")
+        raise MeshNotRunning(name, "no mesh of that name is known on this machine; name its Ray cluster with --address")
     if known is not None and known.host_pid is not None:
         if not known.host_is_alive():
             known.remove()
-            raise MeshNotRunning(name, "its host process is gone; what it left has been tidied")
+            raise MeshNotRunning(name, "its host process has ended; its run file was removed")
         _end_host(known.host_pid)
     else:
         connect(name, address=address).shutdown()
@@ -108,16 +108,16 @@ def _spawn_host(config: MeshConfig, wait_s: float) -> dict[str, Any]:
         raise
     if not line:
         host.wait()
-        raise Misconfigured(f"mesh {config.mesh.name!r}", f"its host process ended at once; see {log}")
-    said: dict[str, Any] = json.loads(line)
-    if "error" in said:
+        raise Misconfigured(f"mesh {config.mesh.name!r}", f"its host process ended while it started; see {log}")
+    answer: dict[str, Any] = json.loads(line)
+    if "error" in answer:
         host.wait()
-        raise Misconfigured("mesh " + repr(config.mesh.name), said["error"])
-    return said
+        raise Misconfigured(f"mesh {config.mesh.name!r}", answer["error"])
+    return answer
 
 
 def _end_host(pid: int) -> None:
-    """Ask the host to stop in order; end it the hard way when it does not within the limit (its Ray dies with it)."""
+    """Ask the host to stop in order; kill it when it does not within the limit (its Ray cluster ends with it)."""
     handle = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
@@ -137,17 +137,17 @@ def _ended(handle: int, timeout_s: float) -> bool:
 
 
 def _host(config: MeshConfig, wait_s: float) -> None:
-    """Own a Ray cluster and the mesh in it until told to stop. Runs in a process of its own."""
+    """Own a Ray cluster and the mesh in it until SIGTERM or Ctrl-C. Runs in a process of its own."""
     name = config.mesh.name
     run: RunFile | None = None
     try:
         with local_ray() as address:
-            signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler would end us without order
+            signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler would end this process without order
             run = RunFile(name, address, os.getpid(), process_start(os.getpid()))
             run.write()
-            said = _launch_checked(config, wait_s)
+            started = _launch_checked(config, wait_s)
             try:
-                _say({**said, "address": address})
+                _answer({**started, "address": address})
                 while True:
                     signal.pause()
             finally:
@@ -163,7 +163,8 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _say(line: Mapping[str, Any]) -> None:
+def _answer(line: Mapping[str, Any]) -> None:
+    """Give the starting process its one line, and let go of standard output."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
     with open(os.devnull, "w") as nowhere:
@@ -175,7 +176,7 @@ def _main() -> None:
     try:
         _host(config, float(sys.argv[1]))
     except MeshError as error:
-        _say({"error": str(error)})
+        _answer({"error": str(error)})
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""What the command line shows: tables and live views of trees, books and replays. Formats; decides nothing."""
+"""Tables and live views of the command line: trees, books, orders, replays. Formats only; decides nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def incarnation_text(incarnation: Any) -> str:
 
 
 def price_text(price: Decimal, instrument: Instrument) -> str:
-    """A price with the decimals of its increment (more where it needs them): what a person reads, not what is exact."""
+    """A price for a person to read: with the decimals of its increment, or more where the price needs them."""
     return f"{price:.{max(decimals(instrument.price_increment or '0'), decimals(price))}f}"
 
 
@@ -57,7 +57,7 @@ def status_table(tree: Mapping[str, Any]) -> Table:
         table.add_row(
             child["address"],
             styled(child["state"]),
-            reported(child),
+            role_status(child),
             (child["node"] or "")[:8],
             str(child["pid"] or ""),
             incarnation_text(child["incarnation"]),
@@ -68,28 +68,30 @@ def status_table(tree: Mapping[str, Any]) -> Table:
     return table
 
 
-def reported(child: Mapping[str, Any]) -> str:
-    """What the role says of itself: its state, and for a group of books which ones it keeps."""
+def role_status(child: Mapping[str, Any]) -> str:
+    """The status that a role gives: its state, and which pairs a group of books keeps."""
     status = child.get("status") or {}
     state = status.get("state", "")
-    said = styled(state) if state in BookState.__members__ else state
+    text = styled(state) if state in BookState.__members__ else state
     pairs = sorted(status.get("pairs", ()))
     if len(pairs) <= 1:
-        return said
-    return f"{said}: {', '.join(pairs[:4])}{f' and {len(pairs) - 4} more' if len(pairs) > 4 else ''}"
+        return text
+    return f"{text}: {', '.join(pairs[:4])}{f' and {len(pairs) - 4} more' if len(pairs) > 4 else ''}"
 
 
-def record_lines(said: Mapping[str, Any]) -> list[str]:
+def record_lines(recorded: Mapping[str, Any]) -> list[str]:
     """What a recording holds, a line a pair."""
-    lines = [f"{said['file']}: {said['frames']} frames, {said['bytes']} bytes in {said['seconds']:.1f} s"]
-    for pair, row in said["pairs"].items():
+    lines = [
+        f"{recorded['file']}: {recorded['frames']} frames, {recorded['bytes']} bytes in {recorded['seconds']:.1f} s"
+    ]
+    for pair, row in recorded["pairs"].items():
         counts = ", ".join(f"{row[key]} {key}" for key in ("applied", "gaps", "snapshots", "trades"))
         lines.append(f"  {pair}: {row['state']} at {row['sequence']}; {counts}")
     return lines
 
 
 def book_table(view: BookReading, snapshot: BookSnapshot, depth: int) -> Table:
-    """One book, best levels in the middle rows' order an exchange's page has: asks above, bids below."""
+    """One book as exchanges show it: asks above, bids below, the best levels in the middle."""
     table = Table(
         title=f"{view.address}  {styled(snapshot.state.name)}  sequence {snapshot.sequence}", title_justify="left"
     )
@@ -106,13 +108,13 @@ def book_table(view: BookReading, snapshot: BookSnapshot, depth: int) -> Table:
 
 
 def shown(snapshot: BookSnapshot, side: str, depth: int) -> tuple[int, bool]:
-    """How many levels of a side ("bids", "asks") are shown at this depth, and whether those are all that there are."""
+    """How many levels of a side ("bids", "asks") are shown at this depth, and whether the side has no more."""
     held = len(getattr(snapshot, side))
     return min(held, depth), held <= depth and bool(getattr(snapshot, f"{side}_complete"))
 
 
 def side_text(snapshot: BookSnapshot, side: str, depth: int) -> str:
-    """The same in words: a reader must not take the end of the table for the end of the book."""
+    """Whether the table shows a whole side, in words: its end may not be the end of the book."""
     levels, is_all = shown(snapshot, side, depth)
     if is_all:
         return f"{levels} {side}, all there are"
@@ -122,7 +124,7 @@ def side_text(snapshot: BookSnapshot, side: str, depth: int) -> str:
 
 
 def book_json(view: BookReading, snapshot: BookSnapshot, depth: int) -> dict[str, Any]:
-    """The same as plain data; numbers as exact text in plain decimals, a side complete when no level is missing."""
+    """One book as plain data: numbers as exact decimal text; a side is complete when no level is missing."""
     instrument = view.instrument
 
     def rows(levels: Any) -> list[list[str]]:
@@ -218,7 +220,7 @@ def watch_cells(view: BookReading, rates: Rates, name: str, now_ns: int) -> list
 
 
 def watch_books(console: Console, views: Mapping[str, BookReading], seconds: float | None) -> None:
-    """Redraw the table of these books four times a second until `seconds` have passed, or for ever."""
+    """Redraw the table of these books four times a second, for `seconds` or until Ctrl-C."""
     rates = Rates()
     with Live(watch_table(views, rates, time.monotonic_ns()), console=console, auto_refresh=False) as live:
         for tick in every(0.25):
@@ -228,7 +230,7 @@ def watch_books(console: Console, views: Mapping[str, BookReading], seconds: flo
 
 
 def checked_table(exchange: str, checked: Sequence[Checked]) -> Table:
-    """What a probe of an exchange saw, step by step, with how long each took."""
+    """What a probe of an exchange saw, step by step, and how long each step took."""
     table = Table(title=exchange, title_justify="left")
     table.add_column("step")
     table.add_column("ms", justify="right")
@@ -242,7 +244,7 @@ GOOD, BAD = {"OPEN", "PARTIALLY_FILLED", "FILLED"}, {"REJECTED", "FAILED", "UNKN
 
 
 def plain_number(value: Decimal | None) -> str:
-    """A number without exponent and without zeros that say nothing."""
+    """A number without exponent and trailing zeros."""
     if value is None:
         return ""
     text = f"{value:f}"
@@ -312,7 +314,7 @@ def balances_table(balances: Mapping[str, Balance]) -> Table:
         table.add_column(name, justify="left" if name == "asset" else "right")
     for asset in sorted(balances):
         held = balances[asset]
-        table.add_row(asset, *(plain_number(one) for one in (held.total, held.free, held.locked, held.available)))
+        table.add_row(asset, *(plain_number(number) for number in (held.total, held.free, held.locked, held.available)))
     return table
 
 

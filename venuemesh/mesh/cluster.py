@@ -1,7 +1,7 @@
 """Ray clusters: start a local one that dies with this process, join one that runs, remember where a mesh runs.
 
-A local cluster is owned by the process that started it: its raylet and GCS are children that the kernel ends when this
-process ends, however it ends. Token authentication is always on for clusters started here.
+A local cluster is owned by the process that started it: its raylet and GCS are children that the kernel ends when that
+process ends, for any reason. Token authentication is always on for clusters started here.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from ..model.errors import MeshNotRunning, Misconfigured
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # Ray's default of 15 lets every other process of the machine go before a book
+    "RAY_worker_niceness": "0",  # with Ray's default of 15 every other process of the machine goes before a book
 }
 CONNECT_S = 5.0
-LINGER_S = 1.0  # given to the processes of a cluster to end by themselves
-OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through it: books live in segments
+LINGER_S = 1.0  # for the processes of a cluster to end by themselves
+OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through the object store: books are in segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class RunFile:
         return run_directory() / f"{self.mesh}.json"
 
     def write(self) -> None:
-        """Raises Misconfigured, naming the file, where it cannot be written."""
+        """Write the file. Raises Misconfigured, which names the file, when it cannot be written."""
         directory = make_run_directory()
         try:
             handle, temporary = tempfile.mkstemp(dir=directory)
@@ -75,7 +75,7 @@ def run_directory() -> Path:
 
 
 def make_run_directory() -> Path:
-    """Return the folder of run files, made where it was missing. Raises Misconfigured where it cannot be."""
+    """Return the folder of run files, made when it was missing. Raises Misconfigured when it cannot be made."""
     directory = run_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,7 +85,7 @@ def make_run_directory() -> Path:
 
 
 def read_run_file(mesh: str) -> RunFile | None:
-    """Return what is known of a mesh; None when nothing is. Raises Misconfigured where that cannot be read."""
+    """Return the run file of a mesh; None when there is none. Raises Misconfigured when it cannot be read."""
     path = run_directory() / f"{mesh}.json"
     try:
         return RunFile(**json.loads(path.read_text()))
@@ -116,10 +116,9 @@ def descendants(pid: int) -> list[tuple[int, int]]:
 
 
 def _prepare_ray() -> None:
-    """Set what Ray reads from the environment; keep its own remarks off our standard output.
+    """Set what Ray reads from the environment; send what Ray prints to the log instead, at level trace.
 
-    Ray prints there, among others, that a worker died: here a supervisor is there for it, and `status` tells it. They
-    go to the log, at level trace.
+    Ray prints to standard output that a worker died, for example; the supervisor handles that, and `status` shows it.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -137,7 +136,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     """
     _prepare_ray()
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
-        try:  # from the first: interrupted while it starts, its processes would stay for half a minute
+        try:  # around the start, too: interrupted there, its processes would stay for half a minute
             ray.init(
                 address="local",
                 num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
@@ -158,7 +157,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Tidy up without being interrupted by a second Ctrl-C."""
+    """Ignore Ctrl-C in the block, so that a second one does not interrupt the cleaning up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -170,7 +169,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _end(started: list[tuple[int, int]]) -> None:
-    """End what is left of these processes a moment after their cluster ended: Ray's agents take ten seconds or more."""
+    """Kill the processes that live a moment after their cluster ended: Ray's agents take ten seconds or more."""
     deadline = time.monotonic() + LINGER_S
     while any(is_alive(*process) for process in started) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -182,18 +181,18 @@ def join_ray(address: str, *, mesh: str = "") -> None:
     """Connect this process to the Ray cluster at `address`, unless it is connected already.
 
     Raises:
-        MeshNotRunning: there is no cluster at the address, or it refuses us.
+        MeshNotRunning: there is no cluster at the address, or it refuses this process.
     """
     if ray.is_initialized():
         return
     _prepare_ray()
     _reach(address, mesh)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does it for "auto", not for an address
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)  # Ray does this for "auto", not for an address
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        said = str(error).strip().splitlines()
-        reason = said[0] if said else type(error).__name__
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
         raise MeshNotRunning(mesh, f"no Ray cluster at {address} ({reason})") from error
 
 
@@ -208,7 +207,7 @@ def kill_actor(handle: Any) -> None:
 
 
 def _reach(address: str, mesh: str) -> None:
-    """Fail at once where nobody listens: Ray itself would try for half a minute."""
+    """Fail at once when no process listens there: Ray itself would try for half a minute."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -217,4 +216,4 @@ def _reach(address: str, mesh: str) -> None:
     try:
         socket.create_connection((host, int(port)), CONNECT_S).close()
     except OSError as error:
-        raise MeshNotRunning(mesh, f"nobody answers at {address} ({error.strerror or error})") from error
+        raise MeshNotRunning(mesh, f"no process answers at {address} ({error.strerror or error})") from error

@@ -2,6 +2,8 @@
 
 Both have the same names. What waits for the mesh blocks in `Mesh` and is awaited in `AsyncMesh`; `market` and
 `exchanges` are ordinary calls in both. `mesh.aio` gives the `AsyncMesh` of a `Mesh`.
+
+The first use of a mesh in a process waits for the mesh's route table: milliseconds, or until its supervisor is back.
 """
 
 from __future__ import annotations
@@ -46,9 +48,9 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
         known = read_run_file(mesh)
         where = address or (known.address if known else None) or os.environ.get("RAY_ADDRESS")
         if where is None:
-            raise MeshNotRunning(mesh, "nothing is known of it here; `venuemesh up` starts one")
+            raise MeshNotRunning(mesh, "no mesh of that name is known on this machine; `venuemesh up` starts one")
         if address is None and known is not None and known.host_pid is not None and not known.host_is_alive():
-            raise MeshNotRunning(mesh, f"the process that hosted it at {known.address} is gone")
+            raise MeshNotRunning(mesh, f"its host process at {known.address} has ended")
         join_ray(where, mesh=mesh)
     try:
         ray.get_actor(SUPERVISOR, namespace=namespace(mesh))
@@ -60,11 +62,11 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
 def launch(config: MeshConfig) -> Mesh:
     """Start a mesh on the Ray cluster this process is connected to; return at once (see `Mesh.wait_started`).
 
-    It starts from this configuration, whatever a mesh of that name was told before that is gone.
+    It starts from this configuration alone: what an earlier mesh of that name was asked to track or stop is forgotten.
 
     Raises:
-        Misconfigured: a mesh of that name runs there already; or an account could not be traded on without a person
-            (see `account_checks.check_accounts`).
+        Misconfigured: a mesh of that name runs there already; or an account needs a person before it can be traded
+            on (see `check_accounts`).
         MeshNotRunning: this process is connected to no Ray cluster.
     """
     from ..config.checks import check_accounts

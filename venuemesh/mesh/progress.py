@@ -1,4 +1,4 @@
-"""Read off the supervisor's tree how far a mesh has come. Pure."""
+"""How far a starting mesh has come, as the supervisor's tree shows it. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
-    """Pairs that were named and are not tracked, and why, by address."""
+    """Why pairs that were named are not tracked: address to reason."""
     return {row["address"]: row["last_error"] for row in tree["children"] if row["state"] == "REFUSED"}
 
 
@@ -23,7 +23,7 @@ def book_states(tree: dict[str, Any]) -> dict[str, str]:
 
 
 def account_states(tree: dict[str, Any]) -> dict[str, str]:
-    """Every account that does not take orders yet, by the address of its manager, and what it is doing, in words."""
+    """What every account that does not take orders yet is doing, in words, by the address of its order manager."""
     found = {}
     for child in tree["children"]:
         status = child.get("status") or {}
@@ -33,10 +33,10 @@ def account_states(tree: dict[str, Any]) -> dict[str, str]:
 
 
 def missing_parts(tree: dict[str, Any]) -> list[str]:
-    """What a mesh that is starting still lacks, in words; empty when it is all there."""
+    """What a starting mesh still lacks, in words; empty when nothing is missing."""
     settled = ("SERVING", "REFUSED")
     missing = [f"{row['address']} is {row['state']}" for row in tree["children"] if row["state"] not in settled]
     missing += [f"the instruments of {exchange} are not known" for exchange in tree["unread"]]
     missing += [f"{address} is {state}" for address, state in book_states(tree).items() if state != "LIVE"]
-    missing += [f"{address} is {said}" for address, said in account_states(tree).items()]
+    missing += [f"{address} is {doing}" for address, doing in account_states(tree).items()]
     return missing

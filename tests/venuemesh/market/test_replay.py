@@ -34,13 +34,12 @@ async def ticks_of(path, seconds):
     seen = []
 
     async def strategy(market):
-        book = market.order_book("AAAUSDT")
         async for tick in market.every(seconds):
-            size = book.best_bid.size if book.is_live else None
+            book = market.order_books.get("AAAUSDT")  # known from the first record on
+            size = book.best_bid.size if book is not None and book.is_live else None
             seen.append((tick, market.now_ns - T0 * 10**9, size))
 
     with ReplayMarket([path], "binance") as market:
-        market._replay._pair("AAAUSDT")  # met before the first record, so that the strategy may name it
         task = asyncio.create_task(strategy(market))
         await asyncio.sleep(0)
         result = await market.play()
