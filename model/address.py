@@ -1,4 +1,4 @@
-"""Addresses: kind/exchange/name, and the route that an address has."""
+"""Addresses (kind/exchange/name) and the routes that lead to them."""
 
 from __future__ import annotations
 

@@ -1,32 +1,33 @@
-"""Every error the mesh raises on purpose, sorted by what the caller can do about it.
+"""Every error that the mesh raises on purpose, sorted by what the caller can do about it.
 
 MeshError
-├─ Rejected(code, reason)              someone said no, explicitly: the outcome is known
+├─ Rejected(code, reason)              an explicit refusal: the outcome is known
 │  ├─ RuleViolation(rule, pair, reason)      the order breaks a trading rule or a guard; nothing was sent
 │  ├─ InsufficientBalance(asset, needed, available)
-│  ├─ NotOffered(exchange, what)             the exchange does not offer it; nothing was sent
-│  ├─ Paused(scope, reason)                  trading is paused there
-│  └─ UnknownOrder(client_order_id)          nobody here knows the order
+│  ├─ NotOffered(exchange, what)             the exchange does not offer `what`; nothing was sent
+│  ├─ Paused(scope, reason)                  trading is paused in `scope`; nothing was sent
+│  └─ UnknownOrder(client_order_id)          the account has no such order
 ├─ RetryLater(after_s, reason)         not served, and provably not executed
 │  └─ JournalUnavailable(...)                the journal cannot be written: nothing was sent
-├─ EventsTrimmed(first)                events after the number asked for are gone; the first that is kept
-├─ OutcomeUnknown(what, reason)        no answer, a 5xx, a cut line: reconcile, never assume
-├─ NotSynced(address, state, reason)   the book is there and cannot be trusted yet
-│  └─ BeyondDepth(...)                 the query reaches past what the snapshot proved
+├─ EventsTrimmed(first)                events after the requested number were deleted; `first` is kept
+├─ OutcomeUnknown(what, reason)        no answer, a 5xx, a cut connection: reconcile, never assume
+├─ NotSynced(address, state, reason)   the book exists and cannot be trusted now
+│  └─ BeyondDepth(...)                 the query reaches beyond the depth that the snapshot proved
 ├─ Misconfigured(what, reason)         a retry will not help
 │  ├─ UnknownExchange · UnknownInstrument · MeshNotRunning
 │  ├─ ConfigError(file, key, reason)
 │  └─ SegmentMismatch                  a segment of another version, or not a segment
-├─ DataError                           bytes or numbers that cannot be what they claim; nothing was changed
-│  ├─ DecodeError(reason, excerpt)     a frame or body a codec cannot read
+├─ DataError                           unusable bytes or numbers; nothing was changed
+│  ├─ DecodeError(reason, excerpt)     a frame or body that a codec cannot read
 │  ├─ FixedPointError(value, scale, reason)   not a number, or does not fit the scale
-│  ├─ BookError(reason)                levels a book refuses: negative, crossed, out of order
+│  ├─ BookError(reason)                levels that a book refuses: negative, crossed, out of order
 │  └─ CaptureError(file, where, reason)       a recording that is truncated or not a recording
-├─ InvalidTransition(state, event)     a machine was given an event its state does not allow
-├─ Fenced(address, held, seen)         a newer incarnation exists: this one must stop
+├─ InvalidTransition(state, event)     a machine got an event that its state does not allow
+├─ Fenced(address, held, seen)         a newer incarnation exists: the older one must stop
 └─ InboxFull(address, limit)           a bounded queue refused a command
 
-All of them pickle, compare by their fields and render their own message; callers branch on type and field.
+All errors pickle, compare by their fields and render their own message. Callers branch on type and field, never on
+text.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class MeshError(Exception):
         super().__init__(*(getattr(self, name) for name in self.fields))
 
     def __str__(self) -> str:
-        said = [f"{name}={getattr(self, name)!r}" for name in self.fields if getattr(self, name) is not None]
-        return f"{type(self).__name__}({', '.join(said)})"
+        shown = [f"{name}={getattr(self, name)!r}" for name in self.fields if getattr(self, name) is not None]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.args == self.args
@@ -60,7 +61,7 @@ class MeshError(Exception):
 
 
 class Rejected(MeshError):
-    """An explicit refusal by the exchange or by the mesh. `code` is the refuser's own, as text."""
+    """The exchange or the mesh refused explicitly. `code` is the code of the side that refused, as text."""
 
     fields: ClassVar[tuple[str, ...]] = ("code", "reason")
     code: str
@@ -73,7 +74,7 @@ class Rejected(MeshError):
 class RuleViolation(Rejected):
     """An order breaks a rule of its exchange or a guard of its account. Nothing was sent.
 
-    `rule` is its name: `price_increment`, `min_price`, `max_price`, `size_increment`, `min_size`, `max_size`,
+    `rule` names the rule: `price_increment`, `min_price`, `max_price`, `size_increment`, `min_size`, `max_size`,
     `min_notional`, `max_notional`, `order_type`, `not_trading`, `price_band`, `max_open_orders`,
     `max_order_notional`, ...
     """
@@ -91,7 +92,10 @@ class RuleViolation(Rejected):
 
 
 class InsufficientBalance(Rejected):
-    """More is needed than is available, what orders in flight reserve taken off. Decimal text. Nothing was sent."""
+    """The order needs more than is available after the reservations of orders in flight. Nothing was sent.
+
+    `needed` and `available` are decimal text.
+    """
 
     fields: ClassVar[tuple[str, ...]] = ("asset", "needed", "available")
     asset: str
@@ -104,11 +108,11 @@ class InsufficientBalance(Rejected):
         return str(self)
 
     def __str__(self) -> str:
-        return f"{self.needed} {self.asset} needed, {self.available} available"
+        return f"the order needs {self.needed} {self.asset}; {self.available} {self.asset} is available"
 
 
 class NotOffered(Rejected):
-    """The exchange does not offer it, or its connector does not. Nothing was sent."""
+    """The exchange or its connector does not offer `what`. Nothing was sent."""
 
     fields: ClassVar[tuple[str, ...]] = ("exchange", "what")
     exchange: str
@@ -124,7 +128,7 @@ class NotOffered(Rejected):
 
 
 class Paused(Rejected):
-    """Trading is paused in `scope` ("mesh", an exchange, an account or a pair, as it was said). Nothing was sent."""
+    """Trading is paused. Nothing was sent. `scope` is "mesh", an exchange, an account or a pair, as the pause named it."""
 
     fields: ClassVar[tuple[str, ...]] = ("scope", "reason")
     scope: str
@@ -135,7 +139,7 @@ class Paused(Rejected):
 
 
 class UnknownOrder(Rejected):
-    """No order of that id is known, and now never will be: an order that arrives with it later is refused."""
+    """The account has no order of this id. The id is spent: an order that arrives with it later is refused."""
 
     fields: ClassVar[tuple[str, ...]] = ("client_order_id",)
     client_order_id: str
@@ -146,11 +150,11 @@ class UnknownOrder(Rejected):
         return str(self)
 
     def __str__(self) -> str:
-        return f"no order {self.client_order_id!r}"
+        return f"the account has no order {self.client_order_id!r}"
 
 
 class RetryLater(MeshError):
-    """Not served and provably not executed. Try again after `after_s` seconds."""
+    """The request was not served and provably not executed. Try again after `after_s` seconds."""
 
     fields: ClassVar[tuple[str, ...]] = ("after_s", "reason")
     after_s: float
@@ -161,17 +165,17 @@ class RetryLater(MeshError):
 
 
 class JournalUnavailable(RetryLater):
-    """The journal cannot be written now, so no order is accepted: nothing was sent."""
+    """The journal cannot be written now, so no order is accepted. Nothing was sent."""
 
 
 class EventsTrimmed(MeshError):
-    """Events after the number asked for are gone from the journal. `first` is the first that is still there."""
+    """The journal deleted events after the requested number. `first` is the number of the oldest event that it keeps."""
 
     fields: ClassVar[tuple[str, ...]] = ("first",)
     first: int
 
     def __str__(self) -> str:
-        return f"events before {self.first} are no longer kept"
+        return f"the journal keeps no events before number {self.first}"
 
 
 class OutcomeUnknown(MeshError):
@@ -182,11 +186,11 @@ class OutcomeUnknown(MeshError):
     reason: str
 
     def __str__(self) -> str:
-        return f"outcome of {self.what} unknown: {self.reason}"
+        return f"the outcome of {self.what} is unknown: {self.reason}"
 
 
 class NotSynced(MeshError):
-    """The book cannot be trusted now. `state` is a `BookState` name; it may become LIVE again by itself."""
+    """The book cannot be trusted now. `state` is a `BookState` name. The book may become LIVE again by itself."""
 
     fields: ClassVar[tuple[str, ...]] = ("address", "state", "reason")
     address: str
@@ -198,7 +202,7 @@ class NotSynced(MeshError):
 
 
 class BeyondDepth(NotSynced):
-    """The query reaches past the depth that is proven (or held): `proven` levels of that side are known."""
+    """The query reaches beyond the proven (or held) depth: `proven` levels of `side` are known."""
 
     fields: ClassVar[tuple[str, ...]] = ("address", "side", "asked", "proven")
     side: str
@@ -206,11 +210,11 @@ class BeyondDepth(NotSynced):
     proven: int
 
     def __str__(self) -> str:
-        return f"{self.address}: {self.asked} asked of the {self.side} side, {self.proven} levels are proven"
+        return f"{self.address}: the query asks for {self.asked} on the {self.side} side; {self.proven} levels are proven"
 
 
 class Misconfigured(MeshError):
-    """Something is wrong that a retry will not mend."""
+    """Something is wrong that a retry will not fix."""
 
     fields: ClassVar[tuple[str, ...]] = ("what", "reason")
     what: str
@@ -221,7 +225,7 @@ class Misconfigured(MeshError):
 
 
 class UnknownExchange(Misconfigured):
-    """No such exchange here. `known` names those that are."""
+    """The mesh knows no such exchange. `known` names the exchanges that it knows."""
 
     fields: ClassVar[tuple[str, ...]] = ("exchange", "known")
     exchange: str
@@ -245,7 +249,7 @@ class UnknownInstrument(Misconfigured):
 
 
 class MeshNotRunning(Misconfigured):
-    """There is no mesh of that name to talk to."""
+    """No mesh of this name is running."""
 
     fields: ClassVar[tuple[str, ...]] = ("mesh", "reason")
     mesh: str
@@ -255,7 +259,7 @@ class MeshNotRunning(Misconfigured):
 
 
 class ConfigError(Misconfigured):
-    """A configuration that cannot be used: which file, which key, why."""
+    """The configuration cannot be used: `file` and `key` say where, `reason` says why."""
 
     fields: ClassVar[tuple[str, ...]] = ("file", "key", "reason")
     file: str
@@ -266,7 +270,7 @@ class ConfigError(Misconfigured):
 
 
 class SegmentMismatch(Misconfigured):
-    """A file that is not a segment of this version."""
+    """The file is not a segment of this version."""
 
     fields: ClassVar[tuple[str, ...]] = ("path", "reason")
     path: str
@@ -276,11 +280,11 @@ class SegmentMismatch(Misconfigured):
 
 
 class DataError(MeshError):
-    """Input that cannot be what it claims to be. Nothing was changed by it."""
+    """The input is unusable. Nothing was changed."""
 
 
 class DecodeError(DataError):
-    """A frame or body that a codec cannot read. `excerpt` is at most 200 bytes of it."""
+    """A codec cannot read a frame or body. `excerpt` shows at most 200 bytes of the input."""
 
     fields: ClassVar[tuple[str, ...]] = ("reason", "excerpt")
     reason: str
@@ -291,7 +295,7 @@ class DecodeError(DataError):
 
 
 class FixedPointError(DataError):
-    """Text or number that is not an exact int64 at the scale: not numeric, too precise, too large."""
+    """A text or number is no exact int64 at this scale: not numeric, too precise or too large."""
 
     fields: ClassVar[tuple[str, ...]] = ("value", "scale", "reason")
     value: str
@@ -303,7 +307,7 @@ class FixedPointError(DataError):
 
 
 class BookError(DataError):
-    """Levels that a book refuses; the book is unchanged."""
+    """The book refused levels and is unchanged."""
 
     fields: ClassVar[tuple[str, ...]] = ("reason",)
     reason: str
@@ -313,7 +317,7 @@ class BookError(DataError):
 
 
 class CaptureError(DataError):
-    """A recording that is truncated, or is none. `where` is a line number or a byte offset, said in words."""
+    """A file is no recording, or a truncated one. `where` names a line number or a byte offset."""
 
     fields: ClassVar[tuple[str, ...]] = ("file", "where", "reason")
     file: str
@@ -325,7 +329,7 @@ class CaptureError(DataError):
 
 
 class InvalidTransition(MeshError):
-    """A machine was given an event that its state does not allow: a bug, never ordinary life."""
+    """A machine got an event that its state does not allow. This is a bug, never ordinary life."""
 
     fields: ClassVar[tuple[str, ...]] = ("state", "event")
     state: str
@@ -336,7 +340,7 @@ class InvalidTransition(MeshError):
 
 
 class Fenced(MeshError):
-    """A newer incarnation or supervisor exists; whoever is told this must stop serving."""
+    """A newer incarnation or supervisor exists. The process that gets this error must stop serving."""
 
     fields: ClassVar[tuple[str, ...]] = ("address", "held", "seen")
     address: str
@@ -348,11 +352,11 @@ class Fenced(MeshError):
 
 
 class InboxFull(MeshError):
-    """A bounded queue is full and refuses commands. Nothing was executed."""
+    """A bounded queue is full and refused the command. Nothing was executed."""
 
     fields: ClassVar[tuple[str, ...]] = ("address", "limit")
     address: str
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.address}: its inbox of {self.limit} is full"
+        return f"the inbox of {self.address} is full ({self.limit} messages)"

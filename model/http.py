@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, as data."""
+"""An HTTP request and its response, as data."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One REST request, complete: what `transport` sends as it is."""
+    """A complete REST request. The transport sends these bytes unchanged."""
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    cost: tuple[tuple[str, int], ...] = ()  # what it spends of which rate limit, e.g. (("weight", 250),)
+    cost: tuple[tuple[str, int], ...] = ()  # units per rate limit, e.g. (("weight", 250),)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """The answer to an `HttpRequest`, whatever its status. Header names are lower case."""
+    """The response to an `HttpRequest`, of any status. Header names are lower case."""
 
     status: int
     headers: dict[str, str]

@@ -1,12 +1,12 @@
-"""Orders: what is asked for, what is known of it, its fills, and what is told about it. No I/O.
+"""Orders: the request for one, its state, its fills and its events. No I/O.
 
-Prices and amounts are `Decimal` here, exact, and text on every wire and in the journal: orders are rare and precious,
-and their products (price x amount) need more than 64 bits. Times are ns since the Unix epoch.
+Prices and amounts are exact `Decimal` values here, and text in messages and in the journal: orders are rare and
+precious, and their products (price x amount) need more than 64 bits. Times are ns since the Unix epoch.
 
-Lifecycle. `NEXT` is the whole table; a pair that is not in it raises `InvalidTransition`. PENDING_CANCEL says that a
-cancel was journaled and not answered yet. UNKNOWN says that the placing request went out, or may have, and nobody has
-said what came of it. FAILED is the end of an order that provably never was on the exchange; REJECTED of one that the
-exchange refused in words. Fills are applied whatever the status: the totals of an order come from its fills alone.
+Lifecycle. `NEXT` is the whole table; a pair that is not in the table raises `InvalidTransition`. PENDING_CANCEL: a
+cancel was journaled and is not answered yet. UNKNOWN: the request that places the order was sent, or may have been, and
+its outcome is unknown. FAILED: the order provably never was on the exchange. REJECTED: the exchange refused the order
+explicitly. Fills are applied in every status: the totals of an order come from its fills alone.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class OrderStatus(Enum):
 
     @property
     def in_flight(self) -> bool:
-        """Whether a request about it is unanswered."""
+        """Whether a request about the order is unanswered."""
         return self in (OrderStatus.PENDING_NEW, OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
 
 
@@ -75,7 +75,7 @@ TERMINAL = frozenset({S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.FAILED})
 class Step(Enum):
     """What happens to an order."""
 
-    ACK = "ACK"  # the exchange says that it is there
+    ACK = "ACK"  # the exchange has the order
     REJECT = "REJECT"  # the exchange refused it
     NO_REPLY = "NO_REPLY"  # sent, or perhaps sent, and unanswered
     NOT_SENT = "NOT_SENT"  # provably nothing reached the exchange
@@ -83,7 +83,7 @@ class Step(Enum):
     FILL = "FILL"  # a fill that leaves something
     LAST_FILL = "LAST_FILL"  # a fill that leaves nothing
     CANCEL_SENT = "CANCEL_SENT"
-    CANCEL_REFUSED = "CANCEL_REFUSED"  # the order is still there, says the exchange
+    CANCEL_REFUSED = "CANCEL_REFUSED"  # the exchange says that the order is still open
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"  # ended by the exchange: IOC or FOK remainder, self-trade prevention, market closed
 
@@ -110,7 +110,7 @@ NEXT: dict[tuple[OrderStatus, Step], OrderStatus] = {
     (S.UNKNOWN, Step.CANCEL_REFUSED): S.UNKNOWN,
     (S.UNKNOWN, Step.CANCELED): S.CANCELED,
     (S.UNKNOWN, Step.EXPIRED): S.EXPIRED,
-    (S.OPEN, Step.ACK): S.OPEN,  # the answer and the report both say it
+    (S.OPEN, Step.ACK): S.OPEN,  # the answer and the report both acknowledge it
     (S.OPEN, Step.NO_REPLY): S.OPEN,  # the report was faster than the answer that never came
     (S.OPEN, Step.FILL): S.PARTIALLY_FILLED,
     (S.OPEN, Step.LAST_FILL): S.FILLED,
@@ -145,7 +145,7 @@ NEXT |= {(end, Step.LAST_FILL): S.FILLED for end in (S.CANCELED, S.EXPIRED)}
 
 
 def advance(status: OrderStatus, step: Step, filled: Decimal = ZERO) -> OrderStatus:
-    """Return the next status of an order of which `filled` has been filled, the step's own fill included.
+    """Return the next status of an order. `filled` is its filled amount, including the fill of this step.
 
     Raises:
         InvalidTransition: the table has no such row.
@@ -160,10 +160,10 @@ def advance(status: OrderStatus, step: Step, filled: Decimal = ZERO) -> OrderSta
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """What a strategy asks for, with the id it will be known by from then on.
+    """An order that a strategy wants to place, with the id that names it from now on.
 
     `amount` is in the base asset; a MARKET order may have `quote_amount` instead. `price` is None for orders that take
-    any. `self_trade` is the exchange's word for its self-trade prevention mode, None for its default.
+    any price. `self_trade` is the exchange's word for its self-trade prevention mode, None for its default.
     """
 
     client_order_id: str
@@ -189,9 +189,9 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where it is not stated.
+    """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where the exchange does not state them.
 
-    `trade_id` is the exchange's, unique within its pair: fills are told apart by (pair, trade_id).
+    `trade_id` is the exchange's and unique within the pair: (pair, trade_id) identifies a fill.
     """
 
     trade_id: str
@@ -222,11 +222,11 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All that is known of one order. A new one for every change; strategies hold copies.
+    """Everything known about one order. Immutable: every change makes a new `Order`, and strategies hold copies.
 
-    `external`: placed outside the mesh, seen and never adopted. `created_ns` is when it was journaled (or first seen),
-    `updated_ns` when it last changed, both by the mesh's clock. `code` and `reason` say why it ended where somebody
-    said so.
+    `external`: placed outside the mesh; the mesh shows the order and never manages it. `created_ns` is when the order was
+    journaled (or first seen), `updated_ns` when it last changed, both by the mesh's clock. `code` and `reason` say why
+    the order ended, where the exchange or the mesh gave a reason.
     """
 
     exchange: str
@@ -257,12 +257,12 @@ class Order:
 
     @property
     def remaining(self) -> Decimal | None:
-        """What is left in the base asset; None of an order given by its quote amount."""
+        """The unfilled amount in the base asset; None for an order by quote amount."""
         return None if self.amount is None else self.amount - self.filled
 
     @property
     def average_price(self) -> Decimal | None:
-        """Mean price of its fills; None before the first. Rounded to 28 digits as `Decimal` divides."""
+        """Mean price of the fills, rounded to 28 digits as `Decimal` divides; None before the first fill."""
         return self.quote_filled / self.filled if self.filled else None
 
     @property
@@ -279,7 +279,7 @@ class Order:
 
 
 class EventType(Enum):
-    """What a numbered event tells."""
+    """What a numbered event reports about an account."""
 
     CREATED = "created"  # the exchange has the order
     FILLED = "filled"  # one fill; `fill` has it
@@ -287,12 +287,12 @@ class EventType(Enum):
     CANCELED = "cancelled"
     EXPIRED = "expired"
     REJECTED = "rejected"  # the exchange refused it
-    FAILED = "failed"  # it provably never was on the exchange
-    UNKNOWN = "unknown"  # unanswered; one of the others follows once the exchange can be asked
-    CANCEL_FAILED = "cancel_failed"  # a cancel was refused or not sent, and the order is still there
+    FAILED = "failed"  # the order provably never was on the exchange
+    UNKNOWN = "unknown"  # unanswered; another event follows when the exchange states the outcome
+    CANCEL_FAILED = "cancel_failed"  # a cancel was refused or not sent, and the order is still open
     AMENDED = "amended"
     AMEND_FAILED = "amend_failed"
-    EXTERNAL = "external"  # an order that was placed outside the mesh was seen, or changed
+    EXTERNAL = "external"  # an order placed outside the mesh appeared or changed
     RULES = "rules"  # the trading rules of `pair` changed
     PAUSED = "paused"
     RESUMED = "resumed"
@@ -300,10 +300,10 @@ class EventType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccountEvent:
-    """One thing that happened on an account, durable and numbered without holes per (exchange, account).
+    """One event of an account. Durable; numbered without gaps per (exchange, account).
 
-    `number` is 0 until the journal has given it one. `order` is as it was right after. Times: the exchange's where it
-    stated one, and when the mesh learnt of it.
+    `number` is 0 until the journal assigns one. `order` is the order right after the event. `ts_event_ns` is the
+    exchange's time where the exchange states one; `ts_recv_ns` is when the mesh received the news.
     """
 
     number: int
@@ -343,7 +343,7 @@ class AccountEvent:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """One asset of an account. `available` may be spent now: free on the exchange, less what is reserved here."""
+    """One asset of an account. `available` may be spent now: free on the exchange, less the mesh's own reservations."""
 
     asset: str
     total: Decimal
@@ -361,7 +361,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class CancelResult:
-    """What came of cancelling one order. `done`: it is known to be open no more; `status` is its status then."""
+    """The outcome of cancelling one order. `done`: the order is known to be closed. `status` is its latest status."""
 
     client_order_id: str
     done: bool
