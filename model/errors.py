@@ -128,7 +128,10 @@ class NotOffered(Rejected):
 
 
 class Paused(Rejected):
-    """Trading is paused. Nothing was sent. `scope` is "mesh", an exchange, an account or a pair, as the pause named it."""
+    """Trading is paused.
+
+    Nothing was sent. `scope` is "mesh", an exchange, an account or a pair, as the pause named it.
+    """
 
     fields: ClassVar[tuple[str, ...]] = ("scope", "reason")
     scope: str
@@ -169,7 +172,10 @@ class JournalUnavailable(RetryLater):
 
 
 class EventsTrimmed(MeshError):
-    """The journal deleted events after the requested number. `first` is the number of the oldest event that it keeps."""
+    """The journal deleted events after the requested number.
+
+    `first` is the number of the oldest event that it keeps.
+    """
 
     fields: ClassVar[tuple[str, ...]] = ("first",)
     first: int
@@ -210,7 +216,9 @@ class BeyondDepth(NotSynced):
     proven: int
 
     def __str__(self) -> str:
-        return f"{self.address}: the query asks for {self.asked} on the {self.side} side; {self.proven} levels are proven"
+        return (
+            f"{self.address}: the query asks for {self.asked} on the {self.side} side; {self.proven} levels are proven"
+        )
 
 
 class Misconfigured(MeshError):

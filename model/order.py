@@ -189,7 +189,8 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where the exchange does not state them.
+    """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where the exchange does not state
+    them.
 
     `trade_id` is the exchange's and unique within the pair: (pair, trade_id) identifies a fill.
     """
@@ -224,9 +225,9 @@ class Fill:
 class Order:
     """Everything known about one order. Immutable: every change makes a new `Order`, and strategies hold copies.
 
-    `external`: placed outside the mesh; the mesh shows the order and never manages it. `created_ns` is when the order was
-    journaled (or first seen), `updated_ns` when it last changed, both by the mesh's clock. `code` and `reason` say why
-    the order ended, where the exchange or the mesh gave a reason.
+    `external`: placed outside the mesh; the mesh shows the order and never manages it. `created_ns` is when the order
+    was journaled (or first seen), `updated_ns` when it last changed, both by the mesh's clock. `code` and `reason` say
+    why the order ended, where the exchange or the mesh gave a reason.
     """
 
     exchange: str

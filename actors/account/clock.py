@@ -1,8 +1,8 @@
-"""The exchange's clock as this process knows it: asked for, kept, corrected at once when doubted.
+"""Estimates the exchange's clock.
 
-Every signature carries the exchange's time, and every proof of absence is reckoned by it. It is measured before the
-first request, again every `every_s`, and at once when the exchange says that a request was outside its validity window
-or when our own clock has jumped against the monotonic one.
+Every signature carries the exchange's time, and every proof of absence depends on it. The clock is measured before the
+first request, every `every_s` after that, and at once when the exchange refuses a request as outside its validity
+window or when the wall clock of this machine jumps against the monotonic clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..cell.role import Context
 
 SAMPLES = 3  # of one measurement
 EVERY_S = 60.0
-DOUBT_S = 0.25  # pause between measurements of a clock in doubt
+PAUSE_S = 0.25  # between measurements that were requested one after the other
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 
 
@@ -33,14 +33,14 @@ class ExchangeClock:
         send: Callable[[HttpRequest], Awaitable[tuple[int, HttpResponse]]],
         every_s: float = EVERY_S,
     ) -> None:
-        """`send` gives the answer to a request, and when it was sent by the monotonic clock."""
+        """`send` sends a request and returns (monotonic time of sending, response)."""
         self._context, self._codec, self._send, self._every_s = context, codec, send, every_s
         self._offset = ClockOffset()
         self._measured = asyncio.Event()
-        self._doubted = asyncio.Event()
+        self._requested = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._error: str | None = None
-        self._doubts = 0
+        self._requests = 0
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._keep())
@@ -52,7 +52,7 @@ class ExchangeClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was measured, or the exchange has no way to ask."""
+        """Whether the clock was measured, or the exchange offers no way to read it."""
         return self._measured.is_set()
 
     def now_ns(self) -> int:
@@ -61,60 +61,62 @@ class ExchangeClock:
         return self._offset.exchange_now_ns(self._context.monotonic_ns())
 
     def earliest_ns(self) -> int:
-        """What the exchange's clock shows at least: what proves that something is over is reckoned by this."""
+        """Return the earliest time that the exchange's clock can show now: proofs that a deadline has passed use it."""
         if not self._offset.is_known:
             return self._context.time_ns()
         mono_ns = self._context.monotonic_ns()
         return self._offset.exchange_now_ns(mono_ns) - self._offset.error_ns(mono_ns)
 
     async def ready(self, timeout_s: float = 10.0) -> None:
-        """Return when it was measured once. Raises RetryLater."""
+        """Wait until the clock was measured once. Raises RetryLater."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._measured.wait()
         except TimeoutError:
-            raise RetryLater(1.0, f"the exchange's clock is not known: {self._error or 'no answer yet'}") from None
+            raise RetryLater(
+                1.0, f"the exchange's clock is not known yet: {self._error or 'no answer so far'}"
+            ) from None
 
     async def measured_anew(self, timeout_s: float = 5.0) -> None:
-        """Return when a measurement that begins after this call is done. Raises RetryLater."""
+        """Wait for a measurement that begins after this call. Raises RetryLater."""
         self._measured.clear()
-        self.doubt()
+        self.measure_soon()
         await self.ready(timeout_s)
 
-    def doubt(self) -> None:
-        """Measure again now: the exchange called a time of ours wrong, or a clock was set."""
-        self._doubts += 1
-        self._doubted.set()
+    def measure_soon(self) -> None:
+        """Request a measurement: the exchange refused a timestamp, or a clock was set."""
+        self._requests += 1
+        self._requested.set()
 
     def beat(self) -> None:
-        """See whether our clock was set, or the machine slept."""
+        """Request a measurement if the wall clock was set or the machine slept."""
         context = self._context
         if self._offset.watch(context.time_ns(), context.monotonic_ns()):
-            self.doubt()
+            self.measure_soon()
 
     def status(self) -> dict[str, Any]:
-        """`clock_offset_ms`: the exchange's clock minus ours; `clock_error_ms`: how far that may be off, either way."""
+        """`clock_offset_ms`: the exchange's clock minus ours. `clock_error_ms`: the error of the offset, either way."""
         context, known = self._context, self._offset.is_known
         mono_ns = context.monotonic_ns()
         apart_ns = self._offset.exchange_now_ns(mono_ns) - context.time_ns() if known else 0
         return {
             "clock_offset_ms": apart_ns / 1e6 if known else None,
             "clock_error_ms": self._offset.error_ns(mono_ns) / 1e6 if known else None,
-            "clock_doubts": self._doubts,
+            "clock_requests": self._requests,
             "clock_problem": self._error,
         }
 
     async def _keep(self) -> None:
         try:
             while True:
-                self._doubted.clear()
+                self._requested.clear()
                 wait_s = self._every_s
                 if not await self._measure():
                     wait_s = 1.0
                 try:
                     async with asyncio.timeout(wait_s):
-                        await self._doubted.wait()
-                    await asyncio.sleep(DOUBT_S)
+                        await self._requested.wait()
+                    await asyncio.sleep(PAUSE_S)
                 except TimeoutError:
                     continue
         except Exception as failure:  # the top of this shell: what nobody expected ends the cell

@@ -1,11 +1,11 @@
-"""The way to one account of an exchange: signed requests under budget and in the exchange's time.
+"""The gateway of one account: sends signed requests within the rate budget, stamped with the exchange's time.
 
-Both the order manager and the user stream use it. Reads are signed when they are sent and may be sent again; what
-changes something comes here signed already (and journaled), and its bytes are written once or not at all:
+The order manager and the user stream use it. Reads are signed when they are sent and may be sent again. A request that
+changes something is signed (and journaled) before it gets here, and its bytes are written once or not at all:
 
-    alive? -> not_after passed? -> written -> answered, or UNKNOWN
+    process alive? -> not_after not passed? -> written -> answered, or outcome unknown
 
-Both questions are asked at the very last moment, when the connection is there and nothing is written.
+The gateway checks both at the last moment, when the connection is open and nothing is written yet.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.machine import Priority
 from .clock import ExchangeClock
 
-ANSWER_S = 10.0  # how long the answer to a request is waited for
+ANSWER_S = 10.0  # timeout of an answer
 VALIDITY_MS = 5_000
 
 
@@ -66,7 +66,7 @@ class Gateway:
         self._ids = itertools.count(1)
         self.clock = ExchangeClock(context, market, self._time)
         self.clock_refusals = 0
-        self.last_recv_ns: int | None = None  # when the exchange last answered, monotonic
+        self.last_recv_ns: int | None = None  # monotonic time of the exchange's last answer
 
     @property
     def spec(self) -> ExchangeSpec:
@@ -105,11 +105,12 @@ class Gateway:
     # ------------------------------------------------------------------ reading
 
     async def read(self, draft: Draft, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Reply:
-        """Ask, and return what the exchange says; a time that it calls wrong is measured anew and asked with again.
+        """Send a read and return the reply. If the exchange refuses its timestamp, measure the clock and send once
+        more.
 
         Raises:
             Rejected, RetryLater, OutcomeUnknown, Misconfigured, DecodeError, InboxFull: as `TradingCodec.reply`,
-                `Rest.send` and the budget; nothing was changed by it.
+                `Rest.send` and the budget. A read changes nothing.
         """
         try:
             return await self._read(draft, priority, wait_s)
@@ -128,7 +129,7 @@ class Gateway:
         return self.codec.reply(signed, await self._send(signed.request, lease))
 
     async def _send(self, request: HttpRequest, lease: int) -> HttpResponse:
-        """Send under a lease, and say what became of it."""
+        """Send under a lease of the rate budget, and settle the lease."""
         try:
             response = await self._rest.send(request, self.answer_s)
         except RetryLater:
@@ -142,37 +143,42 @@ class Gateway:
         return response
 
     def refused(self, error: Rejected) -> bool:
-        """Return whether a refusal means that our idea of the exchange's time is wrong; then it is measured anew."""
+        """Return whether the exchange refused our timestamp; if so, measure its clock again."""
         if self.codec.refusal(error.code, error.reason) is not Refusal.CLOCK:
             return False
         self.clock_refusals += 1
-        self.clock.doubt()
+        self.clock.measure_soon()
         return True
 
     # ------------------------------------------------------------------ changing
 
     def sign(self, draft: Draft, request_id: str, exchange_ns: int) -> Signed:
-        """Sign at this time of the exchange's clock, for the way that requests of this account go. Sends nothing."""
+        """Sign for the transport of this account, REST or websocket, with this time of the exchange's clock.
+
+        Sends nothing.
+        """
         sign = self.auth.sign_call if self.calls is not None and draft.call is not None else self.auth.sign
         return sign(draft, request_id, exchange_ns, self.validity_ms)
 
     def sign_rest(self, draft: Draft, request_id: str) -> Signed:
-        """Sign now, for REST."""
+        """Sign for REST with the present time of the exchange's clock. Sends nothing."""
         return self.auth.sign(draft, request_id, self.clock.now_ns(), self.validity_ms)
 
     async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> HttpResponse:
-        """Write these bytes once, and return the answer whatever its status; `written` is called when they are.
+        """Write these bytes once and return the response, of any status. Calls `written` once the bytes are written.
 
         Raises:
-            RetryLater: provably not written: no connection, or its time had passed.
-            OutcomeUnknown: written, perhaps, and no whole answer came.
+            RetryLater: provably not written: no connection, or the validity of the signature had ended.
+            OutcomeUnknown: perhaps written; no complete answer came.
             DecodeError, Misconfigured: as `Rest.send`.
         """
 
         def last_look() -> None:
             self._context.alive()
             if self.clock.now_ns() > signed.not_after_ns:
-                raise RetryLater(0.0, f"{signed.draft.kind.value} was valid no more when it could be written")
+                raise RetryLater(
+                    0.0, f"the validity of this {signed.draft.kind.value} request ended before it could be sent"
+                )
             reach("request.write")
             loop.call_soon(reach, "request.written")
             if written is not None:
@@ -182,7 +188,9 @@ class Gateway:
         reach("request.send")
         if signed.call is not None:
             if self.calls is None:
-                raise Misconfigured("orders", "a websocket call, and no connection for it")
+                raise Misconfigured(
+                    "orders", "the request is a websocket call, and this account has no websocket for orders"
+                )
             response = await self.calls.send(signed, self.answer_s, last_look)
         else:
             assert signed.request is not None
@@ -201,9 +209,9 @@ async def open_gateway(
     auth: Auth | None = None,
     orders: bool = False,
 ) -> Gateway:
-    """Build the gateway of an account from its configuration; the arguments replace what is built.
+    """Build the gateway of an account from its configuration. The arguments replace parts of it.
 
-    `orders`: requests that change something go this way, over a websocket where the configuration says so.
+    `orders`: the gateway also sends orders, over a websocket where the configuration says so.
 
     Raises:
         NotOffered: the connector reads market data only.
@@ -241,10 +249,10 @@ async def open_gateway(
 
 
 async def open_auth(config: Mapping[str, Any], connector: TradingConnector) -> Auth:
-    """Read the key that `config` names and return what signs with it. A keystore takes about 0.1 s, in a thread.
+    """Read the key that `config` names and return its signer. Opening a keystore takes about 0.1 s, in a thread.
 
     Raises:
-        Misconfigured: the key cannot be read or used; names the file and what is wrong, never the content.
+        Misconfigured: the key cannot be read or used. Names the file and the problem, never the content.
     """
     key = await read_key_async(config)
     return connector.auth(key.kind, key.api_key, key.secret)

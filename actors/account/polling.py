@@ -1,13 +1,13 @@
-"""The user stream of an exchange that has none: asks for open orders, fills and balances, and tells what changed.
+"""The user stream of an exchange that offers none: polls open orders, fills and balances, and reports changes.
 
-One round asks for all open orders. An order that looks other than before is told as it is now, with its fills when more
-of it is filled; one that is gone is asked for by its id, which says how it ended. So is one that was never seen here
-and that the manager holds for open: it came and went between two rounds. Balances are asked for when anything
-changed, and every slow round. A round that fails loses nothing: the next one compares with what was told last. Rounds
-come fast at first, while orders are open and after a change, slowly else.
+One round requests all open orders. A changed order is reported in its new state, with its fills if its filled amount
+grew. An order that disappeared is queried by its id: the answer says how it ended. So is an order that the manager
+holds open and no round ever showed: it appeared and ended between two rounds. Balances are requested after a change and
+in every slow round. A failed round loses nothing: the next round compares with the last reports. Rounds are fast after
+the start, while orders are open and after a change, and slow otherwise.
 
-What is not seen: an order that was placed and ended between two rounds. Where balances show its effect, and nothing
-that was seen open explains it, the manager is told of a gap, and asks for what it missed.
+Polling does not see an order that was placed and ended between two rounds. If balances show its effect, and no order
+that was open explains the change, the poller reports a gap, and the manager requests what it missed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from .reports import Marker, Report
 
 FAST_S, SLOW_S = 1.0, 15.0
 ASK_S = 2.0
-SHARE = 0.25  # of what the exchange lets an egress ask, that fast rounds spend at most
+SHARE = 0.25  # the most that fast rounds spend of any limit
 EAGER_ROUNDS = 3  # fast ones after a start, a failure or a change
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
 
 
 class Tell(Protocol):
-    """What a source says to its role: reports in order, and the frame that they were read from."""
+    """Takes reports of a source, in order, with the frame that contained them."""
 
     def __call__(self, reports: list[Report], raw: bytes, recv_ns: int) -> None: ...
 
@@ -50,8 +50,8 @@ class Poller:
         self._slow_s = float(config.get("poll_slow_s") or SLOW_S)
         self._task: asyncio.Task[None] | None = None
         self._instruments: dict[str, Instrument] = {}
-        self._open: dict[str, OrderReport] = {}  # as told last, by exchange order id
-        self._ended_ids: set[str] = set()  # of what the manager held for open and was not: told already
+        self._open: dict[str, OrderReport] = {}  # last reports by exchange order id
+        self._ended_ids: set[str] = set()  # orders that the manager held open and whose end was reported
         self._balances: BalanceReport | None = None
         self._balances_ns = 0
         self._eager = EAGER_ROUNDS
@@ -69,7 +69,7 @@ class Poller:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def beat(self) -> None:
-        """Say `down` when no round has succeeded for as long as a stream may be silent."""
+        """Report `down` when no round succeeded for as long as a stream may be silent."""
         now_ns, silence_ns = self._context.monotonic_ns(), in_ns(self._gateway.spec.silence_s)
         if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
             self.up = False
@@ -108,7 +108,7 @@ class Poller:
             raise
 
     async def _rest(self) -> None:
-        """Wait until the next round is due; a slow one comes early once the manager holds an order for open."""
+        """Wait until the next round is due. A slow round comes early once the manager holds an open order."""
         end_s, waited_s = self._interval_s(), 0.0
         while waited_s < end_s:
             step_s = min(self._fast_s, end_s - waited_s)
@@ -127,55 +127,56 @@ class Poller:
         held = await self._held()
         reply = await gateway.read(gateway.codec.open_orders(), Priority.NORMAL)
         now_open = {report.exchange_order_id: report for report in reply.orders}
-        told: list[Report] = []
+        news: list[Report] = []
         if not self.up:
-            told.append(Marker("up"))
+            news.append(Marker("up"))
         for number, report in now_open.items():
             before = self._open.get(number)
             if before is None or _seen(before) != _seen(report):
-                told.append(await self._with_fills(report, before))
+                news.append(await self._with_fills(report, before))
         for number, before in list(self._open.items()):
             if number not in now_open:
-                told.append(await self._ended(before))
+                news.append(await self._ended(before))
         for number, symbol, client_order_id in held:
             if number not in now_open and number not in self._open and number not in self._ended_ids:
-                told.append(await self._ended(OrderReport(symbol, client_order_id, number, None, 0)))
+                news.append(await self._ended(OrderReport(symbol, client_order_id, number, None, 0)))
         self._ended_ids = {number for number, _, _ in held if number not in now_open}
-        changed = len(told) > 0
+        changed = len(news) > 0
         now_ns = context.monotonic_ns()
         if changed or now_ns - self._balances_ns >= self._slow_s * SECOND_NS:
             balances = await self._ask_balances()
             if self._balances is None or balances.balances != self._balances.balances:
                 if self._balances is not None and not changed:
-                    told.append(Marker("gap", "balances changed, and nothing that was seen open explains it"))
-                told.append(balances)
+                    news.append(Marker("gap", "balances changed, and no order that was open explains the change"))
+                news.append(balances)
             self._balances, self._balances_ns = balances, now_ns
         context.alive()
         self._open, self.up = now_open, True
         self._heard_ns = context.monotonic_ns()
         self._rounds += 1
         self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)
-        if told:
-            self._tell(told, b"", context.time_ns())
+        if news:
+            self._tell(news, b"", context.time_ns())
 
     async def _held(self) -> list[tuple[str, str, str]]:
-        """(exchange's id, symbol, client id) of what the manager holds for open; none where it cannot be asked."""
+        """Return (exchange's id, symbol, client id) of the orders that the manager holds open; none if it does not
+        answer."""
         try:
-            said = await self._context.ask(self._manager, "orders", {"open": True}, ASK_S)
+            answer = await self._context.ask(self._manager, "orders", {"open": True}, ASK_S)
         except MeshError:
             return []
         symbols = {instrument.name: symbol for symbol, instrument in self._instruments.items()}
-        rows = (row for row in said["rows"] if row["exchange_order_id"] is not None and row["pair"] in symbols)
+        rows = (row for row in answer["rows"] if row["exchange_order_id"] is not None and row["pair"] in symbols)
         return [(row["exchange_order_id"], symbols[row["pair"]], row["client_order_id"]) for row in rows]
 
     async def _ask_balances(self) -> BalanceReport:
         account = (await self._gateway.read(self._gateway.codec.account(), Priority.NORMAL)).account
         if account is None:
-            raise RetryLater(1.0, "an answer without balances")
+            raise RetryLater(1.0, "the exchange answered without balances")
         return account.balances
 
     async def _with_fills(self, report: OrderReport, before: OrderReport | None) -> OrderReport:
-        """Add the fills of an order of which more is filled than was told."""
+        """Add the fills of an order whose filled amount grew since its last report."""
         instrument = self._instruments.get(report.symbol)
         if instrument is None or not report.filled or (before is not None and before.filled == report.filled):
             return report
@@ -185,13 +186,13 @@ class Poller:
     async def _ended(self, before: OrderReport) -> Report:
         instrument = self._instruments.get(before.symbol)
         if instrument is None:
-            return Marker("gap", f"an order of {before.symbol}, which is not listed any more, is open no more")
+            return Marker("gap", f"an order on {before.symbol}, which the exchange no longer lists, is no longer open")
         reply = await self._gateway.read(
             self._gateway.codec.query(before.client_order_id, instrument, before.exchange_order_id)
         )
         now = next((report for report in reply.orders if report.exchange_order_id == before.exchange_order_id), None)
         if now is None:
-            return Marker("gap", f"order {before.client_order_id} is open no more and cannot be asked for")
+            return Marker("gap", f"order {before.client_order_id} is no longer open and the exchange does not find it")
         return await self._with_fills(now, before)
 
 
@@ -200,6 +201,6 @@ def _seen(report: OrderReport) -> tuple[Any, ...]:
 
 
 def _affordable_s(gateway: Gateway) -> float:
-    """How far apart rounds must be to spend no more than their share of any limit."""
+    """Return the shortest interval of rounds that spends no more than `SHARE` of any limit."""
     limits = ((gateway.spec.limits.get(name), amount) for name, amount in gateway.codec.open_orders().cost)
     return max((amount * one.per_s / (one.amount * SHARE) for one, amount in limits if one is not None), default=0.0)

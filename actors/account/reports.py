@@ -1,12 +1,11 @@
-"""What the user stream tells the order manager, as plain values; and the box that keeps it until acknowledged. Pure.
+"""Reports from the user stream to the order manager, and the outbox that keeps them until acknowledged. Pure.
 
-A report is what a codec read (`StreamReport`) or a `Marker` of the stream itself. Both are numbered together from 1 on
-in each incarnation of the stream, so a marker stands exactly where in the sequence something was, or may have been,
-missed:
+A report is a `StreamReport` that a codec read, or a `Marker` of the stream itself. Both share one numbering, from 1 in
+each incarnation of the stream, so a marker stands where in the sequence reports were, or may have been, missed:
 
-    up      from here on the exchange tells us everything (what was before is not known: reconcile)
-    down    nothing is heard any more
-    gap     something was told and is lost: a frame that cannot be read, or the box ran over
+    up      the stream is open: it reports everything from now on (earlier reports may be missing: reconcile)
+    down    the stream is closed or silent
+    gap     reports were lost: a frame was unreadable, or the outbox overflowed
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The stream about itself: `what` is "up", "down" or "gap"."""
+    """The state of the stream itself: `what` is "up", "down" or "gap"."""
 
     what: str
     reason: str = ""
@@ -62,9 +61,13 @@ _ENUMS: dict[str, type[Enum]] = {
 _DECIMALS = frozenset(
     {"amount", "price", "stop_price", "quote_amount", "filled", "quote_filled", "fee"},
 )
-_NOT_STATED = frozenset({"status", "fee", "fee_asset", "is_maker"})  # what a report may leave open
+_NOT_STATED = frozenset({"status", "fee", "fee_asset", "is_maker"})  # fields that a report may omit
 SIZE_MAX = 40  # powers of ten of a number, either way
-_NOT_TEXT: dict[str, type] = {"ts_event_ns": int, "is_maker": bool, "whole": bool}  # of what is read as it is
+_NOT_TEXT: dict[str, type] = {
+    "ts_event_ns": int,
+    "is_maker": bool,
+    "whole": bool,
+}  # of fields that are passed through unchanged
 
 
 def to_plain(report: Report) -> dict[str, Any]:
@@ -91,7 +94,10 @@ def _plain_fields(record: Any) -> dict[str, Any]:
 
 
 def from_plain(plain: dict[str, Any]) -> Report:
-    """The inverse of `to_plain`. Raises KeyError, ValueError, TypeError, ArithmeticError: not made by it."""
+    """The inverse of `to_plain`.
+
+    Raises KeyError, ValueError, TypeError, ArithmeticError: `to_plain` did not make this value.
+    """
     found = dict(plain)
     report: Report = _typed(_TYPES[found.pop("type")], found)
     return report
@@ -137,10 +143,10 @@ def _plain_of(key: str, kind: type, value: Any) -> Any:
 
 
 class Outbox:
-    """Numbered reports that nobody has acknowledged yet, at most `limit`.
+    """Numbered reports that are not acknowledged yet, at most `limit`.
 
-    One more makes it run over: everything in it gives way to one `gap` marker, which takes the next number. The
-    numbers that are missing then, and the marker, both tell the receiver to reconcile.
+    One more overflows the outbox: it drops all reports and keeps one `gap` marker with the next number. The missing
+    numbers and the marker both make the receiver reconcile.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -174,7 +180,7 @@ class Outbox:
         return self._kept[0][0], [plain for _, (_, plain) in zip(range(limit), self._kept, strict=False)]
 
     def acknowledge(self, number: int) -> None:
-        """Forget everything up to and with `number`: it is durable on the other side."""
+        """Drop the reports up to and including `number`: the receiver made them durable."""
         self.acked = max(self.acked, min(number, self.last))
         while self._kept and self._kept[0][0] <= self.acked:
             self._kept.popleft()

@@ -1,19 +1,19 @@
-"""The role `stream/<exchange>/<account>`: hears what the exchange tells of an account, and tells the order manager.
+"""The role `stream/<exchange>/<account>`: receives the exchange's reports on an account for the order manager.
 
     exchange --frames--> codec.stream_decode --numbered reports--> Outbox --"reports"--> orders/<exchange>/<account>
 
-A new incarnation knows nothing of its predecessor: it opens the stream, says `up`, and numbers from 1; the manager
-reconciles over everything that it cannot have heard. Reports are kept until the manager has acknowledged them, which it
-does when they are durable, and are sent again to its next incarnation. Where something was or may have been missed, a
-marker stands in the sequence (`reports`). The connection is watched by receive age: pings count, so a quiet
-account is no failure. The exchange that ends the stream, refuses it or confirms it too late gets a new connection, with
-backoff and from the rate budget.
+A new incarnation takes nothing from its predecessor: it opens the stream, reports `up`, and numbers from 1; the manager
+reconciles over the reports that it may have missed. The role keeps reports until the manager acknowledges them (it does
+when they are durable) and sends them again to the manager's next incarnation. A marker in the sequence says where
+reports were or may have been missed (see `reports`). The role watches the age of the last received frame: pings count,
+so a quiet account is no failure. When the exchange ends, refuses or does not confirm the stream in time, the role opens
+a new connection, with backoff and within the rate budget.
 
-`stream = "polling"` is the same role for an exchange without a stream: `polling` asks instead of listening.
+With `stream = "polling"` the role polls (see `polling`), for an exchange without a stream.
 
-    stats                          what `report` gives
+    stats                          what `status` gives
     poll raw {after, limit?}       {"frames": [{number, ts_recv_ns, raw, decoded}], "next": n}: the last frames, secrets
-                                   masked; as soon as there is one after `after`, else at the timeout
+                                   masked; returns as soon as a frame after `after` exists, else at the timeout
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ from .gateway import Gateway, open_gateway
 from .polling import Poller, Tell
 from .reports import Marker, Outbox, Report, to_plain
 
-CONFIRM_S = 10.0  # a stream that is not confirmed by then is asked for on a new connection
+CONFIRM_S = 10.0  # without a confirmation by then the role opens a new connection
 BATCH = 200  # reports of one message
-BEAT_S = 1.0  # a message goes out at least this often, so that the manager knows that it is heard
+BEAT_S = 1.0  # the manager gets a message at least this often, so that it notices silence
 RAW_KEPT = 500  # frames for `raw`
 RAW_BYTES = 4096  # of one frame
 ASK_S = 5.0
-AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # after a manager that did not take a batch
+AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # after a batch that the manager did not take
 _SECRET = re.compile(
     rb'("(?:apiKey|signature|listenKey|listenToken|secret|passphrase|token|sign)"\s*:\s*)"(?:[^"\\]|\\.)*"'
 )
 
 
 def masked(frame: bytes) -> str:
-    """Return a frame as text that may be shown: what authenticates is masked, and it is cut to 4 KB."""
+    """Return a frame as text for display: secrets masked, cut to 4 KB."""
     return _SECRET.sub(rb'\1"***"', frame)[:RAW_BYTES].decode(errors="replace")
 
 
 class Source(Protocol):
-    """Where reports come from."""
+    """A source of reports."""
 
     @property
     def up(self) -> bool:
-        """Whether everything is heard now."""
+        """Whether the source reports everything now."""
 
     def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -97,9 +97,9 @@ class UserStreamRole:
         self._raw: deque[dict[str, Any]] = deque(maxlen=RAW_KEPT)
         self._raw_next = 1
         self._heard = asyncio.Event()
-        self._waiting = asyncio.Event()  # set while the outbox has something
+        self._waiting = asyncio.Event()  # set while the outbox holds reports
         self._sending: asyncio.Task[None] | None = None
-        self._untold: str | None = None  # why the manager does not take what we have
+        self._undelivered: str | None = None  # why the manager does not take the reports
         self._config = config
         self._parts = (connect, rest, codec, auth)
         self._gateway: Gateway
@@ -148,11 +148,11 @@ class UserStreamRole:
         return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}
 
     def status(self) -> dict[str, Any]:
-        said = self._source.status()
+        source = self._source.status()
         box = self._outbox
         return {
-            **said,
-            "error": said["error"] or self._untold,
+            **source,
+            "error": source["error"] or self._undelivered,
             "reports": box.last,
             "acknowledged": box.acked,
             "unacknowledged": len(box),
@@ -179,7 +179,7 @@ class UserStreamRole:
         heard.set()
 
     async def _send(self) -> None:
-        """Keep telling the manager what it has not acknowledged; one message at a time, in order."""
+        """Send the manager the reports that it has not acknowledged, one message at a time, in order."""
         context, box, failures = self._context, self._outbox, 0
         stream = list(context.incarnation)
         try:
@@ -196,11 +196,11 @@ class UserStreamRole:
                     answer = await context.ask(self._manager, "reports", body, ASK_S)
                 except MeshError as error:
                     failures += 1
-                    self._untold = f"{len(box)} reports wait for {self._manager}: {error}"
+                    self._undelivered = f"{len(box)} reports wait for {self._manager}: {error}"
                     after_s = (error.after_s or 0.0) if isinstance(error, RetryLater) else 0.0
                     await asyncio.sleep(max(after_s, AGAIN.delay_s(failures, self._chance())))
                     continue
-                failures, self._untold = 0, None
+                failures, self._undelivered = 0, None
                 box.acknowledge(int(answer["acked"]))
         except Exception as failure:  # the top of this shell: what nobody expected ends the cell
             context.fail(failure)
@@ -296,7 +296,7 @@ class Listener:
             self._tell([Marker("down", reason)], b"", self._context.time_ns())
 
     def _answered(self, opened: StreamOpened) -> str | None:
-        """Take in whether the stream was opened; return why to connect again."""
+        """Handle the answer to opening the stream. Return the reason to connect again, if there is one."""
         if self._asked.pop(opened.request_id, None) is None:
             return None
         if opened.code is not None:
@@ -312,7 +312,7 @@ class Listener:
         self._tell([Marker("up")], b"", self._context.time_ns())
 
     def beat(self) -> None:
-        """Look at what only time shows; silence is the feed's own to see."""
+        """Check the deadlines of subscriptions. The feed itself watches for silence."""
         now_ns = self._context.monotonic_ns()
         if self._link is not None and any(now_ns - at_ns >= CONFIRM_S * SECOND_NS for at_ns in self._asked.values()):
             self._asked = {}

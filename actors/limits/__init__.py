@@ -1,1 +1,1 @@
-"""The role that leases one rate budget to every cell that spends it."""
+"""The role that leases the rate budget of one exchange and egress to the cells that spend it."""

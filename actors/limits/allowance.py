@@ -1,9 +1,9 @@
-"""What an order manager may send: rate budget held ahead of need, and the limits that belong to the account itself.
+"""The rate allowance of an order manager: units leased ahead of need, and the account's own limits on orders.
 
-An order cannot wait for a call to the limits role, so units of the egress's limits are leased in blocks before they are
-needed and spent here; an empty block is filled by a new lease at the highest priority, and what is left of a block goes
-back before its lease ends. Limits on orders that the exchange keeps per account are nobody else's: they are counted
-here (`order_window`), beginning with what the exchange counts.
+An order cannot wait for a call to the limits role. So the manager leases units of the egress's limits in blocks and
+spends them itself. An empty block is filled by a new lease at the highest priority; the rest of a block goes back
+before its lease ends. The exchange's limits on orders per account concern only this manager: it counts them itself
+(`order_window`), starting from the exchange's own count.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .machine import HIT, Priority
 from .order_window import OrderWindows
 
 BLOCK_NS = 8 * SECOND_NS  # a lease of the limits role lasts 10 s
-TELL_NS = SECOND_NS // 2  # the exchange's counts are passed on at most this often
-UNOPENED = "what the exchange counts against the account's limits on orders is not known yet:"
-SHARE = 20  # a block is at most this part of a limit: others spend of it too
+REPORT_NS = SECOND_NS // 2  # shortest interval between two reports of the exchange's counts
+UNOPENED = "the exchange has not stated its count of the account's orders yet:"
+SHARE = 20  # a block is at most 1/SHARE of a limit: others spend the same limit
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Block:
 
 
 class Allowance:
-    """See the module. `take` returns at once while a block holds what is asked for."""
+    """See the module. `take` returns at once while the block holds enough units."""
 
     def __init__(
         self,
@@ -49,23 +49,23 @@ class Allowance:
         account: Mapping[str, Limit] | None = None,
         ahead: int = 20,
     ) -> None:
-        """`account` are limits of the account that override the spec's; `ahead`: for how many requests a block is."""
+        """`account`: limits on orders that override the spec's. `ahead`: how many requests a block lasts."""
         self._context, self._budget, self._ahead = context, budget, max(1, ahead)
         self._egress = {name: limit for name, limit in spec.limits.items() if limit.scope == "egress"}
         self._account_headers = dict(spec.account_headers)
         self._windows = OrderWindows(dict(spec.account_limits) | dict(account or {}))
         self._opened = asyncio.Event()
-        self.problem = ""  # why the exchange's counts are not known yet
-        self._turn = asyncio.Lock()  # orders are let through in the order they came
+        self.problem = ""  # why the exchange's counts are still unknown
+        self._turn = asyncio.Lock()  # orders pass in the order of their arrival
         self._block: Block | None = None
         self._filling = asyncio.Lock()
-        self._told_ns = 0
+        self._reported_ns = 0
 
     async def take(self, cost: Cost, order_count: int = 0, wait_s: float = WAIT_S) -> None:
         """Spend `cost` of the egress's limits and `order_count` of every limit on orders, waiting at most `wait_s`.
 
         Raises:
-            RetryLater, InboxFull, OutcomeUnknown: it may not be spent now; nothing was.
+            RetryLater, InboxFull, OutcomeUnknown: the units cannot be spent now. Nothing was spent.
         """
         shared = {name: amount for name, amount in cost if name in self._egress and amount}
         if order_count and self._windows.windows:
@@ -77,7 +77,7 @@ class Allowance:
                 await self._fill(shared, wait_s)
 
     def open(self, counts: Mapping[str, int] | None) -> None:
-        """Let orders through, beginning with what the exchange counts; None: it cannot be asked, so from nothing."""
+        """Let orders pass, starting from the exchange's `counts`. None: it offers no counts, so start from zero."""
         names = self._windows.windows
         self._windows.open(dict.fromkeys(names, 0) if counts is None else counts, self._context.monotonic_ns())
         self._opened.set()
@@ -90,16 +90,18 @@ class Allowance:
                 async with self._turn:
                     while (wait_ns := self._wait_ns(order_count)) > 0:
                         if wait_ns > wait_s * SECOND_NS:
-                            raise RetryLater(wait_ns / SECOND_NS, f"the account's limits on orders: {self.status()}")
+                            raise RetryLater(
+                                wait_ns / SECOND_NS, f"the account's limits on orders are used up: {self.status()}"
+                            )
                         await asyncio.sleep(wait_ns / SECOND_NS)
                     self._windows.add(order_count, self._context.monotonic_ns())
         except TimeoutError:
-            said = (
-                f"the account's limits on orders: {self.status()}"
+            reason = (
+                f"the account's limits on orders are used up: {self.status()}"
                 if self._opened.is_set()
                 else f"{UNOPENED} {self.problem}"
             )
-            raise RetryLater(1.0, said) from None
+            raise RetryLater(1.0, reason) from None
 
     def _wait_ns(self, order_count: int) -> int:
         wait_ns = self._windows.wait_ns(order_count, self._context.monotonic_ns())
@@ -129,22 +131,22 @@ class Allowance:
         self._block = Block(lease, {name: asked[name] - cost[name] for name in asked}, dict(cost), until_ns)
 
     def give_back(self) -> None:
-        """End the block that is held; what is left of it goes back."""
+        """End the held block and give its unspent units back."""
         block, self._block = self._block, None
         if block is not None:
             self._budget.lost(block.lease, tuple(block.spent.items()))
 
     def answered(self, response: HttpResponse) -> None:
-        """Pass on what the exchange said of its own counts; at once when it turned us away."""
+        """Report the exchange's own counts to the limits role; at once after a 429 or 418."""
         now_ns = self._context.monotonic_ns()
         stated = ((name, response.headers.get(header, "")) for header, name in self._account_headers.items())
         self._windows.observe({name: int(count) for name, count in stated if count.isdecimal()}, now_ns)
-        if response.status in HIT or now_ns - self._told_ns >= TELL_NS:
-            self._told_ns = now_ns
+        if response.status in HIT or now_ns - self._reported_ns >= REPORT_NS:
+            self._reported_ns = now_ns
             self._budget.refused(response.status, response.headers)
 
     def beat(self) -> None:
-        """Give a block back whose lease is nearly over."""
+        """Give the block back when its lease is about to end."""
         if self._block is not None and self._context.monotonic_ns() >= self._block.until_ns:
             self.give_back()
 

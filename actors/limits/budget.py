@@ -1,4 +1,4 @@
-"""Spends the rate budget of an exchange: a lease before each request, and word of what came of it afterwards."""
+"""Spends the rate budget of an exchange: takes a lease before each request and reports its use afterwards."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..cell.role import Context
 from .machine import Priority
 
 WAIT_S = 5.0
-TELLING_MAX = 64  # reports to the limits role under way at once; one more is dropped: the next answer says the same
+TELLING_MAX = 64  # most reports under way to the limits role; one more is dropped, as the next answer reports the same
 
 Cost = tuple[tuple[str, int], ...]
 
 
 class RestLike(Protocol):
-    """The part of `connectors.transport.Rest` that is used; tests hand in their own."""
+    """The part of `connectors.transport.Rest` that a budget uses."""
 
     async def send(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse: ...
     async def close(self) -> None: ...
@@ -28,8 +28,8 @@ class RestLike(Protocol):
 class Budget:
     """The rate budget of one exchange from one egress, as the role `limits/<exchange>/<egress>` grants it.
 
-    Reports return at once and never raise: nothing depends on them, as an unreported lease ends spent in full, and the
-    limits role's successor assumes the worst.
+    Reports return at once and never raise: an unreported lease counts as spent in full, and a successor of the limits
+    role assumes the worst.
     """
 
     def __init__(self, context: Context, spec: ExchangeSpec, exchange: str, egress: str) -> None:
@@ -39,7 +39,7 @@ class Budget:
         self._telling: set[asyncio.Task[None]] = set()
 
     async def acquire(self, cost: Cost, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> int:
-        """Return a lease once `cost` may be spent.
+        """Wait until `cost` may be spent and return the lease.
 
         Raises:
             RetryLater, InboxFull, OutcomeUnknown: not granted within `wait_s`.
@@ -55,23 +55,23 @@ class Budget:
         return lease
 
     def answered(self, lease: int, response: HttpResponse) -> None:
-        """Tell what the exchange answered to what went out under `lease`, which ends with it."""
+        """Report the exchange's answer to the request of `lease`, and end the lease."""
         self._observe(lease, response.status, response.headers)
 
     def refused(self, status: int, headers: Mapping[str, str]) -> None:
-        """Tell that an attempt to connect was answered by this HTTP status."""
+        """Report the HTTP status that answered an attempt to connect."""
         self._observe(None, status, headers)
 
     def unsent(self, lease: int) -> None:
-        """Give `lease` back: nothing went out under it."""
+        """Give `lease` back: no request was sent under it."""
         self._tell("release", {"lease": lease, "spent": None})
 
     def lost(self, lease: int, cost: Cost) -> None:
-        """End `lease` as spent: nobody knows whether what it was for reached the exchange."""
+        """End `lease` as spent: its request may have reached the exchange."""
         self._tell("release", {"lease": lease, "spent": self._counted(cost)})
 
     async def close(self) -> None:
-        """Drop the reports under way."""
+        """Cancel the reports under way."""
         for task in list(self._telling):
             task.cancel()
         await asyncio.gather(*self._telling, return_exceptions=True)
@@ -108,7 +108,7 @@ class Budget:
 
 
 class Budgeted:
-    """REST under a budget: every request waits for its lease."""
+    """REST within a budget: every request waits for its lease."""
 
     def __init__(self, budget: Budget, rest: RestLike) -> None:
         self._budget = budget
@@ -117,7 +117,7 @@ class Budgeted:
     async def send(
         self, request: HttpRequest, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S
     ) -> HttpResponse:
-        """Return the exchange's answer, whatever its status.
+        """Return the exchange's response, of any status.
 
         Raises:
             RetryLater, InboxFull, OutcomeUnknown: not granted within `wait_s`; nothing was sent.

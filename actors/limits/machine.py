@@ -1,23 +1,23 @@
-"""One budget for everybody who spends an exchange's rate limits from one egress address.
+"""One budget for all cells that spend an exchange's rate limits from one egress address.
 
-Theory of operation. The exchange counts, per window of `period` seconds, what reaches it from our address. Its windows
-are the calendar's by its own clock, which we do not know exactly; we keep the limit in *every* window of that length.
-Each limit is a bucket of `burst` units that refills at (usable - burst) / (period + lease): a grant may be spent at any
-moment until its lease ends, hence the lease in the period. In any window at most the `burst` units that were there at
-its beginning and what was refilled meanwhile can be spent, which is `usable` at most: the limit less a reserve.
+Theory of operation. The exchange counts our address's requests per window of `period` seconds. Its windows follow the
+calendar of its own clock, which we do not know exactly, so the machine keeps the limit in *every* window of that
+length. Each limit is a bucket of `burst` units that refills at (usable - burst) / (period + lease): a grant may be
+spent at any moment until its lease ends, hence the lease in the period. In any window the holders can spend at most the
+`burst` units of its beginning plus the refill, which together is at most `usable`: the limit less a reserve.
 
-That a bucket needs no memory of the past is what makes succession safe: a successor starts with *empty* buckets, as if
-its predecessor had spent all, and earns from the first moment. Whatever the predecessor did, both together stay below
-`usable` in every window, without a word passing between them. Only the first start of a mesh begins with full buckets
-(`fresh`): nothing of ours was spent before.
+Succession is safe because a bucket needs no memory of the past: a successor starts with *empty* buckets, as if its
+predecessor had spent everything, and refills from the first moment. Whatever the predecessor did, both together stay
+below `usable` in every window, without any message between them. Only the first start of a mesh begins with full
+buckets (`fresh`): the mesh spent nothing before.
 
-The exchange's own count, told by response headers, is obeyed when it is higher than ours (other programs may use the
-address): `floor` holds it plus everything granted since. A lower count replaces it only when it is surely later: when
-its request was granted after the count that we hold had come in, so that it is no older answer overtaken on the way.
-Then the exchange's window has turned. After a whole period without news no count is valid. A successor is not corrected
-downwards by it: a low count says nothing of what the predecessor granted and its holders have not spent yet.
+Response headers state the exchange's own count. The machine obeys a count above ours (other programs may use the
+address): `floor` holds the count plus everything granted since. A lower count replaces the floor only when it is surely
+later, that is, when its request was granted after the held count had arrived; then the exchange's window has turned.
+After a whole period without news no count is valid. A successor ignores lower counts: they say nothing about units that
+the predecessor granted and its holders have not spent yet.
 
-429 and 418 start a cool-down in which nothing is granted to anybody; a hit by a request granted after that extends it.
+429 and 418 start a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 
 HIT = (429, 418)
-COOL_DOWN_S = {429: 60.0, 418: 120.0}  # where the exchange names no time; 418 is a ban, and bans grow
+COOL_DOWN_S = {429: 60.0, 418: 120.0}  # where the exchange states no time; 418 is a ban, and bans grow
 QUIET_S = 600.0  # a hit this long after the last cool-down begins a new count
 LONGEST_S = 3 * 86_400.0  # Binance bans for three days at most. Source: rest-api.md, IP Limits, read 2026-11-22
 
 
 class Priority(IntEnum):
-    """Who goes first. A step counts as `step_s` of waiting: the last is served too, however many others come."""
+    """Order of service. One step is worth `step_s` of waiting, so the lowest priority is served too."""
 
-    URGENT = 0  # a tracked book that is not LIVE
+    URGENT = 0  # for a tracked book that is not LIVE
     NORMAL = 1
-    BACKGROUND = 2  # refreshes that nobody waits for
+    BACKGROUND = 2  # for refreshes without a waiting caller
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     reserve: float = 0.1  # share of each limit that is never granted: clocks differ, answers are late
-    burst: float = 0.4  # share of what is usable that may be granted at once
-    lease_s: float = 10.0  # how long a grant may be spent
+    burst: float = 0.4  # share of `usable` that may be granted at once
+    lease_s: float = 10.0  # how long a grant is valid
     step_s: float = 2.0  # see Priority
     max_waiting: int = 1000
     max_waiting_per_holder: int = 200
@@ -65,12 +65,12 @@ class Lease:
     cost: dict[str, int]
     granted_ns: int
     expires_ns: int
-    taken: dict[str, int]  # of each limit, all that was ever granted, up to and with this one
+    taken: dict[str, int]  # per limit, everything granted so far, this grant included
 
 
 @dataclass(slots=True, order=True)
 class Claim:
-    key: int  # when it came, plus its priority's share
+    key: int  # time of arrival plus the share of its priority
     ticket: int
     holder: str = field(compare=False)
     cost: dict[str, int] = field(compare=False)
@@ -79,7 +79,7 @@ class Claim:
 
 @dataclass(slots=True)
 class Floor:
-    """The exchange's count, and what was granted since."""
+    """The exchange's count, and the units granted since."""
 
     count: int
     extra: int
@@ -115,7 +115,7 @@ class Bucket:
             self.floor = None
 
     def wait_ns(self, cost: int) -> int:
-        """How long until `cost` can be granted, if nobody else takes anything; 0 when it can be now."""
+        """Return how long until `cost` can be granted if nothing else is; 0: now."""
         wait = max(0, -(-(cost * self.divisor - self.level) // self.rate))
         if self.floor is not None and self.floor.count + self.floor.extra + cost > self.usable:
             wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
@@ -188,12 +188,12 @@ class LimitsMachine:
     def acquire(
         self, cost: Mapping[str, int], holder: str, wait_s: float, now_ns: int, priority: Priority = Priority.NORMAL
     ) -> int:
-        """Queue a request and return its ticket; `advance` says what becomes of it, at once if it can be.
+        """Queue a request and return its ticket. `advance` grants or refuses the request.
 
         Raises:
             Rejected: no such limit, not a cost, or more than is ever granted at once.
             RetryLater: a cool-down outlasts `wait_s`.
-            InboxFull: too many wait, of all or of this holder.
+            InboxFull: too many requests wait, in total or for this holder.
         """
         wanted = self._checked(cost)
         deadline_ns = now_ns + in_ns(max(0.0, wait_s))
@@ -224,7 +224,7 @@ class LimitsMachine:
         return wanted
 
     def cancel(self, ticket: int) -> None:
-        """Forget a request that waits; nothing happens when it waits no more."""
+        """Forget a waiting request; no effect if it no longer waits."""
         kept = [claim for claim in self._waiting if claim.ticket != ticket]
         if len(kept) != len(self._waiting):
             gone = next(claim for claim in self._waiting if claim.ticket == ticket)
@@ -233,7 +233,7 @@ class LimitsMachine:
             heapq.heapify(self._waiting)
 
     def release(self, lease_id: int, spent: Mapping[str, int] | None, now_ns: int) -> bool:
-        """End a lease. `spent` names what was used of it, None means nothing. Return False if it had ended before."""
+        """End a lease. `spent`: the units that were used; None: none. Return False if the lease had ended before."""
         self._expire(now_ns)
         lease = self._leases.pop(lease_id, None)
         if lease is None:
@@ -253,9 +253,9 @@ class LimitsMachine:
         now_ns: int,
         keep: bool = False,
     ) -> None:
-        """Take in what an answer of the exchange said: its own counts, and whether it turned us away.
+        """Apply the exchange's answer: its own counts, and whether it refused to serve us (429, 418).
 
-        The lease that the request went out under ends, spent in full, unless `keep`: of a block more may be spent.
+        The lease of the request ends as spent in full, unless `keep`: more units of a block may follow.
         """
         self._expire(now_ns)
         lease = self._leases.get(lease_id) if lease_id is not None else None
@@ -271,7 +271,7 @@ class LimitsMachine:
     def _since(self, lease: Lease | None, name: str, keep: bool) -> tuple[int, int] | None:
         if lease is None or name not in lease.taken:
             return None
-        last = lease.id if keep else lease.id - 1  # a lease that is spent in full is in the count
+        last = lease.id if keep else lease.id - 1  # the count includes a lease that was spent in full
         older = sum(other.cost.get(name, 0) for other in self._leases.values() if other.id <= last)
         return lease.granted_ns, older + self.buckets[name].taken - lease.taken[name]
 
@@ -280,7 +280,7 @@ class LimitsMachine:
         if told_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
             self.hits, self._cooled_at_ns = 0, now_ns
         elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > told_ns:
-            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # else it had left before anybody was told
+            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # else it was sent before the hit was known
         asked = retry_after_s if retry_after_s is not None and retry_after_s > 0 else COOL_DOWN_S[status]
         self.cool_ns = max(self.cool_ns, now_ns + in_ns(min(LONGEST_S, asked * 2.0 ** min(self.hits, 16))))
         for bucket in self.buckets.values():
@@ -290,9 +290,9 @@ class LimitsMachine:
     # ------------------------------------------------------------------ what time brings
 
     def advance(self, now_ns: int) -> list[Effect]:
-        """Grant what can be granted now, in order, and refuse what has waited for too long.
+        """Grant the requests that can be granted now, in order, and refuse those that waited too long.
 
-        Who cannot be served keeps what it waits for: nobody behind it that spends of the same limit overtakes it.
+        A request that cannot be served keeps its place: no later request for the same limit overtakes it.
         """
         self._expire(now_ns)
         for bucket in self.buckets.values():
@@ -317,7 +317,7 @@ class LimitsMachine:
         return effects
 
     def next_ns(self) -> int | None:
-        """Return when `advance` may have something to do, or None while nobody waits. Call `advance` first."""
+        """Return when `advance` is due again; None while no request waits. Call `advance` first."""
         if not self._waiting:
             return None
         first = min(claim.deadline_ns for claim in self._waiting)
@@ -354,7 +354,7 @@ class LimitsMachine:
             del self._per_holder[claim.holder]
 
     def _expire(self, now_ns: int) -> None:
-        """End leases that are over. Nobody said what became of them, so all of it counts as spent."""
+        """End expired leases. They were not reported, so they count as spent in full."""
         while self._leases:
             lease = next(iter(self._leases.values()))
             if lease.expires_ns > now_ns:
@@ -364,7 +364,7 @@ class LimitsMachine:
                 self.buckets[name].settle(amount, amount)
 
     def status(self, now_ns: int) -> dict[str, Any]:
-        """Plain values: per limit what is used up of what may be granted, cool-down left, queue, leases."""
+        """Return plain values: per limit the used share, the rest of the cool-down, the queue, the leases."""
         windows = {}
         for name, bucket in self.buckets.items():
             bucket.advance(now_ns)

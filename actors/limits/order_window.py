@@ -1,11 +1,12 @@
-"""How many orders an account may still place: the exchange's own limits per account, counted here. Pure.
+"""Counts the orders of an account against the exchange's limits per account. Pure.
 
-The exchange counts in windows of fixed length. What was placed within any stretch as long as a window is at least what
-it counts in one, so `amount` in every such stretch never passes its limit, wherever its windows begin. Orders that it
-takes off again (Binance does, for those that fill) are not taken off here: rather too few than a ban.
+The exchange counts in windows of fixed length. In any period as long as a window we place at least as many orders as
+the exchange counts in one window, so keeping to `amount` in every such period never exceeds the limit, wherever the
+exchange's windows begin. Some exchanges uncount orders that fill; this count does not, which wastes some orders and
+avoids bans.
 
-A successor knows nothing of what its predecessor placed: it starts closed, and opens with what the exchange says.
-What the exchange states later only ever adds: orders of others on the same account.
+A successor does not know how many orders its predecessor placed: it starts closed, and opens with the exchange's count.
+Later counts of the exchange can only raise ours: other programs may trade on the same account.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from ...connectors.spec import Limit
 from ...model.time import in_ns
 
-SLOTS = 100  # a window is counted in parts: what is older than a whole window leaves part by part
+SLOTS = 100  # parts of a window; orders leave the count part by part
 
 
 class OrderWindow:
@@ -29,14 +30,14 @@ class OrderWindow:
         self._used = 0
 
     def used(self, now_ns: int) -> int:
-        """Orders that may count now."""
+        """Return how many orders may count now."""
         oldest = now_ns // self._slot_ns - SLOTS
         while self._slots and self._slots[0][0] < oldest:
             self._used -= self._slots.popleft()[1]
         return self._used
 
     def wait_ns(self, orders: int, now_ns: int) -> int | None:
-        """How long until `orders` more may be placed: 0 for now, None for never."""
+        """Return how long until `orders` more may be placed; 0: now; None: never."""
         if orders > self.amount:
             return None
         over = self.used(now_ns) + orders - self.amount
@@ -48,7 +49,7 @@ class OrderWindow:
         return 0 if self._used + orders <= self.amount else until_ns
 
     def add(self, orders: int, now_ns: int) -> None:
-        """Orders are placed now."""
+        """Count orders that are placed now."""
         slot = now_ns // self._slot_ns
         self._used += orders
         if self._slots and self._slots[-1][0] == slot:
@@ -56,21 +57,21 @@ class OrderWindow:
         self._slots.append((slot, orders))
 
     def observe(self, count: int, now_ns: int) -> None:
-        """The exchange counts `count` orders: more than are known here were placed by others."""
+        """Apply the exchange's count: the orders that we did not count were placed by others."""
         foreign = count - self.used(now_ns)
         if foreign > 0:
             self.add(foreign, now_ns)
 
 
 class OrderWindows:
-    """All order limits of an account. Closed until `open` says what the exchange counts; open where there are none."""
+    """All order limits of an account. Closed until `open` states the exchange's counts; open if there are no limits."""
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self.windows = {name: OrderWindow(limit) for name, limit in limits.items()}
         self._open = not limits
 
     def open(self, counts: Mapping[str, int], now_ns: int) -> None:
-        """Begin with what the exchange counts. A limit that it does not state is taken as used up."""
+        """Start from the exchange's counts. A limit that they do not state counts as used up."""
         for name, window in self.windows.items():
             window.observe(counts.get(name, window.amount), now_ns)
         self._open = True
@@ -81,7 +82,7 @@ class OrderWindows:
                 self.windows[name].observe(count, now_ns)
 
     def wait_ns(self, orders: int, now_ns: int) -> int | None:
-        """How long until `orders` may be placed: 0 for now, None for never, or while it is closed."""
+        """Return how long until `orders` may be placed; 0: now; None: never, or closed."""
         if not self._open:
             return None
         waits = [window.wait_ns(orders, now_ns) for window in self.windows.values()]

@@ -1,6 +1,6 @@
-"""The role `limits/<exchange>/<egress>`: one rate budget, shared by every actor that spends it.
+"""The role `limits/<exchange>/<egress>`: one rate budget, shared by all actors that spend it.
 
-What is granted when, and why it is safe: `limits_machine`. This shell waits, wakes and answers.
+`machine` decides about grants and says why they are safe. This shell waits, wakes and answers.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class LimitsRole:
 
     acquire {"cost": {limit: units}, "holder": address, "wait_s": 5.0, "priority": 0|1|2}
         -> {"lease": id, "expires_ns": monotonic clock of this role's node, "ttl_s": seconds from now}
-        Waits its turn for at most `wait_s`. Raises RetryLater (with the delay), InboxFull, Rejected.
+        Waits for at most `wait_s`. Raises RetryLater (with the delay), InboxFull, Rejected.
         Idempotent in effect: a grant whose reply is lost ends by itself and counts as spent.
-    release {"lease": id, "spent": {limit: units} | None} -> bool    what is not spent goes back
+    release {"lease": id, "spent": {limit: units} | None} -> bool    unspent units go back
     observe {"used": {limit: the exchange's count}, "status": 200, "retry_after_s": x | None, "lease": id | None,
              "keep": False} -> None
-        `lease` says under which grant the request went out: only so can a lower count be believed. That lease ends,
-        spent in full; `keep` leaves it, for a block of which more is to be spent.
-    cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, when it has begun or ended
+        `lease` names the grant of the request; a lower count is believed only with it. The lease ends as spent in
+        full; `keep` leaves it open, for a block with units left.
+    cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, once the cool-down has begun or ended
 
-    State is in memory only: a successor starts with nothing to grant (see `machine`). `limits` replace the spec's.
+    State is in memory only: a successor starts with empty buckets (see `machine`). `limits` replace the spec's.
     """
 
     reads = frozenset({"cooldown"})
@@ -91,13 +91,15 @@ class LimitsRole:
                 while (self._cooldown()["cooldown_s"] > 0) is bool((body or {}).get("cooling", False)):
                     await self._changed.wait()
         except TimeoutError:
-            pass  # nothing changed: the reply says so
+            pass  # nothing changed: reply with the same value
         return self._cooldown()
 
     def status(self) -> dict[str, Any]:
         said = self._machine.status(self._context.monotonic_ns())
         cooling = said["cooldown_s"] > 0
-        error = f"the exchange turned us away; nothing is granted for {said['cooldown_s']:.0f} s" if cooling else None
+        error = (
+            f"the exchange answered 429 or 418; nothing is granted for {said['cooldown_s']:.0f} s" if cooling else None
+        )
         return {"state": "COOLING" if cooling else "SERVING", "error": error, "fresh": self._fresh, **said}
 
     def beat(self) -> None:
@@ -129,7 +131,7 @@ class LimitsRole:
         return {"cooldown_s": max(0.0, (self._machine.cool_ns - self._context.monotonic_ns()) / SECOND_NS)}
 
     def _pump(self) -> None:
-        """Do what is due, and wake up when the next thing is."""
+        """Do what is due and set the timer for the next deadline."""
         now_ns = self._context.monotonic_ns()
         for effect in self._machine.advance(now_ns):
             future = self._tickets.get(effect.ticket)

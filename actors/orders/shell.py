@@ -384,7 +384,7 @@ class ManagerShell:
         self._do(self.machine.looked_up(effect.key, found, self.now()))
 
     def measure_clock(self) -> None:
-        self.gateway.clock.doubt()
+        self.gateway.clock.measure_soon()
 
     def journal_failed(self, effects: Sequence[Effect], error: MeshError) -> None:
         self._do(self.machine.journal_failed(effects, error, self.now()))
