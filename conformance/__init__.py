@@ -19,13 +19,11 @@ from .market.checks import MarketDataConformance
 from .runner import Outcome, Result, run_checks
 
 if TYPE_CHECKING:
-    from ..actors.cell.local import Host
     from .trading.checks import TradingConformance
     from .trading.venue import Ledger, Venue
 
 __all__ = [
     "ErrorSample",
-    "Host",
     "Ledger",
     "MarketDataConformance",
     "MarketDataSamples",
@@ -38,7 +36,6 @@ __all__ = [
     "run_checks",
 ]
 _LATER = {
-    "Host": "actors.cell.local",
     "Ledger": "conformance.trading.venue",
     "TradingConformance": "conformance.trading.checks",
     "Venue": "conformance.trading.venue",

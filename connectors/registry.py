@@ -8,6 +8,7 @@ from ..model.errors import Misconfigured, UnknownExchange
 from .market_codec import Connector
 
 GROUP = "venuemesh.connectors"
+_given: dict[str, Connector] = {}  # not installed, but lent to this process: see `lend`
 _loaded: dict[str, Connector] = {}  # asking the installation again takes milliseconds, and a successor has few
 
 
@@ -17,7 +18,23 @@ def _entries() -> dict[str, EntryPoint]:
 
 def known() -> list[str]:
     """Names of the exchanges that are installed here, sorted. Loads none of them."""
-    return sorted(_entries())
+    return sorted({*_entries(), *_given})
+
+
+def lend(found: Connector) -> None:
+    """Let this process find a connector under its name without an installation, or instead of the installed one.
+
+    Raises:
+        Misconfigured: this process has been lent another connector of that name.
+    """
+    if _given.setdefault(found.name, found) is not found:
+        raise Misconfigured(f"connector {found.name}", "another connector of that name is in use in this process")
+
+
+def take_back(found: Connector) -> None:
+    """Undo `lend`."""
+    if _given.get(found.name) is found:
+        del _given[found.name]
 
 
 def connector(exchange: str) -> Connector:
@@ -27,6 +44,8 @@ def connector(exchange: str) -> Connector:
         UnknownExchange: no entry point has that name; the error names those that have one.
         Misconfigured: the entry point cannot be loaded, or names something that is no connector.
     """
+    if exchange in _given:
+        return _given[exchange]
     if exchange in _loaded:
         return _loaded[exchange]
     entries = _entries()

@@ -22,7 +22,7 @@ MAY = {
     "config": PARTS,
     "market": PARTS | {"actors"},
     "mesh": HOSTED,
-    "testing.py": HOSTED | {"exchange"},
+    "testing.py": HOSTED | {"mesh", "exchange"},
     "conformance": HOSTED | {"testing"},  # it hosts roles without Ray and looks at accounts as a strategy does
     "web": HOSTED | {"mesh"},
     "cli": HOSTED | {"mesh", "web", "exchange", "conformance", "testing"},

@@ -28,7 +28,7 @@ class Account(TradingSuite):
         """The account is ready, says so in words, and knows how the exchange's clock differs."""
         status = await desk.market.account_status()
         expect(status["ready"] is True, f"the account is not ready: {status}")
-        report = desk.host.status(desk.orders_at)
+        report = desk.mesh.role_status(desk.orders_at)
         expect(report.get("error") is None, f"the order manager reports {report.get('error')}")
         reply = await desk.ask(desk.witness.ask(desk.witness.codec.account()))
         expect(reply.account is not None and reply.account.can_trade, "the exchange says that this key may not trade")
@@ -84,12 +84,12 @@ class Account(TradingSuite):
         expect(seen.external, "an order from outside is not marked external")
         await desk.ask(desk.witness.cancel(order))
         await _external(desk, order, after, OrderStatus.CANCELED)
-        report = desk.host.status(desk.stream_at)
+        report = desk.mesh.role_status(desk.stream_at)
         expect(report["state"] in ("LIVE", "POLLING"), f"the stream is {report['state']}: {report.get('error')}")
         expect(not report.get("unreadable"), f"{report.get('unreadable')} frames of the stream could not be read")
 
         async def acknowledged() -> bool:
-            return not desk.host.status(desk.stream_at)["unacknowledged"]
+            return not desk.mesh.role_status(desk.stream_at)["unacknowledged"]
 
         await desk.until("reports of the stream acknowledged", acknowledged)
 
@@ -108,7 +108,7 @@ class Account(TradingSuite):
         resting = [await desk.rest(Side.BUY), await desk.rest(Side.SELL)]
         filled = await desk.take(Side.SELL)
         before, events = await desk.market.tracking_states(), await desk.events()
-        await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
+        await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
         await desk.market.wait_trading(READY_S)
         ids = {order.client_order_id for order in resting}
         here = await desk.market.in_flight_orders()
@@ -133,13 +133,13 @@ class Account(TradingSuite):
         order = await desk.rest(Side.BUY)
         states = await desk.market.tracking_states()
         expect(states.keys() == {order.client_order_id}, f"the tracking states are of {sorted(states)}")
-        await asyncio.to_thread(desk.host.stop, desk.orders_at)
-        await asyncio.to_thread(desk.host.stop, desk.stream_at)
+        await asyncio.to_thread(desk.mesh.stop, desk.orders_at)
+        await asyncio.to_thread(desk.mesh.stop, desk.stream_at)
         try:
             await asyncio.to_thread(_take_over, desk, order, states)
         finally:
-            await asyncio.to_thread(desk.host.restart, desk.stream_at, READY_S)
-            await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
+            await asyncio.to_thread(desk.mesh.restart, desk.stream_at)
+            await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
             await desk.market.wait_trading(READY_S)
         known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
         expect(known.status is OrderStatus.CANCELED, f"cancelled by another mesh it is {told(known)} here")
@@ -183,9 +183,9 @@ class Account(TradingSuite):
         """Stream and manager die together, an order ends meanwhile: the successors find out what became of it."""
         order = await desk.rest(Side.SELL)
         async with desk.deaf():
-            await asyncio.to_thread(desk.host.kill, desk.orders_at)
+            await asyncio.to_thread(desk.mesh.kill, desk.orders_at)
             await desk.ask(desk.witness.cancel(order))
-            await asyncio.to_thread(desk.host.restart, desk.orders_at, READY_S)
+            await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
         await desk.market.wait_trading(READY_S)
         known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
         expect(known.status is OrderStatus.CANCELED, f"an order that was cancelled meanwhile is {told(known)}")

@@ -13,22 +13,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ...actors.account.stream import UserStreamRole
-from ...actors.catalog.role import CatalogRole
-from ...actors.cell.local import Host, Make
-from ...actors.limits.role import LimitsRole
-from ...actors.orders.role import OrderManagerRole
-from ...connectors.market_codec import Codec
 from ...connectors.order_codec import Auth, TradingCodec, TradingConnector, trading_connector
 from ...connectors.reports import OrderReport
 from ...keystore.key import Key
 from ...keystore.secrets import read_key
 from ...market.market import AsyncMarket
+from ...model.address import catalog_address, orders_address, stream_address
 from ...model.errors import MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
 from ...model.instrument import Instrument
 from ...model.order import AccountEvent, Balance, Fill, Order, OrderStatus, OrderType, TimeInForce
-from ...supervisor.tree.plan import account_specs, base_specs
+from ...testing import LocalMesh
 from ..market.live import choose
 from ..market.suite import expect
 from . import sizes
@@ -60,18 +55,17 @@ class Desk:
         self.handed_out: list[str] = []  # every client order id
         self.placed_outside: list[str] = []  # by the witness
         self._tidied = (0, 0)  # how many of both were seen to be over
-        self.orders_at = f"orders/{self.exchange}/{ACCOUNT}"
-        self.stream_at = f"stream/{self.exchange}/{ACCOUNT}"
+        self.orders_at = orders_address(self.exchange, ACCOUNT)
+        self.stream_at = stream_address(self.exchange, ACCOUNT)
         self._listed: list[Instrument] = []
         self.instrument: Instrument
         self.key: Key
-        self.host: Host
+        self.mesh: LocalMesh
         self.market: AsyncMarket
         self.witness: Witness
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="venuemesh-"))
-        self.host = Host(self._folder)
         try:
             self._open()
         except BaseException:
@@ -83,28 +77,29 @@ class Desk:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.host.wait(self._leave_nothing(), READY_S)
+            self.mesh.run(self._leave_nothing(), READY_S)
         finally:
             self._close()
 
     def _open(self) -> None:
         self.key = read_key({**self.venue.account, "exchange": self.exchange})
-        codec = self._serve_market(self.host)
-        rows = self.host.call(f"catalog/{self.exchange}", "instruments", None, READY_S)["instruments"]
+        self.mesh = self._mesh("conformance")
+        self.mesh.start_markets()
+        rows = self.mesh.ask(catalog_address(self.exchange), "instruments", None, READY_S)["instruments"]
         self._listed = [Instrument.from_dict(row) for row in rows]
+        codec = self.connector.codec(rest=self.venue.rest, ws=self.venue.ws)
         self.instrument = choose(codec, self._listed, self.venue.pair)
-        self.host.track(self.exchange, [self.instrument])
+        self._follow(self.mesh)
         self.witness = Witness(self.codec(), codec, self.auth(), self.instrument)
-        there = self.host.wait(self.witness.open_orders(), SOON_S)
+        there = self.mesh.run(self.witness.open_orders(), SOON_S)
         if there:
             raise Misconfigured(
                 f"the account on {self.exchange}",
                 f"has {len(there)} orders open on {self.pair}, which a run could touch: cancel them, or name another",
             )
-        self.market = AsyncMarket(self.host, self.exchange)
+        self.market = self.mesh.aio.market(self.exchange, ACCOUNT)
         asyncio.run(self._refuse_too_little())
-        self.start_account(self.host, f"sqlite:///{self._folder / 'journal.db'}")
-        self.market = AsyncMarket(self.host, self.exchange, ACCOUNT)
+        self.mesh.start_accounts()
         asyncio.run(self.market.wait_trading(READY_S))
 
     async def _refuse_too_little(self) -> None:
@@ -120,44 +115,35 @@ class Desk:
     def _close(self) -> None:
         try:
             if hasattr(self, "witness"):
-                self.host.wait(self.witness.close(), SOON_S)
-            self.host.close()
+                self.mesh.run(self.witness.close(), SOON_S)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            try:
+                if hasattr(self, "mesh"):
+                    self.mesh.close()
+            finally:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _serve_market(self, host: Host) -> Codec:
-        """Start the limits role and the catalog in a host; return the codec that reads the market."""
-        limits, catalog = base_specs(self.exchange, self._settings())
-        codec = self.connector.codec(self.venue.rest, self.venue.ws)
-        host.start(limits.address, lambda context: LimitsRole(limits.config, context, limits=codec.spec.limits))
-        host.start(catalog.address, lambda context: CatalogRole(catalog.config, context, codec=codec))
-        return codec
+    def _mesh(self, name: str) -> LocalMesh:
+        """Make a mesh in this process on the account, with a folder and a journal of its own; start nothing."""
+        venue = self.venue
+        urls = {name: url for name in ("rest", "ws", "ws_api") if (url := getattr(venue, name)) is not None}
+        exchange = {**urls, "connector": self.connector.name, "accounts": {ACCOUNT: dict(venue.account)}}
+        config = {"mesh": {"name": name}, "exchanges": {self.exchange: exchange}}
+        folder = self._folder / f"{name}-{time.monotonic_ns()}"
+        folder.mkdir()
+        return LocalMesh(config, folder=folder, connectors=[self.connector])
 
-    def start_account(self, host: Host, journal: str) -> None:
-        """Start the account's stream and order manager in a host, with this journal."""
-        for spec in account_specs(self.exchange, self._settings(), {"url": journal}):
-            host.start(spec.address, self._maker(spec.kind, spec.config), READY_S)
-
-    def _maker(self, kind: str, config: dict[str, Any]) -> Make:
-        if kind == "stream":
-            return lambda context: UserStreamRole(config, context, codec=self.codec(), auth=self.auth())
-        return lambda context: OrderManagerRole(config, context, codec=self.codec(), auth=self.auth())
+    def _follow(self, mesh: LocalMesh) -> None:
+        """Let the mesh's market know the pair; its book is not run: no check reads it."""
+        mesh.market(self.exchange).stop_network()
+        mesh.track(self.exchange, self.pair)
 
     @contextlib.contextmanager
     def another_mesh(self) -> Iterator[AsyncMarket]:
         """A mesh with a journal of its own on the same account; ours must be stopped. Yields its market."""
-        folder = self._folder / f"mesh-{time.monotonic_ns()}"
-        folder.mkdir()
-        with Host(folder, "another") as host:
-            self._serve_market(host)
-            host.track(self.exchange, [self.instrument])
-            self.start_account(host, f"sqlite:///{folder / 'journal.db'}")
-            yield AsyncMarket(host, self.exchange, ACCOUNT)
-
-    def _settings(self) -> dict[str, Any]:
-        venue = self.venue
-        urls = {"rest": venue.rest, "ws": venue.ws, "ws_api": venue.ws_api}
-        return {**urls, "accounts": {ACCOUNT: dict(venue.account)}}
+        with self._mesh("another") as mesh:
+            self._follow(mesh)
+            yield mesh.aio.market(self.exchange, ACCOUNT)
 
     def codec(self) -> TradingCodec:
         """A fresh codec that knows the exchange's instruments."""
@@ -176,7 +162,7 @@ class Desk:
 
     async def ask(self, work: Coroutine[Any, Any, T]) -> T:
         """Run what the witness does and await it."""
-        return await self.host.hop(work)
+        return await self.mesh.run_async(work)
 
     async def touch(self) -> tuple[Decimal, Decimal]:
         """Best bid and best ask now. Raises AssertionError: a side is empty, so nothing can be tried."""
@@ -205,7 +191,7 @@ class Desk:
                 return (await self.market.place_orders([new]))[0]
             except RetryLater as error:
                 wait_s = max(error.after_s or 0.0, LOOK_AGAIN_S)
-                if self.host.failures or time.monotonic() + wait_s > deadline:
+                if self.mesh.failures or time.monotonic() + wait_s > deadline:
                     raise
                 await asyncio.sleep(wait_s)
 
@@ -227,11 +213,11 @@ class Desk:
     @contextlib.asynccontextmanager
     async def deaf(self) -> AsyncIterator[None]:
         """The user stream is dead within the block, and its successor serves after it."""
-        await asyncio.to_thread(self.host.kill, self.stream_at)
+        await asyncio.to_thread(self.mesh.kill, self.stream_at)
         try:
             yield
         finally:
-            await asyncio.to_thread(self.host.restart, self.stream_at, READY_S)
+            await asyncio.to_thread(self.mesh.restart, self.stream_at)
 
     async def until(self, what: str, look: Callable[[], Awaitable[T | None]], look_s: float = LOOK_S) -> T:
         """Look again and again until there is something. Raises AssertionError naming what did not come."""
@@ -250,7 +236,7 @@ class Desk:
         found: list[AccountEvent] = []
         while True:
             body = {"after": after, "limit": PAGE, "owner": None}
-            answer = await self.host.call_async(self.orders_at, "poll:events", body, 0.05)
+            answer = await self.mesh.ask_async(self.orders_at, "poll:events", body, 0.05)
             if not answer or not answer["events"]:
                 return found
             found += [AccountEvent.from_dict(plain) for plain in answer["events"]]
@@ -294,7 +280,7 @@ class Desk:
         await self.ask(self._leave_nothing())
 
     async def _leave_nothing(self) -> None:
-        """On the host's loop: end what was placed since the last time, by the witness alone."""
+        """On the mesh's loop: end what was placed since the last time, by the witness alone."""
         names = [*self.handed_out[self._tidied[0] :], *self.placed_outside[self._tidied[1] :]]
         for name in names:
             there = await self._open_there(name)

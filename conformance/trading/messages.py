@@ -384,7 +384,7 @@ async def _frames(desk: Desk) -> list[bytes]:
         return []
 
     async def look() -> list[bytes]:
-        answer = await desk.host.call_async(desk.stream_at, "poll:raw", {"after": 0, "limit": 500}, 1.0)
+        answer = await desk.mesh.ask_async(desk.stream_at, "poll:raw", {"after": 0, "limit": 500}, 1.0)
         told = [one["raw"] for one in answer["frames"] if any(row["type"] == "order" for row in one["decoded"])]
         return [raw.encode() for raw in told[-2:] if "***" not in raw]
 

@@ -376,7 +376,7 @@ async def _manager_keeps_rules(desk: Desk, price: Decimal, step: Decimal) -> Non
     desk.handed_out.append(new.client_order_id)
     body = {"orders": [plain], "expires_ns": time.time_ns() + 10 * 10**9, "list": None}
     try:
-        answer = await desk.host.call_async(desk.orders_at, "place", body, SOON_S)
+        answer = await desk.mesh.ask_async(desk.orders_at, "place", body, SOON_S)
     except MeshError as error:
         expect(isinstance(error, RuleViolation), f"below the least size the manager says {error!r}")
     else:

@@ -62,7 +62,7 @@ def trading(check: Callable[[S, Desk], Awaitable[None]]) -> Callable[[S], None]:
             raise AssertionError(f"something of it was not done in time: {error!r}") from error
         finally:
             await desk.tidy()
-            failures, desk.host.failures = desk.host.failures, []
+            failures = desk.mesh.take_failures()
             expect(not failures, f"roles met what they did not expect: {failures[:3]}")
 
     def run(suite: S) -> None:

@@ -1,190 +1,145 @@
-"""The in-process host: messages, restarts and deaths as roles know them from their cells."""
+"""Cells in one process: messages, restarts and deaths as roles know them from cells of their own."""
 
 from __future__ import annotations
 
 import asyncio
-import runpy
-import threading
-import time
+from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-import venuemesh
-from venuemesh import AsyncMarket, Market
-from venuemesh.actors.book.role import BookRole
-from venuemesh.actors.book.settings import BookSettings
-from venuemesh.actors.cell.local import Host
+from tests.actors.cell.toy import Toy
+from venuemesh.actors.cell.local import LocalCells
+from venuemesh.actors.cell.messages import Asker
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import LimitsSettings
-from venuemesh.cli.local_venue import local_venue
-from venuemesh.conformance.trading.bench import Desk
-from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
 from venuemesh.model.errors import Misconfigured, OutcomeUnknown, Rejected, RetryLater
-from venuemesh.model.instrument import Instrument
 
-ROOT = Path(__file__).resolve().parents[3]
 ADDRESS = "orders/acme/main"
-BTC = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 5)
-
-
-class Toy:
-    """Says who it is, fails on request, and notes what became of its own task."""
-
-    reads = frozenset({"who", "broken_read"})
-
-    def __init__(self, context, ended):
-        self.context, self.ended, self.beats = context, ended, 0
-
-    async def start(self):
-        self._task = asyncio.get_running_loop().create_task(self._work())
-
-    async def _work(self):
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.ended.append(("task", self.context.incarnation))
-
-    async def stop(self):
-        self.ended.append(("stop", self.context.incarnation))
-        self._task.cancel()
-
-    async def handle(self, kind, body):
-        match kind:
-            case "who":
-                return {"incarnation": list(self.context.incarnation), "restarts": self.context.restarts, "body": body}
-            case "ask":
-                return await self.context.ask(body["address"], "who", None, 0.2)
-            case "hang":
-                await asyncio.Event().wait()
-            case "broken_read" | "broken":
-                raise KeyError(kind)
-        raise Rejected("unknown_kind", kind)
-
-    async def poll(self, kind, body, timeout_s):
-        await asyncio.sleep(0)
-        return kind
-
-    def status(self):
-        return {"state": "SERVING", "error": None, "beats": self.beats}
-
-    def beat(self):
-        self.beats += 1
 
 
 @pytest.fixture
-def ended():
+def ended() -> list[Any]:
     return []
 
 
 @pytest.fixture
-def host(tmp_path, ended):
-    with Host(tmp_path) as made:
-        made.start(ADDRESS, lambda context: Toy(context, ended))
-        yield made
+async def cells(tmp_path: Path, ended: list[Any]) -> AsyncIterator[LocalCells]:
+    made = LocalCells("test", tmp_path)
+    await made.start(ADDRESS, lambda context: Toy(context, ended), ["orders/acme/alias"])
+    yield made
+    await made.close()
 
 
-def test_a_message_is_answered_and_a_refusal_is_typed(host):
-    assert host.call(ADDRESS, "who", {"a": [1]}, 5.0) == {"incarnation": [1, 1], "restarts": 0, "body": {"a": [1]}}
-    assert host.call(ADDRESS, "poll:news", None, 1.0) == "news"
+@pytest.fixture
+def ask(cells: LocalCells) -> Asker:
+    return cells.asker("test")
+
+
+async def test_a_message_is_answered_and_a_refusal_is_typed(ask: Asker) -> None:
+    assert await ask(ADDRESS, "who", {"a": [1]}) == {"incarnation": [1, 1], "restarts": 0, "body": {"a": [1]}}
+    assert await ask("orders/acme/alias", "poll:news", None, 1.0) == "news"
     with pytest.raises(Rejected, match="nothing"):
-        host.call(ADDRESS, "nothing", None, 5.0)
+        await ask(ADDRESS, "nothing")
     with pytest.raises(RetryLater, match="nobody serves"):
-        host.call("orders/acme/other", "who", None, 0.05)
+        await ask("orders/acme/other", "who", None, 0.05)
 
 
-def test_roles_ask_each_other(host, ended):
-    host.start("limits/acme/default", lambda context: Toy(context, ended))
-    answer = host.call("limits/acme/default", "ask", {"address": ADDRESS}, 5.0)
+async def test_roles_ask_each_other(cells: LocalCells, ask: Asker) -> None:
+    await cells.start("limits/acme/default", Toy)
+    answer = await ask("limits/acme/default", "ask", {"address": ADDRESS})
     assert answer["incarnation"] == [1, 1]
+    assert list(cells) == [ADDRESS, "limits/acme/default"]
 
 
-def test_a_stop_is_told_and_a_kill_is_not(host, ended):
-    host.kill(ADDRESS)
+async def test_a_stop_is_told_and_a_kill_is_not(cells: LocalCells, ask: Asker, ended: list[Any]) -> None:
+    await cells.kill(ADDRESS)
     assert ended == [("task", (1, 1))]
-    host.restart(ADDRESS)
-    assert host.call(ADDRESS, "who", None, 5.0)["restarts"] == 1
-    host.stop(ADDRESS)
+    await cells.restart(ADDRESS)
+    assert (await ask(ADDRESS, "who"))["restarts"] == 1
+    await cells.stop(ADDRESS)
     assert ("stop", (1, 2)) in ended
-    assert not host.failures
+    assert not cells.failures
 
 
-def test_a_question_that_was_delivered_to_a_dead_role_has_an_unknown_outcome(host):
-    answer = host.submit(ADDRESS, "hang", None, 0.6)
-    host.call(ADDRESS, "who", None, 5.0)  # the other one is there by now
-    host.kill(ADDRESS)
+async def test_a_question_that_was_delivered_to_a_dead_role_has_an_unknown_outcome(
+    cells: LocalCells, ask: Asker
+) -> None:
+    answer = asyncio.ensure_future(ask(ADDRESS, "hang", None, 0.6))
+    await ask(ADDRESS, "who")  # the other one is there by now
+    await cells.kill(ADDRESS)
     with pytest.raises(OutcomeUnknown):
-        answer.result(5.0)
+        await answer
 
 
-def test_a_question_waits_for_the_next_incarnation(host):
-    host.kill(ADDRESS)
-    answer = host.submit(ADDRESS, "who", None, 5.0)
-    host.restart(ADDRESS)
-    assert answer.result(5.0)["incarnation"] == [1, 2]
+async def test_a_question_waits_for_the_next_incarnation(cells: LocalCells, ask: Asker) -> None:
+    await cells.kill(ADDRESS)
+    answer = asyncio.ensure_future(ask(ADDRESS, "who"))
+    await asyncio.sleep(0)
+    await cells.restart(ADDRESS)
+    assert (await answer)["incarnation"] == [1, 2]
 
 
-def test_what_nobody_expected_ends_a_role_but_not_for_a_read(host):
+async def test_an_unexpected_error_ends_a_role_but_not_after_a_read(cells: LocalCells, ask: Asker) -> None:
     with pytest.raises(Rejected, match="broken_read"):
-        host.call(ADDRESS, "broken_read", None, 5.0)
-    assert host.call(ADDRESS, "who", None, 5.0)
+        await ask(ADDRESS, "broken_read")
+    assert await ask(ADDRESS, "who")
     with pytest.raises(OutcomeUnknown):
-        host.call(ADDRESS, "broken", None, 0.5)
-    assert [address for address, _ in host.failures] == [ADDRESS, ADDRESS]
+        await ask(ADDRESS, "broken", None, 0.5)
+    assert [address for address, _ in cells.failures] == [ADDRESS, ADDRESS]
     with pytest.raises(RetryLater):
-        host.call(ADDRESS, "who", None, 0.05)
+        await ask(ADDRESS, "who", None, 0.05)
+    await cells.restart(ADDRESS)
+    assert (await ask(ADDRESS, "who"))["incarnation"] == [1, 2]
 
 
-def test_roles_beat(host):
-    deadline = time.monotonic() + 10.0
-    while not host.status(ADDRESS)["beats"]:
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
+async def test_a_role_that_does_not_start_raises_its_own_error(cells: LocalCells, ask: Asker) -> None:
+    def broken(context: Any) -> Toy:
+        toy = Toy(context)
+        toy.broken = "start"
+        return toy
+
+    with pytest.raises(KeyError, match="start"):
+        await cells.start("orders/acme/broken", broken)
+    assert not cells.failures
+    with pytest.raises(RetryLater):
+        await ask("orders/acme/broken", "who", None, 0.05)
+
+
+async def test_an_address_is_started_once(cells: LocalCells) -> None:
     with pytest.raises(Misconfigured):
-        host.status("orders/acme/nobody")
+        await cells.start(ADDRESS, Toy)
 
 
-def test_a_real_role_serves(host):
+async def test_a_later_process_continues_the_incarnations(tmp_path: Path) -> None:
+    cells = LocalCells("test", tmp_path, first=2000)
+    await cells.start(ADDRESS, Toy)
+    assert (await cells.asker("test")(ADDRESS, "who")) == {"incarnation": [1, 2000], "restarts": 0, "body": None}
+    await cells.close()
+
+
+async def test_roles_beat(cells: LocalCells) -> None:
+    async with asyncio.timeout(10.0):
+        while not cells.status(ADDRESS)["beats"]:  # noqa: ASYNC110 - beats come by time
+            await asyncio.sleep(0.02)
+    with pytest.raises(RetryLater):
+        cells.status("orders/acme/nobody")
+
+
+async def test_a_real_role_serves(cells: LocalCells, ask: Asker) -> None:
     limits, settings = {"weight": Limit(100, 60.0)}, LimitsSettings(ConnectorSettings("acme"))
-    host.start("limits/acme/default", lambda context: LimitsRole(settings, context, limits=limits))
+    await cells.start("limits/acme/default", lambda context: LimitsRole(settings, context, limits=limits))
     body = {"cost": {"weight": 1}, "holder": "me", "wait_s": 1.0}
-    assert host.call("limits/acme/default", "acquire", body, 5.0)["lease"]
+    assert (await ask("limits/acme/default", "acquire", body))["lease"]
 
 
-async def test_a_market_sees_accounts_and_rules(host):
-    host.track("acme", [BTC])
-    market = Market(host, "acme")
-    assert market.account == "main"
-    assert market.trading_pairs == ["BTC-USDT"]
-    assert not market.ready
-    assert (await host.call_async(ADDRESS, "who", None, 5.0))["restarts"] == 0
-
-
-def test_the_thread_ends(tmp_path):
-    before = threading.active_count()
-    with Host(tmp_path) as host:
-        host.start(ADDRESS, lambda context: Toy(context, []))
-    assert threading.active_count() == before
-
-
-def test_the_example_that_trades_runs_here_as_on_a_mesh(monkeypatch, capsys):
-    """`examples/quote_and_take.py` with a book, a stream and an order manager in one process, no Ray."""
-    with local_venue("binance") as venue, Desk(CONNECTOR, venue) as desk:
-        connector = ConnectorSettings("binance", rest=venue.rest, ws=venue.ws)
-        settings = BookSettings(connector, (desk.instrument,), heartbeat_limit_s=5.0)
-        desk.host.start("book/binance/BTC-USDT", lambda context: BookRole(settings, context))
-
-        class Mesh:
-            def market(self, exchange, account=None, *, owner="", on_death="keep"):
-                return AsyncMarket(desk.host, exchange, account, owner, on_death)
-
-        monkeypatch.setattr(venuemesh, "connect", lambda: SimpleNamespace(aio=Mesh()))
-        runpy.run_path(str(ROOT / "examples" / "quote_and_take.py"), run_name="__main__")
-        said = capsys.readouterr().out
-        assert said.startswith("FILLED ")
-        assert "cancelled: CANCELED" in said
-        assert sum("cancelled" in line or "completed" in line for line in said.splitlines()) == 3
-        assert not desk.host.failures
+async def test_closing_gives_the_loop_back(tmp_path: Path) -> None:
+    before = asyncio.get_running_loop().get_task_factory()
+    cells = LocalCells("test", tmp_path)
+    await cells.start(ADDRESS, Toy)
+    await cells.close()
+    assert asyncio.get_running_loop().get_task_factory() is before
+    assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()

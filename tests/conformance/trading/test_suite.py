@@ -44,8 +44,8 @@ class Connector:
     spec: object = SPEC
     name: str = "binance"
 
-    def codec(self, *urls):
-        return CONNECTOR.codec(*urls)
+    def codec(self, *urls, **options):
+        return CONNECTOR.codec(*urls, **options)
 
     def trading(self, rest=None, ws_api=None):
         return self.codec_class(SPEC, rest, ws_api)
@@ -300,7 +300,7 @@ def test_a_wrong_signer_is_caught(local, signer, check):
 
 def test_a_role_that_breaks_fails_the_check(local):
     with opened(local) as suite:
-        suite.desk.host.failures.append(("orders/binance/main", KeyError("surprise")))
+        suite.desk.mesh.failures.append(("orders/binance/main", KeyError("surprise")))
         with pytest.raises(AssertionError, match="surprise"):
             suite().test_the_offer_is_complete()
         suite().test_the_offer_is_complete()
@@ -310,7 +310,7 @@ def test_what_a_run_placed_is_cancelled_whatever_fails(local):
     """The manager is dead, and the check that placed the order never came to its end."""
     with opened(local) as suite:
         order = asyncio.run(suite.desk.rest(Side.BUY))
-        suite.desk.host.kill(suite.desk.orders_at)
+        suite.desk.mesh.kill(suite.desk.orders_at)
     rows = local.ledger.admin.orders(ACCOUNT, client_order_id=order.client_order_id)["orders"]
     assert [row["status"] for row in rows] == ["CANCELED"]
 

@@ -1,0 +1,291 @@
+"""Hosting one role, without Ray: the one place where messages meet a role.
+
+A `Host` hosts one role in its life. What runs it (`ray_cell` in a process of its own, `local` beside others in one
+process) gives it a loop, beats, and `Hooks` that say what the end of the cell is there.
+
+    SPARE --adopt--> STARTING --the role's start returns--> SERVING --stop--> ENDED
+                         |                                     |
+                         +----------- a failure ---------------+------------> ENDED
+
+A message is answered only while the host serves its address in the incarnation that the message names; any other gets
+`Fenced`. Commands are answered once for each (sender, sequence); long polls are not kept. A host ends by itself when
+its role fails, when a message meets an error that nobody expected (unless its kind only reads), and when its loop
+stood still for longer than its lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...model.errors import Fenced, MeshError, OutcomeUnknown, Rejected
+from ...model.time import in_ns
+from .messages import POLL, Asker, Dedup, Envelope, Routes, Send, pack_error, pack_reply
+from .role import Context, Incarnation, Role
+
+ANY: Incarnation = (0, 0)  # in an envelope: whatever incarnation serves the address
+TEXT_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a spare becomes. `spec` is a child's specification as plain values: address, kind, config, serves, ...
+
+    `predecessor` is the process (id, start time) of the incarnation before, which must be dead before the role starts.
+    """
+
+    epoch: int
+    incarnation: Incarnation
+    spec: Mapping[str, Any]
+    restarts: int = 0
+    predecessor: tuple[int, int] | None = None
+
+    @property
+    def address(self) -> str:
+        address: str = self.spec["address"]
+        return address
+
+    @property
+    def sender(self) -> str:
+        """The name of this incarnation in the messages that it sends."""
+        return f"{self.address}@{self.incarnation[0]}.{self.incarnation[1]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "incarnation": list(self.incarnation),
+            "spec": dict(self.spec),
+            "restarts": self.restarts,
+            "predecessor": None if self.predecessor is None else list(self.predecessor),
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Assignment:
+        epoch, counter = plain["incarnation"]
+        predecessor = plain["predecessor"]
+        return cls(
+            plain["epoch"],
+            (epoch, counter),
+            plain["spec"],
+            plain["restarts"],
+            None if predecessor is None else (predecessor[0], predecessor[1]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a cell gives the role it hosts, whichever role that is."""
+
+    mesh: str
+    node: str
+    segments: Path
+    routes: Routes
+    send: Send
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    time_ns: Callable[[], int] = time.time_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """How a host tells what runs it. None of them may raise."""
+
+    failed: Callable[[BaseException], None]  # the role cannot go on: end the cell
+    lease_over: Callable[[int], None]  # the loop stood still for so many ns: end the cell before it touches anything
+    read_failed: Callable[[Envelope, Exception], None]  # a question met an error that nobody expected; the role goes on
+
+
+Make = Callable[[Assignment, Context], Role]
+
+
+class Host:
+    """See the module. Every method runs on the loop of the role."""
+
+    def __init__(self, cell: str, around: Surroundings, hooks: Hooks, make: Make, lease_s: float | None = None) -> None:
+        self.cell = cell
+        self.assignment: Assignment | None = None
+        self.role: Role | None = None  # while it serves
+        self.ended = False
+        self._around, self._hooks, self._make = around, hooks, make
+        self._lease_ns = None if lease_s is None else in_ns(lease_s)
+        self._last_ns = around.monotonic_ns()
+        self._serves: frozenset[str] = frozenset()
+        self._epoch = 0
+        self._lives: list[asyncio.Future[dict[str, Any]]] = []
+        self._dedup = Dedup()
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """The incarnation of its assignment; (0, 0) of a spare."""
+        return self.assignment.incarnation if self.assignment is not None else ANY
+
+    # --- for the supervisor -------------------------------------------------------------------------------------------
+
+    def fence(self, epoch: int) -> None:
+        """Note the supervisor's epoch. Raises Fenced: a later supervisor has called before."""
+        if epoch < self._epoch:
+            raise Fenced(self.cell, (epoch, 0), (self._epoch, 0))
+        self._epoch = epoch
+
+    def hello(self, epoch: int) -> dict[str, Any]:
+        """Say what this cell is and what it was assigned."""
+        self.fence(epoch)
+        assignment = None if self.assignment is None else self.assignment.to_dict()
+        serving = self.role is not None
+        return {"cell": self.cell, "node": self._around.node, "assignment": assignment, "serving": serving}
+
+    async def life(self, epoch: int) -> dict[str, Any]:
+        """Wait while this cell lives; return why the wait ended. A later call ends the wait of an earlier one."""
+        self.fence(epoch)
+        self._end_lives({"why": "superseded"})
+        life: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._lives = [life]
+        return await life
+
+    async def adopt(
+        self, assignment: Assignment, prepare: Callable[[Assignment], Awaitable[None]] | None = None
+    ) -> dict[str, Any]:
+        """Start the role; return {"ok": True} when it serves, or the error that ends this cell.
+
+        `prepare` runs before the role is made.
+        """
+        self.fence(assignment.epoch)
+        if self.assignment is not None:
+            return {"ok": False, "error": f"{self.cell} was adopted already"}
+        self.assignment = assignment
+        try:
+            if prepare is not None:
+                await prepare(assignment)
+            role = self._make(assignment, self._context(assignment))
+            await role.start()
+        except Exception as error:
+            self.fail(error)
+            return {"ok": False, "error": error_text(error)}
+        if self.ended:
+            return {"ok": False, "error": "the cell ended while its role started"}
+        self.role = role
+        self._serves = frozenset((assignment.address, *(address for address, _ in assignment.spec.get("serves", ()))))
+        return {"ok": True}
+
+    def _context(self, assignment: Assignment) -> Context:
+        around = self._around
+        return Context(
+            mesh=around.mesh,
+            address=assignment.address,
+            incarnation=assignment.incarnation,
+            node=around.node,
+            segments=around.segments,
+            ask=Asker(assignment.sender, around.routes, around.send, time.monotonic),
+            fail=self.fail,
+            monotonic_ns=around.monotonic_ns,
+            time_ns=around.time_ns,
+            alive=self.alive,
+            restarts=assignment.restarts,
+        )
+
+    async def stop(self, timeout_s: float) -> None:
+        """Stop the role in order; nothing is answered any more. Raises what the role raises, and TimeoutError."""
+        role, self.role, self._serves = self.role, None, frozenset()
+        try:
+            if role is not None:
+                async with asyncio.timeout(timeout_s):
+                    await role.stop()
+        finally:
+            self.end()
+
+    def status(self) -> dict[str, Any]:
+        """Return the role's status."""
+        return self.role.status() if self.role is not None else {"state": "SPARE", "error": None}
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    async def ask(self, packed: bytes) -> bytes:
+        """Answer one message, once; see `messages`."""
+        envelope = Envelope.unpack(packed)
+        if (refusal := self._refusal(envelope)) is not None:
+            return refusal
+        return await self._dedup.once(envelope.sender, envelope.sequence, lambda: self._answer(envelope, False))
+
+    async def poll(self, packed: bytes) -> bytes:
+        """Answer one long poll."""
+        envelope = Envelope.unpack(packed)
+        return self._refusal(envelope) or await self._answer(envelope, True)
+
+    def _refusal(self, envelope: Envelope) -> bytes | None:
+        if envelope.address in self._serves and envelope.incarnation in (self.incarnation, ANY):
+            return None
+        return pack_error(Fenced(envelope.address, envelope.incarnation, self.incarnation))
+
+    async def _answer(self, envelope: Envelope, polling: bool) -> bytes:
+        role, kind = self.role, envelope.kind.removeprefix(POLL)
+        if role is None:
+            return pack_error(Fenced(envelope.address, envelope.incarnation, self.incarnation))
+        try:
+            if polling:
+                return pack_reply(await role.poll(kind, envelope.body, envelope.timeout_s))
+            return pack_reply(await role.handle(kind, envelope.body))
+        except MeshError as error:
+            return pack_error(error)
+        except Exception as error:
+            return pack_error(self._unexpected(role, envelope, error))
+
+    def _unexpected(self, role: Role, envelope: Envelope, error: Exception) -> MeshError:
+        """Return the answer to a message that met an error which the role did not expect; see `Role.handle`."""
+        message = f"{envelope.kind} to {envelope.address}"
+        if envelope.kind.removeprefix(POLL) in role.reads:
+            self._hooks.read_failed(envelope, error)
+            return Rejected("broken_request", f"{message}: {error_text(error)}")
+        self.fail(error)
+        return OutcomeUnknown(message, error_text(error))
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def check_lease(self) -> int:
+        """Note that the loop runs; return the ns since it was noted last. An assigned cell past its lease ends."""
+        now_ns = self._around.monotonic_ns()
+        paused_ns = now_ns - self._last_ns
+        if self.assignment is not None:
+            self._judge(paused_ns)
+        self._last_ns = now_ns
+        return paused_ns
+
+    def beat(self) -> None:
+        """Pass the heartbeat on to the role."""
+        if self.role is not None:
+            try:
+                self.role.beat()
+            except Exception as error:
+                self.fail(error)
+
+    def alive(self) -> None:
+        """Let a role go on only while its cell may: `Context.alive`."""
+        if self.ended:
+            raise asyncio.CancelledError
+        self._judge(self._around.monotonic_ns() - self._last_ns)
+
+    def _judge(self, paused_ns: int) -> None:
+        if self._lease_ns is not None and paused_ns > self._lease_ns:
+            self._hooks.lease_over(paused_ns)
+
+    def fail(self, error: BaseException) -> None:
+        """End this cell by its role's failure, and tell the supervisor why."""
+        if not self.ended:
+            self.end()
+            self._end_lives({"why": "failed", "error": error_text(error)})
+            self._hooks.failed(error)
+
+    def end(self) -> None:
+        """Serve nothing any more; the role's work gets no further than its next `Context.alive`."""
+        self.ended, self.role, self._serves = True, None, frozenset()
+
+    def _end_lives(self, reason: dict[str, Any]) -> None:
+        for life in self._lives:
+            if not life.done():
+                life.set_result(reason)
+
+
+def error_text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:TEXT_MAX]

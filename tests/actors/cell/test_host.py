@@ -1,0 +1,209 @@
+"""The host of a role: adopting, fencing, answering, failing, its lease; by hand, without a mesh around it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.actors.cell.toy import Toy
+from venuemesh.actors.cell.host import Assignment, Hooks, Host, Surroundings
+from venuemesh.actors.cell.messages import Envelope, unpack_reply
+from venuemesh.model.errors import Fenced, OutcomeUnknown, Rejected
+
+ADDRESS, OTHER = "book/acme/group-1", "book/acme/BTC-USDT"
+SPEC = {"address": ADDRESS, "kind": "toy", "config": {}, "serves": [[OTHER, None]]}
+ASSIGNMENT = Assignment(epoch=5, incarnation=(5, 3), spec=SPEC, restarts=2)
+
+
+class Nobody:
+    async def find(self, address: str, newer_than: Any, timeout_s: float) -> None:
+        return None
+
+
+async def nowhere(*_: Any) -> bytes:
+    raise AssertionError("nothing is sent")
+
+
+class Scene:
+    """A host whose clock and end are in the test's hands."""
+
+    def __init__(self, lease_s: float | None = 1.0) -> None:
+        self.now_ns = 10**9
+        self.failures: list[BaseException] = []
+        self.leases: list[int] = []
+        self.failed_reads: list[str] = []
+        self.toys: list[Toy] = []
+        self.broken: str | None = None
+        around = Surroundings("m", "node", Path("/nonexistent"), Nobody(), nowhere, monotonic_ns=lambda: self.now_ns)
+        hooks = Hooks(
+            self.failures.append, self.leases.append, lambda envelope, _: self.failed_reads.append(envelope.kind)
+        )
+        self.host = Host("cell-1", around, hooks, self._make, lease_s)
+        self._sequence = 0
+
+    def _make(self, assignment: Assignment, context: Any) -> Toy:
+        assert context.address == assignment.address
+        self.toys.append(Toy(context))
+        self.toys[-1].broken = self.broken
+        return self.toys[-1]
+
+    def envelope(self, kind: str, *, address: str = ADDRESS, incarnation: tuple[int, int] = (5, 3)) -> bytes:
+        self._sequence += 1
+        return Envelope(address, "me", incarnation, self._sequence, kind, 1.0, None).pack()
+
+    async def ask(self, kind: str, **to: Any) -> Any:
+        return unpack_reply(await self.host.ask(self.envelope(kind, **to)))
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    made = Scene()
+    assert await made.host.adopt(ASSIGNMENT) == {"ok": True}
+    return made
+
+
+def test_an_assignment_travels_as_plain_values() -> None:
+    for assignment in (ASSIGNMENT, replace(ASSIGNMENT, predecessor=(77, 770))):
+        assert Assignment.from_dict(assignment.to_dict()) == assignment
+
+
+async def test_a_spare_says_what_it_is_and_answers_nobody() -> None:
+    scene = Scene()
+    assert scene.host.hello(1) == {"cell": "cell-1", "node": "node", "assignment": None, "serving": False}
+    assert scene.host.status() == {"state": "SPARE", "error": None}
+    with pytest.raises(Fenced):
+        await scene.ask("who")
+    with pytest.raises(Fenced):
+        unpack_reply(await scene.host.poll(scene.envelope("poll:news")))
+
+
+async def test_it_serves_its_addresses_in_its_incarnation_only(scene: Scene) -> None:
+    hello = scene.host.hello(5)
+    assert (hello["assignment"], hello["serving"]) == (ASSIGNMENT.to_dict(), True)
+    for to in ({}, {"address": OTHER}, {"incarnation": (0, 0)}):
+        assert (await scene.ask("who", **to))["restarts"] == 2
+    for wrong in ({"incarnation": (5, 2)}, {"incarnation": (5, 4)}, {"address": "book/acme/ETH-USDT"}):
+        with pytest.raises(Fenced):
+            await scene.ask("who", **wrong)
+        with pytest.raises(Fenced):
+            unpack_reply(await scene.host.poll(scene.envelope("poll:news", **wrong)))
+    assert unpack_reply(await scene.host.poll(scene.envelope("poll:news"))) == "news"
+
+
+async def test_a_message_that_comes_twice_is_handled_once(scene: Scene) -> None:
+    packed = scene.envelope("who")
+    assert await scene.host.ask(packed) == await scene.host.ask(packed)
+    assert scene.toys[0].handled == 1
+
+
+async def test_it_adopts_once(scene: Scene) -> None:
+    again = await scene.host.adopt(replace(ASSIGNMENT, incarnation=(5, 4)))
+    assert not again["ok"]
+    assert "adopted already" in again["error"]
+    assert (await scene.ask("who"))["incarnation"] == [5, 3]
+    assert not scene.failures
+
+
+async def test_an_earlier_supervisor_is_refused(scene: Scene) -> None:
+    for call in (scene.host.hello, scene.host.fence):
+        with pytest.raises(Fenced):
+            call(4)
+    with pytest.raises(Fenced):
+        await scene.host.life(4)
+    with pytest.raises(Fenced):
+        await scene.host.adopt(replace(ASSIGNMENT, epoch=4))
+
+
+async def test_a_later_supervisor_takes_over_the_life_call(scene: Scene) -> None:
+    older = asyncio.ensure_future(scene.host.life(5))
+    await asyncio.sleep(0)
+    newer = asyncio.ensure_future(scene.host.life(6))
+    assert await older == {"why": "superseded"}
+    await scene.ask("fail")
+    assert await newer == {"why": "failed", "error": "KeyError: 'asked'"}
+
+
+@pytest.mark.parametrize("what", ["start", "prepare"])
+async def test_a_role_that_does_not_start_ends_its_cell(what: str) -> None:
+    scene = Scene()
+    scene.broken = what
+
+    async def prepare(assignment: Assignment) -> None:
+        scene.toys.clear()
+        if what == "prepare":
+            raise KeyError(what)
+
+    adopted = await scene.host.adopt(ASSIGNMENT, prepare)
+    assert adopted == {"ok": False, "error": f"KeyError: '{what}'"}
+    assert [type(error) for error in scene.failures] == [KeyError]
+    assert scene.host.ended
+    assert len(scene.toys) == (what == "start")
+
+
+async def test_an_error_that_nobody_expected_ends_the_cell_but_not_after_a_question(scene: Scene) -> None:
+    with pytest.raises(Rejected, match="broken_read"):
+        await scene.ask("broken_read")
+    assert scene.failed_reads == ["broken_read"]
+    assert (await scene.ask("who"))["restarts"] == 2
+    with pytest.raises(OutcomeUnknown, match="KeyError"):
+        await scene.ask("broken")
+    assert len(scene.failures) == 1
+    with pytest.raises(Fenced):
+        await scene.ask("who")
+    with pytest.raises(asyncio.CancelledError):
+        scene.toys[0].context.alive()
+
+
+async def test_it_fails_once(scene: Scene) -> None:
+    scene.host.fail(KeyError(1))
+    scene.host.fail(KeyError(2))
+    assert [error.args for error in scene.failures] == [(1,)]
+
+
+async def test_a_beat_that_raises_ends_the_cell(scene: Scene) -> None:
+    scene.host.beat()
+    assert scene.host.status()["beats"] == 1
+    scene.toys[0].broken = "beat"
+    scene.host.beat()
+    scene.host.beat()
+    assert len(scene.failures) == 1
+
+
+async def test_a_loop_that_stood_still_for_longer_than_the_lease_ends_before_it_goes_on(scene: Scene) -> None:
+    scene.now_ns += 10**9
+    scene.toys[0].context.alive()
+    assert scene.host.check_lease() == 10**9
+    assert not scene.leases
+    scene.now_ns += 10**9 + 1
+    scene.toys[0].context.alive()
+    assert scene.leases == [10**9 + 1]
+    scene.host.check_lease()
+    assert len(scene.leases) == 2
+
+
+async def test_a_spare_may_stand_still() -> None:
+    scene = Scene()
+    scene.now_ns += 10**12
+    scene.host.check_lease()
+    assert not scene.leases
+
+
+async def test_a_role_that_stops_may_still_work_and_nothing_is_answered(scene: Scene) -> None:
+    await scene.host.stop(1.0)
+    assert scene.toys[0].ended[0] == ("stop", (5, 3))
+    assert not scene.failures
+    with pytest.raises(Fenced):
+        await scene.ask("who")
+    with pytest.raises(asyncio.CancelledError):
+        scene.toys[0].context.alive()
+
+
+async def test_a_stop_that_fails_is_told(scene: Scene) -> None:
+    scene.toys[0].broken = "stop"
+    with pytest.raises(KeyError):
+        await scene.host.stop(1.0)
+    assert scene.host.ended
