@@ -1,6 +1,6 @@
 """How async code waits and how sync code waits: the one place where the two forms of a class differ.
 
-`AsyncX` classes are written by hand over `AsyncWaits`; `scripts/generate-sync` makes the `X` classes from them, over
+Classes named Async... are written by hand over `AsyncWaits`; `scripts/generate-sync` makes their sync twins over
 `Waits`. Both have the same methods.
 """
 

@@ -1,7 +1,8 @@
 """What the mesh shall run: its configuration, and durably what was asked since (tracked, untracked, stopped). Pure.
 
-Which configuration that is, its `birth` says, a token that `supervisor.create` gives it: a supervisor that Ray restarts
-has the same and takes up what was stored; one created anew has another, and what an earlier mesh left does not count.
+A configuration carries a token, `birth`, from `ray_supervisor.create`. A supervisor that Ray restarts has the same
+token and takes up what was stored. A supervisor that is created anew has another token and ignores what an earlier mesh
+stored.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """These children shall run. A spec that differs from a running one restarts it, unless `lazily`."""
+    """These children shall run. A spec that differs from a running one restarts that child."""
 
     specs: tuple[ChildSpec, ...]
 

@@ -11,7 +11,7 @@ The only things that survive are the journal's: `boot` builds everything from wh
 Start. `boot` holds the journal's open orders and unresolved requests. An order whose placing was not answered becomes
 UNKNOWN and is asked for. Commands wait (bounded, until they expire) until the open orders and the balances were asked
 once: `serving`. The machine is `reconciled` when the round of questions is over and no request of an earlier epoch
-could still arrive: each is settled by evidence, or by absence asked twice after its `not_after` plus the exchange's
+could still arrive: each is settled by evidence, or by absence asked twice after its `not_after_ns` plus the exchange's
 processing time plus a margin. cancel_all includes orders in doubt, and so waits for the same.
 
 Journal down. The shell hands failed commits to `journal_failed`. What they would have sent never is: a new order ends
