@@ -17,6 +17,9 @@
 | accept_then_status | requests | executes, answers `status` with `code`: execution status unknown |
 | accept_then_cut | requests | executes, sends half of the answer, resets the connection |
 | accept_then_wait | requests | executes, answers after `ms`: user events go out before the answer |
+| reject_later | orders | accepts an order on no book, rejects the order after `ms` |
+| unseen | lookups | finds no order younger than `ms` |
+| forget | lookups | finds no order that ended more than `ms` ago |
 | balance | answers, user events | adds `amount` to the free `asset` that `account` is shown (for `for_ms`) |
 | no_ping | connections | sends no pings |
 
@@ -39,8 +42,9 @@ FRAME_KINDS = ("drop", "duplicate", "delay", "reorder", "corrupt", "cut", "silen
 REQUEST_KINDS = ("status", "hang", "slow")
 BEFORE_KINDS = (*REQUEST_KINDS, "disconnect", "late")
 AFTER_KINDS = ("accept_then_hang", "accept_then_status", "accept_then_cut", "accept_then_wait")
+ORDER_KINDS = ("reject_later", "unseen", "forget")
 OTHER_KINDS = ("skip", "no_ping", "balance")
-KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *OTHER_KINDS)
+KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *ORDER_KINDS, *OTHER_KINDS)
 USER = "user"  # the stream that frames of user data belong to
 CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
 HELD = 10_000  # frames held back for one connection at most
@@ -199,6 +203,14 @@ class Faults:
         if not self.rules:
             return None
         return self._pick(AFTER_KINDS, protocol, symbol, endpoints=endpoints, account=account)
+
+    def placement(self, protocol: str, symbol: str, account: str) -> Fault | None:
+        """Return the rule that acts on an order that is about to be accepted."""
+        return self._pick(("reject_later",), protocol, symbol, account=account) if self.rules else None
+
+    def lookup(self, protocol: str, account: str) -> Fault | None:
+        """Return the rule that acts on the lookup of an order."""
+        return self._pick(("unseen", "forget"), protocol, account=account) if self.rules else None
 
     def misstated(self, protocol: str, account: str, where: tuple[str, ...]) -> dict[str, Decimal]:
         """Return by asset what to add to the free balances shown to `account`. `where`: the endpoint, or `user`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from ..model.time import MILLISECOND_NS
 from .clock import Clock
-from .engine.accounts import Account
+from .engine.accounts import FULL_MEMORY, Account, Memory, Order, Ticket
 from .engine.engine import Engine
 from .engine.keys import ApiKey
 from .faults import Faults
@@ -34,6 +36,38 @@ class Floor:
     def owner(self, key: object) -> tuple[Account, ApiKey] | None:
         """Return the account and key that a key's name belongs to."""
         return self.engine.owner(key) if isinstance(key, str) else None
+
+    def submit(self, protocol: str, account: Account, symbol: str, ticket: Ticket, now_ns: int) -> Order:
+        """Place an order, or what faults make of it: `reject_later` accepts the order and rejects it after `ms`.
+
+        Raises:
+            Rejected: see `Engine.submit`.
+        """
+        fault = self.faults.placement(protocol, symbol, account.name)
+        order = self.engine.submit(account, symbol, ticket, now_ns, hold=fault is not None)
+        if fault is not None:
+            self.faults.later(fault.ms / 1000, lambda: self.engine.reject(order, self.clock.now_ns()))
+        return order
+
+    def find_order(
+        self,
+        protocol: str,
+        account: Account,
+        order_id: int | None,
+        client_id: str | None,
+        memory: Memory = FULL_MEMORY,
+    ) -> Order | None:
+        """Look up an order as an exchange with that `memory` would.
+
+        The faults `unseen` and `forget` shorten the memory: an order younger than `ms` is not there yet, an order that
+        ended more than `ms` ago is not there any more.
+        """
+        fault = self.faults.lookup(protocol, account.name)
+        if fault is not None and fault.kind == "unseen":
+            memory = replace(memory, appears_ns=int(fault.ms * MILLISECOND_NS))
+        elif fault is not None:
+            memory = replace(memory, lasts_ns=int(fault.ms * MILLISECOND_NS))
+        return account.find(order_id, client_id, self.clock.now_ns(), memory)
 
     def receipts_of(self, account: Account) -> Receipts:
         """Return what the exchange was asked to place for an account."""

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from ...model.time import DAY_NS
-from ..engine.accounts import Account, Order
+from ..engine.accounts import Order
 from ..engine.market import Market
 from ..wire.numbers import text
 from . import errors, order_bodies, payloads
+from .client import NAME
 from .limits import Limits
 from .orders import NO_DISCOUNT, ONE_ORDER, SYMBOL
 from .params import Param, timestamp_ns
@@ -71,7 +72,7 @@ def status(asked: Asked) -> Any:
     }
 
 
-def find(account: Account, symbol: str, order_id: int | None, client_id: str | None) -> Order:
+def find(asked: Asked, symbol: str, order_id: int | None, client_id: str | None) -> Order:
     """Return an order, open or not, by exchange id or else client id (the latest that used it).
 
     Raises:
@@ -79,7 +80,7 @@ def find(account: Account, symbol: str, order_id: int | None, client_id: str | N
     """
     if order_id is None and client_id is None:
         raise errors.missing_either("origClientOrderId", "orderId")
-    order = account.by_id.get(order_id) if order_id is not None else account.by_client.get(client_id or "")
+    order = asked.floor.find_order(NAME, asked.account, order_id, client_id)
     if order is None or order.symbol != symbol:
         raise errors.no_such_order()
     if client_id is not None and order.client_id != client_id:
@@ -90,7 +91,7 @@ def find(account: Account, symbol: str, order_id: int | None, client_id: str | N
 def order(asked: Asked) -> Any:
     values = asked.values
     asked.market()
-    found = find(asked.account, values["symbol"], values.get("orderId"), values.get("origClientOrderId"))
+    found = find(asked, values["symbol"], values.get("orderId"), values.get("origClientOrderId"))
     return order_bodies.queried(found, asked.unit)
 
 

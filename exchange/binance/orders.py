@@ -13,6 +13,7 @@ from ..engine.accounts import Account, Order, Ticket
 from ..engine.market import Market
 from ..wire.numbers import text
 from . import errors, order_bodies
+from .client import NAME
 from .errors import ApiError
 from .params import Param
 from .signed import Asked, Values, refused
@@ -143,7 +144,7 @@ def _place(asked: Asked, wanted: Ticket) -> Any:
     before = account.fill_count
     asked.order_count.add(1, now)
     try:
-        order = asked.engine.submit(account, asked.values["symbol"], wanted, now)
+        order = asked.floor.submit(NAME, account, asked.values["symbol"], wanted, now)
     except Rejected:
         asked.order_count.add(-1, now)
         raise
@@ -287,5 +288,7 @@ def amend(asked: Asked) -> Any:
         order = find_open(asked.account, symbol, values.get("orderId"), values.get("origClientOrderId"))
     except Rejected:
         raise Rejected("AMEND_UNKNOWN", "Unknown order sent.") from None
+    if values["newQty"] > order.size:
+        raise Rejected("AMEND_INCREASE", "Order amend (quantity increase) is not supported.")
     amendment = asked.engine.amend(order, values["newQty"], values.get("newClientOrderId", ""), asked.now_ns)
     return order_bodies.amended(order, amendment, asked.unit)

@@ -16,6 +16,7 @@ from ...model.errors import Rejected
 from ..engine.accounts import Account
 from ..engine.engine import Engine
 from ..engine.market import Market
+from ..floor import Floor
 from . import errors
 from .auth import NAMES, Signed, authenticate
 from .desk import Desk
@@ -31,13 +32,17 @@ Values = dict[str, Any]
 class Asked:
     """One authenticated request: its account, its values, and what its answer is made of."""
 
-    engine: Engine
+    floor: Floor
     limits: Limits
     account: Account
     order_count: OrderCount
     values: Values
     now_ns: int
     unit: int  # nanoseconds of one unit of time in the answer
+
+    @property
+    def engine(self) -> Engine:
+        return self.floor.engine
 
     def market(self) -> Market:
         market = self.engine.markets.get(self.values["symbol"])
@@ -84,15 +89,14 @@ def perform(desk: Desk, method: Method, signed: Signed, now_ns: int, unit: int) 
     Raises:
         ApiError: with its status; nothing was changed, but where `data` of a cancel-replace says what was.
     """
-    engine = desk.floor.engine
-    account, _ = authenticate(engine, signed, method.security, now_ns)
+    account, _ = authenticate(desk.floor.engine, signed, method.security, now_ns)
     count = desk.order_counts.of(account)
     known = {param.name for param in method.params} | set(NAMES)
     read = sum(name in known for name in signed.sent)
     if read < len(signed.sent):
         raise errors.unread(read, len(signed.sent))
     values = convert(signed.sent, method.params, signed.rest)
-    asked = Asked(engine, desk.limits, account, count, values, now_ns, unit)
+    asked = Asked(desk.floor, desk.limits, account, count, values, now_ns, unit)
     try:
         if method.orders and method.checks_orders:
             count.check(desk.limits, method.orders, now_ns)

@@ -44,7 +44,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """One change of an open order's size."""
+    """One change of an open order's size or price."""
 
     execution_id: int
     symbol: str
@@ -54,6 +54,8 @@ class Amendment:
     old_size: int
     new_size: int
     time_ns: int
+    old_price: int | None = None
+    new_price: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,27 @@ class OrderList:
         return self.orders if self.contingency == "OCO" else self.orders[1:] if len(self.orders) == 3 else ()
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """For how long lookups find an order: from `appears_ns` after its creation until `lasts_ns` after its end.
+
+    `lasts_ns` is None where an exchange remembers orders for as long as the engine does, and 0 where it finds only open
+    orders.
+    """
+
+    appears_ns: int = 0
+    lasts_ns: int | None = None
+
+    def holds(self, order: Order, is_open: bool, now_ns: int) -> bool:
+        """Return whether a lookup finds the order."""
+        if now_ns - order.created_ns < self.appears_ns:
+            return False
+        return is_open or self.lasts_ns is None or now_ns - order.updated_ns < self.lasts_ns
+
+
+FULL_MEMORY = Memory()
+
+
 @dataclass(slots=True, eq=False)
 class Account:
     """One account. Participants of the crowd are `internal`: no ledger is kept of them, only balances and open orders.
@@ -225,6 +248,11 @@ class Account:
         balance = self.balance(asset)
         balance.locked -= amount
         balance.free += amount
+
+    def find(self, order_id: int | None, client_id: str | None, now_ns: int, memory: Memory) -> Order | None:
+        """Return an order, open or ended, by its id or else by its client order id (the latest that used the id)."""
+        order = self.by_id.get(order_id) if order_id is not None else self.by_client.get(client_id or "")
+        return order if order is not None and memory.holds(order, order.id in self.open, now_ns) else None
 
     def remember(self, order: Order) -> None:
         """Keep `order` in the history; forget the oldest that has ended when there are too many."""

@@ -31,7 +31,7 @@ class Engine:
     """All markets and accounts. Raises `Rejected(code, reason)` where an order or cancel is refused; nothing changed.
 
     Codes: UNKNOWN_SYMBOL, MARKET_CLOSED, BAD_ORDER, WOULD_TAKE, WOULD_TRIGGER, OCO_PRICES, DUPLICATE_ORDER,
-    INSUFFICIENT_BALANCE, NO_LIQUIDITY, UNKNOWN_ORDER, AMEND_INCREASE, AMEND_NOTHING, and the names of filters.
+    INSUFFICIENT_BALANCE, NO_LIQUIDITY, UNKNOWN_ORDER, AMEND_UNSUPPORTED, AMEND_NOTHING, and the names of filters.
     """
 
     def __init__(self, listener: Listener | None = None, history: int = 400_000) -> None:
@@ -140,8 +140,11 @@ class Engine:
         self._work(market, order, against, now_ns)
         return order
 
-    def submit(self, account: Account, symbol: str, ticket: Ticket, now_ns: int) -> Order:
-        """Take one order: check, lock funds, match, rest what may rest. The returned order says how it ended so far."""
+    def submit(self, account: Account, symbol: str, ticket: Ticket, now_ns: int, hold: bool = False) -> Order:
+        """Accept one order: check, lock funds, match, rest what may rest. The returned order has its present status.
+
+        With `hold` the order is only accepted, on no book: `start` lets it work, `reject` ends it.
+        """
         market = self.market(symbol)
         self.check_filters(account, symbol, ticket, now_ns)
         self._check_ids(account, ticket.client_id)
@@ -152,14 +155,31 @@ class Engine:
             self.matcher.reserve(market, order, self.matcher.need(order))
         else:
             self.matcher.lock(market, order, against)
-            order.working_ns = now_ns
+            if not hold:
+                order.working_ns = now_ns
         self._admit(order)
         self.matcher.report(order, "NEW", now_ns)
         if order.conditional:
             market.waiting[order.id] = order
-        else:
+        elif not hold:
             self._work(market, order, against, now_ns)
         return order
+
+    def start(self, order: Order, now_ns: int) -> None:
+        """Match and rest an order that was held; nothing happens where the order has ended meanwhile."""
+        if order.id in order.account.open and order.working_ns < 0:
+            market = self.market(order.symbol)
+            self._work(market, order, market.against(order), now_ns)
+
+    def reject(self, order: Order, now_ns: int) -> None:
+        """End an accepted order as REJECTED; nothing happens where the order has ended meanwhile."""
+        if order.id in order.account.open:
+            market = self.market(order.symbol)
+            before = market.tops if market.top_watchers else None
+            self.matcher.end(market, order, "REJECTED", now_ns)
+            self.contingent.follow(market, now_ns)
+            if before is not None and market.tops != before:
+                self.listener.top(market)
 
     def check_filters(self, account: Account, symbol: str, ticket: Ticket, now_ns: int, orders: int = 1) -> None:
         """Check a new order against the rules that need no look at the book and balances.
@@ -282,38 +302,61 @@ class Engine:
             self.listener.top(market)
         return order
 
-    def amend(self, order: Order, size: int, client_id: str, now_ns: int) -> Amendment:
-        """Make an open order smaller in its place in the queue; both orders of an OCO pair together.
+    def amend(self, order: Order, size: int, client_id: str, now_ns: int, price: int | None = None) -> Amendment:
+        """Change an open order's size, price or both; without `price` the price stays.
+
+        A smaller size at the same price keeps the order's place in the queue, and both orders of an OCO pair change
+        together. A larger size or another price puts a resting order at the end of the queue, and lets it trade at once
+        where the prices cross.
 
         Raises:
-            Rejected: AMEND_INCREASE, AMEND_NOTHING, MAX_NUM_ORDER_AMENDS, DUPLICATE_ORDER, LOT_SIZE, NOTIONAL.
+            Rejected: AMEND_NOTHING, AMEND_UNSUPPORTED (the order is in a list or rests on no book), WOULD_TAKE,
+                INSUFFICIENT_BALANCE, MAX_NUM_ORDER_AMENDS, DUPLICATE_ORDER, PRICE_FILTER, LOT_SIZE, NOTIONAL.
+                Nothing was changed.
         """
         market, account = self.market(order.symbol), order.account
-        if size > order.size:
-            raise Rejected("AMEND_INCREASE", "Order amend (quantity increase) is not supported.")
-        if size == order.size:
+        price = order.price if price is None else price
+        moves = size > order.size or price != order.price
+        if moves and (order.group is not None or order.price is None or order.working_ns < 0):
+            raise Rejected("AMEND_UNSUPPORTED", "Only an order that rests by itself can grow or change its price.")
+        if size == order.size and not moves:
             raise Rejected("AMEND_NOTHING", "The requested action would change no state; rejecting")
         if order.amends >= market.rules.max_amends:
             raise Rejected("MAX_NUM_ORDER_AMENDS", "Filter failure: MAX_NUM_ORDER_AMENDS")
         pair = order.group.pair if order.group is not None else ()
         both = [member for member in pair if member.id in account.open] if order in pair else [order]
         for member in both:
-            filters.check_amendment(market, size, member.price, member.filled + member.prevented)
+            filters.check_amendment(market, size, price if moves else member.price, member.filled + member.prevented)
+        if moves and price is not None:
+            self._check_move(market, order, size, price)
         client_id = client_id or _unused(account, f"x-{order.id}-{order.amends + 1}")
         if client_id != order.client_id:
             self._check_ids(account, client_id)
+        if moves:
+            self.matcher.grow(market, order, size, price)
         before = market.tops if market.top_watchers else None
+        old_price = order.price
         renamed = client_id != order.client_id
         old_size = {member.id: member.size for member in both}
-        for member in both:
+        for member in () if moves else both:
             self._shrink(market, member, size, now_ns)
+        if moves:
+            market.remove(order, now_ns)
+            order.size, order.price, order.updated_ns = size, price, now_ns
+            order.amends += 1
+            self.matcher.trim(market, order, self.matcher.need(order))
         if order.group is not None:
             order.group.updated_ns = now_ns
             self.contingent.trim(market, order.group)
         made = [
-            self._amended(member, old_size[member.id], client_id if member is order else member.client_id, now_ns)
+            self._amended(
+                member, old_size[member.id], old_price, client_id if member is order else member.client_id, now_ns
+            )
             for member in both
         ]
+        if moves:
+            self.matcher.work(market, order, market.against(order), now_ns)
+            self.contingent.follow(market, now_ns)
         if order.group is not None and renamed:
             self.listener.order_list(order.group, "UPDATED", now_ns)
         if before is not None and market.tops != before:
@@ -404,8 +447,16 @@ class Engine:
         order.updated_ns = now_ns
         order.amends += 1
 
-    def _amended(self, order: Order, old_size: int, client_id: str, now_ns: int) -> Amendment:
-        """Rename an order that was made smaller, tell its account, and keep the amendment."""
+    @staticmethod
+    def _check_move(market: Market, order: Order, size: int, price: int) -> None:
+        """Check the terms that a resting order would have at the end of the queue."""
+        time_in_force, self_trade, stop_price = order.time_in_force, order.self_trade, order.stop_price
+        filters.check_form(market.rules, order.kind, size, price, time_in_force, None, self_trade, stop_price)
+        if order.kind == "LIMIT_MAKER" and market.against(order).crosses(price):
+            raise Rejected("WOULD_TAKE", "Order would immediately match and take.")
+
+    def _amended(self, order: Order, old_size: int, old_price: int | None, client_id: str, now_ns: int) -> Amendment:
+        """Rename an order that was amended, report it, and keep the amendment."""
         account, old = order.account, order.client_id
         if client_id != old:
             account.client_ids.pop(old, None)
@@ -414,7 +465,9 @@ class Engine:
             account.by_client[client_id] = order
             order.client_id = client_id
         number = self.matcher.report(order, "REPLACED", now_ns, original=old)
-        made = Amendment(number, order.symbol, order.id, old, client_id, old_size, order.size, now_ns)
+        made = Amendment(
+            number, order.symbol, order.id, old, client_id, old_size, order.size, now_ns, old_price, order.price
+        )
         account.amendments.append(made)
         return made
 

@@ -89,6 +89,17 @@ class Matcher:
         order.account.lock(market.rules.quote if order.side is Side.BUY else market.rules.base, amount)
         order.locked += amount
 
+    def grow(self, market: Market, order: Order, size: int, price: int | None) -> None:
+        """Lock what an order would need beyond what it has locked, at another size and price.
+
+        Raises:
+            Rejected: INSUFFICIENT_BALANCE; nothing was locked.
+        """
+        terms = replace(order, size=size, price=price)
+        missing = self.need(terms) - order.locked
+        if missing > 0:
+            self.reserve(market, order, missing)
+
     def trim(self, market: Market, order: Order, amount: int) -> None:
         """Free what is locked beyond `amount`."""
         excess = order.locked - amount

@@ -60,6 +60,24 @@ class Rules:
     permissions: tuple[str, ...] = ("SPOT",)
     levels: int = 1000  # how deep the participants keep each side
 
+    @property
+    def price_decimals(self) -> int:
+        """How many decimals a price of this symbol needs, for protocols that write no more."""
+        return decimals_of(self.tick)
+
+    @property
+    def size_decimals(self) -> int:
+        """How many decimals a size of this symbol needs."""
+        return decimals_of(self.step)
+
+
+def decimals_of(raw: int) -> int:
+    """Return how many decimals a raw number needs."""
+    decimals = SCALE
+    while decimals and not raw % 10:
+        raw, decimals = raw // 10, decimals - 1
+    return decimals
+
 
 def _listed(base: str, quote: str, price: str, tick: str, step: str, notional: str, levels: int = 1000) -> Rules:
     return Rules(

@@ -357,3 +357,42 @@ async def test_the_last_of_two_faults_acts_after_the_first(place: Place) -> None
     await place.exchange.eventually(lambda: bool(account.orders))
     assert not waiting.done()
     waiting.cancel()
+
+
+async def test_an_accepted_order_is_rejected_later(place: Place) -> None:
+    timer = HandTimer(place.exchange)
+    await place.exchange.admin.fault(kind="reject_later", account="main", count=1)
+    status, answer = await place.begin("turned", newOrderRespType="RESULT")
+    assert (status, answer["status"]) == (200, "NEW")
+    assert (await place.begin("plain"))[0] == 200
+    bids = (await place.exchange.admin.book("BTCUSDT"))["bids"]
+    assert [size for price, size in bids if price == "60000.00000000"] == ["0.01000000"]  # of the second order alone
+    await timer.fire()
+    assert [found["status"] for found in await place.ledger("turned")] == ["REJECTED"]
+    assert [found["status"] for found in await place.ledger("plain")] == ["NEW"]
+    locked = (await place.exchange.admin.ledger("main"))["accounts"][0]["balances"]["USDT"]["locked"]
+    assert locked == "600.00000000"
+
+
+async def test_an_order_cannot_be_found_yet_or_any_more(place: Place) -> None:
+    exchange = place.exchange
+
+    async def status(verb: str = "GET") -> int:
+        asked = query({"symbol": "BTCUSDT", "origClientOrderId": "one"}, KEY, now_ms(exchange))
+        url = f"{exchange.base}/api/v3/order?{asked}"
+        async with exchange.session.request(verb, url, headers={"X-MBX-APIKEY": "KEY"}) as response:
+            return int((await response.json()).get("code", 200))
+
+    await place.begin("one")
+    await exchange.admin.fault(kind="unseen", account="main", ms=500)
+    assert await status() == -2013
+    exchange.advance(500)
+    assert await status() == 200
+    await exchange.admin.clear_faults()
+    await exchange.admin.fault(kind="forget", account="main", ms=200)
+    assert await status() == 200  # an open order is not forgotten
+    assert await status("DELETE") == 200
+    assert await status() == 200
+    exchange.advance(200)
+    assert await status() == -2013
+    assert [found["status"] for found in await place.ledger("one")] == ["CANCELED"]

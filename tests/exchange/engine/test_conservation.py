@@ -21,7 +21,7 @@ BTC = "BTCUSDT"
 P = 64_250 * ONE  # where trading begins
 TICK = ONE // 100
 PAID_IN = {"BTC": 3 * 2 * ONE, "USDT": 3 * 100_000 * ONE}
-ENDED = ("FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH")
+ENDED = ("FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED")
 EXPECTED = {
     "WOULD_TAKE",
     "WOULD_TRIGGER",
@@ -30,6 +30,8 @@ EXPECTED = {
     "NO_LIQUIDITY",
     "MAX_NUM_ALGO_ORDERS",
     "MAX_NUM_ORDER_AMENDS",
+    "AMEND_NOTHING",
+    "AMEND_UNSUPPORTED",
     "LOT_SIZE",
     "NOTIONAL",
 }
@@ -71,7 +73,7 @@ ACTION = st.one_of(
         *(WHO, SIDE, LOTS, TICKS, TIF, MODE),
     ),
     st.tuples(st.sampled_from(["OCO", "OTO", "OTOCO", "OTO_STOP"]), WHO, SIDE, LOTS, TICKS, TIF, MODE),
-    st.tuples(st.sampled_from(["CANCEL", "AMEND", "AMEND"]), WHO, SIDE, LOTS, TICKS, TIF, MODE),
+    st.tuples(st.sampled_from(["CANCEL", "AMEND", "AMEND", "MOVE", "HELD"]), WHO, SIDE, LOTS, TICKS, TIF, MODE),
 )
 
 
@@ -93,14 +95,22 @@ def act(engine: Engine, account: Account, action: Any, now: int) -> None:
             return first, ticket("LIMIT_MAKER", where, price=limit)
         return first, ticket("TAKE_PROFIT", where, stop_price=limit)
 
-    if kind in ("CANCEL", "AMEND"):
+    if kind in ("CANCEL", "AMEND", "MOVE"):
         standing = list(account.open.values())
         if standing:
             order = standing[lots % len(standing)]
             if kind == "CANCEL":
                 engine.cancel(BTC, order.id, now, account)
+            elif kind == "MOVE":
+                engine.amend(order, size, "", now, price)
             elif order.size > ONE // 1000:
                 engine.amend(order, order.size // 2 // (ONE // 1000) * (ONE // 1000), "", now)
+    elif kind == "HELD":
+        held = engine.submit(account, BTC, ticket("LIMIT", price=price, time_in_force=tif), now, hold=True)
+        if lots % 2:
+            engine.reject(held, now)
+        else:
+            engine.start(held, now)
     elif kind == "QUOTE":
         engine.submit(account, BTC, Ticket(side, "MARKET", 0, quote_size=lots * 37 * ONE, self_trade=mode), now)
     elif kind == "MARKET":
@@ -205,7 +215,7 @@ def test_balances_add_up_and_orders_end_under_random_orders_lists_amendments_and
 
 def test_the_same_in_long_runs_that_reach_every_kind_and_end() -> None:
     kinds = [*["LIMIT"] * 6, "LIMIT_MAKER", "MARKET", "QUOTE", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT"]
-    kinds += ["TAKE_PROFIT_LIMIT", "OCO", "OTO", "OTOCO", "OTO_STOP", "CANCEL", "AMEND"]
+    kinds += ["TAKE_PROFIT_LIMIT", "OCO", "OTO", "OTOCO", "OTO_STOP", "CANCEL", "AMEND", "MOVE", "HELD"]
     modes = ["NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"]
     taken: Counter[str] = Counter()
     ended: Counter[str] = Counter()

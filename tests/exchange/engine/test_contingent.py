@@ -385,7 +385,6 @@ def test_an_amendment_keeps_the_place_in_the_queue_and_frees_funds(stage: Stage)
 @pytest.mark.parametrize(
     ("size", "name", "code"),
     [
-        (11 * Q, "", "AMEND_INCREASE"),
         (10 * Q, "", "AMEND_NOTHING"),
         (2 * Q, "", "LOT_SIZE"),  # as much as is filled
         (0, "", "LOT_SIZE"),
@@ -406,6 +405,14 @@ def test_what_may_be_amended(stage: Stage, size: int, name: str, code: str | Non
     with pytest.raises(Rejected) as caught:
         stage.engine.amend(order, size, name, 7)
     assert (caught.value.code, order.size, order.client_id) == (code, 10 * Q, "mine")
+
+
+def test_orders_of_a_list_never_grow_and_keep_their_price(stage: Stage) -> None:
+    _, _, limit = oco(stage, size=4 * Q)
+    stop = stage.place("STOP_LOSS_LIMIT", SELL, DOWN, Q, "stop alone", stop_price=DOWN)
+    for order, size, price in ((limit, 5 * Q, None), (limit, 4 * Q, UP + ONE), (stop, 2 * Q, None)):
+        with pytest.raises(Rejected, match="AMEND_UNSUPPORTED"):
+            stage.engine.amend(order, size, "", 7, price)
 
 
 def test_amending_one_order_of_an_oco_amends_both(stage: Stage) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import contextlib
+import random
+from collections import Counter, defaultdict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from venuemesh.exchange.engine.accounts import Account
+from venuemesh.exchange.engine.accounts import FULL_MEMORY, Account, Memory, Ticket
 from venuemesh.exchange.engine.engine import Engine
-from venuemesh.exchange.engine.market import ExecutionReport, Market, Quiet
+from venuemesh.exchange.engine.market import ExecutionReport, Market, OrderChange, Quiet
 from venuemesh.exchange.engine.rules import ONE, rules_for
 from venuemesh.model.errors import Rejected
 from venuemesh.model.events import Side
@@ -348,3 +350,143 @@ def test_priority_against_a_plain_model(actions: list[tuple[int, Side, str, int,
             if not best[3]:
                 resting.remove(best)
     assert [(t.maker_order, t.price, t.size) for t in market.trades] == expected
+
+
+# ------------------------------------------------------------------------------------- what other exchanges allow
+
+
+def test_a_larger_size_goes_to_the_end_of_the_queue_and_locks_more() -> None:
+    engine, market, (a, b, c), _ = stage("a", "b", "c")
+    grown = engine.submit(a, BTC, Ticket(BUY, "LIMIT", Q, P), 1)
+    first = engine.submit(b, BTC, Ticket(BUY, "LIMIT", Q, P), 2)
+    made = engine.amend(grown, 3 * Q, "", 3)
+    assert (made.old_size, made.new_size, made.old_price, made.new_price) == (Q, 3 * Q, P, P)
+    assert a.balance("USDT").locked == 3 * P * Q // ONE
+    assert market.bids.depth() == [(P, 4 * Q)]
+    engine.place(c, BTC, SELL, "LIMIT", Q, P, 4)
+    assert (first.status, grown.status) == ("FILLED", "NEW")
+
+
+def test_another_price_moves_an_order_and_lets_it_trade() -> None:
+    engine, market, (a, b), told = stage("a", "b")
+    order = engine.submit(a, BTC, Ticket(BUY, "LIMIT", 2 * Q, P, client_id="mine"), 1)
+    resting = engine.submit(b, BTC, Ticket(SELL, "LIMIT", Q, P + TICK), 2)
+    engine.amend(order, 2 * Q, "mine", 3, P - TICK)
+    assert (market.bids.depth(), order.status) == ([(P - TICK, 2 * Q)], "NEW")
+    assert a.balance("USDT").locked == (P - TICK) * 2 * Q // ONE
+    market.top_watchers.add("somebody")
+    tops = told.tops
+    engine.amend(order, 2 * Q, "mine", 4, P + 2 * TICK)
+    assert (order.status, order.filled, resting.status) == ("PARTIALLY_FILLED", Q, "FILLED")
+    assert market.bids.depth() == [(P + 2 * TICK, Q)]
+    assert a.balance("USDT").locked == (P + 2 * TICK) * Q // ONE
+    assert told.tops == tops + 1
+    assert [report.kind for report in told.reports if report.account is a] == ["NEW", "REPLACED", "REPLACED", "TRADE"]
+
+
+@pytest.mark.parametrize(
+    ("size", "price", "code"),
+    [
+        (Q, P, "AMEND_NOTHING"),
+        (Q, P + 1, "PRICE_FILTER"),
+        (Q + 1, P, "LOT_SIZE"),
+        (Q, P + 2 * TICK, "WOULD_TAKE"),
+        (20 * Q, P, "INSUFFICIENT_BALANCE"),
+    ],
+)
+def test_a_move_that_is_refused_changes_nothing(size: int, price: int, code: str) -> None:
+    engine, market, (a, b), told = stage("a", "b")
+    a.deposit("USDT", -9_990_000 * ONE)
+    order = engine.submit(a, BTC, Ticket(BUY, "LIMIT_MAKER", Q, P, client_id="mine"), 1)
+    engine.submit(b, BTC, Ticket(SELL, "LIMIT", Q, P + TICK), 2)
+    before = (order.size, order.price, order.amends, a.balance("USDT").locked, market.update_id, len(told.reports))
+    with pytest.raises(Rejected) as caught:
+        engine.amend(order, size, "", 3, price)
+    assert caught.value.code == code
+    assert before == (
+        *(order.size, order.price, order.amends),
+        *(a.balance("USDT").locked, market.update_id, len(told.reports)),
+    )
+
+
+def test_a_held_order_is_accepted_and_only_then_works_or_is_rejected() -> None:
+    engine, market, (a, b), told = stage("a", "b")
+    engine.submit(b, BTC, Ticket(SELL, "LIMIT", Q, P), 1)
+    taken = engine.submit(a, BTC, Ticket(BUY, "LIMIT", 2 * Q, P, client_id="taken"), 2, hold=True)
+    refused = engine.submit(a, BTC, Ticket(BUY, "LIMIT", Q, P - TICK, client_id="refused"), 2, hold=True)
+    gone = engine.submit(a, BTC, Ticket(BUY, "LIMIT", Q, P - TICK, client_id="gone"), 2, hold=True)
+    assert (market.bids.depth(), taken.filled, a.balance("USDT").locked > 0) == ([], 0, True)
+    engine.cancel(BTC, gone.id, 3, a)
+    for order in (refused, gone):
+        engine.reject(order, 4)
+    for order in (taken, refused, gone):
+        engine.start(order, 5)
+    assert (taken.filled, refused.status, gone.status) == (Q, "REJECTED", "CANCELED")
+    assert market.bids.depth() == [(P, Q)]
+    assert a.balance("USDT").locked == P * Q // ONE
+    kinds = [(report.order.client_id, report.kind) for report in told.reports if report.account is a]
+    assert kinds == [
+        *[("taken", "NEW"), ("refused", "NEW"), ("gone", "NEW")],
+        *[("gone", "CANCELED"), ("refused", "REJECTED"), ("taken", "TRADE")],
+    ]
+
+
+def test_changes_of_orders_add_up_to_the_book() -> None:
+    engine, market, (a, b, c), _ = stage("a", "b", "c")
+    book: dict[int, tuple[Side, int, int]] = {}
+    kinds = Counter[str]()
+
+    def follow(where: Market, change: OrderChange) -> None:
+        kinds[change.kind] += 1
+        assert (where, change.update_id) == (market, market.update_id)
+        assert (change.order_id in book) == (change.kind != "add")
+        if change.kind == "remove":
+            assert (change.size, book.pop(change.order_id)[:2]) == (0, (change.side, change.price))
+        else:
+            book[change.order_id] = change.side, change.price, change.size
+
+    market.order_watchers.append(follow)
+    draw = random.Random(5)
+    for now in range(400):
+        account = draw.choice((a, b, c))
+        standing = [order for order in account.open.values() if order.working_ns >= 0]
+        size, price = draw.randint(1, 9) * Q, P + draw.randint(-5, 5) * TICK
+        with contextlib.suppress(Rejected):
+            if standing and draw.random() < 0.5:
+                order = draw.choice(standing)
+                if draw.random() < 0.5:
+                    engine.cancel(BTC, order.id, now, account)
+                else:
+                    engine.amend(order, size, "", now, draw.choice((None, price)))
+            else:
+                mode = draw.choice(("DECREMENT", "EXPIRE_MAKER"))
+                side = draw.choice((BUY, SELL))
+                engine.submit(account, BTC, Ticket(side, "LIMIT", size, price, self_trade=mode), now)
+        for side, levels in ((BUY, market.bids), (SELL, market.asks)):
+            sums: dict[int, int] = defaultdict(int)
+            for where, at, rests in book.values():
+                if where is side:
+                    sums[at] += rests
+            assert sums == dict(levels.depth())
+    assert min(kinds[kind] for kind in ("add", "change", "remove")) > 20
+
+
+def test_a_lookup_finds_an_order_as_long_as_the_exchange_remembers() -> None:
+    engine, _, (a,), _ = stage("a")
+    order = engine.submit(a, BTC, Ticket(BUY, "LIMIT", Q, P, client_id="mine"), 100)
+    late, short, only_open = Memory(appears_ns=50), Memory(lasts_ns=10), Memory(lasts_ns=0)
+    assert a.find(None, "mine", 100, FULL_MEMORY) is a.find(order.id, None, 100, only_open) is order
+    assert (a.find(None, "mine", 149, late), a.find(None, "mine", 150, late)) == (None, order)
+    engine.cancel(BTC, order.id, 200, a)
+    assert (a.find(None, "mine", 209, short), a.find(None, "mine", 210, short)) == (order, None)
+    assert a.find(order.id, None, 200, only_open) is None
+    assert a.find(None, "mine", 10**18, FULL_MEMORY) is order
+    assert a.find(None, "other", 200, FULL_MEMORY) is None
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price", "size"), [("BTCUSDT", 2, 5), ("XRPUSDT", 4, 1), ("LTCBTC", 6, 3), ("NKNUSDT", 4, 0)]
+)
+def test_a_symbol_says_how_many_decimals_it_needs(symbol: str, price: int, size: int) -> None:
+    rules = rules_for(symbol)
+    assert (rules.price_decimals, rules.size_decimals) == (price, size)
