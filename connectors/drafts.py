@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TypeVar
 
 from ..model.errors import Misconfigured
 from ..model.http import HttpRequest
@@ -12,6 +13,7 @@ from .order_codec import Draft, Kind
 from .spec import Endpoint, ExchangeSpec
 
 Params = Sequence[tuple[str, str]]
+T = TypeVar("T")
 METHODS = ("GET", "POST", "PUT", "DELETE")
 
 
@@ -75,6 +77,6 @@ def plain(number: Decimal) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
-def batches(names: Sequence[str], size: int) -> list[Sequence[str]]:
+def batches(names: Sequence[T], size: int) -> list[Sequence[T]]:
     """Cut `names` into parts of at most `size`."""
     return [names[at : at + size] for at in range(0, len(names), size)]

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..model.events import DepthSnapshot, Levels, MarketEvent
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..orderbook.l2 import OrderBook
-from .spec import ExchangeSpec
-
-
-class Verdict(Enum):
-    """What a delta is to a book that holds `sequence`."""
-
-    APPLY = "apply"
-    STALE = "stale"
-    GAP = "gap"
-
+from .sequence import Numbers
+from .sequence import Verdict as Verdict
+from .spec import Dial, ExchangeSpec
 
 NOT_RECOGNISED = -1  # from `DeltaScanner.scan`: the frame is not exactly what the scanner knows; `decode` reads it
 
@@ -30,10 +22,13 @@ class DeltaScanner(Protocol):
 
     `first`, `last` and `ts_event_ns` are of the frame recognised last. From a frame that the scanner recognises,
     `Codec.decode` reads exactly the same symbol, numbers and levels.
+
+    Where checksums are the proof, `apply` raises BookError too when the book after it is not the frame's.
     """
 
     first: int
     last: int
+    previous: int | None  # of the delta before, where the exchange states it
     ts_event_ns: int
 
     def bind(self, symbol: str, book: OrderBook) -> int:
@@ -70,8 +65,31 @@ class SnapshotKey:
     limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An answer that confirms a subscription: its key as in `Subscribed`, and the instruments (symbols) it is about."""
+
+    key: int | str
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send, the answers it `expects`, and what it spends of limits of the connection besides "messages".
+
+    A pair is subscribed when all answers that name it have come, whatever message they belong to.
+    """
+
+    frame: bytes
+    expects: tuple[Expected, ...] = ()
+    cost: tuple[tuple[str, int], ...] = ()
+
+
 class Codec(Protocol):
-    """Bytes to events and intents to requests. No socket, no clock, no randomness: times and ids are passed in."""
+    """Bytes to events and intents to requests. No socket, no clock, no randomness: times and ids are passed in.
+
+    What only some exchanges need stands in protocols of its own below; `spec.book` says which of them a codec has.
+    """
 
     spec: ExchangeSpec
     snapshot_limit: int  # levels a side that a snapshot is asked for, unless the caller has a number of its own
@@ -84,15 +102,13 @@ class Codec(Protocol):
         """Tell the codec which instruments `decode` will meet (symbols and scales); these and no others."""
 
     def ws_url(self) -> str: ...
-    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
-        """Messages that open the feeds of `instruments`; the n-th carries the id `request_id` + n."""
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        """Messages that open the feeds of `instruments`. Ids, where the exchange has them, are `request_id` + n for the
+        n-th message."""
 
-    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]: ...
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]: ...
     def scanner(self) -> DeltaScanner | None:
         """A fresh byte scanner for this exchange's delta frames, or None when it has none: then `decode` reads all."""
-
-    def snapshot_scanner(self) -> SnapshotScanner | None:
-        """A fresh bulk reader of this exchange's snapshot bodies, or None: then `snapshot` reads all."""
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         """The JSON path: exact, slower, reads everything the exchange documents. Raises DecodeError."""
@@ -100,12 +116,18 @@ class Codec(Protocol):
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
         """The symbol of a delta, trade or ticker, bound or not; None for anything else."""
 
-    def classify(self, sequence: int, first: int, last: int, joined: bool) -> Verdict:
-        """The exchange's rule. `sequence` is the book's; `joined` False for the first delta after a snapshot."""
+    def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
+        """The exchange's rule, one of those in `connectors/sequence.py`. `sequence` is the book's; `joined` is False
+        for the first delta after a snapshot that came apart from the feed."""
 
-    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest: ...
+    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
+        """Ask for a book over REST: for one look, and to join deltas where `spec.book.source` is REST."""
+
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
         """A side with fewer than `limit` levels is complete. Raises DecodeError."""
+
+    def snapshot_scanner(self) -> SnapshotScanner | None:
+        """A fresh bulk reader of this exchange's snapshot bodies, or None: then `snapshot` reads all."""
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
         """What a recorded REST url asked for: a snapshot, the name of another endpoint of the spec, or None."""
@@ -126,6 +148,35 @@ class Codec(Protocol):
 
     def server_time(self, body: bytes) -> int:
         """The exchange's clock, ns since the Unix epoch, from the answer to `time_request`. Raises DecodeError."""
+
+
+@runtime_checkable
+class RequestedBooks(Protocol):
+    """Of a codec whose whole books are asked for over the socket (`BookSource.REQUESTED`)."""
+
+    def book_request(self, instrument: Instrument, request_id: int) -> Outgoing:
+        """Ask for a whole book; the answer is a `DepthSnapshot` with this id, or a `SubscribeRefused` with it."""
+
+
+@runtime_checkable
+class ChecksummedBooks(Protocol):
+    """Of a codec whose deltas carry a checksum of the book (`Proof.CHECKSUM`)."""
+
+    def checksum(self, instrument: Instrument, book: OrderBook) -> int:
+        """The checksum of the book by the exchange's rule; `orderbook.checksum` has what is common.
+
+        Raises:
+            BookError: the book holds what the exchange cannot have sent.
+        """
+
+
+@runtime_checkable
+class DialedByRequest(Protocol):
+    """Of a codec whose websocket address is asked for over REST before each connection."""
+
+    def dial_request(self) -> HttpRequest: ...
+    def dial(self, body: bytes) -> Dial:
+        """The address in the answer to `dial_request`. Raises DecodeError."""
 
 
 class Connector(Protocol):

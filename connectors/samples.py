@@ -51,26 +51,31 @@ class MarketDataSamples:
     """One instrument's story, and one message of every other kind.
 
     The story: `snapshot` is the book when it begins, `deltas` follow each other without a gap and the first joins the
-    snapshot; afterwards the book is exactly `bids` and `asks` (every level) at `sequence`. `stale` is a delta that
-    the snapshot contains already; `gap` comes later than the one that should follow the last of `deltas`. An exchange
-    that numbers nothing (`spec.sequenced` False) has neither.
+    snapshot; afterwards the book is exactly `bids` and `asks` (every level) at `sequence` (0 where the exchange numbers
+    nothing). `snapshot` is a REST body, or the frame that brings the book, as `spec.book.source` says. Where the
+    exchange has a window, a level of the story falls out of it.
+
+    `stale` is a delta that the snapshot contains already, of an exchange whose snapshots come apart from the feed.
+    `gap` comes later than the one that should follow the last of `deltas`; None where the connection is the proof.
     """
 
     pair: str  # our name of the story's instrument, BASE-QUOTE
     instruments: bytes  # body of the instrument list; lists the story's pair among others
     symbols: Mapping[str, str]  # our name -> the exchange's symbol, of pairs in that list
-    snapshot: bytes  # REST body
+    snapshot: bytes
     deltas: tuple[bytes, ...]
     bids: Rows
     asks: Rows
     sequence: int
     trades: tuple[TradeSample, ...]
-    acks: tuple[tuple[bytes, int | str], ...]  # frames that confirm a subscription, with its id
+    acks: tuple[tuple[bytes, int | str], ...]  # frames that confirm a subscription, with its key
     refusals: tuple[RefusalSample, ...]
+    rest_book: bytes | None = None  # REST body of the order book, where whole books do not come that way
     stale: bytes | None = None
     gap: bytes | None = None
     snapshot_limit: int = 100  # levels a side that the snapshot was asked for with
     ignored: tuple[bytes, ...] = ()  # well-formed frames that nobody reads
+    pings: tuple[tuple[bytes, bytes], ...] = ()  # frames that want an answer at once, and that answer
     closing: tuple[bytes, ...] = ()  # frames that announce the end of the connection
     errors: tuple[ErrorSample, ...] = ()
     tickers: bytes | None = None  # REST body

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from ..model.errors import Misconfigured
@@ -94,6 +95,71 @@ class Hosts:
     ws_api: str | None = None
 
 
+class BookSource(Enum):
+    """Where a whole book comes from."""
+
+    REST = "rest"  # asked for over REST; joined to the deltas that were kept meanwhile
+    REQUESTED = "requested"  # asked for over the socket; joined to the deltas that were kept meanwhile
+    PUSHED = "pushed"  # sent in the feed after each subscription, and whenever the exchange likes
+    EVERY_FRAME = "every frame"  # each message is a whole book
+
+
+class Proof(Enum):
+    """What proves that no delta is missing; `connectors/sequence.py` has the rule of each."""
+
+    RANGE = "range"  # a delta covers the numbers `first` to `last`, and the next begins where it ended
+    CHAIN = "chain"  # a delta names the number before it
+    STEP = "step"  # each delta has the next number
+    CHECKSUM = "checksum"  # a delta carries a checksum of the book after it
+    CONNECTION = "connection"  # nothing but the connection itself: readers see "unsequenced"
+
+
+@dataclass(frozen=True, slots=True)
+class BookFeed:
+    """How an exchange sends books, as data: the shared code reads it, and the conformance suite breaks each promise.
+
+    With a `window` the exchange keeps its readers at the best so many levels a side, and readers forget what falls out.
+    `first_book_s` after a subscription (or a request over the socket) its book is overdue and asked for again.
+    `resync_cost` is what one more subscription spends of limits that an egress shares.
+    """
+
+    source: BookSource = BookSource.REST
+    proof: Proof = Proof.RANGE
+    window: int | None = None
+    first_book_s: float = 10.0
+    resync_cost: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether whole books come apart from the deltas, which wait for them."""
+        return self.source in (BookSource.REST, BookSource.REQUESTED)
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether deltas carry numbers of the exchange; where they do not, the mesh counts by itself."""
+        return self.proof in (Proof.RANGE, Proof.CHAIN, Proof.STEP)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """A message that the exchange wants to see every so often, beside the pings of the websocket protocol."""
+
+    frame: bytes
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """An address that was obtained for one connection, which the exchange ends at `max_age_s` (None: it does not).
+
+    `keepalive_s` overrides the period of the spec's `keepalive`.
+    """
+
+    url: str
+    max_age_s: float | None = None
+    keepalive_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ExchangeSpec:
     """An exchange as data, each figure with its source in a comment beside it."""
@@ -108,7 +174,10 @@ class ExchangeSpec:
     max_streams: int  # per connection
     used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> limit it reports the use of
     wire_decimals: int = 8  # how many decimals the exchange writes
-    sequenced: bool = True  # False: no proof of continuity but the connection itself ("unsequenced")
+    decimals_by_pair: bool = False  # True: of each pair it writes as many as that instrument's scales
+    book: BookFeed = BookFeed()
+    keepalive: KeepAlive | None = None
+    gzip: bool = False  # messages come compressed by gzip, apart from what the websocket protocol may compress
     contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no holes, so one tells of lost trades
     example_pairs: tuple[str, ...] = ()
     streams_per_instrument: int = 2  # how many streams one tracked pair takes of `max_streams`
@@ -142,6 +211,11 @@ class ExchangeSpec:
             known = ", ".join(self.environments) or "none"
             raise Misconfigured("environment", f"{environment!r} is not one of {known}")
         return None if environment is None else self.environments[environment]
+
+    @property
+    def sequenced(self) -> bool:
+        """Whether anything but the connection proves that no delta is missing."""
+        return self.book.proof is not Proof.CONNECTION
 
 
 @dataclass(frozen=True, slots=True)

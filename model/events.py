@@ -44,7 +44,12 @@ class BookState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DepthSnapshot:
-    """A whole book, or its best part. A side is `complete` when the exchange has no level beyond the last given."""
+    """A whole book, or its best part. A side is `complete` when the exchange has no level beyond the last given.
+
+    One that comes in the feed replaces what was held, at any time. `request_id` is that of the request over the socket
+    that it answers; then it joins the deltas that waited for it, like one that came over REST. `checksum` is the
+    exchange's, of this book.
+    """
 
     symbol: str
     sequence: int
@@ -54,11 +59,17 @@ class DepthSnapshot:
     asks_complete: bool
     ts_event_ns: int | None
     ts_recv_ns: int
+    request_id: int | str | None = None
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DepthDelta:
-    """New absolute sizes of some levels. It covers the exchange's sequence numbers `first` to `last`."""
+    """New absolute sizes of some levels. It covers the exchange's sequence numbers `first` to `last`.
+
+    `previous` is the number of the delta before, where the exchange states it; `checksum` is the exchange's, of the
+    book after this delta. An exchange that numbers nothing has 0 for `first` and `last`.
+    """
 
     symbol: str
     first: int
@@ -67,11 +78,16 @@ class DepthDelta:
     asks: Levels
     ts_event_ns: int | None
     ts_recv_ns: int
+    previous: int | None = None
+    checksum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """Anyone's trade. `side` is the taker's. An `aggregate` stands for several fills; its ids are another sequence."""
+    """Anyone's trade. `side` is the taker's. An `aggregate` stands for several fills; its ids are another sequence.
+
+    `id_text` is the exchange's id where it is no int64; `trade_id` is then a hash of it.
+    """
 
     symbol: str
     trade_id: int
@@ -81,6 +97,7 @@ class PublicTrade:
     ts_event_ns: int | None
     ts_recv_ns: int
     aggregate: bool = False
+    id_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +113,16 @@ class Ticker:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The exchange accepted the subscription request of this id."""
+    """The exchange accepted what was asked for under this key: the id of a request, or what a message of it names."""
 
-    request_id: int | str
+    key: int | str
 
 
 @dataclass(frozen=True, slots=True)
 class SubscribeRefused:
-    """The exchange refused the subscription request of this id."""
+    """The exchange refused what was asked for under this key; None where it does not repeat any."""
 
-    request_id: int | str | None
+    key: int | str | None
     code: str
     reason: str
 
@@ -118,13 +135,49 @@ class GoingAway:
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """The exchange wants to hear this at once: the answer to a ping inside its messages."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The codec sees that messages are missing: of one instrument, or (None) of all on this connection."""
+
+    symbol: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The exchange changed what may be done with an instrument. `status` is its word, "cancel_only" or "halt"."""
+
+    symbol: str
+    is_trading: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A well-formed message of a kind that no one here reads. `kind` is the exchange's word for it."""
 
     kind: str
 
 
-MarketEvent = DepthSnapshot | DepthDelta | PublicTrade | Ticker | Subscribed | SubscribeRefused | GoingAway | Ignored
+MarketEvent = (
+    DepthSnapshot
+    | DepthDelta
+    | PublicTrade
+    | Ticker
+    | Subscribed
+    | SubscribeRefused
+    | GoingAway
+    | Say
+    | Lost
+    | Status
+    | Ignored
+)
 
 
 Plain = dict[str, Any]

@@ -2,7 +2,8 @@
 
 One `Ingest` serves the pairs of one connection. A frame goes to the byte scanner first; what that does not know exactly
 goes to the codec's JSON path. Either way the pair's machine decides, the levels go into the book, and the sink (the
-shared-memory segment, or the replay's) is told.
+shared-memory segment, or the replay's) is told. A delta that waits for its snapshot is kept as the event that it is: a
+frame may carry several pairs.
 """
 
 from __future__ import annotations
@@ -12,17 +13,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ...connectors.market_codec import Codec
+from ...connectors.market_codec import ChecksummedBooks, Codec, DeltaScanner
+from ...connectors.sequence import Numbers
+from ...connectors.spec import Proof
 from ...model.errors import BookError, DataError, FixedPointError
-from ...model.events import BookState, DepthDelta, MarketEvent, PublicTrade, Ticker
+from ...model.events import (
+    BookState,
+    DepthDelta,
+    DepthSnapshot,
+    Lost,
+    MarketEvent,
+    PublicTrade,
+    Status,
+    Ticker,
+)
 from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 from .machine import (
     APPLY,
     GAP,
     KEEP,
+    STALE,
     STATE,
+    Ask,
     AskSnapshot,
+    AwaitBook,
+    BookCame,
     BookEvent,
     BookMachine,
     Crossed,
@@ -32,9 +48,11 @@ from .machine import (
     Load,
     Missed,
     Publish,
+    Resubscribe,
     SetState,
     SnapshotArrived,
     SnapshotFailed,
+    Trading,
 )
 
 RECENT_TRADES = 256  # ids by which a trade that comes twice is known
@@ -63,11 +81,14 @@ class NoSink:
 class Observer(Protocol):
     """Who wants to see every delta: the replay."""
 
-    def delta(self, pair: Pair, first: int, last: int) -> None:
+    def delta(self, pair: Pair, delta: Numbers) -> None:
         """A delta came, before anything was decided about it."""
 
     def applied(self, pair: Pair) -> None:
         """A delta was applied."""
+
+    def book(self, pair: Pair) -> None:
+        """A whole book came in the feed and was loaded."""
 
     def ticker(self, pair: Pair, ticker: Ticker) -> None: ...
     def trade(self, pair: Pair, trade: PublicTrade) -> None: ...
@@ -90,7 +111,7 @@ class Pair:
     ts_event_ns: int | None = None
     ts_recv_ns: int = 0
     draining: bool = False
-    drained: int = 0  # frames applied after the snapshot and not yet published
+    drained: int = 0  # deltas applied after the snapshot and not yet published
     missed: bool = False
     load: Callable[[], None] | None = None  # how to load the snapshot that arrived
     last_trade_id: int = -1
@@ -100,14 +121,14 @@ class Pair:
 class Ingest:
     """The pairs of one connection, fed frame by frame.
 
-    `ask` is told when a pair wants a snapshot, `other` gets what concerns the connection (Subscribed, GoingAway, ...),
-    `now_ns` is monotonic. With `fast` False the byte scanners are left out.
+    `ask` is told when a pair wants a whole book, `other` gets what concerns the connection (Subscribed, GoingAway, ...)
+    and books that answer a request over it, `now_ns` is monotonic. With `fast` False the byte scanners are left out.
     """
 
     def __init__(
         self,
         codec: Codec,
-        ask: Callable[[Pair, AskSnapshot], None],
+        ask: Callable[[Pair, Ask], None],
         other: Callable[[MarketEvent], None],
         now_ns: Callable[[], int],
         *,
@@ -127,6 +148,9 @@ class Ingest:
         self._observer = observer
         self._scanner = codec.scanner() if fast else None
         self._snapshots = codec.snapshot_scanner() if fast else None
+        self._checksum = codec.checksum if isinstance(codec, ChecksummedBooks) else None
+        if codec.spec.book.proof is not Proof.CHECKSUM:
+            self._checksum = None
         self._slots: list[Pair] = []
 
     def track(self, pairs: Iterable[Pair]) -> None:
@@ -160,64 +184,114 @@ class Ingest:
             return
         pair = self._slots[slot]
         machine = pair.machine
-        first, last = scanner.first, scanner.last
-        if self._observer is not None and not pair.draining:
-            self._observer.delta(pair, first, last)
-        code = machine.delta(first, last)
+        if self._observer is not None:
+            self._observer.delta(pair, scanner)
+        code = machine.delta(scanner)
         if code != APPLY:
-            self._not_applied(pair, code, first, last, frame, recv_ns)
+            if code == STATE:
+                self._proven(pair)
+            elif code != STALE:
+                self._not_applied(pair, code, self._scanned(pair, scanner, recv_ns))
             return
         try:
             scanner.apply()
         except BookError as error:
-            self.on(pair, Doubt(str(error), last))
+            self.on(pair, Doubt(str(error), scanner.last))
             return
         pair.ts_event_ns = ts_event_ns = scanner.ts_event_ns
         pair.ts_recv_ns = recv_ns
-        if self._observer is not None or pair.draining or machine.keeps or pair.book.crossed:
-            self._applied(pair, first, last, frame)
+        if self._observer is not None or machine.keeps or pair.book.crossed:
+            self._applied(pair, self._scanned(pair, scanner, recv_ns))
             return
         pair.updates += 1
         pair.sink.publish(pair.book, machine.state, ts_event_ns, recv_ns)
+
+    @staticmethod
+    def _scanned(pair: Pair, scanner: DeltaScanner, recv_ns: int) -> DepthDelta:
+        """The delta that the scanner has just read, as an event."""
+        bids, asks = scanner.levels()
+        symbol, ts_event_ns = pair.instrument.symbol, scanner.ts_event_ns
+        return DepthDelta(symbol, scanner.first, scanner.last, bids, asks, ts_event_ns, recv_ns, scanner.previous)
 
     def _decode(self, frame: bytes | memoryview, recv_ns: int) -> None:
         try:
             events = self.codec.decode(frame, recv_ns)
         except DataError as error:
-            self._unreadable(frame, error)
+            self.unreadable_frame(frame, error)
             return
         for event in events:
             if isinstance(event, DepthDelta):
-                self._delta(event, frame)
+                self._delta(event)
             elif isinstance(event, PublicTrade):
                 self._trade(event)
             elif isinstance(event, Ticker):
                 if self._observer is not None:
                     self._observer.ticker(self.pairs[event.symbol], event)
+            elif isinstance(event, DepthSnapshot) and event.request_id is None:
+                self._book(event)
+            elif isinstance(event, Lost):
+                for pair in list(self.pairs.values()) if event.symbol is None else [self.pairs[event.symbol]]:
+                    self.on(pair, Doubt(event.reason))
+            elif isinstance(event, Status):
+                self.on(self.pairs[event.symbol], Trading(event.is_trading))
             else:
                 self._other(event)
 
-    def _delta(self, delta: DepthDelta, frame: bytes | memoryview) -> None:
+    def _delta(self, delta: DepthDelta) -> None:
         pair = self.pairs[delta.symbol]
+        machine = pair.machine
         if self._observer is not None and not pair.draining:
-            self._observer.delta(pair, delta.first, delta.last)
-        code = pair.machine.delta(delta.first, delta.last)
+            self._observer.delta(pair, delta)
+        code = machine.delta(delta)
+        if code == STATE:
+            self._proven(pair)
+        elif code != APPLY and code != STALE:
+            self._not_applied(pair, code, delta)
         if code != APPLY:
-            self._not_applied(pair, code, delta.first, delta.last, frame, delta.ts_recv_ns)
             return
         try:
-            pair.book.apply(delta.bids, delta.asks, delta.last)
+            pair.book.apply(delta.bids, delta.asks, machine.sequence)
+            self._prove(pair, delta.checksum)
         except BookError as error:
             self.on(pair, Doubt(str(error), delta.last))
             return
         pair.ts_event_ns, pair.ts_recv_ns = delta.ts_event_ns, delta.ts_recv_ns
-        self._applied(pair, delta.first, delta.last, frame)
+        self._applied(pair, delta)
 
-    def _applied(self, pair: Pair, first: int, last: int, frame: bytes | memoryview) -> None:
+    def _prove(self, pair: Pair, checksum: int | None) -> None:
+        """Hold the book against the exchange's checksum, where checksums are the proof. Raises BookError."""
+        if self._checksum is None:
+            return
+        counters = pair.machine.counters
+        counters.checksums += 1
+        found = self._checksum(pair.instrument, pair.book)
+        if found != checksum:
+            counters.bad_checksums += 1
+            raise BookError(f"checksum {found} of the book is not the exchange's, {checksum}")
+
+    def _book(self, came: DepthSnapshot) -> None:
+        """Take in a whole book that came in the feed."""
+        pair = self.pairs[came.symbol]
+        if pair.machine.state in (BookState.CONNECTING, BookState.SILENT):
+            return
+        try:
+            pair.book.load(came.bids, came.asks, came.sequence, came.bids_complete, came.asks_complete)
+            self._prove(pair, came.checksum)
+        except BookError as error:
+            self.on(pair, Doubt(f"book: {error}", came.sequence))
+            return
+        pair.ts_event_ns, pair.ts_recv_ns, pair.drained = came.ts_event_ns, came.ts_recv_ns, 1
+        effects = pair.machine.on(BookCame(came.sequence), self._now_ns())
+        pair.book.sequence = pair.machine.sequence
+        if self._observer is not None:
+            self._observer.book(pair)
+        self._perform(pair, effects)
+
+    def _applied(self, pair: Pair, delta: DepthDelta) -> None:
         if self._observer is not None:
             self._observer.applied(pair)
         if pair.book.crossed:
-            effects = pair.machine.on(Crossed(last), self._now_ns())
+            effects = pair.machine.on(Crossed(delta.last), self._now_ns())
             if effects:
                 self._perform(pair, effects)
                 return
@@ -225,16 +299,16 @@ class Ingest:
             pair.updates += 1
             pair.sink.publish(pair.book, pair.machine.state, pair.ts_event_ns, pair.ts_recv_ns)
         if pair.machine.keeps:
-            pair.machine.keep(first, last, bytes(frame), pair.ts_recv_ns)
+            pair.machine.keep(delta)
 
-    def _not_applied(
-        self, pair: Pair, code: int, first: int, last: int, frame: bytes | memoryview, recv_ns: int
-    ) -> None:
-        if code == STATE:
-            if not pair.draining:
-                pair.sink.set_state(pair.machine.state)
-        elif code == KEEP:
-            pair.machine.keep(first, last, bytes(frame), recv_ns)
+    @staticmethod
+    def _proven(pair: Pair) -> None:
+        if not pair.draining:
+            pair.sink.set_state(pair.machine.state)
+
+    def _not_applied(self, pair: Pair, code: int, delta: DepthDelta) -> None:
+        if code == KEEP:
+            pair.machine.keep(delta)
             if not pair.draining:
                 self._perform(pair, pair.machine.wants_snapshot(self._now_ns()))
         elif code == GAP:
@@ -242,7 +316,7 @@ class Ingest:
                 pair.missed = True
             else:
                 self.on(pair, Missed())
-            pair.machine.keep(first, last, bytes(frame), recv_ns)
+            pair.machine.keep(delta)
 
     def _trade(self, trade: PublicTrade) -> None:
         pair = self.pairs[trade.symbol]
@@ -262,7 +336,7 @@ class Ingest:
             pair.last_trade_id = max(pair.last_trade_id, trade.trade_id)
         pair.sink.trade(trade, missed)
 
-    def _unreadable(self, frame: bytes | memoryview, error: DataError) -> None:
+    def unreadable_frame(self, frame: bytes | memoryview, error: DataError) -> None:
         """Doubt every book the frame may have been meant for: those it names, or all."""
         self.unreadable += 1
         self.last_error = str(error)
@@ -283,7 +357,7 @@ class Ingest:
     # Snapshots
 
     def snapshot(self, pair: Pair, attempt: int, body: bytes, limit: int, recv_ns: int) -> None:
-        """Take in the snapshot that was asked for as `attempt`."""
+        """Take in the snapshot that was asked for over REST as `attempt`."""
         book = pair.book
         try:
             if self._snapshots is not None and self._snapshots.scan(body, book.price_scale, book.size_scale):
@@ -293,15 +367,20 @@ class Ingest:
             else:
                 read = self.codec.snapshot(pair.instrument, body, limit, recv_ns)
                 sequence = read.sequence
-                pair.load = lambda: book.load(
-                    read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete
-                )
+                pair.load = _loader(book, read)
         except DataError as error:
             pair.misfits += isinstance(error.__cause__, FixedPointError)
             self.on(pair, SnapshotFailed(attempt, str(error)))
             return
         pair.ts_recv_ns = recv_ns
         self.on(pair, SnapshotArrived(attempt, sequence))
+        pair.load = None
+
+    def answer(self, pair: Pair, attempt: int, read: DepthSnapshot) -> None:
+        """Take in the snapshot that was asked for over the socket as `attempt`."""
+        pair.ts_recv_ns = read.ts_recv_ns
+        pair.load = _loader(pair.book, read)
+        self.on(pair, SnapshotArrived(attempt, read.sequence))
         pair.load = None
 
     # Effects
@@ -315,7 +394,7 @@ class Ingest:
             match effect:
                 case SetState(state, reason):
                     pair.sink.set_state(state, reason)
-                case AskSnapshot():
+                case AskSnapshot() | AwaitBook() | Resubscribe():
                     self._ask(pair, effect)
                 case Publish(state):
                     pair.updates += 1
@@ -333,12 +412,12 @@ class Ingest:
             return
         pair.draining, pair.missed = True, False
         before = pair.machine.counters.applied
-        seen = self.frames, self.slow_frames
-        try:
-            for frame in kept:
-                self.frame(frame.frame, frame.recv_ns)
-        finally:
-            pair.draining = False
-            self.frames, self.slow_frames = seen  # they were counted when they came
+        for delta in kept:
+            self._delta(delta)
+        pair.draining = False
         pair.drained = pair.machine.counters.applied - before
         self.on(pair, Missed() if pair.missed else Drained())
+
+
+def _loader(book: OrderBook, read: DepthSnapshot) -> Callable[[], None]:
+    return lambda: book.load(read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete)

@@ -7,8 +7,13 @@ returns an integer. A missed sequence, or anything that makes the book doubtful,
 for a snapshot, join again. Snapshots are asked for at once the first time and then with doubling, capped, jittered
 delays, which start over only after the book was LIVE for a while: no storm, however bad the feed.
 
-    CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta--> LIVE (HALTED if it does not trade)
-    LIVE --gap, Doubt--> GAP --snapshot joins--> LIVE
+That is a feed whose whole books come apart from it (`BookFeed.is_joined`). Where they come *in* the feed, a book is
+right where it stands among the deltas: it replaces what was held, whatever the state, and proves itself. Deltas before
+the first book mean nothing and are dropped; instead of a snapshot the machine asks for another subscription, with the
+same delays, also when the first book is overdue.
+
+    CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta; or a book came in the feed-->
+    LIVE (HALTED if it does not trade)        LIVE --gap, Doubt--> GAP --snapshot joins, or a book came--> LIVE
     any --Closed--> CONNECTING        any --Quiet--> SILENT (until Opened)
 
 A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was asked for
@@ -23,29 +28,24 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...connectors.market_codec import Verdict
-from ...model.events import BookState
+from ...connectors.sequence import Numbers, Verdict
+from ...connectors.spec import BookFeed, Proof
+from ...model.events import BookState, DepthDelta
 from ...model.time import SECOND_NS, in_ns
 
 # What `delta` says about a frame: the hot path of the effects.
 STALE = 0  # already included, or older than the snapshot: nothing to do
 APPLY = 1  # apply its levels, then publish
-KEEP = 2  # no snapshot joined yet: the machine keeps it
+KEEP = 2  # no snapshot joined yet: `keep` the delta until one does
 GAP = 3  # sequence missed; the state is GAP already: publish that first, then `on(Missed(...))`
 STATE = 4  # nothing to apply, but the state changed: publish the state
 
 LAG_S = 2.0  # by how much a snapshot asked for now may lag behind the frames, for a book that no frame speaks of
+BY_REST = BookFeed()
 CALM_S = 30.0  # LIVE for so long, a book may ask for its next snapshot at once again
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A frame that waits for a snapshot."""
-
-    first: int
-    last: int
-    frame: bytes
-    recv_ns: int
+DELTA_BYTES = 512  # what a delta that waits takes beside its levels
 
 
 # Events
@@ -91,6 +91,20 @@ class SnapshotFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class BookCame:
+    """A whole book came in the feed and is loaded. `sequence` is its number."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The exchange refused this pair's subscription, or did not confirm it in time."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """`delta` returned GAP: this event fetches what must be done about it."""
 
@@ -112,7 +126,7 @@ class Crossed:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """The frames kept were fed again after `Load`."""
+    """The deltas kept were applied after `Load`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +148,8 @@ BookEvent = (
     | Quiet
     | SnapshotArrived
     | SnapshotFailed
+    | BookCame
+    | Refused
     | Missed
     | Doubt
     | Crossed
@@ -163,8 +179,23 @@ class AskSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitBook:
+    """The subscription sends a book by itself; when it is overdue, `on(SnapshotFailed(attempt, ...))`."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resubscribe:
+    """Subscribe to this pair anew after a delay, which sends a book; overdue as in `AwaitBook`."""
+
+    attempt: int
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
-    """Load the snapshot that arrived, feed `take()`'s frames again, then `on(Drained())`; refused: Doubt."""
+    """Load the snapshot that arrived, apply the deltas of `take()`, then `on(Drained())`; refused: Doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +205,8 @@ class Publish:
     state: BookState
 
 
-Effect = SetState | AskSnapshot | Load | Publish
+Ask = AskSnapshot | AwaitBook | Resubscribe
+Effect = SetState | Ask | Load | Publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +232,12 @@ class Counters:
     gaps: int = 0
     doubts: int = 0
     resyncs: int = 0  # times the book left LIVE (or HALTED) and had to find its way back
-    snapshots: int = 0  # joined
+    snapshots: int = 0  # joined, or come in the feed
     snapshots_too_old: int = 0
     snapshots_failed: int = 0
-    overflowed: int = 0  # frames thrown away because too many waited for a snapshot
+    overflowed: int = 0  # deltas thrown away because too many waited for a snapshot
+    checksums: int = 0  # compared
+    bad_checksums: int = 0
 
 
 class BookMachine:
@@ -211,12 +245,12 @@ class BookMachine:
 
     def __init__(
         self,
-        classify: Callable[[int, int, int, bool], Verdict],
+        classify: Callable[[int, Numbers, bool], Verdict],
         random: Callable[[], float],
         *,
+        feed: BookFeed = BY_REST,
         is_trading: bool = True,
         backoff: Backoff = Backoff(),
-        keep_frames: int = 4096,
         keep_bytes: int = 8 << 20,
     ) -> None:
         self.state = BookState.CONNECTING
@@ -229,6 +263,8 @@ class BookMachine:
         self._classify = classify
         self._random = random
         self._backoff = backoff
+        self._feed = feed
+        self._counts = not feed.is_numbered  # the exchange numbers nothing: `sequence` counts what was applied
         self._trading = is_trading
         self._joined = False  # a snapshot is loaded and deltas are decided against `sequence`
         self._proven = False  # the join is proven: the book is what its sequence says
@@ -242,14 +278,13 @@ class BookMachine:
         self._again: tuple[int, int] | None = None
         self._joined_ns: int | None = None
         self._refreshed_ns: int | None = None
-        self._kept: deque[Kept] = deque()
+        self._kept: deque[DepthDelta] = deque()
         self._kept_bytes = 0
-        self._keep_frames = keep_frames
         self._keep_bytes = keep_bytes
 
     @property
     def kept(self) -> int:
-        """How many frames wait for a snapshot."""
+        """How many deltas wait for a snapshot."""
         return len(self._kept)
 
     @property
@@ -258,13 +293,13 @@ class BookMachine:
 
     # The hot path
 
-    def delta(self, first: int, last: int) -> int:
-        """Decide about the delta that covers `first` to `last`: STALE, APPLY, KEEP, GAP or STATE."""
+    def delta(self, delta: Numbers) -> int:
+        """Decide about a delta by its numbers: STALE, APPLY, KEEP, GAP or STATE."""
         if not self._joined:
-            return KEEP
-        verdict = self._classify(self.sequence, first, last, self._fed)
+            return self._early()
+        verdict = self._classify(self.sequence, delta, self._fed)
         if verdict is Verdict.APPLY:
-            self.sequence = last
+            self.sequence = self.sequence + 1 if self._counts else delta.last
             self.counters.applied += 1
             self._fed = True
             if not self._proven:
@@ -272,33 +307,49 @@ class BookMachine:
             return APPLY
         if verdict is Verdict.STALE:
             self.counters.dropped += 1
-            if not self._proven and first <= self.sequence + 1:
+            if not self._proven and delta.first <= self.sequence + 1:
                 self._prove()
                 return STATE
             return STALE
+        came = f"{delta.first} to {delta.last}"
+        if self._feed.proof is Proof.CHAIN:
+            came = f"the one from {delta.previous} to {delta.last}"
         if self._proven:
             self.counters.gaps += 1
-            self.error = f"gap: {self.sequence + 1} expected, {first} to {last} came"
+            expected = f"a delta from {self.sequence}" if self._feed.proof is Proof.CHAIN else f"{self.sequence + 1}"
+            self.error = f"gap: {expected} expected, {came} came"
         else:
             self.counters.snapshots_too_old += 1
-            self.error = f"snapshot {self.sequence} is older than the first delta, {first} to {last}"
+            self.error = f"snapshot {self.sequence} is older than the first delta, {came}"
         self._leave(BookState.GAP if self._proven or self.state is BookState.GAP else BookState.SYNCING)
         self._forget()  # what was kept for a newer snapshot ends before the gap
         return GAP
 
-    def keep(self, first: int, last: int, frame: bytes, recv_ns: int) -> bool:
-        """Keep a frame for the snapshot to come; False when older ones had to be thrown away for it."""
-        self._kept.append(Kept(first, last, frame, recv_ns))
-        self._kept_bytes += len(frame)
+    def _early(self) -> int:
+        """Decide about a delta that no book is there for."""
+        if self._feed.is_joined:
+            return KEEP
+        self.counters.dropped += 1
+        return STALE
+
+    def keep(self, delta: DepthDelta) -> bool:
+        """Keep a delta for the snapshot to come; False when older ones had to be thrown away for it.
+
+        Does nothing where books come in the feed: no snapshot will join.
+        """
+        if not self._feed.is_joined:
+            return True
+        self._kept.append(delta)
+        self._kept_bytes += _bytes(delta)
         fits = True
-        while len(self._kept) > self._keep_frames or (self._kept_bytes > self._keep_bytes and len(self._kept) > 1):
+        while self._kept_bytes > self._keep_bytes and len(self._kept) > 1:
             fits = False
             self.counters.overflowed += 1
-            self._kept_bytes -= len(self._kept.popleft().frame)
+            self._kept_bytes -= _bytes(self._kept.popleft())
         return fits
 
-    def take(self) -> list[Kept]:
-        """Hand over the frames that wait, oldest first, to be fed again."""
+    def take(self) -> list[DepthDelta]:
+        """Hand over the deltas that wait, oldest first, to be applied."""
         taken = list(self._kept)
         self._forget()
         return taken
@@ -312,7 +363,9 @@ class BookMachine:
                 return self._opened()
             case Confirmed():
                 self._confirmed = True
-                return [] if self._proven or self.waiting else self._seek_proof(now_ns)
+                if self._proven or self.waiting or not self._feed.is_joined:
+                    return []
+                return self._seek_proof(now_ns)
             case Closed(reason):
                 return self._lost(BookState.CONNECTING, reason)
             case Quiet():
@@ -321,6 +374,10 @@ class BookMachine:
                 return self._arrived(attempt, sequence, now_ns)
             case SnapshotFailed(attempt, reason, after_s):
                 return self._failed(attempt, reason, after_s, now_ns)
+            case BookCame(sequence):
+                return self._came(sequence, now_ns)
+            case Refused(reason):
+                return self._refused(reason)
             case Missed():
                 return [SetState(self.state, self.error), *self._ask(now_ns)]
             case Doubt(reason, last):
@@ -331,7 +388,7 @@ class BookMachine:
                 return self._drained(now_ns)
             case Shallow():
                 recent = self._refreshed_ns is not None and now_ns - self._refreshed_ns < CALM_S * SECOND_NS
-                if not self._proven or self.keeps or self.waiting or recent:
+                if not self._proven or self.keeps or self.waiting or recent or not self._feed.is_joined:
                     return []
                 self.keeps, self._refreshed_ns = True, now_ns
                 return self._ask(now_ns)
@@ -340,15 +397,19 @@ class BookMachine:
                 return self._reconsider()
 
     def wants_snapshot(self, now_ns: int) -> list[Effect]:
-        """Ask for a snapshot if none is under way and the book needs one: the first kept frame calls this."""
-        return self._ask(now_ns) if not self._joined and not self.waiting else []
+        """Ask for a snapshot if none is under way and the book needs one: the first kept delta calls this."""
+        return self._ask(now_ns) if self._feed.is_joined and not self._joined and not self.waiting else []
 
     def _opened(self) -> list[Effect]:
         self._leave(BookState.SYNCING)
         self._forget()
         self._confirmed = self.waiting = False
         self._floor = self._trust_ns = 0
-        return [SetState(self.state)]
+        if self._feed.is_joined:
+            return [SetState(self.state)]
+        self.attempt += 1
+        self.waiting = True
+        return [SetState(self.state), AwaitBook(self.attempt)]
 
     def _lost(self, state: BookState, reason: str) -> list[Effect]:
         self.error = reason
@@ -368,7 +429,7 @@ class BookMachine:
             return []
         first = self._kept[0] if self._kept else None
         too_old = sequence < self._floor or (
-            first is not None and self._classify(sequence, first.first, first.last, False) is Verdict.GAP
+            first is not None and self._classify(sequence, first, False) is Verdict.GAP
         )
         if self.keeps and not self._kept and sequence < self.sequence:
             too_old = True
@@ -389,10 +450,36 @@ class BookMachine:
         self.counters.snapshots += 1
         return [Load()]
 
+    def _came(self, sequence: int, now_ns: int) -> list[Effect]:
+        """Take the book that came in the feed as it is: the next delta follows it."""
+        if self.state in (BookState.CONNECTING, BookState.SILENT):
+            return []  # of a connection that is gone
+        self._forget()
+        self.keeps = self.waiting = False
+        self._floor = self._trust_ns = 0
+        if self._joined_ns is None:
+            self._joined_ns = now_ns
+        self.sequence = self.snapshot_sequence = self.sequence + 1 if self._counts else sequence
+        self._joined = self._fed = True
+        self.counters.snapshots += 1
+        self._prove()
+        return [Publish(self.state)]
+
+    def _refused(self, reason: str) -> list[Effect]:
+        if self.state in (BookState.CONNECTING, BookState.SILENT) or self._joined:
+            return []  # a book that its feed reaches goes on, whatever else was refused
+        self.error = reason
+        delay_s = self._backoff.delay_s(max(1, self._tries), self._random())
+        self._tries += 1
+        if not self._feed.is_joined:
+            self.attempt += 1
+            self.waiting = True
+        return [SetState(self.state, reason), Resubscribe(self.attempt, delay_s)]
+
     def _drained(self, now_ns: int) -> list[Effect]:
         if not self._joined:
-            return []  # a gap among the frames kept: `delta` said so
-        if self._again is not None:  # frames kept for a newer snapshot were counted when they came
+            return []  # a gap among the deltas kept: `delta` said so
+        if self._again is not None:  # deltas kept for a newer snapshot were counted when they came
             self.counters.applied, self.counters.dropped = self._again
         if self._joined_ns is None:
             self._joined_ns = now_ns
@@ -424,7 +511,7 @@ class BookMachine:
         self.error = reason
         if self.state in (BookState.CONNECTING, BookState.SILENT):
             return []
-        if last is None:
+        if last is None or self._feed.proof is Proof.CHAIN:  # numbers of a chain may go back: they bound nothing
             self._trust_ns = now_ns + in_ns(LAG_S)
         else:
             self._floor = max(self._floor, last)
@@ -468,4 +555,10 @@ class BookMachine:
         self._tries += 1
         self.attempt += 1
         self.waiting = True
+        if not self._feed.is_joined:
+            return [Resubscribe(self.attempt, delay_s)]
         return [AskSnapshot(self.attempt, delay_s)]
+
+
+def _bytes(delta: DepthDelta) -> int:
+    return DELTA_BYTES + delta.bids.nbytes + delta.asks.nbytes

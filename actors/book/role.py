@@ -132,9 +132,10 @@ class BookRole:
             heartbeat_limit_ns=in_ns(self._settings.heartbeat_limit_s),
             sequenced=self._codec.spec.sequenced,
         )
-        machine = BookMachine(self._codec.classify, self._chance, is_trading=instrument.is_trading)
+        feed = self._codec.spec.book
+        machine = BookMachine(self._codec.classify, self._chance, feed=feed, is_trading=instrument.is_trading)
         hosted = Hosted(address, writer, self._settings.trade_ring)
-        book = OrderBook(instrument.price_scale, instrument.size_scale)
+        book = OrderBook(instrument.price_scale, instrument.size_scale, window=feed.window or 0)
         hosted.pair = Pair(instrument, book, machine, hosted)
         self._hosted[instrument.name] = self._by_address[address] = hosted
         return hosted.pair

@@ -7,19 +7,35 @@ I/O that the machines ask for. The transport is handed in, so tests run it witho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ...connectors.market_codec import Codec
+from ...connectors.gzip_frames import inflate
+from ...connectors.market_codec import Codec, DialedByRequest, Outgoing, RequestedBooks
+from ...connectors.spec import BookSource, Dial, Limit
 from ...connectors.transport import Link
-from ...model.errors import MeshError, RetryLater
-from ...model.events import GoingAway, MarketEvent, Subscribed, SubscribeRefused
+from ...model.errors import DecodeError, MeshError, RetryLater
+from ...model.events import DepthSnapshot, GoingAway, MarketEvent, Say, Subscribed, SubscribeRefused
 from ...model.time import SECOND_NS, in_ns
 from ..limits.budget import Budget, RestLike
 from ..limits.machine import Priority
 from .ingest import Ingest, Pair
-from .machine import AskSnapshot, Closed, Confirmed, Doubt, Opened, Quiet, Shallow, SnapshotFailed
+from .machine import (
+    Ask,
+    AskSnapshot,
+    AwaitBook,
+    Closed,
+    Confirmed,
+    Doubt,
+    Opened,
+    Quiet,
+    Refused,
+    Resubscribe,
+    Shallow,
+    SnapshotFailed,
+)
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for on a new connection
 SHALLOW_EVERY_NS = 1_000_000_000
@@ -52,10 +68,52 @@ class Surroundings:
 
 
 @dataclass(slots=True)
-class _Subscription:
-    waiting: set[int | str]
-    symbols: list[str]
-    sent_ns: int
+class _Awaited:
+    """An answer that confirms a subscription of these instruments, and when it was asked for (None: not sent yet)."""
+
+    symbols: set[str]
+    sent_ns: int | None = None
+
+
+@dataclass(slots=True)
+class _Due:
+    """A whole book that the feed sends as an answer to `attempt`, and when it is overdue (None: not asked for yet)."""
+
+    attempt: int
+    at_ns: int | None = None
+
+
+class _Paced:
+    """Counts what was sent on one connection against its limits, those of "messages" apart."""
+
+    def __init__(self, limits: Mapping[str, Limit]) -> None:
+        self._limits = {name: limit for name, limit in limits.items() if limit.scope == "connection"}
+        self._sent: dict[str, deque[int]] = {name: deque() for name in self._limits}
+
+    def wait_ns(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> int:
+        """Return how long to wait before `cost` may be spent: 0, now."""
+        wait_ns = 0
+        for name, amount in cost:
+            limit, sent = self._limits.get(name), self._sent.get(name)
+            if limit is None or sent is None:
+                continue
+            window_ns = in_ns(limit.per_s)
+            while sent and now_ns - sent[0] >= window_ns:
+                sent.popleft()
+            over = len(sent) + min(amount, limit.amount) - limit.amount
+            if over > 0:
+                wait_ns = max(wait_ns, sent[over - 1] + window_ns - now_ns)
+        return wait_ns
+
+    def spend(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> None:
+        for name, amount in cost:
+            if name in self._sent:
+                self._sent[name].extend([now_ns] * amount)
+
+    def clear(self) -> None:
+        """Start over: a connection has limits of its own."""
+        for sent in self._sent.values():
+            sent.clear()
 
 
 @dataclass(slots=True)
@@ -73,6 +131,8 @@ class BookSession:
 
     def __init__(self, codec: Codec, around: Surroundings, *, levels: int, fast: bool = True) -> None:
         self.codec = codec
+        self._requested_books = codec if isinstance(codec, RequestedBooks) else None
+        self._gzip = codec.spec.gzip
         self.ingest = Ingest(codec, self._ask, self._other, around.monotonic_ns, fast=fast)
         self.facts = SocketFacts()
         self._around = around
@@ -81,9 +141,14 @@ class BookSession:
         self._limit = codec.snapshot_limit
         self._proven_wanted = min(levels, self._limit // 2)
         self._link: Link | None = None
-        self._subscriptions: list[_Subscription] = []
+        self._awaited: dict[str, _Awaited] = {}  # by key, as text: some exchanges give a number back as text
+        self._any_confirmed = False  # on this connection
+        self._first_sent_ns: int | None = None  # when the first subscription went out on this connection
+        self._requests: dict[str, tuple[Pair, int]] = {}  # requests for books over the socket: id -> pair, attempt
+        self._due: dict[str, _Due] = {}  # by symbol
         self._next_id = 1
-        self._outgoing: list[bytes] = []
+        self._outgoing: deque[Outgoing] = deque()
+        self._paced = _Paced(codec.spec.limits)
         self._pacer: asyncio.TimerHandle | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -94,13 +159,14 @@ class BookSession:
         # one message slot stays free for the pong that the transport may send meanwhile
         self._pace_s = messages.per_s / max(1, messages.amount - 2) if messages is not None else 0.0
         self.feed = around.connect(
-            codec.ws_url,
+            self._dial if isinstance(codec, DialedByRequest) else codec.ws_url,
             self,
             on_failure=around.fail,
             admit=lambda: around.budget.acquire((("connections", 1),), Priority.URGENT),
             silence_s=spec.silence_s,
             max_connection_s=spec.max_connection_s,
             on_refused=around.budget.refused,
+            keepalive=spec.keepalive,
         )
 
     async def start(self) -> None:
@@ -134,13 +200,9 @@ class BookSession:
         pair = self.ingest.pairs[symbol]
         self.ingest.untrack(symbol)
         self._drop_snapshot(symbol)
-        for subscription in self._subscriptions:
-            if symbol in subscription.symbols:
-                subscription.symbols.remove(symbol)
+        self._forget(symbol)
         if self._link is not None:
-            messages = self.codec.unsubscribe([pair.instrument], self._next_id)
-            self._next_id += len(messages)
-            self._send(messages)
+            self._unsubscribe(pair)
 
     # The connection; called by the feed, on the loop
 
@@ -149,8 +211,7 @@ class BookSession:
         self._link = link
         self.facts.opened_ns = link.opened_ns
         self.facts.refused.clear()
-        self._subscriptions.clear()
-        self._outgoing.clear()
+        self._start_over()
         if self._around.tap is not None:
             self._around.tap("connect", self.codec.ws_url(), b"", self._around.time_ns())
         self._open(list(self.ingest.pairs.values()))
@@ -158,6 +219,13 @@ class BookSession:
 
     def on_frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
         self._alive()
+        if self._gzip:
+            try:
+                frame = inflate(frame)
+            except DecodeError as error:
+                self.ingest.unreadable_frame(frame, error)
+                self._changed()
+                return
         if self._tap is not None:
             self._tap("recv", "", bytes(frame), recv_ns)
         self._take(frame, recv_ns)
@@ -169,8 +237,7 @@ class BookSession:
         self.facts.opened_ns = None
         self.facts.closes += 1
         self.facts.last_close = reason
-        self._subscriptions.clear()
-        self._outgoing.clear()
+        self._start_over()
         for pair in list(self.ingest.pairs.values()):
             self._drop_snapshot(pair.instrument.symbol)
             self.ingest.on(pair, Quiet() if silent else Closed(reason))
@@ -181,14 +248,48 @@ class BookSession:
             return
         for pair in pairs:
             self.ingest.on(pair, Opened())
+        self._subscribe(pairs)
+
+    def _subscribe(self, pairs: list[Pair]) -> None:
         messages = self.codec.subscribe([pair.instrument for pair in pairs], self._next_id)
-        ids: set[int | str] = set(range(self._next_id, self._next_id + len(messages)))
         self._next_id += len(messages)
-        symbols = [pair.instrument.symbol for pair in pairs]
-        self._subscriptions.append(_Subscription(ids, symbols, self._around.monotonic_ns()))
+        named: set[str] = set()
+        for expected in (expected for message in messages for expected in message.expects):
+            self._awaited.setdefault(str(expected.key), _Awaited(set())).symbols.update(expected.symbols)
+            named.update(expected.symbols)
+        for pair in pairs:  # what no answer confirms is due from now on
+            if pair.instrument.symbol not in named:
+                self._overdue_from([pair.instrument.symbol], self._around.monotonic_ns())
         self._send(messages)
 
-    def _send(self, messages: list[bytes]) -> None:
+    def _unsubscribe(self, pair: Pair) -> None:
+        messages = self.codec.unsubscribe([pair.instrument], self._next_id)
+        self._next_id += len(messages)
+        self._send(messages)
+
+    def _start_over(self) -> None:
+        """Forget what was sent and expected on the connection before."""
+        self._awaited.clear()
+        self._requests.clear()
+        self._due.clear()
+        self._outgoing.clear()
+        self._paced.clear()
+        self._any_confirmed, self._first_sent_ns = False, None
+
+    def _forget(self, symbol: str) -> None:
+        """Expect nothing for an instrument any more."""
+        self._due.pop(symbol, None)
+        for awaited in self._awaited.values():
+            awaited.symbols.discard(symbol)
+        self._awaited = {key: awaited for key, awaited in self._awaited.items() if awaited.symbols}
+
+    def _overdue_from(self, symbols: Iterable[str], now_ns: int) -> None:
+        """A book of each is on its way from now on."""
+        for symbol in symbols:
+            if symbol in self._due:
+                self._due[symbol].at_ns = now_ns + in_ns(self.codec.spec.book.first_book_s)
+
+    def _send(self, messages: list[Outgoing]) -> None:
         """Send at the pace that the exchange allows; the first at once when nothing waits."""
         self._outgoing.extend(messages)
         if self._pacer is None:
@@ -199,43 +300,113 @@ class BookSession:
         if self._link is None or not self._outgoing:
             return
         self._around.alive()
-        message = self._outgoing.pop(0)
-        if self._around.tap is not None:
-            self._around.tap("send", "", message, self._around.time_ns())
-        self._link.send(message)
+        now_ns = self._around.monotonic_ns()
+        wait_ns = self._paced.wait_ns(self._outgoing[0].cost, now_ns)
+        if wait_ns > 0:
+            self._pacer = asyncio.get_running_loop().call_later(wait_ns / SECOND_NS, self._send_next)
+            return
+        message = self._outgoing.popleft()
+        self._paced.spend(message.cost, now_ns)
+        self._say(message.frame)
+        for expected in message.expects:
+            awaited = self._awaited.get(str(expected.key))
+            if awaited is not None:
+                awaited.sent_ns = now_ns
+                if self._first_sent_ns is None:
+                    self._first_sent_ns = now_ns
+            self._overdue_from(expected.symbols, now_ns)
         self._pacer = asyncio.get_running_loop().call_later(self._pace_s, self._send_next)
+
+    def _say(self, frame: bytes) -> None:
+        if self._link is None:
+            return
+        if self._around.tap is not None:
+            self._around.tap("send", "", frame, self._around.time_ns())
+        self._link.send(frame)
 
     def _other(self, event: MarketEvent) -> None:
         match event:
-            case Subscribed(request_id):
-                for subscription in self._subscriptions:
-                    subscription.waiting.discard(request_id)
-                done = [one for one in self._subscriptions if not one.waiting]
-                self._subscriptions = [one for one in self._subscriptions if one.waiting]
-                for symbol in (symbol for one in done for symbol in one.symbols):
-                    self.ingest.on(self.ingest.pairs[symbol], Confirmed())
-            case SubscribeRefused(_, code, reason):
+            case Subscribed(key):
+                self._subscribed(str(key))
+            case SubscribeRefused(key, code, reason):
                 self.facts.refused = [*self.facts.refused[-9:], f"{code}: {reason}"]
+                if key is not None:
+                    self._refused(str(key), f"{code}: {reason}")
+            case DepthSnapshot(request_id=key):
+                pair, attempt = self._requests.pop(str(key), (None, 0))
+                if pair is not None:
+                    self.ingest.answer(pair, attempt, event)
+            case Say(frame):
+                self._say(frame)
             case GoingAway():
                 asyncio.get_running_loop().call_soon(self.feed.reconnect, "the exchange is about to close it")
             case _:
                 pass
 
-    # Snapshots
+    def _subscribed(self, key: str) -> None:
+        awaited = self._awaited.pop(key, None)
+        if awaited is None:
+            return
+        self._any_confirmed = True
+        waiting = {symbol for other in self._awaited.values() for symbol in other.symbols}
+        for symbol in awaited.symbols - waiting:
+            self.ingest.on(self.ingest.pairs[symbol], Confirmed())
 
-    def _ask(self, pair: Pair, effect: AskSnapshot) -> None:
+    def _refused(self, key: str, reason: str) -> None:
+        """Ask anew for the pairs that were refused, one by one; the others notice nothing."""
+        request = self._requests.pop(key, None)
+        if request is not None:
+            self.ingest.on(request[0], SnapshotFailed(request[1], reason))
+            return
+        awaited = self._awaited.pop(key, None)
+        for symbol in awaited.symbols if awaited is not None else ():
+            self._forget(symbol)
+            self.ingest.on(self.ingest.pairs[symbol], Refused(reason))
+
+    async def _dial(self) -> Dial:
+        """Ask the exchange for the address of the next connection.
+
+        Raises:
+            MeshError: there is none now.
+        """
+        codec, around = self.codec, self._around
+        assert isinstance(codec, DialedByRequest)
+        request = codec.dial_request()
+        lease = await around.budget.acquire(request.cost, Priority.URGENT)
+        try:
+            response = await around.rest.send(request)
+        except RetryLater:
+            around.budget.unsent(lease)
+            raise
+        around.budget.answered(lease, response)
+        failure = codec.failure(response)
+        if failure is not None:
+            raise failure
+        return codec.dial(response.body)
+
+    # Whole books
+
+    def _ask(self, pair: Pair, effect: Ask) -> None:
         symbol = pair.instrument.symbol
         self._drop_snapshot(symbol)
-        loop = asyncio.get_running_loop()
-        if effect.delay_s > 0:
-            self._timers[symbol] = loop.call_later(effect.delay_s, self._fetch_soon, pair, effect.attempt)
+        if isinstance(effect, AwaitBook):
+            self._due[symbol] = _Due(effect.attempt)
+        elif effect.delay_s > 0:
+            self._timers[symbol] = asyncio.get_running_loop().call_later(effect.delay_s, self._ask_soon, pair, effect)
         else:
-            self._fetch_soon(pair, effect.attempt)
+            self._ask_soon(pair, effect)
 
-    def _fetch_soon(self, pair: Pair, attempt: int) -> None:
+    def _ask_soon(self, pair: Pair, effect: AskSnapshot | Resubscribe) -> None:
         symbol = pair.instrument.symbol
         self._timers.pop(symbol, None)
-        task = asyncio.get_running_loop().create_task(self._fetch(pair, attempt))
+        if isinstance(effect, Resubscribe):
+            work = self._resubscribe(pair, effect.attempt)
+        elif self.codec.spec.book.source is BookSource.REQUESTED:
+            self._request_book(pair, effect.attempt)
+            return
+        else:
+            work = self._fetch(pair, effect.attempt)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks[symbol] = task
         task.add_done_callback(lambda done: self._fetched(symbol, done))
 
@@ -252,6 +423,39 @@ class BookSession:
         task = self._tasks.pop(symbol, None)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
+
+    def _request_book(self, pair: Pair, attempt: int) -> None:
+        """Ask for a book over the socket."""
+        assert self._requested_books is not None
+        symbol, request_id = pair.instrument.symbol, self._next_id
+        self._next_id += 1
+        message = self._requested_books.book_request(pair.instrument, request_id)
+        self._requests = {key: asked for key, asked in self._requests.items() if asked[0] is not pair}
+        self._requests[str(request_id)] = (pair, attempt)
+        self._due[symbol] = _Due(attempt)
+        self._overdue_from([symbol], self._around.monotonic_ns())
+        self._send([message])
+
+    async def _resubscribe(self, pair: Pair, attempt: int) -> None:
+        """Ask for budget, then for the pair anew; tell the machine what hindered it."""
+        around, symbol = self._around, pair.instrument.symbol
+        cost = self.codec.spec.book.resync_cost
+        try:
+            if cost:
+                await around.budget.acquire(cost, Priority.URGENT)
+        except RetryLater as error:
+            self.ingest.on(pair, SnapshotFailed(attempt, str(error), error.after_s))
+        except MeshError as error:
+            self.ingest.on(pair, SnapshotFailed(attempt, str(error)))
+        else:
+            around.alive()
+            if self._link is not None and symbol in self.ingest.pairs and pair.machine.attempt == attempt:
+                self._forget(symbol)
+                if pair.machine.waiting:
+                    self._due[symbol] = _Due(attempt)
+                self._unsubscribe(pair)
+                self._subscribe([pair])
+        around.changed()
 
     async def _fetch(self, pair: Pair, attempt: int) -> None:
         """Ask for budget, then for the snapshot, and tell the machine what came of it."""
@@ -294,15 +498,47 @@ class BookSession:
         if link is not None and now_ns - link.last_recv_ns >= self._silence_ns:
             self.feed.reconnect(f"silent for {self._silence_ns / SECOND_NS:g} s")
             return
-        if any(now_ns - one.sent_ns >= CONFIRM_S * SECOND_NS for one in self._subscriptions):
-            refused = f" ({self.facts.refused[-1]})" if self.facts.refused else ""
-            self.feed.reconnect(f"a subscription was not confirmed within {CONFIRM_S:g} s{refused}")
+        if not self._confirmed_in_time(now_ns):
             return
+        self._look_for_books(now_ns)
         if now_ns - self._shallow_ns >= SHALLOW_EVERY_NS:
             self._shallow_ns = now_ns
-            for pair in self.ingest.pairs.values():
-                if pair.machine.is_joined and self._is_shallow(pair):
-                    self.ingest.on(pair, Shallow())
+            if self.codec.spec.book.source is BookSource.REST:
+                for pair in self.ingest.pairs.values():
+                    if pair.machine.is_joined and self._is_shallow(pair):
+                        self.ingest.on(pair, Shallow())
+
+    def _confirmed_in_time(self, now_ns: int) -> bool:
+        """Whether this connection may go on. One on which nothing at all was confirmed is left for a new one; pairs
+        that were not confirmed beside others are asked for anew."""
+        limit_ns = in_ns(CONFIRM_S)
+        refused = f" ({self.facts.refused[-1]})" if self.facts.refused else ""
+        reason = f"a subscription was not confirmed within {CONFIRM_S:g} s{refused}"
+        if not self._any_confirmed:
+            if self._first_sent_ns is not None and now_ns - self._first_sent_ns >= limit_ns:
+                self.feed.reconnect(reason)
+                return False
+            return True
+        late = [
+            awaited
+            for awaited in self._awaited.values()
+            if awaited.sent_ns is not None and now_ns - awaited.sent_ns >= limit_ns
+        ]
+        for symbol in {symbol for awaited in late for symbol in awaited.symbols}:
+            self._forget(symbol)
+            self.ingest.on(self.ingest.pairs[symbol], Refused(reason))
+        return True
+
+    def _look_for_books(self, now_ns: int) -> None:
+        """Tell the machines whose books are overdue."""
+        for symbol, due in list(self._due.items()):
+            pair = self.ingest.pairs.get(symbol)
+            if pair is None or not pair.machine.waiting or pair.machine.attempt != due.attempt:
+                del self._due[symbol]
+            elif due.at_ns is not None and now_ns >= due.at_ns:
+                del self._due[symbol]
+                late_s = self.codec.spec.book.first_book_s
+                self.ingest.on(pair, SnapshotFailed(due.attempt, f"no book came within {late_s:g} s"))
 
     def _is_shallow(self, pair: Pair) -> bool:
         book = pair.book
@@ -323,7 +559,7 @@ class BookSession:
             "last_close": self.facts.last_close,
             "last_error": self.feed.last_error,
             "refused": list(self.facts.refused),
-            "unconfirmed": len(self._subscriptions),
+            "unconfirmed": len(self._awaited),
             "frames": ingest.frames,
             "json_path": ingest.slow_frames,
             "unreadable": ingest.unreadable,

@@ -185,8 +185,10 @@ async def _run(
 
 
 def _pair(codec: Codec, instrument: Instrument) -> Pair:
-    machine = BookMachine(codec.classify, random.random, is_trading=instrument.is_trading)
-    return Pair(instrument, OrderBook(instrument.price_scale, instrument.size_scale), machine, NoSink())
+    feed = codec.spec.book
+    machine = BookMachine(codec.classify, random.random, feed=feed, is_trading=instrument.is_trading)
+    book = OrderBook(instrument.price_scale, instrument.size_scale, window=feed.window or 0)
+    return Pair(instrument, book, machine, NoSink())
 
 
 def _state(pair: Pair) -> dict[str, Any]:

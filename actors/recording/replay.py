@@ -1,8 +1,8 @@
 """Recorded frames through the same codec, machine and core as a book role, and what comes out of them.
 
 A snapshot in the recording is taken when the book needs one and ignored otherwise, as a role would never have asked for
-it. Connections recorded are not told to the machine: where the exchange numbers its deltas, the numbers say what was
-lost, whoever's connection it was lost on.
+it. Connections recorded are told to the machine only where the connection alone is the proof: numbers and checksums say
+what was lost, whoever's connection it was lost on.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from ...connectors import registry
-from ...connectors.market_codec import Codec, SnapshotKey
-from ...connectors.spec import ExchangeSpec
+from ...connectors.gzip_frames import inflate
+from ...connectors.market_codec import Codec, SnapshotKey, Verdict
+from ...connectors.sequence import Numbers
+from ...connectors.spec import ExchangeSpec, Proof
 from ...model.errors import CaptureError, DecodeError, Misconfigured
-from ...model.events import Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
+from ...model.events import DepthSnapshot, Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
 from ...model.fixed import to_text
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
 from ...orderbook.l2 import OrderBook
 from ..book.ingest import Ingest, NoSink, Pair, Sink
-from ..book.machine import AskSnapshot, BookMachine, Opened
+from ..book.machine import Ask, BookMachine, Closed, Opened
 from .file import Record, read
 
 TICKERS_PENDING = 4096  # tickers of one instrument that wait for the delta with their id
-KEEP_FRAMES, KEEP_BYTES = 200_000, 64 << 20  # of one instrument without a snapshot
+KEEP_BYTES = 128 << 20  # of deltas of one instrument without a snapshot
 LINES_SEARCHED = 1000  # of each file, for its list of instruments
 BEST = 5
 
@@ -40,7 +42,6 @@ class Tally:
     diffs: int = 0
     stream_gaps: int = 0
     crossed_after: int = 0
-    snapshot_id: int | None = None
     tickers_with_same_id: int = 0
     tickers_equal_to_book: int = 0
     trades: int = 0
@@ -84,41 +85,58 @@ class Replay:
             if isinstance(key, SnapshotKey):
                 self._snapshot(key, record)
         elif record.kind == "recv":
-            self._ignored = False
-            self.ingest.frame(record.raw, record.recv_ns)
-            if self._ignored and (symbol := self.codec.symbol_of(record.raw)) not in (None, *self.ingest.pairs):
-                self._pair(str(symbol))
-                self.ingest.frame(record.raw, record.recv_ns)
+            self._frame(record)
+        elif record.kind == "connect" and self.codec.spec.book.proof is Proof.CONNECTION:
+            for pair in self.ingest.pairs.values():
+                self.ingest.on(pair, Closed("the recording goes on with another connection"))
+                self.ingest.on(pair, Opened())
+
+    def _frame(self, record: Record) -> None:
+        frame: bytes | memoryview = record.raw
+        if self.codec.spec.gzip:
+            try:
+                frame = inflate(frame)
+            except DecodeError as error:
+                self.ingest.unreadable_frame(frame, error)
+                return
+        self._ignored = False
+        self.ingest.frame(frame, record.recv_ns)
+        if self._ignored and (symbol := self.codec.symbol_of(frame)) not in (None, *self.ingest.pairs):
+            self._pair(str(symbol))
+            self.ingest.frame(frame, record.recv_ns)
 
     def _snapshot(self, key: SnapshotKey, record: Record) -> None:
         pair = self._pair(key.symbol)
         self._saw(pair)
         pair.machine.wants_snapshot(record.recv_ns)
-        before = pair.machine.counters.snapshots
         self.ingest.snapshot(pair, pair.machine.attempt, record.raw, key.limit, record.recv_ns)
-        if pair.machine.counters.snapshots > before:
-            self.tallies[key.symbol].snapshot_id = pair.machine.snapshot_sequence
 
     def _pair(self, symbol: str) -> Pair:
         pair = self.ingest.pairs.get(symbol)
         if pair is None:
-            wire = self.codec.spec.wire_decimals
+            spec = self.codec.spec
+            wire = spec.wire_decimals
             instrument = self._listed.get(symbol) or Instrument(
-                self.codec.spec.exchange, symbol, symbol, "", "", wire, self._scales.get(symbol, wire)
+                spec.exchange, symbol, symbol, "", "", wire, self._scales.get(symbol, wire)
             )
-            machine = BookMachine(self.codec.classify, lambda: 0.0, keep_frames=KEEP_FRAMES, keep_bytes=KEEP_BYTES)
+            machine = BookMachine(self.codec.classify, lambda: 0.0, feed=spec.book, keep_bytes=KEEP_BYTES)
             machine.on(Opened(), self._now_ns)
-            book = OrderBook(instrument.price_scale, instrument.size_scale)
+            book = OrderBook(instrument.price_scale, instrument.size_scale, window=spec.book.window or 0)
             pair = Pair(instrument, book, machine, self._sink(instrument))
             self.tallies[symbol] = Tally(self._file)
             self.ingest.track([pair])
         return pair
 
-    def _ask(self, pair: Pair, effect: AskSnapshot) -> None:
+    def _ask(self, pair: Pair, effect: Ask) -> None:
         """Nobody can be asked: the recording's next snapshot is the answer."""
 
     def _other(self, event: MarketEvent) -> None:
         self._ignored = isinstance(event, Ignored)
+        if isinstance(event, DepthSnapshot):  # the answer to a request over the socket
+            pair = self._pair(event.symbol)
+            self._saw(pair)
+            pair.machine.wants_snapshot(self._now_ns)
+            self.ingest.answer(pair, pair.machine.attempt, event)
 
     # What `Ingest` shows of every frame
 
@@ -128,12 +146,16 @@ class Replay:
         tally.last_ns = self._now_ns
         return tally
 
-    def delta(self, pair: Pair, first: int, last: int) -> None:
+    def delta(self, pair: Pair, delta: Numbers) -> None:
         tally = self._saw(pair)
         tally.diffs += 1
-        if tally.last_seen is not None and first > tally.last_seen + 1:
+        if tally.last_seen is not None and self.codec.classify(tally.last_seen, delta, True) is Verdict.GAP:
             tally.stream_gaps += 1
-        tally.last_seen = last
+        tally.last_seen = delta.last
+
+    def book(self, pair: Pair) -> None:
+        tally = self._saw(pair)
+        tally.last_seen = pair.book.sequence
 
     def applied(self, pair: Pair) -> None:
         tally = self.tallies[pair.instrument.symbol]
@@ -172,8 +194,9 @@ class Replay:
 
     def _result(self, pair: Pair, tally: Tally) -> dict[str, Any]:
         instrument, counters = pair.instrument, pair.machine.counters
-        held = counters.snapshots > 0
-        wire = self.codec.spec.wire_decimals
+        feed, spec = self.codec.spec.book, self.codec.spec
+        wire = 0 if spec.decimals_by_pair and instrument.symbol in self._listed else spec.wire_decimals
+        numbered = counters.snapshots > 0 and feed.is_numbered
 
         def rows(side: Side) -> list[list[str]]:
             levels: Levels = pair.book.levels(side, BEST)
@@ -186,7 +209,14 @@ class Replay:
             if trade is None:
                 return []
             price = _text(trade.price_raw, instrument.price_scale, wire)
-            return [[str(trade.trade_id), price, _text(trade.size_raw, instrument.size_scale, wire), trade.side.value]]
+            return [
+                [
+                    trade.id_text or str(trade.trade_id),
+                    price,
+                    _text(trade.size_raw, instrument.size_scale, wire),
+                    trade.side.value,
+                ]
+            ]
 
         result: dict[str, Any] = {
             "instrument": instrument.symbol,
@@ -200,8 +230,8 @@ class Replay:
                 "gaps": counters.gaps,
                 "stream_gaps": tally.stream_gaps,
                 "crossed_after": tally.crossed_after,
-                "last_id": pair.book.sequence if held else None,
-                "snapshot_id": tally.snapshot_id,
+                "last_id": pair.book.sequence if numbered else None,
+                "snapshot_id": pair.machine.snapshot_sequence if numbered else None,
                 "n_bids": pair.book.n_bids,
                 "n_asks": pair.book.n_asks,
                 "bids": rows(Side.BUY),
@@ -213,6 +243,9 @@ class Replay:
             "state": pair.machine.state.name,
             "error": pair.machine.error,
         }
+        if feed.proof is Proof.CHECKSUM:
+            right = counters.checksums - counters.bad_checksums
+            result["book"] |= {"checksum_ok": right, "checksum_bad": counters.bad_checksums}
         if instrument.symbol in self._listed:
             result["rules"] = {
                 "price_step": _plain(instrument.price_increment),
@@ -310,7 +343,8 @@ def _coarser(
 ) -> dict[str, int] | None:
     """Scales to try next, when sizes of an instrument that no list explains did not fit the wire's decimals."""
     changed = dict(scales)
+    wire = spec.wire_decimals
     for symbol, pair in run.ingest.pairs.items():
-        if symbol not in listed and pair.misfits and changed.get(symbol, spec.wire_decimals) > 0:
-            changed[symbol] = max(0, changed.get(symbol, spec.wire_decimals) - 4)
+        if symbol not in listed and pair.misfits and changed.get(symbol, wire) > 0:
+            changed[symbol] = max(0, changed.get(symbol, wire) - 4)
     return changed if changed != scales else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...actors.book.ingest import Ingest, Pair
-from ...actors.book.machine import AskSnapshot, BookMachine, Confirmed, Opened
+from ...actors.book.machine import Ask, BookMachine, Confirmed, Opened
 from ...connectors.market_codec import Codec
 from ...connectors.samples import MarketDataSamples
-from ...model.events import BookState, Levels, MarketEvent, PublicTrade, Side
+from ...connectors.spec import BookSource
+from ...model.events import BookState, DepthSnapshot, Levels, MarketEvent, PublicTrade, Side
 from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 
@@ -41,15 +42,22 @@ class Story:
         self._samples = samples
         self._now_ns = 1
         self._readers = _Readers()
-        self.ingest = Ingest(codec, self._ask, self.events.append, lambda: self._now_ns, fast=fast)
-        machine = BookMachine(codec.classify, lambda: 0.0, is_trading=instrument.is_trading)
-        book = OrderBook(instrument.price_scale, instrument.size_scale)
+        self.ingest = Ingest(codec, self._ask, self._other, lambda: self._now_ns, fast=fast)
+        self.feed = feed = codec.spec.book
+        machine = BookMachine(codec.classify, lambda: 0.0, feed=feed, is_trading=instrument.is_trading)
+        book = OrderBook(instrument.price_scale, instrument.size_scale, window=feed.window or 0)
         self.pair = Pair(instrument, book, machine, self._readers)
         self.ingest.track([self.pair])
         self.open()
 
-    def _ask(self, pair: Pair, effect: AskSnapshot) -> None:
+    def _ask(self, pair: Pair, effect: Ask) -> None:
         """The machine wants a snapshot: `snapshot` gives it one when the story comes to it."""
+
+    def _other(self, event: MarketEvent) -> None:
+        if isinstance(event, DepthSnapshot):  # the answer to a request over the socket
+            self.ingest.answer(self.pair, self.pair.machine.attempt, event)
+        else:
+            self.events.append(event)
 
     def open(self) -> None:
         """A new connection: the book starts over."""
@@ -65,14 +73,21 @@ class Story:
             self.ingest.frame(frame, self._now_ns)
 
     def snapshot(self) -> None:
-        """Answer the machine's question for a snapshot."""
+        """Answer the machine's question for a snapshot, or let the feed send the book."""
+        if self.feed.source is not BookSource.REST:
+            self.frames([self._samples.snapshot])
+            return
         self._now_ns += 1_000_000
         limit = self._samples.snapshot_limit
         self.ingest.snapshot(self.pair, self.pair.machine.attempt, self._samples.snapshot, limit, self._now_ns)
 
     def play(self) -> None:
-        """The whole story, frames first as in life: some wait for the snapshot, the rest come after it."""
+        """The whole story as in life: some frames wait for the snapshot to join; a book in the feed comes first."""
         samples = self._samples
+        if not self.feed.is_joined:
+            self.snapshot()
+            self.frames(samples.deltas)
+            return
         first = ([samples.stale] if samples.stale is not None else []) + [samples.deltas[0]]
         self.frames(first)
         self.snapshot()

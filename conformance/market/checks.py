@@ -5,9 +5,10 @@ from __future__ import annotations
 from .books import Books
 from .declared import Described
 from .messages import Messages
+from .proofs import Proofs
 
 
-class MarketDataConformance(Messages, Books, Described):
+class MarketDataConformance(Messages, Proofs, Books, Described):
     """Subclass it with `connector` and `samples`; pytest collects every check.
 
     A connector whose exchange differs on purpose overrides the one check and says why there.

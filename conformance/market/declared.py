@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...actors.book.shell import CONFIRM_S
-from ...connectors.market_codec import SnapshotKey
+from ...connectors.market_codec import DialedByRequest, SnapshotKey
 from ...model.errors import FixedPointError, MeshError
 from ...model.fixed import decimals, to_decimal
 from ...model.http import HttpRequest
@@ -94,6 +94,8 @@ class Described(Suite):
             codec.time_request(),
         ]
         requests += [codec.snapshot_request(instrument, size) for size in (1, 5, 20, 100, 1000, spec.max_snapshot)]
+        if isinstance(codec, DialedByRequest):
+            requests.append(codec.dial_request())
         for request in requests:
             if request is not None:
                 self._payable(f"{request.method} {request.url}", request.cost)
@@ -131,7 +133,8 @@ class Described(Suite):
 
     def test_scales_hold_the_wire(self) -> None:
         """Scales hold what the exchange writes, not merely its tick, and every rule is exact at them."""
-        wire = self.connector.spec.wire_decimals
+        spec = self.connector.spec
+        wire = 0 if spec.decimals_by_pair else spec.wire_decimals
         for one in self.listed():
             for what, scale, increment, largest, least in (
                 ("price", one.price_scale, one.price_increment, one.max_price, one.min_price),
@@ -174,20 +177,28 @@ class Described(Suite):
             expect(default.recognise(url) is None, f"recognise({url!r}) is {default.recognise(url)!r}, not None")
 
     def test_subscriptions_fit_a_connection(self) -> None:
-        """A full connection's subscriptions carry their ids and can be sent, at the exchange's pace, in time."""
+        """A full connection's subscriptions name every pair, carry their ids and can be sent in time."""
         spec, codec, instrument = self.connector.spec, self.codec(), self.instrument()
         for ask in (codec.subscribe, codec.unsubscribe):
             what = ask.__name__
             one = ask([instrument], 4711)
             expect(bool(one), f"{what} of one instrument gives no message")
-            named = any(instrument.symbol.lower() in message.decode().lower() for message in one)
+            named = any(instrument.symbol.lower() in message.frame.decode().lower() for message in one)
             expect(named, f"{what} of {instrument.name} does not name {instrument.symbol!r}")
             expect(ask([instrument], 4711) == one, f"{what} gives another message for the same arguments")
             most = spec.max_streams // spec.streams_per_instrument
             full = ask([instrument] * most, 4711)
+            keys = [expected.key for message in full for expected in message.expects]
+            expect(ask == codec.unsubscribe or bool(keys), f"{what}: nothing that the exchange answers is expected")
             for number, message in enumerate(full):
-                said = str(4711 + number)
-                expect(said in message.decode(), f"{what}: message {number} does not carry the id {said}")
+                for expected in message.expects:
+                    key = expected.key
+                    if type(key) is int:
+                        carried = str(key) in message.frame.decode() and key == 4711 + number
+                        expect(carried, f"{what}: message {number} does not carry the id {key}, or it is not its turn")
+                    wrong = set(expected.symbols) - {instrument.symbol}
+                    expect(bool(expected.symbols), f"{what}: the answer {key!r} confirms no pair")
+                    expect(not wrong, f"{what} of {instrument.name} confirms {sorted(wrong)}")
             pace = spec.limits.get("messages")
             if pace is not None:
                 needs_s = (len(full) - 1) * pace.per_s / max(1, pace.amount - 2)

@@ -6,8 +6,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...connectors.market_codec import Codec
+from ...connectors.spec import BookSource
 from ...model.errors import DecodeError, MeshError, OutcomeUnknown, Rejected, RetryLater
-from ...model.events import BookState, DepthDelta, GoingAway, Ignored, PublicTrade, Subscribed, SubscribeRefused
+from ...model.events import (
+    BookState,
+    DepthDelta,
+    DepthSnapshot,
+    GoingAway,
+    Ignored,
+    PublicTrade,
+    Say,
+    Subscribed,
+    SubscribeRefused,
+)
 from ...model.http import HttpResponse
 from .book_replay import Story
 from .mutations import JUNK, flipped, truncated, twisted, without_a_field
@@ -40,7 +51,9 @@ class Messages(Suite):
         for sample in self.samples.refusals:
             event = decoded(codec, sample.frame)
             expect(isinstance(event, SubscribeRefused), f"decode makes {event!r} of {excerpt(sample.frame)}")
-            expect((event.request_id, event.code) == (sample.request_id, sample.code), f"{event!r} is not {sample!r}")
+            expect((event.key, event.code) == (sample.request_id, sample.code), f"{event!r} is not {sample!r}")
+        for frame, answer in self.samples.pings:
+            _is(decoded(codec, frame), Say(answer), frame)
         for frame in self.samples.closing:
             event = decoded(codec, frame)
             expect(isinstance(event, GoingAway), f"decode makes {event!r} of {excerpt(frame)}, not GoingAway")
@@ -121,7 +134,9 @@ class Messages(Suite):
         codec, samples, instrument = self.codec(), self.samples, self.instrument()
         yield "instruments", codec.instruments, samples.instruments
         limit = samples.snapshot_limit
-        yield "snapshot", lambda body: codec.snapshot(instrument, body, limit, RECV_NS), samples.snapshot
+        rest_book = samples.snapshot if codec.spec.book.source is BookSource.REST else samples.rest_book
+        if rest_book is not None:
+            yield "snapshot", lambda body: codec.snapshot(instrument, body, limit, RECV_NS), rest_book
         if samples.tickers is not None:
             yield "tickers", codec.tickers, samples.tickers
         if samples.server_time is not None:
@@ -197,7 +212,8 @@ class Messages(Suite):
                 expect(isinstance(said, DecodeError | Rejected | RetryLater), f"{what} is {said!r}: an outcome unknown")
 
     def _market(self) -> list[bytes]:
-        return [*self.samples.deltas, *(trade.frame for trade in self.samples.trades)]
+        books = [] if self.codec().spec.book.source is BookSource.REST else [self.samples.snapshot]
+        return [*books, *self.samples.deltas, *(trade.frame for trade in self.samples.trades)]
 
 
 def _answer(status: int, body: bytes, headers: dict[str, str] | None = None) -> HttpResponse:
@@ -207,7 +223,17 @@ def _answer(status: int, body: bytes, headers: dict[str, str] | None = None) -> 
 def _key(event: Any) -> Any:
     """An event without its exchange time, in values that compare; a delta's arrays as lists."""
     if isinstance(event, DepthDelta):
-        return event.symbol, event.first, event.last, event.bids.tolist(), event.asks.tolist()
+        return (
+            event.symbol,
+            event.first,
+            event.last,
+            event.previous,
+            event.checksum,
+            event.bids.tolist(),
+            event.asks.tolist(),
+        )
+    if isinstance(event, DepthSnapshot):
+        return event.symbol, event.sequence, event.request_id, event.checksum, event.bids.tolist(), event.asks.tolist()
     return event
 
 

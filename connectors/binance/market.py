@@ -29,8 +29,9 @@ from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument, scale_for
 from .. import market_codec
 from ..drafts import batches, public, recognised
-from ..market_codec import DeltaScanner, SnapshotKey, Verdict
+from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey
 from ..reading import decimal, flag, integer, levels, milliseconds, reading, rows, text
+from ..sequence import Numbers, Verdict
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
 from .scanner import DepthScanner, SnapshotScanner
@@ -79,18 +80,20 @@ class BinanceCodec:
     def ws_url(self) -> str:
         return f"{self._ws}/ws"
 
-    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
         return self._stream_requests("SUBSCRIBE", instruments, request_id)
 
-    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
         return self._stream_requests("UNSUBSCRIBE", instruments, request_id)
 
-    def _stream_requests(self, method: str, instruments: Sequence[Instrument], request_id: int) -> list[bytes]:
-        names = [instrument.symbol.lower() + suffix for instrument in instruments for suffix in self._suffixes]
-        return [
-            orjson.dumps({"method": method, "params": batch, "id": request_id + number})
-            for number, batch in enumerate(batches(names, STREAMS_PER_MESSAGE))
-        ]
+    def _stream_requests(self, method: str, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        names = [(one.symbol.lower() + suffix, one.symbol) for one in instruments for suffix in self._suffixes]
+        messages = []
+        for key, batch in enumerate(batches(names, STREAMS_PER_MESSAGE), request_id):
+            frame = orjson.dumps({"method": method, "params": [name for name, _ in batch], "id": key})
+            symbols = tuple(dict.fromkeys(symbol for _, symbol in batch))
+            messages.append(Outgoing(frame, (Expected(key, symbols),)))
+        return messages
 
     def _request(self, endpoint: str, query: str = "", size: int | None = None) -> HttpRequest:
         return public(self.spec.endpoints[endpoint], self._rest, query, size)
@@ -285,7 +288,7 @@ class BinanceCodec:
         )
         return Ticker(instrument.symbol, integer(data["u"]), bid if bid[1] else None, ask if ask[1] else None, recv_ns)
 
-    def classify(self, sequence: int, first: int, last: int, joined: bool) -> Verdict:
+    def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """Decide what the event [U=`first`, u=`last`] is to a local book whose update id is `sequence`.
 
         How to manage a local order book correctly:
@@ -297,13 +300,13 @@ class BinanceCodec:
            the previous `u` + 1. Sizes are absolute, so an event that overlaps what is held applies whole.
 
         A first event whose `U` is exactly `lastUpdateId` + 1 misses nothing and applies (rule 7), as in recordings,
-        so the rule is the same before and after the join.
+        so the rule is the same before and after the join. (It is `by_range`, written out: each frame asks for it.)
 
         Source: web-socket-streams.md, How to manage a local order book correctly, read 2026-11-22.
         """
-        if last <= sequence:
+        if delta.last <= sequence:
             return Verdict.STALE
-        return Verdict.GAP if first > sequence + 1 else Verdict.APPLY
+        return Verdict.GAP if delta.first > sequence + 1 else Verdict.APPLY
 
 
 def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:

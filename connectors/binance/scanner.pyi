@@ -15,6 +15,7 @@ class DepthScanner:
 
     first: int  # U of the frame recognised last
     last: int  # u
+    previous: int | None  # always None: no frame names the number before `first`
     ts_event_ns: int  # E (milliseconds on the wire), as nanoseconds
     slot: int  # slot of the frame given last, or NOT_RECOGNISED
     def bind(self, symbol: str, book: OrderBook) -> int:

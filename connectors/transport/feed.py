@@ -14,8 +14,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ...model.errors import InboxFull, OutcomeUnknown, RetryLater
+from ...model.errors import DecodeError, InboxFull, OutcomeUnknown, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
+from ..spec import Dial, KeepAlive
 from .backoff import SYSTEM_CLOCK, Backoff, Clock
 from .link import OK, DialFailed, FrameHandler, LinkState
 
@@ -24,6 +25,7 @@ try:
 except ImportError:  # Windows, where picows is not installed
     from .websockets import dial  # type: ignore[assignment]
 
+NEVER_NS = 1 << 62
 LEAVE_AT = (0.88, 0.98)  # of max_connection_s: between these a connection leaves by itself
 
 
@@ -31,7 +33,8 @@ class Feed:
     """Keeps one connection to `url()` open and gives its messages to `handler`.
 
     Args:
-        url: asked before every attempt.
+        url: called before every attempt, after admission; gives the address, or an awaitable of a `Dial`. The same
+            errors as of `admit` put the attempt off, and Rejected and DecodeError too.
         handler: see `FrameHandler`; called on the loop that called `start`.
         on_failure: called once, with what the handler (or `url` or `admit`) raised; the feed has ended then.
         admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown put the attempt off; anything else
@@ -41,13 +44,14 @@ class Feed:
         connect_timeout_s: for name, TCP, TLS and upgrade together.
         close_timeout_s: how long a close handshake may take before the socket is dropped.
         max_message: bytes; a larger message ends the connection.
+        keepalive: sent by its period, from the opening of each connection on.
         on_refused: called with status and headers (lower case) when the upgrade is answered by another HTTP status:
             that is where 429 and 418 show.
     """
 
     def __init__(
         self,
-        url: Callable[[], str],
+        url: Callable[[], str | Awaitable[Dial]],
         handler: FrameHandler,
         *,
         on_failure: Callable[[BaseException], None],
@@ -59,6 +63,7 @@ class Feed:
         close_timeout_s: float = 1.0,
         max_message: int = 4 * 1024 * 1024,
         on_refused: Callable[[int, dict[str, str]], None] | None = None,
+        keepalive: KeepAlive | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._url = url
@@ -72,6 +77,8 @@ class Feed:
         self._close_timeout_s = close_timeout_s
         self._max_message = max_message
         self._on_refused = on_refused
+        self._keepalive = keepalive
+        self._target = Dial("")  # of the attempt under way
         self._clock = clock
         self._link: LinkState | None = None
         self._task: asyncio.Task[None] | None = None
@@ -133,12 +140,13 @@ class Feed:
                 raise
 
     async def _refused_for(self, failures: int) -> float | None:
-        """Ask for admission. Return how long to wait before asking again, or None when admitted."""
-        if self._admit is None:
-            return None
+        """Ask for admission and the address. Return how long to wait before asking again; None: both are there."""
         try:
-            await self._admit()
-        except (RetryLater, InboxFull, OutcomeUnknown) as refusal:
+            if self._admit is not None:
+                await self._admit()
+            url = self._url()
+            self._target = Dial(url) if isinstance(url, str) else await url
+        except (RetryLater, InboxFull, OutcomeUnknown, Rejected, DecodeError) as refusal:
             self.last_error = str(refusal)
             own = self._backoff.delay_s(failures + 1, self._clock.random())
             return max(own, refusal.after_s or 0.0) if isinstance(refusal, RetryLater) else own
@@ -169,7 +177,7 @@ class Feed:
     async def _dial(self) -> LinkState | None:
         attempt = asyncio.ensure_future(
             dial(
-                self._url(),
+                self._target.url,
                 self._handler,
                 self._clock,
                 timeout_s=self._connect_timeout_s,
@@ -200,7 +208,11 @@ class Feed:
         """Return when the connection has ended; end it when it is silent or old."""
         clock = self._clock
         low, high = LEAVE_AT
-        leave_ns = link.opened_ns + int(self._max_connection_ns * (low + (high - low) * clock.random()))
+        age_ns = self._max_connection_ns
+        if self._target.max_age_s is not None:
+            age_ns = min(age_ns, in_ns(self._target.max_age_s))
+        leave_ns = link.opened_ns + int(age_ns * (low + (high - low) * clock.random()))
+        say_ns, say_every_ns = self._say_from(link)
         pinged_after = -1  # the last_recv_ns that the last ping followed: one ping a silence
         while link.reason is None:
             now = clock.monotonic_ns()
@@ -214,8 +226,18 @@ class Feed:
                 if now >= ping_ns and pinged_after != link.last_recv_ns:
                     pinged_after = link.last_recv_ns
                     link.ping()
-                next_ns = min(leave_ns, silent_ns if now >= ping_ns else ping_ns)
+                if self._keepalive is not None and now >= say_ns:
+                    link.send(self._keepalive.frame)
+                    say_ns = now + say_every_ns
+                next_ns = min(leave_ns, say_ns, silent_ns if now >= ping_ns else ping_ns)
                 await self._wait(link.ended, (next_ns - now) / SECOND_NS)
+
+    def _say_from(self, link: LinkState) -> tuple[int, int]:
+        """When the exchange wants to hear the next keepalive message, and how often; never where it wants none."""
+        if self._keepalive is None:
+            return NEVER_NS, NEVER_NS
+        every_ns = in_ns(self._target.keepalive_s or self._keepalive.every_s)
+        return link.opened_ns + every_ns, every_ns
 
     async def _wait(self, what: asyncio.Future[Any], seconds: float) -> bool:
         """Return whether `what` was done within `seconds` of this feed's clock."""

@@ -38,7 +38,7 @@ from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import LimitsSettings
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
-from venuemesh.connectors.market_codec import Verdict
+from venuemesh.connectors.sequence import Numbers, Verdict
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.transport import Feed, Rest, backoff
 from venuemesh.model.errors import MeshError, Rejected
@@ -70,14 +70,14 @@ class Asked:
 
 
 def _apply_everything() -> None:
-    BinanceCodec.classify = lambda self, sequence, first, last, joined: Verdict.APPLY  # type: ignore[method-assign]
+    BinanceCodec.classify = lambda self, sequence, delta, joined: Verdict.APPLY  # type: ignore[method-assign]
 
 
 def _gaps_are_stale() -> None:
     right = BinanceCodec.classify
 
-    def classify(self: BinanceCodec, sequence: int, first: int, last: int, joined: bool) -> Verdict:
-        found = right(self, sequence, first, last, joined)
+    def classify(self: BinanceCodec, sequence: int, delta: Numbers, joined: bool) -> Verdict:
+        found = right(self, sequence, delta, joined)
         return Verdict.STALE if found is Verdict.GAP and joined else found
 
     BinanceCodec.classify = classify  # type: ignore[method-assign]

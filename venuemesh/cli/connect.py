@@ -17,14 +17,15 @@ from urllib.parse import quote
 
 from ..conformance.market.live import choose
 from ..connectors import registry
-from ..connectors.market_codec import Codec
+from ..connectors.gzip_frames import inflate
+from ..connectors.market_codec import Codec, DialedByRequest
 from ..connectors.order_codec import Signed, trading_connector
 from ..connectors.reports import AccountReport
 from ..connectors.spec import ExchangeSpec
 from ..connectors.transport import Feed, Link, Rest
 from ..keystore.key import Key
 from ..model.errors import DecodeError, MeshError, Misconfigured, Rejected, RetryLater
-from ..model.events import DepthDelta, PublicTrade, Subscribed, SubscribeRefused, Ticker
+from ..model.events import DepthDelta, DepthSnapshot, PublicTrade, Say, Subscribed, SubscribeRefused, Ticker
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..model.order import Balance
@@ -93,9 +94,10 @@ class Probe:
             instrument = await self._instruments(rest)
             if self._key is not None:
                 await self._account(rest, *self._key)
+            url = await self._address(rest)
         finally:
             await rest.close()
-        await self._stream(instrument)
+        await self._stream(instrument, url)
 
     def balances(self) -> dict[str, Balance] | None:
         """The balances of the account by asset; None before they are known. All that is free is available."""
@@ -160,11 +162,18 @@ class Probe:
         fees = f"; maker {account.maker_fee:f}, taker {account.taker_fee:f}" if account.maker_fee is not None else ""
         self._passed("account", began, f"{may}{of}{fees}; {len(account.balances.balances)} assets")
 
-    async def _stream(self, instrument: Instrument) -> None:
+    async def _address(self, rest: Rest) -> str:
+        """The websocket address, which some exchanges give for one connection only."""
+        if not isinstance(self._codec, DialedByRequest):
+            return self._codec.ws_url()
+        answer = await self._send(rest, self._codec.dial_request())
+        return self._codec.dial(answer.body).url
+
+    async def _stream(self, instrument: Instrument, url: str) -> None:
         self._codec.bind([instrument])
         ears = _Ears(self._codec, instrument)
         feed = Feed(
-            self._codec.ws_url,
+            lambda: url,
             ears,
             on_failure=ears.fail,
             admit=ears.once,
@@ -206,9 +215,10 @@ class _Ears:
         self.confirmed: asyncio.Future[None] = loop.create_future()
         self.heard: asyncio.Future[None] = loop.create_future()
         self._failed: asyncio.Future[None] = loop.create_future()
-        self._waiting: set[int | str] = set()
+        self._waiting: set[str] = set()
         self._attempts = 0
         self.feed: Feed | None = None
+        self._link: Link | None = None
         self.deltas = self.trades = 0
 
     async def once(self) -> None:
@@ -233,22 +243,28 @@ class _Ears:
             raise RetryLater(1.0, f"{otherwise} within {seconds:g} s")
 
     def on_open(self, link: Link) -> None:
+        self._link = link
         messages = self._codec.subscribe([self._instrument], 1)
-        self._waiting = set(range(1, 1 + len(messages)))
+        self._waiting = {str(expected.key) for message in messages for expected in message.expects}
         for message in messages:
-            link.send(message)
+            link.send(message.frame)
         _done(self.opened)
 
     def on_frame(self, frame: memoryview | bytes, recv_ns: int) -> None:
+        if self._codec.spec.gzip:
+            frame = inflate(frame)
         for event in self._codec.decode(frame, recv_ns):
             match event:
-                case Subscribed(request_id):
-                    self._waiting.discard(request_id)
+                case Subscribed(key):
+                    self._waiting.discard(str(key))
                     if not self._waiting:
                         _done(self.confirmed)
                 case SubscribeRefused(_, code, reason):
                     raise Rejected(code, reason)
-                case DepthDelta() | PublicTrade() | Ticker():
+                case Say(answer):
+                    if self._link is not None:
+                        self._link.send(answer)
+                case DepthDelta() | DepthSnapshot() | PublicTrade() | Ticker():
                     self.deltas += isinstance(event, DepthDelta)
                     self.trades += isinstance(event, PublicTrade)
                     _done(self.heard)

@@ -63,12 +63,12 @@ class Reader:
 class Scene:
     """The venue, the line, and our side of it."""
 
-    def __init__(self, *, fast: bool = True, classify=None, keep_frames: int = 4096) -> None:
+    def __init__(self, *, fast: bool = True, classify=None, keep_bytes: int = 8 << 20) -> None:
         self.venue, self.clock, self.reader = Venue(), Clock(), Reader()
         self.asked: AskSnapshot | None = None
         codec = CONNECTOR.codec()
         self.ingest = Ingest(codec, self._ask, lambda event: None, self.clock, fast=fast)
-        machine = BookMachine(classify or codec.classify, lambda: 0.5, keep_frames=keep_frames)
+        machine = BookMachine(classify or codec.classify, lambda: 0.5, keep_bytes=keep_bytes)
         self.pair = Pair(INSTRUMENT, OrderBook(2, 2), machine, self.reader)
         self.ingest.track([self.pair])
         self.line: list[tuple[bytes, int]] = []
@@ -329,7 +329,7 @@ def test_silence_is_said_until_there_is_a_new_connection(fast):
 
 
 def test_too_many_frames_without_a_snapshot_lose_the_oldest(fast):
-    scene = Scene(fast=fast, keep_frames=3)
+    scene = Scene(fast=fast, keep_bytes=1600)
     scene.on(Opened())
     for size in range(1, 6):
         scene.trade((0, 1_00, size))
@@ -524,7 +524,7 @@ def play(scene: Scene, actions) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(ACTIONS, max_size=60), st.booleans())
 def test_live_is_never_a_lie(actions, fast):
-    scene = Scene(fast=fast, keep_frames=6)
+    scene = Scene(fast=fast, keep_bytes=3400)
     play(scene, actions)
     # and it always finds its way back
     scene.on(Trading(True))
@@ -552,9 +552,9 @@ def test_both_paths_do_the_same(actions):
 @pytest.mark.parametrize(
     "broken",
     [
-        lambda sequence, first, last, joined: Verdict.APPLY if last > sequence else Verdict.STALE,  # gaps pass
-        lambda sequence, first, last, joined: Verdict.APPLY,  # old frames apply again
-        lambda sequence, first, last, joined: Verdict.STALE if joined else Verdict.APPLY,  # frozen after the first
+        lambda sequence, delta, joined: Verdict.APPLY if delta.last > sequence else Verdict.STALE,  # gaps pass
+        lambda sequence, delta, joined: Verdict.APPLY,  # old frames apply again
+        lambda sequence, delta, joined: Verdict.STALE if joined else Verdict.APPLY,  # frozen after the first
     ],
     ids=["no gap", "no stale", "frozen"],
 )

@@ -24,7 +24,7 @@ from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
-from venuemesh.connectors.market_codec import Verdict
+from venuemesh.connectors.sequence import Numbers, Verdict
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.transport import Rest
 from venuemesh.model.errors import NotSynced
@@ -224,8 +224,8 @@ async def check_until(run: Run, exchange: ExchangeProcess, deadline_s: float) ->
 
 
 async def test_the_check_catches_a_rule_that_lets_gaps_pass(exchange, tmp_path, monkeypatch):
-    def broken(self: BinanceCodec, sequence: int, first: int, last: int, joined: bool) -> Verdict:
-        return Verdict.STALE if last <= sequence else Verdict.APPLY
+    def broken(self: BinanceCodec, sequence: int, delta: Numbers, joined: bool) -> Verdict:
+        return Verdict.STALE if delta.last <= sequence else Verdict.APPLY
 
     monkeypatch.setattr(BinanceCodec, "classify", broken)
     async with at_work(exchange, tmp_path) as run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from venuemesh.actors.book.machine import (
@@ -29,9 +30,14 @@ from venuemesh.actors.book.machine import (
     Trading,
 )
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.model.events import BookState
+from venuemesh.model.events import BookState, DepthDelta
 
 RULE = CONNECTOR.codec().classify
+
+
+def delta(first: int, last: int, levels: int = 0) -> DepthDelta:
+    rows = np.ones((levels, 2), np.int64)
+    return DepthDelta("AAABBB", first, last, rows, rows[:0], None, 1)
 
 
 def machine(**options) -> BookMachine:
@@ -49,9 +55,9 @@ def joined(made: BookMachine) -> BookMachine:
 
 def gapped() -> BookMachine:
     made = joined(machine())
-    assert made.delta(200, 201) == GAP
+    assert made.delta(delta(200, 201)) == GAP
     made.on(Missed(), 3)
-    made.keep(200, 201, b"x", 1)
+    made.keep(delta(200, 201))
     return made
 
 
@@ -114,9 +120,9 @@ def test_every_state_meets_every_event(state, name):
             assert effect.attempt == made.attempt
             assert made.waiting
     if made.state in (C, S, G, X):
-        assert made.delta(101, 102) == KEEP
+        assert made.delta(delta(101, 102)) == KEEP
     else:
-        assert made.delta(101, 102) == APPLY
+        assert made.delta(delta(101, 102)) == APPLY
 
 
 def test_only_one_snapshot_is_under_way():
@@ -128,7 +134,7 @@ def test_only_one_snapshot_is_under_way():
 
 def test_deltas_count_what_they_are():
     made = joined(machine())
-    assert [made.delta(*ids) for ids in ((90, 100), (99, 103), (104, 104), (104, 104), (106, 107))] == [
+    assert [made.delta(delta(*ids)) for ids in ((90, 100), (99, 103), (104, 104), (104, 104), (106, 107))] == [
         STALE,
         APPLY,
         APPLY,
@@ -141,10 +147,13 @@ def test_deltas_count_what_they_are():
 
 
 def test_what_is_kept_is_bounded_in_bytes_too():
-    made = after(machine(keep_bytes=100), Opened())
-    assert made.keep(1, 1, b"x" * 60, 1)
-    assert not made.keep(2, 2, b"x" * 60, 1)
-    assert not made.keep(3, 3, b"x" * 600, 1)  # one frame is always kept: the newest
+    made = after(machine(keep_bytes=1500), Opened())
+    assert made.keep(delta(1, 1, levels=10))
+    assert made.keep(delta(2, 2, levels=10))
+    assert not made.keep(delta(3, 3, levels=10))
+    assert [kept.first for kept in made.take()] == [2, 3]
+    made.keep(delta(2, 2, levels=10))
+    assert not made.keep(delta(3, 3, levels=600))  # one delta is always kept: the newest
     assert [kept.first for kept in made.take()] == [3]
     assert made.kept == 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -18,7 +19,7 @@ from venuemesh.actors.recording.file import read
 from venuemesh.connectors.binance import CONNECTOR, BinanceConnector
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.binance.spec import SPEC
-from venuemesh.connectors.market_codec import SnapshotKey, Verdict
+from venuemesh.connectors.market_codec import Expected, SnapshotKey, Verdict
 from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import (
     DepthDelta,
@@ -187,6 +188,15 @@ def test_memoryviews_are_read_like_bytes(codec):
     assert codec.decode(memoryview(dumps(TRADE)), 7) == codec.decode(dumps(TRADE), 7)
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """Of an event."""
+
+    first: int
+    last: int
+    previous: int | None = None
+
+
 # How to manage a local order book correctly, step by step. The book is at 100.
 @pytest.mark.parametrize(
     ("first", "last", "verdict", "why"),
@@ -205,17 +215,18 @@ def test_memoryviews_are_read_like_bytes(codec):
 )
 @pytest.mark.parametrize("joined", [False, True])
 def test_the_rule_by_the_manuals_steps(codec, first, last, verdict, why, joined):
-    assert codec.classify(100, first, last, joined) is verdict, why
+    assert codec.classify(100, Numbers(first, last), joined) is verdict, why
 
 
 def test_requests_say_what_the_manual_asks(codec):
     (one,) = codec.subscribe([BNBBTC], 5)
-    assert orjson.loads(one) == {"method": "SUBSCRIBE", "params": ["bnbbtc@depth@100ms", "bnbbtc@trade"], "id": 5}
+    assert one.expects == (Expected(5, ("BNBBTC",)),)
+    assert orjson.loads(one.frame) == {"method": "SUBSCRIBE", "params": ["bnbbtc@depth@100ms", "bnbbtc@trade"], "id": 5}
     (one,) = CONNECTOR.codec(depth_speed="1000ms").unsubscribe([BNBBTC], 6)
-    assert orjson.loads(one) == {"method": "UNSUBSCRIBE", "params": ["bnbbtc@depth", "bnbbtc@trade"], "id": 6}
+    assert orjson.loads(one.frame) == {"method": "UNSUBSCRIBE", "params": ["bnbbtc@depth", "bnbbtc@trade"], "id": 6}
     many = codec.subscribe([BNBBTC] * 250, 10)
-    assert [orjson.loads(message)["id"] for message in many] == [10, 11, 12]
-    assert sum(len(orjson.loads(message)["params"]) for message in many) == 500
+    assert [orjson.loads(message.frame)["id"] for message in many] == [10, 11, 12]
+    assert sum(len(orjson.loads(message.frame)["params"]) for message in many) == 500
     assert codec.ws_url() == "wss://stream.binance.com:9443/ws"
     for wrong in ({"depth_speed": "10ms"}, {"snapshot_limit": 0}, {"snapshot_limit": 5001}, {"snapshot_limit": "500"}):
         with pytest.raises(Misconfigured):

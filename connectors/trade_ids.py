@@ -1,0 +1,24 @@
+"""Ids of public trades as int64, whatever the exchange makes them of."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from ..model.errors import DecodeError
+from ..model.fixed import INT64_MAX
+
+MAX_TEXT = 128
+
+
+def trade_id(text: str) -> tuple[int, str | None]:
+    """Return a trade's id and, where it is no int64 in plain digits, its text: the id is then a 63-bit hash of it.
+
+    Raises:
+        DecodeError: the text is empty or longer than `MAX_TEXT`.
+    """
+    if not 0 < len(text) <= MAX_TEXT:
+        raise DecodeError(f"a trade id of {len(text)} characters", text[:MAX_TEXT])
+    plain = text.isascii() and text.isdigit() and (len(text) == 1 or text[0] != "0")
+    if plain and len(text) <= 19 and int(text) <= INT64_MAX:
+        return int(text), None
+    return int.from_bytes(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest(), "big") >> 1, text
