@@ -274,6 +274,9 @@ class BookSession:
         self._due.clear()
         self._outgoing.clear()
         self._paced.clear()
+        if self._pacer is not None:  # it may wait for the window of a limit that the next connection does not know
+            self._pacer.cancel()
+            self._pacer = None
         self._any_confirmed, self._first_sent_ns = False, None
 
     def _forget(self, symbol: str) -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.servers import BINARY, CLOSE, CONT, PING, PONG, TEXT, Peer, WebsocketServer
+from venuemesh.connectors.spec import Dial, KeepAlive
 from venuemesh.connectors.transport import Backoff, Feed
 from venuemesh.connectors.transport import feed as feed_module
 from venuemesh.connectors.transport import picows as link_picows
 from venuemesh.connectors.transport import websockets as link_websockets
-from venuemesh.model.errors import Misconfigured, RetryLater
+from venuemesh.model.errors import Misconfigured, Rejected, RetryLater
 
 
 class Recorder:
@@ -393,3 +394,44 @@ async def test_a_url_that_is_none_ends_the_feed(rig: Rig, url: Callable[[], str]
     rig.start(url=url)
     await until(lambda: len(rig.failures) == 1)
     assert isinstance(rig.failures[0], Misconfigured)
+
+
+async def test_a_keepalive_is_said_by_its_period_whatever_comes_in(rig: Rig) -> None:
+    rig.start(keepalive=KeepAlive(b"ping", 20.0), silence_s=1000.0)
+    for nth in (1, 2):
+        peer = await rig.connected(nth)
+        for count in (1, 2):
+            await rig.sleeping(20.0)
+            peer.text(b'{"busy":true}')
+            await until(lambda n=count + 2 * (nth - 1): len(rig.handler.frames) == n)
+            rig.clock.advance(20.0)
+            await until(lambda p=peer, n=count: p.of(TEXT) == [b"ping"] * n)
+        peer.close(1000)
+        await until(lambda n=nth: len(rig.handler.closes) == n)
+        await until(lambda: rig.clock.sleepers != [])
+        rig.clock.advance(60.0)
+
+
+async def test_an_address_is_obtained_for_each_connection_and_ends_it_in_time(rig: Rig) -> None:
+    dials = [Dial(rig.server.url, max_age_s=100.0, keepalive_s=7.0), Dial(rig.server.url)]
+    answers: list[object] = [RetryLater(30.0, "slow down"), Rejected("400", "not now"), *dials]
+
+    async def obtain() -> Dial:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        assert isinstance(found, Dial)
+        return found
+
+    feed = rig.start(url=obtain, keepalive=KeepAlive(b"ping", 20.0), silence_s=1000.0)
+    await rig.sleeping(30.0)
+    assert "slow down" in (feed.last_error or "")
+    rig.clock.advance(30.0)
+    await until(lambda: "not now" in (feed.last_error or ""))
+    await until(lambda: rig.clock.sleepers != [])
+    rig.clock.advance(10.0)
+    peer = await rig.connected()
+    await rig.sleeping(7.0)  # the period that came with the address
+    rig.clock.advance(93.0)  # of the address's age 0.88 to 0.98 are used
+    await until(lambda: rig.handler.closes == ["near the age at which the exchange would cut it"])
+    assert peer.of(TEXT) in ([], [b"ping"])
