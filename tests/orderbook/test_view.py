@@ -426,3 +426,59 @@ async def test_trades_wait_for_a_segment(write, aview):
     found = await waiting
     assert (found.number, found.side, found.missed) == (1, Side.BUY, 0)
     await trades.aclose()
+
+
+def test_changes_are_iterated_over_without_a_loop(write, view):
+    writer = write()
+    publish(writer, 1)
+    changes = view.changes()
+    assert next(changes).sequence == 1
+    thread = threading.Timer(0.05, publish, args=(writer, 2))
+    thread.start()
+    assert next(changes).sequence == 2
+    thread.join()
+    writer.close()
+    successor = write(2)
+    thread = threading.Timer(0.05, publish, args=(successor, 3))
+    thread.start()
+    assert next(changes).incarnation == (1, 2)  # the iteration survives its writer
+    thread.join()
+    changes.close()
+
+
+def test_trades_are_iterated_over_without_a_loop(write, view):
+    trades = view.trades()
+    thread = threading.Timer(0.05, lambda: write().trade(trade_of(1)))
+    thread.start()
+    found = next(trades)  # waits for a segment
+    thread.join()
+    assert (found.number, found.missed) == (1, 0)
+    trades.close()
+
+
+def test_waiting_without_a_loop_ends_at_its_timeout(write, view):
+    with pytest.raises(NotSynced, match="not LIVE within"):
+        view.wait_live(0.02)
+    publish(write())
+    assert view.wait_live(10.0).sequence == 20
+
+
+async def test_both_forms_wait_for_a_change(write, aview):
+    writer = write()
+    publish(writer)
+    top = await aview.wait_change(None, 10.0)
+    with pytest.raises(NotSynced, match="no change within") as refusal:
+        await aview.wait_change(top, 0.02)
+    assert refusal.value.state == "LIVE"
+    waiting = asyncio.create_task(aview.wait_change(top, 10.0))
+    await asyncio.sleep(0)
+    publish(writer, 21)
+    assert (await waiting).sequence == 21
+
+
+@pytest.mark.parametrize("kind", [BookView, AsyncBookView])
+def test_a_view_pickles_as_itself(kind, directory, write):
+    publish(write())
+    found = pickle.loads(pickle.dumps(kind(directory, INSTRUMENT, ADDRESS)))
+    assert type(found) is kind
+    assert found.top().sequence == 20

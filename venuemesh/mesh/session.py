@@ -64,9 +64,10 @@ class Session:
         return Asker(f"client-{uuid.uuid4().hex[:12]}", routes, routes.send, time.monotonic)
 
     def close(self) -> None:
-        """End the thread. The session cannot be used afterwards."""
-        self.run(self._end())
-        self._thread.join(JOIN_S)
+        """End the thread. The session cannot be used afterwards. Idempotent."""
+        if self._thread.is_alive():
+            self.run(self._end())
+            self._thread.join(JOIN_S)
 
     async def _end(self) -> None:
         """Let every task of the loop see its cancellation before the loop stops."""
@@ -79,7 +80,10 @@ class Session:
     # ------------------------------------------------------------------ from any thread
 
     def run(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine on the session's loop; return its future at once."""
+        """Start a coroutine on the session's loop; return its future at once. Raises MeshNotRunning: it was closed."""
+        if not self._thread.is_alive():
+            work.close()
+            raise MeshNotRunning(self.mesh, "this process has left the mesh")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def own(self, address: str, owner: str, on_death: str) -> None:
