@@ -24,7 +24,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from venuemesh.journal import Committer, Journal
+from venuemesh.journal.committer import Committer
+from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch, PutOrder, PutRequest
 from venuemesh.model.order import Order, OrderStatus, OrderType, Side, TimeInForce
 

@@ -17,7 +17,7 @@ import signal
 import time
 from typing import Any
 
-from venuemesh.actors.orders.machine.effects import OrderSettings
+from venuemesh.actors.orders.settings import OrderSettings
 from venuemesh.market.market import Market
 from venuemesh.model.errors import MeshError
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from venuemesh.exchange.admin.client import AdminClient
 from venuemesh.exchange.launch import serving
-from venuemesh.journal import Journal
+from venuemesh.journal.journal import Journal
 from venuemesh.market.market import Market
 
 from . import connector_without_limits as lifted

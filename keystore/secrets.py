@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from ..model.errors import Misconfigured
 from .key import Key, make_key
 from .private import read_line, read_private
+from .settings import KeySettings
 from .store import Keystore
 
 PASSPHRASE_FILE = "VENUEMESH_PASSPHRASE_FILE"
@@ -33,68 +32,64 @@ def refuse_secrets_in_environment() -> None:
             )
 
 
-def passphrase_file(config: Mapping[str, Any]) -> str:
-    """Return the file that holds the passphrase: the configuration's, else what $VENUEMESH_PASSPHRASE_FILE names.
+def passphrase_file(configured: str | None) -> str:
+    """Return the file that holds the passphrase: the configured one, else the one $VENUEMESH_PASSPHRASE_FILE names.
 
     Raises:
         Misconfigured: neither is there; or a passphrase or key itself is in the environment.
     """
     refuse_secrets_in_environment()
-    found = config.get("passphrase_file") or os.environ.get(PASSPHRASE_FILE)
+    found = configured or os.environ.get(PASSPHRASE_FILE)
     if not found:
         raise Misconfigured(
             "passphrase", f"no passphrase_file is configured and ${PASSPHRASE_FILE} is not set: nobody could unlock it"
         )
-    return str(found)
+    return found
 
 
-def read_key(config: Mapping[str, Any], passphrase: str | None = None) -> Key:
-    """Read the key of an account on this node, as its configuration says. Slow with a keystore; see `read_key_async`.
+def read_key(settings: KeySettings, connector: str, passphrase: str | None = None) -> Key:
+    """Read the key of an account on this node. Slow with a keystore; see `read_key_async`.
 
-    `config` has `connector` (or `exchange`) and either `keys` (an entry's name), `keystore` (None: the default path)
-    and `passphrase_file`; or `api_key_file`, `secret_file` and `kind` (None: by the PEM). A `passphrase` that a person
-    has typed is taken instead of the file's.
+    `connector` is whose key it must be. A `passphrase` that a person has typed is taken instead of the file's.
 
     Raises:
         Misconfigured: names the file and what is wrong with it, never its content.
     """
-    exchange = str(config.get("connector") or config["exchange"])
-    if config.get("keys"):
+    if settings.keys is not None:
         if passphrase is None:
-            passphrase = read_line(passphrase_file(config), "passphrase file")
-        key = Keystore(config.get("keystore")).get(str(config["keys"]), passphrase)
-        _check_exchange(str(config["keys"]), key.exchange, exchange)
+            passphrase = read_line(passphrase_file(settings.passphrase_file), "passphrase file")
+        key = Keystore(settings.keystore).get(settings.keys, passphrase)
+        _check_exchange(settings.keys, key.exchange, connector)
         return key
-    api_key_path, secret_path = _secret_files(config)
+    api_key_path, secret_path = _secret_files(settings)
     api_key, secret = read_line(api_key_path, "API key file"), read_line(secret_path, "secret file")
-    return make_key(exchange, api_key, secret, kind=config.get("kind"), what=f"secret file {secret_path}")
+    return make_key(connector, api_key, secret, kind=settings.kind, what=f"secret file {secret_path}")
 
 
-async def read_key_async(config: Mapping[str, Any]) -> Key:
+async def read_key_async(settings: KeySettings, connector: str) -> Key:
     """`read_key` in a thread: deriving the keystore's key would hold up an event loop for about 0.1 s."""
-    return await asyncio.to_thread(read_key, config)
+    return await asyncio.to_thread(read_key, settings, connector)
 
 
-def check_key(config: Mapping[str, Any]) -> None:
+def check_key(settings: KeySettings, connector: str) -> None:
     """See that this node has what `read_key` will need, without decrypting anything or keeping any secret.
 
     Raises:
         Misconfigured: a file is missing, may be read by others, or has no such entry.
     """
-    if config.get("keys"):
-        read_line(passphrase_file(config), "passphrase file")
-        entry = Keystore(config.get("keystore")).entry(str(config["keys"]))
-        _check_exchange(entry.name, entry.exchange, str(config.get("connector") or config["exchange"]))
+    if settings.keys is not None:
+        read_line(passphrase_file(settings.passphrase_file), "passphrase file")
+        entry = Keystore(settings.keystore).entry(settings.keys)
+        _check_exchange(entry.name, entry.exchange, connector)
         return
-    for path, what in zip(_secret_files(config), ("API key file", "secret file"), strict=True):
+    for path, what in zip(_secret_files(settings), ("API key file", "secret file"), strict=True):
         read_private(path, what)
 
 
-def _secret_files(config: Mapping[str, Any]) -> tuple[str, str]:
-    found = config.get("api_key_file"), config.get("secret_file")
-    if not all(found):
+def _secret_files(settings: KeySettings) -> tuple[str, str]:
+    if settings.api_key_file is None or settings.secret_file is None:
         raise Misconfigured("account", "names neither keys of a keystore nor api_key_file and secret_file")
-    return str(found[0]), str(found[1])
+    return settings.api_key_file, settings.secret_file
 
 
 def _check_exchange(entry: str, is_of: str, exchange: str) -> None:
@@ -102,18 +97,19 @@ def _check_exchange(entry: str, is_of: str, exchange: str) -> None:
         raise Misconfigured(f"entry {entry!r} of the keystore", f"is a key of {is_of}, and {exchange} is asked for")
 
 
-def journal_url(config: Mapping[str, Any]) -> str:
+def journal_url(url: str | None, url_file: str | None) -> str:
     """Return the journal's URL, on the node that uses it: `url`, or what the private file `url_file` holds.
 
     Raises:
         Misconfigured: the file cannot be used. It says nothing of the URL.
     """
-    if config.get("url_file"):
-        url = read_line(str(config["url_file"]), "journal URL file")
+    if url_file is not None:
+        url = read_line(url_file, "journal URL file")
         if url.startswith("sqlite"):  # whoever reads `url` alone must know which node the file is on
-            raise Misconfigured(f"journal URL file {config['url_file']}", "names an SQLite file: that goes into url")
-        return url
-    return str(config["url"])
+            raise Misconfigured(f"journal URL file {url_file}", "names an SQLite file: that goes into url")
+    if url is None:
+        raise Misconfigured("journal", "names neither url nor url_file")
+    return url
 
 
 def has_password(url: str) -> bool:

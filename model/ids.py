@@ -38,6 +38,17 @@ def maker_of(client_order_id: str) -> tuple[str, int] | None:
     return None if found is None else (found[1], int(found[2], 36))
 
 
+def born(client_order_id: str) -> int | None:
+    """Return when the maker of an id began, ns since the Unix epoch: the id is not older. None: not an id of ours."""
+    text = client_order_id.removeprefix(PREFIX)[:BEGAN]
+    if not client_order_id.startswith(PREFIX) or len(text) < BEGAN:
+        return None
+    try:
+        return int(text, 36) * 1_000_000
+    except ValueError:
+        return None
+
+
 class OrderIds:
     """Makes ids. `salt` is random bits (64 of them) drawn once by whoever makes this; tests give a fixed one."""
 

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import Misconfigured
 
@@ -90,6 +90,10 @@ def _value(kind: Any, plain: Any, where: str) -> Any:
     origin = get_origin(kind)
     if origin in (Union, UnionType):
         return _one_of(get_args(kind), plain, where)
+    if origin is Literal:
+        if plain in get_args(kind):
+            return plain
+        raise Misconfigured(where, f"is none of {', '.join(map(repr, get_args(kind)))}")
     if origin is tuple:
         return _tuple(get_args(kind), plain, where)
     if origin is not None and issubclass(origin, Mapping) and isinstance(plain, Mapping):

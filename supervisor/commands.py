@@ -34,8 +34,7 @@ class Commands:
         if addresses is None:
             answer["exchanges"] = self._shell.desired.exchanges
             answer["accounts"] = {
-                exchange: sorted(settings.get("accounts") or ())
-                for exchange, settings in self._shell.config["exchanges"].items()
+                exchange: sorted(settings.accounts) for exchange, settings in self._shell.settings.exchanges.items()
             }
             answer["tracked"] = {  # whether or not somebody serves it just now
                 served: plain
@@ -106,7 +105,7 @@ class Commands:
             )
         )
         return describe(machine, usage, statuses, self._shell.desired.refused) | {
-            "mesh": self._shell.config["mesh"],
+            "mesh": self._shell.settings.mesh,
             "pid": os.getpid(),
             "exchanges": self._shell.desired.exchanges,
             "stopped": self._shell.desired.stopped,

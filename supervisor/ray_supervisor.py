@@ -16,6 +16,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import ray
@@ -30,7 +31,8 @@ from ..orderbook.segment.directory import segment_directory
 from .commands import Commands
 from .ray_cells import RayCells
 from .ray_store import GcsStore
-from .shell import HANG_S, SupervisorShell
+from .shell import SupervisorShell
+from .tree.settings import MeshSettings
 from .watchers import Watchers
 
 T = TypeVar("T")
@@ -41,16 +43,16 @@ BOOT_S = 30.0  # how long a caller waits for a supervisor that is still starting
 class Supervisor:
     """Watches the cells of one mesh, replaces what dies and keeps the routes."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, settings: MeshSettings) -> None:
         self._home = asyncio.get_running_loop()
-        mesh: str = config["mesh"]
+        mesh = settings.mesh
         self._title = f"venuemesh: supervisor {mesh}"
         own_title(self._title)
         logs.set_up(SUPERVISOR)
         self._segments = segment_directory(mesh, ray.get_runtime_context().get_node_id())
         self._pulse = Pulse(self._segments / PULSES, SUPERVISOR)
-        port = RayCells(mesh, float(config.get("hang_limit_s", HANG_S)))
-        self._shell = SupervisorShell(config, port, GcsStore(mesh))
+        port = RayCells(mesh, settings.tree.agent.hang_limit_s)
+        self._shell = SupervisorShell(settings, port, GcsStore(mesh))
         self._watchers = Watchers(self._shell)
         self._commands = Commands(self._shell, self._watchers.leases, self._clear)
         self._shell.spawn(self._beat())
@@ -165,7 +167,7 @@ _OPTIONS: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries
 SupervisorActor: Any = ray.remote(**_OPTIONS)(Supervisor)
 
 
-def create(config: dict[str, Any]) -> Any:
+def create(settings: MeshSettings) -> Any:
     """Start the supervisor of a mesh on the Ray cluster this process is connected to; return its handle.
 
     It starts from this configuration, whatever an earlier supervisor of the mesh was told that is gone without a
@@ -175,5 +177,5 @@ def create(config: dict[str, Any]) -> Any:
     Raises:
         ValueError: there is one already (Ray's own error for a taken name).
     """
-    options = {"name": SUPERVISOR, "namespace": namespace(config["mesh"]), "lifetime": "detached"}
-    return SupervisorActor.options(**options).remote({**config, "birth": uuid.uuid4().hex})
+    options = {"name": SUPERVISOR, "namespace": namespace(settings.mesh), "lifetime": "detached"}
+    return SupervisorActor.options(**options).remote(replace(settings, birth=uuid.uuid4().hex))

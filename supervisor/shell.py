@@ -11,29 +11,25 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from loguru import logger
 
 from ..actors.cell.messages import Gone, Unreachable
-from ..actors.cell.pulse import HEARTBEAT_LIMIT_S, PERIOD_S
-from ..actors.node.settings import AgentSettings
+from ..actors.cell.pulse import PERIOD_S
 from ..model.address import agent_address
 from ..model.errors import Fenced, MeshError, RetryLater
 from .cells import PREFIX, UNANSWERED, Cells
 from .log import EventLog
 from .retrying_store import Durable, Store
 from .tree import events as m
-from .tree.child import ChildSpec, Tier
+from .tree.child import ChildSpec
 from .tree.desired import Desired
 from .tree.escalations import recall, remember
 from .tree.machine import Machine
-from .tree.policy import Policy
-from .tree.records import Settings
+from .tree.settings import MeshSettings
 
 T = TypeVar("T")
-HANG_S = 2.0
 REFUSED_S = 0.5  # before a cell that could not be created is given up for another: the cluster may refuse at once
 AWAY_S = 1.0  # longest pause before the GCS is asked again at boot
 EXIT_DEFECT = 70
@@ -45,9 +41,8 @@ class SupervisorShell:
     machine: Machine
     desired: Desired
 
-    def __init__(self, config: dict[str, Any], port: Cells, store: Store) -> None:
-        self.config, self.port, self.store = config, port, store
-        self.hang_s = float(config.get("hang_limit_s", HANG_S))
+    def __init__(self, settings: MeshSettings, port: Cells, store: Store) -> None:
+        self.settings, self.port, self.store = settings, port, store
         self.durable = Durable()
         self.ready = asyncio.Event()
         self.changed = asyncio.Event()  # set and replaced when a route changes
@@ -78,16 +73,12 @@ class SupervisorShell:
         epoch = self.port.epoch = await self.durable.run(self.store.next_epoch, patience_s=None)
         stored = await self.durable.run(self.store.get, "desired", patience_s=None)
         past = await self.durable.run(self.store.get, "past", patience_s=None) or {"birth": None, "children": {}}
-        config = self.config
-        self.desired = Desired(config, stored)
+        settings = self.settings
+        self.desired = Desired(settings, stored)
         await self.durable.run(self.store.put, "desired", self.desired.to_dict(), patience_s=None)
-        wishes = {k: v for k, v in (config.get("policy") or {}).items() if k in Policy.__dataclass_fields__}
-        own = {k: v for k, v in (config.get("settings") or {}).items() if k in Settings.__dataclass_fields__}
-        policy = Policy(**wishes)
-        settings = Settings(**{"spares_per_node": int(config.get("spares_per_node", 2)), **own}, policy=policy)
-        kept = past["children"] if past["birth"] == config.get("birth") else {}
-        known = recall(kept, policy, time.monotonic_ns(), time.time_ns())
-        self.machine = Machine(epoch, settings, lambda: f"{PREFIX}{secrets.token_hex(6)}", known)
+        kept = past["children"] if past["birth"] == settings.birth else {}
+        known = recall(kept, settings.tree.policy, time.monotonic_ns(), time.time_ns())
+        self.machine = Machine(epoch, settings.tree, lambda: f"{PREFIX}{secrets.token_hex(6)}", known)
         await self._find_cells()
         self.on(m.Want(tuple(self.desired.first_specs())))
         specs = {address: child.spec for address, child in self.machine.children.items()}
@@ -115,7 +106,7 @@ class SupervisorShell:
     async def _find_cell(self, name: str) -> m.Found | None:
         try:
             await self._patiently(lambda: self.port.find(name))
-            said = await self.port.hello(name, self.hang_s)
+            said = await self.port.hello(name, self.settings.tree.agent.hang_limit_s)
         except Gone:
             self.port.forget(name)
             return None
@@ -207,7 +198,7 @@ class SupervisorShell:
                         return  # it sweeps by itself every second
             case m.Degraded():
                 children = remember(self.machine.children, time.monotonic_ns(), time.time_ns())
-                past = {"birth": self.config.get("birth"), "children": children}
+                past = {"birth": self.settings.birth, "children": children}
                 await self._note(self.store.put, "past", past)
 
     async def _create(self, cell: str, node: str, trading: bool) -> None:
@@ -249,7 +240,7 @@ class SupervisorShell:
         assignment = {
             "epoch": self.port.epoch,
             "incarnation": list(effect.incarnation),
-            "spec": replace(effect.spec, config=self._config_of(effect.spec)).to_dict(),
+            "spec": effect.spec.to_dict(),
             "restarts": effect.restarts,
             "predecessor": effect.predecessor,
         }
@@ -266,12 +257,6 @@ class SupervisorShell:
             self.on(m.Adopted(effect.cell))
         else:
             self.on(m.Failed(effect.cell, said["error"]))
-
-    def _config_of(self, spec: ChildSpec) -> Any:
-        if spec.tier is Tier.AGENT:
-            limit_s = self.config.get("supervisor_limit_s")
-            return AgentSettings(self.hang_s, limit_s, self.config.get("heartbeat_limit_s", HEARTBEAT_LIMIT_S))
-        return spec.config
 
     async def _kill(self, cell: str, node: str, pid: int, start: int, agent: str | None) -> None:
         if agent is None or not pid:

@@ -14,7 +14,7 @@ from .cells import UNANSWERED
 from .shell import SupervisorShell
 from .tree import events as m
 from .tree.child import Tier
-from .tree.mirror_leases import LEASE_S, MirrorLeases, mirror_spec
+from .tree.mirror_leases import MirrorLeases, mirror_spec
 from .tree.records import ChildState
 
 HEALTH_S = 0.25
@@ -28,10 +28,10 @@ class Watchers:
 
     def __init__(self, shell: SupervisorShell) -> None:
         self._shell = shell
-        self.leases = MirrorLeases(float(shell.config.get("mirror_lease_s", LEASE_S)))
+        self.leases = MirrorLeases(shell.settings.mirror_lease_s)
         self._attended: dict[str, str] = {}  # node -> cell of its agent that is polled
         self._answers: dict[str, int] = {}  # cell of an agent -> how often it answered
-        self._agents = HangDetector(in_ns(HEALTH_S + shell.hang_s), in_ns(3 * PERIOD_S))
+        self._agents = HangDetector(in_ns(HEALTH_S + shell.settings.tree.agent.hang_limit_s), in_ns(3 * PERIOD_S))
 
     def start(self) -> None:
         """Begin to watch; the shell is ready."""
@@ -114,7 +114,6 @@ class Watchers:
         """Keep a mirror on each node that asks, and tell it its sources when they or its cell change."""
         shell = self._shell
         told: dict[str, Any] = {}
-        limit_s = float(shell.desired.config.get("heartbeat_limit_s", 0.25))
         while not shell.machine.ending:
             await asyncio.sleep(MIRROR_S)
             nodes = [node for node in self.leases.nodes(time.monotonic_ns()) if node in shell.machine.nodes]
@@ -125,7 +124,7 @@ class Watchers:
             for node in nodes:
                 address = mirror_address(node)
                 if address not in shell.machine.children:
-                    shell.on(m.Want((mirror_spec(node, limit_s),)))
+                    shell.on(m.Want((mirror_spec(node, shell.settings.mirror),)))
                 route = shell.machine.routes.get(address)
                 if route is None:
                     continue

@@ -19,7 +19,7 @@ MAY = {
     "actors": PARTS,
     "supervisor": PARTS | {"actors"},
     "exchange": VOCABULARY,
-    "config": PARTS,
+    "config": PARTS | {"actors", "supervisor"},  # the settings that it makes of a file
     "market": PARTS | {"actors"},
     "mesh": HOSTED,
     "testing.py": HOSTED | {"mesh", "exchange"},

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ...connectors.market_codec import Codec
@@ -23,10 +23,7 @@ from ...connectors.order_codec import (
     Reply,
     Signed,
     TradingCodec,
-    TradingConnector,
-    trading_connector,
 )
-from ...connectors.registry import connector
 from ...connectors.spec import ExchangeSpec
 from ...connectors.transport import Rest
 from ...connectors.transport.calls import Calls
@@ -38,9 +35,7 @@ from ..cell.role import Context
 from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.machine import Priority
 from .clock import ExchangeClock
-
-ANSWER_S = 10.0  # timeout of an answer
-VALIDITY_MS = 5_000
+from .settings import GatewaySettings
 
 
 class Gateway:
@@ -55,8 +50,8 @@ class Gateway:
         rest: RestLike,
         budget: Budget,
         *,
-        validity_ms: int = VALIDITY_MS,
-        answer_s: float = ANSWER_S,
+        validity_ms: int,
+        answer_s: float,
         calls: Calls | None = None,
     ) -> None:
         self.market, self.codec, self.auth, self.budget = market, codec, auth, budget
@@ -201,33 +196,30 @@ class Gateway:
 
 
 async def open_gateway(
-    config: Mapping[str, Any],
+    settings: GatewaySettings,
     context: Context,
     *,
     rest: RestLike | None = None,
     codec: TradingCodec | None = None,
     auth: Auth | None = None,
-    orders: bool = False,
+    by_websocket: bool = False,
 ) -> Gateway:
-    """Build the gateway of an account from its configuration. The arguments replace parts of it.
+    """Build the gateway of an account from its settings. The arguments replace parts of it.
 
-    `orders`: the gateway also sends orders, over a websocket where the configuration says so.
+    `by_websocket`: the gateway also sends orders, over a websocket.
 
     Raises:
         NotOffered: the connector reads market data only.
         Misconfigured: no such connector, or the key cannot be read.
     """
-    exchange = config["exchange"]
-    found = connector(config.get("connector") or exchange)
-    market = found.codec(rest=config.get("rest"), ws=config.get("ws"))
-    if codec is None:
-        codec = trading_connector(found).trading(rest=config.get("rest"), ws_api=config.get("ws_api"))
-    if auth is None:
-        auth = await open_auth(config, trading_connector(found))
+    connector = settings.connector
+    market = connector.market_codec()
+    codec = codec or connector.order_codec()
+    auth = auth or await open_auth(settings)
     spec = market.spec
-    budget = Budget(context, spec, exchange, config.get("egress") or "default")
+    budget = Budget(context, spec, connector.exchange, connector.egress)
     calls = None
-    if orders and config.get("orders") == "websocket":
+    if by_websocket:
         calls = Calls(
             codec,
             on_failure=context.fail,
@@ -240,19 +232,21 @@ async def open_gateway(
         market,
         codec,
         auth,
-        rest or Rest(timeout_s=ANSWER_S),
+        rest or Rest(timeout_s=settings.answer_s),
         budget,
-        validity_ms=int(config.get("recv_window_ms") or VALIDITY_MS),
-        answer_s=float(config.get("answer_s") or ANSWER_S),
+        validity_ms=settings.recv_window_ms,
+        answer_s=settings.answer_s,
         calls=calls,
     )
 
 
-async def open_auth(config: Mapping[str, Any], connector: TradingConnector) -> Auth:
-    """Read the key that `config` names and return its signer. Opening a keystore takes about 0.1 s, in a thread.
+async def open_auth(settings: GatewaySettings) -> Auth:
+    """Read the key of an account and return its signer. Opening a keystore takes about 0.1 s, in a thread.
 
     Raises:
         Misconfigured: the key cannot be read or used. Names the file and the problem, never the content.
     """
-    key = await read_key_async(config)
-    return connector.auth(key.kind, key.api_key, key.secret)
+    key = await read_key_async(settings.key, settings.connector.connector)
+    connector = settings.connector.find_trading()
+    auth: Auth = connector.auth(key.kind, key.api_key, key.secret)
+    return auth

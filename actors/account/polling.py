@@ -13,11 +13,11 @@ that was open explains the change, the poller reports a gap, and the manager req
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from ...connectors.reports import BalanceReport, OrderReport
+from ...model.address import catalog_address, orders_address
 from ...model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
@@ -25,8 +25,9 @@ from ..cell.role import Context
 from ..limits.machine import Priority
 from .gateway import Gateway
 from .reports import Marker, Report
+from .settings import StreamSettings
 
-FAST_S, SLOW_S = 1.0, 15.0
+FAST_S = 1.0
 ASK_S = 2.0
 SHARE = 0.25  # the most that fast rounds spend of any limit
 EAGER_ROUNDS = 3  # fast ones after a start, a failure or a change
@@ -40,14 +41,15 @@ class Tell(Protocol):
 
 
 class Poller:
-    """See the module. Config: poll_fast_s (1), poll_slow_s (15)."""
+    """See the module."""
 
-    def __init__(self, gateway: Gateway, context: Context, config: Mapping[str, Any], tell: Tell) -> None:
+    def __init__(self, gateway: Gateway, context: Context, settings: StreamSettings, tell: Tell) -> None:
         self._gateway, self._context, self._tell = gateway, context, tell
-        self._catalog = f"catalog/{config['exchange']}"
-        self._manager = f"orders/{config['exchange']}/{config['account']}"
-        self._fast_s = float(config.get("poll_fast_s") or max(FAST_S, _affordable_s(gateway)))
-        self._slow_s = float(config.get("poll_slow_s") or SLOW_S)
+        exchange = settings.gateway.connector.exchange
+        self._catalog = catalog_address(exchange)
+        self._manager = orders_address(exchange, settings.account)
+        self._fast_s = max(FAST_S, _affordable_s(gateway)) if settings.poll_fast_s is None else settings.poll_fast_s
+        self._slow_s = settings.poll_slow_s
         self._task: asyncio.Task[None] | None = None
         self._instruments: dict[str, Instrument] = {}
         self._open: dict[str, OrderReport] = {}  # last reports by exchange order id

@@ -29,8 +29,6 @@ from ...connectors.reports import (
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
 
-LIMIT = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class Marker:
@@ -149,7 +147,7 @@ class Outbox:
     numbers and the marker both make the receiver reconcile.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kept: deque[tuple[int, dict[str, Any]]] = deque()
         self.last = 0  # the number of the newest report

@@ -23,13 +23,14 @@ import contextlib
 import random
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...connectors.order_codec import Auth, TradingCodec
 from ...connectors.reports import StreamEnded, StreamOpened
 from ...connectors.transport import Backoff, Feed
 from ...connectors.transport.link import Link
+from ...model.address import orders_address
 from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
 from ...model.time import SECOND_NS
 from ..book.shell import FeedLike
@@ -38,6 +39,7 @@ from ..limits.budget import RestLike
 from .gateway import Gateway, open_gateway
 from .polling import Poller, Tell
 from .reports import Marker, Outbox, Report, to_plain
+from .settings import StreamSettings
 
 CONFIRM_S = 10.0  # without a confirmation by then the role opens a new connection
 BATCH = 200  # reports of one message
@@ -71,17 +73,13 @@ class Source(Protocol):
 
 
 class UserStreamRole:
-    """See the module. The keyword arguments replace what is built from the configuration.
-
-    Config: exchange, account; optional connector, rest, ws, ws_api, egress, stream ("websocket"), recv_window_ms,
-    outbox (10,000), and the names of the key's files as `gateway.open_auth` reads them.
-    """
+    """See the module. The keyword arguments replace what is built from the configuration."""
 
     reads = frozenset({"stats", "raw"})
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: StreamSettings,
         context: Context,
         *,
         connect: Callable[..., FeedLike] = Feed,
@@ -90,27 +88,26 @@ class UserStreamRole:
         auth: Auth | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._context = context
+        self._settings, self._context = settings, context
         self._chance = chance
-        self._manager = f"orders/{config['exchange']}/{config['account']}"
-        self._outbox = Outbox(int(config.get("outbox", 10_000)))
+        self._manager = orders_address(settings.gateway.connector.exchange, settings.account)
+        self._outbox = Outbox(settings.outbox)
         self._raw: deque[dict[str, Any]] = deque(maxlen=RAW_KEPT)
         self._raw_next = 1
         self._heard = asyncio.Event()
         self._waiting = asyncio.Event()  # set while the outbox holds reports
         self._sending: asyncio.Task[None] | None = None
         self._undelivered: str | None = None  # why the manager does not take the reports
-        self._config = config
         self._parts = (connect, rest, codec, auth)
         self._gateway: Gateway
         self._source: Source
 
     async def start(self) -> None:
         connect, rest, codec, auth = self._parts
-        self._gateway = await open_gateway(self._config, self._context, rest=rest, codec=codec, auth=auth)
-        polling = self._config.get("stream", "websocket") == "polling" or not self._gateway.codec.offer.stream
+        self._gateway = await open_gateway(self._settings.gateway, self._context, rest=rest, codec=codec, auth=auth)
+        polling = self._settings.source == "polling" or not self._gateway.codec.offer.stream
         if polling:
-            self._source = Poller(self._gateway, self._context, self._config, self._tell)
+            self._source = Poller(self._gateway, self._context, self._settings, self._tell)
         else:
             self._source = Listener(self._gateway, self._context, connect, self._tell, self._chance)
         self._gateway.start()

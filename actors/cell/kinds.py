@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ...connectors.registry import connector, known
 from ...model.errors import Misconfigured
-from ...model.plain import TYPE, from_tagged
+from ...model.plain import from_tagged
 from .role import Context, Role, RoleFactory, RoleSpec
 
 ORDERS = "orders"
@@ -55,7 +55,7 @@ def preload(trading: bool = True) -> None:
 
 def read_config(plain: Any) -> Any:
     """Return the settings of a role from the plain values in an order."""
-    return from_tagged(plain) if TYPE in plain else plain
+    return None if plain is None else from_tagged(plain)
 
 
 def build(spec: RoleSpec, context: Context) -> Role:

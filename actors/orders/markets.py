@@ -8,7 +8,7 @@ configuration's, else what the exchange says of this account (kept for a while),
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -31,6 +31,7 @@ from ..account.gateway import Gateway
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .machine.effects import Top
+from .settings import OrderManagerSettings
 
 POLL_S = 30.0
 AGAIN_S = 0.5
@@ -50,19 +51,19 @@ class FeeRates:
 
 
 class Markets:
-    """See the module. Config: exchange; optional maker_fee, taker_fee (decimal text)."""
+    """See the module."""
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: OrderManagerSettings,
         context: Context,
         gateway: Gateway,
         changed: Callable[[list[Instrument]], None],
     ) -> None:
         self._context, self._gateway, self._changed = context, gateway, changed
-        self._exchange: str = config["exchange"]
+        self._exchange = settings.machine.exchange
         self._catalog = f"catalog/{self._exchange}"
-        self._own_fees = {name: config.get(f"{name}_fee") for name in ("maker", "taker")}
+        self._maker_fee, self._taker_fee = settings.maker_fee, settings.taker_fee
         self._version = 0
         self._by_name: dict[str, Instrument] = {}
         self._views: dict[str, BookReading] = {}
@@ -155,9 +156,8 @@ class Markets:
     async def fees(self, pair: Any) -> FeeRates:
         """Return what trading `pair` costs this account. Raises UnknownInstrument."""
         instrument = self.instrument(pair)
-        own = self._own_fees
-        if own["maker"] is not None and own["taker"] is not None:
-            return FeeRates(Decimal(str(own["maker"])), Decimal(str(own["taker"])), "configuration")
+        if self._maker_fee is not None and self._taker_fee is not None:
+            return FeeRates(self._maker_fee, self._taker_fee, "configuration")
         held = self._fees.get(instrument.name)
         now_ns = self._context.monotonic_ns()
         if held is None or now_ns - held[0] >= FEES_KEPT_NS:
@@ -167,8 +167,8 @@ class Markets:
         else:
             rates = held[1]
         return FeeRates(
-            rates.maker if own["maker"] is None else Decimal(str(own["maker"])),
-            rates.taker if own["taker"] is None else Decimal(str(own["taker"])),
+            rates.maker if self._maker_fee is None else self._maker_fee,
+            rates.taker if self._taker_fee is None else self._taker_fee,
             rates.source,
             rates.discount,
         )

@@ -46,12 +46,12 @@ from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
 from .bodies import new_order, order_state
-from .machine.effects import Limits, Top
+from .machine.effects import Top
 from .queries import Queries, needed_text, number, seconds, text
+from .settings import Limits, OrderManagerSettings
 from .shell import ManagerShell
 
 CANCEL_SHARE = 0.8  # of the time to stop that cancelling may take
-STOP_S = 20.0
 PLACE_WAIT_S = 5.0  # how long an order waits for rate budget at most
 MANY = 100  # orders of one command
 DEATHS = ("keep", "cancel")
@@ -59,14 +59,7 @@ TEXT_MAX = 1 << 20
 
 
 class OrderManagerRole:
-    """See the module. The keyword arguments replace what is built from the configuration.
-
-    Config: exchange, account, journal {url | url_file, wait_s}; optional connector, rest, ws, ws_api, egress, the names
-    of the key's files (`keystore.secrets`), orders ("rest" | "websocket"), recv_window_ms, answer_s, max_open_orders,
-    max_order_notional, price_band, pairs {pair: the same three}, maker_fee, taker_fee, on_shutdown ("keep" | "cancel"),
-    stop_s (how long `stop` may take), settings (fields of `OrderSettings` by name, and processing_s), account_limits
-    {name: [orders, seconds]}.
-    """
+    """See the module. The keyword arguments replace what is built from the configuration."""
 
     reads = frozenset(
         {
@@ -86,7 +79,7 @@ class OrderManagerRole:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: OrderManagerSettings,
         context: Context,
         *,
         rest: RestLike | None = None,
@@ -94,9 +87,9 @@ class OrderManagerRole:
         auth: Auth | None = None,
         ids: Callable[[], str] | None = None,
     ) -> None:
-        self._config, self._context = config, context
+        self._settings, self._context = settings, context
         make = ids or OrderIds(context.time_ns(), random.getrandbits(64))
-        self._shell = ManagerShell(config, context, make, rest, codec, auth)
+        self._shell = ManagerShell(settings, context, make, rest, codec, auth)
         self._stopping = False
 
     async def start(self) -> None:
@@ -105,8 +98,8 @@ class OrderManagerRole:
     async def stop(self) -> None:
         """End; with on_shutdown = "cancel" after everything is cancelled, as far as that can be done in time."""
         self._stopping = True
-        if self._config.get("on_shutdown") == "cancel" and self._shell.booted.is_set():
-            timeout_s = float(self._config.get("stop_s") or STOP_S) * CANCEL_SHARE
+        if self._settings.on_shutdown == "cancel" and self._shell.booted.is_set():
+            timeout_s = self._settings.stop_s * CANCEL_SHARE
             with contextlib.suppress(MeshError, TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._cancel_all({"timeout_s": timeout_s})
@@ -220,7 +213,7 @@ class OrderManagerRole:
         )
 
     def _needs_price(self, order: NewOrder) -> bool:
-        settings = self._shell.settings
+        settings = self._settings.machine
         limits = (settings.limits, settings.pair_limits.get(order.pair, Limits()))
         if any(one.price_band is not None for one in limits):
             return True
@@ -305,7 +298,7 @@ class OrderManagerRole:
         return {"pair": pair, "maker": f"{rates.maker:f}", "taker": f"{rates.taker:f}", "source": rates.source}
 
     async def _account(self, body: Any) -> Any:
-        settings = self._shell.settings
+        settings = self._settings.machine
         guards = {"account": _limits(settings.limits)}
         guards |= {pair: _limits(own) for pair, own in settings.pair_limits.items()}
         return {

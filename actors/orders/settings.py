@@ -1,64 +1,87 @@
-"""Reads an account's configuration into what its machine is given. Pure."""
+"""The settings of an order manager and of the machine that decides for it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Literal
 
 from ...connectors.spec import Limit
+from ...journal.settings import JournalSettings
 from ...model.errors import Misconfigured
-from ...model.ids import PREFIX
-from .machine.effects import Limits, OrderSettings
+from ..account.settings import GatewaySettings
 
-ID_DIGITS = 9  # of the time in an id: see `model.ids`
-_GIVEN = {"exchange", "account", "limits", "pair_limits"}
+CANCELLING_S = 20.0  # a manager that cancels what is open as it stops; what is in doubt takes its validity window
+POLITE_S = 5.0
 
 
-def order_settings(config: Mapping[str, Any]) -> OrderSettings:
-    """Return the settings of an account; its `settings` table overrides single fields by name.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Guards of an account or of one pair; None: no such limit.
 
-    Raises:
-        Misconfigured: a field that there is not.
+    `price_band` is a fraction: a buy may not cost more than best ask x (1 + band), a sell not bring less than best bid
+    x (1 - band). `max_order_notional` is in the pair's quote asset.
     """
-    found = OrderSettings(
-        exchange=str(config["exchange"]),
-        account=str(config["account"]),
-        limits=_limits(config),
-        pair_limits={pair: _limits(own) for pair, own in (config.get("pairs") or {}).items()},
-    )
-    given = {name: value for name, value in (config.get("settings") or {}).items() if name != "processing_s"}
-    known = {one.name for one in fields(OrderSettings)} - _GIVEN
-    if unknown := set(given) - known:
-        raise Misconfigured(f"settings of {found.account}", f"there is no {', '.join(sorted(unknown))}")
-    changes: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in given.items()}
-    return replace(found, **changes)
+
+    max_open_orders: int | None = None
+    max_order_notional: Decimal | None = None
+    price_band: Decimal | None = None
 
 
-def _limits(config: Mapping[str, Any]) -> Limits:
-    return Limits(
-        config.get("max_open_orders"),
-        _decimal(config.get("max_order_notional")),
-        _decimal(config.get("price_band")),
-    )
+@dataclass(frozen=True, slots=True)
+class OrderSettings:
+    """How the machine keeps one account. Times in seconds."""
+
+    exchange: str
+    account: str
+    prefix: str = "vm"  # client order ids of this mesh begin with it: what does not is external
+    limits: Limits = Limits()
+    pair_limits: Mapping[str, Limits] = field(default_factory=dict)
+    margin_s: float = 1.0  # added to the exchange's own processing time before absence counts
+    absent_again_s: float = 0.5  # between the two asks that prove absence
+    query_s: tuple[float, float] = (0.25, 5.0)  # of an order in doubt: first and longest pause between asks
+    reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds (about 120 weight): in doubt or deaf; healthy
+    retry_s: float = 1.0  # a failed ask, or a cancel that was not served
+    market_slack: Decimal = Decimal("0.02")  # a market buy reserves best ask x (1 + slack or band) x amount
+    top_age_s: float = 30.0  # an older top is none
+    owner_grace_s: float = 30.0  # a lease after a restart, where its owner has not renewed it yet
+    max_recent: int = 10_000  # orders that are done and still answered from memory
+    max_external: int = 1_000
+    max_owners: int = 1_000  # dead ones with nothing open are forgotten above that
+    max_waiting: int = 1_000  # commands that wait for start or a lookup
+    max_unknown_reports: int = 1_000  # reports of ids that are being looked up
+    max_backlog: int = 10_000  # batches kept while the journal is down
+    clock_slack_s: float = 60.0  # an id born this long after start cannot be in the journal already
 
 
-def _decimal(value: Any) -> Decimal | None:
-    return None if value is None else Decimal(str(value))
+@dataclass(frozen=True, slots=True)
+class OrderManagerSettings:
+    """How one account trades.
 
+    `fees` that are set replace what the exchange says; `account_limits` replace the spec's limits of that name;
+    `processing_s` replaces what the connector's offer states.
+    """
 
-def account_limits(given: Mapping[str, Any]) -> dict[str, Limit]:
-    """Read limits on orders that override the connector's: name -> [amount, seconds]."""
-    return {name: Limit(int(amount), float(per_s), "account") for name, (amount, per_s) in given.items()}
+    gateway: GatewaySettings
+    machine: OrderSettings
+    journal: JournalSettings
+    send_by: Literal["rest", "websocket"] = "rest"
+    maker_fee: Decimal | None = None
+    taker_fee: Decimal | None = None
+    account_limits: Mapping[str, Limit] = field(default_factory=dict)
+    on_shutdown: Literal["keep", "cancel"] = "keep"
+    processing_s: float | None = None
 
+    def __post_init__(self) -> None:
+        """Raises Misconfigured: the machine is of another exchange than the gateway."""
+        if self.machine.exchange != self.gateway.connector.exchange:
+            raise Misconfigured(
+                f"orders of {self.machine.account}",
+                f"the machine is of {self.machine.exchange}, the gateway of {self.gateway.connector.exchange}",
+            )
 
-def born(client_order_id: str) -> int | None:
-    """When the maker of an id began, ns since the Unix epoch: the id is not older. None: not an id of ours."""
-    text = client_order_id.removeprefix(PREFIX)[:ID_DIGITS]
-    if not client_order_id.startswith(PREFIX) or len(text) < ID_DIGITS:
-        return None
-    try:
-        return int(text, 36) * 1_000_000
-    except ValueError:
-        return None
+    @property
+    def stop_s(self) -> float:
+        """How long a polite stop may take."""
+        return CANCELLING_S if self.on_shutdown == "cancel" else POLITE_S

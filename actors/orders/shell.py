@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec
 from ...journal.committer import Committer
-from ...journal.journal import WAIT_S, Journal
+from ...journal.journal import Journal
 from ...journal.records import Filter, Loaded
 from ...journal.writes import Write
 from ...keystore.secrets import journal_url
@@ -33,7 +33,7 @@ from ...model.errors import (
     RetryLater,
 )
 from ...model.failpoint import reach
-from ...model.ids import maker_of
+from ...model.ids import born, maker_of
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
 from ..account.gateway import Gateway, open_gateway
@@ -48,14 +48,13 @@ from .machine.machine import OrderMachine
 from .markets import Markets
 from .performer import Performer
 from .queries import AccountView
-from .settings import account_limits, born, order_settings
+from .settings import OrderManagerSettings
 from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 
 T = TypeVar("T")
 LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers that are on their way
 RETRY_S = 0.5  # between attempts to reach a journal that is away
 TRIM_EVERY_S = 1800.0
-KEEP_DAYS = 90.0
 BOOT_WAIT_S = 30.0  # how long a command waits for the load at most; its sender may wait less
 MAX_WAITING = 1_000  # commands that wait for the load
 
@@ -65,17 +64,16 @@ class ManagerShell:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        settings: OrderManagerSettings,
         context: Context,
         ids: Callable[[], str],
         rest: RestLike | None = None,
         codec: TradingCodec | None = None,
         auth: Auth | None = None,
     ) -> None:
-        self.config, self.context, self.ids = config, context, ids
-        self.exchange, self.account = str(config["exchange"]), str(config["account"])
+        self.settings, self.context, self.ids = settings, context, ids
+        self.exchange, self.account = settings.machine.exchange, settings.machine.account
         self._parts = (rest, codec, auth)
-        self.settings = order_settings(config)
         self.stream = StreamInbox()
         self.timings = Timings(context.monotonic_ns, context.time_ns)
         self.state, self.error = "STARTING", ""
@@ -100,17 +98,19 @@ class ManagerShell:
     # ------------------------------------------------------------------ life
 
     async def start(self) -> None:
-        rest, codec, auth = self._parts
+        (rest, codec, auth), settings = self._parts, self.settings
         self.gateway = gateway = await open_gateway(
-            self.config, self.context, rest=rest, codec=codec, auth=auth, orders=True
+            settings.gateway,
+            self.context,
+            rest=rest,
+            codec=codec,
+            auth=auth,
+            by_websocket=settings.send_by == "websocket",
         )
-        settings = self.config.get("settings") or {}
-        if "processing_s" in settings:
-            gateway.codec.offer = replace(gateway.codec.offer, processing_s=float(settings["processing_s"]))
-        self.allowance = Allowance(
-            self.context, gateway.spec, gateway.budget, account_limits(self.config.get("account_limits") or {})
-        )
-        self.markets = Markets(self.config, self.context, gateway, self._rules)
+        if settings.processing_s is not None:
+            gateway.codec.offer = replace(gateway.codec.offer, processing_s=settings.processing_s)
+        self.allowance = Allowance(self.context, gateway.spec, gateway.budget, settings.account_limits)
+        self.markets = Markets(settings, self.context, gateway, self._rules)
         gateway.start()
         self.markets.start()
         self._spawn(self._boot())
@@ -135,7 +135,7 @@ class ManagerShell:
         self.view = AccountView(loaded.next_event, loaded.orders)
         self._performer = Performer(self.committer.submit, self)
         self._performer.start()
-        self.machine = OrderMachine(self.settings, self.gateway.codec, self._sign, self.ids, instruments, born)
+        self.machine = OrderMachine(self.settings.machine, self.gateway.codec, self._sign, self.ids, instruments, born)
         self._spawn(self._open_limits())
         context.alive()
         reach("boot")
@@ -146,11 +146,11 @@ class ManagerShell:
 
     async def _keep_trimmed(self) -> None:
         """Drop from the journal what is over and older than `keep_days`, now and then, beside the commits."""
-        journal = self.config["journal"]
-        keep_ns = in_ns(float(journal.get("keep_days") or KEEP_DAYS) * 86_400)
+        settings = self.settings.journal
+        keep_ns = in_ns(settings.keep_days * 86_400)
 
         def trim() -> None:
-            opened = Journal.open(journal_url(journal), create=False)
+            opened = Journal.open(journal_url(settings.url, settings.url_file), settings.wait_s, create=False)
             try:
                 opened.trim(self.exchange, self.account, self.context.time_ns() - keep_ns)
             finally:
@@ -174,14 +174,14 @@ class ManagerShell:
         self.allowance.open(None)
 
     async def _take(self) -> tuple[Journal, int]:
-        where: Mapping[str, Any] = self.config["journal"]
-        url, wait_s, context = journal_url(where), float(where.get("wait_s") or WAIT_S), self.context
+        settings, context = self.settings.journal, self.context
+        url = journal_url(settings.url, settings.url_file)
         holder = f"{context.address}@{context.incarnation[0]}.{context.incarnation[1]}"
         journal: Journal | None = None
         while True:
             try:
                 if journal is None:
-                    journal = await asyncio.to_thread(Journal.open, url, wait_s)
+                    journal = await asyncio.to_thread(Journal.open, url, settings.wait_s)
                 context.alive()
                 epoch = await asyncio.to_thread(journal.take, self.exchange, self.account, holder, context.time_ns())
                 return journal, epoch

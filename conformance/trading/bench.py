@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from ...config.accounts import AccountTable
 from ...connectors.order_codec import Auth, TradingCodec, TradingConnector, trading_connector
 from ...connectors.reports import OrderReport
 from ...keystore.key import Key
@@ -51,7 +52,8 @@ class Desk:
     def __init__(self, connector: TradingConnector, venue: Venue) -> None:
         self.connector, self.venue = trading_connector(connector), venue
         self.exchange = connector.name
-        self.soon_s = POLLED_SOON_S if venue.account.get("stream") == "polling" else SOON_S
+        self._account = AccountTable.model_validate(dict(venue.account), context={"folder": Path.cwd()})
+        self.soon_s = POLLED_SOON_S if self._account.stream == "polling" else SOON_S
         self.handed_out: list[str] = []  # every client order id
         self.placed_outside: list[str] = []  # by the witness
         self._tidied = (0, 0)  # how many of both were seen to be over
@@ -82,7 +84,7 @@ class Desk:
             self._close()
 
     def _open(self) -> None:
-        self.key = read_key({**self.venue.account, "exchange": self.exchange})
+        self.key = read_key(self._account.key, self.exchange)
         self.mesh = self._mesh("conformance")
         self.mesh.start_markets()
         rows = self.mesh.ask(catalog_address(self.exchange), "instruments", None, READY_S)["instruments"]
@@ -127,7 +129,11 @@ class Desk:
         """Make a mesh in this process on the account, with a folder and a journal of its own; start nothing."""
         venue = self.venue
         urls = {name: url for name in ("rest", "ws", "ws_api") if (url := getattr(venue, name)) is not None}
-        exchange = {**urls, "connector": self.connector.name, "accounts": {ACCOUNT: dict(venue.account)}}
+        exchange = {
+            **urls,
+            "connector": self.connector.name,
+            "accounts": {ACCOUNT: self._account.model_dump(exclude_none=True)},
+        }
         config = {"mesh": {"name": name}, "exchanges": {self.exchange: exchange}}
         folder = self._folder / f"{name}-{time.monotonic_ns()}"
         folder.mkdir()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ...model.plain import TYPE, from_tagged, to_tagged
+from ...model.plain import from_tagged, to_tagged
 
 
 class Restart(Enum):
@@ -53,7 +53,7 @@ class ChildSpec:
 
     address: str
     kind: str
-    config: Any = field(default_factory=dict)
+    config: Any = None
     restart: Restart = Restart.PERMANENT
     shutdown_s: float = 5.0
     group: str = ""
@@ -70,7 +70,7 @@ class ChildSpec:
         return {
             "address": self.address,
             "kind": self.kind,
-            "config": to_tagged(self.config) if is_dataclass(self.config) else self.config,
+            "config": None if self.config is None else to_tagged(self.config),
             "restart": self.restart.value,
             "shutdown_s": self.shutdown_s,
             "group": self.group,
@@ -88,7 +88,7 @@ class ChildSpec:
         return cls(
             **{
                 **plain,
-                "config": from_tagged(plain["config"]) if TYPE in plain["config"] else plain["config"],
+                "config": None if plain["config"] is None else from_tagged(plain["config"]),
                 "restart": Restart(plain["restart"]),
                 "tier": Tier(plain["tier"]),
                 "serves": tuple((address, instrument) for address, instrument in plain["serves"]),

@@ -8,40 +8,53 @@ stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...model.address import book_address
 from ...model.errors import UnknownExchange
+from ...model.plain import from_plain, to_plain
 from .child import ChildSpec, Tier
 from .plan import Changes, Listed, Plan, Rule, account_specs, add_rules, base_specs, changes, plan_books
+from .settings import MeshSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is stored durably: what was asked of one mesh since it was created."""
+
+    birth: str = ""
+    rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
+    stopped: tuple[str, ...] = ()
 
 
 class Desired:
     """One writer: the supervisor. `stored` is what `to_dict` gave to a supervisor before this one, or None."""
 
-    def __init__(self, config: dict[str, Any], stored: Mapping[str, Any] | None = None) -> None:
-        self.config = config
-        if stored is None or stored["birth"] != config.get("birth"):
-            stored = {"rules": {}, "stopped": ()}
-        rules = stored["rules"]
-        self._stopped = {exchange for exchange in stored["stopped"] if exchange in config["exchanges"]}
+    def __init__(self, settings: MeshSettings, stored: Mapping[str, Any] | None = None) -> None:
+        self.settings = settings
+        wishes = Wishes() if stored is None else from_plain(Wishes, stored)
+        if wishes.birth != settings.birth:
+            wishes = Wishes()
+        self._stopped = {exchange for exchange in wishes.stopped if exchange in settings.exchanges}
         self._rules: dict[str, list[Rule]] = {
-            exchange: [(bool(track), pattern) for track, pattern in rules[exchange]]
-            if exchange in rules
-            else [(True, pattern) for pattern in settings.get("pairs", ())]
-            for exchange, settings in self.config["exchanges"].items()
+            exchange: list(wishes.rules[exchange])
+            if exchange in wishes.rules
+            else [(True, pattern) for pattern in table.pairs]
+            for exchange, table in settings.exchanges.items()
         }
         self._instruments: dict[str, list[Listed]] = {}
         self._refused: dict[str, Mapping[str, str]] = {}
         self._dormant: dict[str, Mapping[str, Any]] | None = None  # None: to be worked out when asked for
 
     def to_dict(self) -> dict[str, Any]:
-        rules = {exchange: [list(rule) for rule in found] for exchange, found in self._rules.items()}
-        return {"birth": self.config.get("birth"), "rules": rules, "stopped": self.stopped}
+        rules = {exchange: tuple(found) for exchange, found in self._rules.items()}
+        plain: dict[str, Any] = to_plain(Wishes(self.settings.birth, rules, tuple(self.stopped)))
+        return plain
 
     def copy(self) -> Desired:
         """The same wishes, to be changed and then taken; what is known of instruments stays here."""
-        return Desired(self.config, self.to_dict())
+        return Desired(self.settings, self.to_dict())
 
     def take(self, other: Desired) -> None:
         """Have the wishes of `other`."""
@@ -49,7 +62,7 @@ class Desired:
 
     @property
     def exchanges(self) -> list[str]:
-        return sorted(self.config["exchanges"])
+        return sorted(self.settings.exchanges)
 
     @property
     def stopped(self) -> list[str]:
@@ -69,10 +82,10 @@ class Desired:
 
     def first_specs(self) -> list[ChildSpec]:
         """The children that need no instrument list: limits, catalogs, accounts, and plain specs."""
-        journal, specs = self.config.get("journal"), []
-        for exchange, settings in self.config["exchanges"].items():
-            specs += [*base_specs(exchange, settings), *account_specs(exchange, settings, journal)]
-        return specs + [ChildSpec.from_dict(plain) for plain in self.config.get("children", ())]
+        node, specs = self.settings.journal_node, []
+        for exchange, settings in self.settings.exchanges.items():
+            specs += [*base_specs(exchange, settings), *account_specs(exchange, settings, node)]
+        return [*specs, *self.settings.children]
 
     def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
         """Take note of an exchange's instruments, given as `Instrument.to_dict` does."""
@@ -110,7 +123,7 @@ class Desired:
         Books of a known exchange are none of them: its instrument list decides. Agents and mirrors follow the nodes.
         """
         asked = {spec.address for spec in self.first_specs()}
-        prefixes = tuple(book_address(exchange, "") for exchange in self.config["exchanges"])
+        prefixes = tuple(book_address(exchange, "") for exchange in self.settings.exchanges)
         return tuple(
             address
             for address, spec in children.items()
@@ -144,9 +157,8 @@ class Desired:
     def _plan(self, exchange: str, running: Mapping[str, ChildSpec]) -> Plan:
         return plan_books(
             exchange,
-            self.config["exchanges"][exchange],
+            self.settings.exchanges[exchange],
             self._rules[exchange],
             self._instruments[exchange],
             running,
-            float(self.config.get("heartbeat_limit_s", 0.25)),
         )

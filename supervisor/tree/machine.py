@@ -63,8 +63,9 @@ from .events import (
 )
 from .placement import NodeView, fits, loads, pick, seat
 from .policy import Exit
-from .records import Cell, CellState, Child, ChildState, Settings
+from .records import Cell, CellState, Child, ChildState
 from .routes import RouteTable
+from .settings import TreeSettings
 
 AGENT = "agent"
 _CREATING_AT_END_S = 10.0
@@ -80,7 +81,7 @@ class Machine:
     """The tree of one mesh under one supervisor epoch."""
 
     def __init__(
-        self, epoch: int, settings: Settings, name_cell: Callable[[], str], past: Mapping[str, Past] | None = None
+        self, epoch: int, settings: TreeSettings, name_cell: Callable[[], str], past: Mapping[str, Past] | None = None
     ) -> None:
         self.settings = settings
         self.routes = RouteTable(epoch)
@@ -118,7 +119,7 @@ class Machine:
         if not known and not self.ending:
             address = agent_address(event.node)
             if address not in self.children:
-                spec = ChildSpec(address, AGENT, group=AGENT, tier=Tier.AGENT, node=event.node)
+                spec = ChildSpec(address, AGENT, self.settings.agent, group=AGENT, tier=Tier.AGENT, node=event.node)
                 self.children[address] = Child(spec, next(self._orders))
 
     def _node_lost(self, event: NodeLost, now_ns: int) -> None:

@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...actors.book.settings import BookSettings
 from ...actors.node.settings import MirrorSettings
 from ...model.address import mirror_address
 from ...model.time import in_ns
 from .child import ChildSpec, Tier
 from .routes import RouteTable
 
-LEASE_S = 15.0
 
-
-def mirror_spec(node: str, heartbeat_limit_s: float) -> ChildSpec:
-    settings = MirrorSettings(heartbeat_limit_s)
+def mirror_spec(node: str, settings: MirrorSettings) -> ChildSpec:
     return ChildSpec(mirror_address(node), "mirror", settings, group="mirror", tier=Tier.MIRROR, node=node)
 
 
 class MirrorLeases:
     """Who asked for what; time in ns is an argument."""
 
-    def __init__(self, lease_s: float = LEASE_S) -> None:
+    def __init__(self, lease_s: float) -> None:
         self.lease_s = lease_s
         self._lease_ns = in_ns(lease_s)
         self._until: dict[str, dict[str, int]] = {}
@@ -51,9 +49,9 @@ class MirrorLeases:
         found: dict[str, Any] = {}
         for address in sorted(self._until.get(node, ())):
             route = routes.get(address)
-            if route is None or route.node == node:
+            settings = specs[route.child].config if route is not None and route.child in specs else None
+            if route is None or route.node == node or not isinstance(settings, BookSettings):
                 continue
-            config = specs[route.child].config if route.child in specs else {}
             source = found.setdefault(route.child, {"incarnation": list(route.incarnation), "books": {}})
-            source["books"][address] = {"levels": config.get("levels", 200), "trades": config.get("trades", 1024)}
+            source["books"][address] = {"levels": settings.levels, "trades": settings.trade_ring}
         return found

@@ -1,15 +1,7 @@
 """From configuration and instrument lists to children. Pure.
 
-An account is two children: its order manager, and its user stream, which outlives the manager and tells the next one
-what was not acknowledged. Their configurations are plain data that names the files of secrets and holds none:
-
-    both      exchange, account, connector, rest, ws, ws_api, egress; keys, keystore, passphrase_file, api_key_file,
-              secret_file, kind (`keystore.secrets.read_key`); orders, stream, recv_window_ms
-    orders/   journal: {url, url_file, keep_days} (`keystore.secrets.journal_url`); max_open_orders,
-              max_order_notional, price_band, pairs: {pair: the same three}; maker_fee, taker_fee;
-              account_limits: {name: [amount, seconds]}; on_shutdown, stop_s
-
-Exact numbers are text; what is not set is None. With an SQLite journal both are pinned to the node of its file.
+An account is two children: its order manager, and its user stream, which outlives the manager and repeats to the next
+one what was not acknowledged. With an SQLite journal both are pinned to the node of its file.
 
 Which pairs are wanted is an ordered list of rules (track or untrack, pattern): the last rule that matches a name
 decides. Pairs are seated in groups of `pairs_per_actor`; a running group is never disturbed: new pairs fill new
@@ -25,27 +17,19 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Self
 
 from ...actors.book.settings import BookSettings
-from ...actors.catalog.settings import CatalogSettings
-from ...actors.limits.settings import LimitsSettings
-from ...connectors.settings import ConnectorSettings
+from ...actors.orders.settings import POLITE_S
 from ...model.address import book_address, catalog_address, limits_address, orders_address, stream_address
 from ...model.instrument import Instrument
 from .child import ChildSpec, Tier
+from .settings import ExchangeSettings
 
 Rule = tuple[bool, str]  # (track, pattern)
 # What a book is built on; a change of any other rule only changes what the route says of the instrument.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
-_ACCOUNT_KEYS = ("connector", "rest", "ws", "ws_api", "egress")
-_STREAM_KEYS = (
-    "keys", "keystore", "passphrase_file", "api_key_file", "secret_file", "kind", "orders", "stream", "recv_window_ms",
-)  # fmt: skip
-POLITE_S = 5.0
-CANCELLING_S = 20.0  # a manager that cancels what is open as it stops; what is in doubt takes its validity window
 PINNED = (
     "its journal is an SQLite file there; start the mesh anew on that machine, or use PostgreSQL, whose journal any "
     "node can take up"
 )
-_BOOK_KEYS = ("levels", "trade_ring")
 
 
 class Listed(NamedTuple):
@@ -93,87 +77,57 @@ def add_rules(rules: Sequence[Rule], track: bool, patterns: Iterable[str]) -> li
     return [rule for rule in rules if rule[1] not in fresh] + [(track, pattern) for pattern in fresh]
 
 
-def _connector(exchange: str, settings: Mapping[str, Any]) -> ConnectorSettings:
-    return ConnectorSettings(
-        exchange,
-        settings.get("connector") or exchange,
-        settings.get("rest"),
-        settings.get("ws"),
-        settings.get("ws_api"),
-        settings.get("egress") or "default",
-        settings.get("options") or {},
-    )
-
-
-def base_specs(exchange: str, settings: Mapping[str, Any]) -> tuple[ChildSpec, ChildSpec]:
-    """The limits and the catalog child of an exchange."""
-    connector = _connector(exchange, settings)
-    labels = _labels(settings)
+def base_specs(exchange: str, settings: ExchangeSettings) -> tuple[ChildSpec, ChildSpec]:
+    """Return the limits and the catalog child of an exchange."""
     limits = ChildSpec(
-        limits_address(exchange, connector.egress),
+        limits_address(exchange, settings.connector.egress),
         "limits",
-        LimitsSettings(connector),
+        settings.limits,
         group=exchange,
         tier=Tier.LIMITS,
-        labels=labels,
+        labels=settings.labels,
     )
     catalog = ChildSpec(
         catalog_address(exchange),
         "catalog",
-        CatalogSettings(connector, **{key: settings[key] for key in ("refresh_s",) if key in settings}),
+        settings.catalog,
         group=exchange,
         tier=Tier.CATALOG,
         after=(limits.address,),
-        labels=labels,
+        labels=settings.labels,
     )
     return limits, catalog
 
 
-def account_specs(exchange: str, settings: Mapping[str, Any], journal: Mapping[str, Any] | None) -> list[ChildSpec]:
-    """The stream and the order manager of each account of an exchange; pinned where the journal has a `node`."""
-    common: dict[str, Any] = {"exchange": exchange, "connector": exchange, "egress": "default"}
-    common |= {key: settings[key] for key in _ACCOUNT_KEYS if settings.get(key) is not None}
-    where = {key: value for key, value in (journal or {}).items() if key in ("url", "url_file", "keep_days")}
-    node = (journal or {}).get("node")
-    specs = []
-    for name, account in (settings.get("accounts") or {}).items():
-        own = {**common, "account": name}
-        heard = {**own, **{key: account.get(key) for key in _STREAM_KEYS}}
-        cancels = account.get("on_shutdown") == "cancel"
+def account_specs(exchange: str, settings: ExchangeSettings, journal_node: str | None) -> list[ChildSpec]:
+    """Return the stream and the order manager of each account of an exchange; both run on `journal_node`, if given."""
+    return [
+        ChildSpec(
+            address,
+            kind,
+            config,
+            shutdown_s=shutdown_s,
+            group=exchange,
+            tier=tier,
+            after=(limits_address(exchange, settings.connector.egress), catalog_address(exchange)),
+            node=journal_node,
+            pinned=PINNED if journal_node is not None else "",
+            labels=settings.labels,
+        )
+        for name, account in settings.accounts.items()
         for address, kind, tier, config, shutdown_s in (
-            (stream_address(exchange, name), "stream", Tier.STREAM, heard, POLITE_S),
-            (
-                orders_address(exchange, name),
-                "orders",
-                Tier.ORDERS,
-                {**own, **account, "journal": where, "stop_s": CANCELLING_S if cancels else POLITE_S},
-                CANCELLING_S if cancels else POLITE_S,
-            ),
-        ):
-            specs.append(
-                ChildSpec(
-                    address,
-                    kind,
-                    config,
-                    shutdown_s=shutdown_s,
-                    group=exchange,
-                    tier=tier,
-                    after=(limits_address(exchange, common["egress"]), catalog_address(exchange)),
-                    node=node,
-                    pinned=PINNED if node is not None else "",
-                    labels=_labels(settings),
-                )
-            )
-    return specs
+            (stream_address(exchange, name), "stream", Tier.STREAM, account.stream, POLITE_S),
+            (orders_address(exchange, name), "orders", Tier.ORDERS, account.orders, account.orders.stop_s),
+        )
+    ]
 
 
 def plan_books(
     exchange: str,
-    settings: Mapping[str, Any],
+    settings: ExchangeSettings,
     rules: Sequence[Rule],
     instruments: Iterable[Listed],
     running: Mapping[str, ChildSpec],
-    heartbeat_limit_s: float,
 ) -> Plan:
     """Return the book children that the rules want of these instruments, seated around those that run."""
     listed = {found.instrument.name: found for found in instruments}
@@ -185,26 +139,23 @@ def plan_books(
         for track, pattern in rules
         if track and is_literal(pattern) and pattern not in wanted
     }
-    given = {key: settings[key] for key in _BOOK_KEYS if key in settings}
-    common = BookSettings(_connector(exchange, settings), heartbeat_limit_s=heartbeat_limit_s, **given)
-    if int(settings.get("pairs_per_actor", 1)) == 1:
+    if settings.pairs_per_actor == 1:
         specs = {}
         for name, found in wanted.items():
             address = book_address(exchange, name)
-            specs[address] = _book(exchange, address, common, settings, [found])
+            specs[address] = _book(exchange, address, settings, [found])
         return Plan(specs, refused)
-    return _seated(exchange, settings, common, wanted, refused, running)
+    return _seated(exchange, settings, wanted, refused, running)
 
 
 def _seated(
     exchange: str,
-    settings: Mapping[str, Any],
-    common: BookSettings,
+    settings: ExchangeSettings,
     wanted: Mapping[str, Listed],
     refused: Mapping[str, str],
     running: Mapping[str, ChildSpec],
 ) -> Plan:
-    size = int(settings["pairs_per_actor"])
+    size = settings.pairs_per_actor
     prefix = book_address(exchange, "group-")
     members: dict[int, list[str]] = {}
     for address, spec in running.items():
@@ -222,7 +173,7 @@ def _seated(
     seats: dict[str, int] = {}
     for group, names in members.items():
         address = f"{prefix}{group}"
-        specs[address] = _book(exchange, address, common, settings, [wanted[name] for name in names])
+        specs[address] = _book(exchange, address, settings, [wanted[name] for name in names])
         seats |= dict.fromkeys(names, group)
     return Plan(specs, refused, seats)
 
@@ -230,25 +181,20 @@ def _seated(
 def _book(
     exchange: str,
     address: str,
-    common: BookSettings,
-    settings: Mapping[str, Any],
+    settings: ExchangeSettings,
     instruments: Sequence[Listed],
 ) -> ChildSpec:
     return ChildSpec(
         address,
         "book",
-        replace(common, instruments=tuple(found.instrument for found in instruments)),
+        replace(settings.book, instruments=tuple(found.instrument for found in instruments)),
         group=exchange,
         tier=Tier.BOOK,
         serves=tuple((book_address(exchange, found.instrument.name), found.plain) for found in instruments),
-        after=(limits_address(exchange, common.connector.egress), catalog_address(exchange)),
-        labels=_labels(settings),
+        after=(limits_address(exchange, settings.connector.egress), catalog_address(exchange)),
+        labels=settings.labels,
         weight=len(instruments),
     )
-
-
-def _labels(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((str(k), str(v)) for k, v in (settings.get("nodes") or {}).items()))
 
 
 def changes(running: Mapping[str, ChildSpec], plan: Plan) -> Changes:
@@ -265,7 +211,7 @@ def changes(running: Mapping[str, ChildSpec], plan: Plan) -> Changes:
 
 
 def _needs_restart(before: ChildSpec, after: ChildSpec) -> bool:
-    bare = replace(before, config={}, serves=(), weight=1), replace(after, config={}, serves=(), weight=1)
+    bare = replace(before, config=None, serves=(), weight=1), replace(after, config=None, serves=(), weight=1)
     if bare[0] != bare[1]:
         return True
     if not isinstance(before.config, BookSettings) or not isinstance(after.config, BookSettings):

@@ -31,7 +31,7 @@ class Policy:
 
     intensity: int = 5
     period_s: float = 10.0
-    backoff_s: float = 1.0
+    backoff_s: float = 0.5
     backoff_cap_s: float = 30.0
 
 

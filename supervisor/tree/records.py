@@ -1,4 +1,4 @@
-"""The records the machine keeps: cells, children, their states, and its settings."""
+"""The records the machine keeps: cells, children and their states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from .child import ChildSpec
-from .policy import History, Policy
+from .policy import History
 
 
 class CellState(Enum):
@@ -27,18 +27,6 @@ class ChildState(Enum):
     BACKOFF = "BACKOFF"
     DEGRADED = "DEGRADED"  # ended too often; retried with growing delays
     STOPPED = "STOPPED"  # ended for good, by its restart type
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the machine needs to know. Times in seconds."""
-
-    spares_per_node: int = 2
-    creating_per_node: int = 3
-    create_timeout_s: float = 60.0
-    adopt_timeout_s: float = 10.0
-    kill_timeout_s: float = 2.0
-    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(slots=True)

@@ -16,22 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.settings import MANY_ORDERS, QUICK, account_settings
 from venuemesh.actors.account.stream import UserStreamRole
 from venuemesh.actors.cell.role import Context
 from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.connectors.registry import connector
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.transport import Rest
+from venuemesh.journal.settings import JournalSettings
+from venuemesh.keystore.settings import KeySettings
 from venuemesh.model.errors import MeshError, OutcomeUnknown, RetryLater, UnknownInstrument
 from venuemesh.model.http import HttpRequest
-
-QUICK = {  # an exchange in the next process has worked on everything within milliseconds
-    "processing_s": 0.1,
-    "margin_s": 0.1,
-    "absent_again_s": 0.05,
-    "query_s": [0.05, 0.3],
-    "reconcile_s": [0.5, 30.0],
-    "retry_s": 0.1,
-}
+from venuemesh.supervisor.tree.settings import AccountSettings
 
 
 @dataclass
@@ -44,7 +40,7 @@ class Place:
     account: str
     api_key: str
     secret: str
-    config: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)  # fields of the settings, by name
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Place:
@@ -54,27 +50,20 @@ class Place:
     def folder(self) -> Path:
         return Path(self.journal.removeprefix("sqlite:///")).parent
 
-    def settings(self) -> dict[str, Any]:
-        """Configuration of both roles; writes the key's files."""
+    def settings(self) -> AccountSettings:
+        """The settings of both roles; writes the key's files."""
         paths = {"api_key_file": self.folder / "api.key", "secret_file": self.folder / "secret.key"}
         for path, content in zip(paths.values(), (self.api_key, self.secret), strict=True):
             if not path.exists():
                 path.touch(mode=0o600)
                 path.write_text(content)
-        return {
-            "exchange": "binance",
-            "account": self.account,
-            "connector": "binance",
-            "rest": self.rest,
-            "ws_api": self.ws_api,
-            **{name: str(path) for name, path in paths.items()},
-            "recv_window_ms": 300,
-            "answer_s": 0.5,
-            "settings": QUICK,
-            "account_limits": {"orders_10s": [100_000, 10.0], "orders_1d": [10_000_000, 86_400.0]},
-            **self.config,
-            "journal": {"url": self.journal, "wait_s": 1.0},
-        }
+        return account_settings(
+            ConnectorSettings("binance", rest=self.rest, ws_api=self.ws_api),
+            self.account,
+            key=KeySettings(**{name: str(path) for name, path in paths.items()}),
+            journal=JournalSettings(self.journal, wait_s=1.0),
+            **{"recv_window_ms": 300, "answer_s": 0.5, "account_limits": MANY_ORDERS, **QUICK, **self.changes},
+        )
 
 
 class Mesh:
@@ -126,14 +115,14 @@ class Mesh:
     async def start_manager(self) -> None:
         """Start the manager's next incarnation."""
         self._incarnation += 1
-        manager = OrderManagerRole(self.place.settings(), self.context(self.orders))
+        manager = OrderManagerRole(self.place.settings().orders, self.context(self.orders))
         await manager.start()
         self.manager = manager
 
     async def restart_stream(self) -> None:
         """Start the stream's next incarnation."""
         self._incarnation += 1
-        self.stream = UserStreamRole(self.place.settings(), self.context(f"stream/binance/{self.place.account}"))
+        self.stream = UserStreamRole(self.place.settings().stream, self.context(f"stream/binance/{self.place.account}"))
         await self.stream.start()
 
     async def stop_manager(self) -> None:

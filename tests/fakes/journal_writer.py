@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 from tests.fakes.records import ACCOUNT, intent, order, put, put_event, put_fill
-from venuemesh.journal import Journal
+from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch, CloseRequest, PutBalances, PutCursor, PutMark, PutPause
 from venuemesh.model import failpoint
 from venuemesh.model.errors import Fenced, JournalUnavailable

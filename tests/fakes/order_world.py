@@ -25,13 +25,13 @@ from venuemesh.actors.orders.machine.effects import (
     Halt,
     Lookup,
     Now,
-    OrderSettings,
     Refuse,
     Send,
     Top,
 )
 from venuemesh.actors.orders.machine.machine import OrderMachine
 from venuemesh.actors.orders.machine.state import Born, never
+from venuemesh.actors.orders.settings import OrderSettings
 from venuemesh.connectors.order_codec import Draft, Reply, Signed
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.machine import Machine
-from venuemesh.supervisor.tree.records import CellState, ChildState, Settings
+from venuemesh.supervisor.tree.records import CellState, ChildState
+from venuemesh.supervisor.tree.settings import TreeSettings
 
 MS = 1_000_000
 TICK_NS = 50 * MS
@@ -32,7 +33,7 @@ class FakeCell:
 class World:
     """A cluster. `broken` addresses fail to start; `deaf` ones never confirm an adoption."""
 
-    settings: Settings = field(default_factory=Settings)
+    settings: TreeSettings = field(default_factory=TreeSettings)
     epoch: int = 1
     now_ns: int = 0
     create_ns: int = 500 * MS

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fakes.postgres import Postgres
-from venuemesh.journal import Journal
+from venuemesh.journal.journal import Journal
 
 
 @pytest.fixture(scope="session")

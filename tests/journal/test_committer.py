@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from tests.fakes.records import ACCOUNT, order, put, put_event
-from venuemesh.journal import Committer, Journal
+from venuemesh.journal.committer import Committer
+from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import PutMark
 from venuemesh.model.errors import Fenced, InboxFull, JournalUnavailable, Misconfigured
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.fakes.records import ACCOUNT, intent, order, put, put_event, put_fill
-from venuemesh.journal import Filter, Journal
+from venuemesh.journal.journal import Journal
+from venuemesh.journal.records import Filter
 from venuemesh.journal.writes import Batch, CloseRequest
 from venuemesh.model.order import OrderStatus
 

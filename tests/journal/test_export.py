@@ -8,9 +8,10 @@ import pyarrow.parquet
 import pytest
 
 from tests.fakes.records import ACCOUNT, fill, order, put, put_event, put_fill
-from venuemesh.journal import Filter, Journal
 from venuemesh.journal import export as module
 from venuemesh.journal.export import export, iso
+from venuemesh.journal.journal import Journal
+from venuemesh.journal.records import Filter
 from venuemesh.journal.writes import Batch, PutFill
 from venuemesh.model.errors import FixedPointError, Misconfigured
 from venuemesh.model.order import OrderStatus

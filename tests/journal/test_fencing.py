@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes import journal_writer
 from tests.fakes.records import ACCOUNT, fill, order, put_event
-from venuemesh.journal import Journal
+from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch
 from venuemesh.model.errors import JournalUnavailable
 

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.records import ACCOUNT, event, fill, intent, order, put, put_event, put_fill
-from venuemesh.journal import Filter, Journal, Owner, Pause
+from venuemesh.journal.journal import Journal
+from venuemesh.journal.records import Filter, Owner, Pause
 from venuemesh.journal.schema import BALANCES_KEPT, BATCHES_KEPT
 from venuemesh.journal.writes import (
     Batch,

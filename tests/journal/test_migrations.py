@@ -9,13 +9,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from tests.fakes.records import ACCOUNT, put
-from venuemesh.journal import Journal, migrations, schema
+from venuemesh.journal import migrations, schema
+from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch
 from venuemesh.model.errors import JournalUnavailable, Misconfigured
 
 OPEN = """
 import sys
-from venuemesh.journal import Journal
+from venuemesh.journal.journal import Journal
 sys.stdin.readline()  # all are imported and ready
 print(Journal.open(sys.argv[1]).take("acme", "main", "holder", 1))
 """
@@ -99,7 +100,7 @@ def test_a_password_is_in_no_error():
 def test_a_missing_driver_is_said_with_the_extra_that_has_it():
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from venuemesh.journal import Journal\n"
+        "from venuemesh.journal.journal import Journal\n"
         "from venuemesh.model.errors import Misconfigured\n"
         "try:\n    Journal.open('postgresql://h/d')\n"
         "except Misconfigured as error:\n    print(error)"
@@ -111,7 +112,8 @@ def test_a_missing_driver_is_said_with_the_extra_that_has_it():
 def test_opening_what_is_up_to_date_imports_no_migration_tool(url):
     Journal.open(url).close()
     code = (
-        "import sys\nfrom venuemesh.journal import Journal\nJournal.open(sys.argv[1])\nprint('alembic' in sys.modules)"
+        "import sys\nfrom venuemesh.journal.journal import Journal\n"
+        "Journal.open(sys.argv[1])\nprint('alembic' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from tests.fakes.records import ACCOUNT, intent, put, put_event, put_fill
-from venuemesh.journal import Trimmed, trim
+from venuemesh.journal import trim
+from venuemesh.journal.records import Trimmed
 from venuemesh.journal.writes import Batch, CloseRequest, PutTombstone
 from venuemesh.model.errors import EventsTrimmed
 from venuemesh.model.order import OrderStatus

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from tests.fakes.postgres import Postgres
 from tests.fakes.records import ACCOUNT, put, put_event
-from venuemesh.journal import Journal
+from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch
 from venuemesh.model.errors import Fenced, JournalUnavailable, Misconfigured
 
@@ -50,7 +50,7 @@ def test_a_locked_file_is_waited_for_and_then_unavailable(sqlite, file):
 FULL = """
 import resource, sys
 from tests.fakes.records import ACCOUNT, put, put_event
-from venuemesh.journal import Journal
+from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch, PutMark
 from venuemesh.model.errors import JournalUnavailable
 journal = Journal.open(sys.argv[1])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.planted import find_in_text, passphrase, plant, under_passphrase, write_0600
 from venuemesh.keystore import secrets
 from venuemesh.keystore.key import make_key
+from venuemesh.keystore.settings import KeySettings
 from venuemesh.keystore.store import Keystore
 from venuemesh.model.errors import Misconfigured
 
@@ -23,91 +26,86 @@ def kept(tmp_path):
     key = make_key("binance", PLANTED["hmac"].api_key, PLANTED["hmac"].secret)
     Keystore(tmp_path / "keystore", log2_n=4).add("main", key, PASSPHRASE, added="2026-11-22")
     file = write_0600(tmp_path / "passphrase", PASSPHRASE + "\n")
-    return {
-        "exchange": "first",
-        "connector": "binance",
-        "keys": "main",
-        "keystore": str(tmp_path / "keystore"),
-        "passphrase_file": str(file),
-    }
+    return KeySettings("main", str(tmp_path / "keystore"), str(file))
 
 
 @pytest.fixture(params=["hmac", "ed25519", "rsa"])
 def mounted(request, tmp_path):
     """A configuration whose key is in mounted files, written as editors write: with a line end."""
     planted = PLANTED[request.param]
-    return {
-        "exchange": "binance",
-        "kind": None,
-        "api_key_file": str(write_0600(tmp_path / "key", planted.api_key + "\n")),
-        "secret_file": str(write_0600(tmp_path / "secret", planted.secret + "\r\n")),
-    }, planted
+    return mounted_at(
+        write_0600(tmp_path / "key", planted.api_key + "\n"), write_0600(tmp_path / "secret", planted.secret + "\r\n")
+    ), planted
+
+
+def mounted_at(key: Path, secret: Path) -> KeySettings:
+    return KeySettings(api_key_file=str(key), secret_file=str(secret))
 
 
 def test_a_key_of_the_keystore(kept):
-    secrets.check_key(kept)
-    key = secrets.read_key(kept)
+    secrets.check_key(kept, "binance")
+    key = secrets.read_key(kept, "binance")
     assert (key.api_key, key.secret) == (PLANTED["hmac"].api_key, PLANTED["hmac"].secret)
 
 
 def test_a_key_of_mounted_files_of_every_kind(mounted):
     config, planted = mounted
-    secrets.check_key(config)
-    key = secrets.read_key(config)
+    secrets.check_key(config, "binance")
+    key = secrets.read_key(config, "binance")
     assert (key.kind, key.api_key, key.secret) == (planted.kind, planted.api_key, planted.secret)
 
 
 async def test_it_is_unlocked_beside_the_event_loop(kept, monkeypatch):
     where = []
-    monkeypatch.setattr(secrets, "read_key", lambda config: where.append(threading.current_thread()))
-    await secrets.read_key_async(kept)
+    monkeypatch.setattr(secrets, "read_key", lambda settings, connector: where.append(threading.current_thread()))
+    await secrets.read_key_async(kept, "binance")
     assert where != [threading.main_thread()]
 
 
 def test_the_environment_may_name_the_passphrase_file_and_may_hold_no_secret(kept, monkeypatch):
-    path = kept.pop("passphrase_file")
+    path, kept = kept.passphrase_file, replace(kept, passphrase_file=None)
     with pytest.raises(Misconfigured, match="VENUEMESH_PASSPHRASE_FILE is not set"):
-        secrets.check_key(kept)
+        secrets.check_key(kept, "binance")
     monkeypatch.setenv("VENUEMESH_PASSPHRASE_FILE", path)
-    assert secrets.read_key(kept).kind == "hmac"
+    assert secrets.read_key(kept, "binance").kind == "hmac"
     monkeypatch.setenv("VENUEMESH_PASSPHRASE", PASSPHRASE)
     for attempt in (secrets.check_key, secrets.read_key):
         with pytest.raises(Misconfigured, match="inherited") as caught:
-            attempt(kept)
+            attempt(kept, "binance")
         assert PASSPHRASE not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["passphrase_file", "keystore"])
 @pytest.mark.parametrize("attempt", [secrets.check_key, secrets.read_key])
 def test_a_file_of_the_keystore_that_is_missing_or_open_to_others(kept, name, attempt):
-    os.chmod(kept[name], 0o640)
-    with pytest.raises(Misconfigured, match=f"chmod 600 {kept[name]}"):
-        attempt(kept)
-    os.unlink(kept[name])
-    with pytest.raises(Misconfigured, match=f"{kept[name]}.*No such file"):
-        attempt(kept)
+    os.chmod(getattr(kept, name), 0o640)
+    with pytest.raises(Misconfigured, match=f"chmod 600 {getattr(kept, name)}"):
+        attempt(kept, "binance")
+    os.unlink(getattr(kept, name))
+    with pytest.raises(Misconfigured, match=f"{getattr(kept, name)}.*No such file"):
+        attempt(kept, "binance")
 
 
 @pytest.mark.parametrize("name", ["api_key_file", "secret_file"])
 @pytest.mark.parametrize("attempt", [secrets.check_key, secrets.read_key])
 def test_a_mounted_file_that_is_missing_or_open_to_others(mounted, name, attempt):
     config, _ = mounted
-    os.chmod(config[name], 0o604)
-    with pytest.raises(Misconfigured, match=f"chmod 600 {config[name]}"):
-        attempt(config)
-    os.unlink(config[name])
-    with pytest.raises(Misconfigured, match=f"{config[name]}.*No such file"):
-        attempt(config)
+    os.chmod(getattr(config, name), 0o604)
+    with pytest.raises(Misconfigured, match=f"chmod 600 {getattr(config, name)}"):
+        attempt(config, "binance")
+    os.unlink(getattr(config, name))
+    with pytest.raises(Misconfigured, match=f"{getattr(config, name)}.*No such file"):
+        attempt(config, "binance")
 
 
 def test_an_entry_of_another_exchange_or_none(kept):
     for attempt in (secrets.check_key, secrets.read_key):
         with pytest.raises(Misconfigured, match="is a key of binance, and okx"):
-            attempt(kept | {"connector": "okx"})
+            attempt(kept, "okx")
         with pytest.raises(Misconfigured, match="there are: main"):
-            attempt(kept | {"keys": "other"})
+            attempt(replace(kept, keys="other"), "binance")
         with pytest.raises(Misconfigured, match="names neither"):
-            attempt({"exchange": "binance"})
+            attempt(KeySettings(), "binance")
 
 
 def test_the_content_of_bad_files_is_in_no_error(tmp_path):
@@ -116,13 +114,9 @@ def test_the_content_of_bad_files_is_in_no_error(tmp_path):
     for content in ("", "\n", PLANTED["hmac"].secret + "\nmore", planted.secret[:90], closed, "\udcff"):
         path = write_0600(tmp_path / "secret", "")
         path.write_bytes(content.encode("utf-8", "surrogateescape"))
-        config = {
-            "exchange": "binance",
-            "api_key_file": str(write_0600(tmp_path / "key", planted.api_key)),
-            "secret_file": str(path),
-        }
+        config = mounted_at(write_0600(tmp_path / "key", planted.api_key), path)
         with pytest.raises(Misconfigured, match=str(path)) as caught:
-            secrets.read_key(config)
+            secrets.read_key(config, "binance")
         assert find_in_text(PLANTED.values(), repr(caught.value) + str(caught.value)) == []
         assert caught.value.__cause__ is None
 
@@ -131,24 +125,24 @@ def test_no_fifo_holds_it_up_and_no_folder_is_read(tmp_path):
     os.mkfifo(tmp_path / "fifo", 0o600)
     for path in (tmp_path / "fifo", tmp_path):
         with pytest.raises(Misconfigured, match="not a regular file"):
-            secrets.read_key({"exchange": "binance", "api_key_file": str(path), "secret_file": str(path)})
+            secrets.read_key(mounted_at(path, path), "binance")
 
 
 def test_the_url_of_a_journal(tmp_path):
     url = f"postgresql+psycopg://mesh:{PLANTED['hmac'].api_key}@db.test:5432/orders?sslmode=verify-full"
-    assert secrets.journal_url({"url": "sqlite:////x", "url_file": None}) == "sqlite:////x"
+    assert secrets.journal_url("sqlite:////x", None) == "sqlite:////x"
     path = write_0600(tmp_path / "url", url + "\n")
-    assert secrets.journal_url({"url_file": str(path)}) == url
+    assert secrets.journal_url(None, str(path)) == url
     assert secrets.has_password(url)
     assert secrets.has_password("postgresql://db/x?user=u&password=p")
     assert not secrets.has_password("postgresql+psycopg://mesh@db.test/orders")
     assert secrets.masked(url) == "postgresql+psycopg://db.test:5432/orders"
     assert secrets.masked("sqlite:////var/lib/x.sqlite3") == "sqlite:////var/lib/x.sqlite3"
     with pytest.raises(Misconfigured, match="goes into url"):
-        secrets.journal_url({"url_file": str(write_0600(tmp_path / "lite", "sqlite:////x"))})
+        secrets.journal_url(None, str(write_0600(tmp_path / "lite", "sqlite:////x")))
     path.chmod(0o644)
     with pytest.raises(Misconfigured, match="chmod 600"):
-        secrets.journal_url({"url_file": str(path)})
+        secrets.journal_url(None, str(path))
 
 
 def test_the_search_finds_what_is_planted_in_every_form(tmp_path):

@@ -63,8 +63,8 @@ def grow_shared(ray_cluster: Path, request: pytest.FixtureRequest) -> Iterator[C
 def _growing(ray_cluster: Path, name: str) -> Iterator[Callable[..., Tree]]:
     trees: list[Tree] = []
 
-    def start(**config: object) -> Tree:
-        tree = Tree(f"t{os.getpid()}-{len(trees)}-{abs(hash(name)) % 100_000}", ray_cluster, config)
+    def start(**settings: object) -> Tree:
+        tree = Tree(f"t{os.getpid()}-{len(trees)}-{abs(hash(name)) % 100_000}", ray_cluster, **settings)
         trees.append(tree)
         return tree
 

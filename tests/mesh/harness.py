@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from mesh_roles import EchoSettings
 
+from tests.fakes.settings import mesh_settings
 from venuemesh.actors.cell.messages import Envelope, unpack_reply
 from venuemesh.actors.cell.pulse import is_alive, process_start, read_beats
 from venuemesh.actors.cell.ray_calls import SUPERVISOR, namespace
@@ -24,6 +26,7 @@ RAY_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 PATIENCE_S = 60.0
+ECHO = EchoSettings()
 Process = tuple[int, int]  # (pid, start time)
 
 
@@ -49,28 +52,28 @@ def leftovers(processes: Iterable[Process], timeout_s: float = 10.0) -> list[Pro
     return left
 
 
-def echo(address: str, **changes: Any) -> dict[str, Any]:
+def echo(address: str, settings: EchoSettings = ECHO) -> ChildSpec:
     """A child spec of the trivial role."""
-    config = changes.pop("config", {})
-    return ChildSpec(address, "mesh_roles:EchoRole", config, group="echo", **changes).to_dict()
+    return ChildSpec(address, "mesh_roles:EchoRole", settings, group="echo")
 
 
 class Tree:
     """One running mesh."""
 
-    def __init__(self, mesh: str, segments: Path, config: dict[str, Any]) -> None:
+    def __init__(self, mesh: str, segments: Path, **settings: Any) -> None:
+        """`settings` are those of `mesh_settings`."""
         self.mesh, self.segments = mesh, segments
         self.processes: set[Process] = set()
         self._sequence = 0
-        self._config = {"mesh": mesh, "exchanges": {}, "policy": {"intensity": 50}, **config}
-        self.supervisor = create(self._config)
+        self._settings = {"intensity": 50, **settings}
+        self.supervisor = create(mesh_settings(mesh, **self._settings))
 
-    def anew(self, **config: Any) -> None:
+    def anew(self, **settings: Any) -> None:
         """End the supervisor alone, for good, and create another one with a configuration that differs in this."""
         ray.kill(self.supervisor, no_restart=True)
         until("its name is free", self._is_free)
-        self._config |= config
-        self.supervisor = create(self._config)
+        self._settings |= settings
+        self.supervisor = create(mesh_settings(self.mesh, **self._settings))
 
     def _is_free(self) -> bool:
         try:

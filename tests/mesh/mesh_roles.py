@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from venuemesh.actors.cell.role import Context
 from venuemesh.model.errors import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class EchoSettings:
+    """How the trivial role misbehaves as it starts."""
+
+    fail: bool = False
+    linger: bool = False
 
 
 class EchoRole:
@@ -15,15 +24,15 @@ class EchoRole:
 
     reads = frozenset({"echo", "count", "who", "stumble"})
 
-    def __init__(self, config: dict[str, Any], context: Context) -> None:
-        self._config, self._context = config, context
+    def __init__(self, settings: EchoSettings, context: Context) -> None:
+        self._settings, self._context = settings, context
         self._asked = 0
         self._beats = 0
 
     async def start(self) -> None:
-        if self._config.get("fail"):
+        if self._settings.fail:
             raise RuntimeError("told to fail")
-        if self._config.get("linger"):
+        if self._settings.linger:
             await asyncio.Event().wait()
 
     async def stop(self) -> None: ...

@@ -15,7 +15,6 @@ from typing import Any
 import ray
 from harness import PATIENCE_S, Tree, until
 
-from tests.fakes.account_host import QUICK
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import Planted, write_0600
 from venuemesh.cli.demo.strategies import reconcile, settle
@@ -28,16 +27,15 @@ EXCHANGE, ACCOUNT, PAIR = "binance", "main", "BTC-USDT"
 ADDRESS, STREAM = f"orders/{EXCHANGE}/{ACCOUNT}", f"stream/{EXCHANGE}/{ACCOUNT}"
 AMOUNT = Decimal("0.002")
 STEP_S = 0.03
-MANY_ORDERS = {"orders_10s": [1_000_000, 10.0], "orders_1d": [100_000_000, 86_400.0]}
 
 
 def account_config(folder: Path, key: Planted, **more: Any) -> dict[str, Any]:
-    """An account whose key lies in two private files; everything that takes time takes little."""
+    """An account whose key lies in two private files."""
     api_key, secret = folder / f"{key.kind}-api-key", folder / f"{key.kind}-secret"
     for path, text in ((api_key, key.api_key), (secret, key.secret)):
         write_0600(path, text)
     files = {"api_key_file": str(api_key), "secret_file": str(secret)}
-    return {**files, "recv_window_ms": 1000, "settings": QUICK, "account_limits": MANY_ORDERS, **more}
+    return {**files, "recv_window_ms": 1000, **more}
 
 
 def open_account(exchange: ExchangeProcess, name: str, key: Planted, **balances: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import ray
 from harness import Tree, echo, kill, leftovers, until, wait_still
+from mesh_roles import EchoSettings
 
 from venuemesh.actors.cell.pulse import PERIOD_S, is_alive, process_start
 from venuemesh.model.errors import Fenced, OutcomeUnknown, Rejected, RetryLater
@@ -174,9 +175,8 @@ def test_a_stopped_spare_is_replaced(tense: Tree) -> None:
 
 
 def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -> None:
-    bad = echo("echo/bad", config={"fail": True})
-    policy = {"intensity": 2, "period_s": 60.0, "backoff_s": 30.0}
-    tree = grow(children=[*CHILDREN, bad], policy=policy)
+    bad = echo("echo/bad", EchoSettings(fail=True))
+    tree = grow(children=[*CHILDREN, bad], intensity=2, period_s=60.0, backoff_s=30.0)
     until("echo/bad is degraded", lambda: tree.child("echo/bad")["state"] == "DEGRADED")
     said = tree.status()
     assert "told to fail" in tree.child("echo/bad")["last_error"]
@@ -192,10 +192,8 @@ def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -
 
 
 def test_an_adoption_that_is_never_confirmed_costs_the_cell(grow: Grow) -> None:
-    slow = echo("echo/slow", config={"linger": True})
-    tree = grow(
-        children=[CHILDREN[0], slow], settings={"adopt_timeout_s": 0.5}, policy={"intensity": 1, "backoff_s": 60.0}
-    )
+    slow = echo("echo/slow", EchoSettings(linger=True))
+    tree = grow(children=[CHILDREN[0], slow], adopt_timeout_s=0.5, intensity=1, backoff_s=60.0)
     until("echo/slow is degraded", lambda: tree.child("echo/slow")["state"] == "DEGRADED")
     assert "not confirmed" in tree.child("echo/slow")["last_error"]
     until("echo/a serves", lambda: tree.child("echo/a")["state"] == "SERVING")

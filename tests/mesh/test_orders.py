@@ -17,6 +17,7 @@ from orders_strategy import ADDRESS, EXCHANGE, PAIR, STREAM, Scene, account_conf
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import plant
+from tests.fakes.settings import MANY_ORDERS, QUICK
 from venuemesh.actors.cell.pulse import is_alive, process_start
 from venuemesh.mesh import mesh as client
 from venuemesh.mesh.session import leave
@@ -64,6 +65,8 @@ def config(exchange: ExchangeProcess, folder: Path, account: dict[str, object], 
         "journal": {"url": f"sqlite:///{folder / 'journal.sqlite3'}"},
         "hang_limit_s": HANG_S,
         "supervisor_limit_s": 2 * HANG_S,
+        "account_limits": MANY_ORDERS,
+        **QUICK,
     }
 
 

@@ -68,7 +68,7 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     """Raises AssertionError where something does not hold."""
     binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": ["BTC-USDT"]}
     binance["nodes"] = {"zone": "a"}
-    tree = Tree("two", roots["a"], {"exchanges": {"binance": binance}, "hang_limit_s": 0.6})
+    tree = Tree("two", roots["a"], exchanges={"binance": binance}, hang_limit_s=0.6)
     said = tree.whole(children=5, spares=4)  # limits, catalog, a book, two agents
     placed = {c["address"]: c["node"] for c in said["children"]}
     assert placed[BOOK] == nodes["a"], placed

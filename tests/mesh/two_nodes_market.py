@@ -78,8 +78,7 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     def in_zone(zone: str) -> dict[str, Any]:
         return {"binance": {**binance, "nodes": {"zone": zone}}}
 
-    config = {"exchanges": in_zone("a"), "mirror_lease_s": LEASE_S, "spares_per_node": 1, "hang_limit_s": 2.0}
-    tree = Tree("facade", roots["a"], config)
+    tree = Tree("facade", roots["a"], exchanges=in_zone("a"), mirror_lease_s=LEASE_S, spares_per_node=1)
     tree.whole(children=5, spares=2)
     mesh = client.connect("facade")
     market = mesh.market("binance")

@@ -86,7 +86,7 @@ class Bench:
         self.admin = exchange.admin
         self.price = int(float(exchange.admin.book("BTCUSDT")["asks"][0][0]))
 
-    def case(self, **config: Any) -> Case:
+    def case(self, **changes: Any) -> Case:
         number = next(_NUMBERS)
         name, key, secret = f"account{number}", f"KEY{number:032d}", f"secret-of-{number}-0123456789"
         body = {"account": name, "key": key, "secret": secret, "balances": {"BTC": "5", "USDT": "500000"}}
@@ -104,7 +104,7 @@ class Bench:
             name,
             key,
             secret,
-            config,
+            changes,
         )
         return Case(place, self.admin, self.price)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.account_host import QUICK, Mesh, order, placing
+from tests.fakes.account_host import Mesh, order, placing
 from tests.fakes.manager_host import everything
 
 from .conftest import Bench, Case
@@ -53,8 +53,8 @@ class Traded:
 async def trading(bench: Bench) -> AsyncIterator[Callable[..., Any]]:
     meshes: list[Mesh] = []
 
-    async def start(**config: Any) -> Traded:
-        case = bench.case(**{"settings": {**QUICK, "reconcile_s": [0.3, 1.0]}, "recv_window_ms": 1_500, **config})
+    async def start(**changes: Any) -> Traded:
+        case = bench.case(**{"reconcile_s": (0.3, 1.0), "recv_window_ms": 1_500, **changes})
         mesh = Mesh(case.place)
         meshes.append(mesh)
         await mesh.start()
@@ -207,7 +207,7 @@ async def test_an_order_placed_elsewhere_is_told_and_left_alone(trading):
 
 
 async def test_a_stream_that_the_exchange_ends_is_opened_again_and_what_was_missed_is_found(trading):
-    one = await trading(settings={**QUICK, "reconcile_s": [30.0, 60.0]})
+    one = await trading(reconcile_s=(30.0, 60.0))
     await one.place(0, price=one.low)
     name = one.case.place.account
     one.case.admin.fault(kind="status", endpoint="/ws-api/v3", status=503, count=1)
@@ -220,7 +220,7 @@ async def test_a_stream_that_the_exchange_ends_is_opened_again_and_what_was_miss
 
 
 async def test_another_stream_role_takes_over_and_what_was_missed_is_found(trading):
-    one = await trading(settings={**QUICK, "reconcile_s": [30.0, 60.0]})
+    one = await trading(reconcile_s=(30.0, 60.0))
     await one.place(0, price=one.low)
     await one.mesh.stream.stop()
     one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
@@ -231,7 +231,7 @@ async def test_another_stream_role_takes_over_and_what_was_missed_is_found(tradi
 
 
 async def test_reports_wait_for_the_next_manager_when_one_is_away(trading):
-    one = await trading(settings={**QUICK, "reconcile_s": [30.0, 60.0]})
+    one = await trading(reconcile_s=(30.0, 60.0))
     await one.place(0, price=one.low)
     await one.mesh.stop_manager()
     one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.fakes.account_host import QUICK, Mesh, order, placing
+from tests.fakes.account_host import Mesh, order, placing
 from tests.fakes.manager_host import everything
+from venuemesh.actors.orders.settings import Limits
 from venuemesh.model.errors import (
     InsufficientBalance,
     JournalUnavailable,
@@ -70,8 +72,8 @@ class Trading:
 async def trading(bench: Bench) -> AsyncIterator[Callable[..., Any]]:
     made: list[Trading] = []
 
-    async def start(**config: Any) -> Trading:
-        one = Trading(bench.case(recv_window_ms=1_500, **config))
+    async def start(**changes: Any) -> Trading:
+        one = Trading(bench.case(recv_window_ms=1_500, **changes))
         made.append(one)
         await one.start()
         return one
@@ -115,7 +117,10 @@ async def test_an_id_that_was_asked_for_before_it_came_is_dead_for_good(trading)
 
 
 async def test_refusals_are_typed_and_nothing_of_them_is_sent(trading):
-    one = await trading(max_open_orders=1, price_band="0.2", pairs={"BTC-USDT": {"max_order_notional": "2000"}})
+    one = await trading(
+        limits=Limits(max_open_orders=1, price_band=Decimal("0.2")),
+        pair_limits={"BTC-USDT": Limits(max_order_notional=Decimal(2000))},
+    )
     await one.place(0, price=one.low)
     with pytest.raises(RuleViolation) as broken:
         await one.place(1, price=one.low)
@@ -177,7 +182,7 @@ async def test_events_are_numbered_resumed_by_cursor_and_the_same_after_a_restar
 
 
 async def test_reading_orders_fills_balances_fees_and_states(trading):
-    one = await trading(maker_fee="0.0002")
+    one = await trading(maker_fee=Decimal("0.0002"))
     await one.place(0, price=one.low, owner="a")
     await one.place(1, owner="b", amount="0.002")
     await one.right()
@@ -257,7 +262,7 @@ async def test_orders_of_a_dead_owner_are_cancelled_as_it_declared(trading):
 
 
 async def test_a_manager_that_stops_cancels_what_is_open_when_it_is_told_to(trading):
-    one = await trading(on_shutdown="cancel", stop_s=5.0)
+    one = await trading(on_shutdown="cancel")
     await asyncio.gather(*(one.place(number, price=one.low) for number in range(3)))
     await one.mesh.stop()
     assert {row["status"] for row in one.case.ledger()["orders"]} == {"CANCELED"}
@@ -288,7 +293,7 @@ async def test_without_its_journal_a_manager_refuses_and_goes_on_when_it_is_back
 
 
 async def test_orders_go_over_a_websocket_where_the_configuration_says_so(trading):
-    one = await trading(orders="websocket")
+    one = await trading(send_by="websocket")
     assert (await one.place(0, price=one.low))["status"] == "OPEN"
     assert (await one.place(1))["status"] in ("OPEN", "FILLED")
     (replaced, new) = await one(
@@ -304,7 +309,7 @@ async def test_orders_go_over_a_websocket_where_the_configuration_says_so(tradin
 
 
 async def test_a_polled_account_is_followed_as_well(trading):
-    one = await trading(stream="polling", poll_fast_s=0.05, settings={**QUICK, "reconcile_s": [0.3, 60.0]})
+    one = await trading(source="polling", poll_fast_s=0.05, reconcile_s=(0.3, 60.0))
     await one.place(0, price=one.low)
     await one.place(1, amount="0.002")
     found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[1], "until": "done"}, 5.0)

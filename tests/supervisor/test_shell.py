@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.fakes.cells import FakeCells, FakeStore
+from tests.fakes.settings import exchange_settings
 from venuemesh.model.errors import RetryLater, UnknownExchange
 from venuemesh.supervisor import retrying_store, shell
 from venuemesh.supervisor.shell import SupervisorShell
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec
 from venuemesh.supervisor.tree.records import ChildState
+from venuemesh.supervisor.tree.settings import MeshSettings
 
 A = ChildSpec("echo/a", "echo", group="echo")
-CONFIG = {"mesh": "m", "birth": "1", "exchanges": {"x": {"pairs": ["A-B"]}}, "children": [A.to_dict()]}
+SETTINGS = MeshSettings("m", {"x": exchange_settings("x", pairs=("A-B",))}, birth="1", children=(A,))
 
 
 def living(spec: ChildSpec, incarnation: tuple[int, int] = (1, 1)) -> dict[str, Any]:
@@ -25,8 +28,8 @@ def living(spec: ChildSpec, incarnation: tuple[int, int] = (1, 1)) -> dict[str, 
     return {"node": "n", "pid": 77, "start": 770, "assignment": assignment, "serving": True}
 
 
-def made(port: FakeCells, store: FakeStore, **config: Any) -> SupervisorShell:
-    made = SupervisorShell(CONFIG | config, port, store)
+def made(port: FakeCells, store: FakeStore, **changes: Any) -> SupervisorShell:
+    made = SupervisorShell(replace(SETTINGS, **changes), port, store)
     made.durable = retrying_store.Durable(first_s=0.001, cap_s=0.01)
     return made
 

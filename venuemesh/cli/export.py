@@ -31,7 +31,7 @@ def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
             raise Misconfigured(str(config), "configures no account, so it has no journal")
         mesh = read.mesh.name
         if read.journal.url is not None or read.journal.url_file is not None:
-            return journal_url({"url": read.journal.url, "url_file": read.journal.url_file})
+            return journal_url(read.journal.url, read.journal.url_file)
     return f"{SQLITE}{run_directory().absolute()}/{mesh}.journal.sqlite3"
 
 

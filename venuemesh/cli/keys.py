@@ -10,15 +10,15 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..keystore.settings import KeySettings
 from ..model.errors import Misconfigured, UnknownExchange
 
 if TYPE_CHECKING:
@@ -200,11 +200,20 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
         raise Misconfigured("key", "give one of --account with --config, --keys, or --api-key-file with --secret-file")
     if ways[0] is not None:
         return _configured(exchange, rest, ws, given)
-    plain = {"exchange": exchange, "kind": given.kind, "keys": given.keys, "keystore": given.keystore}
-    plain |= {"api_key_file": given.api_key_file, "secret_file": given.secret_file}
     if ways == [None, None, None]:
         return Chosen(exchange, rest, ws, None)
-    return Chosen(exchange, rest, ws, _read(plain, given.passphrase_file))
+    key = KeySettings(
+        keys=given.keys,
+        keystore=_text(given.keystore),
+        api_key_file=_text(given.api_key_file),
+        secret_file=_text(given.secret_file),
+        kind=given.kind,
+    )
+    return Chosen(exchange, rest, ws, _read(key, exchange, given.passphrase_file))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
@@ -222,17 +231,15 @@ def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptio
         return Chosen(connector, rest, ws, None)
     if name not in table.accounts:
         raise Misconfigured(str(given.config), f"say which account of {exchange}: {', '.join(names) or 'it has none'}")
-    plain = table.accounts[name].model_dump(mode="json") | {"exchange": exchange, "connector": connector}
-    return Chosen(connector, rest, ws, _read(plain, given.passphrase_file))
+    return Chosen(connector, rest, ws, _read(table.accounts[name].key, connector, given.passphrase_file))
 
 
-def _read(plain: Mapping[str, Any], passphrase_file: Path | None) -> Key:
+def _read(key: KeySettings, connector: str, passphrase_file: Path | None) -> Key:
     from ..keystore.secrets import PASSPHRASE_FILE, read_key
     from ..keystore.store import Keystore
 
-    file = passphrase_file or plain.get("passphrase_file") or os.environ.get(PASSPHRASE_FILE)
-    if not plain.get("keys") or file is not None:
-        return read_key({**plain, "passphrase_file": file})
-    store = Keystore(plain.get("keystore"))
-    store.entry(plain["keys"])  # before anything is asked for
-    return read_key(plain, passphrase_from(None))
+    file = _text(passphrase_file) or key.passphrase_file or os.environ.get(PASSPHRASE_FILE)
+    if key.keys is None or file is not None:
+        return read_key(replace(key, passphrase_file=file), connector)
+    Keystore(key.keystore).entry(key.keys)  # before anything is asked for
+    return read_key(key, connector, passphrase_from(None))

@@ -13,6 +13,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from ..actors.account.settings import GatewaySettings, StreamSettings
+from ..actors.orders.settings import Limits, OrderManagerSettings, OrderSettings
+from ..connectors.settings import ConnectorSettings
+from ..connectors.spec import Limit
+from ..journal.settings import JournalSettings
+from ..keystore.settings import KeySettings
+from ..supervisor.tree.settings import AccountSettings
+from .defaults import setting
+
 SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
 _PAIR = re.compile(r"[^\s*?/-]{1,40}-[^\s*?/-]{1,40}")
 
@@ -52,7 +61,7 @@ def _placed(path: str, info: ValidationInfo) -> str:
 Exact = Annotated[Decimal | None, BeforeValidator(_exact)]
 
 
-class JournalSettings(Strict):
+class JournalTable(Strict):
     """`[journal]`: where orders, fills and events are kept."""
 
     url: str | None = Field(
@@ -66,7 +75,7 @@ class JournalSettings(Strict):
     pinned: bool = Field(
         False, description="With SQLite on several nodes: accept that accounts run on the journal's node or nowhere."
     )
-    keep_days: int = Field(90, ge=1, le=36_500, description="How long what is done and over is kept.")
+    keep_days: int = setting(JournalSettings, "keep_days", "How long what is done and over is kept.", ge=1, le=36_500)
 
     @field_validator("url")
     @classmethod
@@ -89,10 +98,15 @@ class JournalSettings(Strict):
         return None if path is None else _placed(path, info)
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> JournalSettings:
+    def _one_of_them(self) -> JournalTable:
         if self.url is not None and self.url_file is not None:
             raise ValueError("names both url and url_file")
         return self
+
+    def settings(self, url: str | None = None) -> JournalSettings:
+        """Return what an order manager takes; `url` stands in where the file names no journal."""
+        given = self.url if self.url is not None or self.url_file is not None else url
+        return JournalSettings(given, self.url_file, self.keep_days)
 
     @property
     def is_sqlite(self) -> bool:
@@ -100,15 +114,18 @@ class JournalSettings(Strict):
         return self.url_file is None and (self.url is None or self.url.startswith(SQLITE))
 
 
-class PairLimits(Strict):
+class PairTable(Strict):
     """`[exchanges.NAME.accounts.ACCOUNT.pairs."BASE-QUOTE"]`: other limits for one pair."""
 
     max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Orders open at once, of this pair.")
     max_order_notional: Exact = Field(None, gt=0, description="Largest order of this pair, price x amount.")
     price_band: Exact = Field(None, gt=0, le=10, description="The account's `price_band`, for this pair.")
 
+    def settings(self) -> Limits:
+        return Limits(self.max_open_orders, self.max_order_notional, self.price_band)
 
-class AccountSettings(Strict):
+
+class AccountTable(Strict):
     """`[exchanges.NAME.accounts.ACCOUNT]`: one account, whose key is in a keystore or in mounted files."""
 
     keys: str | None = Field(None, description="Entry of the keystore (`venuemesh keys add`).")
@@ -126,13 +143,14 @@ class AccountSettings(Strict):
     kind: Literal["hmac", "ed25519", "rsa"] | None = Field(
         None, description="Kind of the key in `secret_file`; if absent, the PEM says it, and what is no PEM is `hmac`."
     )
-    orders: Literal["rest", "websocket"] = Field("rest", description="How orders are sent.")
-    stream: Literal["websocket", "polling"] = Field("websocket", description="How reports of orders come.")
-    recv_window_ms: int = Field(
-        5000,
+    orders: Literal["rest", "websocket"] = setting(OrderManagerSettings, "send_by", "How orders are sent.")
+    stream: Literal["websocket", "polling"] = setting(StreamSettings, "source", "How reports of orders come.")
+    recv_window_ms: int = setting(
+        GatewaySettings,
+        "recv_window_ms",
+        "How long a signed request stays valid; no order in doubt can be cleared up sooner.",
         ge=1,
         le=60_000,
-        description="How long a signed request stays valid; no order in doubt can be cleared up sooner.",
     )
     max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Orders open at once, of all pairs.")
     max_order_notional: Exact = Field(
@@ -158,10 +176,10 @@ class AccountSettings(Strict):
         description="Limits on orders that the exchange grants this account instead of its published ones: "
         "name = [amount, seconds].",
     )
-    on_shutdown: Literal["keep", "cancel"] = Field(
-        "keep", description="What becomes of open orders when the mesh is shut down in order."
+    on_shutdown: Literal["keep", "cancel"] = setting(
+        OrderManagerSettings, "on_shutdown", "What becomes of open orders when the mesh is shut down in order."
     )
-    pairs: dict[str, PairLimits] = Field(default_factory=dict, description="Other limits for single pairs.")
+    pairs: dict[str, PairTable] = Field(default_factory=dict, description="Other limits for single pairs.")
 
     @field_validator("keystore", "passphrase_file", "api_key_file", "secret_file")
     @classmethod
@@ -179,14 +197,14 @@ class AccountSettings(Strict):
 
     @field_validator("pairs")
     @classmethod
-    def _named_in_full(cls, pairs: dict[str, PairLimits]) -> dict[str, PairLimits]:
+    def _named_in_full(cls, pairs: dict[str, PairTable]) -> dict[str, PairTable]:
         for pair in pairs:
             if _PAIR.fullmatch(pair) is None:
                 raise ValueError(f"{pair!r} is not a trading pair named in full, BASE-QUOTE")
         return pairs
 
     @model_validator(mode="after")
-    def _one_key(self) -> AccountSettings:
+    def _one_key(self) -> AccountTable:
         files = self.api_key_file, self.secret_file
         if self.keys is not None:
             if any(files) or self.kind is not None:
@@ -201,6 +219,31 @@ class AccountSettings(Strict):
         return self
 
     @property
-    def where(self) -> tuple[str | None, ...]:
-        """What names its key: two accounts must not have the same."""
-        return self.keystore, self.keys, self.api_key_file, self.secret_file
+    def key(self) -> KeySettings:
+        """Where the key of the account is."""
+        return KeySettings(
+            self.keys, self.keystore, self.passphrase_file, self.api_key_file, self.secret_file, self.kind
+        )
+
+    def settings(self, connector: ConnectorSettings, account: str, journal: JournalSettings) -> AccountSettings:
+        """Return what the user stream and the order manager of the account take."""
+        gateway = GatewaySettings(connector, self.key, recv_window_ms=self.recv_window_ms)
+        machine = OrderSettings(
+            connector.exchange,
+            account,
+            limits=Limits(self.max_open_orders, self.max_order_notional, self.price_band),
+            pair_limits={pair: own.settings() for pair, own in self.pairs.items()},
+        )
+        orders = OrderManagerSettings(
+            gateway,
+            machine,
+            journal,
+            send_by=self.orders,
+            maker_fee=self.maker_fee,
+            taker_fee=self.taker_fee,
+            account_limits={
+                name: Limit(amount, per_s, "account") for name, (amount, per_s) in self.account_limits.items()
+            },
+            on_shutdown=self.on_shutdown,
+        )
+        return AccountSettings(StreamSettings(gateway, account, source=self.stream), orders)

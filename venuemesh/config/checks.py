@@ -39,10 +39,9 @@ def check_accounts(config: MeshConfig, here: str, nodes: Mapping[str, Mapping[st
         if not eligible:
             continue
         if journal.url_file is not None:
-            journal_url({"url_file": journal.url_file})
+            journal_url(None, journal.url_file)
         for account, own in settings.accounts.items():
-            asked = own.model_dump(mode="json") | {"exchange": exchange, "connector": settings.connector or exchange}
             try:
-                check_key(asked)
+                check_key(own.key, settings.connector or exchange)
             except Misconfigured as error:
                 raise Misconfigured(f"exchanges.{exchange}.accounts.{account}", str(error)) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -15,11 +16,20 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..connectors.order_codec import trading_connector
-from ..connectors.registry import connector as find_connector
+from ..actors.book.settings import BookSettings
+from ..actors.catalog.settings import CatalogSettings
+from ..actors.cell.pulse import HEARTBEAT_LIMIT_S
+from ..actors.limits.settings import LimitsSettings
+from ..actors.node.settings import AgentSettings, MirrorSettings
 from ..connectors.registry import known as connector_names
+from ..connectors.settings import ConnectorSettings
+from ..journal.settings import JournalSettings
+from ..keystore.settings import KeySettings
 from ..model.errors import ConfigError, MeshError
-from .accounts import SQLITE, AccountSettings, JournalSettings, Strict
+from ..supervisor.tree.policy import Policy
+from ..supervisor.tree.settings import ExchangeSettings, MeshSettings, TreeSettings
+from .accounts import SQLITE, AccountTable, JournalTable, Strict
+from .defaults import setting
 
 KEYED = "venuemesh_key"  # type of an error that names its key itself
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
@@ -28,31 +38,39 @@ _PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not
 Name = Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
 
 
-class MeshSettings(Strict):
+class MeshTable(Strict):
     """`[mesh]`: what holds for the mesh as a whole."""
 
     name: Name = Field("mesh", description="Name of the mesh: its Ray namespace and its segment directory.")
-    spares_per_node: int = Field(
-        2, ge=0, le=64, description="Warm spare cells kept on every node; where accounts may run, one more."
+    spares_per_node: int = setting(
+        TreeSettings,
+        "spares_per_node",
+        "Warm spare cells kept on every node; where accounts may run, one more.",
+        ge=0,
+        le=64,
     )
     heartbeat_limit_s: float = Field(
-        0.25, ge=0.1, le=60, description="A book whose writer's heartbeat is older is DEAD to its readers."
+        HEARTBEAT_LIMIT_S, ge=0.1, le=60, description="A book whose writer's heartbeat is older is DEAD to its readers."
     )
-    hang_limit_s: float = Field(
-        2.0, ge=0.2, le=600, description="A cell whose event loop did not run for this long is killed and replaced."
+    hang_limit_s: float = setting(
+        AgentSettings,
+        "hang_limit_s",
+        "A cell whose event loop did not run for this long is killed and replaced.",
+        ge=0.2,
+        le=600,
     )
 
 
-class RestartSettings(Strict):
+class RestartTable(Strict):
     """`[restart]`: when replacing what dies must slow down."""
 
-    intensity: int = Field(5, ge=1, le=1000, description="Restarts of one child allowed within `period_s`.")
-    period_s: float = Field(10.0, gt=0, le=86400, description="The window of `intensity`.")
-    backoff_s: float = Field(0.5, gt=0, le=600, description="First delay once the intensity is exceeded.")
-    backoff_cap_s: float = Field(30.0, gt=0, le=3600, description="Longest delay between attempts.")
+    intensity: int = setting(Policy, "intensity", "Restarts of one child allowed within `period_s`.", ge=1, le=1000)
+    period_s: float = setting(Policy, "period_s", "The window of `intensity`.", gt=0, le=86400)
+    backoff_s: float = setting(Policy, "backoff_s", "First delay once the intensity is exceeded.", gt=0, le=600)
+    backoff_cap_s: float = setting(Policy, "backoff_cap_s", "Longest delay between attempts.", gt=0, le=3600)
 
 
-class ExchangeSettings(Strict):
+class ExchangeTable(Strict):
     """`[exchanges.NAME]`: one exchange (or one account set of it), by the name used in addresses."""
 
     connector: str | None = Field(
@@ -63,23 +81,29 @@ class ExchangeSettings(Strict):
         strict=False,
         description='Trading pairs to track, as `BASE-QUOTE`; patterns such as `"*-USDT"` follow the listing.',
     )
-    pairs_per_actor: int = Field(1, ge=1, le=200, description="Books hosted by one actor, over one socket.")
-    levels: int = Field(200, ge=1, le=5000, description="Levels a side kept in shared memory for readers.")
-    trade_ring: int = Field(1024, ge=16, le=1_048_576, description="Trades kept in the shared ring of each book.")
+    pairs_per_actor: int = setting(
+        ExchangeSettings, "pairs_per_actor", "Books hosted by one actor, over one socket.", ge=1, le=200
+    )
+    levels: int = setting(BookSettings, "levels", "Levels a side kept in shared memory for readers.", ge=1, le=5000)
+    trade_ring: int = setting(
+        BookSettings, "trade_ring", "Trades kept in the shared ring of each book.", ge=16, le=1_048_576
+    )
     rest: str | None = Field(None, description="Base URL of the REST interface, instead of the connector's own.")
     ws: str | None = Field(None, description="Base URL of the websocket streams, instead of the connector's own.")
     ws_api: str | None = Field(
         None, description="Base URL of the websocket interface for orders and reports, instead of the connector's own."
     )
-    egress: Name = Field("default", description="Which rate budget it spends: one per outgoing address.")
-    refresh_s: float = Field(600.0, ge=1, le=86400, description="How often the list of instruments is read again.")
+    egress: Name = setting(ConnectorSettings, "egress", "Which rate budget it spends: one per outgoing address.")
+    refresh_s: float = setting(
+        CatalogSettings, "refresh_s", "How often the list of instruments is read again.", ge=1, le=86400
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options that the connector declares, a key each."
     )
     nodes: dict[str, str] = Field(
         default_factory=dict, description="Ray node labels its actors need; empty for any node."
     )
-    accounts: dict[Name, AccountSettings] = Field(
+    accounts: dict[Name, AccountTable] = Field(
         default_factory=dict, description="Accounts to trade on, a table each; none: market data only, without keys."
     )
 
@@ -112,14 +136,34 @@ class ExchangeSettings(Strict):
             raise ValueError(f"{url!r} has no host, or 0 for a port")
         return url.rstrip("/")
 
+    def connector_settings(self, name: str) -> ConnectorSettings:
+        """Return how the exchange `name` is reached."""
+        connector = self.connector or name
+        return ConnectorSettings(name, connector, self.rest, self.ws, self.ws_api, self.egress, self.options)
+
+    def settings(self, name: str, journal: JournalSettings, heartbeat_limit_s: float) -> ExchangeSettings:
+        """Return what the children of the exchange `name` take."""
+        connector = self.connector_settings(name)
+        return ExchangeSettings(
+            LimitsSettings(connector),
+            CatalogSettings(connector, refresh_s=self.refresh_s),
+            BookSettings(
+                connector, levels=self.levels, trade_ring=self.trade_ring, heartbeat_limit_s=heartbeat_limit_s
+            ),
+            pairs=self.pairs,
+            pairs_per_actor=self.pairs_per_actor,
+            nodes=self.nodes,
+            accounts={account: table.settings(connector, account, journal) for account, table in self.accounts.items()},
+        )
+
 
 class MeshConfig(Strict):
     """A whole configuration file."""
 
-    mesh: MeshSettings = MeshSettings()
-    restart: RestartSettings = RestartSettings()
-    journal: JournalSettings = JournalSettings()
-    exchanges: dict[Name, ExchangeSettings] = Field(default_factory=dict)
+    mesh: MeshTable = MeshTable()
+    restart: RestartTable = RestartTable()
+    journal: JournalTable = JournalTable()
+    exchanges: dict[Name, ExchangeTable] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _exchanges_fit(self) -> MeshConfig:
@@ -146,11 +190,11 @@ class MeshConfig(Strict):
         return self
 
     def _keys_differ(self) -> None:
-        users: dict[tuple[str | None, ...], str] = {}
+        users: dict[KeySettings, str] = {}
         for name, exchange in self.exchanges.items():
             for account, settings in exchange.accounts.items():
                 here = f"exchanges.{name}.accounts.{account}"
-                twin = users.setdefault(settings.where, here)
+                twin = users.setdefault(replace(settings.key, passphrase_file=None, kind=None), here)
                 if twin != here:
                     raise ValueError(f"{here}: has the key of {twin}: two managers would trade on one account")
 
@@ -158,49 +202,47 @@ class MeshConfig(Strict):
     def has_accounts(self) -> bool:
         return any(exchange.accounts for exchange in self.exchanges.values())
 
-    def for_supervisor(self, node: str | None = None, state: Path | None = None) -> dict[str, Any]:
-        """The same as plain data, the form the supervisor stores and reads.
+    def for_supervisor(self, node: str | None = None, state: Path | None = None) -> MeshSettings:
+        """Return what the supervisor is created with.
 
         `node` is the id of the node that the mesh is launched on and `state` its folder for what must last: there the
         journal is, unless the configuration says where. A configuration with accounts needs both.
         """
-        plain = self.model_dump(mode="json")
-        mesh = plain["mesh"]
-        for name, exchange in plain["exchanges"].items():
-            exchange["connector"] = exchange["connector"] or name
-        journal = plain["journal"]
-        if self.has_accounts and journal["url"] is None and journal["url_file"] is None:
+        url = None
+        if self.has_accounts and self.journal.url is None and self.journal.url_file is None:
             if state is None:
                 raise ValueError("a configuration with accounts and no journal needs a folder for it")
-            journal["url"] = f"{SQLITE}{state.absolute()}/{mesh['name']}.journal.sqlite3"
-        journal["node"] = node if self.journal.is_sqlite else None
-        return {
-            "mesh": mesh["name"],
-            "spares_per_node": mesh["spares_per_node"],
-            "heartbeat_limit_s": mesh["heartbeat_limit_s"],
-            "hang_limit_s": mesh["hang_limit_s"],
-            "exchanges": plain["exchanges"],
-            "policy": plain["restart"],
-            "journal": journal,
-        }
+            url = f"{SQLITE}{state.absolute()}/{self.mesh.name}.journal.sqlite3"
+        journal, mesh, restart = self.journal.settings(url), self.mesh, self.restart
+        return MeshSettings(
+            mesh.name,
+            {name: table.settings(name, journal, mesh.heartbeat_limit_s) for name, table in self.exchanges.items()},
+            tree=TreeSettings(
+                spares_per_node=mesh.spares_per_node,
+                policy=Policy(restart.intensity, restart.period_s, restart.backoff_s, restart.backoff_cap_s),
+                agent=AgentSettings(mesh.hang_limit_s, heartbeat_limit_s=mesh.heartbeat_limit_s),
+            ),
+            mirror=MirrorSettings(mesh.heartbeat_limit_s),
+            journal_node=node if self.journal.is_sqlite else None,
+        )
 
 
-def _check_options(name: str, connector: str, exchange: ExchangeSettings) -> None:
+def _check_options(name: str, connector: str, exchange: ExchangeTable) -> None:
     """Raises PydanticCustomError: the connector does not take one of the options."""
     if not exchange.options:
         return
-    spec = find_connector(connector).spec
+    spec = exchange.connector_settings(name).spec
     for option, value in exchange.options.items():
         if (problem := spec.option_problem(option, value)) is not None:
             key = f"exchanges.{name}.options.{option}"
             raise PydanticCustomError(KEYED, "{reason}", {"key": key, "reason": problem})
 
 
-def _check_trades(name: str, connector: str, exchange: ExchangeSettings) -> None:
+def _check_trades(name: str, connector: str, exchange: ExchangeTable) -> None:
     """Raises ValueError: the connector does not trade, or not as an account wants it."""
     try:
-        found = trading_connector(find_connector(connector))
-        offer = found.trading(exchange.rest, exchange.ws_api).offer
+        reached = exchange.connector_settings(name)
+        found, offer = reached.find_trading(), reached.order_codec().offer
     except MeshError as error:
         raise ValueError(f"exchanges.{name}.accounts: {error}") from None
     for account, settings in exchange.accounts.items():

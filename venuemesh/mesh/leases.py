@@ -11,7 +11,7 @@ from typing import Any
 
 from ..model.errors import MeshError, MeshNotRunning, RetryLater
 from ..orderbook.view import BookReading
-from ..supervisor.tree.mirror_leases import LEASE_S
+from ..supervisor.tree.settings import MIRROR_LEASE_S
 
 OWNER_LEASE_S = 5.0  # how long an owner counts as alive after its process was last heard of
 
@@ -51,7 +51,7 @@ class MirrorLeases:
         self._elsewhere, self._ask = elsewhere, ask
         self._views: weakref.WeakSet[BookReading] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._lease_s = LEASE_S
+        self._lease_s = MIRROR_LEASE_S
         self._leased = asyncio.Event()
 
     def hold(self, view: BookReading) -> None:

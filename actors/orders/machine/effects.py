@@ -16,7 +16,7 @@ The contract with the shell (actors/orders/role.py):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -43,45 +43,6 @@ class Top:
     bid: Decimal | None
     ask: Decimal | None
     mono_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Guards of an account or of one pair; None: no such limit.
-
-    `price_band` is a fraction: a buy may not cost more than best ask x (1 + band), a sell not bring less than best bid
-    x (1 - band). `max_order_notional` is in the pair's quote asset.
-    """
-
-    max_open_orders: int | None = None
-    max_order_notional: Decimal | None = None
-    price_band: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderSettings:
-    """How one account is kept. Times in seconds."""
-
-    exchange: str
-    account: str
-    prefix: str = "vm"  # client order ids of this mesh begin with it: what does not is external
-    limits: Limits = Limits()
-    pair_limits: dict[str, Limits] = field(default_factory=dict)
-    margin_s: float = 1.0  # added to the exchange's own processing time before absence counts
-    absent_again_s: float = 0.5  # between the two asks that prove absence
-    query_s: tuple[float, float] = (0.25, 5.0)  # of an order in doubt: first and longest pause between asks
-    reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds (about 120 weight): in doubt or deaf; healthy
-    retry_s: float = 1.0  # a failed ask, or a cancel that was not served
-    market_slack: Decimal = Decimal("0.02")  # a market buy reserves best ask x (1 + slack or band) x amount
-    top_age_s: float = 30.0  # an older top is none
-    owner_grace_s: float = 30.0  # a lease after a restart, where its owner has not renewed it yet
-    max_recent: int = 10_000  # orders that are done and still answered from memory
-    max_external: int = 1_000
-    max_owners: int = 1_000  # dead ones with nothing open are forgotten above that
-    max_waiting: int = 1_000  # commands that wait for start or a lookup
-    max_unknown_reports: int = 1_000  # reports of ids that are being looked up
-    max_backlog: int = 10_000  # batches kept while the journal is down
-    clock_slack_s: float = 60.0  # an id born this long after start cannot be in the journal already
 
 
 class Purpose(Enum):

@@ -19,7 +19,8 @@ from ....model.instrument import Instrument
 from ....model.order import NewOrder
 from ....model.rules import check, notional, quantize
 from ....model.time import SECOND_NS
-from .effects import Limits, Now, OrderSettings, Top
+from ..settings import Limits, OrderSettings
+from .effects import Now, Top
 from .ledger import EXACT, Ledger
 
 ONE = Decimal(1)

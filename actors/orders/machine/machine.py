@@ -40,11 +40,12 @@ from ....model.errors import Fenced, JournalUnavailable, MeshError
 from ....model.instrument import Instrument
 from ....model.order import AccountEvent, Balance, EventType, NewOrder, Order, OrderStatus, Step
 from ....model.time import SECOND_NS, in_ns
+from ..settings import OrderSettings
 from .answers import Answers
 from .cancel import Cancelling
 from .change import Changing
 from .commands import Commands
-from .effects import Answer, Effect, Found, Now, OrderSettings, Purpose, Refuse, Top
+from .effects import Answer, Effect, Found, Now, Purpose, Refuse, Top
 from .external import Externals
 from .ledger import TINY, Held
 from .place import Placing

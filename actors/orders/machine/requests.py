@@ -24,8 +24,9 @@ from typing import Any
 from ....connectors.order_codec import Kind
 from ....journal.writes import CloseRequest
 from ....model.time import SECOND_NS, in_ns
+from ..settings import OrderSettings
 from .effect_buffer import EffectBuffer
-from .effects import Now, OrderSettings
+from .effects import Now
 
 
 class Part(Enum):

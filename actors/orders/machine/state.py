@@ -18,8 +18,9 @@ from ....model.errors import MeshError, Rejected
 from ....model.instrument import Instrument
 from ....model.order import Fill, Order, as_new
 from ....model.time import in_ns
+from ..settings import OrderSettings
 from .effect_buffer import EffectBuffer
-from .effects import Found, Lookup, Now, OrderSettings, Send
+from .effects import Found, Lookup, Now, Send
 from .funds import Funds
 from .guards import Guards
 from .known_ids import KnownIds

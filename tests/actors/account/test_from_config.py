@@ -9,7 +9,6 @@ import io
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,9 @@ from venuemesh.keystore.key import make_key
 from venuemesh.keystore.store import Keystore
 from venuemesh.model.errors import MeshError, RuleViolation
 from venuemesh.model.ids import OrderIds
+from venuemesh.model.plain import from_plain, to_plain
 from venuemesh.supervisor.tree.desired import Desired
+from venuemesh.supervisor.tree.settings import AccountSettings
 
 PASSPHRASE = passphrase()
 HMAC, ED25519 = plant("hmac", (PASSPHRASE,)), plant("ed25519", (PASSPHRASE,))
@@ -51,10 +52,12 @@ MOUNTED = 'api_key_file = "keys/key"\nsecret_file = "keys/pem"\nstream = "pollin
 
 @dataclass
 class Configured(Place):
-    """A place whose settings are a child's configuration, as the supervisor gives it."""
+    """A place whose settings are those of the configuration, as the supervisor gives them."""
 
-    def settings(self) -> dict[str, Any]:
-        return json.loads(json.dumps(self.config))
+    account_settings: AccountSettings | None = None
+
+    def settings(self) -> AccountSettings:
+        return from_plain(AccountSettings, json.loads(json.dumps(to_plain(self.account_settings))))
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +91,15 @@ async def test_an_account_trades_as_configured_and_shows_no_secret(exchange, key
     said = io.StringIO()
     logs.set_up("test", said)
     (tmp_path / "mesh.toml").write_text(CONFIG.format(exchange=exchange, key=how))
-    plain = load_config(tmp_path / "mesh.toml").for_supervisor("here", tmp_path)
-    spec = {spec.address: spec for spec in Desired(plain).first_specs()}["orders/binance/main"]
-    place = Configured(exchange.rest, exchange.ws_api, spec.config["journal"]["url"], "main", "", "", spec.config)
+    settings = load_config(tmp_path / "mesh.toml").for_supervisor("here", tmp_path)
+    spec = {spec.address: spec for spec in Desired(settings).first_specs()}["orders/binance/main"]
+    account = settings.exchanges["binance"].accounts["main"]
+    place = Configured(exchange.rest, exchange.ws_api, spec.config.journal.url, "main", "", "", {}, account)
     mesh, ids = Mesh(place), OrderIds(time.time_ns(), 7)
     first, second = ids(), ids()
     await mesh.start()
     try:
-        account = await mesh.ready()
+        said_ready = await mesh.ready()
         placed = await mesh("place", placing(order(first, "buy", "0.001", "50000")))
         assert placed[0]["status"] == "OPEN"
         with pytest.raises(RuleViolation) as caught:
@@ -105,7 +109,16 @@ async def test_an_account_trades_as_configured_and_shows_no_secret(exchange, key
         assert (fees["maker"], fees["taker"], fees["source"]) == ("0.0002", "0.0004", "configuration")
         cancelled = await mesh("cancel", {"id": first})
         assert cancelled["done"]
-        shown = [account, placed, fees, cancelled, await mesh("key_check"), spec.to_dict(), plain, str(caught.value)]
+        shown = [
+            said_ready,
+            placed,
+            fees,
+            cancelled,
+            await mesh("key_check"),
+            spec.to_dict(),
+            settings,
+            str(caught.value),
+        ]
         shown += [mesh.manager, mesh.stream, mesh.manager.status(), mesh.stream.status()]  # type: ignore[union-attr]
     finally:
         await mesh.stop()
@@ -122,13 +135,13 @@ async def test_a_key_that_cannot_be_read_ends_the_start_and_says_which_file(exch
     said = io.StringIO()
     logs.set_up("test", said)
     (tmp_path / "mesh.toml").write_text(CONFIG.format(exchange=exchange, key=how))
-    plain = load_config(tmp_path / "mesh.toml").for_supervisor("here", tmp_path)
+    settings = load_config(tmp_path / "mesh.toml").for_supervisor("here", tmp_path)
     for path in keys.iterdir():
         path.chmod(0o644)
-    for spec in Desired(plain).first_specs():
+    for spec in Desired(settings).first_specs():
         if spec.kind not in ("orders", "stream"):
             continue
-        mesh = Mesh(Configured("", "", f"sqlite:///{tmp_path}/x", "main", "", "", spec.config))
+        mesh = Mesh(Configured("", "", f"sqlite:///{tmp_path}/x", "main", "", ""))
         role = build(RoleSpec(spec.kind, spec.config), mesh.context(spec.address))
         with pytest.raises(MeshError, match=f"chmod 600 {keys}") as caught:
             await role.start()

@@ -57,7 +57,7 @@ async def gateway():
     )  # fmt: skip
     codec, socket = PlainCodec(), Socket(clock)
     budget = Budget(context, codec.spec, "acme", "default")
-    made = Gateway(context, codec, codec, PlainAuth(), socket, budget, validity_ms=1000)  # type: ignore[arg-type]
+    made = Gateway(context, codec, codec, PlainAuth(), socket, budget, validity_ms=1000, answer_s=10.0)  # type: ignore[arg-type]
     made.start()
     await made.clock.ready()
     yield SimpleNamespace(gateway=made, clock=clock, socket=socket, alive=alive)

@@ -13,11 +13,13 @@ import pytest
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.trading import PAIR, PlainAuth, PlainCodec, fill_plain, order_plain
 from tests.fakes.transport import FakeFeed, FakeRest, response
-from venuemesh.actors.account import gateway
 from venuemesh.actors.account.reports import Marker, Outbox, from_plain, to_plain
+from venuemesh.actors.account.settings import GatewaySettings, StreamSettings
 from venuemesh.actors.account.stream import UserStreamRole, masked
 from venuemesh.actors.cell.role import Context
+from venuemesh.connectors import registry
 from venuemesh.connectors.reports import OrderReport
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.errors import OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.http import HttpRequest, HttpResponse
 
@@ -25,10 +27,10 @@ from venuemesh.model.http import HttpRequest, HttpResponse
 class Rig:
     """A role, its feed in the test's hands, and a manager that acknowledges while `taking`."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.clock = FakeClock()
-        self.config = {"exchange": "acme", "account": "main", **config}
-        self.polling = config.get("stream") == "polling"
+        self.settings = StreamSettings(GatewaySettings(ConnectorSettings("acme")), "main", **changes)
+        self.polling = self.settings.source == "polling"
         self.codec = PlainCodec(stream=not self.polling)
         self.told: list[tuple[int, dict[str, Any]]] = []  # number, report, as the manager got them
         self.batches: list[dict[str, Any]] = []
@@ -88,7 +90,7 @@ class Rig:
     async def start(self) -> None:
         rest = FakeRest(self.answer)
         self.role = UserStreamRole(
-            self.config,
+            self.settings,
             self.context(),
             connect=self.connect,
             rest=rest,
@@ -123,9 +125,9 @@ class Rig:
 async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     made: list[Rig] = []
 
-    async def make(**config: Any) -> Rig:
-        rig = Rig(**config)
-        monkeypatch.setattr(gateway, "connector", lambda name: Acme(rig.codec))
+    async def make(**changes: Any) -> Rig:
+        rig = Rig(**changes)
+        monkeypatch.setattr(registry, "connector", lambda name: Acme(rig.codec))
         made.append(rig)
         await rig.start()
         return rig
@@ -142,7 +144,7 @@ class Acme:
     def __init__(self, codec: PlainCodec) -> None:
         self.spec, self._codec = codec.spec, codec
 
-    def codec(self, **options: Any) -> PlainCodec:
+    def codec(self, rest: str | None = None, ws: str | None = None) -> PlainCodec:
         return self._codec
 
 
@@ -290,7 +292,7 @@ def test_the_box_forgets_what_is_acknowledged_and_only_that():
 
 
 async def test_polling_tells_what_changed_and_how_what_is_gone_ended(rig):
-    one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     assert not one.feeds
     one.exchange["/account"] = {"BTC": ["1", "0"]}
     await until(lambda: len(one.told) >= 2)
@@ -311,7 +313,7 @@ async def test_polling_tells_what_changed_and_how_what_is_gone_ended(rig):
 
 
 async def test_polling_asks_for_what_came_and_went_between_two_rounds(rig):
-    one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     await until(lambda: one.marks() == ["up"])
     one.exchange["/order"] = [order_plain("quick", "9", "CANCELED")]
     one.held = [{"client_order_id": "quick", "exchange_order_id": "9", "pair": "BTC-USDT"}]
@@ -322,7 +324,7 @@ async def test_polling_asks_for_what_came_and_went_between_two_rounds(rig):
 
 
 async def test_polling_says_down_when_nobody_answers_for_long_and_up_again(rig):
-    one = await rig(stream="polling", poll_fast_s=0.01, poll_slow_s=0.05)
+    one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     await until(lambda: one.marks() == ["up"])
     one.down = OutcomeUnknown("GET /open", "cut")
     await until(lambda: one.role.status()["error"] is not None)

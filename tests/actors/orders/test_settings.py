@@ -1,31 +1,22 @@
-"""The settings of an account, read from its configuration."""
+"""The settings of an order manager, and how old its ids are."""
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 
-from venuemesh.actors.orders.settings import born, order_settings
+from venuemesh.actors.account.settings import GatewaySettings
+from venuemesh.actors.orders.settings import OrderManagerSettings, OrderSettings
+from venuemesh.connectors.settings import ConnectorSettings
+from venuemesh.journal.settings import JournalSettings
 from venuemesh.model.errors import Misconfigured
-from venuemesh.model.ids import OrderIds
+from venuemesh.model.ids import OrderIds, born
 
 
-def test_settings_come_from_the_configuration_and_unknown_ones_are_named():
-    config = {
-        "exchange": "acme",
-        "account": "main",
-        "max_open_orders": 5,
-        "price_band": "0.1",
-        "pairs": {"A-B": {"max_order_notional": "10.5"}},
-        "settings": {"margin_s": 0.5, "query_s": [1, 2], "processing_s": 3},
-    }
-    found = order_settings(config)
-    assert (found.limits.max_open_orders, found.limits.price_band) == (5, Decimal("0.1"))
-    assert found.pair_limits["A-B"].max_order_notional == Decimal("10.5")
-    assert (found.margin_s, found.query_s) == (0.5, (1, 2))
-    with pytest.raises(Misconfigured, match="nonsense"):
-        order_settings({**config, "settings": {"nonsense": 1}})
+def test_a_machine_of_another_exchange_is_refused():
+    gateway = GatewaySettings(ConnectorSettings("acme"))
+    assert OrderManagerSettings(gateway, OrderSettings("acme", "main"), JournalSettings()).stop_s == 5.0
+    with pytest.raises(Misconfigured, match="machine is of other"):
+        OrderManagerSettings(gateway, OrderSettings("other", "main"), JournalSettings())
 
 
 def test_an_id_tells_when_its_maker_began():

@@ -9,17 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.port import World
+from tests.fakes.settings import amend, exchange_settings
 from venuemesh.supervisor.status import describe
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Tier
 from venuemesh.supervisor.tree.desired import Desired
 from venuemesh.supervisor.tree.plan import PINNED, account_specs, base_specs
 from venuemesh.supervisor.tree.policy import Policy
-from venuemesh.supervisor.tree.records import CellState, ChildState, Settings
+from venuemesh.supervisor.tree.records import CellState, ChildState
+from venuemesh.supervisor.tree.settings import MeshSettings, TreeSettings
 
-SETTINGS = {"connector": "x", "accounts": {"main": {"keys": "k", "on_shutdown": "cancel"}, "second": {"keys": "j"}}}
-SQLITE = {"url": "sqlite:////j", "url_file": None, "keep_days": 9, "pinned": False, "node": "n1"}
-POSTGRES = {**SQLITE, "url": "postgresql+psycopg://db/j", "node": None}
+SETTINGS = exchange_settings("x", accounts={"main": {"on_shutdown": "cancel"}, "second": {}})
+SQLITE, POSTGRES = "n1", None  # the node of the journal
 BOOKS = tuple(ChildSpec(f"book/x/{n}", "book", group="x", after=("limits/x/default", "catalog/x")) for n in "abc")
 ORDERS, STREAM = "orders/x/main", "stream/x/main"
 
@@ -29,7 +30,7 @@ def specs(journal):
 
 
 def grown(*nodes: str, journal=SQLITE, **changes: object) -> World:
-    world = World(settings=Settings(**changes))  # type: ignore[arg-type]
+    world = World(settings=TreeSettings(**changes))  # type: ignore[arg-type]
     for node in nodes:
         world.tell(m.NodeSeen(node))
     world.tell(m.Want(specs(journal)))
@@ -177,7 +178,7 @@ def test_with_postgresql_an_account_moves():
 
 
 def test_stopping_an_exchange_stops_its_books_and_nothing_else():
-    desired = Desired({"mesh": "m", "exchanges": {"x": SETTINGS}, "journal": SQLITE})
+    desired = Desired(MeshSettings("m", {"x": SETTINGS}, journal_node=SQLITE))
     running = {spec.address: spec for spec in specs(SQLITE)}
     desired.network("x", running=False)
     assert set(desired.books("x", running).unwant) == {book.address for book in BOOKS}
@@ -185,14 +186,14 @@ def test_stopping_an_exchange_stops_its_books_and_nothing_else():
 
 
 def test_an_account_that_is_configured_no_more_is_a_stranger_and_a_changed_one_is_restarted():
-    less = {**SETTINGS, "accounts": {"main": SETTINGS["accounts"]["main"]}}  # type: ignore[index]
-    desired = Desired({"mesh": "m", "exchanges": {"x": less}, "journal": SQLITE})
+    less = replace(SETTINGS, accounts={"main": SETTINGS.accounts["main"]})
+    desired = Desired(MeshSettings("m", {"x": less}, journal_node=SQLITE))
     running = {spec.address: spec for spec in specs(SQLITE)}
     assert sorted(desired.strangers(running)) == ["orders/x/second", "stream/x/second"]
     world = grown("n1")
     before = {address: world.serving(address) for address in (ORDERS, STREAM, "orders/x/second")}
     changed = next(spec for spec in specs(SQLITE) if spec.address == ORDERS)
-    world.tell(m.Want((replace(changed, config={**changed.config, "max_open_orders": 3}),)))
+    world.tell(m.Want((replace(changed, config=amend(changed.config, max_open_orders=3)),)))
     world.run(5)
     assert world.serving(ORDERS) not in (None, before[ORDERS])
     assert world.serving(STREAM) == before[STREAM]
@@ -273,7 +274,7 @@ def test_whatever_happens_an_account_has_one_manager_and_in_the_end_it_has_one(d
         elif deed == "join":
             world.tell(m.NodeSeen("n1"))
         world.run(wait_ms / 1000)
-        if journal is SQLITE:
+        if journal == SQLITE:
             assert world.machine.children[ORDERS].node in (None, "n1")
     world.tell(m.NodeSeen("n1"))
     for name, fake in world.cells.items():  # agents report what still stands still

@@ -10,7 +10,8 @@ from venuemesh.supervisor.tree.child import ChildSpec
 from venuemesh.supervisor.tree.escalations import recall, remember
 from venuemesh.supervisor.tree.machine import Machine
 from venuemesh.supervisor.tree.policy import Policy
-from venuemesh.supervisor.tree.records import ChildState, Settings
+from venuemesh.supervisor.tree.records import ChildState
+from venuemesh.supervisor.tree.settings import TreeSettings
 
 S = 1_000_000_000
 POLICY = Policy(intensity=2, period_s=10.0, backoff_s=8.0, backoff_cap_s=30.0)
@@ -19,7 +20,7 @@ WALL = 1_700_000_000 * S
 
 
 def degraded() -> World:
-    world = World(settings=Settings(policy=POLICY))
+    world = World(settings=TreeSettings(policy=POLICY))
     world.broken.add(BAD.address)
     world.tell(m.NodeSeen("n"))
     world.tell(m.Want((BAD,)))
@@ -40,7 +41,7 @@ def test_a_degraded_child_is_still_degraded_and_due_when_it_was() -> None:
     left_ns = child.retry_ns - world.now_ns
     assert left_ns > 2 * S
     past = recall(kept(world), POLICY, 50 * S, WALL + 2 * S)  # another process, its clock elsewhere, 2 s later
-    again = Machine(2, Settings(policy=POLICY), lambda: "c", past)
+    again = Machine(2, TreeSettings(policy=POLICY), lambda: "c", past)
     again.on(m.Want((BAD,)), 50 * S)
     resumed = again.children[BAD.address]
     assert resumed.state is ChildState.DEGRADED
@@ -61,7 +62,7 @@ def test_one_that_was_found_serving_counts_on_until_it_has_served_for_a_period()
     found = m.Found("c1", "n", 7, 7, (1, 3), BAD, 4)
     for later_s, escalations in ((1, 1), (60, 0)):
         past = recall(plain, POLICY, 100 * S, WALL + later_s * S)
-        machine = Machine(2, Settings(policy=POLICY), lambda: "c", past)
+        machine = Machine(2, TreeSettings(policy=POLICY), lambda: "c", past)
         machine.on(found, 100 * S)
         child = machine.children[BAD.address]
         assert child.state is ChildState.SERVING

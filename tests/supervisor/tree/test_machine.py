@@ -10,7 +10,8 @@ from venuemesh.model.address import agent_address
 from venuemesh.supervisor.tree import events as m
 from venuemesh.supervisor.tree.child import ChildSpec, Restart, Tier
 from venuemesh.supervisor.tree.policy import Policy
-from venuemesh.supervisor.tree.records import ChildState, Settings
+from venuemesh.supervisor.tree.records import ChildState
+from venuemesh.supervisor.tree.settings import TreeSettings
 
 LIMITS = ChildSpec("limits/x/default", "limits", group="x", tier=Tier.LIMITS)
 CATALOG = ChildSpec("catalog/x", "catalog", group="x", tier=Tier.CATALOG, after=(LIMITS.address,))
@@ -21,7 +22,7 @@ ALL = (LIMITS, CATALOG, *BOOKS)
 
 
 def grown(*nodes: str, specs: tuple[ChildSpec, ...] = ALL, seconds: float = 20.0, **changes: object) -> World:
-    world = World(settings=Settings(**changes))  # type: ignore[arg-type]
+    world = World(settings=TreeSettings(**changes))  # type: ignore[arg-type]
     for node in nodes:
         world.tell(m.NodeSeen(node))
     world.tell(m.Want(specs))
@@ -110,7 +111,7 @@ def test_a_lost_node_moves_its_children_and_keeps_nothing() -> None:
 
 def test_a_child_that_ends_too_often_is_degraded_and_retried_with_growing_delays() -> None:
     policy = Policy(intensity=3, period_s=10, backoff_s=1, backoff_cap_s=8)
-    world = World(settings=Settings(policy=policy), broken={"book/x/a"})
+    world = World(settings=TreeSettings(policy=policy), broken={"book/x/a"})
     world.tell(m.NodeSeen("n1"))
     world.tell(m.Want(ALL))
     world.run(60)
@@ -126,7 +127,7 @@ def test_a_child_that_ends_too_often_is_degraded_and_retried_with_growing_delays
 
 
 def test_a_spare_whose_adoption_is_not_confirmed_is_killed_and_not_used_again() -> None:
-    world = World(settings=Settings(adopt_timeout_s=1.0), deaf={"book/x/a"})
+    world = World(settings=TreeSettings(adopt_timeout_s=1.0), deaf={"book/x/a"})
     world.tell(m.NodeSeen("n1"))
     world.tell(m.Want(ALL))
     world.run(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.settings import exchange_settings
+from venuemesh.actors.book.settings import BookSettings
+from venuemesh.actors.orders.settings import Limits
+from venuemesh.connectors.settings import ConnectorSettings
+from venuemesh.connectors.spec import Limit
 from venuemesh.model.address import Route
 from venuemesh.model.errors import Misconfigured, UnknownExchange
 from venuemesh.model.instrument import Instrument
@@ -21,6 +27,7 @@ from venuemesh.supervisor.tree.placement import NodeView, choose, seat
 from venuemesh.supervisor.tree.plan import Changes, Listed, Plan, add_rules, changes, is_tracked, plan_books
 from venuemesh.supervisor.tree.records import Cell, CellState, Child
 from venuemesh.supervisor.tree.routes import RouteTable
+from venuemesh.supervisor.tree.settings import MeshSettings
 
 
 def listed(*names: str, scale: int = 2, **rules: Any) -> list[dict[str, Any]]:
@@ -39,7 +46,14 @@ def plan_of(
     running: Mapping[str, ChildSpec] | None = None,
     **kw: Any,
 ) -> Plan:
-    return plan_books("x", kw, rules, [Listed.read(plain) for plain in instruments], running or {}, 0.25)
+    return plan_books(
+        "x", exchange_settings("x", **kw), rules, [Listed.read(plain) for plain in instruments], running or {}
+    )
+
+
+def desired_of(birth: str = "", **pairs: tuple[str, ...]) -> Desired:
+    exchanges = {exchange: exchange_settings(exchange, pairs=named) for exchange, named in pairs.items()}
+    return Desired(MeshSettings("m", exchanges, birth=birth))
 
 
 def test_the_last_rule_that_matches_decides() -> None:
@@ -92,26 +106,26 @@ def test_each_wanted_pair_is_served_once_and_running_groups_are_never_restarted(
 
 
 def test_desired_survives_as_plain_data() -> None:
-    desired = Desired({"exchanges": {"x": {"pairs": ["a"]}}})
+    desired = desired_of(x=("a",))
     desired.rule("x", True, ["b"])
-    again = Desired({"exchanges": {"x": {"pairs": ["a"]}}}, desired.to_dict())
+    again = Desired(desired.settings, desired.to_dict())
     again.listed("x", listed("a", "b", "c"))
     assert sorted(spec.address for spec in again.books("x", {}).want) == ["book/x/a", "book/x/b"]
     assert again.unread == []
 
 
 def test_a_mesh_created_anew_starts_from_its_configuration() -> None:
-    desired = Desired({"birth": "1", "exchanges": {"x": {"pairs": ["a"]}}})
+    desired = desired_of("1", x=("a",))
     desired.rule("x", True, ["b"])
     desired.network("x", False)
-    anew = Desired({"birth": "2", "exchanges": {"x": {"pairs": ["c"]}}}, desired.to_dict())
+    anew = Desired(desired_of("2", x=("c",)).settings, desired.to_dict())
     anew.listed("x", listed("a", "b", "c"))
     assert [spec.address for spec in anew.books("x", {}).want] == ["book/x/c"]
     assert anew.stopped == []
 
 
 def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:
-    desired = Desired({"exchanges": {"x": {"pairs": ["a", "nope"]}, "y": {"pairs": ["a"]}}})
+    desired = desired_of(x=("a", "nope"), y=("a",))
     desired.listed("x", listed("a", "b"))
     running = {spec.address: spec for spec in desired.books("x", {}).want}
     assert desired.dormant() == {}
@@ -122,7 +136,7 @@ def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:
     assert set(desired.refused) == {"book/x/nope"}
     desired.rule("x", True, ["b"])
     assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
-    again = Desired(desired.config, desired.to_dict())
+    again = Desired(desired.settings, desired.to_dict())
     assert again.stopped == ["x"]
     assert again.books("x", running).unwant == ("book/x/a",)  # before its list is read
     again.listed("x", listed("a", "b"))
@@ -134,7 +148,7 @@ def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:
 
 
 def test_a_change_that_is_not_durable_leaves_what_is_desired_alone() -> None:
-    desired = Desired({"exchanges": {"x": {"pairs": ["a"]}}})
+    desired = desired_of(x=("a",))
     desired.listed("x", listed("a", "b"))
     changed = desired.copy()
     changed.rule("x", True, ["b"])
@@ -146,22 +160,41 @@ def test_a_change_that_is_not_durable_leaves_what_is_desired_alone() -> None:
 
 
 def test_strangers_are_what_another_configuration_left() -> None:
-    before = Desired({"exchanges": {"x": {}, "y": {}}})
+    before = desired_of(x=(), y=())
     running = {spec.address: spec for spec in before.first_specs()}
     running["book/y/a"] = ChildSpec("book/y/a", "book")
     running["book/x/a"] = ChildSpec("book/x/a", "book")
     running["agent/n"] = ChildSpec("agent/n", "agent", tier=Tier.AGENT, node="n")
     assert before.strangers(running) == ()
-    after = Desired({"exchanges": {"x": {}}})
+    after = desired_of(x=())
     assert set(after.strangers(running)) == {"limits/y/default", "catalog/y", "book/y/a"}
 
 
 def test_a_child_spec_survives_as_plain_data() -> None:
     rules = {"min_notional": Decimal("5.00"), "percent_price": (Decimal(1),) * 4, "features": ("amend",)}
-    options = {"nodes": {"zone": "1"}, "options": {"depth_speed": "100ms", "deep": True, "limit": 5}}
+    options = {"nodes": {"zone": "1"}, "options": {"speed": "100ms", "deep": True, "limit": 5}}
     (spec,) = plan_of(listed("a", **rules), [(True, "a")], **options).specs.values()
     stored = msgpack.unpackb(msgpack.packb(spec.to_dict()))
     assert ChildSpec.from_dict(stored) == spec
+
+
+def test_settings_of_every_kind_survive_as_plain_data() -> None:
+    own = {
+        "max_order_notional": Decimal("1000.50"),
+        "account_limits": {"orders_10s": Limit(100, 10.0, "account")},
+        "pair_limits": {"A-B": Limits(max_open_orders=3)},
+    }
+    settings = MeshSettings("m", {"x": exchange_settings("x", accounts={"main": own})}, children=(ChildSpec("a", "k"),))
+    for spec in Desired(settings).first_specs():
+        assert ChildSpec.from_dict(msgpack.unpackb(msgpack.packb(spec.to_dict()))) == spec
+        assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_stored_wishes_that_are_none_fail_loudly() -> None:
+    desired = desired_of(x=("a",))
+    for change in ({"rules": {"x": [["yes", "a"]]}}, {"stopped": "x"}, {"more": 1}):
+        with pytest.raises(Misconfigured, match="Wishes"):
+            Desired(desired.settings, {**desired.to_dict(), **change})
 
 
 @pytest.mark.parametrize(
@@ -221,9 +254,14 @@ def test_routes_say_what_changed_since() -> None:
 
 def test_mirror_leases_end_and_name_only_what_lives_elsewhere() -> None:
     leases, table = MirrorLeases(10.0), RouteTable(1)
+    connector = ConnectorSettings("x")
+    group = ChildSpec("book/x/group-1", "book", BookSettings(connector, levels=7, trade_ring=20))
     table.set(Route("book/x/a", "book/x/group-1", "c1", "n1", (1, 1), {"name": "a"}))
     table.set(Route("book/x/b", "book/x/b", "c2", "n2", (1, 2), {"name": "b"}))
     leases.ask("n2", ["book/x/a", "book/x/b", "book/x/none"], 0)
-    assert list(leases.sources("n2", table, {})) == ["book/x/group-1"]
+    books = {"book/x/a": {"levels": 7, "trades": 20}}
+    assert leases.sources("n2", table, {group.address: group}) == {
+        "book/x/group-1": {"incarnation": [1, 1], "books": books}
+    }
     assert leases.nodes(9_000_000_000) == ["n2"]
     assert leases.nodes(10_000_000_000) == []

@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.planted import find_in_text, passphrase, plant, write_0600
+from venuemesh.actors.account.settings import GatewaySettings, StreamSettings
+from venuemesh.actors.orders.settings import Limits, OrderManagerSettings, OrderSettings
 from venuemesh.config.checks import check_accounts
 from venuemesh.config.mesh import MeshConfig, check_config, load_config
 from venuemesh.connectors import registry
+from venuemesh.connectors.settings import ConnectorSettings
+from venuemesh.connectors.spec import Limit
+from venuemesh.journal.settings import JournalSettings
 from venuemesh.keystore.key import make_key
+from venuemesh.keystore.settings import KeySettings
 from venuemesh.keystore.store import Keystore
 from venuemesh.model.errors import ConfigError, Misconfigured
 from venuemesh.supervisor.tree.child import ChildSpec, Restart, Tier
@@ -78,34 +84,27 @@ def test_accounts_become_a_stream_and_a_manager_each(tmp_path):
         assert (spec.node, spec.labels) == ("n1", (("zone", "a"),))
         assert "SQLite" in spec.pinned
         assert ChildSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
-        assert spec.config["connector"] == spec.config["exchange"] == "binance"
-        assert (spec.config["account"], spec.config["egress"], spec.config["recv_window_ms"]) == (
-            "main",
-            "second",
-            5000,
-        )
-        assert (spec.config["rest"], spec.config["ws_api"]) == ("http://127.0.0.1:1", "ws://127.0.0.1:2")
-        assert spec.config["keystore"] == str(tmp_path / "keystore")
-        assert spec.config["passphrase_file"] == str(tmp_path / "passphrase")
-    assert orders.config["journal"] == {
-        "url": f"sqlite:///{tmp_path}/state/orders.sqlite3",
-        "url_file": None,
-        "keep_days": 30,
-    }
-    assert "journal" not in stream.config
-    limits = orders.config["max_order_notional"], orders.config["price_band"], orders.config["maker_fee"]
-    assert limits == ("1000.50", "0.05", "0")
-    assert orders.config["pairs"]["BTC-USDT"] == {
-        "max_open_orders": None,
-        "max_order_notional": "20000",
-        "price_band": None,
-    }
+    gateway = GatewaySettings(
+        ConnectorSettings("binance", rest="http://127.0.0.1:1", ws_api="ws://127.0.0.1:2", egress="second"),
+        KeySettings("main", str(tmp_path / "keystore"), str(tmp_path / "passphrase")),
+    )
+    assert stream.config == StreamSettings(gateway, "main")
+    machine = OrderSettings(
+        "binance",
+        "main",
+        limits=Limits(5, Decimal("1000.50"), Decimal("0.05")),
+        pair_limits={"BTC-USDT": Limits(max_order_notional=Decimal(20000))},
+    )
+    journal = JournalSettings(f"sqlite:///{tmp_path}/state/orders.sqlite3", keep_days=30)
+    wanted = OrderManagerSettings(gateway, machine, journal, maker_fee=Decimal(0), on_shutdown="cancel")
+    assert orders.config == wanted
     assert orders.shutdown_s > stream.shutdown_s == specs["orders/binance/mounted"].shutdown_s
-    mounted = specs["stream/binance/mounted"].config
-    assert (mounted["api_key_file"], mounted["secret_file"]) == ("/run/secrets/key", "~/secret")
-    assert specs["orders/binance/mounted"].config["account_limits"] == {"orders_10s": [100, 10.0]}
-    assert specs["orders/binance/mounted"].config["stop_s"] == 5.0
-    assert (mounted["orders"], mounted["stream"], mounted["kind"]) == ("websocket", "polling", "rsa")
+    mounted = specs["orders/binance/mounted"].config
+    key = KeySettings(api_key_file="/run/secrets/key", secret_file="~/secret", kind="rsa")
+    assert mounted.gateway.key == key
+    assert mounted.account_limits == {"orders_10s": Limit(100, 10.0, "account")}
+    assert (mounted.stop_s, mounted.send_by) == (5.0, "websocket")
+    assert specs["stream/binance/mounted"].config.source == "polling"
 
 
 def test_it_is_the_same_after_its_way_to_the_host_process(tmp_path):
@@ -119,18 +118,18 @@ def test_without_a_journal_it_is_a_file_of_the_mesh_and_with_postgresql_nothing_
     begin = GOOD.partition("[journal]")[0]
     rest = "[exchanges.binance]" + GOOD.partition("[exchanges.binance]")[2]
     specs = specs_of(load(tmp_path, begin + rest), tmp_path)
-    assert specs["orders/binance/main"].config["journal"]["url"] == f"sqlite:///{tmp_path}/m.journal.sqlite3"
+    assert specs["orders/binance/main"].config.journal.url == f"sqlite:///{tmp_path}/m.journal.sqlite3"
     for journal in ('url = "postgresql+psycopg://mesh@db.test/orders"', 'url_file = "url"'):
         spec = specs_of(load(tmp_path, f"{begin}[journal]\n{journal}\n{rest}"), tmp_path)["orders/binance/main"]
         assert (spec.node, spec.pinned) == (None, "")
-    assert spec.config["journal"]["url_file"] == str(tmp_path / "url")
+    assert spec.config.journal.url_file == str(tmp_path / "url")
 
 
 def test_market_data_without_accounts_needs_no_journal(tmp_path):
     config = load(tmp_path, "[exchanges.binance]\n")
     assert not config.has_accounts
     assert all(not address.startswith(("orders/", "stream/")) for address in specs_of(config, tmp_path))
-    assert config.for_supervisor()["journal"]["url"] is None
+    assert config.for_supervisor().journal_node is None
 
 
 @pytest.mark.parametrize(

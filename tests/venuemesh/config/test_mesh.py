@@ -1,14 +1,28 @@
 """Configuration errors name file, key and reason; the reference names every key."""
 
+import ast
+import inspect
+import json
+import re
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
-from venuemesh.config.accounts import AccountSettings, JournalSettings, PairLimits
-from venuemesh.config.mesh import ExchangeSettings, MeshConfig, MeshSettings, RestartSettings, load_config
+from venuemesh.actors.book.settings import BookSettings
+from venuemesh.actors.catalog.settings import CatalogSettings
+from venuemesh.actors.limits.settings import LimitsSettings
+from venuemesh.config import accounts, mesh
+from venuemesh.config.accounts import AccountTable, JournalTable, PairTable
+from venuemesh.config.mesh import ExchangeTable, MeshConfig, MeshTable, RestartTable, load_config
 from venuemesh.connectors import registry
+from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.errors import ConfigError
+from venuemesh.supervisor.tree.child import ChildSpec
+from venuemesh.supervisor.tree.settings import ExchangeSettings, MeshSettings
 
+TABLES = (MeshTable, RestartTable, ExchangeTable, JournalTable, AccountTable, PairTable)
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = '[mesh]\nname = "m"\n[exchanges.binance]\npairs = ["BTC-USDT", "*-BTC"]\n'
 OPTIONS = "[exchanges.binance.options]\n"
@@ -22,10 +36,12 @@ def load(tmp_path, text):
 
 def test_a_good_file(tmp_path):
     config = load(tmp_path, GOOD)
-    plain = config.for_supervisor()
-    assert plain["mesh"] == "m"
-    assert plain["exchanges"]["binance"]["connector"] == "binance"
-    assert plain["exchanges"]["binance"]["pairs"] == ["BTC-USDT", "*-BTC"]
+    settings = config.for_supervisor()
+    connector = ConnectorSettings("binance")
+    books = ExchangeSettings(
+        LimitsSettings(connector), CatalogSettings(connector), BookSettings(connector), pairs=("BTC-USDT", "*-BTC")
+    )
+    assert settings == MeshSettings("m", {"binance": books})
 
 
 def test_a_whole_number_is_good_for_seconds_and_a_base_url_has_its_own_scheme(tmp_path):
@@ -33,7 +49,7 @@ def test_a_whole_number_is_good_for_seconds_and_a_base_url_has_its_own_scheme(tm
     config = load(tmp_path, GOOD + "refresh_s = 60\n" + urls + "[exchanges.binance.options]\nsnapshot_limit = 500\n")
     exchange = config.exchanges["binance"]
     assert (exchange.refresh_s, exchange.options) == (60.0, {"snapshot_limit": 500})
-    assert config.for_supervisor()["exchanges"]["binance"]["options"] == {"snapshot_limit": 500}
+    assert config.for_supervisor().exchanges["binance"].connector.options == {"snapshot_limit": 500}
     assert (exchange.rest, exchange.ws) == ("https://x.test:65535/a", "ws://[::1]:1")
     assert MeshConfig.model_validate_json(config.model_dump_json()) == config  # the way it goes to a host process
 
@@ -91,12 +107,61 @@ def test_a_missing_file(tmp_path):
         load_config(tmp_path / "none.toml")
 
 
+def settings_classes():
+    """Every settings dataclass that a mesh's settings are made of, and the fields of each."""
+    found, waiting = {ChildSpec}, [MeshSettings]
+    while waiting:
+        cls = waiting.pop()
+        if cls in found:
+            continue
+        found.add(cls)
+        hints = get_type_hints(cls)
+        waiting += [part for field in fields(cls) for part in parts(hints[field.name]) if is_dataclass(part)]
+    return found - {ChildSpec}
+
+
+def parts(kind):
+    return [kind, *(part for argument in get_args(kind) for part in parts(argument))]
+
+
+def test_no_default_of_the_settings_stands_in_a_model_too():
+    """A field of a model whose name a settings dataclass has takes its default from there, or is absent (None)."""
+    with_default = {
+        field.name for cls in settings_classes() for field in fields(cls) if field.default not in (MISSING, None)
+    }
+    assert {"levels", "intensity", "hang_limit_s", "recv_window_ms", "keep_days"} <= with_default
+    twice = []
+    for module in (accounts, mesh):
+        for model in (node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)):
+            for line in (node for node in model.body if isinstance(node, ast.AnnAssign) and node.value is not None):
+                given = line.value.args[0] if isinstance(line.value, ast.Call) and line.value.args else line.value
+                name = line.target.id
+                if name in with_default and isinstance(given, ast.Constant) and given.value is not None:
+                    twice.append(f"{model.name}.{name} = {given.value!r}")
+    assert not twice
+
+
+def test_roles_and_supervisor_read_no_setting_with_a_default_of_their_own():
+    reads = re.compile(r"\b(config|settings)\.get\(")
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for folder in ("actors", "supervisor", "keystore", "journal")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if reads.search(line)
+    ]
+    assert not found
+
+
 def test_the_reference_names_every_key():
     text = (ROOT / "docs" / "configuration.md").read_text()
-    for model in (MeshSettings, RestartSettings, ExchangeSettings, JournalSettings, AccountSettings, PairLimits):
+    for model in TABLES:
         for key, field in model.model_fields.items():
             assert f"| `{key}` |" in text, f"{key} is not in the reference"
             assert field.description in text, f"the reference says something else of {key}"
+            default = field.default if field.default_factory is None else field.default_factory()
+            shown = "none" if default is None else f"`{json.dumps(default)}`" if default not in ((), {}) else "empty"
+            assert f"| `{key}` | {shown} | {field.description} |" in text, f"the reference has another default of {key}"
     for name in registry.known():
         for option in registry.connector(name).spec.options:
             default = f'"{option.default}"' if isinstance(option.default, str) else option.default

@@ -11,9 +11,10 @@ import pytest
 from tests.fakes.order_exchange import OFFER, pair
 from tests.fakes.order_world import limit, market
 from venuemesh.actors.orders.machine.effect_buffer import EffectBuffer
-from venuemesh.actors.orders.machine.effects import Limits, Now, OrderSettings, Top
+from venuemesh.actors.orders.machine.effects import Now, Top
 from venuemesh.actors.orders.machine.guards import Guards
 from venuemesh.actors.orders.machine.ledger import Ledger
+from venuemesh.actors.orders.settings import Limits, OrderSettings
 from venuemesh.connectors.spec import Offer
 from venuemesh.model.errors import MeshError, NotOffered, Paused, RuleViolation, UnknownInstrument
 from venuemesh.model.events import Side

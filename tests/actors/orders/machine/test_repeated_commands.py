@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from tests.fakes.order_world import TIMEOUT, World, limit, market
-from venuemesh.actors.orders.machine.effects import Limits
-from venuemesh.actors.orders.settings import born
+from venuemesh.actors.orders.settings import Limits
 from venuemesh.connectors.reports import BalanceReport
 from venuemesh.model.errors import JournalUnavailable, RuleViolation, UnknownInstrument, UnknownOrder
 from venuemesh.model.events import Side
-from venuemesh.model.ids import OrderIds
+from venuemesh.model.ids import OrderIds, born
 from venuemesh.model.order import EventType, NewOrder, Order, OrderStatus, as_order
 from venuemesh.model.time import SECOND_NS
 

@@ -1,0 +1,18 @@
+"""Where the journal is and how long it keeps what is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """`url` is the journal's, without a password; `url_file` names a private file that holds the URL instead.
+
+    `wait_s` is how long one access may wait for the database.
+    """
+
+    url: str | None = None
+    url_file: str | None = None
+    keep_days: int = 90
+    wait_s: float = 5.0

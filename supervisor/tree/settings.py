@@ -1,0 +1,82 @@
+"""The settings of a mesh: what the supervisor is created with, and all that it hands to its children. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...actors.account.settings import StreamSettings
+from ...actors.book.settings import BookSettings
+from ...actors.catalog.settings import CatalogSettings
+from ...actors.limits.settings import LimitsSettings
+from ...actors.node.settings import AgentSettings, MirrorSettings
+from ...actors.orders.settings import OrderManagerSettings
+from ...connectors.settings import ConnectorSettings
+from .child import ChildSpec
+from .policy import Policy
+
+MIRROR_LEASE_S = 15.0  # how long a process that reads a book of another node is served after it last asked
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSettings:
+    """How the tree is kept. Times in seconds."""
+
+    spares_per_node: int = 2
+    creating_per_node: int = 3
+    create_timeout_s: float = 60.0
+    adopt_timeout_s: float = 10.0
+    kill_timeout_s: float = 2.0
+    policy: Policy = field(default_factory=Policy)
+    agent: AgentSettings = field(default_factory=AgentSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """The two children of an account."""
+
+    stream: StreamSettings
+    orders: OrderManagerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSettings:
+    """One exchange: the settings of each of its children, and which books it has.
+
+    `book` is without instruments: each book child takes its own. `nodes` are labels of the nodes where its children
+    may run.
+    """
+
+    limits: LimitsSettings
+    catalog: CatalogSettings
+    book: BookSettings
+    pairs: tuple[str, ...] = ()
+    pairs_per_actor: int = 1
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
+
+    @property
+    def connector(self) -> ConnectorSettings:
+        return self.limits.connector
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted(self.nodes.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """A whole mesh. `birth` tells one creation of it from another (see `desired`).
+
+    `journal_node` is the node of an SQLite journal: all accounts run there. `children` run besides those of the
+    exchanges.
+    """
+
+    mesh: str
+    exchanges: Mapping[str, ExchangeSettings] = field(default_factory=dict)
+    tree: TreeSettings = field(default_factory=TreeSettings)
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
+    mirror_lease_s: float = MIRROR_LEASE_S
+    journal_node: str | None = None
+    children: tuple[ChildSpec, ...] = ()
+    birth: str = ""
