@@ -29,6 +29,7 @@ class Trade:
     buyer_is_maker: bool
     maker_order: int
     taker_order: int
+    by_market_order: bool = False  # whether the taker was a MARKET order
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,7 @@ class Matcher:
             order.updated_ns = now_ns
             order.status = "PARTIALLY_FILLED" if order.remaining else "FILLED"
         market.reduce(maker, size, now_ns)
-        trade = Trade(number, price, size, now_ns, not taker_buys, maker.id, taker.id)
+        trade = Trade(number, price, size, now_ns, not taker_buys, maker.id, taker.id, taker.price is None)
         market.trades.append(trade)
         market.bars.trade(number, price, size, taker_buys, now_ns)
         for order in (maker, taker):

@@ -64,3 +64,24 @@ class SlidingWindow:
 def seconds_up(ns: int) -> int:
     """Return whole seconds, rounded up, as `Retry-After` has them."""
     return -(-ns // SECOND_NS)
+
+
+class DecayingCount:
+    """A count that falls by `decay` a second and never below zero."""
+
+    __slots__ = ("_count", "_time_ns")
+
+    def __init__(self) -> None:
+        self._count = 0.0
+        self._time_ns = 0
+
+    def used(self, decay: float, now_ns: int) -> float:
+        """Return the count as it is now."""
+        elapsed_s = max(0, now_ns - self._time_ns) / SECOND_NS
+        self._count, self._time_ns = max(0.0, self._count - elapsed_s * decay), now_ns
+        return self._count
+
+    def add(self, number: float, decay: float, now_ns: int) -> float:
+        """Add to the count; return the count."""
+        self._count = self.used(decay, now_ns) + number
+        return self._count

@@ -1,0 +1,9 @@
+"""Kraken spot's protocol over the engine, by its manual: REST, and the public and private websocket v2.
+
+Source: docs.kraken.com, read 2026-11-27; each module names its pages.
+"""
+
+from ..face import Protocol
+from .face import Kraken
+
+PROTOCOL = Protocol("kraken", Kraken)

@@ -1,0 +1,47 @@
+"""Kraken's errors: texts inside HTTP 200, and what the engine's refusals are called here.
+
+Source: spot-errors (guide), spot-rest-ratelimits, spot-ratelimits, error-handling.md of krakenfx/kraken-api-sdk, read
+2026-11-27. The manual has no text for a `cl_ord_id` of another open order: `EOrder:Duplicate order` is a guess.
+"""
+
+from __future__ import annotations
+
+from ...model.errors import Rejected
+
+# The texts after which nobody knows whether a request was carried out; the first is the usual one.
+UNKNOWN = ("EGeneral:Internal error", "EService:Unavailable", "EService:Busy", "EService:Timeout")
+
+_REFUSED = {
+    "UNKNOWN_SYMBOL": "EQuery:Unknown asset pair",
+    "BAD_ORDER": "EGeneral:Invalid arguments",
+    "WOULD_TAKE": "EOrder:Post only order",
+    "DUPLICATE_ORDER": "EOrder:Duplicate order",
+    "INSUFFICIENT_BALANCE": "EOrder:Insufficient funds",
+    "NO_LIQUIDITY": "EOrder:Order minimum not met",
+    "UNKNOWN_ORDER": "EOrder:Invalid order",
+    "PRICE_FILTER": "EOrder:Tick size check failed",
+    "LOT_SIZE": "EGeneral:Invalid arguments:volume",
+    "NOTIONAL": "EOrder:Cost minimum not met",
+    "MARKET_LOT_SIZE": "EGeneral:Invalid arguments:volume",
+    "PERCENT_PRICE_BY_SIDE": "EOrder:Invalid price",
+    "MAX_NUM_ORDERS": "EOrder:Orders limit exceeded",
+    "MAX_POSITION": "EOrder:Positions limit exceeded",
+}
+
+
+class ApiError(Exception):
+    """A request is refused with one text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def invalid(argument: str) -> ApiError:
+    """The error of an argument that is missing or malformed."""
+    return ApiError(f"EGeneral:Invalid arguments:{argument}")
+
+
+def refused(rejected: Rejected) -> ApiError:
+    """The error of an engine's refusal."""
+    return ApiError(_REFUSED.get(rejected.code, "EGeneral:Internal error"))

@@ -1,0 +1,187 @@
+"""Requests on the websocket: what is asked, what is answered, and the envelope for the executor of faults.
+
+Theory of operation. A request is executed as soon as it is read. One that names several pairs or orders gets an answer
+for each. A subscription begins when its acknowledgement is written, so that acknowledgement, snapshot and updates come
+in this order whatever a fault does to the answer.
+
+Source: spot-ws-intro (guide), ping, and the request of every channel (websocket v2), read 2026-11-27. The texts of
+refused subscriptions are those that error-handling.md of krakenfx/kraken-api-sdk and ccxt 4.5.90 know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from ...model.errors import Rejected
+from ..engine.accounts import Account
+from ..faults import Fault
+from ..wire.executor import execute
+from ..wire.frames import text_frame
+from ..wire.receipts import Receipt
+from .client import NAME, Client, rfc3339
+from .desk import Desk
+from .errors import UNKNOWN, ApiError, refused
+
+ELSEWHERE = {
+    False: "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com",
+    True: "Public market data subscriptions are unavailable on this endpoint. Try ws.kraken.com",
+}
+
+
+@dataclass(slots=True)
+class Reply:
+    """One answer: a result or an error, and what begins once it is written."""
+
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    symbol: object = None  # told beside an error
+    then: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it was read."""
+
+    method: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    number: object = None
+    arrived_ns: int = 0
+
+    def __post_init__(self) -> None:
+        channel = self.params.get("channel")
+        self.names = (f"ws:{self.method}", f"ws:{self.method}:{channel}") if channel else (f"ws:{self.method}",)
+
+    names: tuple[str, ...] = field(init=False)
+
+
+class Envelope:
+    """One request on a connection. Fault rules know it as `ws:METHOD`, a subscription as `ws:METHOD:CHANNEL` too."""
+
+    protocol = NAME
+    slow_executes_first = True
+
+    def __init__(self, desk: Desk, client: Client, request: Request) -> None:
+        self.desk = desk
+        self.client = client
+        self.request = request
+        self.names = request.names
+        self.symbol = desk.pairs.symbol(request.params.get("symbol"))
+        self.account: Account | None = None
+        self.receipts: Sequence[Receipt] = ()
+
+    def run(self) -> list[Reply]:
+        try:
+            replies = self._perform()
+        except ApiError as error:
+            replies = [Reply(error=error.text)]
+        except Rejected as rejected:
+            replies = [Reply(error=refused(rejected).text)]
+        self.desk.floor.count(self.names[0], 200 if self.good(replies) else 400)
+        return replies
+
+    def good(self, answer: list[Reply]) -> bool:
+        return all(reply.error is None for reply in answer)
+
+    placed = good
+
+    def misstate(self, answer: list[Reply], wrong: Callable[[], dict[str, Decimal]]) -> list[Reply]:
+        """No request on the websocket is answered with balances."""
+        return answer
+
+    def refusal(self, fault: Fault) -> list[Reply]:
+        return [Reply(error=str(fault.code or UNKNOWN[1]))]
+
+    def unknown(self, fault: Fault, answer: list[Reply]) -> list[Reply]:
+        return [Reply(error=str(fault.code or UNKNOWN[0]))]
+
+    def send(self, answer: list[Reply]) -> None:
+        for reply in answer:
+            self.client.write(self._frame(reply))
+            if reply.then is not None:
+                reply.then()
+
+    def send_half(self, answer: list[Reply]) -> None:
+        self.client.break_off(self._frame(answer[0]))
+
+    def cut(self) -> None:
+        self.client.cut("fault")
+
+    def _frame(self, reply: Reply) -> bytes:
+        body: dict[str, Any] = {"method": "pong" if self.request.method == "ping" else self.request.method}
+        if reply.error is not None:
+            body["error"] = reply.error
+        elif reply.result is not None:
+            body["result"] = reply.result
+        if self.request.number is not None:
+            body["req_id"] = self.request.number
+        if reply.symbol is not None:
+            body["symbol"] = reply.symbol
+        if self.request.method != "ping":
+            body["success"] = reply.error is None
+        body["time_in"] = rfc3339(self.request.arrived_ns)
+        body["time_out"] = rfc3339(self.desk.now_ns())
+        return text_frame(orjson.dumps(body))
+
+    def _perform(self) -> list[Reply]:
+        method = self.request.method
+        if method == "ping":
+            return [Reply()]
+        if method in ("subscribe", "unsubscribe"):
+            if self.request.params.get("channel") in ("executions", "balances"):
+                raise ApiError(ELSEWHERE[False])
+            return self._public(method == "subscribe")
+        raise ApiError("Event(s) not found")
+
+    def _public(self, begins: bool) -> list[Reply]:
+        """Begin or end public channels, with an answer for each pair."""
+        client, params, streams = self.client, self.request.params, self.desk.streams
+        if client.private:
+            raise ApiError(ELSEWHERE[True])
+        snapshot = params.get("snapshot", params.get("channel") != "trade")
+        replies = []
+        names = params.get("symbol")
+        for one in names if isinstance(names, list) and len(names) > 1 else [None]:
+            asked = params if one is None else {**params, "symbol": [one]}
+            try:
+                ((name, told),) = streams.read(asked)
+            except ApiError as error:
+                symbol = one if one is not None or not isinstance(names, list) or not names else names[0]
+                replies.append(Reply(error=error.text, symbol=symbol))
+                continue
+            if begins == (name in client.streams):
+                text = "Already subscribed" if begins else "Subscription Not Found"
+                replies.append(Reply(error=text, symbol=told.get("symbol")))
+            elif begins:
+                told["snapshot"] = snapshot
+                replies.append(Reply(told, then=lambda name=name: streams.subscribe(client, name, snapshot)))  # type: ignore[misc]
+            else:
+                streams.topics.unsubscribe(client, name)
+                replies.append(Reply(told))
+        return replies
+
+
+def hear(desk: Desk, client: Client, text: bytes) -> None:
+    """Execute one request and answer, or do what faults make of the request."""
+    request = _parse(text, desk.now_ns())
+    if request is None:
+        client.say({"error": "Malformed request", "success": False})
+        return
+    execute(desk.floor.faults, Envelope(desk, client, request))
+
+
+def _parse(text: bytes, now_ns: int) -> Request | None:
+    try:
+        asked = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
+        return None
+    params, number = asked.get("params", {}), asked.get("req_id")
+    if not isinstance(params, dict) or not isinstance(number, int | None) or isinstance(number, bool):
+        return None
+    return Request(asked["method"], params, number, now_ns)

@@ -1,0 +1,123 @@
+"""A local exchange that speaks Kraken and Binance on one market, with the clock in the test's hand."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from tests.exchange.conftest import Exchange, HandClock
+from venuemesh.exchange.account_options import parse_account
+from venuemesh.exchange.face import find_protocols
+from venuemesh.exchange.kraken.face import Kraken
+from venuemesh.exchange.options import Options
+from venuemesh.exchange.server import Server
+
+SECRET = base64.b64encode(b"a secret of the tests").decode()
+
+
+class KrakenExchange(Exchange):
+    """The exchange as a client of Kraken sees it."""
+
+    def __init__(self, server: Server, clock: HandClock, session: aiohttp.ClientSession) -> None:
+        super().__init__(server, clock, session)
+        face = self.venue.faces["kraken"]
+        assert isinstance(face, Kraken)
+        self.desk = face.desk
+        self.kraken: dict[str, str] = server.urls["kraken"]
+        self._nonce = time.time_ns()
+
+    async def public(self, method: str, **query: Any) -> Any:
+        """The result of a public call, or the error's text."""
+        async with self.session.get(f"{self.kraken['rest']}/0/public/{method}", params=query) as response:
+            assert response.status == 200
+            return opened(await response.read())
+
+    def nonce(self) -> int:
+        self._nonce += 1
+        return self._nonce
+
+    async def private(self, method: str, nonce: int | None = None, key: str = "KEY", **fields: Any) -> Any:
+        """The result of a private call signed with the manual's recipe, or the error's text."""
+        status, body = await self.signed(method, nonce, key, **fields)
+        assert status == 200
+        return opened(body)
+
+    async def signed(
+        self, method: str, nonce: int | None = None, key: str = "KEY", secret: str = SECRET, **fields: Any
+    ) -> tuple[int, bytes]:
+        """Status and body of a private call."""
+        sent = {"nonce": nonce or self.nonce(), **fields}
+        path, body = f"/0/private/{method}", urlencode(sent)
+        digest = hashlib.sha256(f"{sent['nonce']}{body}".encode()).digest()
+        sign = hmac.new(base64.b64decode(secret), path.encode() + digest, "sha512").digest()
+        headers = {
+            "API-Key": key,
+            "API-Sign": base64.b64encode(sign).decode(),
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        async with self.session.post(self.kraken["rest"] + path, data=body, headers=headers) as response:
+            return response.status, await response.read()
+
+    def feed(self) -> Any:
+        return self.session.ws_connect(self.kraken["ws"])
+
+    def private_feed(self) -> Any:
+        return self.session.ws_connect(self.kraken["ws_private"])
+
+    async def say(self, socket: Any, method: str, req_id: int | None = None, **params: Any) -> None:
+        message: dict[str, Any] = {"method": method}
+        if params:
+            message["params"] = params
+        if req_id is not None:
+            message["req_id"] = req_id
+        await socket.send_str(json.dumps(message))
+
+    async def next(self, socket: Any, channel: str | None = None, method: str | None = None) -> Any:
+        """The next message of a channel or method, numbers as exact decimals."""
+        while True:
+            message = await socket.receive(timeout=20)
+            assert message.type is aiohttp.WSMsgType.TEXT, message
+            told = json.loads(message.data, parse_float=Decimal)
+            if channel in (None, told.get("channel")) and method in (None, told.get("method")):
+                return told
+
+
+def opened(body: bytes) -> Any:
+    """The result inside a body of REST, or the text of its error."""
+    told = json.loads(body)
+    assert set(told) <= {"error", "result"}
+    if told["error"]:
+        assert len(told["error"]) == 1
+        return told["error"][0]
+    return told["result"]
+
+
+@pytest.fixture
+async def kraken() -> AsyncIterator[KrakenExchange]:
+    clock = HandClock()
+    options = Options(
+        symbols=("BTCUSDT", "ETHUSDT", "ETHBTC"),
+        rate=600.0,
+        levels=40,
+        seed=7,
+        accounts=[
+            parse_account(f"main:KEY:{SECRET}:BTC=10,USDT=1000000"),
+            parse_account(f"other:OTHER:{SECRET}:BTC=10,USDT=1000000"),
+        ],
+        paused=True,
+    )
+    server = Server(options, clock, find_protocols(["binance", "kraken"]))
+    await server.start()
+    async with aiohttp.ClientSession() as session:
+        yield KrakenExchange(server, clock, session)
+    await server.stop()
