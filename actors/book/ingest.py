@@ -278,7 +278,9 @@ class Ingest:
             pair.book.load(came.bids, came.asks, came.sequence, came.bids_complete, came.asks_complete)
             self._prove(pair, came.checksum)
         except BookError as error:
-            self.on(pair, Doubt(f"book: {error}", came.sequence))
+            machine, reason = pair.machine, f"book: {error}"
+            failed = SnapshotFailed(machine.attempt, reason) if machine.waiting else Doubt(reason, came.sequence)
+            self.on(pair, failed)
             return
         pair.ts_event_ns, pair.ts_recv_ns, pair.drained = came.ts_event_ns, came.ts_recv_ns, 1
         effects = pair.machine.on(BookCame(came.sequence), self._now_ns())

@@ -471,9 +471,10 @@ class BookMachine:
         self.error = reason
         delay_s = self._backoff.delay_s(max(1, self._tries), self._random())
         self._tries += 1
-        if not self._feed.is_joined:
-            self.attempt += 1
-            self.waiting = True
+        self.attempt += 1
+        self.waiting = not self._feed.is_joined  # a snapshot is asked for again when the new subscription speaks
+        self._confirmed = False
+        self._forget()
         return [SetState(self.state, reason), Resubscribe(self.attempt, delay_s)]
 
     def _drained(self, now_ns: int) -> list[Effect]:
@@ -515,8 +516,11 @@ class BookMachine:
             self._trust_ns = now_ns + in_ns(LAG_S)
         else:
             self._floor = max(self._floor, last)
+        is_due = self.waiting and not self._joined and not self._feed.is_joined
         self._leave(BookState.GAP)
         self._forget()
+        if is_due:  # the book that is on its way heals this doubt too, and is asked for again when it is overdue
+            return [SetState(self.state, self.error)]
         self.waiting = False
         return [SetState(self.state, self.error), *self._ask(now_ns)]
 

@@ -337,6 +337,8 @@ class BookRole:
             "snapshots_too_old": counters.snapshots_too_old,
             "snapshots_failed": counters.snapshots_failed,
             "overflowed": counters.overflowed,
+            "checksums": counters.checksums,
+            "bad_checksums": counters.bad_checksums,
             "unreadable": pair.unreadable,
             "kept": pair.machine.kept,
             "n_bids": pair.book.n_bids,

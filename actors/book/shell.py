@@ -148,6 +148,9 @@ class BookSession:
         self._due: dict[str, _Due] = {}  # by symbol
         self._next_id = 1
         self._outgoing: deque[Outgoing] = deque()
+        self._queued: dict[
+            str, list[Outgoing]
+        ] = {}  # by symbol: of it, what the last resubscription of that pair sends
         self._paced = _Paced(codec.spec.limits)
         self._pacer: asyncio.TimerHandle | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -273,6 +276,7 @@ class BookSession:
         self._requests.clear()
         self._due.clear()
         self._outgoing.clear()
+        self._queued.clear()
         self._paced.clear()
         if self._pacer is not None:  # it may wait for the window of a limit that the next connection does not know
             self._pacer.cancel()
@@ -291,6 +295,12 @@ class BookSession:
         for symbol in symbols:
             if symbol in self._due:
                 self._due[symbol].at_ns = now_ns + in_ns(self.codec.spec.book.first_book_s)
+
+    def _drop_queued(self, symbol: str) -> None:
+        """Take back what still waits to be sent for another subscription of this pair alone: a newer one follows."""
+        old = self._queued.pop(symbol, [])
+        if old:
+            self._outgoing = deque(one for one in self._outgoing if not any(one is queued for queued in old))
 
     def _send(self, messages: list[Outgoing]) -> None:
         """Send at the pace that the exchange allows; the first at once when nothing waits."""
@@ -456,8 +466,11 @@ class BookSession:
                 self._forget(symbol)
                 if pair.machine.waiting:
                     self._due[symbol] = _Due(attempt)
+                self._drop_queued(symbol)
+                before = len(self._outgoing)
                 self._unsubscribe(pair)
                 self._subscribe([pair])
+                self._queued[symbol] = list(self._outgoing)[before:]
         around.changed()
 
     async def _fetch(self, pair: Pair, attempt: int) -> None:

@@ -256,6 +256,36 @@ def test_a_refused_pair_says_why_and_is_asked_for_again_and_a_live_one_goes_on()
     assert scene.reader.state is BookState.LIVE
 
 
+def test_a_refused_pair_whose_snapshot_was_under_way_asks_for_one_again():
+    scene = opened("range")
+    scene.change(UP)
+    scene.deliver()
+    assert isinstance(scene.asked, AskSnapshot)
+    scene.on(Refused("not confirmed in time"))
+    assert isinstance(scene.asked, Resubscribe)
+    assert (scene.machine.waiting, scene.machine.kept) == (False, 0)
+    scene.change(UP)
+    scene.deliver()
+    assert isinstance(scene.asked, AskSnapshot)
+
+
+def test_while_a_book_is_awaited_a_doubt_asks_for_no_other_and_a_broken_book_does():
+    scene = opened("checksum")
+    awaited = scene.asked
+    for _ in range(3):
+        scene.ingest.frame(b"garbage", 7)
+    assert (scene.asked, scene.machine.waiting) == (awaited, True)
+    assert scene.reader.state is BookState.GAP
+    right, scene.model.crc = scene.model.crc, lambda: 7
+    scene.send_book()
+    scene.deliver()
+    assert isinstance(scene.asked, Resubscribe)
+    scene.model.crc = right
+    scene.send_book()
+    scene.deliver()
+    assert scene.reader.state is BookState.LIVE
+
+
 def test_a_frame_with_several_pairs_is_applied_once_to_each():
     """A delta that waits is kept as an event: feeding the frame again would apply it to the other pair again."""
     scene = Scene("requested")
