@@ -19,6 +19,9 @@ class Verdict(Enum):
     GAP = "gap"
 
 
+APPLY, STALE, GAP = Verdict.APPLY, Verdict.STALE, Verdict.GAP  # looking a member up costs more than comparing it
+
+
 class Numbers(Protocol):
     """The numbers of a delta: a `DepthDelta`, or a byte scanner that has just read one."""
 
@@ -34,8 +37,8 @@ class Numbers(Protocol):
 def by_range(sequence: int, delta: Numbers) -> Verdict:
     """Apply a delta that reaches from at most the next number to beyond the book's; an older one is stale."""
     if delta.last <= sequence:
-        return Verdict.STALE
-    return Verdict.GAP if delta.first > sequence + 1 else Verdict.APPLY
+        return STALE
+    return GAP if delta.first > sequence + 1 else APPLY
 
 
 def by_chain(sequence: int, delta: Numbers, joined: bool) -> Verdict:
@@ -45,17 +48,17 @@ def by_chain(sequence: int, delta: Numbers, joined: bool) -> Verdict:
     delta too: a number that comes again proves nothing where numbers may go back.
     """
     if delta.previous == sequence:
-        return Verdict.APPLY
-    return Verdict.STALE if not joined and delta.last <= sequence else Verdict.GAP
+        return APPLY
+    return STALE if not joined and delta.last <= sequence else GAP
 
 
 def by_step(sequence: int, delta: Numbers) -> Verdict:
     """Apply the delta with the next number; one that is not above the book's is stale."""
     if delta.last <= sequence:
-        return Verdict.STALE
-    return Verdict.APPLY if delta.last == sequence + 1 else Verdict.GAP
+        return STALE
+    return APPLY if delta.last == sequence + 1 else GAP
 
 
 def by_connection() -> Verdict:
     """Apply every delta: the exchange numbers nothing, and a connection loses nothing while it lasts."""
-    return Verdict.APPLY
+    return APPLY

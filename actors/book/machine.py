@@ -45,6 +45,7 @@ BY_REST = BookFeed()
 CALM_S = 30.0  # LIVE for so long, a book may ask for its next snapshot at once again
 
 
+FITS, OLD = Verdict.APPLY, Verdict.STALE  # looked up for every frame
 DELTA_BYTES = 512  # what a delta that waits takes beside its levels
 
 
@@ -298,14 +299,14 @@ class BookMachine:
         if not self._joined:
             return self._early()
         verdict = self._classify(self.sequence, delta, self._fed)
-        if verdict is Verdict.APPLY:
+        if verdict is FITS:
             self.sequence = self.sequence + 1 if self._counts else delta.last
             self.counters.applied += 1
             self._fed = True
             if not self._proven:
                 self._prove()
             return APPLY
-        if verdict is Verdict.STALE:
+        if verdict is OLD:
             self.counters.dropped += 1
             if not self._proven and delta.first <= self.sequence + 1:
                 self._prove()

@@ -31,7 +31,7 @@ from .. import market_codec
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey
 from ..reading import decimal, flag, integer, levels, milliseconds, reading, rows, text
-from ..sequence import Numbers, Verdict
+from ..sequence import APPLY, GAP, STALE, Numbers, Verdict
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
 from .scanner import DepthScanner, SnapshotScanner
@@ -305,8 +305,8 @@ class BinanceCodec:
         Source: web-socket-streams.md, How to manage a local order book correctly, read 2026-11-22.
         """
         if delta.last <= sequence:
-            return Verdict.STALE
-        return Verdict.GAP if delta.first > sequence + 1 else Verdict.APPLY
+            return STALE
+        return GAP if delta.first > sequence + 1 else APPLY
 
 
 def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:
