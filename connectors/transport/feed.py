@@ -141,12 +141,14 @@ class Feed:
 
     async def _refused_for(self, failures: int) -> float | None:
         """Ask for admission and the address. Return how long to wait before asking again; None: both are there."""
+        put_off: tuple[type[Exception], ...] = (RetryLater, InboxFull, OutcomeUnknown)
         try:
             if self._admit is not None:
                 await self._admit()
+            put_off += (Rejected, DecodeError)  # an exchange that has no address for us now may have one later
             url = self._url()
             self._target = Dial(url) if isinstance(url, str) else await url
-        except (RetryLater, InboxFull, OutcomeUnknown, Rejected, DecodeError) as refusal:
+        except put_off as refusal:
             self.last_error = str(refusal)
             own = self._backoff.delay_s(failures + 1, self._clock.random())
             return max(own, refusal.after_s or 0.0) if isinstance(refusal, RetryLater) else own
