@@ -1,27 +1,21 @@
 """`Cells` over Ray: create, find, adopt, ask, kill and discard cells, by name. This module decides nothing.
 
-What Ray raises becomes one of three here: `Gone` (the cell is dead), `Unreachable` (the cell or the GCS cannot be
-reached just now), or the typed error of the role or cell itself. Calls that may block on the GCS run in threads, so the
+`actors.cell.ray_calls` says what becomes of Ray's errors. Calls that may block on the GCS run in threads, so the
 supervisor's loop goes on while the GCS is away.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ..actors.cell.messages import POLL, Envelope, Gone, Unreachable, unpack_reply
-from ..actors.cell.ray_calls import answered, namespace
+from ..actors.cell.messages import POLL, Envelope, Gone, unpack_reply
+from ..actors.cell.ray_calls import call, find, in_thread, namespace
 from ..actors.cell.ray_cell import CellActor
-from ..model.errors import MeshError
 from .cells import PREFIX
-
-UNREACHABLE = (RayError, OSError, RuntimeError)  # what Ray raises when the GCS, a node or a worker is away
 
 
 class RayCells:
@@ -42,28 +36,17 @@ class RayCells:
 
     async def nodes(self) -> dict[str, Mapping[str, str]]:
         """The living nodes of the cluster and their labels. Raises Unreachable."""
-        try:
-            listed = await asyncio.to_thread(ray.nodes)
-        except UNREACHABLE as error:
-            raise Unreachable from error
+        listed: list[dict[str, Any]] = await in_thread(ray.nodes)
         return {n["NodeID"]: n.get("Labels") or {} for n in listed if n["Alive"]}
 
     async def names(self) -> list[str]:
         """The cells of this mesh that the cluster knows. Raises Unreachable."""
-        try:
-            listed = await asyncio.to_thread(ray.util.list_named_actors, True)
-        except UNREACHABLE as error:
-            raise Unreachable from error
+        listed: list[dict[str, Any]] = await in_thread(ray.util.list_named_actors, True)
         return [a["name"] for a in listed if a["namespace"] == self._namespace and a["name"].startswith(PREFIX)]
 
     async def find(self, cell: str) -> None:
         """Get hold of a cell that this process did not create. Raises Gone (there is none), Unreachable."""
-        try:
-            self._handles[cell] = await asyncio.to_thread(ray.get_actor, cell, self._namespace)
-        except ValueError as error:
-            raise Gone(sent=False) from error
-        except UNREACHABLE as error:
-            raise Unreachable from error
+        self._handles[cell] = await find(cell, self._mesh)
 
     async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
         """What the cell says of itself. Raises Gone, Unreachable, TimeoutError, Fenced."""
@@ -81,10 +64,7 @@ class RayCells:
             lifetime="detached",
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
         )
-        try:
-            self._handles[cell] = await asyncio.to_thread(options.remote, self._mesh, cell, self._lease_s, trading)
-        except UNREACHABLE as error:
-            raise Unreachable(str(error)[:500]) from error
+        self._handles[cell] = await in_thread(options.remote, self._mesh, cell, self._lease_s, trading)
         return await self.hello(cell)
 
     async def life(self, cell: str) -> dict[str, Any]:
@@ -118,30 +98,14 @@ class RayCells:
         if cell not in self._handles:
             await self.find(cell)
         handle = self._handles.pop(cell, None)
-        try:
-            if handle is not None:
-                await asyncio.to_thread(ray.kill, handle)
-        except ValueError as error:
-            raise Gone from error
-        except UNREACHABLE as error:
-            raise Unreachable from error
+        if handle is not None:
+            try:
+                await in_thread(ray.kill, handle)
+            except ValueError as error:
+                raise Gone from error
 
     async def _call(self, cell: str, timeout_s: float | None, method: str, *arguments: Any) -> Any:
         handle = self._handles.get(cell)
         if handle is None:
             raise Gone(sent=False)
-        try:
-            ref = getattr(handle, method).remote(*arguments)
-            if timeout_s is None:
-                return await asyncio.wrap_future(ref.future())
-            return await answered(ref, timeout_s)
-        except ActorUnavailableError as error:
-            raise Unreachable from error
-        except ActorDiedError as error:
-            raise Gone from error
-        except RayTaskError as error:
-            if isinstance(error.cause, MeshError):
-                raise error.cause from error
-            raise Unreachable(str(error.cause)[:500]) from error  # the role raised what it must not: its cell is ending
-        except RayError as error:
-            raise Gone from error
+        return await call(handle, method, *arguments, timeout_s=timeout_s)

@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 import msgpack
-from ray.exceptions import RayError
 from ray.experimental import internal_kv
 
+from ..actors.cell.ray_calls import AWAY
 from .retrying_store import StoreAway
 
 _NAMESPACE = b"venuemesh"
@@ -50,5 +50,5 @@ class GcsStore:
     def _do(self, operation: Any, *arguments: Any, **options: Any) -> Any:
         try:
             return operation(*arguments, **options, namespace=_NAMESPACE)
-        except (RayError, OSError, RuntimeError) as error:
+        except AWAY as error:
             raise StoreAway(f"{type(error).__name__}: {error}"[:300]) from error

@@ -1,13 +1,28 @@
-"""What every caller of Ray here shares: names, titles, a call with a time limit."""
+"""What every caller of Ray here shares: names, titles, and calls whose errors are few and typed.
+
+What Ray raises of a call to an actor becomes one of these, here and nowhere else:
+
+    Gone             the actor is dead, or there is none of that name
+    Unreachable      the actor, its node or the GCS cannot be reached just now; the call may have been executed
+    MethodFailed     an `Unreachable`: the method raised an error that no caller expects; a cell is ending by it
+    MeshError        what the method itself raised
+    TimeoutError     no answer in time
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import ray
+from ray import exceptions as ray_errors
 
+from ...model.errors import MeshError
+from .messages import Gone, Unreachable
+
+T = TypeVar("T")
 SUPERVISOR = "supervisor"
 WATCH_S = 10.0
 
@@ -23,11 +38,72 @@ def own_title(title: str) -> None:
         ray._private.worker._changeproctitle = lambda *_: contextlib.nullcontext()  # type: ignore[assignment]
 
 
-async def answered(ref: Any, timeout_s: float) -> Any:
-    """Await a Ray call for at most `timeout_s`; the call itself goes on. Raises TimeoutError."""
-    future = asyncio.wrap_future(ref.future())
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look at it
-    await asyncio.wait({future}, timeout=timeout_s)
-    if not future.done():
-        raise TimeoutError
-    return future.result()
+AWAY = (ray_errors.RayError, OSError, RuntimeError)  # what Ray raises when the GCS, a node or a worker is away
+_DEAD = (  # the process of the actor has ended, or it never had one
+    ray_errors.ActorDiedError,
+    ray_errors.ActorPlacementGroupRemoved,
+    ray_errors.ActorUnschedulableError,
+    ray_errors.AsyncioActorExit,
+    ray_errors.NodeDiedError,
+    ray_errors.OutOfMemoryError,
+    ray_errors.RuntimeEnvSetupError,
+    ray_errors.WorkerCrashedError,
+)
+TEXT_MAX = 500
+
+
+class MethodFailed(Unreachable):
+    """The method of an actor raised an error that no caller expects; `__cause__` is that error."""
+
+
+def call_error(error: BaseException) -> Exception:
+    """Return the typed error of a call that ended with an error of Ray."""
+    if isinstance(error, ray_errors.RayTaskError):
+        cause = error.cause
+        if isinstance(cause, MeshError):
+            return cause
+        failed = MethodFailed(str(cause)[:TEXT_MAX])
+        failed.__cause__ = cause if isinstance(cause, BaseException) else error
+        return failed
+    if isinstance(error, ValueError):  # a name or a handle that Ray does not know
+        return Gone(sent=False)
+    if isinstance(error, _DEAD) or type(error) is ray_errors.RayActorError:
+        return Gone()
+    return Unreachable(f"{type(error).__name__}: {error}"[:TEXT_MAX])
+
+
+async def call(handle: Any, method: str, *arguments: Any, timeout_s: float | None = None) -> Any:
+    """Call a method of an actor and return its result; at the timeout the call itself goes on.
+
+    Raises: see the module.
+    """
+    try:
+        future = asyncio.wrap_future(getattr(handle, method).remote(*arguments).future())
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may await it any more
+        await asyncio.wait({future}, timeout=timeout_s)
+        if not future.done():
+            raise TimeoutError
+        return future.result()
+    except (ray_errors.RayError, ValueError) as error:
+        typed = call_error(error)
+        raise typed from typed.__cause__ or error
+
+
+async def find(name: str, mesh: str) -> Any:
+    """Return the handle of an actor of a mesh by its name. Raises Gone (there is none), Unreachable."""
+    try:
+        return await asyncio.to_thread(ray.get_actor, name, namespace(mesh))
+    except ValueError as error:
+        raise Gone(sent=False) from error
+    except AWAY as error:
+        raise Unreachable(str(error)[:TEXT_MAX]) from error
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Run a function of Ray that may block on the GCS. Raises Unreachable, and what is no error of Ray's."""
+    try:
+        return await asyncio.to_thread(function, *arguments)
+    except ValueError:
+        raise
+    except AWAY as error:
+        raise Unreachable(str(error)[:TEXT_MAX]) from error

@@ -7,13 +7,13 @@ import contextlib
 import time
 from typing import Any
 
-import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
-
 from ...model.address import Route
+from ...model.errors import MeshError
 from .messages import Gone, Unreachable
-from .ray_calls import SUPERVISOR, WATCH_S, answered, namespace
+from .ray_calls import SUPERVISOR, WATCH_S, call, find
 from .role import Incarnation
+
+AWAY_S = 0.1  # before an unreachable supervisor is looked for again
 
 
 class RayRoutes:
@@ -23,7 +23,7 @@ class RayRoutes:
     """
 
     def __init__(self, mesh: str) -> None:
-        self._namespace = namespace(mesh)
+        self._mesh = mesh
         self._known: dict[str, Route] = {}
         self._interest: set[str] = set()
         self._asked: set[str] = set()
@@ -63,22 +63,20 @@ class RayRoutes:
             self._poke.clear()
             try:
                 if supervisor is None:
-                    supervisor = await asyncio.to_thread(ray.get_actor, SUPERVISOR, self._namespace)
-                call = asyncio.ensure_future(
-                    answered(
-                        supervisor.watch.remote(after, sorted(interest), WATCH_S if interest else 0.0), 2 * WATCH_S
-                    )
-                )
+                    supervisor = await find(SUPERVISOR, self._mesh)
+                wait_s = WATCH_S if interest else 0.0
+                watch = call(supervisor, "watch", after, sorted(interest), wait_s, timeout_s=2 * WATCH_S)
+                watching = asyncio.ensure_future(watch)
                 poked = asyncio.ensure_future(self._poke.wait())
-                await asyncio.wait({call, poked}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({watching, poked}, return_when=asyncio.FIRST_COMPLETED)
                 poked.cancel()
-                if not call.done():
-                    call.add_done_callback(lambda done: done.cancelled() or done.exception())
+                if not watching.done():
+                    watching.add_done_callback(lambda done: done.cancelled() or done.exception())
                     continue
-                answer = call.result()
-            except (RayError, ValueError, TimeoutError):
+                answer = watching.result()
+            except (Gone, Unreachable, MeshError, TimeoutError):
                 supervisor = None
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(AWAY_S)
                 continue
             if answer["version"] >= self._after:
                 self._asked, self._after = interest, answer["version"]
@@ -95,18 +93,10 @@ class RayRoutes:
         """See `messages.Send`."""
         handle = self._handles.get(route.cell)
         if handle is None:
-            try:
-                handle = await asyncio.to_thread(ray.get_actor, route.cell, self._namespace)
-            except ValueError as error:
-                raise Gone(sent=False) from error
-            self._handles[route.cell] = handle
+            handle = self._handles[route.cell] = await find(route.cell, self._mesh)
         try:
-            answer: bytes = await answered(getattr(handle, method).remote(packed), timeout_s)
-        except ActorUnavailableError as error:
-            raise Unreachable from error
-        except ActorDiedError as error:
+            answer: bytes = await call(handle, method, packed, timeout_s=timeout_s)
+        except Gone:
             self._handles.pop(route.cell, None)
-            raise Gone from error
-        except RayError as error:  # the role raised what it must not, and its cell is ending
-            raise Unreachable from error
+            raise
         return answer

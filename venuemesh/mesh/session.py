@@ -21,10 +21,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayError
 
-from ..actors.cell.messages import Asker
-from ..actors.cell.ray_calls import SUPERVISOR, answered, namespace
+from ..actors.cell.messages import Asker, Gone, Unreachable
+from ..actors.cell.ray_calls import SUPERVISOR, MethodFailed, call, find
 from ..actors.cell.ray_routes import RayRoutes
 from ..model.errors import MeshNotRunning, RetryLater
 from ..model.instrument import Instrument
@@ -118,21 +117,24 @@ class Session:
         while True:
             try:
                 if self._supervisor is None:
-                    found = asyncio.to_thread(ray.get_actor, SUPERVISOR, namespace(self.mesh))
-                    self._supervisor = await found
-                left_s = deadline - time.monotonic()
-                return await answered(getattr(self._supervisor, method).remote(*args), max(0.01, left_s))
-            except ValueError as error:
-                raise MeshNotRunning(self.mesh, "no supervisor of that name on this Ray cluster") from error
+                    self._supervisor = await self._find_supervisor()
+                left_s = max(0.01, deadline - time.monotonic())
+                return await call(self._supervisor, method, *args, timeout_s=left_s)
             except TimeoutError:
                 raise RetryLater(1.0, f"the supervisor did not answer within {timeout_s:g} s") from None
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, Exception) else error from None
-            except RayError as error:
+            except MethodFailed as error:
+                raise error.__cause__ or error from None
+            except (Gone, Unreachable) as error:
                 self._supervisor = None
                 if time.monotonic() > deadline:
-                    raise RetryLater(1.0, f"the supervisor is away: {type(error).__name__}") from error
+                    raise RetryLater(1.0, f"the supervisor is away: {error.__cause__ or error}"[:200]) from error
                 await asyncio.sleep(AWAY_S)
+
+    async def _find_supervisor(self) -> Any:
+        try:
+            return await find(SUPERVISOR, self.mesh)
+        except Gone as error:
+            raise MeshNotRunning(self.mesh, "no supervisor of that name on this Ray cluster") from error
 
     async def _follow(self) -> None:
         """Keep the route table current."""
