@@ -65,12 +65,24 @@ class _Started:
 class LocalCells:
     """See the module. Made and used on one running loop, whose task factory it takes over until `close`.
 
-    `first` is the counter of the first incarnation of each address, for a process that follows another.
+    `first` is the counter of the first incarnation of each address, for a process that follows another. `on_failed` is
+    called with the address and the error of a role that failed; `on_lease_over` when the loop stood still for longer
+    than `lease_s`, with the time in ns, before a role goes on.
     """
 
-    def __init__(self, mesh: str, segments: Path, *, first: int = 1, lease_s: float | None = None) -> None:
+    def __init__(
+        self,
+        mesh: str,
+        segments: Path,
+        *,
+        first: int = 1,
+        lease_s: float | None = None,
+        on_failed: Callable[[str, BaseException], None] | None = None,
+        on_lease_over: Callable[[int], None] | None = None,
+    ) -> None:
         self.failures: list[tuple[str, BaseException]] = []
-        self._segments, self._first, self._lease_s = segments, first, lease_s
+        self._first, self._lease_s, self._tell_failed = first, lease_s, on_failed
+        self._on_lease_over = on_lease_over or _raise_lease_over
         self._around = Surroundings(mesh, NODE, segments, self, self.send)
         self._cells: dict[str, _Cell] = {}
         self._started: dict[str, _Started] = {}
@@ -114,7 +126,7 @@ class LocalCells:
         cell.context.run(_running.set, cell)
         hooks = Hooks(
             failed=lambda error: self._on_failed(cell, error),
-            lease_over=self.on_lease_over,
+            lease_over=self._on_lease_over,
             read_failed=lambda envelope, error: self._on_read_failed(cell, envelope, error),
         )
         name = f"cell-{address}-{count}"
@@ -164,10 +176,6 @@ class LocalCells:
         """Return the status of the role that serves an address. Raises RetryLater: none does."""
         return self.role(address).status()
 
-    def on_lease_over(self, paused_ns: int) -> None:
-        """The loop stood still for longer than the lease. A process that must end then replaces this method."""
-        raise RuntimeError(f"the loop stood still for {paused_ns / SECOND_NS:.1f} s, longer than the lease")
-
     async def _beat(self, cell: _Cell) -> None:
         while not cell.host.ended:
             await asyncio.sleep(PERIOD_S)
@@ -193,6 +201,8 @@ class LocalCells:
         self._failed.add(cell.address)
         self._wake()
         self._loop.create_task(self._bury(cell))
+        if self._tell_failed is not None:
+            self._tell_failed(cell.address, error)
 
     def _on_read_failed(self, cell: _Cell, envelope: Envelope, error: Exception) -> None:
         self.failures.append((cell.address, error))
@@ -248,6 +258,10 @@ class LocalCells:
         if cell.gone.done():
             raise Gone(sent=True)
         raise TimeoutError
+
+
+def _raise_lease_over(paused_ns: int) -> None:
+    raise RuntimeError(f"the loop stood still for {paused_ns / SECOND_NS:.1f} s, longer than the lease")
 
 
 def _remember(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:

@@ -1,7 +1,7 @@
 """One account's order manager and user stream in this process, against a real exchange process, without Ray.
 
-The mesh between them is `Mesh.ask`: limits grant everything, the catalog lists what the exchange does, and roles answer
-in the loop that asks. So a whole account starts within milliseconds and may be killed at any point.
+They run in `LocalCells`, beside limits that grant everything and a catalog that lists what the exchange does. So a
+whole account starts within milliseconds and may be killed at any point.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.fakes.settings import MANY_ORDERS, QUICK, account_settings
 from venuemesh.actors.account.stream import UserStreamRole
-from venuemesh.actors.cell.role import Context
+from venuemesh.actors.cell.local import LocalCells
 from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.transport import Rest
 from venuemesh.journal.settings import JournalSettings
 from venuemesh.keystore.settings import KeySettings
-from venuemesh.model.errors import MeshError, OutcomeUnknown, RetryLater, UnknownInstrument
+from venuemesh.model.address import catalog_address, limits_address, orders_address, stream_address
+from venuemesh.model.errors import MeshError, UnknownInstrument
 from venuemesh.model.http import HttpRequest
 from venuemesh.supervisor.tree.settings import AccountSettings
+
+EXIT_LEASE = 75
+STOP_S = 30.0  # a manager that cancels what is open as it stops waits for the exchange
 
 
 @dataclass
@@ -66,131 +69,135 @@ class Place:
         )
 
 
-class Mesh:
-    """Hosts the two roles of one account."""
+class _Grants:
+    """The limits role of an exchange that nothing is too much for."""
 
-    def __init__(self, place: Place, *, incarnation: int = 1, stream: bool = True) -> None:
-        self.place, self._incarnation, self._with_stream = place, incarnation * 1000, stream
-        self.manager: OrderManagerRole | None = None
-        self.stream: UserStreamRole | None = None
-        self.failures: list[BaseException] = []
-        self.failed = asyncio.Event()
-        self.alive: Callable[[], None] = lambda: None
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def beat(self) -> None: ...
+    async def handle(self, kind: str, body: Any) -> Any:
+        return {"lease": 1, "expires_ns": 0, "ttl_s": 10.0}
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        return await self.handle(kind, body)
+
+    def status(self) -> dict[str, Any]:
+        return {"state": "SERVING", "error": None}
+
+
+class _Listing(_Grants):
+    """The catalog role as far as an account asks it; the list is read once for all processes of a place."""
+
+    reads = frozenset({"instruments", "ticker"})
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._instruments: list[dict[str, Any]] | None = None
-        self._beating: asyncio.Task[None] | None = None
 
-    @property
-    def orders(self) -> str:
-        return f"orders/binance/{self.place.account}"
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        await asyncio.sleep(timeout_s)
+        return None
 
-    def context(self, address: str) -> Context:
-        return Context(
-            mesh="test",
-            address=address,
-            incarnation=(1, self._incarnation),
-            node="here",
-            segments=self.place.folder,
-            ask=self.ask,
-            fail=self._fail,
-            monotonic_ns=time.monotonic_ns,
-            time_ns=time.time_ns,
-            alive=lambda: self.alive(),
-            restarts=0,
-        )
-
-    def _fail(self, error: BaseException) -> None:
-        self.failures.append(error)
-        self.failed.set()
-        if os.environ.get("ACCOUNT_HOST_DEBUG"):
-            import traceback
-
-            traceback.print_exception(error)
-
-    async def start(self) -> None:
-        await self.start_manager()
-        if self._with_stream:
-            await self.restart_stream()
-        self._beating = asyncio.get_running_loop().create_task(self._beat())
-
-    async def start_manager(self) -> None:
-        """Start the manager's next incarnation."""
-        self._incarnation += 1
-        manager = OrderManagerRole(self.place.settings().orders, self.context(self.orders))
-        await manager.start()
-        self.manager = manager
-
-    async def restart_stream(self) -> None:
-        """Start the stream's next incarnation."""
-        self._incarnation += 1
-        self.stream = UserStreamRole(self.place.settings().stream, self.context(f"stream/binance/{self.place.account}"))
-        await self.stream.start()
-
-    async def stop_manager(self) -> None:
-        if self.manager is not None:
-            manager, self.manager = self.manager, None
-            await manager.stop()
-
-    async def stop(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
-        await self.stop_manager()
-        if self.stream is not None:
-            await self.stream.stop()
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(0.05)
-            for role in (self.manager, self.stream):
-                if role is not None:
-                    role.beat()
-
-    async def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-        if address.startswith("limits/"):
-            return {"lease": 1, "expires_ns": 0, "ttl_s": 10.0}
-        if address.startswith("catalog/"):
-            return await self._catalog(kind, body, timeout_s)
-        role: Any = self.manager if address == self.orders else self.stream
-        if role is None:
-            raise RetryLater(0.1, f"nobody serves {address}")
-        body = json.loads(json.dumps(body))  # plain values only, and nothing shared
-        if kind.startswith("poll:"):
-            return await role.poll(kind.removeprefix("poll:"), body, timeout_s)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await role.handle(kind, body)
-        except TimeoutError:  # as `actors.messages.Asker` says it
-            raise OutcomeUnknown(f"{kind} to {address}", f"no answer within {timeout_s:g} s") from None
-
-    async def _catalog(self, kind: str, body: Any, timeout_s: float) -> Any:
-        if kind == "poll:instruments":
-            await asyncio.sleep(timeout_s)
-            return None
+    async def handle(self, kind: str, body: Any) -> Any:
         if self._instruments is None:
-            known = self.place.folder / "instruments.json"
+            known = self._place.folder / "instruments.json"
             if known.exists():
                 self._instruments = json.loads(known.read_text())
             else:
-                codec = connector("binance").codec(rest=self.place.rest)
+                codec = connector("binance").codec(rest=self._place.rest)
                 rest = Rest()
                 try:
                     listed = codec.instruments((await rest.send(codec.instruments_request())).body)
                 finally:
                     await rest.close()
-                self._instruments = [one.to_dict() for one in listed]
+                self._instruments = [found.to_dict() for found in listed]
                 known.write_text(json.dumps(self._instruments))
         if kind == "ticker":
             rest = Rest()
-            symbol = next((one["symbol"] for one in self._instruments if one["name"] == body["pair"]), None)
+            symbol = next((found["symbol"] for found in self._instruments if found["name"] == body["pair"]), None)
             if symbol is None:
                 raise UnknownInstrument("binance", body["pair"], "not listed")
             try:
-                url = f"{self.place.rest}/api/v3/ticker/bookTicker?symbol={symbol}"
-                said = json.loads((await rest.send(HttpRequest("GET", url))).body)
+                url = f"{self._place.rest}/api/v3/ticker/bookTicker?symbol={symbol}"
+                row = json.loads((await rest.send(HttpRequest("GET", url))).body)
             finally:
                 await rest.close()
-            return {"name": body["pair"], "bid": said["bidPrice"], "ask": said["askPrice"]}
+            return {"name": body["pair"], "bid": row["bidPrice"], "ask": row["askPrice"]}
         return {"version": 1, "instruments": self._instruments}
+
+
+class Mesh:
+    """Hosts the two roles of one account. Made on a running loop; `lease_s` ends the process as a cell's lease does."""
+
+    def __init__(
+        self, place: Place, *, incarnation: int = 1, stream: bool = True, lease_s: float | None = None
+    ) -> None:
+        self.place, self._with_stream = place, stream
+        self.failures: list[BaseException] = []
+        self.failed = asyncio.Event()
+        self.cells = LocalCells(
+            "test",
+            place.folder,
+            first=incarnation * 1000,
+            lease_s=lease_s,
+            on_failed=self._on_failed,
+            on_lease_over=lambda _: os._exit(EXIT_LEASE),
+        )
+        self._ask = self.cells.asker("strategy")
+
+    @property
+    def orders(self) -> str:
+        return orders_address("binance", self.place.account)
+
+    @property
+    def _stream(self) -> str:
+        return stream_address("binance", self.place.account)
+
+    @property
+    def manager(self) -> Any:
+        """The manager's role. Raises RetryLater: it is not there."""
+        return self.cells.role(self.orders)
+
+    @property
+    def stream(self) -> Any:
+        """The stream's role. Raises RetryLater: it is not there."""
+        return self.cells.role(self._stream)
+
+    def _on_failed(self, address: str, error: BaseException) -> None:
+        self.failures.append(error)
+        self.failed.set()
+
+    async def start(self) -> None:
+        await self.cells.start(limits_address("binance", "default"), lambda context: _Grants())
+        await self.cells.start(catalog_address("binance"), lambda context: _Listing(self.place))
+        await self.start_manager()
+        if self._with_stream:
+            await self.restart_stream()
+
+    async def start_manager(self) -> None:
+        """Start the manager's next incarnation."""
+        await self.cells.start(self.orders, lambda context: OrderManagerRole(self.place.settings().orders, context))
+
+    async def restart_stream(self) -> None:
+        """Start the stream's next incarnation; one that still runs is stopped first."""
+        await self.stop_stream()
+        await self.cells.start(self._stream, lambda context: UserStreamRole(self.place.settings().stream, context))
+
+    async def stop_manager(self) -> None:
+        await self.cells.stop(self.orders, STOP_S)
+
+    async def stop_stream(self) -> None:
+        await self.cells.stop(self._stream, STOP_S)
+
+    async def stop(self) -> None:
+        await self.stop_manager()
+        await self.stop_stream()
+        await self.cells.close()
+
+    async def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
+        return await self._ask(address, kind, body, timeout_s)
 
     # what a strategy does
 

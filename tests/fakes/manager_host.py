@@ -175,23 +175,6 @@ SCRIPTS: dict[str, Script] = {
 }
 
 
-class Lease:
-    """What a cell does: the process ends when its loop stood still for longer than its lease."""
-
-    def __init__(self, lease_s: float) -> None:
-        self._lease_s, self._last_s = lease_s, time.monotonic()
-        asyncio.get_running_loop().create_task(self._beat())
-
-    async def _beat(self) -> None:
-        while True:
-            self._last_s = time.monotonic()
-            await asyncio.sleep(0.05)
-
-    def __call__(self) -> None:
-        if time.monotonic() - self._last_s > self._lease_s:
-            os._exit(75)
-
-
 def child(job: dict[str, Any]) -> None:
     """Run a job in this process, and end it as abruptly as a machine that loses power: nothing is closed."""
     failpoint.arm(job.get("failpoint") or None)
@@ -204,9 +187,8 @@ def child(job: dict[str, Any]) -> None:
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run a job's script until it is done or a role has failed, as a cell does."""
-    mesh = Mesh(Place.from_dict(job["place"]), incarnation=job.get("incarnation", 1))
-    if job.get("lease_s"):
-        mesh.alive = Lease(job["lease_s"])
+    incarnation, lease_s = job.get("incarnation", 1), job.get("lease_s")
+    mesh = Mesh(Place.from_dict(job["place"]), incarnation=incarnation, lease_s=lease_s)
     await mesh.start()
     script = asyncio.ensure_future(SCRIPTS[job["script"]](mesh, job))
     failed = asyncio.ensure_future(mesh.failed.wait())

@@ -222,7 +222,7 @@ async def test_a_stream_that_the_exchange_ends_is_opened_again_and_what_was_miss
 async def test_another_stream_role_takes_over_and_what_was_missed_is_found(trading):
     one = await trading(reconcile_s=(30.0, 60.0))
     await one.place(0, price=one.low)
-    await one.mesh.stream.stop()
+    await one.mesh.stop_stream()
     one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
     await one.mesh.restart_stream()
     assert await one.known(0) == "CANCELED"

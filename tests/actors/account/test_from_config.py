@@ -9,6 +9,7 @@ import io
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -119,7 +120,7 @@ async def test_an_account_trades_as_configured_and_shows_no_secret(exchange, key
             settings,
             str(caught.value),
         ]
-        shown += [mesh.manager, mesh.stream, mesh.manager.status(), mesh.stream.status()]  # type: ignore[union-attr]
+        shown += [mesh.manager, mesh.stream, mesh.manager.status(), mesh.stream.status()]
     finally:
         await mesh.stop()
     assert not mesh.failures
@@ -142,9 +143,9 @@ async def test_a_key_that_cannot_be_read_ends_the_start_and_says_which_file(exch
         if spec.kind not in ("orders", "stream"):
             continue
         mesh = Mesh(Configured("", "", f"sqlite:///{tmp_path}/x", "main", "", ""))
-        role = build(RoleSpec(spec.kind, spec.config), mesh.context(spec.address))
+        make = partial(build, RoleSpec(spec.kind, spec.config))
         with pytest.raises(MeshError, match=f"chmod 600 {keys}") as caught:
-            await role.start()
+            await mesh.cells.start(spec.address, make)
         logs.logger.opt(exception=caught.value).error("failed: this cell ends")
     assert find_in_text(PLANTED, said.getvalue()) == []
     assert "chmod 600" in said.getvalue()
