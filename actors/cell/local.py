@@ -47,6 +47,8 @@ class _Cell:
     context: contextvars.Context
     gone: asyncio.Future[None]
     host: Host = field(init=False)
+    serving: bool = False
+    error: BaseException | None = None  # why its role did not start
     tasks: weakref.WeakSet[asyncio.Task[Any]] = field(default_factory=weakref.WeakSet)
 
     def do(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -140,7 +142,8 @@ class LocalCells:
             await self.kill(address)
             raise
         if adopting.cancelled() or not adopting.result()["ok"]:
-            raise self._take_failure(address)
+            raise cell.error or RetryLater(0.1, f"{address} was ended while it started")
+        cell.serving = True
         cell.do(self._beat(cell))
         self._wake()
 
@@ -195,24 +198,20 @@ class LocalCells:
             await asyncio.wait(running, timeout=PERIOD_S)
 
     def _on_failed(self, cell: _Cell, error: BaseException) -> None:
-        self.failures.append((cell.address, error))
         if self._cells.get(cell.address) is cell:
             del self._cells[cell.address]
         self._failed.add(cell.address)
         self._wake()
         self._loop.create_task(self._bury(cell))
+        if not cell.serving:
+            cell.error = error  # for the caller of `start`
+            return
+        self.failures.append((cell.address, error))
         if self._tell_failed is not None:
             self._tell_failed(cell.address, error)
 
     def _on_read_failed(self, cell: _Cell, envelope: Envelope, error: Exception) -> None:
         self.failures.append((cell.address, error))
-
-    def _take_failure(self, address: str) -> BaseException:
-        """The error that ended a role while it started: the caller of `start` gets it, so it is not kept."""
-        for index in reversed(range(len(self.failures))):
-            if self.failures[index][0] == address:
-                return self.failures.pop(index)[1]
-        return RetryLater(0.1, f"{address} was ended while it started")
 
     def on_unhandled(self, loop: asyncio.AbstractEventLoop, details: dict[str, Any]) -> None:
         """Keep the error of a task that nobody awaits, for `loop.set_exception_handler`; a dead cell's is dropped."""

@@ -24,7 +24,7 @@ import traceback
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from venuemesh.actors.book.ingest import Ingest, Pair
 from venuemesh.actors.book.machine import Backoff, BookMachine, Closed, Quiet
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
+from venuemesh.actors.cell.local import LocalCells
+from venuemesh.actors.cell.pulse import PERIOD_S
 from venuemesh.actors.cell.role import Context
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import LimitsSettings
@@ -41,11 +43,12 @@ from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.sequence import Numbers, Verdict
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.transport import Feed, Rest, backoff
-from venuemesh.model.errors import MeshError, Rejected
+from venuemesh.model.address import limits_address
+from venuemesh.model.errors import MeshError
 from venuemesh.model.events import BookState
 from venuemesh.model.plain import from_plain
+from venuemesh.model.time import SECOND_NS
 
-BEAT_S = 0.05
 EXIT_FAILED, EXIT_LEASE = 70, 75
 _SEQUENCE = re.compile(rb'"lastUpdateId":\s*(\d+)')
 
@@ -165,63 +168,59 @@ def _tap(rows: Rows) -> None:
 # The host
 
 
+class _Grants:
+    """The limits role when every cost is granted at once."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def beat(self) -> None: ...
+    async def handle(self, kind: str, body: Any) -> Any:
+        if kind == "acquire":
+            return {"lease": 1, "expires_ns": time.monotonic_ns() + 10 * SECOND_NS, "ttl_s": 10.0}
+        return None
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        return await self.handle(kind, body)
+
+    def status(self) -> dict[str, Any]:
+        return {"state": "SERVING", "error": None}
+
+
 class Host:
-    """Hosts the roles of one process and beats like a cell."""
+    """Hosts the roles of one process as cells; made on the running loop."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._last_ns = time.monotonic_ns()
-        self._limits: LimitsRole | None = None
-        if asked.real_limits:
-            limits = LimitsSettings(ConnectorSettings("binance"))
-            self._limits = LimitsRole(limits, self._context("limits/binance/default"))
-        self.roles = [self._role(plain, self._context(address)) for address, plain in asked.roles]
+        self._cells = LocalCells(
+            "truth",
+            Path(asked.segments),
+            first=asked.incarnation[1],
+            lease_s=asked.lease_s,
+            on_failed=_end,
+            on_lease_over=lambda _: os._exit(EXIT_LEASE),
+        )
 
-    def _role(self, plain: dict[str, Any], context: Context) -> BookRole:
+    @property
+    def roles(self) -> list[Any]:
+        return [self._cells.role(address) for address, _ in self._asked.roles]
+
+    def _book(self, plain: dict[str, Any], context: Context) -> BookRole:
         pause = backoff.Backoff(first_s=0.05, cap_s=0.5) if self._asked.hasty else None
         connect = partial(Feed, backoff=pause, connect_timeout_s=self._asked.timeout_s)
-        return BookRole(
-            from_plain(BookSettings, plain), context, connect=connect, rest=Rest(timeout_s=self._asked.timeout_s)
-        )
+        rest = Rest(timeout_s=self._asked.timeout_s)
+        return BookRole(from_plain(BookSettings, plain), context, connect=connect, rest=rest)
 
-    def _context(self, address: str) -> Context:
-        return Context(
-            mesh="truth",
-            address=address,
-            incarnation=(self._asked.incarnation[0], self._asked.incarnation[1]),
-            node="here",
-            segments=Path(self._asked.segments),
-            ask=self._ask,
-            fail=self._fail,
-            monotonic_ns=time.monotonic_ns,
-            time_ns=time.time_ns,
-            alive=self._alive,
-        )
-
-    async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-        if not address.startswith("limits/"):
-            raise Rejected("unknown", f"nobody is {address} here")
-        if self._limits is not None:
-            return await self._limits.handle(kind, body)
-        if kind == "acquire":
-            return {"lease": 1, "expires_ns": time.monotonic_ns() + 10_000_000_000, "ttl_s": 10.0}
-        return None
-
-    def _alive(self) -> None:
-        if time.monotonic_ns() - self._last_ns > self._asked.lease_s * 1e9:
-            os._exit(EXIT_LEASE)
-
-    def _fail(self, error: BaseException) -> None:
-        traceback.print_exception(error, file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(EXIT_FAILED)
+    def _limits(self, context: Context) -> Any:
+        settings = LimitsSettings(ConnectorSettings("binance"))
+        return LimitsRole(settings, context) if self._asked.real_limits else _Grants()
 
     async def run(self, rows: Rows) -> None:
-        if self._limits is not None:
-            await self._limits.start()
-        for role in self.roles:
-            await role.start()
-        beating = asyncio.create_task(self._beat(rows))
+        await self._cells.start(limits_address("binance", "default"), self._limits)
+        for address, plain in self._asked.roles:
+            await self._cells.start(address, partial(self._book, plain))
+        flushing = asyncio.create_task(self._flush(rows))
         said = asyncio.StreamReader(limit=1 << 20)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(said), sys.stdin)
         _say({"ready": os.getpid()})
@@ -242,22 +241,14 @@ class Host:
                     signal.pause()
                 case "stop":
                     break
-        beating.cancel()
-        for role in self.roles:
-            await role.stop()
+        flushing.cancel()
+        await self._cells.close()
         rows.close()
         _say({"stopped": True})
 
-    async def _beat(self, rows: Rows) -> None:
+    async def _flush(self, rows: Rows) -> None:
         while True:
-            await asyncio.sleep(BEAT_S)
-            self._alive()
-            self._last_ns = time.monotonic_ns()
-            try:
-                for role in self.roles:
-                    role.beat()
-            except Exception as error:
-                self._fail(error)
+            await asyncio.sleep(PERIOD_S)
             rows.flush()
 
     async def _books(self) -> dict[str, Any]:
@@ -280,6 +271,12 @@ class Host:
             "sockets": [status["socket"] for status in statuses],
             "rss": rss,
         }
+
+
+def _end(address: str, error: BaseException) -> None:
+    traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(EXIT_FAILED)
 
 
 def _say(said: Any) -> None:
