@@ -11,7 +11,7 @@ from .server import run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until told to stop; return the exit status: 0, or 2 for options that make no sense."""
+    """Run until SIGINT or SIGTERM; return the exit status: 0, or 2 for a wrong option."""
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
     except Misconfigured as error:

@@ -241,7 +241,7 @@ class Faults:
     def frame(
         self, receiver: Receiver, stream: str, symbol: str | None, frame: bytes, account: str | None = None
     ) -> None:
-        """Send one frame of a stream to one connection, or whatever the rules make of it."""
+        """Send one frame of a stream to one connection, as the rules change, hold or drop the frame."""
         fault = self._pick(FRAME_KINDS, receiver.protocol, symbol, stream, receiver.number, account=account)
         kind = fault.kind if fault is not None else None
         if fault is None:

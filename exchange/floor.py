@@ -38,7 +38,7 @@ class Floor:
         return self.engine.owner(key) if isinstance(key, str) else None
 
     def submit(self, protocol: str, account: Account, symbol: str, ticket: Ticket, now_ns: int) -> Order:
-        """Place an order, or what faults make of it: `reject_later` accepts the order and rejects it after `ms`.
+        """Place an order. Under the fault `reject_later` the order is accepted and rejected after `ms`.
 
         Raises:
             Rejected: see `Engine.submit`.

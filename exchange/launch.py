@@ -1,4 +1,4 @@
-"""Server processes of ours: started, waited for until they serve, ended with the block."""
+"""Server processes: started, awaited until they serve, ended with the block."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ END_LIMIT_S = 10.0
 def serving(module: str, *arguments: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run a module that prints one JSON object once it serves; yield its process id and that object.
 
-    It has a session of its own, so that Ctrl-C reaches us first. It is ended with the block, by force if it must be.
+    The process has a session of its own, so that Ctrl-C reaches its caller first. The end of
+    the block ends the process, by force if need be.
 
     Raises:
-        Misconfigured: it ended before it served.
+        Misconfigured: the process ended before it served.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],

@@ -152,15 +152,15 @@ class Venue:
         """Return a market or raise Rejected(UNKNOWN_SYMBOL)."""
         return self.engine.market(symbol)
 
-    # ---------------------------------------------------------------------------------- what protocols are told
+    # ---------------------------------------------------------------------------------- events for protocols
 
     def balance_changed(self, account: Account, asset: str, delta: int) -> None:
-        """Tell all protocols of a deposit or, with a negative `delta`, a withdrawal."""
+        """Inform all protocols of a deposit or, with a negative `delta`, a withdrawal."""
         for face in self.faces.values():
             face.balance_changed(account, asset, delta, self.clock.now_ns())
 
     def locked_outside(self, account: Account, asset: str, delta: int) -> None:
-        """Tell all protocols that a system outside the engine locked or, with a negative `delta`, released so much."""
+        """Inform all protocols that another system locked or, with a negative `delta`, released so much."""
         for face in self.faces.values():
             face.locked_outside(account, asset, delta, self.clock.now_ns())
 

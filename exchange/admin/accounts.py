@@ -98,7 +98,7 @@ class AccountsAdmin:
         }
 
     def receipts(self, request: web.Request) -> Any:
-        """How many placements of each client order id came in, of ids first seen after the `since`th."""
+        """Return how many placements of each client order id came in, of ids first seen after the `since`th."""
         receipts = self.venue.floor.receipts_of(self.account(query(request, "account")))
         client_id = request.query.get("client_order_id")
         if client_id is not None:

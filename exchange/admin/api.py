@@ -294,7 +294,7 @@ class Admin:
         return account
 
     def fill(self, body: FillBody) -> Any:
-        """Trade against an order that rests, for `quantity` or all of it, after whatever stands before it."""
+        """Trade against an order that rests, for `quantity` or all of it, after the orders before it."""
         market, engine = self.venue.market(body.symbol), self.venue.engine
         order = next((a.open[body.order_id] for a in engine.accounts.values() if body.order_id in a.open), None)
         if order is None or order.symbol != body.symbol or order.price is None or order.working_ns < 0:

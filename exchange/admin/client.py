@@ -84,7 +84,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/order", body={"symbol": symbol, "side": side, **fields})
 
     def fill(self, symbol: str, order_id: int, quantity: str | None = None) -> Out:
-        """Trade against a resting order, for all of it or so much, after whatever stands before it in the book."""
+        """Trade against a resting order, for all of it or so much, after the orders before it in the book."""
         return self._call("POST", "/admin/fill", body={"symbol": symbol, "order_id": order_id, "quantity": quantity})
 
     def cancel(self, symbol: str, order_id: int) -> Out:

@@ -359,7 +359,7 @@ def filters(rules: Rules) -> list[dict[str, Any]]:
 
 
 def rate_limits(limits_of: Limits, rest: bool) -> list[dict[str, Any]]:
-    """REST tells of raw requests, the WebSocket API of connections."""
+    """List the rate limits: REST has raw requests, the WebSocket API connections."""
     limits: list[dict[str, Any]] = [
         {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limits_of.weight},
         {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": limits_of.orders_10s},

@@ -106,7 +106,18 @@ def perform(desk: Desk, method: Method, signed: Signed, now_ns: int, unit: int) 
     return Reply(body, account, count.counts(now_ns) if method.orders else None)
 
 
-# What the engine calls a refusal: (code, message; without one the engine's own words).
+# The engine's rules whose names differ from the manual's filters.
+FILTERS = {
+    "PRICE": "PRICE_FILTER",
+    "SIZE": "LOT_SIZE",
+    "MARKET_SIZE": "MARKET_LOT_SIZE",
+    "PRICE_BAND": "PERCENT_PRICE_BY_SIDE",
+    "OPEN_ORDERS": "MAX_NUM_ORDERS",
+    "STOP_ORDERS": "MAX_NUM_ALGO_ORDERS",
+    "POSITION": "MAX_POSITION",
+    "ORDER_LISTS": "MAX_NUM_ORDER_LISTS",
+}
+# The engine's refusals: (code, message; without a message the engine's own words).
 # Source: errors.md (Messages for -1010, -2010, -2011 and -2038; Filter failures), read 2026-11-22.
 REFUSALS: dict[str, tuple[int, str | None]] = {
     "UNKNOWN_SYMBOL": (-1121, "Invalid symbol."),
@@ -120,7 +131,7 @@ REFUSALS: dict[str, tuple[int, str | None]] = {
     "OCO_PRICES": (-2010, "The relationship of the prices for the orders is not correct."),
     "UNKNOWN_ORDER": (-2011, "Unknown order sent."),
     "RESTRICTED": (-2011, "Order was not canceled due to cancel restrictions."),
-    "MAX_NUM_ORDER_AMENDS": (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS"),
+    "AMENDS": (-2038, "Filter failure: MAX_NUM_ORDER_AMENDS"),
     "AMEND_INCREASE": (-2038, "Order amend (quantity increase) is not supported."),
     "AMEND_NOTHING": (-2038, "The requested action would change no state; rejecting"),
     "AMEND_UNKNOWN": (-2038, "Unknown order sent."),
@@ -128,6 +139,6 @@ REFUSALS: dict[str, tuple[int, str | None]] = {
 
 
 def refused(rejected: Rejected) -> ApiError:
-    """Return the error answer of an engine's refusal. Codes not in `REFUSALS` are the names of filters."""
-    code, msg = REFUSALS.get(rejected.code, (-1013, f"Filter failure: {rejected.code}"))
+    """Return the error answer of an engine's refusal. Codes not in `REFUSALS` are filters."""
+    code, msg = REFUSALS.get(rejected.code, (-1013, f"Filter failure: {FILTERS.get(rejected.code, rejected.code)}"))
     return ApiError(code, msg if msg is not None else rejected.reason)

@@ -72,7 +72,7 @@ class BookSide:
         return level.size
 
     def remove(self, order: Order) -> int:
-        """Take `order` off with all that remains of it; return the level's new size."""
+        """Take `order` off the level with its whole remaining size; return the level's new size."""
         assert order.price is not None
         level = self.levels[order.price]
         del level.orders[order.id]

@@ -33,7 +33,7 @@ TAKERS = 0.035  # of all actions
 MAKERS = 6
 ENOUGH = 10**10 * ONE
 PER_LEVEL = 2  # orders of the crowd at one price, about
-FLEETING = 0.2  # of all actions: an order that is gone again at once, so that diffs delete levels nobody was told of
+FLEETING = 0.2  # of all actions: an order that goes again at once, so that diffs delete levels that no diff had added
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Crowd:
         self._share()
 
     def play(self, now_ns: int) -> int:
-        """Advance every symbol by one slice (10 ms of market time); return how many changes were made."""
+        """Advance every symbol by one slice (10 ms of market time); return the number of changes."""
         made = 0
         for pit in self.pits.values():
             if pit.market.rules.status == "TRADING":

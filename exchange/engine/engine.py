@@ -31,7 +31,7 @@ class Engine:
     """All markets and accounts. Raises `Rejected(code, reason)` where an order or cancel is refused; nothing changed.
 
     Codes: UNKNOWN_SYMBOL, MARKET_CLOSED, BAD_ORDER, WOULD_TAKE, WOULD_TRIGGER, OCO_PRICES, DUPLICATE_ORDER,
-    INSUFFICIENT_BALANCE, NO_LIQUIDITY, UNKNOWN_ORDER, AMEND_UNSUPPORTED, AMEND_NOTHING, and the names of filters.
+    INSUFFICIENT_BALANCE, NO_LIQUIDITY, UNKNOWN_ORDER, AMEND_UNSUPPORTED, AMEND_NOTHING, and the codes of `filters`.
     """
 
     def __init__(self, listener: Listener | None = None, history: int = 400_000) -> None:
@@ -226,7 +226,7 @@ class Engine:
         if sum(1 for number in account.list_ids.values() if account.lists[number].symbol == symbol) >= (
             market.rules.max_lists
         ):
-            raise Rejected("MAX_NUM_ORDER_LISTS", "Filter failure: MAX_NUM_ORDER_LISTS")
+            raise Rejected("ORDER_LISTS", "There are too many open order lists.")
         first = self._next_order
         orders = tuple(self._order(account, symbol, t, now_ns, first + n) for n, t in enumerate(tickets))
         group = OrderList(
@@ -311,7 +311,7 @@ class Engine:
 
         Raises:
             Rejected: AMEND_NOTHING, AMEND_UNSUPPORTED (the order is in a list or rests on no book), WOULD_TAKE,
-                INSUFFICIENT_BALANCE, MAX_NUM_ORDER_AMENDS, DUPLICATE_ORDER, PRICE_FILTER, LOT_SIZE, NOTIONAL.
+                INSUFFICIENT_BALANCE, AMENDS, DUPLICATE_ORDER, PRICE, SIZE, NOTIONAL.
                 Nothing was changed.
         """
         market, account = self.market(order.symbol), order.account
@@ -322,7 +322,7 @@ class Engine:
         if size == order.size and not moves:
             raise Rejected("AMEND_NOTHING", "The requested action would change no state; rejecting")
         if order.amends >= market.rules.max_amends:
-            raise Rejected("MAX_NUM_ORDER_AMENDS", "Filter failure: MAX_NUM_ORDER_AMENDS")
+            raise Rejected("AMENDS", "The order was amended too often.")
         pair = order.group.pair if order.group is not None else ()
         both = [member for member in pair if member.id in account.open] if order in pair else [order]
         for member in both:

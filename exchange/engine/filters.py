@@ -1,4 +1,4 @@
-"""The trading rules that a new order must pass. Each refusal is `Rejected` with the rule's name as its code.
+"""The trading rules that a new order must pass. Each refusal is `Rejected` with a code that names the rule.
 
 Source: filters.md, errors.md (Filter failures), read 2026-11-22. There are no reference prices here, so averages are of
 trades. The manual does not say in which order filters are evaluated, nor which price stands for a STOP_LOSS without
@@ -31,10 +31,10 @@ def check_form(
     self_trade: str,
     stop_price: int | None,
 ) -> None:
-    """Check what needs no look at market or account: status, combination, PRICE_FILTER, LOT_SIZE, NOTIONAL.
+    """Check what needs no look at market or account: status, combination, PRICE, SIZE, NOTIONAL.
 
     Raises:
-        Rejected: MARKET_CLOSED, BAD_ORDER, or a filter's name.
+        Rejected: MARKET_CLOSED, BAD_ORDER, PRICE, SIZE, NOTIONAL.
     """
     if rules.status != "TRADING":
         raise Rejected("MARKET_CLOSED", "Market is closed.")
@@ -53,12 +53,12 @@ def check_form(
         if price is None or quote_size is not None:
             raise Rejected("BAD_ORDER", f"a {kind} order has a price and a size")
         if not rules.min_price <= price <= rules.max_price or price % rules.tick:
-            raise Rejected("PRICE_FILTER", "Filter failure: PRICE_FILTER")
+            raise Rejected("PRICE", "The price is outside its range or off the tick.")
     if quote_size is None and (not rules.min_size <= size <= rules.max_size or size % rules.step):
-        raise Rejected("LOT_SIZE", "Filter failure: LOT_SIZE")
+        raise Rejected("SIZE", "The size is outside its range or off the step.")
     low, high = rules.min_notional * 10**SCALE, rules.max_notional * 10**SCALE
     if price is not None and not low <= price * size <= high:
-        raise Rejected("NOTIONAL", "Filter failure: NOTIONAL")
+        raise Rejected("NOTIONAL", "The order is worth too little or too much.")
     if size > INT64_MAX or (price or 0) > INT64_MAX or (quote_size or 0) > INT64_MAX:
         raise Rejected("BAD_ORDER", "a number beyond int64")
 
@@ -66,16 +66,16 @@ def check_form(
 def check_account(market: Market, account: Account, ticket: Ticket, now_ns: int, orders: int = 1) -> None:
     """Check what depends on the market's past and on what the account has open already.
 
-    `orders` is how many are placed together, for MAX_NUM_ORDERS.
+    `orders` is how many are placed together, for OPEN_ORDERS.
 
     Raises:
-        Rejected: PRICE_FILTER (of a stop price), MARKET_LOT_SIZE, NOTIONAL, PERCENT_PRICE_BY_SIDE, MAX_NUM_ORDERS,
-            MAX_NUM_ALGO_ORDERS, MAX_POSITION.
+        Rejected: PRICE (of a stop price), MARKET_SIZE, NOTIONAL, PRICE_BAND, OPEN_ORDERS,
+            STOP_ORDERS, POSITION.
     """
     rules, price, size = market.rules, ticket.price, ticket.size
     stop = ticket.stop_price
     if stop is not None and (not rules.min_price <= stop <= rules.max_price or stop % rules.tick):
-        raise Rejected("PRICE_FILTER", "Filter failure: PRICE_FILTER")
+        raise Rejected("PRICE", "The price is outside its range or off the tick.")
     if price is None:
         if ticket.quote_size is None:
             _market_lot(rules, size)
@@ -84,13 +84,13 @@ def check_account(market: Market, account: Account, ticket: Ticket, now_ns: int,
         average = average_price(market, now_ns)
         up, down = (rules.bid_up, rules.bid_down) if ticket.side is Side.BUY else (rules.ask_up, rules.ask_down)
         if not average * down <= price * ONE <= average * up:
-            raise Rejected("PERCENT_PRICE_BY_SIDE", "Filter failure: PERCENT_PRICE_BY_SIDE")
+            raise Rejected("PRICE_BAND", "The price is too far from the average.")
     if ticket.kind != "MARKET" and account.open_here.get(market.symbol, 0) + orders > rules.max_orders:
-        raise Rejected("MAX_NUM_ORDERS", "Filter failure: MAX_NUM_ORDERS")
+        raise Rejected("OPEN_ORDERS", "There are too many open orders.")
     if stop is not None:
         algos = sum(1 for order in account.open.values() if order.conditional and order.symbol == market.symbol)
         if algos >= rules.max_algo_orders:
-            raise Rejected("MAX_NUM_ALGO_ORDERS", "Filter failure: MAX_NUM_ALGO_ORDERS")
+            raise Rejected("STOP_ORDERS", "There are too many open stop orders.")
     if rules.max_position and ticket.side is Side.BUY:
         base = account.balance(rules.base)
         coming = sum(
@@ -99,7 +99,7 @@ def check_account(market: Market, account: Account, ticket: Ticket, now_ns: int,
             if order.symbol == market.symbol and order.side is Side.BUY
         )
         if base.free + base.locked + coming + size > rules.max_position:
-            raise Rejected("MAX_POSITION", "Filter failure: MAX_POSITION")
+            raise Rejected("POSITION", "The position would be too large.")
 
 
 def average_price(market: Market, now_ns: int) -> int:
@@ -118,7 +118,7 @@ def average_price(market: Market, now_ns: int) -> int:
 def _market_lot(rules: Rules, size: int) -> None:
     largest = rules.market_max or INT64_MAX
     if not rules.market_min <= size <= largest or (rules.market_step and size % rules.market_step):
-        raise Rejected("MARKET_LOT_SIZE", "Filter failure: MARKET_LOT_SIZE")
+        raise Rejected("MARKET_SIZE", "The size of a market order is outside its range or off the step.")
 
 
 def _market_notional(market: Market, ticket: Ticket, now_ns: int) -> None:
@@ -127,17 +127,17 @@ def _market_notional(market: Market, ticket: Ticket, now_ns: int) -> None:
     worth = quote * ONE if quote is not None else average_price(market, now_ns) * ticket.size
     low, high = rules.min_notional * ONE, rules.max_notional * ONE
     if (rules.min_applies_to_market and worth < low) or (rules.max_applies_to_market and worth > high):
-        raise Rejected("NOTIONAL", "Filter failure: NOTIONAL")
+        raise Rejected("NOTIONAL", "The order is worth too little or too much.")
 
 
 def check_amendment(market: Market, size: int, price: int | None, done: int) -> None:
     """Check an order's new size, of which `done` has been traded already.
 
     Raises:
-        Rejected: LOT_SIZE, NOTIONAL.
+        Rejected: SIZE, NOTIONAL.
     """
     rules = market.rules
     if not rules.min_size <= size <= rules.max_size or size % rules.step or size <= done:
-        raise Rejected("LOT_SIZE", "Filter failure: LOT_SIZE")
+        raise Rejected("SIZE", "The size is outside its range or off the step.")
     if price is not None and price * size < rules.min_notional * 10**SCALE:
-        raise Rejected("NOTIONAL", "Filter failure: NOTIONAL")
+        raise Rejected("NOTIONAL", "The order is worth too little or too much.")

@@ -1,4 +1,4 @@
-"""What happened, bounded: the numbered changes of levels, so that a checker can tell what any reader was told."""
+"""A bounded log of the numbered changes of levels; a checker compares with it what readers received."""
 
 from __future__ import annotations
 

@@ -49,8 +49,9 @@ class Aggregate:
 class ExecutionReport:
     """What happened to one order.
 
-    `kind` is the execution type: NEW, TRADE, CANCELED, REPLACED, EXPIRED or TRADE_PREVENTION; `fill` with TRADE,
-    `match` with TRADE_PREVENTION. `order` is the engine's own and lives on: read it when told, keep no reference.
+    `kind` is the execution type: NEW, TRADE, CANCELED, REPLACED, REJECTED, EXPIRED or TRADE_PREVENTION. `fill` comes
+    with TRADE, `match` with TRADE_PREVENTION. `order` is the engine's own and lives on: read it at once, keep no
+    reference.
     Reports of one account have rising `id`s and come in the order of what happened. A refused order is no order and
     makes no report.
     """

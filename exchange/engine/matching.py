@@ -56,7 +56,7 @@ class Matcher:
                 raise Rejected("NO_LIQUIDITY", "Order book liquidity is less than symbol minimum quantity.")
             size = self._size_for_quote(market, order.quote_size, against)
             if size < rules.min_size:
-                raise Rejected("NO_LIQUIDITY", "Order book liquidity is less than `LOT_SIZE` filter minimum quantity.")
+                raise Rejected("NO_LIQUIDITY", "Order book liquidity is less than `SIZE` filter minimum quantity.")
             order.size = size
         if order.side is Side.SELL:
             locked, asset = order.size, rules.base
@@ -73,7 +73,7 @@ class Matcher:
 
     @staticmethod
     def need(order: Order) -> int:
-        """What an order that waits or rests keeps locked for what remains of it."""
+        """Return what an open order keeps locked for its remaining size."""
         if order.side is Side.SELL:
             return order.remaining
         price = order.price if order.price is not None else order.stop_price or 0
@@ -319,7 +319,7 @@ class Matcher:
         match: PreventedMatch | None = None,
         prevented: int = 0,
     ) -> None:
-        """End an order that did not fill: off the book if it rests, its funds free again, its account told.
+        """End an order that did not fill: off the book if it rests, its funds freed, its account informed.
 
         An order that waits for its stop price or for another order is on no book, whatever `resting` says.
         """

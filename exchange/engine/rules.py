@@ -1,4 +1,4 @@
-"""What the local exchange lists: symbols, their trading rules and where their prices begin."""
+"""The symbols of the local exchange, their trading rules and their first prices."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Rules:
     maker_fee: int = 100_000
     taker_fee: int = 100_000
     max_orders: int = 200
-    market_min: int = 0  # of MARKET_LOT_SIZE; 0 switches a part off
+    market_min: int = 0  # of market orders; 0 switches a limit off
     market_max: int = 0
     market_step: int = 0
     min_applies_to_market: bool = True
     max_applies_to_market: bool = False
-    average_mins: int = 5  # of NOTIONAL and PERCENT_PRICE_BY_SIDE; 0 is the last price
-    bid_up: int = 5 * ONE  # multipliers of PERCENT_PRICE_BY_SIDE
+    average_mins: int = 5  # of the average for notional and price band; 0 takes the last price
+    bid_up: int = 5 * ONE  # the price band around the average, as multipliers
     bid_down: int = ONE // 5
     ask_up: int = 5 * ONE
     ask_down: int = ONE // 5

@@ -76,7 +76,7 @@ class Envelope(Protocol[A]):
 
 
 def execute(faults: Faults, envelope: Envelope[A]) -> None:
-    """Execute one request and send its answer, or do what faults make of it."""
+    """Execute one request and send its answer, as the fault rules change, hold or drop it."""
     account = None if envelope.account is None else envelope.account.name
     fault = faults.before(envelope.protocol, envelope.names, envelope.symbol, account)
     if fault is None:

@@ -1,4 +1,4 @@
-"""Public streams: who listens to which topic, and one encoding for all who want the same form of it."""
+"""Public streams: who listens to which topic, and one encoding for all listeners of the same form."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """User data: who hears which account on which connection, and in what order events leave.
 
-Theory of operation. The engine tells of each order event, and of each change of balances, from inside a call; a
+Theory of operation. The engine reports each order event, and each change of balances, from inside a call; a
 protocol encodes the event at once, because the order lives on, and hands the frame to `send`. The frame leaves on the
 next turn of the loop, so that an answer written at once goes out before the events that the request caused; the fault
 `accept_then_wait` turns that around. Events of an account leave in the order they happened, to every subscription.

@@ -113,7 +113,7 @@ async def test_orders_by_hand_and_the_ledger(exchange: Any) -> None:
     await exchange.admin.order("ETHBTC", "SELL", type="MARKET", quantity="0.1")
     with pytest.raises(Rejected) as caught:
         await exchange.admin.order("BTCUSDT", "BUY", quantity="0.000001", price="60000")
-    assert caught.value.code in ("NOTIONAL", "LOT_SIZE")
+    assert caught.value.code in ("NOTIONAL", "SIZE")
     await exchange.admin.deposit("main", "ETH", "2.5")
     assert (await exchange.admin.ledger())["accounts"][0]["balances"]["ETH"]["free"] == "2.50000000"
 

@@ -386,9 +386,9 @@ def test_an_amendment_keeps_the_place_in_the_queue_and_frees_funds(stage: Stage)
     ("size", "name", "code"),
     [
         (10 * Q, "", "AMEND_NOTHING"),
-        (2 * Q, "", "LOT_SIZE"),  # as much as is filled
-        (0, "", "LOT_SIZE"),
-        (5 * Q + 1, "", "LOT_SIZE"),
+        (2 * Q, "", "SIZE"),  # as much as is filled
+        (0, "", "SIZE"),
+        (5 * Q + 1, "", "SIZE"),
         (5 * Q, "other", "DUPLICATE_ORDER"),
         (5 * Q, "mine", None),
         (5 * Q, "new", None),

@@ -146,10 +146,10 @@ def test_an_own_order_skipped_makes_a_market_buy_dearer_and_it_still_pays_only_w
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
-        ({"price": P + 1}, "PRICE_FILTER"),
-        ({"price": 0}, "PRICE_FILTER"),
-        ({"size": Q + 1}, "LOT_SIZE"),
-        ({"size": 10_000 * ONE, "price": TICK}, "LOT_SIZE"),
+        ({"price": P + 1}, "PRICE"),
+        ({"price": 0}, "PRICE"),
+        ({"size": Q + 1}, "SIZE"),
+        ({"size": 10_000 * ONE, "price": TICK}, "SIZE"),
         ({"size": 1000, "price": 2 * ONE}, "NOTIONAL"),
         ({"size": 100 * ONE, "price": 100_000 * ONE}, "NOTIONAL"),
         ({"side": SELL, "size": 101 * ONE}, "INSUFFICIENT_BALANCE"),
@@ -388,8 +388,8 @@ def test_another_price_moves_an_order_and_lets_it_trade() -> None:
     ("size", "price", "code"),
     [
         (Q, P, "AMEND_NOTHING"),
-        (Q, P + 1, "PRICE_FILTER"),
-        (Q + 1, P, "LOT_SIZE"),
+        (Q, P + 1, "PRICE"),
+        (Q + 1, P, "SIZE"),
         (Q, P + 2 * TICK, "WOULD_TAKE"),
         (20 * Q, P, "INSUFFICIENT_BALANCE"),
     ],
