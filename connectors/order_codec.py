@@ -72,7 +72,7 @@ CHANGES = frozenset(
 class Draft:
     """One request, not signed yet. `params` in order, text as the exchange wants it. `orders`: client ids it is about.
 
-    `rest` and `call` name the same thing for both transports: ("POST", "/api/v3/order") and "order.place". `host` is
+    `rest` and `call` name the same thing for both transports: ("POST", "/v1/orders") and "order.create". `host` is
     the base URL that the path belongs to, as the codec was told it: who signs needs to know no host. `cost` is of
     limits that an egress shares; `order_count` is how many orders it counts for against the account's own order limits
     (`ExchangeSpec.account_limits`).

@@ -4,7 +4,7 @@ A codec reads a body or frame inside `reading`, which parses the JSON and turns 
 DecodeError with an excerpt of the bytes:
 
     with reading("a depth snapshot", body) as data:
-        sequence = integer(data["lastUpdateId"])
+        sequence = integer(data["sequence"])
 
 Each reader takes one value and raises DecodeError when the value has another type, or cannot be true.
 """

@@ -3,6 +3,9 @@
 import ast
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from venuemesh.connectors.registry import connector
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("model", "orderbook", "connectors", "journal", "keystore", "actors", "supervisor", "conformance", "exchange")
@@ -22,10 +25,11 @@ MAY = {
     "config": PARTS | {"actors", "supervisor"},  # the settings that it makes of a file
     "market": PARTS | {"actors"},
     "mesh": HOSTED,
-    "testing.py": HOSTED | {"mesh", "exchange"},
+    "defaults.py": set(),
+    "testing.py": HOSTED | {"mesh", "exchange", "defaults"},
     "conformance": HOSTED | {"testing"},  # it hosts roles without Ray and looks at accounts as a strategy does
     "web": HOSTED | {"mesh"},
-    "cli": HOSTED | {"mesh", "web", "exchange", "conformance", "testing"},
+    "cli": HOSTED | {"mesh", "web", "exchange", "conformance", "testing", "defaults"},
     "__main__.py": {"cli"},
     "__init__.py": HOSTED | {"mesh"},
 }
@@ -81,3 +85,61 @@ def test_every_folder_is_linked():
 def test_every_folder_of_code_is_a_package():
     for _, path in modules():
         assert (path.parent / "__init__.py").exists(), f"{path.parent.relative_to(ROOT)} has no __init__.py"
+
+
+# What only the folders of an exchange may know. Names and hosts are found in any case, the words as they are written.
+OWN_WORDS = {
+    "binance": """lastUpdateId depthUpdate aggTrade bookTicker serverShutdown executionReport outboundAccountPosition
+        balanceUpdate listStatus exchangeInfo filterType tickSize stepSize newClientOrderId origClientOrderId
+        newOrderRespType cummulativeQuoteQty quoteOrderQty commissionAsset listenKey recvWindow REQUEST_WEIGHT
+        @depth @trade /api/v3 /sapi X-MBX""",
+}
+OTHERS = """kraken okx okex bybit coinbase htx huobi kucoin bitget bitfinex bitstamp hyperliquid deribit bitmex"""
+SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".h", ".txt", ".toml", ".yaml", ".in"}
+# file -> why it may name an exchange, and which words
+NAMED = {
+    "pyproject.toml": ("the entry point of the connector that comes along", {"binance"}),
+    "venuemesh/defaults.py": ("the one default of commands and test tools", {"binance"}),
+}
+
+
+def exchanges():
+    """The exchanges that have a folder: names of connectors."""
+    return sorted(path.parent.name for path in (ROOT / "connectors").glob("*/spec.py"))
+
+
+def words_of(exchange):
+    """What names an exchange: itself, its hosts and paths, the headers it answers with, and its fields."""
+    spec = connector(exchange).spec
+    hosts = {spec.rest, spec.ws, spec.ws_api or spec.ws}
+    hosts |= {url for at in spec.environments.values() for url in (at.rest, at.ws, at.ws_api or at.ws)}
+    named = {exchange, *(urlsplit(url).hostname for url in hosts), *spec.used_headers, *spec.account_headers}
+    return named, {endpoint.path for endpoint in spec.endpoints.values()} | set(OWN_WORDS[exchange].split())
+
+
+def common_files():
+    """Every file of the package and beside it that is common to all exchanges."""
+    folders = [ROOT / folder for folder in FOLDERS] + [ROOT / "venuemesh"]
+    paths = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
+    for path in sorted(path for path in paths if path.suffix in SUFFIXES and path.is_file()):
+        inside = path.relative_to(ROOT).parts
+        own = inside[0] in ("connectors", "exchange") and inside[1] in exchanges()
+        linked = inside[0] == "venuemesh" and inside[1] in FOLDERS
+        if not own and not linked:
+            yield "/".join(inside), path.read_text(encoding="utf-8")
+
+
+def test_only_its_own_folders_know_an_exchange():
+    known = [words_of(exchange) for exchange in exchanges()]
+    names = {name.lower() for found, _ in known for name in found} | set(OTHERS.split())
+    words = {word for _, found in known for word in found}
+    wrong, used = [], set()
+    for path, text in common_files():
+        lower = text.lower()
+        met = {name for name in names if name in lower} | {word for word in words if word in text}
+        _, allowed = NAMED.get(path, ("", set()))
+        if met & allowed:
+            used.add(path)
+        wrong += [f"{path}: knows {word!r}" for word in sorted(met - allowed)]
+    wrong += [f"{path}: needs no exception any more; take it out of NAMED" for path in sorted(set(NAMED) - used)]
+    assert not wrong, "\n".join(wrong)

@@ -2,7 +2,7 @@
 
     with local_exchange(balances={"BTC": "1", "USDT": "100000"}) as exchange, LocalMesh(exchange.config()) as mesh:
         mesh.wait_ready()
-        market = mesh.market("binance", owner="my-strategy")
+        market = mesh.market(mesh.exchanges[0], owner="my-strategy")
         order_id = market.buy("BTC-USDT", "0.01", "MARKET")
 
 The roles, their messages and the plan of what runs are those of a real mesh: only the processes are missing. A role
@@ -32,6 +32,7 @@ from .actors.cell.role import Context, Role, RoleSpec
 from .config.mesh import MeshConfig, check_config
 from .connectors import registry
 from .connectors.market_codec import Connector
+from .defaults import EXCHANGE
 from .exchange.admin.client import AdminClient
 from .exchange.launch import serving
 from .market.market import AsyncMarket, Market
@@ -473,7 +474,7 @@ def local_exchange(
     pairs: Sequence[str] = ("BTC-USDT",),
     balances: Mapping[str, str] | None = None,
     *,
-    protocol: str = "binance",
+    protocol: str = EXCHANGE,
     rate: float = 100.0,
     seed: int = 1,
 ) -> Iterator[LocalExchange]:

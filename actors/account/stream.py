@@ -48,9 +48,7 @@ RAW_KEPT = 500  # frames for `raw`
 RAW_BYTES = 4096  # of one frame
 ASK_S = 5.0
 AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # after a batch that the manager did not take
-_SECRET = re.compile(
-    rb'("(?:apiKey|signature|listenKey|listenToken|secret|passphrase|token|sign)"\s*:\s*)"(?:[^"\\]|\\.)*"'
-)
+_SECRET = re.compile(rb'(?i)("\w*(?:key|signature|token|secret|passphrase|sign)"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
 def masked(frame: bytes) -> str:

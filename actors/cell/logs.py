@@ -1,6 +1,6 @@
 """Log lines of our own processes: one line an event on stderr, with its keys at the end.
 
-    12:40:01.337 INFO  book/binance/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
+    12:40:01.337 INFO  book/acme/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
 
 `logger.info("adopted", took_ms=21.4)` makes such a line; who speaks (`who`) is bound once for the whole process. Events
 tell what happened to a process, never what is in a message: nothing per frame or per beat, and no value of a local

@@ -36,7 +36,7 @@ from ...model.time import SECOND_NS, in_ns
 HIT = (429, 418)
 COOL_DOWN_S = {429: 60.0, 418: 120.0}  # where the exchange states no time; 418 is a ban, and bans grow
 QUIET_S = 600.0  # a hit this long after the last cool-down begins a new count
-LONGEST_S = 3 * 86_400.0  # Binance bans for three days at most. Source: rest-api.md, IP Limits, read 2026-11-22
+LONGEST_S = 3 * 86_400.0  # the longest ban that is believed: exchanges ban for some days at most
 
 
 class Priority(IntEnum):

@@ -19,8 +19,7 @@ from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 from ..runner import Outcome, Result
 
-SNAPSHOT = 100
-RECORD_SNAPSHOT = 1000  # what the recorder asks for
+SNAPSHOT = 100  # levels a side, where the exchange has as many
 TITLES = (
     ("live_instruments", "The exchange's own list is read; every pair has one name and one symbol."),
     ("live_snapshot", "A snapshot fits the scales and loads into a book that is not crossed."),
@@ -35,8 +34,10 @@ def plan(codec: Codec, pair: str) -> list[tuple[str, tuple[tuple[str, int], ...]
     stand_in = Instrument(codec.spec.exchange, pair, base + quote, base, quote, 8, 8)
     requests: list[tuple[str, HttpRequest]] = [
         ("instrument list, twice", codec.instruments_request()),
-        (f"snapshot of {SNAPSHOT} levels", codec.snapshot_request(stand_in, SNAPSHOT)),
-        (f"snapshot of {RECORD_SNAPSHOT} levels", codec.snapshot_request(stand_in, RECORD_SNAPSHOT)),
+        *(
+            (f"snapshot of {levels} levels", codec.snapshot_request(stand_in, levels))
+            for levels in (_few(codec), codec.snapshot_limit)  # of `live_snapshot` and of the recorder
+        ),
     ]
     rows = [(f"{request.method} {request.url.partition('?')[0]}: {what}", request.cost) for what, request in requests]
     rows[0] = (rows[0][0], tuple((limit, 2 * amount) for limit, amount in rows[0][1]))
@@ -80,6 +81,10 @@ async def run_live(
         began = time.perf_counter()
         fast, slow = (replay([file], exchange, path=path) for path in ("fast", "slow"))
         yield _result(3, began, _replay_wrong(fast, slow), "the same book by both paths")
+
+
+def _few(codec: Codec) -> int:
+    return min(SNAPSHOT, codec.spec.max_snapshot)
 
 
 async def _listed(codec: Codec, client: Rest) -> list[Instrument]:
@@ -127,10 +132,10 @@ def _twice(listed: list[Instrument], of: Callable[[Instrument], str]) -> str | N
 
 
 async def _snapshot(codec: Codec, client: Rest, instrument: Instrument) -> tuple[str | None, str]:
-    response = await _asked(codec, client, codec.snapshot_request(instrument, SNAPSHOT))
+    response = await _asked(codec, client, codec.snapshot_request(instrument, _few(codec)))
     book = OrderBook(instrument.price_scale, instrument.size_scale)
     try:
-        read = codec.snapshot(instrument, response.body, SNAPSHOT, response.recv_ns)
+        read = codec.snapshot(instrument, response.body, _few(codec), response.recv_ns)
         book.load(read.bids, read.asks, read.sequence, read.bids_complete, read.asks_complete)
     except DataError as error:
         return f"{instrument.name}: {error}", ""

@@ -1,6 +1,6 @@
 """Names of segment files, and the directories they may live in.
 
-A segment of address `book/binance/BTC-USDT` and incarnation (3, 17) is the file `book~binance~BTC-USDT@3.17`.
+A segment of address `book/acme/BTC-USDT` and incarnation (3, 17) is the file `book~acme~BTC-USDT@3.17`.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def test_wheel_holds_the_compiled_core_and_only_the_package(distribution):
     assert any(name.startswith("venuemesh/orderbook/l2.") and name.endswith(".so") for name in names)
     assert "venuemesh/orderbook/l2.pxd" in names
     assert "venuemesh/conformance/market/suite.py" in names
-    assert "venuemesh/cli/templates/connector/codec.py.txt" in names
+    assert "venuemesh/cli/templates/connector/market.py.txt" in names
     tops = {name.split("/")[0] for name in names}
     assert all(top == "venuemesh" or top.startswith("venuemesh-") for top in tops)
 

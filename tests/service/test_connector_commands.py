@@ -75,7 +75,7 @@ def test_api_shows_a_refusal_and_ends_with_status_2(cli, exchange):
 def test_new_connector_says_where_it_is(cli, tmp_path):
     said = cli("new-connector", "acme", "--into", tmp_path).stdout
     assert str(tmp_path / "venuemesh-acme") in said
-    assert (tmp_path / "venuemesh-acme" / "venuemesh_acme" / "codec.py").exists()
+    assert (tmp_path / "venuemesh-acme" / "venuemesh_acme" / "market.py").exists()
     again = cli("new-connector", "acme", "--into", tmp_path, check=False)
     assert again.returncode == 2
     assert "is there already" in again.stderr

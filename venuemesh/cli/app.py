@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from .. import __version__
+from .. import __version__, defaults
 from ..model.errors import MeshError, Misconfigured
 from . import keys as account_keys
 from . import orders as order_commands
@@ -182,7 +182,7 @@ def untrack(
 
 @app.command()
 def restart(
-    pattern: Annotated[str, typer.Argument(help="Addresses, with wildcards: 'book/binance/*'.")],
+    pattern: Annotated[str, typer.Argument(help="Addresses, with wildcards: 'book/*/BTC-*'.")],
     mesh: MeshName = "mesh",
     address: Address = None,
 ) -> None:
@@ -217,7 +217,7 @@ def demo(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def exchange(context: typer.Context) -> None:
-    """Run the local exchange alone: a matching engine behind Binance's protocols (exchange --help)."""
+    """Run the local exchange alone: a matching engine behind an exchange's protocols (exchange --help)."""
     from ..exchange.__main__ import main as exchange_main
 
     raise typer.Exit(exchange_main(context.args))
@@ -229,7 +229,7 @@ def exchange(context: typer.Context) -> None:
 @app.command()
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Recordings, in order.", metavar="FILE...")],
-    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange of the recordings.")] = "binance",
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange of the recordings.")] = defaults.EXCHANGE,
     path: Annotated[str, typer.Option(help="Which reader: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
     allow_truncated: Annotated[bool, typer.Option(help="Use what a truncated recording still holds.")] = False,
     as_json: AsJson = False,
@@ -367,7 +367,7 @@ def connect(
 def api(
     exchange: Annotated[str, typer.Argument(help="Exchange to ask.")],
     method: Annotated[str, typer.Argument(help="GET, POST, ...")],
-    path: Annotated[str, typer.Argument(help="Path at the exchange: /api/v3/time")],
+    path: Annotated[str, typer.Argument(help="Path at the exchange: /v1/time")],
     params: Annotated[list[str] | None, typer.Argument(help="Query parameters.", metavar="[KEY=VALUE]...")] = None,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     as_json: AsJson = False,

@@ -21,7 +21,7 @@ FILES = {
     "gitignore.txt": ".gitignore",
     "init.py.txt": "venuemesh_$name/__init__.py",
     "spec.py.txt": "venuemesh_$name/spec.py",
-    "codec.py.txt": "venuemesh_$name/codec.py",
+    "market.py.txt": "venuemesh_$name/market.py",
     "test_conformance.py.txt": "tests/test_conformance.py",
     "messages.py.txt": "tests/messages.py",
 }

@@ -1,6 +1,6 @@
 """`ReplayMarket`: recordings behind the `AsyncMarket` that strategies read through, in replay time, in one process.
 
-    with ReplayMarket(["market.jsonl.zst"], "binance") as market:
+    with ReplayMarket(["market.jsonl.zst"], "acme") as market:
         strategy = asyncio.create_task(run(market))  # reads books, follows trades, waits for market.every(1.0)
         await market.play()
 

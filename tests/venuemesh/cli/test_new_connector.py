@@ -59,7 +59,7 @@ def test_everything_is_there_and_nothing_is_left_to_fill_in(acme):
         ".gitignore",
         "venuemesh_acme_spot/__init__.py",
         "venuemesh_acme_spot/spec.py",
-        "venuemesh_acme_spot/codec.py",
+        "venuemesh_acme_spot/market.py",
         "venuemesh_acme_spot/py.typed",
         "tests/test_conformance.py",
         "tests/messages.py",

@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ...config.mesh import check_config
+from ...defaults import EXCHANGE
 from ...exchange.admin.client import AdminClient
 from ...exchange.launch import serving
 from ...market.aio.ticks import every
@@ -47,7 +48,6 @@ from .strategies import (
 )
 
 MESH = "demo"
-EXCHANGE = "binance"
 SYMBOLS = (
     "BTCUSDT",
     "ETHUSDT",
