@@ -4,7 +4,7 @@
     a code of sort UNKNOWN    the same, whatever the status
     a status in `waits_s`,
     or a code of sort BUSY    RetryLater: not served, provably not executed
-    no error body             nobody knows who answered
+    no error body             the same as a 5xx: a proxy may have answered
     a code of sort KEY        Misconfigured
     any other code            Rejected: an explicit no
 

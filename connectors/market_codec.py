@@ -1,4 +1,4 @@
-"""What a connector is: data, a sans-I/O codec, and nothing that opens a socket."""
+"""The market data side of a connector: data and a codec without I/O. Nothing here opens a socket."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class SnapshotScanner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotKey:
-    """Whose snapshot a recorded REST answer is, and how many levels a side were asked for."""
+    """Which symbol a recorded snapshot is of, and how many levels a side its request asked for."""
 
     symbol: str
     limit: int
@@ -96,44 +96,46 @@ class Codec(Protocol):
 
     def instruments_request(self) -> HttpRequest: ...
     def instruments(self, body: bytes) -> list[Instrument]:
-        """Every instrument the exchange lists, trading or not. Raises DecodeError."""
+        """Read the list of all instruments, trading or not. Raises DecodeError."""
 
     def bind(self, instruments: Iterable[Instrument]) -> None:
-        """Tell the codec which instruments `decode` will meet (symbols and scales); these and no others."""
+        """Set the instruments whose frames `decode` reads (symbols and scales), in place of earlier ones."""
 
     def ws_url(self) -> str: ...
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        """Messages that open the feeds of `instruments`. Ids, where the exchange has them, are `request_id` + n for the
-        n-th message."""
+        """Return the messages that open the feeds of `instruments`. Where the exchange has ids, message n carries the
+        id `request_id` + n."""
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]: ...
     def scanner(self) -> DeltaScanner | None:
-        """A fresh byte scanner for this exchange's delta frames, or None when it has none: then `decode` reads all."""
+        """Make a byte scanner of delta frames; None where the exchange has none: then `decode` reads all frames."""
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
-        """The JSON path: exact, slower, reads everything the exchange documents. Raises DecodeError."""
+        """Read one frame by the JSON path: slower than a scanner, and every documented message. Raises DecodeError."""
 
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
-        """The symbol of a delta, trade or ticker, bound or not; None for anything else."""
+        """Return the symbol of a delta, trade or ticker, bound or not; None for any other frame."""
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
-        """The exchange's rule, one of those in `connectors/sequence.py`. `sequence` is the book's; `joined` is False
-        for the first delta after a snapshot that came apart from the feed."""
+        """Apply the exchange's rule, one of those in `connectors/sequence.py`, to a delta and a book at `sequence`.
+
+        `joined` is False for the first delta after a snapshot that came apart from the feed.
+        """
 
     def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
         """Ask for a book over REST: for one look, and to join deltas where `spec.book.source` is REST."""
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
-        """A side with fewer than `limit` levels is complete. Raises DecodeError."""
+        """Read a snapshot of at most `limit` levels a side; a side with fewer is complete. Raises DecodeError."""
 
     def snapshot_scanner(self) -> SnapshotScanner | None:
-        """A fresh bulk reader of this exchange's snapshot bodies, or None: then `snapshot` reads all."""
+        """Make a bulk reader of snapshots; None where the exchange has none: then `snapshot` reads all bodies."""
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
-        """What a recorded REST url asked for: a snapshot, the name of another endpoint of the spec, or None."""
+        """Return what a recorded URL asked for: a snapshot, the name of another endpoint of the spec, or None."""
 
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        """The typed error that a REST answer means, or None when it succeeded.
+        """Return the typed error that a REST answer means, None when the request succeeded.
 
         RetryLater with the exchange's delay for a rate limit, Rejected with its code for an explicit no. A 5xx is
         RetryLater for a read, which is harmless to repeat, and OutcomeUnknown for what `changes` something.
@@ -141,13 +143,13 @@ class Codec(Protocol):
 
     def tickers_request(self) -> HttpRequest: ...
     def tickers(self, body: bytes) -> dict[str, Any]:
-        """By symbol, decimal text or None: volume, quote_volume, bid, ask, last, of the last 24 hours."""
+        """Read volume, quote_volume, bid, ask and last of the last 24 hours, by symbol; decimal text or None."""
 
     def time_request(self) -> HttpRequest | None:
-        """The cheapest request whose answer says the exchange's time; None where it has none."""
+        """Return the cheapest request whose answer has the exchange's time; None where there is none."""
 
     def server_time(self, body: bytes) -> int:
-        """The exchange's clock, ns since the Unix epoch, from the answer to `time_request`. Raises DecodeError."""
+        """Read the exchange's time, ns since the Unix epoch, in the answer to `time_request`. Raises DecodeError."""
 
 
 @runtime_checkable
@@ -182,8 +184,8 @@ class DialedByRequest(Protocol):
 class Connector(Protocol):
     """What an entry point in the group `venuemesh.connectors` names: one exchange, or several that share a codec.
 
-    A connector may also have `samples()`, giving `MarketDataSamples`: then `venuemesh conformance` needs no file; and
-    `trading(...)` and `auth(...)`, see `TradingConnector` in trading.py: then it trades, too.
+    A connector with `samples()`, which returns `MarketDataSamples`, needs no file for `venuemesh conformance`. A
+    connector with `trading(...)` and `auth(...)` trades too: see `order_codec.TradingConnector`.
     """
 
     @property

@@ -70,11 +70,11 @@ CHANGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One request, not signed yet. `params` in order, text as the exchange wants it. `orders`: client ids it is about.
+    """One request before it is signed. `params` keep their order, as text for the exchange; `orders` are client ids.
 
     `rest` and `call` name the same thing for both transports: ("POST", "/v1/orders") and "order.create". `host` is
-    the base URL that the path belongs to, as the codec was told it: who signs needs to know no host. `cost` is of
-    limits that an egress shares; `order_count` is how many orders it counts for against the account's own order limits
+    the base URL of the codec, so that signing needs no host of its own. `cost` is spent of limits that an egress
+    shares; `order_count` is how many orders the request counts for against the account's order limits
     (`ExchangeSpec.account_limits`).
     """
 
@@ -152,13 +152,13 @@ class Reply:
 class Refusal(Enum):
     """What a refusal means for what was asked. The connector's table maps the exchange's codes to it."""
 
-    REJECTED = "rejected"  # said no; nothing was done
+    REJECTED = "rejected"  # an explicit no; nothing was done
     NOT_THERE = "not_there"  # "unknown order": to a cancel it may mean filled; query
     DUPLICATE = "duplicate"  # an order of this id is there already: query it
     CLOCK = "clock"  # outside the validity window: nothing was done; measure the clock again
     KEY = "key"  # key, signature, permission, address: Misconfigured
     BUSY = "busy"  # not served, provably nothing done
-    UNKNOWN = "unknown"  # the exchange says itself that it does not know what became of it
+    UNKNOWN = "unknown"  # the exchange does not know what became of the request
 
 
 class TradingCodec(Protocol):

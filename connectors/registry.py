@@ -1,4 +1,4 @@
-"""Finds connectors by entry point. A new exchange is a new folder and one entry point, and nothing else."""
+"""Find connectors by entry point. A new exchange is a new folder and one entry point, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .market_codec import Connector
 
 GROUP = "venuemesh.connectors"
 _given: dict[str, Connector] = {}  # not installed, but lent to this process: see `lend`
-_loaded: dict[str, Connector] = {}  # asking the installation again takes milliseconds, and a successor has few
+_loaded: dict[str, Connector] = {}  # reading the entry points takes milliseconds, which a successor does not have
 
 
 def _entries() -> dict[str, EntryPoint]:
@@ -17,7 +17,7 @@ def _entries() -> dict[str, EntryPoint]:
 
 
 def known() -> list[str]:
-    """Names of the exchanges that are installed here, sorted. Loads none of them."""
+    """Return the names of the installed and lent connectors, sorted. Loads none of them."""
     return sorted({*_entries(), *_given})
 
 

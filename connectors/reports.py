@@ -1,4 +1,4 @@
-"""What an exchange says of an account: orders, fills, balances, fees, the state of the stream."""
+"""Reports of an exchange on an account: orders, fills, balances, fees, and its stream of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..model.order import OrderStatus, OrderType, TimeInForce
 
 @dataclass(frozen=True, slots=True)
 class OrderReport:
-    """The exchange on one order: from an answer, a query or the stream. Amounts in base unless said otherwise.
+    """One order as an answer, a query or the stream reports it. Amounts are in the base asset unless named otherwise.
 
-    `status` is what the exchange says the order is now; None where the report says nothing of it. `fills` are those
-    that it states; a report may state a `filled` total without them (then the fills must be asked for).
+    `status` is None where the report has no status. `fills` are the fills that the report lists; a report may have a
+    total in `filled` without listing them (then the fills must be asked for).
     """
 
     symbol: str
@@ -39,7 +39,7 @@ class OrderReport:
 
 @dataclass(frozen=True, slots=True)
 class FillReport:
-    """One fill as the exchange states it. The fee is None where this message does not state it."""
+    """One fill as the exchange reports it. The fee is None where the message has none."""
 
     trade_id: str
     price: Decimal
@@ -56,7 +56,7 @@ class FillReport:
 
 @dataclass(frozen=True, slots=True)
 class BalanceReport:
-    """Balances as of `ts_event_ns`: asset -> (free, locked). `whole`: assets not named are zero."""
+    """Balances at `ts_event_ns`: asset -> (free, locked). `whole`: assets that are not named are zero."""
 
     balances: dict[str, tuple[Decimal, Decimal]]
     whole: bool
@@ -65,7 +65,7 @@ class BalanceReport:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """Something came or went that no order explains: a deposit, a withdrawal, a transfer."""
+    """A change of a balance that no order explains: a deposit, a withdrawal, a transfer."""
 
     asset: str
     amount: Decimal
@@ -74,7 +74,7 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class ListReport:
-    """The exchange on an order list: its id, its state in its words, its orders as (client id, exchange id)."""
+    """One order list: its id, its state in the exchange's words, its orders as (client id, exchange id)."""
 
     list_id: str
     symbol: str
@@ -105,7 +105,7 @@ class AccountReport:
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """Fractions of one pair on one account: 0.001 is 10 basis points. `discount` says in words what is not in them."""
+    """Fees of one pair on one account, as fractions: 0.001 is 10 basis points. `discount` says what is left out."""
 
     pair: str
     maker: Decimal

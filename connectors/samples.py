@@ -1,7 +1,7 @@
-"""Messages by which a connector shows that it reads its exchange: what the conformance suite runs on.
+"""Sample messages of an exchange, on which the conformance suite runs a connector.
 
-They are written by hand in the shape that the exchange's manual gives, small enough to check by eye, and say beside
-each message what a correct reader makes of it.
+The author writes them by hand in the shape of the exchange's manual, small enough to check by eye, and puts beside each
+message what a correct reader makes of the message.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class MarketDataSamples:
     stale: bytes | None = None
     gap: bytes | None = None
     snapshot_limit: int = 100  # levels a side that the snapshot was asked for with
-    ignored: tuple[bytes, ...] = ()  # well-formed frames that nobody reads
+    ignored: tuple[bytes, ...] = ()  # well-formed frames that the codec ignores
     pings: tuple[tuple[bytes, bytes], ...] = ()  # frames that want an answer at once, and that answer
     closing: tuple[bytes, ...] = ()  # frames that announce the end of the connection
     errors: tuple[ErrorSample, ...] = ()

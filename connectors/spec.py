@@ -194,12 +194,9 @@ class ExchangeSpec:
         option = next((option for option in self.options if option.name == name), None)
         if option is not None:
             return option.problem(value)
-        known = ", ".join(option.name for option in self.options)
-        return (
-            f"{self.exchange} has no such option; its options are {known}"
-            if known
-            else (f"{self.exchange} has no options")
-        )
+        if not self.options:
+            return f"{self.exchange} has no options"
+        return f"{self.exchange} has no such option; its options are {', '.join(known.name for known in self.options)}"
 
     def hosts(self, environment: str | None) -> Hosts | None:
         """Return the base URLs of an environment; None of the real one, whose URLs are the spec's own.
@@ -220,9 +217,9 @@ class ExchangeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an exchange offers, each with its source beside it in the connector's `spec.py`.
+    """What an exchange offers to traders, each figure with its source in the connector's `spec.py`.
 
-    `processing_s`: how long after its validity ended a request may still be worked on, by the exchange's statement.
+    `processing_s`: for how long the exchange may still work on a request after the request's validity has ended.
     `client_id_pattern` is a regular expression for whole client order ids. `batch` sizes are 0 where not offered.
     """
 

@@ -15,7 +15,7 @@ from ...orderbook.l2 import OrderBook
 
 
 class _Readers:
-    """Keeps what readers of the book would have been told."""
+    """Keeps the states and trades that readers of the book would have seen."""
 
     def __init__(self) -> None:
         self.states: list[BookState] = []

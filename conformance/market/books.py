@@ -120,10 +120,10 @@ class Books(Suite):
 
     @staticmethod
     def _says(codec: Codec, wanted: Verdict, at: int, delta: DepthDelta, joined: bool) -> None:
-        said = codec.classify(at, delta, joined)
+        verdict = codec.classify(at, delta, joined)
         expect(
-            said is wanted,
-            f"classify({at}, {delta.first}, {delta.last}, joined={joined}) is {said}, by the samples it is {wanted}",
+            verdict is wanted,
+            f"classify({at}, {delta.first}, {delta.last}, joined={joined}) is {verdict}, by the samples it is {wanted}",
         )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a connector says about its exchange: limits, costs, names, scales, requests, subscriptions."""
+"""Checks of what a connector declares: options, limits, costs, names, scales, requests, subscriptions."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ class Described(Suite):
         expect(len(by_name) == len(listed), "two instruments have one name")
         expect(len(by_symbol) == len(listed), "two instruments have one symbol")
         for name, symbol in self.samples.symbols.items():
-            said = by_name.get(name)
-            expect(said == symbol, f"{name} should be {symbol!r} at the exchange; instruments() says {said!r}")
+            found = by_name.get(name)
+            expect(found == symbol, f"{name} should be {symbol!r} at the exchange; instruments() says {found!r}")
         trading = self.instrument().is_trading
         expect(trading, f"{self.samples.pair} is not TRADING in the sample list; the story needs a pair that trades")
 
@@ -156,7 +156,7 @@ class Described(Suite):
                         raise AssertionError(f"{one.name}: {what} rule {rule} does not fit: {error}") from error
                     expect(to_decimal(raw, scale) == rule, f"{one.name}: {what} rule {rule} is not exact")
 
-    def test_requests_go_where_they_are_told_and_are_recognised(self) -> None:
+    def test_requests_go_to_the_base_url_and_are_recognised(self) -> None:
         """Base URLs can be overridden, and the codec knows its own requests again in a recording."""
         instrument = self.instrument()
         codec = self.codec(rest=REST_HERE, ws=WS_HERE)
@@ -214,5 +214,5 @@ class Described(Suite):
             expect(self.codec().time_request() is None, "there is a time_request, and no sample of its answer")
             skip("the exchange says no time")
         body, time_ns = self.samples.server_time
-        said = self.codec().server_time(body)
-        expect(said == time_ns, f"server_time reads {said}, the sample says {time_ns}")
+        found = self.codec().server_time(body)
+        expect(found == time_ns, f"server_time reads {found}, the sample says {time_ns}")

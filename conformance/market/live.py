@@ -63,8 +63,8 @@ async def run_live(
         yield _result(0, began, _names_wrong(listed), f"{len(listed)} listed")
         instrument = choose(codec, listed, pair)
         began = time.perf_counter()
-        wrong, said = await _snapshot(codec, client, instrument)
-        yield _result(1, began, wrong, said)
+        wrong, detail = await _snapshot(codec, client, instrument)
+        yield _result(1, began, wrong, detail)
     finally:
         await client.close()
     with tempfile.TemporaryDirectory(prefix="venuemesh-") as folder:
@@ -149,7 +149,7 @@ def _replay_wrong(fast: dict[str, Any], slow: dict[str, Any]) -> str | None:
     return f"crossed after a delta: {crossed}" if crossed else None
 
 
-def _result(number: int, began: float, wrong: str | None, said: str) -> Result:
+def _result(number: int, began: float, wrong: str | None, detail: str) -> Result:
     name, title = TITLES[number]
     outcome = Outcome.PASSED if wrong is None else Outcome.FAILED
-    return Result(name, title, outcome, said if wrong is None else wrong, time.perf_counter() - began)
+    return Result(name, title, outcome, detail if wrong is None else wrong, time.perf_counter() - began)

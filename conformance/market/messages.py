@@ -1,4 +1,4 @@
-"""Messages one by one: trades, answers, refusals, what nobody reads, and what is broken."""
+"""Checks of single messages: trades, answers, refusals, ignored and broken ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Messages(Suite):
             expect(event.ts_recv_ns == RECV_NS, "the receive time is not the one passed in")
 
     def test_answers_are_read(self) -> None:
-        """Confirmations, refusals, announcements of the end and messages nobody reads are what they are."""
+        """Confirmations, refusals, announcements of the end and ignored messages are read as what they are."""
         codec = self.bound()
         expect(bool(self.samples.acks), "the samples have no confirmation: a subscription would never be proven")
         expect(bool(self.samples.refusals), "the samples have no refusal")
@@ -70,14 +70,14 @@ class Messages(Suite):
             expect(_key(one) == _key(other), f"a memoryview of {excerpt(frame)} is read differently")
 
     def test_frames_of_pairs_that_are_not_bound_are_ignored(self) -> None:
-        """A frame still on its way when a pair was left is Ignored; its symbol can be told all the same."""
+        """A frame that arrives after its pair was left is Ignored; `symbol_of` still finds its symbol."""
         codec, symbol = self.codec(), self.instrument().symbol
         codec.bind([])
         for frame in self._market():
             event = decoded(codec, frame)
             expect(isinstance(event, Ignored), f"nothing is bound, and decode makes {event!r} of {excerpt(frame)}")
-            said = codec.symbol_of(frame)
-            expect(said == symbol, f"symbol_of gives {said!r}, not {symbol!r}, for {excerpt(frame)}")
+            found = codec.symbol_of(frame)
+            expect(found == symbol, f"symbol_of gives {found!r}, not {symbol!r}, for {excerpt(frame)}")
         for frame, _ in self.samples.acks:
             expect(codec.symbol_of(frame) is None, f"symbol_of gives {codec.symbol_of(frame)!r} for an answer")
 
@@ -164,10 +164,10 @@ class Messages(Suite):
         fine = codec.failure(_answer(200, self.samples.instruments))
         expect(fine is None, f"an instrument list with status 200 is a failure: {fine!r}")
         for sample in self.samples.errors:
-            said = codec.failure(_answer(sample.status, sample.body, dict(sample.headers)))
+            found = codec.failure(_answer(sample.status, sample.body, dict(sample.headers)))
             expect(
-                type(said) is sample.error,
-                f"status {sample.status} with {excerpt(sample.body)} is {said!r}, not {sample.error.__name__}",
+                type(found) is sample.error,
+                f"status {sample.status} with {excerpt(sample.body)} is {found!r}, not {sample.error.__name__}",
             )
         bodies = [*JUNK, *(sample.body for sample in self.samples.errors)]
         for body in bodies:
@@ -189,27 +189,27 @@ class Messages(Suite):
         ):
             what = f"failure of status {status} {headers} with {excerpt(body)}, changes={changes}"
             try:
-                said = codec.failure(_answer(status, body, headers), changes)
+                found = codec.failure(_answer(status, body, headers), changes)
             except Exception as error:
                 raise AssertionError(f"{what} raised {error!r}; it must return an error") from error
-            expect(isinstance(said, MeshError), f"{what} is {said!r}, not an error of the mesh")
-            if isinstance(said, RetryLater):
-                expect(said.after_s > 0, f"{what} asks to be tried again after {said.after_s} s: a storm")
-            if isinstance(said, Rejected):
-                expect(bool(said.code), f"{what} is rejected without a code")
+            expect(isinstance(found, MeshError), f"{what} is {found!r}, not an error of the mesh")
+            if isinstance(found, RetryLater):
+                expect(found.after_s > 0, f"{what} asks to be tried again after {found.after_s} s: a storm")
+            if isinstance(found, Rejected):
+                expect(bool(found.code), f"{what} is rejected without a code")
             if status == 429:
-                expect(isinstance(said, RetryLater), f"{what} is {said!r}, not RetryLater")
-                if headers.get("retry-after") == "3" and isinstance(said, RetryLater):
-                    expect(said.after_s >= 3, f"{what} ignores the exchange's delay: {said!r}")
+                expect(isinstance(found, RetryLater), f"{what} is {found!r}, not RetryLater")
+                if headers.get("retry-after") == "3" and isinstance(found, RetryLater):
+                    expect(found.after_s >= 3, f"{what} ignores the exchange's delay: {found!r}")
             elif status == 418:
-                expect(isinstance(said, RetryLater | Rejected), f"{what} is {said!r}")
+                expect(isinstance(found, RetryLater | Rejected), f"{what} is {found!r}")
             elif status >= 500:
                 wanted = OutcomeUnknown if changes else RetryLater
-                expect(isinstance(said, wanted), f"{what} is {said!r}, not {wanted.__name__}")
+                expect(isinstance(found, wanted), f"{what} is {found!r}, not {wanted.__name__}")
             elif status >= 400:
-                expect(isinstance(said, Rejected | RetryLater), f"{what} is {said!r}, neither Rejected nor RetryLater")
+                expect(isinstance(found, Rejected | RetryLater), f"{what} is {found!r}, not Rejected or RetryLater")
             else:
-                expect(isinstance(said, DecodeError | Rejected | RetryLater), f"{what} is {said!r}: an outcome unknown")
+                expect(isinstance(found, DecodeError | Rejected | RetryLater), f"{what} is {found!r}: outcome unknown")
 
     def _market(self) -> list[bytes]:
         books = [] if self.codec().spec.book.source is BookSource.REST else [self.samples.snapshot]
@@ -243,7 +243,7 @@ def _is(event: Any, wanted: Any, frame: bytes) -> None:
 
 def _symbol_of(codec: Codec, frame: bytes) -> None:
     try:
-        said = codec.symbol_of(frame)
+        found = codec.symbol_of(frame)
     except Exception as error:
         raise AssertionError(f"symbol_of raised {error!r} for {excerpt(frame)}; it must return None") from error
-    expect(said is None or isinstance(said, str), f"symbol_of gives {said!r} for {excerpt(frame)}")
+    expect(found is None or isinstance(found, str), f"symbol_of gives {found!r} for {excerpt(frame)}")

@@ -1,4 +1,4 @@
-"""What all parts of the suite share: the connector, its samples, and how a check says what is wrong."""
+"""What all parts of the suite share: the connector, its samples, and the errors of checks."""
 
 from __future__ import annotations
 

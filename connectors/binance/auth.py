@@ -152,7 +152,7 @@ def read_key(kind: str, api_key: str, secret: str | bytes, passphrase: str | byt
     try:
         key = load_pem_private_key(raw, word)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None  # what the library says of it may quote it
+        key = None  # the text of the error may quote the key
     if kind == "rsa" and isinstance(key, RSAPrivateKey):
         return BinanceAuth(kind, api_key, _rsa(key))
     if kind == "ed25519" and isinstance(key, Ed25519PrivateKey):

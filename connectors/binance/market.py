@@ -51,6 +51,8 @@ FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its fl
 
 
 class BinanceCodec:
+    """Market data of one exchange that speaks Binance's protocol. Raises Misconfigured: an option has another value."""
+
     def __init__(
         self,
         spec: ExchangeSpec,
@@ -312,8 +314,8 @@ class BinanceCodec:
 def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:
     """Whether a bound on notional holds for MARKET orders. Source: filters.md, NOTIONAL and MIN_NOTIONAL."""
     kinds = (filters.get(kind, {}) for kind in ("NOTIONAL", "MIN_NOTIONAL"))
-    said = [rule[flag] is True for rule in kinds for flag in flags if flag in rule]
-    return not said or any(said)
+    stated = [rule[flag] is True for rule in kinds for flag in flags if flag in rule]
+    return not stated or any(stated)
 
 
 def _count(rule: dict[str, Any] | None) -> int | None:

@@ -354,7 +354,7 @@ class BinanceTrading:
         return FAILURES.refusal(code, reason)
 
     def bind(self, instruments: Sequence[Instrument]) -> None:
-        """Nothing to keep: reports name symbols as the exchange does, also of pairs that nobody tracks."""
+        """Keep nothing: reports name symbols as the exchange does, also those of pairs that are not tracked."""
 
     # The user stream and the websocket API
 
@@ -439,7 +439,7 @@ def _opened(message: dict[str, Any]) -> StreamOpened:
 
 
 def _archived(draft: Draft, error: Rejected, recv_ns: int) -> OrderReport:
-    """The exchange says that it ended without a fill, not whether canceled or expired; its id there is not told."""
+    """Report an order that ended without a fill, canceled or expired; the exchange gives neither which nor its id."""
     symbol = dict(draft.params)["symbol"]
     ended = OrderStatus.CANCELED
     return OrderReport(

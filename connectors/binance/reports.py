@@ -1,4 +1,4 @@
-"""Binance's words on orders, fills, balances and lists, as reports. Pure; the REST and the stream form of each.
+"""Read orders, fills, balances and lists from Binance's answers and stream events. Pure.
 
 The codec reads inside `reading`, which turns every error here into DecodeError: an order status, side or time in force
 that is not in the tables is not guessed.
@@ -28,7 +28,7 @@ STATUS = {
     "REJECTED": OrderStatus.REJECTED,
     "EXPIRED": OrderStatus.EXPIRED,
     "EXPIRED_IN_MATCH": OrderStatus.EXPIRED,  # by self-trade prevention
-}  # PENDING_CANCEL is "currently unused": nobody says what it would mean, so it is not read
+}  # PENDING_CANCEL is "currently unused": the manual does not define it, so it is not read
 # enums.md, Execution types
 EXECUTIONS = frozenset({"NEW", "CANCELED", "REPLACED", "REJECTED", "TRADE", "EXPIRED", "TRADE_PREVENTION"})
 LIST_STATES = frozenset({"EXECUTING", "ALL_DONE", "REJECT"})  # enums.md, Order List Order Status

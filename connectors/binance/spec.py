@@ -112,8 +112,8 @@ SPEC = ExchangeSpec(
     max_streams=1024,  # same, WebSocket Limits
     used_headers={"x-mbx-used-weight-1m": WEIGHT},  # rest-api.md, IP Limits
     wire_decimals=8,  # as recorded; baseAssetPrecision and quoteAssetPrecision of exchangeInfo
-    # web-socket-streams.md, Aggregate Trade Streams: `f` and `l` name a range of trade ids; that `t` of <symbol>@trade
-    # has no holes is not said in words
+    # web-socket-streams.md, Aggregate Trade Streams: `f` and `l` name a range of trade ids; the manual does not state
+    # that `t` of <symbol>@trade has no holes
     contiguous_trade_ids=True,
     example_pairs=("BTC-USDT", "ETH-USDT", "BNB-BTC"),
     streams_per_instrument=2,  # <symbol>@depth@100ms and <symbol>@trade

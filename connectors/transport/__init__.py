@@ -1,6 +1,6 @@
-"""The transport: what runs codecs against the network. The one module to import it from.
+"""The transport runs codecs against the network. Import its classes from here.
 
-    Feed   a websocket connection kept alive for ever      (feed.py; link.py and link_*.py carry one connection)
+    Feed   a websocket connection kept alive for ever      (feed.py; picows.py or websockets.py carries one connection)
     Rest   requests over a shared session, typed errors    (rest.py)
 
 Both take a `Clock`, and both are replaceable: roles receive them, tests hand in their own.

@@ -44,7 +44,7 @@ class Calls:
 
     Args:
         codec: says where (`call_url`) and reads frames.
-        on_failure: called once with what nobody expected; no call is answered after that.
+        on_failure: called once with an error that was not expected; no call is answered after that.
         on_push: called with every whole frame that answers no call, and the time it came (ns since the Unix epoch).
         admit, on_refused, silence_s, max_connection_s, backoff: as `Feed`.
         wait_s: how long a call waits for a connection before it gives up, unsent.
@@ -211,11 +211,11 @@ class Calls:
 
     def _pushed(self, frame: bytes, recv_ns: int) -> None:
         try:
-            told = self._codec.stream_decode(frame, recv_ns)
+            reports = self._codec.stream_decode(frame, recv_ns)
         except DecodeError:
             self._counts["unreadable"] += 1
-            told = ()
-        for report in told:
+            reports = ()
+        for report in reports:
             if isinstance(report, StreamEnded):
                 self.drain(report.reason)
         if self._on_push is not None:

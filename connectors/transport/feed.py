@@ -2,7 +2,7 @@
 
     wait for admission -> dial -> OPEN: on_open, messages, watched -> ended: on_close -> wait (backoff) -> again
 
-An open connection ends because the exchange closes it, because nothing at all is heard of it for `silence_s` (after
+An open connection ends because the exchange closes it, because the exchange sends nothing at all for `silence_s` (after
 half of that a ping asks for a sign of life), because it nears the age at which the exchange would cut it, because
 somebody asks (`reconnect`, `Link.close`, `stop`), or because its handler raised. `stop` and a handler that raised end
 the feed too; after anything else it dials again.
@@ -39,7 +39,7 @@ class Feed:
         on_failure: called once, with what the handler (or `url` or `admit`) raised; the feed has ended then.
         admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown put the attempt off; anything else
             ends the feed.
-        silence_s: a connection of which nothing is heard for this long is dropped.
+        silence_s: a connection on which nothing arrives for this long is dropped.
         max_connection_s: the exchange cuts connections of this age; ours leave at a random point of its last eighth.
         connect_timeout_s: for name, TCP, TLS and upgrade together.
         close_timeout_s: how long a close handshake may take before the socket is dropped.
@@ -133,7 +133,7 @@ class Feed:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        except BaseException as failure:  # the top of this shell: whoever owns the feed answers
+        except BaseException as failure:  # the top of this shell: the owner of the feed answers
             self.last_error = f"{type(failure).__name__}: {failure}"
             self._on_failure(failure)
             if not isinstance(failure, Exception):

@@ -59,7 +59,7 @@ def _drop(frame: memoryview | bytes, recv_ns: int) -> None:
 
 
 class LinkState(ABC):
-    """What every link keeps: what was heard when, why it ended, and that its handler is told exactly once.
+    """The state of every link: when the exchange was heard, why the link ended, and one `on_close` for its handler.
 
     A subclass carries the bytes: it calls `_opened`, `_on_frame`, `_lost`, and gives `send`, `ping`, `abort` and
     `_send_close`.
@@ -75,7 +75,7 @@ class LinkState(ABC):
         self.last_recv_ns = 0
         self.reason: str | None = None  # why it ended; None while it is open
         self.failure: BaseException | None = None  # what the handler raised
-        self.ended: asyncio.Future[None] = loop.create_future()  # the handler has been told
+        self.ended: asyncio.Future[None] = loop.create_future()  # `on_close` was called
         self.gone: asyncio.Future[None] = loop.create_future()  # the socket is closed
 
     @abstractmethod
@@ -125,7 +125,7 @@ class LinkState(ABC):
             self.ended.set_result(None)
 
     def _fail(self, failure: BaseException) -> None:
-        """The handler raised: nothing of it is swallowed, the feed hands `failure` to its owner."""
+        """The handler raised: keep the failure, which the feed hands to its owner."""
         self.failure = self.failure or failure
         if self.reason is None:
             self._end(f"its handler raised {type(failure).__name__}")

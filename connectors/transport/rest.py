@@ -135,10 +135,10 @@ class Rest:
             ValueError,
         ) as error:
             if attempt.connected:
-                raise OutcomeUnknown(attempt.what, _said(error)) from error
-            raise Misconfigured(f"{request.method} {_origin(request.url)}", _said(error)) from error
+                raise OutcomeUnknown(attempt.what, _reason(error)) from error
+            raise Misconfigured(f"{request.method} {_origin(request.url)}", _reason(error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            reason = f"no whole answer within {limit_s:g} s" if isinstance(error, TimeoutError) else _said(error)
+            reason = f"no whole answer within {limit_s:g} s" if isinstance(error, TimeoutError) else _reason(error)
             if attempt.connected:
                 raise OutcomeUnknown(attempt.what, reason) from _cause(error)
             raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
@@ -183,7 +183,7 @@ def _cause(error: BaseException) -> BaseException | None:
     return None if isinstance(error, aiohttp.ClientResponseError) else error
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """What an error says, without queries of URLs: they may be signed."""
     words = QUERY.sub("?...", str(error))
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

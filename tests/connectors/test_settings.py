@@ -43,8 +43,11 @@ class Connector:
 
 
 @pytest.fixture(autouse=True)
-def acme(monkeypatch):
-    monkeypatch.setitem(registry._loaded, "acme", Connector())
+def acme():
+    found = Connector()
+    registry.lend(found)
+    yield
+    registry.take_back(found)
 
 
 def settings(**options: Any) -> ConnectorSettings:

@@ -1,4 +1,4 @@
-"""Lays out a new connector: a distribution of its own, complete and passing, whose wire format its author replaces."""
+"""Lay out a new connector: a complete distribution that passes the suite; its author replaces the wire format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST = 32
 def lay_out(name: str, into: Path) -> Path:
     """Write the distribution of a connector `name` as a new folder in `into` and return that folder.
 
-    All of it appears at once, or nothing.
+    The whole folder appears at once, or nothing.
 
     Raises:
         Misconfigured: not a usable name, a connector of that name is installed, `into` is no folder that can be written

@@ -34,6 +34,9 @@ SPEC = ExchangeSpec(
     silence_s=60.0,
     max_connection_s=86_400.0,
     max_streams=10,
+    wire_decimals=8,
+    streams_per_instrument=2,
+    max_snapshot=5000,
     used_headers={"x-used": "weight"},
 )
 
@@ -47,6 +50,7 @@ class AcmeCodec:
     """Bodies are JSON in our own plain form."""
 
     spec = SPEC
+    snapshot_limit = 1000
 
     def instruments_request(self) -> HttpRequest:
         return HttpRequest("GET", "/instruments", cost=(("weight", 20),))

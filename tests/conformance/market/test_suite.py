@@ -191,7 +191,7 @@ class Seconds(BinanceCodec):
         (AlwaysComplete, "test_a_snapshot_is_complete_only_below_its_limit"),
         (OneStreamAMessage, "test_subscriptions_fit_a_connection"),
         (SameIdForAll, "test_subscriptions_fit_a_connection"),
-        (IgnoresTheBaseUrl, "test_requests_go_where_they_are_told_and_are_recognised"),
+        (IgnoresTheBaseUrl, "test_requests_go_to_the_base_url_and_are_recognised"),
         (Seconds, "test_the_clock_of_the_exchange_is_read"),
         (KnowsNoOption, "test_options_are_declared"),
         (AsksForMoreThanThereIs, "test_snapshots_have_a_size"),
