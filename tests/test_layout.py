@@ -104,8 +104,14 @@ NAMED = {
 
 
 def exchanges():
-    """The exchanges that have a folder: names of connectors."""
+    """The exchanges that have a connector."""
     return sorted(path.parent.name for path in (ROOT / "connectors").glob("*/spec.py"))
+
+
+def own_folders():
+    """The folders of exchanges: those of connectors, and those of protocols that the local exchange speaks."""
+    faces = {path.parent for path in (ROOT / "exchange").glob("*/face.py")}
+    return faces | {ROOT / "connectors" / exchange for exchange in exchanges()}
 
 
 def words_of(exchange):
@@ -114,7 +120,7 @@ def words_of(exchange):
     hosts = {spec.rest, spec.ws, spec.ws_api or spec.ws}
     hosts |= {url for at in spec.environments.values() for url in (at.rest, at.ws, at.ws_api or at.ws)}
     named = {exchange, *(urlsplit(url).hostname for url in hosts), *spec.used_headers, *spec.account_headers}
-    return named, {endpoint.path for endpoint in spec.endpoints.values()} | set(OWN_WORDS[exchange].split())
+    return named, {endpoint.path for endpoint in spec.endpoints.values()} | set(OWN_WORDS.get(exchange, "").split())
 
 
 def common_files():
@@ -123,7 +129,7 @@ def common_files():
     paths = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
     for path in sorted(path for path in paths if path.suffix in SUFFIXES and path.is_file()):
         inside = path.relative_to(ROOT).parts
-        own = inside[0] in ("connectors", "exchange") and inside[1] in exchanges()
+        own = own_folders() & set(path.parents)
         linked = inside[0] == "venuemesh" and inside[1] in FOLDERS
         if not own and not linked:
             yield "/".join(inside), path.read_text(encoding="utf-8")
