@@ -1,4 +1,4 @@
-"""Turn the writes of one transaction into statements: few, each for many rows."""
+"""Turns the writes of one transaction into a few statements, each for many rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _insert(dialect: str, table: Table) -> Any:
 
 
 def put(dialect: str, table: Table, key: Sequence[str], where: ColumnElement[bool] | None = None) -> Any:
-    """Return an insert that becomes an update of all other columns where the key is there."""
+    """Return an insert that updates all other columns if the key exists."""
     statement = _insert(dialect, table)
     others = {
         column.name: statement.excluded[column.name]
@@ -57,12 +57,12 @@ def put(dialect: str, table: Table, key: Sequence[str], where: ColumnElement[boo
 
 
 def put_new(dialect: str, table: Table, key: Sequence[str]) -> Any:
-    """Return an insert that leaves what is there."""
+    """Return an insert that leaves an existing row unchanged."""
     return _insert(dialect, table).on_conflict_do_nothing(index_elements=list(key))
 
 
 class Statements:
-    """The statements of one dialect. Made once: to make them costs as much as to execute them."""
+    """The statements of one dialect, made once: making them costs as much as executing them."""
 
     def __init__(self, dialect: str) -> None:
         self._prepared: dict[Any, Prepared] | None = {} if dialect == "sqlite" else None
@@ -107,7 +107,7 @@ class Statements:
         self.tombstone = put_new(dialect, schema.tombstones, ("account_id", "client_order_id"))
 
     def execute(self, connection: Connection, statement: Executable, rows: Sequence[Row]) -> None:
-        """Execute one of the statements that write, for each row; all rows have the same keys."""
+        """Execute one of the writing statements for each row; all rows have the same keys."""
         if self._prepared is None:
             connection.execute(statement, rows)
             return
@@ -118,7 +118,7 @@ class Statements:
         prepared.many(connection, rows)
 
     def account(self, connection: Connection, exchange: str, account: str) -> Any:
-        """Return the account's row or None, locked until the transaction ends (in SQLite its begin did that)."""
+        """Return the account's row or None, locked until the transaction ends (SQLite: BEGIN IMMEDIATE locked it)."""
         if self._prepared is None:
             return queries.account_row(connection, exchange, account, lock=True)
         prepared = self._prepared.get("account")
@@ -145,7 +145,7 @@ class Statements:
 
 
 class Changes:
-    """Everything that one transaction changes on one account, but for the account's own row."""
+    """Everything that one transaction changes on one account, except the account's own row."""
 
     def __init__(self, exchange: str, account: str, account_id: int, epoch: int, next_event: int) -> None:
         self.next_event = next_event
@@ -166,14 +166,14 @@ class Changes:
         self._marks: dict[str, Row | None] = {}
 
     def add(self, writes: Iterable[Write]) -> list[int]:
-        """Take the writes of one batch in and return the numbers of its events."""
+        """Add the writes of one batch; return the numbers of its events."""
         first = self.next_event
         for write in writes:
             self._ADD[type(write)](self, write)
         return list(range(first, self.next_event))
 
     def flush(self, connection: Connection, statements: Statements) -> None:
-        """Execute what was taken in."""
+        """Execute the added writes."""
         orders, transitions = self._orders(connection, statements)
         plan: list[tuple[Executable, list[Row]]] = [
             (statements.order, orders),

@@ -1,8 +1,8 @@
-"""A journal behind asyncio: commits wait together for one fsync, in a thread of their own.
+"""A journal behind asyncio: commits share transactions, in a thread of their own.
 
-While one transaction is on its way to the disk, what is asked for meanwhile gathers, and goes into the next one
-together: alone a commit costs one fsync, sixty-four at once cost one, too. Nothing waits for company on purpose.
-Reading has another thread and another connection, so that a long listing holds up no commit.
+While one transaction is written to the disk, new commits gather and share the next one: one commit costs one fsync, and
+so do sixty-four at once. No commit waits for others on purpose. Reads use another thread and another connection, so a
+long listing delays no commit.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class Committer:
-    """Commits of one account under one epoch, for one event loop. Owns the journal it is given: `close` closes it.
+    """Commits of one account under one epoch, for one event loop. Owns its journal: `close` closes it.
 
-    `most` batches share a transaction at most; `waiting` may wait at most.
+    At most `most` batches share a transaction; at most `waiting` may wait.
     """
 
     def __init__(
@@ -46,23 +46,24 @@ class Committer:
     async def commit(self, writes: Iterable[Write], batch_id: str | None = None) -> list[int]:
         """Make the writes durable, all or none, and return the numbers of their events in order.
 
-        Commits happen in the order of the calls. `batch_id` is for a caller who may have to repeat this very batch:
-        see `Journal.commit`. Cancelling the caller does not take the writes back.
+        Commits happen in the order of the calls. A caller that may have to repeat this very batch gives it a
+        `batch_id`: see `Journal.commit`. Cancelling the caller does not undo the writes.
 
         Raises:
-            Fenced: the account was taken anew; nothing was written, and every later call raises it at once.
+            Fenced: a newer epoch took the account. Nothing was written, and every later call raises Fenced at once.
             JournalUnavailable: not written, or after a lost connection nobody knows. Whatever waited behind it fails
                 alike and was not written, so nothing is reordered; calls after that are tried again.
-            Misconfigured: the journal is damaged. What waited behind it fails alike.
-            InboxFull: too many are waiting; these writes are not.
+            Misconfigured: the journal is damaged. All commits behind it fail likewise.
+            InboxFull: too many commits wait. These writes were not accepted.
         """
         return await asyncio.shield(self.submit(writes, batch_id))
 
     def submit(self, writes: Iterable[Write], batch_id: str | None = None) -> asyncio.Future[list[int]]:
-        """Do what `commit` does, and return at once what has its answer, or its error, in the moment it is known.
+        """Do what `commit` does, and return at once a future that is done at the very moment of the commit or its
+        failure.
 
-        For a caller who must not hand over anything after a commit that failed: a task that awaits `commit` is done
-        some turns of the loop after the commit itself.
+        For a caller that must submit nothing after a failed commit: a task that awaits `commit` resumes some turns of
+        the loop later.
         """
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         if self._end is not None:
@@ -77,7 +78,7 @@ class Committer:
         return future
 
     async def read(self, work: Callable[[Journal], T]) -> T:
-        """Return `work(journal)`, run in the reading thread; it sees every commit that was answered before.
+        """Return `work(journal)`, run in the reading thread; it sees every commit answered before.
 
         Raises:
             JournalUnavailable, Misconfigured: see `Journal`.
@@ -87,11 +88,11 @@ class Committer:
         return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._reading)
 
     async def write(self, work: Callable[[Journal], T]) -> T:
-        """Return `work(journal)`, run in the writing thread between two commits: `trim`, for one."""
+        """Return `work(journal)`, run in the writing thread between two commits, for example `trim`."""
         return await asyncio.get_running_loop().run_in_executor(self._writer, work, self._journal)
 
     async def close(self) -> None:
-        """Wait for what was asked for, then close the journal. Commits are refused from now on. Idempotent."""
+        """Wait for submitted work, then close the journal. Refuses commits from now on. Idempotent."""
         self._end = self._end or JournalUnavailable(0.0, "the committer is closed")
         if self._task is not None:
             await self._task

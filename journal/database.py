@@ -1,7 +1,7 @@
-"""One connection to the journal's database: made when it is needed, made anew when it was lost. The only I/O here.
+"""One connection to the journal's database, opened on demand and reopened after a loss. The journal's only I/O.
 
-What a database says when something fails becomes one of two errors: `JournalUnavailable` for what passes (full disk,
-lock held, server away), `Misconfigured` for what does not (not a database, damaged, no such driver).
+Errors of the database become one of two: `JournalUnavailable` for passing problems (full disk, held lock, unreachable
+server), `Misconfigured` for lasting ones (not a database, damaged, missing driver).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..model.failpoint import reach
 T = TypeVar("T")
 
 RETRY_S = 0.5
-"""How long `JournalUnavailable` asks its caller to wait."""
+"""The delay that `JournalUnavailable` asks its caller to wait."""
 _WAL_LIMIT_BYTES = 64 * 2**20
 _BROKEN_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
-# PostgreSQL's error classes that no retry mends. Source: PostgreSQL manual, Appendix A, read 2026-11-22.
+# PostgreSQL's error classes that no retry fixes. Source: PostgreSQL manual, Appendix A, read 2026-11-22.
 _WRONG_SERVER = ("28", "3D", "3F", "42501", "XX001", "XX002")
 
 
@@ -35,7 +35,7 @@ def parse(url: str) -> URL:
     """Return the URL as SQLAlchemy has it, with the driver named.
 
     Raises:
-        Misconfigured: not a URL, or of a database that the journal does not know. Nothing of a password is in it.
+        Misconfigured: not a URL, or an unsupported database. The error shows no password.
     """
     try:
         read = make_url(url)
@@ -52,10 +52,10 @@ def parse(url: str) -> URL:
 
 
 class Database:
-    """Runs functions in transactions on one connection. For one thread at a time; it may be another each time."""
+    """Runs functions in transactions on one connection. For one thread at a time, not always the same one."""
 
     def __init__(self, url: str, wait_s: float) -> None:
-        """Connect to nothing yet. `wait_s` is how long a lock or a connection is waited for."""
+        """Does not connect yet. `wait_s`: longest wait for a lock or a connection."""
         self.url = parse(url)
         self.wait_s = wait_s
         self._connection: Connection | None = None
@@ -68,17 +68,17 @@ class Database:
 
     @property
     def name(self) -> str:
-        """What it is called in errors: the file, or the URL without its password."""
+        """The name in errors: the file, or the URL without its password."""
         return str(self.url.database) if self.is_sqlite else self.url.render_as_string(hide_password=True)
 
     def run(self, work: Callable[[Connection], T], write: bool) -> T:
-        """Return what `work` returns, run in one transaction that is durable on return, or gone when this raises.
+        """Run `work` in one transaction and return its result. Durable on return; rolled back if this raises.
 
-        A connection that is lost on the way is made again and `work` run again, once: it may then have been committed
-        already, so `work` must find that out itself. A reading transaction sees one moment throughout.
+        After a lost connection, reconnects and runs `work` once more. The first run may have been committed, so `work`
+        must detect that itself. A reading transaction sees one snapshot.
 
         Raises:
-            JournalUnavailable: see the module; after a lost connection it may have been committed.
+            JournalUnavailable: see the module. After a lost connection the transaction may have been committed.
             Misconfigured: see the module.
         """
         again = True
@@ -111,10 +111,10 @@ class Database:
         return found
 
     def close(self) -> None:
-        """Let the connection go; the next `run` makes another."""
+        """Close the connection; the next `run` opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.invalidate()  # closes it without a word more to a server that may be gone
+            connection.invalidate()  # closes without contacting a server that may be gone
             connection.close()
 
     # ------------------------------------------------------------------ connecting
@@ -159,7 +159,7 @@ class Database:
         if mode != "wal":
             raise Misconfigured(self.name, f"SQLite cannot keep a write-ahead log there (journal mode {mode})")
         for setting in (
-            "synchronous = FULL",  # a commit is on the disk when it returns
+            "synchronous = FULL",  # a commit is on the disk on return
             "fullfsync = ON",  # on macOS fsync alone is not enough
             "foreign_keys = ON",
             f"journal_size_limit = {_WAL_LIMIT_BYTES}",
@@ -167,7 +167,7 @@ class Database:
             raw.execute(f"PRAGMA {setting}").close()
 
     def _wal(self, raw: Any) -> str:
-        """Turn the write-ahead log on; several processes may be at it at once, and SQLite does not queue them."""
+        """Turn the write-ahead log on. Several processes may do so at once, and SQLite does not queue them."""
         deadline = time.monotonic() + self.wait_s
         while True:
             try:
@@ -191,17 +191,17 @@ class Database:
         raw.commit()
 
     def prepare_file(self, create: bool) -> None:
-        """Make an SQLite journal's directory and its file, for this user only, where they are not there yet.
+        """Create an SQLite journal's directory and file, for this user only, if they do not exist.
 
         Raises:
-            Misconfigured: there cannot be a file of this name, or there is none and none is to be made.
-            JournalUnavailable: no room for it.
+            Misconfigured: the file cannot be created, or it does not exist and must not be created.
+            JournalUnavailable: the disk is full.
         """
         if not self.is_sqlite:
             return
         path = Path(str(self.url.database))
         if not create and not path.exists():
-            raise Misconfigured(str(path), "there is no such journal")
+            raise Misconfigured(str(path), "the journal does not exist")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -213,7 +213,7 @@ class Database:
     # ------------------------------------------------------------------ errors
 
     def _typed(self, error: DBAPIError) -> MeshError:
-        """Return what a caller can do about it."""
+        """Return the typed error for an error of the database."""
         cause = error.orig
         if isinstance(cause, sqlite3.Error):
             name = getattr(cause, "sqlite_errorname", "") or type(cause).__name__

@@ -1,9 +1,10 @@
-"""Write a journal's orders, trades (own fills) or events to a CSV or Parquet file, a page at a time.
+"""Writes a journal's orders, trades (own fills) or events to a CSV or Parquet file, a page at a time.
 
 Columns are the journal's own, with `exchange`, `account` and a readable `time` in front: UTC, ISO 8601 with ns in CSV,
 a timestamp in Parquet. Times in ns are integers as well. Decimals are plain text in CSV, exact as the exchange wrote
 them; in Parquet they are decimal128(38, 18), so that tools can add them up: 20 digits before the point and 18 behind
-hold what spot exchanges trade, and what does not fit is an error, never a rounding. Fees of an order are JSON text.
+hold what spot exchanges trade, and a number that does not fit is an error, never rounded. Fees of an order are JSON
+text.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _EVERYTHING = Filter()
 
 
 class Sink(Protocol):
-    """Takes rows in the order of the columns."""
+    """A file format: takes rows in the order of the columns."""
 
     def write(self, rows: list[list[Any]]) -> None: ...
     def close(self) -> None: ...
@@ -45,12 +46,12 @@ def export(journal_url: str, what: str, form: str, path: str | os.PathLike[str],
     """Write the rows of `what` ("orders", "trades", "events") that the filters let through; return how many.
 
     `form` is "csv" or "parquet" (the extra `venuemesh[parquet]`). Rows are in the order they were recorded, account by
-    account. Memory does not grow with their number. The file appears whole or not at all; one of that name is replaced.
-    Orders that change meanwhile are as they are when their page is read.
+    account. Memory does not grow with their number. The file appears complete or not at all, and replaces an existing
+    one. Orders that change meanwhile are exported as of the reading of their page.
 
     Raises:
         Misconfigured: an unknown `what` or `form`, a missing extra, a filter that these rows do not have, a path that
-            cannot be written, or a journal that is none.
+            cannot be written, or a file that is not a journal.
         JournalUnavailable: the journal cannot be read, or the disk is full.
         FixedPointError: a number does not fit Parquet's decimals; CSV takes it.
     """
@@ -108,7 +109,7 @@ def _values(row: Any, names: list[str], time: str) -> list[Any]:
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; it takes the name of `path` at the end of the block, and goes when that raises."""
+    """Yield a temporary path; rename it to `path` at the end of the block, or delete it if the block raises."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
@@ -122,7 +123,7 @@ def _whole_file(path: Path) -> Iterator[Path]:
 
 
 class CsvSink:
-    """RFC 4180 with a heading line; nothing for what is absent, true and false in words."""
+    """RFC 4180 with a header line; empty for absent values, true and false as words."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self._file = path.open("w", newline="", encoding="utf-8")
@@ -179,7 +180,7 @@ def _parquet(path: Path, names: list[str]) -> Sink:
 
 
 def _decimal(text: str | None) -> Decimal | None:
-    """Raises FixedPointError for what decimal128(38, 18) does not hold."""
+    """Raises FixedPointError: the number does not fit decimal128(38, 18)."""
     if text is None:
         return None
     value = Decimal(text)
@@ -190,7 +191,7 @@ def _decimal(text: str | None) -> Decimal | None:
 
 
 class ParquetSink:
-    """One row group a page; pyarrow is known to its two functions only."""
+    """One row group per page."""
 
     def __init__(self, write: Callable[[list[list[Any]]], None], close: Callable[[], None]) -> None:
         self._write = write

@@ -1,14 +1,14 @@
 """The durable record of trading: orders, fills, requests, numbered events, and the epoch that fences writers.
 
-Theory of operation. An account has one row. Whoever manages the account takes a new epoch in it; each commit checks
-that epoch under the row's lock (SQLite: BEGIN IMMEDIATE; PostgreSQL: SELECT FOR UPDATE), writes, gives events the next
-numbers from that row, and is durable when it returns, all in one transaction. So an older writer is refused with
-nothing written, and numbers have neither holes nor repetitions. Many batches may share a transaction: one fsync for
-all. A batch has an id; one that was committed already is answered with its numbers and not applied, so whoever does not
-know whether a commit arrived may repeat it.
+Theory of operation. An account has one row. A manager that takes the account writes a new epoch into it; each commit
+checks that epoch under the row's lock (SQLite: BEGIN IMMEDIATE; PostgreSQL: SELECT FOR UPDATE), writes, gives events
+the next numbers from that row, and is durable when it returns, all in one transaction. So an older writer is refused
+with nothing written, and numbers have neither gaps nor repetitions. Many batches may share one transaction and one
+fsync. A batch has an id; a batch that was committed already is answered with its numbers and not applied again, so a
+caller that does not know whether a commit succeeded may repeat it.
 
-A `Journal` is synchronous, and for one thread at a time; `committer.Committer` puts it behind asyncio. After
-`JournalUnavailable` the same object works again once the database does: nothing has to be opened anew.
+A `Journal` is synchronous and for one thread at a time; `committer.Committer` puts it behind asyncio. After
+`JournalUnavailable` the same object works again once the database does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _EVERYTHING = Filter()
 
 
 class Journal:
-    """One journal, open. Made by `Journal.open`."""
+    """An open journal, made by `Journal.open`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -46,19 +46,20 @@ class Journal:
         """Open a journal and return it; create it (unless told not to) or bring its tables up to date.
 
         `url` is `sqlite:////path` (on a local disk: network file systems break SQLite's locks) or
-        `postgresql://user:password@host/database`. `wait_s`: how long a lock or a connection is waited for.
+        `postgresql://user:password@host/database`. `wait_s`: longest wait for a lock or a connection.
 
         Raises:
-            Misconfigured: a URL that says no database, a missing driver, a file that is not an intact journal, none
-                at all where none is to be created, or tables of a version newer than this code. No password is shown.
-            JournalUnavailable: it cannot be reached or written now.
+            Misconfigured: a malformed URL, a missing driver, a file that is not an intact journal, no journal where
+                none
+                may be created, or tables newer than this code. The error shows no password.
+            JournalUnavailable: the database cannot be reached or written now.
         """
         database = Database(url, wait_s)
         database.prepare_file(create)
         try:
             if not database.run(is_current, write=False):
                 if not create and database.run(version, write=False) is None:
-                    raise Misconfigured(database.name, "there is no journal in it")
+                    raise Misconfigured(database.name, "it holds no journal")
                 database.run(lambda connection: migrate(connection, database.name), write=True)
         except BaseException:
             database.close()
@@ -66,13 +67,13 @@ class Journal:
         return cls(database)
 
     def another(self) -> Journal:
-        """Return the same journal over a connection of its own, for another thread."""
+        """Return the same journal with a connection of its own, for another thread."""
         database = Database(self.database.url.render_as_string(hide_password=False), self.database.wait_s)
         return Journal(database)
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is a file: then whoever writes it must be on the file's node."""
+        """Whether the journal is a file: its writers must then run on the file's node."""
         return self.database.is_sqlite
 
     @property
@@ -81,7 +82,7 @@ class Journal:
         return self.database.name
 
     def close(self) -> None:
-        """Close the connection. Idempotent; a later call opens it again."""
+        """Close the connection. Idempotent; a later call reopens it."""
         self.database.close()
 
     # ------------------------------------------------------------------ writing
@@ -90,7 +91,7 @@ class Journal:
         """Take the account and return the new epoch: from now on commits under older ones raise `Fenced`. Durable.
 
         Raises:
-            JournalUnavailable: not taken, or nobody knows; take again.
+            JournalUnavailable: not taken, or unknown. Take again.
         """
         of = schema.accounts
         mine = (of.c.exchange == exchange, of.c.account == account)
@@ -109,12 +110,13 @@ class Journal:
     def commit(self, exchange: str, account: str, epoch: int, batches: Sequence[Batch]) -> list[list[int]]:
         """Apply the batches in one transaction; return the numbers of each batch's events. Durable on return.
 
-        Idempotent: a batch whose id was committed before answers with the numbers of then.
+        Idempotent: a batch whose id was committed before returns its original numbers.
 
         Raises:
-            Fenced: the account was taken anew; nothing was written, and nothing will be.
-            JournalUnavailable: not written, or, after a lost connection or a failed fsync, nobody knows: repeat the
-                same batches, or load.
+            Fenced: a newer epoch took the account. Nothing was written, now or later.
+            JournalUnavailable: not written, or unknown after a lost connection or a failed fsync: repeat the same
+                batches,
+                or load.
             Misconfigured: the journal is damaged, or a write is of another account. Nothing was written.
         """
 
@@ -139,28 +141,32 @@ class Journal:
         return self.database.run(work, write=True)
 
     def trim(self, exchange: str, account: str, before_ns: int, keep_events: int | None = None) -> Trimmed:
-        """Remove what ended before `before_ns`, and all but the newest `keep_events` events, in small transactions.
+        """Delete records that ended before `before_ns`, and all but the newest `keep_events` events, in small
+        transactions.
 
-        Never removed: an open order, an order that an unresolved request names, their fills and transitions, an
-        unresolved request. Needs no epoch; commits go on between its transactions. Idempotent.
+        Never deletes open orders, orders that an unresolved request names, their fills and transitions, or unresolved
+        requests. Needs no epoch; commits go on between its transactions. Idempotent.
 
         Raises:
-            JournalUnavailable: part of it may have been done.
+            JournalUnavailable: part of the work may be done.
         """
         return trim(self.database, exchange, account, before_ns, keep_events)
 
     # ------------------------------------------------------------------ reading
 
     def load(self, exchange: str, account: str) -> Loaded:
-        """Return what a manager starts from, as of one moment. Its cost grows with what is open, not with history."""
+        """Return the open state that a manager starts from, as of one moment.
+
+        The cost grows with it, not with history.
+        """
         return self._read(lambda connection: queries.load(connection, exchange, account))
 
     def order(self, exchange: str, account: str, client_order_id: str) -> Order | None:
-        """Return an order by our id, None when there is none."""
+        """Return an order by our id, or None."""
         return self._one_order(queries.ORDER_BY_ID, exchange, account, {"of_id": client_order_id})
 
     def order_by_exchange_id(self, exchange: str, account: str, pair: str, exchange_order_id: str) -> Order | None:
-        """Return an order by the exchange's id, which is unique within its pair."""
+        """Return an order by the exchange's id, which is unique within its pair, or None."""
         named = {"of_pair": pair, "of_id": exchange_order_id}
         return self._one_order(queries.ORDER_BY_EXCHANGE_ID, exchange, account, named)
 
@@ -176,7 +182,7 @@ class Journal:
         return self._read(work)
 
     def highest_id(self, exchange: str, account: str, begin: str) -> str:
-        """Return the alphabetically last id of orders and tombstones that begins so; "" when there is none.
+        """Return the alphabetically last id of orders and tombstones that begins with `begin`; "" if there is none.
 
         `begin` and the ids are of [0-9a-z].
         """
@@ -196,7 +202,7 @@ class Journal:
         return self._read(work)
 
     def request(self, exchange: str, account: str, request_id: str) -> JournaledRequest | None:
-        """Return a request that is still kept, resolved or not."""
+        """Return a journaled request, resolved or not, or None if it is not kept."""
         of = schema.requests.c
 
         def work(connection: Connection) -> JournaledRequest | None:
@@ -230,7 +236,7 @@ class Journal:
     def fills(
         self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000, *, newest: bool = False
     ) -> Page[Fill]:
-        """Return fills, as they were recorded, from behind the page whose `next` was `after`; or the `newest`."""
+        """Return fills, in the order of recording, from behind the page whose `next` was `after`; or the `newest`."""
 
         def work(connection: Connection) -> Page[Fill]:
             found, more = queries.page(connection, queries.FILLS, chosen, after, limit, newest)
@@ -239,10 +245,10 @@ class Journal:
         return self._read(work)
 
     def events(self, exchange: str, account: str, after: int, limit: int = 1000) -> list[AccountEvent]:
-        """Return the events numbered from `after` + 1, up to `limit` of them; none when there are none yet.
+        """Return up to `limit` events, numbered from `after` + 1; empty if there are none yet.
 
         Raises:
-            EventsTrimmed: event `after` + 1 was there and is not kept any more; it names the first that is.
+            EventsTrimmed: event `after` + 1 existed and is deleted. `first` is the oldest kept event.
         """
         chosen = Filter(exchange=exchange, account=account)
 
@@ -258,7 +264,7 @@ class Journal:
         return self._read(work)
 
     def event_range(self, exchange: str, account: str) -> tuple[int, int]:
-        """Return the number of the first event kept and the number the next one gets; equal when none is kept."""
+        """Return the number of the first kept event and the next number; equal if no event is kept."""
 
         def work(connection: Connection) -> tuple[int, int]:
             mine = queries.account_row(connection, exchange, account)
@@ -288,14 +294,14 @@ class Journal:
         return self.database.run(work, write=False)
 
     def _done(self, connection: Connection, account_id: int, ids: list[str]) -> dict[str, list[int]]:
-        """Return those of these batches that were committed before, with their numbers."""
+        """Return the batches among these that were committed before, with their numbers."""
         found = self._statements.among(connection, self._statements.done, account_id, ids)
         return {row.id: list(range(row.first_event, row.first_event + row.events)) for row in found}
 
     def _remember(
         self, connection: Connection, account_id: int, count: int, next_event: int, batches: dict[str, list[int]]
     ) -> None:
-        """Note the batches, forget the oldest now and then, and move the account's counters."""
+        """Record the batches, delete the oldest at intervals, and advance the account's counters."""
         rows = [
             {
                 "account_id": account_id,

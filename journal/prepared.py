@@ -1,8 +1,8 @@
-"""Statements as SQLite's driver takes them, compiled once: text, and the order of its parameters.
+"""Statements for SQLite's driver, compiled once to text and an order of parameters.
 
-A commit is some ten short statements. What SQLAlchemy does anew at each execution (the cache key, the parameters, their
-types) costs several times what SQLite does for it, and holds up the process meanwhile. The types that a journal's
-columns have need no conversion there. Errors are SQLAlchemy's, as with `Connection.execute`.
+A commit is about ten short statements. SQLAlchemy's work at each execution (cache key, parameters, types) costs several
+times the work of SQLite and blocks the process meanwhile. The types of a journal's columns need no conversion in
+SQLite. Errors are SQLAlchemy's, as with `Connection.execute`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Prepared:
         self._order: tuple[str, ...] = tuple(compiled.positiontup or ())
 
     def many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute it for each row."""
+        """Execute the statement for each row."""
         order = self._order
         connection.exec_driver_sql(self._text, [tuple([row[name] for name in order]) for row in rows])
 
     def select(self, connection: Connection, parameters: Mapping[str, Any]) -> CursorResult[Any]:
-        """Execute it and return its rows."""
+        """Execute the statement and return the rows."""
         return connection.exec_driver_sql(self._text, tuple([parameters[name] for name in self._order]))

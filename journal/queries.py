@@ -1,4 +1,4 @@
-"""Read orders, fills, events and the rest from rows. Each function runs in a transaction that its caller opened."""
+"""Reads orders, fills, events and other records from rows. Each function runs in a transaction of its caller."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = 500  # ids in one IN
 _ORDER_FIELDS = tuple(column for column in schema.orders.columns if column.name not in ("seq", "account_id", "open"))
 _FILL_FIELDS = tuple(column for column in schema.fills.columns if column.name not in ("seq", "account_id"))
 Listing = tuple[Table, Any, Any]
-"""What a listing is made of: table, key that pages continue after (within an account), column of time."""
+"""The listings: table, key that pages continue after (within an account), column of time."""
 ORDERS = (schema.orders, schema.orders.c.seq, schema.orders.c.created_ns)
 FILLS = (schema.fills, schema.fills.c.seq, schema.fills.c.ts_event_ns)
 EVENTS = (schema.events, schema.events.c.number, schema.events.c.ts_recv_ns)
@@ -92,7 +92,7 @@ def rows(connection: Connection, table: Table, *where: ColumnElement[bool], by: 
 def by_ids(connection: Connection, table: Table, account_id: int, ids: Iterable[str]) -> list[Any]:
     """Return the rows of these client order ids, in their order of arrival.
 
-    Sorted here: asked for an order, SQLite walks the whole account in that order instead of looking the ids up.
+    Sorted here: with ORDER BY, SQLite walks the whole account instead of looking up the ids.
     """
     wanted, found = list(ids), []
     for start in range(0, len(wanted), _CHUNK):
@@ -102,7 +102,7 @@ def by_ids(connection: Connection, table: Table, account_id: int, ids: Iterable[
 
 
 def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool]]:
-    """Return the conditions that a filter stands for.
+    """Return the conditions of a filter.
 
     Raises:
         Misconfigured: the table has no such column.
@@ -114,7 +114,7 @@ def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool
             continue
         if name not in of:
             raise Misconfigured(f"filter by {name}", f"{table.name} have no {name}")
-        # Partial indices are used where the query says the very constant that they were made with.
+        # Partial indices are used only if the query has the very constant of the index.
         where.append(of[name] == ((true() if value else false()) if name == "open" else value))
     if chosen.since_ns is not None:
         where.append(time >= chosen.since_ns)
@@ -132,7 +132,7 @@ def page(
 ) -> tuple[list[Any], int | None]:
     """Return up to `limit` rows with keys above `after`, in their order, and the key to continue after, if any.
 
-    `newest`: the last of them instead of the first; then nothing comes behind.
+    `newest`: the last rows instead of the first; then there is no next page.
     """
     table, key, time = listing
     if newest:
@@ -144,7 +144,7 @@ def page(
 
 
 def first_event(connection: Connection, account_id: int, next_event: int) -> int:
-    """Return the number of the oldest event that is kept, `next_event` when none is."""
+    """Return the number of the oldest kept event; `next_event` if none is kept."""
     of = schema.events.c
     found: int | None = connection.execute(select(func.min(of.number)).where(of.account_id == account_id)).scalar()
     return next_event if found is None else found
@@ -166,7 +166,7 @@ def transitions(connection: Connection, account_id: int, client_order_id: str) -
 
 
 def load(connection: Connection, exchange: str, account: str) -> Loaded:
-    """Read what a manager starts from; of an account that nobody ever took, nothing, with epoch 0."""
+    """Read the state that a manager starts from; empty, with epoch 0, for an account that was never taken."""
     found = account_row(connection, exchange, account)
     if found is None:
         return Loaded(exchange, account, 0, 1, 1, [], [], [], {}, {}, {}, {}, {}, None)

@@ -1,4 +1,4 @@
-"""What the journal answers with. Immutable; no I/O."""
+"""Records that the journal returns. Immutable; no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class JournaledRequest:
-    """A journaled request. `epoch` is the manager's that was to send it; `outcome` is None until somebody said one."""
+    """A journaled request. `epoch`: of the manager that was to send it. `outcome`: None until one was recorded."""
 
     request_id: str
     kind: str
@@ -41,7 +41,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of an order's status. `before` is None at its first."""
+    """One change of an order's status. `before` is None at the first."""
 
     client_order_id: str
     before: str | None
@@ -53,11 +53,11 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a manager starts from: everything still open on one account, never its history.
+    """The state that a manager starts from: everything open on one account, without its history.
 
-    `orders` are the open ones and those that an unresolved request names, `fills` all fills of these, oldest first;
-    `requests` those without an outcome or with "unknown". `next_event` is the number that the next event gets,
-    `first_event` the oldest kept (`next_event` when none is).
+    `orders`: open orders and those that an unresolved request names. `fills`: all their fills, oldest first.
+    `requests`: those without an outcome or with "unknown". `next_event`: the number of the next event. `first_event`:
+    the oldest kept one (`next_event` if none is kept).
     """
 
     exchange: str
@@ -78,9 +78,9 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows of a listing: all that are given must hold. Times: ns, `since_ns` <= t < `until_ns`.
+    """Selects rows of a listing: all given conditions must hold. Times: ns, `since_ns` <= t < `until_ns`.
 
-    The time of an order is when it was created here, of a fill the exchange's, of an event when the mesh learnt of it.
+    The time of an order is its creation here, of a fill the exchange's time, of an event its arrival at the mesh.
     `open`: True only orders that are not done, False only those that are. `owner` and `open` are for orders (an owner
     also for events); other listings refuse them with Misconfigured.
     """
@@ -97,7 +97,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Rows oldest first, and the `after` that continues behind them; None when there are no more now."""
+    """Rows, oldest first, and the `after` of the next page; None if there are no more rows now."""
 
     rows: list[T]
     next: int | None
@@ -105,7 +105,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """How many rows a call of `trim` removed."""
+    """How many rows a call of `trim` deleted."""
 
     orders: int
     fills: int

@@ -1,14 +1,14 @@
-"""The journal's tables, alike on SQLite and PostgreSQL. What changes here changes by a new file in `migrations/`.
+"""The journal's tables, the same on SQLite and PostgreSQL. Every change needs a new file in `migrations/`.
 
 Times and numbers are 64-bit integers, decimals are text in plain notation: exact on both, and readable in any SQL
-shell. What is looked for has columns; `events.body` and `balances.body` are JSON of what nobody searches in.
+shell. Searched values have columns; `events.body` and `balances.body` are JSON that is never searched.
 
     accounts     one row an account: its epoch (the fence), the next event number, how many batches were committed
     orders       the current state of each order; `seq` is the order of arrival, the key that pages continue after
     transitions  every change of an order's status
-    fills        told apart by (pair, trade_id)
-    requests     intents: journaled before they are sent; `open` while nobody can say what came of them
-    events       numbered per account without a hole; the oldest are trimmed
+    fills        identified by (pair, trade_id)
+    requests     intents, journaled before they are sent; `open` while their outcome is unknown
+    events       numbered per account without a gap; the oldest are trimmed
     balances     the last snapshots
     cursors, pauses, owners, marks, tombstones      small named values of an account
     batches      ids of the last batches and the numbers their events got: a repetition is answered, not applied

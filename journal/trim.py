@@ -1,4 +1,4 @@
-"""Remove what is old, in transactions small enough that commits hardly wait for them."""
+"""Deletes old records, in transactions so small that commits hardly wait for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
     """See `Journal.trim`."""
 
     def repeat(step: Callable[[Connection, int], tuple[int, ...]]) -> tuple[int, ...]:
-        """Run the step in one transaction after the other until it finds nothing; return the sums of what it counts."""
+        """Run the step in one transaction after the other until it finds nothing; return the sums of its counts."""
 
         def work(connection: Connection) -> tuple[int, ...]:
             mine = queries.account_row(connection, exchange, account, lock=True)
@@ -56,7 +56,7 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
         return (_delete_keys(connection, of.client_order_id, found, of.account_id == mine),)
 
     def events(connection: Connection, mine: int) -> tuple[int, ...]:
-        """Only ever from the oldest on, so that those kept have no hole."""
+        """Delete from the oldest on, so that the kept events have no gap."""
         of, counter = schema.events.c, schema.accounts.c
         next_event = connection.execute(select(counter.next_event).where(counter.id == mine)).scalar_one()
         keep_from = 0 if keep_events is None else next_event - keep_events
@@ -78,9 +78,9 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
 
 
 def _trim_stray_fills(database: Database, exchange: str, account: str, before_ns: int) -> int:
-    """Remove old fills of orders that the journal never had, and return how many.
+    """Delete old fills of orders that the journal never had; return how many.
 
-    They are looked for in reading transactions, from the oldest recorded until one is not old any more.
+    Reading transactions search for them, from the oldest recorded fill to the first that is not old.
     """
     of, order = schema.fills.c, schema.orders.c
     known = exists().where(order.account_id == of.account_id, order.client_order_id == of.client_order_id)
@@ -110,7 +110,7 @@ def _held(connection: Connection, mine: int) -> list[str]:
 
 
 def _delete(connection: Connection, table: Table, mine: int, ids: list[str]) -> int:
-    """Return how many rows of these client order ids are gone."""
+    """Delete the rows of these client order ids; return how many."""
     gone = delete(table).where(table.c.account_id == mine, table.c.client_order_id.in_(ids))
     return connection.execute(gone).rowcount
 

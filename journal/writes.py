@@ -1,7 +1,7 @@
-"""What one commit may contain, and the rule that keeps secrets out of it. No I/O.
+"""The writes of a commit, and the check that keeps secrets out of them. No I/O.
 
-Writes are applied in the order given; all of a batch or none of it. Applying a write a second time changes nothing
-more, but for `PutEvent`, which is told apart by the id of its batch (see `Batch`).
+Writes are applied in order; a batch is applied completely or not at all. Applying a write again changes nothing, except
+`PutEvent`, whose repetition the id of its batch prevents (see `Batch`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SECRET = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class PutOrder:
-    """Make this the current state of the order, found by its client order id.
+    """Make this the current state of the order with its client order id.
 
     When the status differs from the journal's, a transition is recorded: `step` says what happened, `ts_ns` when.
     """
@@ -34,21 +34,21 @@ class PutOrder:
 
 @dataclass(frozen=True, slots=True)
 class PutFill:
-    """Record a fill; ignored when (pair, trade_id) of this account is there already."""
+    """Record a fill; ignored if the account has (pair, trade_id) already."""
 
     fill: Fill
 
 
 @dataclass(frozen=True, slots=True)
 class PutRequest:
-    """The intent: a request is about to be sent once. It stays unresolved until `CloseRequest` says otherwise.
+    """The intent: a request is about to be sent once. It stays unresolved until a `CloseRequest` resolves it.
 
     `text` is the exact request without key and signature, `digest` the SHA-256 of its exact bytes; `not_after_ns` by
     the exchange's clock, `created_ns` by the mesh's.
 
     Raises:
-        Misconfigured: `text` seems to carry a key or a signature: its maker does not redact. Nothing of it is in the
-            error.
+        Misconfigured: `text` seems to contain a key or a signature: its maker does not redact. The error shows nothing
+            of the text.
     """
 
     request_id: str
@@ -66,10 +66,10 @@ class PutRequest:
 
 @dataclass(frozen=True, slots=True)
 class CloseRequest:
-    """Say what came of a request: "accepted", "rejected", "not_sent", or "unknown", which leaves it unresolved.
+    """Record the outcome of a request: "accepted", "rejected", "not_sent", or "unknown", which leaves it unresolved.
 
-    What was unknown is later closed by any other word, "resolved:..." by custom. Of a request that is closed, or is not
-    there, nothing changes.
+    Any other word closes an unknown request later, by custom "resolved:...". A closed or missing request does not
+    change.
     """
 
     request_id: str
@@ -79,7 +79,7 @@ class CloseRequest:
 
 @dataclass(frozen=True, slots=True)
 class PutEvent:
-    """Record an event under the account's next number; the number it carries is ignored."""
+    """Record an event under the account's next number; the event's own number is ignored."""
 
     event: AccountEvent
 
@@ -94,7 +94,7 @@ class PutBalances:
 
 @dataclass(frozen=True, slots=True)
 class PutCursor:
-    """Set a subscriber's cursor: the number of the last event that it is done with. It never goes back."""
+    """Set a subscriber's cursor: the number of the last event that it has processed. A cursor never goes back."""
 
     name: str
     number: int
@@ -111,7 +111,7 @@ class PutPause:
 
 @dataclass(frozen=True, slots=True)
 class PutOwner:
-    """Declare what becomes of an owner's orders when it dies: "keep" or "cancel"."""
+    """Declare what happens to an owner's orders when it dies: "keep" or "cancel"."""
 
     owner: str
     on_death: str
@@ -128,7 +128,7 @@ class PutMark:
 
 @dataclass(frozen=True, slots=True)
 class PutTombstone:
-    """Record that a client order id without an order was declared dead: an order that comes with it is refused."""
+    """Record that a client order id without an order was declared dead: later orders with the id are refused."""
 
     client_order_id: str
     ts_ns: int

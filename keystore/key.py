@@ -1,4 +1,4 @@
-"""An API key, and how the text of a secret becomes one. It shows nothing of itself and does not pickle."""
+"""API keys: reads one from text. A key shows no secret in its repr and does not pickle."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TEXT = re.compile(r"[!-~]+")  # printable ASCII without spaces: it goes into a 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Key:
-    """What signs for one account of one exchange. Compares by its fields; repr and str name neither key nor secret.
+    """The API key and secret of one account. Compares by fields; repr and str show neither key nor secret.
 
     `kind` is "hmac", "ed25519" or "rsa". `secret` is the HMAC secret as the exchange gave it, or a private key as
     unencrypted PKCS #8 PEM.
@@ -42,7 +42,7 @@ class Key:
 
     @property
     def hint(self) -> str:
-        """Enough of the API key to tell it from others: its first 4 characters, none of a short one."""
+        """Return the first 4 characters of the API key, to recognise it; nothing of a short key."""
         return f"{self.api_key[:_HINT]}..." if len(self.api_key) >= _HINT_FROM else "..."
 
     def __repr__(self) -> str:
@@ -62,13 +62,13 @@ def make_key(
     pem_passphrase: str | None = None,
     what: str = "secret",
 ) -> Key:
-    """Check the two texts and return the key. Without `kind` a PEM header decides; text without one is an HMAC secret.
+    """Check API key and secret and return the key. Without `kind` a PEM header decides; other text is an HMAC secret.
 
-    A PEM that has a passphrase of its own is opened with `pem_passphrase` and held without it. `what` names the
-    secret's origin in errors, which say nothing of its content.
+    A PEM with a passphrase of its own is opened with `pem_passphrase` and held without it. `what` names the origin of
+    the secret in errors, which never show its content.
 
     Raises:
-        Misconfigured: one of them cannot be what it is said to be.
+        Misconfigured: the API key or the secret is malformed.
     """
     if kind is not None and kind not in KINDS:
         raise Misconfigured("kind of key", f"{kind!r} is none of {', '.join(KINDS)}")
@@ -84,17 +84,17 @@ def make_key(
             )
         return Key(exchange, HMAC, api_key, secret)
     if kind == HMAC:
-        raise Misconfigured(what, "holds a PEM, but the key is said to be of kind hmac")
+        raise Misconfigured(what, "holds a PEM, but the configured kind is hmac")
     if "PRIVATE KEY" not in header[1]:
         raise Misconfigured(what, f"holds a PEM of {header[1]}: the private key is needed")
     found, pem = _open_pem(secret, pem_passphrase, what)
     if kind is not None and kind != found:
-        raise Misconfigured(what, f"holds a private key of kind {found}, but the key is said to be of kind {kind}")
+        raise Misconfigured(what, f"holds a private key of kind {found}, but the configured kind is {kind}")
     return Key(exchange, found, api_key, pem)
 
 
 def needs_passphrase(secret: str) -> bool:
-    """Whether this text is a PEM private key under a passphrase of its own."""
+    """Whether this text is a PEM private key with a passphrase of its own."""
     return "-----BEGIN ENCRYPTED PRIVATE KEY-----" in secret or ("Proc-Type:" in secret and "ENCRYPTED" in secret)
 
 
@@ -103,24 +103,22 @@ def _open_pem(secret: str, passphrase: str | None, what: str) -> tuple[str, str]
         if passphrase is None:
             raise Misconfigured(
                 what,
-                "holds a private key under a passphrase of its own: put it into a keystore with "
-                "`venuemesh keys add --secret-file`, which asks for it, or take the passphrase off",
+                "holds a private key with a passphrase of its own: put it into a keystore with "
+                "`venuemesh keys add --secret-file`, which asks for it, or remove the passphrase",
             )
     else:
         passphrase = None
     try:
         loaded = load_pem_private_key(secret.encode(), None if passphrase is None else passphrase.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        tried = "" if passphrase is None else ", or its passphrase is another"
+        tried = "" if passphrase is None else ", or its passphrase is wrong"
         raise Misconfigured(what, f"holds a PEM private key that cannot be read{tried}") from None
     if isinstance(loaded, Ed25519PrivateKey):
         kind = ED25519
     elif isinstance(loaded, RSAPrivateKey):
         kind = RSA
         if loaded.key_size < LEAST_RSA_BITS:
-            raise Misconfigured(
-                what, f"holds an RSA key of {loaded.key_size} bits: {LEAST_RSA_BITS} are the least that is taken"
-            )
+            raise Misconfigured(what, f"holds an RSA key of {loaded.key_size} bits: {LEAST_RSA_BITS} are required")
     else:
         raise Misconfigured(what, "holds a private key that is neither Ed25519 nor RSA")
     return kind, loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

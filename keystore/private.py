@@ -15,10 +15,10 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def expand(path: str | Path) -> Path:
-    """Return the path on this node: a leading `~` is the home of whoever this process runs as.
+    """Return the path on this node: a leading `~` is the home directory of the user that runs this process.
 
     Raises:
-        Misconfigured: there is no such home.
+        Misconfigured: that home directory is unknown.
     """
     try:
         return Path(path).expanduser()
@@ -27,14 +27,14 @@ def expand(path: str | Path) -> Path:
 
 
 def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
-    """Return the content of a regular file that nobody but its owner may read or write.
+    """Return the content of a regular file that only its owner may read and write.
 
     Raises:
         Misconfigured: it cannot be read, is too large, or its mode is wider than 0600.
     """
     where = expand(path)
     try:
-        descriptor = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
+        descriptor = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not block us
     except OSError as error:
         raise Misconfigured(f"{what} {where}", f"cannot be read: {error.strerror}") from None
     try:
@@ -56,7 +56,9 @@ def check_private(seen: os.stat_result, where: Path, what: str) -> None:
         raise Misconfigured(f"{what} {where}", "is not a regular file")
     if seen.st_mode & OTHERS:
         mode = stat.S_IMODE(seen.st_mode)
-        raise Misconfigured(f"{what} {where}", f"has mode {mode:04o}, so others may use it: chmod 600 {where}")
+        raise Misconfigured(
+            f"{what} {where}", f"has mode {mode:04o}, so other users can read it; run: chmod 600 {where}"
+        )
 
 
 def read_line(path: str | Path, what: str) -> str:
@@ -76,7 +78,7 @@ def read_line(path: str | Path, what: str) -> str:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace the file, mode 0600, in one step: whatever happens, the old or the new one is there, whole.
+    """Replace the file (mode 0600) in one step: at any time either the old or the new file is there, complete.
 
     Raises:
         OSError: nothing was replaced.

@@ -1,7 +1,7 @@
-"""Where a role finds its secrets: on its own node, when it starts, by itself. Configurations name files, never secrets.
+"""Reads secrets on the node of the role that needs them. Configurations name files, never secrets.
 
-A secret is never taken from the environment: what a process has there every process that it starts inherits, and
-strategies are started by the same raylet as the roles that sign. A variable that names a file is fine.
+Secrets are never read from the environment: every child process inherits it, and the raylet that starts the roles that
+sign also starts strategies. A variable that names a file is fine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SECRETS = ("VENUEMESH_PASSPHRASE", "VENUEMESH_API_KEY", "VENUEMESH_SECRET")  # 
 
 
 def refuse_secrets_in_environment() -> None:
-    """Raises Misconfigured: somebody has put a passphrase or a key there."""
+    """Raises Misconfigured: the environment holds a passphrase or a key."""
     for name in _SECRETS:
         if name in os.environ:
             raise Misconfigured(
@@ -36,13 +36,14 @@ def passphrase_file(configured: str | None) -> str:
     """Return the file that holds the passphrase: the configured one, else the one $VENUEMESH_PASSPHRASE_FILE names.
 
     Raises:
-        Misconfigured: neither is there; or a passphrase or key itself is in the environment.
+        Misconfigured: neither is set, or the environment holds a passphrase or key itself.
     """
     refuse_secrets_in_environment()
     found = configured or os.environ.get(PASSPHRASE_FILE)
     if not found:
         raise Misconfigured(
-            "passphrase", f"no passphrase_file is configured and ${PASSPHRASE_FILE} is not set: nobody could unlock it"
+            "passphrase",
+            f"no passphrase_file is configured and ${PASSPHRASE_FILE} is not set, so the keystore cannot be unlocked",
         )
     return found
 
@@ -53,7 +54,7 @@ def read_key(settings: KeySettings, connector: str, passphrase: str | None = Non
     `connector` is whose key it must be. A `passphrase` that a person has typed is taken instead of the file's.
 
     Raises:
-        Misconfigured: names the file and what is wrong with it, never its content.
+        Misconfigured: names the file and the problem, never the content.
     """
     if settings.keys is not None:
         if passphrase is None:
@@ -67,12 +68,12 @@ def read_key(settings: KeySettings, connector: str, passphrase: str | None = Non
 
 
 async def read_key_async(settings: KeySettings, connector: str) -> Key:
-    """`read_key` in a thread: deriving the keystore's key would hold up an event loop for about 0.1 s."""
+    """`read_key` in a thread: deriving the keystore's key would block an event loop for about 0.1 s."""
     return await asyncio.to_thread(read_key, settings, connector)
 
 
 def check_key(settings: KeySettings, connector: str) -> None:
-    """See that this node has what `read_key` will need, without decrypting anything or keeping any secret.
+    """Check that this node has the files that `read_key` needs, without decrypting or keeping any secret.
 
     Raises:
         Misconfigured: a file is missing, may be read by others, or has no such entry.
@@ -101,12 +102,12 @@ def journal_url(url: str | None, url_file: str | None) -> str:
     """Return the journal's URL, on the node that uses it: `url`, or what the private file `url_file` holds.
 
     Raises:
-        Misconfigured: the file cannot be used. It says nothing of the URL.
+        Misconfigured: the file cannot be used. The error shows nothing of the URL.
     """
     if url_file is not None:
         url = read_line(url_file, "journal URL file")
-        if url.startswith("sqlite"):  # whoever reads `url` alone must know which node the file is on
-            raise Misconfigured(f"journal URL file {url_file}", "names an SQLite file: that goes into url")
+        if url.startswith("sqlite"):  # readers of `url` must be able to see which node the file is on
+            raise Misconfigured(f"journal URL file {url_file}", "names an SQLite file: put that URL into `url`")
     if url is None:
         raise Misconfigured("journal", "names neither url nor url_file")
     return url
@@ -121,7 +122,7 @@ def has_password(url: str) -> bool:
 
 
 def masked(url: str) -> str:
-    """The URL as it may be shown: without user, password and parameters."""
+    """Return the URL for display: without user, password and parameters."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return "..."

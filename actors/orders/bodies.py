@@ -1,7 +1,7 @@
-"""Orders as they stand in messages: read strictly, so that nothing of a wrong type gets any further. Pure.
+"""Reads the bodies of messages strictly, so that no value of a wrong type gets into the machine. Pure.
 
-What gets past here is journaled, whatever becomes of it, and a successor reads it again: one value that the journal
-does not take would end every manager of the account, one after the other.
+An accepted order is journaled whatever becomes of it, and a successor reads the order again: one value that the journal
+does not accept would end every manager of the account, one after the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORDS_MAX = 1_000  # of a reason
 DIGITS_MAX = 60  # characters of a number
 SIZE_MAX = 40  # powers of ten, either way
 TIME_MAX = 2**63
-EXTERNAL = "external:"  # how the client ids begin by which orders of others are kept
+EXTERNAL = "external:"  # prefix of the ids that record external orders
 
 Reader = Callable[[Any], Any]
 
@@ -29,7 +29,7 @@ Reader = Callable[[Any], Any]
 def _text(most: int) -> Reader:
     def read(value: Any) -> str:
         if not isinstance(value, str) or len(value) > most or not value.isprintable():
-            raise ValueError(f"is no plain text of at most {most} characters")
+            raise ValueError(f"must be plain text of at most {most} characters")
         return value
 
     return read
@@ -37,20 +37,20 @@ def _text(most: int) -> Reader:
 
 def _number(value: Any) -> Decimal:
     if not isinstance(value, str) or len(value) > DIGITS_MAX:
-        raise ValueError("is no decimal number as text")
+        raise ValueError("must be a decimal number as text")
     try:
         number = Decimal(value)
     except InvalidOperation:
-        raise ValueError("is no number") from None
+        raise ValueError("must be a number") from None
     if not number.is_finite() or abs(number.adjusted()) > SIZE_MAX:
-        raise ValueError("is no number of any use")
+        raise ValueError("must be a finite number of reasonable size")
     return number
 
 
 def _member(kind: type[Enum]) -> Reader:
     def read(value: Any) -> Enum:
         if not isinstance(value, str):
-            raise ValueError("is no text")
+            raise ValueError("must be text")
         return kind(value)
 
     return read
@@ -58,19 +58,19 @@ def _member(kind: type[Enum]) -> Reader:
 
 def _time(value: Any) -> int:
     if type(value) is not int or not 0 <= value < TIME_MAX:
-        raise ValueError("is no time in ns")
+        raise ValueError("must be a time in ns")
     return value
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("is neither true nor false")
+        raise ValueError("must be true or false")
     return value
 
 
 def _fees(value: Any) -> dict[str, Decimal]:
     if not isinstance(value, dict):
-        raise ValueError("is no table")
+        raise ValueError("must be a table")
     name = _text(NAME_MAX)
     return {name(asset): _number(fee) for asset, fee in value.items()}
 
@@ -78,7 +78,7 @@ def _fees(value: Any) -> dict[str, Decimal]:
 def _id(value: Any) -> str:
     found: str = _text(NAME_MAX)(value)
     if not found or found.startswith(EXTERNAL):
-        raise ValueError("is no client order id")
+        raise ValueError("must be a client order id")
     return found
 
 
@@ -111,12 +111,12 @@ _MAY_BE_NONE = frozenset(
 
 
 def new_order(plain: Any) -> NewOrder:
-    """Read an order that is to be placed. Raises Rejected: it is none."""
+    """Read a new order. Raises Rejected: the value is malformed."""
     return NewOrder(**_values(NewOrder, plain, "a new order"))
 
 
 def order_state(plain: Any) -> Order:
-    """Read an order of a saved tracking state. Raises Rejected: it is none."""
+    """Read an order of a saved tracking state. Raises Rejected: the value is malformed."""
     return Order(**_values(Order, plain, "an order"))
 
 

@@ -1,8 +1,8 @@
-"""The manager's end of the user stream: what is new in a message of numbered reports, and what is missing. Pure.
+"""The manager's inbox of the user stream: finds new and missing reports in numbered messages. Pure.
 
 A message is {"stream": incarnation, "first": number of the first report, "reports": [...], "up": whether the stream
-is open}, and comes at least every second, with no reports where there are none. Reports that were had before are
-skipped; missing ones, another incarnation and silence become markers, so that the machine reconciles over them.
+is open}. One arrives at least every second, with or without reports. The inbox skips repeated reports. Missing reports,
+another incarnation and silence become markers, so that the machine reconciles.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...model.errors import Rejected
 from ...model.time import SECOND_NS
 from ..account.reports import Marker, Report, from_plain
 
-SILENT_NS = 5 * SECOND_NS  # a stream role that says nothing for longer is away, or is being replaced
+SILENT_NS = 5 * SECOND_NS  # a stream role that is silent for longer is dead or being replaced
 
 
 class StreamInbox:
@@ -30,44 +30,46 @@ class StreamInbox:
         self.gaps = 0
 
     def take(self, body: Any, mono_ns: int) -> tuple[list[Report], int]:
-        """Return what is new, in order, and the number of the last report of this message.
+        """Return the new reports, in order, and the number of the last report in the message.
 
         Raises:
-            Rejected: not such a message; nothing of it was taken.
+            Rejected: the message is malformed. Nothing was taken from it.
         """
         try:
             epoch, counter = body["stream"]
             stream, first, plain = (int(epoch), int(counter)), int(body["first"]), list(body["reports"])
             up = bool(body.get("up", True))
-            said = [from_plain(one) for one in plain]
+            reports = [from_plain(one) for one in plain]
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            raise Rejected("bad_request", f"not a message of reports: {type(error).__name__} {error}") from error
-        last = first + len(said) - 1
+            raise Rejected(
+                "bad_request", f"the message of reports is malformed: {type(error).__name__} {error}"
+            ) from error
+        last = first + len(reports) - 1
         if self._stream is not None and stream < self._stream:
-            return [], last  # one that is being replaced: what it knows is asked for anyway
+            return [], last  # from a stream that is being replaced: the machine reconciles anyway
         self._heard_ns = mono_ns
         new: list[Report] = []
-        opened = any(isinstance(one, Marker) and one.what == "up" for one in said)
+        opened = any(isinstance(one, Marker) and one.what == "up" for one in reports)
         if stream != self._stream:
             if self._stream is not None and self.up:
-                new.append(Marker("gap", "another user stream serves"))
+                new.append(Marker("gap", "another incarnation of the user stream serves"))
             if up and not opened:
-                new.append(Marker("up", "it was open before this manager served"))
+                new.append(Marker("up", "the stream was open before this manager served"))
             self._stream, self._last = stream, first - 1
         elif first > self._last + 1:
             new.append(Marker("gap", f"reports {self._last + 1} to {first - 1} were dropped"))
         elif up and not self.up and not opened:
-            new.append(Marker("up", "it is heard again"))
-        new += said[max(0, self._last + 1 - first) :]
+            new.append(Marker("up", "the stream role is heard again"))
+        new += reports[max(0, self._last + 1 - first) :]
         self._last = max(self._last, last)
         self._note(new)
         return new, last
 
     def silent(self, mono_ns: int) -> list[Report]:
-        """Return a marker when the stream role has said nothing for too long."""
+        """Return a marker when the stream role has reports nothing for too long."""
         if not self.up or self._heard_ns is None or mono_ns - self._heard_ns < self._silent_ns:
             return []
-        found: list[Report] = [Marker("down", f"the stream role was not heard for {self._silent_ns / SECOND_NS:g} s")]
+        found: list[Report] = [Marker("down", f"the stream role was silent for {self._silent_ns / SECOND_NS:g} s")]
         self._note(found)
         return found
 

@@ -1,8 +1,8 @@
-"""What an order manager needs of the markets: the trading rules as they are now, the top of a book, the fees.
+"""Market data of an order manager: current trading rules, tops of books, fees.
 
-Rules come from the catalog and are followed by a long poll; a change goes to the machine. Tops come from the book's
-segment where one is served on this node (a microsecond), else from the catalog's cached ticker. Fees are the
-configuration's, else what the exchange says of this account (kept for a while), else its published schedule.
+Rules come from the catalog by a long poll; changes go to the machine. A top comes from the book's segment if this node
+serves the book (a microsecond), else from the catalog's cached ticker. Fees come from the configuration, else from the
+exchange for this account (cached), else from its published schedule.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NO_ANSWER = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 
 @dataclass(frozen=True, slots=True)
 class FeeRates:
-    """Fractions of one pair on this account, and where they are from."""
+    """Fee rates of one pair on this account, as fractions, and their source."""
 
     maker: Decimal
     taker: Decimal
@@ -70,7 +70,7 @@ class Markets:
         self._fees: dict[str, tuple[int, FeeRates]] = {}
         self._task: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
-        self.error: str | None = "the instruments are not known yet"
+        self.error: str | None = "the catalog has not listed the instruments yet"
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._follow())
@@ -81,7 +81,7 @@ class Markets:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def known(self) -> list[Instrument]:
-        """Return all instruments as soon as they are known."""
+        """Wait until the instruments are known and return them."""
         await self._known.wait()
         return list(self._by_name.values())
 
@@ -90,7 +90,7 @@ class Markets:
         return pair in self._by_name
 
     def instrument(self, pair: Any) -> Instrument:
-        """Return one. Raises UnknownInstrument."""
+        """Return the instrument of a pair. Raises UnknownInstrument."""
         found = self._by_name.get(pair) if isinstance(pair, str) else None
         if found is None:
             raise UnknownInstrument(self._exchange, str(pair), "the exchange does not list it")
@@ -105,7 +105,7 @@ class Markets:
                     listed = await context.ask(self._catalog, kind, {"after": self._version}, POLL_S)
                 except NO_ANSWER as error:
                     if not self._version:
-                        self.error = f"the instruments cannot be had: {error}"
+                        self.error = f"the catalog does not list the instruments: {error}"
                     await asyncio.sleep(AGAIN_S)
                     continue
                 if listed is None or listed["version"] == self._version:
@@ -116,14 +116,14 @@ class Markets:
                 self._gateway.codec.bind(found)
                 self._changed(found)
                 self._known.set()
-        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+        except Exception as failure:  # an unexpected error ends the cell
             context.fail(failure)
             raise
 
     # ------------------------------------------------------------------ tops
 
     def top_here(self, pair: str) -> Top | None:
-        """Return the top of the book as its segment on this node has it; None where none is LIVE here."""
+        """Return the top of the book from its segment on this node; None if no LIVE book is here."""
         instrument = self._by_name.get(pair)
         if instrument is None:
             return None
@@ -140,7 +140,7 @@ class Markets:
         return Top(*prices, self._context.monotonic_ns())
 
     async def top(self, pair: str) -> Top | None:
-        """Return the top of a book, asking the catalog where no book is served here; None where nobody knows."""
+        """Return the top of a book, from this node or else from the catalog; None if neither knows it."""
         found = self.top_here(pair)
         if found is not None:
             return found
@@ -154,7 +154,7 @@ class Markets:
     # ------------------------------------------------------------------ fees
 
     async def fees(self, pair: Any) -> FeeRates:
-        """Return what trading `pair` costs this account. Raises UnknownInstrument."""
+        """Return the fee rates of `pair` for this account. Raises UnknownInstrument."""
         instrument = self.instrument(pair)
         if self._maker_fee is not None and self._taker_fee is not None:
             return FeeRates(self._maker_fee, self._taker_fee, "configuration")
@@ -176,12 +176,12 @@ class Markets:
     async def _ask_fees(self, instrument: Instrument) -> FeeRates:
         gateway, offer = self._gateway, self._gateway.codec.offer
         try:
-            said = (await gateway.read(gateway.codec.fees(instrument), Priority.NORMAL)).fees
+            stated = (await gateway.read(gateway.codec.fees(instrument), Priority.NORMAL)).fees
         except MeshError:
-            said = None
-        if said is None:
+            stated = None
+        if stated is None:
             return FeeRates(offer.maker_fee, offer.taker_fee, "schedule")
-        return FeeRates(said.maker, said.taker, "exchange", said.discount)
+        return FeeRates(stated.maker, stated.taker, "exchange", stated.discount)
 
 
 def _price(text: Any) -> Decimal | None:

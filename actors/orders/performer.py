@@ -1,12 +1,12 @@
-"""Performs what the machine wants, in its order: nothing that stands behind a commit happens before it is durable.
+"""Performs the machine's effects in order: nothing behind a commit happens before the commit is durable.
 
     machine -> [Commit, Send, Answer, Commit, ...]
-        Commit   handed to the committer at once (which groups what waits into one transaction); what follows waits
-        Send     the bytes are written once; what came of it goes back into the machine
-        Ask, Lookup, MeasureClock   change nothing, so they wait for nobody
+        Commit   goes to the committer at once (which groups waiting commits into one transaction); the rest waits
+        Send     the bytes are written once; the outcome goes back into the machine
+        Ask, Lookup, MeasureClock   change nothing, so they do not wait
 
-A commit that fails takes everything behind it along, later commits too: none of it is performed, all of it goes back to
-the machine, and no later commit can slip in before that.
+After a failed commit nothing behind it is performed, later commits included: all of it goes back to the machine, and no
+later commit can overtake that.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .machine.effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureC
 
 
 class CommitLike(Protocol):
-    """`journal.committer.Committer.submit`: what it returns is done in the moment in which the commit is, or fails."""
+    """`journal.committer.Committer.submit`: its result is done at the very moment when the commit succeeds or fails."""
 
     def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> Awaitable[list[int]]: ...
 
 
 class EffectHandler(Protocol):
-    """What the role does for effects; nothing of it blocks."""
+    """Executes effects for the performer; no method blocks."""
 
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None: ...
     def send(self, effect: Send) -> None: ...
@@ -43,15 +43,15 @@ class EffectHandler(Protocol):
 
 @dataclass(slots=True)
 class _Step:
-    """A commit under way, and what waits for it."""
+    """A commit under way, and the effects behind it."""
 
     commit: Commit
-    done: asyncio.Future[list[int]] | None  # None: not handed over, as an earlier one has failed
+    done: asyncio.Future[list[int]] | None  # None: not submitted, because an earlier commit failed
     behind: list[Effect] = field(default_factory=list)
 
 
 class Performer:
-    """See the module. `perform` is called on the loop, as often as there are effects; `idle` tells when all is done."""
+    """See the module. Call `perform` on the loop for every list of effects; `idle` waits until all are performed."""
 
     def __init__(self, commit: CommitLike, role: EffectHandler) -> None:
         self._commit_batch, self._role = commit, role
@@ -74,7 +74,7 @@ class Performer:
         return len(self._steps)
 
     async def idle(self) -> None:
-        """Return when nothing that was handed over so far waits any more."""
+        """Wait until everything submitted so far is performed."""
         last = self._steps[-1] if self._steps else None
         while any(step is last for step in self._steps):
             if last is not None and last.done is not None:
@@ -82,7 +82,7 @@ class Performer:
             await asyncio.sleep(0)
 
     def perform(self, effects: Sequence[Effect]) -> None:
-        """Do these, after all that came before."""
+        """Perform these effects after all earlier ones."""
         for effect in effects:
             match effect:
                 case Commit():
@@ -125,11 +125,11 @@ class Performer:
                     self._fail(error)
                 else:
                     raise error
-        except Exception as failure:  # fenced, or what nobody expected: the role ends
+        except Exception as failure:  # fenced, or unexpected: the role ends
             self._role.halt(failure)
 
     def _fail(self, error: MeshError) -> None:
-        """Hand everything that was not performed back to the machine, in order."""
+        """Return everything that was not performed to the machine, in order."""
         undone: list[Effect] = []
         while self._steps:
             step = self._steps.popleft()
@@ -159,11 +159,11 @@ class Performer:
             case Halt(error):
                 self._role.halt(error)
             case _:
-                raise TypeError(f"{type(effect).__name__} is no effect that is performed")
+                raise TypeError(f"{type(effect).__name__} is not an effect")
 
 
 def _names(commit: Commit) -> str:
-    """What a commit is about, for failpoints."""
+    """Name the content of a commit, for failpoints."""
     writes = commit.batch.writes
     if any(isinstance(write, PutRequest) for write in writes):
         return "intent"

@@ -1,4 +1,8 @@
-"""What can be read of an account without the machine: durable orders, fills and events, from memory or the journal."""
+"""Answers queries about an account without its machine: durable orders, fills and events, from memory or the journal.
+
+`AccountView` holds the durable state in memory: open orders, recently completed orders, recent events. `Queries`
+answers messages from the view, and from the journal what the view no longer holds.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +28,20 @@ Read = Callable[[Callable[[Journal], T]], Awaitable[T]]
 
 
 class Queries:
-    """Answers from the view, else from the journal, in its reading thread.
+    """Answers from the view, else from the journal in its reading thread.
 
-    `load` brings an order that is not in the view, or its fate (see `OrderManagerRole`).
+    `load` loads an order that is not in the view, or raises UnknownOrder (see `OrderManagerRole`).
     """
 
     def __init__(self, exchange: str, account: str, view: AccountView, read: Callable[[Any], Awaitable[Any]]) -> None:
         self._exchange, self._account, self._view, self._read = exchange, account, view, read
 
     async def orders(self, body: Any) -> dict[str, Any]:
-        """orders {open, owner, pair, after, limit, newest}: {"rows", "next"}; open ones are in memory, others not.
+        """orders {open, owner, pair, after, limit, newest}: {"rows", "next"}; open orders come from memory, others from
+        the journal.
 
-        Of the open ones those of this mesh are given, with `external` those that were placed elsewhere, too. Oldest
-        first. `next` is the `after` that continues behind them, None when there are no more now.
+        Open orders are those of this mesh; with `external` also those placed elsewhere. Oldest first. `next` is the
+        `after` of the next page; None if there are no more now.
         """
         wanted = body or {}
         pair, owner = text(wanted, "pair"), text(wanted, "owner")
@@ -53,7 +58,7 @@ class Queries:
         return {"rows": [order.to_dict() for order in page.rows], "next": page.next}
 
     async def fills(self, body: Any) -> dict[str, Any]:
-        """fills {id?, pair?, after, limit, newest}: {"rows", "next"} of the journal, as they were recorded."""
+        """fills {id?, pair?, after, limit, newest}: {"rows", "next"} from the journal, in the order of recording."""
         wanted = body or {}
         after, newest = number(wanted, "after"), bool(wanted.get("newest"))
         limit = min(MOST, whole_number(wanted, "limit") or PAGE)
@@ -63,7 +68,7 @@ class Queries:
         return {"rows": [fill.to_dict() for fill in page.rows], "next": page.next}
 
     async def start_of(self, body: Any, cursor: Callable[[str], int | None]) -> int:
-        """The number after which a subscriber begins: as it says, else where its cursor is, else now."""
+        """Return the event number after which a subscriber begins: its `after`, else its cursor, else the latest."""
         wanted = body or {}
         if wanted.get("after") is not None:
             return number(wanted, "after")
@@ -77,10 +82,10 @@ class Queries:
         return int(first) - 1
 
     async def events(self, after: int, limit: int, owner: str | None, timeout_s: float) -> dict[str, Any]:
-        """events: {"events": [...], "next": n} as soon as there is one above `after`; none at the timeout.
+        """events: {"events": [...], "next": n} as soon as an event above `after` exists; empty at the timeout.
 
         Raises:
-            EventsTrimmed: event `after` + 1 is not kept any more.
+            EventsTrimmed: the journal no longer keeps event `after` + 1.
         """
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         while True:
@@ -90,10 +95,10 @@ class Queries:
             except TimeoutError:
                 return {"events": [], "next": after}
             found = await self._events_after(after, SCAN if owner else limit)
-            mine = [event for event in found if owner is None or event.owner in (owner, None)][:limit]
-            if mine:
-                after = mine[-1].number if len(mine) == limit else found[-1].number
-                return {"events": [event.to_dict() for event in mine], "next": after}
+            own = [event for event in found if owner is None or event.owner in (owner, None)][:limit]
+            if own:
+                after = own[-1].number if len(own) == limit else found[-1].number
+                return {"events": [event.to_dict() for event in own], "next": after}
             after = found[-1].number if found else after
 
     async def _events_after(self, after: int, limit: int) -> list[AccountEvent]:
@@ -110,7 +115,7 @@ class Queries:
     async def order(
         self, client_order_id: str, until: Any, timeout_s: float, load: Callable[[str], Awaitable[Order]]
     ) -> dict[str, Any] | None:
-        """order {id, until}: the order once it is so; None at the timeout. `until`: or changed after that time."""
+        """order {id, until}: the order once it is "done", "open", or changed after that time; None at the timeout."""
         if isinstance(until, str) and until in UNTIL:
             reached = UNTIL[until]
         elif type(until) is int:
@@ -119,7 +124,7 @@ class Queries:
             def reached(order: Order) -> bool:
                 return order.updated_ns > seen
         else:
-            raise Rejected("bad_request", f"until is {until!r}; it is 'done', 'open' or a time in ns")
+            raise Rejected("bad_request", f"until is {until!r}; it must be 'done', 'open' or a time in ns")
         try:
             async with asyncio.timeout(timeout_s):
                 order = self._view.order(client_order_id) or await load(client_order_id)
@@ -183,14 +188,14 @@ UNTIL: dict[str, Callable[[Order], bool]] = {
 
 @dataclass(slots=True)
 class OrderWatch:
-    """Who waits for the next change of one order."""
+    """The tasks that wait for the next change of one order."""
 
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: int = 0
 
 
 class AccountView:
-    """See the module."""
+    """The durable state of an account in memory; see the module."""
 
     def __init__(
         self, next_event: int, orders: Iterable[Order], *, events: int = EVENTS, done: int = DONE_ORDERS
@@ -206,15 +211,15 @@ class AccountView:
             self._put(order)
 
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None:
-        """Take in a commit; `numbers` are those of its events, in order.
+        """Apply a commit; `numbers` are the numbers of its events, in order.
 
         Raises:
-            InvalidTransition: there are not as many: the journal has taken it for another batch.
+            InvalidTransition: the count differs: the journal took the batch for another one.
         """
         if sum(isinstance(write, PutEvent) for write in writes) != len(numbers):
             raise InvalidTransition("a commit", f"{len(numbers)} numbers for its events")
         left = iter(numbers)
-        told = False
+        has_news = False
         for write in writes:
             if isinstance(write, PutOrder):
                 self._put(write.order)
@@ -222,11 +227,11 @@ class AccountView:
                     waiter.changed.set()
             elif isinstance(write, PutEvent):
                 event = replace(write.event, number=next(left))
-                if event.number > self.last:  # a batch that was repeated is here already
+                if event.number > self.last:  # a repeated batch is already applied
                     self.last = event.number
                     self._events.append(event)
-                    told = True
-        if told:
+                    has_news = True
+        if has_news:
             news, self._news = self._news, asyncio.Event()
             news.set()
 
@@ -246,11 +251,11 @@ class AccountView:
         return self._open.get(client_order_id) or self._done.get(client_order_id)
 
     def open_orders(self) -> list[Order]:
-        """All that are not done, oldest first."""
+        """Return the open orders, oldest first."""
         return sorted(self._open.values(), key=lambda order: order.created_ns)
 
     def events(self, after: int, limit: int) -> list[AccountEvent] | None:
-        """Return the events numbered above `after`, at most `limit`; None when some of them are only in the journal."""
+        """Return the events numbered above `after`, at most `limit`; None if the view no longer holds some of them."""
         if after >= self.last:
             return []
         if not self._events or self._events[0].number > after + 1:
@@ -259,7 +264,7 @@ class AccountView:
         return [self._events[at] for at in range(skip, min(len(self._events), skip + limit))]
 
     async def news(self, after: int) -> None:
-        """Return when there is an event after `after`."""
+        """Wait for an event after `after`."""
         while self.last <= after:
             await self._news.wait()
 
@@ -269,7 +274,7 @@ class AccountView:
         return len(self._waiters)
 
     async def changed(self, client_order_id: str) -> None:
-        """Return when the order has changed once more."""
+        """Wait for the next change of the order."""
         waiter = self._waiters.setdefault(client_order_id, OrderWatch())
         waiter.waiting += 1
         try:
@@ -277,7 +282,7 @@ class AccountView:
         finally:
             waiter.waiting -= 1
             if not waiter.waiting and self._waiters.get(client_order_id) is waiter:
-                del self._waiters[client_order_id]  # nobody waits any more, and the order may never change again
+                del self._waiters[client_order_id]  # the last waiting task left, and the order may never change again
 
     def status(self) -> dict[str, Any]:
         return {"open_orders": len(self._open), "last_event": self.last}

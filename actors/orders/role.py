@@ -1,13 +1,13 @@
-"""The role `orders/<exchange>/<account>`: places, follows and cancels the orders of one account, and accounts for each.
+"""The role `orders/<exchange>/<account>`: places, follows and cancels the orders of one account.
 
-Everything is decided by `machine`; here are its clocks, its sockets and its journal:
+`machine` decides everything; the shell has its clocks, sockets and journal:
 
     command --machine--> [commit, send, answer ...] --Performer--> journal, exchange, caller, pollers
 
-A new incarnation takes a new epoch in the journal, which fences every older one, loads what was open and unresolved,
-and reconciles with the exchange before it calls itself ready. It answers nobody before that load. What it had not
-journaled was never sent; what was journaled and may have been sent is asked for until the exchange has said what came
-of it. Commands wait for the load as long as their senders do.
+A new incarnation takes a new epoch in the journal, which fences all older ones, loads the open orders and unresolved
+requests, and reconciles with the exchange before it is ready. It answers nothing before the load. A request that was
+not journaled was never sent; a journaled request that may have been sent is followed up until its outcome is known.
+Commands wait for the load as long as their senders do.
 
     place {orders, expires_ns, list?}       -> [Order]        cancel {id} | {exchange_order_id, pair} -> CancelResult
     cancel_all {pair?, owner?, timeout_s}   -> [CancelResult] amend {id, amount} -> Order
@@ -15,12 +15,12 @@ of it. Commands wait for the load as long as their senders do.
     orders {open, owner, pair, after, limit, newest} · fills {id?, pair?, after, limit, newest} -> {rows, next}
     tracking_states · restore {states}
     balances · fees {pair} · account · timings {limit?} · key_check
-    request {method, path, params, signed, id?} -> {status, body}; under one id what changes something is sent once
+    request {method, path, params, signed, id?} -> {status, body}; a request that changes something is sent once per id
     pause {scope, reason} · resume {scope} · lease {owner, on_death, lease_s} · cursor {name, number} · cursor_of {name}
     reports {stream, first, reports}        -> {acked}        from the user stream
     poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until} · poll lease, as lease
 
-Ids and decimals are text. Every refusal is a typed error; `RetryLater` and its kin mean that nothing was sent.
+Ids and decimals are text. Every refusal is a typed error. `RetryLater` and its subclasses mean that nothing was sent.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ from .queries import Queries, needed_text, number, seconds, text
 from .settings import Limits, OrderManagerSettings
 from .shell import ManagerShell
 
-CANCEL_SHARE = 0.8  # of the time to stop that cancelling may take
-PLACE_WAIT_S = 5.0  # how long an order waits for rate budget at most
-MANY = 100  # orders of one command
+CANCEL_SHARE = 0.8  # of `stop_s`: for cancelling
+PLACE_WAIT_S = 5.0  # longest wait of an order for rate budget
+MANY = 100  # most orders of one command
 DEATHS = ("keep", "cancel")
 TEXT_MAX = 1 << 20
 
 
 class OrderManagerRole:
-    """See the module. The keyword arguments replace what is built from the configuration."""
+    """See the module. The keyword arguments replace parts built from the configuration."""
 
     reads = frozenset(
         {
@@ -96,7 +96,7 @@ class OrderManagerRole:
         await self._shell.start()
 
     async def stop(self) -> None:
-        """End; with on_shutdown = "cancel" after everything is cancelled, as far as that can be done in time."""
+        """End. With on_shutdown = "cancel", first cancel all orders, as far as the time allows."""
         self._stopping = True
         if self._settings.on_shutdown == "cancel" and self._shell.booted.is_set():
             timeout_s = self._settings.stop_s * CANCEL_SHARE
@@ -121,7 +121,7 @@ class OrderManagerRole:
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         shell = self._shell
-        if kind == "lease":  # as a poll it does not stand behind commands that wait for the exchange
+        if kind == "lease":  # a poll does not queue behind commands that wait for the exchange
             return await self.handle(kind, body)
         if kind not in ("events", "order"):
             raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
@@ -156,7 +156,7 @@ class OrderManagerRole:
             return _plain(await shell.command(lambda token, now: shell.machine.place(token, orders, expires_ns, now)))
         finally:
             shell.prepaid.difference_update(ids)
-            shell.timings.told(ids)
+            shell.timings.replied(ids)
 
     async def _replace(self, body: Any) -> Any:
         name, shell = needed_text(body, "id"), self._shell
@@ -174,14 +174,14 @@ class OrderManagerRole:
             shell.prepaid.discard(order.client_order_id)
 
     async def _prepare(self, orders: Sequence[NewOrder], expires_ns: int) -> None:
-        """Get what orders need before they are judged: prices to judge them by, and rate budget to send them with.
+        """Get prices to judge the orders by, and rate budget to send them with.
 
         Raises:
-            RetryLater: no budget in time, and nothing will be sent; or the account is not loaded.
+            RetryLater: no budget in time, or the account is not loaded. Nothing will be sent.
         """
         shell = self._shell
         if self._stopping:
-            raise RetryLater(1.0, f"{self._context.address} stops")
+            raise RetryLater(1.0, f"{self._context.address} is stopping")
         await shell.loaded()
         tops: dict[str, Top] = {}
         for pair in {order.pair for order in orders}:
@@ -200,12 +200,12 @@ class OrderManagerRole:
             cost, order_count = shell.gateway.codec.place_cost(order)
             try:
                 await shell.allowance.take(cost, order_count, max(0.0, min(PLACE_WAIT_S, left_s)))
-            except (InboxFull, OutcomeUnknown) as error:  # of the limits role: it granted nothing
+            except (InboxFull, OutcomeUnknown) as error:  # from the limits role: it granted nothing
                 raise RetryLater(1.0, str(error)) from error
             shell.prepaid.add(order.client_order_id)
 
     async def _refuse(self, orders: Sequence[NewOrder], expires_ns: int, error: RetryLater) -> Any:
-        """Give orders that cannot be sent their fate, FAILED, and raise why."""
+        """End orders that cannot be sent as FAILED and raise the reason."""
         shell = self._shell
         shell.prepaid.difference_update(order.client_order_id for order in orders)
         return _plain(
@@ -219,14 +219,14 @@ class OrderManagerRole:
             return True
         bounded = any(one.max_order_notional is not None for one in limits)
         if order.price is not None:
-            return bounded and order.side is Side.SELL  # it is worth what the book pays, however little it asks
+            return bounded and order.side is Side.SELL  # it trades at the book's price, however low its own
         return order.amount is not None or bounded
 
     async def _cancel(self, body: Any) -> Any:
         shell = self._shell
         name, pair, theirs = text(body, "id"), text(body, "pair"), text(body, "exchange_order_id")
         if name is None and (pair is None or theirs is None):
-            raise Rejected("bad_request", "a cancel names an id, or a pair and an exchange_order_id")
+            raise Rejected("bad_request", "cancel needs an id, or a pair and an exchange_order_id")
         return _plain(
             await shell.command(
                 lambda token, now: shell.machine.cancel(token, name, now, pair=pair, exchange_order_id=theirs)
@@ -247,10 +247,10 @@ class OrderManagerRole:
         try:
             amount = Decimal(needed_text(body, "amount"))
         except InvalidOperation:
-            raise Rejected("bad_request", "amount is no number") from None
+            raise Rejected("bad_request", "amount is not a number") from None
         return _plain(await shell.command(lambda token, now: shell.machine.amend(token, name, amount, now)))
 
-    # ------------------------------------------------------------------ what is known
+    # ------------------------------------------------------------------ reading
 
     async def _order(self, client_order_id: str) -> Order:
         shell = self._shell
@@ -281,14 +281,17 @@ class OrderManagerRole:
         orders = [order_state(plain) for plain in states.values()]
         for order in orders:
             if (order.exchange, order.account) != (shell.exchange, shell.account):
-                raise Rejected("bad_request", f"{order.client_order_id} is of {order.exchange} {order.account}")
+                raise Rejected(
+                    "bad_request",
+                    f"order {order.client_order_id} belongs to account {order.account} on {order.exchange}",
+                )
         return await shell.command(lambda token, now: shell.machine.restore(token, orders, now))
 
     async def _balances(self, body: Any) -> Any:
         shell = self._shell
         await shell.loaded()
         if not shell.machine.serving:
-            raise RetryLater(0.2, "the balances are not known yet")
+            raise RetryLater(0.2, "the exchange has not stated the balances yet")
         return {asset: balance.to_dict() for asset, balance in shell.machine.balances().items()}
 
     async def _fees(self, body: Any) -> Any:
@@ -316,7 +319,7 @@ class OrderManagerRole:
         await shell.loaded()
         account = (await shell.gateway.read(shell.gateway.codec.account(), Priority.NORMAL)).account
         if account is None:
-            raise RetryLater(1.0, "the exchange said nothing of the account")
+            raise RetryLater(1.0, "the exchange did not state the account")
         balances = account.balances.balances.items()
         return {
             "key": shell.gateway.auth.key_hint,
@@ -378,18 +381,20 @@ class OrderManagerRole:
         draft = gateway.codec.raw(method, path, pairs, bool(body.get("signed", True)))
         name = f"raw-{own or shell.ids()}"
         if draft.changes and own is not None and await self._was_sent(name):
-            raise OutcomeUnknown(f"{method} {path}", "it was sent under this id already, and not answered for")
+            raise OutcomeUnknown(
+                f"{method} {path}", "a request with this id was sent already, and its outcome is unknown"
+            )
         await shell.allowance.take(draft.cost, draft.order_count)
         signed = gateway.sign_rest(draft, name)
-        if draft.changes:  # fences, too: nobody but the account's manager gets past this
+        if draft.changes:  # this write also fences: only the present manager of the account gets past it
             kept = PutRequest(name, draft.kind.value, (), signed.text, signed.digest, signed.not_after_ns, self._now_ns)
             await shell.write([kept])
         response = await gateway.write(signed)
         shell.allowance.answered(response)
         if draft.changes and response.status < 500:
-            with contextlib.suppress(MeshError):  # the answer is there: that the journal lacks it changes nothing
-                said = "accepted" if response.status == 200 else "rejected"
-                await shell.write([CloseRequest(name, said, self._now_ns)])
+            with contextlib.suppress(MeshError):  # the answer is there, even if the journal lacks it
+                outcome = "accepted" if response.status == 200 else "rejected"
+                await shell.write([CloseRequest(name, outcome, self._now_ns)])
         return {"status": response.status, "body": _body(response.body)}
 
     async def _was_sent(self, name: str) -> bool:
@@ -452,7 +457,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 
 def _body(raw: bytes) -> Any:
-    """The body as plain values where it is JSON, else as text."""
+    """Return the body as plain values if it is JSON, else as text."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

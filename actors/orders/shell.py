@@ -1,10 +1,10 @@
-"""One account's machine with everything that it acts through: journal, exchange, clocks, markets, budget.
+"""The shell of one account's machine: journal, exchange, clocks, markets and rate budget.
 
-    take the account (a new epoch fences older ones) -> load -> know the instruments and the exchange's clock -> boot
+    take the account (a new epoch fences older ones) -> load -> wait for instruments and the exchange's clock -> boot
 
-Until then nothing is answered. After that every input of the machine is given here, its effects go to the `Performer`
-at once, and what comes of them is its next input. A journal that is away is tried again until it is back; a newer epoch
-ends this process.
+Until then the shell answers nothing. After that it gives the machine all inputs and hands the effects to the
+`Performer` at once; their results are the next inputs. It retries an unavailable journal until the journal is back. A
+newer epoch ends this process.
 """
 
 from __future__ import annotations
@@ -52,15 +52,18 @@ from .settings import OrderManagerSettings
 from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 
 T = TypeVar("T")
-LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers that are on their way
-RETRY_S = 0.5  # between attempts to reach a journal that is away
+LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers under way
+RETRY_S = 0.5  # between attempts to reach an unavailable journal
 TRIM_EVERY_S = 1800.0
-BOOT_WAIT_S = 30.0  # how long a command waits for the load at most; its sender may wait less
+BOOT_WAIT_S = 30.0  # longest wait of a command for the load; its sender may wait less
 MAX_WAITING = 1_000  # commands that wait for the load
 
 
 class ManagerShell:
-    """See the module. `start`, then `beat` every 50 ms or so, then `stop`. The arguments replace what is built."""
+    """See the module.
+
+    `start`, then `beat` every 50 ms or so, then `stop`. The arguments replace parts built from the configuration.
+    """
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class ManagerShell:
         self.committer: Committer | None = None
         self.machine: OrderMachine
         self.view: AccountView
-        self.prepaid: set[str] = set()  # orders whose units of budget were taken before they were signed
+        self.prepaid: set[str] = set()  # orders whose rate budget was taken before they were signed
         self.booted = asyncio.Event()
         self._performer: Performer
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,7 +96,7 @@ class ManagerShell:
         self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
-        self._no_answer: str | None = None  # why the last question to the exchange was not answered
+        self._no_answer: str | None = None  # the error of the last ask, if it failed
 
     # ------------------------------------------------------------------ life
 
@@ -116,7 +119,7 @@ class ManagerShell:
         self._spawn(self._boot())
 
     async def _boot(self) -> None:
-        """Take the account, load what is open, and begin: everything that must happen before anybody is answered."""
+        """Take the account, load its open state, and start the machine."""
         context = self.context
         try:
             journal, epoch = await self._take()
@@ -145,7 +148,7 @@ class ManagerShell:
         self._spawn(self._keep_trimmed())
 
     async def _keep_trimmed(self) -> None:
-        """Drop from the journal what is over and older than `keep_days`, now and then, beside the commits."""
+        """Trim ended records older than `keep_days` from the journal, at intervals, beside the commits."""
         settings = self.settings.journal
         keep_ns = in_ns(settings.keep_days * 86_400)
 
@@ -158,11 +161,11 @@ class ManagerShell:
 
         while True:
             await asyncio.sleep(TRIM_EVERY_S)
-            with contextlib.suppress(JournalUnavailable):  # it is tried again, and commits say when the journal is away
+            with contextlib.suppress(JournalUnavailable):  # retried later; commits report an unavailable journal
                 await asyncio.to_thread(trim)
 
     async def _open_limits(self) -> None:
-        """Ask what the exchange counts of this account's orders, until it says so: before that none is placed."""
+        """Ask for the exchange's order counts of this account until it answers: no order is placed before."""
         draft = self.gateway.codec.order_counts()
         while draft is not None:
             try:
@@ -198,9 +201,9 @@ class ManagerShell:
                 await asyncio.sleep(RETRY_S)
 
     async def stop(self) -> None:
-        """End everything; what was given to the journal is durable when this returns.
+        """End everything. On return, submitted commits are durable.
 
-        Requests that are on their way are waited for a moment: what is answered now, a successor need not ask for.
+        Waits a moment for answers under way: a successor need not query those orders.
         """
         if self._sending:
             await asyncio.wait(self._sending, timeout=LAST_ANSWERS_S)
@@ -242,7 +245,7 @@ class ManagerShell:
         return signed
 
     def _do(self, effects: Sequence[Effect]) -> None:
-        """Perform what an input of the machine has given; called right after the input, before anything else runs."""
+        """Perform the effects of an input; called right after the input, before anything else runs."""
         self._performer.perform(effects)
         self._poke.set()
 
@@ -259,14 +262,14 @@ class ManagerShell:
                     continue
             context.alive()
             self._do(machine.tick(self.now()))
-            await asyncio.sleep(0.001)  # what is due and cannot be done now must not keep the loop busy
+            await asyncio.sleep(0.001)  # a due action that cannot be done now must not spin
 
     async def command(self, feed: Callable[[asyncio.Future[Any], Now], Sequence[Effect]]) -> Any:
-        """Give the machine a command when it is there, and return its answer: of the model's types.
+        """Give the machine a command once it is booted, and return the answer, in the model's types.
 
         Raises:
-            RetryLater, JournalUnavailable, InboxFull: the account is not loaded yet; nothing was done.
-            MeshError: what the machine refuses it with.
+            RetryLater, JournalUnavailable, InboxFull: the account is not loaded yet. Nothing was done.
+            MeshError: the refusal of the machine.
         """
         await self.loaded()
         token: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -274,20 +277,20 @@ class ManagerShell:
         return await token
 
     async def write(self, writes: Sequence[Write]) -> None:
-        """Make writes durable that are none of the machine's business. Raises as `Committer.commit`."""
+        """Make writes durable that do not concern the machine. Raises as `Committer.commit`."""
         await self.loaded()
         assert self.committer is not None
-        name = f"{self.committer.epoch}-own-{next(self._numbers)}"  # the machine numbers its batches itself
+        name = f"{self.committer.epoch}-own-{next(self._numbers)}"  # the machine numbers its own batches
         await self.committer.commit(writes, name)
 
     async def read(self, work: Callable[[Journal], T]) -> T:
-        """Ask the journal, in its reading thread. Raises JournalUnavailable."""
+        """Read from the journal in its reading thread. Raises JournalUnavailable."""
         await self.loaded()
         assert self.committer is not None
         return await self.committer.read(work)
 
     async def heard(self, body: Any) -> int:
-        """Take in a message of the user stream; return the number of its last report, when all of it is durable."""
+        """Apply a message of the user stream. Return the number of its last report once all of it is durable."""
         await self.loaded()
         heard_ns = self.timings.heard()
         now = self.now()
@@ -306,7 +309,7 @@ class ManagerShell:
             self.timings.durable(heard_ns, last - len(body["reports"]) + 1, last)
         return last
 
-    # What `Performer` asks for
+    # The effects, for `Performer`
 
     def committed(self, writes: Sequence[Write], numbers: Sequence[int]) -> None:
         self.view.committed(writes, numbers)
@@ -325,7 +328,7 @@ class ManagerShell:
                     await self.allowance.take(
                         signed.draft.cost, signed.draft.order_count, self.gateway.validity_ms / 1000
                     )
-                except (InboxFull, OutcomeUnknown) as error:  # of the limits role: nothing was sent
+                except (InboxFull, OutcomeUnknown) as error:  # from the limits role: nothing was sent
                     raise RetryLater(1.0, str(error)) from error
             self.prepaid.difference_update(signed.draft.orders)
             response = await self.gateway.write(signed, lambda: self.timings.reached(WRITTEN, signed.draft.orders))
@@ -393,7 +396,7 @@ class ManagerShell:
             self._spawn(self._wait_for_journal())
 
     async def _wait_for_journal(self) -> None:
-        """Try the journal with an empty commit until it takes one; then let the machine have it again."""
+        """Try empty commits until the journal takes one, then give the machine its backlog to commit."""
         while True:
             await asyncio.sleep(RETRY_S)
             try:
@@ -426,10 +429,10 @@ class ManagerShell:
         if not task.cancelled() and (failure := task.exception()) is not None:
             self.context.fail(failure)
 
-    # ------------------------------------------------------------------ what is asked
+    # ------------------------------------------------------------------ status
 
     async def loaded(self) -> None:
-        """Return when the account is loaded. Raises RetryLater, InboxFull."""
+        """Wait until the account is loaded. Raises RetryLater, InboxFull."""
         if self.booted.is_set():
             return
         if self._waiting >= MAX_WAITING:
@@ -440,42 +443,44 @@ class ManagerShell:
                 await self.booted.wait()
         except TimeoutError:
             kind = JournalUnavailable if self.state == "NO_JOURNAL" else RetryLater
-            raise kind(1.0, f"{self.context.address} is {self.state}: {self.error or 'not loaded yet'}") from None
+            raise kind(
+                1.0, f"{self.context.address} is {self.state}: {self.error or 'the account is not loaded yet'}"
+            ) from None
         finally:
             self._waiting -= 1
 
     def status(self) -> dict[str, Any]:
-        """What `status` shows, with the reasons in words."""
+        """Return the status, with reasons in words."""
         mono_ns = self.context.monotonic_ns()
-        said: dict[str, Any] = {"state": self.state, "error": self.error or None, "ready": False}
+        shown: dict[str, Any] = {"state": self.state, "error": self.error or None, "ready": False}
         if self.booted.is_set():
-            said |= {**self.machine.status(), **self.view.status()}
-            said["state"], said["error"] = self._state(said)
-            said["ready"] = said["state"] in ("SERVING", "PAUSED")
-            said["unresolved"] = said["unresolved_requests"]
-            said["limits"] = self.allowance.status()
+            shown |= {**self.machine.status(), **self.view.status()}
+            shown["state"], shown["error"] = self._state(shown)
+            shown["ready"] = shown["state"] in ("SERVING", "PAUSED")
+            shown["unresolved"] = shown["unresolved_requests"]
+            shown["limits"] = self.allowance.status()
             if (committer := self.committer) is not None:
-                said["commits"] = {"batches": committer.batches, "transactions": committer.transactions}
+                shown["commits"] = {"batches": committer.batches, "transactions": committer.transactions}
         elif not self.error and hasattr(self, "markets"):
-            said["error"] = self.markets.error or self.gateway.clock.status()["clock_problem"]
+            shown["error"] = self.markets.error or self.gateway.clock.status()["clock_problem"]
         if hasattr(self, "gateway"):
-            said |= self.gateway.status()
-        return said | dict(self.stream.status(mono_ns))
+            shown |= self.gateway.status()
+        return shown | dict(self.stream.status(mono_ns))
 
     def _state(self, status: Mapping[str, Any]) -> tuple[str, str | None]:
         if self.state in ("FENCED", "FAILED"):
             return self.state, self.error
         if status["journal"] is not None:
-            return "NO_JOURNAL", f"no order is accepted: {status['journal']}"
-        refused = f"; the last answer: {self._no_answer}" if self._no_answer else ""
+            return "NO_JOURNAL", f"the journal is unavailable, so no order is accepted: {status['journal']}"
+        refused = f"; the last request failed: {self._no_answer}" if self._no_answer else ""
         if not status["serving"]:
-            return "RECONCILING", f"open orders and balances are being asked for{refused}"
+            return "RECONCILING", f"waiting for the exchange's open orders and balances{refused}"
         if not status["reconciled"]:
             waits = status["earlier_requests"]
-            doubt = f"; {waits} requests of a predecessor could still arrive" if waits else ""
-            return "RECONCILING", f"the exchange is being asked for what was missed{doubt}{refused}"
+            doubt = f"; {waits} requests of an earlier manager may still reach the exchange" if waits else ""
+            return "RECONCILING", f"asking the exchange for missed orders and fills{doubt}{refused}"
         if "account" in status["pauses"] or "mesh" in status["pauses"] or self.exchange in status["pauses"]:
             return "PAUSED", f"trading is paused: {next(iter(status['pauses'].values()))}"
         if not self.stream.up:
-            return "SERVING", "the user stream is down: orders are followed by asking"
+            return "SERVING", "the user stream is down: orders are followed by polling"
         return "SERVING", None

@@ -1,10 +1,10 @@
-"""When the last orders passed which stage of the manager, and the last messages of the user stream. In memory only.
+"""Records when the last orders and messages of the user stream passed each stage of the manager. In memory only.
 
-    received  the command is here        judged  checked, funds reserved      signed     its bytes are made
-    committed its intent is durable      written given to the socket          answered   the exchange has answered
-    told      what came of it is durable, and the caller gets it
+    received   the command arrived       judged   checked, funds reserved     signed     its bytes exist
+    committed  its intent is durable     written  given to the socket         answered   the exchange answered
+    replied    its outcome is durable, and the caller gets the reply
 
-An order costs a few readings of a clock. What was refused before it was sent is not kept.
+An order costs a few readings of a clock. Orders that were refused before sending are not kept.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-STAGES = ("received", "judged", "signed", "committed", "written", "answered", "told")
+STAGES = ("received", "judged", "signed", "committed", "written", "answered", "replied")
 JUDGED, SIGNED, COMMITTED, WRITTEN, ANSWERED = range(1, 6)
 KEPT = 4096
 SUMMED = 500  # of the last ones, in `summary`
@@ -31,7 +31,7 @@ class Timings:
         self._reports: deque[tuple[int, int, int, int]] = deque(maxlen=kept)
 
     def received(self, ids: Iterable[str]) -> None:
-        """A command brings orders. Call `told` when it ends, whatever came of it."""
+        """A command brings orders. Call `replied` when it ends, whatever came of it."""
         now_ns = self._monotonic_ns()
         for one in ids:
             self._under_way.setdefault(one, [now_ns])
@@ -44,7 +44,7 @@ class Timings:
             if row is not None and len(row) == stage:
                 row.append(now_ns)
 
-    def told(self, ids: Iterable[str]) -> None:
+    def replied(self, ids: Iterable[str]) -> None:
         """The command that brought these orders is over."""
         now_ns = self._monotonic_ns()
         for one in ids:

@@ -138,7 +138,7 @@ def test_the_url_of_a_journal(tmp_path):
     assert not secrets.has_password("postgresql+psycopg://mesh@db.test/orders")
     assert secrets.masked(url) == "postgresql+psycopg://db.test:5432/orders"
     assert secrets.masked("sqlite:////var/lib/x.sqlite3") == "sqlite:////var/lib/x.sqlite3"
-    with pytest.raises(Misconfigured, match="goes into url"):
+    with pytest.raises(Misconfigured, match="into `url`"):
         secrets.journal_url(None, str(write_0600(tmp_path / "lite", "sqlite:////x")))
     path.chmod(0o644)
     with pytest.raises(Misconfigured, match="chmod 600"):

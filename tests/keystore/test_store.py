@@ -230,7 +230,7 @@ def test_a_pem_under_a_passphrase_is_opened_once_and_held_without(store):
     closed = under_passphrase(PLANTED["ed25519"], "of the pem")
     with pytest.raises(Misconfigured, match="passphrase of its own"):
         make_key("binance", "K" * 20, closed)
-    with pytest.raises(Misconfigured, match="its passphrase is another"):
+    with pytest.raises(Misconfigured, match="its passphrase is wrong"):
         make_key("binance", "K" * 20, closed, pem_passphrase="not it")
     assert make_key("binance", "K" * 20, closed, pem_passphrase="of the pem").secret == PLANTED["ed25519"].secret
 

@@ -1,8 +1,9 @@
-"""Answers to requests that changed something: each part of each request gets its fate, or is in doubt. Pure.
+"""Decides what an answer to a request means: each part gets its outcome, or stays in doubt. Pure.
 
-An explicit refusal is a fate, but for two: "unknown order" to a cancel may mean that it was filled, and "duplicate" to
-a placing that this very order is there; both are asked for. What is proven not to have been executed is NOT_SENT; all
-else (a timeout, a 5xx, a cut line, an answer that cannot be read) leaves the request in doubt.
+An explicit refusal is an outcome, with two exceptions: "unknown order" to a cancel may mean that the order was filled,
+and "duplicate" to a new order may mean that this very order is there; both orders are queried. A request that is proven
+not to have been executed is NOT_SENT. Everything else (a timeout, a 5xx, a cut connection, an unreadable answer) leaves
+the request in doubt.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Answers:
         self._state, self._cancelling, self._changing = state, cancelling, changing
 
     def answered(self, request: PendingRequest, result: Reply | MeshError, now: Now) -> None:
-        """Apply what the exchange, or the transport, says to a request. Late answers to one in doubt count too."""
+        """Apply the answer of the exchange, or the error of the transport.
+
+        A late answer to a request in doubt counts too.
+        """
         if isinstance(result, Reply):
             self._reply(request, result, now)
         elif isinstance(result, Rejected):
@@ -46,7 +50,7 @@ class Answers:
             self.in_doubt(request, result, now)
 
     def in_doubt(self, request: PendingRequest, error: MeshError, now: Now) -> None:
-        """Nobody knows what became of the request."""
+        """Put the request in doubt: its outcome is unknown."""
         code, reason = code_and_reason(error)
         for one, part in request.parts.items():
             held = self._state.ledger.get(one)
@@ -55,15 +59,15 @@ class Answers:
             if part is Part.PLACE and (held.order.status, Step.NO_REPLY) in NEXT:
                 self._state.ledger.step(held, Step.NO_REPLY, now, code=code, reason=reason)
             elif part is Part.CANCEL:
-                self._cancelling.unsure(held, "outcome_unknown", reason)
+                self._cancelling.answer_in_doubt(held, "outcome_unknown", reason)
             elif part is Part.AMEND:
-                self._changing.unsure(request, OutcomeUnknown(f"amending {one}", reason))
+                self._changing.answer_in_doubt(request, OutcomeUnknown(f"amending {one}", reason))
             self._state.ledger.changed[one] = None
         if not request.doubt:
-            self._state.requests.doubt(request, now)
+            self._state.requests.put_in_doubt(request, now)
 
     def not_sent(self, request: PendingRequest, one: str, part: Part, error: MeshError, now: Now) -> None:
-        """Provably nothing reached the exchange."""
+        """End one part of a request that provably did not reach the exchange."""
         held = self._state.ledger.get(one)
         code, reason = code_and_reason(error)
         self._state.requests.settle(request, one, "not_sent", now)
@@ -79,12 +83,12 @@ class Answers:
             self._changing.failed(request, held, error, now)
 
     def still_there(self, held: Held, code: str, reason: str, now: Now, *, final: bool, after_s: float = 0.0) -> None:
-        """A cancel did nothing."""
+        """Note that a cancel had no effect: the order is still open."""
         if held.order.is_done or held.ending is not None:
             return
         if (held.order.status, Step.CANCEL_REFUSED) in NEXT:
             self._state.ledger.step(held, Step.CANCEL_REFUSED, now)
-        self._state.ledger.tell(EventType.CANCEL_FAILED, held, now, code=code, reason=reason)
+        self._state.ledger.emit(EventType.CANCEL_FAILED, held, now, code=code, reason=reason)
         self._cancelling.refused(held, code, reason, now, final=final, after_s=after_s)
 
     def amend_failed(self, request: PendingRequest, held: Held, error: MeshError, now: Now) -> None:
@@ -114,11 +118,11 @@ class Answers:
                 state.requests.settle(request, one, "accepted", now)
                 self._changing.amended(request, held)
         if reply.absent:
-            missing = Rejected("not_there", "the exchange knows no such order")
+            missing = Rejected("not_there", "the exchange has no such order")
             for one, part in list(request.parts.items()):
                 self._refused(request, one, part, missing, Refusal.NOT_THERE, now)
         if request.parts:
-            self.in_doubt(request, OutcomeUnknown(request.kind.value, "the answer does not say what came of it"), now)
+            self.in_doubt(request, OutcomeUnknown(request.kind.value, "the answer does not state the outcome"), now)
 
     def _refused(
         self, request: PendingRequest, one: str, part: Part, error: MeshError, kind: Refusal, now: Now
@@ -158,10 +162,10 @@ class Answers:
         if held is not None and part is Part.PLACE:
             self._state.ledger.step(held, Step.NO_REPLY, now, code=code, reason=reason)
         elif held is not None and part is Part.CANCEL:
-            self._cancelling.unsure(held, "outcome_unknown", reason)
+            self._cancelling.answer_in_doubt(held, "outcome_unknown", reason)
         elif held is not None:
-            self._changing.unsure(request, OutcomeUnknown(f"amending {one}", reason))
+            self._changing.answer_in_doubt(request, OutcomeUnknown(f"amending {one}", reason))
         if not request.doubt:
-            self._state.requests.doubt(request, now)
+            self._state.requests.put_in_doubt(request, now)
         else:
             self._state.requests.ask_for(one, now)

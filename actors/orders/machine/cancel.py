@@ -1,9 +1,9 @@
-"""Cancelling: one order, many, those of a dead owner; remembered where it cannot be sent yet. Pure.
+"""Decides when cancels are sent and sent again: for one order, for many, for a dead owner's orders. Pure.
 
-A cancel is sent when the order is known to be on the exchange, never before: one that overtakes its order would be
-refused as "unknown order". Until then it is remembered in the order (`cancel_requested`), over a restart too. A cancel
-that nobody waits to repeat (`insist`: cancel_all, a dead owner, a restart) is sent again, as a new request, when the
-former provably did not arrive or was not served.
+A cancel is sent once the order is known to be on the exchange, never before: a cancel that overtakes its order would be
+refused as "unknown order". Until then the order keeps the wish (`cancel_requested`), over a restart too. Where no
+caller would repeat a cancel (`insist`: cancel_all, a dead owner, a restart), it is sent again, as a new request, when
+the earlier one provably did not arrive or was not served.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ THERE = (S.OPEN, S.PARTIALLY_FILLED)
 
 @dataclass(slots=True)
 class Sweep:
-    """One cancel_all that has not been answered."""
+    """One cancel_all that is not answered yet."""
 
     token: Any
     ids: tuple[str, ...]
@@ -47,36 +47,40 @@ class Cancelling:
         return min([*self._again.values(), *(one.until_mono_ns for one in self._sweeps)], default=None)
 
     def cancel(self, token: Any, held: Held, now: Now) -> None:
-        """Cancel one order. Answered with a CancelResult once its fate, or that it is in doubt, is known."""
+        """Cancel one order. Answer with a CancelResult once the outcome is known or in doubt."""
         order = held.order
         if order.is_done:
             self._state.effects.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
             return
         self._waiting.setdefault(order.client_order_id, []).append(token)
-        self.want(held, now, insist=False)
+        self.request(held, now, insist=False)
         if held.order.status is S.UNKNOWN:
-            self.unsure(held, "remembered", "it is in doubt whether there is an order; it is cancelled when found")
+            self.answer_in_doubt(
+                held,
+                "remembered",
+                "whether the order is on the exchange is in doubt; it is cancelled as soon as it is found",
+            )
 
     def cancel_all(self, token: Any, pair: str | None, owner: str | None, timeout_s: float, now: Now) -> None:
-        """Cancel all orders that are not done now, and those that are in doubt when they are found."""
+        """Cancel all open orders now, and orders in doubt as soon as they are found."""
         ids = self.sweep(pair, owner, now)
         sweep = Sweep(token, tuple(ids), now.mono_ns + in_ns(timeout_s))
         self._sweeps.append(sweep)
         self._finish(sweep, now)
 
     def sweep(self, pair: str | None, owner: str | None, now: Now) -> list[str]:
-        """Cancel these orders as often as it takes; return their ids."""
+        """Cancel these orders, repeating cancels that had no effect; return their ids."""
         ids: list[str] = []
         for held in self._state.ledger.open():
             if pair in (None, held.order.pair) and owner in (None, held.order.owner):
                 ids.append(held.order.client_order_id)
-                self.want(held, now, insist=True)
+                self.request(held, now, insist=True)
         return ids
 
-    def want(self, held: Held, now: Now, *, insist: bool) -> None:
-        """Cancel the order now, or when it is found."""
+    def request(self, held: Held, now: Now, *, insist: bool) -> None:
+        """Cancel the order now, or as soon as it is found."""
         held.insist = held.insist or insist
-        if held.order.is_done or self._state.requests.of(held.order.client_order_id, Part.CANCEL):
+        if held.order.is_done or self._state.requests.about(held.order.client_order_id, Part.CANCEL):
             return
         if held.order.status in THERE and held.ending is None and self._state.effects.down is None:
             self._send(held, now)
@@ -84,10 +88,10 @@ class Cancelling:
             self._state.ledger.note(held, "CANCEL_REQUESTED", now, cancel_requested=True)
 
     def settled(self, held: Held, now: Now) -> None:
-        """An order changed: send what was remembered, answer who waits."""
+        """React to a change of an order: send a remembered cancel, answer waiting commands."""
         order = held.order
         if order.status in THERE and order.cancel_requested and order.client_order_id not in self._again:
-            self.want(held, now, insist=False)
+            self.request(held, now, insist=False)
             order = held.order
         if held.stray:
             self._again.setdefault(order.client_order_id, now.mono_ns)  # by a tick: not while the journal is down
@@ -97,13 +101,17 @@ class Cancelling:
             for token in self._waiting.pop(order.client_order_id, ()):
                 self._state.effects.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
         elif order.status is S.UNKNOWN:
-            self.unsure(held, "remembered", "it is in doubt whether there is an order; it is cancelled when found")
+            self.answer_in_doubt(
+                held,
+                "remembered",
+                "whether the order is on the exchange is in doubt; it is cancelled as soon as it is found",
+            )
         for sweep in list(self._sweeps):
             if order.client_order_id in sweep.ids:
                 self._finish(sweep, now)
 
     def refused(self, held: Held, code: str, reason: str, now: Now, *, final: bool, after_s: float = 0.0) -> None:
-        """The order is still there. `final`: the exchange said no, and would again."""
+        """Note that a cancel failed and the order is open. `final`: the exchange would refuse again."""
         order = held.order
         if held.insist and not final:
             pause_s = max(after_s, self._state.settings.retry_s)
@@ -120,8 +128,8 @@ class Cancelling:
                 sweep.refused[order.client_order_id] = result
                 self._finish(sweep, now)
 
-    def unsure(self, held: Held, code: str, reason: str) -> None:
-        """Nobody knows yet whether it was cancelled: who waits for this one order alone is told that."""
+    def answer_in_doubt(self, held: Held, code: str, reason: str) -> None:
+        """Answer the commands that wait for this one order: the outcome is in doubt."""
         order = held.order
         for token in self._waiting.pop(order.client_order_id, ()):
             self._state.effects.do(
@@ -139,7 +147,7 @@ class Cancelling:
             if held is not None and held.stray:
                 self._send_stray(held, now)
             elif held is not None:
-                self.want(held, now, insist=True)
+                self.request(held, now, insist=True)
         for sweep in list(self._sweeps):
             if sweep.until_mono_ns <= now.mono_ns:
                 self._finish(sweep, now, late=True)
@@ -153,7 +161,7 @@ class Cancelling:
             elif one in sweep.refused:
                 results.append(sweep.refused[one])
             elif late:
-                reason = "not known in time; it goes on"
+                reason = "the outcome was not known in time; the cancel goes on"
                 results.append(CancelResult(one, False, held.order.status, "timeout", reason))
             else:
                 return
@@ -162,7 +170,7 @@ class Cancelling:
             self._state.effects.do(Answer(sweep.token, results))
 
     def _send_stray(self, held: Held, now: Now) -> None:
-        """Cancel what is on the exchange though it was told to be nowhere: nobody else knows of it any more."""
+        """Cancel an order that is on the exchange although it ended here as never placed: nobody else manages it."""
         state, order = self._state, held.order
         held.stray = False
         try:

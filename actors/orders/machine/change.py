@@ -1,7 +1,7 @@
-"""Changing an order that rests: a smaller amount in place, or a cancel and a new order in one request. Pure.
+"""Decides changes of open orders: amend (a smaller amount) and replace (cancel and place in one request). Pure.
 
-A replace has two halves with a fate each: the cancel may succeed and the new order be refused, or nothing may happen.
-Its new order is an order like any other from the intent on; the command is answered as a placing is, with both orders.
+A replace has two parts with an outcome each: the cancel may succeed and the new order be refused, or both may fail. The
+new order is an order like any other from the intent on; the command is answered like `place`, with both orders.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Changing:
         self._state, self._placing = state, placing
 
     def amend(self, token: Any, held: Held, amount: Decimal, now: Now) -> None:
-        """Make the amount smaller, keeping the order's priority. Answered with the Order, or the refusal."""
+        """Make the amount smaller; the order keeps its priority. Answer with the Order, or refuse."""
         state, order = self._state, held.order
         try:
             instrument = state.guards.instrument(order.pair)
             amount = quantize_amount(instrument, amount)
-            if amount == order.amount and not order.is_done and not state.requests.of(order.client_order_id):
-                state.effects.do(Answer(token, order))  # it is so already: the command came again
+            if amount == order.amount and not order.is_done and not state.requests.about(order.client_order_id):
+                state.effects.do(Answer(token, order))  # the amount is that already: the command came again
                 return
             self._resting(held)
             state.guards.amended(instrument, amount, order.amount or Decimal(0), order.filled)
@@ -53,13 +53,13 @@ class Changing:
         new = state.guards.judge(asked, state.ledger, {}, now)
         error: MeshError | None = new if isinstance(new, MeshError) else None
         if now.ns > expires_ns:
-            error = Rejected("expired", "the command came after its time")
+            error = Rejected("expired", "the command arrived after its expiry")
         elif self._placing.is_buried(asked.client_order_id):
             error = UnknownOrder(asked.client_order_id)
         elif not state.codec.offer.replace:
             error = NotOffered(state.settings.exchange, "replacing an order")
         elif asked.pair != old.pair:
-            error = Rejected("replace", f"an order on {old.pair} cannot be replaced by one on {asked.pair}")
+            error = Rejected("replace", f"an order on {old.pair} cannot be replaced by an order on {asked.pair}")
         if error is None and not isinstance(new, MeshError):
             error = self._replace(token, held, new, now)
         if error is not None:
@@ -83,7 +83,7 @@ class Changing:
                 amount = available
             elif amount > available:
                 raise InsufficientBalance(asset, f"{amount:f}", f"{available:f}")
-            # All of it, though the old order gives some back: a fill of it may cross
+            # The full amount, although the old order frees some: its last fill may cross with the cancel
             state.funds.hold(new.client_order_id, asset, amount)
             state.ledger.add(as_order(new, state.settings.exchange, state.settings.account, now.ns), "NEW", now)
             parts = {old.client_order_id: Part.CANCEL, new.client_order_id: Part.PLACE}
@@ -96,20 +96,20 @@ class Changing:
         return None
 
     def amended(self, request: PendingRequest, held: Held) -> None:
-        """The exchange has the new amount (and said so in a report that has been applied)."""
+        """Answer the command: the exchange has the new amount, by a report that was applied."""
         if request.token is not None:
             self._state.effects.do(Answer(request.token, held.order))
             request.token = None
 
     def failed(self, request: PendingRequest, held: Held, error: MeshError, now: Now) -> None:
-        """The amount is what it was."""
+        """Report that the amount did not change."""
         code, reason = code_and_reason(error)
-        self._state.ledger.tell(EventType.AMEND_FAILED, held, now, code=code, reason=reason)
+        self._state.ledger.emit(EventType.AMEND_FAILED, held, now, code=code, reason=reason)
         if request.token is not None:
             self._state.effects.do(Refuse(request.token, error))
             request.token = None
 
-    def unsure(self, request: PendingRequest, error: MeshError) -> None:
+    def answer_in_doubt(self, request: PendingRequest, error: MeshError) -> None:
         if request.token is not None:
             self._state.effects.do(Refuse(request.token, error))
             request.token = None
@@ -117,6 +117,6 @@ class Changing:
     def _resting(self, held: Held) -> None:
         order = held.order
         if order.is_done or order.status not in THERE or held.ending is not None:
-            raise Rejected("not_open", f"{order.client_order_id} is {order.status.value}")
-        if self._state.requests.of(order.client_order_id):
-            raise Rejected("in_flight", f"another request about {order.client_order_id} is unanswered")
+            raise Rejected("not_open", f"order {order.client_order_id} is not open: it is {order.status.value}")
+        if self._state.requests.about(order.client_order_id):
+            raise Rejected("in_flight", f"another request about order {order.client_order_id} is not answered yet")

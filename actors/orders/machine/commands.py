@@ -1,8 +1,8 @@
-"""Commands from outside: when they run, and which order they are about. Pure.
+"""Decides when commands run, and which order they concern. Pure.
 
-A command waits until the machine serves (bounded; a placing is run when it expires, and refused then). An order that
-memory has not is looked up in the journal first: one placed under an earlier epoch must not be placed again, and one
-that is long done is still answered for. An id of ours that nobody ever saw gets a tombstone.
+Commands wait until the machine serves (a bounded number; a command to place an order runs when it expires, and is
+refused then). An order that is not in memory is looked up in the journal first: an order of an earlier epoch must not
+be placed again, and an order that ended long ago still gets an answer. An unused id of our form gets a tombstone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Commands:
         return len(self._waiting)
 
     def serve(self, now: Now) -> None:
-        """Run what waits, when the machine serves; before that only what has expired, to be refused."""
+        """Run waiting commands once the machine serves; before that only expired ones, which are refused."""
         if self._reconcile.serving:
             commands, self._waiting = self._waiting, []
         else:
@@ -63,7 +63,7 @@ class Commands:
         now: Now,
         refusal: MeshError | None = None,
     ) -> None:
-        """Place orders; with a `refusal` they end as FAILED for that reason, unless they are known already."""
+        """Place orders. With a `refusal` unknown orders end as FAILED for that reason."""
         if not orders:
             self._state.effects.do(Answer(token, []))
             return
@@ -76,7 +76,7 @@ class Commands:
     def replace(
         self, token: Any, client_order_id: str, new_id: str, run: Callable[[Held, Now], None], now: Now
     ) -> None:
-        """Run a command that cancels one order and brings another: what the journal knows of either is known then."""
+        """Run a command that cancels one order and brings another, once both were looked up in the journal."""
 
         def go(now: Now) -> None:
             self.about(token, client_order_id, run, now)
@@ -86,7 +86,7 @@ class Commands:
     def _with_ids(
         self, token: Any, ids: Sequence[str], expires_ns: int | None, run_with: Callable[[Now], None], now: Now
     ) -> None:
-        """Run a command that brings new orders, once the journal was asked about ids that it may know."""
+        """Run a command with new orders, once the ids that the journal may have were looked up."""
         if (error := self._state.effects.refusal()) is not None:
             self._state.effects.do(Refuse(token, error))
             return
@@ -115,7 +115,7 @@ class Commands:
             for one in sorted(unseen):
                 if not self._state.look_up(by_client_id(one), then(one), now):
                     self._state.effects.do(Refuse(token, self._full()))
-                    unseen.add(ALL)  # never complete: the command is answered
+                    unseen.add(ALL)  # never complete: the command was answered
                     return
 
         self.when_serving(token, expires_ns, run, now)
@@ -134,7 +134,7 @@ class Commands:
         pair: str | None = None,
         exchange_order_id: str | None = None,
     ) -> None:
-        """Run a command about one order, looking it up in the journal when memory has it not."""
+        """Run a command about one order; look the order up in the journal if it is not in memory."""
         state = self._state
         if (error := self._state.effects.refusal()) is not None:
             state.effects.do(Refuse(token, error))
@@ -164,7 +164,7 @@ class Commands:
         self.when_serving(token, None, go, now)
 
     def _run(self, token: Any, held: Held, run: Callable[[Held, Now], None], now: Now) -> None:
-        """Run it, unless the journal has gone while the command waited."""
+        """Run the command, unless the journal went down while it waited."""
         if (error := self._state.effects.refusal()) is not None:
             self._state.effects.do(Refuse(token, error))
         else:
@@ -197,7 +197,7 @@ class Commands:
         return InboxFull(f"orders/{settings.exchange}/{settings.account}", settings.max_waiting)
 
     def get(self, token: Any, client_order_id: str, now: Now) -> None:
-        """Answer with the Order. An id of ours that nobody ever saw is declared dead: UnknownOrder, for good."""
+        """Answer with the Order. An unused id of our form is declared dead: UnknownOrder from then on."""
         held = self._state.ledger.get(client_order_id)
         if held is not None:
             self._state.effects.do(Answer(token, held.order))
@@ -215,18 +215,18 @@ class Commands:
             self._look_up(token, client_order_id, then, now)
 
     def restore(self, token: Any, states: Sequence[Order], now: Now) -> None:
-        """Take up open orders of a saved tracking state that the journal does not know. Answer: [ids taken up].
+        """Take over open orders of a saved tracking state that are not in the journal. Answer: [ids taken over].
 
-        Their fills are asked for again: a saved state has totals only.
+        Their fills are requested again: a saved state has totals only.
         """
         state = self._state
-        mine = {one.client_order_id: one for one in states if not one.external and not one.is_done}
-        unlisted = next((order.pair for order in mine.values() if order.pair not in state.guards.instruments), None)
-        if unlisted is not None:  # nobody could ever be asked about it
-            said = "the exchange does not list it"
-            state.effects.do(Refuse(token, UnknownInstrument(state.settings.exchange, unlisted, said)))
+        own = {one.client_order_id: one for one in states if not one.external and not one.is_done}
+        unlisted = next((order.pair for order in own.values() if order.pair not in state.guards.instruments), None)
+        if unlisted is not None:  # its order could never be queried
+            reason = "the exchange does not list it"
+            state.effects.do(Refuse(token, UnknownInstrument(state.settings.exchange, unlisted, reason)))
             return
-        left = {one for one in mine if state.is_ours(one)}
+        left = {one for one in own if state.is_ours(one)}
         taken: list[str] = []
 
         def done(client_order_id: str) -> None:
@@ -237,7 +237,7 @@ class Commands:
         def then(client_order_id: str) -> Callable[[Found, Now], None]:
             def found_it(found: Found, now: Now) -> None:
                 if client_order_id not in state.ledger and not found.tombstone and state.effects.down is None:
-                    self._take_up(mine[client_order_id], now)
+                    self._take_up(own[client_order_id], now)
                     taken.append(client_order_id)
                 done(client_order_id)
 

@@ -1,14 +1,14 @@
-"""What one input wants written and done, and what waits while the journal is down.
+"""The buffer of writes and effects of one input, and the backlog of batches while the journal is down. Pure.
 
-Theory of operation. An input gathers writes and effects; `take` makes them one batch and a list of effects behind it.
-Batches are numbered when they are made, and what the machine holds in memory is the state after the last batch made,
-committed or not; nobody outside sees any of it before its commit, as effects wait.
+Theory of operation. An input collects writes and effects; `take` returns them as one batch with the effects behind it.
+Batches are numbered in the order of their making. The machine's memory is the state after the last batch, committed or
+not; nobody outside sees that state before the commit, because effects wait for it.
 
-When a commit fails (perhaps after it took effect: a lost connection does not tell) its batch, and all that were
-made after it, go to the backlog, ordered by number. Batches made meanwhile join it. When the journal is back the
-backlog is committed in order under the same ids, so that what had been committed after all is not applied
-twice. What would have sent a request is never sent: the machine turns it into a fate of its own ("not sent"), in a
-batch made later than all that were in flight. So the journal sees what the memory saw, in the same order.
+When a commit fails (perhaps after it took effect: a lost connection does not say), its batch and all later batches go
+to the backlog, in order. New batches join it. When the journal is back, the backlog is committed in order under the
+same ids, so a batch that was committed after all is not applied twice. Requests behind a failed commit are never sent:
+the machine ends their orders as "not sent", in a batch after all batches that were in flight. So the journal sees the
+same changes as the memory, in the same order.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureClock, Re
 class EffectBuffer:
     """See the module."""
 
-    def __init__(self, max_backlog: int, wrote: Callable[[str], None] = lambda _: None) -> None:
-        """`wrote` is told the id of every order and tombstone that is written."""
-        self._wrote = wrote
+    def __init__(self, max_backlog: int, on_id: Callable[[str], None] = lambda _: None) -> None:
+        """`on_id` is called with the id of every order and tombstone that is written."""
+        self._on_id = on_id
         self._prefix = "0"
         self._number = 0
-        self.asks = 0  # how many asks were ever made: what was known before an ask is told by counting, not by clocks
+        self.asks = 0  # asks made so far: this count, not a clock, orders asks and events
         self._writes: list[Write] = []
         self._effects: list[Effect] = []
         self._halt: MeshError | None = None
@@ -38,7 +38,7 @@ class EffectBuffer:
         self.down: MeshError | None = None
 
     def name(self, prefix: str) -> None:
-        """What makes the ids of batches unique: the epoch."""
+        """Set the prefix that makes the ids of batches unique: the epoch."""
         self._prefix = prefix
 
     @property
@@ -63,9 +63,9 @@ class EffectBuffer:
         self._writes.extend(writes)
         for one in writes:
             if isinstance(one, PutOrder):
-                self._wrote(one.order.client_order_id)
+                self._on_id(one.order.client_order_id)
             elif isinstance(one, PutTombstone):
-                self._wrote(one.client_order_id)
+                self._on_id(one.client_order_id)
 
     def event(self, event: AccountEvent) -> None:
         self._writes.append(PutEvent(event))
@@ -79,7 +79,7 @@ class EffectBuffer:
             self._effects.append(Halt(error))
 
     def take(self) -> list[Effect]:
-        """Return what has been gathered, in the order in which it is to be performed."""
+        """Return the collected effects in order, behind one commit of the writes."""
         writes, effects = tuple(self._writes), self._effects
         self._writes, self._effects = [], []
         if not writes:
@@ -93,7 +93,7 @@ class EffectBuffer:
         return now
 
     def failed(self, effects: Sequence[Effect], error: MeshError) -> list[Send]:
-        """Put what was not performed aside, and return the requests among it that now will never be sent."""
+        """Keep the effects that were not performed. Return the requests among them, which will never be sent."""
         self.down = error
         unsent: list[Send] = []
         group: list[Effect] = []
@@ -112,7 +112,7 @@ class EffectBuffer:
         return unsent
 
     def back(self) -> list[Effect]:
-        """Return the whole backlog, in order, to be performed now."""
+        """Return the whole backlog, in order, to perform now."""
         self.down = None
         kept, self._backlog = self._backlog, {}
         return [effect for _, group in sorted(kept.items()) for effect in group]

@@ -1,15 +1,15 @@
-"""What the machine of one account is told, and what it wants done. Data only.
+"""The inputs and effects of the machine of one account, as data.
 
 The contract with the shell (actors/orders/role.py):
 
-  * Every input of `OrderMachine` returns a list of effects. They are performed in the order in which they were
-    returned, over all inputs: what stands behind a `Commit` waits until that commit is durable. Only `Ask`, `Lookup`
-    and `MeasureClock` may overtake (they change nothing). Commits may be grouped into one transaction, in order.
-  * After a `Commit` the shell publishes the events among its writes, with the numbers that the journal gave.
-  * A `Commit` that fails takes what stands behind it with it: the shell hands the `Commit` and all effects that it has
-    not performed, in order, to `journal_failed`. They must not be performed afterwards.
-  * `Send` is performed once. Its answer, or the error that stands for it (OutcomeUnknown for anything that is not a
-    proven "not executed"; a timeout too), comes back by `answered`. A true answer that comes later may follow it.
+  * Every input of `OrderMachine` returns a list of effects. The shell performs effects in the order in which they were
+    returned, over all inputs: effects behind a `Commit` wait until that commit is durable. Only `Ask`, `Lookup` and
+    `MeasureClock` may overtake (they change nothing). Commits may be grouped into one transaction, in order.
+  * After a `Commit` the shell publishes the events among its writes, with the numbers that the journal assigned.
+  * When a `Commit` fails, the shell hands the `Commit` and all effects that it has not performed, in order, to
+    `journal_failed`. It must not perform them afterwards.
+  * `Send` is performed once. Its answer, or an error in place of it (OutcomeUnknown unless the request is proven not
+    executed; a timeout too), comes back by `answered`. The true answer may follow later.
   * `Ask` is a read: signed when it is sent. Its answer or error comes back by `asked`, exactly once.
   * `tick` is called when the monotonic clock reaches `machine.wake_ns`, or more often.
 """
@@ -29,7 +29,7 @@ from ....model.order import Fill, Order
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """One reading of the clocks, ns: the mesh's wall clock, the monotonic one, the exchange's as we know it."""
+    """One reading of the clocks in ns: wall clock, monotonic clock, and our estimate of the exchange's clock."""
 
     ns: int
     mono_ns: int
@@ -38,7 +38,7 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Best prices of a pair's book, as they stood at `mono_ns`. None: that side is empty."""
+    """Best prices of a pair's book at `mono_ns`. None: that side is empty."""
 
     bid: Decimal | None
     ask: Decimal | None
@@ -46,12 +46,12 @@ class Top:
 
 
 class Purpose(Enum):
-    """Why something is asked."""
+    """Purpose of an ask."""
 
     QUERY = "query"  # one order, by client id
     OPEN_ORDERS = "open_orders"
     ACCOUNT = "account"
-    ORDER_FILLS = "order_fills"  # of one order whose total is above the fills that we hold
+    ORDER_FILLS = "order_fills"  # of one order whose filled total exceeds the fills that we hold
     PAIR_FILLS = "pair_fills"  # of one pair, above the last trade id reconciled
 
 
@@ -64,14 +64,14 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send these bytes, once. `orders` are the client ids it is about."""
+    """Send these bytes once."""
 
     request: Signed
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Sign and send a read. `urgent`: somebody is in doubt about an order."""
+    """Sign and send a read. `urgent`: an order is in doubt."""
 
     ask_id: int
     purpose: Purpose
@@ -91,9 +91,9 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the journal says to a `Lookup`: an order with its fills, a tombstone, or neither.
+    """The journal's answer to a `Lookup`: an order with its fills, a tombstone, or neither.
 
-    `highest` is the highest id that it has of the maker of the id that was looked up, "" where it has none of it.
+    `highest`: the highest id in the journal of the maker of the looked-up id; "" if there is none.
     """
 
     order: Order | None = None
@@ -125,7 +125,7 @@ class MeasureClock:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """A broken assumption, or a newer epoch: stop serving and end."""
+    """A broken assumption or a newer epoch: stop serving and end."""
 
     error: MeshError
 

@@ -1,6 +1,6 @@
-"""Orders that were placed outside the mesh: seen, marked, told; never adopted, never counted as ours. Pure.
+"""External orders: placed outside the mesh. They are recorded and reported, never managed or counted as ours. Pure.
 
-Their totals are the exchange's word. A bounded number is held; the journal has them all.
+Their totals are the exchange's. Memory holds a bounded number of them; the journal has all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .state import AccountState
 
 
 def name_of(pair: str, exchange_order_id: str) -> str:
-    """The client id by which an external order is kept: the owner's own may come again, or look like ours."""
+    """Return the client id that records an external order: the order's own id may repeat, or look like ours."""
     return f"external:{pair}:{exchange_order_id}"
 
 
@@ -28,8 +28,8 @@ class Externals:
     def __init__(self, state: AccountState) -> None:
         self._state = state
         self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
-        self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) told
-        self._known: dict[tuple[str, str], int] = {}  # how many asks had been made when it was first seen
+        self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) of reported fills
+        self._known: dict[tuple[str, str], int] = {}  # asks made before the order was first seen
 
     def all(self) -> list[Order]:
         return list(self._orders.values())
@@ -38,13 +38,13 @@ class Externals:
         return self._orders.get((pair, exchange_order_id))
 
     def named(self, client_order_id: str) -> Order | None:
-        """The external order of this (made up) client id."""
+        """Return the external order recorded under this client id."""
         mark, _, rest = client_order_id.partition(":")
         pair, _, exchange_order_id = rest.rpartition(":")
         return self._orders.get((pair, exchange_order_id)) if mark == "external" else None
 
     def gone(self, listed: Set[tuple[str, str]], ask_id: int) -> list[Order]:
-        """Those that should be among the open orders of the answer to this ask, and are not."""
+        """Return the open external orders that the answer to this ask does not list."""
         return [
             order
             for key, order in self._orders.items()
@@ -52,17 +52,17 @@ class Externals:
         ]
 
     def lost(self, order: Order, now: Now) -> None:
-        """The exchange does not know it any more."""
+        """End an external order that the exchange no longer has."""
         after = replace(order, status=OrderStatus.EXPIRED, updated_ns=now.ns, code="not_there")
         self._orders[order.pair, order.exchange_order_id or ""] = after
         self._state.effects.write(PutOrder(after, "EXTERNAL", now.ns))
-        self._tell(after, None, now.exchange_ns, now)
+        self._emit(after, None, now.exchange_ns, now)
 
     def has_fill(self, pair: str, trade_id: str) -> bool:
         return (pair, trade_id) in self._fills
 
     def restore(self, order: Order, fills: Iterable[Fill]) -> None:
-        """Hold an order that the journal has, with the fills that were told."""
+        """Hold an external order of the journal, with its reported fills."""
         if order.exchange_order_id is None or not order.external:
             return
         self._orders[order.pair, order.exchange_order_id] = order
@@ -71,7 +71,7 @@ class Externals:
             self._fills[one.pair, one.trade_id] = None
 
     def apply(self, pair: str, report: OrderReport, now: Now) -> None:
-        """Note what the exchange says of it; tell when that is news."""
+        """Apply the exchange's report; emit an event if something changed."""
         state = self._state
         key = (pair, report.exchange_order_id)
         held = self._orders.get(key)
@@ -95,16 +95,16 @@ class Externals:
         self._known.setdefault(key, state.effects.asks)
         state.effects.write(PutOrder(after, "EXTERNAL", now.ns))
         if not fills:
-            self._tell(after, None, report.ts_event_ns, now)
+            self._emit(after, None, report.ts_event_ns, now)
         for one in fills:
-            self._told(pair, after, one, now)
+            self._emit_fill(pair, after, one, now)
         while len(self._orders) > state.settings.max_external:
             old = next(iter(self._orders))
             del self._orders[old]
             self._known.pop(old, None)
 
     def fill(self, pair: str, fill: FillReport, now: Now) -> None:
-        """A fill of an order that neither we nor the journal know."""
+        """Record a fill of an order that neither memory nor the journal has."""
         if (pair, fill.trade_id) in self._fills:
             return
         order = self._orders.get((pair, fill.exchange_order_id))
@@ -114,17 +114,17 @@ class Externals:
             self._orders[pair, fill.exchange_order_id] = order
             self._known[pair, fill.exchange_order_id] = self._state.effects.asks
             self._state.effects.write(PutOrder(order, "EXTERNAL", now.ns))
-        self._told(pair, order, fill, now)
+        self._emit_fill(pair, order, fill, now)
 
-    def _told(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
+    def _emit_fill(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
         self._fills[pair, fill.trade_id] = None
         if len(self._fills) > 10 * self._state.settings.max_external:
             del self._fills[next(iter(self._fills))]
-        mine = as_fill(fill, order, now)
-        self._state.effects.write(PutFill(mine))
-        self._tell(order, mine, fill.ts_event_ns, now)
+        own = as_fill(fill, order, now)
+        self._state.effects.write(PutFill(own))
+        self._emit(order, own, fill.ts_event_ns, now)
 
-    def _tell(self, order: Order, fill: Fill | None, ts_event_ns: int, now: Now) -> None:
+    def _emit(self, order: Order, fill: Fill | None, ts_event_ns: int, now: Now) -> None:
         self._state.effects.event(
             AccountEvent(
                 0,

@@ -1,15 +1,14 @@
-"""Balances of one account, what orders in flight reserve, and what is available. Pure and exact.
+"""Balances of one account, the reservations of orders in flight, and the available amounts. Pure and exact.
 
-Theory of operation. The exchange tells (free, locked) per asset as of a time of its clock. An order that we send takes
-from `free` on the exchange, and we see that only with the first balance report that is as late as the order is there.
-Until then it is reserved here: available = free - reservations, never below zero. A reservation ends
+Theory of operation. The exchange reports (free, locked) per asset as of a time of its clock. An order that we send
+reduces `free` on the exchange, which shows only in a balance report made after the order got there. Until then the
+amount is reserved here: available = free - reservations, never below zero. A reservation ends
 
-    when a balance report of its asset is at least as late as the exchange's first word on the order;
-    at once, when the order turns out never to have taken anything: refused, absent, or ended without a fill.
+    when a balance report of its asset is at least as late as the exchange's first report of the order;
+    at once, when the order provably took nothing: refused, absent, or ended without a fill.
 
-So after a fill that no balance report has shown yet, the money counts as spent; and while it is in doubt whether an
-order is there, `available` is rather too small than too large. Fees that the exchange takes in a third asset are seen
-only in its next report.
+So the money of a fill counts as spent before a balance report shows the fill; and while an order is in doubt,
+`available` is too small rather than too large. Fees in a third asset show only in the next balance report.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from .ledger import EXACT
 class Reservation:
     asset: str
     amount: Decimal
-    on_exchange_ns: int | None = None  # the exchange's clock, when it had taken it at the latest; None: not known
+    on_exchange_ns: int | None = None  # exchange's time by which it had the order; None: unknown
 
 
 @dataclass(slots=True)
 class Stated:
-    """What the exchange said of one asset."""
+    """The exchange's last report of one asset."""
 
     free: Decimal
     locked: Decimal
@@ -45,18 +44,18 @@ class Funds:
     def __init__(self) -> None:
         self._stated: dict[str, Stated] = {}
         self._reserved: dict[str, Reservation] = {}  # by client order id
-        self.known = False  # whether the exchange ever told all balances in this incarnation
+        self.known = False  # whether the exchange reported all balances to this incarnation
         self.as_of_ns: int | None = None  # of the last whole snapshot, by the exchange's clock
 
     def restore(self, balances: Mapping[str, tuple[Decimal, Decimal]]) -> None:
-        """Show what the journal remembers until the exchange tells. Nothing may be spent of it (`known`)."""
+        """Show the balances of the journal until the exchange reports. They may not be spent (see `known`)."""
         self._stated = {asset: Stated(free, locked, 0) for asset, (free, locked) in balances.items()}
 
     def reserve(self, client_order_id: str, asset: str, amount: Decimal) -> None:
-        """Take `amount` of an asset out of what is available.
+        """Reserve `amount` of an asset.
 
         Raises:
-            InsufficientBalance: there is less; nothing was reserved.
+            InsufficientBalance: less is available. Nothing was reserved.
         """
         available = self.available(asset)
         if amount > available:
@@ -64,11 +63,11 @@ class Funds:
         self._reserved[client_order_id] = Reservation(asset, amount)
 
     def hold(self, client_order_id: str, asset: str, amount: Decimal) -> None:
-        """Reserve without asking whether it is there: for an order that may be on the exchange already."""
+        """Reserve without a check: for an order that may be on the exchange already."""
         self._reserved[client_order_id] = Reservation(asset, amount)
 
     def placed(self, client_order_id: str, ts_event_ns: int) -> None:
-        """The exchange has the order since then, at the latest."""
+        """Note that the exchange had the order by `ts_event_ns`."""
         held = self._reserved.get(client_order_id)
         if held is None:
             return
@@ -77,11 +76,11 @@ class Funds:
         self._drop(held.asset)
 
     def release(self, client_order_id: str) -> None:
-        """The order took nothing."""
+        """End the reservation of an order that took nothing."""
         self._reserved.pop(client_order_id, None)
 
-    def told(self, balances: Mapping[str, tuple[Decimal, Decimal]], ts_event_ns: int, *, whole: bool = False) -> bool:
-        """Apply what the exchange states. Return whether an asset differs from a later statement (ask again then)."""
+    def apply(self, balances: Mapping[str, tuple[Decimal, Decimal]], ts_event_ns: int, *, whole: bool = False) -> bool:
+        """Apply a balance report. Return whether it contradicts a later report (then request the balances again)."""
         doubtful = False
         for asset, (free, locked) in balances.items():
             held = self._stated.get(asset)
@@ -110,7 +109,7 @@ class Funds:
         return total
 
     def available(self, asset: str) -> Decimal:
-        """What may be spent of an asset now. Never below zero."""
+        """Return the amount of an asset that may be spent now; never below zero."""
         held = self._stated.get(asset)
         return max(ZERO, EXACT.subtract(ZERO if held is None else held.free, self.reserved(asset)))
 
@@ -120,11 +119,11 @@ class Funds:
         return Balance(asset, total, held.free, held.locked, self.available(asset))
 
     def balances(self) -> dict[str, Balance]:
-        """Every asset that the account has, or had and has spent; by name."""
+        """Return every asset that the account has or had, by name."""
         return {asset: self.balance(asset) for asset in sorted(self._stated)}
 
     def snapshot(self) -> dict[str, tuple[Decimal, Decimal]]:
-        """(free, locked) by asset, those with neither left out."""
+        """Return (free, locked) by asset, without empty assets."""
         found = {asset: (held.free, held.locked) for asset, held in sorted(self._stated.items())}
         return {asset: pair for asset, pair in found.items() if pair != (ZERO, ZERO)}
 

@@ -1,9 +1,9 @@
-"""What is refused here, before anything is sent: what is not offered, paused scopes, trading rules, guards. Pure.
+"""Refusals before anything is sent: unoffered features, paused scopes, trading rules, guards. Pure.
 
-The price band judges the direction that costs money: a buy above best ask x (1 + band), a sell below best bid
-x (1 - band); an order that rests far away is a strategy's own affair. Where a band is set and the book's top is
-not known, an order is refused: a guard that cannot judge does not wave through. Orders by stop price are judged
-by their limit price against the stop price only, as the book will be elsewhere when they wake.
+The price band refuses the direction that costs money: a buy above best ask x (1 + band), a sell below best bid
+x (1 - band). An order that rests far from the market passes. If a band is set and the book's top is not known, the
+order is refused: a guard that cannot judge does not let orders pass. Stop orders are judged by their limit price
+against their stop price only, because the book will have moved when they trigger.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ONE = Decimal(1)
 
 
 class Guards:
-    """See the module. Holds what is configured, the instruments, the pauses and the latest tops."""
+    """See the module. Holds the configured limits, the instruments, the pauses and the latest tops."""
 
     def __init__(self, settings: OrderSettings, offer: Offer, instruments: Iterable[Instrument]) -> None:
         self._settings, self._offer = settings, offer
@@ -45,7 +45,7 @@ class Guards:
         return found
 
     def rules(self, instruments: Iterable[Instrument]) -> list[str]:
-        """Take the exchange's current rules; return the pairs whose rules changed."""
+        """Apply the exchange's current rules; return the pairs whose rules changed."""
         changed: list[str] = []
         for one in instruments:
             held = self.instruments.get(one.name)
@@ -63,7 +63,7 @@ class Guards:
                 raise Paused(scope, self.pauses[scope])
 
     def top(self, pair: str, now: Now) -> Top:
-        """The pair's top; both sides None where none is known, or only an old one."""
+        """Return the pair's top; both sides None if no recent top is known."""
         found = self.tops.get(pair)
         if found is None or now.mono_ns - found.mono_ns > self._settings.top_age_s * SECOND_NS:
             return Top(None, None, now.mono_ns)
@@ -72,7 +72,7 @@ class Guards:
     def judge(self, asked: NewOrder, ledger: Ledger, ahead: Mapping[str, int], now: Now) -> NewOrder | MeshError:
         """Return the order as it may be sent, quantized, or why it is refused.
 
-        `ahead`: how many orders per pair of the same command come before it.
+        `ahead`: how many earlier orders of the same command there are, per pair.
         """
         try:
             instrument = self.instrument(asked.pair)
@@ -94,7 +94,7 @@ class Guards:
         return quantize(self.instrument(asked.pair), asked)
 
     def need(self, order: NewOrder, now: Now) -> tuple[str, Decimal | None]:
-        """What a quantized order takes: an asset, and how much. None: nobody can tell, so all of it."""
+        """Return the asset and amount that a quantized order takes; None: unknown, so everything available."""
         instrument = self.instruments[order.pair]
         if order.side is Side.SELL:
             return instrument.base, order.amount if order.quote_amount is None else self._worth(order, now)
@@ -114,8 +114,8 @@ class Guards:
         if not self._offer.amend or (instrument.features and "amend" not in instrument.features):
             raise NotOffered(self._settings.exchange, f"amending {instrument.name}")
         if not filled < amount < current:
-            said = f"{amount:f} must be below {current:f} and above the {filled:f} that are filled"
-            raise RuleViolation("amount", instrument.name, said)
+            reason = f"the new amount {amount:f} must be below {current:f} and above the filled {filled:f}"
+            raise RuleViolation("amount", instrument.name, reason)
 
     def _worth(self, order: NewOrder, now: Now) -> Decimal | None:
         bid = self.top(order.pair, now).bid
@@ -143,10 +143,12 @@ class Guards:
         if asked.self_trade is not None and asked.self_trade not in self._offer.self_trade_modes:
             raise no(f"self-trade prevention {asked.self_trade}")
         if self._id.fullmatch(asked.client_order_id) is None:
-            raise RuleViolation("client_order_id", asked.pair, f"{asked.client_order_id!r} is no id for this exchange")
+            raise RuleViolation(
+                "client_order_id", asked.pair, f"{asked.client_order_id!r} is not a valid id on this exchange"
+            )
         if not asked.client_order_id.startswith(self._settings.prefix):
-            said = f"{asked.client_order_id!r} does not begin with {self._settings.prefix!r}, as ids of this mesh do"
-            raise RuleViolation("client_order_id", asked.pair, said)
+            reason = f"{asked.client_order_id!r} must begin with {self._settings.prefix!r}, like all ids of this mesh"
+            raise RuleViolation("client_order_id", asked.pair, reason)
 
     def _band(self, order: NewOrder, opposite: Decimal | None) -> None:
         band = self._limit(order.pair, "price_band")
@@ -154,14 +156,14 @@ class Guards:
             return
         near = order.stop_price if order.stop_price is not None else opposite
         if near is None:
-            raise RuleViolation("price_band", order.pair, "the top of its book is not known now")
+            raise RuleViolation("price_band", order.pair, "the top of the book is not known now")
         if order.price is None:
-            return  # takes what the book has; the exchange's own rules bound it
+            return  # a market order: the exchange's own rules bound its price
         buy = order.side is Side.BUY
         bound = EXACT.multiply(near, ONE + band if buy else ONE - band)
         if (order.price > bound) if buy else (order.price < bound):
-            said = f"{order.side.value} at {order.price:f} is beyond {bound:f}, {band:%} from {near:f}"
-            raise RuleViolation("price_band", order.pair, said)
+            reason = f"{order.side.value} at {order.price:f} is beyond {bound:f}, {band:%} from {near:f}"
+            raise RuleViolation("price_band", order.pair, reason)
 
     def _notional(self, order: NewOrder, opposite: Decimal | None) -> None:
         most = self._limit(order.pair, "max_order_notional")
@@ -169,20 +171,26 @@ class Guards:
             return
         worth = notional(order, opposite)
         if order.side is Side.SELL and order.amount is not None and opposite is not None and worth is not None:
-            worth = max(worth, EXACT.multiply(opposite, order.amount))  # it gets the bid, however little it asks
+            worth = max(
+                worth, EXACT.multiply(opposite, order.amount)
+            )  # it trades at the bid, however low its own price
         if worth is None:
-            raise RuleViolation("max_order_notional", order.pair, "its worth cannot be told: no price is known now")
+            raise RuleViolation(
+                "max_order_notional",
+                order.pair,
+                "no price is known now, so the notional of the order cannot be computed",
+            )
         if worth > most:
-            raise RuleViolation("max_order_notional", order.pair, f"{worth:f} is above {most:f}")
+            raise RuleViolation("max_order_notional", order.pair, f"the order's notional {worth:f} is above {most:f}")
 
     def _count(self, order: NewOrder, ledger: Ledger, ahead: Mapping[str, int], instrument: Instrument) -> None:
         most = self._settings.limits.max_open_orders
         count = ledger.open_count + sum(ahead.values())
         if most is not None and count >= most:
-            raise RuleViolation("max_open_orders", order.pair, f"{count} orders of the account are open")
+            raise RuleViolation("max_open_orders", order.pair, f"the account already has {count} open orders")
         own = self._settings.pair_limits.get(order.pair, Limits()).max_open_orders
         bounds = [bound for bound in (own, instrument.max_orders) if bound is not None]
         if bounds:
             count = ledger.open_on(order.pair) + ahead.get(order.pair, 0)
             if count >= min(bounds):
-                raise RuleViolation("max_open_orders", order.pair, f"{count} orders of this pair are open")
+                raise RuleViolation("max_open_orders", order.pair, f"the pair already has {count} open orders")

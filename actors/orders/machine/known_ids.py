@@ -1,9 +1,9 @@
-"""Which ids cannot be in the journal, without asking it for each. Pure.
+"""Decides which client order ids cannot be in the journal yet, without a lookup for each id. Pure.
 
-An id says who made it, and its maker counts (`model.ids`). Asked once for a maker's highest id, and told of every id
-that is written from then on (an account has one writer, the others are fenced), we know of each further id whether it
-is new: it is above all of them, or it is one that was passed over. Ids may come out of order: several commands of one
-maker are on their way at once. What is not surely new is looked up.
+An id names its maker and has the maker's running number (`model.ids`). Once the journal has stated a maker's highest
+id, and with every id written since (an account has one writer; the others are fenced), an id is known to be new if it
+is above all of them or was skipped. Ids may arrive out of order, as several commands of one maker are under way at
+once. An id that is not surely new is looked up.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from ....model.ids import maker_of
 
-MOST = 1_000  # makers remembered
-PASSED = 2_000  # ids of a maker remembered as passed over
+MOST = 1_000  # makers kept
+PASSED = 2_000  # skipped ids kept per maker
 
 
 @dataclass(slots=True)
 class Maker:
-    """`highest`: nothing above it was written; `passed`: below it, and never written. Both hold once `known`."""
+    """`highest`: no id above it was written. `passed`: ids below it that were never written. Valid once `known`."""
 
     highest: int = -1
     known: bool = False
@@ -32,8 +32,8 @@ class KnownIds:
     def __init__(self) -> None:
         self._makers: OrderedDict[str, Maker] = OrderedDict()
 
-    def wrote(self, client_order_id: str) -> None:
-        """An order or a tombstone of this id was written, or will be in the order of commits."""
+    def add(self, client_order_id: str) -> None:
+        """Note the id of an order or tombstone that is written, now or in the order of commits."""
         named = maker_of(client_order_id)
         if named is None:
             return
@@ -46,8 +46,8 @@ class KnownIds:
             maker.passed.update(range(maker.highest + 1, number))
         maker.highest = number
 
-    def told(self, client_order_id: str, highest: str) -> None:
-        """The journal has said which is the highest id of this one's maker; "": it has none."""
+    def learn(self, client_order_id: str, highest: str) -> None:
+        """Note the highest id in the journal of the maker of `client_order_id`; "": the journal has none."""
         named, top = maker_of(client_order_id), maker_of(highest)
         if named is None or (highest and (top is None or top[0] != named[0])):
             return
@@ -57,7 +57,7 @@ class KnownIds:
             maker.highest = max(maker.highest, top[1] if top is not None else -1)
 
     def is_new(self, client_order_id: str) -> bool:
-        """Whether an id is surely in no order and no tombstone of the journal."""
+        """Whether the journal surely has no order and no tombstone of this id."""
         named = maker_of(client_order_id)
         maker = None if named is None else self._makers.get(named[0])
         if named is None or maker is None or not maker.known:

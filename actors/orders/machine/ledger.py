@@ -1,13 +1,14 @@
-"""The orders of one account and their fills: what reports do to them, in whatever order they come. Pure.
+"""The orders of one account and their fills: applies reports, in any order. Pure.
 
-Theory of operation. An order's totals are the sums of its fills, told apart by trade id; nothing else changes them. A
-report may state a total above the fills that we hold: then the order is `short`, its fills must be asked for, and an
-end that the exchange has already told (`ending`) waits for them, so that COMPLETED, CANCELED and EXPIRED come after
-the last fill. The first report that shows the order on the exchange makes its CREATED event, whatever else it says:
-a fill that overtakes the acknowledgement is CREATED, then FILLED. Amounts only shrink (by amending), so a late report
-of a larger one is an old one. A terminal status never regresses; late fills still count.
+Theory of operation. An order's totals are the sums of its fills, which are identified by trade id; nothing else changes
+the totals. If a report states a total above the fills that we hold, the order is `short`: its fills must be requested,
+and an end that the exchange has already reported (`ending`) waits for them, so that COMPLETED, CANCELED and EXPIRED
+come after the last fill. The first report that shows the order on the exchange makes its CREATED event: a fill that
+overtakes the acknowledgement becomes CREATED, then FILLED. Amounts only shrink (by amend), so a report of a larger
+amount is an old one. A terminal status never regresses; late fills still count.
 
-Every change writes the order, and its event, to the outbox and puts its id into `changed`, which the machine works off.
+Every change writes the order and its event to the effect buffer and puts its id into `changed`, which the machine
+processes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ S = OrderStatus
 EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 TINY = Decimal("1e-60")  # anything above zero
 ENDS = {S.FILLED: Step.LAST_FILL, S.CANCELED: Step.CANCELED, S.EXPIRED: Step.EXPIRED}
-_TOLD = {
+_EVENT_OF = {
     S.FILLED: EventType.COMPLETED,
     S.CANCELED: EventType.CANCELED,
     S.EXPIRED: EventType.EXPIRED,
@@ -50,7 +51,7 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """An end told by the exchange that waits for fills."""
+    """An end reported by the exchange that waits for missing fills."""
 
     step: Step
     ts_event_ns: int
@@ -64,19 +65,19 @@ class Held:
 
     order: Order
     fills: dict[str, Fill] = field(default_factory=dict)  # by trade id
-    total: Decimal = ZERO  # what the exchange says is filled; above order.filled: fills are missing
+    total: Decimal = ZERO  # filled total by the exchange; above order.filled: fills are missing
     quote_total: Decimal = ZERO
     ending: Ending | None = None
-    asks: int = 0  # how many asks had been made when it was placed, or taken over: later ones must show it
+    asks: int = 0  # asks made before it was placed or restored; the answers to later asks must show it
     on_exchange_ns: int | None = None  # by the exchange's clock, the earliest report of it
-    unsaid: bool = False  # told to be filled, not how much: to be asked for
-    insist: bool = False  # cancel it as often as it takes
-    stray: bool = False  # it ended here as never placed, and is open on the exchange: to be cancelled there
-    error: MeshError | None = None  # why it was refused here, as it was told
+    amount_unstated: bool = False  # reported FILLED without an amount: must be queried
+    insist: bool = False  # repeat cancels that had no effect
+    stray: bool = False  # ended here as never placed, but open on the exchange: must be cancelled
+    error: MeshError | None = None  # the refusal that the command got
 
     @property
     def short(self) -> bool:
-        """Whether fills are missing. Of an order by quote amount both sums count: nothing else says how large it is."""
+        """Whether fills are missing. For an order by quote amount both sums count: nothing else states its size."""
         order = self.order
         if self.total > order.filled:
             return True
@@ -95,8 +96,8 @@ class Ledger:
         self._per_pair: dict[str, int] = {}
         self._done: deque[str] = deque()
         self._by_exchange_id: dict[tuple[str, str], str] = {}
-        self.changed: dict[str, None] = {}  # ids, in order, since they were last worked off
-        self.forgotten_ns = 0  # the latest creation among orders that were forgotten
+        self.changed: dict[str, None] = {}  # ids in order, not yet processed
+        self.forgotten_ns = 0  # latest creation time of the forgotten orders
 
     def __contains__(self, client_order_id: str) -> bool:
         return client_order_id in self._held
@@ -112,7 +113,7 @@ class Ledger:
         return None if found is None else self._held.get(found)
 
     def open(self) -> Iterator[Held]:
-        """Every order that is not done."""
+        """Iterate over the open orders."""
         return iter(list(self._open.values()))
 
     def all(self) -> Iterator[Held]:
@@ -123,11 +124,11 @@ class Ledger:
         return len(self._open)
 
     def open_on(self, pair: str) -> int:
-        """How many orders of a pair are not done."""
+        """How many orders of a pair are open."""
         return self._per_pair.get(pair, 0)
 
     def restore(self, order: Order, fills: list[Fill]) -> Held:
-        """Hold an order that the journal has, changing nothing."""
+        """Hold an order of the journal, changing nothing."""
         held = Held(
             order, {one.trade_id: one for one in fills}, order.filled, order.quote_filled, asks=self._effects.asks
         )
@@ -143,7 +144,7 @@ class Ledger:
         return held
 
     def note(self, held: Held, step: str, now: Now, **changes: object) -> None:
-        """Change fields of an order that are no step of its life, and write it."""
+        """Change fields of an order other than its status, and write the order."""
         held.order = replace(held.order, updated_ns=now.ns, **changes)  # type: ignore[arg-type]
         self._effects.write(PutOrder(held.order, step, now.ns))
         self.changed[held.order.client_order_id] = None
@@ -159,14 +160,14 @@ class Ledger:
         ts_event_ns: int | None = None,
         fill: Fill | None = None,
     ) -> None:
-        """Advance an order by one step. Nothing is written when nothing changes."""
+        """Advance an order by one step. Writes nothing if nothing changes."""
         before = held.order
         status = advance(before.status, step, before.filled)
         asked = before.cancel_requested
         if step is Step.CANCEL_SENT and not before.is_done:
             asked = True
         elif step is Step.CANCEL_REFUSED and not before.is_done:
-            asked = held.insist  # it is asked for again: a successor must know
+            asked = held.insist  # the cancel will be repeated: a successor must know
         if status is before.status and asked == before.cancel_requested and fill is None:
             return
         ended = status is not before.status and status.is_terminal
@@ -181,13 +182,13 @@ class Ledger:
         self._effects.write(PutOrder(order, step.value, now.ns))
         self.changed[order.client_order_id] = None
         if fill is not None:
-            self.tell(EventType.FILLED, held, now, ts_event_ns, fill=fill)
-        if status is not before.status and status in _TOLD:
-            self.tell(_TOLD[status], held, now, ts_event_ns, code=code, reason=reason)
+            self.emit(EventType.FILLED, held, now, ts_event_ns, fill=fill)
+        if status is not before.status and status in _EVENT_OF:
+            self.emit(_EVENT_OF[status], held, now, ts_event_ns, code=code, reason=reason)
         if ended:
             self._end(held)
 
-    def tell(
+    def emit(
         self,
         kind: EventType,
         held: Held,
@@ -198,7 +199,7 @@ class Ledger:
         reason: str | None = None,
         fill: Fill | None = None,
     ) -> None:
-        """Make an event of an order as it is now."""
+        """Emit an event with the order in its present state."""
         self._effects.event(
             AccountEvent(
                 0,
@@ -216,15 +217,15 @@ class Ledger:
         )
 
     def fits(self, held: Held, report: OrderReport) -> bool:
-        """Whether a report with this order's client id is about this order: ids may be used again outside."""
+        """Whether a report with this client id is about this order: other programs may reuse ids."""
         known = held.order.exchange_order_id
         return not (known and report.exchange_order_id and report.exchange_order_id != known)
 
     def apply(self, held: Held, report: OrderReport, now: Now) -> None:
-        """Apply what the exchange says of an order. Reports may come late, twice and in any order."""
+        """Apply a report of the exchange on an order. Reports may come late, twice and in any order."""
         if report.status is S.REJECTED:
             if (held.order.status, Step.REJECT) not in NEXT or held.order.exchange_order_id is not None:
-                return  # about another order of the same id, which was refused for that
+                return  # about another order with the same id, refused for that
             self.step(held, Step.REJECT, now, code=report.code, reason=report.reason, ts_event_ns=report.ts_event_ns)
             return
         self._seen(held, report, now)
@@ -236,7 +237,7 @@ class Ledger:
             and max(order.filled, TINY) <= report.amount < order.amount
         ):
             self.note(held, "AMENDED", now, amount=report.amount)
-            self.tell(EventType.AMENDED, held, now, report.ts_event_ns)
+            self.emit(EventType.AMENDED, held, now, report.ts_event_ns)
         for fill in report.fills:
             self.fill(held, fill, now)
         if report.filled is not None:
@@ -244,7 +245,7 @@ class Ledger:
         if report.quote_filled is not None and (report.filled is not None or order.amount is None):
             held.quote_total = max(held.quote_total, report.quote_filled)
         if report.status is S.FILLED and report.filled is None and held.order.amount is None:
-            held.unsaid = not held.order.is_done
+            held.amount_unstated = not held.order.is_done
         elif report.status in ENDS and not held.order.is_done:
             step = ENDS[report.status]
             if step is Step.LAST_FILL and report.filled is None and held.order.amount is not None:
@@ -254,14 +255,14 @@ class Ledger:
         self.changed[order.client_order_id] = None
 
     def fill(self, held: Held, fill: FillReport, now: Now) -> None:
-        """Count a fill, once."""
+        """Count a fill once."""
         order = held.order
         if fill.trade_id in held.fills:
             return
         filled = EXACT.add(order.filled, fill.amount)
         if order.amount is not None and filled > order.amount:
-            said = f"fill {fill.trade_id} of {fill.amount:f} on {order.filled:f} of {order.amount:f}"
-            self._effects.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", said))
+            reason = f"fill {fill.trade_id} of {fill.amount:f} on {order.filled:f} of {order.amount:f}"
+            self._effects.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", reason))
             return
         fees = dict(order.fees)
         if fill.fee is not None and fill.fee_asset is not None:
@@ -273,16 +274,16 @@ class Ledger:
             fees=fees,
             updated_ns=now.ns,
         )
-        mine = as_fill(fill, held.order, now)
-        held.fills[fill.trade_id] = mine
-        self._effects.write(PutFill(mine))
+        own = as_fill(fill, held.order, now)
+        held.fills[fill.trade_id] = own
+        self._effects.write(PutFill(own))
         last = order.amount is not None and filled == order.amount
         step = Step.LAST_FILL if last else Step.FILL
-        self.step(held, step, now, ts_event_ns=fill.ts_event_ns, fill=mine)
+        self.step(held, step, now, ts_event_ns=fill.ts_event_ns, fill=own)
         self.end_if_full(held, now)
 
     def end_if_full(self, held: Held, now: Now) -> None:
-        """Let an end that waited for fills happen once they are all here."""
+        """Apply a waiting end once all fills are here."""
         ending = held.ending
         if ending is None or held.order.is_done:
             held.ending = None
@@ -313,10 +314,10 @@ class Ledger:
         if first:
             if order.status in (S.FAILED, S.REJECTED):
                 held.stray = report.status in (S.OPEN, S.PARTIALLY_FILLED)
-                said = "on the exchange after all: it had said no, or had not known it after its time was over"
-                self.tell(EventType.EXTERNAL, held, now, report.ts_event_ns, code="late", reason=said)
+                reason = "the order is on the exchange although it had refused the order, or had not found it in time"
+                self.emit(EventType.EXTERNAL, held, now, report.ts_event_ns, code="late", reason=reason)
             else:
-                self.tell(EventType.CREATED, held, now, report.ts_event_ns)
+                self.emit(EventType.CREATED, held, now, report.ts_event_ns)
 
     def _hold(self, held: Held) -> None:
         order = held.order

@@ -1,23 +1,24 @@
-"""The machine of one account: every order, fill, balance and request of it, decided purely.
+"""The machine of one account: decides about its orders, fills, balances and requests. Pure.
 
-Theory of operation. Inputs are methods; each returns the effects that it wants performed, in order (see
-effects.py for the contract with the shell). Time comes in as `Now`, ids and signatures from functions passed in.
-The only things that survive are the journal's: `boot` builds everything from what it has loaded.
+Theory of operation. Inputs are methods; each returns its effects in order (effects.py has the contract with the
+shell). Time comes in as `Now`; ids and signatures come from functions that are passed in. Only the journal survives a
+process: `boot` rebuilds everything from it.
 
     place ──judge, reserve──> PutOrder PENDING_NEW + PutRequest ──commit──> Send ──answer──> OPEN | REJECTED | ...
-                                                                                └─none────> UNKNOWN: asked for by id
-    a report, from the stream, an answer or a query, is applied by ledger.py whatever came before it
+                                                                                └─none────> UNKNOWN: queried by id
+    ledger.py applies every report, from the stream, an answer or a query, in any order
 
-Start. `boot` holds the journal's open orders and unresolved requests. An order whose placing was not answered becomes
-UNKNOWN and is asked for. Commands wait (bounded, until they expire) until the open orders and the balances were asked
-once: `serving`. The machine is `reconciled` when the round of questions is over and no request of an earlier epoch
-could still arrive: each is settled by evidence, or by absence asked twice after its `not_after_ns` plus the exchange's
-processing time plus a margin. cancel_all includes orders in doubt, and so waits for the same.
+Start. `boot` takes the open orders and unresolved requests from the journal. An order whose placement was not answered
+becomes UNKNOWN and is queried. Commands wait (a bounded number, until they expire) until the exchange has stated the
+open orders and the balances once: `serving`. The machine is `reconciled` when its round of asks is complete and no
+request of an earlier epoch can still arrive: each is settled by evidence, or by two queries without a result after its
+`not_after_ns` plus the exchange's processing time plus a margin. cancel_all includes orders in doubt and waits for
+them.
 
-Journal down. The shell hands failed commits to `journal_failed`. What they would have sent never is: a new order ends
-as FAILED (the command is refused with JournalUnavailable), a cancel as refused. New commands that need an intent are
-refused at once. Reports go on being applied; their writes, events and answers wait, in order, for `journal_back`.
-Fenced, or a broken assumption, is Halt: nothing is done after it.
+Journal down. The shell hands failed commits to `journal_failed`. Their requests are never sent: a new order ends as
+FAILED (its command is refused with JournalUnavailable), a cancel as refused. New commands that need an intent are
+refused at once. Reports are still applied; their writes, events and answers wait, in order, for `journal_back`. A newer
+epoch or a broken assumption leads to Halt: nothing is performed after it.
 
 Parts: state.py (what they share), ledger.py (orders and fills), requests.py (doubt and proof), funds.py (reservations),
 guards.py (refusals), known_ids.py (ids that cannot be in the journal), commands.py, place.py, cancel.py, change.py
@@ -86,11 +87,11 @@ class OrderMachine:
         self._commands = Commands(self._state, self._placing, self._reconcile)
         self._owners: dict[str, Lease] = {}
 
-    # What is known, for the shell to answer with
+    # State that the shell answers from
 
     @property
     def serving(self) -> bool:
-        """Whether commands are judged now, not held."""
+        """Whether commands run now instead of waiting."""
         return self._reconcile.serving
 
     @property
@@ -105,7 +106,7 @@ class OrderMachine:
     def wake_ns(self) -> int:
         """When `tick` is due at the latest, by the monotonic clock."""
         due: list[int | None] = [self._reconcile.wake_ns]
-        if self._state.effects.down is None:  # else nothing is cancelled: who is woken for it finds nothing to do
+        if self._state.effects.down is None:  # while it is down nothing is cancelled
             due.append(self._cancelling.wake_ns)
             due += [one.until_mono_ns for one in self._owners.values()]
         return min(one for one in due if one is not None)
@@ -115,7 +116,7 @@ class OrderMachine:
         return None if held is None else held.order
 
     def orders(self, *, open: bool = True, pair: str | None = None, owner: str | None = None) -> list[Order]:
-        """Orders in memory, oldest first: all open ones; else also those done lately."""
+        """Return orders in memory, oldest first: the open ones; with `open` False also recently completed ones."""
         held = self._state.ledger.open() if open else self._state.ledger.all()
         return [one.order for one in held if pair in (None, one.order.pair) and owner in (None, one.order.owner)]
 
@@ -133,7 +134,7 @@ class OrderMachine:
         return dict(self._state.guards.pauses)
 
     def status(self) -> dict[str, Any]:
-        """What a status page shows: plain values."""
+        """Return plain values for status pages."""
         state = self._state
         return {
             "serving": self.serving,
@@ -155,7 +156,7 @@ class OrderMachine:
     # Start and time
 
     def boot(self, loaded: Loaded, now: Now) -> list[Effect]:
-        """Take over the account as the journal has it, under the epoch of `loaded`."""
+        """Take over the account in the state of the journal, under the epoch of `loaded`."""
         state = self._state
         state.effects.name(str(loaded.epoch))
         state.born_after_ns = now.ns
@@ -177,9 +178,9 @@ class OrderMachine:
         for held in state.ledger.open():
             order = held.order
             if order.status is S.PENDING_NEW or (
-                order.status is S.UNKNOWN and not state.requests.of(order.client_order_id)
+                order.status is S.UNKNOWN and not state.requests.about(order.client_order_id)
             ):
-                state.ledger.step(held, Step.NO_REPLY, now, reason="its manager ended before an answer")
+                state.ledger.step(held, Step.NO_REPLY, now, reason="the manager that placed it ended before an answer")
                 state.requests.ask_for(order.client_order_id, now)
             elif order.status is S.PENDING_CANCEL:
                 state.requests.ask_for(order.client_order_id, now, once=True)
@@ -188,7 +189,7 @@ class OrderMachine:
         return self._end(now)
 
     def tick(self, now: Now) -> list[Effect]:
-        """Time has passed: ask what is due, end what is late, cancel for the dead."""
+        """Act on the time: send due asks, end late commands, cancel orders of dead owners."""
         if self._state.effects.down is None:
             for name, lease in self._owners.items():
                 if lease.until_mono_ns is not None and lease.until_mono_ns <= now.mono_ns:
@@ -199,14 +200,14 @@ class OrderMachine:
     # Commands. `token` comes back in Answer or Refuse.
 
     def place(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
-        """Place orders, each by a request of its own. Answer: [Order]; Refuse where one alone is refused here."""
+        """Place orders, one request each. Answer: [Order]; Refuse if a single order is refused here."""
         self._commands.new(token, orders, expires_ns, None, now)
         return self._end(now)
 
     def refuse(
         self, token: Any, orders: Sequence[NewOrder], expires_ns: int, error: MeshError, now: Now
     ) -> list[Effect]:
-        """End orders that the shell cannot send as FAILED, so that their ids have a fate. Refuse: with `error`."""
+        """End orders that the shell cannot send as FAILED, so that their ids have an outcome. Refuse: with `error`."""
         self._commands.new(token, orders, expires_ns, None, now, error)
         return self._end(now)
 
@@ -235,7 +236,7 @@ class OrderMachine:
     def cancel_all(
         self, token: Any, now: Now, *, pair: str | None = None, owner: str | None = None, timeout_s: float = 30.0
     ) -> list[Effect]:
-        """Cancel every order that is not done, those in doubt when they are found. Answer: [CancelResult]."""
+        """Cancel every open order; orders in doubt as soon as they are found. Answer: [CancelResult]."""
         if (error := self._state.effects.refusal()) is not None:
             self._state.effects.do(Refuse(token, error))
         else:
@@ -249,7 +250,7 @@ class OrderMachine:
         return self._end(now)
 
     def amend(self, token: Any, client_order_id: str, amount: Decimal, now: Now) -> list[Effect]:
-        """Make an open order smaller, keeping its priority. Answer: Order."""
+        """Make an open order smaller; it keeps its priority. Answer: Order."""
 
         def run(held: Held, now: Now) -> None:
             self._changing.amend(token, held, amount, now)
@@ -267,12 +268,12 @@ class OrderMachine:
         return self._end(now)
 
     def get(self, token: Any, client_order_id: str, now: Now) -> list[Effect]:
-        """Answer with the Order. An id of ours that nobody ever saw is declared dead: UnknownOrder, for good."""
+        """Answer with the Order. An unused id of our form is declared dead: UnknownOrder from then on."""
         self._commands.get(token, client_order_id, now)
         return self._end(now)
 
     def restore(self, token: Any, states: Sequence[Order], now: Now) -> list[Effect]:
-        """Take up orders of a saved tracking state that the journal does not know. Answer: [ids taken up]."""
+        """Take over orders of a saved tracking state that are not in the journal. Answer: [ids taken over]."""
         self._commands.restore(token, states, now)
         return self._end(now)
 
@@ -289,7 +290,7 @@ class OrderMachine:
         return self._paused(EventType.RESUMED, scope, None, now, token)
 
     def lease(self, owner: str, on_death: str, lease_s: float, now: Now, token: Any = None) -> list[Effect]:
-        """An owner lives for `lease_s` more. `on_death`: "keep" or "cancel" its orders when it does not renew."""
+        """Extend an owner's lease by `lease_s`. `on_death`: "keep" or "cancel" its orders when the lease ends."""
         held = self._owners.get(owner)
         if held is None or held.on_death != on_death:
             self._state.effects.write(PutOwner(owner, on_death, now.ns))
@@ -301,16 +302,16 @@ class OrderMachine:
         return self._end(now)
 
     def owner_dead(self, owner: str, now: Now) -> list[Effect]:
-        """Somebody saw the owner die."""
+        """Note that the owner died."""
         lease = self._owners.get(owner)
         if lease is not None:
             self._bereave(owner, lease, now)
         return self._end(now)
 
-    # What others tell
+    # Answers and reports
 
     def answered(self, request_id: str, result: Reply | MeshError, now: Now) -> list[Effect]:
-        """The answer to a `Send`, or the error that stands for it."""
+        """Apply the answer to a `Send`, or the error in place of it."""
         request = self._state.requests.get(request_id)
         if request is not None:
             self._answers.answered(request, result, now)
@@ -320,24 +321,24 @@ class OrderMachine:
         return self._end(now)
 
     def asked(self, ask_id: int, result: Reply | MeshError, now: Now) -> list[Effect]:
-        """The answer to an `Ask`, or the error that stands for it."""
+        """Apply the answer to an `Ask`, or the error in place of it."""
         self._reconcile.asked(ask_id, result, now)
         return self._end(now)
 
     def looked_up(self, key: str, found: Found, now: Now) -> list[Effect]:
-        """The answer to a `Lookup`."""
+        """Apply the answer to a `Lookup`."""
         self._state.looked_up(key, found, now)
         return self._end(now)
 
     def report(self, report: StreamReport, now: Now) -> list[Effect]:
-        """One report of the user stream."""
+        """Apply one report of the user stream."""
         if isinstance(report, OrderReport):
             self._reconcile.report(report, now)
         elif isinstance(report, BalanceReport):
-            if self._state.funds.told(report.balances, report.ts_event_ns, whole=report.whole):
-                self._reconcile.want(Purpose.ACCOUNT, ALL, now)
+            if self._state.funds.apply(report.balances, report.ts_event_ns, whole=report.whole):
+                self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
         elif isinstance(report, BalanceChange):
-            self._reconcile.want(Purpose.ACCOUNT, ALL, now)
+            self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
         elif isinstance(report, ListReport):
             self._listed(report, now)
         elif isinstance(report, StreamEnded):
@@ -345,24 +346,25 @@ class OrderMachine:
         return self._end(now)
 
     def stream(self, what: str, now: Now) -> list[Effect]:
-        """The user stream is "up" (from here on it tells everything) or "down", or something is lost ("gap")."""
+        """Apply the state of the user stream: "up" (it reports everything from now on), "down", or "gap" (reports were
+        lost)."""
         self._reconcile.stream(what, now)
         return self._end(now)
 
     def tops(self, tops: dict[str, Top]) -> None:
-        """Best prices of books, for the price band and what market orders reserve."""
+        """Set best prices of books, for the price band and the reservations of market orders."""
         self._state.guards.tops.update(tops)
 
     def rules(self, instruments: Sequence[Instrument], now: Now) -> list[Effect]:
-        """The exchange's current instruments and rules."""
+        """Apply the exchange's current instruments and rules."""
         for pair in self._state.guards.rules(instruments):
-            self._tell(EventType.RULES, now, pair=pair)
+            self._emit(EventType.RULES, now, pair=pair)
         return self._end(now)
 
     # The journal
 
     def journal_failed(self, effects: Sequence[Effect], error: MeshError, now: Now) -> list[Effect]:
-        """A commit failed: `effects` are it and all behind it that was not performed, in order."""
+        """Handle a failed commit. `effects`: the commit and all effects behind it that were not performed, in order."""
         buffer = self._state.effects
         if isinstance(error, Fenced):
             buffer.halt(error)
@@ -371,7 +373,9 @@ class OrderMachine:
             request = self._state.requests.get(one.request.request_id)
             if request is None:
                 continue
-            refusal = JournalUnavailable(getattr(error, "after_s", None) or 1.0, "the journal did not take the intent")
+            refusal = JournalUnavailable(
+                getattr(error, "after_s", None) or 1.0, "the journal did not accept the intent; nothing was sent"
+            )
             for order_id, part in list(request.parts.items()):
                 if part is Part.PLACE:
                     self._placing.not_sent(order_id, refusal)
@@ -381,7 +385,7 @@ class OrderMachine:
         return self._end(now)
 
     def journal_back(self, now: Now) -> list[Effect]:
-        """The journal can be written again: what waited, in order, then what was remembered meanwhile."""
+        """Return the backlog in order, then the effects of what happened meanwhile: the journal is back."""
         effects = self._state.effects.back()
         for held in self._state.ledger.open():
             if held.order.cancel_requested or held.insist:
@@ -391,7 +395,7 @@ class OrderMachine:
     # Inside
 
     def _end(self, now: Now) -> list[Effect]:
-        """Work off what changed, and return what is to be done."""
+        """Process the changed orders and return the effects of this input."""
         state = self._state
         if state.effects.halted is not None:
             return state.effects.take()
@@ -407,7 +411,7 @@ class OrderMachine:
         return state.effects.take()
 
     def _settle(self, held: Held, now: Now) -> None:
-        """Draw the consequences of an order's change."""
+        """React to a change of an order."""
         state, order = self._state, held.order
         one = order.client_order_id
         there = order.exchange_order_id is not None
@@ -415,9 +419,9 @@ class OrderMachine:
         if held.on_exchange_ns is not None:
             state.funds.placed(one, held.on_exchange_ns)
         if order.is_done and not order.filled and (order.list_id is None or held.on_exchange_ns is None):
-            state.funds.release(one)  # what an order of a list reserves, the others of the list may have spent
+            state.funds.release(one)  # in an order list other orders may have spent the reservation
         doubt = False
-        for request in state.requests.of(one):
+        for request in state.requests.about(one):
             part = request.parts[one]
             if not request.doubt:
                 continue
@@ -429,23 +433,23 @@ class OrderMachine:
                 doubt = True
         held_doubt = state.requests.doubts.get(one)
         if held_doubt is not None and not doubt and (ended or held_doubt.once is None):
-            state.requests.sure(one)
+            state.requests.end_doubt(one)
         if order.status is S.UNKNOWN and one not in state.requests.doubts:
             state.requests.ask_for(one, now)
         if not order.is_done:
             self._reconcile.traded(order.pair, order.created_ns)
-        if held.unsaid:
-            held.unsaid = False
+        if held.amount_unstated:
+            held.amount_unstated = False
             state.requests.ask_for(one, now, once=True)
         self._reconcile.changed(held, now)
         self._placing.settled(held)
         self._cancelling.settled(held, now)
         if not order.is_done and (lease := self._owners.get(order.owner)) is not None and lease.until_mono_ns is None:
-            # Its owner was dead already: it gets the time to say that it lives again
+            # The owner counted as dead: give it time to renew its lease
             lease.until_mono_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
 
     def _forget_an_owner(self) -> None:
-        """Drop the oldest that is dead and has nothing open, if there is one: names may be new with every start."""
+        """Forget the oldest dead owner without open orders: owner names may be new with every start."""
         alive = {held.order.owner for held in self._state.ledger.open()}
         gone = (name for name, lease in self._owners.items() if lease.until_mono_ns is None and name not in alive)
         if (name := next(gone, None)) is not None:
@@ -464,14 +468,14 @@ class OrderMachine:
 
     def _paused(self, kind: EventType, scope: str, reason: str | None, now: Now, token: Any) -> list[Effect]:
         self._state.effects.write(PutPause(scope, reason, now.ns))
-        self._tell(
+        self._emit(
             kind, now, pair=scope if scope in self._state.guards.instruments else None, reason=reason, code=scope
         )
         if token is not None:
             self._state.effects.do(Answer(token, scope))
         return self._end(now)
 
-    def _tell(
+    def _emit(
         self, kind: EventType, now: Now, *, pair: str | None = None, reason: str | None = None, code: str | None = None
     ) -> None:
         self._state.effects.event(

@@ -1,9 +1,9 @@
-"""Placing: commands to intents, once per client order id, and the answers to those who wait. Pure.
+"""Decides what becomes of commands to place orders: one intent per client order id, and the answers. Pure.
 
-A command is known by its client order ids. One that comes again is answered with the fate of the first; one that
-brings other content under a known id is refused (`duplicate_id`). Whatever is refused here, and whatever came after
-its `expires_ns`, ends as a FAILED order in the journal, so that every id has one fate. Several orders of one
-command are judged one by one, and all their intents stand in one commit before the first of them is sent.
+The client order ids identify a command. A repeated command gets the outcome of the first; a command with other content
+under a known id is refused (`duplicate_id`). A refused order, and an order that arrives after its `expires_ns`, ends as
+FAILED in the journal, so that every id has exactly one outcome. The orders of one command are judged one by one, and
+one commit holds all their intents before the first is sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ S = OrderStatus
 
 @dataclass(slots=True)
 class Waiting:
-    """A command that waits for the exchange's answers about these orders."""
+    """A command that waits for the outcomes of these orders."""
 
     token: Any
     ids: tuple[str, ...]
@@ -41,7 +41,7 @@ class Placing:
         self._tomb_order: deque[str] = deque()
 
     def bury(self, client_order_id: str) -> None:
-        """No order will ever have this id."""
+        """Declare the id dead: no order will ever have it."""
         if client_order_id in self._tombs:
             return
         self._tombs[client_order_id] = None
@@ -61,9 +61,9 @@ class Placing:
         list_kind: str | None = None,
         refusal: MeshError | None = None,
     ) -> None:
-        """Place orders whose ids the journal was asked about. `list_kind`: as one order list.
+        """Place orders whose ids were looked up in the journal. `list_kind`: as one order list.
 
-        `refusal`: why they cannot be sent; then they end as FAILED, and the command is refused with it.
+        `refusal`: why they cannot be sent. The orders then end as FAILED, and the command is refused with it.
         """
         state = self._state
         ids = [one.client_order_id for one in orders]
@@ -76,7 +76,7 @@ class Placing:
             return
         error = refusal
         if error is None and now.ns > expires_ns:
-            error = Rejected("expired", "the command came after its time")
+            error = Rejected("expired", "the command arrived after its expiry")
         if error is None and list_kind is not None:
             error = self._list_offered(orders, list_kind) or self._place_list(orders, list_kind, now)
         elif error is None:
@@ -91,20 +91,20 @@ class Placing:
         state.effects.do(Refuse(token, error))
 
     def wait(self, token: Any, ids: Sequence[str]) -> None:
-        """Answer the command once the exchange has said something of all these orders, or it is in doubt."""
+        """Answer the command once every order's outcome is known or in doubt."""
         waiting = Waiting(token, tuple(ids))
         for one in ids:
             self._waiting.setdefault(one, []).append(waiting)
         self._answer(waiting)
 
     def settled(self, held: Held) -> None:
-        """An order changed: answer the commands that have waited for it."""
+        """React to a change of an order: answer the commands that waited for it."""
         if held.order.status is not S.PENDING_NEW:
             for waiting in list(self._waiting.get(held.order.client_order_id, ())):
                 self._answer(waiting)
 
     def not_sent(self, client_order_id: str, error: MeshError) -> None:
-        """The journal did not take the intent: the commands about this order are refused."""
+        """Refuse the commands about this order: the journal did not take its intent."""
         for waiting in self._waiting.pop(client_order_id, []):
             for one in waiting.ids:
                 if one != client_order_id and waiting in self._waiting.get(one, ()):
@@ -127,12 +127,12 @@ class Placing:
         self._state.effects.do(Answer(waiting.token, found))
 
     def known(self, token: Any, orders: Sequence[NewOrder], also: Sequence[str] = ()) -> None:
-        """Answer a command that came again with the fate of its orders, behind those that are `also` its."""
+        """Answer a repeated command with the state of its orders, after the orders in `also`."""
         state, ids = self._state, [one.client_order_id for one in orders]
         for one in orders:
             held = state.ledger.get(one.client_order_id)
             if held is None or not self._same(one, held) or ids.count(one.client_order_id) > 1:
-                reason = f"{one.client_order_id!r} is in a command with an id that is another order's already"
+                reason = f"the id {one.client_order_id!r} already belongs to another order"
                 state.effects.do(Refuse(token, Rejected("duplicate_id", reason)))
                 return
         first = state.ledger.get(ids[0])
@@ -168,7 +168,7 @@ class Placing:
             return asked
 
     def _place_one(self, asked: NewOrder, now: Now) -> MeshError | None:
-        """Make one intent, or end the order as FAILED and return why."""
+        """Write one intent; or end the order as FAILED and return the reason."""
         state = self._state
         order = state.guards.judge(asked, state.ledger, {}, now)
         if isinstance(order, MeshError):
@@ -204,7 +204,7 @@ class Placing:
         if kind not in state.codec.offer.order_lists:
             return NotOffered(state.settings.exchange, f"order lists of kind {kind}")
         if len({one.pair for one in orders}) != 1 or len(orders) < 2:
-            return Rejected("order_list", "an order list has two orders or more, all of one pair")
+            return Rejected("order_list", "an order list needs two or more orders, all on one pair")
         return None
 
     def _place_list(self, orders: Sequence[NewOrder], kind: str, now: Now) -> MeshError | None:
@@ -215,7 +215,7 @@ class Placing:
             if isinstance(order, MeshError):
                 return order
             judged.append(order)
-        legs = judged if kind == "OCO" else judged[:1]  # the others of OTO and OTOCO wait for the first
+        legs = judged if kind == "OCO" else judged[:1]  # the other orders of OTO and OTOCO wait for the first
         taking = max(legs, key=lambda one: state.guards.need(one, now)[1] or 0)
         try:
             instrument = state.guards.instrument(judged[0].pair)
@@ -231,7 +231,7 @@ class Placing:
         return None
 
     def fail(self, asked: NewOrder, error: MeshError, now: Now) -> None:
-        """End an order that was never sent."""
+        """End an order that was never sent as FAILED."""
         held = self._state.ledger.get(asked.client_order_id) or self._add(asked, now)
         held.error = error
         code, reason = code_and_reason(error)

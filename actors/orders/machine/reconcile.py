@@ -1,18 +1,18 @@
-"""What is asked of the exchange, when, and what the answers mean. Pure.
+"""Decides what to ask the exchange and when, and what the answers mean. Pure.
 
-Theory of operation. A round asks for all open orders, the balances, and, per pair on which orders of ours were open
-since its last walk, for all fills above the last trade id reconciled (a mark in the journal; pages are walked until one
-is not full). A round runs at start, when the stream is up again or says that it lost something, and periodically: soon
-while something is in doubt or the stream is down, seldom while all is well. Whatever was missed, a round finds it:
+Theory of operation. A round asks for all open orders, for the balances, and, per pair on which we had open orders since
+the last walk, for all fills above the last reconciled trade id (a mark in the journal; the walk continues until a page
+is not full). A round runs at the start, when the stream comes up or reports a gap, and periodically: often while
+something is in doubt or the stream is down, rarely otherwise. A round finds everything that was missed:
 
-    an order of ours in the snapshot    its report is applied; a total above our fills asks for its fills
-    one that is not in it               asked for by its id, if it was placed before the snapshot was asked for; never
-                                        concluded from: the request may have been on its way, and its answer may be
-                                        older than the snapshot
-    an unknown order                    looked up in the journal when its id is of our shape; else external
+    our order, listed             its report is applied; if its total exceeds our fills, they are requested
+    our order, not listed         queried by its id, if it was placed before the ask. Its absence from the list proves
+                                  nothing: its request may have been under way, and its answer may be older than the
+                                  list
+    an unknown order              looked up in the journal if its id has our form; otherwise external
 
-Each question is a slot: it is open until an answer came to an ask that was begun after the question was raised. A
-failed ask is repeated after a pause. When all slots are closed the round is over.
+Each question is a slot. A slot is open until an ask that began after the question was raised is answered. A failed ask
+is repeated after a pause. When all slots are closed, the round is complete.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from .state import AccountState, by_client_id, by_exchange_id
 S = OrderStatus
 ALL = ""
 MARK = "fills:"
-CLOCK_ERROR_NS = MINUTE_NS  # by so much the clock of the mesh may be wrong
-FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges answer for one day from the time given and leave out the rest
+CLOCK_ERROR_NS = MINUTE_NS  # the wall clock may be off by this much
+FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges answer for one day from the given time only
 
 
 @dataclass(slots=True)
 class Slot:
-    """A question that is open."""
+    """An open question."""
 
     due_mono_ns: int
     ask_id: int | None = None
-    again: bool = False  # raised once more while an ask was on its way: that ask's answer does not close it
+    again: bool = False  # raised again while an ask was under way: the answer to that ask does not close the slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Reconcile:
         self._asked: dict[int, Asked] = {}
         self._slots: dict[tuple[Purpose, str], Slot] = {}
         self._marks: dict[str, str] = {}
-        self._dirty: set[str] = set()  # pairs to walk
-        self._since_ns: dict[str, int] = {}  # where a walk without a mark begins: the oldest order's creation
+        self._dirty: set[str] = set()  # pairs whose fills must be walked
+        self._since_ns: dict[str, int] = {}  # start of a walk without a mark: creation of the oldest order
         self._next_ns = 0
         self.stream_up = False
         self.started = False
@@ -77,12 +77,12 @@ class Reconcile:
 
     @property
     def serving(self) -> bool:
-        """Whether what a command is judged by is known."""
+        """Whether the open orders and balances that commands are judged by are known."""
         return self.started and self.has_orders and self.has_balances
 
     @property
     def reconciled(self) -> bool:
-        """Whether all that the exchange had to say at the last start or gap is here, and nothing can still arrive."""
+        """Whether the round after the last start or gap is complete and no earlier request can still arrive."""
         return self.serving and not self._slots and not self._state.requests.earlier and self.round_over_ns is not None
 
     @property
@@ -97,7 +97,7 @@ class Reconcile:
     def in_doubt(self) -> bool:
         return self._state.requests.in_doubt or any(key[0] is Purpose.ORDER_FILLS for key in self._slots)
 
-    # What to ask
+    # Asks
 
     def start(self, marks: dict[str, str], now: Now) -> None:
         self._marks = {name[len(MARK) :]: text for name, text in marks.items() if name.startswith(MARK)}
@@ -107,20 +107,20 @@ class Reconcile:
         self.round(now)
 
     def traded(self, pair: str, since_ns: int) -> None:
-        """Orders of ours are, or were, on this pair: its fills are to be walked."""
+        """Note that we have or had orders on this pair: its fills must be walked."""
         self._dirty.add(pair)
         self._since_ns[pair] = min(since_ns, self._since_ns.get(pair, since_ns))
 
     def round(self, now: Now) -> None:
-        """Ask for everything."""
-        self.want(Purpose.OPEN_ORDERS, ALL, now)
-        self.want(Purpose.ACCOUNT, ALL, now)
+        """Begin a round: raise all questions."""
+        self.raise_question(Purpose.OPEN_ORDERS, ALL, now)
+        self.raise_question(Purpose.ACCOUNT, ALL, now)
         for pair in sorted(self._dirty):
-            self.want(Purpose.PAIR_FILLS, pair, now)
+            self.raise_question(Purpose.PAIR_FILLS, pair, now)
         self._next_ns = now.mono_ns + in_ns(self._state.settings.reconcile_s[1])
 
-    def want(self, purpose: Purpose, key: str, now: Now) -> None:
-        """Raise a question. Its answer must come to an ask begun from now on."""
+    def raise_question(self, purpose: Purpose, key: str, now: Now) -> None:
+        """Raise a question. Only an ask that begins from now on can answer it."""
         slot = self._slots.get((purpose, key))
         if slot is None:
             self._slots[purpose, key] = Slot(now.mono_ns)
@@ -128,7 +128,7 @@ class Reconcile:
             slot.again = True
 
     def changed(self, held: Held, now: Now) -> None:
-        """An order changed: ask for fills that it lacks."""
+        """React to a change of an order: request its missing fills."""
         key = (Purpose.ORDER_FILLS, held.order.client_order_id)
         if held.short and key not in self._slots:
             self._slots[key] = Slot(now.mono_ns)
@@ -136,7 +136,7 @@ class Reconcile:
             del self._slots[key]
 
     def stream(self, what: str, now: Now) -> None:
-        """The user stream is "up" or "down", or has a "gap"."""
+        """Apply the state of the user stream: "up", "down" or "gap"."""
         self.stream_up = what != "down"
         if what == "down":
             self._soon(now)
@@ -144,7 +144,7 @@ class Reconcile:
             self.round(now)
 
     def tick(self, now: Now) -> None:
-        """Ask what is due."""
+        """Send the asks that are due."""
         if not self.started:
             return
         if self._next_ns <= now.mono_ns:
@@ -167,9 +167,9 @@ class Reconcile:
         held = state.ledger.get(one)
         order = held.order if held is not None else self._externals.named(one)
         if order is None:
-            state.requests.sure(one)
+            state.requests.end_doubt(one)
         elif (instrument := state.guards.instruments.get(order.pair)) is None:
-            state.requests.again(one, now)
+            state.requests.ask_again(one, now)
         else:
             state.requests.doubts[one].asking = True
             self._ask(Purpose.QUERY, one, state.codec.query(one, instrument, order.exchange_order_id), now, urgent=True)
@@ -206,10 +206,10 @@ class Reconcile:
             return None
         return codec.fills(instrument, None, held.order.exchange_order_id)
 
-    # What is answered
+    # Answers
 
     def asked(self, ask_id: int, result: Reply | MeshError, now: Now) -> None:
-        """Apply the answer to an ask, or note that it failed."""
+        """Apply the answer to an ask, or schedule the ask again after an error."""
         asked = self._asked.pop(ask_id, None)
         if asked is None:
             return
@@ -263,10 +263,10 @@ class Reconcile:
     def _account(self, reply: Reply, begun: Now, now: Now) -> None:
         if reply.account is None:
             return
-        told = reply.account.balances
-        # Whatever the exchange says of its time, the answer is no older than the ask; our clock may be off a little.
-        as_of_ns = max(told.ts_event_ns, begun.exchange_ns - SECOND_NS // 2)
-        if self._state.funds.told(told.balances, as_of_ns, whole=told.whole):
+        stated = reply.account.balances
+        # The answer is no older than the ask, whatever time it states; our clock may be slightly off.
+        as_of_ns = max(stated.ts_event_ns, begun.exchange_ns - SECOND_NS // 2)
+        if self._state.funds.apply(stated.balances, as_of_ns, whole=stated.whole):
             self._soon(now)
         self._state.effects.write(PutBalances(self._state.funds.snapshot(), now.ns))
         self.has_balances = True
@@ -279,7 +279,7 @@ class Reconcile:
             if fill.exchange_order_id in ("", held.order.exchange_order_id):
                 self._state.ledger.fill(held, fill, now)
         if len(reply.fills) >= self._state.codec.offer.fills_page:
-            self.want(Purpose.PAIR_FILLS, held.order.pair, now)  # the rest comes by walking
+            self.raise_question(Purpose.PAIR_FILLS, held.order.pair, now)  # a walk brings the rest
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
             if slot is not None:
@@ -288,7 +288,7 @@ class Reconcile:
         return True
 
     def _walked(self, pair: str, reply: Reply, now: Now, slot: Slot | None) -> bool:
-        """Apply a page of a pair's fills; go on behind it until one is not full."""
+        """Apply a page of a pair's fills. Return whether the walk is complete."""
         state = self._state
         last = pair in self._marks and len(reply.fills) < state.codec.offer.fills_page
         known: str | None = None
@@ -298,7 +298,7 @@ class Reconcile:
             if held is not None:
                 state.ledger.fill(held, fill, now)
             elif any(one.order.exchange_order_id is None and one.order.pair == pair for one in state.ledger.open()):
-                # It may belong to an order that is in doubt: not before that is settled
+                # The fill may belong to an order in doubt: wait until that order is settled
                 if slot is not None:
                     slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
                 self._mark(pair, known)
@@ -307,7 +307,7 @@ class Reconcile:
                 complete = self._unknown_fill(pair, fill, now) and complete
             known = fill.trade_id if complete else known
         self._mark(pair, known)
-        if not complete:  # the journal is being asked: walk here again when it has answered
+        if not complete:  # a lookup in the journal is under way: walk again after its answer
             if slot is not None:
                 slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
             return False
@@ -331,7 +331,7 @@ class Reconcile:
             self._state.effects.write(PutMark(MARK + pair, trade_id))
 
     def _unknown_fill(self, pair: str, fill: FillReport, now: Now) -> bool:
-        """A fill of an order that memory has not. Return whether it is dealt with; else the journal is asked."""
+        """Handle a fill of an order that is not in memory. Return False while the journal is looked up."""
         if self._externals.get(pair, fill.exchange_order_id) is not None:
             self._externals.fill(pair, fill, now)
             return True
@@ -364,81 +364,85 @@ class Reconcile:
             for report in result.orders:
                 self.report(report, now)
             self._settle_by_query(held, asked, now)
-            state.requests.again(one, now)
+            state.requests.ask_again(one, now)
         else:
             after_s = result.after_s if isinstance(result, RetryLater) else None
-            state.requests.again(one, now, after_s)
+            state.requests.ask_again(one, now, after_s)
         state.ledger.changed[one] = None
 
     def _queried_external(self, one: str, result: Reply | MeshError, now: Now) -> None:
         state = self._state
         order = self._externals.named(one)
         if order is None:
-            state.requests.sure(one)
+            state.requests.end_doubt(one)
         elif isinstance(result, Reply) and result.orders:
             for report in result.orders:
                 self._externals.apply(order.pair, report, now)
-            state.requests.sure(one)
+            state.requests.end_doubt(one)
         elif isinstance(result, Rejected) or (isinstance(result, Reply) and result.absent):
             self._externals.lost(order, now)
-            state.requests.sure(one)
+            state.requests.end_doubt(one)
         else:
-            state.requests.again(one, now, result.after_s if isinstance(result, RetryLater) else None)
+            state.requests.ask_again(one, now, result.after_s if isinstance(result, RetryLater) else None)
 
     def _absent(self, held: Held, begun: Now, now: Now) -> None:
         state, one = self._state, held.order.client_order_id
         if held.order.is_done:
-            state.requests.sure(one)
+            state.requests.end_doubt(one)
             return
         if held.order.exchange_order_id is not None:
             doubt = state.requests.doubts.get(one)
             if doubt is not None:
                 doubt.absent += 1
-                if doubt.absent >= 2:  # it was there, and is in no listing and no record any more
-                    reason = "the exchange does not know it any more"
+                if doubt.absent >= 2:  # the order was on the exchange, and now is in no list and no query
+                    reason = "the exchange no longer has the order"
                     state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason=reason)
-            state.requests.again(one, now)
-        elif state.requests.absent(one, begun.exchange_ns, now):
-            state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the exchange never had it")
-            for request in state.requests.of(one):
+            state.requests.ask_again(one, now)
+        elif state.requests.note_absent(one, begun.exchange_ns, now):
+            state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the order never reached the exchange")
+            for request in state.requests.about(one):
                 state.requests.settle(request, one, "absent", now)
-            state.requests.sure(one)
+            state.requests.end_doubt(one)
         else:
-            state.requests.again(one, now)
+            state.requests.ask_again(one, now)
 
     def _settle_by_query(self, held: Held, asked: Asked, now: Now) -> None:
-        """The exchange has told, to this ask, how the order is: see what that proves of requests in doubt."""
+        """Settle the requests in doubt whose outcome this answer about the order proves."""
         state, order = self._state, held.order
         if order.is_done or held.ending is not None:
             return
         one = order.client_order_id
         doubt = state.requests.doubts.get(one)
-        for request in state.requests.of(one):
-            if not request.doubt or not state.requests.over(request, asked.begun.exchange_ns):
+        for request in state.requests.about(one):
+            if not request.doubt or not state.requests.has_expired(request, asked.begun.exchange_ns):
                 continue
             part = request.parts[one]
             if part is Part.CANCEL:
                 state.requests.settle(request, one, "absent", now)
-                self._answers.still_there(held, "not_executed", "the cancel never arrived", now, final=False)
+                self._answers.still_there(
+                    held, "not_executed", "the cancel never reached the exchange", now, final=False
+                )
             elif part is Part.AMEND:
                 state.requests.settle(request, one, "absent", now)
-                if not request.earlier:  # of a predecessor's nobody remembers what it wanted; it may have been done
-                    error = Rejected("not_executed", "the change never arrived")
+                if (
+                    not request.earlier
+                ):  # the amount of an earlier epoch's request is not known; it may have been executed
+                    error = Rejected("not_executed", "the change never reached the exchange")
                     self._answers.amend_failed(request, held, error, now)
         if doubt is not None and doubt.once is not None and asked.ask_id > doubt.once:
             doubt.once = None
-            if held.order.status is S.PENDING_CANCEL and not state.requests.of(one, Part.CANCEL):
-                reason = "the exchange refused the cancel and says that the order is open"
+            if held.order.status is S.PENDING_CANCEL and not state.requests.about(one, Part.CANCEL):
+                reason = "the exchange refused the cancel; the order is open"
                 self._answers.still_there(held, "not_there", reason, now, final=False)
 
-    # Reports of orders, wherever they come from
+    # Reports of orders, from any source
 
     def report(self, report: OrderReport, now: Now) -> None:
-        """Apply a report to the order that it is about; find out whose that is."""
+        """Apply a report to its order; find out whose order an unknown one is."""
         state = self._state
         instrument = state.guards.by_symbol.get(report.symbol)
         if instrument is None:
-            return  # a pair that the exchange does not list: nothing of ours can be on it
+            return  # the exchange does not list the pair: we cannot have orders on it
         held = state.ledger.get(report.client_order_id)
         if held is None and report.exchange_order_id:
             held = state.ledger.by_exchange_id(instrument.name, report.exchange_order_id)
@@ -451,7 +455,7 @@ class Reconcile:
             self._external(instrument.name, report, now)
 
     def _external(self, pair: str, report: OrderReport, now: Now) -> None:
-        """Note an order of others; the journal may know it when memory does not."""
+        """Record an external order, after a lookup in the journal if it is not in memory."""
         if self._externals.get(pair, report.exchange_order_id) is not None:
             self._externals.apply(pair, report, now)
             return
@@ -462,7 +466,7 @@ class Reconcile:
             self._externals.apply(pair, report, now)
 
         if not self._state.look_up(by_client_id(name_of(pair, report.exchange_order_id)), then, now):
-            self.want(Purpose.OPEN_ORDERS, ALL, now)
+            self.raise_question(Purpose.OPEN_ORDERS, ALL, now)
 
     def _whose(self, pair: str, report: OrderReport, now: Now) -> None:
         state = self._state
@@ -475,9 +479,9 @@ class Reconcile:
                 self._external(pair, report, now)
 
         if not state.look_up(by_client_id(report.client_order_id), then, now):
-            self.want(Purpose.OPEN_ORDERS, ALL, now)
+            self.raise_question(Purpose.OPEN_ORDERS, ALL, now)
 
 
 def trade_key(trade_id: str) -> tuple[int, str]:
-    """Trade ids in their order: numbers by value."""
+    """Return the sort key of a trade id: numbers sort by value."""
     return (int(trade_id), "") if trade_id.isdecimal() else (0, trade_id)

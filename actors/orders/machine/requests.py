@@ -1,16 +1,16 @@
-"""PendingRequests that may have changed something and are not settled: what is in doubt, and when doubt may end. Pure.
+"""Pending requests: which outcomes are in doubt, and what ends a doubt. Pure.
 
-Theory of operation. A request is held from its intent until its outcome is known *for every order it names*: a replace
-has two halves, a list several orders, each with a fate of its own (`Part`). An answer settles parts at once. No answer
-puts the request in doubt, and a request that an earlier epoch left is in doubt from the start. Every order of a request
-in doubt is asked for by its client id, again and again with growing pauses. What settles a part then:
+Theory of operation. A request is pending from its intent until its outcome is known *for every order it names*: a
+replace has two parts, an order list several, each with an outcome of its own (`Part`). An answer settles parts at once.
+A request without an answer is in doubt, and so is every request that an earlier epoch left open. The machine queries
+each order of a request in doubt by its client id, with growing pauses. A part in doubt is settled by:
 
-    PLACE    any evidence that the order is or was on the exchange; or absence, said to two different asks, each begun
-             later than not_after + processing + margin by the exchange's clock
-    CANCEL   the order's end; or that it is open, said to an ask begun as late as that: the cancel never arrived
-    AMEND    the new amount, or the order's end; or another amount, said to an ask begun as late as that
+    PLACE    any evidence that the order is or was on the exchange; or two queries that do not find the order, each
+             begun after not_after + processing + margin by the exchange's clock
+    CANCEL   the order's end; or a query begun after that time that shows the order open: the cancel never arrived
+    AMEND    the new amount, or the order's end; or a query begun after that time that shows another amount
 
-An ask counts as begun when it was made here, which is never later than when it was sent.
+A query begins when the machine makes it, which is never after it is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .effects import Now
 
 
 class Part(Enum):
-    """What a request means for one order."""
+    """What a request does to one order."""
 
     PLACE = "place"
     CANCEL = "cancel"
@@ -39,27 +39,27 @@ class Part(Enum):
 
 @dataclass(slots=True)
 class PendingRequest:
-    """One request that is not settled. `parts`: client id -> what is still open of it."""
+    """One request that is not settled. `parts`: client order id -> the part whose outcome is open."""
 
     request_id: str
     kind: Kind
     parts: dict[str, Part]
     not_after_ns: int
-    earlier: bool = False  # an earlier epoch's: nobody here sent it
-    doubt: bool = False  # nobody will answer any more, as far as we know
+    earlier: bool = False  # left by an earlier epoch; this epoch did not send it
+    doubt: bool = False  # no answer is expected any more
     token: Any = None
-    amounts: dict[str, Decimal] = field(default_factory=dict)  # of amendments
-    outcome: str = "accepted"  # with which it will be closed
+    amounts: dict[str, Decimal] = field(default_factory=dict)  # new amounts, for AMEND
+    outcome: str = "accepted"  # the outcome to close it with
 
 
 @dataclass(slots=True)
 class Doubt:
-    """An order that is asked for until we know."""
+    """An order whose state is queried until the doubt ends."""
 
     pause_s: float
     due_mono_ns: int
-    once: int | None = None  # one answer that it is there, to an ask later than that number, ends it
-    absent: int = 0  # answers "not there" that count
+    once: int | None = None  # one answer that shows the order, to an ask after this number, ends the doubt
+    absent: int = 0  # how many answers count as proof of absence
     asking: bool = False
 
 
@@ -83,14 +83,14 @@ class PendingRequests:
     def all(self) -> Iterator[PendingRequest]:
         return iter(list(self._pending.values()))
 
-    def of(self, client_order_id: str, part: Part | None = None) -> list[PendingRequest]:
-        """The unsettled requests that name an order, of one sort or of any."""
+    def about(self, client_order_id: str, part: Part | None = None) -> list[PendingRequest]:
+        """Return the pending requests that name an order; with `part`, only those with that part open."""
         found = (self._pending[one] for one in sorted(self._of_order.get(client_order_id, ())))
         return [one for one in found if part is None or one.parts[client_order_id] is part]
 
     @property
     def earlier(self) -> int:
-        """How many requests of earlier epochs could still arrive, for all we know."""
+        """How many requests of earlier epochs may still reach the exchange."""
         return sum(one.earlier for one in self._pending.values())
 
     @property
@@ -102,8 +102,8 @@ class PendingRequests:
         for one in request.parts:
             self._of_order.setdefault(one, set()).add(request.request_id)
 
-    def doubt(self, request: PendingRequest, now: Now) -> None:
-        """Nobody answered: from now on its orders are asked for."""
+    def put_in_doubt(self, request: PendingRequest, now: Now) -> None:
+        """Put an unanswered request in doubt: its orders are queried from now on."""
         request.doubt = True
         if not request.earlier:
             self._effects.write(CloseRequest(request.request_id, "unknown", now.ns))
@@ -111,7 +111,7 @@ class PendingRequests:
             self.ask_for(one, now)
 
     def ask_for(self, client_order_id: str, now: Now, *, once: bool = False) -> None:
-        """Ask for an order, now, and again until nothing about it is in doubt; `once`: at least until one answer."""
+        """Query an order now and until nothing about it is in doubt. `once`: at least until one answer."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
             self.doubts[client_order_id] = Doubt(
@@ -122,18 +122,18 @@ class PendingRequests:
             doubt.due_mono_ns = min(doubt.due_mono_ns, now.mono_ns)
             doubt.pause_s = self._settings.query_s[0]
 
-    def over(self, request: PendingRequest, exchange_ns: int) -> bool:
-        """Whether at this time of the exchange's clock the request could not arrive any more."""
+    def has_expired(self, request: PendingRequest, exchange_ns: int) -> bool:
+        """Whether the exchange refuses the request from this time of its clock on."""
         return exchange_ns > request.not_after_ns + self._after_ns
 
     def settle(self, request: PendingRequest, client_order_id: str, outcome: str, now: Now) -> None:
-        """One part's outcome is known; with the last the request is closed."""
+        """Settle one part. Settling the last part closes the request."""
         if request.parts.pop(client_order_id, None) is None:
             return
-        mine = self._of_order.get(client_order_id)
-        if mine is not None:
-            mine.discard(request.request_id)
-            if not mine:
+        own = self._of_order.get(client_order_id)
+        if own is not None:
+            own.discard(request.request_id)
+            if not own:
                 del self._of_order[client_order_id]
         request.outcome = outcome
         if not request.parts and self._pending.pop(request.request_id, None) is not None:
@@ -141,17 +141,17 @@ class PendingRequests:
                 outcome = f"resolved:{outcome}"
             self._effects.write(CloseRequest(request.request_id, outcome, now.ns))
 
-    def absent(self, client_order_id: str, begun_exchange_ns: int, now: Now) -> bool:
-        """The exchange said to an ask begun then that there is no such order. Return whether that proves it."""
+    def note_absent(self, client_order_id: str, begun_exchange_ns: int, now: Now) -> bool:
+        """Count an answer that the order does not exist. Return whether its absence is proven now."""
         doubt = self.doubts.get(client_order_id)
-        places = self.of(client_order_id, Part.PLACE)
-        if doubt is None or not all(one.doubt and self.over(one, begun_exchange_ns) for one in places):
+        placing = self.about(client_order_id, Part.PLACE)
+        if doubt is None or not all(one.doubt and self.has_expired(one, begun_exchange_ns) for one in placing):
             return False
         doubt.absent += 1
         return doubt.absent >= 2
 
-    def again(self, client_order_id: str, now: Now, after_s: float | None = None) -> None:
-        """An ask came back without ending the doubt: say when the next is due."""
+    def ask_again(self, client_order_id: str, now: Now, after_s: float | None = None) -> None:
+        """Schedule the next query after one that did not end the doubt."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
             return
@@ -161,16 +161,16 @@ class PendingRequests:
             pause_s = self._settings.absent_again_s
         else:
             doubt.pause_s = min(doubt.pause_s * 2, self._settings.query_s[1])
-            ends = [one.not_after_ns + self._after_ns + 1 - now.exchange_ns for one in self.of(client_order_id)]
+            ends = [one.not_after_ns + self._after_ns + 1 - now.exchange_ns for one in self.about(client_order_id)]
             left = [end for end in ends if end > 0]
             if left and after_s is None:
                 pause_s = min(pause_s, max(min(left) / SECOND_NS, 0.01))
-            elif ends and after_s is None:  # begun before the end, answered after it: the next one counts
+            elif ends and after_s is None:  # begun before the deadline, answered after it: the next query counts
                 pause_s = min(pause_s, self._settings.query_s[0])
         doubt.due_mono_ns = now.mono_ns + in_ns(pause_s)
 
-    def sure(self, client_order_id: str) -> None:
-        """Nothing about this order is in doubt."""
+    def end_doubt(self, client_order_id: str) -> None:
+        """Stop querying the order: nothing about it is in doubt."""
         self.doubts.pop(client_order_id, None)
 
     def due(self, now: Now) -> list[str]:

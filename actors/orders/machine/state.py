@@ -58,7 +58,7 @@ class AccountState:
     ) -> None:
         self.settings, self.codec, self.sign, self.new_id, self.born = settings, codec, sign, new_id, born
         self.known_ids = KnownIds()
-        self.effects = EffectBuffer(settings.max_backlog, self.known_ids.wrote)
+        self.effects = EffectBuffer(settings.max_backlog, self.known_ids.add)
         self.ledger = Ledger(settings.exchange, settings.account, self.effects, settings.max_recent)
         self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects)
         self.funds = Funds()
@@ -160,7 +160,7 @@ class AccountState:
         if found.order is not None and found.order.client_order_id not in self.ledger and not found.order.external:
             self.ledger.restore(found.order, list(found.fills))
         if found.highest is not None:
-            self.known_ids.told(key.removeprefix(BY_ID), found.highest)
+            self.known_ids.learn(key.removeprefix(BY_ID), found.highest)
         for then in self._lookups.pop(key, []):
             then(found, now)
 

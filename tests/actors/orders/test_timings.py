@@ -19,7 +19,7 @@ def test_an_order_has_a_time_for_every_stage() -> None:
     found.received(["a"])
     for stage in SENT:
         found.reached(stage, ["a"])
-    found.told(["a"])
+    found.replied(["a"])
     assert found.plain(10)["orders"] == [["a", *range(1000, 8000, 1000)]]
     assert found.summary() == {"orders": 1, **{stage: [1, 1] for stage in STAGES[1:]}}
 
@@ -28,12 +28,12 @@ def test_what_was_not_sent_or_is_over_leaves_nothing() -> None:
     found = timings()
     found.received(["refused", "cancelled later"])
     found.reached(JUDGED, ["refused"])
-    found.told(["refused"])
+    found.replied(["refused"])
     for stage in (*SENT, *SENT):  # the second time for another request about the order
         found.reached(stage, ["cancelled later", "never received"])
-    found.told(["cancelled later"])
+    found.replied(["cancelled later"])
     found.reached(JUDGED, ["cancelled later"])
-    found.told(["cancelled later"])
+    found.replied(["cancelled later"])
     (row,) = found.plain(10)["orders"]
     assert row[0] == "cancelled later"
     assert row[1:] == sorted(row[1:])
@@ -46,8 +46,8 @@ def test_the_same_order_handed_over_twice_keeps_the_first_time() -> None:
     found.received(["a"])
     for stage in SENT:
         found.reached(stage, ["a"])
-    found.told(["a"])
-    found.told(["a"])
+    found.replied(["a"])
+    found.replied(["a"])
     assert [row[1] for row in found.plain(10)["orders"]] == [1000]
 
 
@@ -57,7 +57,7 @@ def test_the_last_ones_are_kept() -> None:
         found.received([name])
         for stage in SENT:
             found.reached(stage, [name])
-        found.told([name])
+        found.replied([name])
         found.durable(found.heard(), 1, 2)
     assert [row[0] for row in found.plain(10)["orders"]] == ["c", "d", "e"]
     assert [row[0] for row in found.plain(2)["orders"]] == ["d", "e"]

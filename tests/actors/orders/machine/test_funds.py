@@ -14,7 +14,7 @@ D = Decimal
 
 def funds(free: str = "100") -> Funds:
     found = Funds()
-    found.told({"USDT": (D(free), D(0))}, 10, whole=True)
+    found.apply({"USDT": (D(free), D(0))}, 10, whole=True)
     return found
 
 
@@ -43,14 +43,14 @@ def test_a_reservation_ends_with_the_report_that_includes_the_order(
     one.reserve("a", "USDT", D(60))
     if placed_ns is not None:
         one.placed("a", placed_ns)
-    one.told({"USDT": (D(40), D(60))}, told_ns)
+    one.apply({"USDT": (D(40), D(60))}, told_ns)
     assert one.available("USDT") == D(available)
 
 
 def test_the_report_may_come_before_the_word_on_the_order() -> None:
     one = funds()
     one.reserve("a", "USDT", D(60))
-    one.told({"USDT": (D(40), D(60))}, 20)
+    one.apply({"USDT": (D(40), D(60))}, 20)
     assert one.available("USDT") == D(0)
     one.placed("a", 20)
     assert one.available("USDT") == D(40)
@@ -65,15 +65,15 @@ def test_what_took_nothing_is_released_at_once() -> None:
 
 def test_an_old_report_changes_nothing_and_a_different_one_is_doubtful() -> None:
     one = funds()
-    one.told({"USDT": (D(80), D(0))}, 30)
-    assert one.told({"USDT": (D(100), D(0))}, 20)
-    assert not one.told({"USDT": (D(80), D(0))}, 20)
+    one.apply({"USDT": (D(80), D(0))}, 30)
+    assert one.apply({"USDT": (D(100), D(0))}, 20)
+    assert not one.apply({"USDT": (D(80), D(0))}, 20)
     assert one.balance("USDT").free == D(80)
 
 
 def test_a_whole_snapshot_empties_what_it_does_not_name() -> None:
     one = funds()
-    one.told({"BTC": (D(1), D(0))}, 30, whole=True)
+    one.apply({"BTC": (D(1), D(0))}, 30, whole=True)
     assert one.balance("USDT").total == 0
     assert one.snapshot() == {"BTC": (D(1), D(0))}
 
@@ -83,5 +83,5 @@ def test_what_the_journal_remembers_is_shown_and_overwritten_by_anything() -> No
     one.restore({"USDT": (D(7), D(1))})
     assert not one.known
     assert one.balance("USDT").total == D(8)
-    one.told({"USDT": (D(9), D(0))}, 1)
+    one.apply({"USDT": (D(9), D(0))}, 1)
     assert one.balance("USDT").total == D(9)

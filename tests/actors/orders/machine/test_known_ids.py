@@ -34,25 +34,25 @@ def test_what_is_new_is_not_in_the_journal(data: st.DataObject) -> None:
         match data.draw(st.sampled_from(("write", "commit", "ask", "answer"))):
             case "write":
                 written.add(one)
-                makers.wrote(one)
+                makers.add(one)
             case "commit":
                 journal |= written
             case "ask":
                 asked[one] = highest(journal, one)
             case "answer" if asked:
                 name = data.draw(st.sampled_from(sorted(asked)))
-                makers.told(name, asked.pop(name))
+                makers.learn(name, asked.pop(name))
         assert not [new for new in IDS if makers.is_new(new) and new in written]
 
 
 def test_once_told_every_further_id_is_new_in_any_order() -> None:
     makers, ids = KnownIds(), [of_maker(number) for number in range(1, 9)]
     assert not makers.is_new(ids[0])
-    makers.told(ids[2], ids[1])
+    makers.learn(ids[2], ids[1])
     assert [makers.is_new(one) for one in ids] == [False, False, *[True] * 6]
     for one in (ids[5], ids[3], ids[7]):
         assert makers.is_new(one)
-        makers.wrote(one)
+        makers.add(one)
         assert not makers.is_new(one)
     assert [one for one in ids if makers.is_new(one)] == [ids[2], ids[4], ids[6]]
 
@@ -61,22 +61,22 @@ def test_ids_of_others_are_never_new() -> None:
     makers = KnownIds()
     for one in STRANGE:
         assert maker_of(one) is None
-        makers.wrote(one)
-        makers.told(one, "")
-        makers.told(IDS[0], one or "x")
+        makers.add(one)
+        makers.learn(one, "")
+        makers.learn(IDS[0], one or "x")
         assert not makers.is_new(one)
     assert not makers.is_new(IDS[0])
 
 
 def test_what_is_remembered_is_bounded() -> None:
     makers = KnownIds()
-    makers.told(of_maker(1), "")
-    makers.wrote(of_maker(10**6))  # far above: what was passed over is looked up
+    makers.learn(of_maker(1), "")
+    makers.add(of_maker(10**6))  # far above: what was passed over is looked up
     assert not makers.is_new(of_maker(5))
-    makers.wrote(of_maker(10**6 + PASSED))
+    makers.add(of_maker(10**6 + PASSED))
     assert makers.is_new(of_maker(10**6 + 1))
     for salt in range(2, MOST + 2):
-        makers.wrote(of_maker(1, salt))
+        makers.add(of_maker(1, salt))
     assert not makers.is_new(of_maker(10**6 + 1))
 
 

@@ -164,7 +164,7 @@ def test_an_order_by_quote_amount_that_finds_no_more_expires_with_what_it_got() 
 def test_filled_by_quote_amount_without_a_total_is_asked_for() -> None:
     book = Book(order_type=OrderType.MARKET, amount=None, price=None, time_in_force=None, quote_amount=D(35))
     book.tell(report(S.FILLED))
-    assert book.held.unsaid
+    assert book.held.amount_unstated
     assert book.status is S.OPEN
 
 
