@@ -247,7 +247,7 @@ def test_a_pem_under_a_passphrase_is_opened_once_and_held_without(store):
         (None, "K" * 20, "PLANTED SECRET", "one line"),
         (None, "K" * 20, "a\nb", "one line"),
         ("ed25519", "K" * 20, "PLANTEDSECRET", "no PEM"),
-        ("hmac", "K" * 20, PLANTED["rsa"].secret, "said to be of kind hmac"),
+        ("hmac", "K" * 20, PLANTED["rsa"].secret, "the configured kind is hmac"),
         ("ed25519", "K" * 20, PLANTED["rsa"].secret, "of kind rsa"),
         (None, "K" * 20, PLANTED["rsa"].public_pem, "PUBLIC KEY"),
         (None, "K" * 20, PLANTED["rsa"].secret[:400], "cannot be read"),
