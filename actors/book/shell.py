@@ -1,4 +1,4 @@
-"""One connection to an exchange and the books it feeds: subscriptions, snapshots over REST, silence, reconnects.
+"""One connection to an exchange and the books it feeds: subscriptions, whole books, silence, reconnects.
 
 The book role and the recorder share it. What happens to a book is decided by its machine; this runs the timers and the
 I/O that the machines ask for. The transport is handed in, so tests run it without a socket.
@@ -37,7 +37,7 @@ from .machine import (
     SnapshotFailed,
 )
 
-CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for on a new connection
+CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for again
 SHALLOW_EVERY_NS = 1_000_000_000
 
 
@@ -148,9 +148,7 @@ class BookSession:
         self._due: dict[str, _Due] = {}  # by symbol
         self._next_id = 1
         self._outgoing: deque[Outgoing] = deque()
-        self._queued: dict[
-            str, list[Outgoing]
-        ] = {}  # by symbol: of it, what the last resubscription of that pair sends
+        self._queued: dict[str, list[Outgoing]] = {}  # by symbol: of `_outgoing`, what subscribes to that pair anew
         self._paced = _Paced(codec.spec.limits)
         self._pacer: asyncio.TimerHandle | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
