@@ -1,4 +1,4 @@
-"""The command line. Each command is a few lines over the library; errors are one line on stderr and exit status 2."""
+"""The command line. Each command is a thin layer over the library; an error is one line on stderr and exit status 2."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # pipes and files are not 80 wide
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)  # do not wrap lines in pipes and files
 
 MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
 Address = Annotated[
@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on t
 def main() -> None:
     """Run the command line; the entry point of the `venuemesh` script."""
     try:
-        code = app(standalone_mode=False)  # returns the code of a command that raised Exit
+        code = app(standalone_mode=False)  # returns the exit status of a command that raised Exit
         sys.exit(code if isinstance(code, int) else 0)
     except MeshError as error:
         print(f"venuemesh: {error}", file=sys.stderr)
@@ -55,7 +55,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         print(f"venuemesh {__version__}")
@@ -75,7 +75,7 @@ def up(
     wait: Annotated[float, typer.Option(help="Seconds to wait until every book is LIVE.")] = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Start the mesh of a configuration, on a Ray cluster of its own or at --address, and return."""
+    """Start a mesh from its configuration file, on a new Ray cluster or on the one at --address, and return."""
     from ..config.mesh import load_config
     from .service import start
 
@@ -89,7 +89,7 @@ def up(
 
 @app.command()
 def down(mesh: MeshName = "mesh", address: Address = None) -> None:
-    """Stop a mesh in order, and the Ray cluster that `up` started for it."""
+    """Stop a mesh in an orderly way, and the Ray cluster that `up` started for it."""
     from .service import stop
 
     stop(mesh, address=address)
@@ -111,14 +111,14 @@ def status(mesh: MeshName = "mesh", address: Address = None, as_json: AsJson = F
 
 @app.command()
 def book(
-    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    exchange: Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")],
     pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
-    depth: Annotated[int, typer.Option("--depth", min=1, max=5000, help="Levels a side.")] = 10,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=5000, help="Price levels to show per side.")] = 10,
     mesh: MeshName = "mesh",
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print one book from this node's shared memory; deeper levels come from the book's actor."""
+    """Print one book. Levels come from this node's shared memory, deeper ones from the book's actor."""
     from ..mesh.mesh import connect
     from .tables import book_json, book_table, side_text
 
@@ -139,13 +139,13 @@ def book(
 
 @app.command()
 def watch(
-    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    exchange: Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")],
     pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
-    seconds: Annotated[float | None, typer.Option(help="End after this long.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
     mesh: MeshName = "mesh",
     address: Address = None,
 ) -> None:
-    """Show books live until Ctrl-C: state, best bid and ask, spread, updates a second, age."""
+    """Show live books until Ctrl-C: state, best bid and ask, spread, updates per second, age."""
     from ..mesh.mesh import connect
     from .tables import watch_books
 
@@ -156,7 +156,7 @@ def watch(
 
 @app.command()
 def track(
-    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    exchange: Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")],
     pairs: Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")],
     mesh: MeshName = "mesh",
     address: Address = None,
@@ -169,7 +169,7 @@ def track(
 
 @app.command()
 def untrack(
-    exchange: Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")],
+    exchange: Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")],
     pairs: Annotated[list[str], typer.Argument(help="Trading pairs or patterns.", metavar="PAIR...")],
     mesh: MeshName = "mesh",
     address: Address = None,
@@ -186,7 +186,7 @@ def restart(
     mesh: MeshName = "mesh",
     address: Address = None,
 ) -> None:
-    """Restart actors one at a time, each replaced before the next is touched."""
+    """Restart actors one at a time; each serves again before the next one stops."""
     from ..mesh.mesh import connect
 
     for restarted in connect(mesh, address=address).restart(pattern):
@@ -203,13 +203,13 @@ app.add_typer(account_keys.app, name="keys")
 
 @app.command()
 def demo(
-    seconds: Annotated[float, typer.Option(help="Seconds to run, without the start.", min=2, max=3600)] = 20.0,
-    pairs: Annotated[int, typer.Option(help="How many trading pairs.", min=1, max=16)] = 4,
+    seconds: Annotated[float, typer.Option(help="Seconds to run, not counting the start.", min=2, max=3600)] = 20.0,
+    pairs: Annotated[int, typer.Option(help="Number of trading pairs.", min=1, max=16)] = 4,
     rate: Annotated[float, typer.Option(help="Level changes per second and pair at the exchange.", min=1)] = 200.0,
     seed: Annotated[int, typer.Option(help="Seed of the local exchange.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Run everything here: local exchange, mesh, two strategies; kill a book halfway and show its recovery."""
+    """Run a local exchange, a mesh and two strategies here; kill a book and the order manager and show the recovery."""
     from .demo.demo import DemoOptions, run_demo
 
     raise typer.Exit(run_demo(DemoOptions(seconds=seconds, pairs=pairs, rate=rate, seed=seed, as_json=as_json), out))
@@ -258,11 +258,11 @@ def record(
     exchange: Annotated[str, typer.Argument(help="Exchange to record.")],
     pairs: Annotated[list[str], typer.Argument(help="Trading pairs, BASE-QUOTE.", metavar="PAIR...")],
     to: Annotated[Path, typer.Option("--out", "-o", help="File to write, ending in .jsonl.zst.")],
-    seconds: Annotated[float | None, typer.Option(help="End after this long; without it, at Ctrl-C.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Seconds to record; default: until Ctrl-C.")] = None,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
 ) -> None:
-    """Record raw frames with their receive times, compressed. What was flushed can be replayed, even after a kill."""
+    """Record raw frames with their receive times. A killed recording can be replayed up to its last flush."""
     from ..actors.recording.record import record as record_frames
     from .tables import record_lines
 
@@ -277,9 +277,11 @@ def record(
 @app.command("new-connector")
 def new_connector(
     name: Annotated[str, typer.Argument(help="Name of the exchange: lower-case letters, digits, underscores.")],
-    into: Annotated[Path, typer.Option("--into", help="Folder to make it in.", metavar="DIR")] = Path(),
+    into: Annotated[
+        Path, typer.Option("--into", help="Folder in which the project folder is created.", metavar="DIR")
+    ] = Path(),
 ) -> None:
-    """Make a connector project from a template that works and passes its tests; put in your exchange's wire format."""
+    """Create a connector project that works and passes its tests; then replace the wire format by your exchange's."""
     from .new_connector import lay_out
 
     folder = lay_out(name, into)
@@ -288,19 +290,21 @@ def new_connector(
 
 @app.command()
 def conformance(
-    exchange: Annotated[str, typer.Argument(help="Exchange whose connector is checked.")],
+    exchange: Annotated[str, typer.Argument(help="Exchange whose connector to check.")],
     samples: Annotated[
         Path | None,
-        typer.Option(help="Python file that names SAMPLES; without it the connector's own.", metavar="FILE"),
+        typer.Option(help="Python file that defines SAMPLES; default: the connector's own samples.", metavar="FILE"),
     ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself as well.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself, too.")] = False,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface; implies --live.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams; implies --live.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Trading pair of the live checks.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long the live book is followed.", min=1, max=3600)] = 5.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what a run costs.")] = False,
+    pair: Annotated[str | None, typer.Option(help="Trading pair for the live checks.")] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds to follow the live book.", min=1, max=3600)] = 5.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what a run would do and what it would cost, without running it.")
+    ] = False,
     trading: Annotated[
-        bool, typer.Option(help="Check trading, too: with a key on the exchange, else on the local exchange.")
+        bool, typer.Option(help="Check trading, too: on the exchange with a key, on the local exchange without one.")
     ] = True,
     keys: account_keys.Entry = None,
     keystore: account_keys.KeystorePath = None,
@@ -308,14 +312,15 @@ def conformance(
     api_key_file: account_keys.ApiKeyFile = None,
     secret_file: account_keys.SecretFile = None,
     kind: account_keys.Kind = None,
-    ws_api: Annotated[str | None, typer.Option("--ws-api", help="URL of the websocket API, of trading.")] = None,
+    ws_api: Annotated[str | None, typer.Option("--ws-api", help="URL of the websocket API for trading.")] = None,
     orders: Annotated[str, typer.Option(help="How orders are sent: rest or websocket.")] = "rest",
-    stream: Annotated[str, typer.Option(help="How reports come: websocket or polling.")] = "websocket",
+    stream: Annotated[str, typer.Option(help="How order reports arrive: websocket or polling.")] = "websocket",
 ) -> None:
-    """Run the suites that every connector passes, a line per check. Exit status 1 when a check fails.
+    """Run the suites that every connector must pass; print one line per check. Exit status 1 when a check fails.
 
-    Trading goes to the local exchange, which the command starts; with a key it goes to --rest, --ws and --ws-api, or
-    without these to the exchange's testnet. --dry-run says what the account must hold and what a run costs.
+    Without a key, trading checks run on a local exchange, which the command starts. With a key they run at --rest, --ws
+    and --ws-api; without these URLs, on the exchange's testnet. --dry-run prints what the account must hold and what a
+    run costs.
     """
     from .conformance import Plan, Trade, account_of, carry_out, describe
 
@@ -334,8 +339,8 @@ def connect(
     exchange: Annotated[str, typer.Argument(help="Exchange to try.")],
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe; by default an example pair.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that each step may take.", min=0.1)] = 10.0,
+    pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe to; default: an example pair.")] = None,
+    timeout: Annotated[float, typer.Option(help="Time limit of each step in seconds.", min=0.1)] = 10.0,
     config: account_keys.ConfigPath = None,
     account: account_keys.AccountName = None,
     keys: account_keys.Entry = None,
@@ -345,7 +350,7 @@ def connect(
     secret_file: account_keys.SecretFile = None,
     kind: account_keys.Kind = None,
 ) -> None:
-    """Try an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, its account, too."""
+    """Test an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, also its account."""
     from .connect import Probe
     from .tables import balances_table, checked_table
 
@@ -380,9 +385,9 @@ def api(
     secret_file: account_keys.SecretFile = None,
     kind: account_keys.Kind = None,
 ) -> None:
-    """Send one raw request, signed with a key if one is named; print status, rate headers and body.
+    """Send one raw request, signed if a key is given; print status, rate headers and body.
 
-    The request is sent outside any mesh: it is not journaled and no rate budget counts it. Exit status 2 on a failure.
+    The request is sent outside any mesh: it is not journaled, and no rate budget counts it. Exit status 2 if it fails.
     """
     from ..connectors.registry import connector
     from .connect import ask, pretty
@@ -408,7 +413,7 @@ def api(
 
 @app.command()
 def console(mesh: MeshName = "mesh", address: Address = None) -> None:
-    """Open an IPython console on a running mesh, with `mesh`, `market`, `book`, `np` at hand."""
+    """Open an IPython console on a running mesh; `mesh`, `market`, `book` and `np` are defined."""
     from .console import open_console, require_ipython
 
     require_ipython()

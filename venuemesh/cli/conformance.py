@@ -1,4 +1,4 @@
-"""`venuemesh conformance`: the suites for one connector, on its samples and on an exchange, a line per check."""
+"""`venuemesh conformance`: run the suites for one connector, on its samples and on an exchange."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .local_venue import SPEAKS, local_rules, local_venue
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """Whether, where and as whom to trade: `account` names the files of a key (None: on the local exchange).
+    """Whether, where and with which account to trade. `account` names the files of a key; None: on the local exchange.
 
     Raises:
-        Misconfigured: a way to send orders, or to hear of them, that is not known.
+        Misconfigured: `orders` or `stream` is not one of the known ways.
     """
 
     wanted: bool = True
@@ -48,10 +48,10 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to check: the samples (of a file, or the connector's own), an exchange if `live`, and trading.
+    """What to check: the samples (from a file, or the connector's own), an exchange if `live`, and trading.
 
-    With a key (`trade.account`) it trades where the URLs say, else at the connector's testnet; without one on the local
-    exchange, unless `live`.
+    With a key (`trade.account`) the checks trade at the given URLs, else at the connector's testnet. Without a key they
+    trade on the local exchange, unless `live`.
     """
 
     exchange: str
@@ -69,16 +69,16 @@ def _suite(wanted: Plan) -> type[MarketDataConformance] | None:
     samples = samples_of(connector, wanted.samples)
     if samples is None and not wanted.live and wanted.trade.account is None:
         raise Misconfigured(
-            f"conformance {wanted.exchange}", "the connector brings no samples: name a file (--samples), or --live"
+            f"conformance {wanted.exchange}", "the connector has no samples: give a file (--samples) or --live"
         )
     return None if samples is None else suite_of(connector, samples)
 
 
 def describe(wanted: Plan) -> Iterator[str]:
-    """Lines that say what would be done, and what it would cost.
+    """Yield lines that say what a run would do and what it would cost.
 
     Raises:
-        UnknownExchange, Misconfigured: nothing can be done.
+        UnknownExchange, Misconfigured: nothing can be checked.
     """
     suite = _suite(wanted)
     connector = registry.connector(wanted.exchange)
@@ -86,9 +86,9 @@ def describe(wanted: Plan) -> Iterator[str]:
         yield f"on samples, costing nothing: {len(checks(suite))} checks"
         yield from (f"  {name.removeprefix('test_')}: {title}" for name, title in checks(suite))
     if not wanted.live and wanted.trade.account is not None:
-        yield "no market data is asked of an exchange (--live, or --rest and --ws)"
+        yield "no market data is requested from an exchange (--live, or --rest and --ws, would)"
     elif not wanted.live:
-        yield "nothing is sent (market data against an exchange: --live, or --rest and --ws)"
+        yield "nothing is sent to an exchange (for market data checks against one: --live, or --rest and --ws)"
     else:
         codec = connector.codec(wanted.rest, wanted.ws)
         yield f"against {wanted.rest or connector.spec.rest} and {wanted.ws or connector.spec.ws}:"
@@ -105,7 +105,7 @@ def describe(wanted: Plan) -> Iterator[str]:
         yield f"  in all {', '.join(spent)}, for {wanted.seconds:g} s of frames; more if a snapshot comes too early"
     if (without := why_not(connector, wanted.trade, wanted.live)) is not None:
         yield f"no trading: {without}"
-        yield "balances needed: none; market data takes no account"
+        yield "balances needed: none; market data needs no account"
         return
     yield from describe_trading(connector, wanted.trade, wanted.rest, wanted.ws, wanted.pair)
     listed = checks(TradingConformance)
@@ -114,12 +114,12 @@ def describe(wanted: Plan) -> Iterator[str]:
 
 
 def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
-    """Run the checks and say a line for each. Return 0, or 1 when one failed.
+    """Run the checks and print a line for each. Return 0, or 1 when a check failed.
 
     Raises:
-        UnknownExchange, UnknownInstrument, Misconfigured: it cannot be checked.
+        UnknownExchange, UnknownInstrument: the exchange or its pair is not known.
         RetryLater, OutcomeUnknown, Rejected: the exchange does not serve us.
-        Misconfigured: the key does not do, or the account holds too little.
+        Misconfigured: the connector cannot be checked, the key is not usable, or the account holds too little.
     """
     suite = _suite(wanted)
     seen: list[Result] = []
@@ -163,10 +163,10 @@ def account_of(
     secret_file: Path | None,
     kind: str | None,
 ) -> dict[str, Any] | None:
-    """The account's configuration from what the command line names; None when it names no key.
+    """Return the account's configuration from the command line's options; None when they name no key.
 
     Raises:
-        Misconfigured: it names two, or half of one.
+        Misconfigured: the options name two keys, or half of one.
     """
     if keys is not None and (api_key_file is not None or secret_file is not None):
         raise Misconfigured("key", "give --keys, or --api-key-file with --secret-file")
@@ -181,13 +181,13 @@ def account_of(
 
 
 def why_not(connector: Connector, trade: Trade, live: bool) -> str | None:
-    """Why no trading check is run; None when they are.
+    """Return why the trading checks are not run; None when they are.
 
     Raises:
         Misconfigured, NotOffered: a key was given for a connector that does not trade.
     """
     if not trade.wanted:
-        return "not wanted"
+        return "switched off by --no-trading"
     try:
         trading_connector(connector)
     except NotOffered as error:
@@ -197,14 +197,16 @@ def why_not(connector: Connector, trade: Trade, live: bool) -> str | None:
     if trade.account is not None:
         return None
     if live:
-        return "against an exchange it needs a key (--keys, or --api-key-file and --secret-file)"
+        return "trading checks on an exchange need a key (--keys, or --api-key-file and --secret-file)"
     if connector.name not in SPEAKS:
-        return f"the local exchange speaks {', '.join(SPEAKS)} only; against a testnet it needs its URLs and a key"
+        return f"the local exchange speaks {', '.join(SPEAKS)} only; to use a testnet give its URLs and a key"
     return None
 
 
 def remote_venue(connector: Connector, trade: Trade, rest: str | None, ws: str | None, pair: str | None) -> Venue:
-    """An exchange to trade on with a key: by the URLs given, else the connector's testnet. Never the real one unasked.
+    """Return the exchange to trade on with a key: at the given URLs, else the connector's testnet.
+
+    The real exchange is used only when its URL is given.
 
     Raises:
         Misconfigured: no URL was given and the connector names no testnet.
@@ -217,7 +219,7 @@ def remote_venue(connector: Connector, trade: Trade, rest: str | None, ws: str |
     if hosts is None:
         raise Misconfigured(
             f"trading checks of {connector.name}",
-            "it names no testnet: give --rest, --ws and --ws-api of where to trade",
+            "the connector names no testnet: give --rest, --ws and --ws-api of the exchange to trade on",
         )
     return Venue(account, hosts.rest, ws or hosts.ws, trade.ws_api or hosts.ws_api, pair)
 
@@ -234,7 +236,7 @@ def _opened(connector: Connector, trade: Trade, rest: str | None, ws: str | None
 def trading_suite_of(
     connector: Connector, trade: Trade, rest: str | None, ws: str | None, pair: str | None
 ) -> type[TradingConformance]:
-    """The trading suite for one connector at one place."""
+    """Return the trading suite for one connector on one exchange."""
 
     def venue(cls: type[TradingConformance]) -> AbstractContextManager[Venue]:
         return _opened(connector, trade, rest, ws, pair)
@@ -246,22 +248,22 @@ def trading_suite_of(
 def describe_trading(
     connector: Connector, trade: Trade, rest: str | None, ws: str | None, pair: str | None
 ) -> Iterator[str]:
-    """Lines on what the account must hold and what a run costs. Of another exchange two public questions are asked."""
+    """Yield lines on what the account must hold and what a run costs. A remote exchange gets two public requests."""
     found = trading_connector(connector)
     if trade.account is None:
         instrument, bid, ask = _local(connector.name)
-        yield f"on the local exchange, started for it: trading {instrument.name} on an account of its own"
+        yield f"on a local exchange, started for this run: trading {instrument.name} on a new account"
         yield from _costs(found, None, None, instrument, bid, ask)
         return
     venue = remote_venue(connector, trade, rest, ws, pair)
     yield f"trading at {venue.rest} and {venue.ws_api or 'no websocket API'}, with an account that does nothing else:"
-    yield "  least amounts, resting a tenth from the touch or taking; what it places it cancels, whatever fails"
+    yield "  orders have the least amount and rest a tenth from the best price, or take; a run cancels what it placed"
     try:
         instrument, bid, ask = asyncio.run(_asked(connector, venue))
     except MeshError as error:
-        yield f"  what it needs is known once {venue.rest} can be asked for its rules and a price: {error}"
+        yield f"  the balances needed are not known, because {venue.rest} did not give its rules and prices: {error}"
         return
-    yield f"  asked now, without the key: the list of pairs and the best prices of {instrument.name}"
+    yield f"  requested now, without the key: the list of pairs and the best prices of {instrument.name}"
     yield from _costs(found, venue.rest, venue.ws_api, instrument, bid, ask)
 
 
@@ -282,17 +284,17 @@ def _costs(
         f"recommended: {_text(quote)} {instrument.quote} and {_text(base)} {instrument.base}"
     )
     yield (
-        f"  it costs about {_text(needs.cost)} {instrument.quote}: {sizes.TAKERS} orders of "
+        f"  a run costs about {_text(needs.cost)} {instrument.quote}: {sizes.TAKERS} orders of "
         f"{_text(needs.amount)} {instrument.base} trade at once, half of them buy, half sell, "
         f"at {_text(fee * 100)} % and half the spread"
     )
     spent = sizes.requests(codec, connector.codec(rest), instrument)
-    said = (
+    shares = (
         f"{amount} of {spec.limits[name].amount} {name} per {spec.limits[name].per_s:g} s"
         for name, amount in spent.items()
     )
     placed = sizes.REQUESTS[Kind.PLACE]
-    yield f"  about {placed} orders are placed; requests spend about {', '.join(said)}"
+    yield f"  about {placed} orders are placed; requests spend about {', '.join(shares)}"
 
 
 async def _asked(connector: Connector, venue: Venue) -> tuple[Instrument, Decimal, Decimal]:
@@ -307,7 +309,7 @@ async def _asked(connector: Connector, venue: Venue) -> tuple[Instrument, Decima
             raise error
         book = codec.snapshot(instrument, answer.body, sizes.LEVELS, answer.recv_ns)
         if not len(book.bids) or not len(book.asks):
-            raise Misconfigured(instrument.name, "a side of its book is empty: nothing can be tried there")
+            raise Misconfigured(instrument.name, "a side of its book is empty: trading cannot be checked there")
         return instrument, instrument.price(int(book.bids[0][0])), instrument.price(int(book.asks[0][0]))
     finally:
         await client.close()
@@ -332,5 +334,5 @@ def _local(exchange: str) -> tuple[Instrument, Decimal, Decimal]:
 
 
 def _text(number: Decimal) -> str:
-    """At most five significant digits, plain."""
+    """Format a number with at most five significant digits, without an exponent."""
     return f"{Decimal(f'{number:.5g}').normalize():f}"

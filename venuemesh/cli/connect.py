@@ -1,6 +1,6 @@
-"""Tries an exchange out: what `venuemesh connect` checks, and what `venuemesh api` asks.
+"""Test the connection to an exchange (`venuemesh connect`) and send it one raw request (`venuemesh api`).
 
-A key is used outside any mesh: it is read here, signs one request, and is dropped.
+Both work outside any mesh: the key is read here, signs one request, and is dropped.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from ..model.order import Balance
 
 CLOCK_SAMPLES = 7
 OFFSET_SAMPLES = 3  # before one signed request
-VALIDITY_MS = 5000  # of the one signed question
-LISTEN_S = 1.0  # how long frames are counted once they come
+VALIDITY_MS = 5000  # of the one signed request
+LISTEN_S = 1.0  # how long frames are counted after the first one
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 RATE_HEADER = re.compile(r"retry-after|rate-?limit|used-weight|order-count|limit-remaining")
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One thing that was tried and went well, how long it took, and what it showed."""
+    """One step that succeeded, how long it took, and its result in words."""
 
     what: str
     ms: float
-    said: str
+    result: str
 
 
 class Probe:
-    """One run of `connect`. `checked` grows as things go well, so it holds what was seen when something fails.
+    """One run of `connect`. `checked` lists the steps that succeeded, also when a later step fails.
 
-    `account` is what the exchange said of the key's account, once it has.
+    `account` is what the exchange reported about the key's account; None until then.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Probe:
         timeout_s: float = 10.0,
         key: Key | None = None,
     ) -> None:
-        """Raises UnknownExchange and Misconfigured as `registry.connector` does; NotOffered: a key, and no trading."""
+        """Raises UnknownExchange and Misconfigured as `registry.connector`; NotOffered: a key, but no trading."""
         self.checked: list[Checked] = []
         self.account: AccountReport | None = None
         connector = registry.connector(exchange)
@@ -77,15 +77,15 @@ class Probe:
         self._timeout_s = timeout_s
 
     async def run(self) -> None:
-        """Ping, compare clocks, read the list of instruments, ask for the account of the key if there is one, subscribe
-        one pair and hear frames of it.
+        """Ping, compare clocks, read the list of instruments, read the key's account if a key was given, subscribe to
+        one pair and receive its frames.
 
         Raises:
-            Misconfigured: the exchange does not take the key.
-            RetryLater, OutcomeUnknown: the exchange cannot be reached, or says nothing in time.
-            Rejected: it refused, a request or the subscription.
-            DecodeError: it does not speak the protocol of its connector.
-            UnknownInstrument: it does not list the pair as trading.
+            Misconfigured: the exchange refuses the key.
+            RetryLater, OutcomeUnknown: the exchange cannot be reached, or does not answer in time.
+            Rejected: the exchange refused a request or the subscription.
+            DecodeError: the exchange does not speak the protocol of its connector.
+            UnknownInstrument: the exchange does not list the pair as trading.
         """
         rest = Rest(timeout_s=self._timeout_s)
         try:
@@ -100,7 +100,7 @@ class Probe:
         await self._stream(instrument, url)
 
     def balances(self) -> dict[str, Balance] | None:
-        """The balances of the account by asset; None before they are known. All that is free is available."""
+        """The balances of the account by asset; None before they are known. Everything free counts as available."""
         if self.account is None:
             return None
         held = self.account.balances.balances
@@ -131,39 +131,39 @@ class Probe:
             return
         self._offset_ns, trip_ns = found
         where = "ahead of" if self._offset_ns >= 0 else "behind"
-        said = (
+        difference = (
             f"the exchange's clock is {abs(self._offset_ns) / 1e6:.1f} ms {where} ours, within {trip_ns / 2e6:.1f} ms"
         )
-        self._passed("clock", began, f"{said} (median of {CLOCK_SAMPLES})")
+        self._passed("clock", began, f"{difference} (median of {CLOCK_SAMPLES})")
 
     async def _instruments(self, rest: Rest) -> Instrument:
         began = time.perf_counter()
         answer = await self._send(rest, self._codec.instruments_request())
         listed = self._codec.instruments(answer.body)
         chosen = choose(self._codec, listed, self._pair)
-        trading = sum(one.is_trading for one in listed)
+        trading = sum(instrument.is_trading for instrument in listed)
         self._passed("instruments", began, f"{len(listed)} listed, {trading} trading")
         return chosen
 
     async def _account(self, rest: Rest, kind: str, hint: str) -> None:
-        """Ask once, signed in the exchange's time."""
+        """Request the account once, signed with the exchange's time."""
         began = time.perf_counter()
         now_ns = time.time_ns() + self._offset_ns
         signed = self._auth.sign(self._trading.account(), "connect", now_ns, VALIDITY_MS)
         if signed.request is None:
-            raise Misconfigured("the account", "cannot be asked for over REST")
+            raise Misconfigured("the account", "this exchange does not give it over REST")
         account = self._trading.reply(signed, await rest.send(signed.request)).account
         if account is None:
-            raise DecodeError("the answer says nothing of the account", None)
+            raise DecodeError("the answer does not describe the account", None)
         self.account = account
         self._passed("key", began, f"{kind} key {hint} accepted")
         may = "may trade" if account.can_trade else "may NOT trade"
-        of = f"; permissions: {', '.join(account.permissions)}" if account.permissions else ""
+        permissions = f"; permissions: {', '.join(account.permissions)}" if account.permissions else ""
         fees = f"; maker {account.maker_fee:f}, taker {account.taker_fee:f}" if account.maker_fee is not None else ""
-        self._passed("account", began, f"{may}{of}{fees}; {len(account.balances.balances)} assets")
+        self._passed("account", began, f"{may}{permissions}{fees}; {len(account.balances.balances)} assets")
 
     async def _address(self, rest: Rest) -> str:
-        """The websocket address, which some exchanges give for one connection only."""
+        """Return the websocket URL; some exchanges give one by REST that serves one connection only."""
         if not isinstance(self._codec, DialedByRequest):
             return self._codec.ws_url()
         answer = await self._send(rest, self._codec.dial_request())
@@ -171,42 +171,44 @@ class Probe:
 
     async def _stream(self, instrument: Instrument, url: str) -> None:
         self._codec.bind([instrument])
-        ears = _Ears(self._codec, instrument)
+        listener = _Listener(self._codec, instrument)
         feed = Feed(
             lambda: url,
-            ears,
-            on_failure=ears.fail,
-            admit=ears.once,
+            listener,
+            on_failure=listener.fail,
+            admit=listener.once,
             silence_s=self._codec.spec.silence_s,
             connect_timeout_s=self._timeout_s,
         )
-        ears.feed = feed
+        listener.feed = feed
         began = time.perf_counter()
         feed.start()
         try:
-            await ears.until(ears.opened, self._timeout_s, "no websocket connection")
+            await listener.until(listener.opened, self._timeout_s, "no websocket connection")
             self._passed("websocket", began, self._codec.ws_url())
             began = time.perf_counter()
-            await ears.until(ears.confirmed, self._timeout_s, f"the subscription of {instrument.name} was not answered")
+            await listener.until(
+                listener.confirmed, self._timeout_s, f"the subscription of {instrument.name} was not answered"
+            )
             self._passed("subscription", began, f"{instrument.name} ({instrument.symbol}) confirmed")
-            await ears.until(ears.heard, self._timeout_s, f"no frame of {instrument.name} came")
+            await listener.until(listener.heard, self._timeout_s, f"no frame of {instrument.name} came")
             first = time.perf_counter()
-            await ears.until(None, LISTEN_S, "")
-            said = f"{ears.deltas} deltas, {ears.trades} trades, first after {(first - began) * 1e3:.0f} ms"
-            self._passed("frames", first, said)
+            await listener.until(None, LISTEN_S, "")
+            counts = f"{listener.deltas} deltas, {listener.trades} trades, first after {(first - began) * 1e3:.0f} ms"
+            self._passed("frames", first, counts)
         finally:
             await feed.stop()
 
-    def _passed(self, what: str, began: float, said: str) -> None:
-        self.checked.append(Checked(what, (time.perf_counter() - began) * 1e3, said))
+    def _passed(self, step: str, began: float, result: str) -> None:
+        self.checked.append(Checked(step, (time.perf_counter() - began) * 1e3, result))
 
 
 class _Lost(Exception):
-    """The one connection attempt of a probe came to nothing."""
+    """The one connection attempt of a probe failed."""
 
 
-class _Ears:
-    """Handler of the probe's one connection: subscribes, and notes what it hears."""
+class _Listener:
+    """Handler of the probe's one connection: subscribes, and counts what arrives."""
 
     def __init__(self, codec: Codec, instrument: Instrument) -> None:
         loop = asyncio.get_running_loop()
@@ -222,7 +224,7 @@ class _Ears:
         self.deltas = self.trades = 0
 
     async def once(self) -> None:
-        """Admit one attempt: a probe tells what went wrong instead of trying again."""
+        """Admit one attempt: a probe reports a failure instead of trying again."""
         self._attempts += 1
         if self._attempts > 1:
             raise _Lost(self.feed.last_error if self.feed is not None else None)
@@ -234,7 +236,7 @@ class _Ears:
             self._failed.set_exception(error)
 
     async def until(self, what: asyncio.Future[None] | None, seconds: float, otherwise: str) -> None:
-        """Wait for `what` (or just so long); raise what failed meanwhile, or RetryLater(`otherwise`)."""
+        """Wait for `what`, or for `seconds` when it is None. Raises what failed meanwhile; RetryLater(`otherwise`)."""
         awaited = {self._failed} if what is None else {self._failed, what}
         await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if self._failed.done():
@@ -272,7 +274,7 @@ class _Ears:
                     pass
 
     def on_close(self, reason: str) -> None:
-        """The feed asks for another attempt, which `once` answers."""
+        """Ignore the loss: the feed asks `once` before another attempt."""
 
 
 def _done(future: asyncio.Future[None]) -> None:
@@ -282,7 +284,7 @@ def _done(future: asyncio.Future[None]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one raw request came back with. `error` is what the connector makes of it, None for a success."""
+    """The answer to one raw request. `error` is the connector's reading of a failure; None for a success."""
 
     status: int
     headers: dict[str, str]
@@ -299,7 +301,7 @@ class Answer:
         return True
 
     def rate_headers(self, spec: ExchangeSpec) -> dict[str, str]:
-        """Those that speak of rate limits."""
+        """Return the headers that describe rate limits."""
         return {
             name: value
             for name, value in self.headers.items()
@@ -310,12 +312,12 @@ class Answer:
 async def ask(
     exchange: str, method: str, path: str, params: Sequence[str], rest: str | None = None, key: Key | None = None
 ) -> Answer:
-    """Send one request as it is: `params` are key=value, in that order. With a key it is signed in the exchange's time.
+    """Send one request as given. `params` are key=value, in that order. With a key, sign it with the exchange's time.
 
     Raises:
         UnknownExchange, Misconfigured: no such exchange, method, path or parameter; nothing was sent.
-        NotOffered: a key, and a connector that does not sign.
-        RetryLater, OutcomeUnknown: there is no answer.
+        NotOffered: a key was given, but the connector does not sign.
+        RetryLater, OutcomeUnknown: no answer came.
     """
     connector = registry.connector(exchange)
     codec = connector.codec(rest, None)
@@ -323,7 +325,7 @@ async def ask(
     if method not in METHODS:
         raise Misconfigured(f"method {method!r}", f"is none of {', '.join(METHODS)}")
     if not path.startswith("/") or path.startswith("//"):
-        raise Misconfigured(f"path {path!r}", "must begin with one / and belong to the exchange's own host")
+        raise Misconfigured(f"path {path!r}", "must begin with one / and must not name a host")
     pairs = [_pair(param) for param in params]
     signed: Signed | None = None
     client = Rest(timeout_s=10.0)
@@ -341,7 +343,7 @@ async def ask(
             now_ns = time.time_ns() + (0 if found is None else found[0])
             signed = auth.sign(draft, "api", now_ns, VALIDITY_MS)
             if signed.request is None:
-                raise Misconfigured(f"path {path!r}", "cannot be asked for over REST")
+                raise Misconfigured(f"path {path!r}", "the connector cannot sign this request for REST")
             request = signed.request
         response = await client.send(request)
     finally:
@@ -357,7 +359,7 @@ async def ask(
 
 
 async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
-    """The exchange's clock minus ours and the round trip it was taken from, ns, as medians; None: it tells no time."""
+    """Return the exchange's clock minus ours, and the round trip: medians in ns. None: the exchange gives no time."""
     request = codec.time_request()
     if request is None:
         return None
@@ -379,7 +381,7 @@ def _pair(param: str) -> tuple[str, str]:
 
 
 def pretty(body: bytes, indent: int | None = 2) -> str:
-    """JSON indented, every number as the exchange wrote it; other text as it is."""
+    """Return JSON indented, every number as the exchange wrote it; other text unchanged."""
     try:
         data: Any = json.loads(body, parse_float=lambda text: f"\0{text}")
     except (ValueError, RecursionError):

@@ -17,7 +17,7 @@ market    the facade of {exchange}; markets[name] for each of: {exchanges}
 book      book("BTC-USDT") or book("BTC-USDT", "exchange"): this node's view of one book
 pairs     pairs() or pairs("exchange"): what is tracked
 status    status(): the tree of actors
-np        numpy; Side, Decimal as well. `market.wait_ready()` blocks; `await market.aio.wait_ready()` works, too."""
+np        numpy; also Side and Decimal. `market.wait_ready()` blocks; `await market.aio.wait_ready()` works, too."""
 
 
 def require_ipython() -> None:
@@ -27,10 +27,10 @@ def require_ipython() -> None:
 
 
 def names(mesh: Mesh) -> dict[str, Any]:
-    """What the console knows by name.
+    """Return the names that the console defines.
 
     Raises:
-        UnknownExchange: the mesh has no exchange at all.
+        UnknownExchange: the mesh has no exchange.
     """
     from decimal import Decimal
 
@@ -46,11 +46,11 @@ def names(mesh: Mesh) -> dict[str, Any]:
     market = markets[exchanges[0]]
 
     def book(pair: str, exchange: str | None = None) -> Any:
-        """This node's view of one book."""
+        """Return this node's view of one book."""
         return markets[exchange or exchanges[0]].order_book(pair)
 
     def pairs(exchange: str | None = None) -> list[str]:
-        """The pairs tracked."""
+        """Return the tracked pairs."""
         return list(markets[exchange or exchanges[0]].trading_pairs)
 
     def status() -> None:
@@ -77,7 +77,7 @@ def open_console(mesh: Mesh, start: Callable[..., Any] | None = None) -> None:
 
     Raises:
         Misconfigured: IPython is not installed.
-        UnknownExchange: the mesh has no exchange at all.
+        UnknownExchange: the mesh has no exchange.
     """
     require_ipython()
     known = names(mesh)
@@ -89,7 +89,7 @@ def open_console(mesh: Mesh, start: Callable[..., Any] | None = None) -> None:
 
     settings = Config()
     exchanges = list(known["markets"])
-    settings.TerminalInteractiveShell.banner1 = "venuemesh console; Ctrl-D leaves it, the mesh runs on.\n"
+    settings.TerminalInteractiveShell.banner1 = "venuemesh console; Ctrl-D leaves it, and the mesh keeps running.\n"
     settings.TerminalInteractiveShell.banner2 = HELP.format(
         mesh=mesh, exchange=exchanges[0], exchanges=", ".join(exchanges)
     )

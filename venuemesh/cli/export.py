@@ -1,4 +1,4 @@
-"""Which journal an export reads, and what of it. The writing is `journal.export`'s."""
+"""Find the journal that an export reads, and the rows it writes; `journal.export` writes them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..model.errors import Misconfigured
 
 
 def find_journal(config: Path | None, url: str | None, mesh: str) -> str:
-    """Return the URL of a journal: as given, as a configuration says, or where a mesh of that name keeps its own.
+    """Return the URL of a journal: the given one, the configuration's, or the default of a mesh of that name.
 
     Raises:
-        Misconfigured: both are given, or the configuration has no accounts.
+        Misconfigured: a URL and a configuration are given, or the configuration has no accounts.
         ConfigError: the configuration cannot be used.
     """
     if config is not None and url is not None:
@@ -65,6 +65,6 @@ def read_time(option: str, text: str | None) -> int | None:
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
-        raise Misconfigured(option, f"{text!r} is no time such as 2026-01-31T12:00") from None
+        raise Misconfigured(option, f"{text!r} is not a time such as 2026-01-31T12:00") from None
     passed = (read if read.tzinfo is not None else read.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     return (passed.days * 86_400 + passed.seconds) * 1_000_000_000 + passed.microseconds * 1_000

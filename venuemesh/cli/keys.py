@@ -1,7 +1,4 @@
-"""`venuemesh keys`: add, list and remove entries of the keystore; and which key `venuemesh connect` tries.
-
-A few lines over `keystore`; errors as in `cli`.
-"""
+"""`venuemesh keys`: add, list and remove entries of the keystore; and the choice of the key for `venuemesh connect`."""
 
 from __future__ import annotations
 
@@ -25,26 +22,32 @@ if TYPE_CHECKING:
     from ..keystore.key import Key
 
 app = typer.Typer(
-    help="API keys: encrypted in a keystore, opened by the mesh on the node that signs.",
+    help="API keys, encrypted in a keystore; the mesh opens it on the node that signs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 KeystorePath = Annotated[
     Path | None,
-    typer.Option("--keystore", help="The keystore; by default ~/.config/venuemesh/keystore.", metavar="PATH"),
+    typer.Option("--keystore", help="File of the keystore; default: ~/.config/venuemesh/keystore.", metavar="PATH"),
 ]
 EntryName = Annotated[str, typer.Argument(help="Name of the entry.")]
-# How `connect` and `api` are told which key to use
-ConfigPath = Annotated[Path | None, typer.Option("--config", help="Configuration with --account.", metavar="MESH.TOML")]
-AccountName = Annotated[str | None, typer.Option("--account", help="Use the key of this account of --config.")]
-Entry = Annotated[str | None, typer.Option("--keys", help="Use this entry of the keystore.", metavar="ENTRY")]
+# Options of `connect` and `api` that name a key
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file that defines --account.", metavar="MESH.TOML")
+]
+AccountName = Annotated[str | None, typer.Option("--account", help="Use the key of this account in --config.")]
+Entry = Annotated[str | None, typer.Option("--keys", help="Use the key of this keystore entry.", metavar="ENTRY")]
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", help="Private file with the keystore's passphrase.")
 ]
-ApiKeyFile = Annotated[Path | None, typer.Option("--api-key-file", help="Use the key of this and of --secret-file.")]
+ApiKeyFile = Annotated[
+    Path | None, typer.Option("--api-key-file", help="Private file with the API key; needs --secret-file.")
+]
 SecretFile = Annotated[Path | None, typer.Option("--secret-file", help="Private file with the secret or the PEM.")]
-Kind = Annotated[str | None, typer.Option("--kind", help="hmac, ed25519 or rsa, of --secret-file.", metavar="KIND")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", help="Kind of the key in --secret-file: hmac, ed25519 or rsa.", metavar="KIND")
+]
 
 
 def ask(prompt: str) -> str:
@@ -56,7 +59,7 @@ def ask(prompt: str) -> str:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise Misconfigured(prompt, "there is no terminal to ask at: give it as a private file, see --help") from None
+        raise Misconfigured(prompt, "there is no terminal to ask at: give a private file instead, see --help") from None
     said = getpass.getpass(f"{prompt}: ")
     if not said:
         raise Misconfigured(prompt, "nothing was typed")
@@ -64,10 +67,10 @@ def ask(prompt: str) -> str:
 
 
 def passphrase_from(file: Path | None, prompt: str = "passphrase of the keystore", *, twice: bool = False) -> str:
-    """The passphrase: from the file, from the one that $VENUEMESH_PASSPHRASE_FILE names, or asked for.
+    """Return the passphrase: from the file, from the file that $VENUEMESH_PASSPHRASE_FILE names, or from the terminal.
 
     Raises:
-        Misconfigured: it cannot be had, or the two that were typed differ.
+        Misconfigured: the file cannot be used, there is no terminal, or the two typed passphrases differ.
     """
     from ..keystore.private import read_line
     from ..keystore.secrets import PASSPHRASE_FILE, refuse_secrets_in_environment
@@ -78,29 +81,29 @@ def passphrase_from(file: Path | None, prompt: str = "passphrase of the keystore
         return read_line(path, "passphrase file")
     said = ask(prompt)
     if twice and ask(f"{prompt}, again") != said:
-        raise Misconfigured("passphrase", "the two that were typed are not the same")
+        raise Misconfigured("passphrase", "the two typed passphrases are not the same")
     return said
 
 
 @app.command()
 def add(
     name: EntryName,
-    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange whose key it is: its connector's name.")],
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange of the key: its connector's name.")],
     kind: Annotated[
-        str | None, typer.Option(help="hmac, ed25519 or rsa; without it, what the secret looks like.", metavar="KIND")
+        str | None, typer.Option(help="hmac, ed25519 or rsa; default: recognised from the secret.", metavar="KIND")
     ] = None,
     api_key_file: Annotated[Path | None, typer.Option(help="Private file (mode 0600) with the API key.")] = None,
     secret_file: Annotated[
-        Path | None, typer.Option(help="Private file with the secret, or with the private key as PEM.")
+        Path | None, typer.Option(help="Private file with the secret, or the private key as PEM.")
     ] = None,
     passphrase_file: Annotated[
         Path | None,
-        typer.Option(help="Private file with the passphrase; by default what $VENUEMESH_PASSPHRASE_FILE names."),
+        typer.Option(help="Private file with the passphrase; default: the file that $VENUEMESH_PASSPHRASE_FILE names."),
     ] = None,
     keystore: KeystorePath = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Put it in the place of an entry of that name.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing entry of that name.")] = False,
 ) -> None:
-    """Add a key. What is not given as a file is asked for; nothing of it is shown."""
+    """Add a key. Values that are not given as files are asked for at the terminal, without showing them."""
     from ..connectors.registry import known
     from ..keystore.key import HMAC, make_key, needs_passphrase
     from ..keystore.private import read_line
@@ -111,12 +114,14 @@ def add(
     store = Keystore(keystore)
     fresh = not store.exists()
     if not fresh and not replace and any(entry.name == name for entry in store.list()):
-        raise Misconfigured(f"entry {name!r} of keystore {store.path}", "is there already; --replace replaces it")
+        raise Misconfigured(
+            f"entry {name!r} of keystore {store.path}", "is there already; give --replace to replace it"
+        )
     if secret_file is None and kind not in (None, HMAC):
         raise Misconfigured("secret", f"a private key of kind {kind} is read from a file: give --secret-file")
     passphrase = passphrase_from(passphrase_file, twice=fresh)
     if not fresh:
-        store.check(passphrase)  # before the rest is asked for
+        store.check(passphrase)  # before asking for the rest
     api_key = read_line(api_key_file, "API key file") if api_key_file is not None else ask("API key")
     secret = read_line(secret_file, "secret file") if secret_file is not None else ask("secret")
     inner = ask(f"passphrase of {secret_file}") if secret_file is not None and needs_passphrase(secret) else None
@@ -131,7 +136,7 @@ def list_keys(
     keystore: KeystorePath = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
 ) -> None:
-    """List the entries. Needs no passphrase and decrypts nothing."""
+    """List the entries. This needs no passphrase and decrypts nothing."""
     from ..keystore.store import Keystore
 
     store = Keystore(keystore)
@@ -154,7 +159,7 @@ def list_keys(
 
 @app.command()
 def remove(name: EntryName, keystore: KeystorePath = None) -> None:
-    """Remove an entry. A mesh that has read it goes on until its actors are replaced."""
+    """Remove an entry. A running mesh that has read the key keeps using it until its actors are replaced."""
     from ..keystore.store import Keystore
 
     store = Keystore(keystore)
@@ -167,7 +172,7 @@ def remove(name: EntryName, keystore: KeystorePath = None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class KeyOptions:
-    """What `connect` was given to find a key with."""
+    """The options of `connect` that name a key."""
 
     config: Path | None = None
     account: str | None = None
@@ -181,7 +186,7 @@ class KeyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The connector, where it connects to (None: to its own), and the key; None: market data only."""
+    """The connector, its base URLs (None: the connector's own), and the key (None: market data only)."""
 
     connector: str
     rest: str | None
@@ -193,7 +198,8 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
     """Read the key that the options name: an account of a configuration, an entry of a keystore, or two files.
 
     Raises:
-        Misconfigured: they name none, or several; or it cannot be read. Asks for the passphrase where no file has it.
+        Misconfigured: the options name several keys or half of one, or the key cannot be read. Asks for the passphrase
+            when no file holds it.
     """
     ways = [given.account or given.config, given.keys, given.api_key_file or given.secret_file]
     if sum(way is not None for way in ways) > 1:
@@ -220,7 +226,9 @@ def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptio
     from ..config.mesh import load_config
 
     if given.config is None:
-        raise Misconfigured("--account", f"{given.account!r} of which configuration? Give --config MESH.TOML")
+        raise Misconfigured(
+            "--account", f"{given.account!r} needs the configuration that defines it: give --config MESH.TOML"
+        )
     table = load_config(given.config).exchanges.get(exchange)
     if table is None:
         raise Misconfigured(str(given.config), f"has no table [exchanges.{exchange}]")
@@ -230,7 +238,7 @@ def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptio
     if name is None and not names:
         return Chosen(connector, rest, ws, None)
     if name not in table.accounts:
-        raise Misconfigured(str(given.config), f"say which account of {exchange}: {', '.join(names) or 'it has none'}")
+        raise Misconfigured(str(given.config), f"name an account of {exchange}: {', '.join(names) or 'it has none'}")
     return Chosen(connector, rest, ws, _read(table.accounts[name].key, connector, given.passphrase_file))
 
 
@@ -241,5 +249,5 @@ def _read(key: KeySettings, connector: str, passphrase_file: Path | None) -> Key
     file = _text(passphrase_file) or key.passphrase_file or os.environ.get(PASSPHRASE_FILE)
     if key.keys is None or file is not None:
         return read_key(replace(key, passphrase_file=file), connector)
-    Keystore(key.keystore).entry(key.keys)  # before anything is asked for
+    Keystore(key.keystore).entry(key.keys)  # before asking for anything
     return read_key(key, connector, passphrase_from(None))

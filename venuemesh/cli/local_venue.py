@@ -1,4 +1,4 @@
-"""The local exchange as a place for the trading checks: a process of its own with one account and one fresh key."""
+"""Run the local exchange for the trading checks, in a process of its own, with one account and one new key."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ ACCOUNT = "conformance"
 SYMBOL = "BTCUSDT"
 HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
 RATE = "100"  # level changes a second
-EXTRA = Decimal("0.01")  # of an order that takes: little that is left to take is still worth an order
+EXTRA = Decimal("0.01")  # of an order that takes: a small remaining amount is still worth an order
 
 
 class LocalLedger:
-    """What the local exchange itself did with the account, by its admin interface."""
+    """The local exchange's own record of the account, read from its admin interface."""
 
     def __init__(self, admin: AdminClient) -> None:
         self.admin = admin
@@ -44,7 +44,7 @@ class LocalLedger:
         balances: Mapping[str, Balance],
         handed_out: Iterable[str],
     ) -> list[str]:
-        """See `conformance.venue.Ledger`. What was placed outside the mesh counts in the balances alone."""
+        """See `conformance.venue.Ledger`. Orders placed outside the mesh count in the balances only."""
         ours, names = [one for one in orders if not one.external], set(handed_out)
         (account,) = self.admin.ledger(ACCOUNT)["accounts"]
         account["orders"] = [row for row in account["orders"] if row["client_order_id"] in names]
@@ -63,7 +63,7 @@ class LocalLedger:
 
 @contextlib.contextmanager
 def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") -> Iterator[Venue]:
-    """Run the local exchange for as long as the block; its account's key is in private files that go with it.
+    """Run the local exchange for the time of the block. The account's key is in private files that the end removes.
 
     Raises:
         Misconfigured: the local exchange does not speak this exchange's protocol, or it does not start.
@@ -111,7 +111,7 @@ def _private(path: Path, text: str) -> str:
 
 
 def local_rules() -> dict[str, Any]:
-    """What the pair of a local run is: its names, where its price begins, and the least worth of an order."""
+    """The pair of a local run: its names, its starting price, and the least notional of an order."""
     rules = rules_for(SYMBOL)
     return {
         "pair": f"{rules.base}-{rules.quote}",

@@ -1,4 +1,4 @@
-"""Commands on an account: place, cancel, list, follow, pause, export. Thin over `Market`; `app` adds them."""
+"""Commands on an account: place, cancel, list, follow, pause, export. A thin layer over `Market`; `app` adds them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from ..model.order import CancelResult, OrderStatus
 if TYPE_CHECKING:
     from ..market.market import AsyncMarket, Market
 
-Exchange = Annotated[str, typer.Argument(help="Exchange, as the mesh names it.")]
-AccountName = Annotated[str | None, typer.Option("--account", "-a", help="Account; the only one unless given.")]
+Exchange = Annotated[str, typer.Argument(help="Name of the exchange in the mesh's configuration.")]
+AccountName = Annotated[
+    str | None, typer.Option("--account", "-a", help="Account; default: the exchange's only account.")
+]
 MeshName = Annotated[str, typer.Option("--mesh", "-m", help="Name of the mesh.", envvar="VENUEMESH_MESH")]
 Address = Annotated[
     str | None, typer.Option("--address", help="Ray cluster to use, host:port or 'auto'.", envvar="VENUEMESH_ADDRESS")
@@ -43,15 +45,17 @@ def add_to(app: typer.Typer, out: Console) -> None:
     def orders(
         exchange: Exchange,
         account: AccountName = None,
-        every: Annotated[bool, typer.Option("--all", help="Also the orders that are done, newest last.")] = False,
+        every: Annotated[bool, typer.Option("--all", help="List done orders, too, newest last.")] = False,
         pair: Pair = None,
         owner: Owner = None,
-        limit: Annotated[int, typer.Option(help="Most orders to list with --all.", min=1, max=10_000)] = 100,
+        limit: Annotated[
+            int, typer.Option(help="Largest number of orders to list with --all.", min=1, max=10_000)
+        ] = 100,
         mesh: MeshName = "mesh",
         address: Address = None,
         as_json: AsJson = False,
     ) -> None:
-        """List the orders of an account that are not done, or with --all of its journal."""
+        """List an account's orders that are not done; with --all, every order in its journal."""
         from .tables import orders_table
 
         market = _market(mesh, address, exchange, account)
@@ -71,12 +75,14 @@ def add_to(app: typer.Typer, out: Console) -> None:
         account: AccountName = None,
         pair: Pair = None,
         order: Annotated[str | None, typer.Option("--order", help="Only of this client order id.")] = None,
-        limit: Annotated[int, typer.Option(help="Most fills to list, newest last.", min=1, max=10_000)] = 100,
+        limit: Annotated[
+            int, typer.Option(help="Largest number of fills to list, newest last.", min=1, max=10_000)
+        ] = 100,
         mesh: MeshName = "mesh",
         address: Address = None,
         as_json: AsJson = False,
     ) -> None:
-        """List the fills of an account, with the fees really paid."""
+        """List the fills of an account, with the fees paid."""
         from .tables import fills_table
 
         market = _market(mesh, address, exchange, account)
@@ -94,7 +100,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         address: Address = None,
         as_json: AsJson = False,
     ) -> None:
-        """Show what an account holds: total, free, locked at the exchange, and what is available to new orders."""
+        """Show an account's balances: total, free, locked at the exchange, and available to new orders."""
         from .tables import balances_table
 
         found = _market(mesh, address, exchange, account).balances()
@@ -110,7 +116,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         mesh: MeshName = "mesh",
         address: Address = None,
     ) -> None:
-        """Show the state of an account as JSON: ready or why not, clock offset, guards, pauses, unresolved requests."""
+        """Show an account's state as JSON: whether it is ready, clock offset, guards, pauses, unresolved requests."""
         print(json.dumps(_market(mesh, address, exchange, account).account_status(), indent=2))
 
     for side in ("buy", "sell"):
@@ -145,7 +151,9 @@ def add_to(app: typer.Typer, out: Console) -> None:
         account: AccountName = None,
         pair: Pair = None,
         owner: Owner = None,
-        timeout: Annotated[float, typer.Option(help="Seconds, also for orders in doubt.", min=0.1)] = 15.0,
+        timeout: Annotated[
+            float, typer.Option(help="Seconds to wait for the outcome, also of orders in doubt.", min=0.1)
+        ] = 15.0,
         mesh: MeshName = "mesh",
         address: Address = None,
         as_json: AsJson = False,
@@ -157,13 +165,15 @@ def add_to(app: typer.Typer, out: Console) -> None:
     @app.command()
     def stream(
         exchange: Exchange,
-        account: Annotated[str | None, typer.Argument(help="Account; the only one unless given.")] = None,
-        raw: Annotated[bool, typer.Option("--raw", help="The exchange's frames too, secrets masked.")] = False,
-        seconds: Annotated[float | None, typer.Option(help="End after this long; else at Ctrl-C.")] = None,
+        account: Annotated[str | None, typer.Argument(help="Account; default: the exchange's only account.")] = None,
+        raw: Annotated[
+            bool, typer.Option("--raw", help="Print the exchange's frames, too, with secrets masked.")
+        ] = False,
+        seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
         mesh: MeshName = "mesh",
         address: Address = None,
     ) -> None:
-        """Follow an account's user stream, beginning with the last frames: each decoded, a JSON object a line."""
+        """Follow an account's user stream, from the last frames on; print each decoded frame as a line of JSON."""
         _follow_stream(_market(mesh, address, exchange, account).aio, raw, seconds)
 
     @app.command()
@@ -171,14 +181,14 @@ def add_to(app: typer.Typer, out: Console) -> None:
         exchange: Exchange,
         account: AccountName = None,
         after: Annotated[
-            int | None, typer.Option(help="Begin after this event number, 0 for all; else from now.")
+            int | None, typer.Option(help="Begin after this event number, 0 for all events; default: from now.")
         ] = None,
         owner: Owner = None,
-        seconds: Annotated[float | None, typer.Option(help="End after this long; else at Ctrl-C.")] = None,
+        seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
         mesh: MeshName = "mesh",
         address: Address = None,
     ) -> None:
-        """Follow an account's numbered events, a JSON object a line."""
+        """Follow an account's numbered events; print each as a line of JSON."""
         market = _market(mesh, address, exchange, account).aio
 
         async def follow() -> None:
@@ -189,16 +199,16 @@ def add_to(app: typer.Typer, out: Console) -> None:
 
     @app.command()
     def pause(
-        exchange: Annotated[str | None, typer.Argument(help="Exchange; every one unless given.")] = None,
+        exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
         account: AccountName = None,
         pair: Pair = None,
         reason: Annotated[
-            str, typer.Option(help="Why; the error of every refused order says it.")
+            str, typer.Option(help="Reason of the pause; every refused order repeats it.")
         ] = "paused from the command line",
         mesh: MeshName = "mesh",
         address: Address = None,
     ) -> None:
-        """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels work."""
+        """Refuse new orders on the mesh, an exchange, an account or a pair, until `resume`. Cancels still work."""
         from ..mesh.mesh import connect
 
         for name in connect(mesh, address=address).pause(exchange, account, pair, reason=reason):
@@ -206,13 +216,13 @@ def add_to(app: typer.Typer, out: Console) -> None:
 
     @app.command()
     def resume(
-        exchange: Annotated[str | None, typer.Argument(help="Exchange; every one unless given.")] = None,
+        exchange: Annotated[str | None, typer.Argument(help="Exchange; default: every exchange.")] = None,
         account: AccountName = None,
         pair: Pair = None,
         mesh: MeshName = "mesh",
         address: Address = None,
     ) -> None:
-        """Take new orders again."""
+        """Accept new orders again."""
         from ..mesh.mesh import connect
 
         for name in connect(mesh, address=address).resume(exchange, account, pair):
@@ -220,19 +230,21 @@ def add_to(app: typer.Typer, out: Console) -> None:
 
     @app.command()
     def export(
-        what: Annotated[str, typer.Argument(help="orders, trades or events.")],
+        what: Annotated[str, typer.Argument(help="What to export: orders, trades or events.")],
         to: Annotated[Path, typer.Option("--out", "-o", help="File to write.")],
-        form: Annotated[str, typer.Option("--format", "-f", help="csv or parquet.")] = "csv",
-        config: Annotated[Path | None, typer.Option(help="The mesh's configuration, which names its journal.")] = None,
+        form: Annotated[str, typer.Option("--format", "-f", help="Format: csv or parquet.")] = "csv",
+        config: Annotated[
+            Path | None, typer.Option(help="The mesh's configuration file, which names its journal.")
+        ] = None,
         journal: Annotated[str | None, typer.Option(help="The journal's URL, instead of a configuration.")] = None,
         exchange: Annotated[str | None, typer.Option("--exchange", "-e", help="Only of this exchange.")] = None,
         account: Annotated[str | None, typer.Option("--account", "-a", help="Only of this account.")] = None,
         pair: Pair = None,
-        since: Annotated[str | None, typer.Option(help="Only from this time on, ISO 8601, UTC.")] = None,
-        until: Annotated[str | None, typer.Option(help="Only before this time.")] = None,
+        since: Annotated[str | None, typer.Option(help="Only rows from this time on, ISO 8601, UTC.")] = None,
+        until: Annotated[str | None, typer.Option(help="Only rows before this time, ISO 8601, UTC.")] = None,
         mesh: MeshName = "mesh",
     ) -> None:
-        """Write a journal's orders, trades (own fills) or events to a file; the mesh may run or not."""
+        """Write a journal's orders, trades (own fills) or events to a file. The mesh need not run."""
         from .export import export_journal
 
         chosen = {"exchange": exchange, "account": account, "pair": pair, "since": since, "until": until}
@@ -245,17 +257,19 @@ def _placing(side: str, out: Console) -> Callable[..., None]:
         exchange: Exchange,
         pair: Annotated[str, typer.Argument(help="Trading pair, BASE-QUOTE.")],
         amount: Annotated[str | None, typer.Argument(help="Amount in the base asset.")] = None,
-        price: Annotated[str | None, typer.Option("--price", "-p", help="Price of orders that rest.")] = None,
-        kind: Annotated[str | None, typer.Option("--type", "-t", help="LIMIT, MARKET, LIMIT_MAKER, ...")] = None,
-        time_in_force: Annotated[str | None, typer.Option("--tif", help="GTC, IOC, FOK.")] = None,
-        quote_amount: Annotated[
-            str | None, typer.Option(help="Of a MARKET order, in quote, instead of AMOUNT.")
+        price: Annotated[str | None, typer.Option("--price", "-p", help="Limit price.")] = None,
+        kind: Annotated[
+            str | None, typer.Option("--type", "-t", help="Order type: LIMIT, MARKET, LIMIT_MAKER, ...")
         ] = None,
-        stop_price: Annotated[str | None, typer.Option(help="Of stop and take-profit orders.")] = None,
+        time_in_force: Annotated[str | None, typer.Option("--tif", help="Time in force: GTC, IOC or FOK.")] = None,
+        quote_amount: Annotated[
+            str | None, typer.Option(help="Amount of a MARKET order in the quote asset, instead of AMOUNT.")
+        ] = None,
+        stop_price: Annotated[str | None, typer.Option(help="Stop price of stop and take-profit orders.")] = None,
         until: Annotated[str, typer.Option("--wait", help="Return when the order is 'open' or 'done'.")] = "open",
         timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0.1)] = 15.0,
         account: AccountName = None,
-        owner: Annotated[str, typer.Option("--owner", help="Written on the order.")] = CLI_OWNER,
+        owner: Annotated[str, typer.Option("--owner", help="Owner to record on the order.")] = CLI_OWNER,
         mesh: MeshName = "mesh",
         address: Address = None,
         as_json: AsJson = False,
@@ -315,7 +329,7 @@ def _for_a_while(follow: Callable[[], Any], seconds: float | None) -> None:
 
 
 def _follow_stream(market: AsyncMarket, raw: bool, seconds: float | None) -> None:
-    """Long polls of the frames that the stream role keeps; `next` says where to go on, also after its death."""
+    """Long-poll the frames that the stream role keeps. `next` is where to continue, also with the role's successor."""
     address = market.stream_address
 
     async def follow() -> None:
@@ -324,7 +338,7 @@ def _follow_stream(market: AsyncMarket, raw: bool, seconds: float | None) -> Non
             asked_s = time.monotonic()
             try:
                 answer = await market.ask_role(address, "poll:raw", {"after": after}, 5.0)
-            except (RetryLater, OutcomeUnknown):  # its actor is away or died meanwhile
+            except (RetryLater, OutcomeUnknown):  # its actor is away or has died
                 await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - asked_s)))
                 continue
             for frame in answer["frames"]:

@@ -25,17 +25,17 @@ STOP_LIMIT_S = 30.0
 
 
 def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str, Any]:
-    """Start the mesh and return what runs: mesh, address, books, live.
+    """Start the mesh; return its name and address, and how many books there are and are LIVE.
 
     Raises:
-        Misconfigured: a mesh of that name runs already, or a configured pair is not listed (`UnknownInstrument`). Then
-            nothing of this mesh runs.
+        Misconfigured: a mesh of that name runs already, or a configured pair is not listed (`UnknownInstrument`).
+            Nothing was started.
     """
     name = config.mesh.name
     known = read_run_file(name)
     if known is not None and known.host_pid is not None and known.host_is_alive():
         raise Misconfigured(
-            f"mesh {name!r}", f"runs already, at {known.address}; `venuemesh down --mesh {name}` ends it"
+            f"mesh {name!r}", f"runs already at {known.address}; stop it with `venuemesh down --mesh {name}`"
         )
     make_run_directory()  # when the folder cannot be made, nothing is started
     if address is not None:
@@ -47,10 +47,10 @@ def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str
 
 
 def stop(name: str, *, address: str | None) -> None:
-    """Stop a mesh in order; then end its host process, if it has one.
+    """Stop a mesh in an orderly way; then end its host process, if it has one.
 
     Raises:
-        MeshNotRunning: there is no such mesh.
+        MeshNotRunning: no mesh of that name is known here.
     """
     known = read_run_file(name)
     if known is None and address is None:
@@ -117,7 +117,7 @@ def _spawn_host(config: MeshConfig, wait_s: float) -> dict[str, Any]:
 
 
 def _end_host(pid: int) -> None:
-    """Ask the host to stop in order; kill it when it does not within the limit (its Ray cluster ends with it)."""
+    """Ask the host to stop; kill it when it does not within the limit. Its Ray cluster ends with it."""
     handle = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
@@ -142,7 +142,7 @@ def _host(config: MeshConfig, wait_s: float) -> None:
     run: RunFile | None = None
     try:
         with local_ray() as address:
-            signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler would end this process without order
+            signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler would end this process at once
             run = RunFile(name, address, os.getpid(), process_start(os.getpid()))
             run.write()
             started = _launch_checked(config, wait_s)
@@ -164,7 +164,7 @@ def _interrupt(*_: Any) -> None:
 
 
 def _answer(line: Mapping[str, Any]) -> None:
-    """Give the starting process its one line, and let go of standard output."""
+    """Write one line to the starting process, and close standard output."""
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
     with open(os.devnull, "w") as nowhere:

@@ -41,12 +41,12 @@ def incarnation_text(incarnation: Any) -> str:
 
 
 def price_text(price: Decimal, instrument: Instrument) -> str:
-    """A price for a person to read: with the decimals of its increment, or more where the price needs them."""
+    """Format a price with the decimals of its increment, or more where the price needs them."""
     return f"{price:.{max(decimals(instrument.price_increment or '0'), decimals(price))}f}"
 
 
 def status_table(tree: Mapping[str, Any]) -> Table:
-    """The supervisor's tree, a row per actor."""
+    """Return the supervisor's tree as a table, a row per actor."""
     title = f"mesh {tree['mesh']}: {len(tree['nodes'])} nodes, {tree['spares']} spares, epoch {tree['epoch']}"
     if tree["stopped"]:
         title += f"; feeds stopped: {', '.join(tree['stopped'])}"
@@ -69,7 +69,7 @@ def status_table(tree: Mapping[str, Any]) -> Table:
 
 
 def role_status(child: Mapping[str, Any]) -> str:
-    """The status that a role gives: its state, and which pairs a group of books keeps."""
+    """Describe a role's status: its state, and the pairs of a group of books."""
     status = child.get("status") or {}
     state = status.get("state", "")
     text = styled(state) if state in BookState.__members__ else state
@@ -80,7 +80,7 @@ def role_status(child: Mapping[str, Any]) -> str:
 
 
 def record_lines(recorded: Mapping[str, Any]) -> list[str]:
-    """What a recording holds, a line a pair."""
+    """Describe the content of a recording, a line per pair."""
     lines = [
         f"{recorded['file']}: {recorded['frames']} frames, {recorded['bytes']} bytes in {recorded['seconds']:.1f} s"
     ]
@@ -91,7 +91,7 @@ def record_lines(recorded: Mapping[str, Any]) -> list[str]:
 
 
 def book_table(view: BookReading, snapshot: BookSnapshot, depth: int) -> Table:
-    """One book as exchanges show it: asks above, bids below, the best levels in the middle."""
+    """Return a book as exchanges show it: asks above, bids below, the best levels in the middle."""
     table = Table(
         title=f"{view.address}  {styled(snapshot.state.name)}  sequence {snapshot.sequence}", title_justify="left"
     )
@@ -108,23 +108,23 @@ def book_table(view: BookReading, snapshot: BookSnapshot, depth: int) -> Table:
 
 
 def shown(snapshot: BookSnapshot, side: str, depth: int) -> tuple[int, bool]:
-    """How many levels of a side ("bids", "asks") are shown at this depth, and whether the side has no more."""
+    """Return how many levels of a side ("bids", "asks") are shown at this depth, and whether these are all."""
     held = len(getattr(snapshot, side))
     return min(held, depth), held <= depth and bool(getattr(snapshot, f"{side}_complete"))
 
 
 def side_text(snapshot: BookSnapshot, side: str, depth: int) -> str:
-    """Whether the table shows a whole side, in words: its end may not be the end of the book."""
+    """Say in words whether the table shows a whole side of the book or its best levels."""
     levels, is_all = shown(snapshot, side, depth)
     if is_all:
-        return f"{levels} {side}, all there are"
+        return f"{levels} {side}, the whole side"
     if levels < depth:
-        return f"{levels} {side} of {depth} asked: deeper ones are not known"
-    return f"{levels} {side}, the best ones"
+        return f"{levels} {side} of {depth} requested; deeper levels are not known"
+    return f"the best {levels} {side}"
 
 
 def book_json(view: BookReading, snapshot: BookSnapshot, depth: int) -> dict[str, Any]:
-    """One book as plain data: numbers as exact decimal text; a side is complete when no level is missing."""
+    """Return a book as plain data: numbers as exact decimal text; a side is complete when no level is missing."""
     instrument = view.instrument
 
     def rows(levels: Any) -> list[list[str]]:
@@ -150,7 +150,7 @@ def book_json(view: BookReading, snapshot: BookSnapshot, depth: int) -> dict[str
 
 
 def replay_table(result: Mapping[str, Any]) -> Table:
-    """What a replay ended with, a row per instrument."""
+    """Return the final books of a replay, a row per instrument."""
     table = Table(title="replay", title_justify="left")
     for column in (
         "instrument",
@@ -178,7 +178,7 @@ def replay_table(result: Mapping[str, Any]) -> Table:
 
 
 class Rates:
-    """Updates a second of several books, over the time between two looks."""
+    """Updates per second of several books, between two calls."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, int]] = {}
@@ -203,7 +203,7 @@ def watch_table(views: Mapping[str, BookReading], rates: Rates, now_ns: int) -> 
 
 
 def watch_cells(view: BookReading, rates: Rates, name: str, now_ns: int) -> list[str]:
-    """The cells of one book: state, best bid, best ask, spread, updates/s, age, incarnation."""
+    """Return the row of one book: state, best bid, best ask, spread, updates/s, age, incarnation."""
     top = view.peek()
     if view.incarnation is None:
         return [styled(top.state.name), "", "", "", "", "", ""]
@@ -230,13 +230,13 @@ def watch_books(console: Console, views: Mapping[str, BookReading], seconds: flo
 
 
 def checked_table(exchange: str, checked: Sequence[Checked]) -> Table:
-    """What a probe of an exchange saw, step by step, and how long each step took."""
+    """Return the steps of a probe: name, duration, result."""
     table = Table(title=exchange, title_justify="left")
     table.add_column("step")
     table.add_column("ms", justify="right")
     table.add_column("seen", overflow="fold")
     for step in checked:
-        table.add_row(step.what, f"{step.ms:.1f}", escape(step.said))
+        table.add_row(step.what, f"{step.ms:.1f}", escape(step.result))
     return table
 
 
@@ -244,7 +244,7 @@ GOOD, BAD = {"OPEN", "PARTIALLY_FILLED", "FILLED"}, {"REJECTED", "FAILED", "UNKN
 
 
 def plain_number(value: Decimal | None) -> str:
-    """A number without exponent and trailing zeros."""
+    """Format a number without exponent and trailing zeros."""
     if value is None:
         return ""
     text = f"{value:f}"
@@ -252,7 +252,7 @@ def plain_number(value: Decimal | None) -> str:
 
 
 def time_text(ns: int) -> str:
-    """UTC, to the millisecond."""
+    """Format a time in UTC, to the millisecond."""
     return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
@@ -319,7 +319,7 @@ def balances_table(balances: Mapping[str, Balance]) -> Table:
 
 
 def order_line(order: Order) -> str:
-    """One order in a line."""
+    """Describe an order in a line."""
     filled = f", filled {plain_number(order.filled)}" if order.filled else ""
     average = f" at {plain_number(order.average_price.quantize(Decimal('0.00000001')))}" if order.average_price else ""
     why = f": {order.reason}" if order.reason else ""

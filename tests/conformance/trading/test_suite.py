@@ -416,7 +416,7 @@ def test_why_no_trading_is_said():
         name, spec = "acme", SPEC
 
     assert why_not(CONNECTOR, Trade(), live=False) is None
-    assert why_not(CONNECTOR, Trade(wanted=False), live=False) == "not wanted"
+    assert why_not(CONNECTOR, Trade(wanted=False), live=False) == "switched off by --no-trading"
     assert "key" in why_not(CONNECTOR, Trade(), live=True)
     assert "trading through this connector" in why_not(ReadsOnly(), Trade(), live=False)
     assert "binance only" in why_not(Connector(name="acme"), Trade(), live=False)
@@ -445,7 +445,7 @@ def test_a_dry_run_with_a_key_says_what_it_needs_and_costs_by_public_answers(loc
     assert Decimal(30) < quote < Decimal(60)
     assert Decimal("0.0001") < base < Decimal("0.01")
     assert recommended == 2 * quote
-    assert re.search(r"it costs about 0\.0[0-9]+ USDT", said)
+    assert re.search(r"a run costs about 0\.0[0-9]+ USDT", said)
     assert re.search(r"requests spend about [0-9]+ of 6000 weight per 60 s", said)
     assert "missed_events_are_made_up_for" in said
     assert not local.ledger.admin.orders(ACCOUNT, client_order_id="nobody")["orders"]

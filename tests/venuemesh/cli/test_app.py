@@ -100,9 +100,9 @@ def test_what_is_deeper_than_the_segment_comes_from_the_actor(book):
 
 def test_the_table_says_what_is_not_there(book):
     printed = book(snapshot_of(200, 200), snapshot_of(900, 700, (False, True)), "--depth", 1000)[1]
-    assert "900 bids of 1000 asked" in printed
-    assert "700 asks, all there are" in printed
-    assert "10 bids, the best ones" in book(snapshot_of(200, 200), snapshot_of(0, 0))[1]
+    assert "900 bids of 1000 requested" in printed
+    assert "700 asks, the whole side" in printed
+    assert "the best 10 bids" in book(snapshot_of(200, 200), snapshot_of(0, 0))[1]
 
 
 def test_numbers_are_plain_decimal_text(book):

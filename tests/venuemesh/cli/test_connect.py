@@ -36,8 +36,8 @@ async def test_every_step_is_seen(exchange):
     await probe.run()
     steps = {step.what: step for step in probe.checked}
     assert list(steps) == ["ping", "clock", "instruments", "websocket", "subscription", "frames"]
-    assert "median of 7" in steps["clock"].said
-    assert "BTC-USDT (BTCUSDT) confirmed" in steps["subscription"].said
+    assert "median of 7" in steps["clock"].result
+    assert "BTC-USDT (BTCUSDT) confirmed" in steps["subscription"].result
     assert all(step.ms >= 0 for step in probe.checked)
 
 
@@ -48,7 +48,7 @@ async def test_a_clock_that_is_off_is_measured(exchange):
         await probe.run()
     finally:
         exchange.admin.clock(0)
-    said = next(step.said for step in probe.checked if step.what == "clock")
+    said = next(step.result for step in probe.checked if step.what == "clock")
     assert "ahead of ours" in said
     assert 4000 < float(said.split(" ms")[0].rpartition(" ")[2]) < 6000
 
@@ -56,7 +56,7 @@ async def test_a_clock_that_is_off_is_measured(exchange):
 async def test_the_pair_can_be_chosen_and_must_be_listed(exchange):
     probe = Probe("binance", "ETH-USDT", exchange.rest, exchange.ws)
     await probe.run()
-    assert any("ETH-USDT" in step.said for step in probe.checked)
+    assert any("ETH-USDT" in step.result for step in probe.checked)
     with pytest.raises(UnknownInstrument, match="NO-PAIR"):
         await Probe("binance", "NO-PAIR", exchange.rest, exchange.ws).run()
 

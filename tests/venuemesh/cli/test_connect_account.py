@@ -44,7 +44,7 @@ def key_of(planted):
 async def test_a_key_of_every_kind_shows_its_account(exchange, kind):
     probe = Probe("binance", rest=exchange.rest, ws=exchange.ws, key=key_of(KEYS[kind]))
     await probe.run()
-    steps = {step.what: step.said for step in probe.checked}
+    steps = {step.what: step.result for step in probe.checked}
     assert list(steps) == ["ping", "clock", "instruments", "key", "account", "websocket", "subscription", "frames"]
     assert steps["key"] == f"{kind} key {KEYS[kind].api_key[:4]}... accepted"
     assert steps["account"].startswith("may trade")

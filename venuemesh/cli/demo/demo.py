@@ -69,12 +69,12 @@ SYMBOLS = (
 START_LIMIT_S = 90.0
 SETTLE_LIMIT_S = 20.0
 STYLES = ("quoter", "taker")
-RECV_WINDOW_MS = 2000  # how long a request may be on its way: what is in doubt when a manager dies is settled after it
+RECV_WINDOW_MS = 2000  # validity of a request; orders in doubt after a manager's death are settled when it has passed
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     seconds: float
     pairs: int
@@ -85,7 +85,7 @@ class DemoOptions:
 
 @dataclass(slots=True)
 class Recovery:
-    """One kill: when it was done and when, on the same clock, the book was served and LIVE again. Milliseconds."""
+    """One kill, and the milliseconds until the book was served and LIVE again."""
 
     address: str
     pid: int
@@ -95,7 +95,7 @@ class Recovery:
 
 @dataclass(slots=True)
 class Summary:
-    """What the demonstration ends with; `--json` prints it."""
+    """The result of the demonstration; `--json` prints it."""
 
     ok: bool = True
     seconds: float = 0.0
@@ -109,7 +109,7 @@ class Summary:
 
 
 class Strategy:
-    """A strategy: it follows every book of a market, takes note of how old each change is to it, and trades."""
+    """A strategy: it follows every book of a market, records the age of each change on arrival, and trades."""
 
     def __init__(self, market: AsyncMarket, style: str) -> None:
         self._market = market
@@ -128,11 +128,11 @@ class Strategy:
         return os.getpid()
 
     async def traded(self) -> dict[str, Any]:
-        """Return what the strategy saw of its orders. Raises what ended its trading."""
+        """Return counts of the strategy's order events. Raises the error that ended its trading."""
         return self._trader.seen()
 
     async def finish(self) -> list[str]:
-        """Place nothing more; return every id that was handed out."""
+        """Stop placing orders; return every id that was handed out."""
         return await self._trader.finish()
 
     async def _follow(self, pair: str) -> None:
@@ -140,12 +140,12 @@ class Strategy:
         async for top in self._market.order_book(pair).changes():
             received_ns = top.ts_recv_ns
             if received_ns is None:  # LIVE books were received
-                raise AssertionError(f"{pair} is LIVE and was never received")
+                raise AssertionError(f"{pair} is LIVE, but none of its changes arrived")
             ages[self._changes[pair] % len(ages)] = time.time_ns() - received_ns
             self._changes[pair] += 1
 
     async def seen(self) -> dict[str, Any]:
-        """Return changes seen and the ages of the newest, in ns, per pair. Raises what ended a follower."""
+        """Return the number of changes and the ages of the newest, in ns, per pair. Raises what ended a follower."""
         for task in self._tasks:
             if task.done():
                 task.result()
@@ -156,7 +156,7 @@ class Strategy:
 
 
 def run_demo(options: DemoOptions, console: Console) -> int:
-    """Run the demonstration; return the exit status: 0 when every book ended equal to the exchange's own."""
+    """Run the demonstration; return the exit status: 0 when all books and the account equal the exchange's."""
     with contextlib.ExitStack() as running:
         if not options.as_json:
             console.print("starting the local exchange, Ray and the mesh ...")
@@ -200,7 +200,7 @@ def _pair(symbol: str) -> str:
 
 
 class _Demo:
-    """The running part: strategies, live view, the kill, the comparison."""
+    """The running part: strategies, live view, kills, comparison."""
 
     def __init__(self, options: DemoOptions, console: Console, mesh: Mesh, admin: AdminClient) -> None:
         self.options = options
@@ -255,14 +255,14 @@ class _Demo:
         return summary
 
     async def _kill_both(self) -> None:
-        """Kill a book after two fifths of the time, the order manager after three."""
+        """Kill a book after two fifths of the time, and the order manager after three fifths."""
         await asyncio.sleep(self.options.seconds * 0.4)
         await self._kill_book()
         await asyncio.sleep(self.options.seconds * 0.2)
         self.death = await kill_manager(self.mesh, self.market, START_LIMIT_S)
 
     async def _kill_book(self) -> None:
-        """SIGKILL the first book's process and take the time until it serves, and until it is LIVE."""
+        """SIGKILL the first book's process; measure the time until the book serves and until it is LIVE."""
         pair, view = next(iter(self.views.items()))
         address = f"book/{EXCHANGE}/{pair}"
         child = next(row for row in (await self.mesh.status())["children"] if row["address"] == address)
@@ -282,7 +282,7 @@ class _Demo:
                     recovery.live_ms = passed_ms
                     return
 
-    # -------------------------------------------------------------- what is shown
+    # -------------------------------------------------------------- live view
 
     def _screen(self, elapsed_s: float) -> Group:
         books = Table(title=f"venuemesh demo, {elapsed_s:.0f} of {self.options.seconds:.0f} s", title_justify="left")
@@ -327,10 +327,10 @@ class _Demo:
             said.append(fates_text(self.death))
         return Group(books, actors, orders_table(STYLES, self.traded), *said)
 
-    # -------------------------------------------------------------- what it ends with
+    # -------------------------------------------------------------- result
 
     async def _compare(self, summary: Summary) -> None:
-        """Bring the exchange to rest and compare every book with the exchange's own, level by level."""
+        """Pause the exchange and compare every book with the exchange's own, level by level."""
         await asyncio.to_thread(self.admin.pause, 2.0)
         for pair, view in self.views.items():
             symbol = view.instrument.symbol
@@ -341,7 +341,7 @@ class _Demo:
                 summary.problems.append(f"{pair}: did not reach update {theirs['update_id']}: {error!r}")
             summary.pairs[pair] = row = self._pair_row(view, theirs)
             if not row["equal"]:
-                summary.problems.append(f"{pair}: the book here differs from the exchange's own")
+                summary.problems.append(f"{pair}: the mesh's book differs from the exchange's")
             if row["state"] != BookState.LIVE.name:
                 summary.problems.append(f"{pair}: is {row['state']} at the end")
         summary.ok = not summary.problems
@@ -387,7 +387,7 @@ class _Demo:
             summary.problems.append("no strategy saw a change")
         changes = [{pair: row["changes"] for pair, row in one.items()} for one in self.seen]
         if any(count == 0 for one in changes for count in one.values()):
-            summary.problems.append(f"a strategy saw no change of some pair: {changes}")
+            summary.problems.append(f"a strategy saw no change of one of its pairs: {changes}")
         if self.recovery is not None:
             summary.recovery_ms = {
                 "address": self.recovery.address,
@@ -398,7 +398,7 @@ class _Demo:
             summary.manager = asdict(self.death)
         for style, one in zip(STYLES, self.traded, strict=True):
             if one["holes"]:
-                summary.problems.append(f"the {style} saw {one['holes']} holes in the numbers of events")
+                summary.problems.append(f"the {style} saw {one['holes']} gaps in the event numbers")
             if not one["events"].get("filled"):
                 summary.problems.append(f"the {style} saw no fill: {one}")
         summary.actors = [
@@ -429,8 +429,18 @@ def _recovery_text(recovery: Recovery) -> str:
 
 
 def _show_summary(console: Console, summary: Summary) -> None:
-    table = Table(title="at rest, compared with the exchange's own books", title_justify="left")
-    for name in ("pair", "state", "updates", "gaps", "resyncs", "top here", "top at the exchange", "levels", "equal"):
+    table = Table(title="paused, compared with the exchange's books", title_justify="left")
+    for name in (
+        "pair",
+        "state",
+        "updates",
+        "gaps",
+        "resyncs",
+        "top of the mesh's book",
+        "top at the exchange",
+        "levels",
+        "equal",
+    ):
         table.add_column(name)
     for pair, row in summary.pairs.items():
         tops = [f"{row[key]['bid']} / {row[key]['ask']}" for key in ("top_here", "top_at_exchange")]

@@ -1,4 +1,4 @@
-"""The trading part of the demonstration: who quotes, who takes, the order manager's death, the reconciliation."""
+"""The trading part of the demonstration: a quoter, a taker, the order manager's death, the reconciliation."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .audit import compare
 ACCOUNT = "main"
 FUNDS = {"USDT": "1000000", "BTC": "20", "ETH": "300", "SOL": "5000", "BNB": "1500"}
 WORTH = Decimal(50)  # of one order, in the quote asset (in BTC: a thousandth of that)
-QUOTE_S, TAKE_S = 1.0, 0.5  # how often the quoter renews the quotes of a pair, and the taker takes: 4 orders/s
+QUOTE_S, TAKE_S = 1.0, 0.5  # pause between renewals of a pair's quotes, and between orders of the taker: 4 orders/s
 IN_FLIGHT = 6  # orders handed over right before the manager is killed
 REST_LIMIT_S = 30.0
 T = TypeVar("T")
 
 
 def write_secrets(folder: Path) -> dict[str, Any]:
-    """Make a key, write it where the account's configuration looks for it, and give back that configuration."""
+    """Make a key, write its files, and return the account's configuration that names them."""
     api_key, secret = secrets.token_hex(16), secrets.token_hex(32)
     found = {"api_key_file": folder / "api-key", "secret_file": folder / "secret"}
     for path, text in zip(found.values(), (api_key, secret), strict=True):
@@ -69,14 +69,14 @@ class Trader:
         self._tasks = [asyncio.create_task(work), asyncio.create_task(self._follow())]
 
     def seen(self) -> dict[str, Any]:
-        """Return counts of events by type, refusals by reason, holes in the numbers. Raises what ended a task."""
+        """Return counts of events by type, refusals by reason, gaps in the numbers. Raises what ended a task."""
         for task in self._tasks:
             if task.done():
                 task.result()
         return {"events": dict(self._counted), "last": self._last, "holes": self._holes, "refused": dict(self._refused)}
 
     async def finish(self) -> list[str]:
-        """Place nothing more; return the ids of all orders that reached the manager. Of the others none ever will."""
+        """Stop placing orders; return the ids of all orders that reached the manager. No other order will reach it."""
         self._running = False
         await self._tasks[0]
         arrived = []
@@ -159,7 +159,7 @@ def touch(market: AsyncMarket, pair: str) -> tuple[Decimal, Decimal]:
 
 @dataclass(slots=True)
 class ManagerDeath:
-    """What killing the order manager did. Milliseconds from the kill; ids that were handed over right before it."""
+    """The kill of the order manager: milliseconds from the kill, and the ids handed over right before it."""
 
     address: str
     pid: int
@@ -169,7 +169,7 @@ class ManagerDeath:
 
 
 async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> ManagerDeath:
-    """Hand over some orders, SIGKILL their manager, and take the time until it is reconciled and serves again."""
+    """Hand over some orders, SIGKILL their manager, and measure the time until its successor is reconciled."""
     address = f"orders/{market.exchange}/{market.account}"
     child = next(row for row in (await mesh.status())["children"] if row["address"] == address)
     before = (await market.account_status())["incarnation"]
@@ -194,7 +194,7 @@ async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> 
 
 
 async def _wait_until_open(market: AsyncMarket, ids: list[str], limit_s: float) -> None:
-    """Return when the manager knows one of the orders: the others are on their way behind it."""
+    """Return when the manager knows one of the orders; the others follow it."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if (await market.in_flight_orders(owner=market.owner)).keys() & set(ids):
@@ -202,20 +202,20 @@ async def _wait_until_open(market: AsyncMarket, ids: list[str], limit_s: float) 
 
 
 async def settle(market: AsyncMarket) -> None:
-    """Cancel what is open and return when nothing is in doubt any more. Raises RetryLater: it does not come to rest."""
+    """Cancel all open orders; return when none is open or in doubt. Raises RetryLater: some still are."""
     deadline = time.monotonic() + REST_LIMIT_S
     while True:
         results = await market.cancel_all(REST_LIMIT_S / 2)
-        left = await market.in_flight_orders()
-        if not left and all(result.done for result in results):
+        remaining = await market.in_flight_orders()
+        if not remaining and all(result.done for result in results):
             return
         if time.monotonic() > deadline:
-            said = ", ".join(f"{one} is {order.status.value}" for one, order in list(left.items())[:5])
-            raise RetryLater(1.0, f"orders did not come to rest: {said}")
+            shown = ", ".join(f"{order_id} is {order.status.value}" for order_id, order in list(remaining.items())[:5])
+            raise RetryLater(1.0, f"orders are still open or in doubt: {shown}")
 
 
 async def reconcile(market: AsyncMarket, admin: AdminClient, handed_out: list[str]) -> dict[str, Any]:
-    """Compare all that the mesh knows of the account with the exchange's ledger; plain values for the summary."""
+    """Compare the mesh's record of the account with the exchange's ledger; return plain values for the summary."""
     ledger = (await asyncio.to_thread(admin.ledger, ACCOUNT))["accounts"][0]
     receipts = (await asyncio.to_thread(admin.receipts, ACCOUNT))["receipts"]
     orders = await all_rows(lambda after: market.orders(after=after))
@@ -237,7 +237,7 @@ async def reconcile(market: AsyncMarket, admin: AdminClient, handed_out: list[st
 
 
 async def _balances_at_rest(market: AsyncMarket, ledger: dict[str, Any]) -> Any:
-    """The balances here once they are the ledger's, or as they are after a while: the last report may be on its way."""
+    """Return the balances once they equal the ledger's, or after 5 s: the last report may still be on its way."""
     deadline = time.monotonic() + 5.0
     while True:
         held = await market.balances()
@@ -250,7 +250,7 @@ async def _balances_at_rest(market: AsyncMarket, ledger: dict[str, Any]) -> Any:
 
 
 async def all_rows(page: Callable[[int], Awaitable[Page[T]]]) -> list[T]:
-    """Every row of a listing, page by page."""
+    """Return every row of a listing, read page by page."""
     found: list[T] = []
     after: int | None = 0
     while after is not None:
@@ -261,7 +261,7 @@ async def all_rows(page: Callable[[int], Awaitable[Page[T]]]) -> list[T]:
 
 
 async def _all_events(market: AsyncMarket) -> list[AccountEvent]:
-    """All events so far, from the first."""
+    """Return all events so far, from the first."""
     last = (await market.account_status())["last_event"]
     found: list[AccountEvent] = []
     if last:
@@ -273,15 +273,15 @@ async def _all_events(market: AsyncMarket) -> list[AccountEvent]:
 
 
 def fates_text(death: ManagerDeath) -> str:
-    """What became of the orders that were in flight when the manager died."""
+    """Describe the outcome of the orders that were in flight when the manager died."""
     counted = Counter(death.fates.values())
-    said = ", ".join(f"{number} {status}" for status, number in sorted(counted.items()))
+    fates = ", ".join(f"{number} {status}" for status, number in sorted(counted.items()))
     served = "" if death.serving_ms is None else f"; reconciled and serving after {death.serving_ms:.0f} ms"
-    return f"killed {death.address} (process {death.pid}) with {len(death.in_flight)} orders in flight{served}: {said}"
+    return f"killed {death.address} (process {death.pid}) with {len(death.in_flight)} orders in flight{served}: {fates}"
 
 
 def account_text(trading: dict[str, Any]) -> str:
-    """The reconciliation in a line."""
+    """Describe the reconciliation in a line."""
     orders = ", ".join(f"{number} {status}" for status, number in sorted(trading["orders"].items()))
     equal = "[green]equal[/]" if trading["equal"] else "[red]not equal[/]"
     return (
@@ -292,7 +292,7 @@ def account_text(trading: dict[str, Any]) -> str:
 
 
 def orders_table(styles: Sequence[str], traded: Sequence[dict[str, Any]]) -> Table:
-    """What the strategies saw of their orders: events by type."""
+    """Return a table of the strategies' order events by type."""
     table = Table()
     shown = ("created", "filled", "completed", "cancelled", "expired", "rejected", "failed", "unknown")
     for name in ("strategy", *shown, "events", "holes", "refused"):

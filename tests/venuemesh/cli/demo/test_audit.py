@@ -89,29 +89,29 @@ def test_what_agrees_is_counted():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
         ({"orders": [REFUSED]}, "not in the journal"),
         ({"orders": [FILLED, replace(REFUSED, status=OrderStatus.CANCELED)]}, "not at the exchange"),
-        ({"ledger": row("orders", status="CANCELED")}, "status is FILLED here, CANCELED at the exchange"),
-        ({"ledger": row("orders", filled="0.4")}, "filled is 0.5 here"),
+        ({"ledger": row("orders", status="CANCELED")}, "status is FILLED in the journal, CANCELED at the exchange"),
+        ({"ledger": row("orders", filled="0.4")}, "filled is 0.5 in the journal"),
         ({"ledger": row("orders", order_id=10)}, "exchange id"),
         ({"ledger": row("orders", size="0.6")}, "amount"),
         ({"ledger": row("orders", price="101")}, "price"),
         ({"ledger": row("fills", fee="0.0004")}, "fill 77 of vm1"),
-        ({"ledger": LEDGER | {"fills": []}}, "here and not at the exchange"),
-        ({"fills": []}, "at the exchange and not here"),
-        ({"fills": [FILL, FILL]}, "here and not at the exchange"),
+        ({"ledger": LEDGER | {"fills": []}}, "in the journal, but not at the exchange"),
+        ({"fills": []}, "at the exchange, but not in the journal"),
+        ({"fills": [FILL, FILL]}, "in the journal, but not at the exchange"),
         ({"ledger": LEDGER | {"balances": {"BTC": {"free": "1", "locked": "0"}}}}, "BTC: 0.4995 free"),
         ({"ledger": LEDGER | {"balances": LEDGER["balances"] | {"BNB": {"free": "1", "locked": "0"}}}}, "BNB"),
-        ({"handed_out": ["vm1", "vm2", "vm3"]}, "vm3: handed out"),
+        ({"handed_out": ["vm1", "vm2", "vm3"]}, "vm3: given to a strategy"),
         ({"receipts": [{"client_order_id": "vm1", "received": 2}]}, "2 times"),
-        ({"events": EVENTS[1:]}, "event 2 comes where 1 should"),
+        ({"events": EVENTS[1:]}, "event 2 stands where event 1 is expected"),
         ({"events": EVENTS[:3]}, "its events end with"),
-        ({"events": [*EVENTS[:2], replace(EVENTS[3], number=3)]}, "no event told it"),
-        ({"events": [*EVENTS[:3], replace(EVENTS[2], number=4), replace(EVENTS[3], number=5)]}, "told 2 times"),
+        ({"events": [*EVENTS[:2], replace(EVENTS[3], number=3)]}, "no event reports it"),
+        ({"events": [*EVENTS[:3], replace(EVENTS[2], number=4), replace(EVENTS[3], number=5)]}, "2 events report it"),
     ],
 )
-def test_every_difference_is_named(change, said):
+def test_every_difference_is_named(change, problem):
     problems = compare(**(AGREED | change)).problems
-    assert any(said in problem for problem in problems), problems
+    assert any(problem in found for found in problems), problems
