@@ -62,12 +62,16 @@ class Floor:
         The faults `unseen` and `forget` shorten the memory: an order younger than `ms` is not there yet, an order that
         ended more than `ms` ago is not there any more.
         """
+        return account.find(order_id, client_id, self.clock.now_ns(), self.memory(protocol, account, memory))
+
+    def memory(self, protocol: str, account: Account, memory: Memory = FULL_MEMORY) -> Memory:
+        """Return the memory of one lookup, by id or of a list, as faults shorten it."""
         fault = self.faults.lookup(protocol, account.name)
         if fault is not None and fault.kind == "unseen":
-            memory = replace(memory, appears_ns=int(fault.ms * MILLISECOND_NS))
-        elif fault is not None:
-            memory = replace(memory, lasts_ns=int(fault.ms * MILLISECOND_NS))
-        return account.find(order_id, client_id, self.clock.now_ns(), memory)
+            return replace(memory, appears_ns=int(fault.ms * MILLISECOND_NS))
+        if fault is not None:
+            return replace(memory, lasts_ns=int(fault.ms * MILLISECOND_NS))
+        return memory
 
     def receipts_of(self, account: Account) -> Receipts:
         """Return what the exchange was asked to place for an account."""

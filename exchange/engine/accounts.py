@@ -25,7 +25,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One side of one trade, as its account sees it. The fee is taken from the asset received."""
+    """One side of one trade, as its account sees it."""
 
     trade_id: int
     order_id: int
@@ -107,6 +107,7 @@ class Order:
     strategy_id: int | None = None
     strategy_type: int | None = None
     amends: int = 0
+    fee_reserve: int | None = None  # of a buy that pays fees in quote: the highest rate, in parts of 10**8
 
     @property
     def remaining(self) -> int:
@@ -137,6 +138,7 @@ class Ticket:
     stop_price: int | None = None
     strategy_id: int | None = None
     strategy_type: int | None = None
+    fee_in_quote: bool = False  # else fees are taken from what is received
 
 
 @dataclass(slots=True, eq=False)

@@ -151,6 +151,8 @@ class Engine:
         against = market.asks if ticket.side is Side.BUY else market.bids
         self._check_prices(market, ticket, against)
         order = self._order(account, symbol, ticket, now_ns, self._next_order)
+        if ticket.fee_in_quote and ticket.side is Side.BUY:
+            order.fee_reserve = max(market.rules.maker_fee, market.rules.taker_fee)
         if order.conditional:
             self.matcher.reserve(market, order, self.matcher.need(order))
         else:

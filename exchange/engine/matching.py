@@ -68,6 +68,7 @@ class Matcher:
                 locked = order.quote_size
             else:
                 locked = self._cost(order.size, against)
+            locked += self._fee_ahead(order, locked)
         order.account.lock(asset, locked)
         order.locked = locked
 
@@ -78,7 +79,13 @@ class Matcher:
             return order.remaining
         price = order.price if order.price is not None else order.stop_price or 0
         worth: int = -(-price * order.remaining // ONE)
-        return worth
+        return worth + Matcher._fee_ahead(order, worth)
+
+    @staticmethod
+    def _fee_ahead(order: Order, worth: int) -> int:
+        """What a buy that pays its fees in quote locks for the fees on so much."""
+        fee: int = -(-worth * (order.fee_reserve or 0) // ONE)
+        return fee
 
     def reserve(self, market: Market, order: Order, amount: int) -> None:
         """Lock an amount of what the order pays with.
@@ -206,7 +213,8 @@ class Matcher:
     @staticmethod
     def _afford(market: Market, taker: Order, maker: Order, price: int) -> bool:
         """Whether a MARKET buy has the next fill locked; what prevention skipped may make it dearer than reckoned."""
-        short = price * min(taker.remaining, maker.remaining) // ONE - taker.locked
+        worth = price * min(taker.remaining, maker.remaining) // ONE
+        short = worth + Matcher._fee_ahead(taker, worth) - taker.locked
         if short <= 0:
             return True
         if taker.quote_size is not None or taker.account.balance(market.rules.quote).free < short:
@@ -237,16 +245,26 @@ class Matcher:
     def _settle(
         self, market: Market, order: Order, trade_id: int, price: int, size: int, quote: int, maker: bool, now_ns: int
     ) -> None:
-        """Move what was traded between the order's balances, keep the fee, release what a filled order still locks."""
+        """Move what was traded between the order's balances, keep the fee, release what a filled order still locks.
+
+        The fee is taken from what is received, or of a buy with a `fee_reserve` from what is locked.
+        """
         rules, account = market.rules, order.account
         buys = order.side is Side.BUY
         pays, spent = (rules.quote, quote) if buys else (rules.base, size)
         gets, received = (rules.base, size) if buys else (rules.quote, quote)
-        fee = received * (rules.maker_fee if maker else rules.taker_fee) // ONE
+        rate, taken_from = rules.maker_fee if maker else rules.taker_fee, gets
+        if order.fee_reserve is not None:
+            rate, taken_from = min(rate, order.fee_reserve), pays
+        fee = (received if taken_from == gets else spent) * rate // ONE
+        if taken_from == gets:
+            received -= fee
+        else:
+            spent += fee
         account.balance(pays).locked -= spent
         order.locked -= spent
-        account.balance(gets).free += received - fee
-        self.fees.balance(gets).free += fee
+        account.balance(gets).free += received
+        self.fees.balance(taken_from).free += fee
         if order.status == "FILLED":
             self.release(market, order)
         elif buys and order.price is not None:
@@ -263,7 +281,7 @@ class Matcher:
             size,
             quote,
             fee,
-            gets,
+            taken_from,
             maker,
             now_ns,
             order.list_id,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ..floor import Floor
+from .auth import Nonces, Tokens
 from .limits import Limits, Meter
 from .names import Pairs
+from .orders import Orders
 from .streams import Streams
+from .user_data import UserData
 
 
 class Desk:
-    """The floor, and what this protocol keeps beside it: names, limits, streams."""
+    """The floor, and what this protocol keeps beside it."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
@@ -17,6 +20,14 @@ class Desk:
         self.limits = Limits()
         self.meter = Meter(self.limits)
         self.streams = Streams(floor, self.pairs)
+        self.orders = Orders(floor, self.pairs, self.meter)
+        self.user_data = UserData(floor, self.pairs, self.orders, self.meter)
+        self.nonces = Nonces()
+        self.tokens = Tokens(self.limits, self.user_data.uses)
+
+    def lists(self, symbol: str) -> bool:
+        """Return whether a symbol is listed; orders of a pair that was taken off the list are not told."""
+        return symbol in self.pairs.by_symbol
 
     def now_ns(self) -> int:
         return self.floor.clock.now_ns()

@@ -52,7 +52,8 @@ class Kraken:
         self.desk.streams.top(market)
 
     def report(self, report: ExecutionReport) -> None:
-        return
+        self.desk.orders.report(report)
+        self.desk.user_data.report(report)
 
     def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
         """The protocol has no order lists."""
@@ -67,24 +68,26 @@ class Kraken:
 
     def tick(self, number: int) -> None:
         self.desk.streams.tick(number)
+        if number % 10 == 0:
+            self.desk.orders.tick(self.desk.now_ns())
 
     def flush(self, market: Market) -> None:
         self.desk.streams.flush(market)
 
     def flush_user_data(self) -> None:
-        return
+        self.desk.user_data.streams.flush()
 
     def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
-        return
+        self.desk.user_data.moved(account, asset, delta, now_ns)
 
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
         """Balances are told as totals, which a lock does not change."""
 
     def hearing(self, account: Account) -> set[Connection]:
-        return set()
+        return self.desk.user_data.streams.hearing(account)
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:
-        return 0
+        return self.desk.user_data.end(account, key)
 
     def announce_shutdown(self, connections: Iterable[Connection]) -> int:
         """The manual has no message for the end; a connection is closed."""
@@ -94,7 +97,10 @@ class Kraken:
         self.desk.meter.forgive()
 
     def describe(self, connection: Connection) -> dict[str, Any]:
-        return {"private": connection.private} if isinstance(connection, Client) else {}
+        if not isinstance(connection, Client):
+            return {}
+        heard = [each.channel for each in self.desk.user_data.streams.on(connection)]
+        return {"private": connection.private, "subscriptions": heard}
 
     def statistics(self) -> dict[str, Any]:
         topics = self.desk.streams.topics
@@ -102,5 +108,5 @@ class Kraken:
             "messages_encoded": topics.messages,
             "frames_sent": topics.frames,
             "streams": len(topics.by_name),
-            "user_events": {},
+            "user_events": dict(self.desk.user_data.streams.sent),
         }

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...model.time import MINUTE_NS, SECOND_NS
-from ..engine.accounts import Account, Order
+from ..engine.accounts import Account
 from ..wire.connection import ConnectionLimits
 from ..wire.windows import DecayingCount, SlidingWindow
 from .errors import ApiError
@@ -20,14 +20,13 @@ from .errors import ApiError
 # What a transaction costs by the age of its order: within so many seconds, so much.
 CANCEL = ((5, 8), (10, 6), (15, 5), (45, 4), (90, 2), (300, 1))
 AMEND = ((5, 3), (10, 2), (15, 1))
-EDIT = ((5, 6), (10, 5), (15, 4), (45, 2), (90, 1))
 RECONNECTS_NS = 10 * MINUTE_NS
 PEERS = 10_000
 
 
 @dataclass(slots=True)
 class Limits(ConnectionLimits):
-    """The limits of the manual, and what the exchange is slow to show. Changeable while running, for tests."""
+    """The limits of the manual. Changeable while running, for tests."""
 
     ping_s: float = 0.0  # the exchange sends no websocket pings
     idle_s: float = 60.0  # without a subscription and without a request
@@ -38,8 +37,6 @@ class Limits(ConnectionLimits):
     transactions: float = field(default=180.0, metadata={"least": 1})  # of the engine's counter of an account and pair
     transactions_decay: float = 3.75
     token_s: int = 900  # for a websocket token to be used
-    unseen_s: float = 0.0  # that a new order is missing from OpenOrders
-    remembered_s: float = 31_536_000.0  # that an ended order is found by its cl_ord_id
 
 
 class Meter:
@@ -101,7 +98,6 @@ class Meter:
             counts.clear()
 
 
-def cost_by_age(costs: tuple[tuple[int, int], ...], order: Order, now_ns: int) -> int:
-    """Return what a transaction costs more for being early: by the seconds since the order was placed or amended."""
-    age_ns = now_ns - order.working_ns
+def cost_by_age(costs: tuple[tuple[int, int], ...], age_ns: int) -> int:
+    """Return what a transaction costs for being early: by the time since the order was placed or amended."""
     return next((cost for seconds, cost in costs if age_ns < seconds * SECOND_NS), 0)

@@ -23,24 +23,16 @@ from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.frames import text_frame
 from ..wire.receipts import Receipt
+from . import trading
 from .client import NAME, Client, rfc3339
 from .desk import Desk
 from .errors import UNKNOWN, ApiError, refused
+from .reply import Reply
 
 ELSEWHERE = {
     False: "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com",
     True: "Public market data subscriptions are unavailable on this endpoint. Try ws.kraken.com",
 }
-
-
-@dataclass(slots=True)
-class Reply:
-    """One answer: a result or an error, and what begins once it is written."""
-
-    result: dict[str, Any] | None = None
-    error: str | None = None
-    symbol: object = None  # told beside an error
-    then: Callable[[], None] | None = None
 
 
 @dataclass(slots=True)
@@ -71,8 +63,10 @@ class Envelope:
         self.request = request
         self.names = request.names
         self.symbol = desk.pairs.symbol(request.params.get("symbol"))
-        self.account: Account | None = None
+        self.account: Account | None = desk.tokens.account(request.params.get("token"))
         self.receipts: Sequence[Receipt] = ()
+        if self.account is not None and request.method == "add_order" and request.params.get("validate") is not True:
+            self.receipts = desk.floor.receipts_of(self.account).received([request.params.get("cl_ord_id")])
 
     def run(self) -> list[Reply]:
         try:
@@ -131,9 +125,12 @@ class Envelope:
         method = self.request.method
         if method == "ping":
             return [Reply()]
-        if method in ("subscribe", "unsubscribe"):
-            if self.request.params.get("channel") in ("executions", "balances"):
+        about_channel = method in ("subscribe", "unsubscribe")
+        if method in trading.METHODS or (about_channel and self.request.params.get("channel") in trading.CHANNELS):
+            if not self.client.private:
                 raise ApiError(ELSEWHERE[False])
+            return trading.perform(self.desk, self.client, method, self.request.params, self.request.arrived_ns)
+        if about_channel:
             return self._public(method == "subscribe")
         raise ApiError("Event(s) not found")
 

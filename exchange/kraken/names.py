@@ -38,14 +38,6 @@ def number(raw: int, decimals: int = SCALE) -> orjson.Fragment:
     return orjson.Fragment(to_decimals(raw, decimals).encode())
 
 
-def decimals(unit: int) -> int:
-    """Return how many decimals the multiples of a raw unit need."""
-    found = SCALE
-    while found and unit % 10 == 0:
-        unit, found = unit // 10, found - 1
-    return found
-
-
 @dataclass(slots=True)
 class Pair:
     """One listed pair. Its decimals grow with finer trading rules and never shrink: the book may hold older prices."""
@@ -70,8 +62,8 @@ class Pair:
     def learn(self) -> None:
         """Take the decimals of the present trading rules."""
         rules = self.market.rules
-        self.price_decimals = max(self.price_decimals, decimals(rules.tick))
-        self.size_decimals = max(self.size_decimals, decimals(rules.step))
+        self.price_decimals = max(self.price_decimals, rules.price_decimals)
+        self.size_decimals = max(self.size_decimals, rules.size_decimals)
 
     def price(self, raw: int) -> str:
         """Write a price; an average is cut to the pair's decimals."""

@@ -51,6 +51,7 @@ class Sockets:
         def closed(client: Client) -> None:
             desk.streams.clients.pop(client.number, None)
             desk.streams.topics.drop(client)
+            desk.user_data.streams.drop(client)
 
         return await converse(
             desk.floor, request, connect, opened, lambda client, text: hear(desk, client, text), closed, False

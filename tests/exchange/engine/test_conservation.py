@@ -84,7 +84,7 @@ def act(engine: Engine, account: Account, action: Any, now: int) -> None:
     away = TICK if side is Side.BUY else -TICK
 
     def ticket(name: str, where: Side = side, **fields: Any) -> Ticket:
-        return Ticket(where, name, size, self_trade=mode, **fields)
+        return Ticket(where, name, size, self_trade=mode, fee_in_quote=lots % 4 == 0, **fields)
 
     def pair(where: Side) -> tuple[Ticket, Ticket]:
         last, up = engine.market(BTC).bars.last_price, TICK if where is Side.BUY else -TICK
@@ -112,7 +112,9 @@ def act(engine: Engine, account: Account, action: Any, now: int) -> None:
         else:
             engine.start(held, now)
     elif kind == "QUOTE":
-        engine.submit(account, BTC, Ticket(side, "MARKET", 0, quote_size=lots * 37 * ONE, self_trade=mode), now)
+        amount = lots * 37 * ONE
+        taken = Ticket(side, "MARKET", 0, quote_size=amount, self_trade=mode, fee_in_quote=lots % 4 == 0)
+        engine.submit(account, BTC, taken, now)
     elif kind == "MARKET":
         engine.submit(account, BTC, ticket("MARKET"), now)
     elif kind in ("LIMIT", "LIMIT_MAKER"):
@@ -140,7 +142,8 @@ def due(order: Order) -> int:
         return 0
     if order.side is Side.SELL:
         return max(o.remaining for o in sharing)
-    return max(-(-(o.price or o.stop_price or 0) * o.remaining // ONE) for o in sharing)
+    worth = max(-(-(o.price or o.stop_price or 0) * o.remaining // ONE) for o in sharing)
+    return worth - (-worth * (order.fee_reserve or 0) // ONE)
 
 
 def check(engine: Engine, market: Market, accounts: list[Account], ledger: Ledger) -> None:

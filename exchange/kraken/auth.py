@@ -1,0 +1,115 @@
+"""Who signed a REST request, whether its nonce rises, and the tokens of the private websocket.
+
+Theory of operation. The key is looked up first, then the signature is checked, then the nonce, which must be higher
+than that of every request of the key before. A request is checked when it is carried out: one that a fault held back
+comes with a nonce that later requests have overtaken, and is refused.
+
+Source: spot-rest-auth (guide), get-websockets-token, spot-errors, error-handling.md of krakenfx/kraken-api-sdk, read
+2026-11-27.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...model.time import SECOND_NS
+from ..engine.accounts import Account
+from ..engine.keys import ApiKey
+from ..floor import Floor
+from ..wire import signatures
+from .errors import ApiError
+from .limits import Limits
+
+LARGEST_NONCE = 2**64 - 1
+TOKENS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A private request as its signature sees it: `body` exactly as received, `sent` what stands in it."""
+
+    path: str
+    body: bytes
+    sent: Mapping[str, Any]
+    key: str | None
+    signature: str | None
+
+
+class Nonces:
+    """The highest nonce of every key."""
+
+    def __init__(self) -> None:
+        self._highest: dict[str, int] = {}
+
+    def rise(self, key: str, nonce: int) -> None:
+        """Take a nonce.
+
+        Raises:
+            ApiError: it does not rise.
+        """
+        if nonce <= self._highest.get(key, -1):
+            raise ApiError("EAPI:Invalid nonce")
+        self._highest[key] = nonce
+
+
+def authenticate(floor: Floor, nonces: Nonces, signed: Signed) -> tuple[Account, ApiKey]:
+    """Return the account and key behind a private request.
+
+    Raises:
+        ApiError: Invalid key, Invalid signature, Invalid nonce.
+    """
+    owner = floor.owner(signed.key)
+    if owner is None or owner[1].revoked:
+        raise ApiError("EAPI:Invalid key")
+    account, key = owner
+    nonce = str(signed.sent.get("nonce", ""))
+    digest = signatures.from_base64(signed.signature or "")
+    secret = signatures.from_base64(key.verifier.decode("latin-1")) if isinstance(key.verifier, bytes) else None
+    payload = signed.path.encode() + hashlib.sha256(nonce.encode() + signed.body).digest()
+    if secret is None or digest is None or not signatures.is_hmac(secret, payload, digest, "sha512"):
+        raise ApiError("EAPI:Invalid signature")
+    if not nonce.isascii() or not nonce.isdigit() or int(nonce) > LARGEST_NONCE:
+        raise ApiError("EAPI:Invalid nonce")
+    nonces.rise(key.name, int(nonce))
+    return account, key
+
+
+class Tokens:
+    """Tokens of the private websocket. `in_use(token)` says whether a private subscription was made with one."""
+
+    def __init__(self, limits: Limits, in_use: Callable[[str], bool]) -> None:
+        self._limits = limits
+        self._in_use = in_use
+        self._issued: OrderedDict[str, tuple[Account, ApiKey, int]] = OrderedDict()
+
+    def issue(self, account: Account, key: ApiKey, now_ns: int) -> str:
+        """Return a new token."""
+        token = secrets.token_urlsafe(32)
+        self._issued[token] = account, key, now_ns
+        if len(self._issued) > TOKENS_KEPT:
+            self._issued.popitem(last=False)
+        return token
+
+    def owner(self, token: object, now_ns: int) -> tuple[Account, ApiKey]:
+        """Return the account and key that a token was issued to.
+
+        Raises:
+            ApiError: there is no such token, its key was revoked, or it is too old and in no use.
+        """
+        found = self._issued.get(token) if isinstance(token, str) else None
+        if found is None or found[1].revoked:
+            raise ApiError("ESession:Invalid session")
+        account, key, issued_ns = found
+        if now_ns - issued_ns > self._limits.token_s * SECOND_NS and not self._in_use(str(token)):
+            raise ApiError("EAPI:Invalid token")
+        return account, key
+
+    def account(self, token: object) -> Account | None:
+        """Return whose token it is, whether the token is still good or not."""
+        found = self._issued.get(token) if isinstance(token, str) else None
+        return None if found is None else found[0]

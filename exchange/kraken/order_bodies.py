@@ -1,0 +1,115 @@
+"""Orders and fills as REST tells them.
+
+Source: get-open-orders, get-closed-orders, get-orders-info, get-trade-history, add-order, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..engine.accounts import Fill, Order
+from ..engine.rules import ONE
+from ..wire.numbers import text
+from . import ids
+from .client import seconds
+from .names import Pair
+from .orders import client_id_of, fee_in_quote, reason, state
+
+STATES = {"pending_new": "pending", "new": "open", "partially_filled": "open", "filled": "closed"}
+
+
+def described(pair: Pair, side: str, size: int, price: int | None, quote_size: int | None = None) -> str:
+    """The description of an order in words."""
+    amount = pair.size(size) if quote_size is None else text(quote_size)
+    return f"{side} {amount} {pair.altname} @ " + ("market" if price is None else f"limit {pair.price(price)}")
+
+
+def flags(order: Order) -> str:
+    found = ["fciq"] if order.side.name == "BUY" or order.fee_reserve is not None else ["fcib"]
+    found += ["post"] if order.kind == "LIMIT_MAKER" else []
+    found += ["viqc"] if order.quote_size is not None else []
+    return ",".join(found)
+
+
+def average(order: Order) -> int:
+    """Return the average price of what has filled, or 0."""
+    return order.quote_filled * ONE // order.filled if order.filled else 0
+
+
+def order(pair: Pair, told: Order, fills: Sequence[Fill] | None, all_fills: Sequence[Fill]) -> dict[str, Any]:
+    """One order; `fills` are named in it where they were asked for."""
+    found = state(told)
+    side = told.side.name.lower()
+    kind = "market" if told.price is None else "limit"
+    body: dict[str, Any] = {
+        "refid": None,
+        "userref": told.strategy_id,
+        "cl_ord_id": client_id_of(told),
+        "status": STATES.get(found, "canceled"),
+        "opentm": seconds(told.created_ns),
+        "starttm": 0,
+        "expiretm": 0,
+        "descr": {
+            "pair": pair.altname,
+            "type": side,
+            "ordertype": kind,
+            "price": "0" if told.price is None else pair.price(told.price),
+            "price2": "0",
+            "leverage": "none",
+            "order": described(pair, side, told.size, told.price),
+            "close": "",
+        },
+        "vol": pair.size(told.size),
+        "vol_exec": pair.size(told.filled),
+        "cost": text(told.quote_filled),
+        "fee": text(fee_in_quote(all_fills, pair.market.rules.quote)),
+        "price": text(average(told)),
+        "stopprice": text(0),
+        "limitprice": text(0),
+        "misc": "partial" if found == "canceled" and told.filled else "",
+        "oflags": flags(told),
+    }
+    if found in ("filled", "canceled"):
+        body["reason"] = None if found == "filled" else reason(told)
+        body["closetm"] = seconds(told.updated_ns)
+    if fills is not None:
+        body["trades"] = [ids.trade_id(fill) for fill in fills]
+    return body
+
+
+def trade(pair: Pair, fill: Fill, kind: str) -> dict[str, Any]:
+    """One fill; `kind` is the order's."""
+    return {
+        "ordertxid": ids.order_id(fill.order_id),
+        "postxid": "TKH2SE-M7IF5-CFI7LT",
+        "pair": pair.key,
+        "time": seconds(fill.time_ns),
+        "type": fill.side,
+        "ordertype": kind,
+        "price": text(fill.price),
+        "cost": text(fill.quote),
+        "fee": text(fee_in_quote([fill], pair.market.rules.quote)),
+        "vol": pair.size(fill.size),
+        "margin": text(0),
+        "leverage": "0",
+        "misc": "",
+        "trade_id": fill.trade_id,
+        "maker": fill.maker,
+        "aclass": "forex",
+    }
+
+
+def consolidated(fills: Sequence[Fill]) -> list[Fill]:
+    """Merge the fills that one taker order had at one instant, under the id of the first, at their average price."""
+    merged: list[Fill] = []
+    for fill in fills:
+        last = merged[-1] if merged else None
+        together = last is not None and not last.maker and not fill.maker and last.order_id == fill.order_id
+        if last is None or not together or last.time_ns != fill.time_ns:
+            merged.append(fill)
+            continue
+        size, quote = last.size + fill.size, last.quote + fill.quote
+        merged[-1] = replace(last, size=size, quote=quote, fee=last.fee + fill.fee, price=quote * ONE // size)
+    return merged

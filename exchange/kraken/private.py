@@ -1,0 +1,424 @@
+"""Private REST endpoints: what an account asks about itself, and its orders.
+
+Source: get-account-balance, get-extended-balance, get-trade-balance, get-open-orders, get-closed-orders,
+get-orders-info, get-trade-history, get-trade-volume, get-websockets-token, add-order, amend-order, cancel-order,
+cancel-all-orders, cancel-all-orders-after; read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ...model.events import Side
+from ...model.time import DAY_NS, SECOND_NS
+from ..engine.accounts import Account, Fill, Order
+from ..engine.keys import ApiKey
+from ..engine.rules import ONE, SCALE
+from ..wire.numbers import BadNumber, Flaw, read_decimal, text
+from . import ids, order_bodies
+from .client import NAME, rfc3339_s
+from .desk import Desk
+from .errors import ApiError, invalid
+from .names import Pair, asset_id
+from .orders import SELF_TRADE, NewOrder, client_id_of, read_client_id
+from .public import pairs_of, whole
+
+PAGE = 50
+LONGEST_SWITCH_S = 86_399
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One authenticated request. `arrived_ns` is when it came in, `now_ns` when it is carried out."""
+
+    desk: Desk
+    account: Account
+    key: ApiKey
+    sent: Mapping[str, Any]
+    arrived_ns: int
+    now_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One endpoint: its handler, what it costs of the call counter, and whether it needs a key that may trade."""
+
+    answer: Callable[[Asked], Any]
+    cost: int = 1
+    trades: bool = False
+
+
+def flag(sent: Mapping[str, Any], name: str, default: bool = False) -> bool:
+    value = sent.get(name, default)
+    if isinstance(value, str):
+        value = {"true": True, "false": False, "1": True, "0": False}.get(value.lower(), value)
+    if not isinstance(value, bool):
+        raise invalid(name)
+    return value
+
+
+def amount(sent: Mapping[str, Any], name: str) -> int | None:
+    """Read an amount above zero, or None where there is none."""
+    if sent.get(name) in (None, ""):
+        return None
+    try:
+        value = read_decimal(sent[name])
+    except BadNumber:
+        raise invalid(name) from None
+    if not value:
+        raise invalid(name)
+    return value
+
+
+def price_of(pair: Pair, sent: Mapping[str, Any], name: str) -> int | None:
+    """Read a price with no more decimals than the pair has."""
+    try:
+        value = amount(sent, name)
+    except ApiError:
+        try:
+            read_decimal(sent[name])
+        except BadNumber as bad:
+            if bad.flaw is not Flaw.TOO_PRECISE:
+                raise
+            value = 1
+        else:
+            raise
+    if value is not None and value % 10 ** (SCALE - pair.price_decimals):
+        raise ApiError(
+            f"EOrder:Invalid price:{pair.altname} price can only be specified up to {pair.price_decimals} decimals."
+        )
+    return value
+
+
+def deadline(sent: Mapping[str, Any], least_s: float, arrived_ns: int) -> int | None:
+    """Read a deadline between `least_s` and a minute after the request came in."""
+    if "deadline" not in sent:
+        return None
+    try:
+        at = datetime.fromisoformat(str(sent["deadline"]))
+    except ValueError:
+        raise invalid("deadline") from None
+    if at.tzinfo is None:
+        raise invalid("deadline")
+    at_ns = int(at.astimezone(UTC).timestamp() * 1_000) * 1_000_000
+    if not arrived_ns + least_s * SECOND_NS <= at_ns <= arrived_ns + 60 * SECOND_NS:
+        raise invalid("deadline")
+    return at_ns
+
+
+# ------------------------------------------------------------------------------------------------------------ balances
+
+
+def balance(asked: Asked) -> Any:
+    """Totals: what is behind open orders is in them."""
+    held = asked.account.balances.items()
+    return {asset_id(asset): text(found.free + found.locked) for asset, found in held if found.free + found.locked}
+
+
+def balance_ex(asked: Asked) -> Any:
+    held = asked.account.balances.items()
+    return {
+        asset_id(asset): {"balance": text(found.free + found.locked), "hold_trade": text(found.locked)}
+        for asset, found in held
+        if found.free + found.locked
+    }
+
+
+def trade_balance(asked: Asked) -> Any:
+    """All balances at last prices, in the quote asset that most pairs have (there is no USD here)."""
+    worth = 0
+    for asset, found in asked.account.balances.items():
+        total = found.free + found.locked
+        market = asked.desk.floor.engine.markets.get(f"{asset}USDT")
+        worth += total if asset == "USDT" else 0 if market is None else total * market.bars.last_price // ONE
+    return {"eb": text(worth), "tb": text(worth), "m": text(0), "n": text(0), "c": text(0), "v": text(0)} | {
+        "e": text(worth),
+        "mf": text(worth),
+    }
+
+
+def trade_volume(asked: Asked) -> Any:
+    now = asked.now_ns
+    month = sum(fill.quote for fill in asked.account.fills if now - fill.time_ns < 30 * DAY_NS)
+    told: dict[str, Any] = {"currency": "ZUSD", "volume": text(month)}
+    if "pair" in asked.sent:
+        for name, rate in (("fees", "taker_fee"), ("fees_maker", "maker_fee")):
+            told[name] = {pair.key: _fee(getattr(pair.market.rules, rate)) for pair in pairs_of(asked.desk, asked.sent)}
+    return told
+
+
+def _fee(rate: int) -> dict[str, Any]:
+    percent = f"{rate * 100 / ONE:.4f}"
+    return {"fee": percent, "min_fee": percent, "max_fee": percent} | dict.fromkeys(
+        ("next_fee", "tier_volume", "next_volume")
+    )
+
+
+def websockets_token(asked: Asked) -> Any:
+    token = asked.desk.tokens.issue(asked.account, asked.key, asked.now_ns)
+    return {"token": token, "expires": asked.desk.limits.token_s}
+
+
+# -------------------------------------------------------------------------------------------------------------- orders
+
+
+def _matches(asked: Asked, order: Order) -> bool:
+    userref = asked.sent.get("userref")
+    wanted = asked.sent.get("cl_ord_id")
+    return (userref is None or str(order.strategy_id) == str(userref)) and wanted in (None, client_id_of(order))
+
+
+def _told(asked: Asked, orders: Sequence[Order]) -> dict[str, Any]:
+    desk, with_trades = asked.desk, flag(asked.sent, "trades")
+    told = {}
+    for order in orders:
+        fills = desk.orders.details(order).fills
+        named = None
+        if with_trades and fills:
+            named = order_bodies.consolidated(fills) if flag(asked.sent, "consolidate_taker", True) else fills
+        told[ids.order_id(order.id)] = order_bodies.order(desk.pairs.by_symbol[order.symbol], order, named, fills)
+    return told
+
+
+def open_orders(asked: Asked) -> Any:
+    """All open orders, newest first; one that was just placed may be missing (the fault `unseen`)."""
+    memory = asked.desk.floor.memory(NAME, asked.account)
+    found = [
+        order
+        for order in reversed(asked.account.open.values())
+        if _matches(asked, order) and memory.holds(order, True, asked.now_ns) and asked.desk.lists(order.symbol)
+    ]
+    return {"open": _told(asked, found)}
+
+
+def closed_orders(asked: Asked) -> Any:
+    memory = asked.desk.floor.memory(NAME, asked.account)
+    which = asked.sent.get("closetime", "both")
+    after, until = _bounds(asked)
+    found = [
+        order
+        for order in reversed(asked.account.orders)
+        if order.id not in asked.account.open
+        and _matches(asked, order)
+        and memory.holds(order, False, asked.now_ns)
+        and asked.desk.lists(order.symbol)
+        and any(
+            after < at <= until
+            for name, at in (("open", order.created_ns), ("close", order.updated_ns))
+            if which in (name, "both")
+        )
+    ]
+    told = {"closed": _told(asked, _page(asked, found))}
+    return told if flag(asked.sent, "without_count") else told | {"count": len(found)}
+
+
+def query_orders(asked: Asked) -> Any:
+    """Orders by the exchange's ids only; one that is not there is left out."""
+    given = str(asked.sent.get("txid", "")).split(",")
+    if not given[0] or len(given) > PAGE:
+        raise invalid("txid")
+    found = []
+    for txid in given:
+        number = ids.order_number(txid.strip())
+        order = None if number is None else asked.desk.floor.find_order(NAME, asked.account, number, None)
+        if order is None or not asked.desk.lists(order.symbol):
+            raise ApiError("EOrder:Invalid order")
+        found.append(order)
+    return _told(asked, found)
+
+
+def trades_history(asked: Asked) -> Any:
+    """Fills of all pairs, newest first; fills that one taker order had at once are one unless asked otherwise."""
+    fills: list[Fill] = [fill for fill in asked.account.fills if asked.desk.lists(fill.symbol)]
+    if flag(asked.sent, "consolidate_taker", True):
+        fills = order_bodies.consolidated(fills)
+    after, until = _bounds(asked, fills)
+    found = [fill for fill in reversed(fills) if after < fill.time_ns <= until]
+    by_id = asked.account.by_id
+    told: dict[str, Any] = {}
+    for fill in _page(asked, found):
+        order = by_id.get(fill.order_id)
+        kind = "market" if order is not None and order.price is None else "limit"
+        told[ids.trade_id(fill)] = order_bodies.trade(asked.desk.pairs.by_symbol[fill.symbol], fill, kind)
+    return {"trades": told} if flag(asked.sent, "without_count") else {"trades": told, "count": len(found)}
+
+
+def _bounds(asked: Asked, fills: Sequence[Fill] = ()) -> tuple[int, int]:
+    """Return `start` (exclusive) and `end` (inclusive): each a time in seconds, or the id of an order or trade."""
+    bounds = {"start": -1, "end": 2**63}
+    for name in bounds:
+        given = asked.sent.get(name)
+        if given in (None, ""):
+            continue
+        number = ids.order_number(given)
+        order = None if number is None else asked.account.by_id.get(number)
+        times = [fill.time_ns for fill in fills if ids.trade_id(fill) == given]
+        if order is not None:
+            bounds[name] = order.created_ns
+        elif times:
+            bounds[name] = times[0]
+        else:
+            try:
+                bounds[name] = read_decimal(given) * 10
+            except BadNumber:
+                raise invalid(name) from None
+    return bounds["start"], bounds["end"]
+
+
+def _page(asked: Asked, rows: Sequence[Any]) -> Sequence[Any]:
+    offset = whole(asked.sent, "ofs", 0)
+    return rows[offset : offset + PAGE]
+
+
+# ------------------------------------------------------------------------------------------------------------- trading
+
+
+def new_order(asked: Asked) -> NewOrder:
+    """Read AddOrder's parameters.
+
+    Raises:
+        ApiError: one is missing, malformed, or asks for what is not there (margin, triggers, GTD, iceberg).
+    """
+    sent = asked.sent
+    pair = asked.desk.pairs.rest(sent.get("pair"))
+    kind, side = sent.get("ordertype"), str(sent.get("type")).upper()
+    if side not in ("BUY", "SELL"):
+        raise invalid("type")
+    if kind not in ("limit", "market"):
+        raise invalid("ordertype")
+    if sent.get("leverage", "none") not in ("none", "0", "", 0) or flag(sent, "reduce_only"):
+        raise ApiError("EOrder:Cannot open position")
+    names = [name.strip() for name in str(sent.get("oflags", "")).split(",") if name.strip()]
+    if set(names) - {"post", "fciq", "fcib", "nompp", "viqc"}:
+        raise invalid("oflags")
+    price = price_of(pair, sent, "price")
+    if (price is None) != (kind == "market"):
+        raise invalid("price")
+    return assemble(
+        NewOrder(pair, Side[side], 0, price, str(sent.get("timeinforce", "GTC")), "post" in names),
+        amount(sent, "volume"),
+        "viqc" in names,
+        sent,
+        {"client_id": "cl_ord_id", "userref": "userref", "stp": "stptype", "size": "volume", "tif": "timeinforce"},
+        deadline(sent, 2.0, asked.arrived_ns),
+    )
+
+
+def assemble(
+    order: NewOrder,
+    volume: int | None,
+    in_quote: bool,
+    sent: Mapping[str, Any],
+    names: Mapping[str, str],
+    deadline_ns: int | None,
+) -> NewOrder:
+    """Check what both transports have in common, by the names that parameters have there."""
+    if volume is None:
+        raise invalid(names["size"])
+    if in_quote and (order.price is not None or order.side is not Side.BUY):
+        raise invalid("viqc")
+    if not in_quote and volume % 10 ** (SCALE - order.pair.size_decimals):
+        raise invalid(names["size"])
+    if order.time_in_force not in ("GTC", "IOC", "FOK") or (order.price is None and order.time_in_force == "FOK"):
+        raise invalid(names["tif"])
+    if order.post_only and (order.price is None or order.time_in_force != "GTC"):
+        raise ApiError("EGeneral:Invalid arguments:post")
+    given, userref = sent.get(names["client_id"]), sent.get(names["userref"])
+    if given is not None and userref is not None:
+        raise invalid(names["client_id"])
+    chosen = str(sent.get(names["stp"], "cancel-newest")).replace("_", "-").removeprefix("cancel-")
+    if chosen not in SELF_TRADE:
+        raise invalid(names["stp"])
+    try:
+        number = None if userref is None else int(str(userref))
+    except ValueError:
+        raise invalid(names["userref"]) from None
+    return replace(
+        order,
+        size=0 if in_quote else volume,
+        quote_size=volume if in_quote else None,
+        client_id="" if given is None else read_client_id(given),
+        userref=number,
+        self_trade=SELF_TRADE[chosen],
+        deadline_ns=deadline_ns,
+        validate=flag(sent, "validate"),
+    )
+
+
+def add_order(asked: Asked) -> Any:
+    new = new_order(asked)
+    order = asked.desk.orders.place(asked.account, new, asked.now_ns)
+    words = order_bodies.described(new.pair, new.side.name.lower(), new.size, new.price, new.quote_size)
+    told: dict[str, Any] = {"descr": {"order": words}}
+    return told if order is None else told | {"txid": [ids.order_id(order.id)]}
+
+
+def amend_order(asked: Asked) -> Any:
+    sent, orders = asked.sent, asked.desk.orders
+    if ("txid" in sent) == ("cl_ord_id" in sent):
+        raise invalid("txid")
+    order = orders.find_open(asked.account, sent.get("txid"), sent.get("cl_ord_id"))
+    pair = asked.desk.pairs.by_symbol[order.symbol]
+    due_ns = deadline(sent, 2.0, asked.arrived_ns)
+    size, price = amount(sent, "order_qty"), price_of(pair, sent, "limit_price")
+    if size is None and price is None:
+        raise invalid("order_qty")
+    if due_ns is not None and asked.now_ns > due_ns:
+        raise ApiError("EService:Deadline elapsed")
+    return {"amend_id": orders.amend(asked.account, order, size, price, flag(sent, "post_only"), asked.now_ns)}
+
+
+def cancel_order(asked: Asked) -> Any:
+    """By `txid`, which may be a `userref`, or by `cl_ord_id`."""
+    sent, account, orders = asked.sent, asked.account, asked.desk.orders
+    if ("txid" in sent) == ("cl_ord_id" in sent):
+        raise invalid("txid")
+    txid = sent.get("txid")
+    tagged = [order for order in account.open.values() if txid is not None and str(order.strategy_id) == str(txid)]
+    found = tagged or [orders.find_open(account, txid, sent.get("cl_ord_id"))]
+    for order in found:
+        orders.cancel(account, order, asked.now_ns)
+    return {"count": len(found)}
+
+
+def cancel_all(asked: Asked) -> Any:
+    return {"count": asked.desk.orders.cancel_all(asked.account, asked.now_ns)}
+
+
+def cancel_all_after(asked: Asked) -> Any:
+    if "timeout" not in asked.sent:
+        raise invalid("timeout")
+    timeout_s = whole(asked.sent, "timeout", 0, 0, LONGEST_SWITCH_S)
+    due_ns = asked.desk.orders.cancel_all_after(asked.account, timeout_s, asked.now_ns)
+    return {"currentTime": rfc3339_s(asked.now_ns), "triggerTime": "0" if due_ns is None else rfc3339_s(due_ns)}
+
+
+METHODS = {
+    "Balance": Method(balance),
+    "BalanceEx": Method(balance_ex),
+    "TradeBalance": Method(trade_balance),
+    "TradeVolume": Method(trade_volume),
+    "GetWebSocketsToken": Method(websockets_token),
+    "OpenOrders": Method(open_orders),
+    "ClosedOrders": Method(closed_orders),
+    "QueryOrders": Method(query_orders),
+    "TradesHistory": Method(trades_history, cost=2),
+    "AddOrder": Method(add_order, cost=0, trades=True),
+    "AmendOrder": Method(amend_order, cost=0, trades=True),
+    "CancelOrder": Method(cancel_order, cost=0, trades=True),
+    "CancelAll": Method(cancel_all, trades=True),
+    "CancelAllOrdersAfter": Method(cancel_all_after, trades=True),
+}
+
+
+def perform(desk: Desk, method: Method, account: Account, key: ApiKey, sent: Mapping[str, Any], arrived_ns: int) -> Any:
+    """Carry out a private request whose signature and nonce were good."""
+    now = desk.now_ns()
+    if not (key.can_trade if method.trades else key.can_read):
+        raise ApiError("EGeneral:Permission denied")
+    if method.cost:
+        desk.meter.call(key.name, method.cost, now)
+    return method.answer(Asked(desk, account, key, sent, arrived_ns, now))

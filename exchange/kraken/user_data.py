@@ -1,0 +1,290 @@
+"""The private channels of websocket v2, `executions` and `balances`: who hears them, and what they are sent.
+
+Theory of operation. An order is told whole when it is accepted (`pending_new`) and when it trades; `new`, `canceled`
+and `filled` bring its ids and what changed, so a reader has to remember the rest. Balances are totals: an order that
+locks funds changes none. Each subscription counts its messages in `sequence`.
+
+Source: executions, balances (websocket v2), read 2026-11-27. The manual does not name the field of the rate counter
+(`ratecount` here), nor say which fields a cancelled order has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from ...model.fixed import to_raw
+from ..engine.accounts import Account, Fill, Order
+from ..engine.market import ExecutionReport
+from ..engine.rules import SCALE
+from ..faults import USER
+from ..floor import Floor
+from ..wire import user_data as wire
+from ..wire.frames import text_frame
+from . import ids
+from .client import NAME, Client, rfc3339
+from .errors import ApiError
+from .limits import Meter
+from .names import Pair, Pairs, number
+from .order_bodies import average
+from .orders import Orders, client_id_of, reason, state
+from .payloads import price, size
+
+FILLS_SHOWN = 50
+NUMBERS = {"executions": 1, "balances": 2}
+TRANSITIONS = ("new", "filled", "canceled", "expired")  # all that is told with `order_status: false`
+
+
+@dataclass(slots=True)
+class Counter:
+    """The number of a subscription's last message."""
+
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription(wire.Subscription):
+    """One private channel on one connection, by a token."""
+
+    channel: str
+    token: str
+    ratecounter: bool = False
+    order_status: bool = True
+    counter: Counter = field(default_factory=Counter, compare=False)
+
+
+class UserData:
+    """All subscriptions to private channels."""
+
+    def __init__(self, floor: Floor, pairs: Pairs, orders: Orders, meter: Meter) -> None:
+        self.streams: wire.UserData[Subscription] = wire.UserData(floor.faults, floor.later)
+        self._floor = floor
+        self._pairs = pairs
+        self._orders = orders
+        self._meter = meter
+
+    def uses(self, token: str) -> bool:
+        """Return whether a subscription that still lives was made with the token."""
+        accounts = self._floor.engine.accounts.values()
+        return any(each.token == token for account in accounts for each in self.streams.to(account))
+
+    # ------------------------------------------------------------------------------------------- subscriptions
+
+    def check(self, client: Client, channel: str, begins: bool) -> None:
+        """Refuse to begin what a connection hears already, or to end what it does not hear."""
+        if begins == any(each.channel == channel for each in self.streams.on(client)):
+            raise ApiError("Already subscribed" if begins else "Subscription Not Found")
+
+    def subscribe(self, client: Client, account: Account, key: str, token: str, params: Mapping[str, Any]) -> None:
+        """Begin a subscription with its snapshot."""
+        client.subscribed = True
+        channel = str(params["channel"])
+        made = Subscription(
+            NUMBERS[channel],
+            client,
+            account,
+            key,
+            channel,
+            token,
+            bool(params.get("ratecounter", False)),
+            bool(params.get("order_status", True)),
+        )
+        self.streams.flush()  # what happened before belongs before
+        self.streams.add(made)
+        if channel == "balances":
+            if params.get("snapshot", True):
+                self._send(made, "snapshot", self._balances(account))
+            return
+        told: list[dict[str, Any]] = []
+        if params.get("snap_orders", True):
+            for order in account.open.values():
+                if order.symbol in self._pairs.by_symbol:
+                    found = state(order)
+                    kind = "status" if found == "partially_filled" else found
+                    told.append(self._whole(order, kind, order.updated_ns) | self._sums(order) | {"amended": False})
+        if params.get("snap_trades", False):
+            for fill in list(account.fills)[-FILLS_SHOWN:]:
+                owner = account.by_id.get(fill.order_id)
+                if owner is not None and fill.symbol in self._pairs.by_symbol:
+                    told.append(self._trade(owner, fill))
+        if params.get("snap_orders", True) or params.get("snap_trades", False):
+            self._send(made, "snapshot", told)
+
+    def unsubscribe(self, client: Client, channel: str) -> None:
+        for each in self.streams.on(client):
+            if each.channel == channel:
+                self.streams.end(each)
+
+    def end(self, account: Account, key: str | None) -> int:
+        """End subscriptions; the protocol has no message for it, so their connections are closed."""
+        ended = self.streams.to(account, key)
+        for each in ended:
+            each.connection.close(1001, "Session ended", "expired")
+        return len(ended)
+
+    # -------------------------------------------------------------------------------------------------- events
+
+    def report(self, report: ExecutionReport) -> None:
+        """Send one event of an order, and after a trade the balances that it changed."""
+        order, account, now = report.order, report.account, report.time_ns
+        listeners = self.streams.to(account)
+        pair = self._pairs.by_symbol.get(order.symbol)
+        if not listeners or pair is None:
+            return
+        events: list[dict[str, Any]] = []
+        if report.kind == "NEW":
+            events.append(self._whole(order, "pending_new", now))
+            if order.working_ns >= 0:
+                events.append(self._short(order, "new", now))
+        elif report.fill is not None:
+            events.append(self._trade(order, report.fill))
+            if order.status == "FILLED":
+                events.append(self._short(order, "filled", now) | self._sums(order))
+        elif report.kind == "REPLACED":
+            terms = {"order_qty": size(pair, order.size), "amended": True, "symbol": pair.name}
+            limit = {} if order.price is None else {"limit_price": price(pair, order.price)}
+            events.append(self._short(order, "amended", now) | self._sums(order) | terms | limit)
+        elif state(order) == "canceled":
+            why = reason(order)
+            ended = {"cancel_reason": why, "reason": why}
+            events.append(self._short(order, "canceled", now) | self._sums(order) | ended)
+        for each in listeners:
+            if each.channel == "executions":
+                for event in events:
+                    if each.order_status or event["exec_type"] in (*TRANSITIONS, "trade"):
+                        self._send(each, "update", [self._counted(each, event, order)], order.symbol)
+            elif report.fill is not None:
+                self._settled(each, pair, report.fill)
+
+    def _counted(self, to: Subscription, event: dict[str, Any], order: Order) -> dict[str, Any]:
+        if not to.ratecounter:
+            return event
+        return event | {"ratecount": round(self._meter.transactions(to.account, order.symbol, self._now()))}
+
+    def moved(self, account: Account, asset: str, delta: int, time_ns: int) -> None:
+        """Send a deposit or, with a negative `delta`, a withdrawal."""
+        kind = "deposit" if delta > 0 else "withdrawal"
+        for each in self.streams.to(account):
+            if each.channel == "balances":
+                self._send(each, "update", [self._entry(account, asset, delta, 0, kind, f"{kind}/{time_ns}", time_ns)])
+
+    def _settled(self, to: Subscription, pair: Pair, fill: Fill) -> None:
+        """Send the two ledger entries of a fill, one message each."""
+        rules, sign = pair.market.rules, 1 if fill.side == "buy" else -1
+        for asset, amount in ((rules.base, sign * fill.size), (rules.quote, -sign * fill.quote)):
+            fee = fill.fee if fill.fee_asset == asset else 0
+            entry = self._entry(to.account, asset, amount, fee, "trade", ids.trade_id(fill), fill.time_ns)
+            self._send(to, "update", [entry], fill.symbol)
+
+    # -------------------------------------------------------------------------------------------------- bodies
+
+    def _ids(self, order: Order) -> dict[str, Any]:
+        told: dict[str, Any] = {"order_id": ids.order_id(order.id)}
+        client_id = client_id_of(order)
+        if client_id is not None:
+            told["cl_ord_id"] = client_id
+        if order.strategy_id is not None:
+            told["order_userref"] = order.strategy_id
+        return told
+
+    def _short(self, order: Order, kind: str, time_ns: int) -> dict[str, Any]:
+        status = "partially_filled" if kind == "amended" and order.filled else "new" if kind == "amended" else kind
+        return {"timestamp": rfc3339(time_ns), "order_status": status, "exec_type": kind} | self._ids(order)
+
+    def _whole(self, order: Order, kind: str, time_ns: int) -> dict[str, Any]:
+        pair = self._pairs.by_symbol[order.symbol]
+        told = self._ids(order) | {
+            "symbol": pair.name,
+            "order_qty": size(pair, order.size),
+            "cum_cost": number(order.quote_filled),
+            "time_in_force": order.time_in_force if order.price is not None else "GTC",
+            "exec_type": kind,
+            "side": order.side.name.lower(),
+            "order_type": "market" if order.price is None else "limit",
+            "order_status": "pending_new" if kind == "pending_new" else state(order),
+            "fee_usd_equiv": number(0),
+            "fee_ccy_pref": "fciq",
+            "timestamp": rfc3339(time_ns),
+        }
+        if order.price is not None:
+            told |= {"limit_price_type": "static", "limit_price": price(pair, order.price)}
+            told["post_only"] = order.kind == "LIMIT_MAKER"
+        if order.quote_size is not None:
+            told["cash_order_qty"] = number(order.quote_size)
+        return told
+
+    def _sums(self, order: Order) -> dict[str, Any]:
+        pair = self._pairs.by_symbol[order.symbol]
+        fees = sum(fill.fee for fill in self._orders.details(order).fills)
+        return {
+            "cum_qty": size(pair, order.filled),
+            "cum_cost": number(order.quote_filled),
+            "avg_price": number(average(order)),
+            "fee_usd_equiv": number(fees),
+        }
+
+    def _trade(self, order: Order, fill: Fill) -> dict[str, Any]:
+        pair = self._pairs.by_symbol[fill.symbol]
+        done = order.status == "FILLED"
+        return (
+            self._ids(order)
+            | {
+                "exec_id": ids.trade_id(fill),
+                "exec_type": "trade",
+                "trade_id": fill.trade_id,
+                "symbol": pair.name,
+                "side": fill.side,
+                "last_qty": size(pair, fill.size),
+                "last_price": price(pair, fill.price),
+                "liquidity_ind": "m" if fill.maker else "t",
+                "cost": number(fill.quote),
+                "order_type": "market" if order.price is None else "limit",
+                "timestamp": rfc3339(fill.time_ns),
+                "order_status": "filled" if done else "partially_filled",
+            }
+            | self._sums(order)
+            | {"fees": [{"asset": fill.fee_asset, "qty": number(fill.fee)}], "order_qty": size(pair, order.size)}
+        )
+
+    def _balances(self, account: Account) -> list[dict[str, Any]]:
+        told = []
+        for asset in account.balances:
+            total = number(self._total(account, asset))
+            wallet = {"type": "spot", "id": "main", "balance": total}
+            told.append({"asset": asset, "asset_class": "currency", "balance": total, "wallets": [wallet]})
+        return told
+
+    def _entry(
+        self, account: Account, asset: str, amount: int, fee: int, kind: str, about: str, time_ns: int
+    ) -> dict[str, Any]:
+        return {
+            "ledger_id": ids.ledger_id(f"{about}/{asset}"),
+            "ref_id": about if kind == "trade" else ids.ledger_id(about),
+            "timestamp": rfc3339(time_ns),
+            "type": kind,
+            "asset": asset,
+            "asset_class": "currency",
+            "category": kind,
+            "wallet_type": "spot",
+            "wallet_id": "main",
+            "amount": number(amount),
+            "fee": number(fee),
+            "balance": number(self._total(account, asset)),
+        }
+
+    def _total(self, account: Account, asset: str) -> int:
+        held = account.balance(asset)
+        wrong = self._floor.faults.misstated(NAME, account.name, (USER,)).get(asset, Decimal(0))
+        return held.free + held.locked + to_raw(wrong, SCALE)
+
+    def _send(self, to: Subscription, kind: str, data: Iterable[Mapping[str, Any]], symbol: str | None = None) -> None:
+        to.counter.sequence += 1
+        body = {"channel": to.channel, "type": kind, "data": data, "sequence": to.counter.sequence}
+        self.streams.send(to, to.channel, text_frame(orjson.dumps(body)), symbol)
+
+    def _now(self) -> int:
+        return self._floor.clock.now_ns()
