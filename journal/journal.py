@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, delete, func, select, update
 
+from ..model.address import orders_address
 from ..model.errors import EventsTrimmed, Fenced, Misconfigured
 from ..model.failpoint import reach
 from ..model.order import AccountEvent, Fill, Order
@@ -124,7 +125,7 @@ class Journal:
             row = self._statements.account(connection, exchange, account)
             if row is None or row.epoch != epoch:
                 seen = 0 if row is None else row.epoch
-                raise Fenced(f"orders/{exchange}/{account}", (epoch, 0), (seen, 0))
+                raise Fenced(orders_address(exchange, account), (epoch, 0), (seen, 0))
             done = self._done(connection, row.id, [batch.id for batch in batches])
             changes = Changes(exchange, account, row.id, epoch, row.next_event)
             numbers, new = [], []

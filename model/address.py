@@ -1,9 +1,69 @@
-"""Addresses (kind/exchange/name) and the routes that lead to them."""
+"""Addresses and the routes that lead to them. This module alone knows how an address is written.
+
+limits/<exchange>/<egress>      orders/<exchange>/<account>     agent/<node>
+catalog/<exchange>              stream/<exchange>/<account>     mirror/<node>
+book/<exchange>/<pair>          book/<exchange>/group-<number>  (one actor that serves several pairs)
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+from .errors import Misconfigured
+
+BOOK, ORDERS, STREAM, LIMITS, CATALOG, AGENT, MIRROR = (
+    "book",
+    "orders",
+    "stream",
+    "limits",
+    "catalog",
+    "agent",
+    "mirror",
+)
+OF_NODES = (AGENT, MIRROR)  # kinds that belong to a node, not to an exchange
+GROUP = "group-"
+NODE_CHARACTERS = 12  # of a node's id, in the addresses of its roles
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The parts of an address; `str` writes it.
+
+    `exchange` is empty for the roles of a node, whose id is `name`; `name` is empty for a catalog. `name` is the last
+    part and may contain a slash; the others may not.
+    """
+
+    kind: str
+    exchange: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.kind, self.exchange, self.name) if part)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an address.
+
+        Raises:
+            Misconfigured: not an address: a part is missing or empty, or there is one too many.
+        """
+        kind, *rest = text.split("/", 2)
+        if not kind or not rest or not all(rest):
+            raise Misconfigured(f"address {text!r}", "a part is missing: an address is kind/exchange/name")
+        if kind in OF_NODES or kind == CATALOG:
+            if len(rest) != 1:
+                raise Misconfigured(f"address {text!r}", f"the address of a {kind} has two parts")
+            return cls(kind, name=rest[0]) if kind in OF_NODES else cls(kind, rest[0])
+        if len(rest) != 2:
+            raise Misconfigured(f"address {text!r}", f"the address of a {kind} has three parts")
+        return cls(kind, *rest)
+
+    @property
+    def group_number(self) -> int | None:
+        """The number of a group of books; None of any other address."""
+        number = self.name.removeprefix(GROUP)
+        return int(number) if self.kind == BOOK and number != self.name and number.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +92,43 @@ class Route:
         return cls(address, plain["child"], plain["cell"], plain["node"], (epoch, counter), plain.get("instrument"))
 
 
+def has_kind(address: str, kind: str) -> bool:
+    """Whether an address is of a kind. Of text that is no address this is False."""
+    return address.startswith(f"{kind}/")
+
+
+def is_book_of(address: str, exchange: str) -> bool:
+    """Whether an address is of a book, or a group of books, of an exchange. Of text that is no address: False."""
+    return address.startswith(f"{BOOK}/{exchange}/")
+
+
 def limits_address(exchange: str, egress: str) -> str:
-    return f"limits/{exchange}/{egress}"
+    return str(Address(LIMITS, exchange, egress))
 
 
 def catalog_address(exchange: str) -> str:
-    return f"catalog/{exchange}"
+    return str(Address(CATALOG, exchange))
 
 
 def book_address(exchange: str, name: str) -> str:
-    return f"book/{exchange}/{name}"
+    return str(Address(BOOK, exchange, name))
+
+
+def group_address(exchange: str, number: int) -> str:
+    return str(Address(BOOK, exchange, f"{GROUP}{number}"))
 
 
 def orders_address(exchange: str, account: str) -> str:
-    return f"orders/{exchange}/{account}"
+    return str(Address(ORDERS, exchange, account))
 
 
 def stream_address(exchange: str, account: str) -> str:
-    return f"stream/{exchange}/{account}"
+    return str(Address(STREAM, exchange, account))
 
 
 def agent_address(node: str) -> str:
-    return f"agent/{node[:12]}"
+    return str(Address(AGENT, name=node[:NODE_CHARACTERS]))
 
 
 def mirror_address(node: str) -> str:
-    return f"mirror/{node[:12]}"
+    return str(Address(MIRROR, name=node[:NODE_CHARACTERS]))

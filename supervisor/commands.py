@@ -11,7 +11,7 @@ from typing import Any
 
 from loguru import logger
 
-from ..model.address import Route, book_address
+from ..model.address import AGENT, Route, has_kind, is_book_of
 from ..model.errors import Misconfigured
 from .cells import UNANSWERED
 from .shell import SupervisorShell
@@ -57,11 +57,10 @@ class Commands:
         logger.info("network", exchange=exchange, running=running)
         if running:
             return True
-        prefix = book_address(exchange, "")
 
         def ended() -> bool:
             return exchange not in self._shell.desired.stopped or not any(
-                address.startswith(prefix) for address in self._shell.machine.children
+                is_book_of(address, exchange) for address in self._shell.machine.children
             )
 
         await self._shell.until(ended, timeout_s)
@@ -92,7 +91,7 @@ class Commands:
 
     async def status(self) -> dict[str, Any]:
         machine = self._shell.machine
-        agents = [r for r in machine.routes if r.address.startswith("agent/")]
+        agents = [r for r in machine.routes if has_kind(r.address, AGENT)]
         usage: dict[str, dict[str, Any]] = {}
         for said in await asyncio.gather(*(self._shell.said(r.cell, r.address, "usage") for r in agents)):
             usage |= said or {}

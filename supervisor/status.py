@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..model.address import Address
 from .tree.machine import Machine
 from .tree.records import CellState, Child, ChildState
 
@@ -79,6 +80,6 @@ def _stranded(machine: Machine, child: Child) -> str | None:
 
 def _refused_row(address: str, why: str) -> dict[str, Any]:
     empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "status")
-    group = address.split("/")[1]
+    group = Address.parse(address).exchange
     said = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "last_error": why, "serves": []}
     return said | dict.fromkeys(empty)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..actors.cell.messages import Unreachable
 from ..actors.cell.pulse import PERIOD_S, HangDetector
-from ..model.address import agent_address, catalog_address, mirror_address
+from ..model.address import MIRROR, agent_address, catalog_address, has_kind, mirror_address
 from ..model.time import in_ns
 from .cells import UNANSWERED
 from .shell import SupervisorShell
@@ -118,7 +118,7 @@ class Watchers:
             await asyncio.sleep(MIRROR_S)
             nodes = [node for node in self.leases.nodes(time.monotonic_ns()) if node in shell.machine.nodes]
             asked = {mirror_address(node) for node in nodes}
-            running = [a for a, child in shell.machine.children.items() if a.startswith("mirror/") and child.wanted]
+            running = [a for a, child in shell.machine.children.items() if has_kind(a, MIRROR) and child.wanted]
             if gone := tuple(address for address in running if address not in asked):
                 shell.on(m.Unwant(gone))
             for node in nodes:

@@ -37,7 +37,7 @@ from .exchange.admin.client import AdminClient
 from .exchange.launch import serving
 from .market.market import AsyncMarket, Market
 from .mesh.progress import missing_parts
-from .model.address import book_address, catalog_address
+from .model.address import catalog_address, is_book_of
 from .model.errors import MeshError, Misconfigured, RetryLater
 from .model.instrument import Instrument
 from .orderbook.view import BookReading
@@ -339,14 +339,13 @@ class LocalMesh:
 
     def tracked(self, exchange: str) -> dict[str, Instrument]:
         """The tracked instruments of an exchange by name, whether or not their books run."""
-        prefix = book_address(exchange, "")
         plain = self._desired.dormant() | {
             address: instrument
             for spec in list(self._specs.values())
             for address, instrument in spec.serves
             if instrument is not None
         }
-        found = (Instrument.from_dict(dict(row)) for address, row in plain.items() if address.startswith(prefix))
+        found = (Instrument.from_dict(dict(row)) for address, row in plain.items() if is_book_of(address, exchange))
         return {instrument.name: instrument for instrument in found}
 
     def accounts(self, exchange: str) -> list[str]:

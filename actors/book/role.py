@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...connectors.transport import Feed, Rest
+from ...model.address import book_address
 from ...model.errors import Misconfigured, Rejected, UnknownInstrument
 from ...model.events import BookState, PublicTrade, Side
 from ...model.instrument import Instrument
@@ -120,7 +121,7 @@ class BookRole:
         """Make the book, the machine and the segment of one pair."""
         if (len(self._hosted) + 1) * self._codec.spec.streams_per_instrument > self._codec.spec.max_streams:
             raise Misconfigured(self._context.address, f"more pairs than {self._codec.spec.max_streams} streams hold")
-        address = f"book/{self._exchange}/{instrument.name}"
+        address = book_address(self._exchange, instrument.name)
         writer = SegmentWriter(
             self._context.segments,
             address,

@@ -25,6 +25,7 @@ from typing import Any
 
 from ...connectors.market_codec import Codec
 from ...connectors.transport import Backoff, Rest
+from ...model.address import book_address
 from ...model.errors import (
     DataError,
     InboxFull,
@@ -251,7 +252,7 @@ class CatalogRole:
 
     def _plain_snapshot(self, snapshot: DepthSnapshot, instrument: Instrument) -> dict[str, Any]:
         return {
-            "address": f"book/{self._exchange}/{instrument.name}",
+            "address": book_address(self._exchange, instrument.name),
             "incarnation": list(self._context.incarnation),
             "state": int(BookState.LIVE if instrument.is_trading else BookState.HALTED),
             "version": 0,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ...connectors.spec import ExchangeSpec
+from ...model.address import limits_address
 from ...model.errors import MeshError, RetryLater
 from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
@@ -35,7 +36,7 @@ class Budget:
     def __init__(self, context: Context, spec: ExchangeSpec, exchange: str, egress: str) -> None:
         self._context = context
         self._spec = spec
-        self._limits = f"limits/{exchange}/{egress}"
+        self._limits = limits_address(exchange, egress)
         self._telling: set[asyncio.Task[None]] = set()
 
     async def acquire(self, cost: Cost, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ...model.address import book_address, catalog_address
 from ...model.errors import (
     DataError,
     InboxFull,
@@ -62,7 +63,7 @@ class Markets:
     ) -> None:
         self._context, self._gateway, self._changed = context, gateway, changed
         self._exchange = settings.machine.exchange
-        self._catalog = f"catalog/{self._exchange}"
+        self._catalog = catalog_address(self._exchange)
         self._maker_fee, self._taker_fee = settings.maker_fee, settings.taker_fee
         self._version = 0
         self._by_name: dict[str, Instrument] = {}
@@ -129,7 +130,7 @@ class Markets:
             return None
         view = self._views.get(pair)
         if view is None:
-            address = f"book/{self._exchange}/{pair}"
+            address = book_address(self._exchange, pair)
             view = self._views[pair] = BookReading(self._context.segments, instrument, address)
         try:
             top = view.top()

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...model.address import book_address
-from ...model.errors import UnknownExchange
+from ...model.address import book_address, is_book_of
+from ...model.errors import Misconfigured, UnknownExchange
 from ...model.plain import from_plain, to_plain
 from .child import ChildSpec, Tier
 from .plan import Changes, Listed, Plan, Rule, account_specs, add_rules, base_specs, changes, plan_books
@@ -96,8 +96,12 @@ class Desired:
 
         Raises:
             UnknownExchange: not in the configuration.
+            Misconfigured: a pattern is empty.
         """
         self._check(exchange)
+        patterns = tuple(patterns)
+        if not all(patterns):
+            raise Misconfigured(f"the pairs of {exchange}", "a pair or pattern is empty")
         self._rules[exchange], self._dormant = add_rules(self._rules[exchange], track, patterns), None
 
     def network(self, exchange: str, running: bool) -> None:
@@ -123,11 +127,12 @@ class Desired:
         Books of a known exchange are none of them: its instrument list decides. Agents and mirrors follow the nodes.
         """
         asked = {spec.address for spec in self.first_specs()}
-        prefixes = tuple(book_address(exchange, "") for exchange in self.settings.exchanges)
         return tuple(
             address
             for address, spec in children.items()
-            if address not in asked and not address.startswith(prefixes) and spec.tier not in (Tier.AGENT, Tier.MIRROR)
+            if address not in asked
+            and not any(is_book_of(address, exchange) for exchange in self.settings.exchanges)
+            and spec.tier not in (Tier.AGENT, Tier.MIRROR)
         )
 
     def dormant(self) -> dict[str, Mapping[str, Any]]:
@@ -145,8 +150,7 @@ class Desired:
 
     def books(self, exchange: str, children: Mapping[str, ChildSpec]) -> Changes:
         """What to change of the book children of `exchange`, given all that run. Nothing while it is unread."""
-        prefix = book_address(exchange, "")
-        running = {address: spec for address, spec in children.items() if address.startswith(prefix)}
+        running = {address: spec for address, spec in children.items() if is_book_of(address, exchange)}
         stopped = exchange in self._stopped
         if exchange not in self._instruments:
             return Changes((), (), tuple(running) if stopped else ())

@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...model.address import Route, agent_address
+from ...model.address import AGENT, Route, agent_address
 from ...model.errors import InvalidTransition
 from ...model.time import in_ns
 from . import policy as policies
@@ -67,7 +67,6 @@ from .records import Cell, CellState, Child, ChildState
 from .routes import RouteTable
 from .settings import TreeSettings
 
-AGENT = "agent"
 _CREATING_AT_END_S = 10.0
 _CALM_NS = 500_000_000  # after an adoption, before its spare is replaced, while another is left
 

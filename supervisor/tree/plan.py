@@ -18,7 +18,15 @@ from typing import Any, NamedTuple, Self
 
 from ...actors.book.settings import BookSettings
 from ...actors.orders.settings import POLITE_S
-from ...model.address import book_address, catalog_address, limits_address, orders_address, stream_address
+from ...model.address import (
+    Address,
+    book_address,
+    catalog_address,
+    group_address,
+    limits_address,
+    orders_address,
+    stream_address,
+)
 from ...model.instrument import Instrument
 from .child import ChildSpec, Tier
 from .settings import ExchangeSettings
@@ -156,23 +164,23 @@ def _seated(
     running: Mapping[str, ChildSpec],
 ) -> Plan:
     size = settings.pairs_per_actor
-    prefix = book_address(exchange, "group-")
+    numbered = ((Address.parse(address).group_number, spec) for address, spec in running.items())
+    groups = {number: spec for number, spec in numbered if number is not None}
     members: dict[int, list[str]] = {}
-    for address, spec in running.items():
-        if address.startswith(prefix):
-            names = [one.name for one in spec.config.instruments if one.name in wanted]
-            if names:
-                members[int(address.removeprefix(prefix))] = names
+    for number, spec in groups.items():
+        names = [one.name for one in spec.config.instruments if one.name in wanted]
+        if names:
+            members[number] = names
     seated = {name for names in members.values() for name in names}
     waiting = [name for name in wanted if name not in seated]
-    number = max((int(a.removeprefix(prefix)) for a in running if a.startswith(prefix)), default=0)
+    number = max(groups, default=0)
     for first in range(0, len(waiting), size):
         number += 1
         members[number] = waiting[first : first + size]
     specs: dict[str, ChildSpec] = {}
     seats: dict[str, int] = {}
     for group, names in members.items():
-        address = f"{prefix}{group}"
+        address = group_address(exchange, group)
         specs[address] = _book(exchange, address, settings, [wanted[name] for name in names])
         seats |= dict.fromkeys(names, group)
     return Plan(specs, refused, seats)

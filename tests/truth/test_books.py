@@ -180,7 +180,7 @@ def test_exchange_says_goodbye(lab: Lab) -> None:
     sampler = lab.sampler()
     host = lab.host()
     lab.wait_progress()
-    assert lab.admin.shutdown_event()["told"] == 1
+    assert lab.admin.shutdown_event()["sent"] == 1
     until("a second connection", lambda: host.ask("stats")["sockets"][0]["connections"] == 2)
     lab.rest()
     lab.same(host)

@@ -19,6 +19,7 @@ from ..actors.cell.pulse import process_start
 from ..config.mesh import MeshConfig
 from ..mesh.cluster import RunFile, join_ray, local_ray, make_run_directory, read_run_file
 from ..mesh.mesh import connect, launch
+from ..model.address import Address
 from ..model.errors import MeshError, MeshNotRunning, Misconfigured, UnknownInstrument
 
 STOP_LIMIT_S = 30.0
@@ -71,8 +72,8 @@ def _launch_checked(config: MeshConfig, wait_s: float) -> dict[str, Any]:
     try:
         refused = mesh.wait_started(wait_s)
         for address, reason in refused.items():
-            _, exchange, pair = address.split("/", 2)
-            raise UnknownInstrument(exchange, pair, reason)
+            book = Address.parse(address)
+            raise UnknownInstrument(book.exchange, book.name, reason)
     except BaseException:
         mesh.shutdown()
         raise

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from ..actors.book.ingest import Sink
 from ..actors.recording.replay import Replay, listed_instruments, records
 from ..connectors import registry
+from ..model.address import book_address
 from ..model.errors import Misconfigured, RetryLater
 from ..model.instrument import Instrument
 from ..model.time import SECOND_NS
@@ -154,7 +155,7 @@ class ReplayMarket(AsyncMarket):
 
     def _sink(self, instrument: Instrument) -> Sink:
         self._recording.instruments[instrument.name] = instrument
-        address = f"book/{self.exchange}/{instrument.name}"
+        address = book_address(self.exchange, instrument.name)
         scales = instrument.price_scale, instrument.size_scale
         directory, limit_ns = self._recording.directory, HEARTBEAT_LIMIT_NS
         writer = SegmentWriter(directory, address, (1, 1), *scales, heartbeat_limit_ns=limit_ns)

@@ -10,6 +10,7 @@ from typing import Any
 
 from loguru import logger
 
+from ..model.address import orders_address
 from ..model.errors import Misconfigured, UnknownExchange
 from ..model.ids import OrderIds
 from ..model.instrument import Instrument
@@ -63,7 +64,7 @@ class MarketState:
             known = self.link.accounts(self.exchange)
             reason = f"name one of {', '.join(known)}" if known else "the mesh's configuration gives it none"
             raise Misconfigured(f"market {self.exchange}", f"no account: {reason}")
-        return f"orders/{self.exchange}/{self.account}"
+        return orders_address(self.exchange, self.account)
 
     # ------------------------------------------------------------------ handing over
 

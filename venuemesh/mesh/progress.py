@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..model.address import BOOK, ORDERS, Address, has_kind
+
 
 def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
     """Why pairs that were named are not tracked: address to reason."""
@@ -14,11 +16,10 @@ def book_states(tree: dict[str, Any]) -> dict[str, str]:
     """Every tracked book's state by its writer's status: address to state name."""
     states: dict[str, str] = {}
     for child in tree["children"]:
-        if child["address"].startswith("book/") and child["state"] != "REFUSED":
+        if has_kind(child["address"], BOOK) and child["state"] != "REFUSED":
             known = (child.get("status") or {}).get("pairs", {})
             for address in child["serves"]:
-                pair = address.split("/", 2)[2]
-                states[address] = known.get(pair, {}).get("state", child["state"])
+                states[address] = known.get(Address.parse(address).name, {}).get("state", child["state"])
     return states
 
 
@@ -27,7 +28,7 @@ def account_states(tree: dict[str, Any]) -> dict[str, str]:
     found = {}
     for child in tree["children"]:
         status = child.get("status") or {}
-        if child["address"].startswith("orders/") and not status.get("ready"):
+        if has_kind(child["address"], ORDERS) and not status.get("ready"):
             found[child["address"]] = status.get("error") or status.get("state") or child["state"]
     return found
 

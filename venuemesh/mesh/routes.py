@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ..model.address import Address
 from ..model.errors import RetryLater
 from ..model.instrument import Instrument
 
@@ -29,10 +30,10 @@ class RouteTable:
         """Replace the copy by a newer table of the supervisor."""
         tracked: Tracked = {exchange: {} for exchange in table["exchanges"]}
         for address, plain in table["tracked"].items():
-            _, exchange, name = address.split("/", 2)
-            known = self._tracked.get(exchange, {}).get(name)
+            book = Address.parse(address)
+            known = self._tracked.get(book.exchange, {}).get(book.name)
             fresh = Instrument.from_dict(plain)
-            tracked[exchange][name] = known if known == fresh else fresh
+            tracked[book.exchange][book.name] = known if known == fresh else fresh
         self.elsewhere = {address for address, route in table["routes"].items() if route["node"] != self._node}
         self._tracked, self._accounts = tracked, table["accounts"]
         self._first.set()

@@ -13,6 +13,7 @@ from typing import Any
 
 from ....connectors.order_codec import Kind
 from ....journal.writes import PutTombstone
+from ....model.address import orders_address
 from ....model.errors import InboxFull, MeshError, UnknownInstrument, UnknownOrder
 from ....model.order import ZERO, NewOrder, Order, OrderStatus
 from ....model.time import in_ns
@@ -194,7 +195,7 @@ class Commands:
 
     def _full(self) -> InboxFull:
         settings = self._state.settings
-        return InboxFull(f"orders/{settings.exchange}/{settings.account}", settings.max_waiting)
+        return InboxFull(orders_address(settings.exchange, settings.account), settings.max_waiting)
 
     def get(self, token: Any, client_order_id: str, now: Now) -> None:
         """Answer with the Order. An unused id of our form is declared dead: UnknownOrder from then on."""

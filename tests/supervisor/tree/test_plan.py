@@ -159,6 +159,15 @@ def test_a_change_that_is_not_durable_leaves_what_is_desired_alone() -> None:
     assert set(desired.dormant()) == {"book/x/a", "book/x/b"}
 
 
+def test_an_empty_pair_is_refused_and_changes_nothing() -> None:
+    desired = desired_of(x=("a",))
+    desired.listed("x", listed("a", "b"))
+    with pytest.raises(Misconfigured, match="empty"):
+        desired.rule("x", True, ["b", ""])
+    assert [spec.address for spec in desired.books("x", {}).want] == ["book/x/a"]
+    assert desired.refused == {}
+
+
 def test_strangers_are_what_another_configuration_left() -> None:
     before = desired_of(x=(), y=())
     running = {spec.address: spec for spec in before.first_specs()}

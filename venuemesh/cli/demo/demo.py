@@ -30,6 +30,7 @@ from ...market.aio.ticks import every
 from ...market.market import AsyncMarket
 from ...mesh.cluster import kill_actor, local_ray, spawn_actor
 from ...mesh.mesh import Mesh, launch
+from ...model.address import book_address
 from ...model.errors import MeshError, Misconfigured, NotSynced
 from ...model.events import BookState
 from ...orderbook.view import AsyncBookView
@@ -264,7 +265,7 @@ class _Demo:
     async def _kill_book(self) -> None:
         """SIGKILL the first book's process; measure the time until the book serves and until it is LIVE."""
         pair, view = next(iter(self.views.items()))
-        address = f"book/{EXCHANGE}/{pair}"
+        address = book_address(EXCHANGE, pair)
         child = next(row for row in (await self.mesh.status())["children"] if row["address"] == address)
         before = view.incarnation
         self.recovery = recovery = Recovery(address, child["pid"])

@@ -22,6 +22,7 @@ from ...market.aio.ticks import every
 from ...market.market import AsyncMarket
 from ...market.values import Page
 from ...mesh.mesh import AsyncMesh
+from ...model.address import orders_address
 from ...model.errors import MeshError, NotSynced, OutcomeUnknown, Rejected, RetryLater, UnknownOrder
 from ...model.order import AccountEvent
 from .audit import compare
@@ -170,7 +171,8 @@ class ManagerDeath:
 
 async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> ManagerDeath:
     """Hand over some orders, SIGKILL their manager, and measure the time until its successor is reconciled."""
-    address = f"orders/{market.exchange}/{market.account}"
+    assert market.account is not None
+    address = orders_address(market.exchange, market.account)
     child = next(row for row in (await mesh.status())["children"] if row["address"] == address)
     before = (await market.account_status())["incarnation"]
     pair = market.trading_pairs[0]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ...model import rules
+from ...model.address import Address, stream_address
 from ...model.errors import RetryLater, UnknownInstrument
 from ...model.events import Side
 from ...model.instrument import Instrument
@@ -165,4 +166,5 @@ class AsyncAccount(AsyncRoom):
     @property
     def stream_address(self) -> str:
         """Address of the role that carries this account's user stream. Raises Misconfigured: no account."""
-        return "stream" + self._state.orders_address.removeprefix("orders")
+        manager = Address.parse(self._state.orders_address)
+        return stream_address(manager.exchange, manager.name)
