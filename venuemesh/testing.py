@@ -34,6 +34,7 @@ from .connectors import registry
 from .connectors.market_codec import Connector
 from .defaults import EXCHANGE
 from .exchange.admin.client import AdminClient
+from .exchange.face import protocol_names
 from .exchange.launch import serving
 from .market.market import AsyncMarket, Market
 from .mesh.progress import missing_parts
@@ -488,6 +489,9 @@ def local_exchange(
     Raises:
         Misconfigured: the exchange cannot be started so, or does not speak the protocol.
     """
+    spoken = protocol_names()
+    if protocol not in spoken:
+        raise Misconfigured(f"a local exchange that speaks {protocol}", f"it speaks {', '.join(spoken)} only")
     held = balances if balances is not None else {"BTC": "10", "USDT": "1000000"}
     key, secret = secrets.token_hex(32), secrets.token_hex(32)
     with tempfile.TemporaryDirectory(prefix="venuemesh-") as name:
@@ -495,16 +499,14 @@ def local_exchange(
         amounts = ", ".join(f'{asset} = "{amount}"' for asset, amount in held.items())
         accounts = f'[accounts.{ACCOUNT}]\nbalances = {{{amounts}}}\nkeys = [{{key = "{key}", secret = "{secret}"}}]\n'
         symbols = ",".join(pair.replace("-", "") for pair in pairs)
-        arguments = ["--json", "--parent", str(os.getpid()), "--symbols", symbols, "--rate", str(rate)]
+        arguments = ["--json", "--protocols", protocol, "--parent", str(os.getpid())]
+        arguments += ["--symbols", symbols, "--rate", str(rate)]
         arguments += ["--seed", str(seed), "--accounts", _private(folder / "accounts.toml", accounts)]
         files = {
             "api_key_file": _private(folder / "key", f"{key}\n"),
             "secret_file": _private(folder / "secret", f"{secret}\n"),
         }
         with serving("venuemesh.exchange", *arguments) as (_, urls):
-            if protocol not in urls:
-                spoken = ", ".join(sorted(urls.keys() - {"admin"}))
-                raise Misconfigured(f"a local exchange that speaks {protocol}", f"it speaks {spoken} only")
             yield LocalExchange(protocol, tuple(pairs), urls[protocol], files, AdminClient(urls["admin"]))
 
 

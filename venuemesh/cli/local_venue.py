@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from ..conformance.trading.venue import Venue
 from ..exchange.admin.client import AdminClient
 from ..exchange.engine.rules import SCALE, rules_for
 from ..exchange.face import protocol_names
-from ..exchange.launch import serving
 from ..model.errors import Misconfigured
 from ..model.events import Side
 from ..model.fixed import to_decimal
 from ..model.order import AccountEvent, Balance, Fill, Order
+from ..testing import ACCOUNT, local_exchange
 from .demo.audit import compare
 
 SPEAKS = tuple(protocol_names())  # the exchanges whose protocols the local one speaks
-ACCOUNT = "conformance"
-SYMBOL = "BTCUSDT"
+PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
 HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
-RATE = "100"  # level changes a second
 EXTRA = Decimal("0.01")  # of an order that takes: a small remaining amount is still worth an order
 
 
@@ -73,41 +67,9 @@ def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") 
             f"trading checks of {exchange}",
             f"the local exchange speaks {', '.join(SPEAKS)} only; name a testnet's URLs and keys",
         )
-    key, secret = secrets.token_hex(32), secrets.token_hex(32)
-    with tempfile.TemporaryDirectory(prefix="venuemesh-") as name:
-        folder = Path(name)
-        held = ", ".join(f'{asset} = "{amount}"' for asset, amount in HOLDS.items())
-        accounts = f'[accounts.{ACCOUNT}]\nbalances = {{{held}}}\nkeys = [{{key = "{key}", secret = "{secret}"}}]\n'
-        written = {"accounts.toml": accounts, "key": f"{key}\n", "secret": f"{secret}\n"}
-        paths = {name: _private(folder / name, text) for name, text in written.items()}
-        arguments = (
-            "--json",
-            "--protocols",
-            exchange,
-            "--parent",
-            str(os.getpid()),
-            "--symbols",
-            SYMBOL,
-            "--rate",
-            RATE,
-        )
-        with serving("venuemesh.exchange", *arguments, "--accounts", paths["accounts.toml"]) as (_, urls):
-            yield Venue(
-                account={
-                    "api_key_file": paths["key"],
-                    "secret_file": paths["secret"],
-                    "orders": orders,
-                    "stream": stream,
-                },
-                **urls[exchange],
-                ledger=LocalLedger(AdminClient(urls["admin"])),
-            )
-
-
-def _private(path: Path, text: str) -> str:
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return str(path)
+    with local_exchange([PAIR], HOLDS, protocol=exchange) as running:
+        account = {**running.account, "orders": orders, "stream": stream}
+        yield Venue(account, **running.urls, ledger=LocalLedger(running.admin))
 
 
 def local_rules() -> dict[str, Any]:
