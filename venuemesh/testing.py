@@ -1,13 +1,13 @@
-"""A mesh in one process, without Ray: for the tests of a strategy, and for ours.
+"""A mesh in one process, without Ray: for tests of strategies and for our own.
 
     with local_exchange(balances={"BTC": "1", "USDT": "100000"}) as exchange, LocalMesh(exchange.config()) as mesh:
         mesh.wait_ready()
         market = mesh.market(mesh.exchanges[0], owner="my-strategy")
         order_id = market.buy("BTC-USDT", "0.01", "MARKET")
 
-The roles, their messages and the plan of what runs are those of a real mesh: only the processes are missing. A role
-can be ended as if its process had died (`kill`), stopped in order (`stop`) and followed by its next incarnation
-(`restart`); nothing is restarted by itself, so a test decides what happens when. `docs/testing.md` shows the use.
+The roles, their messages and the plan of children are those of a real mesh; only the processes are missing. A test can
+end a role as if its process had died (`kill`), stop it in an orderly way (`stop`) and start its next incarnation
+(`restart`). Nothing restarts automatically, so the test decides what happens and when. `docs/testing.md` shows the use.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ from .supervisor.tree.desired import Desired
 T = TypeVar("T")
 V = TypeVar("V", bound=BookReading)
 START_S = 30.0  # for one role to start
-CALL_S = 15.0  # for a call into the mesh's thread that waits for no exchange
-LOOK_S = 0.02  # between two looks at what is ready
-AGAIN_S = 0.1  # before a catalog that did not answer is asked again
+CALL_S = 15.0  # for a call into the mesh's thread that does not wait for an exchange
+LOOK_S = 0.02  # between two checks of what is ready
+AGAIN_S = 0.1  # before asking again a catalog that did not answer
 CATALOG_S = 5.0  # one long poll for a changed list of instruments
 OWNER_LEASE_S = 3600.0  # an owner lives as long as this process, and so does the mesh
 ACCOUNT = "main"  # the account of `local_exchange`
@@ -60,9 +60,9 @@ class LocalMesh:
     """A mesh in this process, in a thread of its own. Use it as a context manager, or call `start` and `close`.
 
     Args:
-        config: what a configuration file says, as `MeshConfig` or as plain data (`docs/configuration.md`).
-        folder: where segments and the journal are kept; it stays. By default a temporary folder, which goes.
-        connectors: connectors that are used under their names whether or not they are installed.
+        config: the content of a configuration file, as `MeshConfig` or as plain data (`docs/configuration.md`).
+        folder: where segments and the journal are kept; it stays. Default: a temporary folder, which is removed.
+        connectors: connectors to use under their names, installed or not.
 
     Raises:
         ConfigError: the configuration is wrong.
@@ -115,19 +115,19 @@ class LocalMesh:
         self.close()
 
     def start(self) -> None:
-        """Start everything that is configured; return when it serves. Books and accounts may not be ready yet."""
+        """Start everything that is configured; return when all roles serve. Books and accounts may not be ready yet."""
         self.start_markets()
         self.start_accounts()
 
     def start_markets(self) -> None:
-        """Start limits, catalogs and the books that are tracked; return when they serve."""
+        """Start limits, catalogs and the tracked books; return when they serve."""
         self._start_tiers(Tier.AGENT, Tier.LIMITS, Tier.CATALOG)
         for exchange in self._desired.exchanges:
             self._run(self._read_listing(exchange), START_S)
             self._thread.spawn(self._follow_listing(exchange))
 
     def start_accounts(self) -> None:
-        """Start user streams and order managers; return when they serve. The rest must serve already."""
+        """Start user streams and order managers; return when they serve. All other roles must serve already."""
         self._start_tiers(Tier.STREAM, Tier.ORDERS)
 
     def _start_tiers(self, *tiers: Tier) -> None:
@@ -136,12 +136,12 @@ class LocalMesh:
             self._run(self._start(spec), START_S)
 
     def close(self) -> None:
-        """Stop every role in order, the last one started first, and end the thread. May be called again."""
+        """Stop every role, the last one started first, and end the thread. Idempotent."""
         with self._stack:
             if self._thread.loop.is_running():
                 self._run(self._cells.close(), None)
 
-    # ------------------------------------------------------------------ what a strategy uses, as of `Mesh`
+    # ------------------------------------------------------------------ for strategies, as in `Mesh`
 
     @property
     def name(self) -> str:
@@ -158,7 +158,7 @@ class LocalMesh:
 
     @property
     def aio(self) -> AsyncLocalMesh:
-        """This mesh for async code, as `Mesh.aio`: its markets are `AsyncMarket`s."""
+        """This mesh for async code, as `Mesh.aio`: its markets are of class `AsyncMarket`."""
         return AsyncLocalMesh(self)
 
     def track(self, exchange: str, *pairs: str) -> None:
@@ -173,20 +173,20 @@ class LocalMesh:
         """Return when every book is LIVE and every account takes orders.
 
         Raises:
-            RetryLater: something is not ready within the timeout; the error names it.
-            Exception: a role has failed; this is its error.
+            RetryLater: a book or account was not ready within the timeout; the error names it.
+            Exception: a role failed; this is its error.
         """
         self._run(self._wait_ready(timeout_s), timeout_s + CALL_S)
 
     def status(self) -> dict[str, Any]:
-        """Return what `Mesh.status` does, as far as one process has it: `children` and `unread`."""
+        """Return the part of `Mesh.status` that one process has: `children` and `unread`."""
         return self._run(self._status(), CALL_S)
 
-    # ------------------------------------------------------------------ what a test uses
+    # ------------------------------------------------------------------ for tests
 
     @property
     def failures(self) -> list[tuple[str, BaseException]]:
-        """(address, error) of every role that failed and of every question that met an error nobody expected."""
+        """(address, error) of every role that failed and of every question that raised an unexpected error."""
         return self._cells.failures
 
     def take_failures(self) -> list[tuple[str, BaseException]]:
@@ -195,11 +195,11 @@ class LocalMesh:
         return found
 
     def addresses(self) -> list[str]:
-        """The addresses of the roles that run, in the order of their start."""
+        """The addresses of the running roles, in the order of their start."""
         return list(self._cells)
 
     def kill(self, address: str) -> None:
-        """End a role as if its process had died: it tells nobody, and its work ends where it stands."""
+        """End a role as if its process had died: without notice, in the middle of its work."""
         self._run(self._cells.kill(address), CALL_S)
 
     def stop(self, address: str) -> None:
@@ -207,11 +207,11 @@ class LocalMesh:
         self._run(self._cells.stop(address), CALL_S)
 
     def restart(self, address: str) -> None:
-        """Start the next incarnation of a role; one that still runs is killed first. Return when it serves."""
+        """Start the next incarnation of a role and return when it serves. A running incarnation is killed first."""
         self._run(self._cells.restart(address), START_S)
 
     def role_status(self, address: str) -> dict[str, Any]:
-        """Return what a role says of itself. Raises RetryLater: nobody serves the address."""
+        """Return the status of a role. Raises RetryLater: no role serves the address."""
 
         async def look() -> dict[str, Any]:
             return self._cells.status(address)
@@ -219,7 +219,7 @@ class LocalMesh:
         return self._run(look(), CALL_S)
 
     def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-        """Send one message to a role and return its reply, as roles do among themselves."""
+        """Send one message to a role and return its reply, as other roles would."""
         return self._run(self._ask(address, kind, body, timeout_s), None)
 
     async def ask_async(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
@@ -256,7 +256,7 @@ class LocalMesh:
         await self._cells.start(spec.address, make, [address for address, _ in spec.serves if address != spec.address])
 
     async def _read_listing(self, exchange: str) -> int:
-        """Take note of an exchange's instruments and have its books as desired; return the list's version."""
+        """Take in an exchange's instruments and start or stop its books accordingly; return the list's version."""
         listing = await self._ask(catalog_address(exchange), "instruments", None, START_S)
         await self._list(exchange, listing)
         version: int = listing["version"]
@@ -272,7 +272,7 @@ class LocalMesh:
             try:
                 body = {"after": after}
                 listing = await self._ask(catalog_address(exchange), "poll:instruments", body, CATALOG_S)
-            except MeshError:  # the catalog was killed: its next incarnation is asked
+            except MeshError:  # the catalog was killed: ask its next incarnation
                 await asyncio.sleep(AGAIN_S)
                 continue
             if listing and listing["version"] != after:
@@ -290,7 +290,7 @@ class LocalMesh:
             await self._replan(exchange)
 
     async def _replan(self, exchange: str) -> None:
-        """Have the books of an exchange be as desired, as the supervisor does."""
+        """Start and stop books of an exchange until they are as desired, as the supervisor does."""
         todo = self._desired.books(exchange, self._specs)
         for address in todo.unwant:
             del self._specs[address]
@@ -355,7 +355,7 @@ class LocalMesh:
 
 
 class AsyncLocalMesh:
-    """What async code uses of a `LocalMesh`. Get it as `mesh.aio`."""
+    """A `LocalMesh` for async code. Get it as `mesh.aio`."""
 
     def __init__(self, mesh: LocalMesh) -> None:
         self._mesh, self.name = mesh, mesh.name
@@ -451,18 +451,18 @@ def _loop_in_thread(name: str) -> Iterator[_Thread]:
 
 @dataclass(frozen=True, slots=True)
 class LocalExchange:
-    """A local exchange that runs, and one account on it. `account` names the files of its key; no secret is in here."""
+    """A running local exchange and one account. `account` names the files of its key; this record holds no secret."""
 
     protocol: str
     pairs: tuple[str, ...]
-    urls: Mapping[str, str]  # by what the configuration calls them: rest, ws, ws_api
+    urls: Mapping[str, str]  # by their keys in the configuration: rest, ws, ws_api
     account: Mapping[str, str]
     admin: AdminClient  # the exchange's own record, and faults on request; see docs/local-exchange.md
 
     def config(self, **account: Any) -> dict[str, Any]:
         """Return a mesh's configuration, as plain data, that tracks the pairs and trades on the account.
 
-        `account` are settings of the account beyond its key, such as `recv_window_ms`.
+        `account` gives further settings of the account, such as `recv_window_ms`.
         """
         exchange = {**self.urls, "pairs": list(self.pairs), "accounts": {ACCOUNT: {**self.account, **account}}}
         mesh = {"name": "local", "heartbeat_limit_s": 2.0}  # a test and its mesh share one interpreter
@@ -482,12 +482,12 @@ def local_exchange(
 
     Args:
         balances: what the account holds at the start, exact numbers as text.
-        protocol: whose protocol it speaks.
-        rate: level changes a second, over all pairs.
-        seed: of the participants; the same seed gives the same market.
+        protocol: the exchange whose protocol it speaks.
+        rate: level changes per second, over all pairs.
+        seed: seed of the participants; the same seed gives the same market.
 
     Raises:
-        Misconfigured: the exchange cannot be started so, or does not speak the protocol.
+        Misconfigured: the local exchange does not start with these arguments, or does not speak the protocol.
     """
     spoken = protocol_names()
     if protocol not in spoken:

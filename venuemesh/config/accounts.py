@@ -1,7 +1,7 @@
-"""The part of the configuration that trades: the journal and the accounts. No secret is in it, only names of files.
+"""The trading part of the configuration: the journal and the accounts. It holds names of files, never secrets.
 
-Paths: a relative one is taken from the configuration file's folder; `~` stays and is the home of whoever the mesh runs
-as, on each node.
+Relative paths start at the configuration file's folder. `~` is expanded on each node, to the home of the user that the
+mesh runs as.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _PAIR = re.compile(r"[^\s*?/-]{1,40}-[^\s*?/-]{1,40}")
 
 
 class Strict(BaseModel):
-    """No other keys, no other types: a whole number is a float, nothing else is. Errors repeat no value."""
+    """Refuse unknown keys and wrong types; a whole number is accepted as a float. Errors repeat no value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 def _exact(value: Any) -> Any:
-    """Read an exact number: text, or a whole number. A TOML float is refused, as it is not what was written."""
+    """Read an exact number: text, or a whole number. A TOML float is refused, because it is not exact."""
     if value is None or isinstance(value, Decimal):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, str)):
@@ -54,7 +54,7 @@ def _placed(path: str, info: ValidationInfo) -> str:
     if path.startswith(("/", "~")):
         return path
     if folder is None:
-        raise ValueError("must be an absolute path here, as there is no file that it could be relative to")
+        raise ValueError("must be an absolute path, because this configuration is not a file and has no folder")
     return str(folder.absolute() / path)
 
 
@@ -75,12 +75,14 @@ class JournalTable(Strict):
     pinned: bool = Field(
         False, description="With SQLite on several nodes: accept that accounts run on the journal's node or nowhere."
     )
-    keep_days: int = setting(JournalSettings, "keep_days", "How long what is done and over is kept.", ge=1, le=36_500)
+    keep_days: int = setting(
+        JournalSettings, "keep_days", "Days that done orders, their fills and old events are kept.", ge=1, le=36_500
+    )
 
     @field_validator("url")
     @classmethod
     def _is_url(cls, url: str | None, info: ValidationInfo) -> str | None:
-        from ..keystore.secrets import has_password  # strategies import this module, and have no use for cryptography
+        from ..keystore.secrets import has_password  # strategies import this module and do not need cryptography
 
         if url is None:
             return None
@@ -104,20 +106,20 @@ class JournalTable(Strict):
         return self
 
     def settings(self, url: str | None = None) -> JournalSettings:
-        """Return what an order manager takes; `url` stands in where the file names no journal."""
+        """Return the settings of an order manager; `url` is the journal when the file names none."""
         given = self.url if self.url is not None or self.url_file is not None else url
         return JournalSettings(given, self.url_file, self.keep_days)
 
     @property
     def is_sqlite(self) -> bool:
-        """A file of one node. A `url_file` is for what needs a password, so it is none."""
+        """Whether the journal is a file of one node. The URL in a `url_file` has a password, so it is never a file."""
         return self.url_file is None and (self.url is None or self.url.startswith(SQLITE))
 
 
 class PairTable(Strict):
     """`[exchanges.NAME.accounts.ACCOUNT.pairs."BASE-QUOTE"]`: other limits for one pair."""
 
-    max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Orders open at once, of this pair.")
+    max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Most orders open at once on this pair.")
     max_order_notional: Exact = Field(None, gt=0, description="Largest order of this pair, price x amount.")
     price_band: Exact = Field(None, gt=0, le=10, description="The account's `price_band`, for this pair.")
 
@@ -130,56 +132,63 @@ class AccountTable(Strict):
 
     keys: str | None = Field(None, description="Entry of the keystore (`venuemesh keys add`).")
     keystore: str | None = Field(
-        None, description="The keystore; if absent, the one of the user that the mesh runs as, on each node."
+        None,
+        description="File of the keystore; if absent, each node's default keystore of the user that the mesh runs as.",
     )
     passphrase_file: str | None = Field(
         None,
-        description="Private file with the keystore's passphrase; if absent, what `VENUEMESH_PASSPHRASE_FILE` names.",
+        description="Private file with the keystore's passphrase; if absent, `VENUEMESH_PASSPHRASE_FILE` names it.",
     )
     api_key_file: str | None = Field(None, description="Instead of `keys`: private file that holds the API key.")
     secret_file: str | None = Field(
         None, description="With `api_key_file`: private file that holds the secret, or the private key as PEM."
     )
     kind: Literal["hmac", "ed25519", "rsa"] | None = Field(
-        None, description="Kind of the key in `secret_file`; if absent, the PEM says it, and what is no PEM is `hmac`."
+        None,
+        description="Kind of the key in `secret_file`; if absent, the PEM decides, and a file without PEM is `hmac`.",
     )
     orders: Literal["rest", "websocket"] = setting(OrderManagerSettings, "send_by", "How orders are sent.")
-    stream: Literal["websocket", "polling"] = setting(StreamSettings, "source", "How reports of orders come.")
+    stream: Literal["websocket", "polling"] = setting(StreamSettings, "source", "How order reports arrive.")
     recv_window_ms: int = setting(
         GatewaySettings,
         "recv_window_ms",
-        "How long a signed request stays valid; no order in doubt can be cleared up sooner.",
+        "How long a signed request stays valid; an order in doubt is settled only after that time.",
         ge=1,
         le=60_000,
     )
-    max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Orders open at once, of all pairs.")
+    max_open_orders: int | None = Field(None, ge=1, le=100_000, description="Most orders open at once, over all pairs.")
     max_order_notional: Exact = Field(
         None,
         gt=0,
-        description="Largest order, price x amount, in the pair's quote asset; a sale counts with at least the best "
-        "bid. Exact numbers are text.",
+        description="Largest order, price x amount, in the pair's quote asset; a sell order counts with at least the "
+        "best bid. Write exact numbers as text.",
     )
     price_band: Exact = Field(
         None,
         gt=0,
         le=10,
-        description='How far past the best price of the other side a price may be, as a fraction: `"0.05"` is 5 %.',
+        description='How far past the other side\'s best price an order may be priced, as a fraction: `"0.05"` is 5 %.',
     )
     maker_fee: Exact = Field(
-        None, gt=-1, lt=1, description='Maker fee as a fraction (`"0.001"`), instead of what the exchange says.'
+        None,
+        gt=-1,
+        lt=1,
+        description='Maker fee as a fraction (`"0.001"`), instead of the rate that the exchange reports.',
     )
     taker_fee: Exact = Field(None, gt=-1, lt=1, description="Taker fee, likewise.")
     account_limits: dict[
         str, Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], Field(strict=False)]
     ] = Field(
         default_factory=dict,
-        description="Limits on orders that the exchange grants this account instead of its published ones: "
+        description="Order limits that the exchange grants this account instead of the published ones: "
         "name = [amount, seconds].",
     )
     on_shutdown: Literal["keep", "cancel"] = setting(
-        OrderManagerSettings, "on_shutdown", "What becomes of open orders when the mesh is shut down in order."
+        OrderManagerSettings, "on_shutdown", "What an orderly shutdown of the mesh does with open orders."
     )
-    pairs: dict[str, PairTable] = Field(default_factory=dict, description="Other limits for single pairs.")
+    pairs: dict[str, PairTable] = Field(
+        default_factory=dict, description="Limits of single pairs, instead of the account's."
+    )
 
     @field_validator("keystore", "passphrase_file", "api_key_file", "secret_file")
     @classmethod
@@ -192,7 +201,7 @@ class AccountTable(Strict):
         from ..keystore.store import NAME
 
         if name is not None and NAME.fullmatch(name) is None:
-            raise ValueError("is no name that an entry of a keystore can have")
+            raise ValueError("is not a valid name of a keystore entry")
         return name
 
     @field_validator("pairs")
@@ -209,24 +218,24 @@ class AccountTable(Strict):
         if self.keys is not None:
             if any(files) or self.kind is not None:
                 raise ValueError(
-                    "names keys of a keystore and also api_key_file, secret_file or kind: one or the other"
+                    "names keys of a keystore and also api_key_file, secret_file or kind: give only one of the two"
                 )
             return self
         if not all(files):
             raise ValueError("names no key: give keys, or api_key_file and secret_file")
         if self.keystore is not None or self.passphrase_file is not None:
-            raise ValueError("names a keystore or passphrase_file but no keys in it")
+            raise ValueError("names a keystore or a passphrase_file, but no entry: give keys")
         return self
 
     @property
     def key(self) -> KeySettings:
-        """Where the key of the account is."""
+        """Return where the key of the account is."""
         return KeySettings(
             self.keys, self.keystore, self.passphrase_file, self.api_key_file, self.secret_file, self.kind
         )
 
     def settings(self, connector: ConnectorSettings, account: str, journal: JournalSettings) -> AccountSettings:
-        """Return what the user stream and the order manager of the account take."""
+        """Return the settings of the account's user stream and order manager."""
         gateway = GatewaySettings(connector, self.key, recv_window_ms=self.recv_window_ms)
         machine = OrderSettings(
             connector.exchange,

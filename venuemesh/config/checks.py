@@ -1,4 +1,4 @@
-"""What must hold before a mesh with accounts is started: seen at `up`, in words, instead of at night."""
+"""Checks before a mesh with accounts starts, so that `up` reports what would fail later."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from .mesh import MeshConfig
 
 
 def check_accounts(config: MeshConfig, here: str, nodes: Mapping[str, Mapping[str, str]]) -> None:
-    """See that every account can be taken up without a person, as far as this node (`here`) can see.
+    """Check that every account can start without a person, as far as this node (`here`) can see.
 
-    `nodes` are the living nodes of the cluster with their labels. Nothing is decrypted: this process does not sign. The
-    files of other nodes are seen when an account is taken up there.
+    `nodes` are the living nodes of the cluster with their labels. Nothing is decrypted, because this process does not
+    sign. The files of other nodes are checked when an account starts there.
 
     Raises:
-        Misconfigured: a file of a key is missing or open to others, or the journal cannot follow an account to another
-            node although there are several.
+        Misconfigured: a key's file is missing or can be read by others, or the cluster has several nodes and the
+            journal cannot follow an account to another one.
     """
     journal = config.journal
     if journal.is_sqlite and len(nodes) > 1 and not journal.pinned:
         raise Misconfigured(
             "[journal]",
             f"is an SQLite file of one node, and the cluster has {len(nodes)}: no account could move when that node is "
-            'lost. Give url = "postgresql+psycopg://..." (or url_file), or say pinned = true to accept it',
+            'lost. Give url = "postgresql+psycopg://..." (or url_file), or set pinned = true to accept that',
         )
     for exchange, settings in config.exchanges.items():
         if not settings.accounts:
@@ -34,7 +34,7 @@ def check_accounts(config: MeshConfig, here: str, nodes: Mapping[str, Mapping[st
         if journal.is_sqlite and not eligible:
             raise Misconfigured(
                 f"exchanges.{exchange}.nodes",
-                f"this node has not the labels {labels}, but its accounts run where the SQLite journal is: here",
+                f"this node lacks the labels {labels}, but its accounts run here, where the SQLite journal is",
             )
         if not eligible:
             continue

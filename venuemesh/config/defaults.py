@@ -1,4 +1,4 @@
-"""Where the defaults of a configuration file come from: the settings that the roles take."""
+"""Take the defaults of the configuration file from the settings of the roles."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def default(settings: type[Any], name: str) -> Any:
 
 
 def setting(settings: type[Any], name: str, description: str, **checks: Any) -> Any:
-    """Return a model's field whose default is that of a settings dataclass, so that no default stands twice."""
+    """Return a model's field with the default of a settings dataclass, so that each default is written once."""
     return Field(default(settings, name), description=description, **checks)

@@ -1,7 +1,7 @@
-"""The mesh's configuration: a TOML file, checked before anything is started.
+"""The mesh's configuration: a TOML file, checked before anything starts.
 
-Every error names the file, the key and the reason (`ConfigError`); nothing is started by a configuration that has one.
-`docs/configuration.md` is the reference and is checked against these models by a test.
+Every error (`ConfigError`) names the file, the key and the reason; a configuration with an error starts nothing. The
+reference is `docs/configuration.md`; a test checks it against these models.
 """
 
 from __future__ import annotations
@@ -33,39 +33,44 @@ from .defaults import setting
 
 KEYED = "venuemesh_key"  # type of an error that names its key itself
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
-_PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII; exchanges list such assets
+_PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII: exchanges list such assets
 
 Name = Annotated[str, Field(pattern=rf"^{_NAME.pattern}$")]
 
 
 class MeshTable(Strict):
-    """`[mesh]`: what holds for the mesh as a whole."""
+    """`[mesh]`: settings of the mesh as a whole."""
 
     name: Name = Field("mesh", description="Name of the mesh: its Ray namespace and its segment directory.")
     spares_per_node: int = setting(
         TreeSettings,
         "spares_per_node",
-        "Warm spare cells kept on every node; where accounts may run, one more.",
+        "Warm spare cells kept on every node; a node where accounts may run has one more.",
         ge=0,
         le=64,
     )
     heartbeat_limit_s: float = Field(
-        HEARTBEAT_LIMIT_S, ge=0.1, le=60, description="A book whose writer's heartbeat is older is DEAD to its readers."
+        HEARTBEAT_LIMIT_S,
+        ge=0.1,
+        le=60,
+        description="Readers see a book as DEAD when its writer's heartbeat is older than this.",
     )
     hang_limit_s: float = setting(
         AgentSettings,
         "hang_limit_s",
-        "A cell whose event loop did not run for this long is killed and replaced.",
+        "A cell is killed and replaced when its event loop did not run for this long.",
         ge=0.2,
         le=600,
     )
 
 
 class RestartTable(Strict):
-    """`[restart]`: when replacing what dies must slow down."""
+    """`[restart]`: how fast dead actors are replaced."""
 
     intensity: int = setting(Policy, "intensity", "Restarts of one child allowed within `period_s`.", ge=1, le=1000)
-    period_s: float = setting(Policy, "period_s", "The window of `intensity`.", gt=0, le=86400)
+    period_s: float = setting(
+        Policy, "period_s", "Length of the window in which `intensity` counts restarts.", gt=0, le=86400
+    )
     backoff_s: float = setting(Policy, "backoff_s", "First delay once the intensity is exceeded.", gt=0, le=600)
     backoff_cap_s: float = setting(Policy, "backoff_cap_s", "Longest delay between attempts.", gt=0, le=3600)
 
@@ -74,7 +79,7 @@ class ExchangeTable(Strict):
     """`[exchanges.NAME]`: one exchange (or one account set of it), by the name used in addresses."""
 
     connector: str | None = Field(
-        None, description="Connector that speaks its protocol; the exchange's name if absent."
+        None, description="Connector to use; if absent, the connector with the exchange's name."
     )
     pairs: tuple[str, ...] = Field(
         (),
@@ -93,18 +98,20 @@ class ExchangeTable(Strict):
     ws_api: str | None = Field(
         None, description="Base URL of the websocket interface for orders and reports, instead of the connector's own."
     )
-    egress: Name = setting(ConnectorSettings, "egress", "Which rate budget it spends: one per outgoing address.")
+    egress: Name = setting(ConnectorSettings, "egress", "Name of the rate budget to spend: one per outgoing address.")
     refresh_s: float = setting(
-        CatalogSettings, "refresh_s", "How often the list of instruments is read again.", ge=1, le=86400
+        CatalogSettings, "refresh_s", "Seconds between two readings of the list of instruments.", ge=1, le=86400
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="Options that the connector declares, a key each."
+        default_factory=dict, description="Options that the connector declares, one key each."
     )
     nodes: dict[str, str] = Field(
-        default_factory=dict, description="Ray node labels its actors need; empty for any node."
+        default_factory=dict,
+        description="Labels that a Ray node must have to run the exchange's actors; empty: any node.",
     )
     accounts: dict[Name, AccountTable] = Field(
-        default_factory=dict, description="Accounts to trade on, a table each; none: market data only, without keys."
+        default_factory=dict,
+        description="Accounts to trade on, one table each; without accounts: market data only, without keys.",
     )
 
     @field_validator("pairs")
@@ -130,19 +137,19 @@ class ExchangeTable(Strict):
         try:
             parts = urlsplit(url)
             is_whole = bool(parts.hostname) and parts.port != 0
-        except ValueError as error:  # a port that is no number or out of range, half an IPv6 address
+        except ValueError as error:  # a port that is not a number or out of range, an incomplete IPv6 address
             raise ValueError(f"{url!r} is not a URL such as {example}: {error}") from error
         if not is_whole:
             raise ValueError(f"{url!r} has no host, or 0 for a port")
         return url.rstrip("/")
 
     def connector_settings(self, name: str) -> ConnectorSettings:
-        """Return how the exchange `name` is reached."""
+        """Return the settings that say how the exchange `name` is reached."""
         connector = self.connector or name
         return ConnectorSettings(name, connector, self.rest, self.ws, self.ws_api, self.egress, self.options)
 
     def settings(self, name: str, journal: JournalSettings, heartbeat_limit_s: float) -> ExchangeSettings:
-        """Return what the children of the exchange `name` take."""
+        """Return the settings of the children of the exchange `name`."""
         connector = self.connector_settings(name)
         return ExchangeSettings(
             LimitsSettings(connector),
@@ -176,8 +183,8 @@ class MeshConfig(Strict):
             twin = budgets.setdefault((connector, exchange.rest, exchange.egress), name)
             if twin != name:
                 raise ValueError(
-                    f"exchanges.{name}.egress: {twin} spends the rate budget of egress {exchange.egress!r} already; "
-                    "name the other outgoing address, or put the pairs in one table"
+                    f"exchanges.{name}.egress: {twin} already spends the rate budget of egress {exchange.egress!r}; "
+                    "give this table an egress of its own, or put the pairs in one table"
                 )
             if connector not in known:
                 raise ValueError(
@@ -193,25 +200,25 @@ class MeshConfig(Strict):
         users: dict[KeySettings, str] = {}
         for name, exchange in self.exchanges.items():
             for account, settings in exchange.accounts.items():
-                here = f"exchanges.{name}.accounts.{account}"
-                twin = users.setdefault(replace(settings.key, passphrase_file=None, kind=None), here)
-                if twin != here:
-                    raise ValueError(f"{here}: has the key of {twin}: two managers would trade on one account")
+                path = f"exchanges.{name}.accounts.{account}"
+                twin = users.setdefault(replace(settings.key, passphrase_file=None, kind=None), path)
+                if twin != path:
+                    raise ValueError(f"{path}: has the same key as {twin}: two managers would trade on one account")
 
     @property
     def has_accounts(self) -> bool:
         return any(exchange.accounts for exchange in self.exchanges.values())
 
     def for_supervisor(self, node: str | None = None, state: Path | None = None) -> MeshSettings:
-        """Return what the supervisor is created with.
+        """Return the settings that the supervisor is created with.
 
-        `node` is the id of the node that the mesh is launched on and `state` its folder for what must last: there the
-        journal is, unless the configuration says where. A configuration with accounts needs both.
+        `node` is the id of the node that the mesh is launched on; `state` is the node's folder for durable files, which
+        holds the journal unless the configuration names another place. A configuration with accounts needs both.
         """
         url = None
         if self.has_accounts and self.journal.url is None and self.journal.url_file is None:
             if state is None:
-                raise ValueError("a configuration with accounts and no journal needs a folder for it")
+                raise ValueError("a configuration with accounts and without a journal needs a folder for the journal")
             url = f"{SQLITE}{state.absolute()}/{self.mesh.name}.journal.sqlite3"
         journal, mesh, restart = self.journal.settings(url), self.mesh, self.restart
         return MeshSettings(
@@ -228,7 +235,7 @@ class MeshConfig(Strict):
 
 
 def _check_options(name: str, connector: str, exchange: ExchangeTable) -> None:
-    """Raises PydanticCustomError: the connector does not take one of the options."""
+    """Check the options of an exchange. Raises PydanticCustomError: the connector does not take one of them."""
     if not exchange.options:
         return
     spec = exchange.connector_settings(name).spec
@@ -239,7 +246,7 @@ def _check_options(name: str, connector: str, exchange: ExchangeTable) -> None:
 
 
 def _check_trades(name: str, connector: str, exchange: ExchangeTable) -> None:
-    """Raises ValueError: the connector does not trade, or not as an account wants it."""
+    """Check the accounts of an exchange. Raises ValueError: the connector does not trade as an account requires."""
     try:
         reached = exchange.connector_settings(name)
         found, offer = reached.find_trading(), reached.order_codec().offer
@@ -263,7 +270,7 @@ def load_config(path: Path) -> MeshConfig:
     """Read and check a configuration file.
 
     Raises:
-        ConfigError: it cannot be read, is no TOML, or a key of it is wrong; names the file, the key and the reason.
+        ConfigError: the file cannot be read, is not TOML, or has a wrong key; names the file, the key and the reason.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -278,7 +285,7 @@ def load_config(path: Path) -> MeshConfig:
 
 
 def check_config(raw: dict[str, Any], where: str, folder: Path | None = None) -> MeshConfig:
-    """Check a configuration given as plain data; `where` names it in errors, relative paths are below `folder`."""
+    """Check a configuration given as plain data. `where` names it in errors; relative paths start at `folder`."""
     try:
         return MeshConfig.model_validate(raw, context={"folder": folder})
     except ValidationError as error:
@@ -289,5 +296,5 @@ def check_config(raw: dict[str, Any], where: str, folder: Path | None = None) ->
             key = first["ctx"]["key"]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
-            reason = "there is no such key"
-        raise ConfigError(where, key, reason + more) from None  # its text may hold what was written
+            reason = "this key does not exist"
+        raise ConfigError(where, key, reason + more) from None  # its text may repeat a value from the file

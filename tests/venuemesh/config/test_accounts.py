@@ -135,13 +135,17 @@ def test_market_data_without_accounts_needs_no_journal(tmp_path):
 @pytest.mark.parametrize(
     ("change", "key", "reason"),
     [
-        (('keys = "main"', 'keys = "a b"'), "accounts.main.keys", "no name"),
+        (('keys = "main"', 'keys = "a b"'), "accounts.main.keys", "not a valid name"),
         (('keys = "main"', ""), "accounts.main", "names no key"),
-        (('keys = "main"', 'keys = "main"\nkind = "hmac"'), "accounts.main", "one or the other"),
-        (('keys = "main"', 'keys = "main"\nsecret_file = "x"'), "accounts.main", "one or the other"),
-        (('keys = "main"', 'keys = "main"\nsecret = "PLANTEDSECRET"'), "accounts.main.secret", "no such key"),
+        (('keys = "main"', 'keys = "main"\nkind = "hmac"'), "accounts.main", "only one of the two"),
+        (('keys = "main"', 'keys = "main"\nsecret_file = "x"'), "accounts.main", "only one of the two"),
+        (
+            ('keys = "main"', 'keys = "main"\nsecret = "PLANTEDSECRET"'),
+            "accounts.main.secret",
+            "this key does not exist",
+        ),
         (('kind = "rsa"', 'kind = "dsa"'), "accounts.mounted.kind", "hmac"),
-        (('kind = "rsa"', 'keystore = "x"'), "accounts.mounted", "no keys in it"),
+        (('kind = "rsa"', 'keystore = "x"'), "accounts.mounted", "but no entry: give keys"),
         (('"websocket"', '"telex"'), "accounts.mounted.orders", "websocket"),
         (('"polling"', '"telex"'), "accounts.mounted.stream", "polling"),
         (('"cancel"', '"sell"'), "accounts.main.on_shutdown", "cancel"),
@@ -199,7 +203,7 @@ def test_a_journal_that_cannot_be(tmp_path, journal, key, reason):
 
 def test_two_accounts_with_one_key_and_a_connector_that_does_not_trade(tmp_path, monkeypatch):
     twin = ACCOUNT.replace("main", "twin") + 'keys = "main"\nkeystore = "keystore"\n'
-    with pytest.raises(ConfigError, match="has the key of"):
+    with pytest.raises(ConfigError, match="has the same key as"):
         load(tmp_path, GOOD + twin)
 
     with pytest.raises(ConfigError, match=r"no limit 'orders_1h' on orders \(there are: orders_10s, orders_1d\)"):

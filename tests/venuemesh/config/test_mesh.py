@@ -63,11 +63,11 @@ def test_the_example_is_good():
     [
         ("[mesh", "", "TOML"),
         ("", "", "no exchange"),
-        (GOOD + "pears = 3\n", "exchanges.binance.pears", "no such key"),
+        (GOOD + "pears = 3\n", "exchanges.binance.pears", "this key does not exist"),
         (GOOD.replace("BTC-USDT", "btcusdt"), "exchanges.binance.pairs", "BASE-QUOTE"),
         (GOOD.replace("*-BTC", "BTC-USDT"), "exchanges.binance.pairs", "twice"),
         (GOOD + "pairs_per_actor = 0\n", "exchanges.binance.pairs_per_actor", "greater"),
-        (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "no such key"),
+        (GOOD + "snapshot_limit = 7\n", "exchanges.binance.snapshot_limit", "this key does not exist"),
         (GOOD + OPTIONS + "depth = 7\n", "exchanges.binance.options.depth", "are depth_speed, snapshot_limit"),
         (GOOD + OPTIONS + "snapshot_limit = 0\n", "exchanges.binance.options.snapshot_limit", "1 and at most 5000"),
         (GOOD + OPTIONS + "snapshot_limit = true\n", "exchanges.binance.options.snapshot_limit", "a whole number"),
@@ -89,7 +89,7 @@ def test_the_example_is_good():
         (GOOD.replace('["BTC-USDT", "*-BTC"]', "[7]"), "exchanges.binance.pairs.0", "string"),
         (GOOD.replace('["BTC-USDT", "*-BTC"]', '"BTC-USDT"'), "exchanges.binance.pairs", "tuple"),
         (GOOD.replace('"m"', '"A B"'), "mesh.name", "pattern"),
-        (GOOD + '[exchanges.again]\nconnector = "binance"\n', "", "spends the rate budget"),
+        (GOOD + '[exchanges.again]\nconnector = "binance"\n', "", "already spends the rate budget"),
         (GOOD.replace("[exchanges.binance]", "[exchanges.nowhere]"), "", "no connector 'nowhere'"),
     ],
 )
