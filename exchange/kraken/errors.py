@@ -19,13 +19,13 @@ _REFUSED = {
     "INSUFFICIENT_BALANCE": "EOrder:Insufficient funds",
     "NO_LIQUIDITY": "EOrder:Order minimum not met",
     "UNKNOWN_ORDER": "EOrder:Invalid order",
-    "PRICE_FILTER": "EOrder:Tick size check failed",
-    "LOT_SIZE": "EGeneral:Invalid arguments:volume",
+    "PRICE": "EOrder:Tick size check failed",
+    "SIZE": "EGeneral:Invalid arguments:volume",
     "NOTIONAL": "EOrder:Cost minimum not met",
-    "MARKET_LOT_SIZE": "EGeneral:Invalid arguments:volume",
-    "PERCENT_PRICE_BY_SIDE": "EOrder:Invalid price",
-    "MAX_NUM_ORDERS": "EOrder:Orders limit exceeded",
-    "MAX_POSITION": "EOrder:Positions limit exceeded",
+    "MARKET_SIZE": "EGeneral:Invalid arguments:volume",
+    "PRICE_BAND": "EOrder:Invalid price",
+    "OPEN_ORDERS": "EOrder:Orders limit exceeded",
+    "POSITION": "EOrder:Positions limit exceeded",
 }
 
 
@@ -43,5 +43,5 @@ def invalid(argument: str) -> ApiError:
 
 
 def refused(rejected: Rejected) -> ApiError:
-    """The error of an engine's refusal."""
-    return ApiError(_REFUSED.get(rejected.code, "EGeneral:Internal error"))
+    """The error of an engine's refusal; never one after which the outcome would be unknown."""
+    return ApiError(_REFUSED.get(rejected.code, "EGeneral:Invalid arguments"))
