@@ -8,6 +8,8 @@
     a code of sort KEY        Misconfigured
     any other code            Rejected: an explicit no
 
+Some exchanges say no with status 200: `in_success` of `Failures`. The table above then holds for these answers too.
+
 A read is harmless to repeat: where the outcome would be unknown, a read is RetryLater. Public data is stricter: see
 `public_failure`.
 """
@@ -42,6 +44,7 @@ class Failures:
     `extract` reads an error body and returns None for anything else. `codes` classifies codes; `texts` overrides it
     where one code stands for many things. A code in neither is an explicit no. `waits_s`: statuses that mean "not
     served", with how long to wait where the answer does not say it; `max_wait_s` caps what an answer may say.
+    `in_success`: an answer with status 200 is a failure, too, where `extract` finds an error in it.
     """
 
     extract: Callable[[bytes], ErrorBody | None]
@@ -49,23 +52,26 @@ class Failures:
     texts: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
     waits_s: Mapping[int, float] = field(default_factory=lambda: {429: 60.0})
     max_wait_s: float = 3 * 86_400.0
+    in_success: bool = False
 
     def refusal(self, code: str, reason: str = "") -> Refusal:
         """Classify a code and its text."""
         return self.texts.get((code, reason)) or self.codes.get(code, Refusal.REJECTED)
 
     def failure(self, response: HttpResponse, changes: bool, what: str) -> MeshError | None:
-        """Return the typed error that the answer to a signed request means; None when it succeeded (200)."""
+        """Return the typed error that the answer to a signed request means; None when it succeeded."""
         status = response.status
-        if status == 200:
+        if status == 200 and not self.in_success:
             return None
         error = self.extract(response.body)
+        if status == 200 and error is None:
+            return None
         sort = None if error is None else self.refusal(error.code, error.reason)
         uncertain = status >= 500 or sort is Refusal.UNKNOWN
         later = RetryLater(self._wait_s(response, error), self._words(response, error))
         if not uncertain and (status in self.waits_s or sort is Refusal.BUSY):
             return later
-        if uncertain or error is None or status < 400:
+        if uncertain or error is None or 200 < status < 400:
             return OutcomeUnknown(what, later.reason) if changes else later
         if sort is Refusal.KEY:
             return Misconfigured("the API key", f"{error.code}: {error.reason}")
@@ -74,15 +80,18 @@ class Failures:
     def public_failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         """The same for public data, where any other 4xx is an explicit no, whatever its body."""
         status = response.status
-        if status == 200:
+        if status == 200 and not self.in_success:
             return None
         error = self.extract(response.body)
-        if status >= 500 and changes:
+        if status == 200 and error is None:
+            return None
+        sort = None if error is None else self.refusal(error.code, error.reason)
+        uncertain = status >= 500 or sort is Refusal.UNKNOWN
+        if uncertain and changes:
             return OutcomeUnknown("request", self._words(response, error))
-        busy = error is not None and self.refusal(error.code, error.reason) is Refusal.BUSY
-        if status >= 500 or status in self.waits_s or busy:
+        if uncertain or status in self.waits_s or sort is Refusal.BUSY:
             return RetryLater(self._wait_s(response, error), self._words(response, error))
-        if status < 400:
+        if 200 < status < 400:
             return DecodeError(f"HTTP {status} is not an answer of this exchange", excerpt(response.body))
         return Rejected(*((error.code, error.reason) if error else _anonymous(response)))
 

@@ -94,6 +94,13 @@ def identifier(value: Any) -> str:
     return str(integer(value))
 
 
+def digits(value: Any) -> int:
+    """Read a whole number from 0 to the largest int64 that is written as text, in plain digits."""
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 19:
+        raise _wrong(value, "a whole number as text")
+    return integer(int(value))
+
+
 def milliseconds(value: Any) -> int:
     """Read a time in milliseconds since the Unix epoch; return nanoseconds."""
     return integer(integer(value) * 1_000_000)
@@ -121,12 +128,13 @@ def positive_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
     return known_decimal(row, *keys) or None
 
 
-def levels(instrument: Instrument, value: Any) -> Levels:
-    """Read a list of [price, size] pairs of decimal text, exact at the instrument's scales."""
+def levels(instrument: Instrument, value: Any, width: int = 2) -> Levels:
+    """Read a list of rows of decimal text, exact at the instrument's scales: price, size, and what else the exchange
+    has in a row of `width` fields, which nobody reads."""
     read = rows(value)
     array = np.empty((len(read), 2), dtype=np.int64)
     for at, row in enumerate(read):
-        if not isinstance(row, list) or len(row) != 2:
+        if not isinstance(row, list) or len(row) != width:
             raise _wrong(row, "a level")
         array[at, 0] = to_raw(text(row[0]), instrument.price_scale)
         array[at, 1] = to_raw(text(row[1]), instrument.size_scale)

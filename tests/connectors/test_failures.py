@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,7 +44,7 @@ def answer(status: int, code: str | None = None, headers: dict[str, str] | None 
         (answer(401, "key"), Misconfigured, Misconfigured, Rejected),
         (answer(400, "busy"), RetryLater, RetryLater, RetryLater),
         (answer(429), RetryLater, RetryLater, RetryLater),
-        (answer(400, "lost"), OutcomeUnknown, RetryLater, Rejected),
+        (answer(400, "lost"), OutcomeUnknown, RetryLater, RetryLater),
         (answer(429, "lost"), OutcomeUnknown, RetryLater, RetryLater),
         (answer(500, "no"), OutcomeUnknown, RetryLater, RetryLater),
         (answer(503, "busy"), OutcomeUnknown, RetryLater, RetryLater),
@@ -55,6 +56,26 @@ def test_what_an_answer_means(response, of_a_change, of_a_read, of_public_data):
     assert type(FAILURES.failure(response, True, "x")) is of_a_change
     assert type(FAILURES.failure(response, False, "x")) is of_a_read
     assert type(FAILURES.public_failure(response)) is of_public_data
+
+
+@pytest.mark.parametrize(
+    ("response", "of_a_change", "of_a_read", "of_public_data"),
+    [
+        (answer(200), type(None), type(None), type(None)),  # no error in it
+        (answer(200, "no"), Rejected, Rejected, Rejected),
+        (answer(200, "key"), Misconfigured, Misconfigured, Rejected),
+        (answer(200, "busy"), RetryLater, RetryLater, RetryLater),
+        (answer(200, "lost"), OutcomeUnknown, RetryLater, RetryLater),
+        (answer(400, "no"), Rejected, Rejected, Rejected),
+        (answer(302), OutcomeUnknown, RetryLater, DecodeError),
+        (answer(503, "no"), OutcomeUnknown, RetryLater, RetryLater),
+    ],
+)
+def test_an_exchange_may_say_no_with_status_200(response, of_a_change, of_a_read, of_public_data):
+    failures = replace(FAILURES, in_success=True)
+    assert type(failures.failure(response, True, "x")) is of_a_change
+    assert type(failures.failure(response, False, "x")) is of_a_read
+    assert type(failures.public_failure(response)) is of_public_data
 
 
 def test_public_data_that_changes_something_has_an_unknown_outcome_after_a_5xx():

@@ -25,6 +25,8 @@ PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 3)
         ("integer", 2**63 - 1, 2**63 - 1),
         ("identifier", 7, "7"),
         ("milliseconds", 1, 1_000_000),
+        ("digits", "0", 0),
+        ("digits", "9223372036854775807", 2**63 - 1),
         ("decimal", "-0.10", Decimal("-0.10")),
     ],
 )
@@ -50,6 +52,13 @@ def test_reads_its_type(reader, value, read):
         ("integer", "1"),
         ("identifier", "7"),
         ("milliseconds", 2**62),
+        ("digits", 1),
+        ("digits", ""),
+        ("digits", "-1"),
+        ("digits", "1.0"),
+        ("digits", "\u0661"),
+        ("digits", "9223372036854775808"),
+        ("digits", "1" * 5000),
         ("decimal", 1),
         ("decimal", "x"),
         ("decimal", "NaN"),
@@ -80,6 +89,13 @@ def test_levels_are_exact_at_the_scales():
     for bad in (None, [["1"]], [["1", "2", "3"]], [[1, "2"]], ["12"], [{"0": "1"}]):
         with pytest.raises(DecodeError):
             levels(PAIR, bad)
+
+
+def test_levels_may_have_more_fields_that_nobody_reads():
+    assert levels(PAIR, [["1.25", "0.001", "0", "4"]], 4).tolist() == [[125, 1]]
+    for bad in ([["1", "2"]], [["1", "2", "0"]], [["1", 2, "0", "4"]]):
+        with pytest.raises(DecodeError):
+            levels(PAIR, bad, 4)
 
 
 @pytest.mark.parametrize("error", [KeyError("a"), IndexError("a"), TypeError("a"), ValueError("a"), StopIteration()])
