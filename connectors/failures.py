@@ -86,10 +86,9 @@ class Failures:
         if status == 200 and error is None:
             return None
         sort = None if error is None else self.refusal(error.code, error.reason)
-        uncertain = status >= 500 or sort is Refusal.UNKNOWN
-        if uncertain and changes:
+        if status >= 500 and changes:
             return OutcomeUnknown("request", self._words(response, error))
-        if uncertain or status in self.waits_s or sort is Refusal.BUSY:
+        if status >= 500 or status in self.waits_s or sort in (Refusal.BUSY, Refusal.UNKNOWN):
             return RetryLater(self._wait_s(response, error), self._words(response, error))
         if 200 < status < 400:
             return DecodeError(f"HTTP {status} is not an answer of this exchange", excerpt(response.body))
