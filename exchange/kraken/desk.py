@@ -26,7 +26,7 @@ class Desk:
         self.tokens = Tokens(self.limits, self.user_data.uses)
 
     def lists(self, symbol: str) -> bool:
-        """Return whether a symbol is listed; orders of a pair that was taken off the list are not told."""
+        """Return whether a symbol is listed; orders of a pair that was taken off the list are not shown."""
         return symbol in self.pairs.by_symbol
 
     def now_ns(self) -> int:

@@ -81,7 +81,7 @@ class Kraken:
         self.desk.user_data.moved(account, asset, delta, now_ns)
 
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
-        """Balances are told as totals, which a lock does not change."""
+        """The balances of this protocol are totals, which a lock does not change."""
 
     def hearing(self, account: Account) -> set[Connection]:
         return self.desk.user_data.streams.hearing(account)

@@ -1,7 +1,7 @@
 """Kraken's identifiers: of orders (O...), trades (T...), ledger entries (L...). Pure.
 
 An order's id is the engine's number, scattered so that nobody can count on its order; the others are drawn from what
-they name, so the same trade has the same id wherever it is told.
+they name, so the same trade has the same id in every answer and message.
 
 Source: add-order, get-trade-history, balances (shape: OUF4EM-FRGI2-MQMWZD), read 2026-11-27.
 """

@@ -142,23 +142,24 @@ class Envelope:
         snapshot = params.get("snapshot", params.get("channel") != "trade")
         replies = []
         names = params.get("symbol")
-        for one in names if isinstance(names, list) and len(names) > 1 else [None]:
-            asked = params if one is None else {**params, "symbol": [one]}
+        for symbol in names if isinstance(names, list) and len(names) > 1 else [None]:
+            asked = params if symbol is None else {**params, "symbol": [symbol]}
             try:
-                ((name, told),) = streams.read(asked)
+                ((name, result),) = streams.read(asked)
             except ApiError as error:
-                symbol = one if one is not None or not isinstance(names, list) or not names else names[0]
+                if symbol is None and isinstance(names, list) and names:
+                    symbol = names[0]
                 replies.append(Reply(error=error.text, symbol=symbol))
                 continue
             if begins == (name in client.streams):
                 text = "Already subscribed" if begins else "Subscription Not Found"
-                replies.append(Reply(error=text, symbol=told.get("symbol")))
+                replies.append(Reply(error=text, symbol=result.get("symbol")))
             elif begins:
-                told["snapshot"] = snapshot
-                replies.append(Reply(told, then=lambda name=name: streams.subscribe(client, name, snapshot)))  # type: ignore[misc]
+                result["snapshot"] = snapshot
+                replies.append(Reply(result, then=lambda name=name: streams.subscribe(client, name, snapshot)))  # type: ignore[misc]
             else:
                 streams.topics.unsubscribe(client, name)
-                replies.append(Reply(told))
+                replies.append(Reply(result))
         return replies
 
 

@@ -1,4 +1,4 @@
-"""Orders and fills as REST tells them.
+"""Orders and fills in the answers of REST.
 
 Source: get-open-orders, get-closed-orders, get-orders-info, get-trade-history, add-order, read 2026-11-27.
 """
@@ -38,42 +38,42 @@ def average(order: Order) -> int:
     return order.quote_filled * ONE // order.filled if order.filled else 0
 
 
-def order(pair: Pair, told: Order, fills: Sequence[Fill] | None, all_fills: Sequence[Fill]) -> dict[str, Any]:
+def order(pair: Pair, placed: Order, fills: Sequence[Fill] | None, all_fills: Sequence[Fill]) -> dict[str, Any]:
     """One order; `fills` are named in it where they were asked for."""
-    found = state(told)
-    side = told.side.name.lower()
-    kind = "market" if told.price is None else "limit"
+    found = state(placed)
+    side = placed.side.name.lower()
+    kind = "market" if placed.price is None else "limit"
     body: dict[str, Any] = {
         "refid": None,
-        "userref": told.strategy_id,
-        "cl_ord_id": client_id_of(told),
+        "userref": placed.strategy_id,
+        "cl_ord_id": client_id_of(placed),
         "status": STATES.get(found, "canceled"),
-        "opentm": seconds(told.created_ns),
+        "opentm": seconds(placed.created_ns),
         "starttm": 0,
         "expiretm": 0,
         "descr": {
             "pair": pair.altname,
             "type": side,
             "ordertype": kind,
-            "price": "0" if told.price is None else pair.price(told.price),
+            "price": "0" if placed.price is None else pair.price(placed.price),
             "price2": "0",
             "leverage": "none",
-            "order": described(pair, side, told.size, told.price),
+            "order": described(pair, side, placed.size, placed.price),
             "close": "",
         },
-        "vol": pair.size(told.size),
-        "vol_exec": pair.size(told.filled),
-        "cost": text(told.quote_filled),
+        "vol": pair.size(placed.size),
+        "vol_exec": pair.size(placed.filled),
+        "cost": text(placed.quote_filled),
         "fee": text(fee_in_quote(all_fills, pair.market.rules.quote)),
-        "price": text(average(told)),
+        "price": text(average(placed)),
         "stopprice": text(0),
         "limitprice": text(0),
-        "misc": "partial" if found == "canceled" and told.filled else "",
-        "oflags": flags(told),
+        "misc": "partial" if found == "canceled" and placed.filled else "",
+        "oflags": flags(placed),
     }
     if found in ("filled", "canceled"):
-        body["reason"] = None if found == "filled" else reason(told)
-        body["closetm"] = seconds(told.updated_ns)
+        body["reason"] = None if found == "filled" else reason(placed)
+        body["closetm"] = seconds(placed.updated_ns)
     if fills is not None:
         body["trades"] = [ids.trade_id(fill) for fill in fills]
     return body

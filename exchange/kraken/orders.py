@@ -140,7 +140,7 @@ class Orders:
         """Return an open order by the exchange's id or the client's.
 
         Raises:
-            ApiError: there is none; whether there ever was one is not told.
+            ApiError: there is none, ended orders and unknown ids alike.
         """
         number = ids.order_number(txid) if txid is not None else account.client_ids.get(str(client_id))
         order = account.open.get(number) if number is not None else None

@@ -1,4 +1,4 @@
-"""What public REST endpoints and public channels say of pairs, assets, trades, tickers and candles.
+"""Pairs, assets, trades, tickers and candles as public REST endpoints and public channels write them.
 
 Source: instrument, trade, ticker, ohlc (websocket v2); get-asset-info, get-tradable-asset-pairs,
 get-ticker-information, get-ohlc-data (REST), read 2026-11-27.
@@ -52,8 +52,8 @@ def assets_of(pairs: Iterable[Pair]) -> list[str]:
     return list(dict.fromkeys(asset for pair in pairs for asset in (pair.market.rules.base, pair.market.rules.quote)))
 
 
-def instruments(pairs: list[Pair], told: str | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return assets and pairs as the channel `instrument` has them; `told` stands for their own status."""
+def instruments(pairs: list[Pair], state: str | None = None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return assets and pairs as the channel `instrument` has them; `state` replaces the status of their rules."""
     assets = [
         {"id": asset, "status": "enabled", "precision": SCALE, "precision_display": 5, "borrowable": False}
         for asset in assets_of(pairs)
@@ -67,7 +67,7 @@ def instruments(pairs: list[Pair], told: str | None = None) -> tuple[list[dict[s
                 "symbol": pair.name,
                 "base": rules.base,
                 "quote": rules.quote,
-                "status": told or status(rules),
+                "status": state or status(rules),
                 "qty_precision": pair.size_decimals,
                 "qty_increment": size(pair, rules.step),
                 "price_precision": pair.price_decimals,

@@ -1,4 +1,4 @@
-"""Private REST endpoints: what an account asks about itself, and its orders.
+"""Private REST endpoints: an account's balances, orders, fills and trading.
 
 Source: get-account-balance, get-extended-balance, get-trade-balance, get-open-orders, get-closed-orders,
 get-orders-info, get-trade-history, get-trade-volume, get-websockets-token, add-order, amend-order, cancel-order,
@@ -143,11 +143,13 @@ def trade_balance(asked: Asked) -> Any:
 def trade_volume(asked: Asked) -> Any:
     now = asked.now_ns
     month = sum(fill.quote for fill in asked.account.fills if now - fill.time_ns < 30 * DAY_NS)
-    told: dict[str, Any] = {"currency": "ZUSD", "volume": text(month)}
+    result: dict[str, Any] = {"currency": "ZUSD", "volume": text(month)}
     if "pair" in asked.sent:
         for name, rate in (("fees", "taker_fee"), ("fees_maker", "maker_fee")):
-            told[name] = {pair.key: _fee(getattr(pair.market.rules, rate)) for pair in pairs_of(asked.desk, asked.sent)}
-    return told
+            result[name] = {
+                pair.key: _fee(getattr(pair.market.rules, rate)) for pair in pairs_of(asked.desk, asked.sent)
+            }
+    return result
 
 
 def _fee(rate: int) -> dict[str, Any]:
@@ -167,20 +169,20 @@ def websockets_token(asked: Asked) -> Any:
 
 def _matches(asked: Asked, order: Order) -> bool:
     userref = asked.sent.get("userref")
-    wanted = asked.sent.get("cl_ord_id")
-    return (userref is None or str(order.strategy_id) == str(userref)) and wanted in (None, client_id_of(order))
+    client_id = asked.sent.get("cl_ord_id")
+    return (userref is None or str(order.strategy_id) == str(userref)) and client_id in (None, client_id_of(order))
 
 
-def _told(asked: Asked, orders: Sequence[Order]) -> dict[str, Any]:
+def _bodies(asked: Asked, orders: Sequence[Order]) -> dict[str, Any]:
     desk, with_trades = asked.desk, flag(asked.sent, "trades")
-    told = {}
+    result = {}
     for order in orders:
         fills = desk.orders.details(order).fills
         named = None
         if with_trades and fills:
             named = order_bodies.consolidated(fills) if flag(asked.sent, "consolidate_taker", True) else fills
-        told[ids.order_id(order.id)] = order_bodies.order(desk.pairs.by_symbol[order.symbol], order, named, fills)
-    return told
+        result[ids.order_id(order.id)] = order_bodies.order(desk.pairs.by_symbol[order.symbol], order, named, fills)
+    return result
 
 
 def open_orders(asked: Asked) -> Any:
@@ -191,7 +193,7 @@ def open_orders(asked: Asked) -> Any:
         for order in reversed(asked.account.open.values())
         if _matches(asked, order) and memory.holds(order, True, asked.now_ns) and asked.desk.lists(order.symbol)
     ]
-    return {"open": _told(asked, found)}
+    return {"open": _bodies(asked, found)}
 
 
 def closed_orders(asked: Asked) -> Any:
@@ -211,8 +213,8 @@ def closed_orders(asked: Asked) -> Any:
             if which in (name, "both")
         )
     ]
-    told = {"closed": _told(asked, _page(asked, found))}
-    return told if flag(asked.sent, "without_count") else told | {"count": len(found)}
+    result = {"closed": _bodies(asked, _page(asked, found))}
+    return result if flag(asked.sent, "without_count") else result | {"count": len(found)}
 
 
 def query_orders(asked: Asked) -> Any:
@@ -227,7 +229,7 @@ def query_orders(asked: Asked) -> Any:
         if order is None or not asked.desk.lists(order.symbol):
             raise ApiError("EOrder:Invalid order")
         found.append(order)
-    return _told(asked, found)
+    return _bodies(asked, found)
 
 
 def trades_history(asked: Asked) -> Any:
@@ -238,12 +240,12 @@ def trades_history(asked: Asked) -> Any:
     after, until = _bounds(asked, fills)
     found = [fill for fill in reversed(fills) if after < fill.time_ns <= until]
     by_id = asked.account.by_id
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for fill in _page(asked, found):
         order = by_id.get(fill.order_id)
         kind = "market" if order is not None and order.price is None else "limit"
-        told[ids.trade_id(fill)] = order_bodies.trade(asked.desk.pairs.by_symbol[fill.symbol], fill, kind)
-    return {"trades": told} if flag(asked.sent, "without_count") else {"trades": told, "count": len(found)}
+        result[ids.trade_id(fill)] = order_bodies.trade(asked.desk.pairs.by_symbol[fill.symbol], fill, kind)
+    return {"trades": result} if flag(asked.sent, "without_count") else {"trades": result, "count": len(found)}
 
 
 def _bounds(asked: Asked, fills: Sequence[Fill] = ()) -> tuple[int, int]:
@@ -352,8 +354,8 @@ def add_order(asked: Asked) -> Any:
     new = new_order(asked)
     order = asked.desk.orders.place(asked.account, new, asked.now_ns)
     words = order_bodies.described(new.pair, new.side.name.lower(), new.size, new.price, new.quote_size)
-    told: dict[str, Any] = {"descr": {"order": words}}
-    return told if order is None else told | {"txid": [ids.order_id(order.id)]}
+    result: dict[str, Any] = {"descr": {"order": words}}
+    return result if order is None else result | {"txid": [ids.order_id(order.id)]}
 
 
 def amend_order(asked: Asked) -> Any:

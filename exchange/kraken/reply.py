@@ -13,5 +13,5 @@ class Reply:
 
     result: dict[str, Any] | None = None
     error: str | None = None
-    symbol: object = None  # told beside an error
+    symbol: object = None  # named beside an error
     then: Callable[[], None] | None = None

@@ -87,10 +87,10 @@ class Envelope:
         if self._path not in (PRIVATE + "Balance", PRIVATE + "BalanceEx"):
             return answer
         for asset, amount in wrong().items():
-            told = answer.result.get(asset_id(asset), text(0))
-            held = told["balance"] if isinstance(told, dict) else told
+            body = answer.result.get(asset_id(asset), text(0))
+            held = body["balance"] if isinstance(body, dict) else body
             shown = text(to_raw(held, SCALE) + to_raw(amount, SCALE))
-            answer.result[asset_id(asset)] = told | {"balance": shown} if isinstance(told, dict) else shown
+            answer.result[asset_id(asset)] = body | {"balance": shown} if isinstance(body, dict) else shown
         return answer
 
     def refusal(self, fault: Fault) -> Answer:

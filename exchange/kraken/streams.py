@@ -39,7 +39,6 @@ class Channel(Topic):
     argument: str = ""  # the depth, the minutes or the trigger
     bids: BookWindow | None = None
     asks: BookWindow | None = None
-    due: bool = False  # something to tell since the last message
 
 
 class Streams:
@@ -52,7 +51,7 @@ class Streams:
         self._pairs = pairs
         self._changes: dict[str, LevelChanges] = {}
         self._due: dict[str, Channel] = {}  # tickers and candles
-        self._told: dict[str, Rules] = {}
+        self._announced: dict[str, Rules] = {}
         self._system = "online"
 
     # ------------------------------------------------------------------------------------------- subscriptions
@@ -141,14 +140,14 @@ class Streams:
         """A symbol was listed."""
         pair = self._pairs.add(market)
         self._changes[market.symbol] = market.level_changes()
-        self._told[market.symbol] = market.rules
-        self._tell_instruments([pair])
+        self._announced[market.symbol] = market.rules
+        self._announce_instruments([pair])
 
     def delisted(self, market: Market) -> None:
         """A symbol was taken off the list; its channels fall silent."""
         pair = self._pairs.remove(market)
-        del self._changes[market.symbol], self._told[market.symbol]
-        self._tell_instruments([pair], "delisted")
+        del self._changes[market.symbol], self._announced[market.symbol]
+        self._announce_instruments([pair], "delisted")
 
     def _watch(self, symbol: str) -> None:
         market = self._floor.engine.markets.get(symbol)
@@ -161,7 +160,7 @@ class Streams:
     # --------------------------------------------------------------------------------------- events of the engine
 
     def trades(self, market: Market, trades: list[Trade]) -> None:
-        """Tell of trades at once; tickers and candles follow with the next beat."""
+        """Send trades at once; tickers and candles follow with the next beat."""
         pair = self._pairs.by_symbol.get(market.symbol)
         for channel in self.topics.of(market.symbol) if pair is not None else ():
             if channel.kind == "trade" and pair is not None:
@@ -183,7 +182,7 @@ class Streams:
             self._flush_books(pair)
         due, self._due = self._due, {}
         for channel in due.values():
-            self._tell(channel)
+            self._send_due(channel)
         if number % 10 == 0:
             self._compare_rules()
         if number % 100 == 0:
@@ -208,7 +207,7 @@ class Streams:
                 body = self._book(pair, "update", *changed)
                 self.topics.send(channel, lambda form, body=body: body)  # type: ignore[misc]
 
-    def _tell(self, channel: Channel) -> None:
+    def _send_due(self, channel: Channel) -> None:
         pair = self._pairs.by_symbol.get(channel.symbol)
         if pair is None or not channel.listeners:
             return
@@ -219,23 +218,23 @@ class Streams:
         self.topics.send(channel, lambda form: body)
 
     def _compare_rules(self) -> None:
-        """Tell of trading rules and states that changed."""
+        """Announce trading rules and states that changed."""
         changed = []
         for symbol, pair in self._pairs.by_symbol.items():
-            if pair.market.rules is not self._told[symbol]:
-                self._told[symbol] = pair.market.rules
+            if pair.market.rules is not self._announced[symbol]:
+                self._announced[symbol] = pair.market.rules
                 pair.learn()
                 changed.append(pair)
         if not changed:
             return
-        self._tell_instruments(changed)
+        self._announce_instruments(changed)
         system = payloads.system_status(self._pairs)
         if system != self._system:
             self._system = system
             for client in self.clients.values():
                 self.greet(client)
 
-    def _tell_instruments(self, pairs: list[Pair], status: str | None = None) -> None:
+    def _announce_instruments(self, pairs: list[Pair], status: str | None = None) -> None:
         channel = self.topics.by_name.get("instrument")
         if channel is not None:
             assets, listed = payloads.instruments(pairs, status)

@@ -67,14 +67,14 @@ def channel(asked: Asked, begins: bool) -> list[Reply]:
     if not begins:
         desk.user_data.unsubscribe(client, name)
         return [Reply({"channel": name})]
-    told: dict[str, Any] = {"channel": name}
+    result: dict[str, Any] = {"channel": name}
     if name == "balances":
-        told["snapshot"] = params.get("snapshot", True)
+        result["snapshot"] = params.get("snapshot", True)
     else:
-        told |= {"snap_orders": params.get("snap_orders", True), "snap_trades": params.get("snap_trades", False)}
-        told["maxratecount"] = round(desk.limits.transactions)
+        result |= {"snap_orders": params.get("snap_orders", True), "snap_trades": params.get("snap_trades", False)}
+        result["maxratecount"] = round(desk.limits.transactions)
     account, key = asked.account, asked.key.name
-    return [Reply(told, then=lambda: desk.user_data.subscribe(client, account, key, token, params))]
+    return [Reply(result, then=lambda: desk.user_data.subscribe(client, account, key, token, params))]
 
 
 def add_order(asked: Asked) -> list[Reply]:
@@ -106,9 +106,9 @@ def add_order(asked: Asked) -> list[Reply]:
         due_ns,
     )
     order = asked.desk.orders.place(asked.account, new, asked.now_ns)
-    told: dict[str, Any] = {"order_id": "" if order is None else ids.order_id(order.id)}
-    told |= {name: params[name] for name in ("cl_ord_id", "order_userref") if name in params}
-    return [Reply(told)]
+    result: dict[str, Any] = {"order_id": "" if order is None else ids.order_id(order.id)}
+    result |= {name: params[name] for name in ("cl_ord_id", "order_userref") if name in params}
+    return [Reply(result)]
 
 
 def amend_order(asked: Asked) -> list[Reply]:
@@ -135,14 +135,14 @@ def cancel_order(asked: Asked) -> list[Reply]:
     for name, given in lists.items():
         if not isinstance(given, list):
             raise invalid(name)
-    wanted: list[tuple[str | None, str | None]] = [(str(one), None) for one in lists["order_id"]]
-    wanted += [(None, str(one)) for one in lists["cl_ord_id"]]
+    named: list[tuple[str | None, str | None]] = [(str(txid), None) for txid in lists["order_id"]]
+    named += [(None, str(client_id)) for client_id in lists["cl_ord_id"]]
     for tag in lists["order_userref"]:
-        wanted += [(ids.order_id(order.id), None) for order in account.open.values() if order.strategy_id == tag]
-    if not wanted:
+        named += [(ids.order_id(order.id), None) for order in account.open.values() if order.strategy_id == tag]
+    if not named:
         raise ApiError("EOrder:Invalid order") if lists["order_userref"] else invalid("order_id")
     replies = []
-    for txid, client_id in wanted:
+    for txid, client_id in named:
         try:
             order = orders.find_open(account, txid, client_id)
             orders.cancel(account, order, asked.now_ns)
@@ -152,8 +152,8 @@ def cancel_order(asked: Asked) -> list[Reply]:
             replies.append(Reply(error=refused(rejected).text))
         else:
             chosen = client_id_of(order)
-            told = {"order_id": ids.order_id(order.id)} | ({} if chosen is None else {"cl_ord_id": chosen})
-            replies.append(Reply(told))
+            result = {"order_id": ids.order_id(order.id)} | ({} if chosen is None else {"cl_ord_id": chosen})
+            replies.append(Reply(result))
     return replies
 
 
@@ -166,8 +166,8 @@ def cancel_all_after(asked: Asked) -> list[Reply]:
         raise invalid("timeout")
     timeout_s = whole(asked.params, "timeout", 0, 0, LONGEST_SWITCH_S)
     due_ns = asked.desk.orders.cancel_all_after(asked.account, timeout_s, asked.now_ns)
-    told = {"currentTime": rfc3339_s(asked.now_ns), "triggerTime": "0" if due_ns is None else rfc3339_s(due_ns)}
-    return [Reply(told)]
+    result = {"currentTime": rfc3339_s(asked.now_ns), "triggerTime": "0" if due_ns is None else rfc3339_s(due_ns)}
+    return [Reply(result)]
 
 
 METHODS: dict[str, Callable[[Asked], list[Reply]]] = {

@@ -1,6 +1,6 @@
-"""The private channels of websocket v2, `executions` and `balances`: who hears them, and what they are sent.
+"""The private channels of websocket v2, `executions` and `balances`: who hears them, and what is sent to them.
 
-Theory of operation. An order is told whole when it is accepted (`pending_new`) and when it trades; `new`, `canceled`
+Theory of operation. The message `pending_new` has all terms of an order and `trade` most of them; `new`, `canceled`
 and `filled` bring its ids and what changed, so a reader has to remember the rest. Balances are totals: an order that
 locks funds changes none. Each subscription counts its messages in `sequence`.
 
@@ -36,7 +36,7 @@ from .payloads import price, size
 
 FILLS_SHOWN = 50
 NUMBERS = {"executions": 1, "balances": 2}
-TRANSITIONS = ("new", "filled", "canceled", "expired")  # all that is told with `order_status: false`
+TRANSITIONS = ("new", "filled", "canceled", "expired")  # and `trade`: all that is sent with `order_status: false`
 
 
 @dataclass(slots=True)
@@ -99,20 +99,20 @@ class UserData:
             if params.get("snapshot", True):
                 self._send(made, "snapshot", self._balances(account))
             return
-        told: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         if params.get("snap_orders", True):
             for order in account.open.values():
                 if order.symbol in self._pairs.by_symbol:
                     found = state(order)
                     kind = "status" if found == "partially_filled" else found
-                    told.append(self._whole(order, kind, order.updated_ns) | self._sums(order) | {"amended": False})
+                    rows.append(self._whole(order, kind, order.updated_ns) | self._sums(order) | {"amended": False})
         if params.get("snap_trades", False):
             for fill in list(account.fills)[-FILLS_SHOWN:]:
                 owner = account.by_id.get(fill.order_id)
                 if owner is not None and fill.symbol in self._pairs.by_symbol:
-                    told.append(self._trade(owner, fill))
+                    rows.append(self._trade(owner, fill))
         if params.get("snap_orders", True) or params.get("snap_trades", False):
-            self._send(made, "snapshot", told)
+            self._send(made, "snapshot", rows)
 
     def unsubscribe(self, client: Client, channel: str) -> None:
         for each in self.streams.on(client):
@@ -183,13 +183,13 @@ class UserData:
     # -------------------------------------------------------------------------------------------------- bodies
 
     def _ids(self, order: Order) -> dict[str, Any]:
-        told: dict[str, Any] = {"order_id": ids.order_id(order.id)}
+        body: dict[str, Any] = {"order_id": ids.order_id(order.id)}
         client_id = client_id_of(order)
         if client_id is not None:
-            told["cl_ord_id"] = client_id
+            body["cl_ord_id"] = client_id
         if order.strategy_id is not None:
-            told["order_userref"] = order.strategy_id
-        return told
+            body["order_userref"] = order.strategy_id
+        return body
 
     def _short(self, order: Order, kind: str, time_ns: int) -> dict[str, Any]:
         status = "partially_filled" if kind == "amended" and order.filled else "new" if kind == "amended" else kind
@@ -197,7 +197,7 @@ class UserData:
 
     def _whole(self, order: Order, kind: str, time_ns: int) -> dict[str, Any]:
         pair = self._pairs.by_symbol[order.symbol]
-        told = self._ids(order) | {
+        body = self._ids(order) | {
             "symbol": pair.name,
             "order_qty": size(pair, order.size),
             "cum_cost": number(order.quote_filled),
@@ -211,11 +211,11 @@ class UserData:
             "timestamp": rfc3339(time_ns),
         }
         if order.price is not None:
-            told |= {"limit_price_type": "static", "limit_price": price(pair, order.price)}
-            told["post_only"] = order.kind == "LIMIT_MAKER"
+            body |= {"limit_price_type": "static", "limit_price": price(pair, order.price)}
+            body["post_only"] = order.kind == "LIMIT_MAKER"
         if order.quote_size is not None:
-            told["cash_order_qty"] = number(order.quote_size)
-        return told
+            body["cash_order_qty"] = number(order.quote_size)
+        return body
 
     def _sums(self, order: Order) -> dict[str, Any]:
         pair = self._pairs.by_symbol[order.symbol]
@@ -251,12 +251,12 @@ class UserData:
         )
 
     def _balances(self, account: Account) -> list[dict[str, Any]]:
-        told = []
+        rows = []
         for asset in account.balances:
             total = number(self._total(account, asset))
             wallet = {"type": "spot", "id": "main", "balance": total}
-            told.append({"asset": asset, "asset_class": "currency", "balance": total, "wallets": [wallet]})
-        return told
+            rows.append({"asset": asset, "asset_class": "currency", "balance": total, "wallets": [wallet]})
+        return rows
 
     def _entry(
         self, account: Account, asset: str, amount: int, fee: int, kind: str, about: str, time_ns: int

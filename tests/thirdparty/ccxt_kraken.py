@@ -138,11 +138,11 @@ async def over_websocket():
         await until(lambda: {maker["id"], taker["id"]} <= {fill["order"] for batch in fills for fill in batch})
         now = await client.fetch_balance()
 
-        def told(name):
+        def total(name):
             """The last total of an asset; every message has one asset."""
             return [batch[name]["total"] for batch in balances if name in batch][-1]
 
-        await until(lambda: all(told(name) == now[name]["total"] for name in ("BTC", "USDT")))
+        await until(lambda: all(total(name) == now[name]["total"] for name in ("BTC", "USDT")))
         for task in watchers:
             task.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
@@ -154,7 +154,7 @@ async def over_websocket():
             "taker": taker["id"],
             "orders": orders,
             "fills": fills,
-            "balance": {name: told(name) for name in ("BTC", "USDT")},
+            "balance": {name: total(name) for name in ("BTC", "USDT")},
         }
     finally:
         await client.close()

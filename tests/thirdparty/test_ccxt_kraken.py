@@ -90,8 +90,8 @@ def test_orders_ended_as_their_kind_says(seen: dict[str, Any], truth: dict[str, 
     }
     assert {order["id"] for order in rest["open"]} == {rest["made"]["resting"], rest["made"]["passive"]}
     assert rest["left"] == []
-    told = {order["id"]: order["status"] for order in rest["closed"]}
-    assert [told[rest["made"][name]] for name in ("crossing", "ioc", "taking")] == ["closed", "canceled", "canceled"]
+    known = {order["id"]: order["status"] for order in rest["closed"]}
+    assert [known[rest["made"][name]] for name in ("crossing", "ioc", "taking")] == ["closed", "canceled", "canceled"]
     assert (rest["one"]["status"], rest["one"]["filled"]) == ("closed", 0.001)
 
 
@@ -106,7 +106,7 @@ def test_refusals_are_understood(seen: dict[str, Any]) -> None:
 
 
 def test_fills_are_the_ledgers(seen: dict[str, Any], truth: dict[str, Any]) -> None:
-    """Over REST the fills of one taker order are one trade; over the websocket each is told."""
+    """Over REST the fills of one taker order are one trade; over the websocket each is known."""
     by_order: dict[int, list[Decimal]] = {}
     for fill in truth["fills"]:
         sums = by_order.setdefault(fill["order_id"], [Decimal(0)] * 3)
@@ -115,8 +115,8 @@ def test_fills_are_the_ledgers(seen: dict[str, Any], truth: dict[str, Any]) -> N
     over_rest = {order_number(trade["order"]): trade for trade in seen["rest"]["fills"]}
     for number, trade in over_rest.items():
         assert number is not None
-        told = [Decimal(str(figure)) for figure in (trade["amount"], trade["cost"], trade["fee"]["cost"])]
-        assert told == by_order[number]
+        known = [Decimal(str(figure)) for figure in (trade["amount"], trade["cost"], trade["fee"]["cost"])]
+        assert known == by_order[number]
         assert trade["fee"]["currency"] == "USDT"
     watched = {fill["id"]: fill for batch in seen["ws"]["fills"] for fill in batch}
     sizes: dict[int | None, Decimal] = {}

@@ -87,19 +87,19 @@ class KrakenExchange(Exchange):
         while True:
             message = await socket.receive(timeout=20)
             assert message.type is aiohttp.WSMsgType.TEXT, message
-            told = json.loads(message.data, parse_float=Decimal)
-            if channel in (None, told.get("channel")) and method in (None, told.get("method")):
-                return told
+            answer = json.loads(message.data, parse_float=Decimal)
+            if channel in (None, answer.get("channel")) and method in (None, answer.get("method")):
+                return answer
 
 
 def opened(body: bytes) -> Any:
     """The result inside a body of REST, or the text of its error."""
-    told = json.loads(body)
-    assert set(told) <= {"error", "result"}
-    if told["error"]:
-        assert len(told["error"]) == 1
-        return told["error"][0]
-    return told["result"]
+    answer = json.loads(body)
+    assert set(answer) <= {"error", "result"}
+    if answer["error"]:
+        assert len(answer["error"]) == 1
+        return answer["error"][0]
+    return answer["result"]
 
 
 @pytest.fixture

@@ -56,9 +56,9 @@ def test_the_manuals_signature_is_good() -> None:
 
 def test_recorded_signatures_are_good() -> None:
     """What a public client signed with a fixed clock."""
-    told = json.loads((captures("kraken") / "signing.json").read_text())
-    nonces, floor = Nonces(), floor_with(told["keys"]["secret"])
-    for request in told["requests"]:
+    answer = json.loads((captures("kraken") / "signing.json").read_text())
+    nonces, floor = Nonces(), floor_with(answer["keys"]["secret"])
+    for request in answer["requests"]:
         body = request["body"].encode()
         sent = dict(part.split("=", 1) for part in request["body"].split("&"))
         path = request["url"].removeprefix("https://api.kraken.com")
@@ -94,10 +94,10 @@ async def test_a_request_held_back_comes_with_an_old_nonce(kraken: KrakenExchang
 
 
 async def test_an_acknowledgement_has_no_status(kraken: KrakenExchange) -> None:
-    """add-order: a description and an id; the state is told by OpenOrders, the stream or QueryOrders."""
-    told = await kraken.private("AddOrder", **RESTING, cl_ord_id=UUID)
-    (txid,) = told["txid"]
-    assert told == {"descr": {"order": "buy 0.01000 XBTUSDT @ limit 60000.00"}, "txid": [txid]}
+    """add-order: a description and an id; the state is answer by OpenOrders, the stream or QueryOrders."""
+    answer = await kraken.private("AddOrder", **RESTING, cl_ord_id=UUID)
+    (txid,) = answer["txid"]
+    assert answer == {"descr": {"order": "buy 0.01000 XBTUSDT @ limit 60000.00"}, "txid": [txid]}
     assert [len(part) for part in txid.split("-")] == [6, 5, 6]
     order = (await kraken.private("OpenOrders"))["open"][txid]
     assert (order["status"], order["cl_ord_id"], order["userref"]) == ("open", UUID, None)
@@ -120,8 +120,8 @@ async def test_an_acknowledgement_has_no_status(kraken: KrakenExchange) -> None:
 
 async def test_a_post_only_order_that_would_take_is_accepted_and_cancelled(kraken: KrakenExchange) -> None:
     price = str(await best(kraken, "asks"))
-    told = await kraken.private("AddOrder", **RESTING | {"price": price}, oflags="post", cl_ord_id="p1")
-    (txid,) = told["txid"]
+    answer = await kraken.private("AddOrder", **RESTING | {"price": price}, oflags="post", cl_ord_id="p1")
+    (txid,) = answer["txid"]
     order = (await kraken.private("QueryOrders", txid=txid))[txid]
     assert (order["status"], order["reason"], order["vol_exec"]) == ("canceled", "Post only order", "0.00000")
     assert order["oflags"] == "fciq,post"
@@ -201,8 +201,8 @@ async def test_states_of_a_pair(kraken: KrakenExchange) -> None:
 
 
 async def test_validation_places_nothing(kraken: KrakenExchange) -> None:
-    told = await kraken.private("AddOrder", **RESTING, validate="true", cl_ord_id="v1")
-    assert told == {"descr": {"order": "buy 0.01000 XBTUSDT @ limit 60000.00"}}
+    answer = await kraken.private("AddOrder", **RESTING, validate="true", cl_ord_id="v1")
+    assert answer == {"descr": {"order": "buy 0.01000 XBTUSDT @ limit 60000.00"}}
     assert (await kraken.private("OpenOrders"))["open"] == {}
     assert (await kraken.admin.receipt("main", "v1"))["received"] == 0
 
@@ -221,9 +221,9 @@ async def test_immediate_orders_end_as_cancelled(kraken: KrakenExchange) -> None
         (txid,) = (await kraken.private("AddOrder", **RESTING, timeinforce=tif))["txid"]
         assert (await kraken.private("QueryOrders", txid=txid))[txid]["status"] == "canceled"
     market = {"pair": "XBTUSDT", "type": "buy", "ordertype": "market", "volume": "100", "oflags": "viqc"}
-    told = await kraken.private("AddOrder", **market)
-    assert told["descr"]["order"] == "buy 100.00000000 XBTUSDT @ market"
-    order = (await kraken.private("QueryOrders", txid=told["txid"][0], trades="true"))[told["txid"][0]]
+    answer = await kraken.private("AddOrder", **market)
+    assert answer["descr"]["order"] == "buy 100.00000000 XBTUSDT @ market"
+    order = (await kraken.private("QueryOrders", txid=answer["txid"][0], trades="true"))[answer["txid"][0]]
     assert 99 < Decimal(order["cost"]) <= 100
     assert order["oflags"] == "fciq,viqc"
     assert order["trades"]
@@ -270,9 +270,9 @@ async def test_history_is_newest_first_fifty_a_page(kraken: KrakenExchange) -> N
     await kraken.admin.limits(protocol="kraken", calls=1000.0, transactions=1000.0)
     txids = []
     for _ in range(53):
-        told = await kraken.private("AddOrder", **RESTING | {"price": "64000.00", "volume": "0.001"})
-        txids += told["txid"]
-        await kraken.admin.fill("BTCUSDT", order_number(told["txid"][0]))
+        answer = await kraken.private("AddOrder", **RESTING | {"price": "64000.00", "volume": "0.001"})
+        txids += answer["txid"]
+        await kraken.admin.fill("BTCUSDT", order_number(answer["txid"][0]))
         kraken.advance(10)
     newest = [*reversed(txids)]
     page = await kraken.private("TradesHistory")
@@ -330,9 +330,9 @@ async def test_self_trade_prevention_cancels_the_newest(kraken: KrakenExchange) 
     await kraken.admin.fill("BTCUSDT", order_number(first), "0.001")  # so that nobody stands before the order
     sale = {"pair": "XBTUSDT", "type": "sell", "ordertype": "limit", "price": price, "volume": "0.01"}
     (second,) = (await kraken.private("AddOrder", **sale))["txid"]
-    told = await kraken.private("QueryOrders", txid=f"{first},{second}")
-    assert (told[first]["status"], told[second]["status"]) == ("open", "canceled")
-    assert told[second]["reason"] == "Self trade prevention"
+    answer = await kraken.private("QueryOrders", txid=f"{first},{second}")
+    assert (answer[first]["status"], answer[second]["status"]) == ("open", "canceled")
+    assert answer[second]["reason"] == "Self trade prevention"
 
 
 async def test_amendments_keep_the_ids(kraken: KrakenExchange) -> None:
@@ -357,8 +357,8 @@ async def test_cancel_all_and_the_dead_mans_switch(kraken: KrakenExchange) -> No
         await kraken.private("AddOrder", **RESTING)
     assert await kraken.private("CancelAll") == {"count": 2}
     (txid,) = (await kraken.private("AddOrder", **RESTING))["txid"]
-    told = await kraken.private("CancelAllOrdersAfter", timeout=60)
-    assert told == {"currentTime": "2023-11-14T22:13:20Z", "triggerTime": "2023-11-14T22:14:20Z"}
+    answer = await kraken.private("CancelAllOrdersAfter", timeout=60)
+    assert answer == {"currentTime": "2023-11-14T22:13:20Z", "triggerTime": "2023-11-14T22:14:20Z"}
     kraken.advance(59_000, 100)
     assert txid in (await kraken.private("OpenOrders"))["open"]
     kraken.advance(1_100, 100)
@@ -372,8 +372,8 @@ async def test_cancel_all_and_the_dead_mans_switch(kraken: KrakenExchange) -> No
 
 async def test_volume_token_and_trade_balance(kraken: KrakenExchange) -> None:
     """get-trade-volume, get-websockets-token, get-trade-balance."""
-    told = await kraken.private("TradeVolume", pair="XBTUSDT")
-    assert told["fees"]["XBTUSDT"]["fee"] == told["fees_maker"]["XBTUSDT"]["fee"] == "0.1000"
+    answer = await kraken.private("TradeVolume", pair="XBTUSDT")
+    assert answer["fees"]["XBTUSDT"]["fee"] == answer["fees_maker"]["XBTUSDT"]["fee"] == "0.1000"
     assert (await kraken.private("GetWebSocketsToken"))["expires"] == 900
     assert Decimal((await kraken.private("TradeBalance"))["eb"]) > 1_000_000
 
@@ -465,8 +465,8 @@ async def test_balances_can_be_misstated(kraken: KrakenExchange) -> None:
 
 async def test_both_protocols_trade_on_one_market(kraken: KrakenExchange) -> None:
     """An order placed here stands in Binance's book, and its account's orders there."""
-    told = await kraken.private("AddOrder", **RESTING | {"price": "63000.00", "volume": "0.5"})
+    answer = await kraken.private("AddOrder", **RESTING | {"price": "63000.00", "volume": "0.5"})
     status, body, _ = await kraken.get("depth", params={"symbol": "BTCUSDT", "limit": 1000})
     assert status == 200
     assert any(Decimal(price) == 63000 and Decimal(size) >= Decimal("0.5") for price, size in body["bids"])
-    assert order_id(order_number(told["txid"][0]) or 0) == told["txid"][0]
+    assert order_id(order_number(answer["txid"][0]) or 0) == answer["txid"][0]

@@ -26,10 +26,10 @@ async def ask(kraken: KrakenExchange, socket: Any, method: str, **params: Any) -
 
 
 async def event(kraken: KrakenExchange, socket: Any, channel: str = "executions") -> Any:
-    told = await kraken.next(socket, channel)
-    assert told["type"] == "update"
-    (data,) = told["data"]
-    return data | {"sequence": told["sequence"]}
+    answer = await kraken.next(socket, channel)
+    assert answer["type"] == "update"
+    (data,) = answer["data"]
+    return data | {"sequence": answer["sequence"]}
 
 
 async def test_subscriptions_need_a_token_and_the_private_endpoint(kraken: KrakenExchange) -> None:
@@ -40,8 +40,8 @@ async def test_subscriptions_need_a_token_and_the_private_endpoint(kraken: Krake
         assert (refused["success"], refused["error"]) == (False, "ESession:Invalid session")
         public = await ask(kraken, socket, "subscribe", channel="trade", symbol=["BTC/USDT"])
         assert public["error"].startswith("Public market data subscriptions are unavailable on this endpoint")
-        told = await ask(kraken, socket, "subscribe", channel="balances", token=token)
-        assert (told["success"], told["result"]) == (True, {"channel": "balances", "snapshot": True})
+        answer = await ask(kraken, socket, "subscribe", channel="balances", token=token)
+        assert (answer["success"], answer["result"]) == (True, {"channel": "balances", "snapshot": True})
         again = await ask(kraken, socket, "subscribe", channel="balances", token=token)
         assert again["error"] == "Already subscribed"
         unused = await token_of(kraken)
@@ -61,8 +61,8 @@ async def test_the_life_of_an_order(kraken: KrakenExchange) -> None:
     """executions: pending_new whole, then new, trade, canceled, which bring what changed; one message each."""
     token = await token_of(kraken)
     async with kraken.private_feed() as socket:
-        told = await ask(kraken, socket, "subscribe", channel="executions", token=token)
-        assert told["result"] == {
+        answer = await ask(kraken, socket, "subscribe", channel="executions", token=token)
+        assert answer["result"] == {
             "channel": "executions",
             "snap_orders": True,
             "snap_trades": False,
@@ -114,7 +114,7 @@ async def test_a_filled_order_and_the_balances_after_it(kraken: KrakenExchange) 
         placed = await ask(kraken, socket, "add_order", token=token, **BUY | {"limit_price": 64000.0})
         await kraken.admin.fill("BTCUSDT", order_number(placed["result"]["order_id"]))
         kinds = [(await event(kraken, socket)) for _ in range(4)]
-        assert [told["exec_type"] for told in kinds] == ["pending_new", "new", "trade", "filled"]
+        assert [answer["exec_type"] for answer in kinds] == ["pending_new", "new", "trade", "filled"]
         assert (kinds[2]["order_status"], kinds[3]["cum_qty"]) == ("filled", Decimal("0.01000"))
         base, quote = await event(kraken, purse, "balances"), await event(kraken, purse, "balances")
         assert (base["asset"], base["amount"], base["fee"], base["balance"]) == (
@@ -128,8 +128,8 @@ async def test_a_filled_order_and_the_balances_after_it(kraken: KrakenExchange) 
         assert base["ref_id"] == quote["ref_id"] == kinds[2]["exec_id"]
         assert (base["sequence"], quote["sequence"]) == (2, 3)
         await kraken.admin.deposit("main", "ETH", "2")
-        told = await event(kraken, purse, "balances")
-        assert (told["type"], told["asset"], told["amount"], told["balance"]) == ("deposit", "ETH", 2, 2)
+        answer = await event(kraken, purse, "balances")
+        assert (answer["type"], answer["asset"], answer["amount"], answer["balance"]) == ("deposit", "ETH", 2, 2)
 
 
 async def test_snapshots_have_open_orders_and_fills(kraken: KrakenExchange) -> None:
@@ -140,12 +140,15 @@ async def test_snapshots_have_open_orders_and_fills(kraken: KrakenExchange) -> N
         identity = placed["result"]["order_id"]
         await kraken.admin.fill("BTCUSDT", order_number(identity), "0.001")
         await ask(kraken, socket, "subscribe", channel="executions", token=token, snap_trades=True)
-        told = await kraken.next(socket, "executions")
-        assert [(each["exec_type"], each["order_id"]) for each in told["data"]] == [
+        answer = await kraken.next(socket, "executions")
+        assert [(each["exec_type"], each["order_id"]) for each in answer["data"]] == [
             ("status", identity),
             ("trade", identity),
         ]
-        assert (told["data"][0]["order_status"], told["data"][0]["cum_qty"]) == ("partially_filled", Decimal("0.001"))
+        assert (answer["data"][0]["order_status"], answer["data"][0]["cum_qty"]) == (
+            "partially_filled",
+            Decimal("0.001"),
+        )
 
 
 async def test_post_only_amend_and_cancels(kraken: KrakenExchange) -> None:
@@ -166,18 +169,18 @@ async def test_post_only_amend_and_cancels(kraken: KrakenExchange) -> None:
         placed = [(await ask(kraken, socket, "add_order", token=token, **BUY))["result"]["order_id"] for _ in "ab"]
         amended = await ask(kraken, socket, "amend_order", token=token, order_id=placed[0], order_qty=0.02)
         assert amended["result"]["order_id"] == placed[0]
-        told = await event(kraken, socket)
-        while told["exec_type"] != "amended":
-            told = await event(kraken, socket)
-        assert (told["order_id"], told["order_qty"], told["amended"]) == (placed[0], Decimal("0.02"), True)
+        answer = await event(kraken, socket)
+        while answer["exec_type"] != "amended":
+            answer = await event(kraken, socket)
+        assert (answer["order_id"], answer["order_qty"], answer["amended"]) == (placed[0], Decimal("0.02"), True)
         await kraken.say(socket, "cancel_order", 9, token=token, order_id=[placed[0], "OUF4EM-FRGI2-MQMWZD"])
         good = await kraken.next(socket, method="cancel_order")
         bad = await kraken.next(socket, method="cancel_order")
         assert (good["result"], good["req_id"]) == ({"order_id": placed[0]}, 9)
         assert (bad["error"], bad["success"], bad["req_id"]) == ("EOrder:Invalid order", False, 9)
         assert (await ask(kraken, socket, "cancel_all", token=token))["result"] == {"count": 1}
-        told = await ask(kraken, socket, "cancel_all_orders_after", token=token, timeout=60)
-        assert told["result"]["triggerTime"] == "2023-11-14T22:14:20Z"
+        answer = await ask(kraken, socket, "cancel_all_orders_after", token=token, timeout=60)
+        assert answer["result"]["triggerTime"] == "2023-11-14T22:14:20Z"
 
 
 @pytest.mark.parametrize(
@@ -197,8 +200,8 @@ async def test_post_only_amend_and_cancels(kraken: KrakenExchange) -> None:
 async def test_an_error_is_one_text(kraken: KrakenExchange, changed: dict[str, Any], error: str) -> None:
     token = await token_of(kraken)
     async with kraken.private_feed() as socket:
-        told = await ask(kraken, socket, "add_order", token=token, **BUY | changed)
-        assert (told["error"], told["success"], "result" in told) == (error, False, False)
+        answer = await ask(kraken, socket, "add_order", token=token, **BUY | changed)
+        assert (answer["error"], answer["success"], "result" in answer) == (error, False, False)
 
 
 async def test_markets_by_quote_amount_and_validation(kraken: KrakenExchange) -> None:
@@ -240,8 +243,8 @@ async def test_faults_of_orders_and_user_data(kraken: KrakenExchange) -> None:
         await kraken.admin.fault(kind="drop", stream="user", account="main", count=1)
         placed = await ask(kraken, socket, "add_order", token=token, **BUY)
         assert placed["success"] is True
-        told = await event(kraken, socket)
-        assert (told["exec_type"], told["sequence"]) == ("new", 5)
+        answer = await event(kraken, socket)
+        assert (answer["exec_type"], answer["sequence"]) == ("new", 5)
         await kraken.admin.fault(kind="accept_then_status", endpoint="ws:cancel_all", count=1)
         assert (await ask(kraken, socket, "cancel_all", token=token))["error"] == "EGeneral:Internal error"
         assert (await kraken.private("OpenOrders"))["open"] == {}

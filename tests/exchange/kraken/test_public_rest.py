@@ -14,17 +14,22 @@ async def test_names_and_rules_of_pairs(kraken: KrakenExchange) -> None:
     """get-tradable-asset-pairs, get-asset-info: a pair of two old assets has their letters in its key only."""
     pairs = await kraken.public("AssetPairs")
     assert list(pairs) == ["XBTUSDT", "ETHUSDT", "XETHXXBT"]
-    told = pairs["XETHXXBT"]
-    assert (told["altname"], told["wsname"], told["base"], told["quote"]) == ("ETHXBT", "ETH/XBT", "XETH", "XXBT")
-    told = pairs["XBTUSDT"]
-    assert (told["wsname"], told["base"], told["quote"]) == ("XBT/USDT", "XXBT", "USDT")
-    assert (told["pair_decimals"], told["lot_decimals"], told["tick_size"], told["ordermin"]) == (
+    answer = pairs["XETHXXBT"]
+    assert (answer["altname"], answer["wsname"], answer["base"], answer["quote"]) == (
+        "ETHXBT",
+        "ETH/XBT",
+        "XETH",
+        "XXBT",
+    )
+    answer = pairs["XBTUSDT"]
+    assert (answer["wsname"], answer["base"], answer["quote"]) == ("XBT/USDT", "XXBT", "USDT")
+    assert (answer["pair_decimals"], answer["lot_decimals"], answer["tick_size"], answer["ordermin"]) == (
         2,
         5,
         "0.01",
         "0.00001",
     )
-    assert (told["costmin"], told["status"], told["fees"]) == ("5", "online", [[0, 0.1]])
+    assert (answer["costmin"], answer["status"], answer["fees"]) == ("5", "online", [[0, 0.1]])
     assert await kraken.public("AssetPairs", pair="BTC/USDT,ETHXBT") == {
         "XBTUSDT": pairs["XBTUSDT"],
         "XETHXXBT": pairs["XETHXXBT"],
@@ -51,10 +56,10 @@ async def test_time_and_status(kraken: KrakenExchange) -> None:
 async def test_the_book_is_the_engines(kraken: KrakenExchange) -> None:
     """get-order-book: price and volume as text at the pair's decimals, and whole seconds."""
     truth = await kraken.admin.book("BTCUSDT")
-    told = (await kraken.public("Depth", pair="XBTUSDT", count=7))["XBTUSDT"]
+    answer = (await kraken.public("Depth", pair="XBTUSDT", count=7))["XBTUSDT"]
     for side in ("bids", "asks"):
-        assert len(told[side]) == 7
-        for (price, size, at), level in zip(told[side], truth[side], strict=False):
+        assert len(answer[side]) == 7
+        for (price, size, at), level in zip(answer[side], truth[side], strict=False):
             assert (Decimal(price), Decimal(size)) == (Decimal(level[0]), Decimal(level[1]))
             assert (len(price.partition(".")[2]), len(size.partition(".")[2]), at) == (2, 5, 1700000000)
     assert await kraken.public("Depth", pair="XBTUSDT", count=501) == "EGeneral:Invalid arguments:count"
@@ -65,8 +70,8 @@ async def test_trades_candles_and_tickers_agree(kraken: KrakenExchange) -> None:
     """get-recent-trades (`last` is the next `since`), get-ohlc-data, get-ticker-information."""
     await kraken.admin.resume()
     kraken.advance(3000)
-    told = await kraken.public("Trades", pair="BTC/USDT")
-    trades, last = told["XBTUSDT"], told["last"]
+    answer = await kraken.public("Trades", pair="BTC/USDT")
+    trades, last = answer["XBTUSDT"], answer["last"]
     truth = (await kraken.admin.trades("BTCUSDT"))["trades"]
     assert [row[6] for row in trades] == [trade["id"] for trade in truth]
     assert {row[3] for row in trades} == {"b", "s"}

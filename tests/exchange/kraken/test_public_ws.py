@@ -22,9 +22,9 @@ class Book:
 
     def take(self, text: str) -> bool:
         """Apply a message; return whether the checksum is right."""
-        told = json.loads(text, parse_float=str, parse_int=str)
-        (data,) = told["data"]
-        if told["type"] == "snapshot":
+        answer = json.loads(text, parse_float=str, parse_int=str)
+        (data,) = answer["data"]
+        if answer["type"] == "snapshot":
             self.sides = {"bids": {}, "asks": {}}
         for name, side in self.sides.items():
             for level in data[name]:
@@ -63,12 +63,12 @@ async def book_text(socket: Any) -> str:
 async def test_status_greets_and_pings_are_answered(kraken: KrakenExchange) -> None:
     """status, ping."""
     async with kraken.feed() as socket:
-        told = await kraken.next(socket)
-        assert (told["channel"], told["type"]) == ("status", "update")
-        assert told["data"][0] == {
+        answer = await kraken.next(socket)
+        assert (answer["channel"], answer["type"]) == ("status", "update")
+        assert answer["data"][0] == {
             "system": "online",
             "api_version": "v2",
-            "connection_id": told["data"][0]["connection_id"],
+            "connection_id": answer["data"][0]["connection_id"],
             "version": "2.0.10",
         }
         await kraken.say(socket, "ping", 101)
@@ -201,8 +201,8 @@ async def test_frame_faults_work_on_channels(kraken: KrakenExchange, kind: str, 
         for quantity in ("0.001", "0.002"):
             await kraken.admin.order("BTCUSDT", "BUY", type="MARKET", quantity=quantity)
         for quantity in ["0.00100"] * count + ["0.00200"]:
-            told = await kraken.next(socket, "trade")
-            assert sum(trade["qty"] for trade in told["data"]) == Decimal(quantity)
+            answer = await kraken.next(socket, "trade")
+            assert sum(trade["qty"] for trade in answer["data"]) == Decimal(quantity)
 
 
 async def test_trades_have_the_takers_side_and_type(kraken: KrakenExchange) -> None:
@@ -210,13 +210,13 @@ async def test_trades_have_the_takers_side_and_type(kraken: KrakenExchange) -> N
     async with kraken.feed() as socket:
         await kraken.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.001")
         await kraken.say(socket, "subscribe", channel="trade", symbol=["BTC/USDT"], snapshot=True)
-        told = await kraken.next(socket, "trade")
-        trade = told["data"][-1]
-        assert (told["type"], trade["side"], trade["ord_type"]) == ("snapshot", "buy", "market")
+        answer = await kraken.next(socket, "trade")
+        trade = answer["data"][-1]
+        assert (answer["type"], trade["side"], trade["ord_type"]) == ("snapshot", "buy", "market")
         bid = (await kraken.admin.book("BTCUSDT"))["bids"][0]
         await kraken.admin.order("BTCUSDT", "SELL", price=bid[0], quantity="0.0001", time_in_force="IOC")
-        told = await kraken.next(socket, "trade")
-        assert told == {
+        answer = await kraken.next(socket, "trade")
+        assert answer == {
             "channel": "trade",
             "type": "update",
             "data": [
@@ -251,32 +251,32 @@ async def test_tickers_and_candles_follow_trades(kraken: KrakenExchange) -> None
         first = (await kraken.next(socket, "ticker"))["data"][0]
         await kraken.admin.order("ETHUSDT", "BUY", price=str(first["bid"]), quantity="1")
         kraken.advance(10)
-        told = (await kraken.next(socket, "ticker"))["data"][0]
-        assert (told["bid"], told["bid_qty"]) == (first["bid"], first["bid_qty"] + 1)
+        answer = (await kraken.next(socket, "ticker"))["data"][0]
+        assert (answer["bid"], answer["bid_qty"]) == (first["bid"], first["bid_qty"] + 1)
 
 
 async def test_instruments_and_their_states(kraken: KrakenExchange) -> None:
     """instrument: all pairs, then those that changed; status follows when every pair has one state."""
     async with kraken.feed() as socket:
         await kraken.say(socket, "subscribe", channel="instrument")
-        told = (await kraken.next(socket, "instrument"))["data"]
-        assert [asset["id"] for asset in told["assets"]] == ["BTC", "USDT", "ETH"]
-        pair = told["pairs"][0]
+        answer = (await kraken.next(socket, "instrument"))["data"]
+        assert [asset["id"] for asset in answer["assets"]] == ["BTC", "USDT", "ETH"]
+        pair = answer["pairs"][0]
         assert (pair["symbol"], pair["status"]) == ("BTC/USDT", "online")
         assert (pair["price_precision"], pair["qty_precision"]) == (2, 5)
         assert (pair["price_increment"], pair["qty_min"]) == (Decimal("0.01"), Decimal("0.00001"))
         await kraken.admin.status("BTCUSDT", "CANCEL_ONLY")
         kraken.advance(100)
-        told = await kraken.next(socket, "instrument")
-        assert told["type"] == "update"
-        assert [(pair["symbol"], pair["status"]) for pair in told["data"]["pairs"]] == [("BTC/USDT", "cancel_only")]
+        answer = await kraken.next(socket, "instrument")
+        assert answer["type"] == "update"
+        assert [(pair["symbol"], pair["status"]) for pair in answer["data"]["pairs"]] == [("BTC/USDT", "cancel_only")]
         for symbol in ("ETHUSDT", "ETHBTC"):
             await kraken.admin.status(symbol, "CANCEL_ONLY")
         kraken.advance(100)
         assert (await kraken.next(socket, "status"))["data"][0]["system"] == "cancel_only"
         await kraken.admin.delist("ETHBTC")
-        told = await kraken.next(socket, "instrument")
-        assert told["data"]["pairs"][0]["status"] == "delisted"
+        answer = await kraken.next(socket, "instrument")
+        assert answer["data"]["pairs"][0]["status"] == "delisted"
 
 
 async def test_heartbeats_fill_silence_after_a_subscription(kraken: KrakenExchange) -> None:
