@@ -12,9 +12,11 @@ from typing import Any, Protocol, TypeVar
 
 from loguru import logger
 
+from ..model.backoff import Backoff
 from ..model.errors import RetryLater
 
 T = TypeVar("T")
+AWAY = Backoff(first_s=0.05, cap_s=1.0, jitter=0.0)  # while the GCS or the store on it does not answer
 PATIENCE_S = 8.0  # of a caller who waits for a wish to be durable
 
 
@@ -35,8 +37,8 @@ class StoreAway(Exception):
 class Durable:
     """Runs operations of a store, again with growing pauses while it is away."""
 
-    def __init__(self, first_s: float = 0.05, cap_s: float = 1.0) -> None:
-        self._first_s, self._cap_s = first_s, cap_s
+    def __init__(self, backoff: Backoff = AWAY) -> None:
+        self._backoff = backoff
         self._thread = ThreadPoolExecutor(1, "venuemesh-store")
 
     async def run(self, operation: Callable[..., T], *arguments: object, patience_s: float | None = PATIENCE_S) -> T:
@@ -47,9 +49,10 @@ class Durable:
         """
         clock = asyncio.get_running_loop().time
         deadline = None if patience_s is None else clock() + patience_s
-        pause_s, tries = self._first_s, 0
+        tries = 0
         while True:
             tries += 1
+            pause_s = self._backoff.delay_s(tries)
             left = None if deadline is None else deadline - clock()
             try:
                 # One attempt that hangs holds the thread: a second would only queue behind it.
@@ -62,7 +65,6 @@ class Durable:
                 if tries == 1:
                     logger.warning("store is away", operation=operation.__name__, error=error)
             await asyncio.sleep(pause_s)
-            pause_s = min(self._cap_s, 2 * pause_s)
 
     async def _once(self, operation: Callable[..., T], arguments: tuple[object, ...]) -> T:
         return await asyncio.wrap_future(self._thread.submit(operation, *arguments))

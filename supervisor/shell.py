@@ -15,13 +15,12 @@ from typing import Any, TypeVar
 
 from loguru import logger
 
-from ..actors.cell.messages import Gone, Unreachable
-from ..actors.cell.pulse import PERIOD_S
+from ..actors.cell.messages import AGAIN_S, Gone, Unreachable
 from ..model.address import agent_address
 from ..model.errors import Fenced, MeshError, RetryLater
 from .cells import PREFIX, UNANSWERED, Cells
 from .log import EventLog
-from .retrying_store import Durable, Store
+from .retrying_store import AWAY, Durable, Store
 from .tree import events as m
 from .tree.child import ChildSpec
 from .tree.desired import Desired
@@ -31,7 +30,6 @@ from .tree.settings import MeshSettings
 
 T = TypeVar("T")
 REFUSED_S = 0.5  # before a cell that could not be created is given up for another: the cluster may refuse at once
-AWAY_S = 1.0  # longest pause before the GCS is asked again at boot
 EXIT_DEFECT = 70
 
 
@@ -134,13 +132,13 @@ class SupervisorShell:
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Ask until the GCS answers."""
-        pause_s = PERIOD_S
+        tries = 0
         while True:
             try:
                 return await ask()
             except Unreachable:
-                await asyncio.sleep(pause_s)
-                pause_s = min(AWAY_S, 2 * pause_s)
+                tries += 1
+                await asyncio.sleep(AWAY.delay_s(tries))
 
     # --- events and effects -------------------------------------------------------------------------------------------
 
@@ -217,7 +215,7 @@ class SupervisorShell:
             try:
                 said = await self.port.life(cell)
             except Unreachable:
-                await asyncio.sleep(PERIOD_S)
+                await asyncio.sleep(AGAIN_S)
                 continue
             except Gone:
                 break

@@ -6,7 +6,8 @@ import asyncio
 import time
 from typing import Any
 
-from ..actors.cell.messages import Unreachable
+from ..actors.catalog.settings import LISTING_AGAIN_S, LISTING_POLL_S
+from ..actors.cell.messages import AGAIN_S, Unreachable
 from ..actors.cell.pulse import PERIOD_S, HangDetector
 from ..model.address import MIRROR, agent_address, catalog_address, has_kind, mirror_address
 from ..model.time import in_ns
@@ -18,7 +19,6 @@ from .tree.mirror_leases import MirrorLeases, mirror_spec
 from .tree.records import ChildState
 
 HEALTH_S = 0.25
-CATALOG_S = 5.0
 NODES_S = 0.5
 MIRROR_S = 0.1
 
@@ -82,7 +82,7 @@ class Watchers:
             try:
                 said = await shell.port.ask(cell, address, "poll:health", {"stale": stale}, HEALTH_S, 3600.0)
             except UNANSWERED:
-                await asyncio.sleep(PERIOD_S)
+                await asyncio.sleep(AGAIN_S)
                 continue
             if cell in self._answers:
                 self._answers[cell] += 1
@@ -101,9 +101,11 @@ class Watchers:
                 continue
             try:
                 body = {"after": after}
-                said = await shell.port.ask(route.cell, address, "poll:instruments", body, CATALOG_S, CATALOG_S + 1.0)
+                said = await shell.port.ask(
+                    route.cell, address, "poll:instruments", body, LISTING_POLL_S, LISTING_POLL_S + 1.0
+                )
             except UNANSWERED:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(LISTING_AGAIN_S)
                 continue
             if said and said.get("version", 0) != after:
                 after = said["version"]

@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from .actors.catalog.settings import LISTING_AGAIN_S, LISTING_POLL_S
 from .actors.cell.kinds import build
 from .actors.cell.local import NODE, LocalCells
 from .actors.cell.role import Context, Role, RoleSpec
@@ -50,8 +51,6 @@ V = TypeVar("V", bound=BookReading)
 START_S = 30.0  # for one role to start
 CALL_S = 15.0  # for a call into the mesh's thread that does not wait for an exchange
 LOOK_S = 0.02  # between two checks of what is ready
-AGAIN_S = 0.1  # before asking again a catalog that did not answer
-CATALOG_S = 5.0  # one long poll for a changed list of instruments
 OWNER_LEASE_S = 3600.0  # an owner lives as long as this process, and so does the mesh
 ACCOUNT = "main"  # the account of `local_exchange`
 
@@ -271,9 +270,9 @@ class LocalMesh:
         while True:
             try:
                 body = {"after": after}
-                listing = await self._ask(catalog_address(exchange), "poll:instruments", body, CATALOG_S)
+                listing = await self._ask(catalog_address(exchange), "poll:instruments", body, LISTING_POLL_S)
             except MeshError:  # the catalog was killed: ask its next incarnation
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(LISTING_AGAIN_S)
                 continue
             if listing and listing["version"] != after:
                 after = listing["version"]

@@ -20,6 +20,7 @@ from ..cell.role import Context
 SAMPLES = 3  # of one measurement
 EVERY_S = 60.0
 PAUSE_S = 0.25  # between measurements that were requested one after the other
+AGAIN_S = 1.0  # after a measurement that failed
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 
 
@@ -112,7 +113,7 @@ class ExchangeClock:
                 self._requested.clear()
                 wait_s = self._every_s
                 if not await self._measure():
-                    wait_s = 1.0
+                    wait_s = AGAIN_S
                 try:
                     async with asyncio.timeout(wait_s):
                         await self._requested.wait()

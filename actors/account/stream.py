@@ -28,9 +28,10 @@ from typing import Any, Protocol
 
 from ...connectors.order_codec import Auth, TradingCodec
 from ...connectors.reports import StreamEnded, StreamOpened
-from ...connectors.transport import Backoff, Feed
+from ...connectors.transport import Feed
 from ...connectors.transport.link import Link
 from ...model.address import orders_address
+from ...model.backoff import Backoff
 from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
 from ...model.time import SECOND_NS
 from ..book.shell import FeedLike

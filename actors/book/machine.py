@@ -30,6 +30,7 @@ from dataclasses import dataclass
 
 from ...connectors.sequence import Numbers, Verdict
 from ...connectors.spec import BookFeed, Proof
+from ...model.backoff import Backoff
 from ...model.events import BookState, DepthDelta
 from ...model.time import SECOND_NS, in_ns
 
@@ -42,6 +43,7 @@ STATE = 4  # nothing to apply, but the state changed: publish the state
 
 LAG_S = 2.0  # by how much a snapshot asked for now may lag behind the frames, for a book that no frame speaks of
 BY_REST = BookFeed()
+AGAIN = Backoff(first_s=0.25, cap_s=30.0)  # between snapshots asked for, after the first
 CALM_S = 30.0  # LIVE for so long, a book may ask for its next snapshot at once again
 
 
@@ -210,20 +212,6 @@ Ask = AskSnapshot | AwaitBook | Resubscribe
 Effect = SetState | Ask | Load | Publish
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Delay before attempt n (0, 1, ...): none, then `first_s` doubling up to `cap_s`, between half of it and all."""
-
-    first_s: float = 0.25
-    cap_s: float = 30.0
-
-    def delay_s(self, attempt: int, random: float) -> float:
-        """`random` is in [0, 1)."""
-        if attempt <= 0:
-            return 0.0
-        return min(self.cap_s, self.first_s * 2.0 ** min(attempt - 1, 32)) * (0.5 + random / 2)
-
-
 @dataclass(slots=True)
 class Counters:
     """What happened to this book's frames since the machine was made."""
@@ -251,7 +239,7 @@ class BookMachine:
         *,
         feed: BookFeed = BY_REST,
         is_trading: bool = True,
-        backoff: Backoff = Backoff(),
+        backoff: Backoff = AGAIN,
         keep_bytes: int = 8 << 20,
     ) -> None:
         self.state = BookState.CONNECTING

@@ -24,8 +24,9 @@ from decimal import Decimal
 from typing import Any
 
 from ...connectors.market_codec import Codec
-from ...connectors.transport import Backoff, Rest
+from ...connectors.transport import Rest
 from ...model.address import book_address
+from ...model.backoff import Backoff
 from ...model.errors import (
     DataError,
     InboxFull,

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ...connectors.settings import ConnectorSettings
 
+LISTING_POLL_S = 5.0  # one long poll of the list of instruments
+LISTING_AGAIN_S = 0.1  # before a catalog that did not answer is asked for its list again
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogSettings:

@@ -26,7 +26,7 @@ from ...model.errors import Fenced, InboxFull, MeshError, OutcomeUnknown, Reject
 
 POLL = "poll:"
 POLL_GRACE_S = 1.0  # how much longer than its own timeout a long poll's answer may take
-AGAIN_S = 0.05  # pause before a receiver that was in doubt is asked again
+AGAIN_S = 0.05  # before a role or cell that did not answer is asked again
 
 
 @dataclass(frozen=True, slots=True)

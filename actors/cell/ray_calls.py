@@ -25,6 +25,7 @@ from .messages import Gone, Unreachable
 T = TypeVar("T")
 SUPERVISOR = "supervisor"
 WATCH_S = 10.0
+SUPERVISOR_AWAY_S = 0.1  # before a supervisor that cannot be reached is looked for again
 
 
 def namespace(mesh: str) -> str:

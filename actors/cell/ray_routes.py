@@ -10,10 +10,8 @@ from typing import Any
 from ...model.address import Route
 from ...model.errors import MeshError
 from .messages import Gone, Unreachable
-from .ray_calls import SUPERVISOR, WATCH_S, call, find
+from .ray_calls import SUPERVISOR, SUPERVISOR_AWAY_S, WATCH_S, call, find
 from .role import Incarnation
-
-AWAY_S = 0.1  # before an unreachable supervisor is looked for again
 
 
 class RayRoutes:
@@ -76,7 +74,7 @@ class RayRoutes:
                 answer = watching.result()
             except (Gone, Unreachable, MeshError, TimeoutError):
                 supervisor = None
-                await asyncio.sleep(AWAY_S)
+                await asyncio.sleep(SUPERVISOR_AWAY_S)
                 continue
             if answer["version"] >= self._after:
                 self._asked, self._after = interest, answer["version"]

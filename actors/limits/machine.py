@@ -30,6 +30,7 @@ from enum import IntEnum
 from typing import Any
 
 from ...connectors.spec import Limit
+from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 
@@ -282,7 +283,7 @@ class LimitsMachine:
         elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > told_ns:
             self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # else it was sent before the hit was known
         asked = retry_after_s if retry_after_s is not None and retry_after_s > 0 else COOL_DOWN_S[status]
-        self.cool_ns = max(self.cool_ns, now_ns + in_ns(min(LONGEST_S, asked * 2.0 ** min(self.hits, 16))))
+        self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(asked, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
         for bucket in self.buckets.values():
             bucket.advance(now_ns)
             bucket.level = min(bucket.level, 0)

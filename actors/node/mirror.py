@@ -30,12 +30,12 @@ from ...model.errors import MeshError, Rejected
 from ...model.events import BookState, Levels, PublicTrade, Side
 from ...model.time import SECOND_NS, in_ns
 from ...orderbook.segment import SegmentWriter
+from ..cell.messages import AGAIN_S
 from ..cell.role import Context, Incarnation
 from .settings import MirrorSettings
 
 POLL_SHARE = 0.25  # of the heartbeat limit: how long a quiet source may take to prove its life
 POLL_MAX_S = 0.1
-AGAIN_S = 0.05  # pause after a poll that failed
 
 
 @dataclass(slots=True)

@@ -29,13 +29,13 @@ from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
 from ...orderbook.view import BookReading
 from ..account.gateway import Gateway
+from ..catalog.settings import LISTING_AGAIN_S
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .machine.effects import Top
 from .settings import OrderManagerSettings
 
 POLL_S = 30.0
-AGAIN_S = 0.5
 FEES_KEPT_NS = 3600 * SECOND_NS
 TOP_WAIT_S = 2.0
 NO_ANSWER = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
@@ -107,7 +107,7 @@ class Markets:
                 except NO_ANSWER as error:
                     if not self._version:
                         self.error = f"the catalog does not list the instruments: {error}"
-                    await asyncio.sleep(AGAIN_S)
+                    await asyncio.sleep(LISTING_AGAIN_S)
                     continue
                 if listed is None or listed["version"] == self._version:
                     continue

@@ -8,9 +8,9 @@ Both take a `Clock`, and both are replaceable: roles receive them, tests hand in
 
 from __future__ import annotations
 
-from .backoff import SYSTEM_CLOCK, Backoff, Clock, SystemClock
+from .clock import SYSTEM_CLOCK, Clock, SystemClock
 from .feed import Feed
 from .link import DialFailed, FrameHandler, Link
 from .rest import Rest
 
-__all__ = ["SYSTEM_CLOCK", "Backoff", "Clock", "DialFailed", "Feed", "FrameHandler", "Link", "Rest", "SystemClock"]
+__all__ = ["SYSTEM_CLOCK", "Clock", "DialFailed", "Feed", "FrameHandler", "Link", "Rest", "SystemClock"]

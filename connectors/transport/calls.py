@@ -15,13 +15,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from ...model.backoff import Backoff
 from ...model.errors import DecodeError, OutcomeUnknown, RetryLater
 from ...model.http import HttpResponse
 from ...model.time import in_ns
 from ..order_codec import Signed, TradingCodec
 from ..reports import StreamEnded
-from .backoff import SYSTEM_CLOCK, Backoff, Clock
-from .feed import Feed
+from .clock import SYSTEM_CLOCK, Clock
+from .feed import AGAIN, Feed
 from .link import Link
 
 RETRY_S = 1.0  # what RetryLater suggests
@@ -64,7 +65,7 @@ class Calls:
         max_outstanding: int = 256,
         silence_s: float = 60.0,
         max_connection_s: float = 86_400.0,
-        backoff: Backoff | None = None,
+        backoff: Backoff = AGAIN,
         clock: Clock = SYSTEM_CLOCK,
         feed: Callable[..., FeedLike] = Feed,
     ) -> None:

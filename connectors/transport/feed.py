@@ -14,10 +14,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ...model.backoff import Backoff
 from ...model.errors import DecodeError, InboxFull, OutcomeUnknown, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 from ..spec import Dial, KeepAlive
-from .backoff import SYSTEM_CLOCK, Backoff, Clock
+from .clock import SYSTEM_CLOCK, Clock
 from .link import OK, DialFailed, FrameHandler, LinkState
 
 try:
@@ -26,17 +27,24 @@ except ImportError:  # Windows, where picows is not installed
     from .websockets import dial  # type: ignore[assignment]
 
 NEVER_NS = 1 << 62
+AGAIN = Backoff(first_s=0.2, cap_s=30.0)  # after a connection that had not proven itself
+PROVEN_S = 5.0  # a connection still heard from this long after its opening has proven itself
 LEAVE_AT = (0.88, 0.98)  # of max_connection_s: between these a connection leaves by itself
 
 
 class Feed:
     """Keeps one connection to `url()` open and gives its messages to `handler`.
 
+    After a connection that had proven itself the failures are counted from zero again, and the next attempt follows
+    after a random delay of less than the backoff's first, so that the many clients of a server that restarts do not
+    come back in one instant.
+
     Args:
         url: called before every attempt, after admission; gives the address, or an awaitable of a `Dial`. The same
             errors as of `admit` put the attempt off, and Rejected and DecodeError too.
         handler: see `FrameHandler`; called on the loop that called `start`.
         on_failure: called once, with what the handler (or `url` or `admit`) raised; the feed has ended then.
+        backoff: of attempts and connections that prove nothing.
         admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown put the attempt off; anything else
             ends the feed.
         silence_s: a connection on which nothing arrives for this long is dropped.
@@ -55,7 +63,7 @@ class Feed:
         handler: FrameHandler,
         *,
         on_failure: Callable[[BaseException], None],
-        backoff: Backoff | None = None,
+        backoff: Backoff = AGAIN,
         admit: Callable[[], Awaitable[object]] | None = None,
         silence_s: float = 60.0,
         max_connection_s: float = 86_400.0,
@@ -69,7 +77,7 @@ class Feed:
         self._url = url
         self._handler = handler
         self._on_failure = on_failure
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff
         self._admit = admit
         self._silence_ns = in_ns(silence_s)
         self._max_connection_ns = in_ns(max_connection_s)
@@ -124,7 +132,7 @@ class Feed:
                     failures += 1
                 elif await self._connection():
                     failures = 0
-                    wait_s = self._backoff.delay_s(0, self._clock.random())
+                    wait_s = self._backoff.spread_s(self._clock.random())
                 else:
                     failures += 1
                     wait_s = self._backoff.delay_s(failures, self._clock.random())
@@ -174,7 +182,7 @@ class Feed:
         self.last_error = link.reason
         if link.failure is not None:
             raise link.failure
-        return link.last_recv_ns - link.opened_ns >= in_ns(self._backoff.proven_s)
+        return link.last_recv_ns - link.opened_ns >= in_ns(PROVEN_S)
 
     async def _dial(self) -> LinkState | None:
         attempt = asyncio.ensure_future(

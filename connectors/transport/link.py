@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-from .backoff import Clock
+from .clock import Clock
 
 OK = 1000
 PROTOCOL_ERROR = 1002

@@ -25,7 +25,7 @@ from picows import (
 )
 
 from ...model.errors import Misconfigured
-from .backoff import Clock
+from .clock import Clock
 from .link import NO_STATUS, PROTOCOL_ERROR, TOO_BIG, DialFailed, FrameHandler, LinkState
 from .proxy import proxy_for
 

@@ -20,7 +20,7 @@ from yarl import URL
 
 from ...model.errors import DecodeError, Misconfigured, OutcomeUnknown, RetryLater
 from ...model.http import HttpRequest, HttpResponse
-from .backoff import SYSTEM_CLOCK, Clock
+from .clock import SYSTEM_CLOCK, Clock
 from .proxy import proxy_for
 
 RETRY_S = 1.0  # what RetryLater suggests when no connection came about

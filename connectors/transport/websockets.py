@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.protocol import State
 
 from ...model.errors import Misconfigured
-from .backoff import Clock
+from .clock import Clock
 from .link import DialFailed, FrameHandler, LinkState
 
 

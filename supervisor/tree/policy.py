@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from ...model.backoff import Backoff
 from ...model.time import in_ns
 from .child import ChildSpec, Restart
 
@@ -90,6 +91,5 @@ def decide(spec: ChildSpec, why: Exit, history: History, policy: Policy, now_ns:
 
 
 def _backoff_ns(address: str, count: int, policy: Policy) -> int:
-    full = min(policy.backoff_cap_s, policy.backoff_s * 2.0 ** min(count - 1, 30))
-    jitter = zlib.crc32(f"{address}#{count}".encode()) / 2**32  # [0, 1)
-    return in_ns(full * (0.5 + 0.5 * jitter))
+    chance = zlib.crc32(f"{address}#{count}".encode()) / 2**32  # [0, 1)
+    return in_ns(Backoff(policy.backoff_s, policy.backoff_cap_s).delay_s(count, chance))

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from venuemesh.model.backoff import Backoff
 from venuemesh.model.errors import RetryLater
 from venuemesh.supervisor.retrying_store import Durable, StoreAway
 
@@ -31,7 +32,7 @@ class Store:
 
 
 def durable() -> Durable:
-    return Durable(first_s=0.001, cap_s=0.004)
+    return Durable(Backoff(0.001, 0.004, jitter=0.0))
 
 
 async def test_it_tries_again_until_the_store_is_back() -> None:

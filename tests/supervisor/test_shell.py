@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.cells import FakeCells, FakeStore
 from tests.fakes.settings import exchange_settings
+from venuemesh.model.backoff import Backoff
 from venuemesh.model.errors import RetryLater, UnknownExchange
 from venuemesh.supervisor import retrying_store, shell
 from venuemesh.supervisor.shell import SupervisorShell
@@ -30,7 +31,7 @@ def living(spec: ChildSpec, incarnation: tuple[int, int] = (1, 1)) -> dict[str, 
 
 def made(port: FakeCells, store: FakeStore, **changes: Any) -> SupervisorShell:
     made = SupervisorShell(replace(SETTINGS, **changes), port, store)
-    made.durable = retrying_store.Durable(first_s=0.001, cap_s=0.01)
+    made.durable = retrying_store.Durable(Backoff(0.001, 0.01, jitter=0.0))
     return made
 
 
@@ -43,7 +44,7 @@ async def until(reached: Callable[[], Any]) -> None:
 
 
 async def test_boot_waits_for_a_gcs_that_is_away_and_then_finds_what_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "AWAY_S", 0.01)
+    monkeypatch.setattr(shell, "AWAY", Backoff(0.001, 0.01, jitter=0.0))
     port, store = FakeCells({"cell-1": living(A), "cell-2": living(A) | {"assignment": None, "pid": 78}}), FakeStore()
     port.away, store.away = 5, 5
     mine = made(port, store)

@@ -30,7 +30,7 @@ import numpy as np
 
 from tests.truth.samples import CLOSED, FRAME, SNAPSHOT, STARTED, Rows
 from venuemesh.actors.book.ingest import Ingest, Pair
-from venuemesh.actors.book.machine import Backoff, BookMachine, Closed, Quiet
+from venuemesh.actors.book.machine import BookMachine, Closed, Quiet
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.local import LocalCells
@@ -42,8 +42,9 @@ from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.sequence import Numbers, Verdict
 from venuemesh.connectors.settings import ConnectorSettings
-from venuemesh.connectors.transport import Feed, Rest, backoff
+from venuemesh.connectors.transport import Feed, Rest
 from venuemesh.model.address import limits_address
+from venuemesh.model.backoff import Backoff
 from venuemesh.model.errors import MeshError
 from venuemesh.model.events import BookState
 from venuemesh.model.plain import from_plain
@@ -207,8 +208,9 @@ class Host:
         return [self._cells.role(address) for address, _ in self._asked.roles]
 
     def _book(self, plain: dict[str, Any], context: Context) -> BookRole:
-        pause = backoff.Backoff(first_s=0.05, cap_s=0.5) if self._asked.hasty else None
-        connect = partial(Feed, backoff=pause, connect_timeout_s=self._asked.timeout_s)
+        connect = partial(Feed, connect_timeout_s=self._asked.timeout_s)
+        if self._asked.hasty:
+            connect = partial(connect, backoff=Backoff(first_s=0.05, cap_s=0.5))
         rest = Rest(timeout_s=self._asked.timeout_s)
         return BookRole(from_plain(BookSettings, plain), context, connect=connect, rest=rest)
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import ray
 
 from ..actors.cell.messages import Asker, Gone, Unreachable
-from ..actors.cell.ray_calls import SUPERVISOR, MethodFailed, call, find
+from ..actors.cell.ray_calls import SUPERVISOR, SUPERVISOR_AWAY_S, MethodFailed, call, find
 from ..actors.cell.ray_routes import RayRoutes
 from ..model.errors import MeshNotRunning, RetryLater
 from ..model.instrument import Instrument
@@ -35,7 +35,6 @@ from .routes import FIRST_S, RouteTable
 T = TypeVar("T")
 V = TypeVar("V", bound=BookReading)
 POLL_S = 10.0
-AWAY_S = 0.2  # pause before an unreachable supervisor is looked for again
 JOIN_S = 2.0
 _sessions: dict[tuple[int, str, str], Session] = {}
 _lock = threading.Lock()
@@ -128,7 +127,7 @@ class Session:
                 self._supervisor = None
                 if time.monotonic() > deadline:
                     raise RetryLater(1.0, f"the supervisor is away: {error.__cause__ or error}"[:200]) from error
-                await asyncio.sleep(AWAY_S)
+                await asyncio.sleep(SUPERVISOR_AWAY_S)
 
     async def _find_supervisor(self) -> Any:
         try:
@@ -143,7 +142,7 @@ class Session:
             try:
                 table = await self.supervisor("routes", version, POLL_S, timeout_s=2 * POLL_S)
             except (RetryLater, MeshNotRunning):
-                await asyncio.sleep(AWAY_S)
+                await asyncio.sleep(SUPERVISOR_AWAY_S)
                 continue
             if table["version"] != version:
                 version = table["version"]

@@ -23,6 +23,7 @@ from typing import Any
 
 from ....connectors.order_codec import Kind
 from ....journal.writes import CloseRequest
+from ....model.backoff import Backoff
 from ....model.time import SECOND_NS, in_ns
 from ..settings import OrderSettings
 from .effect_buffer import EffectBuffer
@@ -56,7 +57,7 @@ class PendingRequest:
 class Doubt:
     """An order whose state is queried until the doubt ends."""
 
-    pause_s: float
+    tries: int  # asks since it is in doubt: the pauses between them grow
     due_mono_ns: int
     once: int | None = None  # one answer that shows the order, to an ask after this number, ends the doubt
     absent: int = 0  # how many answers count as proof of absence
@@ -68,6 +69,7 @@ class PendingRequests:
 
     def __init__(self, settings: OrderSettings, processing_s: float, effects: EffectBuffer) -> None:
         self._settings = settings
+        self._backoff = Backoff(*settings.query_s, jitter=0.0)
         self._after_ns = in_ns(processing_s + settings.margin_s)
         self._effects = effects
         self._pending: dict[str, PendingRequest] = {}
@@ -114,13 +116,11 @@ class PendingRequests:
         """Query an order now and until nothing about it is in doubt. `once`: at least until one answer."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
-            self.doubts[client_order_id] = Doubt(
-                self._settings.query_s[0], now.mono_ns, self._effects.asks if once else None
-            )
+            self.doubts[client_order_id] = Doubt(1, now.mono_ns, self._effects.asks if once else None)
         else:
             doubt.once = self._effects.asks if once else doubt.once
             doubt.due_mono_ns = min(doubt.due_mono_ns, now.mono_ns)
-            doubt.pause_s = self._settings.query_s[0]
+            doubt.tries = 1
 
     def has_expired(self, request: PendingRequest, exchange_ns: int) -> bool:
         """Whether the exchange refuses the request from this time of its clock on."""
@@ -156,11 +156,11 @@ class PendingRequests:
         if doubt is None:
             return
         doubt.asking = False
-        pause_s = doubt.pause_s if after_s is None else max(after_s, doubt.pause_s)
+        pause_s = max(after_s or 0.0, self._backoff.delay_s(doubt.tries))
         if doubt.absent:
             pause_s = self._settings.absent_again_s
         else:
-            doubt.pause_s = min(doubt.pause_s * 2, self._settings.query_s[1])
+            doubt.tries += 1
             ends = [one.not_after_ns + self._after_ns + 1 - now.exchange_ns for one in self.about(client_order_id)]
             left = [end for end in ends if end > 0]
             if left and after_s is None:

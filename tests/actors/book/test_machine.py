@@ -11,7 +11,6 @@ from venuemesh.actors.book.machine import (
     KEEP,
     STALE,
     AskSnapshot,
-    Backoff,
     BookMachine,
     Closed,
     Confirmed,
@@ -156,10 +155,3 @@ def test_what_is_kept_is_bounded_in_bytes_too():
     assert not made.keep(delta(3, 3, levels=600))  # one delta is always kept: the newest
     assert [kept.first for kept in made.take()] == [3]
     assert made.kept == 0
-
-
-def test_the_backoff_is_none_then_doubles_to_its_cap_with_jitter():
-    backoff = Backoff(first_s=1.0, cap_s=8.0)
-    assert [backoff.delay_s(n, 0.999999) for n in range(7)] == pytest.approx([0, 1, 2, 4, 8, 8, 8], rel=1e-5)
-    assert [backoff.delay_s(n, 0.0) for n in range(4)] == [0, 0.5, 1, 2]
-    assert backoff.delay_s(10**6, 0.0) == 4.0
