@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from ..engine.market import Market
-from ..engine.rules import SCALE
+from ..engine.rules import SCALE, Rules
 from ..wire.numbers import to_decimals
 from .errors import ApiError
 
@@ -43,12 +43,12 @@ class Pair:
     """One listed pair. Its decimals grow with finer trading rules and never shrink: the book may hold older prices."""
 
     market: Market
-    price_decimals: int = 0
-    size_decimals: int = 0
     key: str = field(init=False)
     altname: str = field(init=False)
     wsname: str = field(init=False)
     name: str = field(init=False)
+    _rules: Rules | None = None
+    _decimals: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         base, quote = self.market.rules.base, self.market.rules.quote
@@ -57,13 +57,24 @@ class Pair:
         self.name = f"{base}/{quote}"
         both_old = base in _OLD and quote in _OLD
         self.key = asset_id(base) + asset_id(quote) if both_old else self.altname
-        self.learn()
 
-    def learn(self) -> None:
-        """Take the decimals of the present trading rules."""
+    @property
+    def decimals(self) -> tuple[int, int]:
+        """How many decimals prices and sizes have on the wire."""
         rules = self.market.rules
-        self.price_decimals = max(self.price_decimals, rules.price_decimals)
-        self.size_decimals = max(self.size_decimals, rules.size_decimals)
+        if rules is not self._rules:
+            prices, sizes = self._decimals
+            self._rules = rules
+            self._decimals = max(prices, rules.price_decimals), max(sizes, rules.size_decimals)
+        return self._decimals
+
+    @property
+    def price_decimals(self) -> int:
+        return self.decimals[0]
+
+    @property
+    def size_decimals(self) -> int:
+        return self.decimals[1]
 
     def price(self, raw: int) -> str:
         """Write a price; an average is cut to the pair's decimals."""

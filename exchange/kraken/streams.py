@@ -50,6 +50,7 @@ class Streams:
         self._floor = exchange
         self._pairs = pairs
         self._changes: dict[str, LevelChanges] = {}
+        self._decimals: dict[str, tuple[int, int]] = {}  # of prices and sizes, as listeners have them
         self._due: dict[str, Channel] = {}  # tickers and candles
         self._announced: dict[str, Rules] = {}
         self._system = "online"
@@ -140,13 +141,14 @@ class Streams:
         """A symbol was listed."""
         pair = self._pairs.add(market)
         self._changes[market.symbol] = market.level_changes()
+        self._decimals[market.symbol] = pair.decimals
         self._announced[market.symbol] = market.rules
         self._announce_instruments([pair])
 
     def delisted(self, market: Market) -> None:
         """A symbol was taken off the list; its channels fall silent."""
         pair = self._pairs.remove(market)
-        del self._changes[market.symbol], self._announced[market.symbol]
+        del self._changes[market.symbol], self._announced[market.symbol], self._decimals[market.symbol]
         self._announce_instruments([pair], "delisted")
 
     def _watch(self, symbol: str) -> None:
@@ -195,15 +197,20 @@ class Streams:
     def _flush_books(self, pair: Pair) -> None:
         market = pair.market
         taken = self._changes[market.symbol].take()
-        if taken is None:
+        rewritten = self._decimals[market.symbol] != pair.decimals  # the checksum of levels sent before is another now
+        if taken is None and not rewritten:
             return
-        _, _, bids, asks = taken
+        self._decimals[market.symbol] = pair.decimals
+        _, _, bids, asks = taken or (0, 0, {}, {})
         lost = self._floor.faults.skip(NAME, market.symbol)  # there are no ids to leave out: the message is left out
         for channel in self.topics.of(market.symbol):
             if channel.bids is None or channel.asks is None:
                 continue
             changed = channel.bids.advance(bids), channel.asks.advance(asks)
-            if any(changed) and not lost:
+            if rewritten:
+                body = self._book(pair, "snapshot", channel.bids.levels(), channel.asks.levels())
+                self.topics.send(channel, lambda form, body=body: body)  # type: ignore[misc]
+            elif any(changed) and not lost:
                 body = self._book(pair, "update", *changed)
                 self.topics.send(channel, lambda form, body=body: body)  # type: ignore[misc]
 
@@ -223,7 +230,6 @@ class Streams:
         for symbol, pair in self._pairs.by_symbol.items():
             if pair.market.rules is not self._announced[symbol]:
                 self._announced[symbol] = pair.market.rules
-                pair.learn()
                 changed.append(pair)
         if not changed:
             return

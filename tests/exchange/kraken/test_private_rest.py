@@ -94,7 +94,7 @@ async def test_a_request_held_back_comes_with_an_old_nonce(kraken: KrakenExchang
 
 
 async def test_an_acknowledgement_has_no_status(kraken: KrakenExchange) -> None:
-    """add-order: a description and an id; the state is answer by OpenOrders, the stream or QueryOrders."""
+    """add-order: a description and an id; OpenOrders, QueryOrders and the stream have the state."""
     answer = await kraken.private("AddOrder", **RESTING, cl_ord_id=UUID)
     (txid,) = answer["txid"]
     assert answer == {"descr": {"order": "buy 0.01000 XBTUSDT @ limit 60000.00"}, "txid": [txid]}
@@ -436,6 +436,16 @@ async def test_a_new_order_may_be_unseen(kraken: KrakenExchange) -> None:
     assert await kraken.private("QueryOrders", txid=txid) == "EOrder:Invalid order"
     kraken.advance(1_000, 100)
     assert txid in (await kraken.private("OpenOrders"))["open"]
+
+
+async def test_an_ended_order_may_be_forgotten(kraken: KrakenExchange) -> None:
+    """How long ClosedOrders finds a cl_ord_id is not in the manual; the fault `forget` ends it at will."""
+    await kraken.private("AddOrder", **RESTING, cl_ord_id="g1")
+    await kraken.private("CancelOrder", cl_ord_id="g1")
+    await kraken.admin.fault(kind="forget", protocol="kraken", account="main", ms=1000)
+    assert len((await kraken.private("ClosedOrders", cl_ord_id="g1"))["closed"]) == 1
+    kraken.advance(1_000, 100)
+    assert (await kraken.private("ClosedOrders", cl_ord_id="g1"))["closed"] == {}
 
 
 async def test_outcomes_can_be_left_unknown(kraken: KrakenExchange) -> None:

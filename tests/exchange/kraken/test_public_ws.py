@@ -192,6 +192,25 @@ async def test_a_lost_message_shows_in_the_next_checksum(kraken: KrakenExchange)
                 assert book.take(await book_text(socket)) is right
 
 
+async def test_finer_prices_bring_the_book_anew(kraken: KrakenExchange) -> None:
+    """With more decimals the checksum of a level is another, so listeners get a snapshot in the middle."""
+    book = Book(10)
+    async with kraken.feed() as socket:
+        await kraken.say(socket, "subscribe", channel="book", symbol=["BTC/USDT"])
+        assert book.take(await book_text(socket))
+        await kraken.admin.rules("BTCUSDT", tick="0.001")
+        bid = Decimal(book.best("bids")[0])
+        await kraken.admin.order("BTCUSDT", "BUY", price=str(bid - Decimal("0.001")), quantity="0.1")
+        kraken.advance(10)
+        text = await book_text(socket)
+        assert '"type":"snapshot"' in text
+        assert book.take(text)
+        assert book.levels("bids")[1] == [bid - Decimal("0.001"), Decimal("0.1")]
+        await kraken.admin.order("BTCUSDT", "BUY", price=str(bid - Decimal("0.002")), quantity="0.1")
+        kraken.advance(10)
+        assert book.take(await book_text(socket))
+
+
 @pytest.mark.parametrize(("kind", "count"), [("drop", 0), ("duplicate", 2)])
 async def test_frame_faults_work_on_channels(kraken: KrakenExchange, kind: str, count: int) -> None:
     async with kraken.feed() as socket:
