@@ -1,4 +1,4 @@
-"""How the supervisor reaches cells: the port that `ray_cells` implements over Ray and tests implement in memory."""
+"""The port through which the supervisor reaches cells. `ray_cells` implements it over Ray, tests in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from ..actors.cell.messages import Gone, Unreachable
 from ..model.errors import MeshError
 
 PREFIX = "cell-"  # the name of every cell starts with it
-UNANSWERED = (MeshError, Gone, Unreachable, TimeoutError)  # a call to a cell ended so: repeat it or give it up
+UNANSWERED = (
+    MeshError,
+    Gone,
+    Unreachable,
+    TimeoutError,
+)  # a call to a cell ended without an answer: repeat it or give it up
 
 
 class Cells(Protocol):
@@ -36,7 +41,7 @@ class Cells(Protocol):
         """Get the handle of a cell that this process did not create."""
 
     async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
-        """Return what the cell says of itself. Raises TimeoutError, Fenced too."""
+        """Return what the cell is and what it was assigned. Raises TimeoutError, Fenced too."""
 
     async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
         """Create a cell on a node; return its `hello` once it runs. Raises ValueError too.
@@ -48,16 +53,16 @@ class Cells(Protocol):
         """Wait while the cell lives; return why its life ended. Raises Fenced too."""
 
     async def adopt(self, cell: str, assignment: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a spare its assignment; return what the cell's `adopt` returns. Raises Fenced too."""
+        """Give a spare its assignment; return the result of the cell's `adopt`. Raises Fenced too."""
 
     async def stop(self, cell: str, timeout_s: float) -> None:
-        """Stop the role and the cell in order. Raises TimeoutError, Fenced too."""
+        """Stop the role, then the cell. Raises TimeoutError, Fenced too."""
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
         """Return the role's status. Raises TimeoutError too."""
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
-        """Send one message to the role of a cell. Raises TimeoutError, and what the role raises, too."""
+        """Send one message to the role of a cell; return the reply. Raises TimeoutError and the role's errors, too."""
 
     async def discard(self, cell: str) -> None:
-        """Have Ray end the cell, whatever it does."""
+        """Make Ray end the cell, whatever the cell is doing."""

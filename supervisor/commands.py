@@ -1,4 +1,4 @@
-"""The supervisor's commands, answered from the shell, on the shell's loop, once the shell is ready."""
+"""The supervisor's commands. They run on the shell's loop, once the shell is ready."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .tree.records import ChildState
 
 
 class Commands:
-    """One method a question or wish; `ray_supervisor.Supervisor` says what each promises."""
+    """One method per question or wish; `ray_supervisor.Supervisor` documents them."""
 
     def __init__(self, shell: SupervisorShell, leases: MirrorLeases, clear: Callable[[], Awaitable[None]]) -> None:
         self._shell, self._leases, self._clear = shell, leases, clear
@@ -36,7 +36,7 @@ class Commands:
             answer["accounts"] = {
                 exchange: sorted(settings.accounts) for exchange, settings in self._shell.settings.exchanges.items()
             }
-            answer["tracked"] = {  # whether or not somebody serves it just now
+            answer["tracked"] = {  # also while no cell serves it
                 served: plain
                 for child in self._shell.machine.children.values()
                 if child.wanted
@@ -86,15 +86,15 @@ class Commands:
         if self._shell.machine.ended:
             await self._clear()
             await self._shell.durable.run(self._shell.store.clear)
-            logger.info("all of the mesh has ended")
+            logger.info("the mesh has ended")
         return self._shell.machine.ended
 
     async def status(self) -> dict[str, Any]:
         machine = self._shell.machine
         agents = [r for r in machine.routes if has_kind(r.address, AGENT)]
         usage: dict[str, dict[str, Any]] = {}
-        for said in await asyncio.gather(*(self._shell.said(r.cell, r.address, "usage") for r in agents)):
-            usage |= said or {}
+        for used in await asyncio.gather(*(self._shell.ask_briefly(r.cell, r.address, "usage") for r in agents)):
+            usage |= used or {}
         serving = [c for c in machine.children.values() if c.state is ChildState.SERVING and c.cell]
         statuses = dict(
             zip(

@@ -1,4 +1,4 @@
-"""What the supervisor's log says of the machine's events and effects. It decides nothing and keeps only times."""
+"""Log the machine's events and effects. This module decides nothing and keeps only times."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .tree.machine import Machine
 
 
 class EventLog:
-    """Tells what happened, in the order in which it happened; `now_ns` is monotonic."""
+    """Logs events and effects in their order; `now_ns` is monotonic."""
 
     def __init__(self) -> None:
         self._adopting_ns: dict[str, int] = {}
 
     def event(self, event: m.Event, machine: Machine, now_ns: int) -> None:
-        """Before the machine takes it: the cell still has its address."""
+        """Log an event before the machine takes it, while the cell still has its address."""
         match event:
             case m.Tick() | m.Want() | m.Amend():
                 return
@@ -55,14 +55,14 @@ class EventLog:
                 logger.info("shutting down", children=len(machine.children), cells=len(machine.cells))
 
     def effect(self, effect: m.Effect, machine: Machine, now_ns: int) -> None:
-        """When the machine has decided it."""
+        """Log an effect that the machine has decided."""
         match effect:
             case m.Create(cell, node):
                 logger.debug("creating a cell", cell=cell, node=node[:12])
             case m.AdoptCell(cell, incarnation, spec, restarts, _):
                 self._adopting_ns[cell] = now_ns
-                told = {"address": spec.address, "incarnation": _dotted(incarnation)}
-                logger.info("adopting", **told, cell=cell, restarts=restarts)
+                known = {"address": spec.address, "incarnation": _dotted(incarnation)}
+                logger.info("adopting", **known, cell=cell, restarts=restarts)
             case m.StopCell(cell):
                 logger.info("stopping", **_whom(machine, cell))
             case m.KillCell(cell, _, _, _, agent):
@@ -79,7 +79,7 @@ def _dotted(incarnation: tuple[int, int] | None) -> str | None:
 
 
 def _own(labels: Mapping[str, str]) -> str | None:
-    """The labels that the operator gave; Ray's own say nothing new."""
+    """Return the labels that the operator gave, without Ray's own."""
     return ",".join(f"{key}={value}" for key, value in labels.items() if not key.startswith("ray.io/")) or None
 
 

@@ -1,7 +1,7 @@
 """`Cells` over Ray: create, find, adopt, ask, kill and discard cells, by name. This module decides nothing.
 
-`actors.cell.ray_calls` says what becomes of Ray's errors. Calls that may block on the GCS run in threads, so the
-supervisor's loop goes on while the GCS is away.
+`actors.cell.ray_calls` maps Ray's errors. Calls that may block on the GCS run in threads, so the supervisor's loop
+keeps running while the GCS is away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .cells import PREFIX
 
 
 class RayCells:
-    """The cells of one mesh. `epoch` is the supervisor's; it is set before anything is asked of a cell."""
+    """The cells of one mesh. `epoch` is the supervisor's; it is set before the first call to a cell."""
 
     def __init__(self, mesh: str, lease_s: float) -> None:
         self._mesh, self._lease_s = mesh, lease_s
@@ -35,28 +35,28 @@ class RayCells:
         self._handles.pop(cell, None)
 
     async def nodes(self) -> dict[str, Mapping[str, str]]:
-        """The living nodes of the cluster and their labels. Raises Unreachable."""
+        """Return the living nodes of the cluster and their labels. Raises Unreachable."""
         listed: list[dict[str, Any]] = await in_thread(ray.nodes)
         return {n["NodeID"]: n.get("Labels") or {} for n in listed if n["Alive"]}
 
     async def names(self) -> list[str]:
-        """The cells of this mesh that the cluster knows. Raises Unreachable."""
+        """Return the names of this mesh's cells that the cluster knows. Raises Unreachable."""
         listed: list[dict[str, Any]] = await in_thread(ray.util.list_named_actors, True)
         return [a["name"] for a in listed if a["namespace"] == self._namespace and a["name"].startswith(PREFIX)]
 
     async def find(self, cell: str) -> None:
-        """Get hold of a cell that this process did not create. Raises Gone (there is none), Unreachable."""
+        """Get the handle of a cell that this process did not create. Raises Gone (there is none), Unreachable."""
         self._handles[cell] = await find(cell, self._mesh)
 
     async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
-        """What the cell says of itself. Raises Gone, Unreachable, TimeoutError, Fenced."""
-        said: dict[str, Any] = await self._call(cell, timeout_s, "hello", self.epoch)
-        return said
+        """Return what the cell is and what it was assigned. Raises Gone, Unreachable, TimeoutError, Fenced."""
+        answer: dict[str, Any] = await self._call(cell, timeout_s, "hello", self.epoch)
+        return answer
 
     async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
         """Create a cell on a node; return its `hello` once it runs. Raises Gone, Unreachable, ValueError.
 
-        `trading`: have it import what an order manager needs, too.
+        `trading`: the cell also imports what an order manager needs.
         """
         options = CellActor.options(
             name=cell,
@@ -68,33 +68,33 @@ class RayCells:
         return await self.hello(cell)
 
     async def life(self, cell: str) -> dict[str, Any]:
-        """Pend while the cell lives; return why its life is over. Raises Gone, Unreachable, Fenced."""
-        said: dict[str, Any] = await self._call(cell, None, "life", self.epoch)
-        return said
+        """Wait while the cell lives; return why its life ended. Raises Gone, Unreachable, Fenced."""
+        answer: dict[str, Any] = await self._call(cell, None, "life", self.epoch)
+        return answer
 
     async def adopt(self, cell: str, assignment: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a spare its assignment; return what `Cell.adopt` does. Raises Gone, Unreachable, Fenced."""
-        said: dict[str, Any] = await self._call(cell, None, "adopt", assignment)
-        return said
+        """Give a spare its assignment; return the result of `Cell.adopt`. Raises Gone, Unreachable, Fenced."""
+        answer: dict[str, Any] = await self._call(cell, None, "adopt", assignment)
+        return answer
 
     async def stop(self, cell: str, timeout_s: float) -> None:
-        """Have it end politely. Raises Gone, Unreachable, TimeoutError, Fenced."""
+        """Stop the role, then the cell. Raises Gone, Unreachable, TimeoutError, Fenced."""
         await self._call(cell, timeout_s + 1.0, "stop", self.epoch, timeout_s)
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
-        """The role's status. Raises Gone, Unreachable, TimeoutError."""
-        said: dict[str, Any] = await self._call(cell, timeout_s, "status")
-        return said
+        """Return the role's status. Raises Gone, Unreachable, TimeoutError."""
+        answer: dict[str, Any] = await self._call(cell, timeout_s, "status")
+        return answer
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
-        """One message to the role of a cell. Raises Gone, Unreachable, TimeoutError, and what the role raises."""
+        """Send one message to the role of a cell. Raises Gone, Unreachable, TimeoutError, and the role's errors."""
         self._sequence += 1
         sender = f"supervisor@{self.epoch}"
         envelope = Envelope(address, sender, (0, 0), self._sequence, kind, timeout_s, body).pack()
         return unpack_reply(await self._call(cell, deadline_s, "poll" if kind.startswith(POLL) else "ask", envelope))
 
     async def discard(self, cell: str) -> None:
-        """Let Ray end it, whatever it is. Raises Gone, Unreachable."""
+        """Make Ray end the cell, whatever the cell is doing. Raises Gone, Unreachable."""
         if cell not in self._handles:
             await self.find(cell)
         handle = self._handles.pop(cell, None)

@@ -1,4 +1,4 @@
-"""What a supervisor must find again after its death: plain values in the key-value store of Ray's GCS, by mesh."""
+"""Plain values that survive the supervisor, in the key-value store of Ray's GCS, by mesh."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class GcsStore:
         return epoch
 
     def clear(self) -> None:
-        """Forget everything but the epoch."""
+        """Delete everything but the epoch."""
         for key in self._do(internal_kv._internal_kv_list, self._prefix.encode()):
             if key != self._key(EPOCH):
                 self._do(internal_kv._internal_kv_del, key)

@@ -1,11 +1,12 @@
-"""The supervisor: a thin Ray actor around the tree (`shell`), what is seen (`watchers`) and asked (`commands`).
+"""The supervisor: a thin Ray actor around the tree (`shell`), its observations (`watchers`) and its `commands`.
 
-On return after its own death it takes a new epoch (durable in the GCS's key-value store, and never below the wall
-clock in ms), asks every cell of the mesh's namespace what it runs, and goes on from there: nothing is stopped for its
-sake. What it was told since it was created (pairs, stopped exchanges) and which children had ended too often lives in
-the same store. A supervisor that is created anew starts from its configuration (see `create` and `desired`).
+A supervisor that Ray restarts takes a new epoch (durable in the GCS's key-value store, and never below the wall clock
+in ms), asks every cell of the mesh's namespace what it runs, and continues from there; the restart stops nothing. The
+same store holds the wishes since the mesh was created (pairs, stopped exchanges) and which children ended too often.
+A newly created supervisor starts from its configuration (see `create` and `desired`).
 
-While the GCS is away nothing new is created and wishes are answered RetryLater; the mesh goes on, and so does this.
+While the GCS is away, nothing new is created and wishes are answered with RetryLater; the mesh and its supervisor keep
+running.
 
 All state is touched on one event loop, *home*; the methods of the concurrency groups hop there.
 """
@@ -65,12 +66,12 @@ class Supervisor:
 
     @ray.method(concurrency_group="polls")
     async def routes(self, after: int = -1, timeout_s: float = 0.0) -> dict[str, Any]:
-        """Return the whole route table, once it is later than version `after` or at the timeout."""
+        """Return the whole route table, as soon as its version is above `after`, or at the timeout."""
         return await self._at_home(self._commands.routes(after, None, timeout_s))
 
     @ray.method(concurrency_group="polls")
     async def watch(self, after: int, addresses: list[str], timeout_s: float) -> dict[str, Any]:
-        """Like `routes`, of some addresses and without their instruments: what cells use."""
+        """Like `routes`, but for some addresses and without their instruments. Cells use it."""
         return await self._at_home(self._commands.routes(after, addresses, timeout_s))
 
     @ray.method(concurrency_group="polls")
@@ -87,8 +88,8 @@ class Supervisor:
     async def track(self, exchange: str, pairs: list[str]) -> None:
         """Track these pairs (or patterns) too. Idempotent; returns when the wish is durable.
 
-        A name that the exchange does not list is no error here: `status` shows it REFUSED, and it is tracked should it
-        ever be listed.
+        A name that the exchange does not list is no error here: `status` shows it as REFUSED, and it is tracked as soon
+        as the exchange lists it.
 
         Raises:
             UnknownExchange: not in the configuration.
@@ -98,15 +99,15 @@ class Supervisor:
 
     @ray.method(concurrency_group="control")
     async def untrack(self, exchange: str, pairs: list[str]) -> None:
-        """Track these pairs (or patterns) no more. Idempotent. Raises as `track`."""
+        """Stop tracking these pairs (or patterns). Idempotent. Raises as `track`."""
         await self._at_home(self._commands.rule(exchange, False, pairs))
 
     @ray.method(concurrency_group="control")
     async def network(self, exchange: str, running: bool, timeout_s: float = 30.0) -> bool:
         """Start or stop the feeds of an exchange, durably. Idempotent.
 
-        A stopped exchange has no books (each ends in order); its limits and catalog stay, and so does what is tracked.
-        Returns when the wish is durable and, for a stop, every book has ended; False when some had not in time.
+        A stopped exchange has no books; its limits, its catalog and its list of tracked pairs stay. Returns when the
+        wish is durable and, for a stop, every book has ended; False when some books had not ended in time.
 
         Raises:
             UnknownExchange, RetryLater: as `track`.
@@ -120,12 +121,12 @@ class Supervisor:
 
     @ray.method(concurrency_group="control")
     async def mirror(self, node: str, addresses: list[str]) -> float:
-        """A process on `node` reads these books: have them mirrored there. A lease; return its length in seconds."""
+        """Lease mirrors of these books for a process on `node`; return the length of the lease in seconds."""
         return await self._at_home(self._commands.mirror(node, addresses))
 
     @ray.method(concurrency_group="control")
     async def shutdown(self, timeout_s: float = 30.0) -> bool:
-        """Stop everything in reverse order; True when nothing of the mesh is left but this actor."""
+        """Stop everything in reverse order; return True when only this actor remains of the mesh."""
         return await self._at_home(self._commands.shutdown(timeout_s))
 
     # --- at home ------------------------------------------------------------------------------------------------------
@@ -157,7 +158,7 @@ class Supervisor:
                 self._watchers.beat(now_ns)
 
     async def _clear(self) -> None:
-        """Leave nothing of the mesh on this node."""
+        """Remove the mesh's files from this node."""
         self._pulse.path.unlink(missing_ok=True)
         await asyncio.to_thread(sweep, self._segments)
         leave(self._segments)
@@ -170,12 +171,12 @@ SupervisorActor: Any = ray.remote(**_OPTIONS)(Supervisor)
 def create(settings: MeshSettings) -> Any:
     """Start the supervisor of a mesh on the Ray cluster this process is connected to; return its handle.
 
-    It starts from this configuration, whatever an earlier supervisor of the mesh was told that is gone without a
-    shutdown; cells of that one which still live are taken over, and stopped where the configuration has no place for
-    them. Restarted by Ray it goes on with what it was told in the meantime.
+    The supervisor starts from this configuration and ignores the wishes of an earlier mesh that ended without a
+    shutdown. Living cells of that mesh are taken over, or stopped where the configuration does not need them. When Ray
+    restarts this supervisor, it keeps the wishes that were made since.
 
     Raises:
-        ValueError: there is one already (Ray's own error for a taken name).
+        ValueError: the mesh has a supervisor already (Ray's own error for a taken name).
     """
     options = {"name": SUPERVISOR, "namespace": namespace(settings.mesh), "lifetime": "detached"}
     return SupervisorActor.options(**options).remote(replace(settings, birth=uuid.uuid4().hex))

@@ -1,4 +1,4 @@
-"""Patience with a store that is away for a while. No Ray: the store is given, tests give one that fails.
+"""Retry operations of a store that is away for a while. No Ray: the store is an argument, tests pass one that fails.
 
 Operations run one after another in one thread, so a write that was slow can never land after a later one.
 """
@@ -17,7 +17,7 @@ from ..model.errors import RetryLater
 
 T = TypeVar("T")
 AWAY = Backoff(first_s=0.05, cap_s=1.0, jitter=0.0)  # while the GCS or the store on it does not answer
-PATIENCE_S = 8.0  # of a caller who waits for a wish to be durable
+PATIENCE_S = 8.0  # how long a caller waits for a wish to be durable
 
 
 class Store(Protocol):
@@ -35,7 +35,7 @@ class StoreAway(Exception):
 
 
 class Durable:
-    """Runs operations of a store, again with growing pauses while it is away."""
+    """Runs operations of a store; repeats them with growing pauses while the store is away."""
 
     def __init__(self, backoff: Backoff = AWAY) -> None:
         self._backoff = backoff

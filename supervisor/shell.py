@@ -1,7 +1,7 @@
-"""The supervisor's shell: the machine and what it needs around it. It performs effects and turns answers into events.
+"""The supervisor's shell: it performs the machine's effects and turns answers into events.
 
-Cells are reached through a port, durable values through a store; both are given, so this runs without Ray. Everything
-runs on one event loop.
+It reaches cells through a port and durable values through a store. Both are arguments, so the shell runs without Ray.
+Everything runs on one event loop.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .tree.machine import Machine
 from .tree.settings import MeshSettings
 
 T = TypeVar("T")
-REFUSED_S = 0.5  # before a cell that could not be created is given up for another: the cluster may refuse at once
+REFUSED_S = 0.5  # pause after a cell could not be created: the cluster may refuse at once
 EXIT_DEFECT = 70
 
 
 class SupervisorShell:
-    """`boot` first; `machine` and `desired` are there when `ready` is set."""
+    """The shell of one supervisor. Call `boot` first; `machine` and `desired` exist when `ready` is set."""
 
     machine: Machine
     desired: Desired
@@ -51,7 +51,7 @@ class SupervisorShell:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run it beside; an error that it lets out ends this process."""
+        """Run a coroutine as a task; an error that it raises ends this process."""
         task = self._home.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
@@ -66,7 +66,7 @@ class SupervisorShell:
     # --- boot ---------------------------------------------------------------------------------------------------------
 
     async def boot(self) -> None:
-        """Take an epoch, find what lives, and want what is desired. Waits while the GCS is away."""
+        """Take an epoch, find the living cells, and start the desired children. Waits while the GCS is away."""
         began_ns = time.monotonic_ns()
         epoch = self.port.epoch = await self.durable.run(self.store.next_epoch, patience_s=None)
         stored = await self.durable.run(self.store.get, "desired", patience_s=None)
@@ -88,7 +88,7 @@ class SupervisorShell:
         logger.info("supervisor up", epoch=epoch, resumed=stored is not None, took_ms=took_ms, **found)
 
     async def _note(self, operation: Callable[..., None], *arguments: Any) -> None:
-        """Write what is good to have; while the store is away it is given up: cells say themselves what they are."""
+        """Write a value that is useful but not needed: cells know what they are, so it is dropped without a store."""
         try:
             await self.durable.run(operation, *arguments)
         except RetryLater as error:
@@ -104,34 +104,41 @@ class SupervisorShell:
     async def _find_cell(self, name: str) -> m.Found | None:
         try:
             await self._patiently(lambda: self.port.find(name))
-            said = await self.port.hello(name, self.settings.tree.agent.hang_limit_s)
+            answer = await self.port.hello(name, self.settings.tree.agent.hang_limit_s)
         except Gone:
             self.port.forget(name)
             return None
         except Fenced:
             self._superseded(name)
             return None
-        except (TimeoutError, Unreachable):  # it hangs, or its node does: believe what was noted of it
+        except (TimeoutError, Unreachable):  # the cell or its node hangs: use what was stored about the cell
             noted: dict[str, Any] | None
             noted = await self.durable.run(self.store.get, f"cell/{name}", patience_s=None)
-            if noted is None:  # never told to be anything: nothing is lost with it
+            if noted is None:  # it was never assigned anything: nothing is lost with it
                 await self._discard(name)
                 return None
-            said = noted
-        assignment = said["assignment"]
+            answer = noted
+        assignment = answer["assignment"]
         if assignment is None:
             return m.Found(
-                name, said["node"], said["pid"], said["start"], None, None, trading=said.get("trading", False)
+                name, answer["node"], answer["pid"], answer["start"], None, None, trading=answer.get("trading", False)
             )
         epoch, counter = assignment["incarnation"]
         spec = ChildSpec.from_dict(assignment["spec"])
-        serving = said.get("serving", True)
+        serving = answer.get("serving", True)
         return m.Found(
-            name, said["node"], said["pid"], said["start"], (epoch, counter), spec, assignment["restarts"], serving
+            name,
+            answer["node"],
+            answer["pid"],
+            answer["start"],
+            (epoch, counter),
+            spec,
+            assignment["restarts"],
+            serving,
         )
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Ask until the GCS answers."""
+        """Repeat an operation until the GCS answers."""
         tries = 0
         while True:
             try:
@@ -143,7 +150,7 @@ class SupervisorShell:
     # --- events and effects -------------------------------------------------------------------------------------------
 
     def on(self, event: m.Event) -> None:
-        """Tell the machine, and begin what it wants done."""
+        """Pass an event to the machine, and start the effects that it returns."""
         version, now_ns = self.machine.routes.version, time.monotonic_ns()
         self._log.event(event, self.machine, now_ns)
         for effect in self.machine.on(event, now_ns):
@@ -156,7 +163,7 @@ class SupervisorShell:
         moved.set()
 
     async def until(self, reached: Callable[[], bool], timeout_s: float | None = None) -> None:
-        """Return when the machine has come there, or at the timeout."""
+        """Return when the condition holds, or at the timeout."""
         deadline = None if timeout_s is None else self._home.time() + timeout_s
         while not reached() and (deadline is None or self._home.time() < deadline):
             await self._moved.wait()  # the machine ticks, so this returns soon
@@ -201,19 +208,19 @@ class SupervisorShell:
 
     async def _create(self, cell: str, node: str, trading: bool) -> None:
         try:
-            said = await self.port.create(cell, node, trading)
+            answer = await self.port.create(cell, node, trading)
         except (Gone, Unreachable, ValueError, MeshError) as error:
             await asyncio.sleep(REFUSED_S)
             self.on(m.CreateFailed(cell, repr(error.__cause__ or error)[:500]))
             return
-        self.on(m.CellCreated(cell, said["pid"], said["start"]))
+        self.on(m.CellCreated(cell, answer["pid"], answer["start"]))
         self.spawn(self._attend(cell))
 
     async def _attend(self, cell: str) -> None:
-        """Pend on the cell's life. Unreachable is asked again; a newer supervisor's word ends this one."""
+        """Wait for the end of a cell's life. Ask an unreachable cell again; a newer supervisor's call ends this one."""
         while cell in self.port:
             try:
-                said = await self.port.life(cell)
+                answer = await self.port.life(cell)
             except Unreachable:
                 await asyncio.sleep(AGAIN_S)
                 continue
@@ -222,16 +229,16 @@ class SupervisorShell:
             except Fenced:
                 self._superseded(cell)
                 return
-            if said["why"] == "superseded":
+            if answer["why"] == "superseded":
                 self._superseded(cell)
                 return
-            self.on(m.Failed(cell, said["error"]))
+            self.on(m.Failed(cell, answer["error"]))
         self.port.forget(cell)
         self.on(m.Died(cell))
         await self._note(self.store.delete, f"cell/{cell}")
 
     def _superseded(self, cell: str) -> None:
-        logger.warning("a newer supervisor has spoken to a cell: leaving", cell=cell)
+        logger.warning("a newer supervisor has called a cell: leaving", cell=cell)
         os._exit(0)
 
     async def _adopt(self, effect: m.AdoptCell) -> None:
@@ -248,13 +255,13 @@ class SupervisorShell:
         known = {"node": cell.node, "pid": cell.pid, "start": cell.start, "assignment": assignment}
         self.spawn(self._note(self.store.put, f"cell/{effect.cell}", known))
         try:
-            said = await self.port.adopt(effect.cell, assignment)
+            answer = await self.port.adopt(effect.cell, assignment)
         except UNANSWERED:
             return  # its death or its deadline follows
-        if said["ok"]:
+        if answer["ok"]:
             self.on(m.Adopted(effect.cell))
         else:
-            self.on(m.Failed(effect.cell, said["error"]))
+            self.on(m.Failed(effect.cell, answer["error"]))
 
     async def _kill(self, cell: str, node: str, pid: int, start: int, agent: str | None) -> None:
         if agent is None or not pid:
@@ -275,8 +282,8 @@ class SupervisorShell:
         except Unreachable as error:
             logger.warning("not discarded", cell=cell, why=error)
 
-    async def said(self, cell: str, address: str, kind: str, body: Any = None) -> Any:
-        """Ask a role for a second; None when it does not answer."""
+    async def ask_briefly(self, cell: str, address: str, kind: str, body: Any = None) -> Any:
+        """Send a role one message and wait a second for the reply; None when there is none."""
         try:
             return await self.port.ask(cell, address, kind, body, 1.0, 1.0)
         except UNANSWERED:
@@ -285,8 +292,8 @@ class SupervisorShell:
     # --- wishes -------------------------------------------------------------------------------------------------------
 
     async def wish(self, exchange: str, change: Callable[[Desired], None]) -> None:
-        """Change what is desired: durably first, then for the machine. Raises RetryLater, and what `change` raises."""
-        async with self._wishing:  # one after another: what is written last is what holds
+        """Change what is desired: first the store, then the machine. Raises RetryLater, and what `change` raises."""
+        async with self._wishing:  # one after another, so that the last change written is the one that holds
             changed = self.desired.copy()
             change(changed)
             await self.durable.run(self.store.put, "desired", changed.to_dict())
@@ -295,7 +302,7 @@ class SupervisorShell:
         self.replan(exchange)
 
     def replan(self, exchange: str) -> None:
-        """Have the books of an exchange be as desired."""
+        """Start and stop books of an exchange until they are as desired."""
         if self.machine.ending:
             return
         running = {address: child.spec for address, child in self.machine.children.items() if child.wanted}
@@ -310,9 +317,9 @@ class SupervisorShell:
             self.on(m.Want(todo.want))
 
     async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
-        """Tell a running group which pairs it has lost. What it does not hear, its next incarnation knows."""
+        """Tell a running group which pairs it has lost. If the message is lost, the group's next incarnation knows."""
         kept = {instrument.name for instrument in spec.config.instruments}
         route = self.machine.routes.get(spec.address)
         for instrument in before.config.instruments:
             if instrument.name not in kept and route is not None:
-                await self.said(route.cell, spec.address, "untrack", {"pair": instrument.name})
+                await self.ask_briefly(route.cell, spec.address, "untrack", {"pair": instrument.name})

@@ -17,7 +17,7 @@ def describe(
     refused: Mapping[str, str],
 ) -> dict[str, Any]:
     """Rows of children, cells, nodes and groups. `usage` is by cell, `statuses` by child address;
-    `refused` are books that were named and cannot be: rows of their own, in the state REFUSED.
+    `refused` are named books that cannot run: they get rows in the state REFUSED.
     """
     children = machine.children
     degraded = {
@@ -72,7 +72,7 @@ def _row(
 
 
 def _stranded(machine: Machine, child: Child) -> str | None:
-    """Why a child waits that may run on one node only, which is not there; None of any other."""
+    """Return why a pinned child waits while its node is lost; None for any other child."""
     if not child.spec.pinned or child.cell is not None or not machine.nodes or child.spec.node in machine.nodes:
         return None
     return f"its node is lost, and it runs on no other: {child.spec.pinned}"

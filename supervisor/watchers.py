@@ -1,4 +1,4 @@
-"""What the supervisor watches: the nodes, their agents, the catalogs, and who wants a mirror."""
+"""Watch the nodes, their agents, the catalogs, and the leases of mirrors."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ MIRROR_S = 0.1
 
 
 class Watchers:
-    """Loops that turn what is seen into the shell's events. `beat` is called on every heartbeat of the supervisor."""
+    """Loops that turn observations into the shell's events. `beat` is called on every heartbeat of the supervisor."""
 
     def __init__(self, shell: SupervisorShell) -> None:
         self._shell = shell
         self.leases = MirrorLeases(shell.settings.mirror_lease_s)
         self._attended: dict[str, str] = {}  # node -> cell of its agent that is polled
-        self._answers: dict[str, int] = {}  # cell of an agent -> how often it answered
+        self._answers: dict[str, int] = {}  # cell of an agent -> number of its answers
         self._agents = HangDetector(in_ns(HEALTH_S + shell.settings.tree.agent.hang_limit_s), in_ns(3 * PERIOD_S))
 
     def start(self) -> None:
-        """Begin to watch; the shell is ready."""
+        """Begin to watch. The shell must be ready."""
         shell = self._shell
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
         for work in (self._watch_nodes(), self._mirrors(), *catalogs):
             shell.spawn(work)
 
     def beat(self, now_ns: int) -> None:
-        """Let the machine tick, and find the agents that do not answer any more."""
+        """Let the machine tick, and find agents that stopped answering."""
         shell = self._shell
         shell.on(m.Tick())
         agents = {
@@ -63,7 +63,7 @@ class Watchers:
         while True:
             try:
                 alive = await shell.port.nodes()
-            except Unreachable:  # the GCS is away: nothing is known to have changed
+            except Unreachable:  # the GCS is away: assume no change
                 await asyncio.sleep(NODES_S)
                 continue
             for node in [node for node in shell.machine.nodes if node not in alive]:
@@ -80,16 +80,16 @@ class Watchers:
         address = agent_address(node)
         while cell in self._answers:
             try:
-                said = await shell.port.ask(cell, address, "poll:health", {"stale": stale}, HEALTH_S, 3600.0)
+                answer = await shell.port.ask(cell, address, "poll:health", {"stale": stale}, HEALTH_S, 3600.0)
             except UNANSWERED:
                 await asyncio.sleep(AGAIN_S)
                 continue
             if cell in self._answers:
                 self._answers[cell] += 1
-            for name in said["stale"]:
+            for name in answer["stale"]:
                 if name not in stale:
                     shell.on(m.Hung(name))
-            stale = said["stale"]
+            stale = answer["stale"]
 
     async def _follow_catalog(self, exchange: str) -> None:
         shell = self._shell
@@ -101,21 +101,21 @@ class Watchers:
                 continue
             try:
                 body = {"after": after}
-                said = await shell.port.ask(
+                answer = await shell.port.ask(
                     route.cell, address, "poll:instruments", body, LISTING_POLL_S, LISTING_POLL_S + 1.0
                 )
             except UNANSWERED:
                 await asyncio.sleep(LISTING_AGAIN_S)
                 continue
-            if said and said.get("version", 0) != after:
-                after = said["version"]
-                shell.desired.listed(exchange, said["instruments"])
+            if answer and answer.get("version", 0) != after:
+                after = answer["version"]
+                shell.desired.listed(exchange, answer["instruments"])
                 shell.replan(exchange)
 
     async def _mirrors(self) -> None:
-        """Keep a mirror on each node that asks, and tell it its sources when they or its cell change."""
+        """Keep a mirror on each node with leases; send it its sources when they or its cell change."""
         shell = self._shell
-        told: dict[str, Any] = {}
+        sent: dict[str, Any] = {}
         while not shell.machine.ending:
             await asyncio.sleep(MIRROR_S)
             nodes = [node for node in self.leases.nodes(time.monotonic_ns()) if node in shell.machine.nodes]
@@ -132,7 +132,7 @@ class Watchers:
                     continue
                 specs = {a: child.spec for a, child in shell.machine.children.items()}
                 sources = self.leases.sources(node, shell.machine.routes, specs)
-                if told.get(node) != (route.cell, sources) and await shell.said(
+                if sent.get(node) != (route.cell, sources) and await shell.ask_briefly(
                     route.cell, address, "follow", {"sources": sources}
                 ):
-                    told[node] = (route.cell, sources)
+                    sent[node] = (route.cell, sources)

@@ -1,4 +1,4 @@
-"""Child specs: what shall run, as data."""
+"""Child specs: what the mesh must run, as data."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Restart(Enum):
 
 
 class Tier(Enum):
-    """Order of start, and who is first to take a spare where they are few: an account goes before the books.
+    """Order of start, and of taking spares when they are few: an account goes before the books.
 
-    `ends` is the order of a shutdown, largest first. Order managers stop first: they may have orders to cancel, and
-    spend limits for that. Then the streams, whose managers are gone; what these did not take any more they ask for
-    when they start again. Then those who only read the market, and what all of them stood on.
+    `ends` is the order of a shutdown, largest first. Order managers stop first: they may have orders to cancel and need
+    the limits for that. The streams follow; a manager asks for the reports it missed when it starts again. Then come
+    the roles that only read the market, and last the roles that all others use.
     """
 
     AGENT = 0
@@ -45,10 +45,10 @@ _ENDS = (Tier.AGENT, Tier.LIMITS, Tier.CATALOG, Tier.BOOK, Tier.MIRROR, Tier.STR
 class ChildSpec:
     """One child. `address` is a name, stable across incarnations; `kind` and `config`, the settings, say what to run.
 
-    `serves` are the addresses routed to it, with the instrument of each (its own address is always routed). `after` are
-    children that must have served once before this one starts for the first time. `node` pins it to a node id, and
-    `pinned` says why where that is a loss: such a child waits for its node, when that is lost, and says so. `labels`
-    restrict where it may be placed; `weight` is its share in placement.
+    `serves` are the addresses routed to the child, with the instrument of each (its own address is always routed).
+    `after` are children that must have served once before this one starts for the first time. `node` pins the child to
+    a node id; when that node is lost the child waits for it, and `pinned` is the reason that its status shows. `labels`
+    restrict its placement; `weight` is its share in placement.
     """
 
     address: str

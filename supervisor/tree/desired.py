@@ -1,8 +1,8 @@
-"""What the mesh shall run: its configuration, and durably what was asked since (tracked, untracked, stopped). Pure.
+"""What the mesh must run: its configuration, and the wishes made since (tracked, untracked, stopped), durably. Pure.
 
 A configuration carries a token, `birth`, from `ray_supervisor.create`. A supervisor that Ray restarts has the same
-token and takes up what was stored. A supervisor that is created anew has another token and ignores what an earlier mesh
-stored.
+token and reads the stored wishes. A newly created supervisor has another token and ignores the wishes of an earlier
+mesh.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .settings import MeshSettings
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What is stored durably: what was asked of one mesh since it was created."""
+    """The stored wishes: what was asked of one mesh since it was created."""
 
     birth: str = ""
     rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Wishes:
 
 
 class Desired:
-    """One writer: the supervisor. `stored` is what `to_dict` gave to a supervisor before this one, or None."""
+    """What one mesh must run. `stored` is the result of an earlier supervisor's `to_dict`, or None."""
 
     def __init__(self, settings: MeshSettings, stored: Mapping[str, Any] | None = None) -> None:
         self.settings = settings
@@ -45,7 +45,7 @@ class Desired:
         }
         self._instruments: dict[str, list[Listed]] = {}
         self._refused: dict[str, Mapping[str, str]] = {}
-        self._dormant: dict[str, Mapping[str, Any]] | None = None  # None: to be worked out when asked for
+        self._dormant: dict[str, Mapping[str, Any]] | None = None  # None: computed at the next use
 
     def to_dict(self) -> dict[str, Any]:
         rules = {exchange: tuple(found) for exchange, found in self._rules.items()}
@@ -53,11 +53,11 @@ class Desired:
         return plain
 
     def copy(self) -> Desired:
-        """The same wishes, to be changed and then taken; what is known of instruments stays here."""
+        """Return a copy of the wishes, to be changed and then passed to `take`; it has no instruments."""
         return Desired(self.settings, self.to_dict())
 
     def take(self, other: Desired) -> None:
-        """Have the wishes of `other`."""
+        """Replace the wishes by those of `other`."""
         self._rules, self._stopped, self._dormant = other._rules, other._stopped, None
 
     @property
@@ -76,7 +76,7 @@ class Desired:
 
     @property
     def refused(self) -> dict[str, str]:
-        """Address of a book -> why it is not there although its pair was named."""
+        """Address of a book that does not run although its pair was named -> the reason."""
         named = ((book_address(e, name), why) for e, names in self._refused.items() for name, why in names.items())
         return dict(named)
 
@@ -88,14 +88,14 @@ class Desired:
         return [*specs, *self.settings.children]
 
     def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
-        """Take note of an exchange's instruments, given as `Instrument.to_dict` does."""
+        """Take in an exchange's instruments, in the form of `Instrument.to_dict`."""
         self._instruments[exchange], self._dormant = [Listed.read(plain) for plain in instruments], None
 
     def rule(self, exchange: str, track: bool, patterns: Iterable[str]) -> None:
-        """Track or untrack from now on.
+        """Track or untrack pairs from now on.
 
         Raises:
-            UnknownExchange: not in the configuration.
+            UnknownExchange: the exchange is not in the configuration.
             Misconfigured: a pattern is empty.
         """
         self._check(exchange)
@@ -108,7 +108,7 @@ class Desired:
         """Start or stop the feeds of an exchange: while stopped it has no books; what is tracked stays known.
 
         Raises:
-            UnknownExchange: not in the configuration.
+            UnknownExchange: the exchange is not in the configuration.
         """
         self._check(exchange)
         self._dormant = None
@@ -122,9 +122,10 @@ class Desired:
             raise UnknownExchange(exchange, self.exchanges)
 
     def strangers(self, children: Mapping[str, ChildSpec]) -> tuple[str, ...]:
-        """Of the children found running, those that nothing here asks for: left by a mesh of another configuration.
+        """Return the running children that the configuration does not need: a mesh of another configuration left them.
 
-        Books of a known exchange are none of them: its instrument list decides. Agents and mirrors follow the nodes.
+        Books of a known exchange are not among them, because its instrument list decides on those; nor are agents and
+        mirrors, which follow the nodes.
         """
         asked = {spec.address for spec in self.first_specs()}
         return tuple(
@@ -136,7 +137,7 @@ class Desired:
         )
 
     def dormant(self) -> dict[str, Mapping[str, Any]]:
-        """Books that are tracked and not run, as their exchange is stopped: address -> instrument."""
+        """Return the tracked books that do not run because their exchange is stopped: address -> instrument."""
         if self._dormant is None:
             self._dormant = {
                 address: plain
@@ -149,7 +150,7 @@ class Desired:
         return self._dormant
 
     def books(self, exchange: str, children: Mapping[str, ChildSpec]) -> Changes:
-        """What to change of the book children of `exchange`, given all that run. Nothing while it is unread."""
+        """Return the changes of the book children of `exchange`, given all that run; none before its list was read."""
         running = {address: spec for address, spec in children.items() if is_book_of(address, exchange)}
         stopped = exchange in self._stopped
         if exchange not in self._instruments:

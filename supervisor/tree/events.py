@@ -1,4 +1,4 @@
-"""What the machine is told, and what it wants done: plain frozen records."""
+"""The machine's events and effects: plain frozen records."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The cell said that its role cannot go on (or could not start); it is ending and will be killed."""
+    """The cell reported that its role failed or could not start; the cell is ending and will be killed."""
 
     cell: str
     error: str
@@ -49,7 +49,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The cell's process is dead. `by`: how that was seen."""
+    """The cell's process is dead. `by` says how the death was noticed."""
 
     cell: str
     error: str | None = None
@@ -72,7 +72,7 @@ class KillFailed:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A cell that lives from before this supervisor. `spec` is None for a spare."""
+    """A living cell that an earlier supervisor created. `spec` is None for a spare."""
 
     cell: str
     node: str
@@ -87,7 +87,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """These children shall run. A spec that differs from a running one restarts that child."""
+    """These children must run. A spec that differs from a running one restarts that child."""
 
     specs: tuple[ChildSpec, ...]
 
@@ -106,7 +106,7 @@ class Unwant:
 
 @dataclass(frozen=True, slots=True)
 class RestartAsked:
-    """Restart these, one after another, each when the one before serves again."""
+    """Restart these children one after another, each when the one before serves again."""
 
     addresses: tuple[str, ...]
 
@@ -145,7 +145,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """`trading`: with what an order manager imports, too."""
+    """Create a cell. `trading`: the cell also imports what an order manager needs."""
 
     cell: str
     node: str
@@ -163,7 +163,7 @@ class AdoptCell:
 
 @dataclass(frozen=True, slots=True)
 class StopCell:
-    """Stop politely; a `KillCell` follows when it is not gone in time."""
+    """Stop the role, then the cell; a `KillCell` follows when the cell is not gone in time."""
 
     cell: str
     timeout_s: float
@@ -171,32 +171,32 @@ class StopCell:
 
 @dataclass(frozen=True, slots=True)
 class KillCell:
-    """Have the agent of its node kill it; answer Died or KillFailed."""
+    """Make the agent of its node kill the cell; the shell answers with Died or KillFailed."""
 
     cell: str
     node: str
     pid: int
     start: int
-    agent: str | None  # the agent's cell; None: there is none to ask
+    agent: str | None  # the agent's cell; None: the node has no agent
 
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Let Ray end an actor whose process is unknown or out of reach."""
+    """Make Ray end an actor whose process is unknown or out of reach."""
 
     cell: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A process of this node is certainly dead: have its segments retired and unlinked."""
+    """A process of this node is certainly dead: retire and unlink its segments."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """A child ended too often: say it, and note it durably. It is tried again after a while."""
+    """A child ended too often: log it, and store it durably. The child is retried after a delay."""
 
     address: str
     error: str | None

@@ -1,10 +1,10 @@
 """The tree as a state machine: events in, effects out, time an argument. No Ray, no clock, no I/O.
 
-Theory of operation. Two kinds of things live here: *children* (what shall run, named by address) and *cells*
-(processes that can run one role each, once). Events change records; after each event `_reconcile` looks at the whole
-and says what is missing: a waiting child takes a spare of its node at once, and cells are created, a few at a time
-per node, until every node has a cell for each child that waits there and `spares_per_node` more. So a lost effect or
-a reordered event mends at the next tick.
+Theory of operation. The machine knows *children* (what must run, named by address) and *cells* (processes that can run
+one role each, once). Events change records. After each event `_reconcile` compares children and cells and returns what
+is missing: a waiting child takes a spare of its node at once, and cells are created, a few at a time per node, until
+every node has a cell for each child that waits there and `spares_per_node` more. So the next tick repairs a lost effect
+or a reordered event.
 
     child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
            SERVING -> KILLING when it hangs
@@ -12,13 +12,13 @@ a reordered event mends at the next tick.
            any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
 
-What an order manager imports (the journal's database library) takes a third of a second and 17 MB, which no other
-role needs. So a node where accounts may run keeps one spare more, which has it. Managers take that one and others
-another while there is a choice: any spare can become anything.
+An order manager imports the journal's database library, which takes a third of a second and 17 MB and which no other
+role needs. So a node where accounts may run keeps one more spare, which has imported it. Any spare can run any role;
+while a node has both kinds, order managers take the prepared spare and other roles take another.
 
-A cell whose adoption is not confirmed in time is killed, never used again. A hung cell is killed by the agent of its
-node before a successor is adopted; where the agent cannot (it is the one that hangs, or does not answer), the
-successor is adopted on the same node and kills its `predecessor` itself before it starts.
+A cell whose adoption is not confirmed in time is killed and never used again. The agent of the node kills a hung cell
+before a successor is adopted. Where the agent cannot (because the agent itself hangs or does not answer), the successor
+is adopted on the same node and kills its `predecessor` before it starts.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ from .routes import RouteTable
 from .settings import TreeSettings
 
 _CREATING_AT_END_S = 10.0
-_CALM_NS = 500_000_000  # after an adoption, before its spare is replaced, while another is left
+_CALM_NS = 500_000_000  # pause between an adoption and the replacement of its spare, while the node has another spare
 
 
 def _runs(spec: ChildSpec) -> tuple[object, ...]:
-    """What cannot change without a restart."""
+    """Return the part of a spec that cannot change without a restart."""
     return spec.kind, spec.config, spec.node, spec.labels
 
 
@@ -95,8 +95,8 @@ class Machine:
         self._name_cell = name_cell
         self._effects: list[Effect] = []
         self._adopting_ns: dict[str, int] = {}  # node -> when a cell there last began to adopt
-        self._past = dict(past or {})  # of children that an earlier supervisor had seen end too often
-        self._rolled: set[str] = set()  # of the queue: already stopped once
+        self._past = dict(past or {})  # children that ended too often under an earlier supervisor
+        self._rolled: set[str] = set()  # children of the queue that were already stopped once
 
     @property
     def ended(self) -> bool:
@@ -108,7 +108,7 @@ class Machine:
         self._effects = []
         _HANDLERS[type(event)](self, event, now_ns)
         self._reconcile(now_ns)
-        return sorted(self._effects, key=lambda effect: not isinstance(effect, AdoptCell))  # what is urgent, first
+        return sorted(self._effects, key=lambda effect: not isinstance(effect, AdoptCell))  # urgent effects first
 
     # --- nodes and cells ----------------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class Machine:
             if child.state is not ChildState.STOPPING:
                 child.state = ChildState.KILLING
         self._kill(cell, now_ns)
-        if is_agent:  # nobody else can kill it: its successor does
+        if is_agent:  # only its successor can kill it
             self._child_ended(cell, Exit.HUNG, None, now_ns)
 
     def _kill_failed(self, event: KillFailed, now_ns: int) -> None:
@@ -425,9 +425,9 @@ class Machine:
         wanted, plain = self.settings.spares_per_node, sum(1 for cell in spares if not cell.trading)
         lack = max(0, wanted - plain)
         if wanted and self._trades_on(node):
-            lack += plain == len(spares)  # none of them is made for a manager
+            lack += plain == len(spares)  # none of the spares is made for a manager
         if spares and now_ns - self._adopting_ns.get(node, -_CALM_NS) < _CALM_NS:
-            lack = 0  # a new process costs a core for a while: the one that starts to serve needs it more
+            lack = 0  # a new process takes a core for a while: the child that starts to serve needs the core more
         target = missing + lack
         trading = self._trades_on(node) and not any(cell.trading for cell in (*spares, *creating))
         for _ in range(min(target, self.settings.creating_per_node) - len(creating)):
@@ -457,7 +457,7 @@ class Machine:
                 self.rolling.popleft()
 
     def _wind_down(self, now_ns: int) -> None:
-        """Stop the latest tier that still runs; then the spares; the agents last, as they sweep."""
+        """Stop the latest tier that still runs; then the spares; the agents last, because they sweep."""
         for child in [c for c in self.children.values() if c.cell is None]:
             self._drop(child.spec.address)
         running = [c for c in self.children.values() if c.spec.tier is not Tier.AGENT]

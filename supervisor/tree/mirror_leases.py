@@ -1,7 +1,7 @@
 """Which node follows which remote books, and until when. Pure.
 
-A process that reads a book of another node asks for it every few seconds; a node that nobody asks for any more has no
-mirror. The mirror is told its sources by child address, so that it polls each source cell once.
+A process that reads a book of another node renews its lease every few seconds; a node without leases has no mirror. The
+mirror gets its sources by child address, so that it polls each source cell once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def mirror_spec(node: str, settings: MirrorSettings) -> ChildSpec:
 
 
 class MirrorLeases:
-    """Who asked for what; time in ns is an argument."""
+    """The leases of all nodes; time in ns is an argument."""
 
     def __init__(self, lease_s: float) -> None:
         self.lease_s = lease_s
@@ -36,7 +36,7 @@ class MirrorLeases:
         self._until.pop(node, None)
 
     def nodes(self, now_ns: int) -> list[str]:
-        """Nodes that somebody asks for; what has run out is forgotten."""
+        """Return the nodes with leases; expired leases are deleted."""
         for node, until in list(self._until.items()):
             for address in [a for a, end in until.items() if end <= now_ns]:
                 del until[address]
@@ -45,7 +45,7 @@ class MirrorLeases:
         return list(self._until)
 
     def sources(self, node: str, routes: RouteTable, specs: Mapping[str, ChildSpec]) -> dict[str, Any]:
-        """child address -> {"incarnation", "books": {address: {"levels", "trades"}}} for books that live elsewhere."""
+        """child address -> {"incarnation", "books": {address: {"levels", "trades"}}} for books of other nodes."""
         found: dict[str, Any] = {}
         for address in sorted(self._until.get(node, ())):
             route = routes.get(address)

@@ -1,4 +1,4 @@
-"""Where a child shall run. Pure."""
+"""Choose the node where a child runs. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class NodeView:
 def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) -> str | None:
     """Return the node for `spec`, or None when none fits now.
 
-    A pinned child goes to its node or nowhere. Else the node must carry all its labels; the one it ran on last is
-    kept (its readers are there); else the least loaded, then the one with most spares, then by id.
+    A pinned child goes to its node or nowhere. Otherwise the node must have all labels of the child. The node where the
+    child ran last is kept, because its readers are there; else the least loaded, then the one with most spares, then
+    by id.
     """
     fitting = [node for node in nodes if fits(spec, node)]
     if not fitting:
@@ -43,10 +44,10 @@ def loads(nodes: Iterable[str], children: Iterable[Child]) -> dict[str, int]:
 
 
 def seat(child: Child, nodes: Iterable[NodeView], cells: Iterable[Cell]) -> str | None:
-    """Return the node where a waiting child shall run, or None when there is none now.
+    """Return the node where a waiting child runs next, or None when no node fits now.
 
-    While its predecessor's process may live it runs on that node or nowhere, as only there the successor can make sure
-    that it is gone. Afterwards it stays there if it may.
+    While the predecessor's process may live, the child runs on that node or nowhere, because only there the successor
+    can make sure that the process is gone. Afterwards the child stays on that node if it may.
     """
     before = child.predecessor
     views = list(nodes)
@@ -60,7 +61,7 @@ def seat(child: Child, nodes: Iterable[NodeView], cells: Iterable[Cell]) -> str 
 
 
 def pick(spares: list[Cell], trading: bool) -> Cell:
-    """Take the oldest of the spares that were made for this, or the oldest of all."""
+    """Take the oldest spare that was made for this kind of role, or the oldest of all."""
     made_for = [cell for cell in spares if cell.trading is trading]
     chosen = (made_for or spares)[0]
     spares.remove(chosen)

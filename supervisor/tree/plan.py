@@ -1,12 +1,12 @@
-"""From configuration and instrument lists to children. Pure.
+"""Plan the children of a configuration and its instrument lists. Pure.
 
-An account is two children: its order manager, and its user stream, which outlives the manager and repeats to the next
-one what was not acknowledged. With an SQLite journal both are pinned to the node of its file.
+An account has two children: its order manager and its user stream. The stream outlives the manager and repeats
+unacknowledged reports to the next one. With an SQLite journal both are pinned to the node of its file.
 
-Which pairs are wanted is an ordered list of rules (track or untrack, pattern): the last rule that matches a name
-decides. Pairs are seated in groups of `pairs_per_actor`; a running group is never disturbed: new pairs fill new
-groups, a pair that goes is amended out of its group (its route ends at once, its seat stays empty until the group
-runs anew).
+An ordered list of rules (track or untrack, pattern) decides which pairs are tracked: the last rule that matches a name
+wins. Pairs have seats in groups of `pairs_per_actor`. A running group is never disturbed: new pairs fill new groups,
+and an untracked pair is amended out of its group (its route ends at once, its seat stays empty until the group
+restarts).
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from .child import ChildSpec, Tier
 from .settings import ExchangeSettings
 
 Rule = tuple[bool, str]  # (track, pattern)
-# What a book is built on; a change of any other rule only changes what the route says of the instrument.
+# The fields that a book is built on; a change of any other field only changes the instrument in the route.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
 PINNED = (
-    "its journal is an SQLite file there; start the mesh anew on that machine, or use PostgreSQL, whose journal any "
-    "node can take up"
+    "its journal is an SQLite file there; start the mesh again on that machine, or use PostgreSQL, whose journal "
+    "every node can use"
 )
 
 
 class Listed(NamedTuple):
-    """An instrument as an exchange lists it, and the plain values that say the same in a route."""
+    """An instrument as an exchange lists it, and its plain values for routes."""
 
     instrument: Instrument
     plain: dict[str, Any]
@@ -53,7 +53,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`specs` by address; `refused`: pair that was named -> why it is not there; `seats`: pair -> its group."""
+    """`specs` by address; `refused`: named pair that does not run -> the reason; `seats`: pair -> its group."""
 
     specs: Mapping[str, ChildSpec]
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -137,7 +137,7 @@ def plan_books(
     instruments: Iterable[Listed],
     running: Mapping[str, ChildSpec],
 ) -> Plan:
-    """Return the book children that the rules want of these instruments, seated around those that run."""
+    """Return the book children of the instruments that the rules select, seated around the running ones."""
     listed = {found.instrument.name: found for found in instruments}
     wanted = {name: found for name, found in listed.items() if found.instrument.is_trading and is_tracked(name, rules)}
     refused = {
@@ -206,7 +206,7 @@ def _book(
 
 
 def changes(running: Mapping[str, ChildSpec], plan: Plan) -> Changes:
-    """What to do so that `running` becomes `plan`."""
+    """Return the changes that turn `running` into `plan`."""
     want, amend = [], []
     for address, spec in plan.specs.items():
         before = running.get(address)

@@ -23,7 +23,7 @@ class Exit(Enum):
     HUNG = "hung"
     NODE_LOST = "node lost"
     FINISHED = "finished"  # by itself, normally
-    ASKED = "asked"  # stopped because someone asked
+    ASKED = "asked"  # stopped on request
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Times of the unasked ends within the period, and how often in a row the child escalated."""
+    """Times of the ends within the period that nobody requested, and how often in a row the child escalated."""
 
     ends_ns: tuple[int, ...] = ()
     escalations: int = 0
@@ -50,7 +50,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Run it again, after a delay (0: at once)."""
+    """Run the child again, after a delay (0: at once)."""
 
     after_ns: int
     history: History
@@ -58,12 +58,12 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Do not run it again."""
+    """Do not run the child again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """Too many ends: DEGRADED, to be retried after a delay."""
+    """The child ended too often: it is DEGRADED and retried after a delay."""
 
     retry_after_ns: int
     history: History

@@ -19,7 +19,7 @@ class CellState(Enum):
 
 
 class ChildState(Enum):
-    WAITING = "WAITING"  # for a cell, a node, or the children it comes after
+    WAITING = "WAITING"  # for a cell, for a node, or for the children that start before it
     STARTING = "STARTING"
     SERVING = "SERVING"
     STOPPING = "STOPPING"
@@ -39,7 +39,7 @@ class Cell:
     start: int = 0
     address: str | None = None
     incarnation: tuple[int, int] | None = None
-    trading: bool = False  # made with what an order manager imports
+    trading: bool = False  # has imported what an order manager needs
 
 
 @dataclass(slots=True)

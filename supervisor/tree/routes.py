@@ -1,7 +1,7 @@
 """The route table: which incarnation serves an address now. Pure.
 
-A table has one version that rises with every change, over all supervisors of a mesh: it begins at the supervisor's
-epoch. Removed routes leave their version behind (bounded), so that whoever polls `since` learns of them.
+A table has one version, which rises with every change, over all supervisors of a mesh: it begins at the supervisor's
+epoch. Removed routes leave their version behind (bounded), so that callers who poll with an older version learn of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class RouteTable:
                 del self._changed[oldest]
 
     def bump(self) -> None:
-        """Let whoever polls the whole table look again: what is wanted has changed."""
+        """Raise the version because the tracked pairs have changed, so that polls of the whole table return."""
         self.version += 1
 
     def _touch(self, address: str) -> None:
@@ -51,7 +51,7 @@ class RouteTable:
         self._changed[address] = self.version
 
     def changed_since(self, after: int, addresses: Iterable[str] | None = None) -> bool:
-        """Did anything change after version `after`, among `addresses` (None: any)?"""
+        """Return whether a route of `addresses` (None: any) changed after version `after`."""
         if addresses is None:
             return self.version > after
         if after >> EPOCH_SHIFT != self.epoch:
@@ -59,7 +59,7 @@ class RouteTable:
         return any(self._changed.get(address, 0) > after for address in addresses)
 
     def to_dict(self, addresses: Iterable[str] | None = None, instruments: bool = True) -> dict[str, Any]:
-        """Plain values: epoch, version and the routes asked for (all when None)."""
+        """Return plain values: epoch, version and the requested routes (all when None)."""
         wanted = self._routes.values() if addresses is None else [r for a in addresses if (r := self._routes.get(a))]
         routes = {route.address: route.to_dict() for route in wanted}
         if not instruments:

@@ -1,4 +1,4 @@
-"""The settings of a mesh: what the supervisor is created with, and all that it hands to its children. Data only."""
+"""The settings of a mesh: the supervisor's own and those of all its children. Data only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ...connectors.settings import ConnectorSettings
 from .child import ChildSpec
 from .policy import Policy
 
-MIRROR_LEASE_S = 15.0  # how long a process that reads a book of another node is served after it last asked
+MIRROR_LEASE_S = 15.0  # length of the lease of a process that reads a book of another node
 
 
 @dataclass(frozen=True, slots=True)
 class TreeSettings:
-    """How the tree is kept. Times in seconds."""
+    """Settings of the tree. Times in seconds."""
 
     spares_per_node: int = 2
     creating_per_node: int = 3
@@ -43,8 +43,8 @@ class AccountSettings:
 class ExchangeSettings:
     """One exchange: the settings of each of its children, and which books it has.
 
-    `book` is without instruments: each book child takes its own. `nodes` are labels of the nodes where its children
-    may run.
+    `book` has no instruments: each book child gets its own. `nodes` are labels of the nodes where the exchange's
+    children may run.
     """
 
     limits: LimitsSettings
@@ -66,9 +66,9 @@ class ExchangeSettings:
 
 @dataclass(frozen=True, slots=True)
 class MeshSettings:
-    """A whole mesh. `birth` tells one creation of it from another (see `desired`).
+    """A whole mesh. `birth` distinguishes one creation of the mesh from another (see `desired`).
 
-    `journal_node` is the node of an SQLite journal: all accounts run there. `children` run besides those of the
+    `journal_node` is the node of an SQLite journal; all accounts run there. `children` run in addition to those of the
     exchanges.
     """
 
