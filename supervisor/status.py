@@ -81,5 +81,5 @@ def _stranded(machine: Machine, child: Child) -> str | None:
 def _refused_row(address: str, why: str) -> dict[str, Any]:
     empty = ("node", "cell", "pid", "incarnation", "rss", "pss", "cpu", "status")
     group = Address.parse(address).exchange
-    said = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "last_error": why, "serves": []}
-    return said | dict.fromkeys(empty)
+    row = {"address": address, "group": group, "state": "REFUSED", "restarts": 0, "last_error": why, "serves": []}
+    return row | dict.fromkeys(empty)
