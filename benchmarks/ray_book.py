@@ -59,17 +59,14 @@ class _RayBook:
         self._address = f"book/{EXCHANGE}/{settings.instruments[0].name}"
         self._node = ray.get_runtime_context().get_node_id()
         incarnation = (time.time_ns() // 1_000_000, os.getpid())
-        context = Context(
-            mesh=MESH,
-            address=self._address,
-            incarnation=incarnation,
-            node=self._node,
-            segments=segment_directory(MESH, self._node),
+        context = Context.alone(
+            MESH,
+            self._address,
             ask=_granted,
             fail=_failed,
-            monotonic_ns=time.monotonic_ns,
-            time_ns=time.time_ns,
-            alive=lambda: None,
+            segments=segment_directory(MESH, self._node),
+            node=self._node,
+            incarnation=incarnation,
         )
         self._role = BookRole(settings, context)
         self._reader: SegmentReader

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from ...model.errors import Rejected
 
@@ -48,6 +49,23 @@ class Context:
     time_ns: Callable[[], int]
     alive: Callable[[], None]  # raises SystemExit when this loop was stopped for longer than its lease
     restarts: int = 0  # how many incarnations of this address went before, as far as the supervisor knows
+
+    @classmethod
+    def alone(
+        cls,
+        mesh: str,
+        address: str,
+        *,
+        ask: Ask,
+        fail: Callable[[BaseException], None],
+        segments: Path = Path(),
+        node: str = "",
+        incarnation: Incarnation = (0, 0),
+    ) -> Self:
+        """Return the context of a role that no cell hosts: the machine's clocks, and no lease that could end."""
+        return cls(
+            mesh, address, incarnation, node, segments, ask, fail, time.monotonic_ns, time.time_ns, alive=lambda: None
+        )
 
 
 class Role(Protocol):

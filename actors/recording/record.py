@@ -39,18 +39,7 @@ class _OwnLimits:
     """The limits role, hosted by hand: a recording runs without a mesh, and obeys the same limits."""
 
     def __init__(self, connector: ConnectorSettings, fail: Callable[[BaseException], None]) -> None:
-        self.context = Context(
-            mesh="record",
-            address=f"record/{connector.exchange}",
-            incarnation=(0, 0),
-            node="",
-            segments=Path(),
-            ask=self._ask,
-            fail=fail,
-            monotonic_ns=time.monotonic_ns,
-            time_ns=time.time_ns,
-            alive=lambda: None,
-        )
+        self.context = Context.alone("record", f"record/{connector.exchange}", ask=self._ask, fail=fail)
         self.role = LimitsRole(LimitsSettings(connector), self.context)
 
     async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:

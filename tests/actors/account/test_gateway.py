@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.context import context_of, grant
 from tests.fakes.trading import PlainAuth, PlainCodec
 from venuemesh.actors.account.gateway import Gateway
-from venuemesh.actors.cell.role import Context
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.connectors.order_codec import Draft, Kind
 from venuemesh.model.errors import OutcomeUnknown, RetryLater
@@ -48,13 +47,7 @@ async def gateway():
         if not alive[0]:
             raise Ended
 
-    async def ask(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-        return {"lease": 1}
-
-    context = Context(
-        "test", "orders/acme/main", (1, 1), "here", Path("/nowhere"), ask, lambda error: None, clock.monotonic_ns,
-        clock.time_ns, check,
-    )  # fmt: skip
+    context = context_of("orders/acme/main", clock, ask=grant, fail=lambda error: None, alive=check)
     codec, socket = PlainCodec(), Socket(clock)
     budget = Budget(context, codec.spec, "acme", "default")
     made = Gateway(context, codec, codec, PlainAuth(), socket, budget, validity_ms=1000, answer_s=10.0)  # type: ignore[arg-type]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.clock import FakeClock, until
+from tests.fakes.context import context_of
 from tests.fakes.trading import PAIR, PlainAuth, PlainCodec, fill_plain, order_plain
 from tests.fakes.transport import FakeFeed, FakeRest, response
 from venuemesh.actors.account.reports import Marker, Outbox, from_plain, to_plain
@@ -74,18 +74,7 @@ class Rig:
         return self.feeds[-1]
 
     def context(self) -> Context:
-        return Context(
-            mesh="test",
-            address="stream/acme/main",
-            incarnation=(3, 7),
-            node="here",
-            segments=Path("/nowhere"),
-            ask=self.ask,
-            fail=self.failures.append,
-            monotonic_ns=self.clock.monotonic_ns,
-            time_ns=self.clock.time_ns,
-            alive=lambda: None,
-        )
+        return context_of("stream/acme/main", self.clock, incarnation=(3, 7), ask=self.ask, fail=self.failures.append)
 
     async def start(self) -> None:
         rest = FakeRest(self.answer)

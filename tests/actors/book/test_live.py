@@ -7,21 +7,19 @@ the exchange's own history; at rest every book must equal the exchange's, level 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.fakes.clock import until
+from tests.fakes.context import context_of, grant
 from tests.fakes.exchange_process import ExchangeProcess
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
-from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.sequence import Numbers, Verdict
@@ -143,15 +141,10 @@ async def at_work(exchange: ExchangeProcess, folder: Path) -> AsyncIterator[Run]
     await rest.close()
     instruments = {name: listed[name] for name in NAMES}
 
-    async def ask(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-        return {"lease": 1}
-
     run: Run
-    context = Context(
-        mesh="test", address="book/binance/group-1", incarnation=(1, 1), node="n", segments=folder, ask=ask,
-        fail=lambda error: run.failed.append(error), monotonic_ns=time.monotonic_ns, time_ns=time.time_ns,
-        alive=lambda: None,
-    )  # fmt: skip
+    context = context_of(
+        "book/binance/group-1", segments=folder, ask=grant, fail=lambda error: run.failed.append(error)
+    )
     connector = ConnectorSettings("binance", rest=exchange.rest, ws=exchange.ws, options={"snapshot_limit": 5000})
     patient_s = 30.0  # a busy machine is not what is tested here
     role = BookRole(BookSettings(connector, tuple(instruments.values()), heartbeat_limit_s=patient_s), context)

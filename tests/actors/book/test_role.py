@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from tests.fakes.clock import until
+from tests.fakes.context import context_of
 from tests.fakes.link import FakeLink
 from tests.fakes.transport import FakeFeed, FakeRest
 from tests.fakes.venue import Clock, Venue
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
-from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.settings import ConnectorSettings, OptionValue
 from venuemesh.market.market import AsyncMarket
 from venuemesh.model.errors import (
@@ -53,10 +53,16 @@ class Stage:
         self.failed: list[BaseException] = []
         self.fenced = False
         folder.chmod(0o700)
-        self.context = Context(
-            mesh="test", address="book/binance/group-1", incarnation=(3, 7), node="n", segments=folder, ask=self._ask,
-            fail=self.failed.append, monotonic_ns=self.clock, time_ns=lambda: 10**18, alive=self._alive,
-        )  # fmt: skip
+        self.context = context_of(
+            "book/binance/group-1",
+            incarnation=(3, 7),
+            segments=folder,
+            ask=self._ask,
+            fail=self.failed.append,
+            monotonic_ns=self.clock,
+            time_ns=lambda: 10**18,
+            alive=self._alive,
+        )
         self.venues = {name: Venue(name.replace("-", "")) for name in pairs}
         self.rest = FakeRest()
         connector = ConnectorSettings(exchange, egress="office", options=options)

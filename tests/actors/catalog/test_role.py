@@ -8,16 +8,15 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.fakes.clock import FakeClock, until
+from tests.fakes.context import context_of
 from venuemesh.actors.catalog.role import CatalogRole
 from venuemesh.actors.catalog.settings import CatalogSettings
-from venuemesh.actors.cell.role import Context
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import ExchangeSpec, Limit
 from venuemesh.model.errors import DecodeError, OutcomeUnknown, Rejected, RetryLater, UnknownInstrument
@@ -134,18 +133,7 @@ class Rig:
         return None
 
     async def start(self) -> CatalogRole:
-        context = Context(
-            mesh="t",
-            address="catalog/acme",
-            incarnation=(3, 4),
-            node="n",
-            segments=Path("/nonexistent"),
-            ask=self.ask,
-            fail=self.failures.append,
-            monotonic_ns=self.clock.monotonic_ns,
-            time_ns=self.clock.time_ns,
-            alive=lambda: None,
-        )
+        context = context_of("catalog/acme", self.clock, incarnation=(3, 4), ask=self.ask, fail=self.failures.append)
         self.role = CatalogRole(self.settings, context, codec=AcmeCodec(), rest=self.exchange)  # type: ignore[arg-type]
         await self.role.start()
         return self.role

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.fakes.context import context_of
 from tests.fakes.planted import find_in_text, plant, write_0600
 from venuemesh.actors.cell.kinds import KINDS, build, load
-from venuemesh.actors.cell.role import Context, RoleSpec
+from venuemesh.actors.cell.role import RoleSpec
 from venuemesh.config.mesh import check_config
 from venuemesh.model.errors import Misconfigured
 from venuemesh.supervisor.tree.desired import Desired
@@ -53,13 +53,7 @@ def test_the_children_of_an_account_are_what_their_roles_take(tmp_path):
     config = check_config({"exchanges": {"binance": {"accounts": {"main": account}}}}, "here")
     specs = {spec.address: spec for spec in Desired(config.for_supervisor("node", tmp_path)).first_specs()}
 
-    async def ask(*_: object, **__: object) -> None:
-        raise AssertionError("nothing is asked before a start")
-
     for address in ("orders/binance/main", "stream/binance/main"):
         spec = specs[address]
-        context = Context(
-            "m", address, (1, 1), "node", tmp_path, ask, lambda _: None, time.monotonic_ns, time.time_ns, lambda: None
-        )
-        role = build(RoleSpec(spec.kind, spec.config), context)
+        role = build(RoleSpec(spec.kind, spec.config), context_of(address, segments=tmp_path))
         assert find_in_text([planted], repr(spec) + repr(spec.to_dict()) + repr(role)) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.clock import FakeClock, until
-from venuemesh.actors.cell.role import Context
+from tests.fakes.context import context_of
 from venuemesh.actors.limits.machine import Granted, LimitsMachine, Priority, Refused, Settings
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import LimitsSettings
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
+from venuemesh.connectors.transport import SYSTEM_CLOCK
 from venuemesh.model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 
 S = 1_000_000_000
@@ -354,25 +355,9 @@ def test_everybody_who_waits_long_enough_is_served(wanted: list[tuple[int, int]]
 # ---------------------------------------------------------------------- the role
 
 
-async def no_ask(*_: Any, **__: Any) -> Any:
-    raise AssertionError("a limits role asks nobody")
-
-
-def role(clock: FakeClock, restarts: int = 0) -> LimitsRole:
-    context = Context(
-        mesh="t",
-        address="limits/acme/here",
-        incarnation=(1, 1),
-        node="n",
-        segments=Path("/nonexistent"),
-        ask=no_ask,
-        fail=lambda error: pytest.fail(repr(error)),
-        monotonic_ns=clock.monotonic_ns,
-        time_ns=clock.time_ns,
-        alive=lambda: None,
-        restarts=restarts,
-    )
-    return LimitsRole(LimitsSettings(ConnectorSettings("acme", egress="here")), context, limits=LIMITS)
+def role(clock: Any, restarts: int = 0, limits: Mapping[str, Limit] = LIMITS) -> LimitsRole:
+    context = context_of("limits/acme/here", clock, restarts=restarts)
+    return LimitsRole(LimitsSettings(ConnectorSettings("acme", egress="here")), context, limits=limits)
 
 
 async def test_acquire_waits_its_turn_and_answers_with_a_lease() -> None:
@@ -395,12 +380,7 @@ async def test_acquire_waits_its_turn_and_answers_with_a_lease() -> None:
 
 
 async def test_its_own_timer_wakes_it() -> None:
-    import time
-
-    clock = FakeClock()
-    limits = role(clock)
-    limits._context.monotonic_ns = time.monotonic_ns
-    limits._machine = LimitsMachine("x", {"weight": Limit(1000, 0.1)}, time.monotonic_ns(), True, Settings(lease_s=0.1))
+    limits = role(SYSTEM_CLOCK, limits={"weight": Limit(1000, 0.1)})
     await limits.handle("acquire", {"cost": {"weight": 360}, "holder": "a", "wait_s": 0})
     await asyncio.wait_for(limits.handle("acquire", {"cost": {"weight": 10}, "holder": "a", "wait_s": 5}), 2.0)
     await limits.stop()

@@ -9,13 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.fakes.context import context_of
 from tests.fakes.writing import WritingProcess
 from venuemesh.actors.cell.pulse import PERIOD_S, SUPERVISOR, Pulse, is_alive, process_start
-from venuemesh.actors.cell.role import Context
 from venuemesh.actors.node.agent import AgentRole
 from venuemesh.actors.node.settings import AgentSettings
 from venuemesh.model.errors import Rejected
@@ -32,22 +31,14 @@ class Node:
         self.directory, self.now_ns = directory, 0
         self.pulses: dict[str, Pulse] = {}
         self.failures: list[BaseException] = []
-        context = Context(
-            mesh="m",
-            address="agent/n",
-            incarnation=(1, 1),
-            node="n",
+        context = context_of(
+            "agent/n",
             segments=directory,
-            ask=self._ask,
             fail=self.failures.append,
             monotonic_ns=lambda: self.now_ns,
             time_ns=lambda: self.now_ns,
-            alive=lambda: None,
         )
         self.agent = AgentRole(settings, context)
-
-    async def _ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-        raise AssertionError("an agent asks nobody")
 
     def pulse(self, cell: str, pid: int | None = None, start: int = 1) -> Pulse:
         made = self.pulses[cell] = Pulse(self.directory / "pulse", cell)

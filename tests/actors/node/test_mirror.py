@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from venuemesh.actors.cell.role import Context
+from tests.fakes.context import context_of
 from venuemesh.actors.node.mirror import MirrorRole
 from venuemesh.actors.node.settings import MirrorSettings
 from venuemesh.model.errors import Rejected, RetryLater
@@ -74,21 +73,7 @@ async def mirror(tmp_path: Path, source: Source) -> AsyncIterator[MirrorRole]:
     directory = tmp_path / "node"
     directory.mkdir(mode=0o700)
 
-    def fail(error: BaseException) -> None:
-        raise error
-
-    context = Context(
-        mesh="m",
-        address="mirror/n",
-        incarnation=(1, 9),
-        node="n",
-        segments=directory,
-        ask=source.ask,
-        fail=fail,
-        monotonic_ns=time.monotonic_ns,
-        time_ns=time.time_ns,
-        alive=lambda: None,
-    )
+    context = context_of("mirror/n", incarnation=(1, 9), segments=directory, ask=source.ask)
     role = MirrorRole(MirrorSettings(), context)
     await role.start()
     await role.handle("follow", FOLLOW)
