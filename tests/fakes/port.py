@@ -44,17 +44,17 @@ class World:
     log: list[tuple[int, object]] = field(default_factory=list)
     machine: Machine = field(init=False)
     _queue: list[tuple[int, int, m.Event]] = field(default_factory=list)
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         self.machine = Machine(self.epoch, self.settings, self._name)
         self.soon(m.Tick(), TICK_NS)
 
     def _name(self) -> str:
-        return f"cell-{next(self._numbers)}"
+        return f"cell-{next(self.numbers)}"
 
     def soon(self, event: m.Event, after_ns: int = 0) -> None:
-        heapq.heappush(self._queue, (self.now_ns + after_ns, next(self._numbers), event))
+        heapq.heappush(self._queue, (self.now_ns + after_ns, next(self.numbers), event))
 
     def run(self, seconds: float) -> None:
         """Let simulated time pass."""

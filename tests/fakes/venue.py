@@ -29,9 +29,9 @@ class Venue:
     unsent: list[Change] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._remember()
+        self.remember()
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
         self.history[self.sequence] = (dict(self.bids), dict(self.asks))
 
     def change(self, change: Change) -> None:
@@ -43,7 +43,7 @@ class Venue:
             book.pop(price, None)
         self.sequence += 1
         self.unsent.append(change)
-        self._remember()
+        self.remember()
 
     def frame(self) -> tuple[bytes, int] | None:
         """The next delta and its last sequence; None when nothing changed."""

@@ -44,7 +44,7 @@ class WritingProcess:
             [sys.executable, __file__, told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.pid = self._process.pid
-        self.path = Path(self._answer())
+        self.path = Path(self.read_answer())
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +57,7 @@ class WritingProcess:
             assert pipe is not None
             pipe.close()
 
-    def _answer(self) -> str:
+    def read_answer(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -69,7 +69,7 @@ class WritingProcess:
         assert self._process.stdin is not None
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()
-        return self._answer() if answer else ""
+        return self.read_answer() if answer else ""
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)

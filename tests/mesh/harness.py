@@ -64,7 +64,7 @@ class Tree:
         """`settings` are those of `mesh_settings`."""
         self.mesh, self.segments = mesh, segments
         self.processes: set[Process] = set()
-        self._sequence = 0
+        self.sequence = 0
         self._settings = {"intensity": 50, **settings}
         self.supervisor = create(mesh_settings(mesh, **self._settings))
 
@@ -128,10 +128,10 @@ class Tree:
     def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 10.0) -> Any:
         """Ask a role directly, by the supervisor's route."""
         route = until(f"a route to {address}", lambda: ray.get(self.supervisor.resolve.remote(address)))
-        self._sequence += 1
+        self.sequence += 1
         sender = f"test-{os.getpid()}"
         incarnation = (route["incarnation"][0], route["incarnation"][1])
-        envelope = Envelope(address, sender, incarnation, self._sequence, kind, timeout_s, body)
+        envelope = Envelope(address, sender, incarnation, self.sequence, kind, timeout_s, body)
         return unpack_reply(ray.get(self.cell(route["cell"]).ask.remote(envelope.pack()), timeout=timeout_s))
 
     def cell(self, name: str) -> Any:

@@ -217,7 +217,7 @@ def test_messages_are_answered_once_refused_when_fenced_and_typed(calm: Tree) ->
     with pytest.raises(Rejected):
         tree.ask("echo/a", "refuse")
     count = tree.ask("echo/a", "count")
-    tree._sequence -= 1  # the same message again
+    tree.sequence -= 1  # the same message again
     assert tree.ask("echo/a", "count") == count
     a = tree.child("echo/a")
     relay = {"address": "echo/b", "kind": "who", "timeout_s": 10.0}

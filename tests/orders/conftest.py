@@ -62,9 +62,7 @@ class Case:
         return found
 
     def receipts(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.admin._call("GET", "/admin/receipts", {"account": self.place.account})[
-            "receipts"
-        ]
+        found: list[dict[str, Any]] = self.admin.receipts(self.place.account)["receipts"]
         return found
 
     def ledger(self) -> dict[str, Any]:
@@ -89,8 +87,7 @@ class Bench:
     def case(self, **changes: Any) -> Case:
         number = next(_NUMBERS)
         name, key, secret = f"account{number}", f"KEY{number:032d}", f"secret-of-{number}-0123456789"
-        body = {"account": name, "key": key, "secret": secret, "balances": {"BTC": "5", "USDT": "500000"}}
-        self.admin._call("POST", "/admin/account", body=body)
+        self.admin.add_account(name, key, secret=secret, balances={"BTC": "5", "USDT": "500000"})
         folder = self._folder / name
         folder.mkdir()
         shutil.copy(self._empty, folder / "journal.sqlite3")

@@ -211,8 +211,8 @@ async def test_a_stream_that_the_exchange_ends_is_opened_again_and_what_was_miss
     await one.place(0, price=one.low)
     name = one.case.place.account
     one.case.admin.fault(kind="status", endpoint="/ws-api/v3", status=503, count=1)
-    assert one.case.admin._call("POST", "/admin/expire", body={"account": name})["streams"] == 1
-    one.case.admin._call("POST", "/admin/cancel-all", body={"account": name})
+    assert one.case.admin.expire(name)["streams"] == 1
+    one.case.admin.cancel_all(name)
     assert await one.known(0) == "CANCELED"
     await one.mesh.streaming()
     said = await one.right()
@@ -223,7 +223,7 @@ async def test_another_stream_role_takes_over_and_what_was_missed_is_found(tradi
     one = await trading(reconcile_s=(30.0, 60.0))
     await one.place(0, price=one.low)
     await one.mesh.stop_stream()
-    one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+    one.case.admin.cancel_all(one.case.place.account)
     await one.mesh.restart_stream()
     assert await one.known(0) == "CANCELED"
     assert (await one.place(1, price=one.low))["status"] == "OPEN"
@@ -234,7 +234,7 @@ async def test_reports_wait_for_the_next_manager_when_one_is_away(trading):
     one = await trading(reconcile_s=(30.0, 60.0))
     await one.place(0, price=one.low)
     await one.mesh.stop_manager()
-    one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+    one.case.admin.cancel_all(one.case.place.account)
     async with asyncio.timeout(5.0):
         while one.mesh.stream.status()["unacknowledged"] == 0:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

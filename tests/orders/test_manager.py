@@ -280,7 +280,7 @@ async def test_without_its_journal_a_manager_refuses_and_goes_on_when_it_is_back
         assert (await one("account"))["state"] == "NO_JOURNAL"
         with pytest.raises(JournalUnavailable):
             await one.place(2, price=one.low)
-        one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+        one.case.admin.cancel_all(one.case.place.account)
     finally:
         other.execute("ROLLBACK")
         other.close()
@@ -314,7 +314,7 @@ async def test_a_polled_account_is_followed_as_well(trading):
     await one.place(1, amount="0.002")
     found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[1], "until": "done"}, 5.0)
     assert found["status"] == "FILLED"
-    one.case.admin._call("POST", "/admin/cancel-all", body={"account": one.case.place.account})
+    one.case.admin.cancel_all(one.case.place.account)
     found = await one.mesh.ask(one.mesh.orders, "poll:order", {"id": one.ids[0], "until": "done"}, 5.0)
     assert found["status"] == "CANCELED"
     assert one.mesh.stream is not None

@@ -292,7 +292,7 @@ def test_a_crossed_snapshot_is_refused_and_asked_for_again(fast):
     scene.on(Opened())
     scene.on(Confirmed())
     scene.venue.bids[150_00] = 1_00
-    scene.venue._remember()
+    scene.venue.remember()
     scene.answer()
     assert scene.reader.state is BookState.GAP
     assert scene.asked is not None

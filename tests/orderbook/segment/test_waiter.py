@@ -123,7 +123,7 @@ async def test_one_at_a_time_across_processes(directory, waiter):
             version = reader.version
             process.tell("publish", sequence, answer=False)
             assert await asyncio.wait_for(waiter.wait(reader, version), 10.0) == version + 1
-            process._answer()
+            process.read_answer()
 
 
 async def test_a_silent_death_wakes_too(directory, waiter):

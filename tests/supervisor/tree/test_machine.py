@@ -203,7 +203,7 @@ def test_shutdown_goes_backwards_and_leaves_nothing() -> None:
 def test_a_new_supervisor_takes_over_what_lives_and_ends_rivals() -> None:
     old = grown("n1")
     world = World(epoch=2, now_ns=old.now_ns, cells=old.cells)
-    world._numbers = old._numbers
+    world.numbers = old.numbers
     found = [f for f in old.cells.values() if f.alive]
     specs = {spec.address: spec for spec in ALL}
     agent = ChildSpec(agent_address("n1"), "agent", group="agent", tier=Tier.AGENT, node="n1")

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.fakes.connectors import lent
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.planted import find_in_text, passphrase, plant, write_0600
 from venuemesh.cli.connect import Probe, ask
@@ -94,14 +95,13 @@ async def test_a_raw_request_is_signed_in_the_exchange_s_time(exchange, kind):
         exchange.admin.clock(0)
 
 
-def test_a_connector_that_does_not_trade(monkeypatch):
+def test_a_connector_that_does_not_trade():
     real = registry.connector("binance")
 
     class ReadsOnly:
         name, spec, codec = real.name, real.spec, real.codec
 
-    monkeypatch.setitem(registry._loaded, "binance", ReadsOnly())
-    with pytest.raises(NotOffered):
+    with lent(ReadsOnly()), pytest.raises(NotOffered):
         Probe("binance", key=key_of(KEYS["hmac"]))
 
 

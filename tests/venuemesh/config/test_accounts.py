@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.connectors import lent
 from tests.fakes.planted import find_in_text, passphrase, plant, write_0600
 from venuemesh.actors.account.settings import GatewaySettings, StreamSettings
 from venuemesh.actors.orders.settings import Limits, OrderManagerSettings, OrderSettings
 from venuemesh.config.checks import check_accounts
 from venuemesh.config.mesh import MeshConfig, check_config, load_config
-from venuemesh.connectors import registry
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
 from venuemesh.journal.settings import JournalSettings
@@ -201,7 +201,7 @@ def test_a_journal_that_cannot_be(tmp_path, journal, key, reason):
     assert caught.value.__cause__ is None
 
 
-def test_two_accounts_with_one_key_and_a_connector_that_does_not_trade(tmp_path, monkeypatch):
+def test_two_accounts_with_one_key_and_a_connector_that_does_not_trade(tmp_path):
     twin = ACCOUNT.replace("main", "twin") + 'keys = "main"\nkeystore = "keystore"\n'
     with pytest.raises(ConfigError, match="has the same key as"):
         load(tmp_path, GOOD + twin)
@@ -212,8 +212,7 @@ def test_two_accounts_with_one_key_and_a_connector_that_does_not_trade(tmp_path,
     class ReadsOnly:
         name, spec, codec = "binance", None, None
 
-    monkeypatch.setitem(registry._loaded, "binance", ReadsOnly())  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"exchanges\.binance\.accounts.*does not offer trading"):
+    with lent(ReadsOnly()), pytest.raises(ConfigError, match=r"exchanges\.binance\.accounts.*does not offer trading"):
         load(tmp_path, GOOD)
 
 
