@@ -2,10 +2,9 @@
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
-
-from venuemesh.connectors.registry import connector
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("model", "orderbook", "connectors", "journal", "keystore", "actors", "supervisor", "conformance", "exchange")
@@ -93,12 +92,15 @@ OWN_WORDS = {
         balanceUpdate listStatus exchangeInfo filterType tickSize stepSize newClientOrderId origClientOrderId
         newOrderRespType cummulativeQuoteQty quoteOrderQty commissionAsset listenKey recvWindow REQUEST_WEIGHT
         @depth @trade /api/v3 /sapi X-MBX""",
+    "okx": """instId instType instIdCode prevSeqId seqId tickSz lotSz minSz maxLmtSz maxMktSz baseCcy quoteCcy
+        bidPx askPx vol24h volCcy24h tradeId clOrdId ordId sCode connId /ws/v5 /api/v5 OK-ACCESS
+        x-simulated-trading books5 bbo-tbt""",
 }
 OTHERS = """kraken okx okex bybit coinbase htx huobi kucoin bitget bitfinex bitstamp hyperliquid deribit bitmex"""
 SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".h", ".txt", ".toml", ".yaml", ".in"}
 # file -> why it may name an exchange, and which words
 NAMED = {
-    "pyproject.toml": ("the entry point of the connector that comes along", {"binance"}),
+    "pyproject.toml": ("the entry points of the connectors that come along", {"binance", "okx"}),
     "venuemesh/defaults.py": ("the one default of commands and test tools", {"binance"}),
 }
 
@@ -116,7 +118,7 @@ def own_folders():
 
 def words_of(exchange):
     """What names an exchange: itself, its hosts and paths, the headers it answers with, and its fields."""
-    spec = connector(exchange).spec
+    spec = import_module(f"venuemesh.connectors.{exchange}").CONNECTOR.spec
     hosts = {spec.rest, spec.ws, spec.ws_api or spec.ws}
     hosts |= {url for at in spec.environments.values() for url in (at.rest, at.ws, at.ws_api or at.ws)}
     named = {exchange, *(urlsplit(url).hostname for url in hosts), *spec.used_headers, *spec.account_headers}

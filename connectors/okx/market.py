@@ -1,0 +1,343 @@
+"""OKX spot market data: bytes to events, intents to requests.
+
+Source: the pages of the manual that are named at each message, as `spec.py` has them, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import orjson
+
+from ...model.errors import DecodeError, Misconfigured
+from ...model.events import (
+    DepthDelta,
+    DepthSnapshot,
+    GoingAway,
+    Ignored,
+    MarketEvent,
+    PublicTrade,
+    Side,
+    Status,
+    Subscribed,
+    SubscribeRefused,
+    Ticker,
+)
+from ...model.fixed import decimals
+from ...model.http import HttpRequest, HttpResponse
+from ...model.instrument import TRADING, Instrument, scale_for
+from ..drafts import batches, public, recognised
+from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
+from ..reading import decimal, digits, integer, levels, reading, rows, text
+from ..sequence import Numbers, Verdict, by_chain
+from ..spec import ExchangeSpec
+from ..trade_ids import trade_id
+from .refusals import FAILURES
+from .spec import DEMO_HEADER, DEPTH, IS_DEMO, REGION, REGIONS
+
+LIVE = "live"  # the one state in which everything is traded
+LEVEL_FIELDS = 4  # price, size, "0", number of orders
+PAIRS_PER_MESSAGE = 100  # overview/websocket/subscribe.md: 64 KB of channels; this is about 10 KB
+STATES = {"channel": "instruments", "instType": "SPOT"}
+GOING_AWAY = "64008"  # overview/websocket/notification.md
+# error/code/websocket.md, 60018: the text names the channel that does not exist
+NAMED = re.compile(r"channel:(?P<channel>[\w-]+),\s*instId:(?P<symbol>[\w-]+)", re.ASCII)
+Reader = Callable[[Instrument, dict[str, Any], dict[str, Any], int], MarketEvent]
+
+
+class OkxCodec:
+    """Market data of one exchange that speaks OKX's protocol. Raises Misconfigured: an option has another value."""
+
+    snapshot_limit = DEPTH
+
+    def __init__(
+        self,
+        spec: ExchangeSpec,
+        rest: str | None = None,
+        ws: str | None = None,
+        region: str = REGION.default,
+        demo: bool = IS_DEMO.default,
+    ) -> None:
+        for option, value in ((REGION, region), (IS_DEMO, demo)):
+            if (problem := option.problem(value)) is not None:
+                raise Misconfigured(option.name, problem)
+        hosts = REGIONS[region][demo]
+        self.spec = spec
+        self._rest = (rest or hosts.rest).rstrip("/")
+        self._ws = (ws or hosts.ws).rstrip("/")
+        self._headers = (DEMO_HEADER,) if demo else ()
+        self._bound: dict[str, Instrument] = {}
+        self._readers: dict[str, Reader] = {"books": self._book, "trades": self._trade, "tickers": self._ticker}
+
+    # What can be asked for
+
+    def ws_url(self) -> str:
+        return f"{self._ws}/ws/v5/public"
+
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        """Subscribe to books and trades of each instrument, and to the states of all.
+
+        The exchange confirms each channel by itself and repeats the id of the message, which a refusal of the whole
+        message has alone. It confirms a channel again that it sends already.
+        """
+        messages = []
+        for key, batch in enumerate(batches(instruments, PAIRS_PER_MESSAGE), request_id):
+            channels = _channels(batch)
+            expects = [Expected(f"{each['channel']}:{each['instId']}", (each["instId"],)) for each in channels]
+            symbols = tuple(dict.fromkeys(one.symbol for one in batch))
+            messages.append(
+                _message("subscribe", [*channels, STATES], key, (Expected(key, symbols), *expects)),
+            )
+        return messages
+
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        parts = enumerate(batches(instruments, PAIRS_PER_MESSAGE), request_id)
+        return [_message("unsubscribe", _channels(batch), key) for key, batch in parts]
+
+    def _request(self, endpoint: str, query: str = "") -> HttpRequest:
+        return replace(public(self.spec.endpoints[endpoint], self._rest, query), headers=self._headers)
+
+    def instruments_request(self) -> HttpRequest:
+        return self._request("instruments", "?instType=SPOT")
+
+    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
+        return self._request("snapshot", f"?instId={quote(instrument.symbol)}&sz={min(limit, DEPTH)}")
+
+    def tickers_request(self) -> HttpRequest:
+        return self._request("tickers", "?instType=SPOT")
+
+    def time_request(self) -> HttpRequest | None:
+        return self._request("time")
+
+    def recognise(self, url: str) -> SnapshotKey | str | None:
+        parts = urlsplit(url)
+        name = recognised(self.spec, parts.path)
+        if name != "snapshot":
+            return name
+        query = parse_qs(parts.query)
+        size = query.get("sz", ["1"])[0]  # trading-market-data-get-order-book.md: default 1
+        if "instId" not in query or not (size.isascii() and size.isdigit()):
+            return None
+        return SnapshotKey(query["instId"][0], min(int(size), DEPTH))
+
+    # What comes back over REST
+
+    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
+        return FAILURES.public_failure(response, changes)
+
+    def instruments(self, body: bytes) -> list[Instrument]:
+        """Source: public/data/rest-api-get-instruments.md. A pair to be listed may lack all but its id and state for a
+        while; one without base and quote cannot be named and is left out."""
+        with reading("a list of instruments", body) as read:
+            listed = [self._instrument(row) for row in _data(read) if text(row["baseCcy"]) and text(row["quoteCcy"])]
+        if len({instrument.name for instrument in listed}) != len(listed):
+            raise DecodeError("two instruments of one base and quote asset", None)
+        return listed
+
+    def _instrument(self, row: dict[str, Any]) -> Instrument:
+        base, quoted, state = text(row["baseCcy"]), text(row["quoteCcy"]), text(row["state"])
+        tick, lot, largest = _rule(row["tickSz"]), _rule(row["lotSz"]), _rule(row["maxLmtSz"])
+        return Instrument(
+            exchange=self.spec.exchange,
+            name=f"{base}-{quoted}",
+            symbol=text(row["instId"]),
+            base=base,
+            quote=quoted,
+            price_scale=self._scale(tick, None),
+            size_scale=self._scale(lot, largest),
+            status=TRADING if state == LIVE else state,
+            price_increment=tick,
+            size_increment=lot,
+            min_size=_rule(row["minSz"]),
+            max_size=largest,
+        )
+
+    def _scale(self, increment: Decimal | None, largest: Decimal | None) -> int:
+        wire = self.spec.wire_decimals
+        return scale_for(max(wire, decimals(increment)) if increment else wire, increment, largest)
+
+    def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
+        """Source: order/book/trading-market-data-get-order-book.md."""
+        with reading("an order book", body) as read:
+            (book,) = _data(read)
+            return _whole_book(instrument, book, limit, recv_ns)
+
+    def tickers(self, body: bytes) -> dict[str, Any]:
+        """Source: order/book/trading-market-data-get-tickers.md. A side of the book that is empty is None."""
+        with reading("a list of tickers", body) as read:
+            return {
+                text(row["instId"]): {
+                    "volume": text(row["vol24h"]),
+                    "quote_volume": text(row["volCcy24h"]),
+                    "bid": _stated(row["bidPx"]),
+                    "ask": _stated(row["askPx"]),
+                    "last": _stated(row["last"]),
+                }
+                for row in _data(read)
+            }
+
+    def server_time(self, body: bytes) -> int:
+        """Source: public/data/rest-api-get-system-time.md."""
+        with reading("a server time", body) as read:
+            (row,) = _data(read)
+            return _time_ns(row)
+
+    # What comes over the websocket
+
+    def bind(self, instruments: Iterable[Instrument]) -> None:
+        self._bound = {instrument.symbol: instrument for instrument in instruments}
+
+    def scanner(self) -> DeltaScanner | None:
+        return None
+
+    def snapshot_scanner(self) -> SnapshotScanner | None:
+        return None
+
+    def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
+        if bytes(frame[:5]) == b"pong":
+            return (Ignored("pong"),)
+        with reading("a frame of this exchange", frame) as message:
+            if "event" in message:
+                return _answer(text(message["event"]), message)
+            return self._pushed(message, recv_ns)
+
+    def symbol_of(self, frame: bytes | memoryview) -> str | None:
+        try:
+            message = orjson.loads(frame)
+            found = message["arg"]["instId"] if message["arg"]["channel"] in self._readers else None
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+        return found if isinstance(found, str) and "event" not in message else None
+
+    def _pushed(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
+        channel = text(message["arg"]["channel"])
+        reader = self._readers.get(channel)
+        data = rows(message["data"])
+        if reader is not None:
+            instrument = self._bound.get(text(message["arg"]["instId"]))
+            if instrument is not None:
+                if not data:
+                    raise ValueError("no data")
+                return [reader(instrument, message, row, recv_ns) for row in data]
+        elif channel == STATES["channel"]:
+            states = {text(row["instId"]): text(row["state"]) for row in data}
+            told = [Status(symbol, state == LIVE, state) for symbol, state in states.items() if symbol in self._bound]
+            return told or (Ignored(channel),)
+        return (Ignored(channel),)
+
+    def _book(
+        self, instrument: Instrument, message: dict[str, Any], book: dict[str, Any], recv_ns: int
+    ) -> DepthSnapshot | DepthDelta:
+        """Source: order/book/trading-market-data-ws-order-book-channel.md. `checksum` is always 0 and not read."""
+        if message["action"] == "snapshot":
+            return _whole_book(instrument, book, DEPTH, recv_ns)
+        if message["action"] != "update":
+            raise ValueError(f"action {message['action']!r}")
+        last = integer(book["seqId"])
+        return DepthDelta(
+            instrument.symbol,
+            last,
+            last,
+            levels(instrument, book["bids"], LEVEL_FIELDS),
+            levels(instrument, book["asks"], LEVEL_FIELDS),
+            _time_ns(book),
+            recv_ns,
+            previous=integer(book["prevSeqId"]),
+        )
+
+    def _trade(self, instrument: Instrument, message: dict[str, Any], row: dict[str, Any], recv_ns: int) -> PublicTrade:
+        """Read a trade; fills of one taker at one price come as one, with the id of the last and their `count`.
+
+        Source: order/book/trading-market-data-ws-trades-channel.md.
+        """
+        number, id_text = trade_id(text(row["tradeId"]))
+        return PublicTrade(
+            instrument.symbol,
+            number,
+            instrument.price_raw(text(row["px"])),
+            instrument.size_raw(text(row["sz"])),
+            Side(text(row["side"])),
+            _time_ns(row),
+            recv_ns,
+            digits(row.get("count", "1")) > 1,
+            id_text,
+        )
+
+    def _ticker(self, instrument: Instrument, message: dict[str, Any], row: dict[str, Any], recv_ns: int) -> Ticker:
+        """Source: order/book/trading-market-data-ws-tickers-channel.md. A ticker has no sequence number."""
+        bid, ask = (
+            (instrument.price_raw(price), instrument.size_raw(text(row[size])))
+            if (price := _stated(row[key])) is not None
+            else None
+            for key, size in (("bidPx", "bidSz"), ("askPx", "askSz"))
+        )
+        return Ticker(instrument.symbol, 0, bid, ask, recv_ns)
+
+    def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
+        """Compare `prevSeqId` with the `seqId` of the message before.
+
+        A message without changes repeats the number (15, 15). After maintenance the numbers may begin anew (15, 3), and
+        the book goes on from there.
+
+        Source: order/book/trading-market-data-ws-order-book-channel.md, Sequence ID.
+        """
+        return by_chain(sequence, delta, joined)
+
+
+def _channels(instruments: Iterable[Instrument]) -> list[dict[str, str]]:
+    names = dict.fromkeys(one.symbol for one in instruments)
+    return [{"channel": channel, "instId": symbol} for symbol in names for channel in ("books", "trades")]
+
+
+def _message(op: str, channels: list[dict[str, str]], key: int, expects: tuple[Expected, ...] = ()) -> Outgoing:
+    return Outgoing(orjson.dumps({"id": str(key), "op": op, "args": channels}), expects, (("subscriptions", 1),))
+
+
+def _data(read: Any) -> list[Any]:
+    """The rows of a REST answer. Source: error/code.md: "0" is success."""
+    if read["code"] != "0":
+        raise ValueError(f"code {read['code']!r}")
+    return rows(read["data"])
+
+
+def _rule(value: Any) -> Decimal | None:
+    """A rule of an instrument; None where it is empty or zero."""
+    return (decimal(value) or None) if text(value) else None
+
+
+def _stated(value: Any) -> str | None:
+    """A price; None where it is empty or zero."""
+    return value if text(value) and decimal(value) else None
+
+
+def _time_ns(row: dict[str, Any]) -> int:
+    return integer(digits(row["ts"]) * 1_000_000)
+
+
+def _whole_book(instrument: Instrument, book: dict[str, Any], limit: int, recv_ns: int) -> DepthSnapshot:
+    bids = levels(instrument, book["bids"], LEVEL_FIELDS)
+    asks = levels(instrument, book["asks"], LEVEL_FIELDS)
+    whole = len(bids) < limit, len(asks) < limit
+    return DepthSnapshot(instrument.symbol, integer(book["seqId"]), bids, asks, *whole, _time_ns(book), recv_ns)
+
+
+def _answer(event: str, message: dict[str, Any]) -> Sequence[MarketEvent]:
+    """Source: overview/websocket/subscribe.md and notification.md."""
+    key = message.get("id")
+    if event == "subscribe":
+        arg = message["arg"]
+        confirmed = Subscribed(f"{text(arg['channel'])}:{text(arg.get('instId', arg.get('instType')))}")
+        return (confirmed,) if key is None else (Subscribed(text(key)), confirmed)
+    if event == "error":
+        code, reason = text(message["code"]), text(message["msg"])
+        named = NAMED.search(reason)
+        whole = None if key is None else text(key)
+        return (SubscribeRefused(f"{named['channel']}:{named['symbol']}" if named else whole, code, reason),)
+    if event == "notice" and message["code"] == GOING_AWAY:
+        return (GoingAway(None),)
+    return (Ignored(event),)

@@ -1,0 +1,81 @@
+"""OKX spot as data.
+
+Source: docs/crypto/okx of qiuham/marketdata-api-doc, a crawl of the manual at www.okx.com/docs-v5/en of 2026-09-08; the
+pages named at each figure were read 2026-11-27. Nothing here has met the exchange itself yet.
+"""
+
+from __future__ import annotations
+
+from ..spec import BookFeed, BookSource, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
+
+MARKET = "order/book/trading-market-data"
+CHANNEL = f"{MARKET}-ws-order-book-channel.md, read 2026-11-27"
+DEPTH = 400  # levels a side of the channel `books`, and the most that REST gives
+
+# overview/production/trading-services.md and overview/demo/trading-services.md; demo trading has the same REST host and
+# the header below. The regional hosts are those of my.okx.com/docs-v5 and app.okx.com/docs-v5, as ccxt 4.5.90 has them:
+# they were not read at their source.
+REAL = Hosts(rest="https://openapi.okx.com", ws="wss://ws.okx.com:8443")
+DEMO = Hosts(rest="https://openapi.okx.com", ws="wss://wspap.okx.com:8443")
+REGIONS = {
+    "global": (REAL, DEMO),
+    "eea": (
+        Hosts(rest="https://eea.okx.com", ws="wss://wseea.okx.com:8443"),
+        Hosts(rest="https://eea.okx.com", ws="wss://wseeapap.okx.com:8443"),
+    ),
+    "us": (
+        Hosts(rest="https://us.okx.com", ws="wss://wsus.okx.com:8443"),
+        Hosts(rest="https://us.okx.com", ws="wss://wsuspap.okx.com:8443"),
+    ),
+}
+DEMO_HEADER = ("x-simulated-trading", "1")
+
+REGION = Option(
+    "region",
+    "global",
+    "Which of the exchange's companies the account is with; each has hosts of its own.",
+    choices=tuple(REGIONS),
+)
+IS_DEMO = Option("demo", False, "Whether to talk to demo trading, whose keys and markets are its own.")
+
+
+def _endpoint(path: str, limit: str, page: str) -> Endpoint:
+    """A public endpoint, each of which has a limit of its own."""
+    return Endpoint("GET", f"/api/v5/{path}", ((limit, 1),), f"{page}, read 2026-11-27")
+
+
+SPEC = ExchangeSpec(
+    exchange="okx",
+    rest=REAL.rest,
+    ws=REAL.ws,
+    endpoints={
+        "instruments": _endpoint("public/instruments", "instruments", "public/data/rest-api-get-instruments.md"),
+        "snapshot": _endpoint("market/books", "books", f"{MARKET}-get-order-book.md"),
+        "tickers": _endpoint("market/tickers", "tickers", f"{MARKET}-get-tickers.md"),
+        "time": _endpoint("public/time", "time", "public/data/rest-api-get-system-time.md"),
+    },
+    limits={  # by IP, each on the page of its endpoint
+        "instruments": Limit(20, per_s=2.0),
+        "books": Limit(40, per_s=2.0),
+        "tickers": Limit(20, per_s=2.0),
+        "time": Limit(10, per_s=2.0),
+        "connections": Limit(3, per_s=1.0),  # overview/websocket/connect.md, Connection limit
+        # same, Request limit: subscribe, unsubscribe and login together
+        "subscriptions": Limit(480, per_s=3600.0, scope="connection"),
+    },
+    # overview/websocket/connect.md: a connection without data for 30 s breaks; "ping" is to be answered within as long
+    silence_s=30.0,
+    keepalive=KeepAlive(b"ping", every_s=15.0),
+    max_connection_s=86_400.0,  # the manual names no age; a fresh connection a day costs nothing
+    # CHANNEL: less than 30 channels of 400 levels a connection are recommended
+    max_streams=58,
+    streams_per_instrument=2,  # books and trades
+    # Prices and sizes have as many decimals as an instrument's tickSz and lotSz: eight cover most, finer ones are added
+    wire_decimals=8,
+    book=BookFeed(BookSource.PUSHED, Proof.CHAIN, window=DEPTH),  # CHANNEL, Sequence ID; the checksum is always 0
+    example_pairs=("BTC-USDT", "ETH-USDT", "ETH-BTC"),
+    max_snapshot=DEPTH,  # market data, Order book: sz
+    unknown_symbol=frozenset({"51001"}),  # error/code.md, Trade Class
+    environments={"demo": DEMO},
+    options=(REGION, IS_DEMO),
+)
