@@ -10,24 +10,19 @@ refused subscriptions are those that error-handling.md of krakenfx/kraken-api-sd
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import orjson
 
-from ...model.errors import Rejected
-from ..engine.accounts import Account
-from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.frames import text_frame
-from ..wire.receipts import Receipt
 from . import trading
-from .client import NAME, Client, rfc3339
+from .client import Client, rfc3339
 from .desk import Desk
-from .errors import UNKNOWN, ApiError, refused
-from .reply import Reply
+from .errors import ApiError
+from .front import Front, Reply
 
 ELSEWHERE = {
     False: "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com",
@@ -51,47 +46,20 @@ class Request:
     names: tuple[str, ...] = field(init=False)
 
 
-class Envelope:
+class Envelope(Front):
     """One request on a connection. Fault rules know it as `ws:METHOD`, a subscription as `ws:METHOD:CHANNEL` too."""
 
-    protocol = NAME
     slow_executes_first = True
 
     def __init__(self, desk: Desk, client: Client, request: Request) -> None:
-        self.desk = desk
+        params = request.params
+        places = request.method == "add_order" and params.get("validate") is not True
+        account = desk.tokens.account(params.get("token"))
+        super().__init__(
+            desk, request.names, account, params.get("symbol"), params.get("cl_ord_id") if places else None
+        )
         self.client = client
         self.request = request
-        self.names = request.names
-        self.symbol = desk.pairs.symbol(request.params.get("symbol"))
-        self.account: Account | None = desk.tokens.account(request.params.get("token"))
-        self.receipts: Sequence[Receipt] = ()
-        if self.account is not None and request.method == "add_order" and request.params.get("validate") is not True:
-            self.receipts = desk.floor.receipts_of(self.account).received([request.params.get("cl_ord_id")])
-
-    def run(self) -> list[Reply]:
-        try:
-            replies = self._perform()
-        except ApiError as error:
-            replies = [Reply(error=error.text)]
-        except Rejected as rejected:
-            replies = [Reply(error=refused(rejected).text)]
-        self.desk.floor.count(self.names[0], 200 if self.good(replies) else 400)
-        return replies
-
-    def good(self, answer: list[Reply]) -> bool:
-        return all(reply.error is None for reply in answer)
-
-    placed = good
-
-    def misstate(self, answer: list[Reply], wrong: Callable[[], dict[str, Decimal]]) -> list[Reply]:
-        """No request on the websocket is answered with balances."""
-        return answer
-
-    def refusal(self, fault: Fault) -> list[Reply]:
-        return [Reply(error=str(fault.code or UNKNOWN[1]))]
-
-    def unknown(self, fault: Fault, answer: list[Reply]) -> list[Reply]:
-        return [Reply(error=str(fault.code or UNKNOWN[0]))]
 
     def send(self, answer: list[Reply]) -> None:
         for reply in answer:
@@ -121,7 +89,7 @@ class Envelope:
         body["time_out"] = rfc3339(self.desk.now_ns())
         return text_frame(orjson.dumps(body))
 
-    def _perform(self) -> list[Reply]:
+    def perform(self) -> list[Reply]:
         method = self.request.method
         if method == "ping":
             return [Reply()]

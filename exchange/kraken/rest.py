@@ -5,8 +5,7 @@ Source: spot-rest-intro (guide), read 2026-11-27.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -14,19 +13,16 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from ...model.errors import Rejected
 from ...model.fixed import to_raw
 from ..engine.accounts import Account
 from ..engine.rules import SCALE
-from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
 from ..wire.numbers import text
-from ..wire.receipts import Receipt
 from .auth import Signed, authenticate
-from .client import NAME
 from .desk import Desk
-from .errors import UNKNOWN, ApiError, refused
+from .errors import ApiError
+from .front import Front, Reply
 from .names import asset_id
 from .private import METHODS, perform
 from .public import QUERIES
@@ -34,20 +30,8 @@ from .public import QUERIES
 PUBLIC, PRIVATE = "/0/public/", "/0/private/"
 
 
-@dataclass(slots=True)
-class Answer:
-    """What became of a request: a result, or the text of an error."""
-
-    result: Any = None
-    error: str | None = None
-    status: int = 200
-
-
-class Envelope:
+class Envelope(Front):
     """One HTTP request. Fault rules know it by its path, and by its verb and path together."""
-
-    protocol = NAME
-    slow_executes_first = False
 
     def __init__(
         self,
@@ -55,57 +39,32 @@ class Envelope:
         request: web.Request,
         account: Account | None,
         sent: Mapping[str, Any],
-        perform: Callable[[], Any],
+        answer: Callable[[], Any],
     ) -> None:
-        self.desk = desk
-        self.names = (request.path, f"{request.method} {request.path}")
-        self.symbol = desk.pairs.symbol(sent.get("pair"))
-        self.account = account
-        self.receipts: Sequence[Receipt] = ()
-        if account is not None and request.path == PRIVATE + "AddOrder" and not _validates(sent):
-            self.receipts = desk.floor.receipts_of(account).received([sent.get("cl_ord_id")])
+        places = request.path == PRIVATE + "AddOrder" and not _validates(sent)
+        names = (request.path, f"{request.method} {request.path}")
+        super().__init__(desk, names, account, sent.get("pair"), sent.get("cl_ord_id") if places else None)
         self.channel = HttpChannel(request)
-        self._path = request.path
-        self._perform = perform
+        self._answer = answer
 
-    def run(self) -> Answer:
-        try:
-            answer = Answer(self._perform())
-        except ApiError as error:
-            answer = Answer(error=error.text)
-        except Rejected as rejected:
-            answer = Answer(error=refused(rejected).text)
-        self.desk.floor.count(self._path, answer.status if answer.error is None else 400)
-        return answer
+    def perform(self) -> list[Reply]:
+        return [Reply(self._answer())]
 
-    def good(self, answer: Answer) -> bool:
-        return answer.error is None
-
-    placed = good
-
-    def misstate(self, answer: Answer, wrong: Callable[[], dict[str, Decimal]]) -> Answer:
-        if self._path not in (PRIVATE + "Balance", PRIVATE + "BalanceEx"):
+    def misstate(self, answer: list[Reply], wrong: Callable[[], dict[str, Decimal]]) -> list[Reply]:
+        if self.names[0] not in (PRIVATE + "Balance", PRIVATE + "BalanceEx"):
             return answer
+        shown = answer[0].result
         for asset, amount in wrong().items():
-            body = answer.result.get(asset_id(asset), text(0))
-            held = body["balance"] if isinstance(body, dict) else body
-            shown = text(to_raw(held, SCALE) + to_raw(amount, SCALE))
-            answer.result[asset_id(asset)] = body | {"balance": shown} if isinstance(body, dict) else shown
+            row = shown.get(asset_id(asset), text(0))
+            total = text(to_raw(row["balance"] if isinstance(row, dict) else row, SCALE) + to_raw(amount, SCALE))
+            shown[asset_id(asset)] = row | {"balance": total} if isinstance(row, dict) else total
         return answer
 
-    def refusal(self, fault: Fault) -> Answer:
-        self.desk.floor.count(self._path, fault.status)
-        text = "EAPI:Rate limit exceeded" if fault.status == 429 else UNKNOWN[1]
-        return Answer(error=str(fault.code or text), status=fault.status)
+    def send(self, answer: list[Reply]) -> None:
+        self.channel.send(_response(answer[0]))
 
-    def unknown(self, fault: Fault, answer: Answer) -> Answer:
-        return Answer(error=str(fault.code or UNKNOWN[0]), status=fault.status)
-
-    def send(self, answer: Answer) -> None:
-        self.channel.send(_response(answer))
-
-    def send_half(self, answer: Answer) -> None:
-        self.channel.send_half(_response(answer))
+    def send_half(self, answer: list[Reply]) -> None:
+        self.channel.send_half(_response(answer[0]))
 
     def cut(self) -> None:
         self.channel.cut()
@@ -162,6 +121,6 @@ def _fields(content_type: str, body: bytes) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _response(answer: Answer) -> web.Response:
-    body = {"error": [], "result": answer.result} if answer.error is None else {"error": [answer.error]}
-    return web.Response(body=orjson.dumps(body), status=answer.status, content_type="application/json", charset="UTF-8")
+def _response(reply: Reply) -> web.Response:
+    body = {"error": [], "result": reply.result} if reply.error is None else {"error": [reply.error]}
+    return web.Response(body=orjson.dumps(body), status=reply.status, content_type="application/json", charset="UTF-8")

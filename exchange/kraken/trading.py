@@ -20,10 +20,10 @@ from . import ids
 from .client import Client, rfc3339_s
 from .desk import Desk
 from .errors import ApiError, invalid, refused
+from .front import Reply
 from .orders import NewOrder, client_id_of
 from .private import LONGEST_SWITCH_S, amount, assemble, deadline, flag, price_of
 from .public import whole
-from .reply import Reply
 
 CHANNELS = ("executions", "balances")
 DEADLINE_S = 5.0  # of orders that bring none
