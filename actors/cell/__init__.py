@@ -1,1 +1,1 @@
-"""What hosts a role: the cell, its messages, its heartbeat, and a mesh in one process."""
+"""Host roles: the cell, its messages, its heartbeat, and cells in one process."""

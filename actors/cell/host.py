@@ -1,16 +1,16 @@
-"""Hosting one role, without Ray: the one place where messages meet a role.
+"""Host one role, without Ray: the one place where messages reach a role.
 
-A `Host` hosts one role in its life. What runs it (`ray_cell` in a process of its own, `local` beside others in one
-process) gives it a loop, beats, and `Hooks` that say what the end of the cell is there.
+A `Host` hosts one role in its life. Its owner (`ray_cell` in a process of its own, `local` beside others in one
+process) gives the host a loop, heartbeats, and `Hooks` that end the cell.
 
     SPARE --adopt--> STARTING --the role's start returns--> SERVING --stop--> ENDED
                          |                                     |
                          +----------- a failure ---------------+------------> ENDED
 
-A message is answered only while the host serves its address in the incarnation that the message names; any other gets
-`Fenced`. Commands are answered once for each (sender, sequence); long polls are not kept. A host ends by itself when
-its role fails, when a message meets an error that nobody expected (unless its kind only reads), and when its loop
-stood still for longer than its lease.
+The host answers a message only while it serves the message's address in the incarnation that the message names; any
+other message gets `Fenced`. Each command is executed once for each (sender, sequence); answers to long polls are not
+kept. A host ends when its role fails, when a message raises an unexpected error (unless its kind only reads), and when
+its loop stood still for longer than its lease.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ...model.time import in_ns
 from .messages import POLL, Asker, Dedup, Envelope, Routes, Send, pack_error, pack_reply
 from .role import Context, Incarnation, Role
 
-ANY: Incarnation = (0, 0)  # in an envelope: whatever incarnation serves the address
+ANY: Incarnation = (0, 0)  # in an envelope: any incarnation that serves the address
 TEXT_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a spare becomes. `spec` is a child's specification as plain values: address, kind, config, serves, ...
+    """The role that a spare must run. `spec` is a child's spec as plain values: address, kind, config, serves, ...
 
-    `predecessor` is the process (id, start time) of the incarnation before, which must be dead before the role starts.
+    `predecessor` is the process (id, start time) of the previous incarnation; it must be dead before the role starts.
     """
 
     epoch: int
@@ -51,7 +51,7 @@ class Assignment:
 
     @property
     def sender(self) -> str:
-        """The name of this incarnation in the messages that it sends."""
+        """The name of this incarnation in its messages."""
         return f"{self.address}@{self.incarnation[0]}.{self.incarnation[1]}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a cell gives the role it hosts, whichever role that is."""
+    """What a cell gives the role that it hosts, for any role."""
 
     mesh: str
     node: str
@@ -91,11 +91,11 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """How a host tells what runs it. None of them may raise."""
+    """Callbacks from a host to its owner. They must not raise."""
 
     failed: Callable[[BaseException], None]  # the role cannot go on: end the cell
-    lease_over: Callable[[int], None]  # the loop stood still for so many ns: end the cell before it touches anything
-    read_failed: Callable[[Envelope, Exception], None]  # a question met an error that nobody expected; the role goes on
+    lease_over: Callable[[int], None]  # the loop stood still for this many ns: end the cell before it touches anything
+    read_failed: Callable[[Envelope, Exception], None]  # a question raised an unexpected error; the role keeps running
 
 
 Make = Callable[[Assignment, Context], Role]
@@ -119,26 +119,26 @@ class Host:
 
     @property
     def incarnation(self) -> Incarnation:
-        """The incarnation of its assignment; (0, 0) of a spare."""
+        """The incarnation of the assignment; (0, 0) for a spare."""
         return self.assignment.incarnation if self.assignment is not None else ANY
 
     # --- for the supervisor -------------------------------------------------------------------------------------------
 
     def fence(self, epoch: int) -> None:
-        """Note the supervisor's epoch. Raises Fenced: a later supervisor has called before."""
+        """Record the supervisor's epoch. Raises Fenced: a later supervisor has already called."""
         if epoch < self._epoch:
             raise Fenced(self.cell, (epoch, 0), (self._epoch, 0))
         self._epoch = epoch
 
     def hello(self, epoch: int) -> dict[str, Any]:
-        """Say what this cell is and what it was assigned."""
+        """Return what this cell is and what it was assigned."""
         self.fence(epoch)
         assignment = None if self.assignment is None else self.assignment.to_dict()
         serving = self.role is not None
         return {"cell": self.cell, "node": self._around.node, "assignment": assignment, "serving": serving}
 
     async def life(self, epoch: int) -> dict[str, Any]:
-        """Wait while this cell lives; return why the wait ended. A later call ends the wait of an earlier one."""
+        """Wait while this cell lives; return why the wait ended. A later call ends an earlier one."""
         self.fence(epoch)
         self._end_lives({"why": "superseded"})
         life: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -187,7 +187,7 @@ class Host:
         )
 
     async def stop(self, timeout_s: float) -> None:
-        """Stop the role in order; nothing is answered any more. Raises what the role raises, and TimeoutError."""
+        """Stop the role; from then on no message is answered. Raises the role's errors, and TimeoutError."""
         role, self.role, self._serves = self.role, None, frozenset()
         try:
             if role is not None:
@@ -233,7 +233,7 @@ class Host:
             return pack_error(self._unexpected(role, envelope, error))
 
     def _unexpected(self, role: Role, envelope: Envelope, error: Exception) -> MeshError:
-        """Return the answer to a message that met an error which the role did not expect; see `Role.handle`."""
+        """Return the answer to a message that raised an error which the role did not expect; see `Role.handle`."""
         message = f"{envelope.kind} to {envelope.address}"
         if envelope.kind.removeprefix(POLL) in role.reads:
             self._hooks.read_failed(envelope, error)
@@ -244,7 +244,7 @@ class Host:
     # --- life ---------------------------------------------------------------------------------------------------------
 
     def check_lease(self) -> int:
-        """Note that the loop runs; return the ns since it was noted last. An assigned cell past its lease ends."""
+        """Record that the loop runs; return the ns since the last record. An assigned cell past its lease ends."""
         now_ns = self._around.monotonic_ns()
         paused_ns = now_ns - self._last_ns
         if self.assignment is not None:
@@ -261,7 +261,7 @@ class Host:
                 self.fail(error)
 
     def alive(self) -> None:
-        """Let a role go on only while its cell may: `Context.alive`."""
+        """Stop the caller unless the cell may still work: `Context.alive`."""
         if self.ended:
             raise asyncio.CancelledError
         self._judge(self._around.monotonic_ns() - self._last_ns)
@@ -271,14 +271,14 @@ class Host:
             self._hooks.lease_over(paused_ns)
 
     def fail(self, error: BaseException) -> None:
-        """End this cell by its role's failure, and tell the supervisor why."""
+        """End this cell because its role failed; report the error to the supervisor."""
         if not self.ended:
             self.end()
             self._end_lives({"why": "failed", "error": error_text(error)})
             self._hooks.failed(error)
 
     def end(self) -> None:
-        """Serve nothing any more; the role's work gets no further than its next `Context.alive`."""
+        """Stop serving; the role's work ends at its next `Context.alive`."""
         self.ended, self.role, self._serves = True, None, frozenset()
 
     def _end_lives(self, reason: dict[str, Any]) -> None:

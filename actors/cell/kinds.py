@@ -1,4 +1,4 @@
-"""Which class runs a role: by kind, or by import path "module:Class". Classes are imported when first needed."""
+"""Find the class of a role by kind, or by import path "module:Class". Classes are imported when first needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def load(kind: str) -> RoleFactory:
-    """Return what makes a role of this kind.
+    """Return the factory of roles of this kind.
 
     Raises:
         Misconfigured: no such kind, module or class.
@@ -41,20 +41,20 @@ def load(kind: str) -> RoleFactory:
 
 
 def preload(trading: bool = True) -> None:
-    """Import every role and connector now, so that a spare adopts without importing anything.
+    """Import every role and connector now, so that a spare imports nothing when it adopts a role.
 
-    Without `trading`, all but the order manager: it brings a database library along (0.3 s, 17 MB).
+    Without `trading` the order manager is left out, because it imports a database library (0.3 s, 17 MB).
     """
     for kind in KINDS:
         if trading or kind != ORDERS:
             load(kind)
     for exchange in known():
-        with contextlib.suppress(Misconfigured):  # one that cannot be loaded is said by the role that needs it
+        with contextlib.suppress(Misconfigured):  # the role that needs the connector reports the error
             connector(exchange)
 
 
 def read_config(plain: Any) -> Any:
-    """Return the settings of a role from the plain values in an order."""
+    """Return the settings of a role from the plain values in an assignment."""
     return None if plain is None else from_tagged(plain)
 
 

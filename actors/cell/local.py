@@ -1,14 +1,14 @@
-"""Cells in one process, without Ray, on one event loop: what `venuemesh.testing.LocalMesh` and our own tests stand on.
+"""Cells in one process, without Ray, on one event loop, for `venuemesh.testing.LocalMesh` and our own tests.
 
     cells = LocalCells("mesh", folder)
     await cells.start("limits/acme/default", lambda context: LimitsRole(config, context))
     await cells.start("orders/acme/main", lambda context: OrderManagerRole(config, context))
     await cells.asker("client")("orders/acme/main", "account")
 
-Each role is hosted as over Ray (`host`): the same envelopes, fencing, retries and typed errors. A role can be stopped
-in order (`stop`), ended as if its process had died (`kill`), and followed by the next incarnation (`restart`). A role
-that fails is ended and its error kept in `failures`; nothing replaces it by itself, so a message to it is refused at
-once instead of waiting for a successor.
+Each role is hosted as over Ray (`host`): the same envelopes, fencing, retries and typed errors. A caller can stop a
+role in an orderly way (`stop`), end it as if its process had died (`kill`), and start its next incarnation (`restart`).
+A role that fails ends, and `failures` keeps its error. Nothing replaces it automatically, so a message to it is refused
+at once instead of waiting for a successor.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _running: contextvars.ContextVar[_Cell | None] = contextvars.ContextVar("venueme
 
 @dataclass(eq=False)
 class _Cell:
-    """A cell as a part of this process: a host, the tasks that it began, and a future that its end resolves."""
+    """A cell inside this process: a host, its tasks, and a future that the end of the cell resolves."""
 
     address: str
     serves: frozenset[str]
@@ -52,20 +52,20 @@ class _Cell:
     tasks: weakref.WeakSet[asyncio.Task[Any]] = field(default_factory=weakref.WeakSet)
 
     def do(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin something that ends with this cell, as does everything that it begins in turn."""
+        """Start a task that ends with this cell, and so do the tasks that it starts."""
         return self.gone.get_loop().create_task(work, context=self.context.copy())
 
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """How an address was started, for its next incarnation."""
+    """How to start the next incarnation of an address."""
 
     make: MakeRole
     serves: tuple[str, ...]
 
 
 class LocalCells:
-    """See the module. Made and used on one running loop, whose task factory it takes over until `close`.
+    """See the module. It is made and used on one running loop, and replaces the loop's task factory until `close`.
 
     `first` is the counter of the first incarnation of each address, for a process that follows another. `on_failed` is
     called with the address and the error of a role that failed; `on_lease_over` when the loop stood still for longer
@@ -89,18 +89,18 @@ class LocalCells:
         self._cells: dict[str, _Cell] = {}
         self._started: dict[str, _Started] = {}
         self._counts: dict[str, int] = {}
-        self._failed: set[str] = set()  # addresses whose role failed: nothing follows by itself, so nobody waits
+        self._failed: set[str] = set()  # addresses whose role failed: no successor follows, so no sender waits
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._factory = self._loop.get_task_factory()
         self._loop.set_task_factory(_remember)
 
     def __iter__(self) -> Iterator[str]:
-        """The addresses of the cells that run, in the order of their start."""
+        """The addresses of the running cells, in the order of their start."""
         return iter(list(self._cells))
 
     async def close(self) -> None:
-        """Stop every role in order, the last one started first. Raises what a role raises, after all have ended."""
+        """Stop every role, the last one started first. Raises the error of a role after all have ended."""
         errors = []
         for address in reversed(list(self._cells)):
             try:
@@ -114,9 +114,9 @@ class LocalCells:
     # ------------------------------------------------------------------ cells
 
     async def start(self, address: str, make: MakeRole, serves: Iterable[str] = ()) -> None:
-        """Make the role of an address and return when it serves. Raises what its `start` raises.
+        """Make the role of an address and return when it serves. Raises the errors of its `start`.
 
-        `serves` are further addresses that this role answers.
+        `serves` are further addresses of this role.
         """
         if address in self._cells:
             raise Misconfigured(address, "runs here already")
@@ -148,7 +148,7 @@ class LocalCells:
         self._wake()
 
     async def stop(self, address: str, timeout_s: float = STOP_S) -> None:
-        """Stop a role as in an orderly shutdown. Raises what its `stop` raises, and TimeoutError."""
+        """Stop a role as in an orderly shutdown. Raises the errors of its `stop`, and TimeoutError."""
         cell = self._cells.pop(address, None)
         if cell is not None:
             try:
@@ -157,13 +157,13 @@ class LocalCells:
                 await self._bury(cell)
 
     async def kill(self, address: str) -> None:
-        """End a role as if its process had died: it tells nobody, and its tasks end where they stand."""
+        """End a role as if its process had died: without notice, in the middle of its tasks."""
         cell = self._cells.pop(address, None)
         if cell is not None:
             await self._bury(cell)
 
     async def restart(self, address: str) -> None:
-        """Start the next incarnation of an address; one that still runs is killed first."""
+        """Start the next incarnation of an address. A running incarnation is killed first."""
         await self.kill(address)
         started = self._started[address]
         await self.start(address, started.make, started.serves)
@@ -172,7 +172,7 @@ class LocalCells:
         """Return the role that serves an address. Raises RetryLater: none does."""
         cell = self._cells.get(address)
         if cell is None or cell.host.role is None:
-            raise RetryLater(0.1, f"nobody serves {address}")
+            raise RetryLater(0.1, f"no role serves {address}")
         return cell.host.role
 
     def status(self, address: str) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class LocalCells:
         while (
             running := {task for task in cell.tasks if not task.done() and task is not asyncio.current_task()}
         ) and time.monotonic() < deadline:
-            for task in running:  # again and again: one may wait in its `finally` for another that is gone already
+            for task in running:  # repeatedly: a task may wait in its `finally` for another that is gone
                 task.cancel()
             await asyncio.wait(running, timeout=PERIOD_S)
 
@@ -226,7 +226,7 @@ class LocalCells:
     # ------------------------------------------------------------------ messages
 
     def asker(self, sender: str) -> Asker:
-        """Return what sends messages to these cells under a name."""
+        """Return a sender of messages to these cells, under a name."""
         return Asker(sender, self, self.send, time.monotonic)
 
     async def find(self, address: str, newer_than: Incarnation | None, timeout_s: float) -> Route | None:
@@ -241,7 +241,7 @@ class LocalCells:
                                 return found
                     await self._changed.wait()
         except TimeoutError:
-            pass  # nobody serves it: the answer says so
+            pass  # no cell serves it: the answer says so
         return None
 
     async def send(self, route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:
@@ -264,7 +264,7 @@ def _raise_lease_over(paused_ns: int) -> None:
 
 
 def _remember(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
-    """A task factory that keeps each task with the cell in whose context it was made."""
+    """A task factory that assigns each task to the cell in whose context the task was made."""
     task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
     given: contextvars.Context | None = options.get("context")
     cell = given.get(_running) if given is not None else _running.get()

@@ -2,8 +2,8 @@
 
     12:40:01.337 INFO  book/acme/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
 
-`logger.info("adopted", took_ms=21.4)` makes such a line; who speaks (`who`) is bound once for the whole process. Events
-tell what happened to a process, never what is in a message: nothing per frame or per beat, and no value of a local
+`logger.info("adopted", took_ms=21.4)` writes such a line; the name of the process (`who`) is bound once. Events say
+what happened to a process, never what is in a message: nothing per frame or per heartbeat, and no value of a local
 variable in tracebacks.
 """
 
@@ -46,7 +46,7 @@ def set_up(who: str, sink: TextIO | None = None) -> None:
 
 
 def speak_as(who: str) -> None:
-    """From now on this process's lines say `who`."""
+    """Put `who` into all further lines of this process."""
     logger.configure(extra={"who": who})
 
 

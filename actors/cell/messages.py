@@ -1,12 +1,12 @@
 """Envelopes between roles: how they are packed, sent again, refused and answered once. No Ray.
 
-A message is a msgpack array (address, sender, incarnation, sequence, kind, timeout_s, body). The sender numbers what
-it sends; the receiver keeps the answers of the last ones by (sender, sequence), so a message sent twice to one
-incarnation is executed once. A message sent again to the *next* incarnation may execute again: what must not, carries
-an id of its own in its body (for orders the client order id), and the role answers by that.
+A message is a msgpack array (address, sender, incarnation, sequence, kind, timeout_s, body). The sender numbers its
+messages; the receiver keeps its last answers by (sender, sequence), so a message that is sent twice to one incarnation
+is executed once. A message that is sent again to the *next* incarnation may execute again. A message that must not
+execute twice carries an id of its own in its body (for orders the client order id), and the role recognises that id.
 
-A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group, is not kept for answering twice,
-and waits up to `timeout_s` there.
+A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group and waits there up to `timeout_s`;
+its answer is not kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AGAIN_S = 0.05  # before a role or cell that did not answer is asked again
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One message. `incarnation` is the one the sender means; (0, 0) means any."""
+    """One message. `incarnation` is the incarnation that the sender addresses; (0, 0) is any."""
 
     address: str
     sender: str
@@ -69,7 +69,7 @@ def pack_reply(value: Any) -> bytes:
 
 
 def pack_error(error: MeshError) -> bytes:
-    """Pack a typed error; fields that are no plain values travel as text."""
+    """Pack a typed error; fields that are not plain values travel as text."""
     fields = [_plain(value) for value in error.args]
     packed: bytes = msgpack.packb((False, type(error).__name__, fields, str(error)))
     return packed
@@ -84,7 +84,7 @@ def _plain(value: Any) -> Any:
 
 
 def unpack_reply(raw: bytes) -> Any:
-    """Return the reply, or raise the error that was packed (one unknown here as Rejected with its name)."""
+    """Return the reply, or raise the packed error (an unknown error as Rejected with its name)."""
     ok, *rest = msgpack.unpackb(raw, strict_map_key=False)
     if ok:
         return rest[0]
@@ -96,7 +96,7 @@ def unpack_reply(raw: bytes) -> Any:
 
 
 class Dedup:
-    """The receiver's memory of what it answered, bounded by number and bytes; the oldest are forgotten."""
+    """The receiver's last answers, bounded by number and bytes; the oldest are dropped."""
 
     def __init__(self, limit: int = 2048, limit_bytes: int = 16 << 20) -> None:
         self._limit, self._limit_bytes, self._bytes = limit, limit_bytes, 0
@@ -106,7 +106,7 @@ class Dedup:
         return len(self._answers)
 
     async def once(self, sender: str, sequence: int, answer: Callable[[], Awaitable[bytes]]) -> bytes:
-        """Run `answer` for the first of its kind; a repetition awaits and returns the same bytes."""
+        """Run `answer` for a new message; a repetition awaits and returns the same bytes."""
         key = (sender, sequence)
         known = self._answers.get(key)
         if known is None:
@@ -132,7 +132,7 @@ class Dedup:
 
 
 class Gone(Exception):
-    """The cell that was addressed is dead. `sent` False: the message provably never reached it."""
+    """The addressed cell is dead. `sent` False: the message provably never reached the cell."""
 
     def __init__(self, sent: bool = True) -> None:
         super().__init__(sent)
@@ -140,14 +140,14 @@ class Gone(Exception):
 
 
 class Unreachable(Exception):
-    """The cell could not be reached just now; it may live and may have got the message."""
+    """The cell could not be reached just now. It may live and may have received the message."""
 
 
 class Routes(Protocol):
-    """Where routes come from: the process's copy of the route table, kept up by long polls."""
+    """The source of routes: the process's copy of the route table, kept current by long polls."""
 
     async def find(self, address: str, newer_than: tuple[int, int] | None, timeout_s: float) -> Route | None:
-        """Return the route, waiting until there is one with a later incarnation; None at the timeout."""
+        """Wait for a route with a later incarnation and return it; None at the timeout."""
 
 
 Send = Callable[[Route, str, bytes, float], Awaitable[bytes]]
@@ -155,9 +155,9 @@ Send = Callable[[Route, str, bytes, float], Awaitable[bytes]]
 
 
 class Asker:
-    """The sender's end: `Context.ask`. Its outbox is what it has sent and not got an answer for, bounded by `limit`.
+    """The sender's end: `Context.ask`. Its outbox holds the messages without an answer, at most `limit`.
 
-    While the deadline of a message lasts it is sent again: to the same incarnation when that was in doubt, to the next
+    Until its deadline a message is sent again: to the same incarnation when that could not be reached, to the next one
     when the first died.
     """
 
@@ -177,10 +177,10 @@ class Asker:
         """Return the reply. See `actors.cell.role.Ask`.
 
         Raises:
-            RetryLater: nobody served the address within the timeout; not executed.
-            OutcomeUnknown: sent, and no answer came in time.
-            InboxFull: the outbox of this process is full; not sent.
-            MeshError: what the role itself raised.
+            RetryLater: no cell served the address within the timeout; the message was not executed.
+            OutcomeUnknown: the message was sent, and no answer came in time.
+            InboxFull: the outbox of this process is full; the message was not sent.
+            MeshError: an error of the role.
         """
         if self.outbox >= self._limit:
             raise InboxFull(f"outbox of {self._sender}", self._limit)
@@ -211,8 +211,8 @@ class Asker:
             except TimeoutError:
                 sent = True
                 break
-            except Fenced:  # it serves something else by now
+            except Fenced:  # it serves another address by now
                 older = route.incarnation
         if sent and not polling:
             raise OutcomeUnknown(f"{kind} to {address}", f"no answer within {timeout_s:g} s")
-        raise RetryLater(0.1, f"nobody serves {address}")
+        raise RetryLater(0.1, f"no role serves {address}")

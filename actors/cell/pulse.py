@@ -1,9 +1,10 @@
 """The heartbeat of a process: a small file that its loop writes every 50 ms and its node agent reads without a call.
 
-A pulse lies in `<segments>/pulse/<cell>`; the process maps it and stores a few integers, so a beat costs no system
-call and a reader learns pid, process start time, time of the last beat, loop lag and progress. A pulse outlives its
-process: the agent sees that the process is gone and removes the file. Times are CLOCK_MONOTONIC in ns; the start time
-of a process is in clock ticks since boot (proc(5), field 22), which together with the pid names one process for good.
+A pulse is the file `<segments>/pulse/<cell>`. The process maps it and stores a few integers, so a heartbeat costs no
+system call; a reader learns pid, process start time, time of the last heartbeat, loop lag and progress. A pulse
+outlives its process: the agent sees that the process is gone and removes the file. Times are CLOCK_MONOTONIC in ns; the
+start time of a process is in clock ticks since boot (proc(5), field 22), which together with the pid identifies one
+process.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ class Pulse:
             os.close(descriptor)
         self._progress = 0
         self.name(address)
-        self.beat(0, 0)  # whoever finds the file can tell from now on whose it is
+        self.beat(0, 0)  # from now on a finder of the file can tell which process owns it
 
     def name(self, address: str) -> None:
-        """Say which address this process serves now."""
+        """Set the address that this process serves now."""
         raw = address.encode()[:_ADDRESS]
         self._map[_LAYOUT.size : _SIZE] = raw.ljust(_ADDRESS, b"\0")
 
@@ -75,7 +76,7 @@ class Pulse:
 
 
 def read_beat(path: Path) -> Beat | None:
-    """Read one pulse; None when it is gone or is no pulse."""
+    """Read one pulse; None when the file is gone or is not a pulse."""
     try:
         raw = path.read_bytes()
     except OSError:
@@ -101,10 +102,10 @@ def read_beats(directory: Path) -> dict[str, Beat]:
 
 @dataclass(slots=True)
 class HangDetector:
-    """Tell who stopped beating, from regular looks. Pure.
+    """Find the processes that stopped beating, by regular observations. Pure.
 
-    Time counts against a process only while the observer itself looked in time: an observer that was stopped, or whose
-    machine was, credits at most `step_ns` of the pause to anyone.
+    Time counts against a process only while the observer itself ran: after a pause of the observer or of its machine,
+    at most `step_ns` of the pause count.
     """
 
     limit_ns: int
@@ -125,7 +126,7 @@ class HangDetector:
 
 
 def process_start(pid: int) -> int | None:
-    """Return the start time of a process, or None when there is none or it is dead already (a zombie).
+    """Return the start time of a process, or None when no such process lives (a zombie is dead).
 
     Where there is no /proc (macOS) a living process has start time 0.
     """
@@ -150,14 +151,15 @@ def _exists(pid: int) -> bool:
 
 
 def is_alive(pid: int, start: int) -> bool:
-    """True while exactly this process lives: a later process with the same pid does not count."""
+    """Return whether exactly this process lives; a later process with the same pid does not count."""
     return process_start(pid) == start
 
 
 def kill_process(pid: int, start: int, timeout_s: float = 2.0) -> bool:
     """SIGKILL exactly this process and wait until it is gone. Works on a stopped process. Blocks: call from a thread.
 
-    Returns True when it is certainly gone (at once when it was gone before), False when it still exists at the timeout.
+    Returns True when the process is certainly gone (at once when it was gone before), False when it still exists at the
+    timeout.
     """
     if not is_alive(pid, start):
         return True
@@ -185,7 +187,7 @@ def kill_process(pid: int, start: int, timeout_s: float = 2.0) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process uses: resident and proportional bytes, CPU seconds since its start."""
+    """Resources of a process: resident and proportional bytes, CPU seconds since its start."""
 
     rss: int
     pss: int | None

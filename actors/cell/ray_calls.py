@@ -1,11 +1,11 @@
-"""What every caller of Ray here shares: names, titles, and calls whose errors are few and typed.
+"""Shared by all callers of Ray: names, process titles, and calls with few, typed errors.
 
-What Ray raises of a call to an actor becomes one of these, here and nowhere else:
+The errors of Ray for a call to an actor are mapped to these, here and nowhere else:
 
-    Gone             the actor is dead, or there is none of that name
+    Gone             the actor is dead, or no actor has that name
     Unreachable      the actor, its node or the GCS cannot be reached just now; the call may have been executed
-    MethodFailed     an `Unreachable`: the method raised an error that no caller expects; a cell is ending by it
-    MeshError        what the method itself raised
+    MethodFailed     an `Unreachable`: the method raised an error that no caller expects; the cell is ending
+    MeshError        an error of the method itself
     TimeoutError     no answer in time
 """
 
@@ -39,7 +39,7 @@ def own_title(title: str) -> None:
         ray._private.worker._changeproctitle = lambda *_: contextlib.nullcontext()  # type: ignore[assignment]
 
 
-AWAY = (ray_errors.RayError, OSError, RuntimeError)  # what Ray raises when the GCS, a node or a worker is away
+AWAY = (ray_errors.RayError, OSError, RuntimeError)  # errors of Ray when the GCS, a node or a worker is away
 _DEAD = (  # the process of the actor has ended, or it never had one
     ray_errors.ActorDiedError,
     ray_errors.ActorPlacementGroupRemoved,
@@ -66,7 +66,7 @@ def call_error(error: BaseException) -> Exception:
         failed = MethodFailed(str(cause)[:TEXT_MAX])
         failed.__cause__ = cause if isinstance(cause, BaseException) else error
         return failed
-    if isinstance(error, ValueError):  # a name or a handle that Ray does not know
+    if isinstance(error, ValueError):  # Ray does not know the name or the handle
         return Gone(sent=False)
     if isinstance(error, _DEAD) or type(error) is ray_errors.RayActorError:
         return Gone()
@@ -80,7 +80,7 @@ async def call(handle: Any, method: str, *arguments: Any, timeout_s: float | Non
     """
     try:
         future = asyncio.wrap_future(getattr(handle, method).remote(*arguments).future())
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may await it any more
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # no caller may await it any more
         await asyncio.wait({future}, timeout=timeout_s)
         if not future.done():
             raise TimeoutError
@@ -91,7 +91,7 @@ async def call(handle: Any, method: str, *arguments: Any, timeout_s: float | Non
 
 
 async def find(name: str, mesh: str) -> Any:
-    """Return the handle of an actor of a mesh by its name. Raises Gone (there is none), Unreachable."""
+    """Return the handle of an actor of a mesh by its name. Raises Gone (no such actor), Unreachable."""
     try:
         return await asyncio.to_thread(ray.get_actor, name, namespace(mesh))
     except ValueError as error:
@@ -101,7 +101,7 @@ async def find(name: str, mesh: str) -> Any:
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Run a function of Ray that may block on the GCS. Raises Unreachable, and what is no error of Ray's."""
+    """Run a function of Ray that may block on the GCS. Raises Unreachable, and errors that are not Ray's unchanged."""
     try:
         return await asyncio.to_thread(function, *arguments)
     except ValueError:

@@ -35,7 +35,7 @@ ANSWERED_S = 0.02  # between the last answer and the end of the process, so that
 
 
 class Cell:
-    """Hosts one role. Methods are for the supervisor, but `ask` and `poll`, which are for everyone in the mesh."""
+    """Hosts one role. The methods are for the supervisor, except `ask` and `poll`, which are for all processes."""
 
     def __init__(self, mesh: str, name: str, lease_s: float, trading: bool = False) -> None:
         self._home = asyncio.get_running_loop()
@@ -62,17 +62,17 @@ class Cell:
 
     @ray.method(concurrency_group="control")
     async def hello(self, epoch: int) -> dict[str, Any]:
-        """Say what this process is and what it was assigned. Takes note of the supervisor's epoch."""
+        """Return what this process is and what it was assigned; record the supervisor's epoch."""
         return await self._at_home(self._hello(epoch))
 
     @ray.method(concurrency_group="control")
     async def adopt(self, assignment: dict[str, Any]) -> dict[str, Any]:
-        """Become what the assignment says; returns when the role serves, or with the error that ends this cell."""
+        """Start the assigned role; return when it serves, or with the error that ends this cell."""
         return await self._at_home(self._adopt(Assignment.from_dict(assignment)))
 
     @ray.method(concurrency_group="control")
     async def stop(self, epoch: int, timeout_s: float) -> None:
-        """Stop the role in order, then end the process."""
+        """Stop the role, then end the process."""
         await self._at_home(self._stop(epoch, timeout_s))
 
     @ray.method(concurrency_group="control")
@@ -118,7 +118,7 @@ class Cell:
         return adopted
 
     async def _prepare(self, assignment: Assignment) -> None:
-        """See that the process of the incarnation before is dead; then take on the name."""
+        """Make sure that the process of the previous incarnation is dead; then set this process's title."""
         if assignment.predecessor is not None:
             pid, start = assignment.predecessor
             if process_start(pid) == start:
@@ -154,7 +154,7 @@ class Cell:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _on_failed(self, error: BaseException) -> None:
-        """Leave. The successor makes sure that this process is gone."""
+        """End this process. The successor makes sure that it is gone."""
         logger.opt(exception=error).error("failed: this cell ends")
         self._home.call_later(ANSWERED_S, os._exit, EXIT_FAILED)
 

@@ -17,7 +17,7 @@ from .role import Incarnation
 class RayRoutes:
     """This process's copy of the routes it uses, kept up by one long poll to the supervisor, and the way to cells.
 
-    While the supervisor is away what is known stays in use.
+    While the supervisor is away, the known routes stay in use.
     """
 
     def __init__(self, mesh: str) -> None:
@@ -49,7 +49,7 @@ class RayRoutes:
                 await asyncio.wait_for(changed.wait(), left)
 
     def warm(self) -> None:
-        """Get in touch with the supervisor now: the first call of a process costs about 100 ms, and recovery waits."""
+        """Call the supervisor now: the first call of a process takes about 100 ms, and a recovery would wait for it."""
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
 

@@ -1,4 +1,4 @@
-"""What a role is and what its cell gives it. No Ray here: `actors/cell/ray_cell.py` hosts roles, tests do by hand."""
+"""The protocol of a role, and what its cell gives it. No Ray here: `actors/cell/ray_cell.py` hosts roles over Ray."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class RoleSpec:
 
 
 class Ask(Protocol):
-    """Request and reply to another role, by address, through whatever incarnation serves it now."""
+    """Request and reply to another role, by address, through the incarnation that serves it now."""
 
     async def __call__(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
         """Return the reply.
 
         Raises:
-            RetryLater: nobody serves the address within the timeout; not executed.
-            OutcomeUnknown: sent, and the serving cell died or did not answer in time.
-            MeshError: what the role itself raised.
+            RetryLater: no role serves the address within the timeout; the message was not executed.
+            OutcomeUnknown: the message was sent, and the serving cell died or did not answer in time.
+            MeshError: an error of the role.
         """
 
 
@@ -44,11 +44,11 @@ class Context:
     node: str  # id of the node this runs on
     segments: Path  # this node's segment directory for this mesh
     ask: Ask
-    fail: Callable[[BaseException], None]  # report a broken assumption: ends the cell, the supervisor answers
+    fail: Callable[[BaseException], None]  # report a broken assumption: the cell ends and the supervisor decides
     monotonic_ns: Callable[[], int]
     time_ns: Callable[[], int]
     alive: Callable[[], None]  # raises SystemExit when this loop was stopped for longer than its lease
-    restarts: int = 0  # how many incarnations of this address went before, as far as the supervisor knows
+    restarts: int = 0  # earlier incarnations of this address, as far as the supervisor knows
 
     @classmethod
     def alone(
@@ -72,8 +72,8 @@ class Role(Protocol):
     """One role, hosted by one cell for the cell's whole life.
 
     `start` returns when the role serves (a book serves while it still synchronises: its state says so); an exception
-    from it is the death of the cell. `stop` ends politely and is called at most once. `reads` names the kinds that
-    change nothing.
+    from `start` ends the cell. `stop` ends the role in an orderly way and is called at most once. `reads` names the
+    kinds that change nothing.
     """
 
     reads: ClassVar[frozenset[str]]
@@ -83,13 +83,13 @@ class Role(Protocol):
     async def handle(self, kind: str, body: Any) -> Any:
         """Answer a command or a question. Expected refusals are typed errors.
 
-        Anything else is a broken assumption: after a kind that only reads (`reads`) nothing can have been harmed, so
-        the asker is refused and the role lives on; after any other the cell ends, and the asker is told that the
-        outcome is unknown, so that it does not send to the successor what ended this one.
+        Any other error is a broken assumption. A kind that only reads (`reads`) can have done no harm, so the sender is
+        refused and the role keeps running. After any other kind the cell ends and the sender gets OutcomeUnknown, so
+        that it does not send the same message to the successor.
         """
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """Answer a long poll: return when there is something after what `body` says was seen, or at the timeout."""
+        """Answer a long poll: return when there is something newer than `body` names, or at the timeout."""
 
     def status(self) -> dict[str, Any]:
         """Return plain values for `venuemesh status`: at least `state` (text) and `error` (text or None)."""
@@ -105,7 +105,7 @@ def whole_number(body: Any, key: str, default: int | None = None) -> int | None:
     """Read a count from a message's body; absent or None gives the default.
 
     Raises:
-        Rejected: it is anything else.
+        Rejected: the value is not a whole number in range.
     """
     value = (body or {}).get(key)
     if value is None:
@@ -115,4 +115,4 @@ def whole_number(body: Any, key: str, default: int | None = None) -> int | None:
     return value
 
 
-RoleFactory = Callable[[Any, Context], Role]  # what a kind names: settings and a context make a role
+RoleFactory = Callable[[Any, Context], Role]  # makes a role from settings and a context

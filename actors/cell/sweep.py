@@ -1,4 +1,4 @@
-"""Clearing a node's segment directory of what dead processes left: pulses and segments."""
+"""Clear a node's segment directory of the files of dead processes: pulses and segments."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ FOREIGN_SILENT_NS = 10_000_000_000  # of other nodes' directories: their process
 
 
 def sweep(directory: Path, silent_ns: int = 0) -> int:
-    """Remove what dead processes left in `directory`. Blocks; return how many files went.
+    """Remove the files of dead processes from `directory`; return how many files were removed. Blocks.
 
-    A process is dead when none here has its id and start time and it has not beaten for `silent_ns`: one that runs in
-    another pid namespace cannot be seen from here and still beats.
+    A process is dead when no process here has its id and start time and it has not beaten for `silent_ns`: a process in
+    another pid namespace cannot be seen from here, but still beats.
     """
     gone = len(sweep_segments(directory, silent_ns))
     now_ns = time.monotonic_ns()
@@ -29,7 +29,7 @@ def sweep(directory: Path, silent_ns: int = 0) -> int:
 
 
 def sweep_orphans(directory: Path) -> int:
-    """Clear what an earlier mesh of the same name left here under other node ids."""
+    """Remove the files that an earlier mesh of the same name left here under other node ids."""
     gone = 0
     for other in directory.parent.iterdir():
         if other != directory and other.is_dir():
@@ -39,7 +39,7 @@ def sweep_orphans(directory: Path) -> int:
 
 
 def leave(directory: Path) -> None:
-    """Remove the directory of a node, and of its mesh, where nothing is left in them."""
+    """Remove the directory of a node, and of its mesh, when they are empty."""
     with contextlib.suppress(OSError):
         (directory / PULSES).rmdir()
     with contextlib.suppress(OSError):

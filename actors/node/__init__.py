@@ -1,1 +1,1 @@
-"""The roles of a node: the agent that kills and sweeps, the mirror of books from other nodes."""
+"""The roles of a node: the agent, which kills and sweeps, and the mirror of books from other nodes."""

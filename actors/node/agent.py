@@ -1,11 +1,11 @@
 """The node agent: the one role per node that reads pulses, kills by pidfd, sweeps segments and counts memory.
 
-It rebuilds nothing: what it knows is on its node (pulses, segments, /proc). Kinds: `kill`, `sweep`, `usage`; long poll
-`health`. It also watches the supervisor's pulse when the supervisor runs here, and kills it when it stands still for
-longer than `supervisor_limit_s`, so that Ray restarts it.
+A new incarnation rebuilds nothing, because all its knowledge is on its node (pulses, segments, /proc). Kinds: `kill`,
+`sweep`, `usage`; long poll `health`. The agent also watches the pulse of a supervisor on its node, and kills the
+supervisor when it stands still for longer than `supervisor_limit_s`, so that Ray restarts it.
 
-A process whose pulse goes on although nobody here has its id runs in another pid namespace. While there is one, what
-looks dead is swept only after it has been silent for longer than a healthy process may be; else at once.
+A process that beats although no process here has its id runs in another pid namespace. While such a process exists, the
+files of a process that looks dead are swept only after a longer silence than a healthy process has; otherwise at once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ..cell.sweep import PULSES, sweep, sweep_orphans
 from .settings import AgentSettings
 
 SWEEP_EVERY_BEATS = 20
-SILENT_BEATS = 4  # of the heartbeat limit: readers have long stopped to trust a segment that is this silent
-USAGE_NS = 1_000_000_000  # proportional memory costs milliseconds a process: read at most this often
+SILENT_BEATS = 4  # times the heartbeat limit: by then readers have long stopped trusting the segment
+USAGE_NS = 1_000_000_000  # reading proportional memory takes milliseconds per process: do so at most this often
 
 
 class AgentRole:
@@ -60,7 +60,7 @@ class AgentRole:
         await asyncio.to_thread(self._sweep)
 
     async def handle(self, kind: str, body: Any) -> Any:
-        """`kill` {pid, start, timeout_s} -> is it gone; `sweep` -> number of files removed; `usage` -> per cell."""
+        """`kill` {pid, start, timeout_s} -> is it gone; `sweep` -> number of files removed; `usage` -> by cell."""
         match kind:
             case "kill":
                 self._killed += 1
@@ -75,7 +75,7 @@ class AgentRole:
         raise Rejected("kind", f"a node agent knows no {kind!r}")
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """`health`: names of the cells that stand still; at once when they differ from `body["stale"]`."""
+        """`health`: return the names of cells that stand still, at once when they differ from `body["stale"]`."""
         if kind != "health":
             raise Rejected("kind", f"a node agent knows no long poll {kind!r}")
         known = tuple(body.get("stale", ()))
@@ -98,7 +98,7 @@ class AgentRole:
         }
 
     def beat(self) -> None:
-        """Look at every pulse of this node."""
+        """Read every pulse of this node."""
         now_ns = self._context.monotonic_ns()
         beats = read_beats(self._pulses)
         self._judge(beats.values())
@@ -120,7 +120,7 @@ class AgentRole:
             self._spawn(asyncio.to_thread(self._sweep))
 
     def _judge(self, beats: Iterable[Beat]) -> None:
-        """Find, once for each process, whether it can be seen from here: when it has beaten again."""
+        """Find out once for each process, when it has beaten again, whether it can be seen from here."""
         seen: dict[tuple[int, int], int | None] = {}
         for beat in beats:
             process = (beat.pid, beat.start)

@@ -1,19 +1,20 @@
-"""The mirror of a node: brings the books of other nodes into segments of this one.
+"""The mirror of a node: copies the books of other nodes into segments of this one.
 
-One long poll `next` per source actor carries whatever changed in any of its books since the last answer (what came
-between is conflated) and its new trades. A local segment is beaten only while its source has proved to be alive within
-the heartbeat limit, counted from the *sending* of the poll it answered; later it says SILENT. The source's own states
-pass through. A source whose route is gone has its segments retired here until the next incarnation is routed.
+One long poll `next` per source actor carries the newest state of each of its books that changed since the last answer
+(states in between are conflated) and its new trades. A local segment gets heartbeats only while its source has proved
+to be alive within the heartbeat limit, counted from the *sending* of the poll that it answered; later the segment is
+SILENT. The source's own states pass through. When the route of a source is gone, its segments here are retired until
+the next incarnation is routed.
 
-Trades begin with the first that the source tells after this mirror began to follow it, so that none is told twice
-across mirrors; the first of each segment says that it is not known what was missed before it. Those that the source's
-ring loses between two polls, and those that the source itself missed, are told as missed.
+Trades begin with the first one that the source reports after this mirror began to follow it, so that no trade appears
+twice across mirrors; the first trade of each segment says that the number of missed trades before it is unknown. Trades
+that the source's ring loses between two polls, and trades that the source itself missed, are reported as missed.
 
 A segment's incarnation is the later of the source's and this mirror's, so it succeeds both an earlier mirror of the
-same source and an earlier source of the same mirror. A new incarnation of the mirror starts from nothing: it is told
-its sources by the supervisor (`follow`), and asks each for the whole book.
+same source and an earlier source of the same mirror. A new incarnation of the mirror starts from nothing: the
+supervisor sends it its sources (`follow`), and it asks each source for the whole book.
 
-    follow {sources}    all it shall follow from now on: {child address: {"books": {address: {"levels", "trades"}}}}
+    follow {sources}    all sources from now on: {child address: {"books": {address: {"levels", "trades"}}}}
     stats               what `status` returns
 """
 
@@ -34,7 +35,7 @@ from ..cell.messages import AGAIN_S
 from ..cell.role import Context, Incarnation
 from .settings import MirrorSettings
 
-POLL_SHARE = 0.25  # of the heartbeat limit: how long a quiet source may take to prove its life
+POLL_SHARE = 0.25  # times the heartbeat limit: how long a quiet source may take to prove that it lives
 POLL_MAX_S = 0.1
 
 
@@ -48,9 +49,9 @@ class Mirrored:
     writer: SegmentWriter | None = None
     source: Incarnation = (0, 0)
     version: int = 0
-    last_trade: int = 0  # number, in the source's segment, of the last one seen
-    lost: int = 0  # what the source had lost by then
-    traded: bool = False  # whether a trade was told in the segment that is written
+    last_trade: int = 0  # number, in the source's segment, of the last trade seen
+    lost: int = 0  # trades that the source had lost by then
+    traded: bool = False  # whether the current segment holds a trade
     reason: str = ""
     state: BookState = BookState.CONNECTING
     silent: bool = False
@@ -66,7 +67,7 @@ class Source:
 
     child: str
     books: dict[str, Mirrored] = field(default_factory=dict)
-    proved_ns: int = 0  # it lived at this time, or later
+    proved_ns: int = 0  # the source lived at this time, or later
     polls: int = 0
     error: str | None = None
     task: asyncio.Task[None] | None = None
@@ -112,7 +113,7 @@ class MirrorRole:
         }
 
     def beat(self) -> None:
-        """Pass on the life of the sources: no more than they have proved."""
+        """Write heartbeats for the sources that have proved to be alive."""
         self._context.alive()
         now_ns = self._context.monotonic_ns()
         for source in self._sources.values():
@@ -185,10 +186,12 @@ class MirrorRole:
         """Publish one answer."""
         incarnation = (int(plain["incarnation"][0]), int(plain["incarnation"][1]))
         if incarnation < book.source:
-            return  # a late word of an incarnation that was superseded
+            return  # a late answer of a superseded incarnation
         writer = book.writer
         is_first = book.source == (0, 0)
-        if writer is None or incarnation != book.source or plain["version"] < book.version:  # less: remade there
+        if (
+            writer is None or incarnation != book.source or plain["version"] < book.version
+        ):  # lower: the source made the segment again
             self._close(book)
             writer = book.writer = SegmentWriter(
                 self._context.segments,

@@ -9,10 +9,10 @@ from ..cell.pulse import HEARTBEAT_LIMIT_S
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """When a node agent takes a process for hung.
+    """When a node agent considers a process hung.
 
     A cell whose event loop did not run for `hang_limit_s` is killed and replaced; the supervisor after
-    `supervisor_limit_s` (None: five times as long as a cell, at least 5 s). Readers take a segment for dead after
+    `supervisor_limit_s` (None: five times as long as a cell, at least 5 s). Readers consider a segment dead after
     `heartbeat_limit_s`.
     """
 
@@ -27,6 +27,6 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class MirrorSettings:
-    """Readers take a mirrored book for dead after `heartbeat_limit_s`."""
+    """Readers consider a mirrored book dead after `heartbeat_limit_s`."""
 
     heartbeat_limit_s: float = HEARTBEAT_LIMIT_S

@@ -44,7 +44,7 @@ async def test_a_message_is_answered_and_a_refusal_is_typed(ask: Asker) -> None:
     assert await ask("orders/acme/alias", "poll:news", None, 1.0) == "news"
     with pytest.raises(Rejected, match="nothing"):
         await ask(ADDRESS, "nothing")
-    with pytest.raises(RetryLater, match="nobody serves"):
+    with pytest.raises(RetryLater, match="no role serves"):
         await ask("orders/acme/other", "who", None, 0.05)
 
 
