@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from venuemesh.cli.conformance import Plan, Trade, account_of, carry_out, describe, remote_venue, why_not
-from venuemesh.cli.local_venue import ACCOUNT, local_venue
+from venuemesh.cli.local_venue import ACCOUNT, SPEAKS, local_venue
 from venuemesh.conformance.runner import Outcome, checks, run_checks
 from venuemesh.conformance.trading import sizes
 from venuemesh.conformance.trading.checks import TradingConformance
@@ -419,7 +419,7 @@ def test_why_no_trading_is_said():
     assert why_not(CONNECTOR, Trade(wanted=False), live=False) == "switched off by --no-trading"
     assert "key" in why_not(CONNECTOR, Trade(), live=True)
     assert "trading through this connector" in why_not(ReadsOnly(), Trade(), live=False)
-    assert "binance only" in why_not(Connector(name="acme"), Trade(), live=False)
+    assert f"speaks {', '.join(SPEAKS)} only" in why_not(Connector(name="acme"), Trade(), live=False)
     with pytest.raises(NotOffered):
         why_not(ReadsOnly(), Trade(account={}), live=False)
 

@@ -109,15 +109,14 @@ def test_the_manuals_websocket_examples(params, window, signature):
 
 
 def test_ed25519_by_the_standards_own_vector():
-    """Source: RFC 8032, 7.1, test 3."""
-    seed = bytes.fromhex("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")
+    """Source: RFC 8032, 7.1, test 2. Its message is the one byte 72, which is the text "r"."""
+    seed = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
     key = CONNECTOR.auth("ed25519", KEY, pem(Ed25519PrivateKey.from_private_bytes(seed)))
-    message = bytes.fromhex("af82").decode("latin-1")
     expected = (
-        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
-        "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
     )
-    assert b64decode(key._sign(message.encode("latin-1"))).hex() == expected
+    assert b64decode(key.signature("r")).hex() == expected
 
 
 def test_the_same_bytes_as_another_client():
