@@ -1,4 +1,4 @@
-"""Small immutable records that readers of books are given. Raw values are int64 fixed-point at the record's scales."""
+"""Small immutable records for readers of books. Raw values are int64 fixed-point at the record's scales."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _INT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
 
 
 def count_of(n: int) -> int:
-    """Return `n`, a number of levels that is asked for.
+    """Return `n`, a requested number of levels.
 
     Raises:
-        ValueError: it is below 1.
-        TypeError: it is no whole number.
+        ValueError: `n` is below 1.
+        TypeError: `n` is not a whole number.
     """
     count = index(n)
     if count < 1:
-        raise ValueError(f"{n} levels: at least one must be asked for")
+        raise ValueError(f"{n} levels were requested: at least one is needed")
     return count
 
 
 def wants_float(dtype: npt.DTypeLike) -> bool:
-    """Return whether float64 values are asked for; False for int64 raw. Any other type is a TypeError."""
+    """Return True for float64 values, False for int64 raw. Raises TypeError for any other type."""
     if dtype is np.float64 or dtype is np.int64:
         return dtype is np.float64
     kind = np.dtype(dtype)
     if kind not in (_INT64, _FLOAT64):
-        raise TypeError(f"depth comes as float64 or int64, not {kind}")
+        raise TypeError(f"depth is given as float64 or int64, not {kind}")
     return kind == _FLOAT64
 
 
@@ -55,23 +55,23 @@ class Depth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What the writer of a segment counts: frames applied, falls into GAP, and returns to LIVE after the first."""
+    """Counters of a segment's writer: frames applied, falls into GAP, and returns to LIVE after the first."""
 
     updates: int
     gaps: int
     resyncs: int
     trades: int
-    reason: str  # why the state is what it is, in the writer's words; empty when it said nothing
+    reason: str  # the writer's reason for the state; empty when it gave none
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
     """Anyone's trade as the segment numbers it: 1, 2, ... within one incarnation. `side` is the taker's.
 
-    `missed` says how many trades are known to be lost just before this one: 0 as a rule, more when the reader was
-    lapped, when a mirror was, or when the exchange numbers its trades without holes and some never came; None when a
-    new incarnation (the book's, or the mirror's of it) began and nobody can know. `lost` counts those that never came
-    in this incarnation so far.
+    `missed` says how many trades are known to be lost just before this one: normally 0; more when the ring overtook the
+    reader or a mirror, or when the exchange numbers its trades without gaps and some never arrived; None when a new
+    incarnation of the book or of its mirror began, so that the number is unknown. `lost` counts the trades that never
+    arrived in this incarnation so far.
     """
 
     number: int

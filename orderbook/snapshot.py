@@ -1,9 +1,9 @@
-"""An immutable copy of a book, and the questions it answers exactly.
+"""An immutable copy of a book, with exact answers to questions about it.
 
 Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids. Sums and products are Python
 integers at the scales of the snapshot, never floats; only a quotient (`vwap`) can need rounding, and is then given to
-34 significant digits. A question that reaches beyond the levels stored raises `BeyondDepth`, unless the side is
-complete and the answer does not depend on more.
+34 significant digits. A question that reaches beyond the stored levels raises `BeyondDepth`, unless the side is
+complete or the answer does not depend on more levels.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 Number = Decimal | int | str
 
 _DIVIDE = Context(prec=34)
-_MOST_DIGITS = 1000  # of a number that is asked about: the exact answer to a longer one would take for ever
+_MOST_DIGITS = 1000  # digits of a number in a question: the exact answer to a longer one would take for ever
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BookSnapshot:
     """All levels a segment stored at one moment: int64 arrays of shape (n, 2), price and size, best first, read-only.
 
-    A side is complete when no level can exist beyond those given. `state` is the book's at the moment of the copy: of a
-    book that was not LIVE this is what was last known, and may be wrong.
+    A side is complete when no level can exist beyond its levels. `state` is the book's state at the moment of the copy:
+    when it is not LIVE, the levels are the last known ones and may be wrong.
     """
 
     address: str
@@ -72,7 +72,7 @@ class BookSnapshot:
         return self._best(Side.BUY)
 
     def levels(self, side: Side) -> list[Level]:
-        """Return the levels that an order of `side` would meet (BUY: the asks), best first, exact."""
+        """Return the levels that an order of `side` would take (BUY: the asks), best first, exact."""
         rows, _, _ = self._walk(side)
         return [Level(to_decimal(p, self.price_scale), to_decimal(s, self.size_scale)) for p, s in rows]
 
@@ -184,15 +184,15 @@ class BookSnapshot:
         return None
 
     def _walk(self, side: Side) -> tuple[list[list[int]], bool, str]:
-        """The levels an order of `side` meets, whether there can be no more, and the name of that side of the book."""
+        """Return the levels that an order of `side` takes, whether these are all, and the name of that book side."""
         if side is Side.BUY:
             return self.asks.tolist(), self.asks_complete, "ask"
         if side is Side.SELL:
             return self.bids.tolist(), self.bids_complete, "bid"
-        raise TypeError(f"{side!r} is no Side")
+        raise TypeError(f"{side!r} is not a Side")
 
     def _is_worse(self, side: Side, price: Fraction, than: Fraction | int) -> bool:
-        """Whether an order of `side` would meet `price` only after `than`."""
+        """Return whether an order of `side` would take `price` only after `than`."""
         return price > than if side is Side.BUY else price < than
 
     def _scaled(self, value: Number, scale: int, positive: bool = False) -> Fraction:
@@ -201,7 +201,7 @@ class BookSnapshot:
         try:
             number = Decimal(value)
         except InvalidOperation:
-            raise ValueError(f"{value!r} is no number") from None
+            raise ValueError(f"{value!r} is not a number") from None
         if not number.is_finite() or (positive and number <= 0):
             raise ValueError(f"{value!r}: a {'positive' if positive else 'finite'} number is needed")
         if abs(number.adjusted()) > _MOST_DIGITS:
@@ -210,7 +210,7 @@ class BookSnapshot:
 
 
 def _restored(*values: Any) -> BookSnapshot:
-    """Return a snapshot that was pickled, read-only as it was."""
+    """Return an unpickled snapshot, read-only like the original."""
     snapshot = BookSnapshot(*values)
     for levels in (snapshot.bids, snapshot.asks):
         levels.flags.writeable = False

@@ -1,1 +1,1 @@
-"""The role that keeps order books: one pair or several over one socket."""
+"""The role that keeps order books, of one pair or several, over one socket."""

@@ -1,9 +1,9 @@
-"""The format of recordings: JSON lines, compressed, readable up to wherever a kill or a full disk cut them.
+"""The format of recordings: compressed JSON lines, readable up to the point where a kill or a full disk cut them.
 
 One line is one object: `t` arrival time (Unix seconds; written with nine decimals, null where not recorded), `kind`
 (`connect`, `send`, `recv`, `http`), `url` where known, and `raw`, the text exactly as received, or `raw_b64` for bytes
-that are not UTF-8. Read are `.jsonl`, `.jsonl.gz` and `.jsonl.zst`; written is zstd, one complete zstd frame a block,
-each handed to the operating system at once, so that killing the writer loses at most the block it was filling.
+that are not UTF-8. The reader takes `.jsonl`, `.jsonl.gz` and `.jsonl.zst`. The writer makes zstd, one complete zstd
+frame per block, and hands each block to the operating system at once, so that a kill loses at most the last block.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import zstandard
 from ...model.errors import CaptureError, Misconfigured
 
 CHUNK_BYTES = 1 << 18
-LINE_LIMIT_BYTES = 256 << 20  # a longer line is no recording
-BLOCK_BYTES = 1 << 20  # uncompressed, of what is written
+LINE_LIMIT_BYTES = 256 << 20  # a file with a longer line is not a recording
+BLOCK_BYTES = 1 << 20  # uncompressed bytes per block
 _TIME = re.compile(rb'\s*\{\s*"t"\s*:\s*(\d{1,10})(?:\.(\d{1,9}))?\s*,')
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One recorded message. `recv_ns` is 0 where the recording does not say; `line` counts from 1."""
+    """One recorded message. `recv_ns` is 0 where the recording has no time; `line` counts from 1."""
 
     recv_ns: int
     kind: str
@@ -40,7 +40,7 @@ class Record:
 
 
 class _Inflater(Protocol):
-    """What zlib's and zstandard's decompression objects share."""
+    """The common interface of zlib's and zstandard's decompression objects."""
 
     @property
     def eof(self) -> bool: ...
@@ -50,7 +50,7 @@ class _Inflater(Protocol):
 
 
 def _inflater(path: Path, head: bytes) -> _Inflater | None:
-    """Chosen by the first bytes, not by the name; None for plain text."""
+    """Choose the decompressor by the first bytes, not by the name; None for plain text."""
     if head.startswith(b"\x1f\x8b"):
         gzip: Any = zlib.decompressobj(31)
         return gzip  # type: ignore[no-any-return]
@@ -63,7 +63,7 @@ def _inflater(path: Path, head: bytes) -> _Inflater | None:
 
 
 def _chunks(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """Uncompressed text, piece by piece. One that ends inside a compressed frame raises CaptureError there."""
+    """Yield uncompressed text in pieces. Raises CaptureError where the file ends inside a compressed frame."""
     data = file.read(CHUNK_BYTES)
     inflater = _inflater(path, data[:4])
     if inflater is None:
@@ -106,9 +106,9 @@ def read(path: Path | str) -> Iterator[Record]:
     """Yield the records of one file, in order, in bounded memory.
 
     Raises:
-        CaptureError: the file is cut off or damaged; raised after everything intact before that was yielded. Also of
-            one that holds no record at all: a recording begins with one.
-        Misconfigured: there is no such file, or it cannot be opened.
+        CaptureError: the file is cut off or damaged (raised after yielding everything intact before the damage), or it
+            holds no record.
+        Misconfigured: the file does not exist or cannot be opened.
     """
     path = Path(path)
     number = given = 0
@@ -169,12 +169,12 @@ def _time_ns(value: Any, line: bytes) -> int:
 class CaptureWriter:
     """Writes one recording. Not thread safe. Call `flush` at least every second or so: it bounds what a kill loses.
 
-    Once the file could not be written (disk full, ...), what was waiting is dropped, every further `add` raises the
-    same error, and `close` closes without one.
+    After a failed write (disk full, ...) the waiting records are dropped, every further `add` raises the same error,
+    and `close` closes without an error.
     """
 
     def __init__(self, path: Path | str, block_bytes: int = BLOCK_BYTES) -> None:
-        """Make the file, which must not exist: a recording is never written over (Misconfigured)."""
+        """Make the file. Raises Misconfigured when it exists: a recording is never overwritten."""
         self.path = Path(path)
         self.records = 0
         self.written_bytes = 0
@@ -208,10 +208,10 @@ class CaptureWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what was added to the operating system as one complete zstd frame.
+        """Hand the added records to the operating system as one complete zstd frame.
 
         Raises:
-            CaptureError: it takes no more (disk full, file too large, ...); what was flushed before is in the file.
+            CaptureError: the write failed (disk full, file too large, ...); the file holds everything flushed before.
         """
         if not self._lines:
             return
@@ -226,7 +226,7 @@ class CaptureWriter:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Flush and close. Idempotent; raises as `flush`, and is closed all the same."""
+        """Flush and close. Idempotent. Raises as `flush`; the file is closed then, too."""
         if self._file.closed:
             return
         try:
@@ -234,7 +234,7 @@ class CaptureWriter:
         finally:
             try:
                 self._file.close()
-            except OSError as error:  # some file systems say only now that they could not write
+            except OSError as error:  # some file systems report a failed write only now
                 raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> CaptureError:

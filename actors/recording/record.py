@@ -1,7 +1,7 @@
-"""Records what an exchange sends, so that a replay of the file gives the exchange's books.
+"""Record what an exchange sends, so that a replay of the file gives the exchange's books.
 
-The recorder keeps the books as a book role does, only without readers, and so knows when a snapshot is needed: those it
-asks for are in the recording, beside every frame, in the order in which they came. The list of instruments comes first.
+The recorder keeps books as a book role does, but without readers, and so knows when a snapshot is needed. The recording
+holds the list of instruments first, then every frame and every requested snapshot, in the order of their arrival.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ..limits.settings import LimitsSettings
 from .file import CaptureWriter
 
 BEAT_S = 0.05
-FLUSH_S = 1.0  # what a kill loses at most
+FLUSH_S = 1.0  # a kill loses at most this much
 SUFFIX = ".jsonl.zst"
 
 
 class _OwnLimits:
-    """The limits role, hosted by hand: a recording runs without a mesh, and obeys the same limits."""
+    """The limits role in this process: a recording runs without a mesh and obeys the same limits."""
 
     def __init__(self, connector: ConnectorSettings, fail: Callable[[BaseException], None]) -> None:
         self.context = Context.alone("record", f"record/{connector.exchange}", ask=self._ask, fail=fail)
@@ -47,7 +47,7 @@ class _OwnLimits:
 
 
 async def _listed(codec: Codec, rest: Budgeted, writer: CaptureWriter, pairs: Sequence[str]) -> list[Instrument]:
-    """Fetch and record the list of instruments; return those asked for, by our name or the exchange's symbol."""
+    """Fetch and record the list of instruments; return the requested ones, by our name or the exchange's symbol."""
     request = codec.instruments_request()
     response = await rest.send(request, Priority.URGENT)
     failure = codec.failure(response)
@@ -74,8 +74,8 @@ async def record(
     client: RestLike | None = None,
     stop: asyncio.Event | None = None,
 ) -> dict[str, Any]:
-    """Record frames and snapshots of `pairs` into the new file `out` until `seconds` are over, `stop` is set, or the
-    task is cancelled; whatever ends it, what was received up to a second before is in the file.
+    """Record frames and snapshots of `pairs` into the new file `out` until `seconds` have passed, `stop` is set, or the
+    task is cancelled. In any case the file holds everything received up to a second before the end.
 
     `rest` and `ws` override the exchange's base URLs. Returns plain values: file, records, frames, bytes, seconds, and
     `pairs` with the state and counters of each book.
@@ -84,8 +84,8 @@ async def record(
         UnknownExchange, UnknownInstrument: nothing was recorded, no file is left.
         Misconfigured: `out` exists, cannot be made or does not end in .jsonl.zst; `seconds` is not above 0. Nothing was
             started.
-        RetryLater, OutcomeUnknown, Rejected: the list of instruments was not to be had; no file is left.
-        CaptureError: the file cannot be written any more (disk full); what was flushed before is in it.
+        RetryLater, OutcomeUnknown, Rejected: the exchange did not give the list of instruments; no file is left.
+        CaptureError: a write failed (disk full); the file holds everything flushed before.
     """
     if seconds is not None and not seconds > 0:
         raise Misconfigured("seconds", f"{seconds:g} is not above 0")
@@ -103,7 +103,7 @@ async def record(
 
     limits = _OwnLimits(connector, fail)
     budget = Budget(limits.context, codec.spec, exchange, connector.egress)
-    async with AsyncExitStack() as ending:  # each of them ends, whatever the others raise
+    async with AsyncExitStack() as ending:  # each one ends, also when another raises
         ending.push_async_callback(client.close)
         ending.push_async_callback(limits.role.stop)
         ending.callback(writer.close)
@@ -128,7 +128,7 @@ async def record(
                 fail=fail,
                 tap=lambda kind, url, raw, recv_ns: writer.add(recv_ns, kind, raw, url),
             ),
-            levels=0,  # nobody is promised any depth: no snapshots but those that joining needs
+            levels=0,  # no reader expects any depth: only the snapshots that joining needs
         )
         kept = {found.name: _pair(codec, found) for found in instruments}
         session.track(list(kept.values()))
@@ -139,7 +139,7 @@ async def record(
             ended = {name: _state(pair) for name, pair in kept.items()}
         finally:
             await session.stop()
-            if failed.done():  # also what failed last of all, while it stopped
+            if failed.done():  # also an error while it stopped
                 failed.result()
         return {
             "file": str(writer.path),

@@ -1,8 +1,8 @@
-"""Recorded frames through the same codec, machine and core as a book role, and what comes out of them.
+"""Replay recorded frames through the same codec, machine and book as a book role, and return the resulting books.
 
-A snapshot in the recording is taken when the book needs one and ignored otherwise, as a role would never have asked for
-it. Connections recorded are told to the machine only where the connection alone is the proof: numbers and checksums say
-what was lost, whoever's connection it was lost on.
+A recorded snapshot is used when the book needs one and ignored otherwise, because a role would not have requested it.
+Recorded connections reach the machine only where the connection alone is the proof; elsewhere numbers and checksums
+show what was lost, on any connection.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from .file import Record, read
 
 TICKERS_PENDING = 4096  # tickers of one instrument that wait for the delta with their id
 KEEP_BYTES = 128 << 20  # of deltas of one instrument without a snapshot
-LINES_SEARCHED = 1000  # of each file, for its list of instruments
+LINES_SEARCHED = 1000  # records of each file that are searched for its list of instruments
 BEST = 5
 
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted of one instrument besides what its machine counts."""
+    """Counts of one instrument, beside those of its machine."""
 
     file: str
     diffs: int = 0
@@ -65,14 +65,14 @@ class Replay:
         fast: bool,
         sink: Callable[[Instrument], Sink] = lambda _: NoSink(),
     ) -> None:
-        """`sink` is asked once for every instrument that the recording turns out to hold."""
+        """`sink` is called once for every instrument that the recording holds."""
         self.codec = codec
         self._sink = sink
         self.ingest = Ingest(codec, self._ask, self._other, lambda: self._now_ns, fast=fast, observer=self)
         self.tallies: dict[str, Tally] = {}
         self.lines: dict[str, int] = {}
         self._listed = listed
-        self._scales = scales  # of sizes of instruments that no list explains
+        self._scales = scales  # size scale of instruments that are in no list
         self._now_ns = 0
         self._file = ""
         self._ignored = False
@@ -88,7 +88,7 @@ class Replay:
             self._frame(record)
         elif record.kind == "connect" and self.codec.spec.book.proof is Proof.CONNECTION:
             for pair in self.ingest.pairs.values():
-                self.ingest.on(pair, Closed("the recording goes on with another connection"))
+                self.ingest.on(pair, Closed("the recording continues with another connection"))
                 self.ingest.on(pair, Opened())
 
     def _frame(self, record: Record) -> None:
@@ -128,7 +128,7 @@ class Replay:
         return pair
 
     def _ask(self, pair: Pair, effect: Ask) -> None:
-        """Nobody can be asked: the recording's next snapshot is the answer."""
+        """Use the recording's next snapshot as the answer, because no exchange can be asked."""
 
     def _other(self, event: MarketEvent) -> None:
         self._ignored = isinstance(event, Ignored)
@@ -138,7 +138,7 @@ class Replay:
             pair.machine.wants_snapshot(self._now_ns)
             self.ingest.answer(pair, pair.machine.attempt, event)
 
-    # What `Ingest` shows of every frame
+    # Called by `Ingest` for every frame
 
     def _saw(self, pair: Pair) -> Tally:
         tally = self.tallies[pair.instrument.symbol]
@@ -185,7 +185,7 @@ class Replay:
         tally.first_trade = tally.first_trade or trade
         tally.last_trade = trade
 
-    # What came out
+    # Results
 
     def result(self) -> dict[str, dict[str, Any]]:
         return {
@@ -257,7 +257,7 @@ class Replay:
 
 
 def _text(raw: int, scale: int, wire: int) -> str:
-    """As the exchange writes it: with `wire` decimals, though fewer may be held."""
+    """Format a number as the exchange writes it, with `wire` decimals, although fewer may be held."""
     return to_text(raw * 10 ** max(0, wire - scale), max(wire, scale))
 
 
@@ -266,7 +266,7 @@ def _plain(rule: Any) -> str | None:
 
 
 def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
-    """Lists of instruments recorded in the files, or in `instruments.jsonl*` beside them; the last one wins."""
+    """Return the instruments recorded in the files, or in `instruments.jsonl*` beside them; the last list wins."""
     beside = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
     listed: dict[str, Instrument] = {}
     for path in [*sorted(beside - {given.resolve() for given in paths}), *paths]:
@@ -280,7 +280,7 @@ def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrum
         except (CaptureError, DecodeError):
             if whole and path.resolve() in beside:
                 raise
-            continue  # the replay itself will meet it, and say so with what it could read
+            continue  # the replay itself will report the damage, with what it could read
     return listed
 
 
@@ -291,16 +291,17 @@ def replay(
     allow_truncated: bool = False,
     on_truncated: Callable[[CaptureError], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Replay recordings of `exchange`, in the order given, and return by symbol what `expected.json` states.
+    """Replay recordings of `exchange`, in the given order, and return by symbol the values of `expected.json`.
 
     `path` "fast" is the byte scanner with the JSON path behind it, "slow" the JSON path alone. Several files are one
-    recording. Memory is bounded, whatever the size of the files. Besides: `state` and `error` of the book at the end.
+    recording. Memory is bounded for files of any size. The results also hold `state` and `error` of the book at the
+    end.
 
     Raises:
         UnknownExchange, Misconfigured: no such exchange, no such file, no such path.
         CaptureError: a file is cut off, damaged or empty. With `allow_truncated` everything intact before the damage
-            counts, the replay goes on with the next file, and each result says in `truncated` what was lost.
-            `on_truncated` is then called once for each such file, also where nothing of it was left to give a result.
+            counts, the replay continues with the next file, and each result says in `truncated` what was lost.
+            `on_truncated` is then called once for each such file, also when no result comes from the file.
     """
     if path not in ("fast", "slow"):
         raise Misconfigured("path", f"{path!r} is not one of fast, slow")
@@ -327,7 +328,7 @@ def replay(
 
 
 def records(files: Sequence[Path], on_truncated: Callable[[CaptureError], None] | None) -> Iterator[tuple[str, Record]]:
-    """The records of several files as one recording, each with its file's name."""
+    """Yield the records of several files as one recording, each with its file's name."""
     for path in files:
         try:
             for record in read(path):
@@ -341,7 +342,7 @@ def records(files: Sequence[Path], on_truncated: Callable[[CaptureError], None] 
 def _coarser(
     run: Replay, listed: dict[str, Instrument], scales: dict[str, int], spec: ExchangeSpec
 ) -> dict[str, int] | None:
-    """Scales to try next, when sizes of an instrument that no list explains did not fit the wire's decimals."""
+    """Return the scales to try next when sizes of an unlisted instrument did not fit the wire's decimals."""
     changed = dict(scales)
     wire = spec.wire_decimals
     for symbol, pair in run.ingest.pairs.items():

@@ -2,13 +2,13 @@
 
 A segment is a file for one (address, incarnation). Its writer allocates it in full under a temporary name, completes
 its header, and only then gives it its name, so no reader ever sees half a header or a hole. Readers map it read-only.
-How the data is guarded is said in `segment.h`, whose Cython face is `layout.pxd`. The work is done in `writer`,
-`reader`, `top` and `waitset`, over the mapped file of `mapping`; this is the place to import them from.
+`segment.h`, whose Cython face is `layout.pxd`, explains how the data is guarded. `writer`, `reader`, `top` and
+`waitset` do the work, over the mapped file of `mapping`; import them from here.
 
-What a reader may believe: a copy whose lock word was even and unchanged around it, from a writer whose heartbeat
-(CLOCK_MONOTONIC) is younger than the limit in the header, in a segment that has not ended. `LIVE` is given for nothing
-else. A writer killed inside a publish leaves the lock word odd for ever: reads then try for at most about 2 ms and
-raise `NotSynced`, with the state DEAD as soon as the heartbeat says so.
+A reader may trust a copy whose lock word was even and unchanged around it, from a writer whose heartbeat
+(CLOCK_MONOTONIC) is younger than the limit in the header, in a segment that has not ended. Only such a copy is `LIVE`.
+A writer killed inside a publish leaves the lock word odd for ever: reads then try for at most about 2 ms and raise
+`NotSynced`, with the state DEAD as soon as the heartbeat is too old.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Where the segments of this node live, how the newest of an address is found, and how the dead are cleared away.
+"""The directories of this node's segments: find the newest segment of an address, remove those of dead writers.
 
     $VENUEMESH_SEGMENTS or /dev/shm/venuemesh-<uid>  /  <mesh>  /  <node, 12 characters>  /  <address>@<epoch>.<counter>
 
-Every directory of it is private (0700) to the user who runs the mesh; anything else is refused.
+Every directory is private (0700) to the user who runs the mesh; any other mode or owner is refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _UNNAMED = re.compile(r"\.([0-9]+)\.[0-9a-f]{16}\.new")
 
 
 def segment_root() -> Path:
-    """Return where the segments of this user live: $VENUEMESH_SEGMENTS, or in /dev/shm, or in the temp directory."""
+    """Return the folder of this user's segments: $VENUEMESH_SEGMENTS, or in /dev/shm, or in the temp directory."""
     told = os.environ.get(ROOT_VARIABLE)
     if told:
         return Path(told)
@@ -46,10 +46,10 @@ def segment_root() -> Path:
 
 
 def segment_directory(mesh: str, node: str) -> Path:
-    """Return the directory of one mesh's segments on one node, making what of it is missing.
+    """Return the directory of one mesh's segments on one node; make its missing parts.
 
     Raises:
-        Misconfigured: a mesh or node that is no plain word, or a directory on the way that is not private.
+        Misconfigured: the name of the mesh or node is not a plain word, or a directory of the path is not private.
     """
     for what, word in (("mesh", mesh), ("node", node)):
         if not _WORD.fullmatch(word):
@@ -77,8 +77,8 @@ def find_newest(directory: Path, address: str) -> Path | None:
 class SegmentIndex:
     """The newest segment of each address in a directory, listed again only when the directory has changed.
 
-    Shared by all the readers of a directory in a process (`of`), so that a thousand views of dead books cost one stat
-    each and one listing together.
+    All readers of a directory in a process share one (`of`), so that a thousand views of dead books cost one stat each
+    and one listing together.
     """
 
     _SETTLED_NS = (
@@ -112,7 +112,7 @@ class SegmentIndex:
 
 
 def mark_retired(path: Path, unlink: bool = True) -> bool:
-    """Mark the segment of a dead writer RETIRED, wake its readers, and remove the file. Return False when it was gone.
+    """Mark the segment of a dead writer RETIRED, wake its readers, and remove the file. Return False if it was gone.
 
     Only the node agent calls this, and only for a writer that is certainly dead. The mark is one atomic word that no
     writer touches except to end itself; should the writer live after all, its next publish raises Fenced.
@@ -122,17 +122,17 @@ def mark_retired(path: Path, unlink: bool = True) -> bool:
     except FileNotFoundError:
         return False
     except SegmentMismatch:
-        pass  # of another version or damaged: no reader of ours has it mapped, so it only needs to go
+        pass  # of another version or damaged: no reader has it mapped, so only the file must be removed
     if unlink:
         path.unlink(missing_ok=True)
     return True
 
 
 def sweep(directory: Path, silent_ns: int = 10_000_000_000) -> list[Path]:
-    """Retire and remove what dead processes left in `directory`; return what was removed.
+    """Retire and remove the segments of dead processes in `directory`; return the removed ones.
 
-    A segment goes when its writer's process is gone (pid and start time) and its heartbeat is older than `silent_ns`;
-    an unfinished file when its process is gone. Files of another version are left alone.
+    A segment is removed when its writer's process is gone (pid and start time) and its heartbeat is older than
+    `silent_ns`; an unfinished file when its process is gone. Files of another version are left alone.
     """
     removed = []
     for _, _, path in list_segments(directory):
@@ -155,7 +155,7 @@ def sweep(directory: Path, silent_ns: int = 10_000_000_000) -> list[Path]:
 
 
 def _is_gone(pid: int, start: int | None) -> bool:
-    """Whether no process has this id, or, where start times are known, only a younger one."""
+    """Return whether no process has this id or, where start times are known, only a younger process has it."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

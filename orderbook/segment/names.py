@@ -23,7 +23,7 @@ def segment_name(address: str, incarnation: Incarnation) -> str:
     """Return the file name of a segment.
 
     Raises:
-        Misconfigured: an address that makes no file name (empty, too long, a NUL in it), or a negative incarnation.
+        Misconfigured: the address cannot be a file name (empty, too long, with a NUL), or the incarnation is negative.
     """
     epoch, counter = incarnation
     text = "".join(_ESCAPED.get(c, c) for c in address).replace("/", "~")
@@ -31,12 +31,12 @@ def segment_name(address: str, incarnation: Incarnation) -> str:
         text = "%2E" + text[1:]
     name = f"{text}@{epoch}.{counter}"
     if not address or "\0" in address or epoch < 0 or counter < 0 or len(name.encode()) > _LONGEST_NAME:
-        raise Misconfigured(f"segment of {address[:80]!r}", f"incarnation {incarnation}: makes no file name")
+        raise Misconfigured(f"segment of {address[:80]!r}", f"incarnation {incarnation}: cannot be a file name")
     return name
 
 
 def parse_name(name: str) -> tuple[str, Incarnation] | None:
-    """Return (address, incarnation) of a segment's file name; None when it is no such name."""
+    """Return (address, incarnation) of a segment's file name; None for any other name."""
     match = _NAME.fullmatch(name)
     if match is None or name.startswith("."):
         return None
@@ -47,16 +47,16 @@ def parse_name(name: str) -> tuple[str, Incarnation] | None:
 
 
 def private_directory(path: Path) -> Path:
-    """Return `path`, a directory that only its owner, this user, can enter. Make it (mode 0700) when it is not there.
+    """Return `path`, a directory that only its owner, this user, can enter. Make it (mode 0700) when it is missing.
 
     Raises:
-        Misconfigured: it is a symbolic link or no directory, belongs to another user, is open to group or others, or
-            cannot be made.
+        Misconfigured: the path is a symbolic link or not a directory, belongs to another user, is open to group or
+            others, or cannot be made.
     """
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        pass  # judged below, whoever made it
+        pass  # checked below, also when another process made it
     except OSError as error:
         raise Misconfigured(f"segment directory {path}", f"cannot be made: {error.strerror}") from error
     found = os.lstat(path)

@@ -1,16 +1,16 @@
 """One thread that sleeps for all the segments a process waits for, and wakes its event loops.
 
-An asyncio task cannot sleep on a futex. So a thread does it for everybody: it sleeps in `futex_waitv` on the version
-words of up to 127 segments at once (further segments get further threads), and when one changes it tells each event
-loop concerned, once per loop however many tasks wake. While a segment is awaited its slot stays armed: a strategy that
-keeps up never pays for arming it again. A slot that changed while nobody waited is dropped, and a thread without work
-ends.
+An asyncio task cannot sleep on a futex, so a thread sleeps for all tasks: in `futex_waitv`, on the version words of up
+to 127 segments at once (further segments get further threads). When a word changes, the thread calls each event loop
+with waiting tasks, once per loop for any number of tasks. While a task waits for a segment, its slot stays armed: a
+strategy that keeps up never pays for arming the slot again. A slot that changed while no task waited is dropped, and a
+thread without slots ends.
 
-A writer that dies says nothing, so the thread also wakes when the oldest heartbeat it watches would be past its limit:
-a task that waits for a dead writer's next publish is woken about 1 ms after the limit.
+A dying writer publishes nothing, so the thread also wakes when the oldest heartbeat that it watches would pass its
+limit: a task that waits for a dead writer's next publish is woken about 1 ms after the limit.
 
-Where the kernel has no futex_waitv (before Linux 5.16, or forbidden by a sandbox), and on macOS, the thread looks at
-the words every 0.5 ms instead; `VENUEMESH_WAIT=poll` chooses that by hand.
+Where the kernel has no futex_waitv (before Linux 5.16, or forbidden by a sandbox), and on macOS, the thread reads the
+words every 0.5 ms instead; `VENUEMESH_WAIT=poll` selects that explicitly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from . import SegmentReader, WaitSet, monotonic_ns
 
-IDLE_NS = 1_000_000_000  # after this long without anybody waiting, a slot is dropped; a thread without slots ends
+IDLE_NS = 1_000_000_000  # a slot that no task waited for this long is dropped; a thread without slots ends
 
 _Future = asyncio.Future[None]
 
@@ -38,7 +38,7 @@ class _Request(NamedTuple):
 
 
 class _Slot:
-    """One segment that somebody waits for, or did a moment ago."""
+    """One segment that a task waits for, or waited for a moment ago."""
 
     __slots__ = ("identity", "idle_since_ns", "number", "requests", "shard")
 
@@ -64,13 +64,13 @@ class Waiter:
     """Waits for changes of segments on behalf of asyncio tasks. One per process is enough: `Waiter.shared()`.
 
     Usable from several event loops and threads. Threads start when first needed and end when idle. After a fork the
-    child begins anew. Threads that want to wait for themselves use `SegmentReader.wait`.
+    child starts with an empty waiter. A thread that waits for itself uses `SegmentReader.wait`.
     """
 
     _shared: Waiter | None = None
 
     def __init__(self, poll: bool | None = None) -> None:
-        """`poll` True forces looking every 0.5 ms, False insists on futexes, None takes what the system has."""
+        """`poll` True forces polling every 0.5 ms, False requires futexes, None takes what the system offers."""
         self._poll = poll
         self._reset()
         _ALL.add(self)
@@ -92,21 +92,21 @@ class Waiter:
 
     @property
     def threads(self) -> int:
-        """How many threads run now."""
+        """The number of running threads."""
         return len(self._shards)
 
     @property
     def segments(self) -> int:
-        """How many segments are armed now."""
+        """The number of armed segments."""
         return len(self._slots)
 
     async def wait(
         self, reader: SegmentReader, after_version: int, timeout_s: float | None = None, alive: bool = True
     ) -> int:
-        """Sleep until the segment's version passes `after_version`, or whether its writer is alive is not `alive` any
-        more, or the time is over. Return the version now: it may be `after_version` still.
+        """Sleep until the segment's version passes `after_version`, the life of its writer differs from `alive`, or the
+        time is over. Return the version, which may still be `after_version`.
 
-        Read `version` before the data it stands for (`Top.version` is), and nothing can be slept through.
+        Read `version` before the data that it belongs to (`Top.version` is); then no change can be missed.
 
         Raises:
             NotSynced: the reader is closed.
@@ -121,7 +121,7 @@ class Waiter:
             slot.requests.append(request)
         expiry = None if timeout_s is None else loop.call_later(max(0.0, timeout_s), _resolve, (request.future,))
         try:
-            # Once more, now that the request stands: a change between the first look and it would be lost otherwise.
+            # Check once more with the request registered: a change since the first check would be lost otherwise.
             if reader.version <= after_version and reader.alive is alive:
                 await request.future
         finally:
@@ -187,14 +187,14 @@ class Waiter:
             shard.set.wait(control, IDLE_NS / 1e9)
 
     def _look(self, shard: _Shard, now: int) -> list[_Request]:
-        """Take out the requests that the changed slots fulfil; disarm the slots that changed for nobody."""
+        """Remove and return the requests that the changed slots fulfil; disarm changed slots without requests."""
         woken: list[_Request] = []
         for number, version, alive in shard.set.look():
             slot = shard.slots[number]
             if not slot.requests:
                 self._drop(slot)
                 continue
-            slot.idle_since_ns = now  # somebody waited until this very moment
+            slot.idle_since_ns = now  # a task waited until now
             waiting: list[_Request] = []
             for request in slot.requests:
                 (woken if version > request.after or alive is not request.alive else waiting).append(request)
@@ -202,7 +202,7 @@ class Waiter:
         return woken
 
     def _purge(self, shard: _Shard, now: int) -> bool:
-        """Drop slots that nobody has waited for a while. Return whether that leaves the thread without work."""
+        """Drop slots that no task has waited for in a while. Return whether the thread has no slots left."""
         for slot in list(shard.slots.values()):
             if slot.requests:
                 slot.idle_since_ns = now
@@ -223,7 +223,7 @@ def _wake(requests: list[_Request]) -> None:
         try:
             loop.call_soon_threadsafe(_resolve, futures)
         except RuntimeError:
-            continue  # that loop was closed with tasks waiting in it: there is nobody left to wake
+            continue  # the loop was closed with tasks waiting in it: no task is left to wake
 
 
 def _resolve(futures: list[_Future] | tuple[_Future]) -> None:

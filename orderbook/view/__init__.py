@@ -1,14 +1,14 @@
-"""`BookView` and `AsyncBookView`: what a strategy holds of a book that another process keeps.
+"""`BookView` and `AsyncBookView`: a strategy's view of a book that another process keeps.
 
-A view reads the shared-memory segment of its address on this node: about a microsecond a read, no call to another
-process. It finds the segment of the newest incarnation by itself, and the next one's when its writer retires, dies or
-disappears; only then does it look into the directory. It has no connection and no thread of its own.
+A view reads the shared-memory segment of its address on this node: about a microsecond per read, without a call to
+another process. The view finds the segment of the newest incarnation, and the next one when its writer retires, dies or
+disappears; only then does it read the directory. It has no connection and no thread of its own.
 
-Every value is read from one consistent copy, and only while the book is LIVE; otherwise reads raise `NotSynced`, which
-says why. `peek()` and `stale_ok=True` show what was last known of a book that is not LIVE, with its state.
+Every value is read from one consistent copy, and only while the book is LIVE; otherwise reads raise `NotSynced` with
+the reason. `peek()` and `stale_ok=True` return the last known values of a book that is not LIVE, with its state.
 
-Reading is the same in both classes (`reading`). What waits for the book (`changes`, `trades`, `wait_live`,
-`wait_change`) blocks in `BookView` and is awaited in `AsyncBookView`.
+Reading is the same in both classes (`reading`). Methods that wait for the book (`changes`, `trades`, `wait_live`,
+`wait_change`) block in `BookView` and are awaited in `AsyncBookView`.
 """
 
 from .aio import AsyncBookView

@@ -1,4 +1,4 @@
-"""What every view of a book can do without waiting: find the segment of its address, and read it."""
+"""The part of every view that does not wait: find the segment of its address, and read it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..snapshot import BookSnapshot, Number
 LOOK_NS = 10_000_000  # at most this often a view looks for a successor's segment
 ASK_NS = 1_000_000_000  # at most this often a view asks for a segment that is not there
 
-Reopen = Callable[[type[Any], str, Instrument], Any]  # a class of views, an address, an instrument: the view
+Reopen = Callable[[type[Any], str, Instrument], Any]  # makes a view from a class of views, an address and an instrument
 
 
 class BookReading:
@@ -44,11 +44,11 @@ class BookReading:
         ask_for: Callable[[], None] | None = None,
         reopen: Reopen | None = None,
     ) -> None:
-        """Read nothing yet.
+        """Make a view; it reads nothing yet.
 
         Args:
-            ask_for: called, at most once a second, while no segment of the address is served here.
-            reopen: makes the view where it is unpickled, when that is another directory; it must pickle.
+            ask_for: called, at most once a second, while no segment of the address is on this node.
+            reopen: makes the view after unpickling in another directory; it must pickle itself.
         """
         self.directory = directory
         self.instrument = instrument
@@ -85,7 +85,7 @@ class BookReading:
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since the book's last frame was published on this node, by the monotonic clock; None before it."""
+        """Seconds since the book's last frame was published on this node (monotonic); None before the first frame."""
         published_ns = self._observe()[1].publish_ns
         return None if published_ns is None else (monotonic_ns() - published_ns) / SECOND_NS
 
@@ -108,7 +108,7 @@ class BookReading:
 
     @property
     def sequenced(self) -> bool:
-        """Whether the exchange proves continuity; where not, only the connection guards it."""
+        """Whether the exchange proves continuity; False when only the connection guards it."""
         return self._required().sequenced
 
     @property
@@ -118,7 +118,7 @@ class BookReading:
 
     @property
     def reason(self) -> str:
-        """Why the book is in its state, in its writer's words; empty without a reason or a segment."""
+        """The writer's reason for the book's state; empty without a reason or a segment."""
         reader = self._serving()
         return "" if reader is None else reader.statistics().reason
 
@@ -140,7 +140,7 @@ class BookReading:
             try:
                 return reader.top()
             except NotSynced:
-                pass  # its successor may serve already: look, then read from the successor
+                pass  # its successor may serve already: find it, then read from it
         return self._required().top(stale_ok)
 
     def peek(self) -> Top:
@@ -172,8 +172,8 @@ class BookReading:
     def depth(self, n: int | None = None, dtype: npt.DTypeLike = np.float64, stale_ok: bool = False) -> Depth:
         """Return `Depth(bids, asks)`: arrays of shape (n, 2), price and size, best first.
 
-        `dtype` is float64 for values or int64 for raw fixed-point. `n` None means all that the segment stores; a side
-        that ends sooner and is complete gives fewer rows.
+        `dtype` is float64 for values or int64 for raw fixed-point. `n` None means all stored levels; a complete side
+        with fewer levels gives fewer rows.
 
         Raises:
             NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment here.
@@ -192,7 +192,7 @@ class BookReading:
         return self._required().depth(n, as_float, stale_ok)
 
     def snapshot(self, stale_ok: bool = False) -> BookSnapshot:
-        """Return all levels stored, immutable and exact: ask several questions of one moment. Raises NotSynced."""
+        """Return all stored levels, immutable and exact, for several questions about one moment. Raises NotSynced."""
         reader = self._reader
         if reader is not None:
             try:
@@ -231,7 +231,7 @@ class BookReading:
 
     @property
     def last_trade(self) -> Trade | None:
-        """The newest trade of this incarnation; None before the first. A fact, so it needs no LIVE book.
+        """The newest trade of this incarnation; None before the first. The book need not be LIVE.
 
         Raises:
             NotSynced: there is no segment here.
@@ -246,22 +246,22 @@ class BookReading:
     # ---- finding the segment
 
     def look_again(self) -> None:
-        """Let the next read look for a newer segment at once: call this when a newer one is known to exist."""
+        """Make the next read look for a newer segment at once. Call this when a newer segment is known to exist."""
         self._look_after_ns = 0
 
     def _serving(self) -> SegmentReader | None:
-        """The reader of the newest incarnation, after a look for a successor when this one does not serve."""
+        """Return the reader of the newest incarnation; look for a successor when the current one does not serve."""
         reader = self._reader
         return reader if reader is not None and reader.alive else self._look()
 
     def _required(self) -> SegmentReader:
         reader = self._look()
         if reader is None:
-            raise NotSynced(self.address, BookState.ABSENT.name, "it has no segment here")
+            raise NotSynced(self.address, BookState.ABSENT.name, "it has no segment on this node")
         return reader
 
     def _observe(self) -> tuple[SegmentReader | None, Top]:
-        """The book's reader and top now; looks for a successor when the book is not LIVE."""
+        """Return the book's reader and top now; look for a successor when the book is not LIVE."""
         reader = self._reader
         if reader is not None:
             top = self._peek(reader)
@@ -280,7 +280,7 @@ class BookReading:
             return empty_top(self.address, reader.price_scale, reader.size_scale, state, reader.incarnation)
 
     def _look(self) -> SegmentReader | None:
-        """Open the newest segment of the address when it is another than the one held; at most every 10 ms."""
+        """Open the newest segment of the address when it is not the current one; at most every 10 ms."""
         now = monotonic_ns()
         reader = self._reader
         if now >= self._look_after_ns:
@@ -290,7 +290,7 @@ class BookReading:
                 reader is None or newest[0] > reader.incarnation or (not reader.alive and reader.unlinked)
             ):
                 try:
-                    # The old one is not closed: somebody may be waiting for it. It is unmapped with its last user.
+                    # The old segment is not closed: a task may wait for it. It is unmapped with its last user.
                     reader = self._reader = SegmentReader(newest[1])
                 except FileNotFoundError:
                     pass  # unlinked between the listing and now

@@ -1,4 +1,4 @@
-"""How async code waits and how sync code waits: the one place where the two forms of a class differ.
+"""How async code and sync code wait: the one place where the two forms of a class differ.
 
 Classes named Async... are written by hand over `AsyncWaits`; `scripts/generate-sync` makes their sync twins over
 `Waits`. Both have the same methods.
@@ -62,7 +62,7 @@ class AsyncWaits:
 
     @staticmethod
     async def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what blocks on another thread."""
+        """Run a blocking function on another thread."""
         return await asyncio.to_thread(work, *args, **kwargs)
 
 
@@ -76,7 +76,7 @@ class Waits:
 
     @staticmethod
     def begin() -> None:
-        """Refuse where blocking would stop an event loop."""
+        """Raise Misconfigured when blocking would stop an event loop."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -100,7 +100,7 @@ class Waits:
     @staticmethod
     def answer(hand_over: Callable[P, Future[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `hand_over`; return its future's result, or raise its error. Ctrl-C cancels the work."""
-        Waits.begin()  # before anything is handed over
+        Waits.begin()  # before the call hands anything over
         future = hand_over(*args, **kwargs)
         try:
             return future.result()
@@ -116,7 +116,7 @@ class Waits:
 
     @staticmethod
     def run(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what blocks."""
+        """Run a blocking function."""
         Waits.begin()
         return work(*args, **kwargs)
 
