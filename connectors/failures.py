@@ -42,8 +42,9 @@ class Failures:
     """One exchange's failures.
 
     `extract` reads an error body and returns None for anything else. `codes` classifies codes; `texts` overrides it
-    where one code stands for many things. A code in neither is an explicit no. `waits_s`: statuses that mean "not
-    served", with how long to wait where the answer does not say it; `max_wait_s` caps what an answer may say.
+    where one code stands for many things. A code in neither is `unlisted`: an explicit no, unless the exchange's manual
+    does not list all its codes. `waits_s`: statuses that mean "not served", with how long to wait where the answer does
+    not say it; `max_wait_s` caps what an answer may say.
     `in_success`: an answer with status 200 is a failure, too, where `extract` finds an error in it.
     """
 
@@ -53,10 +54,11 @@ class Failures:
     waits_s: Mapping[int, float] = field(default_factory=lambda: {429: 60.0})
     max_wait_s: float = 3 * 86_400.0
     in_success: bool = False
+    unlisted: Refusal = Refusal.REJECTED
 
     def refusal(self, code: str, reason: str = "") -> Refusal:
         """Classify a code and its text."""
-        return self.texts.get((code, reason)) or self.codes.get(code, Refusal.REJECTED)
+        return self.texts.get((code, reason)) or self.codes.get(code, self.unlisted)
 
     def failure(self, response: HttpResponse, changes: bool, what: str) -> MeshError | None:
         """Return the typed error that the answer to a signed request means; None when it succeeded."""

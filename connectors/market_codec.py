@@ -132,7 +132,10 @@ class Codec(Protocol):
         """Make a bulk reader of snapshots; None where the exchange has none: then `snapshot` reads all bodies."""
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
-        """Return what a recorded URL asked for: a snapshot, the name of another endpoint of the spec, or None."""
+        """Return what a recorded URL asked for: a snapshot, the name of another endpoint of the spec, or None.
+
+        A snapshot's symbol is known by the instruments that are bound or were read, where requests use an alias.
+        """
 
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         """Return the typed error that a REST answer means, None when the request succeeded.
@@ -143,13 +146,24 @@ class Codec(Protocol):
 
     def tickers_request(self) -> HttpRequest: ...
     def tickers(self, body: bytes) -> dict[str, Any]:
-        """Read volume, quote_volume, bid, ask and last of the last 24 hours, by symbol; decimal text or None."""
+        """Read volume, quote_volume, bid, ask and last of the last 24 hours, by symbol; decimal text or None.
+
+        This codec has read the list of instruments before: where tickers have other names, it knows them from there.
+        """
 
     def time_request(self) -> HttpRequest | None:
         """Return the cheapest request whose answer has the exchange's time; None where there is none."""
 
     def server_time(self, body: bytes) -> int:
         """Read the exchange's time, ns since the Unix epoch, in the answer to `time_request`. Raises DecodeError."""
+
+
+@runtime_checkable
+class OpensConnections(Protocol):
+    """Of a codec with messages that each connection begins with, before any pair is subscribed."""
+
+    def opening(self, request_id: int) -> list[Outgoing]:
+        """Return these messages: a channel that is about all pairs, for example. Ids are used as in `subscribe`."""
 
 
 @runtime_checkable

@@ -6,14 +6,20 @@ DecodeError with an excerpt of the bytes:
     with reading("a depth snapshot", body) as data:
         sequence = integer(data["sequence"])
 
+Where an exchange writes prices and sizes as JSON numbers, `reading(..., exact=True)` keeps the text of each number with
+a fraction, and `number` returns it: no float is ever made.
+
 Each reader takes one value and raises DecodeError when the value has another type, or cannot be true.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import orjson
@@ -22,28 +28,51 @@ from ..model.errors import DataError, DecodeError
 from ..model.events import Levels
 from ..model.fixed import INT64_MAX, to_raw
 from ..model.instrument import Instrument
+from ..model.time import SECOND_NS
 
 EXCERPT = 200  # bytes
+MAX_NUMBER = 41  # characters: 40 digits and a dot
+RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 # What reading a message of another shape raises. JSONDecodeError is a ValueError.
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, InvalidOperation, StopIteration, DataError)
+
+
+class Written:
+    """A JSON number with a fraction or an exponent, as it was written; `number` reads it."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 class reading:
     """Parse `raw` as JSON for the block; what the block cannot read is DecodeError: "not `what`: ...".
 
-    Errors that say what became of a request (Rejected, OutcomeUnknown, ...) pass as they are.
+    With `exact`, numbers with a fraction come as `Written`. Errors that say what became of a request (Rejected,
+    OutcomeUnknown, ...) pass as they are.
     """
 
-    __slots__ = ("_raw", "_what")
+    __slots__ = ("_exact", "_raw", "_what")
 
-    def __init__(self, what: str, raw: bytes | memoryview) -> None:
+    def __init__(self, what: str, raw: bytes | memoryview, exact: bool = False) -> None:
         self._what = what
         self._raw = raw
+        self._exact = exact
 
     def __enter__(self) -> Any:
         try:
+            if self._exact:
+                return json.loads(str(self._raw, "utf-8"), parse_float=Written, parse_constant=_no_number)
             return orjson.loads(self._raw)
-        except orjson.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise self._unreadable(error) from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -104,6 +133,29 @@ def digits(value: Any) -> int:
 def milliseconds(value: Any) -> int:
     """Read a time in milliseconds since the Unix epoch; return nanoseconds."""
     return integer(integer(value) * 1_000_000)
+
+
+def seconds(value: Any) -> int:
+    """Read a time in whole seconds since the Unix epoch; return nanoseconds."""
+    return integer(integer(value) * SECOND_NS)
+
+
+def rfc3339(value: Any) -> int:
+    """Read a time such as "2023-10-06T17:35:55.440295Z"; return nanoseconds since the Unix epoch."""
+    match = RFC3339.fullmatch(text(value))
+    if match is None:
+        raise _wrong(value, "a time as in RFC 3339, in UTC")
+    whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    return integer(int(whole.timestamp()) * SECOND_NS + int((match[2] or "").ljust(9, "0")))
+
+
+def number(value: Any) -> str:
+    """Read a JSON number of at most 40 digits, without sign and exponent, in a message read as `exact`; return it as it
+    was written."""
+    digits = value.text if type(value) is Written else str(value) if type(value) is int else "-"
+    if len(digits) > MAX_NUMBER or not digits.replace(".", "", 1).isdigit():
+        raise _wrong(value, "a plain number")
+    return digits
 
 
 def decimal(value: Any) -> Decimal:

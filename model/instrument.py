@@ -9,6 +9,7 @@ from typing import Any
 from .fixed import decimals, to_decimal, to_raw
 
 TRADING = "TRADING"
+_TEXTS = ("order_types", "self_trade_modes", "features", "aliases")
 _DECIMALS = (
     "price_increment",
     "size_increment",
@@ -33,7 +34,8 @@ class Instrument:
     A rule that the exchange does not state is None. `market_*_size` are the size rules of orders that take any price,
     where they differ; `market_*_notional` whether the bounds on notional hold for them. `percent_price` bounds a price
     by the exchange's average price (multipliers: buy low, buy high, sell low, sell high). `features` are what this pair
-    offers beyond the exchange's plain orders: "quote_amount", "amend", "replace", "order_lists".
+    offers beyond the exchange's plain orders: "quote_amount", "amend", "replace", "order_lists". `aliases` are other
+    spellings that the exchange uses in some of its interfaces; only its connector knows which is used where.
     """
 
     exchange: str
@@ -62,6 +64,7 @@ class Instrument:
     percent_price: tuple[Decimal, Decimal, Decimal, Decimal] | None = None
     self_trade_modes: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     @property
     def is_trading(self) -> bool:
@@ -82,7 +85,7 @@ class Instrument:
     def to_dict(self) -> dict[str, Any]:
         """Plain values only (Decimal as text), for msgpack, JSON and configuration."""
         plain = {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
-        for key in ("order_types", "self_trade_modes", "features"):
+        for key in _TEXTS:
             plain[key] = list(plain[key])
         if self.percent_price is not None:
             plain["percent_price"] = [str(bound) for bound in self.percent_price]
@@ -94,7 +97,7 @@ class Instrument:
         for rule in _DECIMALS:
             if fields.get(rule) is not None:
                 fields[rule] = Decimal(fields[rule])
-        for key in ("order_types", "self_trade_modes", "features"):
+        for key in _TEXTS:
             fields[key] = tuple(fields.get(key, ()))
         if fields.get("percent_price") is not None:
             fields["percent_price"] = tuple(Decimal(bound) for bound in fields["percent_price"])

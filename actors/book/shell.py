@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...connectors.gzip_frames import inflate
-from ...connectors.market_codec import Codec, DialedByRequest, Outgoing, RequestedBooks
+from ...connectors.market_codec import Codec, DialedByRequest, OpensConnections, Outgoing, RequestedBooks
 from ...connectors.spec import BookSource, Dial, Limit
 from ...connectors.transport import Link
 from ...model.errors import DecodeError, MeshError, RetryLater
@@ -215,6 +215,10 @@ class BookSession:
         self._start_over()
         if self._around.tap is not None:
             self._around.tap("connect", self.codec.ws_url(), b"", self._around.time_ns())
+        if isinstance(self.codec, OpensConnections):
+            messages = self.codec.opening(self._next_id)
+            self._next_id += len(messages)
+            self._send(messages)
         self._open(list(self.ingest.pairs.values()))
         self._around.changed()
 

@@ -167,6 +167,7 @@ class Described(Suite):
         default = self.codec()
         expect(default.ws_url().startswith(self.connector.spec.ws), f"{default.ws_url()} is not at spec.ws")
         for made in (codec, default):
+            made.bind([instrument])
             url = made.instruments_request().url
             expect(made.recognise(url) == "instruments", f"recognise({url!r}) is {made.recognise(url)!r}")
             for limit in (5, self.connector.spec.max_snapshot, self.connector.spec.max_snapshot + 1):

@@ -147,7 +147,9 @@ class Messages(Suite):
         if self.samples.tickers is None:
             skip("the samples have no tickers")
         instrument = self.instrument()
-        rows = self.codec().tickers(self.samples.tickers)
+        codec = self.codec()
+        codec.instruments(self.samples.instruments)
+        rows = codec.tickers(self.samples.tickers)
         expect(instrument.symbol in rows, f"no ticker of {instrument.symbol!r}: {sorted(rows)[:10]}")
         for symbol, row in rows.items():
             for key in ("volume", "quote_volume", "bid", "ask", "last"):

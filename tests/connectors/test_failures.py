@@ -106,3 +106,11 @@ def test_a_text_overrides_its_code():
 def test_how_long_to_wait(response, after_s):
     assert FAILURES.failure(response, False, "x").after_s == after_s
     assert FAILURES.public_failure(response).after_s == after_s
+
+
+def test_codes_that_nobody_lists_may_mean_anything_where_the_manual_is_not_whole():
+    strict = replace(FAILURES, unlisted=Refusal.UNKNOWN)
+    assert FAILURES.refusal("new") is Refusal.REJECTED
+    assert strict.refusal("new") is Refusal.UNKNOWN
+    assert isinstance(strict.failure(answer(400, "new"), True, "x"), OutcomeUnknown)
+    assert isinstance(strict.failure(answer(401, "key"), True, "x"), Misconfigured)

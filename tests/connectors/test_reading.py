@@ -25,6 +25,10 @@ PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 3)
         ("integer", 2**63 - 1, 2**63 - 1),
         ("identifier", 7, "7"),
         ("milliseconds", 1, 1_000_000),
+        ("seconds", 7, 7_000_000_000),
+        ("rfc3339", "2023-10-06T17:35:55.440295Z", 1_696_613_755_440_295_000),
+        ("rfc3339", "1970-01-01T00:00:01Z", 1_000_000_000),
+        ("number", 12, "12"),
         ("digits", "0", 0),
         ("digits", "9223372036854775807", 2**63 - 1),
         ("decimal", "-0.10", Decimal("-0.10")),
@@ -52,6 +56,17 @@ def test_reads_its_type(reader, value, read):
         ("integer", "1"),
         ("identifier", "7"),
         ("milliseconds", 2**62),
+        ("seconds", 2**62),
+        ("rfc3339", "2023-10-06T17:35:55"),
+        ("rfc3339", "2023-10-06T17:35:55+00:00"),
+        ("rfc3339", "2023-10-06T17:35:55.1234567890Z"),
+        ("rfc3339", "1969-12-31T23:59:59Z"),
+        ("rfc3339", 1),
+        ("number", 1.5),
+        ("number", "1.5"),
+        ("number", True),
+        ("number", -1),
+        ("number", 10**50),
         ("digits", 1),
         ("digits", ""),
         ("digits", "-1"),
@@ -123,6 +138,25 @@ def test_bytes_that_are_no_json_are_a_decode_error():
     with pytest.raises(DecodeError) as caught, reading("a test", b"x" * 1000):
         pytest.fail("the block ran")
     assert caught.value.excerpt == "x" * 200
+
+
+def test_numbers_come_as_they_were_written():
+    raw = b'{"whole": 7, "long": 0.10000000, "small": 1e-8, "below": -0.5, "more": 1.%s}' % (b"0" * 40)
+    for written in (raw, memoryview(raw)):
+        with reading("a test", written, exact=True) as read:
+            assert readers.number(read["long"]) == "0.10000000"
+            assert readers.number(read["whole"]) == "7"
+            for bad in ("small", "below", "more"):
+                with pytest.raises(DecodeError, match="a plain number"):
+                    readers.number(read[bad])
+            with pytest.raises(DecodeError, match="text"):
+                readers.text(read["long"])
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"NaN", b"[" * 100_000, b"1" * 5000])
+def test_exact_reading_refuses_what_is_no_json_of_an_exchange(raw):
+    with pytest.raises(DecodeError), reading("a test", raw, exact=True):
+        pytest.fail("the block ran")
 
 
 def test_what_became_of_a_request_passes_through():

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ..conformance.market.live import choose
 from ..connectors import registry
 from ..connectors.gzip_frames import inflate
-from ..connectors.market_codec import Codec, DialedByRequest
+from ..connectors.market_codec import Codec, DialedByRequest, OpensConnections
 from ..connectors.order_codec import Signed, trading_connector
 from ..connectors.reports import AccountReport
 from ..connectors.spec import ExchangeSpec
@@ -246,7 +246,8 @@ class _Listener:
 
     def on_open(self, link: Link) -> None:
         self._link = link
-        messages = self._codec.subscribe([self._instrument], 1)
+        messages = self._codec.opening(1) if isinstance(self._codec, OpensConnections) else []
+        messages = [*messages, *self._codec.subscribe([self._instrument], 1 + len(messages))]
         self._waiting = {str(expected.key) for message in messages for expected in message.expects}
         for message in messages:
             link.send(message.frame)

@@ -17,6 +17,7 @@ from tests.fakes.venue import Clock
 from venuemesh.actors.book.ingest import NoSink, Pair
 from venuemesh.actors.book.machine import BookMachine
 from venuemesh.actors.book.shell import BookSession, Surroundings
+from venuemesh.connectors.market_codec import Outgoing
 from venuemesh.connectors.spec import Dial, Limit
 from venuemesh.model.errors import RetryLater
 from venuemesh.model.events import BookState
@@ -309,6 +310,22 @@ async def test_what_a_connection_may_send_in_an_hour_is_kept(stages, monkeypatch
     stage.feed.close("cut")
     stage.open()
     assert stage.sent == [("subscribe", channels(SYMBOL, OTHER))]
+
+
+class GreetingCodec(StyledCodec):
+    """Says something about all pairs first, on each connection."""
+
+    def opening(self, request_id: int) -> list[Outgoing]:
+        return [Outgoing(json.dumps({"op": "hello", "s": request_id}).encode())]
+
+
+async def test_a_connection_begins_with_what_the_codec_opens_it_with(stages):
+    stage = stages("chain", GreetingCodec)
+    for number in (1, 3):
+        stage.open()
+        await until(lambda: len(stage.sent) == 2)
+        assert stage.sent == [("hello", number), ("subscribe", channels(SYMBOL, OTHER))]
+        stage.feed.close("cut")
 
 
 class DialedCodec(StyledCodec):

@@ -1,0 +1,343 @@
+"""Kraken spot market data: bytes to events, intents to requests.
+
+A pair has three names: BTC/USD in websocket version 2, which is its symbol, and in REST the altname XBTUSD and the key
+XXBTZUSD, which are its aliases. What REST calls XBT and XDG, the websocket calls BTC and DOGE.
+
+Source: docs.kraken.com, websocket-v2/{book,trade,ticker,instrument,status,heartbeat,ping}, guides/spot-ws-book-v2,
+guides/spot-ws-intro, rest-api/get-{tradable-asset-pairs,order-book,ticker-information,server-time}, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import numpy as np
+import orjson
+
+from ...model.errors import DecodeError, Misconfigured
+from ...model.events import (
+    DepthDelta,
+    DepthSnapshot,
+    Ignored,
+    Levels,
+    MarketEvent,
+    PublicTrade,
+    Side,
+    Status,
+    Subscribed,
+    SubscribeRefused,
+    Ticker,
+)
+from ...model.http import HttpRequest, HttpResponse
+from ...model.instrument import TRADING, Instrument
+from ...orderbook.checksum import crc32
+from ...orderbook.l2 import OrderBook
+from ..drafts import batches, public, recognised
+from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
+from ..reading import decimal, flag, integer, levels, number, reading, rfc3339, rows, seconds, text
+from ..sequence import Numbers, Verdict, by_connection
+from ..spec import ExchangeSpec
+from .refusals import FAILURES
+from .spec import DEPTH
+
+CHECKED = 10  # websocket-v2/book: the checksum is of the best ten levels a side, whatever the depth
+ONLINE = "online"
+NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # REST's names of assets that the websocket calls otherwise
+PAIRS_PER_MESSAGE = 100  # the manual names no bound
+
+
+class KrakenCodec:
+    """Market data of one exchange that speaks Kraken's protocol. Raises Misconfigured: an option has another value."""
+
+    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, depth: int = DEPTH.default) -> None:
+        if (problem := DEPTH.problem(depth)) is not None:
+            raise Misconfigured(DEPTH.name, problem)
+        self.spec = replace(spec, book=replace(spec.book, window=depth))
+        self.snapshot_limit = spec.max_snapshot  # as many as a request can ask for cost no more than one
+        self._rest = (rest or spec.rest).rstrip("/")
+        self._ws = (ws or spec.ws).rstrip("/")
+        self._depth = depth
+        self._bound: dict[str, Instrument] = {}
+        self._symbols: dict[str, str] = {}  # by altname and key
+        self._system = ONLINE
+        self._states: dict[str, str] = {}  # of pairs, where the channel `instrument` has stated one
+        self._readers: dict[str, Callable[[dict[str, Any], int], Sequence[MarketEvent]]] = {
+            "book": self._book,
+            "trade": self._trades,
+            "ticker": self._ticker,
+            "instrument": self._instruments,
+            "status": self._status,
+        }
+
+    # What can be asked for
+
+    def ws_url(self) -> str:
+        return self._ws
+
+    def opening(self, request_id: int) -> list[Outgoing]:
+        """The channel `instrument` says of all pairs what may be done with them."""
+        return [Outgoing(_request("subscribe", request_id, {"channel": "instrument"}))]
+
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        return self._channels("subscribe", instruments, request_id, {"depth": self._depth}, {"snapshot": False})
+
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        return self._channels("unsubscribe", instruments, request_id, {"depth": self._depth}, {})
+
+    @staticmethod
+    def _channels(
+        method: str, instruments: Sequence[Instrument], request_id: int, book: dict[str, Any], trade: dict[str, Any]
+    ) -> list[Outgoing]:
+        """Each pair is answered by itself, under the id of the message."""
+        messages: list[Outgoing] = []
+        for batch in batches([one.symbol for one in instruments], PAIRS_PER_MESSAGE):
+            for channel, options in (("book", book), ("trade", trade)):
+                key = request_id + len(messages)
+                frame = _request(method, key, {"channel": channel, "symbol": batch, **options})
+                expects = tuple(Expected(_key(key, symbol), (symbol,)) for symbol in dict.fromkeys(batch))
+                messages.append(Outgoing(frame, expects))
+        return messages
+
+    def _request(self, endpoint: str, query: str = "") -> HttpRequest:
+        return public(self.spec.endpoints[endpoint], self._rest, query)
+
+    def instruments_request(self) -> HttpRequest:
+        return self._request("instruments")
+
+    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
+        name = quote(instrument.aliases[0] if instrument.aliases else instrument.symbol, safe="")
+        return self._request("snapshot", f"?pair={name}&count={min(limit, self.spec.max_snapshot)}")
+
+    def tickers_request(self) -> HttpRequest:
+        return self._request("tickers")
+
+    def time_request(self) -> HttpRequest | None:
+        return self._request("time")
+
+    def recognise(self, url: str) -> SnapshotKey | str | None:
+        parts = urlsplit(url)
+        name = recognised(self.spec, parts.path)
+        if name != "snapshot":
+            return name
+        query = parse_qs(parts.query)
+        count = query.get("count", ["100"])[0]  # rest-api/get-order-book: default 100
+        if "pair" not in query or not (count.isascii() and count.isdigit()):
+            return None
+        pair = query["pair"][0]
+        return SnapshotKey(self._symbols.get(pair, pair), min(int(count), self.spec.max_snapshot))
+
+    # What comes back over REST
+
+    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
+        return FAILURES.public_failure(response, changes)
+
+    def instruments(self, body: bytes) -> list[Instrument]:
+        """Pairs without a websocket name have no feed, and are left out."""
+        with reading("a list of instruments", body) as read:
+            pairs = read["result"].items()
+            listed = [self._instrument(key, pair) for key, pair in pairs if pair.get("wsname") is not None]
+        if len({instrument.name for instrument in listed}) != len(listed):
+            raise DecodeError("two pairs of one base and quote asset", None)
+        self._learn(listed)
+        return listed
+
+    def _learn(self, instruments: Iterable[Instrument]) -> None:
+        self._symbols.update((alias, one.symbol) for one in instruments for alias in one.aliases)
+
+    def _instrument(self, key: str, pair: dict[str, Any]) -> Instrument:
+        """Source: rest-api/get-tradable-asset-pairs. Lists of before 2022 have neither tick size nor status."""
+        base, quote_asset = (NEW_NAMES.get(asset, asset) for asset in text(pair["wsname"]).split("/"))
+        price_scale, size_scale = integer(pair["pair_decimals"]), integer(pair["lot_decimals"])
+        if max(price_scale, size_scale) > 18:
+            raise ValueError(f"{price_scale} and {size_scale} decimals")
+        status = text(pair.get("status", ONLINE))
+        tick = decimal(pair["tick_size"]) if "tick_size" in pair else Decimal(1).scaleb(-price_scale)
+        return Instrument(
+            exchange=self.spec.exchange,
+            name=f"{base}-{quote_asset}",
+            symbol=f"{base}/{quote_asset}",
+            base=base,
+            quote=quote_asset,
+            price_scale=price_scale,
+            size_scale=size_scale,
+            status=TRADING if status == ONLINE else status,
+            price_increment=tick,
+            size_increment=Decimal(1).scaleb(-size_scale),
+            min_size=decimal(pair["ordermin"]) if "ordermin" in pair else None,
+            min_notional=decimal(pair["costmin"]) if "costmin" in pair else None,
+            aliases=(text(pair["altname"]), key),
+        )
+
+    def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
+        """Rows are price, size and a time in seconds. A book over REST has neither number nor checksum."""
+        with reading("a depth snapshot", body) as read:
+            (book,) = read["result"].values()
+            bids, asks = levels(instrument, book["bids"], 3), levels(instrument, book["asks"], 3)
+        return DepthSnapshot(instrument.symbol, 0, bids, asks, len(bids) < limit, len(asks) < limit, None, recv_ns)
+
+    def tickers(self, body: bytes) -> dict[str, Any]:
+        """Source: rest-api/get-ticker-information. The second figure of a pair of them is of the last 24 hours; the
+        quote volume is the volume at its average price."""
+        with reading("a list of tickers", body) as read:
+            return {self._symbols[key]: _ticker_row(row) for key, row in read["result"].items() if key in self._symbols}
+
+    def server_time(self, body: bytes) -> int:
+        """Source: rest-api/get-server-time; whole seconds."""
+        with reading("a server time", body) as read:
+            return seconds(read["result"]["unixtime"])
+
+    # What comes over the websocket
+
+    def bind(self, instruments: Iterable[Instrument]) -> None:
+        self._bound = {instrument.symbol: instrument for instrument in instruments}
+        self._learn(self._bound.values())
+
+    def scanner(self) -> DeltaScanner | None:
+        return None
+
+    def snapshot_scanner(self) -> SnapshotScanner | None:
+        return None
+
+    def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
+        with reading("a frame of this exchange", frame, exact=True) as message:
+            if "channel" in message:
+                channel = text(message["channel"])
+                reader = self._readers.get(channel)
+                return (Ignored(channel),) if reader is None else reader(message, recv_ns)
+            if "method" in message:
+                return (_answer(message),)
+            return (SubscribeRefused(None, "error", text(message["error"])),)
+
+    def symbol_of(self, frame: bytes | memoryview) -> str | None:
+        try:
+            message = orjson.loads(frame)
+            found = message["data"][0]["symbol"] if message["channel"] in ("book", "trade", "ticker") else None
+        except (orjson.JSONDecodeError, LookupError, TypeError):
+            return None
+        return found if isinstance(found, str) else None
+
+    def _book(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
+        (book,) = message["data"]
+        is_snapshot = _is_snapshot(message)
+        instrument = self._bound.get(text(book["symbol"]))
+        if instrument is None:
+            return (Ignored("book"),)
+        bids, asks = _levels(instrument, book["bids"]), _levels(instrument, book["asks"])
+        checksum = integer(book["checksum"])
+        time_ns = rfc3339(book["timestamp"]) if "timestamp" in book else None
+        symbol = instrument.symbol
+        if not is_snapshot:
+            return (DepthDelta(symbol, 0, 0, bids, asks, time_ns, recv_ns, None, checksum),)
+        whole = [len(side) < self._depth for side in (bids, asks)]
+        return (DepthSnapshot(symbol, 0, bids, asks, whole[0], whole[1], time_ns, recv_ns, None, checksum),)
+
+    def _trades(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
+        _is_snapshot(message)
+        return [self._trade(row, recv_ns) for row in rows(message["data"])]
+
+    def _trade(self, row: dict[str, Any], recv_ns: int) -> MarketEvent:
+        instrument = self._bound.get(text(row["symbol"]))
+        if instrument is None:
+            return Ignored("trade")
+        return PublicTrade(
+            instrument.symbol,
+            integer(row["trade_id"]),
+            instrument.price_raw(number(row["price"])),
+            instrument.size_raw(number(row["qty"])),
+            Side(row["side"]),
+            rfc3339(row["timestamp"]),
+            recv_ns,
+        )
+
+    def _ticker(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
+        (row,) = message["data"]
+        instrument = self._bound.get(text(row["symbol"]))
+        if instrument is None:
+            return (Ignored("ticker"),)
+        bid, ask = (
+            (instrument.price_raw(number(row[side])), instrument.size_raw(number(row[f"{side}_qty"])))
+            for side in ("bid", "ask")
+        )
+        return (Ticker(instrument.symbol, 0, bid if bid[1] else None, ask if ask[1] else None, recv_ns),)
+
+    def _instruments(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
+        """What may be done with pairs, all of them at first, then those that changed."""
+        stated = {text(pair["symbol"]): text(pair["status"]) for pair in rows(message["data"]["pairs"])}
+        self._states.update(stated)
+        return [self._state(symbol) for symbol in stated if symbol in self._bound] or (Ignored("instrument"),)
+
+    def _status(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
+        """The exchange as a whole: it comes when a connection begins, and when it changes."""
+        (row,) = message["data"]
+        self._system = text(row["system"])
+        return [self._state(symbol) for symbol in self._bound] or (Ignored("status"),)
+
+    def _state(self, symbol: str) -> Status:
+        """A pair trades while it and the exchange are online."""
+        listed = self._bound[symbol].status
+        own = self._states.get(symbol, ONLINE if listed == TRADING else listed)
+        status = own if self._system == ONLINE else self._system
+        return Status(symbol, status == ONLINE, status)
+
+    def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
+        """Nothing is numbered; the checksum says whether a message is missing."""
+        return by_connection()
+
+    def checksum(self, instrument: Instrument, book: OrderBook) -> int:
+        """Source: guides/spot-ws-book-v2, Checksum Calculation. Numbers have all decimals of the pair there."""
+        return crc32(book, CHECKED, instrument.price_scale, instrument.size_scale)
+
+
+def _request(method: str, request_id: int, params: dict[str, Any]) -> bytes:
+    return orjson.dumps({"method": method, "params": params, "req_id": request_id})
+
+
+def _key(request_id: int, symbol: str) -> str:
+    return f"{request_id} {symbol}"
+
+
+def _answer(message: dict[str, Any]) -> MarketEvent:
+    """An answer to a request. One that is refused has its pair beside the error."""
+    method = text(message["method"])
+    if method != "subscribe":
+        return Ignored(method)
+    accepted = flag(message["success"])
+    about = message["result"] if accepted else message
+    has_key = "symbol" in about and "req_id" in message
+    key = _key(integer(message["req_id"]), text(about["symbol"])) if has_key else None
+    if not accepted:
+        return SubscribeRefused(key, method, text(message["error"]))
+    return Ignored(f"{method} {text(about['channel'])}") if key is None else Subscribed(key)
+
+
+def _is_snapshot(message: dict[str, Any]) -> bool:
+    kind = text(message["type"])
+    if kind not in ("snapshot", "update"):
+        raise ValueError(f"{kind!r} is neither a snapshot nor an update")
+    return kind == "snapshot"
+
+
+def _levels(instrument: Instrument, value: Any) -> Levels:
+    """Levels are objects whose numbers are JSON numbers with all their decimals."""
+    read = rows(value)
+    array = np.empty((len(read), 2), dtype=np.int64)
+    for at, row in enumerate(read):
+        array[at, 0] = instrument.price_raw(number(row["price"]))
+        array[at, 1] = instrument.size_raw(number(row["qty"]))
+    return array
+
+
+def _ticker_row(row: dict[str, Any]) -> dict[str, str | None]:
+    volume, average = decimal(row["v"][1]), decimal(row["p"][1])
+    bid, ask = (text(row[side][0]) if decimal(row[side][0]) else None for side in ("b", "a"))
+    return {
+        "volume": text(row["v"][1]),
+        "quote_volume": f"{volume * average:f}",
+        "bid": bid,
+        "ask": ask,
+        "last": text(row["c"][0]),
+    }

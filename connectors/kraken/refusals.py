@@ -1,0 +1,101 @@
+"""What Kraken's errors mean. They are texts, and come with HTTP status 200 in a list `error`.
+
+A code is what the error is about and the text up to its second colon: "EGeneral:Invalid arguments" stands for
+"EGeneral:Invalid arguments:price". Only what the manual explains is taken for harmless: of any other code nobody knows
+what became of the request.
+
+Source: guides/spot-errors and guides/spot-rest-ratelimits of docs.kraken.com; error-handling.md of
+krakenfx/kraken-api-sdk, the exchange's own guide, where a comment says so; all read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+
+from ..failures import ErrorBody, Failures
+from ..order_codec import Refusal
+
+CODE = re.compile(r"(E[A-Za-z]+): ?([^:]+)")
+
+_KEY = ("EAPI:Invalid key", "EAPI:Invalid signature", "EGeneral:Permission denied", "EAccount:Invalid permissions")
+_KEY_TOO = ("EAuth:Account temporary disabled", "EAuth:Account unconfirmed")
+# Not executed, and may be signed anew. The last two are of error-handling.md: the token is old, a new one is needed.
+_CLOCK = ("EAPI:Invalid nonce", "EService:Deadline elapsed", "ESession:Invalid session", "EAPI:Invalid token")
+_BUSY = (
+    "EAPI:Rate limit exceeded",
+    "EOrder:Rate limit exceeded",
+    "EOrder:Domain rate limit exceeded",
+    "EAuth:Rate limit exceeded",
+    "EAuth:Too many requests",
+    "EGeneral:Temporary lockout",
+    "EService:Throttled",
+)
+# The engine or the interface did not answer: what it got may still be executed. Those after the second are of no page
+# of the manual, and known from ccxt 4.5.90.
+_UNKNOWN = (
+    "EGeneral:Internal error",
+    "EService:Unavailable",
+    "EService:Busy",
+    "EService:Timeout",
+    "EGeneral:Too many requests",
+    "ETrade:User Locked",
+    "EFunding:Invalid amount",
+    "EFunding:No funding method",
+    "EFunding:Unknown asset",
+)
+_NO = (
+    "EGeneral:Invalid arguments",
+    "EQuery:Unknown asset pair",  # of no page of the manual; only reads are answered so
+    "EQuery:Unknown asset",
+    "EService:Market in cancel_only mode",
+    "EService:Market in post_only mode",
+    "EOrder:Cannot open opposing position",
+    "EOrder:Cannot open position",
+    "EOrder:Margin allowance exceeded",
+    "EOrder:Margin level too low",
+    "EOrder:Margin position size exceeded",
+    "EOrder:Insufficient margin",
+    "EOrder:Insufficient funds",
+    "EOrder:Order minimum not met",
+    "EOrder:Cost minimum not met",
+    "EOrder:Tick size check failed",
+    "EOrder:Orders limit exceeded",
+    "EOrder:Scheduled orders limit exceeded",
+    "EOrder:Positions limit exceeded",
+    "EOrder:Invalid price",
+    "EOrder:Reduce only",
+    "EOrder:Unknown position",
+    "ETrade:Invalid request",
+    "EBM:limit exceeded",
+    "EFunding:Max fee exceeded",
+)
+CODES = {
+    **dict.fromkeys((*_KEY, *_KEY_TOO), Refusal.KEY),
+    **dict.fromkeys(_CLOCK, Refusal.CLOCK),
+    **dict.fromkeys(_BUSY, Refusal.BUSY),
+    **dict.fromkeys(_UNKNOWN, Refusal.UNKNOWN),
+    **dict.fromkeys(_NO, Refusal.REJECTED),
+    "EOrder:Invalid order": Refusal.NOT_THERE,  # error-handling.md: a cancel of what is gone, or never was
+    "EOrder:Unknown order": Refusal.NOT_THERE,  # websocket-v1/cancelorder
+}
+
+
+def code_of(text: str) -> str:
+    """Return the code of an error's text, without what follows a second colon."""
+    match = CODE.match(text)
+    return text if match is None else f"{match[1]}:{match[2].rstrip()}"
+
+
+def error_body(body: bytes) -> ErrorBody | None:
+    """Read the first error of {"error":[...]}; a text that begins with W is a warning."""
+    try:
+        texts = orjson.loads(body)["error"]
+        found = next((text for text in texts if not text.startswith("W")), None) if isinstance(texts, list) else None
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
+    return ErrorBody(code_of(found), found) if found else None
+
+
+FAILURES = Failures(extract=error_body, codes=CODES, in_success=True, unlisted=Refusal.UNKNOWN)

@@ -1,0 +1,194 @@
+"""Messages in the shapes of Kraken's manual, with what a correct reader makes of them. Invented, not recorded.
+
+Source: docs.kraken.com, websocket-v2/{book,trade,ticker,instrument,status,heartbeat,ping}, guides/spot-ws-book-v2,
+rest-api pages of the endpoints in `spec.py`, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import orjson
+
+from ...model.errors import Rejected, RetryLater
+from ...model.events import Side
+from ..samples import ErrorSample, MarketDataSamples, RefusalSample, Rows, TradeSample
+
+TIMES = '"time_in":"2023-10-06T17:35:55.219022Z","time_out":"2023-10-06T17:35:55.219067Z"'
+
+# The book as the exchange holds it, best first: ten levels a side, which is the depth.
+BIDS: Rows = (
+    ("0.56660", "4831.75496356"),
+    ("0.56650", "6658.22734739"),
+    ("0.56640", "18724.91513344"),
+    ("0.56630", "11563.92544914"),
+    ("0.56620", "14006.65365711"),
+    ("0.56610", "17454.85679807"),
+    ("0.56600", "18097.15470000"),
+    ("0.56590", "33644.89175666"),
+    ("0.56580", "148.34640000"),
+    ("0.56570", "606.70854372"),
+)
+ASKS: Rows = (
+    ("0.56680", "4410.79769741"),
+    ("0.56690", "4655.40412487"),
+    ("0.56700", "49844.89424998"),
+    ("0.56710", "24306.41678000"),
+    ("0.56720", "29783.25223475"),
+    ("0.56730", "57234.71239278"),
+    ("0.56740", "45065.04744000"),
+    ("0.56750", "5912.76380354"),
+    ("0.56760", "42514.92434778"),
+    ("0.56770", "36304.08470220"),
+)
+# A bid comes in between and the last falls out; another size; the best ask goes and one moves up from beyond the depth.
+BIDS_2: Rows = (("0.56670", "10.00000000"), *BIDS[:9])
+BIDS_3: Rows = (("0.56670", "0.00000001"), *BIDS[:9])
+ASKS_4: Rows = (*ASKS[1:], ("0.56790", "7.50000000"))
+ASKS_5: Rows = (ASKS_4[0], ("0.56695", "1.00000000"), *ASKS_4[1:9])
+
+
+def _checksum(bids: Rows, asks: Rows) -> int:
+    """The manual's recipe, over the text of the numbers."""
+    digits = "".join(part.replace(".", "").lstrip("0") for side in (asks, bids) for row in side for part in row)
+    return zlib.crc32(digits.encode())
+
+
+def _book(kind: str, bids: Rows, asks: Rows, checksum: int) -> bytes:
+    sides = (",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty in side) for side in (bids, asks))
+    bid, ask = sides
+    return (
+        f'{{"channel":"book","type":"{kind}","data":[{{"symbol":"MATIC/USD","bids":[{bid}],"asks":[{ask}],'
+        f'"checksum":{checksum},"timestamp":"2023-10-06T17:35:55.440295Z"}}]}}'
+    ).encode()
+
+
+def _trade(side: str, price: str, qty: str, number: int) -> bytes:
+    return (
+        f'{{"channel":"trade","type":"update","data":[{{"symbol":"MATIC/USD","side":"{side}","price":{price},'
+        f'"qty":{qty},"ord_type":"market","trade_id":{number},"timestamp":"2023-09-25T07:49:37.708706Z"}}]}}'
+    ).encode()
+
+
+def _listed(
+    altname: str, wsname: str, base: str, quote: str, decimals: int, tick: str, status: str
+) -> dict[str, object]:
+    return {
+        "altname": altname,
+        "wsname": wsname,
+        "aclass_base": "currency",
+        "base": base,
+        "aclass_quote": "currency",
+        "quote": quote,
+        "lot": "unit",
+        "cost_decimals": 5,
+        "pair_decimals": decimals,
+        "lot_decimals": 8,
+        "lot_multiplier": 1,
+        "fees": [[0, 0.4]],
+        "fees_maker": [[0, 0.25]],
+        "fee_volume_currency": "ZUSD",
+        "ordermin": "0.0001",
+        "costmin": "0.5",
+        "tick_size": tick,
+        "status": status,
+    }
+
+
+def _accepted(channel: str, more: str) -> bytes:
+    return (
+        f'{{"method":"subscribe","req_id":4,"result":{{"channel":"{channel}",{more}"snapshot":true,'
+        f'"symbol":"MATIC/USD"}},"success":true,{TIMES}}}'
+    ).encode()
+
+
+SAMPLES = MarketDataSamples(
+    pair="MATIC-USD",
+    instruments=orjson.dumps(
+        {
+            "error": [],
+            "result": {
+                "MATICUSD": _listed("MATICUSD", "MATIC/USD", "MATIC", "ZUSD", 5, "0.00001", "online"),
+                "XXBTZUSD": _listed("XBTUSD", "XBT/USD", "XXBT", "ZUSD", 1, "0.1", "online"),
+                "XETHXXBT": _listed("ETHXBT", "ETH/XBT", "XETH", "XXBT", 5, "0.00001", "post_only"),
+                "XDGEUR": _listed("XDGEUR", "XDG/EUR", "XXDG", "ZEUR", 7, "0.0000001", "cancel_only"),
+            },
+        }
+    ),
+    symbols={"MATIC-USD": "MATIC/USD", "BTC-USD": "BTC/USD", "ETH-BTC": "ETH/BTC", "DOGE-EUR": "DOGE/EUR"},
+    snapshot=_book("snapshot", BIDS, ASKS, _checksum(BIDS, ASKS)),
+    deltas=(
+        _book("update", BIDS_2[:1], (), _checksum(BIDS_2, ASKS)),
+        _book("update", (("0.56670", "3.00000000"), *BIDS_3[:1]), (), _checksum(BIDS_3, ASKS)),  # twice: in this order
+        _book("update", (), (("0.56680", "0.00000000"), ASKS_4[-1]), _checksum(BIDS_3, ASKS_4)),
+        _book("update", (), ASKS_5[1:2], _checksum(BIDS_3, ASKS_5)),
+    ),
+    bids=BIDS_3,
+    asks=ASKS_5,
+    sequence=0,
+    # A message that changed the best bid before this one was lost
+    gap=_book("update", (), (("0.56690", "2.00000000"),), _checksum(BIDS_2, ASKS_5)),
+    rest_book=orjson.dumps(
+        {
+            "error": [],
+            "result": {
+                "MATICUSD": {
+                    "asks": [["0.56680", "4410.798", 1688671659], ["0.56690", "4655.404", 1688671380]],
+                    "bids": [["0.56660", "4831.755", 1688671656]],
+                }
+            },
+        }
+    ),
+    trades=(
+        TradeSample(_trade("sell", "0.51170", "40.00000000", 4665906), 4665906, "0.5117", "40", Side.SELL),
+        TradeSample(_trade("buy", "0.51470", "6423.46326000", 4665907), 4665907, "0.5147", "6423.46326", Side.BUY),
+    ),
+    acks=((_accepted("book", '"depth":10,'), "4 MATIC/USD"), (_accepted("trade", ""), "4 MATIC/USD")),
+    refusals=(
+        RefusalSample(
+            f'{{"error":"Currency pair not supported XBT/USD","method":"subscribe","req_id":5,"success":false,'
+            f'"symbol":"XBT/USD",{TIMES}}}'.encode(),
+            "5 XBT/USD",
+            "subscribe",
+        ),
+        RefusalSample(b'{"error":"Malformed request","success":false}', None, "error"),
+    ),
+    ignored=(
+        b'{"channel":"heartbeat"}',
+        f'{{"method":"pong","req_id":101,{TIMES}}}'.encode(),
+        f'{{"method":"unsubscribe","req_id":6,"result":{{"channel":"book","depth":10,"symbol":"MATIC/USD"}},'
+        f'"success":true,{TIMES}}}'.encode(),
+        b'{"channel":"invented next year"}',
+    ),
+    errors=(
+        ErrorSample(200, b'{"error":["EQuery:Unknown asset pair"]}', Rejected),
+        ErrorSample(200, b'{"error":["EGeneral:Invalid arguments:count"]}', Rejected),
+        ErrorSample(200, b'{"error":["EAPI:Rate limit exceeded"]}', RetryLater),
+        ErrorSample(200, b'{"error":["EService: Throttled: 1669114062"]}', RetryLater),
+        ErrorSample(200, b'{"error":["EService:Unavailable"]}', RetryLater),
+        ErrorSample(503, b"<html>", RetryLater),
+    ),
+    tickers=orjson.dumps(
+        {
+            "error": [],
+            "result": {
+                "MATICUSD": {
+                    "a": ["0.56680", "4410", "4410.798"],
+                    "b": ["0.00000", "0", "0.000"],
+                    "c": ["0.56670", "3.5"],
+                    "v": ["1000.00000000", "8913.30000000"],
+                    "p": ["0.56600", "0.56500"],
+                    "t": [10, 90],
+                    "l": ["0.56000", "0.55000"],
+                    "h": ["0.57000", "0.58000"],
+                    "o": "0.56500",
+                },
+                "NOWHERE": {},
+            },
+        }
+    ),
+    server_time=(
+        b'{"error":[],"result":{"unixtime":1688669448,"rfc1123":"Thu,  6 Jul 23 18:50:48 +0000"}}',
+        1688669448 * 1_000_000_000,
+    ),
+)
