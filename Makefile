@@ -15,12 +15,12 @@ $(STAMP): pyproject.toml setup.py $(CORE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev]'
 	touch $(STAMP)
 
-setup: $(STAMP) ## virtual environment, dependencies, compiled core
+setup: $(STAMP) ## make the virtual environment, install dependencies, compile the core
 
-build: setup ## compile the core again where it changed
+build: setup ## compile the changed parts of the core
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 
-format: setup ## rewrite the code in the one format
+format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only --quiet .
 
@@ -34,14 +34,14 @@ types: setup
 check: build lint types ## format, lint, types, build, fast tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone and not soak"
 
-test: build ## every test: those that can in two processes, then those that take the machine for themselves
+test: build ## every test: most in two processes, then those that need the whole machine
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not soak"
 	$(BIN)/python -m pytest -m "alone and not soak"
 
 bench: build ## the performance table; JSON in bench-results/
 	$(BIN)/python -m benchmarks
 
-demo: build ## a mesh, its recovery from a kill, a summary
+demo: build ## run the demonstration: a mesh, its recovery from kills, a summary
 	$(BIN)/venuemesh demo
 
 clean:

@@ -1,4 +1,4 @@
-"""What trades on the exchange now, by dollar volume, and the mid price of a pair that nobody tracks."""
+"""Print the pairs that trade on the exchange now, by dollar volume, and the mid price of an untracked pair."""
 
 import venuemesh
 

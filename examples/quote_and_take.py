@@ -1,4 +1,4 @@
-"""A strategy that trades: one order rests below the market, one takes at it, and events tell what becomes of both."""
+"""A strategy that trades: one order rests below the market, one takes, and events report the outcome of both."""
 
 import asyncio
 from decimal import Decimal
@@ -21,7 +21,7 @@ async def trade():
     print("available:", await market.available("USDT"), "USDT")
     print("cancelled:", (await market.cancel_and_wait(quote)).status.value)
     open_ids = {quote, take}
-    async for event in market.events(after=seen, owner="quoter-1"):  # numbered, durable: a restart reads on from here
+    async for event in market.events(after=seen, owner="quoter-1"):  # numbered, durable: a restart continues from here
         print(event.number, event.type.value, event.client_order_id)
         if event.order.is_done:
             open_ids.discard(event.client_order_id)

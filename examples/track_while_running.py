@@ -1,4 +1,4 @@
-"""Track another pair while the mesh runs, use it, and let it go again."""
+"""Track another pair while the mesh runs, use its book, and untrack it again."""
 
 import venuemesh
 

@@ -7,5 +7,5 @@ import venuemesh
 market = venuemesh.connect().market("binance")
 for trade in islice(market.trades("BTC-USDT"), 5):
     if trade.missed != 0:
-        print("missed:", "unknown, its keeper began anew" if trade.missed is None else trade.missed)
+        print("missed:", "unknown, because the book's actor was restarted" if trade.missed is None else trade.missed)
     print(trade.number, trade.side.value, trade.size, "@", trade.price)

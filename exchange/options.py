@@ -1,4 +1,4 @@
-"""The options of the local exchange, and reading them from a command line."""
+"""The options of the local exchange, read from a command line."""
 
 from __future__ import annotations
 
@@ -77,22 +77,30 @@ def parse(arguments: Sequence[str]) -> Options:
     """
     parser = _Parser(prog="venuemesh exchange", description="Run the local exchange until SIGINT or SIGTERM.")
     parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object, first")
-    parser.add_argument("--protocols", default="", metavar="A,B", help="whose protocols are served: " + _offered())
+    parser.add_argument(
+        "--protocols", default="", metavar="A,B", help="exchanges whose protocols are served: " + _offered()
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address of the exchange (the admin is always loopback)")
     parser.add_argument(
         "--port", default="0", help="port of the first protocol, the next ones follow; 0 takes free ones"
     )
     parser.add_argument("--admin-port", default="0", help="port of the admin interface")
-    parser.add_argument("--seed", default="1", help="of the participants and faults")
-    parser.add_argument("--rate", default="300", help="level changes a second, over all symbols")
-    parser.add_argument("--symbols", default=",".join(DEFAULT_SYMBOLS), help="e.g. BTCUSDT,ETHUSDT,+300")
+    parser.add_argument("--seed", default="1", help="seed of the participants and faults")
+    parser.add_argument("--rate", default="300", help="level changes per second, over all symbols")
+    parser.add_argument(
+        "--symbols",
+        default=",".join(DEFAULT_SYMBOLS),
+        help="symbols to list, such as BTCUSDT,ETHUSDT,+300 (300 invented ones)",
+    )
     parser.add_argument("--account", action="append", default=[], metavar="NAME:KEY:SECRET:BTC=10,USDT=1000")
     parser.add_argument("--accounts", default=None, metavar="FILE", help="accounts and keys, TOML or JSON, mode 0600")
     parser.add_argument("--account-key", action="append", default=[], metavar="NAME:KEY:SECRET or NAME:KEY:@PEM")
-    parser.add_argument("--history", default="400000", help="level changes remembered a symbol")
-    parser.add_argument("--levels", default=None, help="price levels a side; without it 1000, or 250 for invented ones")
+    parser.add_argument("--history", default="400000", help="level changes kept in memory per symbol")
+    parser.add_argument(
+        "--levels", default=None, help="price levels per side; default: 1000, or 250 for invented symbols"
+    )
     parser.add_argument("--parent", default=None, metavar="PID", help="end when this process ends")
-    parser.add_argument("--paused", action="store_true", help="begin with the participants at rest")
+    parser.add_argument("--paused", action="store_true", help="start with the participants paused")
     given = parser.parse_args(list(arguments))
     accounts = [] if given.accounts is None else read_accounts(Path(given.accounts))
     accounts += [_read("--account", parse_account, text) for text in given.account]

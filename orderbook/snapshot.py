@@ -3,7 +3,7 @@
 Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids. Sums and products are Python
 integers at the scales of the snapshot, never floats; only a quotient (`vwap`) can need rounding, and is then given to
 34 significant digits. A question that reaches beyond the stored levels raises `BeyondDepth`, unless the side is
-complete or the answer does not depend on more levels.
+complete and the answer does not depend on more levels.
 """
 
 from __future__ import annotations

@@ -228,13 +228,17 @@ def exchange(context: typer.Context) -> None:
 
 @app.command()
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="Recordings, in order.", metavar="FILE...")],
-    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange of the recordings.")] = defaults.EXCHANGE,
-    path: Annotated[str, typer.Option(help="Which reader: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
-    allow_truncated: Annotated[bool, typer.Option(help="Use what a truncated recording still holds.")] = False,
+    files: Annotated[
+        list[Path], typer.Argument(help="Recording files, in the order of their recording.", metavar="FILE...")
+    ],
+    exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange that was recorded.")] = defaults.EXCHANGE,
+    path: Annotated[str, typer.Option(help="Reader of frames: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
+    allow_truncated: Annotated[
+        bool, typer.Option(help="Accept truncated recordings; use the records that they still hold.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Feed recorded frames through codec, role and core; print what a correct consumer ends with."""
+    """Replay recorded frames through the connector and the books; print the final state of each book."""
     from ..actors.recording.replay import replay as replay_files
     from .tables import replay_table
 
@@ -370,10 +374,12 @@ def connect(
 
 @app.command()
 def api(
-    exchange: Annotated[str, typer.Argument(help="Exchange to ask.")],
-    method: Annotated[str, typer.Argument(help="GET, POST, ...")],
-    path: Annotated[str, typer.Argument(help="Path at the exchange: /v1/time")],
-    params: Annotated[list[str] | None, typer.Argument(help="Query parameters.", metavar="[KEY=VALUE]...")] = None,
+    exchange: Annotated[str, typer.Argument(help="Exchange to send the request to.")],
+    method: Annotated[str, typer.Argument(help="HTTP method: GET, POST, ...")],
+    path: Annotated[str, typer.Argument(help="Path of the request, such as /v1/time.")],
+    params: Annotated[
+        list[str] | None, typer.Argument(help="Query parameters, each as key=value.", metavar="[KEY=VALUE]...")
+    ] = None,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     as_json: AsJson = False,
     config: account_keys.ConfigPath = None,
