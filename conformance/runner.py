@@ -1,4 +1,4 @@
-"""Runs a suite's checks one by one without pytest, for the command line; finds the samples they need."""
+"""Run a suite's checks one by one without pytest, for the command line, and load their samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .market.checks import MarketDataConformance
 
 
 class Outcome(Enum):
-    """What became of one check."""
+    """The outcome of one check."""
 
     PASSED = "ok"
     SKIPPED = "skipped"

@@ -44,7 +44,7 @@ class Desk:
     """Opens with the block. What it placed is cancelled at the end of every check, and once more at the end of all.
 
     Raises:
-        Misconfigured: the key does not do, the account holds too little, or has orders open on the pair, which a run
+        Misconfigured: the key is not usable, the account holds too little, or has orders open on the pair, which a run
             could touch.
         RetryLater: the account did not become ready.
     """

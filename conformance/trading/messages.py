@@ -1,4 +1,4 @@
-"""The connector's words: what drafts say, how long signatures last, what answers mean, and where secrets are not."""
+"""Checks of messages: the content of drafts, the life of signatures, the meaning of answers, and hidden secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .bench import Desk
 from .suite import TradingSuite, trading
 
 NOW_NS = 1_700_000_000_123_456_789
-NOBODY = "vmconformance0nobody0x"  # an id that nobody ever places
+NOBODY = "vmconformance0nobody0x"  # an id that is never placed
 SERVER_ERRORS = (500, 502, 503, 504)
 NEW_WORD = "SOMETHING_NEW"
 PAGES = (b"", b"<html>502 Bad Gateway</html>", b"{}", b"[]", b"null")

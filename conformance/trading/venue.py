@@ -1,4 +1,4 @@
-"""Where and as whom the trading checks run, and who else can say what happened there."""
+"""The exchange and account of the trading checks, and independent witnesses of what happened there."""
 
 from __future__ import annotations
 
