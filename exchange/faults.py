@@ -8,6 +8,8 @@
 | cut | frames | resets the connection instead of sending |
 | silence | frames | sends nothing more on that connection, not even pings, and keeps the connection open |
 | skip | sequence | before a symbol's next diff, leaves out `ids` update ids |
+| snapshot | sequence | sends a whole book in the middle of a feed, where the protocol pushes whole books |
+| reset | sequence | the same, and the numbers of the feed start over |
 | status | requests | answers `status` (429, 418, 403, 5xx) without doing anything |
 | hang | requests, handshakes | takes the bytes, does nothing, never answers |
 | slow | requests, handshakes | answers after `ms` |
@@ -43,7 +45,8 @@ REQUEST_KINDS = ("status", "hang", "slow")
 BEFORE_KINDS = (*REQUEST_KINDS, "disconnect", "late")
 AFTER_KINDS = ("accept_then_hang", "accept_then_status", "accept_then_cut", "accept_then_wait")
 ORDER_KINDS = ("reject_later", "unseen", "forget")
-OTHER_KINDS = ("skip", "no_ping", "balance")
+ANEW_KINDS = ("snapshot", "reset")
+OTHER_KINDS = ("skip", *ANEW_KINDS, "no_ping", "balance")
 KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *ORDER_KINDS, *OTHER_KINDS)
 USER = "user"  # the stream that frames of user data belong to
 CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
@@ -232,6 +235,11 @@ class Faults:
         """Return how many update ids to leave out before the next diff of `symbol`."""
         fault = self._pick(("skip",), protocol, symbol) if self.rules else None
         return fault.ids if fault is not None else 0
+
+    def begins_anew(self, protocol: str, symbol: str, stream: str) -> str | None:
+        """Return "snapshot" or "reset" where the next message of a book's feed is to be a whole book."""
+        fault = self._pick(ANEW_KINDS, protocol, symbol, stream) if self.rules else None
+        return None if fault is None else fault.kind
 
     def withholds_ping(self, receiver: Receiver) -> bool:
         if not self.rules:

@@ -105,13 +105,14 @@ class Instrument:
 
 
 def scale_for(wire_decimals: int, increment: Decimal | None, largest: Decimal | None) -> int:
-    """Choose the scale for a price or size that the exchange writes with up to `wire_decimals` decimals.
+    """Choose the scale for a price or size that the exchange writes with up to `wire_decimals` decimals, or as many as
+    the `increment` has.
 
     The wire precision is taken whole unless a thousand times the `largest` value would then leave int64; in that case
     the scale shrinks to what fits, never below what the `increment` needs.
     """
     need = decimals(increment) if increment else 0
-    scale = wire_decimals
+    scale = max(wire_decimals, need)
     while scale > need and largest is not None and largest * 1000 * 10**scale > 2**63 - 1:
         scale -= 1
     return scale

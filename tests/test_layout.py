@@ -92,6 +92,8 @@ OWN_WORDS = {
         balanceUpdate listStatus exchangeInfo filterType tickSize stepSize newClientOrderId origClientOrderId
         newOrderRespType cummulativeQuoteQty quoteOrderQty commissionAsset listenKey recvWindow REQUEST_WEIGHT
         @depth @trade /api/v3 /sapi X-MBX""",
+    "bybit": """retCode retMsg retExtInfo nextPageCursor lotSizeFilter priceFilter basePrecision maxLimitOrderQty
+        publicTrade req_id ret_msg turnover24h timeNano orderLinkId /v5/ X-BAPI X-Bapi""",
     "kraken": """wsname altname pair_decimals lot_decimals ordermin costmin AssetPairs unixtime event_trigger XBTUSD""",
     "okx": """instId instType instIdCode prevSeqId seqId tickSz lotSz minSz maxLmtSz maxMktSz baseCcy quoteCcy
         bidPx askPx vol24h volCcy24h tradeId clOrdId ordId sCode connId /ws/v5 /api/v5 OK-ACCESS
@@ -101,7 +103,7 @@ OTHERS = """kraken okx okex bybit coinbase htx huobi kucoin bitget bitfinex bits
 SUFFIXES = {".py", ".pyx", ".pxd", ".pyi", ".h", ".txt", ".toml", ".yaml", ".in"}
 # file -> why it may name an exchange, and which words
 NAMED = {
-    "pyproject.toml": ("the entry points of the connectors that come along", {"binance", "kraken", "okx"}),
+    "pyproject.toml": ("the entry points of the connectors that come along", {"binance", "bybit", "kraken", "okx"}),
     "venuemesh/defaults.py": ("the one default of commands and test tools", {"binance"}),
 }
 

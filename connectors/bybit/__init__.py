@@ -1,0 +1,49 @@
+"""Bybit spot, market data. A sister exchange with the same protocol is another `BybitConnector` with its spec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..samples import MarketDataSamples
+from ..spec import ExchangeSpec
+from .market import BybitCodec
+from .spec import DEPTH, REGION, REGIONS, SPEC
+
+
+@dataclass(frozen=True, slots=True)
+class BybitConnector:
+    """One exchange that speaks Bybit's protocol."""
+
+    spec: ExchangeSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.exchange
+
+    def codec(
+        self,
+        rest: str | None = None,
+        ws: str | None = None,
+        depth: int = DEPTH.default,
+        region: str = REGION.default,
+        environment: str | None = None,
+    ) -> BybitCodec:
+        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks.
+
+        `environment` is None or one of `spec.environments` ("testnet"); a `region` is of the real exchange alone.
+        """
+        hosts = self.spec.hosts(environment)
+        if hosts is None and region != REGION.default:
+            hosts = REGIONS.get(region)
+        if hosts is not None:
+            rest, ws = rest or hosts.rest, ws or hosts.ws
+        return BybitCodec(self.spec, rest, ws, depth, region)
+
+    def samples(self) -> MarketDataSamples:
+        """Messages of our own in the manual's shape, for the conformance suite."""
+        from .samples import SAMPLES
+
+        return SAMPLES
+
+
+CONNECTOR = BybitConnector(SPEC)

@@ -1,0 +1,293 @@
+"""Bybit spot market data: bytes to events, intents to requests.
+
+Source: bybit-exchange/docs, docs/v5, market/ and websocket/, pages named where they are read, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import orjson
+
+from ...model.errors import DecodeError, Misconfigured
+from ...model.events import (
+    DepthDelta,
+    DepthSnapshot,
+    Ignored,
+    MarketEvent,
+    PublicTrade,
+    Side,
+    Subscribed,
+    SubscribeRefused,
+)
+from ...model.http import HttpRequest, HttpResponse
+from ...model.instrument import TRADING, Instrument, scale_for
+from ..drafts import batches, public, recognised
+from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
+from ..reading import decimal, digits, flag, integer, levels, milliseconds, positive_decimal, reading, rows, text
+from ..sequence import Numbers, Verdict, by_step
+from ..spec import BookFeed, BookSource, ExchangeSpec, Proof
+from ..trade_ids import trade_id
+from .refusals import FAILURES
+from .spec import CATEGORY, DEPTH, PUBLIC, REGION
+
+ARGS_PER_REQUEST = 10  # websocket/wss-authentication.mdx, Args limits: spot
+RESTARTED = 1  # `u` of a book after a restart of the service, whatever the type of the message
+BOOK, TRADES = "orderbook", "publicTrade"
+SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
+STATUSES = {"Trading": TRADING}  # enum.mdx, status; the others keep the exchange's word
+
+
+class BybitCodec:
+    """Market data of one exchange that speaks Bybit's protocol. Raises Misconfigured: an option has another value."""
+
+    def __init__(
+        self,
+        spec: ExchangeSpec,
+        rest: str | None,
+        ws: str | None,
+        depth: int = DEPTH.default,
+        region: str = REGION.default,
+    ) -> None:
+        for problem, name in ((DEPTH.problem(depth), DEPTH.name), (REGION.problem(region), REGION.name)):
+            if problem is not None:
+                raise Misconfigured(name, problem)
+        book = replace(spec.book, window=depth)
+        if depth == 1:  # websocket/public/orderbook.mdx: level 1 has snapshots only
+            book = BookFeed(BookSource.EVERY_FRAME, Proof.CONNECTION, window=depth)
+        self.spec = replace(spec, book=book)
+        self.snapshot_limit = spec.max_snapshot
+        self._depth = depth
+        self._rest = (rest or spec.rest).rstrip("/")
+        self._ws = (ws or spec.ws).rstrip("/")
+        self._bound: dict[str, Instrument] = {}
+
+    # What can be asked for
+
+    def ws_url(self) -> str:
+        return f"{self._ws}{PUBLIC}"
+
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        return self._requests("subscribe", instruments, request_id)
+
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        return self._requests("unsubscribe", instruments, request_id)
+
+    def _requests(self, op: str, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
+        messages = []
+        for number, some in enumerate(batches(instruments, ARGS_PER_REQUEST // 2), request_id):
+            args = [topic for one in some for topic in self._topics(one)]
+            frame = orjson.dumps({"req_id": str(number), "op": op, "args": args})
+            symbols = tuple(dict.fromkeys(one.symbol for one in some))
+            messages.append(Outgoing(frame, (Expected(str(number), symbols),) if op == "subscribe" else ()))
+        return messages
+
+    def _topics(self, instrument: Instrument) -> tuple[str, str]:
+        return f"{BOOK}.{self._depth}.{instrument.symbol}", f"{TRADES}.{instrument.symbol}"
+
+    def _request(self, endpoint: str, query: str = "") -> HttpRequest:
+        return public(self.spec.endpoints[endpoint], self._rest, query)
+
+    def instruments_request(self) -> HttpRequest:
+        return self._request("instruments", f"?category={CATEGORY}")
+
+    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
+        limit = min(limit, self.spec.max_snapshot)
+        return self._request("snapshot", f"?category={CATEGORY}&symbol={quote(instrument.symbol)}&limit={limit}")
+
+    def tickers_request(self) -> HttpRequest:
+        return self._request("tickers", f"?category={CATEGORY}")
+
+    def time_request(self) -> HttpRequest | None:
+        return self._request("time")
+
+    def recognise(self, url: str) -> SnapshotKey | str | None:
+        parts = urlsplit(url)
+        name = recognised(self.spec, parts.path)
+        if name != "snapshot":
+            return name
+        query = parse_qs(parts.query)
+        limit = query.get("limit", ["1"])[0]  # market/orderbook.mdx: default of spot
+        if "symbol" not in query or not limit.isdigit():
+            return None
+        return SnapshotKey(query["symbol"][0], min(int(limit), self.spec.max_snapshot))
+
+    # What comes back over REST
+
+    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
+        return FAILURES.public_failure(response, changes)
+
+    def instruments(self, body: bytes) -> list[Instrument]:
+        """Source: market/instrument.mdx. Spot lists pairs that trade, all on one page."""
+        with reading("a list of instruments", body) as read:
+            result = _result(read)
+            if result.get("nextPageCursor"):
+                raise ValueError("one page of several")
+            listed = [self._instrument(row) for row in rows(result["list"])]
+        if len({instrument.name for instrument in listed}) != len(listed):
+            raise DecodeError("two symbols of one base and quote asset", None)
+        return listed
+
+    def _instrument(self, listed: dict[str, Any]) -> Instrument:
+        """`minOrderQty` and `maxOrderAmt` are deprecated: "no longer check"; `maxOrderQty` stands where its successors
+        do not."""
+        sizes = listed["lotSizeFilter"]
+        tick = decimal(listed["priceFilter"]["tickSize"])
+        step = decimal(sizes["basePrecision"])
+        max_size = positive_decimal(sizes, "maxLimitOrderQty", "maxOrderQty")
+        status = text(listed["status"])
+        return Instrument(
+            exchange=self.spec.exchange,
+            name=f"{text(listed['baseCoin'])}-{text(listed['quoteCoin'])}",
+            symbol=text(listed["symbol"]),
+            base=listed["baseCoin"],
+            quote=listed["quoteCoin"],
+            price_scale=scale_for(self.spec.wire_decimals, tick, None),
+            size_scale=scale_for(self.spec.wire_decimals, step, max_size),
+            status=STATUSES.get(status, status),
+            price_increment=tick or None,
+            size_increment=step or None,
+            max_size=max_size,
+            min_notional=positive_decimal(sizes, "minOrderAmt"),
+            market_max_size=positive_decimal(sizes, "maxMarketOrderQty"),
+        )
+
+    def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
+        """Source: market/orderbook.mdx."""
+        with reading("an order book", body) as read:
+            data = _result(read)
+            bids, asks = levels(instrument, data["b"]), levels(instrument, data["a"])
+            sequence, ts_event_ns = integer(data["u"]), milliseconds(data["ts"])
+        return DepthSnapshot(
+            instrument.symbol, sequence, bids, asks, len(bids) < limit, len(asks) < limit, ts_event_ns, recv_ns
+        )
+
+    def tickers(self, body: bytes) -> dict[str, Any]:
+        """Source: market/tickers.mdx. An empty side of the book is empty text."""
+        with reading("a list of tickers", body) as read:
+            return {
+                text(row["symbol"]): {
+                    "volume": _price(row["volume24h"]),
+                    "quote_volume": _price(row["turnover24h"]),
+                    "bid": _price(row["bid1Price"], zero=False),
+                    "ask": _price(row["ask1Price"], zero=False),
+                    "last": _price(row["lastPrice"], zero=False),
+                }
+                for row in rows(_result(read)["list"])
+            }
+
+    def server_time(self, body: bytes) -> int:
+        """Source: market/time.mdx."""
+        with reading("a server time", body) as read:
+            return digits(_result(read)["timeNano"])
+
+    # What comes over the websocket
+
+    def bind(self, instruments: Iterable[Instrument]) -> None:
+        self._bound = {instrument.symbol: instrument for instrument in instruments}
+
+    def scanner(self) -> DeltaScanner | None:
+        return None
+
+    def snapshot_scanner(self) -> SnapshotScanner | None:
+        return None
+
+    def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
+        with reading("a frame of this exchange", frame) as message:
+            if "topic" not in message:
+                return (_answer(message),)
+            kind, _, rest = text(message["topic"]).partition(".")
+            if kind == BOOK:
+                depth, _, symbol = rest.partition(".")
+                if symbol in self._bound:
+                    return (self._book(self._bound[symbol], int(depth), message, recv_ns),)
+            elif kind == TRADES and rest in self._bound:
+                read = [self._trade(self._bound[rest], row, recv_ns) for row in rows(message["data"])]
+                return read or (Ignored(kind),)
+            return (Ignored(kind),)
+
+    def symbol_of(self, frame: bytes | memoryview) -> str | None:
+        try:
+            kind, _, rest = orjson.loads(frame)["topic"].partition(".")
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+            return None
+        if kind == BOOK:
+            return str(rest.partition(".")[2]) or None
+        return str(rest) or None if kind in (TRADES, "tickers") else None
+
+    def _book(
+        self, instrument: Instrument, depth: int, message: dict[str, Any], recv_ns: int
+    ) -> DepthSnapshot | DepthDelta:
+        """Source: websocket/public/orderbook.mdx. `cts` is the matching engine's time; old messages have `ts` only."""
+        data = message["data"]
+        kind = text(message["type"])
+        if data["s"] != instrument.symbol or kind not in ("snapshot", "delta"):
+            raise ValueError(f"a {kind!r} of {data['s']!r} under the topic {message['topic']!r}")
+        bids, asks = levels(instrument, data["b"]), levels(instrument, data["a"])
+        update, ts_event_ns = integer(data["u"]), milliseconds(message.get("cts", message["ts"]))
+        if kind == "delta" and update != RESTARTED:
+            return DepthDelta(instrument.symbol, update, update, bids, asks, ts_event_ns, recv_ns)
+        return DepthSnapshot(
+            instrument.symbol,
+            update if self.spec.book.is_numbered else 0,
+            bids,
+            asks,
+            len(bids) < depth,
+            len(asks) < depth,
+            ts_event_ns,
+            recv_ns,
+        )
+
+    def _trade(self, instrument: Instrument, row: dict[str, Any], recv_ns: int) -> PublicTrade:
+        """Source: websocket/public/trade.mdx. `S` is the taker's side."""
+        if row["s"] != instrument.symbol:
+            raise ValueError(f"a trade of {row['s']!r} among those of {instrument.symbol}")
+        number, id_text = trade_id(text(row["i"]))
+        return PublicTrade(
+            instrument.symbol,
+            number,
+            instrument.price_raw(text(row["p"])),
+            instrument.size_raw(text(row["v"])),
+            SIDES[row["S"]],
+            milliseconds(row["T"]),
+            recv_ns,
+            id_text=id_text,
+        )
+
+    def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
+        """`u` goes up by one from message to message of a book, as recorded; a new snapshot begins anew."""
+        return by_step(sequence, delta)
+
+
+def _result(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what a successful answer holds. Source: guide.mdx, Common response parameters."""
+    if integer(answer["retCode"]) != 0:
+        raise ValueError(f"retCode {answer['retCode']}")
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def _price(value: Any, zero: bool = True) -> str | None:
+    """Return decimal text as it is; None for none, and for zero where zero means none."""
+    if text(value) == "":
+        return None
+    number: Decimal = decimal(value)
+    return str(value) if number or zero else None
+
+
+def _answer(message: dict[str, Any]) -> MarketEvent:
+    """Read what answers a request of ours. Source: websocket/wss-authentication.mdx.
+
+    A pong is {"op":"ping","ret_msg":"pong"} on sockets of spot and futures, {"op":"pong"} on the others.
+    """
+    op = text(message["op"])
+    if op in ("ping", "pong"):
+        return Ignored("pong")
+    if flag(message["success"]):
+        return Subscribed(message["req_id"]) if op == "subscribe" and text(message.get("req_id")) else Ignored(op)
+    request = message.get("req_id")
+    return SubscribeRefused(None if not request else text(request), op, text(message["ret_msg"]))

@@ -1,0 +1,77 @@
+"""What Bybit's refusals mean: HTTP statuses, and codes that come with status 200.
+
+Source: error.mdx and rate-limit/rate-limit.mdx of bybit-exchange/docs, docs/v5, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from ..failures import ErrorBody, Failures
+from ..order_codec import Refusal
+
+# error.mdx; a code that is not here is REJECTED: an explicit no
+CODES = {
+    "-1": Refusal.CLOCK,  # request expired
+    "-2015": Refusal.KEY,  # (Spot) Your api key has expired
+    "33004": Refusal.KEY,  # (Derivatives) Your api key has expired
+    "429": Refusal.BUSY,  # the trading service is experiencing a high server load, please retry
+    "10000": Refusal.UNKNOWN,  # Server Timeout
+    "10002": Refusal.CLOCK,  # the request time exceeds the time window range
+    "10003": Refusal.KEY,  # API key is invalid
+    "10004": Refusal.KEY,  # error sign
+    "10005": Refusal.KEY,  # permission denied
+    "10006": Refusal.BUSY,  # too many visits
+    "10007": Refusal.KEY,  # user authentication failed
+    "10010": Refusal.KEY,  # unmatched IP
+    "10014": Refusal.UNKNOWN,  # invalid duplicate request: the one before may have been carried out
+    "10016": Refusal.UNKNOWN,  # server error, or the service is restarting
+    "10018": Refusal.BUSY,  # exceeded the IP rate limit; crossed out in the manual
+    "10019": Refusal.BUSY,  # the trade service is restarting, does not accept new requests
+    "10429": Refusal.BUSY,  # system level frequency protection
+    "20003": Refusal.BUSY,  # too frequent requests under the same session
+    "40004": Refusal.UNKNOWN,  # the order is modified during the process of replacing, check the order status again
+    "110001": Refusal.NOT_THERE,  # order does not exist
+    "110008": Refusal.NOT_THERE,  # the order has been completed or cancelled
+    "110010": Refusal.NOT_THERE,  # the order has been cancelled
+    "110072": Refusal.DUPLICATE,  # OrderLinkedID is duplicate
+    "110079": Refusal.BUSY,  # the order is processing and can not be operated, please try again later
+    "170001": Refusal.UNKNOWN,  # internal error
+    "170005": Refusal.BUSY,  # too many new orders
+    "170007": Refusal.UNKNOWN,  # timeout waiting for response from backend server
+    "170032": Refusal.UNKNOWN,  # network error
+    "170035": Refusal.UNKNOWN,  # submitted to the system for processing
+    "170139": Refusal.NOT_THERE,  # order has been filled
+    "170141": Refusal.DUPLICATE,  # duplicate clientOrderId
+    "170142": Refusal.NOT_THERE,  # order has been cancelled
+    "170143": Refusal.NOT_THERE,  # cannot be found on order book
+    "170146": Refusal.UNKNOWN,  # order creation timeout
+    "170147": Refusal.UNKNOWN,  # order cancellation timeout
+    "170190": Refusal.NOT_THERE,  # cancel order has been finished
+    "170191": Refusal.BUSY,  # can not cancel order, please try again later
+    "170212": Refusal.UNKNOWN,  # cancel order request processing
+    "170213": Refusal.NOT_THERE,  # order does not exist
+    "170222": Refusal.BUSY,  # too many requests in this time frame
+    "170234": Refusal.UNKNOWN,  # system error
+    "170310": Refusal.UNKNOWN,  # order modification timeout
+}
+
+
+def error_body(body: bytes) -> ErrorBody | None:
+    """Read {"retCode":..,"retMsg":..}; None where the code is 0, a success, or where there is none."""
+    try:
+        read = orjson.loads(body)
+        code, reason = read["retCode"], str(read["retMsg"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    return ErrorBody(str(code), reason) if type(code) is int and code else None
+
+
+FAILURES = Failures(
+    extract=error_body,
+    codes=CODES,
+    # rate-limit.mdx: 403 is a ban by IP, to be waited out for at least 10 minutes; 429 is not explained further
+    waits_s={403: 600.0, 429: 5.0},
+    max_wait_s=3600.0,
+    in_success=True,
+)

@@ -1,0 +1,80 @@
+"""Bybit spot as data: the public side of v5. Trading is not offered yet.
+
+Source: bybit-exchange/docs, docs/v5, pages named at each figure, read 2026-11-27 (last changed 2026-07-24).
+"""
+
+from __future__ import annotations
+
+from ..spec import BookFeed, BookSource, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
+
+CATEGORY = "spot"
+PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: one socket a category
+COST = (("requests", 1),)
+READ = "read 2026-11-27"
+
+DEPTH = Option(
+    "depth",
+    50,
+    "Levels a side that the exchange sends: 1 every 10 ms, 50 every 20 ms, 200 every 100 ms, 1000 every 200 ms.",
+    choices=(1, 50, 200, 1000),  # websocket/public/orderbook.mdx, Depths: spot
+)
+
+# guide.mdx, Base URL: hosts of REST; websocket/wss-authentication.mdx: hosts of the streams. Where the second page
+# names no host of a country, the streams are those of everybody.
+EVERYWHERE = Hosts("https://api.bybit.com", "wss://stream.bybit.com")
+REGIONS = {
+    "global": EVERYWHERE,
+    "bytick": Hosts("https://api.bytick.com", EVERYWHERE.ws),
+    "nl": Hosts("https://api.bybit.nl", EVERYWHERE.ws),
+    "tr": Hosts("https://api.bybit.tr", "wss://stream.bybit.tr"),
+    "kz": Hosts("https://api.bybit.kz", "wss://stream.bybit.kz"),
+    "ge": Hosts("https://api.bybitgeorgia.ge", "wss://stream.bybitgeorgia.ge"),
+    "ae": Hosts("https://api.bybit.ae", EVERYWHERE.ws),
+    "eu": Hosts("https://api.bybit.eu", "wss://stream.bybit.eu"),  # named in websocket/system/system-status.mdx
+    "id": Hosts("https://api.bybit.id", "wss://stream.bybit.id"),
+    "jp": Hosts("https://api.manepa.jp", "wss://stream.manepa.jp"),
+}
+REGION = Option(
+    "region",
+    "global",
+    "Whose hosts are asked: those of everybody, or those of the country that an account is registered in.",
+    choices=tuple(REGIONS),
+)
+
+SPEC = ExchangeSpec(
+    exchange="bybit",
+    rest=EVERYWHERE.rest,
+    ws=EVERYWHERE.ws,
+    endpoints={
+        "instruments": Endpoint("GET", "/v5/market/instruments-info", COST, f"market/instrument.mdx, {READ}"),
+        "snapshot": Endpoint("GET", "/v5/market/orderbook", COST, f"market/orderbook.mdx, {READ}"),
+        "tickers": Endpoint("GET", "/v5/market/tickers", COST, f"market/tickers.mdx, {READ}"),
+        "time": Endpoint("GET", "/v5/market/time", COST, f"market/time.mdx, {READ}"),
+    },
+    limits={
+        # rate-limit/rate-limit.mdx: 600 requests in 5 s by IP. What X-Bapi-Limit-Status says is left is an account's.
+        "requests": Limit(600, per_s=5.0),
+        "connections": Limit(500, per_s=300.0),  # same, Websocket IP limit
+    },
+    silence_s=45.0,  # websocket/wss-authentication.mdx: our pings every 20 s are answered; two of them missed
+    max_connection_s=23.5 * 3600,  # the manual names no longest life; ours begin anew once a day
+    # same, Args limits: 21,000 characters of args on a connection, which leaves 52 for each of 400
+    max_streams=400,
+    # as recorded, prices have the decimals of their tick; scales are finer, for a book may hold prices of an older tick
+    wire_decimals=8,
+    decimals_by_pair=True,
+    # websocket/public/orderbook.mdx, Process snapshot/delta: a snapshot at any time; `u` in steps of one, as recorded
+    # (the manual states so of orderbook.full only: websocket/public/full-ob.mdx). `window` is the option `depth`.
+    book=BookFeed(BookSource.PUSHED, Proof.STEP, window=DEPTH.default),
+    keepalive=KeepAlive(b'{"op":"ping"}', 20.0),  # websocket/wss-authentication.mdx, How to Send the Heartbeat Packet
+    contiguous_trade_ids=False,  # websocket/public/trade.mdx: UUIDs
+    example_pairs=("BTC-USDT", "ETH-USDT", "ETH-BTC"),
+    streams_per_instrument=2,  # orderbook.<depth>.<symbol> and publicTrade.<symbol>
+    max_snapshot=1000,  # market/orderbook.mdx: limit of spot
+    unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 says so of any parameter
+    environments={
+        # guide.mdx, Base URL; websocket/wss-authentication.mdx
+        "testnet": Hosts("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com"),
+    },
+    options=(DEPTH, REGION),
+)

@@ -1,0 +1,22 @@
+"""What the handlers of Bybit's protocol share."""
+
+from __future__ import annotations
+
+from ..floor import Floor
+from .limits import Limits, Meter
+from .pairs import Pairs
+from .streams import Streams
+
+
+class Desk:
+    """The floor, and what this protocol keeps beside it."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.floor = floor
+        self.pairs = Pairs()
+        self.limits = Limits()
+        self.meter = Meter(self.limits)
+        self.streams = Streams(floor, self.pairs)
+
+    def now_ns(self) -> int:
+        return self.floor.clock.now_ns()

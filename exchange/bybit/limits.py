@@ -1,0 +1,63 @@
+"""Limits of the Bybit protocol: requests and connections of an IP. Time is an argument.
+
+Source: rate-limit/rate-limit.mdx (IP limits), websocket/wss-authentication.mdx (idle time), read 2026-11-27. The manual
+does not say how a connection past the limit is refused: 403 here, as for requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...model.time import MINUTE_NS, SECOND_NS
+from ..wire.connection import ConnectionLimits
+from ..wire.windows import SlidingWindow
+
+REQUESTS_NS = 5 * SECOND_NS
+CONNECTIONS_NS = 5 * MINUTE_NS
+BAN_NS = 10 * MINUTE_NS
+PEERS = 10_000
+
+
+@dataclass(slots=True)
+class Limits(ConnectionLimits):
+    """The limits of the manual. Changeable while running, for tests."""
+
+    ping_s: float = 0.0  # the exchange sends no websocket pings
+    idle_s: float = 600.0  # without a ping or another request of the client
+    life_s: float = 31_536_000.0  # the manual has no longest life of a connection
+    requests: int = 600  # in five seconds and IP, then a ban of ten minutes
+    connections: int = 500  # in five minutes and IP
+
+
+class Meter:
+    """Counts what IPs use."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._requests: dict[str, SlidingWindow] = {}
+        self._attempts: dict[str, SlidingWindow] = {}
+        self._banned_ns: dict[str, int] = {}
+
+    def request(self, ip: str, now_ns: int) -> bool:
+        """Count a request; return whether it is served."""
+        if now_ns < self._banned_ns.get(ip, 0):
+            return False
+        if self._count(self._requests, ip, REQUESTS_NS, now_ns) > self.limits.requests:
+            self._banned_ns[ip] = now_ns + BAN_NS
+            return False
+        return True
+
+    def connect(self, ip: str, now_ns: int) -> bool:
+        """Count an attempt to connect a websocket; return whether the connection may be made."""
+        return self._count(self._attempts, ip, CONNECTIONS_NS, now_ns) <= self.limits.connections
+
+    @staticmethod
+    def _count(windows: dict[str, SlidingWindow], ip: str, width_ns: int, now_ns: int) -> int:
+        if ip not in windows and len(windows) >= PEERS:
+            windows.clear()
+        return windows.setdefault(ip, SlidingWindow(width_ns)).add(now_ns)
+
+    def forgive(self) -> None:
+        """Forget everything counted, bans too."""
+        for counts in (self._requests, self._attempts, self._banned_ns):
+            counts.clear()

@@ -1,0 +1,153 @@
+"""Requests on the websocket: `subscribe`, `unsubscribe` and `ping`, and the envelope for the executor of faults.
+
+Theory of operation. A request is executed as soon as it is read, whole or not at all. A subscription begins when its
+acknowledgement is written, so that acknowledgement, snapshots and updates come in this order whatever a fault does to
+the answer.
+
+Source: websocket/wss-authentication.mdx, read 2026-11-27. The manual shows no refusal: the texts are guesses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from ..engine.accounts import Account
+from ..faults import Fault
+from ..wire.executor import execute
+from ..wire.frames import text_frame
+from ..wire.receipts import Receipt
+from .client import NAME, Client
+from .desk import Desk
+from .errors import SERVER_ERROR, TEXTS, ApiError
+
+ARGS = 10  # of one request on spot
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it was read."""
+
+    op: str
+    args: list[Any] = field(default_factory=list)
+    number: object = None
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer, and what begins or ends once it is written."""
+
+    text: str
+    error: bool = False
+    then: Callable[[], None] | None = None
+
+
+class Envelope:
+    """One request on a connection. Fault rules know it as `ws:OP`."""
+
+    protocol = NAME
+    slow_executes_first = True
+    account: Account | None = None
+    receipts: Sequence[Receipt] = ()
+
+    def __init__(self, desk: Desk, client: Client, request: Request) -> None:
+        self.desk = desk
+        self.client = client
+        self.request = request
+        self.names = (f"ws:{request.op}",)
+        topic = request.args[0] if request.args else None
+        symbol = topic.rpartition(".")[2] if isinstance(topic, str) else None
+        self.symbol = symbol if symbol in desk.pairs.by_symbol else None
+
+    def run(self) -> Reply:
+        try:
+            reply = self._perform()
+        except ApiError as error:
+            reply = Reply(error.text, error=True)
+        self.desk.floor.count(self.names[0], 400 if reply.error else 200)
+        return reply
+
+    def good(self, answer: Reply) -> bool:
+        return not answer.error
+
+    placed = good
+
+    def misstate(self, answer: Reply, wrong: Callable[[], dict[str, Decimal]]) -> Reply:
+        """No request on the public websocket is answered with balances."""
+        return answer
+
+    def refusal(self, fault: Fault) -> Reply:
+        return Reply(str(fault.code or TEXTS[SERVER_ERROR]), error=True)
+
+    def unknown(self, fault: Fault, answer: Reply) -> Reply:
+        return self.refusal(fault)
+
+    def send(self, answer: Reply) -> None:
+        self.client.write(self._frame(answer))
+        if answer.then is not None:
+            answer.then()
+
+    def send_half(self, answer: Reply) -> None:
+        self.client.break_off(self._frame(answer))
+
+    def cut(self) -> None:
+        self.client.cut("fault")
+
+    def _frame(self, reply: Reply) -> bytes:
+        body: dict[str, Any] = {"success": not reply.error, "ret_msg": reply.text, "conn_id": self.client.id}
+        if self.request.number is not None:
+            body["req_id"] = self.request.number
+        body["op"] = self.request.op
+        return text_frame(orjson.dumps(body))
+
+    def _perform(self) -> Reply:
+        op, args, client, streams = self.request.op, self.request.args, self.client, self.desk.streams
+        if op == "ping":
+            return Reply("pong")
+        if op not in ("subscribe", "unsubscribe"):
+            raise ApiError("error:Invalid op")
+        if not args:
+            raise ApiError("error:args is empty")
+        if len(args) > ARGS:
+            raise ApiError(f"args size >{ARGS}")
+        names = [streams.check(name) for name in args]
+        if op == "unsubscribe":
+            for name in names:
+                streams.topics.unsubscribe(client, name)
+            return Reply("unsubscribe")
+        for name in names:
+            if name in client.streams:
+                raise ApiError(f"error:already subscribed,topic:{name}")
+
+        def begin() -> None:
+            for name in dict.fromkeys(names):
+                streams.subscribe(client, name)
+
+        return Reply("subscribe", then=begin)
+
+
+def hear(desk: Desk, client: Client, text: bytes) -> None:
+    """Execute one request and answer, or do what faults make of the request."""
+    request = _parse(text)
+    if request is None:
+        refused = {"success": False, "ret_msg": "error:Invalid request", "conn_id": client.id, "op": ""}
+        client.write(text_frame(orjson.dumps(refused)))
+        return
+    execute(desk.floor.faults, Envelope(desk, client, request))
+
+
+def _parse(text: bytes) -> Request | None:
+    try:
+        asked = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(asked, dict) or not isinstance(asked.get("op"), str):
+        return None
+    args, number = asked.get("args", []), asked.get("req_id")
+    if not isinstance(args, list) or not isinstance(number, str | None):
+        return None
+    return Request(asked["op"], args, number)
