@@ -9,7 +9,8 @@
 | silence | frames | sends nothing more on that connection, not even pings, and keeps the connection open |
 | skip | sequence | before a symbol's next diff, leaves out `ids` update ids |
 | snapshot | sequence | sends a whole book in the middle of a feed, where the protocol pushes whole books |
-| reset | sequence | the same, and the numbers of the feed start over |
+| reset | sequence | the numbers of the feed start over: with a whole book, or within a chain, as the protocol has it |
+| no_change | sequence | sends a message without changes and with the number of the one before, in a chain |
 | status | requests | answers `status` (429, 418, 403, 5xx) without doing anything |
 | hang | requests, handshakes | takes the bytes, does nothing, never answers |
 | slow | requests, handshakes | answers after `ms` |
@@ -46,7 +47,7 @@ BEFORE_KINDS = (*REQUEST_KINDS, "disconnect", "late")
 AFTER_KINDS = ("accept_then_hang", "accept_then_status", "accept_then_cut", "accept_then_wait")
 ORDER_KINDS = ("reject_later", "unseen", "forget")
 ANEW_KINDS = ("snapshot", "reset")
-OTHER_KINDS = ("skip", *ANEW_KINDS, "no_ping", "balance")
+OTHER_KINDS = ("skip", *ANEW_KINDS, "no_change", "no_ping", "balance")
 KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *ORDER_KINDS, *OTHER_KINDS)
 USER = "user"  # the stream that frames of user data belong to
 CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
@@ -235,6 +236,10 @@ class Faults:
         """Return how many update ids to leave out before the next diff of `symbol`."""
         fault = self._pick(("skip",), protocol, symbol) if self.rules else None
         return fault.ids if fault is not None else 0
+
+    def stands_still(self, protocol: str, symbol: str, stream: str) -> bool:
+        """Return whether a message without changes comes before the next one of a book's feed."""
+        return self._pick(("no_change",), protocol, symbol, stream) is not None if self.rules else False
 
     def begins_anew(self, protocol: str, symbol: str, stream: str) -> str | None:
         """Return "snapshot" or "reset" where the next message of a book's feed is to be a whole book."""

@@ -1,0 +1,40 @@
+"""What the handlers of OKX's protocol share: the floor, the instruments by their id, limits, streams."""
+
+from __future__ import annotations
+
+from ..engine.market import Market
+from ..floor import Floor
+from .errors import ApiError, missing
+from .limits import Limits, Meter
+from .streams import Streams
+
+
+class Desk:
+    """The floor, and what this protocol keeps beside it."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.floor = floor
+        self.limits = Limits()
+        self.meter = Meter(self.limits)
+        self.streams = Streams(floor)
+
+    def market(self, inst_id: object) -> Market:
+        """Return the market of an instrument.
+
+        Raises:
+            ApiError: none is named, or there is none of that name.
+        """
+        if inst_id is None or inst_id == "":
+            raise missing("instId")
+        found = self.streams.markets.get(inst_id) if isinstance(inst_id, str) else None
+        if found is None:
+            raise ApiError("51001", "Instrument ID, Instrument ID code or Spread ID doesn't exist.")
+        return found
+
+    def symbol(self, inst_id: object) -> str | None:
+        """Return the engine's symbol of an instrument, for fault rules."""
+        found = self.streams.markets.get(inst_id) if isinstance(inst_id, str) else None
+        return None if found is None else found.symbol
+
+    def now_ns(self) -> int:
+        return self.floor.clock.now_ns()

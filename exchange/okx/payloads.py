@@ -1,0 +1,124 @@
+"""What REST and the public channels say of instruments, books, trades, tickers and candles.
+
+Numbers are text without trailing zeros, times are milliseconds as text.
+
+Source: public/data/rest-api-get-instruments.md and order/book/trading-market-data-{get-order-book, get-tickers,
+get-trades, get-candlesticks, ws-trades-channel}.md, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...model.time import DAY_NS, MILLISECOND_NS
+from ..engine.book import BookSide
+from ..engine.candles import Bar
+from ..engine.market import Market, Trade
+from ..engine.rules import Rules
+from ..wire.numbers import short
+
+HOURS_8_NS = DAY_NS // 3
+STATES = {"TRADING": "live", "BREAK": "preopen"}  # else suspend
+OF_DERIVATIVES = (
+    *("alias", "ctMult", "ctType", "ctVal", "ctValCcy", "expTime", "instFamily", "lever", "optType", "preMktSwTime"),
+    *("settleCcy", "stk", "uly", "auctionEndTime", "contTdSwTime", "maxMktSz", "maxStopSz", "openType"),
+)
+Held = Mapping[int, tuple[int, int]]  # size and number of orders by price
+
+
+def inst_id(rules: Rules) -> str:
+    return f"{rules.base}-{rules.quote}"
+
+
+def ms(time_ns: int) -> str:
+    return str(time_ns // MILLISECOND_NS)
+
+
+def instrument(rules: Rules, code: int) -> dict[str, Any]:
+    """One instrument; fields of derivatives are empty."""
+    empty = dict.fromkeys(OF_DERIVATIVES, "")
+    return {
+        **empty,
+        "baseCcy": rules.base,
+        "category": "1",
+        "futureSettlement": False,
+        "groupId": "12",
+        "instId": inst_id(rules),
+        "instType": "SPOT",
+        "listTime": "1548133413000",
+        "lotSz": short(rules.step),
+        "maxIcebergSz": short(rules.max_size),
+        "maxLmtAmt": "20000000",
+        "maxLmtSz": short(rules.max_size),
+        "maxMktAmt": "1000000",
+        "maxTriggerSz": short(rules.max_size),
+        "maxTwapSz": short(rules.max_size),
+        "minSz": short(rules.min_size),
+        "quoteCcy": rules.quote,
+        "tradeQuoteCcyList": [rules.quote],
+        "state": STATES.get(rules.status, "suspend"),
+        "ruleType": "normal",
+        "tickSz": short(rules.tick),
+        "instIdCode": code,
+        "instCategory": "1",
+        "upcChg": [],
+    }
+
+
+def depth(side: BookSide, most: int) -> dict[int, tuple[int, int]]:
+    """The best levels of a side."""
+    return {price: (size, len(side.levels[price].orders)) for price, size in side.depth(most)}
+
+
+def levels(held: Held) -> list[list[str]]:
+    """[price, size, "0", number of orders]; a level that is gone has size 0."""
+    return [[short(price), short(size), "0", str(orders)] for price, (size, orders) in held.items()]
+
+
+def trade(market: Market, number: int, price: int, size: int, sells: bool, time_ns: int) -> dict[str, Any]:
+    """One public trade; the side is the taker's."""
+    return {
+        "instId": inst_id(market.rules),
+        "tradeId": str(number),
+        "px": short(price),
+        "sz": short(size),
+        "side": "sell" if sells else "buy",
+        "ts": ms(time_ns),
+        "source": "0",
+    }
+
+
+def trades(market: Market, made: Iterable[Trade]) -> list[dict[str, Any]]:
+    return [trade(market, each.id, each.price, each.size, each.buyer_is_maker, each.time_ns) for each in made]
+
+
+def ticker(market: Market, now_ns: int) -> dict[str, Any]:
+    """The last 24 hours; a side of the book that is empty is "" (the manual does not say how it is written)."""
+    day = market.bars.window(now_ns - DAY_NS, now_ns)
+    bid, ask = market.tops
+    return {
+        "instType": "SPOT",
+        "instId": inst_id(market.rules),
+        "last": short(market.bars.last_price),
+        "lastSz": short(market.bars.last_size),
+        "askPx": short(ask[0]) if ask else "",
+        "askSz": short(ask[1]) if ask else "",
+        "bidPx": short(bid[0]) if bid else "",
+        "bidSz": short(bid[1]) if bid else "",
+        "open24h": short(day.open),
+        "high24h": short(day.high),
+        "low24h": short(day.low),
+        "volCcy24h": short(day.quote_raw),
+        "vol24h": short(day.volume),
+        "sodUtc0": short(market.bars.window(now_ns - now_ns % DAY_NS, now_ns).open),
+        "sodUtc8": short(market.bars.window(now_ns - (now_ns + HOURS_8_NS) % DAY_NS, now_ns).open),
+        "ts": ms(now_ns),
+    }
+
+
+def candle(bar: Bar, is_complete: bool) -> list[str]:
+    """[ts, o, h, l, c, vol, volCcy, volCcyQuote, confirm]; of spot both volCcy are in the quote asset."""
+    prices = [short(price) for price in (bar.open, bar.high, bar.low, bar.close)]
+    quote = short(bar.quote_raw)
+    return [ms(bar.open_ns), *prices, short(bar.volume), quote, quote, str(int(is_complete))]

@@ -1,0 +1,253 @@
+"""The public channels: books, trades, tickers, instruments. Topics are `books:BTC-USDT` and `instruments:SPOT`.
+
+Theory of operation. A listener of `books` gets a whole book of 400 levels a side, then every 100 ms the levels that
+became others; each message names the number of the one before. All listeners of a book stand at one number. The manual
+does not say whether a level that is pushed out of the 400 is taken back; here it is.
+
+Source: order/book/trading-market-data-ws-{order-book, trades, tickers}-channel.md,
+public/data/websocket-instruments-channel.md, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from ...model.time import SECOND_NS
+from ..engine.market import Aggregate, LevelChanges, Market
+from ..engine.rules import Rules
+from ..floor import Floor
+from ..wire.frames import text_frame
+from ..wire.topics import Topic, Topics
+from . import payloads
+from .client import NAME, Client
+
+DEPTH = 400
+STILL_NS = 60 * SECOND_NS  # without a change: then a message says that the connection lives
+SET_BACK_TO = 3
+CHANNELS = ("books", "trades", "tickers")
+INSTRUMENTS = "instruments:SPOT"
+
+
+@dataclass(slots=True)
+class Channel(Topic):
+    """One channel of one instrument; the symbol is "" for `instruments`."""
+
+    kind: str = ""
+    due: bool = False  # a ticker that has become another
+
+
+@dataclass(slots=True)
+class Feed:
+    """What listeners of one book hold, and the number they stand at: the engine's less `base`."""
+
+    market: Market
+    changes: LevelChanges
+    rules: Rules  # as told last
+    base: int = 0
+    number: int = 0
+    told_ns: int = 0
+    bids: payloads.Held = field(default_factory=dict)
+    asks: payloads.Held = field(default_factory=dict)
+
+    def look(self) -> tuple[payloads.Held, payloads.Held]:
+        """Take the present book; return what became other, size 0 for what is gone."""
+        changed = []
+        for name, side in (("bids", self.market.bids), ("asks", self.market.asks)):
+            held, now = getattr(self, name), payloads.depth(side, DEPTH)
+            gone = {price: (0, 0) for price in held if price not in now}
+            changed.append(gone | {price: level for price, level in now.items() if held.get(price) != level})
+            setattr(self, name, now)
+        return changed[0], changed[1]
+
+    def set_back(self) -> None:
+        """Begin the numbers anew, unless they are small already."""
+        if self.number > SET_BACK_TO:
+            self.base = self.market.update_id - SET_BACK_TO
+
+
+class Streams:
+    """All public channels of the protocol."""
+
+    def __init__(self, exchange: Floor) -> None:
+        self.topics: Topics[Client, Channel, None] = Topics(exchange.faults, lambda client: None, self._watch)
+        self.markets: dict[str, Market] = {}  # by instId
+        self._feeds: dict[str, Feed] = {}  # by the engine's symbol
+        self._floor = exchange
+
+    def number(self, market: Market) -> int:
+        """The seqId of the present book."""
+        return market.update_id - self._feeds[market.symbol].base
+
+    def instrument(self, market: Market) -> dict[str, Any]:
+        return payloads.instrument(market.rules, 1_000_000 + sorted(self.markets).index(payloads.inst_id(market.rules)))
+
+    # ------------------------------------------------------------------------------------------- subscriptions
+
+    def find(self, arg: Any) -> str | None:
+        """Return the topic that the argument of a request names; None where there is none."""
+        if not isinstance(arg, dict):
+            return None
+        channel, inst_id = arg.get("channel"), arg.get("instId")
+        if channel == "instruments":
+            return INSTRUMENTS if arg.get("instType") == "SPOT" else None
+        known = channel in CHANNELS and isinstance(inst_id, str) and inst_id in self.markets
+        return f"{channel}:{inst_id}" if known else None
+
+    def subscribe(self, client: Client, name: str) -> None:
+        """Let a client hear a channel, from a whole book or ticker on; one that it hears already goes on."""
+        if name in client.streams:
+            return
+        kind, _, inst_id = name.partition(":")
+        market = self.markets.get(inst_id)
+        if market is not None:
+            self._flush_book(self._feeds[market.symbol])  # so that all listeners of a book stand at one place
+        channel = self.topics.subscribe(client, name, self._make)
+        if channel is None or market is None:
+            return
+        if kind == "books":
+            self._floor.faults.frame(client, name, channel.symbol, text_frame(self._whole(self._feeds[market.symbol])))
+        elif kind == "tickers":
+            self._floor.faults.frame(client, name, channel.symbol, text_frame(self._ticker(market)))
+
+    def _make(self, name: str) -> Channel:
+        kind, _, inst_id = name.partition(":")
+        market = self.markets.get(inst_id)
+        return Channel(name, market.symbol if market is not None else "", kind=kind)
+
+    def listed(self, market: Market) -> None:
+        """A symbol was listed."""
+        self.markets[payloads.inst_id(market.rules)] = market
+        feed = self._feeds[market.symbol] = Feed(market, market.level_changes(), market.rules)
+        feed.number, feed.told_ns = market.update_id, self._now()
+        feed.look()
+        self._tell_instruments([market])
+
+    def delisted(self, market: Market) -> None:
+        """A symbol was taken off the list; its channels fall silent."""
+        del self.markets[payloads.inst_id(market.rules)], self._feeds[market.symbol]
+
+    def _watch(self, symbol: str) -> None:
+        market = self._floor.engine.markets.get(symbol)
+        if market is not None:
+            if any(channel.kind == "tickers" for channel in self.topics.of(symbol)):
+                market.top_watchers.add(NAME)
+            else:
+                market.top_watchers.discard(NAME)
+
+    # --------------------------------------------------------------------------------------- events of the engine
+
+    def trades(self, market: Market, aggregates: list[Aggregate]) -> None:
+        """Tell of trades at once, one message for each price at which an order traded."""
+        if market.symbol not in self._feeds:
+            return
+        for channel in self.topics.of(market.symbol):
+            if channel.kind == "tickers":
+                channel.due = True
+            elif channel.kind == "trades":
+                for made in aggregates:
+                    row = payloads.trade(market, made.last, made.price, made.size, made.buyer_is_maker, made.time_ns)
+                    row |= {"count": str(made.last - made.first + 1), "seqId": self.number(market)}
+                    self._send(channel, orjson.dumps({"arg": _arg("trades", market), "data": [row]}))
+
+    def top(self, market: Market) -> None:
+        for channel in self.topics.of(market.symbol):
+            if channel.kind == "tickers":
+                channel.due = True
+
+    # ------------------------------------------------------------------------------------------------------ pace
+
+    def tick(self, number: int) -> None:
+        """Send what is due; call it every 10 ms with a rising number."""
+        if number % 10:
+            return
+        for feed in self._feeds.values():
+            self._flush_book(feed)
+            for channel in self.topics.of(feed.market.symbol):
+                if channel.due:
+                    channel.due = False
+                    self._send(channel, self._ticker(feed.market))
+        changed = [feed for feed in self._feeds.values() if feed.market.rules is not feed.rules]
+        for feed in changed:
+            feed.rules = feed.market.rules
+        self._tell_instruments([feed.market for feed in changed])
+
+    def flush(self, market: Market) -> None:
+        """Send all pending changes of a book now."""
+        self._flush_book(self._feeds[market.symbol])
+
+    def _flush_book(self, feed: Feed) -> None:
+        symbol, faults = feed.market.symbol, self._floor.faults
+        channel = self.topics.by_name.get(f"books:{payloads.inst_id(feed.market.rules)}")
+        if feed.changes.take() is None:
+            if channel is not None and self._now() - feed.told_ns >= STILL_NS:
+                self._tell(feed, channel, feed.number)
+            return
+        changed = feed.look()
+        if channel is None:
+            feed.number, feed.told_ns = self.number(feed.market), self._now()
+            return
+        if faults.stands_still(NAME, symbol, channel.name):
+            self._tell(feed, channel, feed.number)
+        anew, lost = faults.begins_anew(NAME, symbol, channel.name), faults.skip(NAME, symbol)
+        if anew == "reset":
+            feed.set_back()
+        if anew == "snapshot":
+            feed.number, feed.told_ns = self.number(feed.market), self._now()
+            self._send(channel, self._whole(feed))
+        elif lost:  # there are no ids to leave out: the message is left out
+            feed.number = self.number(feed.market)
+        else:
+            self._tell(feed, channel, self.number(feed.market), *changed)
+
+    def _tell(
+        self,
+        feed: Feed,
+        channel: Channel,
+        number: int,
+        bids: payloads.Held | None = None,
+        asks: payloads.Held | None = None,
+    ) -> None:
+        """Send the changes that lead to `number`."""
+        body = self._book(feed, "update", bids or {}, asks or {}, feed.number, number)
+        feed.number, feed.told_ns = number, self._now()
+        self._send(channel, body)
+
+    # -------------------------------------------------------------------------------------------------- messages
+
+    def _send(self, channel: Channel, body: bytes) -> None:
+        self.topics.send(channel, lambda form: body)
+
+    def _whole(self, feed: Feed) -> bytes:
+        return self._book(feed, "snapshot", feed.bids, feed.asks, -1, feed.number)
+
+    def _book(
+        self, feed: Feed, action: str, bids: payloads.Held, asks: payloads.Held, previous: int, number: int
+    ) -> bytes:
+        data = {
+            "asks": payloads.levels(asks),
+            "bids": payloads.levels(bids),
+            "ts": payloads.ms(self._now()),
+            "checksum": 0,
+            "prevSeqId": previous,
+            "seqId": number,
+        }
+        return orjson.dumps({"arg": _arg("books", feed.market), "action": action, "data": [data]})
+
+    def _ticker(self, market: Market) -> bytes:
+        return orjson.dumps({"arg": _arg("tickers", market), "data": [payloads.ticker(market, self._now())]})
+
+    def _tell_instruments(self, markets: list[Market]) -> None:
+        channel = self.topics.by_name.get(INSTRUMENTS)
+        if channel is not None and markets:
+            data = [self.instrument(market) for market in markets]
+            self._send(channel, orjson.dumps({"arg": {"channel": "instruments", "instType": "SPOT"}, "data": data}))
+
+    def _now(self) -> int:
+        return self._floor.clock.now_ns()
+
+
+def _arg(channel: str, market: Market) -> dict[str, str]:
+    return {"channel": channel, "instId": payloads.inst_id(market.rules)}
