@@ -17,7 +17,7 @@ def _public(method: str, page: str) -> Endpoint:
 DEPTH = Option(
     "depth",
     10,  # websocket-v2/book: the default
-    "Levels a side that the exchange keeps a book at.",
+    "Levels a side that a book has; the exchange's checksum proves the best ten.",
     choices=(10, 25, 100, 500, 1000),  # same
 )
 
@@ -49,7 +49,8 @@ SPEC = ExchangeSpec(
     wire_decimals=10,
     decimals_by_pair=True,  # rest-api/get-tradable-asset-pairs: pair_decimals, lot_decimals
     # guides/spot-ws-book-v2: the snapshot comes in the channel, without numbers; a CRC-32 of the best ten levels a side
-    # in each message; levels beyond the depth are ours to forget
+    # in each message; levels beyond the depth are ours to forget. What lies below the best ten is proven by nothing but
+    # the connection, until it comes up.
     book=BookFeed(BookSource.PUSHED, Proof.CHECKSUM, window=DEPTH.default),
     contiguous_trade_ids=True,  # websocket-v2/trade: "a sequence number, unique per book"
     example_pairs=("BTC-USD", "ETH-USD", "BTC-USDT"),
