@@ -34,7 +34,6 @@ class Kind(Enum):
     AMEND = "amend"  # smaller amount, same priority
     REPLACE = "replace"  # cancel one and place another in one request
     PLACE_LIST = "place_list"
-    CANCEL_LIST = "cancel_list"
     BATCH_PLACE = "batch_place"
     BATCH_CANCEL = "batch_cancel"
     DEAD_MAN = "dead_man"
@@ -60,7 +59,6 @@ CHANGES = frozenset(
         Kind.AMEND,
         Kind.REPLACE,
         Kind.PLACE_LIST,
-        Kind.CANCEL_LIST,
         Kind.BATCH_PLACE,
         Kind.BATCH_CANCEL,
         Kind.DEAD_MAN,
@@ -178,7 +176,6 @@ class TradingCodec(Protocol):
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft: ...
     def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft: ...
     def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft: ...
-    def cancel_list(self, list_id: str, instrument: Instrument) -> Draft: ...
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         """One order, reported under `client_order_id`. Give the exchange's id where it is known: some exchanges rename
         an order that is cancelled, and would not find it under our id any more."""

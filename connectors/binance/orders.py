@@ -62,7 +62,6 @@ class BinanceTrading:
             Kind.PLACE: self._orders,
             Kind.CANCEL: self._orders,
             Kind.CANCEL_ALL: self._orders,
-            Kind.CANCEL_LIST: self._orders,
             Kind.PLACE_LIST: self._orders,
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
@@ -146,11 +145,6 @@ class BinanceTrading:
             params.append(("selfTradePreventionMode", mode))
         ids = tuple(order.client_order_id for order in orders)
         return self._draft(Kind.PLACE_LIST, kind.lower(), params, ids, instrument)
-
-    def cancel_list(self, list_id: str, instrument: Instrument) -> Draft:
-        """`list_id` is the exchange's id of the list."""
-        params = [("symbol", instrument.symbol), ("orderListId", list_id)]
-        return self._draft(Kind.CANCEL_LIST, "cancel_list", params, (), instrument)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         """By the exchange's id where it is known: it outlives a change of the client id."""

@@ -32,7 +32,6 @@ TRADING = {
     "oco": _signed("POST", "orderList/oco", "orderList.place.oco", 1, "New Order list - OCO", 2),
     "oto": _signed("POST", "orderList/oto", "orderList.place.oto", 1, "New Order list - OTO", 2),
     "otoco": _signed("POST", "orderList/otoco", "orderList.place.otoco", 1, "New Order list - OTOCO", 3),
-    "cancel_list": _signed("DELETE", "orderList", "orderList.cancel", 1, "Cancel Order list"),
     "order": _signed("GET", "order", "order.status", 4, "Query order"),
     "open_orders": _signed("GET", "openOrders", "openOrders.status", 80, "Current open orders, no symbol given"),
     "orders": _signed("GET", "allOrders", "allOrders", 20, "All orders"),

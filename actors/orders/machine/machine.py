@@ -301,13 +301,6 @@ class OrderMachine:
             self._state.effects.do(Answer(token, owner))
         return self._end(now)
 
-    def owner_dead(self, owner: str, now: Now) -> list[Effect]:
-        """Note that the owner died."""
-        lease = self._owners.get(owner)
-        if lease is not None:
-            self._bereave(owner, lease, now)
-        return self._end(now)
-
     # Answers and reports
 
     def answered(self, request_id: str, result: Reply | MeshError, now: Now) -> list[Effect]:

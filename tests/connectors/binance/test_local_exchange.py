@@ -295,7 +295,8 @@ async def test_lists_are_placed_reported_and_cancelled(two: Desk) -> None:
     assert {one.client_order_id for one in answer.orders} == {take.client_order_id, stop.client_order_id}
     (of_list,) = answer.lists
     await until(lambda: any(isinstance(one, ListReport) and one.list_id == of_list.list_id for one in two.told))
-    ended = await two.ask(two.codec.cancel_list(of_list.list_id, two.pair))
+    ended = await two.ask(two.codec.cancel(standing(take), two.pair))
+    assert take.client_order_id in {one.client_order_id for one in ended.orders}
     assert {one.status for one in ended.orders} == {OrderStatus.CANCELED}
     working, pending = new(), new(Side.SELL, OrderType.MARKET, at=None)
     answer = await two.ask(two.codec.place_list("OTO", [working, pending], two.pair, f"l{next(IDS)}"))
