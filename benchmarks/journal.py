@@ -39,11 +39,11 @@ WRITERS = (1, 4, 16, 64)
 _START = """
 import json, resource, sys, time
 from pathlib import Path
-import venuemesh.journal as journal
+from venuemesh.journal.journal import Journal
 def rss():
     return int(next(l for l in Path("/proc/self/status").open() if l.startswith("VmRSS")).split()[1]) / 1024
 before, started = rss(), time.perf_counter()
-opened = journal.Journal.open(sys.argv[1])
+opened = Journal.open(sys.argv[1])
 opened.take("bench", "main", "start", 1)
 loaded = opened.load("bench", "main")
 print(json.dumps({"ms": (time.perf_counter() - started) * 1e3, "mib": rss() - before, "open": len(loaded.orders)}))

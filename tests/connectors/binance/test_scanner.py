@@ -342,7 +342,7 @@ def test_takes_every_recorded_depth_frame_and_replays_to_what_is_expected() -> N
 
     def replay(symbol: str, frame: bytes) -> None:
         assert scanner.scan(frame) == symbols.index(symbol)
-        verdict = classify(books[symbol].sequence, scanner.first, scanner.last, bool(verdicts[symbol]))
+        verdict = classify(books[symbol].sequence, scanner, bool(verdicts[symbol]))
         verdicts[symbol].append(verdict)
         if verdict is Verdict.APPLY:
             scanner.apply()
