@@ -36,7 +36,7 @@ check: build lint types ## format, lint, types, build, fast tests
 
 test: build ## every test: first those in one process, then those with processes of their own; two at a time
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not soak"
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "alone and not soak"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "alone and not soak"
 
 bench: build ## the performance table; JSON in bench-results/
 	$(BIN)/python -m benchmarks

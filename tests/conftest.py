@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("venuemesh", deadline=None)  # no test depends on the machine being fast
 settings.load_profile("venuemesh")
@@ -12,10 +14,21 @@ ALONE = ("ray", "thirdparty", "packaging")  # markers of tests that take the mac
 FOLDER = Path(__file__).parent
 
 
+class FolderScheduling(LoadScopeScheduling):
+    """Give each folder below tests/ to one worker, so that its cluster, mesh and exchange are started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("/")[1]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Schedule by folder where `--dist loadscope` is asked for: `make test` runs the tests marked `alone` so."""
+    return FolderScheduling(config, log) if config.getoption("dist") == "loadscope" else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes of its own: `make test` runs it after the rest, a folder in one process."""
+    """Mark what starts processes of its own: `make test` runs it after the rest."""
     for item in items:
         if item.path.is_relative_to(FOLDER / "truth") or any(item.get_closest_marker(name) for name in ALONE):
             item.add_marker("alone")
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(FOLDER).parts[0]))

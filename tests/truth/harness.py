@@ -24,6 +24,7 @@ from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.model.events import BookState
 from venuemesh.model.instrument import Instrument
 from venuemesh.model.plain import to_plain
+from venuemesh.orderbook.snapshot import BookSnapshot
 from venuemesh.orderbook.view import BookView
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -273,9 +274,9 @@ class Lab:
 
         `levels` is how many of a side the segment holds, `least` how many of them must be proven.
         """
-        books = host.ask("books")
-        for found, view in zip(self.instruments, self.views, strict=True):
-            theirs, ours, seen = self.admin.book(found.symbol), books[found.name], view.snapshot()
+        books, snapshots = until("no book is refreshed meanwhile", lambda: self._held(host))
+        for found, seen in zip(self.instruments, snapshots, strict=True):
+            theirs, ours = self.admin.book(found.symbol), books[found.name]
             assert ours["state"] == "LIVE"
             assert ours["sequence"] == seen.sequence == theirs["update_id"], found.name
             units = 10 ** (SCALE - found.price_scale), 10 ** (SCALE - found.size_scale)
@@ -296,6 +297,12 @@ class Lab:
                 shown = [(price * units[0], size * units[1]) for price, size in in_segment.tolist()]
                 assert len(shown) == min(proven, levels), f"{found.name} {side}"
                 assert shown == (right if complete else right[: len(shown)]), f"{found.name} {side}"
+
+    def _held(self, host: Child) -> tuple[dict[str, Any], list[BookSnapshot]] | None:
+        """Return the role's books and the segments' part of them; None when a newer snapshot came in between."""
+        books: dict[str, Any] = host.ask("books")
+        snapshots = [view.snapshot() for view in self.views]
+        return (books, snapshots) if host.ask("books") == books else None
 
     # Judgement
 
