@@ -20,7 +20,7 @@ class EventLog:
     def event(self, event: m.Event, machine: Machine, now_ns: int) -> None:
         """Log an event before the machine takes it, while the cell still has its address."""
         match event:
-            case m.Tick() | m.Want() | m.Amend():
+            case m.Tick() | m.RunChildren() | m.Amend():
                 return
             case m.NodeSeen(node, labels):
                 if node not in machine.nodes:
@@ -47,7 +47,7 @@ class EventLog:
             case m.Found(cell, _, pid, _, incarnation, spec):
                 address = spec.address if spec is not None else None
                 logger.info("cell found", address=address, incarnation=_dotted(incarnation), cell=cell, pid=pid)
-            case m.Unwant(addresses):
+            case m.StopChildren(addresses):
                 logger.info("no longer wanted", addresses=" ".join(addresses))
             case m.RestartAsked(addresses):
                 logger.info("restart asked", addresses=" ".join(addresses))

@@ -78,10 +78,10 @@ class SupervisorShell:
         known = recall(kept, settings.tree.policy, time.monotonic_ns(), time.time_ns())
         self.machine = Machine(epoch, settings.tree, lambda: f"{PREFIX}{secrets.token_hex(6)}", known)
         await self._find_cells()
-        self.on(m.Want(tuple(self.desired.first_specs())))
+        self.on(m.RunChildren(tuple(self.desired.first_specs())))
         specs = {address: child.spec for address, child in self.machine.children.items()}
         if strangers := self.desired.strangers(specs):
-            self.on(m.Unwant(strangers))
+            self.on(m.StopChildren(strangers))
         self.ready.set()
         took_ms = (time.monotonic_ns() - began_ns) / 1e6
         found = {"cells": len(self.machine.cells), "children": len(specs), "stopped": self.desired.stopped}
@@ -308,13 +308,13 @@ class SupervisorShell:
         running = {address: child.spec for address, child in self.machine.children.items() if child.wanted}
         todo = self.desired.books(exchange, running)
         if todo.unwant:
-            self.on(m.Unwant(todo.unwant))
+            self.on(m.StopChildren(todo.unwant))
         for spec in todo.amend:
             before = running[spec.address]
             self.on(m.Amend(spec))
             self.spawn(self._tell_amended(spec, before))
         if todo.want:
-            self.on(m.Want(todo.want))
+            self.on(m.RunChildren(todo.want))
 
     async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
         """Tell a running group which pairs it has lost. If the message is lost, the group's next incarnation knows."""

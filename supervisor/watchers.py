@@ -122,11 +122,11 @@ class Watchers:
             asked = {mirror_address(node) for node in nodes}
             running = [a for a, child in shell.machine.children.items() if has_kind(a, MIRROR) and child.wanted]
             if gone := tuple(address for address in running if address not in asked):
-                shell.on(m.Unwant(gone))
+                shell.on(m.StopChildren(gone))
             for node in nodes:
                 address = mirror_address(node)
                 if address not in shell.machine.children:
-                    shell.on(m.Want((mirror_spec(node, shell.settings.mirror),)))
+                    shell.on(m.RunChildren((mirror_spec(node, shell.settings.mirror),)))
                 route = shell.machine.routes.get(address)
                 if route is None:
                     continue

@@ -42,7 +42,6 @@ from .machine import (
     BookEvent,
     BookMachine,
     Crossed,
-    Doubt,
     Drained,
     Effect,
     Load,
@@ -52,6 +51,7 @@ from .machine import (
     SetState,
     SnapshotArrived,
     SnapshotFailed,
+    Suspect,
     Trading,
 )
 
@@ -196,7 +196,7 @@ class Ingest:
         try:
             scanner.apply()
         except BookError as error:
-            self.on(pair, Doubt(str(error), scanner.last))
+            self.on(pair, Suspect(str(error), scanner.last))
             return
         pair.ts_event_ns = ts_event_ns = scanner.ts_event_ns
         pair.ts_recv_ns = recv_ns
@@ -231,7 +231,7 @@ class Ingest:
                 self._book(event)
             elif isinstance(event, Lost):
                 for pair in list(self.pairs.values()) if event.symbol is None else [self.pairs[event.symbol]]:
-                    self.on(pair, Doubt(event.reason))
+                    self.on(pair, Suspect(event.reason))
             elif isinstance(event, Status):
                 self.on(self.pairs[event.symbol], Trading(event.is_trading))
             else:
@@ -253,7 +253,7 @@ class Ingest:
             pair.book.apply(delta.bids, delta.asks, machine.sequence)
             self._prove(pair, delta.checksum)
         except BookError as error:
-            self.on(pair, Doubt(str(error), delta.last))
+            self.on(pair, Suspect(str(error), delta.last))
             return
         pair.ts_event_ns, pair.ts_recv_ns = delta.ts_event_ns, delta.ts_recv_ns
         self._applied(pair, delta)
@@ -279,7 +279,7 @@ class Ingest:
             self._prove(pair, came.checksum)
         except BookError as error:
             machine, reason = pair.machine, f"book: {error}"
-            failed = SnapshotFailed(machine.attempt, reason) if machine.waiting else Doubt(reason, came.sequence)
+            failed = SnapshotFailed(machine.attempt, reason) if machine.waiting else Suspect(reason, came.sequence)
             self.on(pair, failed)
             return
         pair.ts_event_ns, pair.ts_recv_ns, pair.drained = came.ts_event_ns, came.ts_recv_ns, 1
@@ -339,7 +339,7 @@ class Ingest:
         pair.sink.trade(trade, missed)
 
     def unreadable_frame(self, frame: bytes | memoryview, error: DataError) -> None:
-        """Doubt every book the frame may have been meant for: those it names, or all."""
+        """Suspect every book the frame may have been meant for: those it names, or all."""
         self.unreadable += 1
         self.last_error = str(error)
         said = bytes(frame).upper()
@@ -349,7 +349,7 @@ class Ingest:
         for pair in named or list(self.pairs.values()):
             pair.unreadable += 1
             pair.misfits += isinstance(error.__cause__, FixedPointError)
-            self.on(pair, Doubt(str(error)))
+            self.on(pair, Suspect(str(error)))
 
     @staticmethod
     def _may_name(said: bytes, symbol: bytes) -> bool:
@@ -410,7 +410,7 @@ class Ingest:
             if pair.load is not None:
                 pair.load()
         except BookError as error:
-            self.on(pair, Doubt(f"snapshot: {error}", pair.machine.sequence))
+            self.on(pair, Suspect(f"snapshot: {error}", pair.machine.sequence))
             return
         pair.draining, pair.missed = True, False
         before = pair.machine.counters.applied

@@ -13,7 +13,7 @@ the first book mean nothing and are dropped; instead of a snapshot the machine a
 same delays, also when the first book is overdue.
 
     CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta; or a book came in the feed-->
-    LIVE (HALTED if it does not trade)        LIVE --gap, Doubt--> GAP --snapshot joins, or a book came--> LIVE
+    LIVE (HALTED if it does not trade)        LIVE --gap, Suspect--> GAP --snapshot joins, or a book came--> LIVE
     any --Closed--> CONNECTING        any --Quiet--> SILENT (until Opened)
 
 A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was asked for
@@ -113,7 +113,7 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Suspect:
     """The book contradicts itself, or a frame could not be read. `last` is that frame's sequence where known."""
 
     reason: str
@@ -154,7 +154,7 @@ BookEvent = (
     | BookCame
     | Refused
     | Missed
-    | Doubt
+    | Suspect
     | Crossed
     | Drained
     | Shallow
@@ -198,7 +198,7 @@ class Resubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load the snapshot that arrived, apply the deltas of `take()`, then `on(Drained())`; refused: Doubt."""
+    """Load the snapshot that arrived, apply the deltas of `take()`, then `on(Drained())`; refused: Suspect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class Counters:
     applied: int = 0
     dropped: int = 0  # deltas older than the book: by the exchange's rule they change nothing
     gaps: int = 0
-    doubts: int = 0
+    suspected: int = 0
     resyncs: int = 0  # times the book left LIVE (or HALTED) and had to find its way back
     snapshots: int = 0  # joined, or come in the feed
     snapshots_too_old: int = 0
@@ -369,10 +369,10 @@ class BookMachine:
                 return self._refused(reason)
             case Missed():
                 return [SetState(self.state, self.error), *self._ask(now_ns)]
-            case Doubt(reason, last):
-                return self._doubt(reason, last, now_ns)
+            case Suspect(reason, last):
+                return self._suspect(reason, last, now_ns)
             case Crossed(last):
-                return self._doubt("best bid reached best ask", last, now_ns) if self._trading else []
+                return self._suspect("best bid reached best ask", last, now_ns) if self._trading else []
             case Drained():
                 return self._drained(now_ns)
             case Shallow():
@@ -496,8 +496,8 @@ class BookMachine:
         self.error = reason
         return self._ask(now_ns, after_s)
 
-    def _doubt(self, reason: str, last: int | None, now_ns: int) -> list[Effect]:
-        self.counters.doubts += 1
+    def _suspect(self, reason: str, last: int | None, now_ns: int) -> list[Effect]:
+        self.counters.suspected += 1
         self.error = reason
         if self.state in (BookState.CONNECTING, BookState.SILENT):
             return []
@@ -508,7 +508,7 @@ class BookMachine:
         is_due = self.waiting and not self._joined and not self._feed.is_joined
         self._leave(BookState.GAP)
         self._forget()
-        if is_due:  # the book that is on its way heals this doubt too, and is asked for again when it is overdue
+        if is_due:  # the book that is on its way heals this too, and is asked for again when it is overdue
             return [SetState(self.state, self.error)]
         self.waiting = False
         return [SetState(self.state, self.error), *self._ask(now_ns)]

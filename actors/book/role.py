@@ -332,7 +332,7 @@ class BookRole:
             "missed_trades": pair.missed_trades,
             "dropped": counters.dropped,
             "gaps": counters.gaps,
-            "doubts": counters.doubts,
+            "suspected": counters.suspected,
             "resyncs": counters.resyncs,
             "snapshots": counters.snapshots,
             "snapshots_too_old": counters.snapshots_too_old,

@@ -28,13 +28,13 @@ from .machine import (
     AwaitBook,
     Closed,
     Confirmed,
-    Doubt,
     Opened,
     Quiet,
     Refused,
     Resubscribe,
     Shallow,
     SnapshotFailed,
+    Suspect,
 )
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for again
@@ -503,8 +503,8 @@ class BookSession:
         around.changed()
 
     def resync(self, pair: Pair, reason: str) -> None:
-        """Doubt a book on somebody's word: it leaves LIVE and finds its way back by a new snapshot."""
-        self.ingest.on(pair, Doubt(reason, pair.machine.sequence))
+        """Suspect a book on somebody's word: it leaves LIVE and finds its way back by a new snapshot."""
+        self.ingest.on(pair, Suspect(reason, pair.machine.sequence))
         self._around.changed()
 
     # Time

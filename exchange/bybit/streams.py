@@ -1,4 +1,4 @@
-"""The public topics of spot: `orderbook.DEPTH.SYMBOL`, `publicTrade.SYMBOL` and `tickers.SYMBOL`.
+"""The public topics of spot: `orderbook.{depth}.{symbol}`, `publicTrade.SYMBOL` and `tickers.SYMBOL`.
 
 Theory of operation. A book topic keeps the window that its listeners hold, the best `DEPTH` levels a side. Each time
 that is due by the topic's pace, the window is compared with the market's book: what changed, came in or fell out is one

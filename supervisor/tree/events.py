@@ -86,7 +86,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class RunChildren:
     """These children must run. A spec that differs from a running one restarts that child."""
 
     specs: tuple[ChildSpec, ...]
@@ -100,7 +100,7 @@ class Amend:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwant:
+class StopChildren:
     addresses: tuple[str, ...]
 
 
@@ -132,9 +132,9 @@ Event = (
     | Hung
     | KillFailed
     | Found
-    | Want
+    | RunChildren
     | Amend
-    | Unwant
+    | StopChildren
     | RestartAsked
     | ShutDown
     | Tick

@@ -54,12 +54,12 @@ from .events import (
     NodeLost,
     NodeSeen,
     RestartAsked,
+    RunChildren,
     ShutDown,
     StopCell,
+    StopChildren,
     Sweep,
     Tick,
-    Unwant,
-    Want,
 )
 from .placement import NodeView, fits, loads, pick, seat
 from .policy import Exit
@@ -225,7 +225,7 @@ class Machine:
 
     # --- wishes -------------------------------------------------------------------------------------------------------
 
-    def _want(self, event: Want, now_ns: int) -> None:
+    def _run_children(self, event: RunChildren, now_ns: int) -> None:
         if self.ending:
             return
         self.routes.bump()
@@ -255,7 +255,7 @@ class Machine:
             if child.state is ChildState.SERVING:
                 self._route(child)
 
-    def _unwant(self, event: Unwant, now_ns: int) -> None:
+    def _stop_children(self, event: StopChildren, now_ns: int) -> None:
         self.routes.bump()
         for address in event.addresses:
             child = self.children.get(address)
@@ -489,9 +489,9 @@ _HANDLERS: dict[type, Callable[[Machine, Any, int], None]] = {
     Hung: Machine._hung,
     KillFailed: Machine._kill_failed,
     Found: Machine._found,
-    Want: Machine._want,
+    RunChildren: Machine._run_children,
     Amend: Machine._amend,
-    Unwant: Machine._unwant,
+    StopChildren: Machine._stop_children,
     RestartAsked: Machine._restart_asked,
     ShutDown: Machine._shut_down,
     Tick: Machine._tick,

@@ -52,7 +52,7 @@ def asked(times: int, kind: str, **more: Any) -> tuple[int, dict[str, Any]]:
 BTC = "btcusdt@depth@100ms"
 LOSSY = often(1, "drop", 0.1, stream=BTC)  # so that snapshots are asked for in traffic too
 GAPS = {"counted": ("gaps", "resyncs"), "gaps": True}
-DOUBTS = {"counted": ("doubts", "resyncs")}
+DOUBTS = {"counted": ("suspected", "resyncs")}
 LIMITED = {"real_limits": True}
 
 TRIALS = {
@@ -100,7 +100,7 @@ def test_quiet_exchange(lab: Lab, alone: bool) -> None:
     assert verdict.gaps == verdict.unreadable == verdict.trades_missing == 0
     assert verdict.trades > 0
     for found in stats["pairs"].values():
-        assert (found["gaps"], found["doubts"], found["resyncs"], found["snapshots_too_old"]) == (0, 0, 0, 0)
+        assert (found["gaps"], found["suspected"], found["resyncs"], found["snapshots_too_old"]) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("limit", [20, 5000])

@@ -17,12 +17,12 @@ from venuemesh.actors.book.machine import (
     BookMachine,
     Closed,
     Confirmed,
-    Doubt,
     Opened,
     Quiet,
     Refused,
     Resubscribe,
     SnapshotFailed,
+    Suspect,
 )
 from venuemesh.connectors.sequence import Verdict
 from venuemesh.connectors.spec import Proof
@@ -234,7 +234,7 @@ def test_a_book_overdue_is_asked_for_with_growing_delays_which_start_over_after_
     scene.send_book()
     scene.deliver()
     scene.clock.pass_s(31)
-    scene.on(Doubt("long after"))
+    scene.on(Suspect("long after"))
     assert scene.asked.delay_s == 0
 
 
@@ -387,7 +387,7 @@ def play(scene: Scene, actions) -> None:
                 if scene.machine.waiting:
                     scene.on(SnapshotFailed(scene.machine.attempt, "overdue"))
             case "doubt":
-                scene.on(Doubt("asked", None))
+                scene.on(Suspect("asked", None))
             case "refuse":
                 scene.on(Refused("no"))
             case "hurry":

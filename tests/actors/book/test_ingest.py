@@ -19,11 +19,11 @@ from venuemesh.actors.book.machine import (
     BookMachine,
     Closed,
     Confirmed,
-    Doubt,
     Opened,
     Quiet,
     Shallow,
     SnapshotFailed,
+    Suspect,
     Trading,
 )
 from venuemesh.connectors.binance import CONNECTOR
@@ -218,7 +218,7 @@ def test_a_gap_is_published_before_anything_else_and_healed(fast):
 
 def test_an_old_answer_after_a_new_connection_proves_nothing(fast):
     scene = live(fast=fast)
-    scene.on(Doubt("asked", None))
+    scene.on(Suspect("asked", None))
     old, body = scene.asked, scene.venue.snapshot()[0]
     scene.on(Closed("cut"))
     assert scene.reader.state is BookState.CONNECTING
@@ -284,7 +284,7 @@ def test_a_crossed_book_is_doubted(fast):
     next_ = scene.venue.sequence + 1
     scene.ingest.frame(delta("AAABBB", next_, next_, {150_00: 1_00}, {}), 7)
     assert scene.reader.state is BookState.GAP
-    assert scene.counters.doubts == 1
+    assert scene.counters.suspected == 1
 
 
 def test_a_crossed_snapshot_is_refused_and_asked_for_again(fast):
@@ -390,18 +390,18 @@ def test_a_late_snapshot_for_a_shallow_book_changes_nothing(fast):
 def test_the_wait_for_snapshots_doubles_up_to_a_cap_and_starts_over_after_calm():
     scene = live()
     delays = []
-    scene.on(Doubt("again", scene.venue.sequence))
+    scene.on(Suspect("again", scene.venue.sequence))
     for _ in range(12):
         delays.append(scene.asked.delay_s)
         scene.on(SnapshotFailed(scene.asked.attempt, "no"))
     assert delays == sorted(delays)
     assert delays[-1] == delays[-2] <= 30.0
     scene.answer()
-    scene.on(Doubt("soon after", scene.venue.sequence))
+    scene.on(Suspect("soon after", scene.venue.sequence))
     assert scene.asked.delay_s > 10
     scene.answer()
     scene.clock.pass_s(31)
-    scene.on(Doubt("long after", scene.venue.sequence))
+    scene.on(Suspect("long after", scene.venue.sequence))
     assert scene.asked.delay_s == 0
 
 
@@ -516,7 +516,7 @@ def play(scene: Scene, actions) -> None:
             case "shallow":
                 scene.on(Shallow())
             case "doubt":
-                scene.on(Doubt("asked", scene.machine.sequence))
+                scene.on(Suspect("asked", scene.machine.sequence))
             case "hurry":
                 scene.clock.pass_s(40)
 

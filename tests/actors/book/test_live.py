@@ -190,7 +190,7 @@ async def test_books_are_the_exchanges_own_without_faults(exchange, tmp_path):
         await until(lambda: run.has_seen(trades=1) and run.sampled > 60, 60.0)
         await rest_and_compare(run, exchange)
         report = run.role.status()
-        assert sum(pair["gaps"] + pair["doubts"] for pair in report["pairs"].values()) == 0
+        assert sum(pair["gaps"] + pair["suspected"] for pair in report["pairs"].values()) == 0
         assert sum(pair["trades"] for pair in report["pairs"].values()) > 0
         assert await asyncio.to_thread(run.check, exchange) > 20
         assert report["socket"]["json_path"] < report["socket"]["frames"]

@@ -15,7 +15,6 @@ from venuemesh.actors.book.machine import (
     Closed,
     Confirmed,
     Crossed,
-    Doubt,
     Drained,
     Load,
     Missed,
@@ -26,6 +25,7 @@ from venuemesh.actors.book.machine import (
     Shallow,
     SnapshotArrived,
     SnapshotFailed,
+    Suspect,
     Trading,
 )
 from venuemesh.connectors.binance import CONNECTOR
@@ -92,8 +92,8 @@ TABLE = {
     "quiet": (Quiet(), (X, X, X, X, X, X)),
     "late snapshot": (SnapshotArrived(-1, 500), (C, S, L, H, G, X)),
     "late failure": (SnapshotFailed(-1, "no"), (C, S, L, H, G, X)),
-    "doubt": (Doubt("x", 5), (C, G, G, G, G, X)),
-    "unreadable": (Doubt("x"), (C, G, G, G, G, X)),
+    "doubt": (Suspect("x", 5), (C, G, G, G, G, X)),
+    "unreadable": (Suspect("x"), (C, G, G, G, G, X)),
     "crossed": (Crossed(5), (C, G, G, H, G, X)),  # what is not traded may cross
     "shallow": (Shallow(), (C, S, L, H, G, X)),
     "drained": (Drained(), (C, S, L, H, G, X)),

@@ -124,7 +124,7 @@ def test_a_message_that_is_lost_or_wrong_is_noticed_and_healed(
     if fault == "drop":
         assert seen(mesh)["bad_checksums"] > before["bad_checksums"]
         assert seen(mesh)["resyncs"] > before["resyncs"]
-    assert seen(mesh, OTHER)["doubts"] == other["doubts"]
+    assert seen(mesh, OTHER)["suspected"] == other["suspected"]
 
 
 def test_a_pair_that_does_not_trade_is_halted(exchange: LocalExchange, mesh: LocalMesh) -> None:

@@ -33,7 +33,7 @@ def grown(*nodes: str, journal=SQLITE, **changes: object) -> World:
     world = World(settings=TreeSettings(**changes))  # type: ignore[arg-type]
     for node in nodes:
         world.tell(m.NodeSeen(node))
-    world.tell(m.Want(specs(journal)))
+    world.tell(m.RunChildren(specs(journal)))
     world.run(30.0)
     return world
 
@@ -158,7 +158,7 @@ def test_with_sqlite_a_lost_node_means_waiting_and_status_says_so_in_words():
 def test_a_new_supervisor_that_never_saw_the_node_says_the_same():
     world = World(epoch=2)
     world.tell(m.NodeSeen("n2"))
-    world.tell(m.Want(specs(SQLITE)))
+    world.tell(m.RunChildren(specs(SQLITE)))
     world.run(10)
     assert PINNED in row(world, ORDERS)["last_error"]
     assert row(world, "book/x/a")["last_error"] is None
@@ -193,7 +193,7 @@ def test_an_account_that_is_configured_no_more_is_a_stranger_and_a_changed_one_i
     world = grown("n1")
     before = {address: world.serving(address) for address in (ORDERS, STREAM, "orders/x/second")}
     changed = next(spec for spec in specs(SQLITE) if spec.address == ORDERS)
-    world.tell(m.Want((replace(changed, config=amend(changed.config, max_open_orders=3)),)))
+    world.tell(m.RunChildren((replace(changed, config=amend(changed.config, max_open_orders=3)),)))
     world.run(5)
     assert world.serving(ORDERS) not in (None, before[ORDERS])
     assert world.serving(STREAM) == before[STREAM]
@@ -228,7 +228,7 @@ def test_a_node_that_trades_keeps_one_spare_more_which_is_made_for_managers():
 def test_without_accounts_no_spare_is_made_for_them():
     world = World()
     world.tell(m.NodeSeen("n1"))
-    world.tell(m.Want((*base_specs("x", SETTINGS), *BOOKS)))
+    world.tell(m.RunChildren((*base_specs("x", SETTINGS), *BOOKS)))
     world.run(20)
     assert not [e for _, e in world.log if isinstance(e, m.Create) and e.trading]
 

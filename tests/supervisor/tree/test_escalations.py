@@ -23,7 +23,7 @@ def degraded() -> World:
     world = World(settings=TreeSettings(policy=POLICY))
     world.broken.add(BAD.address)
     world.tell(m.NodeSeen("n"))
-    world.tell(m.Want((BAD,)))
+    world.tell(m.RunChildren((BAD,)))
     world.run(2.0)
     assert world.machine.children[BAD.address].state is ChildState.DEGRADED
     return world
@@ -42,7 +42,7 @@ def test_a_degraded_child_is_still_degraded_and_due_when_it_was() -> None:
     assert left_ns > 2 * S
     past = recall(kept(world), POLICY, 50 * S, WALL + 2 * S)  # another process, its clock elsewhere, 2 s later
     again = Machine(2, TreeSettings(policy=POLICY), lambda: "c", past)
-    again.on(m.Want((BAD,)), 50 * S)
+    again.on(m.RunChildren((BAD,)), 50 * S)
     resumed = again.children[BAD.address]
     assert resumed.state is ChildState.DEGRADED
     assert resumed.restarts == child.restarts
@@ -73,6 +73,6 @@ def test_one_that_was_found_serving_counts_on_until_it_has_served_for_a_period()
 def test_those_that_never_escalated_are_not_kept() -> None:
     world = World()
     world.tell(m.NodeSeen("n"))
-    world.tell(m.Want((ChildSpec("book/x/good", "book"),)))
+    world.tell(m.RunChildren((ChildSpec("book/x/good", "book"),)))
     world.run(5.0)
     assert kept(world) == {}

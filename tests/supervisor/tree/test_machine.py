@@ -25,7 +25,7 @@ def grown(*nodes: str, specs: tuple[ChildSpec, ...] = ALL, seconds: float = 20.0
     world = World(settings=TreeSettings(**changes))  # type: ignore[arg-type]
     for node in nodes:
         world.tell(m.NodeSeen(node))
-    world.tell(m.Want(specs))
+    world.tell(m.RunChildren(specs))
     world.run(seconds)
     return world
 
@@ -113,7 +113,7 @@ def test_a_child_that_ends_too_often_is_degraded_and_retried_with_growing_delays
     policy = Policy(intensity=3, period_s=10, backoff_s=1, backoff_cap_s=8)
     world = World(settings=TreeSettings(policy=policy), broken={"book/x/a"})
     world.tell(m.NodeSeen("n1"))
-    world.tell(m.Want(ALL))
+    world.tell(m.RunChildren(ALL))
     world.run(60)
     assert world.machine.children["book/x/a"].state is ChildState.DEGRADED
     assert world.machine.children["book/x/a"].last_error == "told to fail"
@@ -129,7 +129,7 @@ def test_a_child_that_ends_too_often_is_degraded_and_retried_with_growing_delays
 def test_a_spare_whose_adoption_is_not_confirmed_is_killed_and_not_used_again() -> None:
     world = World(settings=TreeSettings(adopt_timeout_s=1.0), deaf={"book/x/a"})
     world.tell(m.NodeSeen("n1"))
-    world.tell(m.Want(ALL))
+    world.tell(m.RunChildren(ALL))
     world.run(10)
     first = next(e.cell for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.address == "book/x/a")
     assert not world.cells[first].alive
@@ -146,7 +146,7 @@ def test_restart_types() -> None:
     world.kill(cell)
     world.run(5)
     assert world.machine.children["once"].state is ChildState.STOPPED
-    world.tell(m.Want((once,)))  # wanted again
+    world.tell(m.RunChildren((once,)))  # wanted again
     world.run(5)
     assert world.serving("once")
 
@@ -155,7 +155,7 @@ def test_a_changed_spec_restarts_only_its_child_and_an_amended_one_none() -> Non
     world = grown("n1")
     cells = {spec.address: world.serving(spec.address) for spec in ALL}
     changed = ChildSpec("book/x/a", "book", {"n": "other"}, group="x")
-    world.tell(m.Want((changed,)))
+    world.tell(m.RunChildren((changed,)))
     world.run(2)
     assert world.serving("book/x/a") not in (None, cells["book/x/a"])
     world.tell(m.Amend(ChildSpec("book/x/b", "book", {"n": 1}, group="x", serves=(("book/x/bb", {"name": "bb"}),))))
@@ -166,11 +166,11 @@ def test_a_changed_spec_restarts_only_its_child_and_an_amended_one_none() -> Non
 
 def test_untracked_children_go_and_come_back_when_wanted_again() -> None:
     world = grown("n1")
-    world.tell(m.Unwant(("book/x/a",)))
-    world.tell(m.Want((BOOKS[0],)))  # again, before it has ended
+    world.tell(m.StopChildren(("book/x/a",)))
+    world.tell(m.RunChildren((BOOKS[0],)))  # again, before it has ended
     world.run(5)
     assert world.serving("book/x/a")
-    world.tell(m.Unwant(("book/x/a",)))
+    world.tell(m.StopChildren(("book/x/a",)))
     world.run(5)
     assert "book/x/a" not in world.machine.children
     assert world.serving("book/x/b")
@@ -211,7 +211,7 @@ def test_a_new_supervisor_takes_over_what_lives_and_ends_rivals() -> None:
     for fake in found:
         spec = specs[fake.address] if fake.address else None
         world.tell(m.Found(fake.name, fake.node, fake.pid, fake.pid, fake.incarnation, spec))
-    world.tell(m.Want(ALL))
+    world.tell(m.RunChildren(ALL))
     world.tell(m.NodeSeen("n1"))
     world.run(5)
     assert {spec.address: world.serving(spec.address) for spec in ALL} == {
@@ -252,9 +252,9 @@ def test_whatever_happens_the_tree_heals(deeds: list[tuple[str, int, int]]) -> N
                 if agent is not None:
                     world.stop(agent)
             case "untrack":
-                world.tell(m.Unwant((BOOKS[which % 3].address,)))
+                world.tell(m.StopChildren((BOOKS[which % 3].address,)))
             case "track":
-                world.tell(m.Want((BOOKS[which % 3],)))
+                world.tell(m.RunChildren((BOOKS[which % 3],)))
             case "restart":
                 world.tell(m.RestartAsked(tuple(spec.address for spec in BOOKS)))
             case "lose" if "n2" in world.machine.nodes:
@@ -262,7 +262,7 @@ def test_whatever_happens_the_tree_heals(deeds: list[tuple[str, int, int]]) -> N
             case "join":
                 world.tell(m.NodeSeen("n2"))
         world.run(wait_ms / 1000)
-    world.tell(m.Want(ALL))
+    world.tell(m.RunChildren(ALL))
     world.tell(m.NodeSeen("n2"))
     for name, fake in world.cells.items():  # agents report what still stands still
         if fake.stopped and fake.alive:
