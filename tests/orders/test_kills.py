@@ -108,7 +108,7 @@ async def test_the_successor_may_be_killed_while_it_takes_over(bench: Bench, hos
 
 async def test_it_may_be_killed_over_a_websocket_too(bench: Bench, hosts: Hosts) -> None:
     async def one(failpoint: str) -> tuple[str, list[str]]:
-        case = bench.case(orders="websocket")
+        case = bench.case(send_by="websocket")
         status, said = await hosts.run(case.job("trade", failpoint))
         assert status == KILLED, said
         status, said = await hosts.run(case.job("verify", incarnation=2))

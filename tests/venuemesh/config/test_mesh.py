@@ -164,7 +164,7 @@ def test_the_reference_names_every_key():
             assert f"| `{key}` | {shown} | {field.description} |" in text, f"the reference has another default of {key}"
     for name in registry.known():
         for option in registry.connector(name).spec.options:
-            default = f'"{option.default}"' if isinstance(option.default, str) else option.default
+            default = json.dumps(option.default)
             assert f"| `{name}` | `{option.name}` | `{default}` |" in text, f"{option.name} is not in the reference"
             assert option.words in text, f"the reference says something else of {option.name}"
     assert set(MeshConfig.model_fields) == {"mesh", "restart", "journal", "exchanges"}
