@@ -79,20 +79,22 @@ class OkxCodec:
     def ws_url(self) -> str:
         return f"{self._ws}/ws/v5/public"
 
+    def opening(self, request_id: int) -> list[Outgoing]:
+        """Subscribe to the states of all instruments."""
+        return [_message("subscribe", [STATES], request_id)]
+
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        """Subscribe to books and trades of each instrument, and to the states of all.
+        """Subscribe to books and trades of each instrument.
 
         The exchange confirms each channel by itself and repeats the id of the message, which a refusal of the whole
-        message has alone. It confirms a channel again that it sends already.
+        message has alone.
         """
         messages = []
         for key, batch in enumerate(batches(instruments, PAIRS_PER_MESSAGE), request_id):
             channels = _channels(batch)
             expects = [Expected(f"{each['channel']}:{each['instId']}", (each["instId"],)) for each in channels]
             symbols = tuple(dict.fromkeys(one.symbol for one in batch))
-            messages.append(
-                _message("subscribe", [*channels, STATES], key, (Expected(key, symbols), *expects)),
-            )
+            messages.append(_message("subscribe", channels, key, (Expected(key, symbols), *expects)))
         return messages
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
