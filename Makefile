@@ -32,11 +32,12 @@ types: setup
 	$(BIN)/mypy
 
 check: build lint types ## format, lint, types, build, fast tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone and not soak"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone and not processes and not soak"
 
-test: build ## every test: first those in one process, then those with processes of their own; two at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not soak"
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "alone and not soak"
+test: build ## every test: those in one process, then those with processes of their own, then those on Ray that kill
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not processes and not soak"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "processes and not soak"
+	$(BIN)/python -m pytest -m "alone and not soak"
 
 bench: build ## the performance table; JSON in bench-results/
 	$(BIN)/python -m benchmarks

@@ -10,7 +10,8 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("venuemesh", deadline=None)  # no test depends on the machine being fast
 settings.load_profile("venuemesh")
 
-ALONE = ("ray", "thirdparty", "packaging")  # markers of tests that take the machine for themselves
+PROCESSES = ("ray", "thirdparty", "packaging")  # markers of tests that start processes of their own
+ALONE = ("mesh", "service")  # folders whose Ray tests kill and stop processes, and wait for replacements
 FOLDER = Path(__file__).parent
 
 
@@ -22,13 +23,14 @@ class FolderScheduling(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
-    """Schedule by folder where `--dist loadscope` is asked for: `make test` runs the tests marked `alone` so."""
+    """Schedule by folder where `--dist loadscope` is asked for: `make test` runs the tests marked `processes` so."""
     return FolderScheduling(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes of its own: `make test` runs it after the rest."""
+    """Mark what starts processes of its own, and what takes the machine for itself: `make test` runs each by itself."""
     for item in items:
-        if item.path.is_relative_to(FOLDER / "truth") or any(item.get_closest_marker(name) for name in ALONE):
-            item.add_marker("alone")
+        folder = item.path.relative_to(FOLDER).parts[0]
+        if folder == "truth" or any(item.get_closest_marker(name) for name in PROCESSES):
+            item.add_marker("alone" if folder in ALONE else "processes")

@@ -25,7 +25,7 @@ RAY_ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 ECHO = EchoSettings()
 Process = tuple[int, int]  # (pid, start time)
 

@@ -129,7 +129,7 @@ def test_pause_refuses_and_resume_takes_orders_again(run, shown):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("buy", "binance", "BTC-USDT", "100", "--price", "50000"), "USDT needed"),
+        (("buy", "binance", "BTC-USDT", "100", "--price", "50000"), "needs 5000000.000 USDT"),
         (("orders", "binance", "--account", "nobody"), "nobody"),
         (("cancel", "binance", "web_1"), "no order 'web_1'"),
     ],
