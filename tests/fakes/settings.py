@@ -34,7 +34,7 @@ MANY_ORDERS = {"orders_10s": Limit(1_000_000, 10.0, "account"), "orders_1d": Lim
 
 
 def amend(record: T, **changes: Any) -> T:
-    """Return a copy with these plain fields changed wherever they stand in the record; each must stand somewhere."""
+    """Return a copy with these fields changed wherever they stand in the record; each must stand somewhere."""
     used: set[str] = set()
     changed: T = _amended(record, changes, used)
     assert used == changes.keys(), f"no field {', '.join(sorted(changes.keys() - used))} in {type(record).__name__}"
@@ -47,11 +47,15 @@ def _amended(value: Any, changes: Mapping[str, Any], used: set[str]) -> Any:
     if not is_dataclass(value) or isinstance(value, type):
         return value
     given = {field.name: getattr(value, field.name) for field in fields(value)}
-    plain = {name for name, item in given.items() if name in changes and not is_dataclass(item)}
-    used |= plain
+    named = {
+        name
+        for name, item in given.items()
+        if name in changes and (not is_dataclass(item) or isinstance(changes[name], type(item)))
+    }
+    used |= named
     return replace(
         value,
-        **{name: changes[name] if name in plain else _amended(item, changes, used) for name, item in given.items()},
+        **{name: changes[name] if name in named else _amended(item, changes, used) for name, item in given.items()},
     )
 
 
