@@ -1,4 +1,4 @@
-"""The suite every connector passes. In a connector's own tests:
+"""The checks that every connector passes. In a connector's own tests:
 
     from venuemesh.conformance import MarketDataConformance
 
@@ -6,8 +6,8 @@
         connector = CONNECTOR
         samples = SAMPLES
 
-and, of a connector that trades, `TradingConformance`, which needs an exchange to trade on; see there. pytest runs them
-as they are; `venuemesh conformance EXCHANGE` runs the same checks from the command line.
+A connector that trades also subclasses `TradingConformance`, which needs an exchange to trade on. pytest runs both
+suites; `venuemesh conformance EXCHANGE` runs the same checks from the command line.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what trades when it is asked for: it brings every role and the journal along."""
+    """Import the trading classes at first use: they import every role and the journal."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

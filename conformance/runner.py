@@ -27,7 +27,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check: its name, what it shows in words, and why it failed or was skipped."""
+    """One check: its name, its title in words, and why it failed or was skipped."""
 
     name: str
     title: str
@@ -45,10 +45,9 @@ def checks(suite: type) -> list[tuple[str, str]]:
 
 
 def run_checks(suite: type) -> Iterator[Result]:
-    """Run every check of a suite and yield its result as soon as it is known. A check that breaks has failed.
+    """Run every check of a suite and yield each result at once. A check that raises any exception has failed.
 
-    What the suite sets up and takes down for all its checks (`setup_class`, `teardown_class`) is done around them, and
-    raises what it raises.
+    The suite's `setup_class` runs before the first check, `teardown_class` after the last; their exceptions propagate.
     """
     set_up, take_down = getattr(suite, "setup_class", None), getattr(suite, "teardown_class", None)
     if set_up is not None:
@@ -80,10 +79,10 @@ def suite_of(connector: Connector, samples: MarketDataSamples) -> type[MarketDat
 
 
 def samples_of(connector: Connector, file: Path | None) -> MarketDataSamples | None:
-    """The samples of a Python file, which names them SAMPLES; without a file the connector's own, None if it has none.
+    """Return the SAMPLES of a Python file; without a file, the connector's own samples, or None if it has none.
 
     Raises:
-        Misconfigured: the file cannot be run, or names no samples.
+        Misconfigured: the file cannot be run, or defines no SAMPLES.
     """
     if file is None:
         own = getattr(connector, "samples", None)
@@ -98,5 +97,5 @@ def samples_of(connector: Connector, file: Path | None) -> MarketDataSamples | N
         raise Misconfigured(str(file), f"cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, "SAMPLES", None)
     if not isinstance(found, MarketDataSamples):
-        raise Misconfigured(str(file), "names no SAMPLES of type MarketDataSamples")
+        raise Misconfigured(str(file), "defines no SAMPLES of type MarketDataSamples")
     return found

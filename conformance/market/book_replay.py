@@ -1,4 +1,4 @@
-"""One book driven by the mesh's own machine, from a connector's sample messages. No socket, no clock."""
+"""Drive one book with the mesh's own state machine from a connector's sample messages, without socket and clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...orderbook.l2 import OrderBook
 
 
 class _Readers:
-    """Keeps the states and trades that readers of the book would have seen."""
+    """Record the states and trades that readers of the book would see."""
 
     def __init__(self) -> None:
         self.states: list[BookState] = []
@@ -34,15 +34,15 @@ class _Readers:
 
 
 class Story:
-    """A book role without its I/O: frames and snapshots go in, the book and its state can be looked at."""
+    """A book role without its I/O: takes frames and snapshots, exposes the book and its state."""
 
     def __init__(self, codec: Codec, instrument: Instrument, samples: MarketDataSamples, *, fast: bool) -> None:
         self.instrument = instrument
-        self.events: list[MarketEvent] = []  # what concerned the connection
+        self.events: list[MarketEvent] = []  # events about the connection
         self._samples = samples
         self._now_ns = 1
         self._readers = _Readers()
-        self.ingest = Ingest(codec, self._ask, self._other, lambda: self._now_ns, fast=fast)
+        self.ingest = Ingest(codec, self._ask, self._on_event, lambda: self._now_ns, fast=fast)
         self.feed = feed = codec.spec.book
         machine = BookMachine(codec.classify, lambda: 0.0, feed=feed, is_trading=instrument.is_trading)
         book = OrderBook(instrument.price_scale, instrument.size_scale, window=feed.window or 0)
@@ -51,20 +51,20 @@ class Story:
         self.open()
 
     def _ask(self, pair: Pair, effect: Ask) -> None:
-        """The machine wants a snapshot: `snapshot` gives it one when the story comes to it."""
+        """Ignore the machine's request for a snapshot; the check calls `snapshot` when it is due."""
 
-    def _other(self, event: MarketEvent) -> None:
+    def _on_event(self, event: MarketEvent) -> None:
         if isinstance(event, DepthSnapshot):  # the answer to a request over the socket
             self.ingest.answer(self.pair, self.pair.machine.attempt, event)
         else:
             self.events.append(event)
 
     def open(self) -> None:
-        """A new connection: the book starts over."""
+        """Open a new connection: the book starts over."""
         self.ingest.on(self.pair, Opened())
 
     def confirm(self) -> None:
-        """The exchange confirmed the subscription."""
+        """Confirm the subscription."""
         self.ingest.on(self.pair, Confirmed())
 
     def frames(self, frames: Iterable[bytes]) -> None:
@@ -73,7 +73,7 @@ class Story:
             self.ingest.frame(frame, self._now_ns)
 
     def snapshot(self) -> None:
-        """Answer the machine's question for a snapshot, or let the feed send the book."""
+        """Answer the machine's request for a snapshot, or let the feed send the book."""
         if self.feed.source is not BookSource.REST:
             self.frames([self._samples.snapshot])
             return
@@ -82,7 +82,7 @@ class Story:
         self.ingest.snapshot(self.pair, self.pair.machine.attempt, self._samples.snapshot, limit, self._now_ns)
 
     def play(self) -> None:
-        """The whole story as in life: some frames wait for the snapshot to join; a book in the feed comes first."""
+        """Play all samples in live order: buffered frames before a joined snapshot; a book in the feed first."""
         samples = self._samples
         if not self.feed.is_joined:
             self.snapshot()
@@ -102,12 +102,12 @@ class Story:
         return self.pair.machine.waiting
 
     def text(self, side: Side) -> list[tuple[str, str]]:
-        """The book's levels in plain decimal text, best first."""
+        """Return a side's levels as decimal text without trailing zeros, best first."""
         return level_text(self.instrument, self.pair.book.levels(side))
 
 
 def level_text(instrument: Instrument, levels: Levels) -> list[tuple[str, str]]:
-    """Levels as decimal text without trailing zeros."""
+    """Return levels as decimal text without trailing zeros."""
     return [
         (f"{instrument.price(price).normalize():f}", f"{instrument.size(size).normalize():f}")
         for price, size in levels.tolist()

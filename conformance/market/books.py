@@ -1,4 +1,4 @@
-"""Books: the story by both paths, the sequence rule, agreement of the two readers, recordings."""
+"""Checks of books: the sample story by both paths, the sequence rule, agreement of both readers, recordings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ORDER = {Verdict.GAP: 0, Verdict.APPLY: 1, Verdict.STALE: 2}  # as a book's sequ
 
 
 class Books(Suite):
-    """What the frames make of a book."""
+    """Checks of the books that the frames build."""
 
     def test_the_story_gives_the_expected_book_by_the_fast_path(self) -> None:
         """Snapshot and deltas give the expected book, LIVE, through the byte scanners (where there are any)."""
@@ -34,76 +34,81 @@ class Books(Suite):
         story = Story(self.codec(), self.instrument(), samples, fast=fast)
         story.play()
         joined = story.feed.is_joined
-        self._as_expected(story, "frames first, then the snapshot" if joined else "the book, then frames")
+        self._as_expected(story, "with frames first, then the snapshot" if joined else "with the book, then frames")
         stale = samples.stale is not None and joined
         counters = story.pair.machine.counters
         if story.feed.source is not BookSource.EVERY_FRAME:
             applied = counters.applied == len(samples.deltas)
             expect(applied, f"{counters.applied} of {len(samples.deltas)} deltas applied")
-        expect(counters.dropped == stale, f"{counters.dropped} deltas were dropped as stale, not {int(stale)}")
+        expect(counters.dropped == stale, f"{counters.dropped} deltas were dropped as stale, expected {int(stale)}")
         late = Story(self.codec(), self.instrument(), samples, fast=fast)
         late.confirm()
         late.snapshot()
-        expect(late.state is BookState.LIVE, f"a confirmed subscription and a snapshot are LIVE, not {late.state.name}")
+        expect(
+            late.state is BookState.LIVE,
+            f"after a confirmed subscription and a snapshot the book is {late.state.name}, expected LIVE",
+        )
         late.frames(samples.deltas)
-        self._as_expected(late, "the snapshot first, then frames")
+        self._as_expected(late, "with the snapshot first, then frames")
 
     def _as_expected(self, story: Story, how: str) -> None:
         why = story.pair.machine.error
-        expect(story.state is BookState.LIVE, f"{how}: the book is {story.state.name}, not LIVE: {why}")
+        expect(story.state is BookState.LIVE, f"{how}, the book is {story.state.name}, expected LIVE: {why}")
         found = story.pair.book.sequence
         expect(
             found == self.samples.sequence or not story.feed.is_numbered,
-            f"{how}: the book is at {found}, not {self.samples.sequence}",
+            f"{how}, the book's sequence is {found}, expected {self.samples.sequence}",
         )
         for side, rows in ((Side.BUY, self.samples.bids), (Side.SELL, self.samples.asks)):
             levels = story.text(side)
             wanted = [(_plain(price), _plain(size)) for price, size in rows]
-            expect(levels == wanted, f"{how}: {side.value} side is {levels}, expected {wanted}")
+            expect(levels == wanted, f"{how}, the {side.value} side is {levels}, expected {wanted}")
 
     def test_a_missed_delta_is_a_gap_until_the_next_snapshot(self) -> None:
-        """A frame that reveals a gap ends LIVE at once and has a snapshot asked for; a stale frame changes nothing."""
+        """After a gap the book is GAP at once and asks for a snapshot; a stale frame changes nothing."""
         samples = self.samples
         if samples.gap is None:
-            expect(not self.codec().spec.sequenced, "spec.sequenced, and no sample of a delta after a gap")
-            skip("the connection alone is the proof")
+            expect(not self.codec().spec.sequenced, "the spec says sequenced, but samples.gap is missing")
+            skip("the connection is the only proof")
         for fast in (True, False):
             story = Story(self.codec(), self.instrument(), samples, fast=fast)
             story.play()
             before = story.text(Side.BUY), story.text(Side.SELL)
-            if samples.stale is not None and story.feed.proof is not Proof.CHAIN:  # there a repetition is a gap
+            if samples.stale is not None and story.feed.proof is not Proof.CHAIN:  # in a chain a repetition is a gap
                 story.frames([samples.stale, samples.deltas[-1]])
-                expect(story.state is BookState.LIVE, f"a stale frame makes the book {story.state.name}")
-                expect((story.text(Side.BUY), story.text(Side.SELL)) == before, "a stale frame changes the book")
+                expect(
+                    story.state is BookState.LIVE, f"after a stale frame the book is {story.state.name}, expected LIVE"
+                )
+                expect((story.text(Side.BUY), story.text(Side.SELL)) == before, "a stale frame changed the book")
             story.frames([samples.gap])
-            expect(story.state is BookState.GAP, f"after the gap the book is {story.state.name}, not GAP")
-            expect(story.asks_for_snapshot, "after the gap no snapshot is asked for")
+            expect(story.state is BookState.GAP, f"after the gap the book is {story.state.name}, expected GAP")
+            expect(story.asks_for_snapshot, "after the gap the book did not ask for a snapshot")
             story.snapshot()
             if story.feed.is_joined:
-                expect(story.state is not BookState.LIVE, "after the gap a snapshot from before it makes the book LIVE")
+                expect(story.state is not BookState.LIVE, "a snapshot from before the gap made the book LIVE")
             else:
-                expect(story.state is BookState.LIVE, "after the gap the next book of the feed is not LIVE")
+                expect(story.state is BookState.LIVE, "after the gap the next book of the feed did not make it LIVE")
 
     def test_the_sequence_rule_is_consistent(self) -> None:
-        """classify says STALE, APPLY, GAP as the samples do, and never turns back as the book's sequence grows."""
+        """classify returns the samples' STALE, APPLY and GAP, and stays monotone as the book's sequence grows."""
         codec, samples = self.bound(), self.samples
         feed = codec.spec.book
         if feed.source is BookSource.EVERY_FRAME:
             skip("each frame is a whole book")
         deltas = [self._delta(codec, frame) for frame in samples.deltas]
         if feed.proof is not Proof.RANGE or feed.source is not BookSource.REST:
-            skip("test_the_rule_follows_the_declared_proof looks at it")
-        expect(samples.stale is not None and samples.gap is not None, "samples.stale and samples.gap are needed")
+            skip("test_the_rule_follows_the_declared_proof checks this proof")
+        expect(samples.stale is not None and samples.gap is not None, "samples.stale and samples.gap are required")
         snapshot = codec.snapshot(self.instrument(), samples.snapshot, samples.snapshot_limit, RECV_NS)
         at = snapshot.sequence
         stale = self._delta(codec, samples.stale or b"")
-        self._says(codec, Verdict.STALE, at, stale, False)
+        self._expect_verdict(codec, Verdict.STALE, at, stale, False)
         for number, delta in enumerate(deltas):
-            self._says(codec, Verdict.APPLY, at, delta, number > 0)
+            self._expect_verdict(codec, Verdict.APPLY, at, delta, number > 0)
             at = delta.last
-            self._says(codec, Verdict.STALE, at, delta, True)
-        self._says(codec, Verdict.GAP, at, self._delta(codec, samples.gap or b""), True)
-        self._says(codec, Verdict.GAP, snapshot.sequence, self._delta(codec, samples.gap or b""), False)
+            self._expect_verdict(codec, Verdict.STALE, at, delta, True)
+        self._expect_verdict(codec, Verdict.GAP, at, self._delta(codec, samples.gap or b""), True)
+        self._expect_verdict(codec, Verdict.GAP, snapshot.sequence, self._delta(codec, samples.gap or b""), False)
         for delta in deltas:
             for joined in (False, True):
                 self._monotone(codec, delta, joined)
@@ -111,36 +116,41 @@ class Books(Suite):
     @staticmethod
     def _delta(codec: Codec, frame: bytes) -> DepthDelta:
         event = decoded(codec, frame)
-        expect(isinstance(event, DepthDelta), f"decode makes {event!r} of the sample delta {excerpt(frame)}")
+        expect(
+            isinstance(event, DepthDelta),
+            f"decode reads the sample delta {excerpt(frame)} as {event!r}, expected DepthDelta",
+        )
         if codec.spec.book.proof is Proof.RANGE:
-            ends = f"begins at {event.first} and ends at {event.last}"
-            expect(event.first <= event.last, f"the delta {excerpt(frame)} {ends}")
+            expect(
+                event.first <= event.last,
+                f"the delta {excerpt(frame)} begins at {event.first}, after its end {event.last}",
+            )
         delta: DepthDelta = event
         return delta
 
     @staticmethod
-    def _says(codec: Codec, wanted: Verdict, at: int, delta: DepthDelta, joined: bool) -> None:
+    def _expect_verdict(codec: Codec, wanted: Verdict, at: int, delta: DepthDelta, joined: bool) -> None:
         verdict = codec.classify(at, delta, joined)
         expect(
             verdict is wanted,
-            f"classify({at}, {delta.first}, {delta.last}, joined={joined}) is {verdict}, by the samples it is {wanted}",
+            f"classify({at}, {delta.first}, {delta.last}, joined={joined}) is {verdict}; the samples expect {wanted}",
         )
 
     @staticmethod
     def _monotone(codec: Codec, delta: DepthDelta, joined: bool) -> None:
         near = set(range(max(0, delta.first - 4), delta.first + 4)) | set(range(max(0, delta.last - 4), delta.last + 5))
-        # a delta that overlaps what was joined is each exchange's own affair: apply it whole, or distrust it
+        # exchanges differ on a delta that overlaps what was joined: some apply the whole delta, some call it a gap
         sequences = sorted(at for at in near if not (joined and delta.first <= at < delta.last))
         verdicts = [codec.classify(at, delta, joined) for at in sequences]
         order = [ORDER[verdict] for verdict in verdicts]
         expect(
             order == sorted(order),
-            f"classify(sequence, {delta.first}, {delta.last}, joined={joined}) turns back as the sequence grows: "
+            f"classify(sequence, {delta.first}, {delta.last}, joined={joined}) is not monotone as the sequence grows: "
             + ", ".join(f"{at}: {verdict.name}" for at, verdict in zip(sequences, verdicts, strict=True)),
         )
 
     def test_both_readers_of_a_delta_agree(self) -> None:
-        """What the byte scanner recognises, whole or damaged, decode reads exactly alike."""
+        """decode reads every frame that the byte scanner accepts, whole or damaged, exactly as the scanner does."""
         scanner = self.codec().scanner()
         if scanner is None:
             skip("the connector has no byte scanner")
@@ -152,7 +162,7 @@ class Books(Suite):
                 continue
             recognised += 1
             event = reads_or_refuses("decode", lambda frame=frame: codec.decode(frame, RECV_NS), frame)
-            expect(event is not None, f"the scanner reads {excerpt(frame)}, which decode refuses")
+            expect(event is not None, f"the scanner reads {excerpt(frame)}, but decode raises DecodeError")
             delta = self._delta(codec, frame)
             bids, asks = scanner.levels()
             same = (
@@ -162,7 +172,7 @@ class Books(Suite):
                 and (delta.ts_event_ns is None or scanner.ts_event_ns == delta.ts_event_ns)
             )
             expect(same, f"scanner and decode read different deltas from {excerpt(frame)}")
-        expect(recognised > 0, "the scanner recognises none of the sample deltas")
+        expect(recognised > 0, "the scanner reads none of the sample deltas")
 
     def _frames(self) -> Iterator[bytes]:
         for number, frame in enumerate(self.samples.deltas):
@@ -172,7 +182,7 @@ class Books(Suite):
             yield from twisted(frame)
 
     def test_both_readers_of_a_snapshot_agree(self) -> None:
-        """What the bulk reader recognises, whole or damaged, snapshot reads exactly alike."""
+        """snapshot reads every body that the bulk reader accepts, whole or damaged, exactly as the bulk reader does."""
         codec, whole = self.codec(), self._rest_book()
         bulk = codec.snapshot_scanner()
         if bulk is None:
@@ -184,13 +194,14 @@ class Books(Suite):
             read = reads_or_refuses(
                 "snapshot", lambda body=body: codec.snapshot(instrument, body, limit, RECV_NS), body
             )
-            expect(read is not None, f"the bulk reader reads {excerpt(body)}, which snapshot refuses")
+            expect(read is not None, f"the bulk reader reads {excerpt(body)}, but snapshot raises DecodeError")
             expect(
-                bulk.sequence == read.sequence, f"bulk reader and snapshot differ about the sequence in {excerpt(body)}"
+                bulk.sequence == read.sequence,
+                f"the bulk reader reads sequence {bulk.sequence}, snapshot reads {read.sequence}, from {excerpt(body)}",
             )
 
     def test_a_snapshot_is_complete_only_below_its_limit(self) -> None:
-        """A side with as many levels as were asked for may go on; one with fewer is complete. Best first, uncrossed."""
+        """A side with fewer levels than the limit is complete, a full one is not. Levels are best first, uncrossed."""
         instrument, codec, samples, body = self.instrument(), self.codec(), self.samples, self._rest_book()
         read = codec.snapshot(instrument, body, samples.snapshot_limit, RECV_NS)
         for side, levels, complete in (("bid", read.bids, read.bids_complete), ("ask", read.asks, read.asks_complete)):
@@ -201,7 +212,7 @@ class Books(Suite):
             cut = codec.snapshot(instrument, body, len(levels), RECV_NS)
             expect(
                 not (cut.bids_complete if side == "bid" else cut.asks_complete),
-                f"{len(levels)} {side}s of {len(levels)} asked for are called complete: there may be more",
+                f"{len(levels)} {side}s with a limit of {len(levels)} are called complete; there may be more",
             )
         best = level_text(instrument, read.bids[:1]), level_text(instrument, read.asks[:1])
         expect(int(read.bids[0, 0]) < int(read.asks[0, 0]), f"the sample snapshot is crossed: {best}")
@@ -211,19 +222,19 @@ class Books(Suite):
         if self.codec().spec.book.source is BookSource.REST:
             return self.samples.snapshot
         if self.samples.rest_book is None:
-            skip("the samples have no order book from REST")
+            skip("the samples have no REST order book")
         return self.samples.rest_book
 
     def test_recordings_replay_alike_by_both_paths(self) -> None:
         """A recording gives the same books by the fast and the slow path, and they do not end crossed."""
         if not self.samples.recordings:
-            skip("the samples name no recording")
+            skip("the samples have no recording")
         name = self.connector.name
         if name not in registry.known():
-            skip(f"{name} is not installed here: replay finds connectors by entry point")
+            skip(f"{name} is not installed: replay finds connectors by entry point")
         fast, slow = (replay(self.samples.recordings, name, path=path) for path in ("fast", "slow"))
         expect(fast == slow, "the two paths end with different books")
-        expect(any(row["book"]["applied"] for row in fast.values()), "the recording holds no delta that applies")
+        expect(any(row["book"]["applied"] for row in fast.values()), "no delta of the recording was applied")
         for symbol, row in fast.items():
             best_bid, best_ask = (row["book"][side][:1] for side in ("bids", "asks"))
             crossed = best_bid and best_ask and float(best_bid[0][0]) >= float(best_ask[0][0])

@@ -1,10 +1,10 @@
-"""The part of the suite that needs an exchange: its own list, a snapshot, a book for some seconds, and its replay."""
+"""Checks against a running exchange: its instrument list, a snapshot, a live book, and the replay of its recording."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ from ..runner import Outcome, Result
 
 SNAPSHOT = 100  # levels a side, where the exchange has as many
 TITLES = (
-    ("live_instruments", "The exchange's own list is read; every pair has one name and one symbol."),
+    ("live_instruments", "The codec reads the exchange's own list; every pair has one name and one symbol."),
     ("live_snapshot", "A snapshot fits the scales and loads into a book that is not crossed."),
     ("live_book", "A book is LIVE after some seconds of the feed, without a gap."),
-    ("live_replay", "What was recorded meanwhile replays alike by both paths and is never crossed."),
+    ("live_replay", "The recording of the feed gives the same book by both paths and is never crossed."),
 )
 
 
 def plan(codec: Codec, pair: str) -> list[tuple[str, tuple[tuple[str, int], ...]]]:
-    """What a live run sends, and what each costs of which limit."""
+    """Return each request of a live run in words, with its cost per limit."""
     base, _, quote = pair.partition("-")
     stand_in = Instrument(codec.spec.exchange, pair, base + quote, base, quote, 8, 8)
     requests: list[tuple[str, HttpRequest]] = [
@@ -47,13 +47,13 @@ def plan(codec: Codec, pair: str) -> list[tuple[str, tuple[tuple[str, int], ...]
 async def run_live(
     exchange: str, pair: str | None = None, rest: str | None = None, ws: str | None = None, seconds: float = 5.0
 ) -> AsyncIterator[Result]:
-    """Run the live checks of an installed connector and yield each result as soon as it is known.
+    """Run the live checks of an installed connector and yield each result at once.
 
-    `pair` is by default the first example pair that the exchange lists as trading.
+    `pair` defaults to the first example pair that the exchange lists as trading.
 
     Raises:
-        UnknownExchange, UnknownInstrument, Misconfigured: nothing can be checked.
-        RetryLater, OutcomeUnknown, Rejected: the exchange does not serve us; what was yielded holds.
+        UnknownExchange, UnknownInstrument, Misconfigured: no check can run.
+        RetryLater, OutcomeUnknown, Rejected: the exchange refused or failed to answer; results yielded before hold.
     """
     codec = registry.connector(exchange).codec(rest, ws)
     client = Rest(timeout_s=10.0)
@@ -74,13 +74,13 @@ async def run_live(
         row = ended[instrument.name]
         wrong = None
         if row["state"] != "LIVE":
-            wrong = f"{instrument.name} is {row['state']} after {seconds:g} s, not LIVE"
+            wrong = f"{instrument.name} is {row['state']} after {seconds:g} s, expected LIVE"
         elif row["gaps"]:
-            wrong = f"{instrument.name}: {row['gaps']} gaps in {seconds:g} s"
+            wrong = f"{instrument.name} had {row['gaps']} gaps in {seconds:g} s, expected none"
         yield _result(2, began, wrong, f"{instrument.name}: {row['applied']} deltas, {row['trades']} trades")
         began = time.perf_counter()
         fast, slow = (replay([file], exchange, path=path) for path in ("fast", "slow"))
-        yield _result(3, began, _replay_wrong(fast, slow), "the same book by both paths")
+        yield _result(3, began, _replay_wrong(fast, slow), "both paths give the same book")
 
 
 def _few(codec: Codec) -> int:
@@ -88,11 +88,11 @@ def _few(codec: Codec) -> int:
 
 
 async def _listed(codec: Codec, client: Rest) -> list[Instrument]:
-    response = await _asked(codec, client, codec.instruments_request())
+    response = await _send(codec, client, codec.instruments_request())
     return codec.instruments(response.body)
 
 
-async def _asked(codec: Codec, client: Rest, request: HttpRequest) -> HttpResponse:
+async def _send(codec: Codec, client: Rest, request: HttpRequest) -> HttpResponse:
     response = await client.send(request)
     error = codec.failure(response)
     if error is not None:
@@ -101,12 +101,12 @@ async def _asked(codec: Codec, client: Rest, request: HttpRequest) -> HttpRespon
 
 
 def choose(codec: Codec, listed: list[Instrument], pair: str | None) -> Instrument:
-    """The pair asked for, or the first example pair that trades, or the first that trades at all.
+    """Return the requested pair, or the first example pair that trades, or the first pair that trades.
 
     Raises:
-        UnknownInstrument: the exchange does not list the pair asked for, or no pair trades.
+        UnknownInstrument: the exchange does not list the requested pair as trading, or no pair trades.
     """
-    trading = {one.name: one for one in listed if one.is_trading}
+    trading = {instrument.name: instrument for instrument in listed if instrument.is_trading}
     wanted = [pair] if pair is not None else [*codec.spec.example_pairs, *list(trading)[:1]]
     for name in wanted:
         if name in trading:
@@ -115,24 +115,24 @@ def choose(codec: Codec, listed: list[Instrument], pair: str | None) -> Instrume
 
 
 def _names_wrong(listed: list[Instrument]) -> str | None:
-    for what, of in (("name", lambda one: one.name), ("symbol", lambda one: one.symbol)):
-        twice = _twice(listed, of)
+    for field in ("name", "symbol"):
+        twice = _repeated([getattr(instrument, field) for instrument in listed])
         if twice is not None:
-            return f"two instruments have the {what} {twice!r}"
+            return f"two instruments have the {field} {twice!r}"
     return None if listed else "the exchange lists no instrument"
 
 
-def _twice(listed: list[Instrument], of: Callable[[Instrument], str]) -> str | None:
+def _repeated(texts: list[str]) -> str | None:
     seen: set[str] = set()
-    for one in listed:
-        if of(one) in seen:
-            return of(one)
-        seen.add(of(one))
+    for text in texts:
+        if text in seen:
+            return text
+        seen.add(text)
     return None
 
 
 async def _snapshot(codec: Codec, client: Rest, instrument: Instrument) -> tuple[str | None, str]:
-    response = await _asked(codec, client, codec.snapshot_request(instrument, _few(codec)))
+    response = await _send(codec, client, codec.snapshot_request(instrument, _few(codec)))
     book = OrderBook(instrument.price_scale, instrument.size_scale)
     try:
         read = codec.snapshot(instrument, response.body, _few(codec), response.recv_ns)
@@ -146,7 +146,7 @@ def _replay_wrong(fast: dict[str, Any], slow: dict[str, Any]) -> str | None:
     if fast != slow:
         return "the fast and the slow path end with different books"
     crossed = {symbol: row["book"]["crossed_after"] for symbol, row in fast.items() if row["book"]["crossed_after"]}
-    return f"crossed after a delta: {crossed}" if crossed else None
+    return f"the book was crossed after a delta: {crossed}" if crossed else None
 
 
 def _result(number: int, began: float, wrong: str | None, detail: str) -> Result:

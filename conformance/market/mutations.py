@@ -1,4 +1,4 @@
-"""Messages that are not quite right: cut off, with bytes changed, with fields missing or twisted. All seeded."""
+"""Damaged messages: truncated, with bytes changed, with fields missing or twisted. All choices are seeded."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ JUNK: tuple[bytes, ...] = (
 
 
 def truncated(message: bytes, most: int = 300) -> Iterator[bytes]:
-    """Proper beginnings of a message: all of them, or `most` spread over its length."""
+    """Yield proper prefixes of a message: every prefix, or about `most`, spread evenly."""
     step = max(1, -(-len(message) // most))
     yield from (message[:end] for end in range(0, len(message), step))
 
 
 def flipped(message: bytes, seed: int, count: int = 200) -> Iterator[bytes]:
-    """The message with one to three bytes replaced, removed, doubled or put in."""
+    """Yield the message with one to three bytes replaced, removed, doubled or inserted."""
     chance = random.Random(seed)
     for _ in range(count):
         changed = bytearray(message)

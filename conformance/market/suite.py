@@ -1,4 +1,4 @@
-"""What all parts of the suite share: the connector, its samples, and the errors of checks."""
+"""The base of all market data checks: the connector, its samples, and helpers that raise a check's error."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Suite:
         return self.codec().instruments(self.samples.instruments)
 
     def instrument(self) -> Instrument:
-        """The story's instrument."""
-        found = {one.name: one for one in self.listed()}
+        """The instrument of the sample pair."""
+        found = {instrument.name: instrument for instrument in self.listed()}
         expect(self.samples.pair in found, f"the sample list has no {self.samples.pair}; it has {sorted(found)[:10]}")
         return found[self.samples.pair]
 
@@ -42,13 +42,13 @@ class Suite:
 
 
 def expect(true: bool, otherwise: str) -> None:
-    """Raise AssertionError(`otherwise`) when it is not true."""
+    """Raise AssertionError(`otherwise`) unless `true`."""
     if not true:
         raise AssertionError(otherwise)
 
 
 def skip(why: str) -> NoReturn:
-    """Leave this check out. pytest and unittest know the exception."""
+    """Skip this check. pytest and unittest know the exception."""
     raise unittest.SkipTest(why)
 
 
@@ -57,27 +57,28 @@ def decoded(codec: Codec, frame: bytes) -> Any:
     try:
         events = codec.decode(frame, RECV_NS)
     except MeshError as error:
-        raise AssertionError(f"decode refuses the sample {excerpt(frame)}: {error}") from error
-    expect(len(events) == 1, f"decode gives {len(events)} events, not one, for the sample {excerpt(frame)}")
+        raise AssertionError(f"decode cannot read the sample {excerpt(frame)}: {error}") from error
+    expect(len(events) == 1, f"decode returned {len(events)} events, expected 1, for the sample {excerpt(frame)}")
     return events[0]
 
 
 def reads_or_refuses(what: str, read: Any, message: bytes) -> Any:
-    """What `read()` returns, or None when it raises DecodeError; anything else it raises is the connector's mistake."""
+    """Return `read()`, or None when it raises DecodeError; any other exception fails the check."""
     try:
         return read()
     except DecodeError as error:
         expect(
             error.excerpt is None or len(error.excerpt) <= 200,
-            f"{what}: DecodeError carries an excerpt of {len(error.excerpt or '')} characters; at most 200 may travel",
+            f"{what}: the excerpt of DecodeError has {len(error.excerpt or '')} characters; at most 200 are allowed",
         )
         return None
     except Exception as error:
         raise AssertionError(
-            f"{what} must raise DecodeError for what it cannot read; it raised {error!r} for {excerpt(message)}"
+            f"{what} must raise DecodeError for a message that it cannot read; it raised {error!r} for "
+            f"{excerpt(message)}"
         ) from error
 
 
 def excerpt(message: bytes) -> str:
-    """A message as a person can read it, shortened."""
+    """Return the first 160 bytes of a message as readable text."""
     return repr(bytes(message[:160])) + ("..." if len(message) > 160 else "")

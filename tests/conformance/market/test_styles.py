@@ -38,7 +38,7 @@ class RangesInAChain(StyledCodec):
 
 
 class JoinsOnlyOnce(StyledCodec):
-    """Reads the first book of the feed, and takes any later one for a delta."""
+    """Reads the first book of the feed, and reads any later book as a delta."""
 
     books = 0
 
@@ -64,7 +64,7 @@ class IgnoresChecksums(ChecksummedCodec):
 
 
 class TrustsAnyChecksum(ChecksummedCodec):
-    """Compares nothing: says of the book what the frame said."""
+    """Compares nothing: returns the checksum of the frame itself."""
 
     def decode(self, frame, recv_ns):
         events = super().decode(frame, recv_ns)
@@ -78,7 +78,7 @@ class TrustsAnyChecksum(ChecksummedCodec):
 
 
 class SumsBidsOnly(ChecksummedCodec):
-    """Leaves one side out, and so disagrees with the exchange."""
+    """Leaves one side out of the checksum, which then differs from the exchange's."""
 
     def checksum(self, instrument, book):
         return book.n_bids

@@ -124,8 +124,8 @@ class EveryFailureIsRejected(BinanceCodec):
 
 class StormsOnRefusal(BinanceCodec):
     def failure(self, response, changes=False):
-        said = super().failure(response, changes)
-        return type(said)(0.0, "now") if type(said).__name__ == "RetryLater" else said
+        failure = super().failure(response, changes)
+        return type(failure)(0.0, "now") if type(failure).__name__ == "RetryLater" else failure
 
 
 class AlwaysComplete(BinanceCodec):
@@ -136,14 +136,14 @@ class AlwaysComplete(BinanceCodec):
 class OneStreamAMessage(BinanceCodec):
     def _stream_requests(self, method, instruments, request_id):
         return [
-            super(OneStreamAMessage, self)._stream_requests(method, [one], request_id + n)[0]
-            for n, one in enumerate(instruments)
+            super(OneStreamAMessage, self)._stream_requests(method, [instrument], request_id + n)[0]
+            for n, instrument in enumerate(instruments)
         ]
 
 
 class SameIdForAll(BinanceCodec):
     def _stream_requests(self, method, instruments, request_id):
-        symbols = tuple(one.symbol for one in instruments)
+        symbols = tuple(instrument.symbol for instrument in instruments)
         frame = orjson.dumps({"method": method, "params": symbols, "id": 1})
         return [Outgoing(frame, (Expected(request_id, symbols),))]
 
@@ -303,7 +303,7 @@ def test_a_file_without_samples_is_misconfigured(tmp_path, text):
 def recording(path, bids):
     """The story of the samples as `venuemesh record` writes it, and another delta with these bids."""
     codec = CONNECTOR.codec()
-    (instrument,) = (one for one in codec.instruments(SAMPLES.instruments) if one.name == SAMPLES.pair)
+    (instrument,) = (each for each in codec.instruments(SAMPLES.instruments) if each.name == SAMPLES.pair)
     writer = CaptureWriter(path)
     writer.add(1, "http", SAMPLES.instruments, codec.instruments_request().url)
     writer.add(2, "recv", SAMPLES.deltas[0])
