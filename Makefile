@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Meshes, commands and test workers start hundreds of processes: each reads compiled files, wherever make is run.
+export PYTHONDONTWRITEBYTECODE :=
 CORE   := $(wildcard orderbook/*.[ph]* orderbook/*/*.[ph]* connectors/*/*.p[xyd]*)
 
 .PHONY: help setup build format lint types check test bench demo clean
