@@ -172,16 +172,16 @@ class ExchangeSpec:
     silence_s: float  # a connection that says nothing at all for longer is dead
     max_connection_s: float  # the exchange closes connections of this age; ours leave earlier
     max_streams: int  # per connection
+    streams_per_instrument: int  # how many streams one tracked pair takes of `max_streams`
+    wire_decimals: int  # how many decimals the exchange writes
+    max_snapshot: int  # the largest number of levels a side that a snapshot can be asked for
     used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> limit it reports the use of
-    wire_decimals: int = 8  # how many decimals the exchange writes
     decimals_by_pair: bool = False  # True: of each pair it writes as many as that instrument's scales
     book: BookFeed = BookFeed()
     keepalive: KeepAlive | None = None
     gzip: bool = False  # messages come compressed by gzip, apart from what the websocket protocol may compress
     contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no holes, so one tells of lost trades
     example_pairs: tuple[str, ...] = ()
-    streams_per_instrument: int = 2  # how many streams one tracked pair takes of `max_streams`
-    max_snapshot: int = 5000  # the largest number of levels a side that a snapshot can be asked for
     unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
     ws_api: str | None = None  # where requests, orders among them, go over a websocket
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account

@@ -25,6 +25,9 @@ SPEC = ExchangeSpec(
     silence_s=30.0,
     max_connection_s=86_400.0,
     max_streams=10,
+    streams_per_instrument=2,
+    wire_decimals=8,
+    max_snapshot=5000,
 )
 PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 5)
 
