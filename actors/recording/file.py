@@ -12,7 +12,7 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -173,8 +173,17 @@ class CaptureWriter:
     and `close` closes without an error.
     """
 
-    def __init__(self, path: Path | str, block_bytes: int = BLOCK_BYTES) -> None:
-        """Make the file. Raises Misconfigured when it exists: a recording is never overwritten."""
+    def __init__(
+        self,
+        path: Path | str,
+        block_bytes: int = BLOCK_BYTES,
+        *,
+        create: Callable[[Path], BinaryIO] = lambda path: path.open("xb", buffering=0),
+    ) -> None:
+        """Make the file. Raises Misconfigured when it exists: a recording is never overwritten.
+
+        `create` opens the new file for unbuffered writing.
+        """
         self.path = Path(path)
         self.records = 0
         self.written_bytes = 0
@@ -184,7 +193,7 @@ class CaptureWriter:
         self._failure: CaptureError | None = None
         self._compressor = zstandard.ZstdCompressor(level=6)
         try:
-            self._file: BinaryIO = self.path.open("xb", buffering=0)
+            self._file = create(self.path)
         except OSError as error:
             raise Misconfigured(str(self.path), error.strerror or str(error)) from error
 

@@ -53,6 +53,11 @@ class Connection:
         """Bytes that wait in this process for the client to read."""
         return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
 
+    @property
+    def awaits_pong(self) -> bool:
+        """Whether a ping was sent that the client has not answered."""
+        return bool(self._pings)
+
     def write(self, whole: bytes) -> None:
         """Send a frame. A client that does not read is cut when its buffer is full."""
         transport = self._transport

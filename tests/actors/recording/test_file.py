@@ -155,11 +155,11 @@ def test_a_file_without_a_record_is_an_error(tmp_path, name, content):
         assert error.file == str(tmp_path / name)
 
 
-class FullFile:
-    """A file on a disk that takes `room` bytes more."""
+class SmallDisk:
+    """A new file on a disk that takes `room` bytes more."""
 
-    def __init__(self, file, room):
-        self.file, self.room = file, room
+    def __init__(self, path):
+        self.file, self.room = path.open("xb", buffering=0), 1 << 20
 
     closed = property(lambda self: self.file.closed)
 
@@ -179,10 +179,11 @@ class FullFile:
 
 def test_a_full_disk_is_one_error_that_names_the_file_and_closing_is_none(tmp_path):
     path = tmp_path / "a.jsonl.zst"
-    writer = CaptureWriter(path)
+    disk = SmallDisk(path)
+    writer = CaptureWriter(path, create=lambda _: disk)
     writer.add(1, "recv", b"kept")
     writer.flush()
-    writer._file = FullFile(writer._file, 10)
+    disk.room = 10
     writer.add(2, "recv", b"lost")
     with pytest.raises(CaptureError, match="No space left") as caught:
         writer.flush()

@@ -275,7 +275,7 @@ async def test_pings_and_the_pong_that_does_not_come(exchange: Any) -> None:
             await good.pong(ping.data)
             await bad.pong(b"")  # unsolicited: allowed, and does not help
             waiting = next(c for c in exchange.venue.connections.values())
-            await exchange.eventually(lambda waiting=waiting: not waiting._pings)
+            await exchange.eventually(lambda waiting=waiting: not waiting.awaits_pong)
         exchange.advance(20_000, 1000)
         message = await closing(exchange, bad)
         assert message.data == 1008
