@@ -29,31 +29,9 @@ from ...model.events import (
 )
 from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
-from .machine import (
-    APPLY,
-    GAP,
-    KEEP,
-    STALE,
-    STATE,
-    Ask,
-    AskSnapshot,
-    AwaitBook,
-    BookCame,
-    BookEvent,
-    BookMachine,
-    Crossed,
-    Drained,
-    Effect,
-    Load,
-    Missed,
-    Publish,
-    Resubscribe,
-    SetState,
-    SnapshotArrived,
-    SnapshotFailed,
-    Suspect,
-    Trading,
-)
+from .effects import Ask, AskSnapshot, AwaitBook, Effect, Load, Publish, Resubscribe, SetState
+from .events import BookCame, BookEvent, Crossed, Drained, Missed, SnapshotArrived, SnapshotFailed, Suspect, Trading
+from .machine import APPLY, GAP, KEEP, STALE, STATE, BookMachine
 
 RECENT_TRADES = 256  # ids by which a trade that comes twice is known
 

@@ -33,6 +33,24 @@ from ...connectors.spec import BookFeed, Proof
 from ...model.backoff import Backoff
 from ...model.events import BookState, DepthDelta
 from ...model.time import SECOND_NS, in_ns
+from .effects import AskSnapshot, AwaitBook, Effect, Load, Publish, Resubscribe, SetState
+from .events import (
+    BookCame,
+    BookEvent,
+    Closed,
+    Confirmed,
+    Crossed,
+    Drained,
+    Missed,
+    Opened,
+    Quiet,
+    Refused,
+    Shallow,
+    SnapshotArrived,
+    SnapshotFailed,
+    Suspect,
+    Trading,
+)
 
 # What `delta` says about a frame: the hot path of the effects.
 STALE = 0  # already included, or older than the snapshot: nothing to do
@@ -49,167 +67,6 @@ CALM_S = 30.0  # LIVE for so long, a book may ask for its next snapshot at once 
 
 FITS, OLD = Verdict.APPLY, Verdict.STALE  # looked up for every frame
 DELTA_BYTES = 512  # what a delta that waits takes beside its levels
-
-
-# Events
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The connection is open and the subscription was sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The exchange confirmed the subscription: from here on every change arrives as a frame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The connection is gone."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """The connection was not heard from within its limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotArrived:
-    """The snapshot asked for as `attempt` is here, with this sequence. Other attempts' answers are late and ignored."""
-
-    attempt: int
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotFailed:
-    """It did not come. `after_s` is what the refuser asked us to wait, if anything."""
-
-    attempt: int
-    reason: str
-    after_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class BookCame:
-    """A whole book came in the feed and is loaded. `sequence` is its number."""
-
-    sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The exchange refused this pair's subscription, or did not confirm it in time."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """`delta` returned GAP: this event fetches what must be done about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """The book contradicts itself, or a frame could not be read. `last` is that frame's sequence where known."""
-
-    reason: str
-    last: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Crossed:
-    """The best bid reached the best ask after the delta that ended at `last`. It may, where nothing is traded."""
-
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """The deltas kept were applied after `Load`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shallow:
-    """Fewer levels are proven than readers are promised: a newer snapshot is wanted, without leaving LIVE."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trading:
-    """Whether the exchange trades the instrument now."""
-
-    is_trading: bool
-
-
-BookEvent = (
-    Opened
-    | Confirmed
-    | Closed
-    | Quiet
-    | SnapshotArrived
-    | SnapshotFailed
-    | BookCame
-    | Refused
-    | Missed
-    | Suspect
-    | Crossed
-    | Drained
-    | Shallow
-    | Trading
-)
-
-
-# Effects
-
-
-@dataclass(frozen=True, slots=True)
-class SetState:
-    """Publish this state, before anything else is done. `reason` is None where there is nothing to explain."""
-
-    state: BookState
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AskSnapshot:
-    """Ask for a snapshot after a delay and answer with this `attempt`."""
-
-    attempt: int
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitBook:
-    """The subscription sends a book by itself; when it is overdue, `on(SnapshotFailed(attempt, ...))`."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resubscribe:
-    """Subscribe to this pair anew after a delay, which sends a book; overdue as in `AwaitBook`."""
-
-    attempt: int
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Load the snapshot that arrived, apply the deltas of `take()`, then `on(Drained())`; refused: Suspect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Publish the whole book with this state."""
-
-    state: BookState
-
-
-Ask = AskSnapshot | AwaitBook | Resubscribe
-Effect = SetState | Ask | Load | Publish
 
 
 @dataclass(slots=True)

@@ -30,8 +30,9 @@ from ...orderbook.l2 import OrderBook
 from ...orderbook.segment import SegmentWriter
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, RestLike
+from .events import Trading
 from .ingest import Pair
-from .machine import BookMachine, Trading
+from .machine import BookMachine
 from .settings import BookSettings
 from .shell import BookSession, FeedLike, Surroundings
 

@@ -21,21 +21,9 @@ from ...model.events import DepthSnapshot, GoingAway, MarketEvent, Say, Subscrib
 from ...model.time import SECOND_NS, in_ns
 from ..limits.budget import Budget, RestLike
 from ..limits.machine import Priority
+from .effects import Ask, AskSnapshot, AwaitBook, Resubscribe
+from .events import Closed, Confirmed, Opened, Quiet, Refused, Shallow, SnapshotFailed, Suspect
 from .ingest import Ingest, Pair
-from .machine import (
-    Ask,
-    AskSnapshot,
-    AwaitBook,
-    Closed,
-    Confirmed,
-    Opened,
-    Quiet,
-    Refused,
-    Resubscribe,
-    Shallow,
-    SnapshotFailed,
-    Suspect,
-)
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for again
 SHALLOW_EVERY_NS = 1_000_000_000

@@ -24,8 +24,10 @@ from ...model.fixed import to_text
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
 from ...orderbook.l2 import OrderBook
+from ..book.effects import Ask
+from ..book.events import Closed, Opened
 from ..book.ingest import Ingest, NoSink, Pair, Sink
-from ..book.machine import Ask, BookMachine, Closed, Opened
+from ..book.machine import BookMachine
 from .file import Record, read
 
 TICKERS_PENDING = 4096  # tickers of one instrument that wait for the delta with their id

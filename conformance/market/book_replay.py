@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ...actors.book.effects import Ask
+from ...actors.book.events import Confirmed, Opened
 from ...actors.book.ingest import Ingest, Pair
-from ...actors.book.machine import Ask, BookMachine, Confirmed, Opened
+from ...actors.book.machine import BookMachine
 from ...connectors.market_codec import Codec
 from ...connectors.samples import MarketDataSamples
 from ...connectors.spec import BookSource

@@ -29,8 +29,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tests.truth.samples import CLOSED, FRAME, SNAPSHOT, STARTED, Rows
+from venuemesh.actors.book.events import Closed, Quiet
 from venuemesh.actors.book.ingest import Ingest, Pair
-from venuemesh.actors.book.machine import BookMachine, Closed, Quiet
+from venuemesh.actors.book.machine import BookMachine
 from venuemesh.actors.book.role import BookRole
 from venuemesh.actors.book.settings import BookSettings
 from venuemesh.actors.cell.local import LocalCells

@@ -10,20 +10,10 @@ from hypothesis import strategies as st
 
 from tests.fakes.styles import ASKS, BIDS, FEEDS, SYMBOL, Model, connector
 from tests.fakes.venue import Clock
+from venuemesh.actors.book.effects import AskSnapshot, AwaitBook, Resubscribe
+from venuemesh.actors.book.events import Closed, Confirmed, Opened, Quiet, Refused, SnapshotFailed, Suspect
 from venuemesh.actors.book.ingest import Ingest, Pair
-from venuemesh.actors.book.machine import (
-    AskSnapshot,
-    AwaitBook,
-    BookMachine,
-    Closed,
-    Confirmed,
-    Opened,
-    Quiet,
-    Refused,
-    Resubscribe,
-    SnapshotFailed,
-    Suspect,
-)
+from venuemesh.actors.book.machine import BookMachine
 from venuemesh.connectors.sequence import Verdict
 from venuemesh.connectors.spec import Proof
 from venuemesh.model.events import BookState, DepthSnapshot, Side

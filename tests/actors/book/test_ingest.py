@@ -13,19 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.venue import INSTRUMENT, Clock, Venue, delta
+from venuemesh.actors.book.effects import AskSnapshot
+from venuemesh.actors.book.events import Closed, Confirmed, Opened, Quiet, Shallow, SnapshotFailed, Suspect, Trading
 from venuemesh.actors.book.ingest import Ingest, Pair
-from venuemesh.actors.book.machine import (
-    AskSnapshot,
-    BookMachine,
-    Closed,
-    Confirmed,
-    Opened,
-    Quiet,
-    Shallow,
-    SnapshotFailed,
-    Suspect,
-    Trading,
-)
+from venuemesh.actors.book.machine import BookMachine
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.market_codec import Verdict
 from venuemesh.model.events import BookState, PublicTrade, Side

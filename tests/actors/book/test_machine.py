@@ -5,29 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from venuemesh.actors.book.machine import (
-    APPLY,
-    GAP,
-    KEEP,
-    STALE,
-    AskSnapshot,
-    BookMachine,
+from venuemesh.actors.book.effects import AskSnapshot, Load, Publish, SetState
+from venuemesh.actors.book.events import (
     Closed,
     Confirmed,
     Crossed,
     Drained,
-    Load,
     Missed,
     Opened,
-    Publish,
     Quiet,
-    SetState,
     Shallow,
     SnapshotArrived,
     SnapshotFailed,
     Suspect,
     Trading,
 )
+from venuemesh.actors.book.machine import APPLY, GAP, KEEP, STALE, BookMachine
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.model.events import BookState, DepthDelta
 
