@@ -18,7 +18,6 @@ import os
 import secrets
 import shutil
 import tempfile
-import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from typing import Any, Self, TypeVar
 from .actors.catalog.settings import LISTING_AGAIN_S, LISTING_POLL_S
 from .actors.cell.kinds import build
 from .actors.cell.local import NODE, LocalCells
+from .actors.cell.loop_thread import loop_in_thread
 from .actors.cell.role import Context, Role, RoleSpec
 from .config.mesh import MeshConfig, check_config
 from .connectors import registry
@@ -89,7 +89,7 @@ class LocalMesh:
             self.folder = folder
             self._desired = Desired(config.for_supervisor(None, folder))
             self._specs: dict[str, ChildSpec] = {}
-            self._thread = self._stack.enter_context(_loop_in_thread(config.mesh.name))
+            self._thread = self._stack.enter_context(loop_in_thread(config.mesh.name))
             self._cells = self._run(self._open(), CALL_S)
             self._thread.loop.set_exception_handler(self._cells.on_unhandled)
             self._ask = self._cells.asker(f"client-{config.mesh.name}")
@@ -404,48 +404,6 @@ class _Link:
 
     def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:
         return self._mesh.submit(self._mesh.network(exchange, running, timeout_s))
-
-
-class _Thread:
-    """An event loop in a thread of its own."""
-
-    def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name=f"venuemesh-{name}", daemon=True)
-        self._spawned: set[Future[Any]] = set()
-        self._thread.start()
-
-    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run beside everything else until the loop ends."""
-        running = self.submit(work)
-        self._spawned.add(running)
-        running.add_done_callback(self._spawned.discard)
-
-    def end(self) -> None:
-        self.submit(self._finish()).result(CALL_S)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(CALL_S)
-        self.loop.close()
-
-    async def _finish(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await self.loop.shutdown_asyncgens()
-        await self.loop.shutdown_default_executor()
-
-
-@contextlib.contextmanager
-def _loop_in_thread(name: str) -> Iterator[_Thread]:
-    thread = _Thread(name)
-    try:
-        yield thread
-    finally:
-        thread.end()
 
 
 @dataclass(frozen=True, slots=True)
