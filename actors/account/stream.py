@@ -34,7 +34,7 @@ from ...model.address import orders_address
 from ...model.backoff import Backoff
 from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
 from ...model.time import SECOND_NS
-from ..book.shell import FeedLike
+from ..book.surroundings import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
 from .gateway import Gateway, open_gateway

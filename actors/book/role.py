@@ -34,7 +34,8 @@ from .events import Trading
 from .ingest import Pair
 from .machine import BookMachine
 from .settings import BookSettings
-from .shell import BookSession, FeedLike, Surroundings
+from .shell import BookSession
+from .surroundings import FeedLike, Surroundings
 
 RATE_EVERY_NS = 1_000_000_000
 

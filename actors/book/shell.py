@@ -1,58 +1,32 @@
 """One connection to an exchange and the books it feeds: subscriptions, whole books, silence, reconnects.
 
-The book role and the recorder share it. What happens to a book is decided by its machine; this runs the timers and the
-I/O that the machines ask for. The transport is handed in, so tests run it without a socket.
+The book role and the recorder share the session. The machine of each book decides what happens to the book; the session
+runs the timers and the I/O that the machines ask for. The transport is a parameter, so tests need no socket.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from ...connectors.gzip_frames import inflate
 from ...connectors.market_codec import Codec, DialedByRequest, OpensConnections, Outgoing, RequestedBooks
-from ...connectors.spec import BookSource, Dial, Limit
+from ...connectors.spec import BookSource, Dial
 from ...connectors.transport import Link
 from ...model.errors import DecodeError, MeshError, RetryLater
 from ...model.events import DepthSnapshot, GoingAway, MarketEvent, Say, Subscribed, SubscribeRefused
 from ...model.time import SECOND_NS, in_ns
-from ..limits.budget import Budget, RestLike
 from ..limits.machine import Priority
 from .effects import Ask, AskSnapshot, AwaitBook, Resubscribe
 from .events import Closed, Confirmed, Opened, Quiet, Refused, Shallow, SnapshotFailed, Suspect
 from .ingest import Ingest, Pair
+from .outbox import Outbox
+from .surroundings import Surroundings
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for again
 SHALLOW_EVERY_NS = 1_000_000_000
-
-
-class FeedLike(Protocol):
-    """The part of `connectors.transport.Feed` that is used."""
-
-    last_error: str | None
-    connections: int
-
-    def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    def reconnect(self, reason: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a session needs of the world."""
-
-    connect: Callable[..., FeedLike]
-    rest: RestLike
-    budget: Budget
-    monotonic_ns: Callable[[], int]
-    time_ns: Callable[[], int]
-    alive: Callable[[], None]
-    fail: Callable[[BaseException], None]
-    changed: Callable[[], None] = lambda: None  # told after anything that may have changed a book
-    tap: Callable[[str, str, bytes, int], None] | None = None  # kind, url, raw, recv_ns of every message
 
 
 @dataclass(slots=True)
@@ -69,39 +43,6 @@ class _Due:
 
     attempt: int
     at_ns: int | None = None
-
-
-class _Paced:
-    """Counts what was sent on one connection against its limits, those of "messages" apart."""
-
-    def __init__(self, limits: Mapping[str, Limit]) -> None:
-        self._limits = {name: limit for name, limit in limits.items() if limit.scope == "connection"}
-        self._sent: dict[str, deque[int]] = {name: deque() for name in self._limits}
-
-    def wait_ns(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> int:
-        """Return how long to wait before `cost` may be spent: 0, now."""
-        wait_ns = 0
-        for name, amount in cost:
-            limit, sent = self._limits.get(name), self._sent.get(name)
-            if limit is None or sent is None:
-                continue
-            window_ns = in_ns(limit.per_s)
-            while sent and now_ns - sent[0] >= window_ns:
-                sent.popleft()
-            over = len(sent) + min(amount, limit.amount) - limit.amount
-            if over > 0:
-                wait_ns = max(wait_ns, sent[over - 1] + window_ns - now_ns)
-        return wait_ns
-
-    def spend(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> None:
-        for name, amount in cost:
-            if name in self._sent:
-                self._sent[name].extend([now_ns] * amount)
-
-    def clear(self) -> None:
-        """Start over: a connection has limits of its own."""
-        for sent in self._sent.values():
-            sent.clear()
 
 
 @dataclass(slots=True)
@@ -135,18 +76,13 @@ class BookSession:
         self._requests: dict[str, tuple[Pair, int]] = {}  # requests for books over the socket: id -> pair, attempt
         self._due: dict[str, _Due] = {}  # by symbol
         self._next_id = 1
-        self._outgoing: deque[Outgoing] = deque()
-        self._queued: dict[str, list[Outgoing]] = {}  # by symbol: of `_outgoing`, what subscribes to that pair anew
-        self._paced = _Paced(codec.spec.limits)
-        self._pacer: asyncio.TimerHandle | None = None
+        self._outbox = Outbox(codec.spec.limits, self._write, around.monotonic_ns)
+        self._renewals: dict[str, list[Outgoing]] = {}  # by symbol: the messages that subscribe to that pair again
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._shallow_ns = 0
         spec = codec.spec
         self._silence_ns = in_ns(spec.silence_s)
-        messages = spec.limits.get("messages")
-        # one message slot stays free for the pong that the transport may send meanwhile
-        self._pace_s = messages.per_s / max(1, messages.amount - 2) if messages is not None else 0.0
         self.feed = around.connect(
             self._dial if isinstance(codec, DialedByRequest) else codec.ws_url,
             self,
@@ -163,7 +99,8 @@ class BookSession:
 
     async def stop(self) -> None:
         await self.feed.stop()
-        for timer in [*self._timers.values(), *([self._pacer] if self._pacer else [])]:
+        self._outbox.clear()
+        for timer in self._timers.values():
             timer.cancel()
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -179,13 +116,13 @@ class BookSession:
     # Pairs
 
     def track(self, pairs: list[Pair]) -> None:
-        """Serve these pairs too; others notice nothing."""
+        """Serve these pairs too; other pairs are not affected."""
         self.ingest.track(pairs)
         if self._link is not None:
             self._open(pairs)
 
     def untrack(self, symbol: str) -> None:
-        """Leave a pair; others notice nothing."""
+        """Stop serving a pair; other pairs are not affected."""
         pair = self.ingest.pairs[symbol]
         self.ingest.untrack(symbol)
         self._drop_snapshot(symbol)
@@ -243,7 +180,7 @@ class BookSession:
             self.ingest.on(pair, Opened())
         self._subscribe(pairs)
 
-    def _subscribe(self, pairs: list[Pair]) -> None:
+    def _subscribe(self, pairs: list[Pair]) -> list[Outgoing]:
         messages = self.codec.subscribe([pair.instrument for pair in pairs], self._next_id)
         self._next_id += len(messages)
         named: set[str] = set()
@@ -254,23 +191,21 @@ class BookSession:
             if pair.instrument.symbol not in named:
                 self._overdue_from([pair.instrument.symbol], self._around.monotonic_ns())
         self._send(messages)
+        return messages
 
-    def _unsubscribe(self, pair: Pair) -> None:
+    def _unsubscribe(self, pair: Pair) -> list[Outgoing]:
         messages = self.codec.unsubscribe([pair.instrument], self._next_id)
         self._next_id += len(messages)
         self._send(messages)
+        return messages
 
     def _start_over(self) -> None:
         """Forget what was sent and expected on the connection before."""
         self._awaited.clear()
         self._requests.clear()
         self._due.clear()
-        self._outgoing.clear()
-        self._queued.clear()
-        self._paced.clear()
-        if self._pacer is not None:  # it may wait for the window of a limit that the next connection does not know
-            self._pacer.cancel()
-            self._pacer = None
+        self._outbox.clear()
+        self._renewals.clear()
         self._any_confirmed, self._first_sent_ns = False, None
 
     def _forget(self, symbol: str) -> None:
@@ -281,35 +216,17 @@ class BookSession:
         self._awaited = {key: awaited for key, awaited in self._awaited.items() if awaited.symbols}
 
     def _overdue_from(self, symbols: Iterable[str], now_ns: int) -> None:
-        """A book of each is on its way from now on."""
+        """Note that a book of each symbol, where one is due, is on its way from now on."""
         for symbol in symbols:
             if symbol in self._due:
                 self._due[symbol].at_ns = now_ns + in_ns(self.codec.spec.book.first_book_s)
 
-    def _drop_queued(self, symbol: str) -> None:
-        """Take back what still waits to be sent for another subscription of this pair alone: a newer one follows."""
-        old = self._queued.pop(symbol, [])
-        if old:
-            self._outgoing = deque(one for one in self._outgoing if not any(one is queued for queued in old))
-
     def _send(self, messages: list[Outgoing]) -> None:
-        """Send at the pace that the exchange allows; the first at once when nothing waits."""
-        self._outgoing.extend(messages)
-        if self._pacer is None:
-            self._send_next()
+        if self._link is not None:
+            self._outbox.send(messages)
 
-    def _send_next(self) -> None:
-        self._pacer = None
-        if self._link is None or not self._outgoing:
-            return
+    def _write(self, message: Outgoing, now_ns: int) -> None:
         self._around.alive()
-        now_ns = self._around.monotonic_ns()
-        wait_ns = self._paced.wait_ns(self._outgoing[0].cost, now_ns)
-        if wait_ns > 0:
-            self._pacer = asyncio.get_running_loop().call_later(wait_ns / SECOND_NS, self._send_next)
-            return
-        message = self._outgoing.popleft()
-        self._paced.spend(message.cost, now_ns)
         self._say(message.frame)
         for expected in message.expects:
             awaited = self._awaited.get(str(expected.key))
@@ -318,7 +235,6 @@ class BookSession:
                 if self._first_sent_ns is None:
                     self._first_sent_ns = now_ns
             self._overdue_from(expected.symbols, now_ns)
-        self._pacer = asyncio.get_running_loop().call_later(self._pace_s, self._send_next)
 
     def _say(self, frame: bytes) -> None:
         if self._link is None:
@@ -356,7 +272,7 @@ class BookSession:
             self.ingest.on(self.ingest.pairs[symbol], Confirmed())
 
     def _refused(self, key: str, reason: str) -> None:
-        """Ask anew for the pairs that were refused, one by one; the others notice nothing."""
+        """Subscribe again to the pairs that were refused, one by one; other pairs are not affected."""
         request = self._requests.pop(key, None)
         if request is not None:
             self.ingest.on(request[0], SnapshotFailed(request[1], reason))
@@ -420,7 +336,7 @@ class BookSession:
             self._around.fail(error)
 
     def _drop_snapshot(self, symbol: str) -> None:
-        """What is under way belongs to a question that is no longer asked. A task that asks anew is not ended."""
+        """Cancel the timer and the task that fetch a book for this pair, unless the caller is that task."""
         if (timer := self._timers.pop(symbol, None)) is not None:
             timer.cancel()
         task = self._tasks.pop(symbol, None)
@@ -440,7 +356,7 @@ class BookSession:
         self._send([message])
 
     async def _resubscribe(self, pair: Pair, attempt: int) -> None:
-        """Ask for budget, then for the pair anew; tell the machine what hindered it."""
+        """Ask for budget, then subscribe to the pair again; report a failure to the machine."""
         around, symbol = self._around, pair.instrument.symbol
         cost = self.codec.spec.book.resync_cost
         try:
@@ -456,15 +372,12 @@ class BookSession:
                 self._forget(symbol)
                 if pair.machine.waiting:
                     self._due[symbol] = _Due(attempt)
-                self._drop_queued(symbol)
-                before = len(self._outgoing)
-                self._unsubscribe(pair)
-                self._subscribe([pair])
-                self._queued[symbol] = list(self._outgoing)[before:]
+                self._outbox.withdraw(self._renewals.pop(symbol, []))  # these newer messages take their place
+                self._renewals[symbol] = [*self._unsubscribe(pair), *self._subscribe([pair])]
         around.changed()
 
     async def _fetch(self, pair: Pair, attempt: int) -> None:
-        """Ask for budget, then for the snapshot, and tell the machine what came of it."""
+        """Ask for budget, then for the snapshot; report the result to the machine."""
         around = self._around
         request = self.codec.snapshot_request(pair.instrument, self._limit)
         try:
@@ -491,14 +404,14 @@ class BookSession:
         around.changed()
 
     def resync(self, pair: Pair, reason: str) -> None:
-        """Suspect a book on somebody's word: it leaves LIVE and finds its way back by a new snapshot."""
+        """Suspect a book because a caller asks for it: the book leaves LIVE until a new snapshot joins."""
         self.ingest.on(pair, Suspect(reason, pair.machine.sequence))
         self._around.changed()
 
     # Time
 
     def beat(self) -> None:
-        """Look at what only time shows: silence, subscriptions not confirmed, books grown shallow."""
+        """Check what no message announces: silence, unconfirmed subscriptions, books with too few proven levels."""
         now_ns = self._around.monotonic_ns()
         link = self._link
         if link is not None and now_ns - link.last_recv_ns >= self._silence_ns:
@@ -515,8 +428,10 @@ class BookSession:
                         self.ingest.on(pair, Shallow())
 
     def _confirmed_in_time(self, now_ns: int) -> bool:
-        """Whether this connection may go on. One on which nothing at all was confirmed is left for a new one; pairs
-        that were not confirmed beside others are asked for anew."""
+        """Return whether this connection may go on.
+
+        A connection without any confirmed subscription is replaced; single unconfirmed pairs are asked for again.
+        """
         limit_ns = in_ns(CONFIRM_S)
         refused = f" ({self.facts.refused[-1]})" if self.facts.refused else ""
         reason = f"a subscription was not confirmed within {CONFIRM_S:g} s{refused}"

@@ -22,7 +22,8 @@ from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 from ..book.ingest import NoSink, Pair
 from ..book.machine import BookMachine
-from ..book.shell import BookSession, FeedLike, Surroundings
+from ..book.shell import BookSession
+from ..book.surroundings import FeedLike, Surroundings
 from ..cell.role import Context
 from ..limits.budget import Budget, Budgeted, RestLike
 from ..limits.machine import Priority

@@ -15,7 +15,8 @@ from tests.fakes.transport import FakeFeed, FakeRest
 from tests.fakes.venue import Clock
 from venuemesh.actors.book.ingest import NoSink, Pair
 from venuemesh.actors.book.machine import BookMachine
-from venuemesh.actors.book.shell import BookSession, Surroundings
+from venuemesh.actors.book.shell import BookSession
+from venuemesh.actors.book.surroundings import Surroundings
 from venuemesh.connectors.market_codec import Outgoing
 from venuemesh.connectors.spec import Dial, Limit
 from venuemesh.model.errors import RetryLater

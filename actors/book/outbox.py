@@ -1,0 +1,96 @@
+"""The messages that wait to be sent on one connection, at the pace that the exchange allows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from ...connectors.market_codec import Outgoing
+from ...connectors.spec import Limit
+from ...model.time import SECOND_NS, in_ns
+
+
+class _Paced:
+    """Counts what was sent on one connection against its limits, those of "messages" apart."""
+
+    def __init__(self, limits: Mapping[str, Limit]) -> None:
+        self._limits = {name: limit for name, limit in limits.items() if limit.scope == "connection"}
+        self._sent: dict[str, deque[int]] = {name: deque() for name in self._limits}
+
+    def wait_ns(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> int:
+        """Return how long to wait before `cost` may be spent: 0, now."""
+        wait_ns = 0
+        for name, amount in cost:
+            limit, sent = self._limits.get(name), self._sent.get(name)
+            if limit is None or sent is None:
+                continue
+            window_ns = in_ns(limit.per_s)
+            while sent and now_ns - sent[0] >= window_ns:
+                sent.popleft()
+            over = len(sent) + min(amount, limit.amount) - limit.amount
+            if over > 0:
+                wait_ns = max(wait_ns, sent[over - 1] + window_ns - now_ns)
+        return wait_ns
+
+    def spend(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> None:
+        for name, amount in cost:
+            if name in self._sent:
+                self._sent[name].extend([now_ns] * amount)
+
+    def clear(self) -> None:
+        """Forget what was sent: each connection has limits of its own."""
+        for sent in self._sent.values():
+            sent.clear()
+
+
+class Outbox:
+    """Sends messages in order; the first at once when nothing waits.
+
+    `write(message, now_ns)` sends one message. `clear` starts over for the next connection.
+    """
+
+    def __init__(
+        self, limits: Mapping[str, Limit], write: Callable[[Outgoing, int], None], monotonic_ns: Callable[[], int]
+    ) -> None:
+        self._write = write
+        self._monotonic_ns = monotonic_ns
+        self._waiting: deque[Outgoing] = deque()
+        self._paced = _Paced(limits)
+        self._timer: asyncio.TimerHandle | None = None
+        messages = limits.get("messages")
+        # one message slot stays free for the pong that the transport may send meanwhile
+        self._pace_s = messages.per_s / max(1, messages.amount - 2) if messages is not None else 0.0
+
+    def send(self, messages: list[Outgoing]) -> None:
+        """Send these messages after those that wait."""
+        self._waiting.extend(messages)
+        if self._timer is None:
+            self._send_next()
+
+    def withdraw(self, messages: list[Outgoing]) -> None:
+        """Take back those of these messages that still wait."""
+        if messages:
+            self._waiting = deque(each for each in self._waiting if not any(each is message for message in messages))
+
+    def clear(self) -> None:
+        """Forget what waits and what was sent: the next connection has limits of its own."""
+        self._waiting.clear()
+        self._paced.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _send_next(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        now_ns = self._monotonic_ns()
+        wait_ns = self._paced.wait_ns(self._waiting[0].cost, now_ns)
+        if wait_ns > 0:
+            self._timer = asyncio.get_running_loop().call_later(wait_ns / SECOND_NS, self._send_next)
+            return
+        message = self._waiting.popleft()
+        self._paced.spend(message.cost, now_ns)
+        self._write(message, now_ns)
+        self._timer = asyncio.get_running_loop().call_later(self._pace_s, self._send_next)

@@ -1,0 +1,35 @@
+"""What a session needs around it: how to connect, REST, budget, clocks. Tests hand in their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..limits.budget import Budget, RestLike
+
+
+class FeedLike(Protocol):
+    """The part of `connectors.transport.Feed` that a session uses."""
+
+    last_error: str | None
+    connections: int
+
+    def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def reconnect(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session needs of the world."""
+
+    connect: Callable[..., FeedLike]
+    rest: RestLike
+    budget: Budget
+    monotonic_ns: Callable[[], int]
+    time_ns: Callable[[], int]
+    alive: Callable[[], None]
+    fail: Callable[[BaseException], None]
+    changed: Callable[[], None] = lambda: None  # called after anything that may have changed a book
+    tap: Callable[[str, str, bytes, int], None] | None = None  # kind, url, raw, recv_ns of every message
