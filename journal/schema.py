@@ -6,7 +6,7 @@ shell. Searched values have columns; `events.body` and `balances.body` are JSON 
     accounts     one row an account: its epoch (the fence), the next event number, how many batches were committed
     orders       the current state of each order; `seq` is the order of arrival, the key that pages continue after
     transitions  every change of an order's status
-    fills        identified by (pair, trade_id)
+    fills        identified by (pair, trade_id, exchange_order_id): two own orders that meet share a trade id
     requests     intents, journaled before they are sent; `open` while their outcome is unknown
     events       numbered per account without a gap; the oldest are trimmed
     balances     the last snapshots
@@ -32,8 +32,8 @@ from sqlalchemy import (
     true,
 )
 
-HEAD = "0001"
-KNOWN = ("0001",)
+HEAD = "0002"
+KNOWN = ("0001", "0002")
 """Versions of the schema that this code can migrate from; the last is `HEAD`. A test holds them to the files."""
 BALANCES_KEPT = 100
 BATCHES_KEPT = 1000
@@ -137,7 +137,7 @@ fills = Table(
     Column("is_maker", Boolean, nullable=False),
     _number("ts_event_ns"),
     _number("ts_recv_ns"),
-    UniqueConstraint("account_id", "pair", "trade_id", name="uq_fills"),
+    UniqueConstraint("account_id", "pair", "trade_id", "exchange_order_id", name="uq_fills"),
 )
 Index("ix_fills_account", fills.c.account_id, fills.c.seq)
 Index("ix_fills_order", fills.c.account_id, fills.c.client_order_id)

@@ -34,7 +34,7 @@ class PutOrder:
 
 @dataclass(frozen=True, slots=True)
 class PutFill:
-    """Record a fill; ignored if the account has (pair, trade_id) already."""
+    """Record a fill; ignored if the account has (pair, trade_id, exchange_order_id) already."""
 
     fill: Fill
 

@@ -192,7 +192,8 @@ class Fill:
     """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where the exchange does not state
     them.
 
-    `trade_id` is the exchange's and unique within the pair: (pair, trade_id) identifies a fill.
+    `trade_id` is the exchange's. Two own orders that trade with each other have a fill each under one trade id:
+    (pair, trade_id, exchange_order_id) identifies a fill.
     """
 
     trade_id: str

@@ -237,7 +237,10 @@ class Account(TradingSuite):
             )
             expect(one.amount is None or one.filled <= one.amount, f"{one.client_order_id} filled more than its amount")
         lost = [name for name in desk.handed_out if name not in known]
-        expect(len({(fill.pair, fill.trade_id) for fill in fills}) == len(fills), "a fill was recorded twice")
+        expect(
+            len({(fill.pair, fill.trade_id, fill.exchange_order_id) for fill in fills}) == len(fills),
+            "a fill was recorded twice",
+        )
         dead = [name for name in lost if await _fate(desk, name) is None]
         handed_out = [name for name in desk.handed_out if name not in dead]
         if desk.venue.ledger is not None:

@@ -30,7 +30,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.epoch = 0
         self.orders: dict[str, Order] = {}
-        self.fills: dict[tuple[str, str], Fill] = {}
+        self.fills: dict[tuple[str, str, str], Fill] = {}
         self.requests: dict[str, JournaledRequest] = {}
         self.events: list[AccountEvent] = []
         self.batches: dict[str, list[int]] = {}
@@ -55,7 +55,7 @@ class MemoryJournal:
             if isinstance(write, PutOrder):
                 self._order(write.order)
             elif isinstance(write, PutFill):
-                self.fills.setdefault((write.fill.pair, write.fill.trade_id), write.fill)
+                self.fills.setdefault(_key(write.fill), write.fill)
             elif isinstance(write, PutRequest):
                 assert write.request_id not in self.requests, "an intent is written once"
                 self.requests[write.request_id] = JournaledRequest(
@@ -135,3 +135,7 @@ class MemoryJournal:
 
     def unsettled(self) -> list[JournaledRequest]:
         return [one for one in self.requests.values() if one.outcome in (None, "unknown")]
+
+
+def _key(fill: Fill) -> tuple[str, str, str]:
+    return fill.pair, fill.trade_id, fill.exchange_order_id

@@ -242,6 +242,12 @@ class OrderExchange:
             self._take(rested, order, price)
         return rested
 
+    def meet(self, one: Rested, other: Rested, amount: Decimal) -> None:
+        """Let two orders of this account trade with each other: a fill each, under one trade id."""
+        self.fill(one, amount)
+        self._trades[one.pair] -= 1
+        self.fill(other, amount)
+
     def fill(self, rested: Rested, amount: Decimal) -> None:
         """Trade some of a resting order."""
         amount = min(amount, rested.amount - rested.filled)

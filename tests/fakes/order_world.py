@@ -337,7 +337,9 @@ class World:
             assert (balance.free, balance.locked) == (free, self.exchange.locked[asset])
             assert balance.available == free, f"{asset}: {balance} of {free}"
         assert [event.number for event in self.journal.events] == list(range(1, len(self.journal.events) + 1))
-        told = [(e.fill.pair, e.fill.trade_id) for e in self.journal.events if e.fill is not None]
+        told = [
+            (e.fill.pair, e.fill.trade_id, e.fill.exchange_order_id) for e in self.journal.events if e.fill is not None
+        ]
         assert len(told) == len(set(told)), "a fill is told twice"
         assert all(count == 1 for count in self.exchange.reached.values()), "an intent came twice"
         assert not self.journal.unsettled(), "a request is unresolved"

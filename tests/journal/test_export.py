@@ -140,3 +140,12 @@ def test_a_missing_pyarrow_is_said_with_the_extra_that_has_it(tmp_path):
 def test_iso_times():
     assert iso(0) == "1970-01-01T00:00:00.000000000Z"
     assert iso(None) is None
+
+
+def test_both_fills_of_two_own_orders_that_meet_are_exported(filled, url, tmp_path):
+    epoch = filled.take("acme", "main", "holder", 1)
+    twin = put_fill("main0", "main1", exchange_order_id="78", ts_event_ns=NOW)
+    filled.commit("acme", "main", epoch, [Batch("twin", (twin,))])
+    assert export(url, "trades", "csv", tmp_path / "out.csv") == 15
+    rows = [row for row in read_csv(tmp_path / "out.csv") if row["trade_id"] == "main0"]
+    assert [row["client_order_id"] for row in rows] == ["main0", "main1"]

@@ -306,3 +306,12 @@ def test_a_closed_journal_opens_itself_again(journal, commit, url):
     again = Journal.open(url)
     assert again.load(*ACCOUNT).orders == [order("o1")]
     again.close()
+
+
+def test_two_own_orders_that_meet_keep_a_fill_each(journal, commit):
+    buy, sell = put_fill("t1", "o1"), put_fill("t1", "o2", exchange_order_id="78", side=Side.SELL)
+    commit(put("o1"), put("o2", exchange_order_id="78"), buy, sell)
+    commit(sell, buy)
+    kept = [buy.fill, sell.fill]
+    assert journal.fills().rows == kept
+    assert journal.load(*ACCOUNT).fills == kept

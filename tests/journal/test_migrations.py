@@ -6,9 +6,10 @@ import sys
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 
-from tests.fakes.records import ACCOUNT, put
+from tests.fakes.records import ACCOUNT, put, put_fill
 from venuemesh.journal import migrations, schema
 from venuemesh.journal.journal import Journal
 from venuemesh.journal.writes import Batch
@@ -117,3 +118,33 @@ def test_opening_what_is_up_to_date_imports_no_migration_tool(url):
     )
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def _rows(connection):
+    return {
+        table.name: [tuple(row) for row in connection.execute(table.select()).all()]
+        for table in schema.metadata.sorted_tables
+    }
+
+
+def test_a_journal_of_the_first_version_keeps_its_content_and_then_takes_a_fill_per_order(url):
+    journal = Journal.open(url)
+    epoch = journal.take(*ACCOUNT, "holder", 1)
+    journal.commit(*ACCOUNT, epoch, [Batch("b", (put(), put_fill("t1"), put_fill("t2", fee=None, fee_asset=None)))])
+
+    def back(connection):
+        with Operations.context(MigrationContext.configure(connection)) as op, op.batch_alter_table("fills") as table:
+            table.drop_constraint("uq_fills", type_="unique")
+            table.create_unique_constraint("uq_fills", ["account_id", "pair", "trade_id"])
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+
+    before = run(journal, _rows)
+    run(journal, back, write=True)
+    assert run(journal, _rows) == before
+    journal.close()
+    journal = Journal.open(url)
+    assert run(journal, _rows) == before
+    test_migrations_make_the_tables_that_the_code_means(journal)
+    journal.commit(*ACCOUNT, epoch, [Batch("c", (put_fill("t1"), put_fill("t1", "o2", exchange_order_id="78")))])
+    assert [one.client_order_id for one in journal.fills().rows] == ["o1", "o1", "o2"]
+    journal.close()

@@ -28,7 +28,9 @@ class Externals:
     def __init__(self, state: AccountState) -> None:
         self._state = state
         self._orders: dict[tuple[str, str], Order] = {}  # by pair and the exchange's id, oldest first
-        self._fills: dict[tuple[str, str], None] = {}  # (pair, trade id) of reported fills
+        self._fills: dict[
+            tuple[str, str, str], None
+        ] = {}  # (pair, trade id, the exchange's order id) of reported fills
         self._known: dict[tuple[str, str], int] = {}  # asks made before the order was first seen
 
     def all(self) -> list[Order]:
@@ -58,8 +60,8 @@ class Externals:
         self._state.effects.write(PutOrder(after, "EXTERNAL", now.ns))
         self._emit(after, None, now.exchange_ns, now)
 
-    def has_fill(self, pair: str, trade_id: str) -> bool:
-        return (pair, trade_id) in self._fills
+    def has_fill(self, pair: str, fill: FillReport) -> bool:
+        return (pair, fill.trade_id, fill.exchange_order_id) in self._fills
 
     def restore(self, order: Order, fills: Iterable[Fill]) -> None:
         """Hold an external order of the journal, with its reported fills."""
@@ -68,7 +70,7 @@ class Externals:
         self._orders[order.pair, order.exchange_order_id] = order
         self._known[order.pair, order.exchange_order_id] = self._state.effects.asks
         for one in fills:
-            self._fills[one.pair, one.trade_id] = None
+            self._fills[one.pair, one.trade_id, order.exchange_order_id] = None
 
     def apply(self, pair: str, report: OrderReport, now: Now) -> None:
         """Apply the exchange's report; emit an event if something changed."""
@@ -87,7 +89,7 @@ class Externals:
             amount=report.amount if report.amount is not None else before.amount,
             list_id=before.list_id or report.list_id,
         )
-        fills = [one for one in report.fills if (pair, one.trade_id) not in self._fills]
+        fills = [one for one in report.fills if (pair, one.trade_id, report.exchange_order_id) not in self._fills]
         if held is not None and after == before and not fills:
             return
         after = replace(after, updated_ns=now.ns)
@@ -105,7 +107,7 @@ class Externals:
 
     def fill(self, pair: str, fill: FillReport, now: Now) -> None:
         """Record a fill of an order that neither memory nor the journal has."""
-        if (pair, fill.trade_id) in self._fills:
+        if self.has_fill(pair, fill):
             return
         order = self._orders.get((pair, fill.exchange_order_id))
         if order is None:
@@ -117,7 +119,7 @@ class Externals:
         self._emit_fill(pair, order, fill, now)
 
     def _emit_fill(self, pair: str, order: Order, fill: FillReport, now: Now) -> None:
-        self._fills[pair, fill.trade_id] = None
+        self._fills[pair, fill.trade_id, order.exchange_order_id or fill.exchange_order_id] = None
         if len(self._fills) > 10 * self._state.settings.max_external:
             del self._fills[next(iter(self._fills))]
         own = as_fill(fill, order, now)

@@ -290,10 +290,14 @@ class Reconcile:
     def _walked(self, pair: str, reply: Reply, now: Now, slot: Slot | None) -> bool:
         """Apply a page of a pair's fills. Return whether the walk is complete."""
         state = self._state
-        last = pair in self._marks and len(reply.fills) < state.codec.offer.fills_page
-        known: str | None = None
+        full = len(reply.fills) >= state.codec.offer.fills_page
+        last = pair in self._marks and not full
+        known: str | None = None  # all fills up to this trade id are applied
+        newest: str | None = None  # two own orders may share this trade id
         complete = True
         for fill in sorted(reply.fills, key=lambda one: trade_key(one.trade_id)):
+            if complete and fill.trade_id != newest:
+                known, newest = newest, fill.trade_id
             held = state.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
                 state.ledger.fill(held, fill, now)
@@ -303,9 +307,10 @@ class Reconcile:
                     slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
                 self._mark(pair, known)
                 return False
-            elif not self._externals.has_fill(pair, fill.trade_id):
+            elif not self._externals.has_fill(pair, fill):
                 complete = self._unknown_fill(pair, fill, now) and complete
-            known = fill.trade_id if complete else known
+        if complete and (not full or known is None):  # the next page may begin with the other fill of this trade
+            known = newest
         self._mark(pair, known)
         if not complete:  # a lookup in the journal is under way: walk again after its answer
             if slot is not None:

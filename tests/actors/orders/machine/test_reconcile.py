@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.order_exchange import Rested
 from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.actors.orders.machine.effects import Ask, Lookup, Purpose
 from venuemesh.connectors.order_codec import Kind
 from venuemesh.model.errors import RetryLater
+from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus
 from venuemesh.model.time import SECOND_NS
 
@@ -242,6 +244,35 @@ def test_fills_from_outside_are_told_once_also_over_a_restart(world: World) -> N
     fills = [event for event in world.journal.events if event.fill is not None]
     assert len(fills) == 1
     assert [one.status for one in world.journal.orders.values() if one.external] == [S.FILLED]
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("owner", ["vm", "web"])
+def test_two_orders_that_meet_keep_a_fill_each_wherever_a_page_ends(world: World, owner: str, before: int) -> None:
+    place(world, limit("vm1"))
+    if owner == "vm":
+        place(world, limit("vm2", amount="5"), limit("vm3", side=Side.SELL, amount="5"))
+        buy, sell = (world.exchange.by_client(one) for one in ("vm2", "vm3"))
+    else:
+        buy, sell = (
+            world.exchange.place(limit("web2", amount="5")),
+            world.exchange.place(limit("web3", side=Side.SELL, amount="5")),
+        )
+    assert isinstance(buy, Rested)
+    assert isinstance(sell, Rested)
+    for _ in range(before):
+        world.exchange.fill(buy, D(1))
+    world.exchange.meet(buy, sell, D(1))
+    world.exchange.meet(buy, sell, D(1))
+    world.exchange.stream.clear()
+    for _ in range(2):
+        world.crash()
+        world.settle()
+    told = [(one.fill.trade_id, one.fill.exchange_order_id) for one in world.journal.events if one.fill is not None]
+    there = [(one.trade_id, one.exchange_order_id) for order in (buy, sell) for one in order.fills]
+    assert sorted(told) == sorted(there)
+    assert len(world.journal.fills) == len(there)
+    world.check()
 
 
 def test_an_external_order_that_ended_unheard_is_asked_for(world: World) -> None:
