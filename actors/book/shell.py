@@ -22,7 +22,7 @@ from ..limits.machine import Priority
 from .effects import Ask, AskSnapshot, AwaitBook, Resubscribe
 from .events import Closed, Confirmed, Opened, Quiet, Refused, Shallow, SnapshotFailed, Suspect
 from .ingest import Ingest, Pair
-from .outbox import Outbox
+from .send_queue import SendQueue
 from .surroundings import Surroundings
 
 CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for again
@@ -76,7 +76,7 @@ class BookSession:
         self._requests: dict[str, tuple[Pair, int]] = {}  # requests for books over the socket: id -> pair, attempt
         self._due: dict[str, _Due] = {}  # by symbol
         self._next_id = 1
-        self._outbox = Outbox(codec.spec.limits, self._write, around.monotonic_ns)
+        self._sending = SendQueue(codec.spec.limits, self._write, around.monotonic_ns)
         self._renewals: dict[str, list[Outgoing]] = {}  # by symbol: the messages that subscribe to that pair again
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -99,7 +99,7 @@ class BookSession:
 
     async def stop(self) -> None:
         await self.feed.stop()
-        self._outbox.clear()
+        self._sending.clear()
         for timer in self._timers.values():
             timer.cancel()
         tasks = list(self._tasks.values())
@@ -204,7 +204,7 @@ class BookSession:
         self._awaited.clear()
         self._requests.clear()
         self._due.clear()
-        self._outbox.clear()
+        self._sending.clear()
         self._renewals.clear()
         self._any_confirmed, self._first_sent_ns = False, None
 
@@ -223,7 +223,7 @@ class BookSession:
 
     def _send(self, messages: list[Outgoing]) -> None:
         if self._link is not None:
-            self._outbox.send(messages)
+            self._sending.send(messages)
 
     def _write(self, message: Outgoing, now_ns: int) -> None:
         self._around.alive()
@@ -372,7 +372,7 @@ class BookSession:
                 self._forget(symbol)
                 if pair.machine.waiting:
                     self._due[symbol] = _Due(attempt)
-                self._outbox.withdraw(self._renewals.pop(symbol, []))  # these newer messages take their place
+                self._sending.withdraw(self._renewals.pop(symbol, []))  # these newer messages take their place
                 self._renewals[symbol] = [*self._unsubscribe(pair), *self._subscribe([pair])]
         around.changed()
 

@@ -11,7 +11,7 @@ from ...connectors.spec import Limit
 from ...model.time import SECOND_NS, in_ns
 
 
-class _Paced:
+class _Spent:
     """Counts what was sent on one connection against its limits, those of "messages" apart."""
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
@@ -44,7 +44,7 @@ class _Paced:
             sent.clear()
 
 
-class Outbox:
+class SendQueue:
     """Sends messages in order; the first at once when nothing waits.
 
     `write(message, now_ns)` sends one message. `clear` starts over for the next connection.
@@ -56,7 +56,7 @@ class Outbox:
         self._write = write
         self._monotonic_ns = monotonic_ns
         self._waiting: deque[Outgoing] = deque()
-        self._paced = _Paced(limits)
+        self._spent = _Spent(limits)
         self._timer: asyncio.TimerHandle | None = None
         messages = limits.get("messages")
         # one message slot stays free for the pong that the transport may send meanwhile
@@ -76,7 +76,7 @@ class Outbox:
     def clear(self) -> None:
         """Forget what waits and what was sent: the next connection has limits of its own."""
         self._waiting.clear()
-        self._paced.clear()
+        self._spent.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -86,11 +86,11 @@ class Outbox:
         if not self._waiting:
             return
         now_ns = self._monotonic_ns()
-        wait_ns = self._paced.wait_ns(self._waiting[0].cost, now_ns)
+        wait_ns = self._spent.wait_ns(self._waiting[0].cost, now_ns)
         if wait_ns > 0:
             self._timer = asyncio.get_running_loop().call_later(wait_ns / SECOND_NS, self._send_next)
             return
         message = self._waiting.popleft()
-        self._paced.spend(message.cost, now_ns)
+        self._spent.spend(message.cost, now_ns)
         self._write(message, now_ns)
         self._timer = asyncio.get_running_loop().call_later(self._pace_s, self._send_next)
