@@ -10,29 +10,25 @@ from aiohttp import web
 from ..engine.accounts import Account, OrderList
 from ..engine.market import Aggregate, ExecutionReport, Market, Trade
 from ..floor import Floor
+from ..public_face import PublicFace
 from ..wire.connection import Connection
 from ..wire.frames import text_frame
 from .client import NAME, Client
 from .desk import Desk
 from .errors import UNKNOWN
-from .limits import Limits
 from .rest import Rest
 from .sockets import Sockets
 from .streams import shutdown_event
 
 
-class Binance:
+class Binance(PublicFace[Desk]):
     """Binance's `Face`."""
 
     name = NAME
     unknown_outcomes = tuple(UNKNOWN)
 
     def __init__(self, floor: Floor) -> None:
-        self.desk = Desk(floor)
-
-    @property
-    def limits(self) -> Limits:
-        return self.desk.limits
+        super().__init__(Desk(floor))
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         rest, sockets = Rest(self.desk), Sockets(self.desk)
@@ -66,18 +62,6 @@ class Binance:
 
     # ---------------------------------------------------------------------------------------- events of the venue
 
-    def listed(self, market: Market) -> None:
-        self.desk.streams.listed(market)
-
-    def delisted(self, market: Market) -> None:
-        self.desk.streams.delisted(market)
-
-    def tick(self, number: int) -> None:
-        self.desk.streams.tick(number)
-
-    def flush(self, market: Market) -> None:
-        self.desk.streams.flush(market)
-
     def flush_user_data(self) -> None:
         self.desk.user_data.streams.flush()
 
@@ -101,9 +85,6 @@ class Binance:
                 count += 1
         return count
 
-    def forgive(self) -> None:
-        self.desk.meter.forgive()
-
     def describe(self, connection: Connection) -> dict[str, Any]:
         if not isinstance(connection, Client):
             return {}
@@ -114,11 +95,5 @@ class Binance:
             "subscriptions": self.desk.user_data.ids_on(connection),
         }
 
-    def statistics(self) -> dict[str, Any]:
-        topics = self.desk.streams.topics
-        return {
-            "messages_encoded": topics.messages,
-            "frames_sent": topics.frames,
-            "streams": len(topics.by_name),
-            "user_events": dict(self.desk.user_data.streams.sent),
-        }
+    def user_events(self) -> dict[str, int]:
+        return dict(self.desk.user_data.streams.sent)
