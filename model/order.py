@@ -112,6 +112,7 @@ NEXT: dict[tuple[OrderStatus, Step], OrderStatus] = {
     (S.UNKNOWN, Step.EXPIRED): S.EXPIRED,
     (S.OPEN, Step.ACK): S.OPEN,  # the answer and the report both acknowledge it
     (S.OPEN, Step.NO_REPLY): S.OPEN,  # the report was faster than the answer that never came
+    (S.OPEN, Step.REJECT): S.REJECTED,  # the exchange acknowledged the order before it judged it
     (S.OPEN, Step.FILL): S.PARTIALLY_FILLED,
     (S.OPEN, Step.LAST_FILL): S.FILLED,
     (S.OPEN, Step.CANCEL_SENT): S.PENDING_CANCEL,

@@ -142,6 +142,7 @@ class Rested:
     quote_filled: Decimal = ZERO
     list_id: str | None = None
     fills: list[FillReport] = field(default_factory=list)
+    refusal: tuple[str | None, str | None] = (None, None)  # code and reason
 
     @property
     def open(self) -> bool:
@@ -298,6 +299,11 @@ class OrderExchange:
         self._unlock(rested)
         self._tell(rested)
 
+    def reject(self, rested: Rested, code: str, reason: str) -> None:
+        """Refuse an order that was acknowledged."""
+        rested.refusal = (code, reason)
+        self.end(rested, S.REJECTED)
+
     def cancel(self, client_id: str, exchange_id: str = "") -> Rested | Rejected:
         rested = self.orders.get(exchange_id) or self.by_client(client_id)
         if rested is None or not rested.open:
@@ -347,6 +353,7 @@ class OrderExchange:
             rested.quote_filled,
             rested.list_id,
             fills,
+            *rested.refusal,
         )
 
     def _one(self, result: Rested | Rejected) -> Reply | MeshError:

@@ -145,6 +145,8 @@ class Answers:
         if part is Part.PLACE:
             if held.order.exchange_order_id is None and (held.order.status, Step.REJECT) in NEXT:
                 state.ledger.step(held, Step.REJECT, now, code=code, reason=reason)
+            elif not held.order.is_done:  # acknowledged before, by a report: only the exchange knows which is newer
+                state.requests.ask_for(one, now, once=True)
         elif part is Part.CANCEL:
             if kind is Refusal.NOT_THERE:
                 state.requests.ask_for(one, now, once=True)

@@ -38,7 +38,12 @@ from .effects import Now
 S = OrderStatus
 EXACT = Context(prec=200, traps=[Inexact, InvalidOperation, Overflow])
 TINY = Decimal("1e-60")  # anything above zero
-ENDS = {S.FILLED: Step.LAST_FILL, S.CANCELED: Step.CANCELED, S.EXPIRED: Step.EXPIRED}
+ENDS = {
+    S.FILLED: Step.LAST_FILL,
+    S.CANCELED: Step.CANCELED,
+    S.EXPIRED: Step.EXPIRED,
+    S.REJECTED: Step.REJECT,  # after an acknowledgement
+}
 _EVENT_OF = {
     S.FILLED: EventType.COMPLETED,
     S.CANCELED: EventType.CANCELED,
@@ -223,11 +228,14 @@ class Ledger:
 
     def apply(self, held: Held, report: OrderReport, now: Now) -> None:
         """Apply a report of the exchange on an order. Reports may come late, twice and in any order."""
-        if report.status is S.REJECTED:
-            if (held.order.status, Step.REJECT) not in NEXT or held.order.exchange_order_id is not None:
-                return  # about another order with the same id, refused for that
-            self.step(held, Step.REJECT, now, code=report.code, reason=report.reason, ts_event_ns=report.ts_event_ns)
+        known = held.order.exchange_order_id
+        if report.status is S.REJECTED and known is None:
+            if (held.order.status, Step.REJECT) in NEXT:
+                code, reason = report.code, report.reason
+                self.step(held, Step.REJECT, now, code=code, reason=reason, ts_event_ns=report.ts_event_ns)
             return
+        if report.status is S.REJECTED and report.exchange_order_id != known:
+            return  # about another order with the same id, refused for that
         self._seen(held, report, now)
         order = held.order
         if (
@@ -293,7 +301,10 @@ class Ledger:
         if ending.step is Step.LAST_FILL and held.order.amount is None:
             held.order = replace(held.order, amount=held.order.filled)
         held.ending = None
-        self.step(held, ending.step, now, code=ending.code, reason=ending.reason, ts_event_ns=ending.ts_event_ns)
+        step = ending.step
+        if step is Step.REJECT and held.order.filled > 0:
+            step = Step.EXPIRED  # an order with fills was not refused: the exchange ended the rest
+        self.step(held, step, now, code=ending.code, reason=ending.reason, ts_event_ns=ending.ts_event_ns)
 
     def _seen(self, held: Held, report: OrderReport, now: Now) -> None:
         order = held.order

@@ -186,8 +186,32 @@ def test_a_rejection_in_a_report_ends_an_order_that_was_never_there() -> None:
 
 def test_a_rejection_of_another_order_with_this_id_changes_nothing() -> None:
     book = Book()
-    book.tell(ACK, report(S.REJECTED, code="-2010", reason="duplicate"))
+    other = report(S.REJECTED, code="-2010", reason="duplicate")
+    book.tell(ACK, replace(other, exchange_order_id="78"), replace(other, exchange_order_id=""))
     assert book.status is S.OPEN
+
+
+@pytest.mark.parametrize("cancelling", [False, True])
+def test_a_rejection_after_the_acknowledgement_ends_the_order_with_its_reason(cancelling: bool) -> None:
+    book = Book()
+    book.tell(ACK)
+    if cancelling:
+        book.ledger.step(book.held, Step.CANCEL_SENT, book.now)
+    book.tell(report(S.REJECTED, "0", code="170131", reason="no money"), ACK)
+    order = book.held.order
+    assert (order.status, order.code, order.reason) == (S.REJECTED, "170131", "no money")
+    assert book.events == ["created", "rejected"]
+    assert book.ledger.open_count == 0
+
+
+def test_a_rejection_after_fills_ends_the_rest_and_waits_for_fills_that_are_missing() -> None:
+    book = Book()
+    book.tell(ONE, report(S.REJECTED, "2", code="170131", reason="no money"))
+    assert (book.status, book.held.short) == (S.PARTIALLY_FILLED, True)
+    book.ledger.fill(book.held, fill("2"), book.now)
+    order = book.held.order
+    assert (order.status, order.filled, order.code) == (S.EXPIRED, D(2), "170131")
+    assert book.events == ["created", "filled", "filled", "expired"]
 
 
 def test_amounts_only_shrink() -> None:

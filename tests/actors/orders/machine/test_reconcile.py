@@ -11,7 +11,7 @@ from tests.fakes.order_exchange import Rested
 from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.actors.orders.machine.effects import Ask, Lookup, Purpose
 from venuemesh.connectors.order_codec import Kind
-from venuemesh.model.errors import RetryLater
+from venuemesh.model.errors import Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus
 from venuemesh.model.time import SECOND_NS
@@ -293,3 +293,38 @@ def test_a_lookup_is_made_once_for_many_reports_of_one_order(world: World) -> No
     unknown = [type(report)("BTCUSDT", "vm9", "9", S.OPEN, 1) for _ in range(3)]
     effects = [one for each in unknown for one in world.machine.report(each, world.now)]
     assert sum(isinstance(one, Lookup) for one in effects) == 1
+
+
+@pytest.mark.parametrize("by", ["stream", "query"])
+def test_a_rejection_after_the_acknowledgement_reaches_the_strategy(world: World, by: str) -> None:
+    place(world, limit("vm1"))
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.reports()
+    assert status(world) is S.OPEN
+    world.exchange.reject(rested, "170131", "no money")
+    if by == "query":
+        world.lose_stream()
+        world.regain_stream()
+    world.settle()
+    last = [one for one in world.journal.events if one.order is not None][-1]
+    assert (last.type.value, last.code, last.reason) == ("rejected", "170131", "no money")
+    assert (status(world), world.journal.orders["vm1"].status) == (S.REJECTED, S.REJECTED)
+    world.check()
+
+
+def test_a_refusal_in_the_answer_after_an_acknowledgement_is_asked_about(world: World) -> None:
+    world.do(world.machine.place(world.token(), [limit("vm1")], world.now.ns + 60 * SECOND_NS, world.now))
+    world.perform()
+    request = world.requests[0]
+    world.arrive(request)
+    world.reports()
+    assert status(world) is S.OPEN
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.reject(rested, "170131", "no money")
+    world.exchange.stream.clear()
+    world.deliver(request, Rejected("filter", "no money"))
+    world.go()
+    order = world.journal.orders["vm1"]
+    assert (order.status, order.code, order.reason) == (S.REJECTED, "170131", "no money")
