@@ -15,6 +15,7 @@ from ...connectors.exchange_clock import ClockOffset
 from ...connectors.market_codec import Codec
 from ...model.errors import DataError, InboxFull, OutcomeUnknown, Rejected, RetryLater
 from ...model.http import HttpRequest, HttpResponse
+from ..cell.background import Background
 from ..cell.role import Context
 
 SAMPLES = 3  # of one measurement
@@ -39,17 +40,15 @@ class ExchangeClock:
         self._offset = ClockOffset()
         self._measured = asyncio.Event()
         self._requested = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
         self._error: str | None = None
         self._requests = 0
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._background.start(self._keep())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     @property
     def is_known(self) -> bool:

@@ -21,6 +21,7 @@ from ...model.address import catalog_address, orders_address
 from ...model.errors import DataError, InboxFull, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
+from ..cell.background import Background
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .gateway import Gateway
@@ -50,7 +51,7 @@ class Poller:
         self._manager = orders_address(exchange, settings.account)
         self._fast_s = max(FAST_S, _affordable_s(gateway)) if settings.poll_fast_s is None else settings.poll_fast_s
         self._slow_s = settings.poll_slow_s
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
         self._instruments: dict[str, Instrument] = {}
         self._open: dict[str, OrderReport] = {}  # last reports by exchange order id
         self._ended_ids: set[str] = set()  # orders that the manager held open and whose end was reported
@@ -63,12 +64,10 @@ class Poller:
         self._rounds = 0
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._background.start(self._keep())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     def beat(self) -> None:
         """Report `down` when no round succeeded for as long as a stream may be silent."""

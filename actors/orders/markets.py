@@ -30,6 +30,7 @@ from ...model.time import SECOND_NS
 from ...orderbook.view import BookReading
 from ..account.gateway import Gateway
 from ..catalog.settings import LISTING_AGAIN_S
+from ..cell.background import Background
 from ..cell.role import Context
 from ..limits.machine import Priority
 from .machine.effects import Top
@@ -69,17 +70,15 @@ class Markets:
         self._by_name: dict[str, Instrument] = {}
         self._views: dict[str, BookReading] = {}
         self._fees: dict[str, tuple[int, FeeRates]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background()
         self._known = asyncio.Event()
         self.error: str | None = "the catalog has not listed the instruments yet"
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+        self._background.start(self._follow())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
 
     async def known(self) -> list[Instrument]:
         """Wait until the instruments are known and return them."""
