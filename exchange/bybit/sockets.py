@@ -9,8 +9,7 @@ import asyncio
 
 from aiohttp import web
 
-from ..faults import Fault
-from ..wire.sockets import converse, handshake_fault, is_handshake
+from ..wire.sockets import converse, refuse_handshake
 from .client import NAME, Client
 from .desk import Desk
 from .messages import hear
@@ -24,14 +23,8 @@ class Sockets:
 
     async def public(self, request: web.Request) -> web.StreamResponse:
         desk = self.desk
-        if not is_handshake(request):
-            return web.Response(status=400, text="expected a websocket handshake")
-        if not desk.meter.connect(request.remote or "", desk.now_ns()):
-            desk.floor.count(request.path, 403)
-            return web.Response(status=403)
-        refused = await handshake_fault(desk.floor.faults, NAME, request.path, _refusal)
+        refused = await refuse_handshake(desk.floor, NAME, request, 403, desk.meter.connect)
         if refused is not None:
-            desk.floor.count(request.path, refused.status)
             return refused
 
         def connect(number: int, transport: asyncio.Transport) -> Client:
@@ -46,7 +39,3 @@ class Sockets:
             desk.streams.topics.drop,
             False,
         )
-
-
-def _refusal(fault: Fault) -> web.Response:
-    return web.Response(status=fault.status)

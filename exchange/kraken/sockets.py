@@ -9,8 +9,7 @@ import asyncio
 
 from aiohttp import web
 
-from ..faults import Fault
-from ..wire.sockets import converse, handshake_fault, is_handshake
+from ..wire.sockets import converse, refuse_handshake
 from .client import NAME, Client
 from .desk import Desk
 from .messages import hear
@@ -30,14 +29,8 @@ class Sockets:
 
     async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
         desk = self.desk
-        if not is_handshake(request):
-            return web.Response(status=400, text="expected a websocket handshake")
-        if not desk.meter.connect(request.remote or "", desk.now_ns()):
-            desk.floor.count(request.path, 429)
-            return web.Response(status=429)
-        refused = await handshake_fault(desk.floor.faults, NAME, request.path, _refusal)
+        refused = await refuse_handshake(desk.floor, NAME, request, 429, desk.meter.connect)
         if refused is not None:
-            desk.floor.count(request.path, refused.status)
             return refused
 
         def connect(number: int, transport: asyncio.Transport) -> Client:
@@ -56,7 +49,3 @@ class Sockets:
         return await converse(
             desk.floor, request, connect, opened, lambda client, text: hear(desk, client, text), closed, False
         )
-
-
-def _refusal(fault: Fault) -> web.Response:
-    return web.Response(status=fault.status)

@@ -36,6 +36,26 @@ def is_handshake(request: web.Request) -> bool:
     return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
+async def refuse_handshake(
+    floor: Floor, protocol: str, request: web.Request, limit_status: int, connect: Callable[[str, int], bool]
+) -> web.Response | None:
+    """Return why a request is no connection, as an answer with nothing but a status; None to go on.
+
+    `connect(address, now_ns)` counts the attempt; an attempt past the limit is answered with `limit_status`.
+    """
+    if not is_handshake(request):
+        return web.Response(status=400, text="expected a websocket handshake")
+    if not connect(request.remote or "", floor.clock.now_ns()):
+        floor.count(request.path, limit_status)
+        return web.Response(status=limit_status)
+    refused = await handshake_fault(
+        floor.faults, protocol, request.path, lambda fault: web.Response(status=fault.status)
+    )
+    if refused is not None:
+        floor.count(request.path, refused.status)
+    return refused
+
+
 async def converse(
     floor: Floor,
     request: web.Request,
