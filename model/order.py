@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from .errors import InvalidTransition
 from .events import Side
@@ -159,8 +159,23 @@ def advance(status: OrderStatus, step: Step, filled: Decimal = ZERO) -> OrderSta
     return after
 
 
+class _Record:
+    """A record that travels as plain values."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for msgpack and the journal: Decimal and enums as text."""
+        return _plain(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Return the record that `to_dict` made plain."""
+        return cls(**_typed(plain))
+
+
 @dataclass(frozen=True, slots=True)
-class NewOrder:
+class NewOrder(_Record):
     """An order that a strategy wants to place, with the id that names it from now on.
 
     `amount` is in the base asset; a MARKET order may have `quote_amount` instead. `price` is None for orders that take
@@ -179,17 +194,9 @@ class NewOrder:
     self_trade: str | None = None
     owner: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for msgpack: Decimal and enums as text."""
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> NewOrder:
-        return cls(**_typed(plain))
-
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(_Record):
     """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where the exchange does not state
     them.
 
@@ -215,16 +222,9 @@ class Fill:
     def liquidity(self) -> str:
         return "maker" if self.is_maker else "taker"
 
-    def to_dict(self) -> dict[str, Any]:
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Fill:
-        return cls(**_typed(plain))
-
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Order(_Record):
     """Everything known about one order. Immutable: every change makes a new `Order`, and strategies hold copies.
 
     `external`: placed outside the mesh; the mesh shows the order and never manages it. `created_ns` is when the order
@@ -271,14 +271,6 @@ class Order:
     @property
     def is_done(self) -> bool:
         return self.status in TERMINAL
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for msgpack and the journal: Decimal and enums as text."""
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Order:
-        return cls(**_typed(plain))
 
 
 class EventType(Enum):
@@ -345,7 +337,7 @@ class AccountEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(_Record):
     """One asset of an account. `available` may be spent now: free on the exchange, less the mesh's own reservations."""
 
     asset: str
@@ -354,16 +346,9 @@ class Balance:
     locked: Decimal
     available: Decimal
 
-    def to_dict(self) -> dict[str, Any]:
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> Balance:
-        return cls(**_typed(plain))
-
 
 @dataclass(frozen=True, slots=True)
-class CancelResult:
+class CancelResult(_Record):
     """The outcome of cancelling one order. `done`: the order is known to be closed. `status` is its latest status."""
 
     client_order_id: str
@@ -371,13 +356,6 @@ class CancelResult:
     status: OrderStatus
     code: str | None = None
     reason: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return _plain(self)
-
-    @classmethod
-    def from_dict(cls, plain: dict[str, Any]) -> CancelResult:
-        return cls(**_typed(plain))
 
 
 _ENUMS: dict[str, type[Enum]] = {
