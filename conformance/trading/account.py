@@ -1,4 +1,4 @@
-"""The account: fees, fills, balances, the stream, and that nothing is lost when roles die or reports are missed."""
+"""Checks of the account: fees, fills, balances, the user stream, and recovery when roles die or reports are lost."""
 
 from __future__ import annotations
 
@@ -14,50 +14,56 @@ from ...model.errors import Rejected, UnknownOrder
 from ...model.events import Side
 from ...model.order import EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
 from ..market.suite import expect, skip
-from .bench import LOOK_AGAIN_S, READY_S, Desk, told
+from .bench import LOOK_AGAIN_S, READY_S, Desk, status_text
 from .suite import TradingSuite, trading
 
-DEAREST = Decimal("0.02")  # a fee of more than this is a mistake in reading it
+DEAREST = Decimal("0.02")  # a larger fee rate means that the codec reads it wrongly
 
 
 class Account(TradingSuite):
-    """What an account knows, and keeps knowing."""
+    """Checks of the account's state, also after failures."""
 
     @trading
     async def test_the_key_trades_and_the_clock_is_known(self, desk: Desk) -> None:
-        """The account is ready, says so in words, and knows how the exchange's clock differs."""
+        """The account is ready, its order manager has no error, and the key may trade."""
         status = await desk.market.account_status()
         expect(status["ready"] is True, f"the account is not ready: {status}")
         report = desk.mesh.role_status(desk.orders_at)
-        expect(report.get("error") is None, f"the order manager reports {report.get('error')}")
+        expect(report.get("error") is None, f"the order manager's status has the error {report.get('error')}")
         reply = await desk.ask(desk.witness.ask(desk.witness.codec.account()))
-        expect(reply.account is not None and reply.account.can_trade, "the exchange says that this key may not trade")
+        expect(reply.account is not None and reply.account.can_trade, "the exchange does not let this key trade")
 
     @trading
     async def test_balances(self, desk: Desk) -> None:
-        """Balances are the exchange's own, and consistent: total is free and locked, available is no more than free."""
+        """Balances equal the exchange's and are consistent: total = free + locked, 0 <= available <= free."""
         for asset, held in (await desk.settled_balances()).items():
-            expect(held.total == held.free + held.locked, f"{asset}: {held}")
-            expect(Decimal(0) <= held.available <= held.free, f"{asset}: {held}")
-        one = await desk.market.balance("NOSUCHASSET")
-        expect(one.total == one.available == 0, f"an asset that is not held is {one}")
+            expect(held.total == held.free + held.locked, f"the total of {asset} is not free + locked: {held}")
+            expect(Decimal(0) <= held.available <= held.free, f"available {asset} is not between 0 and free: {held}")
+        absent = await desk.market.balance("NOSUCHASSET")
+        expect(absent.total == absent.available == 0, f"the balance of an unknown asset is {absent}, expected zero")
 
     @trading
     async def test_fee(self, desk: Desk) -> None:
-        """The fee of an order is known before it is placed: the exchange's rates for this account and pair."""
+        """The mesh knows an order's fee before placing: the exchange's rates for this account and pair."""
         reply = await desk.ask(desk.witness.ask(desk.witness.codec.fees(desk.instrument)))
-        expect(reply.fees is not None, "the answer to a question for fees has none")
+        expect(reply.fees is not None, "the reply to a request for fees has no fees")
         assert reply.fees is not None
         for is_maker, rate in ((True, reply.fees.maker), (False, reply.fees.taker)):
             found = await desk.market.get_fee(desk.pair, 2, 100, is_maker=is_maker)
             who = "maker" if is_maker else "taker"
-            expect(found.rate == rate, f"the {who} fee is {found.rate:f} here, {rate:f} at the exchange")
-            expect(-DEAREST < found.rate < DEAREST, f"the {who} fee {found.rate:f} is no fraction")
-            expect(found.amount == 2 * rate and found.asset == desk.instrument.base, f"of 2 bought it is {found}")
+            expect(found.rate == rate, f"the mesh has a {who} fee of {found.rate:f}, the exchange {rate:f}")
+            expect(
+                -DEAREST < found.rate < DEAREST,
+                f"the {who} fee {found.rate:f} is larger than {DEAREST}: is it a percentage?",
+            )
+            expect(
+                found.amount == 2 * rate and found.asset == desk.instrument.base,
+                f"the {who} fee of buying 2 is {found}, expected {2 * rate:f} {desk.instrument.base}",
+            )
 
     @trading
     async def test_fill_record(self, desk: Desk) -> None:
-        """Every fill is recorded as the exchange has it: id, price, amount, side, maker or taker, fee and its asset."""
+        """The mesh records every fill as the exchange does: id, price, amount, side, maker or taker, fee and asset."""
         for side in (Side.BUY, Side.SELL):
             done = await desk.take(side)
             rates = await desk.market.get_fee(desk.pair)
@@ -69,70 +75,93 @@ class Account(TradingSuite):
                 assert fill.fee is not None
                 if fill.fee_asset == asset and rates.rate:
                     share = fill.fee / received
-                    expect(share <= rates.rate * 2, f"a fee of {share:f} was paid, {rates.rate:f} was estimated")
+                    expect(
+                        share <= rates.rate * 2,
+                        f"fill {fill.trade_id} paid a fee of {share:f}, estimate {rates.rate:f}",
+                    )
             sums: dict[str, Decimal] = {}
             for fill in await desk.fills(done.client_order_id):
                 sums[fill.fee_asset or ""] = sums.get(fill.fee_asset or "", Decimal(0)) + (fill.fee or 0)
-            expect(done.fees == sums, f"the order's fees are {done.fees}, its fills' {sums}")
+            expect(done.fees == sums, f"the order's fees are {done.fees}, the sum of its fills' fees is {sums}")
 
     @trading
     async def test_user_stream(self, desk: Desk) -> None:
-        """What happens to the account elsewhere is heard: an order placed and cancelled outside, marked external."""
+        """The mesh sees an order that is placed and cancelled outside it, and marks the order external."""
         after = await desk.last_event()
         order = await _place_outside(desk, Side.BUY)
         seen = await _external(desk, order, after, OrderStatus.OPEN)
-        expect(seen.external, "an order from outside is not marked external")
+        expect(seen.external, "the mesh does not mark an outside order external")
         await desk.ask(desk.witness.cancel(order))
         await _external(desk, order, after, OrderStatus.CANCELED)
         report = desk.mesh.role_status(desk.stream_at)
-        expect(report["state"] in ("LIVE", "POLLING"), f"the stream is {report['state']}: {report.get('error')}")
-        expect(not report.get("unreadable"), f"{report.get('unreadable')} frames of the stream could not be read")
+        expect(
+            report["state"] in ("LIVE", "POLLING"),
+            f"the stream is {report['state']}, expected LIVE or POLLING: {report.get('error')}",
+        )
+        expect(not report.get("unreadable"), f"{report.get('unreadable')} frames of the stream are unreadable")
 
         async def acknowledged() -> bool:
             return not desk.mesh.role_status(desk.stream_at)["unacknowledged"]
 
-        await desk.until("reports of the stream acknowledged", acknowledged)
+        await desk.until("the stream's reports to be acknowledged", acknowledged)
 
     @trading
     async def test_a_fill_is_heard(self, desk: Desk) -> None:
-        """Where somebody else can be made to trade: a resting order is filled as maker, and the stream tells it."""
+        """Where another account can trade: a resting order is filled as maker, and the stream reports the fill."""
         order = await _rest_inside(desk)
         done = await _traded_away(desk, order)
         fills = await desk.fills(done.client_order_id)
-        expect(all(one.is_maker for one in fills), f"a resting order that was met was no maker: {fills}")
+        expect(all(fill.is_maker for fill in fills), f"a resting order was filled as taker: {fills}")
         await _fills_agree(desk, done)
 
     @trading
     async def test_orders_are_kept_and_restored(self, desk: Desk) -> None:
-        """The order manager dies without a word: its successor knows every order, numbers go on, cancels work."""
+        """After the death of the order manager its successor knows every order and event, and can cancel."""
         resting = [await desk.rest(Side.BUY), await desk.rest(Side.SELL)]
         filled = await desk.take(Side.SELL)
         before, events = await desk.market.tracking_states(), await desk.events()
         await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
         await desk.market.wait_trading(READY_S)
         ids = {order.client_order_id for order in resting}
-        here = await desk.market.in_flight_orders()
-        expect(here.keys() == ids == before.keys(), f"in flight are {sorted(here)}, they were {sorted(before)}")
+        in_flight = await desk.market.in_flight_orders()
+        expect(
+            in_flight.keys() == ids == before.keys(),
+            f"after the restart the orders in flight are {sorted(in_flight)}, expected {sorted(before)}",
+        )
         for order in resting:
-            known = here[order.client_order_id]
-            expect(known.status is OrderStatus.OPEN, f"an open order is {told(known)} after the restart")
-            expect(known.exchange_order_id == order.exchange_order_id, f"it has another id of the exchange: {known}")
+            known = in_flight[order.client_order_id]
+            expect(
+                known.status is OrderStatus.OPEN,
+                f"after the restart an open order is {status_text(known)}, expected OPEN",
+            )
+            expect(
+                known.exchange_order_id == order.exchange_order_id,
+                f"after the restart an order has the exchange id {known.exchange_order_id}, expected "
+                f"{order.exchange_order_id}",
+            )
         kept = await desk.market.get_order(filled.client_order_id)
-        expect(kept.status is OrderStatus.FILLED and kept.fees == filled.fees, f"a filled order is {kept} now")
+        expect(
+            kept.status is OrderStatus.FILLED and kept.fees == filled.fees,
+            f"after the restart a filled order is {kept}, expected {filled}",
+        )
         again = await desk.events()
-        expect(again[: len(events)] == events, "the events are not those of before")
+        expect(again[: len(events)] == events, "the events from before the restart changed")
         for name in ids:
             result = await desk.market.cancel_and_wait(name)
             expect(
-                result.done and result.status is OrderStatus.CANCELED, f"after the restart its cancel gives {result}"
+                result.done and result.status is OrderStatus.CANCELED,
+                f"after the restart a cancel returned {result}, expected CANCELED",
             )
 
     @trading
     async def test_another_mesh_takes_orders_over(self, desk: Desk) -> None:
-        """Tracking states, given to a mesh with another journal, are asked for at the exchange and then managed."""
+        """A mesh with another journal takes over orders from tracking states, queries them, and manages them."""
         order = await desk.rest(Side.BUY)
         states = await desk.market.tracking_states()
-        expect(states.keys() == {order.client_order_id}, f"the tracking states are of {sorted(states)}")
+        expect(
+            states.keys() == {order.client_order_id},
+            f"there are tracking states for {sorted(states)}, expected {order.client_order_id}",
+        )
         await asyncio.to_thread(desk.mesh.stop, desk.orders_at)
         await asyncio.to_thread(desk.mesh.stop, desk.stream_at)
         try:
@@ -142,100 +171,126 @@ class Account(TradingSuite):
             await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
             await desk.market.wait_trading(READY_S)
         known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-        expect(known.status is OrderStatus.CANCELED, f"cancelled by another mesh it is {told(known)} here")
+        expect(
+            known.status is OrderStatus.CANCELED,
+            f"an order that another mesh cancelled is {status_text(known)}, expected CANCELED",
+        )
 
     @trading
     async def test_missed_events_are_made_up_for(self, desk: Desk) -> None:
-        """While the stream is away an order is cancelled (and one filled) elsewhere: afterwards it is known."""
+        """The mesh learns of a cancel (and of a fill) that happened while the user stream was down."""
         cancelled = await desk.rest(Side.BUY)
         filled = await _rest_inside(desk) if desk.venue.ledger is not None else None
         after = await desk.last_event()
-        async with desk.deaf():
+        async with desk.without_stream():
             await desk.ask(desk.witness.cancel(cancelled))
             if filled is not None:
                 await _trade_away(desk, filled)
         known = await desk.market.wait(cancelled.client_order_id, timeout_s=desk.soon_s)
-        expect(known.status is OrderStatus.CANCELED, f"an order that was cancelled meanwhile is {told(known)}")
+        expect(
+            known.status is OrderStatus.CANCELED,
+            f"an order cancelled meanwhile is {status_text(known)}, expected CANCELED",
+        )
         ended = [cancelled]
         if filled is not None:
             done = await desk.market.wait(filled.client_order_id, timeout_s=desk.soon_s)
-            expect(done.status is OrderStatus.FILLED, f"an order that was filled meanwhile is {told(done)}")
+            expect(
+                done.status is OrderStatus.FILLED,
+                f"an order filled meanwhile is {status_text(done)}, expected FILLED",
+            )
             await _fills_agree(desk, done)
             ended.append(filled)
         for order in ended:
             kinds = [e.type for e in await desk.events(after) if e.client_order_id == order.client_order_id]
             ends = [kind for kind in kinds if kind in (EventType.CANCELED, EventType.COMPLETED)]
-            expect(len(ends) == 1, f"{order.client_order_id} ended {len(ends)} times: {[k.value for k in kinds]}")
+            names = [kind.value for kind in kinds]
+            expect(len(ends) == 1, f"{order.client_order_id} has {len(ends)} final events, expected 1: {names}")
         await desk.settled_balances()
 
     @trading
     async def test_a_cancel_that_comes_too_late(self, desk: Desk) -> None:
-        """An order ends unheard; its cancel is refused by the exchange, and the mesh asks and says how it ended."""
+        """When the exchange refuses the cancel of an order that ended unseen, the mesh returns the order's real end."""
         order = await desk.rest(Side.BUY)
-        async with desk.deaf():
+        async with desk.without_stream():
             await desk.ask(desk.witness.cancel(order))
             result = await desk.market.cancel_and_wait(order.client_order_id)
-        expect(result.done and result.status is OrderStatus.CANCELED, f"cancelled too late it is {result}")
+        expect(
+            result.done and result.status is OrderStatus.CANCELED,
+            f"a cancel after the end of the order returned {result}, expected CANCELED",
+        )
         await desk.market.wait_trading(READY_S)
 
     @trading
     async def test_both_at_once_may_die(self, desk: Desk) -> None:
-        """Stream and manager die together, an order ends meanwhile: the successors find out what became of it."""
+        """After the death of both stream and manager their successors learn how an order ended meanwhile."""
         order = await desk.rest(Side.SELL)
-        async with desk.deaf():
+        async with desk.without_stream():
             await asyncio.to_thread(desk.mesh.kill, desk.orders_at)
             await desk.ask(desk.witness.cancel(order))
             await asyncio.to_thread(desk.mesh.restart, desk.orders_at)
         await desk.market.wait_trading(READY_S)
         known = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-        expect(known.status is OrderStatus.CANCELED, f"an order that was cancelled meanwhile is {told(known)}")
+        expect(
+            known.status is OrderStatus.CANCELED,
+            f"an order cancelled meanwhile is {status_text(known)}, expected CANCELED",
+        )
 
     @trading
     async def test_a_raw_signed_request(self, desk: Desk) -> None:
-        """Any request of the exchange can be sent through the mesh, signed and rate-limited; its status is told."""
+        """The mesh sends any request signed and rate-limited, and returns status and body."""
         draft = desk.codec().account()
         method, path = draft.rest
         status, body = await desk.market.request(method, path, dict(draft.params))
-        expect(status == 200 and bool(body), f"{method} {path} is answered {status}: {body!r}")
+        expect(status == 200 and bool(body), f"{method} {path} returned status {status}, expected 200: {body!r}")
 
     @trading
     async def test_an_id_has_one_fate(self, desk: Desk) -> None:
-        """An order is placed once however often it is handed over; an id that was asked for first is never placed."""
+        """An order handed over twice is placed once; an id that was declared FAILED is never placed."""
         price, amount = await desk.sized(Side.BUY)
         new = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price)
         desk.handed_out.append(new.client_order_id)
         first, second = [(await desk.market.place_orders([new]))[0] for _ in range(2)]
         expect(
             first.exchange_order_id == second.exchange_order_id is not None,
-            f"handed over twice it is {first.exchange_order_id} and {second.exchange_order_id}",
+            f"an order handed over twice has the exchange ids {first.exchange_order_id} and {second.exchange_order_id}",
         )
         unseen = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price)
         desk.handed_out.append(unseen.client_order_id)
         fate = await _fate(desk, unseen.client_order_id)
-        expect(fate in (None, OrderStatus.FAILED), f"an id that was never handed over is {fate}")
+        expect(
+            fate in (None, OrderStatus.FAILED),
+            f"an id that was never handed over is {fate}, expected FAILED or unknown",
+        )
         with contextlib.suppress(Rejected):
             await desk.market.place_orders([unseen])
         late = await _fate(desk, unseen.client_order_id)
-        expect(late in (None, OrderStatus.FAILED), f"asked for first, and placed afterwards it is {late}")
-        there = await desk.ask(desk.witness.order(unseen.client_order_id))
-        expect(there is None, f"an id that was declared dead is at the exchange: {there!r}")
+        expect(
+            late in (None, OrderStatus.FAILED),
+            f"an id queried before it was placed is {late} afterwards, expected FAILED or unknown",
+        )
+        reported = await desk.ask(desk.witness.order(unseen.client_order_id))
+        expect(reported is None, f"the exchange knows an id that the mesh declared FAILED: {reported!r}")
 
     @trading
     async def test_everything_is_accounted_for(self, desk: Desk) -> None:
-        """All that was placed so far has one fate, events no hole, and the exchange's own record says the same."""
+        """Every order has one outcome, event numbers have no gap, and the exchange's own record agrees."""
         order = await desk.rest(Side.BUY)
         await desk.market.cancel_and_wait(order.client_order_id)
         balances = await desk.settled_balances()
         orders, fills, events = await desk.all_orders(), await desk.fills(), await desk.events()
         numbers = [event.number for event in events]
-        expect(numbers == list(range(1, len(numbers) + 1)), f"event numbers have holes: {numbers[:50]}")
-        known = {one.client_order_id: one for one in orders}
-        for one in orders:
-            own = [fill for fill in fills if fill.client_order_id == one.client_order_id]
+        expect(numbers == list(range(1, len(numbers) + 1)), f"event numbers have gaps: {numbers[:50]}")
+        known = {order.client_order_id: order for order in orders}
+        for order in orders:
+            name = order.client_order_id
+            total = sum(fill.amount for fill in fills if fill.client_order_id == name)
             expect(
-                sum(fill.amount for fill in own) == one.filled, f"{one.client_order_id}: its fills are not its total"
+                total == order.filled, f"the fills of {name} add up to {total}, the order's filled is {order.filled}"
             )
-            expect(one.amount is None or one.filled <= one.amount, f"{one.client_order_id} filled more than its amount")
+            expect(
+                order.amount is None or order.filled <= order.amount,
+                f"{name} is filled {order.filled}, more than its amount {order.amount}",
+            )
         lost = [name for name in desk.handed_out if name not in known]
         expect(
             len({(fill.pair, fill.trade_id, fill.exchange_order_id) for fill in fills}) == len(fills),
@@ -251,7 +306,7 @@ class Account(TradingSuite):
 
 
 async def _fate(desk: Desk, client_order_id: str) -> OrderStatus | None:
-    """How an order stands; None of an id that is known to be of no order, for good."""
+    """Return an order's status; None when the mesh knows that the id never becomes an order."""
     try:
         return (await desk.market.get_order(client_order_id)).status
     except UnknownOrder:
@@ -259,7 +314,7 @@ async def _fate(desk: Desk, client_order_id: str) -> OrderStatus | None:
 
 
 async def _place_outside(desk: Desk, side: Side) -> Order:
-    """An order of somebody else on the same account."""
+    """Place an order on the same account outside the mesh."""
     price, amount = await desk.sized(side)
     made = desk.market.new_order(side, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC)
     new = replace(made, client_order_id=f"outside{made.client_order_id[2:]}")
@@ -272,27 +327,33 @@ async def _external(desk: Desk, order: Order, after: int, status: OrderStatus) -
         for event in await desk.events(after):
             found = event.order
             if found is not None and found.exchange_order_id == order.exchange_order_id and found.status is status:
-                expect(event.type is EventType.EXTERNAL, f"an order from outside is told as {event.type.value}")
+                expect(
+                    event.type is EventType.EXTERNAL,
+                    f"the event of an outside order is {event.type.value}, expected EXTERNAL",
+                )
                 return found
         return None
 
-    return await desk.until(f"word of an order from outside that is {status.value}", look)
+    return await desk.until(f"an event that an outside order is {status.value}", look)
 
 
 async def _rest_inside(desk: Desk) -> Order:
-    """A limit order to buy at the best bid or above it, below the best ask."""
+    """Place a limit order to buy at the best bid or above, below the best ask."""
     if desk.venue.ledger is None:
-        skip("nobody else can be made to trade there")
+        skip("no other account can trade there")
     _, amount = await desk.sized(Side.BUY)
     bid, ask = await desk.touch()
     tick = rules.price_increment(desk.instrument)
     order = await desk.place(Side.BUY, OrderType.LIMIT, amount, price=bid + tick if bid + tick < ask else bid)
-    expect(order.status in (OrderStatus.OPEN, OrderStatus.FILLED), f"a limit order at the bid is {told(order)}")
+    expect(
+        order.status in (OrderStatus.OPEN, OrderStatus.FILLED),
+        f"a limit order at the bid is {status_text(order)}, expected OPEN or FILLED",
+    )
     return order
 
 
 async def _trade_away(desk: Desk, order: Order) -> None:
-    """Let somebody sell into the order until the exchange says that it is filled."""
+    """Let another account sell into the order until the exchange reports it filled."""
     ledger = desk.venue.ledger
     assert ledger is not None
     assert order.price is not None
@@ -300,21 +361,24 @@ async def _trade_away(desk: Desk, order: Order) -> None:
 
     async def filled() -> bool:
         await asyncio.to_thread(ledger.trade, desk.instrument.symbol, Side.SELL, price)
-        there = await desk.ask(desk.witness.order(order.client_order_id))
-        return there is not None and there.status is OrderStatus.FILLED
+        reported = await desk.ask(desk.witness.order(order.client_order_id))
+        return reported is not None and reported.status is OrderStatus.FILLED
 
-    await desk.until("a resting order traded away", filled, look_s=LOOK_AGAIN_S)
+    await desk.until("the fill of a resting order", filled, look_s=LOOK_AGAIN_S)
 
 
 async def _traded_away(desk: Desk, order: Order) -> Order:
     await _trade_away(desk, order)
     done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-    expect(done.status is OrderStatus.FILLED, f"a resting order that was met is {told(done)}, not FILLED")
+    expect(
+        done.status is OrderStatus.FILLED,
+        f"a resting order that the exchange filled is {status_text(done)}, expected FILLED",
+    )
     return done
 
 
 def _take_over(desk: Desk, order: Order, states: dict[str, dict[str, object]]) -> None:
-    """In a thread: another mesh on the account restores the order and cancels it."""
+    """Let another mesh on the account restore the order and cancel it. Runs in a thread."""
     with desk.another_mesh() as market:
         asyncio.run(_restored_and_cancelled(market, order, states))
 
@@ -322,25 +386,36 @@ def _take_over(desk: Desk, order: Order, states: dict[str, dict[str, object]]) -
 async def _restored_and_cancelled(market: AsyncMarket, order: Order, states: dict[str, dict[str, object]]) -> None:
     await market.wait_trading(READY_S)
     taken = await market.restore(states)
-    expect(taken == [order.client_order_id], f"restoring takes over {taken}")
-    expect(await market.restore(states) == [], "restoring again takes the same over again")
+    expect(taken == [order.client_order_id], f"restore took over {taken}, expected {order.client_order_id}")
+    again = await market.restore(states)
+    expect(again == [], f"a second restore took over {again}, expected nothing")
     known = await market.wait(order.client_order_id, "open", READY_S)
-    expect(known.status is OrderStatus.OPEN, f"taken over it is {told(known)}, not OPEN")
-    expect(known.exchange_order_id == order.exchange_order_id, "taken over it has another id of the exchange")
+    expect(known.status is OrderStatus.OPEN, f"after restore the order is {status_text(known)}, expected OPEN")
+    expect(
+        known.exchange_order_id == order.exchange_order_id,
+        f"after restore the exchange id is {known.exchange_order_id}, expected {order.exchange_order_id}",
+    )
     result = await market.cancel_and_wait(order.client_order_id)
-    expect(result.done and result.status is OrderStatus.CANCELED, f"taken over and cancelled it is {result}")
+    expect(
+        result.done and result.status is OrderStatus.CANCELED,
+        f"after restore a cancel returned {result}, expected CANCELED",
+    )
 
 
 async def _fills_agree(desk: Desk, order: Order) -> None:
-    """The fills of one order are the exchange's own list of them."""
+    """Compare the mesh's fills of one order with the exchange's."""
     assert order.exchange_order_id is not None
-    there = await desk.ask(desk.witness.fills(order.exchange_order_id))
-    here = {fill.trade_id: fill for fill in await desk.fills(order.client_order_id)}
-    expect(bool(here), f"{order.client_order_id} is {told(order)} and has no fills")
-    expect(here.keys() == there.keys(), f"its fills are {sorted(here)} here, {sorted(there)} at the exchange")
-    for trade_id, fill in here.items():
-        ours, theirs = _fill(fill), _fill(there[trade_id])
-        expect(ours == theirs, f"fill {trade_id} is {ours} here and {theirs} at the exchange")
+    name = order.client_order_id
+    theirs = await desk.ask(desk.witness.fills(order.exchange_order_id))
+    ours = {fill.trade_id: fill for fill in await desk.fills(name)}
+    expect(bool(ours), f"{name} is {status_text(order)} and has no fills")
+    expect(
+        ours.keys() == theirs.keys(),
+        f"the mesh has the fills {sorted(ours)} of {name}, the exchange has {sorted(theirs)}",
+    )
+    for trade_id, fill in ours.items():
+        own, reported = _fill(fill), _fill(theirs[trade_id])
+        expect(own == reported, f"fill {trade_id} is {own} in the mesh, {reported} at the exchange")
 
 
 def _fill(fill: Fill | FillReport) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""One account on one exchange for the trading checks: its roles in a host, a market on it, and a witness beside it."""
+"""One account on one exchange for the trading checks: its roles, a market, and an independent witness."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from .venue import Venue, Witness
 T = TypeVar("T")
 ACCOUNT = "main"
 READY_S = 45.0
-LOOK_S = 0.05  # between two looks at what the mesh knows
-LOOK_AGAIN_S = 0.25  # at what the exchange says: each costs
-SOON_S = 20.0  # what must happen by itself has happened by then
-POLLED_SOON_S = 60.0  # where nobody tells: rounds of asking are slow while nothing seems to happen
+LOOK_S = 0.05  # between two looks at the state of the mesh
+LOOK_AGAIN_S = 0.25  # between two requests to the exchange, which cost
+SOON_S = 20.0  # the most that the mesh may take to do something by itself
+POLLED_SOON_S = 60.0  # the same without a user stream: polling is slow while nothing happens
 PAGE = 500
 
 
 class Desk:
-    """Opens with the block. What it placed is cancelled at the end of every check, and once more at the end of all.
+    """Open with a `with` block. The desk cancels its orders after every check, and again when the block ends.
 
     Raises:
-        Misconfigured: the key is not usable, the account holds too little, or has orders open on the pair, which a run
+        Misconfigured: the key is not usable, the account has too little, or the pair has open orders, which a run
             could touch.
         RetryLater: the account did not become ready.
     """
@@ -56,7 +56,7 @@ class Desk:
         self.soon_s = POLLED_SOON_S if self._account.stream == "polling" else SOON_S
         self.handed_out: list[str] = []  # every client order id
         self.placed_outside: list[str] = []  # by the witness
-        self._tidied = (0, 0)  # how many of both were seen to be over
+        self._tidied = (0, 0)  # how many ids of both lists were found closed
         self.orders_at = orders_address(self.exchange, ACCOUNT)
         self.stream_at = stream_address(self.exchange, ACCOUNT)
         self._listed: list[Instrument] = []
@@ -93,11 +93,11 @@ class Desk:
         self.instrument = choose(codec, self._listed, self.venue.pair)
         self._follow(self.mesh)
         self.witness = Witness(self.codec(), codec, self.auth(), self.instrument)
-        there = self.mesh.run(self.witness.open_orders(), SOON_S)
-        if there:
+        found = self.mesh.run(self.witness.open_orders(), SOON_S)
+        if found:
             raise Misconfigured(
                 f"the account on {self.exchange}",
-                f"has {len(there)} orders open on {self.pair}, which a run could touch: cancel them, or name another",
+                f"has {len(found)} orders open on {self.pair}, which a run could touch: cancel them or name another",
             )
         self.market = self.mesh.aio.market(self.exchange, ACCOUNT)
         asyncio.run(self._refuse_too_little())
@@ -140,19 +140,19 @@ class Desk:
         return LocalMesh(config, folder=folder, connectors=[self.connector])
 
     def _follow(self, mesh: LocalMesh) -> None:
-        """Let the mesh's market know the pair; its book is not run: no check reads it."""
+        """Let the mesh's market know the pair, without running its book, which no check reads."""
         mesh.market(self.exchange).stop_network()
         mesh.track(self.exchange, self.pair)
 
     @contextlib.contextmanager
     def another_mesh(self) -> Iterator[AsyncMarket]:
-        """A mesh with a journal of its own on the same account; ours must be stopped. Yields its market."""
+        """Yield the market of a second mesh with its own journal on the account. Stop the first mesh's roles before."""
         with self._mesh("another") as mesh:
             self._follow(mesh)
             yield mesh.aio.market(self.exchange, ACCOUNT)
 
     def codec(self) -> TradingCodec:
-        """A fresh codec that knows the exchange's instruments."""
+        """Return a fresh codec that knows the exchange's instruments."""
         codec = self.connector.trading(self.venue.rest, self.venue.ws_api)
         codec.bind(self._listed)
         return codec
@@ -167,27 +167,27 @@ class Desk:
         return self.instrument.name
 
     async def ask(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run what the witness does and await it."""
+        """Run a coroutine of the witness on the mesh's loop and await its result."""
         return await self.mesh.run_async(work)
 
     async def touch(self) -> tuple[Decimal, Decimal]:
-        """Best bid and best ask now. Raises AssertionError: a side is empty, so nothing can be tried."""
+        """Return best bid and best ask. Raises AssertionError when a side of the book is empty."""
         book = await self.market.get_snapshot(self.pair, sizes.LEVELS)
         bid, ask = book.best_bid, book.best_ask
         if bid is None or ask is None:
-            raise AssertionError(f"a side of the book of {self.pair} is empty: nothing can be tried there")
+            raise AssertionError(f"a side of the book of {self.pair} is empty: the check cannot trade")
         return bid.price, ask.price
 
     async def sized(self, side: Side, place: int = 0) -> tuple[Decimal, Decimal]:
-        """A price far from the touch and an amount that is worth enough at any price of a run."""
+        """Return a price far from the touch, and an amount that the exchange accepts at every price of a run."""
         bid, ask = await self.touch()
         amount = sizes.least(self.instrument, sizes.far(self.instrument, Side.BUY, bid, ask))
         return sizes.far(self.instrument, side, bid, ask, place), amount
 
     async def place(self, side: Side, order_type: OrderType, amount: Decimal | None, **more: Any) -> Order:
-        """Place one order through the market, and keep its id whatever comes of it.
+        """Place one order through the market, and keep its id even when placing fails.
 
-        Where the rate budget is spent for now this waits, and places another: the first one never will be.
+        When the rate budget is spent, wait and place a new order: the first is refused for good.
         """
         deadline = time.monotonic() + READY_S
         while True:
@@ -205,20 +205,23 @@ class Desk:
         """Place a limit order that rests far from the touch; it is OPEN."""
         price, amount = await self.sized(side, place)
         order = await self.place(side, OrderType.LIMIT, amount, price=price, time_in_force=TimeInForce.GTC, **more)
-        expect(order.status.value == "OPEN", f"a limit order far from the market is {told(order)}, not OPEN")
+        expect(
+            order.status.value == "OPEN",
+            f"a limit order far from the market is {status_text(order)}, expected OPEN",
+        )
         return order
 
     async def take(self, side: Side) -> Order:
-        """Trade the least amount at the market; the order is done."""
+        """Place a market order of the least amount and wait until it is FILLED."""
         _, amount = await self.sized(side)
         order = await self.place(side, OrderType.MARKET, amount)
         done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
-        expect(done.status.value == "FILLED", f"a market order of {amount:f} is {told(done)}, not FILLED")
+        expect(done.status.value == "FILLED", f"a market order of {amount:f} is {status_text(done)}, expected FILLED")
         return done
 
     @contextlib.asynccontextmanager
-    async def deaf(self) -> AsyncIterator[None]:
-        """The user stream is dead within the block, and its successor serves after it."""
+    async def without_stream(self) -> AsyncIterator[None]:
+        """Kill the user stream for the block, and restart it after the block."""
         await asyncio.to_thread(self.mesh.kill, self.stream_at)
         try:
             yield
@@ -226,19 +229,19 @@ class Desk:
             await asyncio.to_thread(self.mesh.restart, self.stream_at)
 
     async def until(self, what: str, look: Callable[[], Awaitable[T | None]], look_s: float = LOOK_S) -> T:
-        """Look again and again until there is something. Raises AssertionError naming what did not come."""
+        """Call `look` until its result is true and return that. Raises AssertionError with `what` after `soon_s`."""
         deadline = time.monotonic() + self.soon_s
         while True:
             found = await look()
             if found:
                 return found
-            expect(time.monotonic() < deadline, f"{what}: not within {self.soon_s:g} s")
+            expect(time.monotonic() < deadline, f"waited {self.soon_s:g} s in vain for {what}")
             await asyncio.sleep(look_s)
 
     # ------------------------------------------------------------------ what the mesh knows
 
     async def events(self, after: int = 0) -> list[AccountEvent]:
-        """All durable events after a number."""
+        """Return all durable events after an event number."""
         found: list[AccountEvent] = []
         while True:
             body = {"after": after, "limit": PAGE, "owner": None}
@@ -259,50 +262,50 @@ class Desk:
         return await self.market.orders()
 
     async def settled_balances(self) -> dict[str, Balance]:
-        """Balances of the mesh once they are the exchange's own. Raises AssertionError when they stay apart."""
-        said: list[str] = []
+        """Wait until the mesh's balances equal the exchange's and return them. Raises AssertionError if they differ."""
+        differences: list[str] = []
 
         async def same() -> dict[str, Balance] | None:
             ours, theirs = await self.market.balances(), await self.ask(self.witness.balances())
-            held = {asset: (one.free, one.locked) for asset, one in ours.items() if one.free or one.locked}
-            said[:] = [
-                f"{asset}: {_pair(held.get(asset))} here, {_pair(theirs.get(asset))} at the exchange"
+            held = {asset: (own.free, own.locked) for asset, own in ours.items() if own.free or own.locked}
+            differences[:] = [
+                f"{asset}: the mesh has {_pair(held.get(asset))}, the exchange has {_pair(theirs.get(asset))}"
                 for asset in sorted(held.keys() | theirs.keys())
                 if held.get(asset) != theirs.get(asset)
             ]
-            return ours if not said else None
+            return ours if not differences else None
 
         try:
-            return await self.until("balances like the exchange's", same, look_s=LOOK_AGAIN_S)
+            return await self.until("balances equal to the exchange's", same, look_s=LOOK_AGAIN_S)
         except AssertionError as error:
-            raise AssertionError(f"{error}: {'; '.join(said)}") from error
+            raise AssertionError(f"{error}: {'; '.join(differences)}") from error
 
-    # ------------------------------------------------------------------ leaving nothing
+    # ------------------------------------------------------------------ cleaning up
 
     async def tidy(self) -> None:
-        """Cancel what the mesh has open, and what the exchange itself says is open of what was placed since."""
-        with contextlib.suppress(MeshError):  # a check may have left no manager: the witness needs none
+        """Cancel the open orders of the mesh, then the orders of this check that the exchange still has open."""
+        with contextlib.suppress(MeshError):  # a check may have stopped the manager; the witness works without one
             await self.market.cancel_all(SOON_S)
         await self.ask(self._leave_nothing())
 
     async def _leave_nothing(self) -> None:
-        """On the mesh's loop: end what was placed since the last time, by the witness alone."""
+        """Cancel orders placed since the last call through the witness alone; runs on the mesh's loop."""
         names = [*self.handed_out[self._tidied[0] :], *self.placed_outside[self._tidied[1] :]]
         for name in names:
-            there = await self._open_there(name)
-            if there is not None:
-                with contextlib.suppress(Rejected, OutcomeUnknown):  # gone meanwhile, or not: looked at again
-                    await self.witness.cancel(self.stand_in(there))
-                left = await self._open_there(name)
-                expect(left is None, f"{name} is left open at {self.exchange}: cancel it by hand")
+            found = await self._open_at_exchange(name)
+            if found is not None:
+                with contextlib.suppress(Rejected, OutcomeUnknown):  # the next query shows whether it is still open
+                    await self.witness.cancel(self.stand_in(found))
+                still_open = await self._open_at_exchange(name)
+                expect(still_open is None, f"order {name} is still open at {self.exchange}: cancel it by hand")
         self._tidied = len(self.handed_out), len(self.placed_outside)
 
-    async def _open_there(self, client_order_id: str) -> OrderReport | None:
+    async def _open_at_exchange(self, client_order_id: str) -> OrderReport | None:
         found = await self.witness.order(client_order_id)
         return None if found is None or found.status is None or found.status.is_terminal else found
 
     def stand_in(self, report: OrderReport) -> Order:
-        """Enough of an order to cancel it by."""
+        """Return an order with what a cancel needs."""
         return Order(
             exchange=self.exchange,
             account=ACCOUNT,
@@ -320,8 +323,8 @@ class Desk:
         )
 
 
-def told(order: Order) -> str:
-    """An order's status, and why."""
+def status_text(order: Order) -> str:
+    """Return an order's status, with code and reason if it has any."""
     why = f" ({order.code}: {order.reason})" if order.code or order.reason else ""
     return f"{order.status.value}{why}"
 

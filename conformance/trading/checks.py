@@ -1,4 +1,4 @@
-"""The checks that every connector that trades passes, in order; see the three parts."""
+"""All checks of a connector that trades, in the order of the three parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .orders import Orders
 
 
 class TradingConformance(Account, Orders, Messages):
-    """A subclass names a connector and where to trade, and pytest (or `run_checks`) runs it on that account:
+    """A subclass names a connector and a venue; pytest or `run_checks` runs the checks on that account:
 
         class TestAcme(TradingConformance):
             connector = CONNECTOR
@@ -18,5 +18,5 @@ class TradingConformance(Account, Orders, Messages):
             def venue(cls):
                 yield Venue(account={"api_key_file": ..., "secret_file": ...}, rest=..., ws=..., ws_api=...)
 
-    It trades the least amounts that the pair takes, and leaves nothing open.
+    The checks trade the least amounts that the pair allows, and leave no order open.
     """

@@ -1,4 +1,4 @@
-"""Checks of messages: the content of drafts, the life of signatures, the meaning of answers, and hidden secrets."""
+"""Checks of messages: the content of drafts, the validity of signatures, decoded replies, and hidden secrets."""
 
 from __future__ import annotations
 
@@ -25,68 +25,85 @@ from .bench import Desk
 from .suite import TradingSuite, trading
 
 NOW_NS = 1_700_000_000_123_456_789
-NOBODY = "vmconformance0nobody0x"  # an id that is never placed
+NOBODY = "vmconformance0nobody0x"  # the id of no order
 SERVER_ERRORS = (500, 502, 503, 504)
 NEW_WORD = "SOMETHING_NEW"
 PAGES = (b"", b"<html>502 Bad Gateway</html>", b"{}", b"[]", b"null")
 
 
 class Messages(TradingSuite):
-    """What the codec and the signer say, and what they make of answers."""
+    """Checks of the trading codec and the signer."""
 
     @trading
     async def test_the_offer_is_complete(self, desk: Desk) -> None:
-        """The offer names what a strategy can rely on, and its client order ids take ours."""
+        """The offer has what every strategy needs, and the exchange accepts the mesh's client order ids."""
         offer, spec = desk.codec().offer, desk.connector.spec
-        expect({OrderType.LIMIT, OrderType.MARKET} <= offer.order_types, "LIMIT and MARKET orders are needed")
-        expect(TimeInForce.GTC in offer.times_in_force, "time in force GTC is needed")
-        expect(offer.processing_s > 0, f"processing_s is {offer.processing_s}; how long is a request worked on?")
-        expect(offer.max_validity_s > 0, "max_validity_s must be positive")
-        expect(offer.fills_page > 0, "fills_page must be positive")
+        expect(
+            {OrderType.LIMIT, OrderType.MARKET} <= offer.order_types, "offer.order_types needs both LIMIT and MARKET"
+        )
+        expect(TimeInForce.GTC in offer.times_in_force, "offer.times_in_force needs GTC")
+        expect(offer.processing_s > 0, f"offer.processing_s is {offer.processing_s}, it must be positive")
+        expect(offer.max_validity_s > 0, f"offer.max_validity_s is {offer.max_validity_s}, it must be positive")
+        expect(offer.fills_page > 0, f"offer.fills_page is {offer.fills_page}, it must be positive")
         for name in ("maker_fee", "taker_fee"):
             rate = getattr(offer, name)
-            expect(isinstance(rate, Decimal) and abs(rate) < Decimal("0.1"), f"{name} {rate!r} is no fraction")
-        for one in (OrderIds(NOW_NS, 2**64 - 1)(), NOBODY):
-            expect(re.fullmatch(offer.client_id_pattern, one) is not None, f"client_id_pattern refuses our id {one}")
+            expect(
+                isinstance(rate, Decimal) and abs(rate) < Decimal("0.1"),
+                f"offer.{name} is {rate!r}, expected a Decimal fraction below 0.1",
+            )
+        for client_id in (OrderIds(NOW_NS, 2**64 - 1)(), NOBODY):
+            expect(
+                re.fullmatch(offer.client_id_pattern, client_id) is not None,
+                f"offer.client_id_pattern does not match the mesh's id {client_id}",
+            )
         for limit in spec.account_headers.values():
-            expect(limit in spec.account_limits, f"account_headers name {limit}, which account_limits do not declare")
+            expect(limit in spec.account_limits, f"account_headers name {limit}, which account_limits lack")
         if offer.stream:
-            expect(bool(desk.codec().stream_url()), "the offer has a stream, and there is no stream_url")
+            expect(bool(desk.codec().stream_url()), "offer.stream is true, but the codec has no stream_url")
 
     @trading
     async def test_drafts_say_exactly_what_was_asked(self, desk: Desk) -> None:
-        """Orders of every type offered, both sides: exact amount and price, the client id, the cost, the host."""
+        """Drafts of every offered type and side have exact amount and price, the client id, the cost and the host."""
         codec, limits = desk.codec(), desk.connector.spec.limits
         for order in _orders(codec, desk.instrument):
             draft = codec.place(order, desk.instrument)
             what = f"{order.order_type.value} {order.side.value}"
             numbers, texts = _values(draft)
             wanted = (order.amount, order.price, order.stop_price, order.quote_amount)
-            for value in (one for one in wanted if one is not None):
-                expect(
-                    value in numbers, f"{what}: {value:f} was asked for, the request says {sorted(map(str, numbers))}"
-                )
+            for value in (number for number in wanted if number is not None):
+                expect(value in numbers, f"{what}: the request has {sorted(map(str, numbers))}, not {value:f}")
             expect(order.client_order_id in texts, f"{what}: the request does not carry the client order id")
-            expect(draft.orders == (order.client_order_id,), f"{what}: the draft is about {draft.orders}")
-            expect(draft.kind is Kind.PLACE and draft.changes and draft.signed, f"{what}: not a signed PLACE")
-            expect(draft.pair == desk.pair, f"{what}: the draft's pair is {draft.pair}")
+            expect(
+                draft.orders == (order.client_order_id,),
+                f"{what}: draft.orders is {draft.orders}, expected {order.client_order_id}",
+            )
+            expect(
+                draft.kind is Kind.PLACE and draft.changes and draft.signed,
+                f"{what}: the draft must be a signed PLACE that changes something",
+            )
+            expect(draft.pair == desk.pair, f"{what}: draft.pair is {draft.pair}, expected {desk.pair}")
             cost, stated = (draft.cost, draft.order_count), codec.place_cost(order)
-            expect(cost == stated, f"{what}: the draft costs {cost}, place_cost states {stated}")
-            expect(not any("e" in t.lower() for t in texts if _number(t) is not None), f"{what}: an exponent: {texts}")
+            expect(cost == stated, f"{what}: the draft costs {cost}, place_cost returned {stated}")
+            exponents = [text for text in texts if _number(text) is not None and "e" in text.lower()]
+            expect(not exponents, f"{what}: the request has numbers with an exponent: {exponents}")
         drafts = _drafts(codec, desk)
         for draft in drafts:
             unknown = [name for name, _ in draft.cost if name not in limits]
             expect(
-                bool(draft.cost) and not unknown, f"{draft.kind.value}: cost {draft.cost}; limits are {list(limits)}"
+                bool(draft.cost) and not unknown,
+                f"{draft.kind.value}: the cost {draft.cost} must name limits of the spec: {list(limits)}",
             )
             if desk.venue.rest is not None:
-                expect(draft.host == desk.venue.rest.rstrip("/"), f"{draft.kind.value} goes to {draft.host}")
-        sides = [_values(codec.place(one, desk.instrument))[1] for one in _both_sides(desk.instrument)]
-        expect(sides[0] != sides[1], "a buy and a sell are the same request")
+                expect(
+                    draft.host == desk.venue.rest.rstrip("/"),
+                    f"{draft.kind.value} goes to {draft.host}, expected {desk.venue.rest}",
+                )
+        sides = [_values(codec.place(order, desk.instrument))[1] for order in _both_sides(desk.instrument)]
+        expect(sides[0] != sides[1], "the requests of a buy and a sell are the same")
 
     @trading
     async def test_what_is_not_offered_is_refused_before_anything_is_sent(self, desk: Desk) -> None:
-        """What the offer leaves out raises NotOffered when it is drafted."""
+        """A draft of anything that the offer lacks raises NotOffered."""
         codec = desk.codec()
         instrument, offer = desk.instrument, codec.offer
         order, _ = _both_sides(instrument)
@@ -115,11 +132,11 @@ class Messages(TradingSuite):
                 made = attempt()
             except NotOffered:
                 continue
-            raise AssertionError(f"{what} is not offered, and was drafted: {made!r}")
+            raise AssertionError(f"the offer lacks {what}, but the codec drafted it: {made!r}")
 
     @trading
     async def test_signatures_last_exactly_as_long_as_they_say(self, desk: Desk) -> None:
-        """`not_after_ns` is the end of the validity asked for, and the exchange refuses the same bytes after it."""
+        """`not_after_ns` is the end of the requested validity, and the exchange refuses the same bytes after it."""
         codec, auth, witness = desk.codec(), desk.auth(), desk.witness
         for draft in (
             codec.query(NOBODY, desk.instrument),
@@ -130,26 +147,30 @@ class Messages(TradingSuite):
                     latest_ns = NOW_NS + (validity_ms + 1) * MILLISECOND_NS
                     expect(
                         NOW_NS < signed.not_after_ns <= latest_ns,
-                        f"valid for {validity_ms} ms from {NOW_NS}, and not_after_ns is {signed.not_after_ns}",
+                        f"not_after_ns is {signed.not_after_ns} for {validity_ms} ms from {NOW_NS}, expected at most "
+                        f"{latest_ns}",
                     )
         query = codec.query(NOBODY, desk.instrument)
         at_once = await desk.ask(witness.sign(query, 5000))
         reply = codec.reply(at_once, await desk.ask(witness.send(at_once)))
-        expect(reply.absent, f"a query for an id that nobody placed is answered {reply!r}, not absent")
+        expect(reply.absent, f"the reply to a query for an unknown id is {reply!r}, expected absent")
         late = await desk.ask(witness.sign(query, 1000, ago_ns=3 * SECOND_NS))
-        expect(late.not_after_ns < await desk.ask(witness.now_ns()), "a request of 3 s ago is still valid for itself")
+        expect(
+            late.not_after_ns < await desk.ask(witness.now_ns()),
+            "the not_after_ns of a request signed 3 s ago for 1 s is in the future",
+        )
         answer = await desk.ask(witness.send(late))
         try:
             read = codec.reply(late, answer)
         except Rejected as error:
             sort = codec.refusal(error.code, error.reason)
-            expect(sort is Refusal.CLOCK, f"a request after its time is refused as {sort} ({error}), not CLOCK")
+            expect(sort is Refusal.CLOCK, f"the refusal of an expired request is {sort} ({error}), expected CLOCK")
         else:
-            raise AssertionError(f"the exchange took a request 2 s after its not_after_ns: {read!r}")
+            raise AssertionError(f"the exchange accepted a request 2 s after its not_after_ns: {read!r}")
 
     @trading
     async def test_secrets_stay_with_who_signs(self, desk: Desk) -> None:
-        """Neither key nor signature is in what may be journaled or shown; the signer does not pickle."""
+        """Journaled or displayed text contains no key and no signature; the signer refuses to pickle."""
         codec, auth, key = desk.codec(), desk.auth(), desk.key
         longest = max(key.secret.splitlines(), key=len)
         secrets = {"API key": key.api_key, "secret": longest}
@@ -157,24 +178,27 @@ class Messages(TradingSuite):
             for signed in _signed(codec, draft, 5000, auth):
                 shown = f"{signed.text} {signed!r} {signed.draft!r} {signed.request!r}"
                 again = _signed_again(auth, signed)
-                other = [part for part in _words(signed) - _words(again) if len(part) > 16]
+                signatures = [part for part in _words(signed) - _words(again) if len(part) > 16]
                 for name, secret in secrets.items():
-                    expect(secret not in shown, f"{draft.kind.value}: the {name} shows in what may be journaled")
-                for part in other:
-                    expect(part not in shown, f"{draft.kind.value}: the signature shows in what may be journaled")
-                expect(re.fullmatch(r"[0-9a-f]{64}", signed.digest) is not None, "the digest is no SHA-256 in hex")
-                expect((signed.request is None) != (signed.call is None), "one of request and call must be there")
+                    expect(secret not in shown, f"{draft.kind.value}: the journaled text contains the {name}")
+                for part in signatures:
+                    expect(part not in shown, f"{draft.kind.value}: the journaled text contains the signature")
+                expect(re.fullmatch(r"[0-9a-f]{64}", signed.digest) is not None, "the digest is not SHA-256 in hex")
+                expect(
+                    (signed.request is None) != (signed.call is None),
+                    "a signed request needs either request or call, not both",
+                )
         for name, secret in secrets.items():
-            expect(secret not in f"{auth!r} {auth} {auth.key_hint}", f"the {name} shows in the signer's repr")
+            expect(secret not in f"{auth!r} {auth} {auth.key_hint}", f"the signer's repr contains the {name}")
         try:
             pickle.dumps(auth)
         except TypeError:
             return
-        raise AssertionError("the signer pickles: a key could leave its process")
+        raise AssertionError("pickle.dumps accepts the signer: a key could leave its process")
 
     @trading
     async def test_a_server_error_is_never_an_answer(self, desk: Desk) -> None:
-        """Whatever the body of a 5xx says: of what changes something the outcome is unknown, a read is asked again."""
+        """A 5xx with any body is OutcomeUnknown for a change, and OutcomeUnknown or RetryLater for a read."""
         codec, witness = desk.codec(), desk.witness
         bodies = list(PAGES)
         for draft in (codec.query(NOBODY, desk.instrument), codec.account()):
@@ -189,7 +213,7 @@ class Messages(TradingSuite):
 
     @trading
     async def test_broken_answers_raise_decode_error_and_nothing_else(self, desk: Desk) -> None:
-        """Answers and frames cut off or twisted are read, or refused as DecodeError."""
+        """Truncated or twisted responses and frames are read, or raise DecodeError."""
         codec = desk.codec()
         for signed, body in await _answers(desk):
             for broken in (*truncated(body, 60), *_sample(twisted(body), 400)):
@@ -199,13 +223,13 @@ class Messages(TradingSuite):
                 try:
                     codec.stream_decode(broken, NOW_NS)
                 except DecodeError as error:
-                    expect(len(error.excerpt or "") <= 200, "DecodeError carries more than 200 characters")
+                    expect(len(error.excerpt or "") <= 200, "the excerpt of DecodeError is longer than 200 characters")
                 except Exception as error:
                     raise AssertionError(f"stream_decode raised {error!r} for {excerpt(broken)}") from error
 
     @trading
     async def test_an_unknown_status_is_never_guessed(self, desk: Desk) -> None:
-        """A word that the exchange may add one day makes no order look open that is not, in answers and frames."""
+        """An unknown status word in a response or a frame never changes an order's status to another known one."""
         codec = desk.codec()
         seen = 0
         for signed, body in await _answers(desk):
@@ -216,12 +240,12 @@ class Messages(TradingSuite):
                     codec.reply(signed, _response(200, body)).orders, _orders_of(reply), strict=False
                 ):
                     _same_status(before, after, words)
-        expect(seen > 0, "no answer has a word that could be another")
+        expect(seen > 0, "no response of the exchange has a word to replace")
         for frame in await _frames(desk):
-            known = [one for one in codec.stream_decode(frame, NOW_NS) if isinstance(one, OrderReport)]
+            known = _order_reports(codec, frame)
             for words in _new_words(frame):
                 try:
-                    read = [one for one in codec.stream_decode(words, NOW_NS) if isinstance(one, OrderReport)]
+                    read = _order_reports(codec, words)
                 except DecodeError:
                     continue
                 for before, after in zip(known, read, strict=False):
@@ -237,7 +261,7 @@ def _tick(instrument: Instrument) -> Decimal:
 
 
 def _both_sides(instrument: Instrument) -> tuple[NewOrder, NewOrder]:
-    """A limit order to buy and one to sell, with many digits and ids of their own."""
+    """Return a limit order to buy and a limit order to sell, with many digits and different ids."""
     amount, price = _step(instrument) * 1234567, _tick(instrument) * 9876543
     return tuple(  # type: ignore[return-value]
         NewOrder(f"vmconformance0{side.value}0x", "", side, OrderType.LIMIT, amount, price, TimeInForce.GTC)
@@ -246,7 +270,7 @@ def _both_sides(instrument: Instrument) -> tuple[NewOrder, NewOrder]:
 
 
 def _shaped(order: NewOrder, kind: OrderType, instrument: Instrument) -> NewOrder:
-    """The same order as another type."""
+    """Return the same order with another type."""
     return replace(
         order,
         pair=instrument.name,
@@ -273,7 +297,7 @@ def _standing(desk: Desk, client_order_id: str, exchange_order_id: str) -> Order
 
 
 def _drafts(codec: TradingCodec, desk: Desk) -> list[Draft]:
-    """A request of every kind that is always there."""
+    """Return a draft of every kind that every codec has."""
     instrument = desk.instrument
     order = _shaped(_both_sides(instrument)[0], OrderType.LIMIT, instrument)
     drafts = [
@@ -291,7 +315,7 @@ def _drafts(codec: TradingCodec, desk: Desk) -> list[Draft]:
 
 
 def _signed(codec: TradingCodec, draft: Draft, validity_ms: int, auth: Any) -> list[Signed]:
-    """Signed for every transport that the exchange offers for it."""
+    """Sign a draft for every transport that the exchange offers for it."""
     signed = [auth.sign(draft, "conformance-1", NOW_NS, validity_ms)]
     if codec.offer.ws_orders and draft.call is not None:
         signed.append(auth.sign_call(draft, "conformance-2", NOW_NS, validity_ms))
@@ -299,14 +323,14 @@ def _signed(codec: TradingCodec, draft: Draft, validity_ms: int, auth: Any) -> l
 
 
 def _signed_again(auth: Any, signed: Signed) -> Signed:
-    """The same a second later: its signature differs."""
+    """Sign the same draft a second later: the signature differs."""
     sign = auth.sign if signed.request is not None else auth.sign_call
     again: Signed = sign(signed.draft, signed.request_id, NOW_NS + SECOND_NS, 5000)
     return again
 
 
 def _words(signed: Signed) -> set[str]:
-    """What the exact bytes consist of, cut at whatever stands between values."""
+    """Split the exact bytes of a request into its values."""
     request = signed.request
     text = (signed.call or b"").decode()
     if request is not None:
@@ -322,7 +346,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _values(draft: Draft) -> tuple[set[Decimal], set[str]]:
-    """The numbers and the texts of a request."""
+    """Return the numbers and the texts of a request's parameters."""
     texts = {value for _, value in draft.params}
     return {number for text in texts if (number := _number(text)) is not None}, texts
 
@@ -334,20 +358,20 @@ def _response(status: int, body: bytes) -> HttpResponse:
 def _expect_open(codec: TradingCodec, signed: Signed, status: int, body: bytes) -> None:
     changes = signed.draft.changes
     allowed = (OutcomeUnknown,) if changes else (OutcomeUnknown, RetryLater)
-    what = f"{signed.draft.kind.value} answered {status} {excerpt(body)}"
+    what = f"the reply to {signed.draft.kind.value} with status {status} and {excerpt(body)}"
     try:
-        said: Reply | MeshError = codec.reply(signed, _response(status, body))
+        outcome: Reply | MeshError = codec.reply(signed, _response(status, body))
     except MeshError as error:
-        said = error
-    names = " or ".join(one.__name__ for one in allowed)
-    expect(isinstance(said, allowed), f"{what} must be {names}; it is read as {said!r}")
+        outcome = error
+    names = " or ".join(error.__name__ for error in allowed)
+    expect(isinstance(outcome, allowed), f"{what} is {outcome!r}, expected {names}")
 
 
 def _reads_or_refuses(codec: TradingCodec, signed: Signed, body: bytes) -> Reply | None:
     try:
         return codec.reply(signed, _response(200, body))
     except DecodeError as error:
-        expect(len(error.excerpt or "") <= 200, "DecodeError carries more than 200 characters")
+        expect(len(error.excerpt or "") <= 200, "the excerpt of DecodeError is longer than 200 characters")
         return None
     except OutcomeUnknown:
         return None
@@ -356,7 +380,7 @@ def _reads_or_refuses(codec: TradingCodec, signed: Signed, body: bytes) -> Reply
 
 
 async def _answers(desk: Desk) -> list[tuple[Signed, bytes]]:
-    """Real answers of this exchange: to placing, asking for and cancelling an order, and to the lists."""
+    """Return real responses of this exchange: to placing, querying and cancelling an order, and to lists."""
     codec, witness = desk.witness.codec, desk.witness
     price, amount = await desk.sized(Side.BUY)
     new = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC)
@@ -379,26 +403,30 @@ async def _answers(desk: Desk) -> list[tuple[Signed, bytes]]:
 
 
 async def _frames(desk: Desk) -> list[bytes]:
-    """The last frames of the user stream that told of an order; skips where there is none."""
+    """Return the last two frames of the user stream that report an order; none without a stream."""
     if not desk.codec().offer.stream or desk.venue.account.get("stream") == "polling":
         return []
 
     async def look() -> list[bytes]:
         answer = await desk.mesh.ask_async(desk.stream_at, "poll:raw", {"after": 0, "limit": 500}, 1.0)
-        told = [one["raw"] for one in answer["frames"] if any(row["type"] == "order" for row in one["decoded"])]
-        return [raw.encode() for raw in told[-2:] if "***" not in raw]
+        frames = [frame["raw"] for frame in answer["frames"] if any(row["type"] == "order" for row in frame["decoded"])]
+        return [raw.encode() for raw in frames[-2:] if "***" not in raw]
 
-    return await desk.until("frames of the user stream that tell of an order", look)
+    return await desk.until("frames of the user stream that report an order", look)
+
+
+def _order_reports(codec: TradingCodec, frame: bytes) -> list[OrderReport]:
+    return [event for event in codec.stream_decode(frame, NOW_NS) if isinstance(event, OrderReport)]
 
 
 def _sample(items: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """At most so many, spread over all."""
+    """Yield about `most` items, spread evenly."""
     listed = list(items)
     yield from listed[:: max(1, len(listed) // most)]
 
 
 def _new_words(body: bytes) -> Iterator[bytes]:
-    """The message with each word that is a value replaced by one that nobody knows."""
+    """Yield the message with each word that is a value replaced by an unknown word."""
     for word in sorted(set(re.findall(rb':\s*"([A-Za-z][A-Za-z_]{2,})"', body))):
         yield re.sub(rb'(:\s*)"' + word + rb'"', rb'\1"' + NEW_WORD.encode() + rb'"', body)
 
@@ -410,5 +438,5 @@ def _orders_of(reply: Reply | None) -> tuple[OrderReport, ...]:
 def _same_status(before: OrderReport, after: OrderReport, words: bytes) -> None:
     expect(
         after.status in (None, before.status),
-        f"with a word that nobody knows a {before.status} order is read as {after.status}: {excerpt(words)}",
+        f"with an unknown word a {before.status} order is read as {after.status}: {excerpt(words)}",
     )

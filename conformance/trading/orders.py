@@ -1,4 +1,4 @@
-"""Orders: each type placed, followed, changed and cancelled; what the mesh says is what the exchange says."""
+"""Checks of orders: each type is placed, changed and cancelled, and the mesh agrees with the exchange about it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ...model.events import Side
 from ...model.order import EventType, Order, OrderStatus, OrderType, TimeInForce
 from ..market.suite import expect, skip
 from . import sizes
-from .bench import SOON_S, Desk, told
+from .bench import SOON_S, Desk, status_text
 from .suite import TradingSuite, trading
 
 
 class Orders(TradingSuite):
-    """What becomes of orders."""
+    """Checks of orders from placement to their end."""
 
     @trading
     async def test_limit_buy(self, desk: Desk) -> None:
@@ -32,17 +32,17 @@ class Orders(TradingSuite):
 
     @trading
     async def test_market_buy(self, desk: Desk) -> None:
-        """A market order to buy is filled; its fills make up its totals and the balances move by just that."""
+        """A market order to buy is filled; its fills add up to its totals, and the balances change by the same."""
         await _takes(desk, Side.BUY)
 
     @trading
     async def test_market_sell(self, desk: Desk) -> None:
-        """A market order to sell is filled; its fills make up its totals and the balances move by just that."""
+        """A market order to sell is filled; its fills add up to its totals, and the balances change by the same."""
         await _takes(desk, Side.SELL)
 
     @trading
     async def test_market_buy_by_quote_amount(self, desk: Desk) -> None:
-        """Where offered: a market order that says what to spend spends no more, and nearly all of it."""
+        """Where offered: a market order by quote amount spends at least half and at most the whole amount."""
         if not desk.codec().offer.quote_amount:
             skip("not offered")
         _, amount = await desk.sized(Side.BUY)
@@ -50,60 +50,84 @@ class Orders(TradingSuite):
         spend = rules.quantize_price(desk.instrument, amount * ask)
         order = await desk.place(Side.BUY, OrderType.MARKET, None, quote_amount=spend)
         done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-        expect(done.filled > 0, f"an order for {spend:f} {desk.instrument.quote} is {told(done)} with nothing filled")
-        expect(spend / 2 < done.quote_filled <= spend, f"of {spend:f} it spent {done.quote_filled:f}")
+        quote = desk.instrument.quote
+        expect(done.filled > 0, f"an order for {spend:f} {quote} is {status_text(done)} and not filled")
+        expect(
+            spend / 2 < done.quote_filled <= spend,
+            f"an order for {spend:f} {quote} spent {done.quote_filled:f}",
+        )
         await _exchange_agrees(desk, done)
 
     @trading
     async def test_ioc_and_fok_leave_nothing(self, desk: Desk) -> None:
-        """Where offered: IOC and FOK orders that nobody meets end EXPIRED or CANCELED, unfilled, and are not open."""
+        """Where offered: IOC and FOK orders that cannot fill end EXPIRED or CANCELED, with nothing filled."""
         offered = desk.codec().offer.times_in_force & {TimeInForce.IOC, TimeInForce.FOK}
         if not offered:
             skip("not offered")
-        for force in sorted(offered, key=lambda one: one.value):
+        for force in sorted(offered, key=lambda force: force.value):
             price, amount = await desk.sized(Side.BUY)
             order = await desk.place(Side.BUY, OrderType.LIMIT, amount, price=price, time_in_force=force)
             done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
             ended = (OrderStatus.EXPIRED, OrderStatus.CANCELED)
-            expect(done.status in ended and done.filled == 0, f"a {force.value} order far away is {told(done)}")
+            expect(
+                done.status in ended and done.filled == 0,
+                f"a {force.value} order far from the market is {status_text(done)} with {done.filled:f} filled, "
+                "expected EXPIRED or CANCELED with nothing filled",
+            )
             await _exchange_agrees(desk, done)
 
     @trading
     async def test_a_limit_order_that_crosses_takes(self, desk: Desk) -> None:
-        """A limit order beyond the touch is filled at prices no worse than its own."""
+        """A limit order beyond the touch is filled at its own price or better."""
         _, amount = await desk.sized(Side.SELL)
         bid, ask = await desk.touch()
         worst = rules.quantize_price(desk.instrument, ask + (ask - bid) + ask / 200, Side.BUY)
         order = await desk.place(Side.BUY, OrderType.LIMIT, amount, price=worst, time_in_force=TimeInForce.GTC)
         done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-        expect(done.status is OrderStatus.FILLED, f"a limit order above the best ask is {told(done)}, not FILLED")
+        expect(
+            done.status is OrderStatus.FILLED,
+            f"a limit order to buy above the best ask is {status_text(done)}, expected FILLED",
+        )
         for fill in await desk.fills(done.client_order_id):
-            expect(fill.price <= worst, f"it was to pay {worst:f} at most and paid {fill.price:f}")
+            expect(fill.price <= worst, f"a limit order to buy at {worst:f} was filled at {fill.price:f}")
         await _exchange_agrees(desk, done)
 
     @trading
     async def test_a_post_only_order_never_takes(self, desk: Desk) -> None:
-        """Where offered: LIMIT_MAKER rests far away, and is refused with the exchange's reason where it would take."""
+        """Where offered: LIMIT_MAKER rests far from the market; where it would take, it is REJECTED with a reason."""
         if OrderType.LIMIT_MAKER not in desk.codec().offer.order_types:
             skip("not offered")
         price, amount = await desk.sized(Side.BUY)
         resting = await desk.place(Side.BUY, OrderType.LIMIT_MAKER, amount, price=price)
-        expect(resting.status is OrderStatus.OPEN, f"far from the market it is {told(resting)}, not OPEN")
+        expect(
+            resting.status is OrderStatus.OPEN,
+            f"a LIMIT_MAKER order far from the market is {status_text(resting)}, expected OPEN",
+        )
         await desk.market.cancel_and_wait(resting.client_order_id)
         after = await desk.last_event()
         bid, ask = await desk.touch()
         worst = rules.quantize_price(desk.instrument, ask + (ask - bid) + ask / 200, Side.BUY)
         taker = await _refused(desk, Side.BUY, OrderType.LIMIT_MAKER, amount, price=worst)
-        expect(taker.status is OrderStatus.REJECTED, f"where it would take it is {told(taker)}, not REJECTED")
-        expect(bool(taker.code) and bool(taker.reason), "it was rejected without a code and a reason")
-        expect(taker.filled == 0, f"it filled {taker.filled:f}")
-        news = [one for one in await desk.events(after) if one.client_order_id == taker.client_order_id]
-        expect([one.type for one in news] == [EventType.REJECTED], f"its events are {[one.type.value for one in news]}")
-        expect(news[0].reason == taker.reason, "its event gives another reason than the order")
+        expect(
+            taker.status is OrderStatus.REJECTED,
+            f"a LIMIT_MAKER order that would take is {status_text(taker)}, expected REJECTED",
+        )
+        expect(bool(taker.code) and bool(taker.reason), "a rejected LIMIT_MAKER order has no code or no reason")
+        expect(taker.filled == 0, f"a rejected LIMIT_MAKER order filled {taker.filled:f}")
+        events = [event for event in await desk.events(after) if event.client_order_id == taker.client_order_id]
+        kinds = [event.type for event in events]
+        expect(
+            kinds == [EventType.REJECTED],
+            f"a rejected LIMIT_MAKER order has the events {[kind.value for kind in kinds]}, expected one REJECTED",
+        )
+        expect(
+            events[0].reason == taker.reason,
+            f"the event's reason is {events[0].reason!r}, the order's is {taker.reason!r}",
+        )
 
     @trading
     async def test_quantization(self, desk: Desk) -> None:
-        """Price and amount between the steps: the exchange gets them on its grid, never dearer, never larger."""
+        """Price and amount between two steps are rounded to the exchange's grid: never dearer, never larger."""
         tick, step = rules.price_increment(desk.instrument), rules.size_increment(desk.instrument)
         for side in (Side.BUY, Side.SELL):
             price, amount = await desk.sized(side)
@@ -112,17 +136,21 @@ class Orders(TradingSuite):
                 side, OrderType.LIMIT, asked_amount, price=asked_price, time_in_force=TimeInForce.GTC
             )
             exact = price if side is Side.BUY else price + tick
-            there = await desk.ask(desk.witness.order(order.client_order_id))
-            expect(there is not None, f"{told(order)} here, and the exchange does not know it")
-            assert there is not None
-            for who, found in (("the mesh", order), ("the exchange", there)):
-                expect(found.amount == amount, f"{asked_amount:f} was asked for; {who} has {found.amount}")
-                expect(found.price == exact, f"{side.value} at {asked_price:f} was asked for; {who} has {found.price}")
+            reported = await _at_exchange(desk, order)
+            for who, found in (("the mesh", order), ("the exchange", reported)):
+                expect(
+                    found.amount == amount,
+                    f"an amount of {asked_amount:f} became {found.amount} at {who}, expected {amount:f}",
+                )
+                expect(
+                    found.price == exact,
+                    f"a {side.value} at {asked_price:f} became {found.price} at {who}, expected {exact:f}",
+                )
             await desk.market.cancel_and_wait(order.client_order_id)
 
     @trading
     async def test_rules_are_kept_before_anything_is_sent(self, desk: Desk) -> None:
-        """What breaks a trading rule is refused here with the rule's name, by facade and manager, and never sent."""
+        """The market and the manager refuse an order that breaks a trading rule, name the rule, and never send it."""
         instrument = desk.instrument
         price, amount = await desk.sized(Side.BUY)
         step = rules.size_increment(instrument)
@@ -140,92 +168,108 @@ class Orders(TradingSuite):
             try:
                 desk.market.buy(desk.pair, size, OrderType.LIMIT, price=at)
             except RuleViolation as error:
-                expect(error.rule == rule, f"{size:f} at {at:f} breaks {rule}; the error names {error.rule}")
+                expect(error.rule == rule, f"{size:f} at {at:f} breaks {rule}, but the error names {error.rule}")
             else:
-                raise AssertionError(f"{size:f} at {at:f} breaks {rule} and was taken")
+                raise AssertionError(f"the market accepted {size:f} at {at:f}, which breaks {rule}")
         await _manager_keeps_rules(desk, price, step)
 
     @trading
     async def test_more_than_there_is_is_refused_here(self, desk: Desk) -> None:
-        """An order for more than is available is refused with what is needed and there; the exchange never sees it."""
+        """The mesh refuses an order for more than is available, states both amounts, and never sends the order."""
         price, amount = await desk.sized(Side.BUY)
         balances = await desk.settled_balances()
         held = balances[desk.instrument.quote].available if desk.instrument.quote in balances else Decimal(0)
         size = rules.quantize_amount(desk.instrument, held / price * 2 + amount)
         if desk.instrument.max_size is not None and size > desk.instrument.max_size:
-            skip("the account holds more than one order may be worth")
+            skip("the account has more than the largest order")
         if desk.instrument.max_notional is not None and size * price > desk.instrument.max_notional:
-            skip("the account holds more than one order may be worth")
+            skip("the account has more than the largest order")
         new = desk.market.new_order(Side.BUY, desk.pair, size, OrderType.LIMIT, price)
         desk.handed_out.append(new.client_order_id)
         try:
             (order,) = await desk.market.place_orders([new])
         except InsufficientBalance as error:
-            expect(error.asset == desk.instrument.quote, f"the error is about {error.asset}")
-            expect(Decimal(error.needed) > Decimal(error.available), f"the error does not say why: {error}")
+            expect(
+                error.asset == desk.instrument.quote,
+                f"the error names the asset {error.asset}, expected {desk.instrument.quote}",
+            )
+            expect(
+                Decimal(error.needed) > Decimal(error.available),
+                f"the error must state more needed than available: {error}",
+            )
         else:
-            raise AssertionError(f"{size * price:f} of {held:f} {desk.instrument.quote} was taken: {told(order)}")
-        there = await desk.ask(desk.witness.order(new.client_order_id))
-        expect(there is None, f"it was refused here and the exchange has it: {there!r}")
+            raise AssertionError(
+                f"an order for {size * price:f} {desk.instrument.quote} was accepted with {held:f} available: "
+                f"{status_text(order)}"
+            )
+        await _never_sent(desk, new.client_order_id)
 
     @trading
     async def test_cancel(self, desk: Desk) -> None:
-        """Cancelling says what came of it: once, twice, of a filled order, of one that nobody placed."""
+        """A cancel returns the order's end: the first, a second, of a filled order; an unknown id is UnknownOrder."""
         order = await desk.rest(Side.BUY)
         first = await desk.market.cancel_and_wait(order.client_order_id)
-        expect(first.done and first.status is OrderStatus.CANCELED, f"cancelled, it is {first}")
+        expect(first.done and first.status is OrderStatus.CANCELED, f"a cancel returned {first}, expected CANCELED")
         again = await desk.market.cancel_and_wait(order.client_order_id)
-        expect(again.done and again.status is OrderStatus.CANCELED, f"cancelled twice, it is {again}")
+        expect(
+            again.done and again.status is OrderStatus.CANCELED, f"a second cancel returned {again}, expected CANCELED"
+        )
         await _exchange_agrees(desk, await desk.market.get_order(order.client_order_id))
         filled = await desk.take(Side.SELL)
         late = await desk.market.cancel_and_wait(filled.client_order_id)
-        expect(late.done and late.status is OrderStatus.FILLED, f"a filled order that is cancelled is {late}")
+        expect(
+            late.done and late.status is OrderStatus.FILLED,
+            f"the cancel of a filled order returned {late}, expected FILLED",
+        )
         try:
             nobody = await desk.market.cancel_and_wait("nobody-placed-this")
         except UnknownOrder:
             return
-        raise AssertionError(f"an order that nobody placed was cancelled: {nobody}")
+        raise AssertionError(f"the cancel of an unknown id returned {nobody}, expected UnknownOrder")
 
     @trading
     async def test_cancel_all(self, desk: Desk) -> None:
-        """Cancelling all gives a result per order, and the exchange has none of them open any more."""
+        """Cancelling all returns a result per order, and leaves none open at the exchange."""
         orders = [await desk.rest(Side.BUY), await desk.rest(Side.BUY, 1), await desk.rest(Side.SELL)]
         ids = {order.client_order_id for order in orders}
-        results = {one.client_order_id: one for one in await desk.market.cancel_all(desk.soon_s)}
+        results = {result.client_order_id: result for result in await desk.market.cancel_all(desk.soon_s)}
         missing = ids - results.keys()
-        expect(not missing, f"no result for {sorted(missing)}")
-        wrong = [
-            one for name, one in results.items() if name in ids and not (one.done and one.status.value == "CANCELED")
-        ]
-        expect(not wrong, f"not cancelled: {wrong}")
-        left = ids & (await desk.ask(desk.witness.open_orders())).keys()
-        expect(not left, f"open at the exchange after cancelling all: {sorted(left)}")
-        expect(not await desk.market.in_flight_orders(), "orders are in flight after cancelling all")
+        expect(not missing, f"cancel_all returned no result for {sorted(missing)}")
+        wrong = [results[name] for name in ids if not (results[name].done and results[name].status.value == "CANCELED")]
+        expect(not wrong, f"cancel_all did not cancel {wrong}")
+        still_open = ids & (await desk.ask(desk.witness.open_orders())).keys()
+        expect(not still_open, f"after cancel_all the exchange still has {sorted(still_open)} open")
+        in_flight = await desk.market.in_flight_orders()
+        expect(not in_flight, f"after cancel_all the mesh still has {sorted(in_flight)} in flight")
         for name in ids:
             await _exchange_agrees(desk, await desk.market.get_order(name))
 
     @trading
     async def test_list_orders(self, desk: Desk) -> None:
-        """Open orders are listed as the exchange lists them; limit orders oldest first; done ones are found, too."""
+        """The mesh lists the orders that the exchange has open, limit orders oldest first, and finds closed orders."""
         orders = [await desk.rest(Side.BUY), await desk.rest(Side.SELL), await desk.rest(Side.BUY, 1)]
         ids = [order.client_order_id for order in orders]
-        there = await desk.ask(desk.witness.open_orders())
-        here = await desk.market.in_flight_orders()
-        expect(here.keys() == set(ids), f"in flight are {sorted(here)}, placed were {sorted(ids)}")
-        expect(set(ids) <= there.keys(), f"the exchange has {sorted(there)} open, placed were {sorted(ids)}")
+        reported = await desk.ask(desk.witness.open_orders())
+        in_flight = await desk.market.in_flight_orders()
+        expect(in_flight.keys() == set(ids), f"the mesh has {sorted(in_flight)} in flight, expected {sorted(ids)}")
+        expect(set(ids) <= reported.keys(), f"the exchange has {sorted(reported)} open, expected {sorted(ids)}")
         for name in ids:
-            _same(here[name], there[name])
+            _same(in_flight[name], reported[name])
         listed = [order.client_order_id for order in await desk.market.limit_orders()]
-        expect(listed == ids, f"limit orders are {listed}, placed were {ids}")
+        expect(listed == ids, f"limit_orders returned {listed}, expected {ids}")
         for name in ids:
             await desk.market.cancel_and_wait(name)
         known = {order.client_order_id: order for order in await desk.all_orders()}
-        expect(set(ids) <= known.keys(), "orders that are done are not listed any more")
-        expect(all(known[name].status is OrderStatus.CANCELED for name in ids), "a cancelled order is listed otherwise")
+        expect(set(ids) <= known.keys(), f"the list of all orders lacks {sorted(set(ids) - known.keys())}")
+        for name in ids:
+            expect(
+                known[name].status is OrderStatus.CANCELED,
+                f"a cancelled order is listed as {status_text(known[name])}, expected CANCELED",
+            )
 
     @trading
     async def test_amend(self, desk: Desk) -> None:
-        """Where offered: an open order is made smaller and stays open under its id."""
+        """Where offered: amend makes an open order smaller, and the order stays open under its id."""
         offer = desk.codec().offer
         if not offer.amend or ("amend" not in desk.instrument.features and desk.instrument.features):
             skip("not offered")
@@ -233,31 +277,34 @@ class Orders(TradingSuite):
         step = rules.size_increment(desk.instrument)
         order = await desk.place(Side.BUY, OrderType.LIMIT, amount + step * 3, price=price)
         amended = await desk.market.amend(order.client_order_id, amount)
-        expect(amended.amount == amount, f"amended to {amount:f} it is of {amended.amount}")
-        expect(amended.status is OrderStatus.OPEN, f"amended it is {told(amended)}, not OPEN")
-        there = await desk.ask(desk.witness.order(order.client_order_id))
-        expect(there is not None, "amended, it is not at the exchange under its id")
-        assert there is not None
-        _same(amended, there)
+        expect(amended.amount == amount, f"an amended order has the amount {amended.amount}, expected {amount:f}")
+        expect(amended.status is OrderStatus.OPEN, f"an amended order is {status_text(amended)}, expected OPEN")
+        _same(amended, await _at_exchange(desk, order))
 
     @trading
     async def test_replace(self, desk: Desk) -> None:
-        """An order gives way to another with a new price: the old one cancelled, the new one open, both accounted."""
+        """Replace cancels an order and places another with a new price; the mesh knows both."""
         order = await desk.rest(Side.BUY)
         price, _ = await desk.sized(Side.BUY, 1)
         replaced = await desk.market.replace(order.client_order_id, price=price)
-        desk.handed_out += [one.client_order_id for one in replaced]
-        expect(len(replaced) == 2, f"replacing gives {len(replaced)} orders, not the old and the new one")
+        desk.handed_out += [each.client_order_id for each in replaced]
+        expect(len(replaced) == 2, f"replace returned {len(replaced)} orders, expected the old and the new order")
         old, new = replaced
-        expect(old.client_order_id == order.client_order_id, f"the first of them is {old.client_order_id}")
-        expect(old.status is OrderStatus.CANCELED, f"the old one is {told(old)}, not CANCELED")
-        expect(new.status is OrderStatus.OPEN and new.price == price, f"the new one is {told(new)} at {new.price}")
-        for one in (old, new):
-            await _exchange_agrees(desk, one)
+        expect(
+            old.client_order_id == order.client_order_id,
+            f"replace returned {old.client_order_id} as the old order, expected {order.client_order_id}",
+        )
+        expect(old.status is OrderStatus.CANCELED, f"the old order is {status_text(old)}, expected CANCELED")
+        expect(
+            new.status is OrderStatus.OPEN and new.price == price,
+            f"the new order is {status_text(new)} at {new.price}, expected OPEN at {price:f}",
+        )
+        for each in (old, new):
+            await _exchange_agrees(desk, each)
 
     @trading
     async def test_stop_limit(self, desk: Desk) -> None:
-        """Where offered: a stop-limit order waits at the exchange with both its prices, and is cancelled."""
+        """Where offered: a stop-limit order is open at the exchange with both prices, and is cancelled."""
         kind = OrderType.STOP_LOSS_LIMIT
         if kind not in desk.codec().offer.order_types or (
             desk.instrument.order_types and kind.value not in desk.instrument.order_types
@@ -267,18 +314,24 @@ class Orders(TradingSuite):
         bid, ask = await desk.touch()
         far = sizes.far(desk.instrument, Side.BUY, bid, ask)
         order = await desk.place(Side.SELL, kind, amount, price=far, stop_price=far, time_in_force=TimeInForce.GTC)
-        expect(order.status is OrderStatus.OPEN, f"a stop far below the market is {told(order)}, not OPEN")
-        there = await desk.ask(desk.witness.order(order.client_order_id))
-        expect(there is not None, f"{told(order)} here, and the exchange does not know it")
-        assert there is not None
-        _same(order, there)
-        expect(there.stop_price == far, f"its stop price is {there.stop_price} at the exchange, not {far:f}")
+        expect(
+            order.status is OrderStatus.OPEN,
+            f"a stop order far below the market is {status_text(order)}, expected OPEN",
+        )
+        reported = await _at_exchange(desk, order)
+        _same(order, reported)
+        expect(
+            reported.stop_price == far,
+            f"the stop price at the exchange is {reported.stop_price}, expected {far:f}",
+        )
         result = await desk.market.cancel_and_wait(order.client_order_id)
-        expect(result.status is OrderStatus.CANCELED, f"cancelled, it is {result}")
+        expect(
+            result.status is OrderStatus.CANCELED, f"the cancel of a stop order returned {result}, expected CANCELED"
+        )
 
     @trading
     async def test_order_list(self, desk: Desk) -> None:
-        """Where offered: an OCO pair is placed as one list; cancelling one ends both, and each has its fate."""
+        """Where offered: two OCO orders are placed as one list, and the cancel of one order ends both."""
         if "OCO" not in desk.codec().offer.order_lists:
             skip("not offered")
         above, amount = await desk.sized(Side.SELL)
@@ -289,55 +342,68 @@ class Orders(TradingSuite):
                 Side.SELL, desk.pair, amount, OrderType.STOP_LOSS_LIMIT, below, TimeInForce.GTC, stop_price=below
             ),
         ]
-        desk.handed_out += [one.client_order_id for one in pair]
+        desk.handed_out += [new.client_order_id for new in pair]
         placed = await desk.market.place_orders(pair, order_list="OCO")
         expect(
-            all(one.status is OrderStatus.OPEN for one in placed), f"placed they are {[told(one) for one in placed]}"
+            all(order.status is OrderStatus.OPEN for order in placed),
+            f"the orders of an OCO list are {[status_text(order) for order in placed]}, expected OPEN",
         )
-        expect(len({one.list_id for one in placed} - {None}) == 1, f"their lists are {[one.list_id for one in placed]}")
+        lists = [order.list_id for order in placed]
+        expect(len(set(lists) - {None}) == 1, f"the orders of an OCO list have the list ids {lists}, expected one id")
         await desk.market.cancel_and_wait(pair[0].client_order_id)
-        for one in pair:
-            done = await desk.market.wait(one.client_order_id, timeout_s=desk.soon_s)
+        for new in pair:
+            done = await desk.market.wait(new.client_order_id, timeout_s=desk.soon_s)
             ended = (OrderStatus.CANCELED, OrderStatus.EXPIRED)
-            expect(done.status in ended, f"after the cancel {one.order_type.value} is {told(done)}")
+            expect(
+                done.status in ended,
+                f"after the cancel of one OCO order the {new.order_type.value} is {status_text(done)}, "
+                "expected CANCELED or EXPIRED",
+            )
             await _exchange_agrees(desk, done)
 
 
 async def _rests_and_is_cancelled(desk: Desk, side: Side) -> None:
     after, before = await desk.last_event(), await desk.settled_balances()
     order = await desk.rest(side)
-    expect(order.exchange_order_id is not None, "an open order has no id of the exchange")
-    there = await desk.ask(desk.witness.order(order.client_order_id))
-    expect(there is not None, f"{told(order)} here, and the exchange does not know it")
-    assert there is not None
-    _same(order, there)
+    expect(order.exchange_order_id is not None, "an open order has no exchange order id")
+    _same(order, await _at_exchange(desk, order))
     held = await desk.settled_balances()
     asset = desk.instrument.quote if side is Side.BUY else desk.instrument.base
     assert order.price is not None
     assert order.amount is not None
     needed = order.price * order.amount if side is Side.BUY else order.amount
     available = before[asset].available - held[asset].available
-    expect(available == needed, f"{needed:f} {asset} are in the order, {available:f} less is available")
+    expect(available == needed, f"an order for {needed:f} {asset} reduced available by {available:f}")
     locked = held[asset].locked - before[asset].locked
-    expect(locked == needed, f"{needed:f} {asset} are in the order, {locked:f} more is locked")
+    expect(locked == needed, f"an order for {needed:f} {asset} locked {locked:f}")
     result = await desk.market.cancel_and_wait(order.client_order_id)
-    expect(result.done and result.status is OrderStatus.CANCELED, f"cancelled, it is {result}")
+    expect(result.done and result.status is OrderStatus.CANCELED, f"a cancel returned {result}, expected CANCELED")
     done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
     await _exchange_agrees(desk, done)
     freed = await desk.settled_balances()
-    expect(freed[asset].available == before[asset].available, f"{asset} is not as before: {freed[asset]}")
-    kinds = [one.type for one in await desk.events(after) if one.client_order_id == order.client_order_id]
-    expect(kinds == [EventType.CREATED, EventType.CANCELED], f"its events are {[one.value for one in kinds]}")
+    expect(
+        freed[asset].available == before[asset].available,
+        f"after the cancel {freed[asset].available:f} {asset} are available, before the order "
+        f"{before[asset].available:f} were",
+    )
+    kinds = await _event_types(desk, after, order)
+    expect(
+        kinds == [EventType.CREATED, EventType.CANCELED],
+        f"the order's events are {[kind.value for kind in kinds]}, expected CREATED and CANCELED",
+    )
 
 
 async def _takes(desk: Desk, side: Side) -> None:
     after, before = await desk.last_event(), await desk.settled_balances()
     done = await desk.take(side)
     fills = await desk.fills(done.client_order_id)
-    filled, quote = sum(one.amount for one in fills), sum(one.quote_amount for one in fills)
-    expect(done.filled == done.amount, f"{done.amount} asked for, {done.filled:f} filled, and it is FILLED")
-    expect((filled, quote) == (done.filled, done.quote_filled), f"its fills make {filled} for {quote}, not {done}")
-    expect(not any(one.is_maker for one in fills), "a market order was a maker")
+    filled, quote = sum(fill.amount for fill in fills), sum(fill.quote_amount for fill in fills)
+    expect(done.filled == done.amount, f"a FILLED order for {done.amount} is filled {done.filled:f}")
+    expect(
+        (filled, quote) == (done.filled, done.quote_filled),
+        f"the fills add up to {filled} for {quote}, the order has {done.filled} for {done.quote_filled}",
+    )
+    expect(not any(fill.is_maker for fill in fills), f"a market order was filled as maker: {fills}")
     await _exchange_agrees(desk, done)
     held = await desk.settled_balances()
     paid: dict[str, Decimal] = {}
@@ -352,25 +418,36 @@ async def _takes(desk: Desk, side: Side) -> None:
     for asset, change in paid.items():
         was = before[asset].total if asset in before else Decimal(0)
         now = held[asset].total if asset in held else Decimal(0)
-        expect(now - was == change, f"{asset} moved by {now - was:f}; its fills and fees make {change:f}")
-    kinds = [one.type for one in await desk.events(after) if one.client_order_id == done.client_order_id]
-    expect(kinds[-1:] == [EventType.COMPLETED], f"its events are {[one.value for one in kinds]}")
-    expect(kinds.count(EventType.FILLED) == len(fills), f"{len(fills)} fills, its events: {[k.value for k in kinds]}")
+        expect(
+            now - was == change, f"the balance of {asset} changed by {now - was:f}, the fills and fees by {change:f}"
+        )
+    kinds = await _event_types(desk, after, done)
+    names = [kind.value for kind in kinds]
+    expect(kinds[-1:] == [EventType.COMPLETED], f"the order's events are {names}, expected COMPLETED as the last")
+    expect(
+        kinds.count(EventType.FILLED) == len(fills),
+        f"the order's events are {names}, expected {len(fills)} FILLED, one for each fill",
+    )
+
+
+async def _event_types(desk: Desk, after: int, order: Order) -> list[EventType]:
+    """Return the types of an order's events after an event number."""
+    return [event.type for event in await desk.events(after) if event.client_order_id == order.client_order_id]
 
 
 async def _refused(desk: Desk, side: Side, kind: OrderType, amount: Decimal, price: Decimal) -> Order:
-    """Place what the exchange refuses; the order with its fate, whether placing raised or returned."""
+    """Place an order that the exchange refuses; return its end, whether placing raised or returned."""
     new = desk.market.new_order(side, desk.pair, amount, kind, price)
     desk.handed_out.append(new.client_order_id)
     try:
         await desk.market.place_orders([new])
     except Rejected:
-        pass  # said so at once; the order keeps it
+        pass  # the order keeps the refusal, too
     return await desk.market.wait(new.client_order_id, timeout_s=desk.soon_s)
 
 
 async def _manager_keeps_rules(desk: Desk, price: Decimal, step: Decimal) -> None:
-    """Hand the manager itself an order below the least size: it must not rely on facades."""
+    """Send the manager itself an order below the least size: it must not rely on the market's check."""
     new = desk.market.new_order(Side.BUY, desk.pair, *(await _valid(desk)))
     plain = {**new.to_dict(), "amount": f"{step * Decimal('0.4'):f}", "price": f"{price:f}"}
     desk.handed_out.append(new.client_order_id)
@@ -378,11 +455,19 @@ async def _manager_keeps_rules(desk: Desk, price: Decimal, step: Decimal) -> Non
     try:
         answer = await desk.mesh.ask_async(desk.orders_at, "place", body, SOON_S)
     except MeshError as error:
-        expect(isinstance(error, RuleViolation), f"below the least size the manager says {error!r}")
+        expect(
+            isinstance(error, RuleViolation),
+            f"the manager raised {error!r} for an order below the least size, expected RuleViolation",
+        )
     else:
-        raise AssertionError(f"below the least size the manager took it: {answer}")
-    there = await desk.ask(desk.witness.order(new.client_order_id))
-    expect(there is None, f"it was refused and the exchange has it: {there!r}")
+        raise AssertionError(f"the manager accepted an order below the least size: {answer}")
+    await _never_sent(desk, new.client_order_id)
+
+
+async def _never_sent(desk: Desk, client_order_id: str) -> None:
+    """Check that the exchange does not know an order that the mesh refused."""
+    reported = await desk.ask(desk.witness.order(client_order_id))
+    expect(reported is None, f"the mesh refused an order, but the exchange has it: {reported!r}")
 
 
 async def _valid(desk: Desk) -> tuple[Decimal, OrderType, Decimal]:
@@ -391,7 +476,7 @@ async def _valid(desk: Desk) -> tuple[Decimal, OrderType, Decimal]:
 
 
 def _same(order: Order, report: OrderReport) -> None:
-    """The mesh and the exchange say the same of one order."""
+    """Compare the mesh's order with the exchange's report."""
     fields: Iterable[tuple[str, object, object]] = (
         ("status", order.status, report.status),
         ("exchange id", order.exchange_order_id, report.exchange_order_id),
@@ -402,19 +487,26 @@ def _same(order: Order, report: OrderReport) -> None:
         ("filled", order.filled, report.filled),
         ("quote filled", order.quote_filled, report.quote_filled),
     )
-    for what, here, there in fields:
+    for what, ours, theirs in fields:
         expect(
-            there is None or here == there,
-            f"{order.client_order_id}: {what} is {_text(here)} here and {_text(there)} at the exchange",
+            theirs is None or ours == theirs,
+            f"{order.client_order_id}: {what} is {_text(ours)} in the mesh, {_text(theirs)} at the exchange",
         )
 
 
 async def _exchange_agrees(desk: Desk, order: Order) -> None:
-    """Ask the exchange itself for the order."""
-    there = await desk.ask(desk.witness.order(order.client_order_id))
-    expect(there is not None, f"{order.client_order_id}: {told(order)} here, and the exchange does not know it")
-    assert there is not None
-    _same(order, there)
+    """Compare the mesh's order with the exchange's own record."""
+    _same(order, await _at_exchange(desk, order))
+
+
+async def _at_exchange(desk: Desk, order: Order) -> OrderReport:
+    """Return the exchange's own report of an order. Raises AssertionError when the exchange does not know it."""
+    reported = await desk.ask(desk.witness.order(order.client_order_id))
+    if reported is None:
+        raise AssertionError(
+            f"{order.client_order_id} is {status_text(order)} in the mesh, but the exchange does not know it"
+        )
+    return reported
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""How large the orders of the trading checks are, where they rest, and what a run needs and costs. Pure, exact."""
+"""Sizes and prices of the orders of the trading checks, and the balances and costs of a run. Pure and exact."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ...model.events import Side
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 
-ABOVE = Decimal("1.25")  # how far an order's worth is above the least that is taken: prices move meanwhile
-AWAY = Decimal("0.10")  # how far from the touch orders rest, where the exchange lets them
-APART = Decimal("0.002")  # between the prices of orders that rest on the same side
-TAKERS = 8  # orders of a run that trade at once: half of them buy, half sell
-RESTING = 3  # that rest at the same time on one side, at most
-MARGIN = 2  # what is recommended is so much of what is needed
-# How often a run asks what, counted on the local exchange: by the kinds of drafts, and the rest by its endpoints
+ABOVE = Decimal("1.25")  # an order's value as a multiple of the exchange's minimum: prices move meanwhile
+AWAY = Decimal("0.10")  # distance of resting orders from the touch, where the exchange allows it
+APART = Decimal("0.002")  # distance between the prices of two resting orders on one side
+TAKERS = 8  # market orders of a run: half buy, half sell
+RESTING = 3  # most orders that rest at the same time on one side
+MARGIN = 2  # recommended balances as a multiple of the needed balances
+# Requests of a run by kind of draft, counted on the local exchange; below, the other requests by endpoint
 REQUESTS = {
     Kind.PLACE: 42,
     Kind.CANCEL: 30,
@@ -34,7 +34,7 @@ LEVELS = 20  # of a snapshot
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What an account must hold for a run; what the run is expected to cost, in quote, at this taker fee."""
+    """Balances that a run needs, and its expected cost in quote at the given taker fee."""
 
     amount: Decimal  # of each order, in base
     base: Decimal
@@ -47,7 +47,7 @@ class Needs:
 
 
 def far(instrument: Instrument, side: Side, bid: Decimal, ask: Decimal, place: int = 0) -> Decimal:
-    """A price at which an order of `side` rests: a tenth from the touch, or halfway to what the exchange allows."""
+    """Return a price for a resting order of `side`: a tenth from the touch, or halfway to the exchange's bound."""
     low, high = Decimal(0), Decimal(2)
     if instrument.percent_price is not None:
         buy_low, _, _, sell_high = instrument.percent_price
@@ -69,7 +69,7 @@ def least(instrument: Instrument, price: Decimal) -> Decimal:
 
 
 def needs(instrument: Instrument, bid: Decimal, ask: Decimal, taker_fee: Decimal) -> Needs:
-    """What a run on this pair at these prices needs and costs."""
+    """Return the balances and the cost of a run on this pair at these prices."""
     amount = least(instrument, far(instrument, Side.BUY, bid, ask))
     worth = amount * ask
     base, quote = amount * (RESTING + 2), worth * (RESTING + 3)
@@ -77,7 +77,7 @@ def needs(instrument: Instrument, bid: Decimal, ask: Decimal, taker_fee: Decimal
 
 
 def requests(trading: TradingCodec, market: Codec, instrument: Instrument) -> dict[str, int]:
-    """What a run spends of each limit, about."""
+    """Estimate how much of each limit a run spends."""
     spent: dict[str, int] = {}
 
     def add(cost: tuple[tuple[str, int], ...], times: int) -> None:
@@ -95,9 +95,9 @@ def requests(trading: TradingCodec, market: Codec, instrument: Instrument) -> di
 
 
 def _drafts(codec: TradingCodec, instrument: Instrument) -> list[Draft]:
-    one, of = Decimal(1), instrument.name
-    new = NewOrder("vm", of, Side.BUY, OrderType.LIMIT, one, one, TimeInForce.GTC)
-    old = Order("", "", "vm", of, Side.BUY, OrderType.LIMIT, one, one, TimeInForce.GTC, OrderStatus.OPEN, 0, 0)
+    unit, pair = Decimal(1), instrument.name
+    new = NewOrder("vm", pair, Side.BUY, OrderType.LIMIT, unit, unit, TimeInForce.GTC)
+    old = Order("", "", "vm", pair, Side.BUY, OrderType.LIMIT, unit, unit, TimeInForce.GTC, OrderStatus.OPEN, 0, 0)
     return [
         codec.place(new, instrument),
         codec.cancel(old, instrument),

@@ -1,4 +1,4 @@
-"""What all trading checks share: a connector, a venue, and one desk for the checks of a class."""
+"""The base of all trading checks: a connector, a venue, and one desk for the checks of a class."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LIMIT_S = 120.0  # of one check
 class TradingSuite:
     """A subclass names a connector and opens a venue. Each `test_` method is one check and raises AssertionError.
 
-    `setup_class` and `teardown_class` are pytest's; the command line calls them too. The checks of a class trade on one
-    account, one after the other; each leaves nothing open.
+    pytest and the command line call `setup_class` and `teardown_class`. The checks of a class trade on one account, one
+    after the other; each leaves no order open.
     """
 
     connector: ClassVar[TradingConnector]
@@ -30,8 +30,8 @@ class TradingSuite:
 
     @classmethod
     def venue(cls) -> AbstractContextManager[Venue]:
-        """Where to trade; entered before the first check and left after the last."""
-        raise NotImplementedError("a trading suite says where it trades: override `venue`")
+        """Return the venue to trade on, a context manager around all checks."""
+        raise NotImplementedError("override `venue`: it returns the venue to trade on")
 
     @classmethod
     def setup_class(cls) -> None:
@@ -46,9 +46,9 @@ class TradingSuite:
 
 
 def trading(check: Callable[[S, Desk], Awaitable[None]]) -> Callable[[S], None]:
-    """Make a check of a coroutine function: it is given the desk and a limit, and what it placed is cancelled after it.
+    """Make a check of a coroutine function: pass it the desk, limit its time, and cancel its orders after it.
 
-    A role that met what it did not expect fails the check during which it did.
+    An unexpected exception in a role fails the check during which it was raised.
     """
 
     async def carry_out(suite: S) -> None:
@@ -58,12 +58,12 @@ def trading(check: Callable[[S, Desk], Awaitable[None]]) -> Callable[[S], None]:
                 await check(suite, desk)
         except TimeoutError as error:
             if limit.expired():
-                raise AssertionError(f"not done within {LIMIT_S:g} s") from None
-            raise AssertionError(f"something of it was not done in time: {error!r}") from error
+                raise AssertionError(f"the check did not end within {LIMIT_S:g} s") from None
+            raise AssertionError(f"a step of the check timed out: {error!r}") from error
         finally:
             await desk.tidy()
             failures = desk.mesh.take_failures()
-            expect(not failures, f"roles met what they did not expect: {failures[:3]}")
+            expect(not failures, f"roles raised unexpected exceptions: {failures[:3]}")
 
     def run(suite: S) -> None:
         asyncio.run(carry_out(suite))

@@ -20,14 +20,14 @@ from ...model.instrument import Instrument
 from ...model.order import AccountEvent, Balance, Fill, NewOrder, Order
 
 VALIDITY_MS = 5_000
-FRESH_NS = 20 * 10**9  # how long a measured clock is believed
+FRESH_NS = 20 * 10**9  # how long a measurement of the clock is used
 SAMPLES = 3
-TRIES = 3  # of a read that was not served
+TRIES = 3  # of a read that the exchange asks to retry
 AGAIN_S = 0.5
 
 
 class Ledger(Protocol):
-    """The exchange's own record of the account, not read through its trading interface. The local exchange has one."""
+    """The exchange's own record of the account, read outside its trading API. The local exchange has one."""
 
     def problems(
         self,
@@ -37,19 +37,19 @@ class Ledger(Protocol):
         balances: Mapping[str, Balance],
         handed_out: Iterable[str],
     ) -> list[str]:
-        """Every difference between what the mesh knows and what happened, in words. Blocks."""
+        """Return every difference between the mesh and the record, in words. Blocks."""
 
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
-        """Let somebody else take at once all that is there at `price` or better for a taker of `side`. Blocks."""
+        """Let another account take everything at `price` or better as a taker of `side`. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """An exchange to trade on, by URLs, and a key, by the names of its files: no secret is in here.
+    """An exchange to trade on, by URLs, and a key, by the names of its files. It contains no secret.
 
-    `account` is what an account's configuration takes: `keys` and `passphrase_file`, or `api_key_file` and
-    `secret_file`; `orders` ("rest", "websocket"), `stream` ("websocket", "polling"). URLs that are None are the
-    connector's. `pair` None: the first example pair that trades.
+    `account` is an account's table of the configuration: `keys` and `passphrase_file`, or `api_key_file` and
+    `secret_file`; `orders` ("rest", "websocket"), `stream` ("websocket", "polling"). A URL None means the connector's
+    own; `pair` None means the first example pair that trades.
     """
 
     account: Mapping[str, Any]
@@ -61,9 +61,9 @@ class Venue:
 
 
 class Witness:
-    """Asks the exchange by itself: a codec, a clock and connections of its own, nothing of the roles that are checked.
+    """Asks the exchange with its own codec, clock and connections, independent of the roles under test.
 
-    What it places is external to the mesh. All of it runs on one event loop.
+    Its orders are external to the mesh. All methods run on one event loop.
     """
 
     def __init__(self, codec: TradingCodec, market: Codec, auth: Auth, instrument: Instrument) -> None:
@@ -78,7 +78,7 @@ class Witness:
         await self._rest.close()
 
     async def now_ns(self) -> int:
-        """The exchange's clock."""
+        """Return the time of the exchange's clock."""
         if self._measured_ns is None or time.monotonic_ns() - self._measured_ns > FRESH_NS:
             await self._measure()
         return time.time_ns() + self._offset_ns
@@ -93,49 +93,49 @@ class Witness:
         self._measured_ns = time.monotonic_ns()
 
     async def sign(self, draft: Draft, validity_ms: int = VALIDITY_MS, ago_ns: int = 0) -> Signed:
-        """Sign as if it were `ago_ns` earlier."""
+        """Sign as if now were `ago_ns` earlier."""
         self._count += 1
         return self.auth.sign(draft, f"witness-{self._count}", await self.now_ns() - ago_ns, validity_ms)
 
     async def send(self, signed: Signed) -> HttpResponse:
-        """Send these bytes once; the answer whatever its status."""
+        """Send a signed request once and return the response, whatever its status."""
         assert signed.request is not None
         return await self._rest.send(signed.request)
 
     async def answer(self, draft: Draft) -> tuple[Signed, HttpResponse]:
-        """The raw answer to a request that is signed now."""
+        """Sign and send a request; return the signed request and the raw response."""
         signed = await self.sign(draft)
         return signed, await self.send(signed)
 
     async def ask(self, draft: Draft) -> Reply:
-        """Sign, send and read; a read that was not served is asked again. Raises as `TradingCodec.reply`."""
-        for left in reversed(range(TRIES)):
+        """Sign, send and decode; repeat a read after RetryLater. Raises as `TradingCodec.reply`."""
+        for tries_left in reversed(range(TRIES)):
             signed, response = await self.answer(draft)
             try:
                 return self.codec.reply(signed, response)
             except RetryLater as error:
-                if draft.changes or not left:
+                if draft.changes or not tries_left:
                     raise
                 await asyncio.sleep(max(AGAIN_S, min(error.after_s or 0.0, 60.0)))
-        raise AssertionError  # the last try has returned or raised
+        raise AssertionError  # unreachable: the last try returned or raised
 
     async def order(self, client_order_id: str) -> OrderReport | None:
-        """One order; None when the exchange says that there is none."""
+        """Return one order; None when the exchange does not know the id."""
         reply = await self.ask(self.codec.query(client_order_id, self.instrument))
         return None if reply.absent else reply.orders[0]
 
     async def open_orders(self) -> dict[str, OrderReport]:
-        """The open orders of the pair, by client order id."""
+        """Return the open orders of the pair, by client order id."""
         reply = await self.ask(self.codec.open_orders())
-        return {one.client_order_id: one for one in reply.orders if one.symbol == self.instrument.symbol}
+        return {order.client_order_id: order for order in reply.orders if order.symbol == self.instrument.symbol}
 
     async def fills(self, exchange_order_id: str) -> dict[str, FillReport]:
-        """The fills of one order, by trade id."""
+        """Return the fills of one order, by trade id."""
         reply = await self.ask(self.codec.fills(self.instrument, None, exchange_order_id))
         return {fill.trade_id: fill for fill in reply.fills}
 
     async def balances(self) -> dict[str, tuple[Decimal, Decimal]]:
-        """Asset -> (free, locked), those that are not zero."""
+        """Return asset -> (free, locked), without assets that are zero."""
         reply = await self.ask(self.codec.account())
         assert reply.account is not None
         return {asset: held for asset, held in reply.account.balances.balances.items() if any(held)}

@@ -83,24 +83,24 @@ def assert_caught(local, check, connector):
         local.ledger.admin.cancel_all(ACCOUNT)
 
 
-def told(report, change):
-    """A report with `change` made to each of its fills."""
+def with_fill(report, change):
+    """Apply `change` to each fill of a report."""
     return replace(report, fills=tuple(change(fill) for fill in report.fills))
 
 
 class ChangesFills(BinanceTrading):
-    """Makes the same mistake with every fill, in answers and in the stream."""
+    """Makes the same mistake with every fill, in replies and in the stream."""
 
     change = staticmethod(lambda fill: fill)
 
     def reply(self, signed, response):
         reply = super().reply(signed, response)
-        orders = tuple(told(one, self.change) for one in reply.orders)
-        return replace(reply, orders=orders, fills=tuple(self.change(one) for one in reply.fills))
+        orders = tuple(with_fill(report, self.change) for report in reply.orders)
+        return replace(reply, orders=orders, fills=tuple(self.change(fill) for fill in reply.fills))
 
     def stream_decode(self, frame, recv_ns):
         found = super().stream_decode(frame, recv_ns)
-        return [told(one, self.change) if isinstance(one, OrderReport) else one for one in found]
+        return [with_fill(event, self.change) if isinstance(event, OrderReport) else event for event in found]
 
 
 class FillsWithoutFees(ChangesFills):
@@ -114,8 +114,8 @@ class TakersAreMakers(ChangesFills):
 class StreamNamesTradesOtherwise(BinanceTrading):
     def stream_decode(self, frame, recv_ns):
         found = super().stream_decode(frame, recv_ns)
-        other = lambda fill: replace(fill, trade_id=f"{fill.trade_id}0")  # noqa: E731
-        return [told(one, other) if isinstance(one, OrderReport) else one for one in found]
+        rename = lambda fill: replace(fill, trade_id=f"{fill.trade_id}0")  # noqa: E731
+        return [with_fill(event, rename) if isinstance(event, OrderReport) else event for event in found]
 
 
 class GuessesThatItIsOpen(BinanceTrading):
@@ -196,7 +196,7 @@ class NotThereIsNo(BinanceTrading):
 
 class Deaf(BinanceTrading):
     def stream_decode(self, frame, recv_ns):
-        return [one for one in super().stream_decode(frame, recv_ns) if isinstance(one, StreamOpened)]
+        return [event for event in super().stream_decode(frame, recv_ns) if isinstance(event, StreamOpened)]
 
 
 class NothingIsLocked(BinanceTrading):
@@ -215,7 +215,7 @@ class EveryListIsAnOco(BinanceTrading):
 
 
 class Signer:
-    """Signs as the true one does, but for one thing."""
+    """Signs as the real signer, with one change."""
 
     def __init__(self, true):
         self.true = true
@@ -243,8 +243,8 @@ class LastsLonger(Signer):
     """Signs for a longer window than it says."""
 
     def sign(self, draft, request_id, now_ns, validity_ms):
-        said = self.true.sign(draft, request_id, now_ns, validity_ms)
-        return replace(self.true.sign(draft, request_id, now_ns, 60_000), not_after_ns=said.not_after_ns)
+        signed = self.true.sign(draft, request_id, now_ns, validity_ms)
+        return replace(self.true.sign(draft, request_id, now_ns, 60_000), not_after_ns=signed.not_after_ns)
 
 
 class ShowsTheSignature(Signer):
@@ -386,7 +386,7 @@ def test_orders_are_the_least_that_is_taken_and_rest_within_what_is_allowed():
     assert Decimal(0) < needs.cost < needs.quote / 100
 
 
-def test_where_to_trade_is_said_or_the_testnet_and_never_the_real_exchange_unasked(tmp_path):
+def test_trading_is_on_the_named_urls_or_the_testnet_and_never_on_the_real_exchange_unasked(tmp_path):
     key = account_of(None, None, None, tmp_path / "key", tmp_path / "secret", None)
     assert key == {"api_key_file": f"{tmp_path}/key", "secret_file": f"{tmp_path}/secret"}
     assert account_of("main", None, tmp_path / "word", None, None, None) == {
@@ -397,8 +397,8 @@ def test_where_to_trade_is_said_or_the_testnet_and_never_the_real_exchange_unask
     venue = remote_venue(CONNECTOR, Trade(account=key), None, None, None)
     assert venue.rest == SPEC.environments["testnet"].rest
     assert venue.ws_api == SPEC.environments["testnet"].ws_api
-    told = remote_venue(CONNECTOR, Trade(account=key, ws_api="wss://w"), "https://r", "wss://s", "ETH-USDT")
-    assert (told.rest, told.ws, told.ws_api, told.pair) == ("https://r", "wss://s", "wss://w", "ETH-USDT")
+    venue = remote_venue(CONNECTOR, Trade(account=key, ws_api="wss://w"), "https://r", "wss://s", "ETH-USDT")
+    assert (venue.rest, venue.ws, venue.ws_api, venue.pair) == ("https://r", "wss://s", "wss://w", "ETH-USDT")
     nowhere = Connector(spec=replace(SPEC, environments={}))
     with pytest.raises(Misconfigured, match="no testnet"):
         remote_venue(nowhere, Trade(account=key), None, None, None)
@@ -411,7 +411,7 @@ def test_where_to_trade_is_said_or_the_testnet_and_never_the_real_exchange_unask
         Trade(orders="pigeon")
 
 
-def test_why_no_trading_is_said():
+def test_why_not_states_the_reason():
     class ReadsOnly:
         name, spec = "acme", SPEC
 
@@ -431,32 +431,32 @@ def test_a_venue_shows_no_secret(local):
 
 
 def plan(local, **more):
-    """As the command line makes it: a key in files, and URLs; nothing of the admin interface."""
+    """The plan of the command line: a key in files, and URLs, without the admin interface."""
     account = {name: local.account[name] for name in ("api_key_file", "secret_file")}
     trade = Trade(account=account, ws_api=local.ws_api)
     return Plan("binance", None, False, local.rest, local.ws, None, 1.0, replace(trade, **more))
 
 
-def test_a_dry_run_with_a_key_says_what_it_needs_and_costs_by_public_answers(local):
-    said = "\n".join(describe(plan(local)))
-    assert local.rest in said
-    needed = re.search(r"balances needed: ([0-9.]+) USDT and ([0-9.]+) BTC; recommended: ([0-9.]+) USDT", said)
+def test_a_dry_run_with_a_key_states_its_needs_and_costs_from_public_answers(local):
+    text = "\n".join(describe(plan(local)))
+    assert local.rest in text
+    needed = re.search(r"balances needed: ([0-9.]+) USDT and ([0-9.]+) BTC; recommended: ([0-9.]+) USDT", text)
     quote, base, recommended = map(Decimal, needed.groups())
     assert Decimal(30) < quote < Decimal(60)
     assert Decimal("0.0001") < base < Decimal("0.01")
     assert recommended == 2 * quote
-    assert re.search(r"a run costs about 0\.0[0-9]+ USDT", said)
-    assert re.search(r"requests spend about [0-9]+ of 6000 weight per 60 s", said)
-    assert "missed_events_are_made_up_for" in said
+    assert re.search(r"a run costs about 0\.0[0-9]+ USDT", text)
+    assert re.search(r"requests spend about [0-9]+ of 6000 weight per 60 s", text)
+    assert "missed_events_are_made_up_for" in text
     assert not local.ledger.admin.orders(ACCOUNT, client_order_id="nobody")["orders"]
 
 
 def test_a_run_with_a_key_needs_no_admin_interface(local):
-    """Against URLs and a key alone, as at a testnet: what needs somebody else to trade is left out, and says so."""
+    """Runs with URLs and a key alone, as on a testnet: checks that need another account are skipped."""
     local.ledger.admin.forgive()
-    said = []
-    assert carry_out(plan(local, orders="websocket"), said.append) == 0, "\n".join(said)
-    assert any(line.startswith("skipped a fill is heard (nobody else can be made to trade") for line in said)
-    assert any(line.startswith("ok      missed events are made up for") for line in said)
-    assert re.fullmatch(r"[0-9]+ passed, 0 failed, [0-9]+ skipped", said[-1])
+    lines = []
+    assert carry_out(plan(local, orders="websocket"), lines.append) == 0, "\n".join(lines)
+    assert any(line.startswith("skipped a fill is heard (no other account can trade") for line in lines)
+    assert any(line.startswith("ok      missed events are made up for") for line in lines)
+    assert re.fullmatch(r"[0-9]+ passed, 0 failed, [0-9]+ skipped", lines[-1])
     assert not [row for row in local.ledger.admin.orders(ACCOUNT)["orders"] if row["status"] == "NEW"]
