@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from ..model.candle import Candle
 from ..model.events import DepthSnapshot, Levels, MarketEvent
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
@@ -193,6 +194,26 @@ class DialedByRequest(Protocol):
     def dial_request(self) -> HttpRequest: ...
     def dial(self, body: bytes) -> Dial:
         """The address in the answer to `dial_request`. Raises DecodeError."""
+
+
+@runtime_checkable
+class ServesCandles(Protocol):
+    """Of a codec whose exchange gives candles over REST (`spec.candles`)."""
+
+    def candles_request(
+        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
+    ) -> HttpRequest:
+        """Ask for the candles that open from `start_ns` until before `end_ns`: at most `spec.candles.page` of them.
+
+        `interval` is one of `spec.candles.intervals`. `now_ns` is the present time: some exchanges keep old candles
+        apart from new ones. An answer may hold others too; the caller leaves them out.
+        """
+
+    def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
+        """Read an answer that succeeded, oldest first. Raises DecodeError: one row is odd, or two open at once.
+
+        A candle `is_closed` where the exchange says so, or where time and order prove it (`connectors/candles.py`).
+        """
 
 
 class Connector(Protocol):

@@ -111,6 +111,14 @@ def rows(value: Any) -> list[Any]:
     return value
 
 
+def fixed_rows(value: Any, width: int) -> list[list[Any]]:
+    """Read a list of rows of exactly `width` fields."""
+    for row in rows(value):
+        if len(rows(row)) != width:
+            raise _wrong(row, f"a row of {width} fields")
+    return value  # type: ignore[no-any-return]
+
+
 def integer(value: Any) -> int:
     """Read an id, a count or a sequence: a JSON integer from 0 to the largest int64."""
     if type(value) is not int or not 0 <= value <= INT64_MAX:
@@ -167,6 +175,13 @@ def decimal(value: Any) -> Decimal:
     if not number.is_finite():
         raise _wrong(value, "a finite number")
     return number
+
+
+def plain_decimal(value: Any) -> Decimal:
+    """Read a number that is written as text in at most 40 plain digits: no sign, no exponent."""
+    if len(text(value)) > MAX_NUMBER or not value.isascii() or not value.replace(".", "", 1).isdigit():
+        raise _wrong(value, "a plain number as text")
+    return Decimal(value)
 
 
 def known_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
+from ..model.candle import Candle
 from ..model.errors import MeshError
 from ..model.events import Side
+from ..model.time import MILLISECOND_NS
 
 Rows = tuple[tuple[str, str], ...]  # price and size as decimal text, best first
 
@@ -44,6 +47,35 @@ class ErrorSample:
     body: bytes
     error: type[MeshError]
     headers: tuple[tuple[str, str], ...] = ()
+
+
+def candle(
+    open_ms: int,
+    close_ms: int,
+    prices: tuple[str, str, str, str],
+    volume: str,
+    quote_volume: str | None,
+    count: int | None,
+    is_closed: bool,
+) -> Candle:
+    """Return the candle that a correct reader makes of a row; `prices` are open, high, low and close."""
+    opening, high, low, close = map(Decimal, prices)
+    quote = None if quote_volume is None else Decimal(quote_volume)
+    times = open_ms * MILLISECOND_NS, close_ms * MILLISECOND_NS
+    return Candle(*times, opening, high, low, close, Decimal(volume), quote, count, is_closed)
+
+
+@dataclass(frozen=True, slots=True)
+class CandlesSample:
+    """An answer with candles of the story's pair, received at `recv_ns`, and how a correct reader reads each row.
+
+    `candles` are oldest first. The last one is still open at `recv_ns`.
+    """
+
+    interval: str
+    body: bytes
+    recv_ns: int
+    candles: tuple[Candle, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +111,7 @@ class MarketDataSamples:
     closing: tuple[bytes, ...] = ()  # frames that announce the end of the connection
     errors: tuple[ErrorSample, ...] = ()
     tickers: bytes | None = None  # REST body
+    candles: CandlesSample | None = None
     server_time: tuple[bytes, int] | None = None  # REST body, and the time it says in ns since the Unix epoch
     optional: frozenset[str] = frozenset()  # keys that the manual lets a delta leave out
     recordings: Sequence[Path] = ()  # of `venuemesh record`; replayed by both paths

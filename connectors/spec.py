@@ -141,6 +141,19 @@ class BookFeed:
 
 
 @dataclass(frozen=True, slots=True)
+class CandleOffer:
+    """The candles that an exchange gives over REST.
+
+    `intervals` maps our name of each interval ("1m", "4h", "1M": `model/candle.py`) to the exchange's. One answer holds
+    at most `page` candles. Only the newest `kept` of an interval can be had (None: the manual states no bound).
+    """
+
+    intervals: Mapping[str, str]
+    page: int
+    kept: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeepAlive:
     """A message that the exchange wants to see every so often, beside the pings of the websocket protocol."""
 
@@ -178,6 +191,7 @@ class ExchangeSpec:
     used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> limit it reports the use of
     decimals_by_pair: bool = False  # True: of each pair it writes as many as that instrument's scales
     book: BookFeed = BookFeed()
+    candles: CandleOffer | None = None  # with it the codec is a `market_codec.ServesCandles`
     keepalive: KeepAlive | None = None
     gzip: bool = False  # messages come compressed by gzip, apart from what the websocket protocol may compress
     contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no holes, so one tells of lost trades

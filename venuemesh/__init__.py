@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .market.rows import ActiveMarket, ActiveMarkets, TickerRow
     from .market.values import FeeEstimate, Page
     from .mesh.mesh import AsyncMesh, Mesh, connect, launch
+    from .model.candle import Candle
     from .model.errors import (
         BeyondDepth,
         EventsTrimmed,
@@ -61,6 +62,7 @@ _HOME = {
     "market.rows": ("ActiveMarket", "ActiveMarkets", "TickerRow"),
     "market.values": ("FeeEstimate", "Page"),
     "mesh.mesh": ("AsyncMesh", "Mesh", "connect", "launch"),
+    "model.candle": ("Candle",),
     "model.errors": (
         "BeyondDepth",
         "EventsTrimmed",
@@ -118,6 +120,7 @@ __all__ = [
     "BookState",
     "BookView",
     "CancelResult",
+    "Candle",
     "Depth",
     "EventType",
     "EventsTrimmed",

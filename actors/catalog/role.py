@@ -9,6 +9,8 @@ the wall-clock time (ns) at which a list was first seen, so that they grow acros
                                  usd_volume (decimal text; None where unknown), of the last 24 hours
     ticker {pair}                name, last_price, bid, ask, volume, quote_volume
     mid_price {pair}             decimal text; None when a side of the book is empty
+    candles {pair, interval, start_ns, end_ns, limit}
+                                 a list of `Candle` as plain values, oldest first; see `CandleQuery`
     get_snapshot {pair, limit}   a book fetched now, in the form of the book role's `snapshot`
     check_network                None, when the exchange has answered just now
     poll instruments {after}     as `instruments`, as soon as the version is another; None at the timeout
@@ -23,14 +25,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from ...connectors.market_codec import Codec
+from ...connectors.market_codec import Codec, ServesCandles
 from ...connectors.transport import Rest
 from ...model.address import book_address
 from ...model.backoff import Backoff
+from ...model.candle import Candle
 from ...model.errors import (
     DataError,
     InboxFull,
     MeshError,
+    NotOffered,
     OutcomeUnknown,
     Rejected,
     RetryLater,
@@ -40,10 +44,12 @@ from ...model.events import BookState, DepthSnapshot
 from ...model.fixed import to_decimal
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument
+from ...model.plain import to_plain
 from ...model.time import SECOND_NS, in_ns
 from ..cell.role import Context, whole_number
 from ..limits.budget import Budget, Budgeted, RestLike
 from ..limits.machine import Priority
+from .candles import read_query
 from .rates import Market, usd_rates, usd_volume
 from .settings import CatalogSettings
 
@@ -55,7 +61,9 @@ EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what 
 class CatalogRole:
     """See the module. `codec` and `rest` replace what the settings say."""
 
-    reads = frozenset({"instruments", "active_markets", "ticker", "mid_price", "get_snapshot", "check_network"})
+    reads = frozenset(
+        {"instruments", "active_markets", "ticker", "mid_price", "candles", "get_snapshot", "check_network"}
+    )
 
     def __init__(
         self,
@@ -108,6 +116,8 @@ class CatalogRole:
                 instrument = await self._instrument(body)
                 mid: Decimal | None = await self._cached(f"mid {instrument.name}", lambda: self._mid_price(instrument))
                 return None if mid is None else f"{mid:f}"
+            case "candles":
+                return await self._candles(await self._instrument(body), body)
             case "get_snapshot":
                 limit = whole_number(body, "limit") or self._codec.snapshot_limit
                 return self._plain_snapshot(*await self._snapshot(await self._instrument(body), limit))
@@ -250,6 +260,18 @@ class CatalogRole:
         response = await self._send(self._codec.snapshot_request(instrument, limit), Priority.NORMAL)
         asked = min(limit, self._codec.spec.max_snapshot)
         return self._codec.snapshot(instrument, response.body, asked, response.recv_ns), instrument
+
+    async def _candles(self, instrument: Instrument, body: Any) -> list[dict[str, Any]]:
+        codec = self._codec
+        query = read_query(self._exchange, codec.spec.candles, body, self._context.time_ns())
+        if not isinstance(codec, ServesCandles):
+            raise NotOffered(self._exchange, "candles")
+        found: list[Candle] = []
+        for start_ns, end_ns in query.pages:
+            request = codec.candles_request(instrument, query.interval, start_ns, end_ns, self._context.time_ns())
+            response = await self._send(request, Priority.NORMAL)
+            found += codec.candles(instrument, query.interval, response)
+        return [to_plain(candle) for candle in query.chosen(found)]
 
     def _plain_snapshot(self, snapshot: DepthSnapshot, instrument: Instrument) -> dict[str, Any]:
         return {

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
+from ...model.candle import Candle
 from ...model.errors import DecodeError, Misconfigured
 from ...model.events import (
     DepthDelta,
@@ -27,16 +28,19 @@ from ...model.events import (
 )
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument, scale_for
+from ...model.time import MILLISECOND_NS
 from .. import market_codec
+from ..candles import CLOCK_DOUBT_NS, candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey
-from ..reading import decimal, flag, integer, levels, milliseconds, reading, rows, text
+from ..reading import decimal, fixed_rows, flag, integer, levels, milliseconds, reading, rows, text
 from ..sequence import APPLY, GAP, STALE, Numbers, Verdict
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
 from .scanner import DepthScanner, SnapshotScanner
-from .spec import DEPTH_SPEED, SNAPSHOT_LIMIT
+from .spec import CANDLES, DEPTH_SPEED, SNAPSHOT_LIMIT
 
+CANDLE_FIELDS = 12  # rest-api.md, Kline/Candlestick data
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
 STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB
 BOOK_TICKER = frozenset("usbBaA")
@@ -109,6 +113,14 @@ class BinanceCodec:
 
     def tickers_request(self) -> HttpRequest:
         return self._request("tickers")
+
+    def candles_request(
+        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
+    ) -> HttpRequest:
+        """Source: rest-api.md, Kline/Candlestick data, read 2026-11-27. Both times are of opening, and included."""
+        first, last = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS) - 1
+        window = f"startTime={first}&endTime={last}&limit={CANDLES.page}"
+        return self._request("candles", f"?symbol={quote(instrument.symbol)}&interval={interval}&{window}")
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
         parts = urlsplit(url)
@@ -196,6 +208,15 @@ class BinanceCodec:
                 }
                 for row in rows(read)
             }
+
+    def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
+        """Source: rest-api.md, Kline/Candlestick data, read 2026-11-27. No row says whether its candle has closed."""
+        with reading("a list of candles", response.body) as read:
+            listed = in_order(
+                candle(interval, milliseconds(row[0]), row[1:5], row[5], row[7], integer(row[8]))
+                for row in fixed_rows(read, CANDLE_FIELDS)
+            )
+        return closed_by(listed, response.sent_ns - CLOCK_DOUBT_NS)
 
     def time_request(self) -> HttpRequest | None:
         return self._request("time")

@@ -11,9 +11,12 @@ import orjson
 
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
-from ..samples import ErrorSample, MarketDataSamples, RefusalSample, TradeSample
+from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSample, TradeSample, candle
 
 MS = 1672515782136
+OPEN_MS = 1499040000000
+PRICES = ("0.01634790", "0.80000000", "0.01575800", "0.01577100")
+LATER = ("0.01577100", "0.01600000", "0.01577100", "0.01600000")
 
 
 def _delta(first: int, last: int, bids: list[list[str]], asks: list[list[str]]) -> bytes:
@@ -23,6 +26,11 @@ def _delta(first: int, last: int, bids: list[list[str]], asks: list[list[str]]) 
 
 def _combined(frame: bytes) -> bytes:
     return orjson.dumps({"stream": "bnbbtc@depth@100ms", "data": orjson.loads(frame)})
+
+
+def _kline(open_ms: int, prices: tuple[str, str, str, str], count: int) -> list[Any]:
+    volumes = ["148976.11427815", open_ms + 59_999, "2434.19055334", count, "1756.87402397", "28.46694368", "0"]
+    return [open_ms, *prices, *volumes]
 
 
 def _listed(base: str, quote: str, tick: str, step: str, **changes: Any) -> dict[str, Any]:
@@ -137,6 +145,15 @@ SAMPLES = MarketDataSamples(
                 "quoteVolume": "15.30000000",
             }
         ]
+    ),
+    candles=CandlesSample(
+        "1m",
+        orjson.dumps([_kline(OPEN_MS, PRICES, 308), _kline(OPEN_MS + 60_000, LATER, 2)]),
+        (OPEN_MS + 90_000) * 1_000_000,
+        (
+            candle(OPEN_MS, OPEN_MS + 60_000, PRICES, "148976.11427815", "2434.19055334", 308, True),
+            candle(OPEN_MS + 60_000, OPEN_MS + 120_000, LATER, "148976.11427815", "2434.19055334", 2, False),
+        ),
     ),
     server_time=(b'{"serverTime":1672515782136}', MS * 1_000_000),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
-from ..spec import Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
+from ..spec import CandleOffer, Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
@@ -82,6 +82,10 @@ SNAPSHOT_LIMIT = Option(
     most=5000,  # rest-api.md, Order book
 )
 
+# rest-api.md, Kline/Candlestick data, read 2026-11-27: intervals, and the maximum of `limit`
+INTERVALS = ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
+CANDLES = CandleOffer({name: name for name in INTERVALS}, page=1000)
+
 SPEC = ExchangeSpec(
     exchange="binance",
     rest="https://api.binance.com",  # rest-api.md, General API Information
@@ -96,6 +100,7 @@ SPEC = ExchangeSpec(
             cost_by_size=((100, 5), (500, 25), (1000, 50), (5000, 250)),
         ),
         "tickers": Endpoint("GET", "/api/v3/ticker/24hr", ((WEIGHT, 80),), f"{REST}: 24hr ticker, no symbol given"),
+        "candles": Endpoint("GET", "/api/v3/klines", ((WEIGHT, 2),), "rest-api.md, read 2026-11-27: Kline data"),
         "time": Endpoint("GET", "/api/v3/time", ((WEIGHT, 1),), f"{REST}: Check server time"),
         "ping": Endpoint("GET", "/api/v3/ping", ((WEIGHT, 1),), f"{REST}: Test connectivity"),
         **TRADING,
@@ -117,6 +122,7 @@ SPEC = ExchangeSpec(
     example_pairs=("BTC-USDT", "ETH-USDT", "BNB-BTC"),
     streams_per_instrument=2,  # <symbol>@depth@100ms and <symbol>@trade
     max_snapshot=5000,  # rest-api.md, Order book
+    candles=CANDLES,
     options=(DEPTH_SPEED, SNAPSHOT_LIMIT),
     unknown_symbol=frozenset({"-1121"}),  # errors.md, BAD_SYMBOL
     ws_api="wss://ws-api.binance.com:443/ws-api/v3",  # web-socket-api.md, General API Information

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
+from ...model.candle import Candle
 from ...model.errors import DecodeError, Misconfigured
 from ...model.events import (
     DepthDelta,
@@ -26,15 +27,30 @@ from ...model.events import (
 )
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import TRADING, Instrument, scale_for
+from ...model.time import MILLISECOND_NS
+from ..candles import candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
-from ..reading import decimal, digits, flag, integer, levels, milliseconds, positive_decimal, reading, rows, text
+from ..reading import (
+    decimal,
+    digits,
+    fixed_rows,
+    flag,
+    integer,
+    levels,
+    milliseconds,
+    positive_decimal,
+    reading,
+    rows,
+    text,
+)
 from ..sequence import Numbers, Verdict, by_step
 from ..spec import BookFeed, BookSource, ExchangeSpec, Proof
 from ..trade_ids import trade_id
 from .refusals import FAILURES
-from .spec import CATEGORY, DEPTH, PUBLIC, REGION
+from .spec import CANDLES, CATEGORY, DEPTH, PUBLIC, REGION
 
+CANDLE_FIELDS = 7  # market/kline.mdx
 ARGS_PER_REQUEST = 10  # websocket/wss-authentication.mdx, Args limits: spot
 RESTARTED = 1  # `u` of a book after a restart of the service, whatever the type of the message
 BOOK, TRADES = "orderbook", "publicTrade"
@@ -101,6 +117,15 @@ class BybitCodec:
 
     def tickers_request(self) -> HttpRequest:
         return self._request("tickers", f"?category={CATEGORY}")
+
+    def candles_request(
+        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
+    ) -> HttpRequest:
+        """Source: market/kline.mdx, read 2026-11-27. In its example both times are included."""
+        first, last = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS) - 1
+        name, size = CANDLES.intervals[interval], CANDLES.page
+        pair = f"?category={CATEGORY}&symbol={quote(instrument.symbol)}"
+        return self._request("candles", f"{pair}&interval={name}&start={first}&end={last}&limit={size}")
 
     def time_request(self) -> HttpRequest | None:
         return self._request("time")
@@ -179,6 +204,19 @@ class BybitCodec:
                 }
                 for row in rows(_result(read)["list"])
             }
+
+    def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
+        """Source: market/kline.mdx, read 2026-11-27. The newest comes first. No row says whether its candle has closed;
+        the answer has the exchange's time."""
+        with reading("a list of candles", response.body) as read:
+            result = _result(read)
+            if result["symbol"] != instrument.symbol:
+                raise ValueError(f"candles of {result['symbol']!r}, not of {instrument.symbol}")
+            listed = in_order(
+                candle(interval, integer(digits(row[0]) * MILLISECOND_NS), row[1:5], row[5], row[6])
+                for row in fixed_rows(result["list"], CANDLE_FIELDS)
+            )
+            return closed_by(listed, milliseconds(read["time"]))
 
     def server_time(self, body: bytes) -> int:
         """Source: market/time.mdx."""

@@ -11,11 +11,15 @@ import orjson
 
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
-from ..samples import ErrorSample, MarketDataSamples, RefusalSample, TradeSample
+from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSample, TradeSample, candle
 from ..trade_ids import trade_id
 from .spec import DEPTH
 
 MS = 1672304484978
+HOUR_MS = 3_600_000
+OPEN_MS = MS - MS % HOUR_MS - HOUR_MS
+PRICES = ("30000.1", "30073.5", "29927.05", "30010.01")  # of candles
+LATER = ("30010.01", "30020", "30000", "30015")
 UUID = "20f43950-d8dd-5b31-9112-a178eb6023af"
 Levels = list[tuple[str, str]]
 
@@ -154,6 +158,24 @@ SAMPLES = MarketDataSamples(
                 }
             ],
         }
+    ),
+    candles=CandlesSample(
+        "1h",
+        _result(
+            {
+                "symbol": "BTCUSDT",
+                "category": "spot",
+                "list": [
+                    [str(OPEN_MS + HOUR_MS), *LATER, "0.5", "15005.005"],
+                    [str(OPEN_MS), *PRICES, "268.611", "8058330.74462667"],
+                ],
+            }
+        ),
+        (MS + 5) * 1_000_000,
+        (
+            candle(OPEN_MS, OPEN_MS + HOUR_MS, PRICES, "268.611", "8058330.74462667", None, True),
+            candle(OPEN_MS + HOUR_MS, OPEN_MS + 2 * HOUR_MS, LATER, "0.5", "15005.005", None, False),
+        ),
     ),
     server_time=(
         _result({"timeSecond": "1688639403", "timeNano": "1688639403423213947"}),

@@ -5,7 +5,7 @@ Source: bybit-exchange/docs, docs/v5, pages named at each figure, read 2026-11-2
 
 from __future__ import annotations
 
-from ..spec import BookFeed, BookSource, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
+from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
 
 CATEGORY = "spot"
 PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: one socket a category
@@ -41,6 +41,26 @@ REGION = Option(
     choices=tuple(REGIONS),
 )
 
+# market/kline.mdx: interval, and the bound of `limit`
+CANDLES = CandleOffer(
+    {
+        "1m": "1",
+        "3m": "3",
+        "5m": "5",
+        "15m": "15",
+        "30m": "30",
+        "1h": "60",
+        "2h": "120",
+        "4h": "240",
+        "6h": "360",
+        "12h": "720",
+        "1d": "D",
+        "1w": "W",
+        "1M": "M",
+    },
+    page=1000,
+)
+
 SPEC = ExchangeSpec(
     exchange="bybit",
     rest=EVERYWHERE.rest,
@@ -49,6 +69,7 @@ SPEC = ExchangeSpec(
         "instruments": Endpoint("GET", "/v5/market/instruments-info", COST, f"market/instrument.mdx, {READ}"),
         "snapshot": Endpoint("GET", "/v5/market/orderbook", COST, f"market/orderbook.mdx, {READ}"),
         "tickers": Endpoint("GET", "/v5/market/tickers", COST, f"market/tickers.mdx, {READ}"),
+        "candles": Endpoint("GET", "/v5/market/kline", COST, f"market/kline.mdx, {READ}"),
         "time": Endpoint("GET", "/v5/market/time", COST, f"market/time.mdx, {READ}"),
     },
     limits={
@@ -67,6 +88,7 @@ SPEC = ExchangeSpec(
     # (the manual states so of orderbook.full only: websocket/public/full-ob.mdx). `window` is the option `depth`.
     book=BookFeed(BookSource.PUSHED, Proof.STEP, window=DEPTH.default),
     keepalive=KeepAlive(b'{"op":"ping"}', 20.0),  # websocket/wss-authentication.mdx, How to Send the Heartbeat Packet
+    candles=CANDLES,
     contiguous_trade_ids=False,  # websocket/public/trade.mdx: UUIDs
     example_pairs=("BTC-USDT", "ETH-USDT", "ETH-BTC"),
     streams_per_instrument=2,  # orderbook.<depth>.<symbol> and publicTrade.<symbol>

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import numpy as np
 import orjson
 
+from ...model.candle import Candle
 from ...model.errors import DecodeError, Misconfigured
 from ...model.events import (
     DepthDelta,
@@ -34,16 +35,19 @@ from ...model.events import (
 )
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import TRADING, Instrument
+from ...model.time import SECOND_NS
 from ...orderbook.checksum import crc32
 from ...orderbook.l2 import OrderBook
+from ..candles import candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
-from ..reading import decimal, flag, integer, levels, number, reading, rfc3339, rows, seconds, text
+from ..reading import decimal, fixed_rows, flag, integer, levels, number, reading, rfc3339, rows, seconds, text
 from ..sequence import Numbers, Verdict, by_connection
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
-from .spec import DEPTH
+from .spec import CANDLES, DEPTH
 
+CANDLE_FIELDS = 8  # rest-api/get-ohlc-data
 CHECKED = 10  # websocket-v2/book: the checksum is of the best ten levels a side, whatever the depth
 ONLINE = "online"
 NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # REST's names of assets that the websocket calls otherwise
@@ -109,11 +113,20 @@ class KrakenCodec:
         return self._request("instruments")
 
     def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
-        name = quote(instrument.aliases[0] if instrument.aliases else instrument.symbol, safe="")
-        return self._request("snapshot", f"?pair={name}&count={min(limit, self.spec.max_snapshot)}")
+        count = min(limit, self.spec.max_snapshot)
+        return self._request("snapshot", f"?pair={_rest_name(instrument)}&count={count}")
 
     def tickers_request(self) -> HttpRequest:
         return self._request("tickers")
+
+    def candles_request(
+        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
+    ) -> HttpRequest:
+        """Source: rest-api/get-ohlc-data, read 2026-11-27. The exchange gives all from `since` on, which is not itself
+        among them."""
+        since = max(0, ceiling(start_ns, SECOND_NS) - 1)
+        minutes = CANDLES.intervals[interval]
+        return self._request("candles", f"?pair={_rest_name(instrument)}&interval={minutes}&since={since}")
 
     def time_request(self) -> HttpRequest | None:
         return self._request("time")
@@ -184,6 +197,19 @@ class KrakenCodec:
         quote volume is the volume at its average price."""
         with reading("a list of tickers", body) as read:
             return {self._symbols[key]: _ticker_row(row) for key, row in read["result"].items() if key in self._symbols}
+
+    def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
+        """Source: rest-api/get-ohlc-data, read 2026-11-27. The last row is always the candle that is still open. The
+        exchange states no quote volume, only an average price that is rounded."""
+        with reading("a list of candles", response.body) as read:
+            (listed,) = (value for key, value in read["result"].items() if key != "last")
+            return closed_by(
+                in_order(
+                    candle(interval, seconds(row[0]), row[1:5], row[6], None, integer(row[7]))
+                    for row in fixed_rows(listed, CANDLE_FIELDS)
+                ),
+                0,
+            )
 
     def server_time(self, body: bytes) -> int:
         """Source: rest-api/get-server-time; whole seconds."""
@@ -290,6 +316,10 @@ class KrakenCodec:
     def checksum(self, instrument: Instrument, book: OrderBook) -> int:
         """Source: guides/spot-ws-book-v2, Checksum Calculation. Numbers have all decimals of the pair there."""
         return crc32(book, CHECKED, instrument.price_scale, instrument.size_scale)
+
+
+def _rest_name(instrument: Instrument) -> str:
+    return quote(instrument.aliases[0] if instrument.aliases else instrument.symbol, safe="")
 
 
 def _request(method: str, request_id: int, params: dict[str, Any]) -> bytes:

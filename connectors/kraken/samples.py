@@ -12,8 +12,10 @@ import orjson
 
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
-from ..samples import ErrorSample, MarketDataSamples, RefusalSample, Rows, TradeSample
+from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSample, Rows, TradeSample, candle
 
+PRICES = ("0.56650", "0.56701", "0.56610", "0.56660")  # of candles
+LATER = ("0.56660", "0.56690", "0.56660", "0.56690")
 TIMES = '"time_in":"2023-10-06T17:35:55.219022Z","time_out":"2023-10-06T17:35:55.219067Z"'
 
 # The book as the exchange holds it, best first: ten levels a side, which is the depth.
@@ -186,6 +188,26 @@ SAMPLES = MarketDataSamples(
                 "NOWHERE": {},
             },
         }
+    ),
+    candles=CandlesSample(
+        "5m",
+        orjson.dumps(
+            {
+                "error": [],
+                "result": {
+                    "MATICUSD": [
+                        [1688671200, *PRICES, "0.56655", "7.23130000", 4],
+                        [1688671500, *LATER, "0.56690", "1.00000000", 1],
+                    ],
+                    "last": 1688671200,
+                },
+            }
+        ),
+        1688671512 * 1_000_000_000,
+        (
+            candle(1688671200_000, 1688671500_000, PRICES, "7.2313", None, 4, True),
+            candle(1688671500_000, 1688671800_000, LATER, "1", None, 1, False),
+        ),
     ),
     server_time=(
         b'{"error":[],"result":{"unixtime":1688669448,"rfc1123":"Thu,  6 Jul 23 18:50:48 +0000"}}',

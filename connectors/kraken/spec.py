@@ -5,7 +5,7 @@ Source: docs.kraken.com, the pages named at each figure (as crawled from 2026-05
 
 from __future__ import annotations
 
-from ..spec import BookFeed, BookSource, Endpoint, ExchangeSpec, KeepAlive, Limit, Option, Proof
+from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, KeepAlive, Limit, Option, Proof
 
 CALLS = "calls"
 
@@ -21,6 +21,24 @@ DEPTH = Option(
     choices=(10, 25, 100, 500, 1000),  # same
 )
 
+# rest-api/get-ohlc-data: the interval in minutes; "up to 720 of the most recent entries (older data cannot be
+# retrieved)"
+CANDLES = CandleOffer(
+    {
+        "1m": "1",
+        "5m": "5",
+        "15m": "15",
+        "30m": "30",
+        "1h": "60",
+        "4h": "240",
+        "1d": "1440",
+        "1w": "10080",
+        "15d": "21600",
+    },
+    page=720,
+    kept=720,
+)
+
 SPEC = ExchangeSpec(
     exchange="kraken",
     rest="https://api.kraken.com",  # guides/spot-rest-intro
@@ -29,6 +47,7 @@ SPEC = ExchangeSpec(
         "instruments": _public("AssetPairs", "get-tradable-asset-pairs"),
         "snapshot": _public("Depth", "get-order-book"),
         "tickers": _public("Ticker", "get-ticker-information"),
+        "candles": _public("OHLC", "get-ohlc-data"),
         "time": _public("Time", "get-server-time"),
         "ping": _public("SystemStatus", "get-system-status"),
     },
@@ -52,6 +71,7 @@ SPEC = ExchangeSpec(
     # in each message; levels beyond the depth are ours to forget. What lies below the best ten is proven by nothing but
     # the connection, until it comes up.
     book=BookFeed(BookSource.PUSHED, Proof.CHECKSUM, window=DEPTH.default),
+    candles=CANDLES,
     contiguous_trade_ids=True,  # websocket-v2/trade: "a sequence number, unique per book"
     example_pairs=("BTC-USD", "ETH-USD", "BTC-USDT"),
     streams_per_instrument=2,  # the channels book and trade

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
+from ...model.candle import Candle, shortest_ns
 from ...model.errors import DecodeError, Misconfigured
 from ...model.events import (
     DepthDelta,
@@ -31,15 +32,19 @@ from ...model.events import (
 from ...model.fixed import decimals
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import TRADING, Instrument, scale_for
+from ...model.time import MILLISECOND_NS
+from ..candles import candle, ceiling, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
-from ..reading import decimal, digits, integer, levels, reading, rows, text
+from ..reading import decimal, digits, fixed_rows, integer, levels, reading, rows, text
 from ..sequence import Numbers, Verdict, by_chain
 from ..spec import ExchangeSpec
 from ..trade_ids import trade_id
 from .refusals import FAILURES
-from .spec import DEMO_HEADER, DEPTH, IS_DEMO, REGION, REGIONS
+from .spec import CANDLES, DEMO_HEADER, DEPTH, IS_DEMO, NEW_CANDLES, ONLY_OLD, REGION, REGIONS
 
+CANDLE_FIELDS = 9  # trading-market-data-get-candlesticks.md
+CONFIRMED = {"0": False, "1": True}  # same: whether a candle is complete
 LIVE = "live"  # the one state in which everything is traded
 LEVEL_FIELDS = 4  # price, size, "0", number of orders
 PAIRS_PER_MESSAGE = 100  # overview/websocket/subscribe.md: 64 KB of channels; this is about 10 KB
@@ -113,6 +118,17 @@ class OkxCodec:
     def tickers_request(self) -> HttpRequest:
         return self._request("tickers", "?instType=SPOT")
 
+    def candles_request(
+        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
+    ) -> HttpRequest:
+        """Source: order/book/trading-market-data-get-candlesticks.md and -history.md, read 2026-11-27: of the candles
+        before `after` and behind `before`, neither of them included."""
+        first, end = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS)
+        is_old = interval in ONLY_OLD or start_ns < now_ns - NEW_CANDLES * shortest_ns(interval)
+        window = f"before={max(0, first - 1)}&after={end}&limit={CANDLES.page}"
+        query = f"?instId={quote(instrument.symbol)}&bar={CANDLES.intervals[interval]}&{window}"
+        return self._request("old_candles" if is_old else "candles", query)
+
     def time_request(self) -> HttpRequest | None:
         return self._request("time")
 
@@ -182,6 +198,21 @@ class OkxCodec:
                 }
                 for row in _data(read)
             }
+
+    def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
+        """Source: order/book/trading-market-data-get-candlesticks.md, read 2026-11-27. The newest comes first."""
+        with reading("a list of candles", response.body) as read:
+            return in_order(
+                candle(
+                    interval,
+                    integer(digits(row[0]) * MILLISECOND_NS),
+                    row[1:5],
+                    row[5],
+                    row[7],
+                    is_closed=CONFIRMED[row[8]],
+                )
+                for row in fixed_rows(_data(read), CANDLE_FIELDS)
+            )
 
     def server_time(self, body: bytes) -> int:
         """Source: public/data/rest-api-get-system-time.md."""

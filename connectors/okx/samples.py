@@ -11,9 +11,12 @@ import orjson
 
 from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
-from ..samples import ErrorSample, MarketDataSamples, RefusalSample, Rows, TradeSample
+from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSample, Rows, TradeSample, candle
 
 MS = 1597026383085
+OPEN_MS = 1597026300000
+PRICES = ("8475.1", "8477.3", "8474.9", "8476.8")  # of candles
+LATER = ("8476.8", "8477", "8476.8", "8477")
 
 
 def _level(price: str, size: str) -> list[str]:
@@ -155,6 +158,20 @@ SAMPLES = MarketDataSamples(
                 "ts": str(MS),
             }
         ]
+    ),
+    candles=CandlesSample(
+        "1m",
+        _rest(
+            [
+                [str(OPEN_MS + 60_000), *LATER, "0.5", "4238.5", "4238.5", "0"],
+                [str(OPEN_MS), *PRICES, "24.91", "211139.71", "211139.71", "1"],
+            ]
+        ),
+        (OPEN_MS + 61_000) * 1_000_000,
+        (
+            candle(OPEN_MS, OPEN_MS + 60_000, PRICES, "24.91", "211139.71", None, True),
+            candle(OPEN_MS + 60_000, OPEN_MS + 120_000, LATER, "0.5", "4238.5", None, False),
+        ),
     ),
     server_time=(_rest([{"ts": str(MS)}]), MS * 1_000_000),
     optional=frozenset({"checksum"}),

@@ -6,7 +6,7 @@ pages named at each figure were read 2026-11-27. Nothing here has met the exchan
 
 from __future__ import annotations
 
-from ..spec import BookFeed, BookSource, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
+from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
 
 MARKET = "order/book/trading-market-data"
 CHANNEL = f"{MARKET}-ws-order-book-channel.md, read 2026-11-27"
@@ -39,6 +39,33 @@ REGION = Option(
 IS_DEMO = Option("demo", False, "Whether to talk to demo trading, whose keys and markets are its own.")
 
 
+NEW_CANDLES = 1440  # market data, Candlesticks: how many of an interval that endpoint has; the history has all
+# Same and Candlesticks history: `bar`, of which those that end in "utc" begin at midnight in UTC; `limit`
+CANDLES = CandleOffer(
+    {
+        "1s": "1s",
+        "1m": "1m",
+        "3m": "3m",
+        "5m": "5m",
+        "15m": "15m",
+        "30m": "30m",
+        "1h": "1H",
+        "2h": "2H",
+        "4h": "4H",
+        "6h": "6Hutc",
+        "12h": "12Hutc",
+        "1d": "1Dutc",
+        "2d": "2Dutc",
+        "3d": "3Dutc",
+        "1w": "1Wutc",
+        "1M": "1Mutc",
+        "3M": "3Mutc",
+    },
+    page=300,
+)
+ONLY_OLD = frozenset({"1s"})  # which the history alone has
+
+
 def _endpoint(path: str, limit: str, page: str) -> Endpoint:
     """A public endpoint, each of which has a limit of its own."""
     return Endpoint("GET", f"/api/v5/{path}", ((limit, 1),), f"{page}, read 2026-11-27")
@@ -52,12 +79,16 @@ SPEC = ExchangeSpec(
         "instruments": _endpoint("public/instruments", "instruments", "public/data/rest-api-get-instruments.md"),
         "snapshot": _endpoint("market/books", "books", f"{MARKET}-get-order-book.md"),
         "tickers": _endpoint("market/tickers", "tickers", f"{MARKET}-get-tickers.md"),
+        "candles": _endpoint("market/candles", "candles", f"{MARKET}-get-candlesticks.md"),
+        "old_candles": _endpoint("market/history-candles", "old_candles", f"{MARKET}-get-candlesticks-history.md"),
         "time": _endpoint("public/time", "time", "public/data/rest-api-get-system-time.md"),
     },
     limits={  # by IP, each on the page of its endpoint
         "instruments": Limit(20, per_s=2.0),
         "books": Limit(40, per_s=2.0),
         "tickers": Limit(20, per_s=2.0),
+        "candles": Limit(40, per_s=2.0),
+        "old_candles": Limit(20, per_s=2.0),
         "time": Limit(10, per_s=2.0),
         "connections": Limit(3, per_s=1.0),  # overview/websocket/connect.md, Connection limit
         # same, Request limit: subscribe, unsubscribe and login together
@@ -73,6 +104,7 @@ SPEC = ExchangeSpec(
     # Prices and sizes have as many decimals as an instrument's tickSz and lotSz: eight cover most, finer ones are added
     wire_decimals=8,
     book=BookFeed(BookSource.PUSHED, Proof.CHAIN, window=DEPTH),  # CHANNEL, Sequence ID; the checksum is always 0
+    candles=CANDLES,
     example_pairs=("BTC-USDT", "ETH-USDT", "ETH-BTC"),
     max_snapshot=DEPTH,  # market data, Order book: sz
     unknown_symbol=frozenset({"51001"}),  # error/code.md, Trade Class

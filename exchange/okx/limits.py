@@ -34,6 +34,7 @@ class Limits(ConnectionLimits):
     tickers: int = 20
     trades: int = 100
     candles: int = 40
+    history_candles: int = 20
 
 
 class Meter:
@@ -49,7 +50,7 @@ class Meter:
         Raises:
             ApiError: it is one too many.
         """
-        if self._add(ip, endpoint, WINDOW_NS, now_ns) > getattr(self.limits, endpoint):
+        if self._add(ip, endpoint, WINDOW_NS, now_ns) > getattr(self.limits, endpoint.replace("-", "_")):
             raise ApiError("50011", "Too Many Requests", 429)
 
     def connect(self, ip: str, now_ns: int) -> bool:

@@ -1,7 +1,7 @@
 """Public REST endpoints.
 
 Source: public/data/rest-api-get-{instruments, system-time}.md and order/book/trading-market-data-get-{order-book,
-ticker, tickers, trades, candlesticks}.md, read 2026-11-27.
+ticker, tickers, trades, candlesticks, candlesticks-history}.md, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...model.time import MILLISECOND_NS
-from ..engine.candles import end, floor
+from ..engine.candles import MINUTES_KEPT, end, floor
 from ..wire.numbers import BadNumber, read_whole
 from . import payloads
 from .desk import Desk
@@ -79,6 +79,16 @@ def trades(desk: Desk, sent: Sent) -> Any:
 
 def candles(desk: Desk, sent: Sent) -> Any:
     """Bars, newest first: of those before `after` and behind `before` the latest."""
+    return _candles(desk, sent, PRESENT, complete_only=False)
+
+
+def history_candles(desk: Desk, sent: Sent) -> Any:
+    """The same of all bars that are kept. The manual does not say whether the present bar is among them: here it is
+    not, so that nobody relies on it."""
+    return _candles(desk, sent, MINUTES_KEPT, complete_only=True)
+
+
+def _candles(desk: Desk, sent: Sent, kept: int, complete_only: bool) -> Any:
     market, now = desk.market(sent.get("instId")), desk.now_ns()
     if (bar := sent.get("bar") or "1m") not in BARS:
         raise invalid("bar")
@@ -88,8 +98,9 @@ def candles(desk: Desk, sent: Sent) -> Any:
     present = floor(now, interval, offset_ns)
     found = [
         each
-        for each in market.bars.klines(interval, None, present, PRESENT, offset_ns)
+        for each in market.bars.klines(interval, None, present, kept, offset_ns)
         if before < each.open_ns // MILLISECOND_NS < after
+        and not (complete_only and end(each.open_ns, interval, offset_ns) > now)
     ]
     limit = whole(sent, "limit", 100, CANDLES)
     return [
@@ -106,4 +117,5 @@ QUERIES: dict[str, Callable[[Desk, Sent], Any]] = {
     "market/tickers": tickers,
     "market/trades": trades,
     "market/candles": candles,
+    "market/history-candles": history_candles,
 }

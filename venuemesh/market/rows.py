@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..model.candle import Candle
 from ..model.events import BookState
+from ..model.plain import from_plain
+from ..model.time import SECOND_NS
 from ..orderbook.snapshot import BookSnapshot
 
 if TYPE_CHECKING:
@@ -71,6 +75,33 @@ def snapshot_body(pair: str, limit: int) -> dict[str, Any]:
     if type(limit) is not int or not 1 <= limit <= LEVELS_MAX:
         raise ValueError(f"limit is {limit!r}; it must be a whole number from 1 to {LEVELS_MAX}")
     return {"pair": pair, "limit": limit, "levels": limit}
+
+
+def candles_body(
+    pair: str, interval: str, start: datetime | int | None, end: datetime | int | None, limit: int | None
+) -> dict[str, Any]:
+    """Ask for candles. Raises ValueError: a time without a zone, a start at or after the end, a wrong limit."""
+    times = {"start_ns": _time_ns("start", start), "end_ns": _time_ns("end", end)}
+    if times["start_ns"] is not None and times["end_ns"] is not None and times["start_ns"] >= times["end_ns"]:
+        raise ValueError(f"start {start} is not before end {end}")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError(f"limit is {limit!r}; it must be a whole number of at least 1")
+    return {"pair": pair, "interval": interval, **times, "limit": limit}
+
+
+def _time_ns(name: str, value: datetime | int | None) -> int | None:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{name} {value} has no time zone")
+        since = value - datetime(1970, 1, 1, tzinfo=UTC)
+        value = (since.days * 86_400 + since.seconds) * SECOND_NS + since.microseconds * 1000
+    if value is not None and (type(value) is not int or value < 0):
+        raise ValueError(f"{name} is {value!r}; it must be a datetime, or nanoseconds since 1970")
+    return value
+
+
+def read_candles(rows: Sequence[Mapping[str, Any]]) -> list[Candle]:
+    return [from_plain(Candle, row) for row in rows]
 
 
 def read_decimal(text: str | None) -> Decimal | None:

@@ -18,11 +18,14 @@ from tests.fakes.context import context_of
 from venuemesh.actors.catalog.role import CatalogRole
 from venuemesh.actors.catalog.settings import CatalogSettings
 from venuemesh.connectors.settings import ConnectorSettings
-from venuemesh.connectors.spec import ExchangeSpec, Limit
-from venuemesh.model.errors import DecodeError, OutcomeUnknown, Rejected, RetryLater, UnknownInstrument
+from venuemesh.connectors.spec import CandleOffer, ExchangeSpec, Limit
+from venuemesh.model.candle import Candle
+from venuemesh.model.errors import DecodeError, NotOffered, OutcomeUnknown, Rejected, RetryLater, UnknownInstrument
 from venuemesh.model.events import DepthSnapshot
 from venuemesh.model.http import HttpRequest, HttpResponse
 from venuemesh.model.instrument import Instrument
+from venuemesh.model.plain import from_plain, to_plain
+from venuemesh.model.time import MINUTE_NS
 
 SPEC = ExchangeSpec(
     exchange="acme",
@@ -36,6 +39,7 @@ SPEC = ExchangeSpec(
     wire_decimals=8,
     streams_per_instrument=2,
     max_snapshot=5000,
+    candles=CandleOffer({"1m": "1"}, page=2),
     used_headers={"x-used": "weight"},
 )
 
@@ -43,6 +47,11 @@ SPEC = ExchangeSpec(
 def pair(name: str, **rules: Any) -> Instrument:
     base, quote = name.split("-")
     return Instrument("acme", name, base + quote, base, quote, 2, 3, **rules)
+
+
+def minute(open_ns: int) -> Candle:
+    one, volume = Decimal("1.50"), Decimal(open_ns % 977)
+    return Candle(open_ns, open_ns + MINUTE_NS, one, one, one, one, volume, None, 3, True)
 
 
 class AcmeCodec:
@@ -73,6 +82,14 @@ class AcmeCodec:
         bids, asks = (np.array(rows, dtype=np.int64).reshape(-1, 2) for rows in json.loads(body))
         complete = (len(bids) < limit, len(asks) < limit)
         return DepthSnapshot(instrument.symbol, 7, bids, asks, *complete, None, recv_ns)
+
+    def candles_request(
+        self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
+    ) -> HttpRequest:
+        return HttpRequest("GET", f"/candles/{instrument.symbol}/{interval}/{start_ns}/{end_ns}", cost=(("weight", 2),))
+
+    def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
+        return [from_plain(Candle, row) for row in json.loads(response.body)]
 
     def failure(self, response: HttpResponse) -> Exception | None:
         return None if response.status == 200 else RetryLater(3.0, f"HTTP {response.status}")
@@ -106,6 +123,9 @@ class Exchange:
             what = [instrument.to_dict() for instrument in self.listed]
         elif request.url == "/tickers":
             what = self.tickers
+        elif request.url.startswith("/candles"):
+            start_ns, end_ns = map(int, request.url.split("/")[-2:])
+            what = [to_plain(minute(at)) for at in range(-(-start_ns // MINUTE_NS) * MINUTE_NS, end_ns, MINUTE_NS)]
         headers = {"x-used": "42", "retry-after": "9"}
         return HttpResponse(self.status, headers, json.dumps(what).encode(), 1, 2)
 
@@ -320,7 +340,30 @@ async def test_a_snapshot_on_demand(rig: Rig) -> None:
         await role.handle("get_snapshot", {"pair": "BTC-USDT", "limit": -1})
 
 
-@pytest.mark.parametrize("kind", ["mid_price", "get_snapshot", "ticker"])
+async def test_candles_are_asked_page_by_page_and_each_page_spends_of_the_budget(rig: Rig) -> None:
+    role = await rig.start()
+    await role.handle("instruments", None)
+    now = rig.clock.time_ns()
+    last = now - now % MINUTE_NS
+    got = await role.handle("candles", {"pair": "ETH-BTC", "interval": "1m", "limit": 5})
+    assert [from_plain(Candle, row) for row in got] == [minute(last - back * MINUTE_NS) for back in (4, 3, 2, 1, 0)]
+    asked = [url for url in rig.exchange.asked if url.startswith("/candles/ETHBTC/1m/")]
+    assert len(asked) == 3
+    spent = [body["cost"] for kind, body in rig.budget if kind == "acquire"]
+    assert spent == [{"weight": 20}, *[{"weight": 2}] * 3]
+
+
+async def test_a_page_of_candles_that_fails_gives_no_candles_at_all(rig: Rig) -> None:
+    role = await rig.start()
+    await role.handle("instruments", None)
+    rig.exchange.status = 503
+    with pytest.raises(RetryLater):
+        await role.handle("candles", {"pair": "ETH-BTC", "interval": "1m", "limit": 5})
+    with pytest.raises(NotOffered):
+        await role.handle("candles", {"pair": "ETH-BTC", "interval": "2m"})
+
+
+@pytest.mark.parametrize("kind", ["mid_price", "get_snapshot", "ticker", "candles"])
 async def test_a_pair_it_does_not_list(rig: Rig, kind: str) -> None:
     role = await rig.start()
     with pytest.raises(UnknownInstrument):

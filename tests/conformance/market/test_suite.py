@@ -17,7 +17,7 @@ from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
 from venuemesh.connectors.binance.spec import SPEC
 from venuemesh.connectors.market_codec import Expected, Outgoing, Verdict
-from venuemesh.connectors.spec import Endpoint, Limit, Option
+from venuemesh.connectors.spec import CandleOffer, Endpoint, Limit, Option
 from venuemesh.model.errors import MeshError, Misconfigured, Rejected
 from venuemesh.model.events import DepthDelta, Ignored, Side
 
@@ -169,6 +169,29 @@ class Seconds(BinanceCodec):
         return super().server_time(body) // 1_000_000_000
 
 
+class NewestFirst(BinanceCodec):
+    def candles(self, instrument, interval, response):
+        return super().candles(instrument, interval, response)[::-1]
+
+
+class ClosesTheLast(BinanceCodec):
+    def candles(self, instrument, interval, response):
+        return [replace(each, is_closed=True) for each in super().candles(instrument, interval, response)]
+
+
+class LeavesOutOddCandles(BinanceCodec):
+    def candles(self, instrument, interval, response):
+        try:
+            return super().candles(instrument, interval, response)
+        except MeshError:
+            return []
+
+
+class CandlesOfAnotherHost(BinanceCodec):
+    def candles_request(self, *window):
+        return replace(super().candles_request(*window), url="https://elsewhere.test/")
+
+
 @pytest.mark.parametrize(
     ("codec", "check"),
     [
@@ -195,6 +218,10 @@ class Seconds(BinanceCodec):
         (Seconds, "test_the_clock_of_the_exchange_is_read"),
         (KnowsNoOption, "test_options_are_declared"),
         (AsksForMoreThanThereIs, "test_snapshots_have_a_size"),
+        (NewestFirst, "test_candles_are_read"),
+        (ClosesTheLast, "test_candles_are_read"),
+        (LeavesOutOddCandles, "test_odd_candles_raise_decode_error"),
+        (CandlesOfAnotherHost, "test_candles_are_asked_of_the_exchange"),
     ],
 )
 def test_a_wrong_codec_is_caught(codec, check):
@@ -207,6 +234,9 @@ def test_a_wrong_codec_is_caught(codec, check):
         ({"limits": {"weight": Limit(6000, 60.0)}, "used_headers": {}}, "test_the_spec_is_complete"),
         ({"example_pairs": ("BTCUSDT",)}, "test_the_spec_is_complete"),
         ({"used_headers": {"x-used": "nothing"}}, "test_the_spec_is_complete"),
+        ({"candles": None}, "test_candles_are_declared"),
+        ({"candles": CandleOffer({"1m": "1m", "one hour": "1h"}, page=1000)}, "test_candles_are_declared"),
+        ({"candles": CandleOffer({"1m": "1m"}, page=0)}, "test_candles_are_declared"),
         ({"max_streams": 1}, "test_the_spec_is_complete"),
         ({"options": (Option("speed", 5, "How fast.", choices=(1, 2)),)}, "test_options_are_declared"),
         ({"options": (*SPEC.options, SPEC.options[0])}, "test_options_are_declared"),
@@ -241,6 +271,7 @@ def test_a_wrong_spec_is_caught(spec, check):
         ({"bids": (("1", "1"),)}, "test_the_story_gives_the_expected_book_by_the_slow_path"),
         ({"symbols": {"BNB-BTC": "BNB_BTC"}}, "test_names_map_both_ways"),
         ({"acks": ()}, "test_answers_are_read"),
+        ({"candles": None}, "test_candles_are_declared"),
         ({"gap": None}, "test_a_missed_delta_is_a_gap_until_the_next_snapshot"),
         ({"server_time": None}, "test_the_clock_of_the_exchange_is_read"),
     ],

@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -14,8 +15,10 @@ from tests.fakes.link import FakeLink
 from venuemesh import (
     AsyncMarket,
     BookState,
+    Candle,
     Market,
     Misconfigured,
+    NotOffered,
     NotSynced,
     OutcomeUnknown,
     RetryLater,
@@ -25,6 +28,7 @@ from venuemesh import (
 )
 from venuemesh.model.events import PublicTrade
 from venuemesh.model.instrument import Instrument
+from venuemesh.model.plain import to_plain
 from venuemesh.orderbook.segment import SegmentWriter
 
 BTC = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 5)
@@ -267,3 +271,45 @@ def test_trades_and_ticks_are_iterated_over_without_a_loop(market, writer):
     ticks = market.every(0.001)
     assert next(ticks) == 0
     assert next(ticks) >= 1
+
+
+def test_candles_are_read_exactly_from_what_the_catalog_answers(market, link):
+    held = Candle(10**18, 10**18 + 60 * 10**9, *map(Decimal, ("1.50", "2", "1", "1.7", "0.10")), None, 3, False)
+    link.answers["candles"] = [[to_plain(held)]] * 3
+    assert market.candles("BTC-USDT", "1m") == [held]
+    assert str(market.candles("BTC-USDT", "1m")[0].open) == "1.50"
+    start = datetime(2026, 11, 27, 12, 0, 0, 1, tzinfo=UTC)
+    market.candles("BTC-USDT", "1h", start=start, end=1_795_780_801_000_000_000, limit=7)
+    body = link.asked[-1][2]
+    assert body == {
+        "pair": "BTC-USDT",
+        "interval": "1h",
+        "start_ns": 1_795_780_800_000_001_000,
+        "end_ns": 1_795_780_801_000_000_000,
+        "limit": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"start": datetime(2026, 11, 27)},  # noqa: DTZ001: a time without a zone is the point
+        {"start": 2, "end": 2},
+        {"start": 1.5},
+        {"end": -1},
+        {"start": True},
+        {"limit": 0},
+        {"limit": "5"},
+    ],
+)
+def test_candles_refuse_a_wrong_window_before_they_ask(market, link, wrong):
+    link.answers["candles"] = []
+    with pytest.raises(ValueError, match=r"start|end|limit"):
+        market.candles("BTC-USDT", "1m", **wrong)
+    assert link.asked == []
+
+
+def test_candles_that_are_not_offered_are_a_typed_error(market, link):
+    link.answers["candles"] = NotOffered("acme", "candles of the interval '7m'; its intervals are 1m, 1h")
+    with pytest.raises(NotOffered, match="its intervals are 1m, 1h"):
+        market.candles("BTC-USDT", "7m")

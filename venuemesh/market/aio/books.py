@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from ...model.address import book_address, catalog_address
+from ...model.candle import Candle
 from ...model.errors import NotSynced, RetryLater, UnknownInstrument
 from ...model.events import BookState
 from ...model.instrument import Instrument
@@ -20,7 +22,9 @@ from ...orderbook.view.waits import AsyncWaits
 from ..rows import (
     ActiveMarkets,
     TickerRow,
+    candles_body,
     read_active_markets,
+    read_candles,
     read_decimal,
     read_snapshot,
     read_ticker,
@@ -161,6 +165,34 @@ class AsyncBooks(AsyncRoom):
     async def ticker(self, pair: str, timeout_s: float = 15.0) -> TickerRow:
         """Return the exchange's own 24-hour ticker of any pair that it lists. Raises as `active_markets`."""
         return read_ticker(await self._catalog("ticker", {"pair": pair}, timeout_s))
+
+    async def candles(
+        self,
+        pair: str,
+        interval: str,
+        start: datetime | int | None = None,
+        end: datetime | int | None = None,
+        limit: int | None = None,
+        timeout_s: float = 60.0,
+    ) -> list[Candle]:
+        """Return candles of any pair that the exchange lists, oldest first.
+
+        `interval` is "1m", "4h", "1d" or another that the exchange offers. The candles open from `start` until before
+        `end` (datetimes with a time zone, or ns since the Unix epoch). With a `start`, they are the first `limit` from
+        there on; without it, the last `limit` before `end` (500 when none is given). As many requests are sent as the
+        exchange needs for them. Where the exchange has no candle, because nothing was traded, none is made up.
+
+        The last candle `is_closed` only once it cannot change any more.
+
+        Raises:
+            ValueError: a time has no zone, `start` is not before `end`, or `limit` is no whole number of at least 1.
+            UnknownInstrument: the exchange lists no such pair.
+            NotOffered: the exchange has no candles of this interval; the error lists its intervals.
+            Rejected: more than 10,000 candles, or older ones than the exchange gives.
+            RetryLater: the exchange could not be asked now.
+        """
+        body = candles_body(pair, interval, start, end, limit)
+        return read_candles(await self._catalog("candles", body, timeout_s))
 
     async def mid_price(self, pair: str, timeout_s: float = 5.0) -> Decimal | None:
         """Return the mid price of any pair that the exchange lists; None when a side of its book is empty.
