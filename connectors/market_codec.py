@@ -147,7 +147,10 @@ class Codec(Protocol):
 
     def tickers_request(self) -> HttpRequest: ...
     def tickers(self, body: bytes) -> dict[str, Any]:
-        """Read volume, quote_volume, bid, ask and last of the last 24 hours, by symbol; decimal text or None.
+        """Read volume, quote_volume, bid, ask, last, open, high and low of the last 24 hours, by symbol.
+
+        Each is decimal text; a price that the exchange does not state is None. An odd row is left out: it holds no
+        other pair back.
 
         This codec has read the list of instruments before: where tickers have other names, it knows them from there.
         """

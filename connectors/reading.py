@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import orjson
@@ -30,6 +31,7 @@ from ..model.fixed import INT64_MAX, to_raw
 from ..model.instrument import Instrument
 from ..model.time import SECOND_NS
 
+V = TypeVar("V")
 EXCERPT = 200  # bytes
 MAX_NUMBER = 41  # characters: 40 digits and a dot
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
@@ -182,6 +184,36 @@ def plain_decimal(value: Any) -> Decimal:
     if len(text(value)) > MAX_NUMBER or not value.isascii() or not value.replace(".", "", 1).isdigit():
         raise _wrong(value, "a plain number as text")
     return Decimal(value)
+
+
+def amount_text(value: Any) -> str:
+    """Return a number that is written as text in plain digits, as it was written."""
+    plain_decimal(value)
+    return str(value)
+
+
+def price_text(value: Any) -> str | None:
+    """Return a price as it was written; None where it is empty or zero: there is none."""
+    return str(value) if text(value) and plain_decimal(value) else None
+
+
+def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[str, V]:
+    """Read the rows of a list of which each is about another pair, and leave out odd ones: one holds no other back.
+
+    Raises the error of the last row when there are rows and none can be read.
+    """
+    found: dict[str, V] = {}
+    wrong: Exception | None = None
+    for row in listed:
+        try:
+            name, value = read(row)
+        except UNREADABLE as error:
+            wrong = error
+        else:
+            found[name] = value
+    if wrong is not None and not found:
+        raise wrong
+    return found
 
 
 def known_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:

@@ -7,7 +7,7 @@ the wall-clock time (ns) at which a list was first seen, so that they grow acros
     refresh                      the same, fetched now
     active_markets               a row per instrument that trades: name, base, quote, last_price, volume, quote_volume,
                                  usd_volume (decimal text; None where unknown), of the last 24 hours
-    ticker {pair}                name, last_price, bid, ask, volume, quote_volume
+    ticker {pair}                name, last_price, bid, ask, open, high, low, volume, quote_volume
     mid_price {pair}             decimal text; None when a side of the book is empty
     candles {pair, interval, start_ns, end_ns, limit}
                                  a list of `Candle` as plain values, oldest first; see `CandleQuery`
@@ -239,12 +239,15 @@ class CatalogRole:
     async def _ticker(self, instrument: Instrument) -> dict[str, Any]:
         row = (await self._cached("tickers", self._tickers)).get(instrument.symbol)
         if row is None:
-            raise UnknownInstrument(self._exchange, instrument.name, "the exchange gives no ticker of it")
+            raise UnknownInstrument(self._exchange, instrument.name, "the exchange gives no ticker that can be read")
         return {
             "name": instrument.name,
             "last_price": row["last"],
             "bid": row["bid"],
             "ask": row["ask"],
+            "open": row.get("open"),
+            "high": row.get("high"),
+            "low": row.get("low"),
             "volume": row["volume"] or "0",
             "quote_volume": row["quote_volume"] or "0",
         }

@@ -156,7 +156,7 @@ class Messages(Suite):
             yield "server_time", codec.server_time, samples.server_time[0]
 
     def test_tickers_are_decimal_text(self) -> None:
-        """Each ticker has volume, quote volume, bid, ask and last, each decimal text or None."""
+        """Each ticker has volume, quote volume and the prices of the day, each decimal text or None."""
         if self.samples.tickers is None:
             skip("the samples have no tickers")
         instrument = self.instrument()
@@ -165,14 +165,14 @@ class Messages(Suite):
         rows = codec.tickers(self.samples.tickers)
         expect(instrument.symbol in rows, f"the tickers lack {instrument.symbol!r}; they have {sorted(rows)[:10]}")
         for symbol, row in rows.items():
-            for key in ("volume", "quote_volume", "bid", "ask", "last"):
+            for key in ("volume", "quote_volume", "bid", "ask", "last", "open", "high", "low"):
                 expect(key in row, f"the ticker of {symbol} lacks {key!r}")
                 value = row[key]
                 expect(
                     value is None or isinstance(value, str),
                     f"{key!r} of the ticker of {symbol} is {value!r}, expected decimal text or None",
                 )
-        for key in ("bid", "ask", "last"):
+        for key in ("bid", "ask", "last", "open", "high", "low"):
             if rows[instrument.symbol][key] is not None:
                 instrument.price_raw(rows[instrument.symbol][key])
 

@@ -33,7 +33,20 @@ from .. import market_codec
 from ..candles import CLOCK_DOUBT_NS, candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey
-from ..reading import decimal, fixed_rows, flag, integer, levels, milliseconds, reading, rows, text
+from ..reading import (
+    amount_text,
+    decimal,
+    fixed_rows,
+    flag,
+    integer,
+    levels,
+    milliseconds,
+    price_text,
+    readable,
+    reading,
+    rows,
+    text,
+)
 from ..sequence import APPLY, GAP, STALE, Numbers, Verdict
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
@@ -41,6 +54,14 @@ from .scanner import DepthScanner, SnapshotScanner
 from .spec import CANDLES, DEPTH_SPEED, SNAPSHOT_LIMIT
 
 CANDLE_FIELDS = 12  # rest-api.md, Kline/Candlestick data
+DAY_PRICES = {  # rest-api.md, 24hr ticker price change statistics
+    "bid": "bidPrice",
+    "ask": "askPrice",
+    "last": "lastPrice",
+    "open": "openPrice",
+    "high": "highPrice",
+    "low": "lowPrice",
+}
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
 STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB
 BOOK_TICKER = frozenset("usbBaA")
@@ -198,16 +219,7 @@ class BinanceCodec:
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: rest-api.md, 24hr ticker price change statistics. A side of the book that is empty is None."""
         with reading("a list of tickers", body) as read:
-            return {
-                row["symbol"]: {
-                    "volume": text(row["volume"]),
-                    "quote_volume": text(row["quoteVolume"]),
-                    "bid": row["bidPrice"] if decimal(row["bidPrice"]) else None,
-                    "ask": row["askPrice"] if decimal(row["askPrice"]) else None,
-                    "last": text(row["lastPrice"]),
-                }
-                for row in rows(read)
-            }
+            return readable(rows(read), _day_ticker)
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: rest-api.md, Kline/Candlestick data, read 2026-11-27. No row says whether its candle has closed."""
@@ -330,6 +342,15 @@ class BinanceCodec:
         if delta.last <= sequence:
             return STALE
         return GAP if delta.first > sequence + 1 else APPLY
+
+
+def _day_ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
+    """A price of zero is none: nobody bids or asks, or nothing was traded."""
+    return text(row["symbol"]), {
+        "volume": amount_text(row["volume"]),
+        "quote_volume": amount_text(row["quoteVolume"]),
+        **{name: price_text(row[key]) for name, key in DAY_PRICES.items()},
+    }
 
 
 def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:

@@ -139,6 +139,9 @@ SAMPLES = MarketDataSamples(
             {
                 "symbol": "BNBBTC",
                 "lastPrice": "0.00250000",
+                "openPrice": "0.00230000",
+                "highPrice": "0.00260000",
+                "lowPrice": "0.00220000",
                 "bidPrice": "0.00240000",
                 "askPrice": "0.00000000",
                 "volume": "8913.30000000",

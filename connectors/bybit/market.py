@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -32,6 +31,7 @@ from ..candles import candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
 from ..reading import (
+    amount_text,
     decimal,
     digits,
     fixed_rows,
@@ -40,6 +40,8 @@ from ..reading import (
     levels,
     milliseconds,
     positive_decimal,
+    price_text,
+    readable,
     reading,
     rows,
     text,
@@ -51,6 +53,14 @@ from .refusals import FAILURES
 from .spec import CANDLES, CATEGORY, DEPTH, PUBLIC, REGION
 
 CANDLE_FIELDS = 7  # market/kline.mdx
+DAY_PRICES = {  # market/tickers.mdx
+    "bid": "bid1Price",
+    "ask": "ask1Price",
+    "last": "lastPrice",
+    "open": "prevPrice24h",
+    "high": "highPrice24h",
+    "low": "lowPrice24h",
+}
 ARGS_PER_REQUEST = 10  # websocket/wss-authentication.mdx, Args limits: spot
 RESTARTED = 1  # `u` of a book after a restart of the service, whatever the type of the message
 BOOK, TRADES = "orderbook", "publicTrade"
@@ -194,16 +204,7 @@ class BybitCodec:
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: market/tickers.mdx. An empty side of the book is empty text."""
         with reading("a list of tickers", body) as read:
-            return {
-                text(row["symbol"]): {
-                    "volume": _price(row["volume24h"]),
-                    "quote_volume": _price(row["turnover24h"]),
-                    "bid": _price(row["bid1Price"], zero=False),
-                    "ask": _price(row["ask1Price"], zero=False),
-                    "last": _price(row["lastPrice"], zero=False),
-                }
-                for row in rows(_result(read)["list"])
-            }
+            return readable(rows(_result(read)["list"]), _day_ticker)
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: market/kline.mdx, read 2026-11-27. The newest comes first. No row says whether its candle has closed;
@@ -309,12 +310,12 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _price(value: Any, zero: bool = True) -> str | None:
-    """Return decimal text as it is; None for none, and for zero where zero means none."""
-    if text(value) == "":
-        return None
-    number: Decimal = decimal(value)
-    return str(value) if number or zero else None
+def _day_ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
+    return text(row["symbol"]), {
+        "volume": amount_text(row["volume24h"]),
+        "quote_volume": amount_text(row["turnover24h"]),
+        **{name: price_text(row[key]) for name, key in DAY_PRICES.items()},
+    }
 
 
 def _answer(message: dict[str, Any]) -> MarketEvent:

@@ -41,7 +41,23 @@ from ...orderbook.l2 import OrderBook
 from ..candles import candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
-from ..reading import decimal, fixed_rows, flag, integer, levels, number, reading, rfc3339, rows, seconds, text
+from ..reading import (
+    amount_text,
+    decimal,
+    fixed_rows,
+    flag,
+    integer,
+    levels,
+    number,
+    plain_decimal,
+    price_text,
+    readable,
+    reading,
+    rfc3339,
+    rows,
+    seconds,
+    text,
+)
 from ..sequence import Numbers, Verdict, by_connection
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
@@ -196,7 +212,8 @@ class KrakenCodec:
         """Source: rest-api/get-ticker-information. The second figure of a pair of them is of the last 24 hours; the
         quote volume is the volume at its average price."""
         with reading("a list of tickers", body) as read:
-            return {self._symbols[key]: _ticker_row(row) for key, row in read["result"].items() if key in self._symbols}
+            listed = [(self._symbols[key], row) for key, row in read["result"].items() if key in self._symbols]
+            return readable(listed, _day_ticker)
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: rest-api/get-ohlc-data, read 2026-11-27. The last row is always the candle that is still open. The
@@ -361,13 +378,17 @@ def _levels(instrument: Instrument, value: Any) -> Levels:
     return array
 
 
-def _ticker_row(row: dict[str, Any]) -> dict[str, str | None]:
-    volume, average = decimal(row["v"][1]), decimal(row["p"][1])
-    bid, ask = (text(row[side][0]) if decimal(row[side][0]) else None for side in ("b", "a"))
-    return {
-        "volume": text(row["v"][1]),
+def _day_ticker(named: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, str | None]]:
+    """`o` is the price at midnight, not that of 24 hours ago, which the exchange does not state."""
+    symbol, row = named
+    volume, average = plain_decimal(row["v"][1]), plain_decimal(row["p"][1])
+    return symbol, {
+        "volume": amount_text(row["v"][1]),
         "quote_volume": f"{volume * average:f}",
-        "bid": bid,
-        "ask": ask,
-        "last": text(row["c"][0]),
+        "bid": price_text(row["b"][0]),
+        "ask": price_text(row["a"][0]),
+        "last": price_text(row["c"][0]),
+        "open": None,
+        "high": price_text(row["h"][1]),
+        "low": price_text(row["l"][1]),
     }

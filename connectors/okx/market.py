@@ -36,7 +36,19 @@ from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, in_order
 from ..drafts import batches, public, recognised
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
-from ..reading import decimal, digits, fixed_rows, integer, levels, reading, rows, text
+from ..reading import (
+    amount_text,
+    decimal,
+    digits,
+    fixed_rows,
+    integer,
+    levels,
+    price_text,
+    readable,
+    reading,
+    rows,
+    text,
+)
 from ..sequence import Numbers, Verdict, by_chain
 from ..spec import ExchangeSpec
 from ..trade_ids import trade_id
@@ -45,6 +57,14 @@ from .spec import CANDLES, DEMO_HEADER, DEPTH, IS_DEMO, NEW_CANDLES, ONLY_OLD, R
 
 CANDLE_FIELDS = 9  # trading-market-data-get-candlesticks.md
 CONFIRMED = {"0": False, "1": True}  # same: whether a candle is complete
+DAY_PRICES = {  # trading-market-data-get-tickers.md
+    "bid": "bidPx",
+    "ask": "askPx",
+    "last": "last",
+    "open": "open24h",
+    "high": "high24h",
+    "low": "low24h",
+}
 LIVE = "live"  # the one state in which everything is traded
 LEVEL_FIELDS = 4  # price, size, "0", number of orders
 PAIRS_PER_MESSAGE = 100  # overview/websocket/subscribe.md: 64 KB of channels; this is about 10 KB
@@ -188,16 +208,7 @@ class OkxCodec:
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: order/book/trading-market-data-get-tickers.md. A side of the book that is empty is None."""
         with reading("a list of tickers", body) as read:
-            return {
-                text(row["instId"]): {
-                    "volume": text(row["vol24h"]),
-                    "quote_volume": text(row["volCcy24h"]),
-                    "bid": _stated(row["bidPx"]),
-                    "ask": _stated(row["askPx"]),
-                    "last": _stated(row["last"]),
-                }
-                for row in _data(read)
-            }
+            return readable(_data(read), _day_ticker)
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: order/book/trading-market-data-get-candlesticks.md, read 2026-11-27. The newest comes first."""
@@ -305,7 +316,7 @@ class OkxCodec:
         """Source: order/book/trading-market-data-ws-tickers-channel.md. A ticker has no sequence number."""
         bid, ask = (
             (instrument.price_raw(price), instrument.size_raw(text(row[size])))
-            if (price := _stated(row[key])) is not None
+            if (price := price_text(row[key])) is not None
             else None
             for key, size in (("bidPx", "bidSz"), ("askPx", "askSz"))
         )
@@ -343,9 +354,12 @@ def _rule(value: Any) -> Decimal | None:
     return (decimal(value) or None) if text(value) else None
 
 
-def _stated(value: Any) -> str | None:
-    """A price; None where it is empty or zero."""
-    return value if text(value) and decimal(value) else None
+def _day_ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
+    return text(row["instId"]), {
+        "volume": amount_text(row["vol24h"]),
+        "quote_volume": amount_text(row["volCcy24h"]),
+        **{name: price_text(row[key]) for name, key in DAY_PRICES.items()},
+    }
 
 
 def _time_ns(row: dict[str, Any]) -> int:

@@ -60,12 +60,15 @@ class ActiveMarkets(tuple[ActiveMarket, ...]):
 
 @dataclass(frozen=True, slots=True)
 class TickerRow:
-    """The exchange's own 24-hour ticker of one pair."""
+    """The exchange's own ticker of one pair, of the last 24 hours. A price that the exchange does not state is None."""
 
     trading_pair: str
     last_price: Decimal | None
     bid: Decimal | None
     ask: Decimal | None
+    open: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
     volume: Decimal
     quote_volume: Decimal
 
@@ -151,6 +154,9 @@ def read_ticker(row: Mapping[str, Any]) -> TickerRow:
         last_price=read_decimal(row["last_price"]),
         bid=read_decimal(row["bid"]),
         ask=read_decimal(row["ask"]),
+        open=read_decimal(row["open"]),
+        high=read_decimal(row["high"]),
+        low=read_decimal(row["low"]),
         volume=Decimal(row["volume"]),
         quote_volume=Decimal(row["quote_volume"]),
     )

@@ -389,6 +389,9 @@ def test_a_malformed_snapshot_is_an_error(codec, body):
 ROW = {
     "symbol": "BNBBTC",
     "lastPrice": "4.00000200",
+    "openPrice": "99.00000000",
+    "highPrice": "100.00000000",
+    "lowPrice": "0.10000000",
     "bidPrice": "4.00000000",
     "askPrice": "0.00000000",
     "volume": "8913.30000000",
@@ -404,8 +407,13 @@ def test_day_tickers(codec):
             "bid": "4.00000000",
             "ask": None,
             "last": "4.00000200",
+            "open": "99.00000000",
+            "high": "100.00000000",
+            "low": "0.10000000",
         }
     }
+    odd = {**ROW, "symbol": "ODDBTC", "volume": "-1"}
+    assert list(codec.tickers(dumps([odd, ROW, 7]))) == ["BNBBTC"]
     for body in (b"", b"{}", dumps([7]), dumps([{**ROW, "bidPrice": "x"}]), dumps([{**ROW, "volume": 1}])):
         with pytest.raises(DecodeError):
             codec.tickers(body)
