@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from ..model.errors import Misconfigured
 from ..model.order import OrderType, TimeInForce
+from ..model.time import MILLISECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,7 @@ class ExchangeSpec:
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
     account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
     environments: Mapping[str, Hosts] = field(default_factory=dict)  # others than the real one: "testnet"
+    time_resolution_ns: int = MILLISECOND_NS  # of the time that `Codec.server_time` reads
     options: tuple[Option[Any], ...] = ()  # what a configuration may choose; the codecs take each as a keyword
 
     def option_problem(self, name: str, value: Any) -> str | None:

@@ -37,7 +37,7 @@ class ExchangeClock:
     ) -> None:
         """`send` sends a request and returns (monotonic time of sending, response)."""
         self._context, self._codec, self._send, self._every_s = context, codec, send, every_s
-        self._offset = ClockOffset()
+        self._offset = ClockOffset(codec.spec.time_resolution_ns)
         self._measured = asyncio.Event()
         self._requested = asyncio.Event()
         self._background = Background()

@@ -11,6 +11,7 @@ from ...model.errors import FixedPointError, MeshError
 from ...model.fixed import decimals, to_decimal
 from ...model.http import HttpRequest
 from ...model.instrument import Instrument, scale_for
+from ...model.time import SECOND_NS
 from .suite import Suite, expect, skip
 
 LOCAL_REST, LOCAL_WS = "http://127.0.0.1:18080", "ws://127.0.0.1:18081"
@@ -241,7 +242,7 @@ class Described(Suite):
                 )
 
     def test_the_clock_of_the_exchange_is_read(self) -> None:
-        """server_time returns nanoseconds since the Unix epoch."""
+        """server_time returns nanoseconds since the Unix epoch, and the spec states how fine they are."""
         if self.samples.server_time is None:
             expect(
                 self.codec().time_request() is None, "the codec has a time_request, but samples.server_time is missing"
@@ -250,3 +251,14 @@ class Described(Suite):
         body, time_ns = self.samples.server_time
         found = self.codec().server_time(body)
         expect(found == time_ns, f"server_time returned {found}, expected {time_ns}")
+        resolution_ns = self.connector.spec.time_resolution_ns
+        expect(resolution_ns > 0, f"spec.time_resolution_ns is {resolution_ns}, it must be positive")
+        expect(
+            resolution_ns >= SECOND_NS or time_ns % SECOND_NS != 0,
+            "the time of samples.server_time is a whole second: set spec.time_resolution_ns to a second if the "
+            "exchange states no more, or take a sample with a fraction",
+        )
+        expect(
+            resolution_ns < SECOND_NS or time_ns % resolution_ns == 0,
+            f"samples.server_time is {time_ns} ns, finer than spec.time_resolution_ns {resolution_ns}",
+        )

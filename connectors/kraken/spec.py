@@ -5,6 +5,7 @@ Source: docs.kraken.com, the pages named at each figure (as crawled from 2026-05
 
 from __future__ import annotations
 
+from ...model.time import SECOND_NS
 from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, KeepAlive, Limit, Option, Proof
 
 CALLS = "calls"
@@ -75,6 +76,7 @@ SPEC = ExchangeSpec(
     contiguous_trade_ids=True,  # websocket-v2/trade: "a sequence number, unique per book"
     example_pairs=("BTC-USD", "ETH-USD", "BTC-USDT"),
     streams_per_instrument=2,  # the channels book and trade
+    time_resolution_ns=SECOND_NS,  # rest-api/get-server-time: unixtime
     max_snapshot=500,  # rest-api/get-order-book: count
     options=(DEPTH,),
     unknown_symbol=frozenset({"EQuery:Unknown asset pair"}),  # ccxt 4.5.90 and the local exchange; not in the manual

@@ -32,6 +32,11 @@ PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 3)
         ("digits", "0", 0),
         ("digits", "9223372036854775807", 2**63 - 1),
         ("decimal", "-0.10", Decimal("-0.10")),
+        ("plain_decimal", "0.10", Decimal("0.10")),
+        ("amount_text", "0.00", "0.00"),
+        ("price_text", "1.50", "1.50"),
+        ("price_text", "0.00", None),
+        ("price_text", "", None),
     ],
 )
 def test_reads_its_type(reader, value, read):
@@ -45,6 +50,13 @@ def test_reads_its_type(reader, value, read):
     [
         ("text", 1),
         ("text", None),
+        *(
+            ("plain_decimal", wrong)
+            for wrong in ("", ".", "-1", "+1", "1e5", "NaN", "1.2.3", " 1", "١", "1" * 42, 1, None)
+        ),
+        ("amount_text", ""),
+        ("price_text", "-1"),
+        ("price_text", None),
         ("flag", 1),
         ("flag", "true"),
         ("rows", {}),
@@ -164,3 +176,14 @@ def test_what_became_of_a_request_passes_through():
         raise OutcomeUnknown("request", "the exchange does not know")
     with pytest.raises(KeyboardInterrupt), reading("a test", b"{}"):
         raise KeyboardInterrupt
+
+
+def test_one_odd_row_holds_no_other_back():
+    def read(row):
+        return readers.text(row["pair"]), readers.plain_decimal(row["price"])
+
+    good, odd = {"pair": "A", "price": "1"}, {"pair": "B", "price": "x"}
+    assert readers.readable([odd, good, 7, {}], read) == {"A": Decimal(1)}
+    assert readers.readable([], read) == {}
+    with pytest.raises(KeyError):
+        readers.readable([odd, {}], read)

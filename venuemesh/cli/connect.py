@@ -11,12 +11,12 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 from urllib.parse import quote
 
 from ..conformance.market.live import choose
 from ..connectors import registry
+from ..connectors.exchange_clock import ClockOffset
 from ..connectors.gzip_frames import inflate
 from ..connectors.market_codec import Codec, DialedByRequest, OpensConnections
 from ..connectors.order_codec import Signed, trading_connector
@@ -29,6 +29,7 @@ from ..model.events import DepthDelta, DepthSnapshot, PublicTrade, Say, Subscrib
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..model.order import Balance
+from ..model.time import MILLISECOND_NS, SECOND_NS
 
 CLOCK_SAMPLES = 7
 OFFSET_SAMPLES = 3  # before one signed request
@@ -129,12 +130,9 @@ class Probe:
         found = await _measure(self._codec, rest, CLOCK_SAMPLES)
         if found is None:
             return
-        self._offset_ns, trip_ns = found
-        where = "ahead of" if self._offset_ns >= 0 else "behind"
-        difference = (
-            f"the exchange's clock is {abs(self._offset_ns) / 1e6:.1f} ms {where} ours, within {trip_ns / 2e6:.1f} ms"
-        )
-        self._passed("clock", began, f"{difference} (median of {CLOCK_SAMPLES})")
+        self._offset_ns, error_ns = found
+        resolution_ns = self._codec.spec.time_resolution_ns
+        self._passed("clock", began, clock_text(self._offset_ns, error_ns, resolution_ns, CLOCK_SAMPLES))
 
     async def _instruments(self, rest: Rest) -> Instrument:
         began = time.perf_counter()
@@ -360,18 +358,31 @@ async def ask(
 
 
 async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
-    """Return the exchange's clock minus ours, and the round trip: medians in ns. None: the exchange gives no time."""
+    """Return the exchange's clock minus ours, and how far that may be off either way, in ns. None: it gives no time."""
     request = codec.time_request()
     if request is None:
         return None
-    offsets, trips = [], []
+    offset, recv_ns = ClockOffset(codec.spec.time_resolution_ns), 0
     for _ in range(samples):
         answer = await rest.send(request)
         if (error := codec.failure(answer)) is not None:
             raise error
-        offsets.append(codec.server_time(answer.body) - (answer.sent_ns + answer.recv_ns) // 2)
-        trips.append(answer.recv_ns - answer.sent_ns)
-    return int(median(offsets)), int(median(trips))
+        recv_ns = max(answer.sent_ns, answer.recv_ns)
+        offset.add(answer.sent_ns, recv_ns, codec.server_time(answer.body))
+    return offset.exchange_now_ns(recv_ns) - recv_ns, offset.error_ns(recv_ns)
+
+
+def clock_text(offset_ns: int, error_ns: int, resolution_ns: int, samples: int) -> str:
+    """Return the difference of two clocks in words, no finer than it is known."""
+    unit, scale = ("s", SECOND_NS) if resolution_ns >= SECOND_NS else ("ms", MILLISECOND_NS)
+    basis = f"{samples} samples" + (f" of whole multiples of {resolution_ns / scale:g} s" if unit == "s" else "")
+    if abs(offset_ns) <= error_ns:
+        return (
+            f"the exchange's clock agrees with ours within {(abs(offset_ns) + error_ns) / scale:.1f} {unit} ({basis})"
+        )
+    where = "ahead of" if offset_ns > 0 else "behind"
+    found = f"the exchange's clock is {abs(offset_ns) / scale:.1f} {unit} {where} ours"
+    return f"{found}, within {error_ns / scale:.1f} {unit} ({basis})"
 
 
 def _pair(param: str) -> tuple[str, str]:

@@ -234,6 +234,8 @@ def test_a_wrong_codec_is_caught(codec, check):
         ({"limits": {"weight": Limit(6000, 60.0)}, "used_headers": {}}, "test_the_spec_is_complete"),
         ({"example_pairs": ("BTCUSDT",)}, "test_the_spec_is_complete"),
         ({"used_headers": {"x-used": "nothing"}}, "test_the_spec_is_complete"),
+        ({"time_resolution_ns": 10**9}, "test_the_clock_of_the_exchange_is_read"),
+        ({"time_resolution_ns": 0}, "test_the_clock_of_the_exchange_is_read"),
         ({"candles": None}, "test_candles_are_declared"),
         ({"candles": CandleOffer({"1m": "1m", "one hour": "1h"}, page=1000)}, "test_candles_are_declared"),
         ({"candles": CandleOffer({"1m": "1m"}, page=0)}, "test_candles_are_declared"),
@@ -273,6 +275,10 @@ def test_a_wrong_spec_is_caught(spec, check):
         ({"acks": ()}, "test_answers_are_read"),
         ({"candles": None}, "test_candles_are_declared"),
         ({"gap": None}, "test_a_missed_delta_is_a_gap_until_the_next_snapshot"),
+        (
+            {"server_time": (b'{"serverTime":1672515782000}', 1672515782 * 10**9)},
+            "test_the_clock_of_the_exchange_is_read",
+        ),
         ({"server_time": None}, "test_the_clock_of_the_exchange_is_read"),
     ],
 )

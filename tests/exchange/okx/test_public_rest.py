@@ -51,6 +51,8 @@ async def test_trades_candles_and_tickers_agree(okx: OkxExchange) -> None:
     assert (candles[0][8], len(candles[0])) == ("0", 9)
     assert await okx.public("market/candles", instId="BTC-USDT", after=candles[-1][0]) == []
     assert await okx.public("market/candles", instId="BTC-USDT", bar="1Dutc") != []
+    history = await okx.public("market/history-candles", instId="BTC-USDT", bar="1m")
+    assert history == [row for row in candles if row[8] == "1"]
     (ticker,) = await okx.public("market/ticker", instId="BTC-USDT")
     assert (Decimal(ticker["vol24h"]), ticker["last"]) == (volume, trades[0]["px"])
     assert ticker in await okx.public("market/tickers", instType="SPOT")

@@ -9,7 +9,7 @@ from websockets.asyncio.server import serve
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.servers import RawHttp, WebsocketServer
-from venuemesh.cli.connect import Probe, ask, pretty
+from venuemesh.cli.connect import Probe, ask, clock_text, pretty
 from venuemesh.conformance.market.live import run_live
 from venuemesh.conformance.runner import Outcome
 from venuemesh.connectors.binance.spec import SPEC
@@ -23,6 +23,7 @@ from venuemesh.model.errors import (
     UnknownExchange,
     UnknownInstrument,
 )
+from venuemesh.testing import local_exchange
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,8 @@ async def test_every_step_is_seen(exchange):
     await probe.run()
     steps = {step.what: step for step in probe.checked}
     assert list(steps) == ["ping", "clock", "instruments", "websocket", "subscription", "frames"]
-    assert "median of 7" in steps["clock"].result
+    assert "agrees with ours within" in steps["clock"].result
+    assert steps["clock"].result.endswith(" ms (7 samples)")
     assert "BTC-USDT (BTCUSDT) confirmed" in steps["subscription"].result
     assert all(step.ms >= 0 for step in probe.checked)
 
@@ -51,6 +53,30 @@ async def test_a_clock_that_is_off_is_measured(exchange):
     said = next(step.result for step in probe.checked if step.what == "clock")
     assert "ahead of ours" in said
     assert 4000 < float(said.split(" ms")[0].rpartition(" ")[2]) < 6000
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "error_ms", "resolution_s", "words"),
+    [
+        (12.34, 0.56, 0.001, "is 12.3 ms ahead of ours, within 0.6 ms (7 samples)"),
+        (-12.34, 0.56, 0.001, "is 12.3 ms behind ours, within 0.6 ms (7 samples)"),
+        (0.3, 0.5, 0.001, "agrees with ours within 0.8 ms (7 samples)"),
+        (-312.5, 487.2, 1, "agrees with ours within 0.8 s (7 samples of whole multiples of 1 s)"),
+        (-4312.5, 487.2, 1, "is 4.3 s behind ours, within 0.5 s (7 samples of whole multiples of 1 s)"),
+    ],
+)
+def test_a_difference_of_clocks_is_shown_no_finer_than_it_is_known(offset_ms, error_ms, resolution_s, words):
+    found = clock_text(int(offset_ms * 1e6), int(error_ms * 1e6), int(resolution_s * 1e9), 7)
+    assert found == f"the exchange's clock {words}"
+
+
+async def test_whole_seconds_of_an_exchange_claim_no_milliseconds():
+    with local_exchange(["BTC-USDT"], protocol="kraken") as running:
+        probe = Probe("kraken", "BTC-USDT", running.urls["rest"], running.urls["ws"])
+        await probe.run()
+    clock = next(step.result for step in probe.checked if step.what == "clock")
+    assert clock.endswith(" s (7 samples of whole multiples of 1 s)")
+    assert " ms" not in clock
 
 
 async def test_the_pair_can_be_chosen_and_must_be_listed(exchange):
