@@ -278,6 +278,22 @@ def record(
 # ---------------------------------------------------------------------- connectors
 
 
+@app.command()
+def exchanges(as_json: AsJson = False) -> None:
+    """Show what each installed connector offers: market data, candles, user stream, orders, options, environments.
+
+    All of it is as the connectors declare it. Nothing is sent to an exchange.
+    """
+    from .exchanges import lines, offers
+
+    found = offers()
+    if as_json:
+        print(json.dumps(found))
+        return
+    for line in lines(found):
+        print(line)
+
+
 @app.command("new-connector")
 def new_connector(
     name: Annotated[str, typer.Argument(help="Name of the exchange: lower-case letters, digits, underscores.")],

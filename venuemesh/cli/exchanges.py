@@ -1,0 +1,146 @@
+"""What each installed connector offers (`venuemesh exchanges`), as its declarations state it. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ..connectors import registry
+from ..connectors.market_codec import Connector
+from ..connectors.order_codec import trading_connector
+from ..connectors.spec import BookSource, ExchangeSpec, Offer, Option, Proof
+from ..model.errors import MeshError, NotOffered
+
+REAL = "real"  # the environment whose URLs are the spec's own
+UNTRIED = "No connector that comes with venuemesh has met its real exchange: they were tried on the local exchange,"
+UNTRIED_BUT = "on recordings and on the messages in the manuals."
+UNRECORDED = "No record of passed checks comes with venuemesh: `venuemesh conformance EXCHANGE` runs them."
+BEGIN = "The first thing to try: `venuemesh connect EXCHANGE`."
+SOURCES = {
+    BookSource.REST: "whole books by REST",
+    BookSource.REQUESTED: "whole books on request",
+    BookSource.PUSHED: "whole books in the feed",
+    BookSource.EVERY_FRAME: "a whole book in every message",
+}
+PROOFS = {
+    Proof.RANGE: "ranges of numbers prove that no change is missing",
+    Proof.CHAIN: "a chain of numbers proves that no change is missing",
+    Proof.STEP: "consecutive numbers prove that no change is missing",
+    Proof.CHECKSUM: "checksums prove that no change is missing",
+    Proof.CONNECTION: "nothing but the connection proves that no change is missing",
+}
+# What a trader may look for, by the field of `Offer`
+EXTRAS = {
+    "amend": "amend",
+    "replace": "replace",
+    "cancel_all": "cancel all",
+    "dead_man": "dead-man switch",
+    "quote_amount": "market orders by quote amount",
+}
+
+
+def offers() -> dict[str, Any]:
+    """Return what every installed connector offers, as plain data for JSON."""
+    exchanges = [_offers(name) for name in registry.known()]
+    return {"exchanges": exchanges, "met_real_exchange": False, "conformance_record": None}
+
+
+def _offers(name: str) -> dict[str, Any]:
+    try:
+        connector = registry.connector(name)
+        return {"exchange": name, "error": None, **_market(connector), "trading": _trading(connector)}
+    except MeshError as error:
+        return {"exchange": name, "error": str(error)}
+
+
+def _market(connector: Connector) -> dict[str, Any]:
+    spec = connector.spec
+    return {
+        "market_data": {
+            "books": {"source": spec.book.source.value, "proof": spec.book.proof.value, "window": spec.book.window},
+            "trades": True,
+            "tickers": "tickers" in spec.endpoints,
+        },
+        "candles": list(spec.candles.intervals) if spec.candles is not None else [],
+        "options": [_option(option) for option in spec.options],
+        "environments": [REAL, *spec.environments],
+    }
+
+
+def _option(option: Option[Any]) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "default": option.default,
+        "choices": list(option.choices),
+        "least": option.least,
+        "most": option.most,
+        "meaning": option.words,
+    }
+
+
+def _trading(connector: Connector) -> dict[str, Any] | None:
+    try:
+        offer: Offer = trading_connector(connector).trading().offer
+    except NotOffered:
+        return None
+    return {
+        "user_stream": offer.stream,
+        "orders": ["rest", "websocket"] if offer.ws_orders else ["rest"],
+        "order_types": sorted(kind.value for kind in offer.order_types),
+        "times_in_force": sorted(kind.value for kind in offer.times_in_force),
+        "order_lists": sorted(offer.order_lists),
+        "batch_place": offer.batch_place,
+        "batch_cancel": offer.batch_cancel,
+        **{field: getattr(offer, field) for field in EXTRAS},
+    }
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """Yield `offers()` as text."""
+    for each in found["exchanges"]:
+        yield each["exchange"]
+        if each["error"] is not None:
+            yield f"  cannot be used: {each['error']}"
+            continue
+        spec = registry.connector(each["exchange"]).spec
+        yield f"  market data   {_market_text(spec, each['market_data'])}"
+        yield f"  candles       {', '.join(each['candles']) or 'not offered'}"
+        yield from (f"  {text}" for text in _trading_lines(each["trading"]))
+        yield from _option_lines(each["options"])
+        yield f"  environments  {', '.join(each['environments'])}"
+    yield ""
+    yield from (UNTRIED, UNTRIED_BUT, UNRECORDED, BEGIN)
+
+
+def _market_text(spec: ExchangeSpec, market: dict[str, Any]) -> str:
+    chosen = " by default" if any(option.default == spec.book.window for option in spec.options) else ""
+    window = f", {spec.book.window} levels a side{chosen}" if spec.book.window else ""
+    tickers = ", 24-hour tickers" if market["tickers"] else ""
+    return f"books ({SOURCES[spec.book.source]}{window}; {PROOFS[spec.book.proof]}), trades{tickers}"
+
+
+def _trading_lines(trading: dict[str, Any] | None) -> Iterator[str]:
+    if trading is None:
+        yield "user stream   not offered"
+        yield "trading       not offered"
+        return
+    yield f"user stream   {'by websocket, or by polling' if trading['user_stream'] else 'by polling only'}"
+    extras = [words for field, words in EXTRAS.items() if trading[field]]
+    extras += [f"order lists {', '.join(trading['order_lists'])}"] if trading["order_lists"] else []
+    extras += [f"{what} up to {trading[what]}" for what in ("batch_place", "batch_cancel") if trading[what]]
+    yield f"trading       orders by {' or '.join(trading['orders'])}: {', '.join(trading['order_types'])}"
+    more = ", ".join(extras) or "nothing beyond place and cancel"
+    yield f"              {', '.join(trading['times_in_force'])}; {more}"
+
+
+def _option_lines(options: list[dict[str, Any]]) -> Iterator[str]:
+    head = "options"
+    for option in options:
+        bounds = [f"from {option['least']}"] if option["least"] is not None else []
+        bounds += [f"to {option['most']}"] if option["most"] is not None else []
+        allowed = ", ".join(map(str, option["choices"])) or " ".join(bounds)
+        value = str(option["default"]).lower() if isinstance(option["default"], bool) else option["default"]
+        yield f"  {head:<13} {option['name']} = {value}{f' ({allowed})' if allowed else ''}: {option['meaning']}"
+        head = ""
+    if not options:
+        yield "  options       none"
