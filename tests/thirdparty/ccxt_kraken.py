@@ -5,6 +5,7 @@ python ccxt_kraken.py REST_URL WS_URL WS_PRIVATE_URL ADMIN_URL < KEYS    (KEYS i
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import urllib.request
@@ -16,6 +17,7 @@ REST, WS, WS_PRIVATE, ADMIN = sys.argv[1:5]
 KEYS = json.load(sys.stdin)
 PAIR, SYMBOL = "BTC/USDT", "BTCUSDT"
 WAIT_S = 30
+LOOK_S = 0.2
 
 
 def admin(path, body=None):
@@ -91,39 +93,40 @@ def over_rest():
 
 async def over_websocket():
     client = pointed(ccxt.pro.kraken(dict(KEYS)))
-    orders, fills, balances = [], [], []
     moved = asyncio.Event()
 
-    async def follow(watch, kept, *arguments):
+    async def follow(watch, *arguments):
         while True:
-            kept.append(json.loads(json.dumps(await watch(*arguments), default=str)))
+            await watch(*arguments)
             moved.set()
 
     async def until(condition):
+        """Wait for `condition`, also between messages: of two at once, a watcher sees the first only."""
         async with asyncio.timeout(WAIT_S):
             while not condition():
                 moved.clear()
-                await moved.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(moved.wait(), LOOK_S)
 
     try:
         await client.load_markets()
         watchers = [
-            asyncio.create_task(follow(client.watch_orders, orders)),
-            asyncio.create_task(follow(client.watch_my_trades, fills, PAIR)),
-            asyncio.create_task(follow(client.watch_balance, balances)),
+            asyncio.create_task(follow(client.watch_orders)),
+            asyncio.create_task(follow(client.watch_my_trades, PAIR)),
+            asyncio.create_task(follow(client.watch_balance)),
         ]
-        book, ticker, trades = await asyncio.gather(
+        _, ticker, trades = await asyncio.gather(
             client.watch_order_book(PAIR, 25), client.watch_ticker(PAIR), client.watch_trades(PAIR)
         )
         for _ in range(20):
-            book = await client.watch_order_book(PAIR, 25)
+            await client.watch_order_book(PAIR, 25)
         await asyncio.to_thread(admin, "/admin/pause", {"wait_s": 5})
-        await until(lambda: bool(balances))
+        await until(lambda: "spot" in client.balance)
         own = await asyncio.to_thread(admin, f"/admin/book?symbol={SYMBOL}")
         truth = {side: [[float(price), float(size)] for price, size in own[side][:25]] for side in ("bids", "asks")}
-        while {side: [level[:2] for level in book[side]] for side in truth} != truth:
-            async with asyncio.timeout(WAIT_S):
-                book = await client.watch_order_book(PAIR, 25)
+        following = asyncio.create_task(follow(client.watch_order_book, PAIR, 25))
+        await until(lambda: {side: [level[:2] for level in client.orderbooks[PAIR][side]] for side in truth} == truth)
+        following.cancel()
         bid, ahead = truth["bids"][0]
         maker = await client.create_order_ws(PAIR, "limit", "buy", 0.05, bid)
         sale = {"symbol": SYMBOL, "side": "SELL", "price": f"{bid:.2f}", "quantity": f"{ahead + 0.02:.5f}"}
@@ -132,28 +135,28 @@ async def over_websocket():
         await client.cancel_order_ws(maker["id"])
 
         def seen(number, status):
-            return any(order["id"] == number and order["status"] == status for batch in orders for order in batch)
+            return any(order["id"] == number and order["status"] == status for order in client.orders or ())
 
         await until(lambda: seen(maker["id"], "canceled") and seen(taker["id"], "closed"))
-        await until(lambda: {maker["id"], taker["id"]} <= {fill["order"] for batch in fills for fill in batch})
+        await until(lambda: {maker["id"], taker["id"]} <= {fill["order"] for fill in client.myTrades or ()})
         now = await client.fetch_balance()
 
         def total(name):
-            """The last total of an asset; every message has one asset."""
-            return [batch[name]["total"] for batch in balances if name in batch][-1]
+            """The total that the messages so far gave; the client keeps it, whatever its watcher saw."""
+            return client.balance["spot"][name]["total"]
 
         await until(lambda: all(total(name) == now[name]["total"] for name in ("BTC", "USDT")))
         for task in watchers:
             task.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        await asyncio.gather(*watchers, following, return_exceptions=True)
         return {
             "book": truth,
             "ticker": ticker["last"],
             "trade": [trades[-1]["price"], trades[-1]["side"]],
             "maker": maker["id"],
             "taker": taker["id"],
-            "orders": orders,
-            "fills": fills,
+            "orders": list(client.orders),
+            "fills": list(client.myTrades),
             "balance": {name: total(name) for name in ("BTC", "USDT")},
         }
     finally:

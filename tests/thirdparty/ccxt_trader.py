@@ -7,6 +7,7 @@ KEYS is a JSON list of {"apiKey", "secret"}: the first trades, the others, of th
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import urllib.request
@@ -26,6 +27,7 @@ OPTIONS = {
     }
 }
 WAIT_S = 30
+LOOK_S = 0.2
 
 
 def admin(path, body=None):
@@ -105,27 +107,27 @@ def over_rest():
 
 async def over_websocket():
     client = pointed(ccxt.pro.binance(CREDENTIALS | OPTIONS))
-    orders, balances, trades = [], [], []
-
     moved = asyncio.Event()
 
-    async def follow(watch, kept, *arguments):
+    async def follow(watch, *arguments):
         while True:
-            kept.append(json.loads(json.dumps(await watch(*arguments), default=str)))
+            await watch(*arguments)
             moved.set()
 
     async def until(condition):
+        """Wait for `condition`, also between messages: of two at once, a watcher sees the first only."""
         async with asyncio.timeout(WAIT_S):
             while not condition():
                 moved.clear()
-                await moved.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(moved.wait(), LOOK_S)
 
     try:
         await client.load_markets()
         watchers = [
-            asyncio.create_task(follow(client.watch_orders, orders, PAIR)),
-            asyncio.create_task(follow(client.watch_balance, balances)),
-            asyncio.create_task(follow(client.watch_my_trades, trades, PAIR)),
+            asyncio.create_task(follow(client.watch_orders, PAIR)),
+            asyncio.create_task(follow(client.watch_balance)),
+            asyncio.create_task(follow(client.watch_my_trades, PAIR)),
         ]
         await client.authenticate()
         bid, ahead = (await client.fetch_order_book(PAIR, 5))["bids"][0][:2]
@@ -138,16 +140,16 @@ async def over_websocket():
         cancelled = await client.cancel_order_ws(maker["id"], PAIR)
 
         def seen(number, status):
-            return any(order["id"] == number and order["status"] == status for batch in orders for order in batch)
+            return any(order["id"] == number and order["status"] == status for order in client.orders or ())
 
         await until(lambda: seen(maker["id"], "canceled") and seen(taker["id"], "closed"))
-        await until(lambda: len({trade["id"] for batch in trades for trade in batch}) >= 2)
+        await until(lambda: len(client.myTrades or ()) >= 2)
         now = await client.fetch_balance()
 
-        def told():
-            return {asset: balances[-1].get(asset) for asset in ("BTC", "USDT")}
+        def balance():
+            return {asset: client.balance["spot"].get(asset) for asset in ("BTC", "USDT")}
 
-        await until(lambda: balances and told() == {asset: now[asset] for asset in ("BTC", "USDT")})
+        await until(lambda: balance() == {asset: now[asset] for asset in ("BTC", "USDT")})
         for task in watchers:
             task.cancel()
         await asyncio.gather(*watchers, return_exceptions=True)
@@ -156,9 +158,9 @@ async def over_websocket():
             "taker": taker,
             "cancelled": cancelled,
             "open": open_orders,
-            "orders": orders,
-            "trades": trades,
-            "balance": told(),
+            "orders": list(client.orders),
+            "trades": list(client.myTrades),
+            "balance": balance(),
             "my_trades": await client.fetch_my_trades_ws(PAIR),
         }
     finally:

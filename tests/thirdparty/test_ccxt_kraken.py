@@ -118,7 +118,7 @@ def test_fills_are_the_ledgers(seen: dict[str, Any], truth: dict[str, Any]) -> N
         known = [Decimal(str(figure)) for figure in (trade["amount"], trade["cost"], trade["fee"]["cost"])]
         assert known == by_order[number]
         assert trade["fee"]["currency"] == "USDT"
-    watched = {fill["id"]: fill for batch in seen["ws"]["fills"] for fill in batch}
+    watched = {fill["id"]: fill for fill in seen["ws"]["fills"]}
     sizes: dict[int | None, Decimal] = {}
     for fill in watched.values():
         number = order_number(fill["order"])

@@ -160,7 +160,7 @@ def test_every_trade_is_the_ledgers(traded: tuple[dict[str, Any], Any]) -> None:
     seen, ledger = traded
     truth = {str(fill["trade_id"]): fill for fill in ledger["fills"]}
     told = {trade["id"]: trade for trade in seen["ws"]["my_trades"]}
-    watched = {trade["id"]: trade for batch in seen["ws"]["trades"] for trade in batch}
+    watched = {trade["id"]: trade for trade in seen["ws"]["trades"]}
     assert set(told) == set(truth)
     assert {trade["id"] for trade in seen["rest"]["trades"]} | set(watched) == set(truth)
     for trades in (told, watched):
@@ -172,7 +172,7 @@ def test_watched_orders_end_as_the_ledger_says(traded: tuple[dict[str, Any], Any
     seen, ledger = traded
     ws = seen["ws"]
     truth = {str(order["order_id"]): order for order in ledger["orders"]}
-    latest = {order["id"]: order for batch in ws["orders"] for order in batch}
+    latest = {order["id"]: order for order in ws["orders"]}
     assert {ws["maker"]["id"], ws["taker"]["id"]} <= set(latest)
     for identity in (ws["maker"]["id"], ws["taker"]["id"]):
         same_order(latest[identity], truth[identity])
@@ -185,8 +185,8 @@ def test_watched_orders_end_as_the_ledger_says(traded: tuple[dict[str, Any], Any
 def test_balances_read_and_watched_are_the_ledgers(traded: tuple[dict[str, Any], Any]) -> None:
     seen, ledger = traded
     for asset in ("BTC", "USDT"):
-        told, truth = seen["ws"]["balance"][asset], ledger["balances"][asset]
-        assert (number(told["free"]), number(told["used"])) == (Decimal(truth["free"]), Decimal(truth["locked"]))
+        watched, truth = seen["ws"]["balance"][asset], ledger["balances"][asset]
+        assert (number(watched["free"]), number(watched["used"])) == (Decimal(truth["free"]), Decimal(truth["locked"]))
     assert seen["rest"]["balance"]["BTC"]["used"] > 0  # the post-only and stop orders of then
 
 
