@@ -33,7 +33,7 @@ from ..model.time import SECOND_NS
 
 V = TypeVar("V")
 EXCERPT = 200  # bytes
-MAX_NUMBER = 41  # characters: 40 digits and a dot
+MAX_DIGITS = 40  # of a number on the wire
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 # What reading a message of another shape raises. JSONDecodeError is a ValueError.
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, InvalidOperation, StopIteration, DataError)
@@ -162,28 +162,30 @@ def rfc3339(value: Any) -> int:
 def number(value: Any) -> str:
     """Read a JSON number of at most 40 digits, without sign and exponent, in a message read as `exact`; return it as it
     was written."""
-    digits = value.text if type(value) is Written else str(value) if type(value) is int else "-"
-    if len(digits) > MAX_NUMBER or not digits.replace(".", "", 1).isdigit():
+    written = value.text if type(value) is Written else str(value) if type(value) is int else "-"
+    if not _is_plain(written):
         raise _wrong(value, "a plain number")
-    return digits
+    return written
 
 
 def decimal(value: Any) -> Decimal:
-    """Read a finite decimal number that is written as text."""
-    try:
-        number = Decimal(text(value))
-    except InvalidOperation:
-        raise _wrong(value, "a decimal number as text") from None
-    if not number.is_finite():
-        raise _wrong(value, "a finite number")
-    return number
+    """Read a number that is written as text in at most 40 plain digits, with a minus sign where it is negative: no
+    exponent, no plus sign, no space."""
+    if not _is_plain(text(value).removeprefix("-")):
+        raise _wrong(value, "a plain decimal number as text")
+    return Decimal(value)
 
 
 def plain_decimal(value: Any) -> Decimal:
     """Read a number that is written as text in at most 40 plain digits: no sign, no exponent."""
-    if len(text(value)) > MAX_NUMBER or not value.isascii() or not value.replace(".", "", 1).isdigit():
+    if not _is_plain(text(value)):
         raise _wrong(value, "a plain number as text")
     return Decimal(value)
+
+
+def _is_plain(value: str) -> bool:
+    digits = value.replace(".", "", 1)
+    return digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS
 
 
 def amount_text(value: Any) -> str:

@@ -39,7 +39,11 @@ class OrderReport:
 
 @dataclass(frozen=True, slots=True)
 class FillReport:
-    """One fill as the exchange reports it. The fee is None where the message has none."""
+    """One fill as the exchange reports it. The fee is None where the message has none.
+
+    Raises ValueError: without a trade id, and a price and an amount above zero, it is not a fill. The quote amount of a
+    tiny fill may be zero: exchanges round it.
+    """
 
     trade_id: str
     price: Decimal
@@ -52,6 +56,12 @@ class FillReport:
     exchange_order_id: str = ""
     side: Side | None = None
     symbol: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.trade_id:
+            raise ValueError("a fill without a trade id")
+        if self.price <= 0 or self.amount <= 0 or self.quote_amount < 0:
+            raise ValueError(f"a fill of {self.amount} at {self.price} for {self.quote_amount}")
 
 
 @dataclass(frozen=True, slots=True)

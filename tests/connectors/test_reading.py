@@ -32,6 +32,7 @@ PAIR = Instrument("acme", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 2, 3)
         ("digits", "0", 0),
         ("digits", "9223372036854775807", 2**63 - 1),
         ("decimal", "-0.10", Decimal("-0.10")),
+        ("decimal", "1" * 40, Decimal("1" * 40)),
         ("plain_decimal", "0.10", Decimal("0.10")),
         ("amount_text", "0.00", "0.00"),
         ("price_text", "1.50", "1.50"),
@@ -52,7 +53,7 @@ def test_reads_its_type(reader, value, read):
         ("text", None),
         *(
             ("plain_decimal", wrong)
-            for wrong in ("", ".", "-1", "+1", "1e5", "NaN", "1.2.3", " 1", "١", "1" * 42, 1, None)
+            for wrong in ("", ".", "-1", "+1", "1e5", "NaN", "1.2.3", " 1", "١", "1" * 41, 1, None)
         ),
         ("amount_text", ""),
         ("price_text", "-1"),
@@ -87,9 +88,10 @@ def test_reads_its_type(reader, value, read):
         ("digits", "9223372036854775808"),
         ("digits", "1" * 5000),
         ("decimal", 1),
-        ("decimal", "x"),
-        ("decimal", "NaN"),
-        ("decimal", "Infinity"),
+        *(
+            ("decimal", wrong)
+            for wrong in ("x", "", "-", ".", "NaN", "Infinity", "1e5", "1E-8", "+1", "--1", "1_000", " 1", "1" * 41)
+        ),
     ],
 )
 def test_refuses_everything_else(reader, value):
