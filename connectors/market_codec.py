@@ -11,6 +11,7 @@ from ..model.events import DepthSnapshot, Levels, MarketEvent
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..orderbook.l2 import OrderBook
+from .listing import Listing
 from .sequence import Numbers
 from .sequence import Verdict as Verdict
 from .spec import Dial, ExchangeSpec
@@ -96,8 +97,11 @@ class Codec(Protocol):
     snapshot_limit: int  # levels a side that a snapshot is asked for, unless the caller has a number of its own
 
     def instruments_request(self) -> HttpRequest: ...
-    def instruments(self, body: bytes) -> list[Instrument]:
-        """Read the list of all instruments, trading or not. Raises DecodeError."""
+    def instruments(self, body: bytes) -> Listing:
+        """Read the list of all instruments, trading or not (`listing` reads rows one by one).
+
+        Raises DecodeError: the answer is not a list, or has rows of which none can be read.
+        """
 
     def bind(self, instruments: Iterable[Instrument]) -> None:
         """Set the instruments whose frames `decode` reads (symbols and scales), in place of earlier ones."""

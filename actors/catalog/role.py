@@ -15,16 +15,20 @@ the wall-clock time (ns) at which a list was first seen, so that they grow acros
     check_network                None, when the exchange has answered just now
     poll instruments {after}     as `instruments`, as soon as the version is another; None at the timeout
 
-A refresh that fails leaves the last good list in force; `report` says so. Everything goes through the rate budget.
+A refresh that fails leaves the last good list in force, and the status gives the reason. Of a row that cannot be read
+the last good reading stays in force; the status names such rows. Everything goes through the rate budget.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from loguru import logger
+
+from ...connectors.listing import LeftOut, Listing
 from ...connectors.market_codec import Codec, ServesCandles
 from ...connectors.transport import Rest
 from ...model.address import book_address
@@ -55,6 +59,7 @@ from .settings import CatalogSettings
 
 MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
+NAMED_ROWS = 5  # of those left out, in the status
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what asking an exchange may meet
 
 
@@ -81,6 +86,7 @@ class CatalogRole:
         self._version = 0
         self._plain: list[dict[str, Any]] = []
         self._by_name: dict[str, Instrument] = {}
+        self._left_out: tuple[LeftOut, ...] = ()
         self._changed = asyncio.Event()
         self._error: str | None = None
         self._failures = 0
@@ -144,6 +150,8 @@ class CatalogRole:
             "state": "SERVING" if self._version and self._error is None else "STALE" if self._version else "EMPTY",
             "error": self._error,
             "instruments": len(self._plain),
+            "left_out": len(self._left_out),
+            "left_out_rows": _left_out_text(self._left_out) or None,
             "trading": sum(instrument.is_trading for instrument in self._by_name.values()),
             "version": self._version,
             "age_s": age,
@@ -176,8 +184,8 @@ class CatalogRole:
     async def _refresh(self) -> None:
         try:
             response = await self._send(self._codec.instruments_request(), Priority.BACKGROUND)
-            instruments = self._codec.instruments(response.body)
-            if not instruments:
+            found = self._codec.instruments(response.body)
+            if not found:
                 raise RetryLater(10.0, f"{self._exchange} lists no instrument at all")
         except EXPECTED as error:
             self._failures += 1
@@ -185,6 +193,12 @@ class CatalogRole:
             raise
         self._error, self._failures = None, 0
         self._refreshed_ns = self._context.monotonic_ns()
+        if found.left_out != self._left_out:
+            self._left_out = found.left_out
+            logger.warning(
+                "rows of the list of instruments are left out", rows=_left_out_text(found.left_out) or "none"
+            )
+        instruments = [*found, *still_listed(self._by_name.values(), found)]
         plain = [instrument.to_dict() for instrument in sorted(instruments, key=lambda listed: listed.name)]
         if plain != self._plain:
             self._plain = plain
@@ -345,6 +359,26 @@ async def _flight(ask: Callable[[], Awaitable[Any]]) -> tuple[MeshError | None, 
         return None, await ask()
     except MeshError as error:
         return error, None
+
+
+def still_listed(known: Iterable[Instrument], found: Listing) -> list[Instrument]:
+    """Return the instruments known from earlier lists that this one may still hold, in a row that cannot be read.
+
+    A row that does not even name its symbol may be of any of them.
+    """
+    unread = [row.symbol for row in found.left_out if row.is_unreadable]
+    there = {instrument.name for instrument in found}
+    return [
+        instrument
+        for instrument in known
+        if instrument.name not in there
+        and any(symbol is None or symbol in (instrument.symbol, *instrument.aliases) for symbol in unread)
+    ]
+
+
+def _left_out_text(rows: Sequence[LeftOut]) -> str:
+    named = "; ".join(f"{row.symbol or 'a row without a symbol'} {row.reason}" for row in rows[:NAMED_ROWS])
+    return f"{named}; and {len(rows) - NAMED_ROWS} more" if len(rows) > NAMED_ROWS else named
 
 
 def _market(instrument: Instrument, row: Mapping[str, Any]) -> Market:

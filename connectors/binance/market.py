@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import orjson
 
 from ...model.candle import Candle
-from ...model.errors import DecodeError, Misconfigured
+from ...model.errors import Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
@@ -32,6 +32,7 @@ from ...model.time import MILLISECOND_NS
 from .. import market_codec
 from ..candles import CLOCK_DOUBT_NS, candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
+from ..listing import Listing, listing
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey
 from ..reading import (
     amount_text,
@@ -159,12 +160,9 @@ class BinanceCodec:
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         return FAILURES.public_failure(response, changes)
 
-    def instruments(self, body: bytes) -> list[Instrument]:
+    def instruments(self, body: bytes) -> Listing:
         with reading("a list of instruments", body) as read:
-            listed = [self._instrument(symbol) for symbol in read["symbols"]]
-        if len({instrument.name for instrument in listed}) != len(listed):
-            raise DecodeError("two symbols of one base and quote asset", None)
-        return listed
+            return listing(rows(read["symbols"]), self._instrument)
 
     def _instrument(self, listed: dict[str, Any]) -> Instrument:
         """Source: filters.md, Symbol filters; rest-api.md, Exchange information. A zero disables its rule.

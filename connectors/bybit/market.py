@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import orjson
 
 from ...model.candle import Candle
-from ...model.errors import DecodeError, Misconfigured
+from ...model.errors import Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
@@ -29,6 +29,7 @@ from ...model.instrument import TRADING, Instrument, scale_for
 from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
+from ..listing import Listing, listing
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
 from ..reading import (
     amount_text,
@@ -156,16 +157,13 @@ class BybitCodec:
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         return FAILURES.public_failure(response, changes)
 
-    def instruments(self, body: bytes) -> list[Instrument]:
+    def instruments(self, body: bytes) -> Listing:
         """Source: market/instrument.mdx. Spot lists pairs that trade, all on one page."""
         with reading("a list of instruments", body) as read:
             result = _result(read)
             if result.get("nextPageCursor"):
                 raise ValueError("one page of several")
-            listed = [self._instrument(row) for row in rows(result["list"])]
-        if len({instrument.name for instrument in listed}) != len(listed):
-            raise DecodeError("two symbols of one base and quote asset", None)
-        return listed
+            return listing(rows(result["list"]), self._instrument)
 
     def _instrument(self, listed: dict[str, Any]) -> Instrument:
         """`minOrderQty` and `maxOrderAmt` are deprecated: "no longer check"; `maxOrderQty` stands where its successors

@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from ...model.candle import Candle
-from ...model.errors import DecodeError, Misconfigured
+from ...model.errors import Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
@@ -40,6 +40,7 @@ from ...orderbook.checksum import crc32
 from ...orderbook.l2 import OrderBook
 from ..candles import candle, ceiling, closed_by, in_order
 from ..drafts import batches, public, recognised
+from ..listing import Listing, listing
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
 from ..reading import (
     amount_text,
@@ -164,13 +165,11 @@ class KrakenCodec:
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         return FAILURES.public_failure(response, changes)
 
-    def instruments(self, body: bytes) -> list[Instrument]:
+    def instruments(self, body: bytes) -> Listing:
         """Pairs without a websocket name have no feed, and are left out."""
         with reading("a list of instruments", body) as read:
-            pairs = read["result"].items()
-            listed = [self._instrument(key, pair) for key, pair in pairs if pair.get("wsname") is not None]
-        if len({instrument.name for instrument in listed}) != len(listed):
-            raise DecodeError("two pairs of one base and quote asset", None)
+            pairs = [(key, pair) for key, pair in read["result"].items() if not _has_no_feed(pair)]
+            listed = listing(pairs, lambda named: self._instrument(*named), lambda named: named[0])
         self._learn(listed)
         return listed
 
@@ -333,6 +332,10 @@ class KrakenCodec:
     def checksum(self, instrument: Instrument, book: OrderBook) -> int:
         """Source: guides/spot-ws-book-v2, Checksum Calculation. Numbers have all decimals of the pair there."""
         return crc32(book, CHECKED, instrument.price_scale, instrument.size_scale)
+
+
+def _has_no_feed(pair: Any) -> bool:
+    return isinstance(pair, dict) and pair.get("wsname") is None
 
 
 def _rest_name(instrument: Instrument) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import orjson
 
 from ...model.candle import Candle, shortest_ns
-from ...model.errors import DecodeError, Misconfigured
+from ...model.errors import Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
@@ -35,6 +35,7 @@ from ...model.instrument import TRADING, Instrument, scale_for
 from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, in_order
 from ..drafts import batches, public, recognised
+from ..listing import Listing, listing
 from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
 from ..reading import (
     amount_text,
@@ -168,14 +169,12 @@ class OkxCodec:
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         return FAILURES.public_failure(response, changes)
 
-    def instruments(self, body: bytes) -> list[Instrument]:
+    def instruments(self, body: bytes) -> Listing:
         """Source: public/data/rest-api-get-instruments.md. A pair to be listed may lack all but its id and state for a
         while; one without base and quote cannot be named and is left out."""
         with reading("a list of instruments", body) as read:
-            listed = [self._instrument(row) for row in _data(read) if text(row["baseCcy"]) and text(row["quoteCcy"])]
-        if len({instrument.name for instrument in listed}) != len(listed):
-            raise DecodeError("two instruments of one base and quote asset", None)
-        return listed
+            named = [row for row in _data(read) if not _is_unnamed(row)]
+            return listing(named, self._instrument, lambda row: row["instId"])
 
     def _instrument(self, row: dict[str, Any]) -> Instrument:
         base, quoted, state = text(row["baseCcy"]), text(row["quoteCcy"]), text(row["state"])
@@ -388,3 +387,7 @@ def _answer(event: str, message: dict[str, Any]) -> Sequence[MarketEvent]:
     if event == "notice" and message["code"] == GOING_AWAY:
         return (GoingAway(None),)
     return (Ignored(event),)
+
+
+def _is_unnamed(row: Any) -> bool:
+    return isinstance(row, dict) and (row.get("baseCcy") == "" or row.get("quoteCcy") == "")

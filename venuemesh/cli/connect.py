@@ -140,7 +140,8 @@ class Probe:
         listed = self._codec.instruments(answer.body)
         chosen = choose(self._codec, listed, self._pair)
         trading = sum(instrument.is_trading for instrument in listed)
-        self._passed("instruments", began, f"{len(listed)} listed, {trading} trading")
+        odd = f", {len(listed.left_out)} left out" if listed.left_out else ""
+        self._passed("instruments", began, f"{len(listed)} listed, {trading} trading{odd}")
         return chosen
 
     async def _account(self, rest: Rest, kind: str, hint: str) -> None:

@@ -17,6 +17,7 @@ from tests.fakes.clock import FakeClock, until
 from tests.fakes.context import context_of
 from venuemesh.actors.catalog.role import CatalogRole
 from venuemesh.actors.catalog.settings import CatalogSettings
+from venuemesh.connectors.listing import Listing, listing
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import CandleOffer, ExchangeSpec, Limit
 from venuemesh.model.candle import Candle
@@ -63,9 +64,9 @@ class AcmeCodec:
     def instruments_request(self) -> HttpRequest:
         return HttpRequest("GET", "/instruments", cost=(("weight", 20),))
 
-    def instruments(self, body: bytes) -> list[Instrument]:
+    def instruments(self, body: bytes) -> Listing:
         try:
-            return [Instrument.from_dict(plain) for plain in json.loads(body)]
+            return listing(json.loads(body), Instrument.from_dict)
         except ValueError as error:
             raise DecodeError("not a list", str(error)) from error
 
@@ -99,6 +100,7 @@ class Exchange:
     """Answers like a `Rest`; `status`, `error` and `hold` make it misbehave."""
 
     def __init__(self) -> None:
+        self.odd: list[Any] = []  # rows of the list that nobody can read
         self.listed = [pair("BTC-USDT"), pair("ETH-BTC"), pair("OLD-BTC", status="BREAK"), pair("X-Y")]
         self.tickers: dict[str, Any] = {
             "BTCUSDT": {"last": "9", "bid": "100.00", "ask": "100.02", "volume": "5", "quote_volume": "500"},
@@ -120,7 +122,7 @@ class Exchange:
             raise self.error
         what: Any = self.book
         if request.url == "/instruments":
-            what = [instrument.to_dict() for instrument in self.listed]
+            what = self.odd + [instrument.to_dict() for instrument in self.listed]
         elif request.url == "/tickers":
             what = self.tickers
         elif request.url.startswith("/candles"):
@@ -198,6 +200,39 @@ async def test_a_poll_returns_when_the_list_has_changed_and_only_then(rig: Rig) 
     assert changed["version"] > first["version"]
     assert [plain["name"] for plain in changed["instruments"]] == ["BTC-USDT", "ETH-BTC", "X-Y"]
     assert changed["instruments"][0]["price_increment"] == "0.10"
+
+
+async def test_a_row_that_cannot_be_read_holds_no_other_back_and_keeps_its_last_reading(rig: Rig) -> None:
+    role = await rig.start()
+    first = await role.handle("refresh", None)
+    del rig.exchange.listed[1]
+    rig.exchange.odd = [{"symbol": "ETHBTC"}, {"symbol": "NEWUSDT"}]
+    rig.exchange.listed[0] = dataclasses.replace(rig.exchange.listed[0], price_increment=Decimal("0.10"))
+    changed = await role.handle("refresh", None)
+    assert changed["version"] > first["version"]
+    assert [plain["name"] for plain in changed["instruments"]] == ["BTC-USDT", "ETH-BTC", "OLD-BTC", "X-Y"]
+    assert changed["instruments"][0]["price_increment"] == "0.10"
+    status = role.status()
+    assert (status["state"], status["left_out"]) == ("SERVING", 2)
+    assert status["left_out_rows"].startswith("ETHBTC cannot be read: ")
+    assert "; NEWUSDT cannot be read: " in status["left_out_rows"]
+    rig.exchange.odd = []
+    assert [plain["name"] for plain in (await role.handle("refresh", None))["instruments"]] == [
+        "BTC-USDT",
+        "OLD-BTC",
+        "X-Y",
+    ]
+    assert role.status()["left_out"] == 0
+
+
+async def test_while_a_row_names_no_symbol_no_known_pair_is_taken_as_gone(rig: Rig) -> None:
+    role = await rig.start()
+    await role.handle("refresh", None)
+    del rig.exchange.listed[1]
+    rig.exchange.odd = [7]
+    changed = await role.handle("refresh", None)
+    assert [plain["name"] for plain in changed["instruments"]] == ["BTC-USDT", "ETH-BTC", "OLD-BTC", "X-Y"]
+    assert role.status()["left_out_rows"].startswith("a row without a symbol cannot be read: ")
 
 
 async def test_it_refreshes_by_itself(rig: Rig) -> None:

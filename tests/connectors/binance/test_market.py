@@ -348,6 +348,26 @@ def test_scales_shrink_where_sizes_are_huge(codec):
 
 
 @pytest.mark.parametrize(
+    "odd", [{"orderTypes": None}, {"filters": None}, {"status": 7, "quoteAsset": 7}, {"symbol": 3}]
+)
+def test_an_odd_row_of_the_list_holds_no_other_pair_back(codec, odd):
+    row = {**SYMBOL, "symbol": "ODDUSDT", "baseAsset": "ODD", **odd}
+    found = codec.instruments(dumps({"symbols": [row, SYMBOL]}))
+    assert [one.symbol for one in found] == [SYMBOL["symbol"]]
+    (left_out,) = found.left_out
+    assert left_out.symbol == (None if odd == {"symbol": 3} else "ODDUSDT")
+    assert left_out.is_unreadable
+
+
+def test_of_two_symbols_of_one_pair_the_one_that_trades_is_kept(codec):
+    closed = {**SYMBOL, "symbol": "OLD", "status": "BREAK"}
+    for rows in ([closed, SYMBOL], [SYMBOL, closed]):
+        found = codec.instruments(dumps({"symbols": rows}))
+        assert [one.symbol for one in found] == [SYMBOL["symbol"]]
+        assert [(one.symbol, one.is_unreadable) for one in found.left_out] == [("OLD", False)]
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",
@@ -355,7 +375,6 @@ def test_scales_shrink_where_sizes_are_huge(codec):
         b"{}",
         dumps({"symbols": [{}]}),
         dumps({"symbols": [7]}),
-        dumps({"symbols": [SYMBOL, SYMBOL]}),
         dumps({"symbols": [{**SYMBOL, "filters": [{"filterType": "LOT_SIZE", "stepSize": "many"}]}]}),
     ],
 )

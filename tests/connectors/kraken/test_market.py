@@ -107,8 +107,14 @@ def test_pairs_without_a_websocket_name_are_left_out_and_states_are_read():
         ("BTC-USD", TRADING, True),
         ("ETH-USD", "cancel_only", False),
     ]
-    with pytest.raises(DecodeError):
-        CONNECTOR.codec().instruments(orjson.dumps({"error": [], "result": {"A": row, "B": row}}))
+
+
+def test_an_odd_row_and_a_second_symbol_of_a_pair_hold_no_other_pair_back():
+    row = {"altname": "XBTUSD", "wsname": "XBT/USD", "pair_decimals": 1, "lot_decimals": 8}
+    odd = {**row, "wsname": "ETH/USD", "pair_decimals": None}
+    found = CONNECTOR.codec().instruments(orjson.dumps({"error": [], "result": {"A": row, "B": row, "C": odd}}))
+    assert [one.name for one in found] == ["BTC-USD"]
+    assert [(one.symbol, one.is_unreadable) for one in found.left_out] == [("BTC/USD", False), ("C", True)]
 
 
 # Requests and options
