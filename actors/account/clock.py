@@ -119,7 +119,7 @@ class ExchangeClock:
                     await asyncio.sleep(PAUSE_S)
                 except TimeoutError:
                     continue
-        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+        except Exception as failure:  # the top of this shell: an unexpected error ends the cell
             self._context.fail(failure)
             raise
 

@@ -104,7 +104,7 @@ class Poller:
                 else:
                     self._error = None
                     await self._rest()
-        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+        except Exception as failure:  # the top of this shell: an unexpected error ends the cell
             self._context.fail(failure)
             raise
 

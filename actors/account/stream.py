@@ -198,7 +198,7 @@ class UserStreamRole:
                     continue
                 failures, self._undelivered = 0, None
                 box.acknowledge(int(answer["acked"]))
-        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+        except Exception as failure:  # the top of this shell: an unexpected error ends the cell
             context.fail(failure)
             raise
 

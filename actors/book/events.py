@@ -1,4 +1,4 @@
-"""The events of a book: what its machine must know beside the deltas."""
+"""The events of a book's machine, apart from deltas."""
 
 from __future__ import annotations
 

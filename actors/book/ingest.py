@@ -1,9 +1,9 @@
-"""Frames into books: the synchronous heart that book role and replay share. No socket, no Ray, no clock of its own.
+"""Applies frames to books: the synchronous core of the book role and of the replay. No socket, no Ray, no own clock.
 
-One `Ingest` serves the pairs of one connection. A frame goes to the byte scanner first; what that does not know exactly
-goes to the codec's JSON path. Either way the pair's machine decides, the levels go into the book, and the sink (the
-shared-memory segment, or the replay's) is told. A delta that waits for its snapshot is kept as the event that it is: a
-frame may carry several pairs.
+One `Ingest` serves the pairs of one connection. The byte scanner reads a frame first; a frame that the scanner does not
+recognise goes to the codec's JSON path. Either way the pair's machine decides, the levels go into the book, and the
+sink (the shared-memory segment, or the replay's) gets the change. A delta that waits for its snapshot is kept as an
+event, not as a frame, because a frame may carry several pairs.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from .effects import Ask, AskSnapshot, AwaitBook, Effect, Load, Publish, Resubsc
 from .events import BookCame, BookEvent, Crossed, Drained, Missed, SnapshotArrived, SnapshotFailed, Suspect, Trading
 from .machine import APPLY, GAP, KEEP, STALE, STATE, BookMachine
 
-RECENT_TRADES = 256  # ids by which a trade that comes twice is known
+RECENT_TRADES = 256  # ids of the last trades, to recognise a trade that comes twice
 
 
 class Sink(Protocol):
-    """Where a book's changes go: the subset of `orderbook.segment.SegmentWriter` that is used here."""
+    """Takes a book's changes: the subset of `orderbook.segment.SegmentWriter` that is used here."""
 
     def publish(
         self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
@@ -57,10 +57,10 @@ class NoSink:
 
 
 class Observer(Protocol):
-    """Who wants to see every delta: the replay."""
+    """Sees every delta. The replay is one."""
 
     def delta(self, pair: Pair, delta: Numbers) -> None:
-        """A delta came, before anything was decided about it."""
+        """A delta came; nothing is decided about it yet."""
 
     def applied(self, pair: Pair) -> None:
         """A delta was applied."""
@@ -74,7 +74,7 @@ class Observer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Pair:
-    """One book and all that belongs to it."""
+    """One book with its instrument, machine, sink and counters."""
 
     instrument: Instrument
     book: OrderBook
@@ -83,9 +83,9 @@ class Pair:
     updates: int = 0  # publishes of the book
     trades: int = 0
     duplicate_trades: int = 0
-    missed_trades: int = 0  # known by holes in the exchange's ids; one that comes late after all was counted
-    misfits: int = 0  # frames and snapshots with a number that the instrument's scales do not hold
-    unreadable: int = 0  # frames of this pair (or of nobody known) that could not be read
+    missed_trades: int = 0  # gaps in the exchange's ids; a trade that comes late stays counted as missed
+    misfits: int = 0  # frames and snapshots with a number that does not fit the instrument's scales
+    unreadable: int = 0  # frames that could not be read and are, or may be, of this pair
     ts_event_ns: int | None = None
     ts_recv_ns: int = 0
     draining: bool = False
@@ -99,15 +99,16 @@ class Pair:
 class Ingest:
     """The pairs of one connection, fed frame by frame.
 
-    `ask` is told when a pair wants a whole book, `other` gets what concerns the connection (Subscribed, GoingAway, ...)
-    and books that answer a request over it, `now_ns` is monotonic. With `fast` False the byte scanners are left out.
+    `ask` is called when a pair needs a whole book. `on_event` gets the events of the connection (Subscribed, GoingAway,
+    ...) and the books that answer a request over the connection. `now_ns` is monotonic. With `fast` False the byte
+    scanners are not used.
     """
 
     def __init__(
         self,
         codec: Codec,
         ask: Callable[[Pair, Ask], None],
-        other: Callable[[MarketEvent], None],
+        on_event: Callable[[MarketEvent], None],
         now_ns: Callable[[], int],
         *,
         fast: bool = True,
@@ -116,11 +117,11 @@ class Ingest:
         self.codec = codec
         self.pairs: dict[str, Pair] = {}  # by symbol
         self.frames = 0
-        self.slow_frames = 0  # those the byte scanner left to the JSON path
+        self.slow_frames = 0  # frames that the JSON path read
         self.unreadable = 0
         self.last_error: str | None = None
         self._ask = ask
-        self._other = other
+        self._on_event = on_event
         self._now_ns = now_ns
         self._fast = fast
         self._observer = observer
@@ -186,7 +187,7 @@ class Ingest:
 
     @staticmethod
     def _scanned(pair: Pair, scanner: DeltaScanner, recv_ns: int) -> DepthDelta:
-        """The delta that the scanner has just read, as an event."""
+        """Return the delta that the scanner has just read, as an event."""
         bids, asks = scanner.levels()
         symbol, ts_event_ns = pair.instrument.symbol, scanner.ts_event_ns
         return DepthDelta(symbol, scanner.first, scanner.last, bids, asks, ts_event_ns, recv_ns, scanner.previous)
@@ -213,7 +214,7 @@ class Ingest:
             elif isinstance(event, Status):
                 self.on(self.pairs[event.symbol], Trading(event.is_trading))
             else:
-                self._other(event)
+                self._on_event(event)
 
     def _delta(self, delta: DepthDelta) -> None:
         pair = self.pairs[delta.symbol]
@@ -237,7 +238,7 @@ class Ingest:
         self._applied(pair, delta)
 
     def _prove(self, pair: Pair, checksum: int | None) -> None:
-        """Hold the book against the exchange's checksum, where checksums are the proof. Raises BookError."""
+        """Compare the book with the exchange's checksum, where checksums are the proof. Raises BookError."""
         if self._checksum is None:
             return
         counters = pair.machine.counters
@@ -245,7 +246,7 @@ class Ingest:
         found = self._checksum(pair.instrument, pair.book)
         if found != checksum:
             counters.bad_checksums += 1
-            raise BookError(f"checksum {found} of the book is not the exchange's, {checksum}")
+            raise BookError(f"the book's checksum is {found}; the exchange's is {checksum}")
 
     def _book(self, came: DepthSnapshot) -> None:
         """Take in a whole book that came in the feed."""
@@ -317,27 +318,27 @@ class Ingest:
         pair.sink.trade(trade, missed)
 
     def unreadable_frame(self, frame: bytes | memoryview, error: DataError) -> None:
-        """Suspect every book the frame may have been meant for: those it names, or all."""
+        """Suspect every book that the frame may concern: the books of the symbols in the frame, or all books."""
         self.unreadable += 1
         self.last_error = str(error)
-        said = bytes(frame).upper()
-        named = [pair for symbol, pair in self.pairs.items() if symbol.upper().encode() in said]
-        if named:  # the name may be cut off: what it is the beginning of may be meant as well
-            named = [pair for symbol, pair in self.pairs.items() if self._may_name(said, symbol.upper().encode())]
+        text = bytes(frame).upper()
+        named = [pair for symbol, pair in self.pairs.items() if symbol.upper().encode() in text]
+        if named:  # the frame may be cut off inside a symbol: suspect every symbol that begins so
+            named = [pair for symbol, pair in self.pairs.items() if self._may_name(text, symbol.upper().encode())]
         for pair in named or list(self.pairs.values()):
             pair.unreadable += 1
             pair.misfits += isinstance(error.__cause__, FixedPointError)
             self.on(pair, Suspect(str(error)))
 
     @staticmethod
-    def _may_name(said: bytes, symbol: bytes) -> bool:
-        """Whether a frame names a symbol, or was cut off inside its name."""
-        return symbol in said or any(said.endswith(b'"' + symbol[:n]) for n in range(1, len(symbol)))
+    def _may_name(text: bytes, symbol: bytes) -> bool:
+        """Whether a text holds a symbol, or ends inside one."""
+        return symbol in text or any(text.endswith(b'"' + symbol[:n]) for n in range(1, len(symbol)))
 
     # Snapshots
 
     def snapshot(self, pair: Pair, attempt: int, body: bytes, limit: int, recv_ns: int) -> None:
-        """Take in the snapshot that was asked for over REST as `attempt`."""
+        """Take in the snapshot that was requested over REST as `attempt`."""
         book = pair.book
         try:
             if self._snapshots is not None and self._snapshots.scan(body, book.price_scale, book.size_scale):
@@ -357,7 +358,7 @@ class Ingest:
         pair.load = None
 
     def answer(self, pair: Pair, attempt: int, read: DepthSnapshot) -> None:
-        """Take in the snapshot that was asked for over the socket as `attempt`."""
+        """Take in the snapshot that was requested over the socket as `attempt`."""
         pair.ts_recv_ns = read.ts_recv_ns
         pair.load = _loader(pair.book, read)
         self.on(pair, SnapshotArrived(attempt, read.sequence))
@@ -366,7 +367,7 @@ class Ingest:
     # Effects
 
     def on(self, pair: Pair, event: BookEvent) -> None:
-        """Give the pair's machine an event and do what it says."""
+        """Give the pair's machine an event and perform the machine's effects."""
         self._perform(pair, pair.machine.on(event, self._now_ns()))
 
     def _perform(self, pair: Pair, effects: list[Effect]) -> None:

@@ -1,25 +1,26 @@
-"""Decides when a book may be trusted. Pure: events and times in, effects out; no frame is ever read here.
+"""Decides when a book may be trusted. Pure: events and times in, effects out; it never reads a frame.
 
-Theory of operation. One machine per book. The connection opens and the feed is subscribed first; from then on frames
+Theory of operation. One machine per book. First the connection opens and the feed is subscribed. From then on deltas
 are kept (bounded) until a snapshot joins them by the exchange's own rule (`classify`). A snapshot older than the first
-kept frame is asked for again. Joined and proven, the book is LIVE and each delta is decided by one call, `delta`, which
-returns an integer. A missed sequence, or anything that makes the book doubtful, leaves LIVE at once: keep frames, ask
-for a snapshot, join again. Snapshots are asked for at once the first time and then with doubling, capped, jittered
-delays, which start over only after the book was LIVE for a while: no storm, however bad the feed.
+kept delta is requested again. Once the snapshot is joined and proven, the book is LIVE, and one call (`delta`, which
+returns an integer) decides each delta. A missed sequence, or anything else that makes the book doubtful, ends LIVE at
+once: the machine keeps deltas, requests a snapshot and joins again. The first request is immediate; later ones follow
+after doubling, capped, jittered delays, which start over only after the book was LIVE for a while. So even a bad feed
+causes no storm of requests.
 
-That is a feed whose whole books come apart from it (`BookFeed.is_joined`). Where they come *in* the feed, a book is
-right where it stands among the deltas: it replaces what was held, whatever the state, and proves itself. Deltas before
-the first book mean nothing and are dropped; instead of a snapshot the machine asks for another subscription, with the
-same delays, also when the first book is overdue.
+All this holds for a feed whose whole books are requested apart from it (`BookFeed.is_joined`). Where whole books come
+*in* the feed, a book is valid at its place among the deltas: it replaces the held book in any state, and needs no
+further proof. Deltas before the first book are dropped. Instead of a snapshot the machine requests another
+subscription, with the same delays, and also when the first book is overdue.
 
     CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta; or a book came in the feed-->
     LIVE (HALTED if it does not trade)        LIVE --gap, Suspect--> GAP --snapshot joins, or a book came--> LIVE
     any --Closed--> CONNECTING        any --Quiet--> SILENT (until Opened)
 
-A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was asked for
-after the exchange confirmed the subscription; only then is a book LIVE before its first delta. After a frame that
-nobody could read, what a snapshot must hold is unknown: then a later delta proves it, or, where none comes, that it was
-asked for `LAG_S` after that frame.
+A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was requested
+after the exchange confirmed the subscription. Only the second proof makes a book LIVE before its first delta. After an
+unreadable frame the machine does not know what a snapshot must contain: then a later delta proves the snapshot, or,
+if no delta comes, a request made `LAG_S` after that frame.
 """
 
 from __future__ import annotations
@@ -52,21 +53,21 @@ from .events import (
     Trading,
 )
 
-# What `delta` says about a frame: the hot path of the effects.
+# What `delta` returns: the hot path of the effects.
 STALE = 0  # already included, or older than the snapshot: nothing to do
 APPLY = 1  # apply its levels, then publish
 KEEP = 2  # no snapshot joined yet: `keep` the delta until one does
 GAP = 3  # sequence missed; the state is GAP already: publish that first, then `on(Missed(...))`
 STATE = 4  # nothing to apply, but the state changed: publish the state
 
-LAG_S = 2.0  # by how much a snapshot asked for now may lag behind the frames, for a book that no frame speaks of
+LAG_S = 2.0  # how far a snapshot may lag behind the frames, for a book without deltas
 BY_REST = BookFeed()
-AGAIN = Backoff(first_s=0.25, cap_s=30.0)  # between snapshots asked for, after the first
-CALM_S = 30.0  # LIVE for so long, a book may ask for its next snapshot at once again
+AGAIN = Backoff(first_s=0.25, cap_s=30.0)  # between requests for snapshots, after the first
+CALM_S = 30.0  # after so long in LIVE, the next request for a snapshot is immediate again
 
 
 FITS, OLD = Verdict.APPLY, Verdict.STALE  # looked up for every frame
-DELTA_BYTES = 512  # what a delta that waits takes beside its levels
+DELTA_BYTES = 512  # memory of a waiting delta, without its levels
 
 
 @dataclass(slots=True)
@@ -77,17 +78,17 @@ class Counters:
     dropped: int = 0  # deltas older than the book: by the exchange's rule they change nothing
     gaps: int = 0
     suspected: int = 0
-    resyncs: int = 0  # times the book left LIVE (or HALTED) and had to find its way back
-    snapshots: int = 0  # joined, or come in the feed
+    resyncs: int = 0  # times the book left LIVE (or HALTED) and had to synchronise again
+    snapshots: int = 0  # joined, or received in the feed
     snapshots_too_old: int = 0
     snapshots_failed: int = 0
-    overflowed: int = 0  # deltas thrown away because too many waited for a snapshot
+    overflowed: int = 0  # deltas dropped because too many waited for a snapshot
     checksums: int = 0  # compared
     bad_checksums: int = 0
 
 
 class BookMachine:
-    """State of one book. `state` is what readers must see; `sequence` what the book holds once joined."""
+    """State of one book. Readers must see `state`; `sequence` is the sequence of the book once joined."""
 
     def __init__(
         self,
@@ -104,8 +105,8 @@ class BookMachine:
         self.error: str | None = None
         self.counters = Counters()
         self.snapshot_sequence: int | None = None  # of the snapshot joined last
-        self.attempt = 0  # number of the snapshot wanted last; answers to earlier ones are ignored
-        self.waiting = False  # a snapshot is asked for and has not been answered
+        self.attempt = 0  # number of the last request for a snapshot; answers to earlier ones are ignored
+        self.waiting = False  # a snapshot is requested and not answered yet
         self._classify = classify
         self._random = random
         self._backoff = backoff
@@ -113,13 +114,13 @@ class BookMachine:
         self._counts = not feed.is_numbered  # the exchange numbers nothing: `sequence` counts what was applied
         self._trading = is_trading
         self._joined = False  # a snapshot is loaded and deltas are decided against `sequence`
-        self._proven = False  # the join is proven: the book is what its sequence says
+        self._proven = False  # the join is proven: the book is the exchange's at `sequence`
         self._fed = False  # a delta was applied since the snapshot
-        self.keeps = False  # LIVE, and frames applied must be kept as well: a newer snapshot will replace the book
+        self.keeps = False  # LIVE, and applied deltas must be kept as well: a newer snapshot will replace the book
         self._confirmed = False  # the subscription is known to be active
-        self._trust_ns = 0  # a snapshot asked for before is not proven by the confirmation
-        self._asked_ns = 0  # when the snapshot under way is (or will be) asked for
-        self._floor = 0  # a snapshot below this sequence is too old, whatever was kept
+        self._trust_ns = 0  # the confirmation does not prove a snapshot requested before
+        self._asked_ns = 0  # when the snapshot under way was (or will be) requested
+        self._floor = 0  # a snapshot below this sequence is too old, whichever deltas are kept
         self._tries = 0  # attempts since the book was last calm
         self._again: tuple[int, int] | None = None
         self._joined_ns: int | None = None
@@ -168,18 +169,18 @@ class BookMachine:
             self.counters.snapshots_too_old += 1
             self.error = f"snapshot {self.sequence} is older than the first delta, {came}"
         self._leave(BookState.GAP if self._proven or self.state is BookState.GAP else BookState.SYNCING)
-        self._forget()  # what was kept for a newer snapshot ends before the gap
+        self._forget()  # the deltas kept for a newer snapshot end before the gap
         return GAP
 
     def _early(self) -> int:
-        """Decide about a delta that no book is there for."""
+        """Decide about a delta while no book is loaded."""
         if self._feed.is_joined:
             return KEEP
         self.counters.dropped += 1
         return STALE
 
     def keep(self, delta: DepthDelta) -> bool:
-        """Keep a delta for the snapshot to come; False when older ones had to be thrown away for it.
+        """Keep a delta for the snapshot to come; False when older ones had to be dropped for it.
 
         Does nothing where books come in the feed: no snapshot will join.
         """
@@ -215,7 +216,7 @@ class BookMachine:
             case Closed(reason):
                 return self._lost(BookState.CONNECTING, reason)
             case Quiet():
-                return self._lost(BookState.SILENT, "the connection was not heard from within its limit")
+                return self._lost(BookState.SILENT, "the connection was silent for longer than its limit")
             case SnapshotArrived(attempt, sequence):
                 return self._arrived(attempt, sequence, now_ns)
             case SnapshotFailed(attempt, reason, after_s):
@@ -260,11 +261,11 @@ class BookMachine:
     def _lost(self, state: BookState, reason: str) -> list[Effect]:
         self.error = reason
         if self.state is BookState.SILENT:
-            state = BookState.SILENT  # until there is a new connection
+            state = BookState.SILENT  # until a new connection opens
         self._leave(state)
         self._forget()
         self._confirmed = self.waiting = False
-        self.attempt += 1  # what is still on its way belongs to the connection that is gone
+        self.attempt += 1  # answers still on their way belong to the lost connection
         return [SetState(state, reason)]
 
     def _arrived(self, attempt: int, sequence: int, now_ns: int) -> list[Effect]:
@@ -282,7 +283,7 @@ class BookMachine:
         if too_old:
             self.counters.snapshots_too_old += 1
             if self._proven:
-                self.keeps = False  # the book is LIVE as it is; it will be found shallow again
+                self.keeps = False  # the book stays LIVE; the next check finds it shallow again
                 self._forget()
                 return []
             self.error = f"snapshot {sequence} is older than the first delta kept"
@@ -313,7 +314,7 @@ class BookMachine:
 
     def _refused(self, reason: str) -> list[Effect]:
         if self.state in (BookState.CONNECTING, BookState.SILENT) or self._joined:
-            return []  # a book that its feed reaches goes on, whatever else was refused
+            return []  # the feed still reaches this book: ignore the refusal
         self.error = reason
         delay_s = self._backoff.delay_s(max(1, self._tries), self._random())
         self._tries += 1
@@ -325,7 +326,7 @@ class BookMachine:
 
     def _drained(self, now_ns: int) -> list[Effect]:
         if not self._joined:
-            return []  # a gap among the deltas kept: `delta` said so
+            return []  # `delta` found a gap among the kept deltas
         if self._again is not None:  # deltas kept for a newer snapshot were counted when they came
             self.counters.applied, self.counters.dropped = self._again
         if self._joined_ns is None:
@@ -337,7 +338,7 @@ class BookMachine:
         return [Publish(self.state)]
 
     def _seek_proof(self, now_ns: int) -> list[Effect]:
-        """No delta speaks for the book: while none comes, a snapshot that is late enough proves it."""
+        """No delta proves the book; as long as none comes, a snapshot requested late enough proves it."""
         self.keeps = self._joined
         return self._ask(now_ns, (self._trust_ns - now_ns) / SECOND_NS if self._joined else 0.0)
 
@@ -358,14 +359,14 @@ class BookMachine:
         self.error = reason
         if self.state in (BookState.CONNECTING, BookState.SILENT):
             return []
-        if last is None or self._feed.proof is Proof.CHAIN:  # numbers of a chain may go back: they bound nothing
+        if last is None or self._feed.proof is Proof.CHAIN:  # numbers of a chain may go back, so they set no floor
             self._trust_ns = now_ns + in_ns(LAG_S)
         else:
             self._floor = max(self._floor, last)
         is_due = self.waiting and not self._joined and not self._feed.is_joined
         self._leave(BookState.GAP)
         self._forget()
-        if is_due:  # the book that is on its way heals this too, and is asked for again when it is overdue
+        if is_due:  # the book on its way repairs this too, and is requested again when it is overdue
             return [SetState(self.state, self.error)]
         self.waiting = False
         return [SetState(self.state, self.error), *self._ask(now_ns)]

@@ -1,14 +1,14 @@
 """The book role: keeps exact books of one or more pairs of one exchange, over one connection, in shared memory.
 
-A new incarnation starts from nothing: it makes its own segments (CONNECTING), opens its own connection, asks for its
-own snapshots. Nothing of a predecessor is used. Each pair's segment has the address `book/<exchange>/<pair>`, whatever
-the address of the actor that hosts it.
+A new incarnation starts from nothing: it makes its own segments (CONNECTING), opens its own connection, and requests
+its own snapshots. It uses nothing of its predecessor. The segment of a pair has the address `book/<exchange>/<pair>`,
+not the address of the actor that hosts it.
 
-    snapshot {pair, levels?}    the whole book as plain data, whatever its state (which it names)
-    untrack {pair}              retire one pair; the others notice nothing
+    snapshot {pair, levels?}    the whole book as plain data, with its state, in any state
+    untrack {pair}              retire one pair; the other pairs are not affected
     track {instrument}          serve one more pair, or take in a change of its status
-    resync {pair}               doubt a book: it leaves LIVE and finds its way back by a new snapshot
-    stats                       what `report` gives
+    resync {pair}               doubt a book: it leaves LIVE until a new snapshot joins
+    stats                       what `status` returns
     poll next {after}           see `poll`
 """
 
@@ -41,7 +41,7 @@ RATE_EVERY_NS = 1_000_000_000
 
 
 class Hosted:
-    """What the role keeps of a pair besides its `Pair`: the segment and the trades that mirrors may still want."""
+    """What the role keeps of a pair besides its `Pair`: the segment and the trades that mirrors may still need."""
 
     __slots__ = ("_rate_from", "address", "lost", "pair", "publish", "rate", "set_state", "trades", "writer")
 
@@ -122,7 +122,9 @@ class BookRole:
     def _host(self, instrument: Instrument) -> Pair:
         """Make the book, the machine and the segment of one pair."""
         if (len(self._hosted) + 1) * self._codec.spec.streams_per_instrument > self._codec.spec.max_streams:
-            raise Misconfigured(self._context.address, f"more pairs than {self._codec.spec.max_streams} streams hold")
+            raise Misconfigured(
+                self._context.address, f"too many pairs: one connection has {self._codec.spec.max_streams} streams"
+            )
         address = book_address(self._exchange, instrument.name)
         writer = SegmentWriter(
             self._context.segments,
@@ -160,14 +162,14 @@ class BookRole:
             case "track":
                 return self._track(Instrument.from_dict(body["instrument"]))
             case "resync":
-                self._session.resync(self._find(body).pair, "a new snapshot was asked for")
+                self._session.resync(self._find(body).pair, "a new snapshot was requested")
                 return None
             case "stats":
                 return self.status()
         raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
 
     def _track(self, instrument: Instrument) -> None:
-        """Serve `instrument`. One served already takes in its status; new scales need a new incarnation (Rejected)."""
+        """Serve `instrument`, or take in the status of a served one. New scales need a new incarnation (Rejected)."""
         hosted = self._hosted.get(instrument.name)
         if hosted is None:
             self._session.track([self._host(instrument)])
@@ -189,7 +191,7 @@ class BookRole:
         self._wake()
 
     def _snapshot(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
-        """The whole book, or its best `levels` a side; a side is complete when nothing is beyond what is given."""
+        """Return the whole book, or its best `levels` a side; a side is complete if the answer holds all its levels."""
         book, pair = hosted.pair.book, hosted.pair
         bids, asks = book.levels(Side.BUY, levels), book.levels(Side.SELL, levels)
         return {
@@ -247,7 +249,7 @@ class BookRole:
             await asyncio.wait({self._waiting}, timeout=left_s)
 
     def _wake(self) -> None:
-        """All who wait share one future, so a frame costs the same whether one waits or a thousand."""
+        """Wake all who wait in `poll`. They share one future, so a frame costs the same for one or for a thousand."""
         waiting = self._waiting
         if waiting is not None:
             self._waiting = None
@@ -259,7 +261,7 @@ class BookRole:
         levels = self._settings.levels
         n_bids, n_asks = min(levels, book.proven_bids), min(levels, book.proven_asks)
         version, _ = hosted.version
-        # A later version than there is: seen of a segment before this one, of a pair that was untracked meanwhile.
+        # A version that does not exist yet is of an earlier segment: the pair was untracked meanwhile.
         is_same = tuple(seen[:2]) == self._context.incarnation and seen[2] <= version
         last_trade = seen[3] if is_same else 0
         return {
@@ -298,7 +300,7 @@ class BookRole:
 
     def beat(self) -> None:
         self._context.alive()
-        self._session.beat()  # silence first: no heartbeat may speak for a connection that is not heard from
+        self._session.beat()  # check for silence first: a silent connection must not get a heartbeat
         for hosted in self._hosted.values():
             hosted.writer.beat()
         now_ns = self._context.monotonic_ns()

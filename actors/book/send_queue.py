@@ -12,7 +12,7 @@ from ...model.time import SECOND_NS, in_ns
 
 
 class _Spent:
-    """Counts what was sent on one connection against its limits, those of "messages" apart."""
+    """Counts the messages of one connection against its limits, and the limit "messages" apart from the others."""
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self._limits = {name: limit for name, limit in limits.items() if limit.scope == "connection"}
@@ -39,7 +39,7 @@ class _Spent:
                 self._sent[name].extend([now_ns] * amount)
 
     def clear(self) -> None:
-        """Forget what was sent: each connection has limits of its own."""
+        """Start at zero: each connection has limits of its own."""
         for sent in self._sent.values():
             sent.clear()
 
@@ -63,18 +63,18 @@ class SendQueue:
         self._pace_s = messages.per_s / max(1, messages.amount - 2) if messages is not None else 0.0
 
     def send(self, messages: list[Outgoing]) -> None:
-        """Send these messages after those that wait."""
+        """Send these messages after the waiting ones."""
         self._waiting.extend(messages)
         if self._timer is None:
             self._send_next()
 
     def withdraw(self, messages: list[Outgoing]) -> None:
-        """Take back those of these messages that still wait."""
+        """Drop those of these messages that still wait."""
         if messages:
             self._waiting = deque(each for each in self._waiting if not any(each is message for message in messages))
 
     def clear(self) -> None:
-        """Forget what waits and what was sent: the next connection has limits of its own."""
+        """Drop the waiting messages and start at zero: the next connection has limits of its own."""
         self._waiting.clear()
         self._spent.clear()
         if self._timer is not None:

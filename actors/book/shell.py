@@ -25,7 +25,7 @@ from .ingest import Ingest, Pair
 from .send_queue import SendQueue
 from .surroundings import Surroundings
 
-CONFIRM_S = 10.0  # a subscription that is not confirmed by then is asked for again
+CONFIRM_S = 10.0  # a subscription that is not confirmed by then is sent again
 SHALLOW_EVERY_NS = 1_000_000_000
 
 
@@ -39,7 +39,7 @@ class _Awaited:
 
 @dataclass(slots=True)
 class _Due:
-    """A whole book that the feed sends as an answer to `attempt`, and when it is overdue (None: not asked for yet)."""
+    """A whole book that the feed sends as an answer to `attempt`, and when it is overdue (None: not requested yet)."""
 
     attempt: int
     at_ns: int | None = None
@@ -187,7 +187,7 @@ class BookSession:
         for expected in (expected for message in messages for expected in message.expects):
             self._awaited.setdefault(str(expected.key), _Awaited(set())).symbols.update(expected.symbols)
             named.update(expected.symbols)
-        for pair in pairs:  # what no answer confirms is due from now on
+        for pair in pairs:  # no answer confirms this subscription: its book is due from now on
             if pair.instrument.symbol not in named:
                 self._overdue_from([pair.instrument.symbol], self._around.monotonic_ns())
         self._send(messages)

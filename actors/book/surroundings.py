@@ -1,4 +1,4 @@
-"""What a session needs around it: how to connect, REST, budget, clocks. Tests hand in their own."""
+"""What a session is given: a way to connect, REST, a budget, clocks. Tests pass their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FeedLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a session needs of the world."""
+    """What a session is given."""
 
     connect: Callable[..., FeedLike]
     rest: RestLike
@@ -31,5 +31,5 @@ class Surroundings:
     time_ns: Callable[[], int]
     alive: Callable[[], None]
     fail: Callable[[BaseException], None]
-    changed: Callable[[], None] = lambda: None  # called after anything that may have changed a book
+    changed: Callable[[], None] = lambda: None  # called after every possible change of a book
     tap: Callable[[str, str, bytes, int], None] | None = None  # kind, url, raw, recv_ns of every message

@@ -1,4 +1,4 @@
-"""Which pages of candles to ask an exchange for. Pure."""
+"""Decides which pages of candles to request from an exchange. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST = 10_000  # candles of one answer
 class CandleQuery:
     """The first or the last `limit` candles of `interval` that open from `start_ns` until before `end_ns`.
 
-    `pages` are the windows to ask for, oldest first; none holds more candles than one answer of the exchange.
+    `pages` are the windows to request, oldest first; a window holds at most as many candles as one answer.
     """
 
     interval: str

@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 USD_LIKE = frozenset(
     {"USD", "USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "USDP", "PYUSD", "USD1", "RLUSD", "USDE", "GUSD"}
 )
-EXACT = Context(prec=60)  # products of prices and volumes fit; only a quotient is ever rounded
+EXACT = Context(prec=60)  # wide enough for products of prices and volumes; only quotients are rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Market:
 
     @property
     def price(self) -> Decimal | None:
-        """The mid of the book where both sides are there, else the last trade; None when neither is, or zero."""
+        """The mid price if both sides are known, else the last price; None if that is unknown or zero."""
         if self.bid and self.ask:
             return EXACT.multiply(EXACT.add(self.bid, self.ask), Decimal("0.5"))
         return self.last or None

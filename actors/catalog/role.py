@@ -1,11 +1,11 @@
-"""The role `catalog/<exchange>`: what the exchange lists, and what can be asked of it without tracking.
+"""The role `catalog/<exchange>`: lists the exchange's instruments, and answers for pairs that nobody tracks.
 
-A new incarnation fetches the list anew before it can answer for it; nothing is taken from a predecessor. Versions are
-the wall-clock time (ns) at which a list was first seen, so that they grow across incarnations too.
+A new incarnation fetches the list again and takes nothing from its predecessor. The version of a list is the wall-clock
+time (ns) at which the list was first seen, so versions grow across incarnations too.
 
     instruments                  {"version", "instruments": [Instrument.to_dict(), ...]}; waits for the first list
     refresh                      the same, fetched now
-    active_markets               a row per instrument that trades: name, base, quote, last_price, volume, quote_volume,
+    active_markets               a row per trading instrument: name, base, quote, last_price, volume, quote_volume,
                                  usd_volume (decimal text; None where unknown), of the last 24 hours
     ticker {pair}                name, last_price, bid, ask, open, high, low, volume, quote_volume
     mid_price {pair}             decimal text; None when a side of the book is empty
@@ -13,10 +13,10 @@ the wall-clock time (ns) at which a list was first seen, so that they grow acros
                                  a list of `Candle` as plain values, oldest first; see `CandleQuery`
     get_snapshot {pair, limit}   a book fetched now, in the form of the book role's `snapshot`
     check_network                None, when the exchange has answered just now
-    poll instruments {after}     as `instruments`, as soon as the version is another; None at the timeout
+    poll instruments {after}     as `instruments`, as soon as the version is not `after`; None at the timeout
 
-A refresh that fails leaves the last good list in force, and the status gives the reason. Of a row that cannot be read
-the last good reading stays in force; the status names such rows. Everything goes through the rate budget.
+After a failed refresh the last good list stays in force, and `status` gives the reason. Of an unreadable row the last
+good reading stays in force; `status` names such rows. Every request is within the rate budget.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ from .settings import CatalogSettings
 
 MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
-NAMED_ROWS = 5  # of those left out, in the status
-EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what asking an exchange may meet
+NAMED_ROWS = 5  # of the rows left out, in the status
+EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what a request to an exchange may raise
 
 
 class CatalogRole:
@@ -92,7 +92,7 @@ class CatalogRole:
         self._failures = 0
         self._refreshed_ns: int | None = None
         self._flights: dict[str, asyncio.Task[Any]] = {}
-        self._cache: dict[str, tuple[int, Any]] = {}  # what was asked: until when it holds, the answer
+        self._cache: dict[str, tuple[int, Any]] = {}  # by question: until when the answer holds, the answer
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -159,7 +159,7 @@ class CatalogRole:
         }
 
     def beat(self) -> None:
-        """Forget prices that do not hold any more."""
+        """Drop expired answers."""
         now_ns = self._context.monotonic_ns()
         for what in [what for what, (until_ns, _) in self._cache.items() if until_ns <= now_ns]:
             del self._cache[what]
@@ -177,7 +177,7 @@ class CatalogRole:
                     if isinstance(error, RetryLater):
                         wait_s = max(wait_s, error.after_s or 0.0)
                 await asyncio.sleep(wait_s)
-        except Exception as failure:  # the top of this shell: what nobody expected ends the cell
+        except Exception as failure:  # the top of this shell: an unexpected error ends the cell
             self._context.fail(failure)
             raise
 
@@ -186,7 +186,7 @@ class CatalogRole:
             response = await self._send(self._codec.instruments_request(), Priority.BACKGROUND)
             found = self._codec.instruments(response.body)
             if not found:
-                raise RetryLater(10.0, f"{self._exchange} lists no instrument at all")
+                raise RetryLater(10.0, f"{self._exchange} lists no instruments")
         except EXPECTED as error:
             self._failures += 1
             self._error = f"the list could not be refreshed ({self._failures} in a row): {error}"
@@ -253,7 +253,7 @@ class CatalogRole:
     async def _ticker(self, instrument: Instrument) -> dict[str, Any]:
         row = (await self._cached("tickers", self._tickers)).get(instrument.symbol)
         if row is None:
-            raise UnknownInstrument(self._exchange, instrument.name, "the exchange gives no ticker that can be read")
+            raise UnknownInstrument(self._exchange, instrument.name, "the exchange gives no readable ticker")
         return {
             "name": instrument.name,
             "last_price": row["last"],
@@ -308,7 +308,7 @@ class CatalogRole:
         }
 
     async def _check_network(self) -> None:
-        """Ask for the cheapest thing there is: a few levels of the first pair that trades."""
+        """Send the cheapest request: a few levels of the first trading pair."""
         first = next((instrument for instrument in self._by_name.values() if instrument.is_trading), None)
         if first is None:
             await self._once("refresh", self._refresh)
@@ -338,14 +338,14 @@ class CatalogRole:
         return await self._once(what, fetch)
 
     async def _once(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Join the flight of `what` that is in the air, or start one: however many ask, the exchange is asked once."""
+        """Join the request for `what` that is under way, or start one: many callers cost one request."""
         flight = self._flights.get(what)
         if flight is None:
             flight = self._flights[what] = asyncio.ensure_future(_flight(ask))
             flight.add_done_callback(lambda done: self._landed(what, done))
         error, answer = await asyncio.shield(flight)
         if error is not None:
-            raise type(error)(*error.args)  # each who waits gets its own: a raised exception belongs to one of them
+            raise type(error)(*error.args)  # each caller gets an exception object of its own
         return answer
 
     def _landed(self, what: str, flight: asyncio.Task[Any]) -> None:

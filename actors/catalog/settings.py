@@ -12,7 +12,7 @@ LISTING_AGAIN_S = 0.1  # before a catalog that did not answer is asked for its l
 
 @dataclass(frozen=True, slots=True)
 class CatalogSettings:
-    """The list of instruments is read again every `refresh_s`; a price that was asked for holds for `price_ttl_s`."""
+    """The list of instruments is read again every `refresh_s`; a requested price holds for `price_ttl_s`."""
 
     connector: ConnectorSettings
     refresh_s: float = 600.0

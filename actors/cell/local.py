@@ -241,7 +241,7 @@ class LocalCells:
                                 return found
                     await self._changed.wait()
         except TimeoutError:
-            pass  # no cell serves it: the answer says so
+            pass  # None: no cell serves it
         return None
 
     async def send(self, route: Route, method: str, packed: bytes, timeout_s: float) -> bytes:

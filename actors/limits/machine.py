@@ -104,7 +104,7 @@ class Bucket:
             raise Misconfigured(f"limit {name}", "the burst leaves nothing to refill with")
         self.level = self.full if fresh else 0
         self.at_ns = now_ns
-        self.taken = 0  # all that was ever granted; never decreases
+        self.taken = 0  # everything granted so far; never decreases
         self.leased = 0  # granted and not settled
         self.floor: Floor | None = None
 
@@ -176,15 +176,15 @@ class LimitsMachine:
             for name, limit in limits.items()
             if limit.scope == "egress"
         }
-        self.cool_ns = 0  # nothing is granted before
-        self._cooled_at_ns: int | None = None  # when the last hit was told that counts
-        self.hits = 0  # how often in a row one came although a cool-down had gone before
-        self._leases: dict[int, Lease] = {}  # in order of their expiry, as all last equally long
+        self.cool_ns = 0  # nothing is granted before this time
+        self._cooled_at_ns: int | None = None  # when the last hit that counts arrived
+        self.hits = 0  # hits in a row, each after the cool-down of the one before
+        self._leases: dict[int, Lease] = {}  # in order of their expiry: all leases last equally long
         self._waiting: list[Claim] = []
         self._per_holder: dict[str, int] = {}
         self._ids = itertools.count(1)
 
-    # ------------------------------------------------------------------ what holders ask
+    # ------------------------------------------------------------------ requests of holders
 
     def acquire(
         self, cost: Mapping[str, int], holder: str, wait_s: float, now_ns: int, priority: Priority = Priority.NORMAL
@@ -199,7 +199,7 @@ class LimitsMachine:
         wanted = self._checked(cost)
         deadline_ns = now_ns + in_ns(max(0.0, wait_s))
         if self.cool_ns > deadline_ns:
-            raise RetryLater((self.cool_ns - now_ns) / SECOND_NS, "cooling down after the exchange said 429 or 418")
+            raise RetryLater((self.cool_ns - now_ns) / SECOND_NS, "cooling down after the exchange answered 429 or 418")
         if len(self._waiting) >= self.settings.max_waiting or len(self._leases) >= self.settings.max_leases:
             raise InboxFull(self._address, self.settings.max_waiting)
         if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
@@ -215,7 +215,7 @@ class LimitsMachine:
         for name, amount in cost.items():
             bucket = self.buckets.get(name)
             if bucket is None:
-                raise Rejected("unknown_limit", f"{name!r} is none of {', '.join(self.buckets)}")
+                raise Rejected("unknown_limit", f"unknown limit {name!r}; the limits are {', '.join(self.buckets)}")
             if type(amount) is not int or amount < 0:
                 raise Rejected("bad_cost", f"{name}={amount!r} is not a whole number of units")
             if amount > bucket.burst:
@@ -281,14 +281,14 @@ class LimitsMachine:
         if told_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
             self.hits, self._cooled_at_ns = 0, now_ns
         elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > told_ns:
-            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # else it was sent before the hit was known
+            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # otherwise it was sent before the hit was known
         asked = retry_after_s if retry_after_s is not None and retry_after_s > 0 else COOL_DOWN_S[status]
         self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(asked, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
         for bucket in self.buckets.values():
             bucket.advance(now_ns)
             bucket.level = min(bucket.level, 0)
 
-    # ------------------------------------------------------------------ what time brings
+    # ------------------------------------------------------------------ grants and deadlines
 
     def advance(self, now_ns: int) -> list[Effect]:
         """Grant the requests that can be granted now, in order, and refuse those that waited too long.
@@ -335,7 +335,7 @@ class LimitsMachine:
 
     def _why(self, cost: Mapping[str, int], now_ns: int) -> str:
         if now_ns < self.cool_ns:
-            return "cooling down after the exchange said 429 or 418"
+            return "cooling down after the exchange answered 429 or 418"
         return f"{', '.join(f'{name} {amount}' for name, amount in cost.items())}: the window is spent"
 
     def _grant(self, claim: Claim, now_ns: int) -> Lease:

@@ -95,12 +95,14 @@ class LimitsRole:
         return self._cooldown()
 
     def status(self) -> dict[str, Any]:
-        said = self._machine.status(self._context.monotonic_ns())
-        cooling = said["cooldown_s"] > 0
+        status = self._machine.status(self._context.monotonic_ns())
+        cooling = status["cooldown_s"] > 0
         error = (
-            f"the exchange answered 429 or 418; nothing is granted for {said['cooldown_s']:.0f} s" if cooling else None
+            f"the exchange answered 429 or 418; nothing is granted for {status['cooldown_s']:.0f} s"
+            if cooling
+            else None
         )
-        return {"state": "COOLING" if cooling else "SERVING", "error": error, "fresh": self._fresh, **said}
+        return {"state": "COOLING" if cooling else "SERVING", "error": error, "fresh": self._fresh, **status}
 
     def beat(self) -> None:
         self._pump()

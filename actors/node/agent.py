@@ -60,7 +60,7 @@ class AgentRole:
         await asyncio.to_thread(self._sweep)
 
     async def handle(self, kind: str, body: Any) -> Any:
-        """`kill` {pid, start, timeout_s} -> is it gone; `sweep` -> number of files removed; `usage` -> by cell."""
+        """`kill` {pid, start, timeout_s} -> whether it is gone; `sweep` -> files removed; `usage` -> by cell."""
         match kind:
             case "kill":
                 self._killed += 1
@@ -72,12 +72,12 @@ class AgentRole:
                 return await asyncio.to_thread(self._sweep)
             case "usage":
                 return await asyncio.to_thread(self._usage)
-        raise Rejected("kind", f"a node agent knows no {kind!r}")
+        raise Rejected("kind", f"{self._context.address} answers no {kind!r}")
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         """`health`: return the names of cells that stand still, at once when they differ from `body["stale"]`."""
         if kind != "health":
-            raise Rejected("kind", f"a node agent knows no long poll {kind!r}")
+            raise Rejected("kind", f"{self._context.address} has no poll {kind!r}")
         known = tuple(body.get("stale", ()))
         deadline = asyncio.get_running_loop().time() + timeout_s
         while self._stale == known and (left := deadline - asyncio.get_running_loop().time()) > 0:

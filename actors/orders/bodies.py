@@ -1,7 +1,7 @@
 """Reads the bodies of messages strictly, so that no value of a wrong type gets into the machine. Pure.
 
-An accepted order is journaled whatever becomes of it, and a successor reads the order again: one value that the journal
-does not accept would end every manager of the account, one after the other.
+Every accepted order is journaled, and a successor reads it again: one value that the journal does not accept would end
+every manager of the account, one after the other.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class StreamInbox:
         return new, last
 
     def silent(self, mono_ns: int) -> list[Report]:
-        """Return a marker when the stream role has reports nothing for too long."""
+        """Return a marker when the stream role has been silent for too long."""
         if not self.up or self._heard_ns is None or mono_ns - self._heard_ns < self._silent_ns:
             return []
         found: list[Report] = [Marker("down", f"the stream role was silent for {self._silent_ns / SECOND_NS:g} s")]

@@ -22,7 +22,7 @@ from ..cell.role import whole_number
 T = TypeVar("T")
 PAGE = 500
 MOST = 5_000
-SCAN = 2_000  # events looked at for one answer where an owner's are asked for
+SCAN = 2_000  # events searched for one answer about one owner
 
 Read = Callable[[Callable[[Journal], T]], Awaitable[T]]
 

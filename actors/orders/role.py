@@ -194,7 +194,7 @@ class OrderManagerRole:
         left_s = (expires_ns - self._context.time_ns()) / SECOND_NS
         for order in orders:
             if shell.machine.order(order.client_order_id) is not None:
-                continue  # the command came again: the machine answers with the order's fate
+                continue  # a repeated command: the machine answers with the order's state
             if not shell.markets.lists(order.pair):
                 continue  # the machine refuses it
             cost, order_count = shell.gateway.codec.place_cost(order)
@@ -219,7 +219,7 @@ class OrderManagerRole:
             return True
         bounded = any(one.max_order_notional is not None for one in limits)
         if order.price is not None:
-            return bounded and order.side is Side.SELL  # it trades at the book's price, however low its own
+            return bounded and order.side is Side.SELL  # it trades at the book's price, even if its own is lower
         return order.amount is not None or bounded
 
     async def _cancel(self, body: Any) -> Any:
@@ -392,7 +392,7 @@ class OrderManagerRole:
         response = await gateway.write(signed)
         shell.allowance.answered(response)
         if draft.changes and response.status < 500:
-            with contextlib.suppress(MeshError):  # the answer is there, even if the journal lacks it
+            with contextlib.suppress(MeshError):  # return the answer, even if the journal did not take it
                 outcome = "accepted" if response.status == 200 else "rejected"
                 await shell.write([CloseRequest(name, outcome, self._now_ns)])
         return {"status": response.status, "body": _body(response.body)}

@@ -12,7 +12,7 @@ from ...journal.settings import JournalSettings
 from ...model.errors import Misconfigured
 from ..account.settings import GatewaySettings
 
-CANCELLING_S = 20.0  # a manager that cancels what is open as it stops; what is in doubt takes its validity window
+CANCELLING_S = 20.0  # to cancel open orders during a stop; an order in doubt takes its validity window
 POLITE_S = 5.0
 
 
@@ -35,20 +35,20 @@ class OrderSettings:
 
     exchange: str
     account: str
-    prefix: str = "vm"  # client order ids of this mesh begin with it: what does not is external
+    prefix: str = "vm"  # of this mesh's client order ids: an order with another prefix is external
     limits: Limits = Limits()
     pair_limits: Mapping[str, Limits] = field(default_factory=dict)
     margin_s: float = 1.0  # added to the exchange's own processing time before absence counts
     absent_again_s: float = 0.5  # between the two asks that prove absence
     query_s: tuple[float, float] = (0.25, 5.0)  # of an order in doubt: first and longest pause between asks
-    reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds (about 120 weight): in doubt or deaf; healthy
-    retry_s: float = 1.0  # a failed ask, or a cancel that was not served
+    reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds: with a doubt or without the stream; otherwise
+    retry_s: float = 1.0  # before a failed ask, or a cancel that was not served, is repeated
     market_slack: Decimal = Decimal("0.02")  # a market buy reserves best ask x (1 + slack or band) x amount
-    top_age_s: float = 30.0  # an older top is none
-    owner_grace_s: float = 30.0  # a lease after a restart, where its owner has not renewed it yet
-    max_recent: int = 10_000  # orders that are done and still answered from memory
+    top_age_s: float = 30.0  # a top older than this counts as unknown
+    owner_grace_s: float = 30.0  # lease of an owner after a restart, until the owner renews it
+    max_recent: int = 10_000  # done orders that are kept in memory
     max_external: int = 1_000
-    max_owners: int = 1_000  # dead ones with nothing open are forgotten above that
+    max_owners: int = 1_000  # beyond it, dead owners without open orders are forgotten
     max_waiting: int = 1_000  # commands that wait for start or a lookup
     max_unknown_reports: int = 1_000  # reports of ids that are being looked up
     max_backlog: int = 10_000  # batches kept while the journal is down
@@ -59,7 +59,7 @@ class OrderSettings:
 class OrderManagerSettings:
     """How one account trades.
 
-    `fees` that are set replace what the exchange says; `account_limits` replace the spec's limits of that name;
+    `fees` that are set replace the exchange's own; `account_limits` replace the spec's limits of that name;
     `processing_s` replaces what the connector's offer states.
     """
 
@@ -83,5 +83,5 @@ class OrderManagerSettings:
 
     @property
     def stop_s(self) -> float:
-        """How long a polite stop may take."""
+        """How long an orderly stop may take."""
         return CANCELLING_S if self.on_shutdown == "cancel" else POLITE_S

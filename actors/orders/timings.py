@@ -17,7 +17,7 @@ from typing import Any
 STAGES = ("received", "judged", "signed", "committed", "written", "answered", "replied")
 JUDGED, SIGNED, COMMITTED, WRITTEN, ANSWERED = range(1, 6)
 KEPT = 4096
-SUMMED = 500  # of the last ones, in `summary`
+SUMMED = 500  # how many of the last orders `summary` covers
 
 
 class Timings:
@@ -31,13 +31,13 @@ class Timings:
         self._reports: deque[tuple[int, int, int, int]] = deque(maxlen=kept)
 
     def received(self, ids: Iterable[str]) -> None:
-        """A command brings orders. Call `replied` when it ends, whatever came of it."""
+        """Note that a command brought orders. Call `replied` when the command ends, in success or failure."""
         now_ns = self._monotonic_ns()
         for one in ids:
             self._under_way.setdefault(one, [now_ns])
 
     def reached(self, stage: int, ids: Iterable[str]) -> None:
-        """Orders have reached a stage; those that are not in the one before are left alone."""
+        """Note that orders have reached a stage; orders that are not in the stage before stay as they are."""
         now_ns = self._monotonic_ns()
         for one in ids:
             row = self._under_way.get(one)
@@ -45,7 +45,7 @@ class Timings:
                 row.append(now_ns)
 
     def replied(self, ids: Iterable[str]) -> None:
-        """The command that brought these orders is over."""
+        """Note that the command that brought these orders has ended."""
         now_ns = self._monotonic_ns()
         for one in ids:
             row = self._under_way.pop(one, None)
@@ -53,11 +53,11 @@ class Timings:
                 self._orders.append((one, [*row, now_ns]))
 
     def heard(self) -> int:
-        """Return when a message of the stream came; give it to `durable`."""
+        """Return the present time, at the arrival of a message of the stream; pass it to `durable`."""
         return self._time_ns()
 
     def durable(self, heard_ns: int, first: int, last: int) -> None:
-        """All of the reports `first` to `last` is in the journal."""
+        """Note that the reports `first` to `last` are all in the journal."""
         self._reports.append((first, last, heard_ns, self._time_ns()))
 
     def plain(self, limit: int) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Timings:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Return p50 and p99 in us of each stage's distance from the one before, of the last orders that were sent."""
+        """Return p50 and p99 in us from each stage to the next, of the last orders that were sent."""
         rows = [row for _, row in _newest(self._orders, SUMMED)]
         found: dict[str, Any] = {"orders": len(rows)}
         for at, stage in enumerate(STAGES[1:], 1):

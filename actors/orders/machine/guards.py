@@ -173,7 +173,7 @@ class Guards:
         if order.side is Side.SELL and order.amount is not None and opposite is not None and worth is not None:
             worth = max(
                 worth, EXACT.multiply(opposite, order.amount)
-            )  # it trades at the bid, however low its own price
+            )  # it trades at the bid, even if its own price is lower
         if worth is None:
             raise RuleViolation(
                 "max_order_notional",

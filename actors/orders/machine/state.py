@@ -40,7 +40,7 @@ PARTS = {  # what a request of this kind means for each order it names, in order
 
 
 def never(client_order_id: str) -> int | None:
-    """Ids that do not tell when they were born."""
+    """Ids that do not contain the time of their making."""
     return None
 
 
@@ -76,8 +76,8 @@ class AccountState:
     ) -> PendingRequest:
         """Sign a request, write it as an intent, and let it be sent behind the commit.
 
-        Raises what the signer raises (Misconfigured), and JournalUnavailable while the journal is down: what is not
-        sent behind its commit never is. Nothing was written then.
+        Raises Misconfigured (from the signer), and JournalUnavailable while the journal is down, because a request is
+        sent only behind its commit. Nothing was written then.
         """
         if (error := self.effects.unavailable()) is not None:
             raise error
@@ -101,7 +101,7 @@ class AccountState:
         return request
 
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
-        """Hold an order of the journal. While nobody knows whether it is on the exchange, its funds stay reserved."""
+        """Hold an order of the journal. Its funds stay reserved until it is known whether the exchange has it."""
         held = self.ledger.restore(order, fills)
         held.insist = order.cancel_requested and not order.is_done
         if order.is_done or order.exchange_order_id is not None or order.pair not in self.guards.instruments:
@@ -128,13 +128,13 @@ class AccountState:
             self.ledger.changed[order_id] = None
 
     def is_ours(self, client_order_id: str) -> bool:
-        """Whether an id is of the shape that ids of this mesh have."""
+        """Whether an id has the prefix of this mesh's ids."""
         return client_order_id.startswith(self.settings.prefix)
 
     def may_be_journaled(self, client_order_id: str, now: Now) -> bool:
-        """Whether the journal may have an order of this id that memory has not.
+        """Whether the journal may have an order of this id that is not in memory.
 
-        An id from the future was made by a clock that goes wrong: it may be older than it says.
+        An id with a time in the future was made by a wrong clock, so it may be old.
         """
         if self.known_ids.is_new(client_order_id):
             return False
@@ -143,7 +143,7 @@ class AccountState:
         return born is None or born <= known_since or born > now.ns
 
     def look_up(self, lookup: Lookup, then: Callable[[Found, Now], None], now: Now) -> bool:
-        """Ask the journal, once per key, and go on when it answers. False: too many wait already."""
+        """Look a key up in the journal, once, and call `then` with the answer. False: too many lookups wait already."""
         waiting = self._lookups.get(lookup.key)
         if waiting is not None:
             if len(waiting) >= self.settings.max_unknown_reports:
@@ -174,7 +174,7 @@ def by_exchange_id(pair: str, exchange_order_id: str) -> Lookup:
 
 
 def code_and_reason(error: BaseException) -> tuple[str, str]:
-    """Return code and reason of an error, as an order or a result keeps them."""
+    """Return the code and the reason of an error for an order or a result."""
     if isinstance(error, Rejected):
         return str(error.code), str(error.reason)
     return type(error).__name__, str(error) if isinstance(error, MeshError) else type(error).__name__
