@@ -246,11 +246,14 @@ class TradingConnector(Connector, Protocol):
     def trading(self, rest: str | None = None, ws_api: str | None = None, **options: Any) -> TradingCodec:
         """A fresh codec. `rest` and `ws_api` are base URLs that override the spec's (None: they do not)."""
 
-    def auth(self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None) -> Auth:
-        """Read a key. `secret` is the text of an HMAC secret, or a private key as PEM (`passphrase`: if encrypted).
+    def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> Auth:
+        """Read a key. `secret` is the text of an HMAC secret, or a private key as PEM.
+
+        `fields` are the texts that `ExchangeSpec.key_fields` names.
 
         Raises:
-            Misconfigured: an unknown kind, or the secret is not one of that kind. Says nothing of its content.
+            Misconfigured: an unknown kind, the secret is not one of that kind, or a field is missing. Says nothing of
+                the content.
         """
 
 

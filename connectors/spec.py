@@ -88,6 +88,17 @@ KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or f
 
 
 @dataclass(frozen=True, slots=True)
+class KeyField:
+    """One more secret text that belongs to a key, beside the API key and its secret: a passphrase, an account's name.
+
+    `name` is what files, keystores and `TradingConnector.auth` call it; `words` say what it is.
+    """
+
+    name: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hosts:
     """Base URLs of one environment of an exchange."""
 
@@ -203,6 +214,7 @@ class ExchangeSpec:
     account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
     environments: Mapping[str, Hosts] = field(default_factory=dict)  # others than the real one: "testnet"
     time_resolution_ns: int = MILLISECOND_NS  # of the time that `Codec.server_time` reads
+    key_fields: tuple[KeyField, ...] = ()  # what a key needs beside the API key and its secret
     options: tuple[Option[Any], ...] = ()  # what a configuration may choose; the codecs take each as a keyword
 
     def option_problem(self, name: str, value: Any) -> str | None:

@@ -15,6 +15,8 @@ from .engine.rules import SCALE
 def parse_account(text: str) -> Account:
     """Read `NAME:KEY:SECRET:BTC=10,USDT=1000000` (the balances may be absent).
 
+    Protocols whose keys have a passphrase expect "passphrase" of this key.
+
     Raises:
         Misconfigured: what is wrong, without repeating the secret.
     """

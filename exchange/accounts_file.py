@@ -7,8 +7,11 @@ TOML (or the same as JSON, by the file's ending):
     keys = [
         {key = "K1", secret = "..."},                                  # HMAC
         {key = "K2", secret_file = "k2.secret"},                       # HMAC, from a file of one line
+        {key = "K4", secret = "...", passphrase = "..."},              # for protocols whose keys have one; see below
         {key = "K3", public_key_file = "k3.pem", only = "read"},       # Ed25519 or RSA; paths are relative to this file
     ]
+
+A key without `passphrase` has the passphrase "passphrase".
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from ..model.errors import FixedPointError, Misconfigured
 from ..model.fixed import to_raw
 from .account_options import check_accounts
 from .engine.accounts import Account
-from .engine.keys import ApiKey, public_key
+from .engine.keys import PASSPHRASE, ApiKey, public_key
 from .engine.rules import SCALE
 
 LARGEST_FILE = 1 << 20
@@ -40,6 +43,7 @@ class _Key(_Strict):
     secret: str | None = Field(None, min_length=1, repr=False)
     secret_file: str | None = None
     public_key_file: str | None = None
+    passphrase: str = Field(PASSPHRASE, min_length=1, repr=False)
     only: Literal["read", "trade"] | None = None
 
 
@@ -121,5 +125,6 @@ def _key(name: str, given: _Key, folder: Path) -> ApiKey:
         made = ApiKey(given.key, (folder / given.secret_file).read_text().strip().encode())
     else:
         made = ApiKey(given.key, (given.secret or "").encode())
+    made.passphrase = given.passphrase
     made.can_read, made.can_trade = given.only != "trade", given.only != "read"
     return made

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn, SupportsIndex
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,13 +33,14 @@ class Key:
     """The API key and secret of one account. Compares by fields; repr and str show neither key nor secret.
 
     `kind` is "hmac", "ed25519" or "rsa". `secret` is the HMAC secret as the exchange gave it, or a private key as
-    unencrypted PKCS #8 PEM.
+    unencrypted PKCS #8 PEM. `fields` are the further texts that the exchange's keys have, by name: a passphrase.
     """
 
     exchange: str
     kind: str
     api_key: str
     secret: str
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hint(self) -> str:
@@ -61,19 +63,24 @@ def make_key(
     kind: str | None = None,
     pem_passphrase: str | None = None,
     what: str = "secret",
+    fields: Mapping[str, str] | None = None,
 ) -> Key:
     """Check API key and secret and return the key. Without `kind` a PEM header decides; other text is an HMAC secret.
 
     A PEM with a passphrase of its own is opened with `pem_passphrase` and held without it. `what` names the origin of
-    the secret in errors, which never show its content.
+    the secret in errors, which never show its content. `fields` are the further texts of the key, by name.
 
     Raises:
-        Misconfigured: the API key or the secret is malformed.
+        Misconfigured: the API key, the secret or a field is malformed.
     """
     if kind is not None and kind not in KINDS:
         raise Misconfigured("kind of key", f"{kind!r} is none of {', '.join(KINDS)}")
     if len(api_key) > MOST_TEXT or _TEXT.fullmatch(api_key) is None:
         raise Misconfigured("API key", f"must be 1 to {MOST_TEXT} printable characters without spaces")
+    own = dict(fields or {})
+    for name, value in own.items():
+        if not value or len(value) > MOST_TEXT or not value.isprintable():
+            raise Misconfigured(f"{name} of the API key", f"must be 1 to {MOST_TEXT} printable characters")
     header = _PEM.search(secret)
     if header is None:
         if kind not in (None, HMAC):
@@ -82,7 +89,7 @@ def make_key(
             raise Misconfigured(
                 what, f"must be one line of at most {MOST_TEXT} printable characters, or a PEM private key"
             )
-        return Key(exchange, HMAC, api_key, secret)
+        return Key(exchange, HMAC, api_key, secret, own)
     if kind == HMAC:
         raise Misconfigured(what, "holds a PEM, but the configured kind is hmac")
     if "PRIVATE KEY" not in header[1]:
@@ -90,7 +97,7 @@ def make_key(
     found, pem = _open_pem(secret, pem_passphrase, what)
     if kind is not None and kind != found:
         raise Misconfigured(what, f"holds a private key of kind {found}, but the configured kind is {kind}")
-    return Key(exchange, found, api_key, pem)
+    return Key(exchange, found, api_key, pem, own)
 
 
 def needs_passphrase(secret: str) -> bool:

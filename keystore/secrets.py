@@ -64,7 +64,8 @@ def read_key(settings: KeySettings, connector: str, passphrase: str | None = Non
         return key
     api_key_path, secret_path = _secret_files(settings)
     api_key, secret = read_line(api_key_path, "API key file"), read_line(secret_path, "secret file")
-    return make_key(connector, api_key, secret, kind=settings.kind, what=f"secret file {secret_path}")
+    fields = {name: read_line(path, f"{name} file") for name, path in settings.field_files.items()}
+    return make_key(connector, api_key, secret, kind=settings.kind, what=f"secret file {secret_path}", fields=fields)
 
 
 async def read_key_async(settings: KeySettings, connector: str) -> Key:
@@ -85,6 +86,8 @@ def check_key(settings: KeySettings, connector: str) -> None:
         return
     for path, what in zip(_secret_files(settings), ("API key file", "secret file"), strict=True):
         read_private(path, what)
+    for name, path in settings.field_files.items():
+        read_private(path, f"{name} file")
 
 
 def _secret_files(settings: KeySettings) -> tuple[str, str]:

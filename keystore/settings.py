@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,7 @@ class KeySettings:
 
     `keystore` None is the default keystore of the user; `passphrase_file` None is what $VENUEMESH_PASSPHRASE_FILE
     names. `kind` is that of the key in `secret_file`; None: the PEM says it, and what is no PEM is "hmac".
+    `field_files` are the files of the key's further texts, by name.
     """
 
     keys: str | None = None
@@ -19,3 +21,4 @@ class KeySettings:
     api_key_file: str | None = None
     secret_file: str | None = None
     kind: str | None = None
+    field_files: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -2,7 +2,8 @@
 
 The file is JSON: `version`, how the passphrase becomes the file's key (scrypt, RFC 7914), a `check` that this key
 opens, a `digest` of all that, and an entry per name. Of an entry the exchange, the kind, a hint of the API key and the
-day are readable, so a list needs no passphrase; API key and secret are one AES-256-GCM box. What is readable is
+day are readable, so a list needs no passphrase; API key, secret and the key's
+named fields, if it has any, are one AES-256-GCM box. What is readable is
 associated data of the box: an entry that was renamed, or moved under another exchange or other parameters, does not
 open.
 
@@ -120,8 +121,8 @@ class Keystore:
             opened = box.decrypt(_bytes(entry["nonce"]), _bytes(entry["box"]), _bound(content, name, entry))
         except InvalidTag:
             raise Damaged(f"entry {name!r} of keystore {self.path}", "was changed since it was written") from None
-        api_key, secret = json.loads(opened)
-        return Key(entry["exchange"], entry["kind"], api_key, secret)
+        api_key, secret, *more = json.loads(opened)
+        return Key(entry["exchange"], entry["kind"], api_key, secret, more[0] if more else {})
 
     def add(self, name: str, key: Key, passphrase: str, *, added: str, replace: bool = False) -> Entry:
         """Encrypt a key under a name; make the keystore where there is none. Durable on return. Slow: derives the key.
@@ -141,7 +142,10 @@ class Keystore:
                 raise Misconfigured(f"entry {name!r} of keystore {self.path}", "is there already")
             box, nonce = self._unlock(content, passphrase), secrets.token_bytes(12)
             entry = {"exchange": key.exchange, "kind": key.kind, "hint": key.hint, "added": added}
-            closed = box.encrypt(nonce, json.dumps([key.api_key, key.secret]).encode(), _bound(content, name, entry))
+            inside: list[Any] = [key.api_key, key.secret]
+            if key.fields:
+                inside.append(dict(key.fields))
+            closed = box.encrypt(nonce, json.dumps(inside).encode(), _bound(content, name, entry))
             content["entries"][name] = {**entry, "nonce": _text(nonce), "box": _text(closed)}
             self._write(content)
         return Entry(name, **entry)

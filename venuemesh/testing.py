@@ -413,7 +413,7 @@ class LocalExchange:
     protocol: str
     pairs: tuple[str, ...]
     urls: Mapping[str, str]  # by their keys in the configuration: rest, ws, ws_api
-    account: Mapping[str, str]
+    account: Mapping[str, Any]
     admin: AdminClient  # the exchange's own record, and faults on request; see docs/local-exchange.md
 
     def config(self, **account: Any) -> dict[str, Any]:
@@ -450,19 +450,22 @@ def local_exchange(
     if protocol not in spoken:
         raise Misconfigured(f"a local exchange that speaks {protocol}", f"it speaks {', '.join(spoken)} only")
     held = balances if balances is not None else {"BTC": "10", "USDT": "1000000"}
-    key, secret = secrets.token_hex(32), secrets.token_hex(32)
+    key, secret, word = secrets.token_hex(32), secrets.token_hex(32), secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="venuemesh-") as name:
         folder = Path(name)
         amounts = ", ".join(f'{asset} = "{amount}"' for asset, amount in held.items())
-        accounts = f'[accounts.{ACCOUNT}]\nbalances = {{{amounts}}}\nkeys = [{{key = "{key}", secret = "{secret}"}}]\n'
+        own = f'key = "{key}", secret = "{secret}", passphrase = "{word}"'
+        accounts = f"[accounts.{ACCOUNT}]\nbalances = {{{amounts}}}\nkeys = [{{{own}}}]\n"
         symbols = ",".join(pair.replace("-", "") for pair in pairs)
         arguments = ["--json", "--protocols", protocol, "--parent", str(os.getpid())]
         arguments += ["--symbols", symbols, "--rate", str(rate)]
         arguments += ["--seed", str(seed), "--accounts", _private(folder / "accounts.toml", accounts)]
-        files = {
+        files: dict[str, Any] = {
             "api_key_file": _private(folder / "key", f"{key}\n"),
             "secret_file": _private(folder / "secret", f"{secret}\n"),
         }
+        if any(field.name == "passphrase" for field in registry.connector(protocol).spec.key_fields):
+            files["field_files"] = {"passphrase": _private(folder / "passphrase", f"{word}\n")}
         with serving("venuemesh.exchange", *arguments) as (_, urls):
             yield LocalExchange(protocol, tuple(pairs), urls[protocol], files, AdminClient(urls["admin"]))
 

@@ -248,5 +248,5 @@ async def open_auth(settings: GatewaySettings) -> Auth:
     """
     key = await read_key_async(settings.key, settings.connector.connector)
     connector = settings.connector.find_trading()
-    auth: Auth = connector.auth(key.kind, key.api_key, key.secret)
+    auth: Auth = connector.auth(key.kind, key.api_key, key.secret, **key.fields)
     return auth

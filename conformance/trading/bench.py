@@ -158,7 +158,7 @@ class Desk:
         return codec
 
     def auth(self) -> Auth:
-        return self.connector.auth(self.key.kind, self.key.api_key, self.key.secret)
+        return self.connector.auth(self.key.kind, self.key.api_key, self.key.secret, **self.key.fields)
 
     # ------------------------------------------------------------------ the market
 

@@ -6,7 +6,19 @@ pages named at each figure were read 2026-11-27. Nothing here has met the exchan
 
 from __future__ import annotations
 
-from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
+from ..spec import (
+    BookFeed,
+    BookSource,
+    CandleOffer,
+    Endpoint,
+    ExchangeSpec,
+    Hosts,
+    KeepAlive,
+    KeyField,
+    Limit,
+    Option,
+    Proof,
+)
 
 MARKET = "order/book/trading-market-data"
 CHANNEL = f"{MARKET}-ws-order-book-channel.md, read 2026-11-27"
@@ -109,5 +121,7 @@ SPEC = ExchangeSpec(
     max_snapshot=DEPTH,  # market data, Order book: sz
     unknown_symbol=frozenset({"51001"}),  # error/code.md, Trade Class
     environments={"demo": DEMO},
+    # overview/rest/authentication-generating-an-api-key.md
+    key_fields=(KeyField("passphrase", "the one that was chosen when the API key was made"),),
     options=(REGION, IS_DEMO),
 )

@@ -214,6 +214,7 @@ class AccountsAdmin:
         except Misconfigured as error:
             raise Refusal("public_key", error.reason or "not a public key") from None
         made = key or ApiKey(body.key, (body.secret or "").encode())
+        made.passphrase = body.passphrase
         made.can_read, made.can_trade = body.only != "trade", body.only != "read"
         return made
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..engine.keys import PASSPHRASE
 from ..engine.rules import STATUSES
 from ..faults import CORRUPTIONS, KINDS
 from ..wire.connection import ConnectionLimits
@@ -139,6 +140,7 @@ class KeyBody(Body):
     key: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,128}$")
     account: str | None = None
     secret: str | None = Field(None, min_length=1, repr=False)
+    passphrase: str = Field(PASSPHRASE, min_length=1, repr=False)
     public_key: str | None = None  # PEM
     only: Literal["read", "trade"] | None = None
 
@@ -147,6 +149,7 @@ class AccountBody(Body):
     account: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,64}$")
     key: str = Field(pattern=r"^[A-Za-z0-9_\-]{1,128}$")
     secret: str | None = Field(None, min_length=1, repr=False)
+    passphrase: str = Field(PASSPHRASE, min_length=1, repr=False)
     public_key: str | None = None
     only: Literal["read", "trade"] | None = None
     balances: dict[str, str] = {}

@@ -14,12 +14,16 @@ from ...model.errors import Misconfigured
 LARGEST_FILE = 16_384
 
 
+PASSPHRASE = "passphrase"  # of a key that was given none
+
+
 @dataclass(slots=True, eq=False)
 class ApiKey:
     """One key of an account: `name` is what clients send, `verifier` what checks their signatures.
 
     The verifier is an HMAC secret as bytes, or a public key; it is in no repr. How a signature is made is the
-    protocol's affair (`wire.signatures` has the parts). A revoked key has no permission.
+    protocol's affair (`wire.signatures` has the parts). `passphrase` is what the protocols ask for whose keys have one.
+    A revoked key has no permission.
     """
 
     name: str
@@ -27,6 +31,7 @@ class ApiKey:
     can_read: bool = True
     can_trade: bool = True
     revoked: bool = False
+    passphrase: str = field(default=PASSPHRASE, repr=False)
 
     @property
     def kind(self) -> str:

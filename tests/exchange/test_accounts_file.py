@@ -38,7 +38,7 @@ def test_accounts_with_keys_of_three_kinds(tmp_path: Path) -> None:
             {{key = "K4", public_key_file = "rsa.pem"}},
         ]
         [accounts.other]
-        keys = [{{key = "K5", secret = "x"}}]
+        keys = [{{key = "K5", secret = "x", passphrase = "{SECRET} too"}}]
         """,
     )
     main, other = parse(["--accounts", str(path)]).accounts
@@ -53,6 +53,9 @@ def test_accounts_with_keys_of_three_kinds(tmp_path: Path) -> None:
     assert is_signed(main.keys["K2"], b"a=1", signature)
     assert (main.balances["BTC"].free, main.balances["USDT"].free) == (10 * 10**8, 5 * 10**7)
     assert other.name == "other"
+    assert [key.passphrase for key in other.keys.values()] == [f"{SECRET} too"]
+    assert main.keys["K1"].passphrase == "passphrase"
+    assert SECRET not in repr(other)
     assert SECRET not in repr(main)
 
 

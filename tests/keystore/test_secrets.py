@@ -55,6 +55,18 @@ def test_a_key_of_mounted_files_of_every_kind(mounted):
     assert (key.kind, key.api_key, key.secret) == (planted.kind, planted.api_key, planted.secret)
 
 
+def test_named_fields_come_from_files_of_their_own(tmp_path):
+    config = mounted_at(write_0600(tmp_path / "key", "an-api-key\n"), write_0600(tmp_path / "secret", "a-secret\n"))
+    word = write_0600(tmp_path / "word", "the word\n")
+    config = replace(config, field_files={"passphrase": str(word)})
+    secrets.check_key(config, "okx")
+    assert secrets.read_key(config, "okx").fields == {"passphrase": "the word"}
+    os.chmod(word, 0o640)
+    for attempt in (secrets.check_key, secrets.read_key):
+        with pytest.raises(Misconfigured, match=f"chmod 600 {word}"):
+            attempt(config, "okx")
+
+
 async def test_it_is_unlocked_beside_the_event_loop(kept, monkeypatch):
     where = []
     monkeypatch.setattr(secrets, "read_key", lambda settings, connector: where.append(threading.current_thread()))

@@ -50,6 +50,34 @@ def test_keys_of_all_kinds_come_back_as_they_were_given(store):
     ]
 
 
+def test_a_key_keeps_its_named_fields_and_shows_none(store):
+    key = make_key("okx", "an-api-key-for-okx", "its-secret", fields={"passphrase": "PLANTEDWORD of a key"})
+    store.add("okx", key, PASSPHRASE, added=DAY)
+    assert store.get("okx", PASSPHRASE) == key
+    assert store.get("okx", PASSPHRASE).fields == {"passphrase": "PLANTEDWORD of a key"}
+    assert store.get("main", PASSPHRASE).fields == {}
+    assert "PLANTEDWORD" not in store.path.read_text() + repr(key)
+    for wrong in ("", "PLANTED\n", "PLANTED" * 100):
+        with pytest.raises(Misconfigured, match="passphrase of the API key") as caught:
+            make_key("okx", "an-api-key-for-okx", "its-secret", fields={"passphrase": wrong})
+        assert "PLANTED" not in str(caught.value)
+
+
+# Written before keys had named fields, with the passphrase below
+OLD_STORE = """{"version": 1, "scrypt": {"log2_n": 4, "r": 8, "p": 1, "salt": "w56NQvYnQsI8iRrqGpZeNw=="}, "check":
+{"nonce": "cSQ2YOGm6iVpzhbP", "box": "oidQtxifoJd/BkwClt3GY+INEoRwRhDNBdabpUenBIrOJg=="}, "digest":
+"cf53ca745a396f492c8a678254c7df897a8168b6fc069ee1b7f37a529156ed8b", "entries": {"main": {"exchange": "binance", "kind":
+"hmac", "hint": "an-a...", "added": "2026-11-22", "nonce": "CK0NEaI8S3miPT3C", "box":
+"zIF9LsHHQp+qMPPa+OqldR3YxISu9FL3ANnLtW8r6k+pwMTnZnkYJEd1GRoEE6IfLFDU"}}}"""
+
+
+def test_a_store_from_before_named_fields_opens(tmp_path):
+    path = tmp_path / "keystore"
+    path.touch(mode=0o600)
+    path.write_text(OLD_STORE)
+    assert Keystore(path).get("main", "the old passphrase") == make_key("binance", "an-api-key-of-old", "its-secret")
+
+
 def test_the_file_holds_no_secret_and_only_its_owner_may_read_it(store):
     for kind in ("ed25519", "rsa"):
         store.add(kind, key_of(kind), PASSPHRASE, added=DAY)

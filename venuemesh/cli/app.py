@@ -332,6 +332,7 @@ def conformance(
     api_key_file: account_keys.ApiKeyFile = None,
     secret_file: account_keys.SecretFile = None,
     kind: account_keys.Kind = None,
+    field_file: account_keys.FieldFiles = None,
     ws_api: Annotated[str | None, typer.Option("--ws-api", help="URL of the websocket API for trading.")] = None,
     orders: Annotated[str, typer.Option(help="How orders are sent: rest or websocket.")] = "rest",
     stream: Annotated[str, typer.Option(help="How order reports arrive: websocket or polling.")] = "websocket",
@@ -344,7 +345,7 @@ def conformance(
     """
     from .conformance import Plan, Trade, account_of, carry_out, describe
 
-    account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind, field_file)
     trade = Trade(trading, account, ws_api, orders, stream)
     plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds, trade)
     if dry_run:
@@ -369,12 +370,23 @@ def connect(
     api_key_file: account_keys.ApiKeyFile = None,
     secret_file: account_keys.SecretFile = None,
     kind: account_keys.Kind = None,
+    field_file: account_keys.FieldFiles = None,
 ) -> None:
     """Test an exchange: ping, clock, instruments, websocket, frames of one pair; with a key, also its account."""
     from .connect import Probe
     from .tables import balances_table, checked_table
 
-    given = account_keys.KeyOptions(config, account, keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    given = account_keys.KeyOptions(
+        config,
+        account,
+        keys,
+        keystore,
+        passphrase_file,
+        api_key_file,
+        secret_file,
+        kind,
+        tuple(field_file or ()),
+    )
     chosen = account_keys.choose_key(exchange, rest, ws, given)
     probe = Probe(chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key)
     try:
@@ -406,6 +418,7 @@ def api(
     api_key_file: account_keys.ApiKeyFile = None,
     secret_file: account_keys.SecretFile = None,
     kind: account_keys.Kind = None,
+    field_file: account_keys.FieldFiles = None,
 ) -> None:
     """Send one raw request, signed if a key is given; print status, rate headers and body.
 
@@ -414,7 +427,17 @@ def api(
     from ..connectors.registry import connector
     from .connect import ask, pretty
 
-    given = account_keys.KeyOptions(config, account, keys, keystore, passphrase_file, api_key_file, secret_file, kind)
+    given = account_keys.KeyOptions(
+        config,
+        account,
+        keys,
+        keystore,
+        passphrase_file,
+        api_key_file,
+        secret_file,
+        kind,
+        tuple(field_file or ()),
+    )
     chosen = account_keys.choose_key(exchange, rest, None, given)
     answer = asyncio.run(ask(chosen.connector, method, path, params or [], chosen.rest, chosen.key))
     limits = answer.rate_headers(connector(chosen.connector).spec)

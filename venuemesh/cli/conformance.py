@@ -23,6 +23,7 @@ from ..connectors.order_codec import Kind, TradingConnector, trading_connector
 from ..connectors.transport import Rest
 from ..model.errors import MeshError, Misconfigured, NotOffered
 from ..model.instrument import Instrument
+from .keys import field_files
 from .local_venue import SPEAKS, local_rules, local_venue
 
 
@@ -162,6 +163,7 @@ def account_of(
     api_key_file: Path | None,
     secret_file: Path | None,
     kind: str | None,
+    field_file: list[str] | None = None,
 ) -> dict[str, Any] | None:
     """Return the account's configuration from the command line's options; None when they name no key.
 
@@ -172,12 +174,15 @@ def account_of(
         raise Misconfigured("key", "give --keys, or --api-key-file with --secret-file")
     if (api_key_file is None) != (secret_file is None):
         raise Misconfigured("key", "--api-key-file and --secret-file are given together")
+    if field_file and api_key_file is None:
+        raise Misconfigured("--field-file", "belongs to --api-key-file and --secret-file")
     if keys is None and api_key_file is None:
         return None
     given = {"keystore": keystore, "passphrase_file": passphrase_file}
     given |= {"api_key_file": api_key_file, "secret_file": secret_file}
     paths = {name: str(path) for name, path in given.items() if path is not None}
-    return {**paths, **({"keys": keys} if keys is not None else {}), **({"kind": kind} if kind is not None else {})}
+    more = {"keys": keys, "kind": kind, "field_files": field_files(field_file) or None}
+    return {**paths, **{name: value for name, value in more.items() if value is not None}}
 
 
 def why_not(connector: Connector, trade: Trade, live: bool) -> str | None:

@@ -72,7 +72,7 @@ class Probe:
         self._key = None if key is None else (key.kind, key.hint)
         if key is not None:
             self._trading = trading_connector(connector).trading(rest)
-            self._auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret)
+            self._auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret, **key.fields)
         self._rest_base = (rest or self._codec.spec.rest).rstrip("/")
         self._pair = pair
         self._timeout_s = timeout_s
@@ -338,7 +338,7 @@ async def ask(
         else:
             trading = trading_connector(connector).trading(rest)
             draft = trading.raw(method, path, pairs, True)
-            auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret)
+            auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret, **key.fields)
             found = await _measure(codec, client, OFFSET_SAMPLES)
             now_ns = time.time_ns() + (0 if found is None else found[0])
             signed = auth.sign(draft, "api", now_ns, VALIDITY_MS)

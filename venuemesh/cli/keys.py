@@ -48,6 +48,25 @@ SecretFile = Annotated[Path | None, typer.Option("--secret-file", help="Private 
 Kind = Annotated[
     str | None, typer.Option("--kind", help="Kind of the key in --secret-file: hmac, ed25519 or rsa.", metavar="KIND")
 ]
+FieldFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--field-file",
+        help="With --secret-file: private file with what else the exchange's keys have, such as passphrase=PATH.",
+        metavar="NAME=PATH",
+    ),
+]
+
+
+def field_files(given: list[str] | None) -> dict[str, str]:
+    """Read what was given with --field-file. Raises Misconfigured: it is not NAME=PATH."""
+    found = {}
+    for text in given or ():
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise Misconfigured("--field-file", f"{text!r} is not NAME=PATH")
+        found[name] = path
+    return found
 
 
 def ask(prompt: str) -> str:
@@ -96,6 +115,7 @@ def add(
     secret_file: Annotated[
         Path | None, typer.Option(help="Private file with the secret, or the private key as PEM.")
     ] = None,
+    field_file: FieldFiles = None,
     passphrase_file: Annotated[
         Path | None,
         typer.Option(help="Private file with the passphrase; default: the file that $VENUEMESH_PASSPHRASE_FILE names."),
@@ -104,13 +124,16 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing entry of that name.")] = False,
 ) -> None:
     """Add a key. Values that are not given as files are asked for at the terminal, without showing them."""
-    from ..connectors.registry import known
+    from ..connectors.registry import connector, known
     from ..keystore.key import HMAC, make_key, needs_passphrase
     from ..keystore.private import read_line
     from ..keystore.store import Keystore
 
     if exchange not in (there := known()):
         raise UnknownExchange(exchange, there)
+    files, needed = field_files(field_file), connector(exchange).spec.key_fields
+    for unknown in files.keys() - {one.name for one in needed}:
+        raise Misconfigured("--field-file", f"keys of {exchange} have no {unknown}")
     store = Keystore(keystore)
     fresh = not store.exists()
     if not fresh and not replace and any(entry.name == name for entry in store.list()):
@@ -126,7 +149,13 @@ def add(
     secret = read_line(secret_file, "secret file") if secret_file is not None else ask("secret")
     inner = ask(f"passphrase of {secret_file}") if secret_file is not None and needs_passphrase(secret) else None
     what = "secret" if secret_file is None else f"secret file {secret_file}"
-    key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=what)
+    fields = {
+        one.name: read_line(files[one.name], f"{one.name} file")
+        if one.name in files
+        else ask(f"{one.name} ({one.words})")
+        for one in needed
+    }
+    key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=what, fields=fields)
     entry = store.add(name, key, passphrase, added=datetime.date.today().isoformat(), replace=replace)
     print(f"{entry.name}: {entry.kind} key {entry.hint} of {entry.exchange}, in {store.path}")
 
@@ -182,6 +211,7 @@ class KeyOptions:
     api_key_file: Path | None = None
     secret_file: Path | None = None
     kind: str | None = None
+    field_files: tuple[str, ...] = ()  # each NAME=PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +232,8 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
             when no file holds it.
     """
     ways = [given.account or given.config, given.keys, given.api_key_file or given.secret_file]
+    if given.field_files and ways[2] is None:
+        raise Misconfigured("--field-file", "belongs to --api-key-file and --secret-file")
     if sum(way is not None for way in ways) > 1:
         raise Misconfigured("key", "give one of --account with --config, --keys, or --api-key-file with --secret-file")
     if ways[0] is not None:
@@ -214,6 +246,7 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
         api_key_file=_text(given.api_key_file),
         secret_file=_text(given.secret_file),
         kind=given.kind,
+        field_files=field_files(list(given.field_files)),
     )
     return Chosen(exchange, rest, ws, _read(key, exchange, given.passphrase_file))
 

@@ -147,6 +147,11 @@ class AccountTable(Strict):
         None,
         description="Kind of the key in `secret_file`; if absent, the PEM decides, and a file without PEM is `hmac`.",
     )
+    field_files: dict[str, str] = Field(
+        default_factory=dict,
+        description="With `api_key_file`: private files with what a key of the exchange has beside its secret: "
+        '`{passphrase = "PATH"}`.',
+    )
     orders: Literal["rest", "websocket"] = setting(OrderManagerSettings, "send_by", "How orders are sent.")
     stream: Literal["websocket", "polling"] = setting(StreamSettings, "source", "How order reports arrive.")
     recv_window_ms: int = setting(
@@ -195,6 +200,11 @@ class AccountTable(Strict):
     def _paths(cls, path: str | None, info: ValidationInfo) -> str | None:
         return None if path is None else _placed(path, info)
 
+    @field_validator("field_files")
+    @classmethod
+    def _field_paths(cls, paths: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        return {name: _placed(path, info) for name, path in paths.items()}
+
     @field_validator("keys")
     @classmethod
     def _entry(cls, name: str | None) -> str | None:
@@ -216,9 +226,10 @@ class AccountTable(Strict):
     def _one_key(self) -> AccountTable:
         files = self.api_key_file, self.secret_file
         if self.keys is not None:
-            if any(files) or self.kind is not None:
+            if any(files) or self.kind is not None or self.field_files:
                 raise ValueError(
-                    "names keys of a keystore and also api_key_file, secret_file or kind: give only one of the two"
+                    "names keys of a keystore and also api_key_file, secret_file, field_files or kind: give only one "
+                    "of the two"
                 )
             return self
         if not all(files):
@@ -231,7 +242,13 @@ class AccountTable(Strict):
     def key(self) -> KeySettings:
         """Return where the key of the account is."""
         return KeySettings(
-            self.keys, self.keystore, self.passphrase_file, self.api_key_file, self.secret_file, self.kind
+            self.keys,
+            self.keystore,
+            self.passphrase_file,
+            self.api_key_file,
+            self.secret_file,
+            self.kind,
+            self.field_files,
         )
 
     def settings(self, connector: ConnectorSettings, account: str, journal: JournalSettings) -> AccountSettings:

@@ -201,7 +201,7 @@ class MeshConfig(Strict):
         for name, exchange in self.exchanges.items():
             for account, settings in exchange.accounts.items():
                 path = f"exchanges.{name}.accounts.{account}"
-                twin = users.setdefault(replace(settings.key, passphrase_file=None, kind=None), path)
+                twin = users.setdefault(replace(settings.key, passphrase_file=None, kind=None, field_files={}), path)
                 if twin != path:
                     raise ValueError(f"{path}: has the same key as {twin}: two managers would trade on one account")
 

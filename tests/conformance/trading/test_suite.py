@@ -50,8 +50,8 @@ class Connector:
     def trading(self, rest=None, ws_api=None):
         return self.codec_class(SPEC, rest, ws_api)
 
-    def auth(self, *key):
-        made = CONNECTOR.auth(*key)
+    def auth(self, *key, **fields):
+        made = CONNECTOR.auth(*key, **fields)
         return made if self.signer is None else self.signer(made)
 
 
@@ -393,6 +393,8 @@ def test_trading_is_on_the_named_urls_or_the_testnet_and_never_on_the_real_excha
         "keys": "main",
         "passphrase_file": f"{tmp_path}/word",
     }
+    fields = account_of(None, None, None, tmp_path / "key", tmp_path / "secret", None, ["passphrase=/a/word"])
+    assert fields == {**key, "field_files": {"passphrase": "/a/word"}}
     assert account_of(None, None, None, None, None, None) is None
     venue = remote_venue(CONNECTOR, Trade(account=key), None, None, None)
     assert venue.rest == SPEC.environments["testnet"].rest
@@ -407,6 +409,8 @@ def test_trading_is_on_the_named_urls_or_the_testnet_and_never_on_the_real_excha
             account_of(None, None, None, *files, None)
     with pytest.raises(Misconfigured, match="--keys, or"):
         account_of("main", None, None, tmp_path, tmp_path, None)
+    with pytest.raises(Misconfigured, match="--field-file"):
+        account_of("main", None, None, None, None, None, ["passphrase=/a/word"])
     with pytest.raises(Misconfigured, match="neither rest nor websocket"):
         Trade(orders="pigeon")
 

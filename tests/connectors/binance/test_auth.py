@@ -246,6 +246,8 @@ def test_a_secret_from_a_file_may_end_its_line():
 
 def test_an_encrypted_key_opens_with_its_passphrase():
     locked = pem(ED_KEY, BestAvailableEncryption(b"right"))
+    with pytest.raises(Misconfigured, match="no account"):
+        CONNECTOR.auth("hmac", KEY, SECRET, account="x")
     key = CONNECTOR.auth("ed25519", KEY, locked, "right")
     assert verifies("ed25519", "a=1", key.signature("a=1"))
     with pytest.raises(Misconfigured):

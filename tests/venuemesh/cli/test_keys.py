@@ -172,6 +172,20 @@ def test_files_instead_of_prompts_then_list_then_remove(home, files, run, monkey
     assert [entry.name for entry in Keystore(elsewhere).list()] == ["x"]
 
 
+def test_named_fields_of_a_key_are_asked_for_or_read_from_files(home, files, run):
+    terminal = Terminal("add", "typed", "--exchange", "okx", *map(str, options(files)))
+    terminal.answer("passphrase (the one that was chosen when the API key was made): ", PEM_PASSPHRASE)
+    assert terminal.status() == 0
+    assert find_in_text(PLANTED, terminal.seen) == []
+    field = write_0600(home / "field", PEM_PASSPHRASE + "\n")
+    run("add", "filed", "--exchange", "okx", *options(files), "--field-file", f"passphrase={field}")
+    for name in ("typed", "filed"):
+        assert Keystore().get(name, PASSPHRASE).fields == {"passphrase": PEM_PASSPHRASE}
+    wrong = ("x", "--exchange", "binance", *options(files), "--field-file")
+    assert "keys of binance have no passphrase" in run("add", *wrong, f"passphrase={field}", status=2)
+    assert "is not NAME=PATH" in run("add", *wrong, "passphrase", status=2)
+
+
 def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
     add = ("add", "main", "--exchange", "binance")
     for arguments, said in (

@@ -107,6 +107,13 @@ def test_accounts_become_a_stream_and_a_manager_each(tmp_path):
     assert specs["stream/binance/mounted"].config.source == "polling"
 
 
+def test_files_of_named_fields_start_at_the_folder_of_the_configuration(tmp_path):
+    mounted = 'kind = "rsa"\nfield_files = {passphrase = "word"}'
+    config = load(tmp_path, GOOD.replace('kind = "rsa"', mounted))
+    key = config.exchanges["binance"].accounts["mounted"].key
+    assert key.field_files == {"passphrase": str(tmp_path / "word")}
+
+
 def test_it_is_the_same_after_its_way_to_the_host_process(tmp_path):
     config = load(tmp_path, GOOD)
     again = MeshConfig.model_validate_json(config.model_dump_json())
@@ -145,6 +152,7 @@ def test_market_data_without_accounts_needs_no_journal(tmp_path):
             "this key does not exist",
         ),
         (('kind = "rsa"', 'kind = "dsa"'), "accounts.mounted.kind", "hmac"),
+        (('keys = "main"', 'keys = "main"\nfield_files = {passphrase = "x"}'), "accounts.main", "only one of the two"),
         (('kind = "rsa"', 'keystore = "x"'), "accounts.mounted", "but no entry: give keys"),
         (('"websocket"', '"telex"'), "accounts.mounted.orders", "websocket"),
         (('"polling"', '"telex"'), "accounts.mounted.stream", "polling"),
