@@ -1,6 +1,6 @@
-"""Read candles: each row is judged, and a list of them is in order.
+"""Reads candles: checks each row, and returns a list in order.
 
-A row that cannot be true makes the whole answer a DecodeError: a list with a hole that nobody sees would be worse.
+One impossible row makes the whole answer a DecodeError, because a list with a silent gap would be worse.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ..model.candle import Candle, close_of
 from ..model.time import MINUTE_NS
 from .reading import plain_decimal
 
-# How wrong our own clock may be, and how late the last trade of a candle may be counted, where nothing but our clock
-# says that a candle has closed.
+# The possible error of our clock plus the possible delay of a candle's last trade, where only our clock shows that a
+# candle has closed.
 CLOCK_DOUBT_NS = MINUTE_NS
 
 
@@ -31,8 +31,8 @@ def candle(
     """Return the candle of one row. `prices` are open, high, low and close; numbers are decimal text as written.
 
     Raises:
-        DecodeError, ValueError: a number is no plain decimal, a price is zero, or open and close are not within low and
-            high. `reading` makes one DecodeError of both.
+        DecodeError, ValueError: a number is not in plain digits, a price is zero, or open and close are not between low
+            and high. `reading` turns both into one DecodeError.
     """
     opening, high, low, close = (plain_decimal(price) for price in prices)
     if not 0 < low <= min(opening, close) <= max(opening, close) <= high:
@@ -52,7 +52,7 @@ def candle(
 
 
 def ceiling(time_ns: int, unit_ns: int) -> int:
-    """Return a time in another unit, rounded up: no candle opens between it and `time_ns`."""
+    """Return `time_ns` in another unit, rounded up, so that no candle opens between the two."""
     return -(-time_ns // unit_ns)
 
 

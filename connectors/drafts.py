@@ -1,4 +1,4 @@
-"""Make requests from a spec's endpoints: public ones complete, those of an account as drafts that are signed later."""
+"""Makes requests from a spec's endpoints: public requests complete, account requests as drafts to be signed later."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ METHODS = ("GET", "POST", "PUT", "DELETE")
 
 
 def public(endpoint: Endpoint, host: str, query: str = "", size: int | None = None) -> HttpRequest:
-    """Return a request that needs no key. `size`: how many rows it asks for, where its cost depends on that."""
+    """Return a request that needs no key. `size`: how many rows it requests, where its cost depends on the number."""
     return HttpRequest(endpoint.method, f"{host}{endpoint.path}{query}", cost=endpoint.spends(size))
 
 
 def recognised(spec: ExchangeSpec, path: str) -> str | None:
-    """Return the name of the spec's endpoint that the path of a recorded URL belongs to."""
+    """Return the name of the spec's endpoint with the path of a recorded URL."""
     return next((name for name, endpoint in spec.endpoints.items() if path.endswith(endpoint.path)), None)
 
 
@@ -56,7 +56,7 @@ def raw(
 ) -> Draft:
     """Return the draft of any request (method, path), for `market.request`.
 
-    `below`: how paths of the exchange's interface begin. `assumed_cost` is of a request that the spec does not list.
+    `below`: the beginnings of the interface's paths. `assumed_cost`: of a request that the spec does not list.
 
     Raises:
         Misconfigured: another method, or a path that is not plain or not of the exchange's interface.

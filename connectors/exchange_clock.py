@@ -1,19 +1,19 @@
-"""The exchange's clock, from round trips, by our monotonic clock. Pure: every time is an argument.
+"""Estimates the exchange's clock from round trips, against our monotonic clock. Pure: every time is an argument.
 
-One sample is a question sent at `sent`, answered at `recv` (both monotonic) with the server's time `s`, cut to its
-resolution. The server read its clock in between, so whatever the two delays were,
+One sample is a request sent at `sent` and answered at `recv` (both monotonic) with the server's time `s`, rounded down
+to its resolution. The server read its clock between the two, so for any delays
 
     s - recv  <=  exchange's clock - monotonic clock  <  s + resolution - sent
 
-Every sample is such an interval, the shorter the round trip the narrower. An interval widens as it ages by what two
-quartz clocks may drift apart. The offset is taken from the middle of where most of the last samples agree; an answer
-that contradicts them (one server of many with another time) does not move it, three in a row do: then the exchange's
-clock was set. Until then the error bound covers both readings. (A wrong time that contradicts nothing cannot be seen;
-it moves the offset within what the round trips leave open.)
+So each sample gives an interval for the offset; a shorter round trip gives a narrower one. With age an interval widens
+by the possible drift of two quartz clocks. The offset is the middle of the range in which most of the last samples
+agree. One sample that contradicts this range (one server of many may have another time) does not move the offset. After
+three such samples in a row the exchange's clock counts as set, and the offset moves. Until then the error bound covers
+both readings. A wrong time inside the range cannot be detected; it moves the offset within that range.
 
-Our wall clock is not used, only watched. If it has moved against the monotonic clock, either it was set, which changes
-nothing here, or the machine slept and the monotonic clock stood still, which moves the offset up by as much: until the
-next sample the error bound covers both.
+Our wall clock is only watched, never used. When it moves against the monotonic clock, there are two causes: the wall
+clock was set, which changes nothing here, or the machine slept and the monotonic clock stood still, which raises the
+offset by the same amount. Until the next sample the error bound covers both.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ..model.errors import RetryLater
 from ..model.time import MILLISECOND_NS
 
 KEPT = 8  # samples
-TURN = 3  # samples in a row that contradict: the exchange's clock was set
-DRIFT_PPM = 200  # two quartz clocks, and NTP slewing one of them by up to 500 ppm only for moments
-JUMP_NS = 20 * MILLISECOND_NS  # by more than this a wall clock is not slewed, it was set
+TURN = 3  # after so many contradicting samples in a row, the exchange's clock counts as set
+DRIFT_PPM = 200  # of two quartz clocks; NTP slews a clock by up to 500 ppm, but only for moments
+JUMP_NS = 20 * MILLISECOND_NS  # a larger movement of the wall clock is a jump, not slewing
 
 
 @dataclass(slots=True)
 class _Interval:
-    """Where the offset was at `at_ns` (monotonic): in [low_ns, high_ns]."""
+    """The range of the offset at `at_ns` (monotonic): from `low_ns` to `high_ns`."""
 
     low_ns: int
     high_ns: int
@@ -44,10 +44,10 @@ class _Interval:
 
 
 class ClockOffset:
-    """Call `add` with every answer, `watch` now and then. Times are ns; `mono_ns` is the monotonic clock.
+    """Call `add` with every answer and `watch` at intervals. Times are ns; `mono_ns` is the monotonic clock.
 
     Args:
-        resolution_ns: of the time that the exchange states: 1 ms where it says milliseconds.
+        resolution_ns: resolution of the exchange's time: 1 ms where it states milliseconds.
         drift_ppm: how fast the two clocks may drift apart.
     """
 
@@ -57,12 +57,12 @@ class ClockOffset:
         self._samples: deque[_Interval] = deque(maxlen=KEPT)
         self._against = 0  # newest samples in a row that contradict the offset
         self._offset_ns = 0
-        self._low_ns = self._high_ns = 0  # the offset is in between, at `_at_ns`
+        self._low_ns = self._high_ns = 0  # the range of the offset at `_at_ns`
         self._at_ns = 0
-        self._wall_ns: int | None = None  # wall minus monotonic when last watched
+        self._wall_ns: int | None = None  # wall minus monotonic clock at the last `watch`
         self.samples = 0
         self.turns = 0  # how often the exchange's clock was set
-        self.jumps = 0  # how often ours was, or the machine slept
+        self.jumps = 0  # how often our wall clock was set, or the machine slept
 
     @property
     def is_known(self) -> bool:
@@ -89,13 +89,13 @@ class ClockOffset:
         self._settle(max(recv_ns, self._at_ns))
 
     def _overlaps(self, new: _Interval, now_ns: int) -> bool:
-        """Whether a sample agrees with what most samples so far say."""
+        """Whether a sample overlaps the range in which most samples agree."""
         low, high = self._agreed(now_ns)
         own_low, own_high = new.widened(now_ns, self._drift_ppm)
         return own_low <= high and low <= own_high
 
     def _agreed(self, now_ns: int) -> tuple[int, int]:
-        """Where most samples agree (Marzullo's algorithm); among equals where the newest is."""
+        """Return the range in which most samples agree (Marzullo's algorithm); of equal ranges, the newest sample's."""
         spans = [one.widened(now_ns, self._drift_ppm) for one in self._samples]
         best, best_count = spans[-1], 0
         for position, (low, _) in enumerate(spans):
@@ -108,16 +108,16 @@ class ClockOffset:
     def _settle(self, now_ns: int) -> None:
         low, high = self._agreed(now_ns)
         self._offset_ns = (low + high) // 2
-        if self._against:  # until it is clear who is right, both may be
+        if self._against:  # until the contradiction is resolved, cover both readings
             for one in list(self._samples)[-self._against :]:
                 own_low, own_high = one.widened(now_ns, self._drift_ppm)
                 low, high = min(low, own_low), max(high, own_high)
         self._low_ns, self._high_ns, self._at_ns = low, high, now_ns
 
     def watch(self, wall_ns: int, mono_ns: int) -> int:
-        """Compare our two clocks, read in one moment. Return by how much the wall clock has jumped since last time.
+        """Compare our two clocks, read at the same moment. Return the wall clock's jump since the last call.
 
-        Zero when it has not. After a jump, measure again: until then the error bound is wider by a jump forward.
+        Return zero when it did not jump. Measure again after a jump: a jump forward widens the error bound until then.
         """
         apart_ns = wall_ns - mono_ns
         jump_ns = 0 if self._wall_ns is None else apart_ns - self._wall_ns
@@ -138,12 +138,12 @@ class ClockOffset:
             RetryLater: no sample yet.
         """
         if not self._samples:
-            raise RetryLater(1.0, "the exchange's clock was not measured yet")
+            raise RetryLater(1.0, "the exchange's clock is not measured yet")
         return mono_ns + self._offset_ns
 
     def error_ns(self, mono_ns: int) -> int:
-        """Return how far `exchange_now_ns(mono_ns)` may be off, either way. Raises RetryLater as it does."""
+        """Return the largest error of `exchange_now_ns(mono_ns)`, either way. Raises RetryLater: no sample yet."""
         if not self._samples:
-            raise RetryLater(1.0, "the exchange's clock was not measured yet")
+            raise RetryLater(1.0, "the exchange's clock is not measured yet")
         drift_ns = max(0, mono_ns - self._at_ns) * self._drift_ppm // 1_000_000 + 1
         return max(self._offset_ns - self._low_ns, self._high_ns - self._offset_ns) + drift_ns

@@ -1,4 +1,4 @@
-"""What answers that are no success mean: an exchange's failures as one table and one extractor.
+"""Classifies failed answers: an exchange's failures as one table and one extractor.
 
     5xx                       never a refusal: the outcome of a request that changes something is unknown
     a code of sort UNKNOWN    the same, whatever the status
@@ -8,7 +8,7 @@
     a code of sort KEY        Misconfigured
     any other code            Rejected: an explicit no
 
-Some exchanges say no with status 200: `in_success` of `Failures`. The table above then holds for these answers too.
+Some exchanges refuse with status 200: see `Failures.in_success`. The table above then holds for these answers too.
 
 A read is harmless to repeat: where the outcome would be unknown, a read is RetryLater. Public data is stricter: see
 `public_failure`.

@@ -1,4 +1,4 @@
-"""Messages that an exchange compresses by gzip, each one whole."""
+"""Reads messages that an exchange compresses with gzip, each message by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_BYTES = 64 << 20  # of one message, inflated
 
 
 def inflate(frame: bytes | memoryview) -> bytes | memoryview:
-    """Return the message in a gzip frame; a frame without gzip's magic number is one already.
+    """Return the message in a gzip frame. A frame without gzip's magic number is the message.
 
     Raises:
         DecodeError: the frame is damaged or cut off, or its message is longer than `MAX_BYTES`.
@@ -24,5 +24,5 @@ def inflate(frame: bytes | memoryview) -> bytes | memoryview:
     except zlib.error as error:
         raise DecodeError(f"not a gzip frame: {error}", bytes(frame[:20]).hex()) from error
     if not inflater.eof or inflater.unused_data:
-        raise DecodeError("a gzip frame that is cut off, too long or followed by something", bytes(frame[:20]).hex())
+        raise DecodeError("a gzip frame that is cut off, too long or followed by more bytes", bytes(frame[:20]).hex())
     return message

@@ -1,4 +1,4 @@
-"""The market data side of a connector: data and a codec without I/O. Nothing here opens a socket."""
+"""The market data side of a connector: data, and a codec without I/O."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NOT_RECOGNISED = -1  # from `DeltaScanner.scan`: the frame is not exactly what t
 class DeltaScanner(Protocol):
     """A byte scanner of delta frames: no Python object per level. All or nothing per frame.
 
-    `first`, `last` and `ts_event_ns` are of the frame recognised last. From a frame that the scanner recognises,
-    `Codec.decode` reads exactly the same symbol, numbers and levels.
+    `first`, `last` and `ts_event_ns` are of the last recognised frame. `Codec.decode` reads exactly the same symbol,
+    numbers and levels from such a frame.
 
-    Where checksums are the proof, `apply` raises BookError too when the book after it is not the frame's.
+    Where checksums are the proof, `apply` also raises BookError when the book does not match the frame's checksum.
     """
 
     first: int
@@ -34,34 +34,34 @@ class DeltaScanner(Protocol):
     ts_event_ns: int
 
     def bind(self, symbol: str, book: OrderBook) -> int:
-        """Give a symbol its book, or another book. Return its slot, counted from 0 in the order of binding."""
+        """Set the book of a symbol. Return the symbol's slot, counted from 0 in the order of binding."""
 
     def scan(self, frame: bytes | bytearray | memoryview) -> int:
         """Return the slot of the frame's symbol, or NOT_RECOGNISED: then no book changes and there is nothing to
         apply."""
 
     def apply(self) -> None:
-        """Apply the levels scanned last to their book and set its sequence to `last`. All or BookError."""
+        """Apply the last scanned levels (all or none) to their book; its sequence becomes `last`. Raises BookError."""
 
     def levels(self) -> tuple[Levels, Levels]:
-        """Copies of the levels scanned last (bids, asks), in the frame's order. BookError when there are none."""
+        """Return copies of the last scanned levels (bids, asks), in the frame's order. Raises BookError: no levels."""
 
 
 class SnapshotScanner(Protocol):
-    """A bulk reader of snapshots, by the same rules; `sequence` is of the snapshot recognised last."""
+    """A bulk reader of snapshots, by the same rules; `sequence` is of the last recognised snapshot."""
 
     sequence: int
 
     def scan(self, body: bytes, price_scale: int, size_scale: int) -> bool:
-        """Read a body; False when it is not exactly what the scanner knows: then `Codec.snapshot` reads it."""
+        """Read a body. Return False for a body of any other form: then `Codec.snapshot` reads it."""
 
     def load(self, book: OrderBook, limit: int) -> None:
-        """Load the snapshot scanned last; a side with fewer than `limit` levels is complete. All or BookError."""
+        """Load the last scanned snapshot; a side with fewer than `limit` levels is complete. Raises BookError."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotKey:
-    """Which symbol a recorded snapshot is of, and how many levels a side its request asked for."""
+    """The symbol of a recorded snapshot, and how many levels a side its request asked for."""
 
     symbol: str
     limit: int
@@ -77,9 +77,9 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send, the answers it `expects`, and what it spends of limits of the connection besides "messages".
+    """A message to send, the answers it `expects`, and its cost in limits of the connection other than "messages".
 
-    A pair is subscribed when all answers that name it have come, whatever message they belong to.
+    A pair is subscribed when all expected answers that name it have come, over all messages.
     """
 
     frame: bytes
@@ -90,11 +90,11 @@ class Outgoing:
 class Codec(Protocol):
     """Bytes to events and intents to requests. No socket, no clock, no randomness: times and ids are passed in.
 
-    What only some exchanges need stands in protocols of its own below; `spec.book` says which of them a codec has.
+    The protocols below are for some exchanges only; `spec.book` determines which of them a codec has.
     """
 
     spec: ExchangeSpec
-    snapshot_limit: int  # levels a side that a snapshot is asked for, unless the caller has a number of its own
+    snapshot_limit: int  # default levels a side of a requested snapshot
 
     def instruments_request(self) -> HttpRequest: ...
     def instruments(self, body: bytes) -> Listing:
@@ -116,7 +116,7 @@ class Codec(Protocol):
         """Make a byte scanner of delta frames; None where the exchange has none: then `decode` reads all frames."""
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
-        """Read one frame by the JSON path: slower than a scanner, and every documented message. Raises DecodeError."""
+        """Read one frame as JSON: any documented message, slower than a scanner. Raises DecodeError."""
 
     def symbol_of(self, frame: bytes | memoryview) -> str | None:
         """Return the symbol of a delta, trade or ticker, bound or not; None for any other frame."""
@@ -124,11 +124,11 @@ class Codec(Protocol):
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """Apply the exchange's rule, one of those in `connectors/sequence.py`, to a delta and a book at `sequence`.
 
-        `joined` is False for the first delta after a snapshot that came apart from the feed.
+        `joined` is False for the first delta after a snapshot that was requested apart from the feed.
         """
 
     def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
-        """Ask for a book over REST: for one look, and to join deltas where `spec.book.source` is REST."""
+        """Request a book over REST: for a single look, and to join deltas where `spec.book.source` is REST."""
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
         """Read a snapshot of at most `limit` levels a side; a side with fewer is complete. Raises DecodeError."""
@@ -137,26 +137,26 @@ class Codec(Protocol):
         """Make a bulk reader of snapshots; None where the exchange has none: then `snapshot` reads all bodies."""
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
-        """Return what a recorded URL asked for: a snapshot, the name of another endpoint of the spec, or None.
+        """Return what a recorded URL requested: a snapshot, the name of another endpoint of the spec, or None.
 
-        A snapshot's symbol is known by the instruments that are bound or were read, where requests use an alias.
+        Where requests use an alias, the symbol of a snapshot comes from the instruments that are bound or were read.
         """
 
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        """Return the typed error that a REST answer means, None when the request succeeded.
+        """Return the typed error of a REST answer; None when the request succeeded.
 
         RetryLater with the exchange's delay for a rate limit, Rejected with its code for an explicit no. A 5xx is
-        RetryLater for a read, which is harmless to repeat, and OutcomeUnknown for what `changes` something.
+        RetryLater for a read, which is harmless to repeat, and OutcomeUnknown for a request that `changes` something.
         """
 
     def tickers_request(self) -> HttpRequest: ...
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Read volume, quote_volume, bid, ask, last, open, high and low of the last 24 hours, by symbol.
 
-        Each is decimal text; a price that the exchange does not state is None. An odd row is left out: it holds no
-        other pair back.
+        Each is decimal text; a price that the exchange does not state is None. An unreadable row is left out, so that
+        it cannot block the other pairs.
 
-        This codec has read the list of instruments before: where tickers have other names, it knows them from there.
+        The codec must have read the list of instruments before: some exchanges use other names in tickers.
         """
 
     def time_request(self) -> HttpRequest | None:
@@ -168,63 +168,63 @@ class Codec(Protocol):
 
 @runtime_checkable
 class OpensConnections(Protocol):
-    """Of a codec with messages that each connection begins with, before any pair is subscribed."""
+    """A codec with messages that open each connection, before any pair is subscribed."""
 
     def opening(self, request_id: int) -> list[Outgoing]:
-        """Return these messages: a channel that is about all pairs, for example. Ids are used as in `subscribe`."""
+        """Return the opening messages, for example for a channel about all pairs. Ids are used as in `subscribe`."""
 
 
 @runtime_checkable
 class RequestedBooks(Protocol):
-    """Of a codec whose whole books are asked for over the socket (`BookSource.REQUESTED`)."""
+    """A codec whose whole books are requested over the socket (`BookSource.REQUESTED`)."""
 
     def book_request(self, instrument: Instrument, request_id: int) -> Outgoing:
-        """Ask for a whole book; the answer is a `DepthSnapshot` with this id, or a `SubscribeRefused` with it."""
+        """Request a whole book; the answer is a `DepthSnapshot` or a `SubscribeRefused` with this id."""
 
 
 @runtime_checkable
 class ChecksummedBooks(Protocol):
-    """Of a codec whose deltas carry a checksum of the book (`Proof.CHECKSUM`)."""
+    """A codec whose deltas carry a checksum of the book (`Proof.CHECKSUM`)."""
 
     def checksum(self, instrument: Instrument, book: OrderBook) -> int:
-        """The checksum of the book by the exchange's rule; `orderbook.checksum` has what is common.
+        """Return the checksum of the book by the exchange's rule; `orderbook.checksum` has the shared parts.
 
         Raises:
-            BookError: the book holds what the exchange cannot have sent.
+            BookError: the book holds levels that the exchange cannot have sent.
         """
 
 
 @runtime_checkable
 class DialedByRequest(Protocol):
-    """Of a codec whose websocket address is asked for over REST before each connection."""
+    """A codec whose websocket address is requested over REST before each connection."""
 
     def dial_request(self) -> HttpRequest: ...
     def dial(self, body: bytes) -> Dial:
-        """The address in the answer to `dial_request`. Raises DecodeError."""
+        """Return the address in the answer to `dial_request`. Raises DecodeError."""
 
 
 @runtime_checkable
 class ServesCandles(Protocol):
-    """Of a codec whose exchange gives candles over REST (`spec.candles`)."""
+    """A codec of an exchange that gives candles over REST (`spec.candles`)."""
 
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
     ) -> HttpRequest:
-        """Ask for the candles that open from `start_ns` until before `end_ns`: at most `spec.candles.page` of them.
+        """Request the candles that open from `start_ns` until before `end_ns`: at most `spec.candles.page` candles.
 
         `interval` is one of `spec.candles.intervals`. `now_ns` is the present time: some exchanges keep old candles
-        apart from new ones. An answer may hold others too; the caller leaves them out.
+        apart from new ones. An answer may hold other candles too; the caller leaves them out.
         """
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
-        """Read an answer that succeeded, oldest first. Raises DecodeError: one row is odd, or two open at once.
+        """Read a successful answer, oldest first. Raises DecodeError: a row is unreadable, or two rows open at once.
 
-        A candle `is_closed` where the exchange says so, or where time and order prove it (`connectors/candles.py`).
+        A candle `is_closed` where the exchange states it, or where time and order prove it (`connectors/candles.py`).
         """
 
 
 class Connector(Protocol):
-    """What an entry point in the group `venuemesh.connectors` names: one exchange, or several that share a codec.
+    """The object behind an entry point of the group `venuemesh.connectors`: one exchange, or several with one codec.
 
     A connector with `samples()`, which returns `MarketDataSamples`, needs no file for `venuemesh conformance`. A
     connector with `trading(...)` and `auth(...)` trades too: see `order_codec.TradingConnector`.
@@ -237,5 +237,5 @@ class Connector(Protocol):
 
     @property
     def codec(self) -> Callable[..., Codec]:
-        """Makes a codec for one role. Takes `rest` and `ws`, base URLs that override the spec's (None: they do not),
+        """Makes a codec for one role. Takes `rest` and `ws`, base URLs that override the spec's (None: the spec's),
         and the options that the spec declares, by keyword."""

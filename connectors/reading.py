@@ -1,15 +1,15 @@
-"""Read the JSON that exchanges send: its fields, exact numbers and levels. Strict: nothing is guessed or converted.
+"""Reads the JSON of exchanges: fields, exact numbers and levels. Strict: it guesses and converts nothing.
 
-A codec reads a body or frame inside `reading`, which parses the JSON and turns everything that cannot be read into one
+A codec reads a body or frame inside `reading`, which parses the JSON and turns every error of reading into one
 DecodeError with an excerpt of the bytes:
 
     with reading("a depth snapshot", body) as data:
         sequence = integer(data["sequence"])
 
 Where an exchange writes prices and sizes as JSON numbers, `reading(..., exact=True)` keeps the text of each number with
-a fraction, and `number` returns it: no float is ever made.
+a fraction, and `number` returns that text without going through a float.
 
-Each reader takes one value and raises DecodeError when the value has another type, or cannot be true.
+Each reader takes one value and raises DecodeError when the value has the wrong type or is impossible.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ V = TypeVar("V")
 EXCERPT = 200  # bytes
 MAX_DIGITS = 40  # of a number on the wire
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
-# What reading a message of another shape raises. JSONDecodeError is a ValueError.
+# The errors of reading a message of another shape. JSONDecodeError is a ValueError.
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, InvalidOperation, StopIteration, DataError)
 
 
@@ -52,14 +52,14 @@ class Written:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 class reading:
-    """Parse `raw` as JSON for the block; what the block cannot read is DecodeError: "not `what`: ...".
+    """Parse `raw` as JSON for the block. Raises DecodeError, "cannot read `what`: ...", where the block cannot read it.
 
-    With `exact`, numbers with a fraction come as `Written`. Errors that say what became of a request (Rejected,
-    OutcomeUnknown, ...) pass as they are.
+    With `exact`, numbers with a fraction come as `Written`. Errors about the outcome of a request (Rejected,
+    OutcomeUnknown, ...) pass unchanged.
     """
 
     __slots__ = ("_exact", "_raw", "_what")
@@ -83,7 +83,7 @@ class reading:
 
     def _unreadable(self, error: BaseException) -> DecodeError:
         reason = error.reason if isinstance(error, DecodeError) else repr(error)
-        return DecodeError(f"not {self._what}: {reason}", excerpt(self._raw))
+        return DecodeError(f"cannot read {self._what}: {reason}", excerpt(self._raw))
 
 
 def excerpt(raw: bytes | memoryview) -> str:
@@ -129,7 +129,7 @@ def integer(value: Any) -> int:
 
 
 def identifier(value: Any) -> str:
-    """Read an id that the exchange writes as an integer; ours are text."""
+    """Read an id that the exchange writes as an integer; return it as text."""
     return str(integer(value))
 
 
@@ -154,17 +154,17 @@ def rfc3339(value: Any) -> int:
     """Read a time such as "2023-10-06T17:35:55.440295Z"; return nanoseconds since the Unix epoch."""
     match = RFC3339.fullmatch(text(value))
     if match is None:
-        raise _wrong(value, "a time as in RFC 3339, in UTC")
+        raise _wrong(value, "a UTC time in the form of RFC 3339")
     whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
     return integer(int(whole.timestamp()) * SECOND_NS + int((match[2] or "").ljust(9, "0")))
 
 
 def number(value: Any) -> str:
-    """Read a JSON number of at most 40 digits, without sign and exponent, in a message read as `exact`; return it as it
-    was written."""
+    """Read a JSON number of at most 40 digits, without sign and exponent, in a message read as `exact`; return its
+    text."""
     written = value.text if type(value) is Written else str(value) if type(value) is int else "-"
     if not _is_plain(written):
-        raise _wrong(value, "a plain number")
+        raise _wrong(value, "a number in plain digits")
     return written
 
 
@@ -172,14 +172,14 @@ def decimal(value: Any) -> Decimal:
     """Read a number that is written as text in at most 40 plain digits, with a minus sign where it is negative: no
     exponent, no plus sign, no space."""
     if not _is_plain(text(value).removeprefix("-")):
-        raise _wrong(value, "a plain decimal number as text")
+        raise _wrong(value, "a decimal number as text in plain digits")
     return Decimal(value)
 
 
 def plain_decimal(value: Any) -> Decimal:
     """Read a number that is written as text in at most 40 plain digits: no sign, no exponent."""
     if not _is_plain(text(value)):
-        raise _wrong(value, "a plain number as text")
+        raise _wrong(value, "an unsigned number as text in plain digits")
     return Decimal(value)
 
 
@@ -189,20 +189,20 @@ def _is_plain(value: str) -> bool:
 
 
 def amount_text(value: Any) -> str:
-    """Return a number that is written as text in plain digits, as it was written."""
+    """Return a number that is written as text in plain digits, unchanged."""
     plain_decimal(value)
     return str(value)
 
 
 def price_text(value: Any) -> str | None:
-    """Return a price as it was written; None where it is empty or zero: there is none."""
+    """Return a price as text, unchanged; None where it is empty or zero, which means that there is no price."""
     return str(value) if text(value) and plain_decimal(value) else None
 
 
 def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[str, V]:
-    """Read the rows of a list of which each is about another pair, and leave out odd ones: one holds no other back.
+    """Read a list with one row per pair and leave out unreadable rows, so that one row cannot block the others.
 
-    Raises the error of the last row when there are rows and none can be read.
+    Raises the error of the last row when the list has rows and none is readable.
     """
     found: dict[str, V] = {}
     wrong: Exception | None = None
@@ -219,19 +219,19 @@ def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[st
 
 
 def known_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
-    """Read the first of `keys` that `row` has; None without one, or below zero: the exchange does not know it."""
+    """Read the first of `keys` that `row` has; None if it has none or the number is negative: it is unknown."""
     number = next((decimal(row[key]) for key in keys if key in row), None)
     return None if number is None or number < 0 else number
 
 
 def positive_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
-    """Read the first of `keys` that `row` has; None without one, at zero or below: there is no such number."""
+    """Read the first of `keys` that `row` has; None if it has none or the number is not above zero."""
     return known_decimal(row, *keys) or None
 
 
 def levels(instrument: Instrument, value: Any, width: int = 2) -> Levels:
-    """Read a list of rows of decimal text, exact at the instrument's scales: price, size, and what else the exchange
-    has in a row of `width` fields, which nobody reads."""
+    """Read a list of rows of decimal text, exact at the instrument's scales: price and size. A row has `width` fields;
+    fields after these two are ignored."""
     read = rows(value)
     array = np.empty((len(read), 2), dtype=np.int64)
     for at, row in enumerate(read):

@@ -1,4 +1,4 @@
-"""Find connectors by entry point. A new exchange is a new folder and one entry point, and nothing else."""
+"""Finds connectors by entry point. A new exchange is one folder and one entry point."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..model.errors import Misconfigured, UnknownExchange
 from .market_codec import Connector
 
 GROUP = "venuemesh.connectors"
-_given: dict[str, Connector] = {}  # not installed, but lent to this process: see `lend`
-_loaded: dict[str, Connector] = {}  # reading the entry points takes milliseconds, which a successor does not have
+_given: dict[str, Connector] = {}  # connectors of this process alone: see `lend`
+_loaded: dict[str, Connector] = {}  # cached: reading the entry points takes milliseconds, too long during a recovery
 
 
 def _entries() -> dict[str, EntryPoint]:
@@ -17,15 +17,15 @@ def _entries() -> dict[str, EntryPoint]:
 
 
 def known() -> list[str]:
-    """Return the names of the installed and lent connectors, sorted. Loads none of them."""
+    """Return the names of the installed and lent connectors, sorted. Imports no connector."""
     return sorted({*_entries(), *_given})
 
 
 def lend(found: Connector) -> None:
-    """Let this process find a connector under its name without an installation, or instead of the installed one.
+    """Make a connector known to this process by its name, without an installation or in place of the installed one.
 
     Raises:
-        Misconfigured: this process has been lent another connector of that name.
+        Misconfigured: another connector was lent to this process under that name.
     """
     if _given.setdefault(found.name, found) is not found:
         raise Misconfigured(f"connector {found.name}", "another connector of that name is in use in this process")
@@ -41,8 +41,8 @@ def connector(exchange: str) -> Connector:
     """Return the connector of `exchange`.
 
     Raises:
-        UnknownExchange: no entry point has that name; the error names those that have one.
-        Misconfigured: the entry point cannot be loaded, or names something that is no connector.
+        UnknownExchange: no entry point has that name; the error names the known ones.
+        Misconfigured: the entry point cannot be loaded, or its object is not a connector.
     """
     if exchange in _given:
         return _given[exchange]

@@ -14,7 +14,7 @@ class OrderReport:
     """One order as an answer, a query or the stream reports it. Amounts are in the base asset unless named otherwise.
 
     `status` is None where the report has no status. `fills` are the fills that the report lists; a report may have a
-    total in `filled` without listing them (then the fills must be asked for).
+    total in `filled` without listing them (then the fills must be requested).
     """
 
     symbol: str

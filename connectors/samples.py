@@ -1,7 +1,7 @@
 """Sample messages of an exchange, on which the conformance suite runs a connector.
 
-The author writes them by hand in the shape of the exchange's manual, small enough to check by eye, and puts beside each
-message what a correct reader makes of the message.
+The author writes them by hand in the form of the exchange's manual, small enough to check by eye, each with the result
+of a correct reader.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RefusalSample:
 
 @dataclass(frozen=True, slots=True)
 class ErrorSample:
-    """A REST answer that is a failure, and the type of error it means for a request that only reads."""
+    """A failed REST answer, and the type of its error for a request that only reads."""
 
     status: int
     body: bytes
@@ -58,7 +58,7 @@ def candle(
     count: int | None,
     is_closed: bool,
 ) -> Candle:
-    """Return the candle that a correct reader makes of a row; `prices` are open, high, low and close."""
+    """Return the candle that a correct reader returns for a row; `prices` are open, high, low and close."""
     opening, high, low, close = map(Decimal, prices)
     quote = None if quote_volume is None else Decimal(quote_volume)
     times = open_ms * MILLISECOND_NS, close_ms * MILLISECOND_NS
@@ -105,13 +105,13 @@ class MarketDataSamples:
     rest_book: bytes | None = None  # REST body of the order book, where whole books do not come that way
     stale: bytes | None = None
     gap: bytes | None = None
-    snapshot_limit: int = 100  # levels a side that the snapshot was asked for with
+    snapshot_limit: int = 100  # levels a side that the request for the snapshot asked for
     ignored: tuple[bytes, ...] = ()  # well-formed frames that the codec ignores
-    pings: tuple[tuple[bytes, bytes], ...] = ()  # frames that want an answer at once, and that answer
+    pings: tuple[tuple[bytes, bytes], ...] = ()  # frames that need an answer at once, and that answer
     closing: tuple[bytes, ...] = ()  # frames that announce the end of the connection
     errors: tuple[ErrorSample, ...] = ()
     tickers: bytes | None = None  # REST body
     candles: CandlesSample | None = None
-    server_time: tuple[bytes, int] | None = None  # REST body, and the time it says in ns since the Unix epoch
-    optional: frozenset[str] = frozenset()  # keys that the manual lets a delta leave out
+    server_time: tuple[bytes, int] | None = None  # REST body, and its time in ns since the Unix epoch
+    optional: frozenset[str] = frozenset()  # keys that a delta may omit by the manual
     recordings: Sequence[Path] = ()  # of `venuemesh record`; replayed by both paths

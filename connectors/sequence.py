@@ -1,8 +1,8 @@
-"""Rules by which deltas follow each other, one function a kind of proof. A codec's `classify` calls the one it needs.
+"""Rules by which deltas follow each other, one function per kind of proof. A codec's `classify` calls one of them.
 
-Each is given the number that the book holds, the delta's numbers and whether a delta was `joined` to the book already:
-False for the first one after a snapshot that came apart from the feed. Sizes in deltas are absolute, so a delta that
-overlaps what the book holds applies whole.
+A rule takes the book's number, the delta's numbers and `joined`: whether a delta was applied since the snapshot (False
+for the first delta after a snapshot that came apart from the feed). Sizes in deltas are absolute, so a delta that
+overlaps the book is applied whole.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Protocol
 
 
 class Verdict(Enum):
-    """What a delta is to a book that holds `sequence`."""
+    """The relation of a delta to a book."""
 
     APPLY = "apply"
     STALE = "stale"
     GAP = "gap"
 
 
-APPLY, STALE, GAP = Verdict.APPLY, Verdict.STALE, Verdict.GAP  # looking a member up costs more than comparing it
+APPLY, STALE, GAP = Verdict.APPLY, Verdict.STALE, Verdict.GAP  # a lookup of a member costs more than a comparison
 
 
 class Numbers(Protocol):
@@ -35,17 +35,17 @@ class Numbers(Protocol):
 
 
 def by_range(sequence: int, delta: Numbers) -> Verdict:
-    """Apply a delta that reaches from at most the next number to beyond the book's; an older one is stale."""
+    """Apply a delta that begins at or before the next number and ends after the book's; an older one is stale."""
     if delta.last <= sequence:
         return STALE
     return GAP if delta.first > sequence + 1 else APPLY
 
 
 def by_chain(sequence: int, delta: Numbers, joined: bool) -> Verdict:
-    """Apply the delta that names the book's number as the one before it, wherever its own number leads.
+    """Apply a delta whose previous number is the book's number, whatever its own number is.
 
-    A chain may stand still (15 -> 15) and may be set back (15 -> 3). Once joined, anything else is a gap, a repeated
-    delta too: a number that comes again proves nothing where numbers may go back.
+    A chain may stand still (15 -> 15) and may be set back (15 -> 3). Once joined, any other delta is a gap, even a
+    repeated one: where numbers may go back, a repeated number proves nothing.
     """
     if delta.previous == sequence:
         return APPLY
@@ -53,7 +53,7 @@ def by_chain(sequence: int, delta: Numbers, joined: bool) -> Verdict:
 
 
 def by_step(sequence: int, delta: Numbers) -> Verdict:
-    """Apply the delta with the next number; one that is not above the book's is stale."""
+    """Apply the delta with the next number; a delta at or below the book's number is stale."""
     if delta.last <= sequence:
         return STALE
     return APPLY if delta.last == sequence + 1 else GAP

@@ -1,4 +1,4 @@
-"""Which exchange a role talks to, through which connector and by which way: one part of every role's settings."""
+"""The exchange of a role, its connector and its base URLs: a part of every role's settings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OptionValue = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class ConnectorSettings:
-    """One exchange as the mesh is configured to reach it.
+    """The configured way to one exchange.
 
-    `exchange` is the name in addresses; `connector` names the entry point, the exchange's name if empty. `rest`, `ws`
+    `exchange` is the name in addresses; `connector` names the entry point (empty: the exchange's name). `rest`, `ws`
     and `ws_api` are base URLs that replace the connector's own (None: they do not). `egress` is the rate budget that
     requests spend. `options` are the connector's own, by name; an option that is absent has the connector's default.
     """
@@ -32,12 +32,14 @@ class ConnectorSettings:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises Misconfigured: an option has no name, or is neither text nor a number nor a truth value."""
+        """Raises Misconfigured: an option has no name, or is not text, a number, or true or false."""
         if not self.connector:
             object.__setattr__(self, "connector", self.exchange)
         for name, value in self.options.items():
             if not isinstance(name, str) or not name.isidentifier() or not isinstance(value, OptionValue):
-                raise Misconfigured(f"option {name!r} of {self.exchange}", f"{value!r} is not a value of an option")
+                raise Misconfigured(
+                    f"option {name!r} of {self.exchange}", f"{value!r} is not text, a number, or true or false"
+                )
         object.__setattr__(self, "options", dict(self.options))
 
     def find(self) -> Connector:
@@ -45,7 +47,7 @@ class ConnectorSettings:
         return registry.connector(self.connector)
 
     def find_trading(self) -> TradingConnector:
-        """Return the connector as one that trades. Raises UnknownExchange, Misconfigured, NotOffered."""
+        """Return the connector, which must trade. Raises UnknownExchange, Misconfigured, NotOffered."""
         return trading_connector(self.find())
 
     @property

@@ -15,8 +15,8 @@ from ..model.time import MILLISECOND_NS
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One REST endpoint. `cost` is what one call spends of which limit that an egress shares; `source` the manual page
-    and date read.
+    """One REST endpoint. `cost` is what one call spends of the egress's limits; `source` is the manual page
+    and the date on which it was read.
 
     `cost_by_size` overrides the first cost by a size parameter: ((up to 100, 5), (up to 500, 25), ...).
     """
@@ -27,10 +27,10 @@ class Endpoint:
     source: str = ""
     cost_by_size: tuple[tuple[int, int], ...] = ()
     call: str | None = None  # the same as a method of the exchange's websocket API
-    order_count: int = 0  # how many orders it counts for against the account's order limits
+    order_count: int = 0  # how many orders one call counts against the account's order limits
 
     def spends(self, size: int | None = None) -> tuple[tuple[str, int], ...]:
-        """What one call spends when it asks for `size` rows; a size beyond the table costs its last row."""
+        """Return what one call for `size` rows spends; a size beyond the table costs its last row."""
         if size is None or not self.cost_by_size:
             return self.cost
         amount = next((cost for up_to, cost in self.cost_by_size if size <= up_to), self.cost_by_size[-1][1])
@@ -68,7 +68,7 @@ class Option(Generic[T]):
     orders: bool = False
 
     def problem(self, value: Any) -> str | None:
-        """Say why `value` is not one of the option's values, and which are; None when it is one."""
+        """Return why `value` is not allowed and which values are; None when it is allowed."""
         kind = type(self.default)
         if type(value) is not kind and not (kind is float and type(value) is int):
             return f"{value!r} is not {KINDS[kind]}{self._allowed()}"
@@ -108,29 +108,29 @@ class Hosts:
 
 
 class BookSource(Enum):
-    """Where a whole book comes from."""
+    """The source of a whole book."""
 
-    REST = "rest"  # asked for over REST; joined to the deltas that were kept meanwhile
-    REQUESTED = "requested"  # asked for over the socket; joined to the deltas that were kept meanwhile
-    PUSHED = "pushed"  # sent in the feed after each subscription, and whenever the exchange likes
+    REST = "rest"  # requested over REST; joined to the deltas kept meanwhile
+    REQUESTED = "requested"  # requested over the socket; joined to the deltas kept meanwhile
+    PUSHED = "pushed"  # sent in the feed after each subscription and at any other time
     EVERY_FRAME = "every frame"  # each message is a whole book
 
 
 class Proof(Enum):
-    """What proves that no delta is missing; `connectors/sequence.py` has the rule of each."""
+    """The proof that no delta is missing; `connectors/sequence.py` has the rule of each kind."""
 
     RANGE = "range"  # a delta covers the numbers `first` to `last`, and the next begins where it ended
     CHAIN = "chain"  # a delta names the number before it
     STEP = "step"  # each delta has the next number
     CHECKSUM = "checksum"  # a delta carries a checksum of the book after it
-    CONNECTION = "connection"  # nothing but the connection itself: readers see "unsequenced"
+    CONNECTION = "connection"  # only the connection itself: readers see "unsequenced"
 
 
 @dataclass(frozen=True, slots=True)
 class BookFeed:
     """How an exchange sends books, as data: the shared code reads it, and the conformance suite breaks each promise.
 
-    With a `window` the exchange keeps its readers at the best so many levels a side, and readers forget what falls out.
+    With a `window` the exchange sends only so many best levels a side, and readers forget the levels that fall out.
     `first_book_s` after a subscription (or a request over the socket) its book is overdue and asked for again.
     `resync_cost` is what one more subscription spends of limits that an egress shares.
     """
@@ -143,12 +143,12 @@ class BookFeed:
 
     @property
     def is_joined(self) -> bool:
-        """Whether whole books come apart from the deltas, which wait for them."""
+        """Whether whole books are requested apart from the deltas, which wait for them."""
         return self.source in (BookSource.REST, BookSource.REQUESTED)
 
     @property
     def is_numbered(self) -> bool:
-        """Whether deltas carry numbers of the exchange; where they do not, the mesh counts by itself."""
+        """Whether deltas carry numbers of the exchange; if not, the mesh counts deltas itself."""
         return self.proof in (Proof.RANGE, Proof.CHAIN, Proof.STEP)
 
 
@@ -167,7 +167,7 @@ class CandleOffer:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """A message that the exchange wants to see every so often, beside the pings of the websocket protocol."""
+    """A message that the exchange expects at intervals, apart from the pings of the websocket protocol."""
 
     frame: bytes
     every_s: float
@@ -175,7 +175,7 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """An address that was obtained for one connection, which the exchange ends at `max_age_s` (None: it does not).
+    """An address for one connection, which the exchange ends at `max_age_s` (None: it does not).
 
     `keepalive_s` overrides the period of the spec's `keepalive`.
     """
@@ -194,31 +194,31 @@ class ExchangeSpec:
     ws: str
     endpoints: Mapping[str, Endpoint]
     limits: Mapping[str, Limit]
-    silence_s: float  # a connection that says nothing at all for longer is dead
-    max_connection_s: float  # the exchange closes connections of this age; ours leave earlier
+    silence_s: float  # a connection that is silent for longer is dead
+    max_connection_s: float  # the exchange closes connections of this age; we close ours earlier
     max_streams: int  # per connection
     streams_per_instrument: int  # how many streams one tracked pair takes of `max_streams`
     wire_decimals: int  # how many decimals the exchange writes
-    max_snapshot: int  # the largest number of levels a side that a snapshot can be asked for
-    used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> limit it reports the use of
-    decimals_by_pair: bool = False  # True: of each pair it writes as many as that instrument's scales
+    max_snapshot: int  # the largest number of levels a side of a snapshot
+    used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> the limit whose use it states
+    decimals_by_pair: bool = False  # True: as many as the scales of the pair's instrument
     book: BookFeed = BookFeed()
     candles: CandleOffer | None = None  # with it the codec is a `market_codec.ServesCandles`
     keepalive: KeepAlive | None = None
     gzip: bool = False  # messages come compressed by gzip, apart from what the websocket protocol may compress
-    contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no holes, so one tells of lost trades
+    contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no gaps, so a gap shows lost trades
     example_pairs: tuple[str, ...] = ()
     unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
     ws_api: str | None = None  # where requests, orders among them, go over a websocket
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
     account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
-    environments: Mapping[str, Hosts] = field(default_factory=dict)  # others than the real one: "testnet"
-    time_resolution_ns: int = MILLISECOND_NS  # of the time that `Codec.server_time` reads
-    key_fields: tuple[KeyField, ...] = ()  # what a key needs beside the API key and its secret
+    environments: Mapping[str, Hosts] = field(default_factory=dict)  # besides the real one: "testnet"
+    time_resolution_ns: int = MILLISECOND_NS  # of the time in `Codec.server_time`
+    key_fields: tuple[KeyField, ...] = ()  # what a key needs besides the API key and its secret
     options: tuple[Option[Any], ...] = ()  # what a configuration may choose; the codecs take each as a keyword
 
     def option_problem(self, name: str, value: Any) -> str | None:
-        """Say why the connector does not take this value of this option; None when it does."""
+        """Return why the connector does not take this value of this option; None when it does."""
         option = next((option for option in self.options if option.name == name), None)
         if option is not None:
             return option.problem(value)
@@ -239,13 +239,13 @@ class ExchangeSpec:
 
     @property
     def sequenced(self) -> bool:
-        """Whether anything but the connection proves that no delta is missing."""
+        """Whether numbers or checksums prove that no delta is missing."""
         return self.book.proof is not Proof.CONNECTION
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What an exchange offers to traders, each figure with its source in the connector's `spec.py`.
+    """The trading features of an exchange, each figure with its source in the connector's `spec.py`.
 
     `processing_s`: for how long the exchange may still work on a request after the request's validity has ended.
     `client_id_pattern` is a regular expression for whole client order ids. `batch` sizes are 0 where not offered.

@@ -1,4 +1,4 @@
-"""Ids of public trades as int64, whatever the exchange makes them of."""
+"""Turns ids of public trades into int64, in any form that an exchange writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_TEXT = 128
 
 
 def trade_id(text: str) -> tuple[int, str | None]:
-    """Return a trade's id and, where it is no int64 in plain digits, its text: the id is then a 63-bit hash of it.
+    """Return a trade's id and None; or, for an id that is not an int64 in plain digits, its 63-bit hash and its text.
 
     Raises:
         DecodeError: the text is empty or longer than `MAX_TEXT`.

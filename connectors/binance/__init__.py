@@ -1,4 +1,4 @@
-"""Binance spot. A sister exchange with the same protocol is another `BinanceConnector` with its spec."""
+"""Binance spot. An exchange with the same protocol is another `BinanceConnector` with a spec of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BinanceConnector:
         snapshot_limit: int = SNAPSHOT_LIMIT.default,
         environment: str | None = None,
     ) -> BinanceCodec:
-        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
+        """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
         hosts = self.spec.hosts(environment)
         if hosts is not None:
             rest, ws = rest or hosts.rest, ws or hosts.ws
@@ -41,9 +41,9 @@ class BinanceConnector:
     def trading(
         self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None
     ) -> BinanceTrading:
-        """Make a trading codec; see `BinanceTrading` for what it means to give `rest` alone.
+        """Make a trading codec; see `BinanceTrading` for `rest` without `ws_api`.
 
-        `environment` is None or one of `spec.environments` ("testnet"), whose keys are of that environment alone.
+        `environment` is None or one of `spec.environments` ("testnet"); keys are valid in one environment only.
         """
         hosts = self.spec.hosts(environment)
         if hosts is not None:
@@ -60,7 +60,7 @@ class BinanceConnector:
         return read_key(kind, api_key, secret, passphrase)
 
     def samples(self) -> MarketDataSamples:
-        """Messages of our own in the manual's shape, for the conformance suite."""
+        """Return our own messages in the manual's form, for the conformance suite."""
         from .samples import SAMPLES
 
         return SAMPLES

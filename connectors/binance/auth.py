@@ -1,10 +1,11 @@
 """Signing for Binance: HMAC-SHA256, RSA (PKCS#1 v1.5, SHA-256) and Ed25519.
 
 REST signs the query string and the body exactly as they are sent, percent-encoded before signing (required since
-2026-01-15). The websocket API signs its parameters sorted by name, `apiKey` among them, as plain UTF-8. A request is
-refused once the exchange's clock, read in milliseconds, is more than recvWindow past `timestamp`; that is checked
-again just before the request goes to the matching engine. So the last instant at which it can get in is the last one
-of the millisecond `timestamp` + recvWindow.
+2026-01-15). The websocket API signs its parameters (with `apiKey`) sorted by name, as plain UTF-8.
+
+The exchange refuses a request once its clock, read in milliseconds, is more than recvWindow past `timestamp`. It checks
+again just before the request goes to the matching engine. So the last possible instant is the end of the millisecond
+`timestamp` + recvWindow.
 
 Source: rest-api.md and web-socket-api.md, Request Security and Timing security; CHANGELOG.md, 2025-12-17 (percent-
 encoding); faqs/api_key_types.md; all read 2026-11-22.
@@ -35,7 +36,7 @@ from ..order_codec import Draft, Signed, SignedRequest
 MAX_WINDOW_MS = 60_000  # rest-api.md, Timing security
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 KEY_HEADER = "X-MBX-APIKEY"
-# Parameters that the websocket API wants as JSON numbers and booleans; all others are text. Source: web-socket-api.md
+# Parameters that are JSON numbers and booleans in the websocket API; all others are text. Source: web-socket-api.md
 INTEGERS = frozenset({"orderId", "cancelOrderId", "orderListId", "fromId", "limit", "startTime", "endTime"})
 INTEGERS |= {"timestamp", "recvWindow"}
 BOOLEANS = frozenset({"omitZeroBalances", "computeCommissionRates", "returnRateLimits"})
@@ -50,7 +51,7 @@ class BinanceAuth:
 
     def __init__(self, kind: str, api_key: str, sign: Callable[[bytes], str]) -> None:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-            raise Misconfigured("the API key", "it is empty or holds characters that no key has")
+            raise Misconfigured("the API key", "it is empty or contains characters that no key has")
         self.kind = kind
         self._api_key = api_key
         self._sign = sign
@@ -73,7 +74,7 @@ class BinanceAuth:
         """Sign for REST; POST and PUT carry their parameters in the body.
 
         Raises:
-            Misconfigured: a validity window that the exchange does not take.
+            Misconfigured: the exchange does not accept this validity window.
         """
         method, path = draft.rest
         url = draft.host + path
@@ -98,7 +99,7 @@ class BinanceAuth:
 
         Raises:
             NotOffered: the websocket API has no such method.
-            Misconfigured: a validity window that the exchange does not take.
+            Misconfigured: the exchange does not accept this validity window.
         """
         if draft.call is None:
             raise NotOffered("binance", f"{draft.rest[0]} {draft.rest[1]} over a websocket")
@@ -114,7 +115,7 @@ class BinanceAuth:
     def _timed(self, draft: Draft, now_ns: int, validity_ms: int) -> tuple[Params, int]:
         """Return all parameters but the signature, and the last ns at which the exchange still accepts them."""
         if not 1 <= validity_ms <= MAX_WINDOW_MS:
-            raise Misconfigured("the validity window", f"{validity_ms} ms is not within 1 and {MAX_WINDOW_MS}")
+            raise Misconfigured("the validity window", f"{validity_ms} ms is not between 1 and {MAX_WINDOW_MS}")
         timestamp = now_ns // MILLISECOND_NS
         end_ns = (timestamp + validity_ms + 1) * MILLISECOND_NS - 1
         if not draft.signed:
@@ -157,13 +158,15 @@ def read_key(kind: str, api_key: str, secret: str | bytes, passphrase: str | byt
         return BinanceAuth(kind, api_key, _rsa(key))
     if kind == "ed25519" and isinstance(key, Ed25519PrivateKey):
         return BinanceAuth(kind, api_key, lambda payload: b64encode(key.sign(payload)).decode())
-    raise Misconfigured(f"the {kind} key", "the secret is not such a private key as PEM, or its passphrase is wrong")
+    raise Misconfigured(
+        f"the {kind} key", f"the secret is not a private key of the kind {kind} in PEM form, or its passphrase is wrong"
+    )
 
 
 def _hmac(secret: bytes) -> Callable[[bytes], str]:
-    secret = secret.strip()  # a file that holds it ends with a line break
+    secret = secret.strip()  # a file with a secret usually ends with a line break
     if not secret or b"-----BEGIN" in secret:
-        raise Misconfigured("the hmac key", "its secret is empty, or a private key of another kind")
+        raise Misconfigured("the hmac key", "its secret is empty, or is a private key of another kind")
     return lambda payload: hmac.digest(secret, payload, "sha256").hex()
 
 

@@ -64,7 +64,7 @@ DAY_PRICES = {  # rest-api.md, 24hr ticker price change statistics
     "low": "lowPrice",
 }
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
-STREAMS_PER_MESSAGE = 200  # the manual names no bound; this keeps a request below 8 KB
+STREAMS_PER_MESSAGE = 200  # the manual states no bound; this keeps a request below 8 KB
 BOOK_TICKER = frozenset("usbBaA")
 TRADE_ID = {"trade": "t", "aggTrade": "a"}
 PERCENT_BY_SIDE = ("bidMultiplierDown", "bidMultiplierUp", "askMultiplierDown", "askMultiplierUp")
@@ -77,7 +77,7 @@ FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its fl
 
 
 class BinanceCodec:
-    """Market data of one exchange that speaks Binance's protocol. Raises Misconfigured: an option has another value."""
+    """Market data of an exchange with Binance's protocol. Raises Misconfigured: an option has a forbidden value."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class BinanceCodec:
             "serverShutdown": lambda data, _: GoingAway(milliseconds(data["E"])),
         }
 
-    # What can be asked for
+    # Requests
 
     def ws_url(self) -> str:
         return f"{self._ws}/ws"
@@ -155,7 +155,7 @@ class BinanceCodec:
             return None
         return SnapshotKey(query["symbol"][0], min(int(limit), self.spec.max_snapshot))
 
-    # What comes back over REST
+    # Answers over REST
 
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         return FAILURES.public_failure(response, changes)
@@ -167,7 +167,7 @@ class BinanceCodec:
     def _instrument(self, listed: dict[str, Any]) -> Instrument:
         """Source: filters.md, Symbol filters; rest-api.md, Exchange information. A zero disables its rule.
 
-        Filters that are not read (stop orders, icebergs, positions, trailing) are the exchange's to judge.
+        The exchange alone judges by the filters that are not read (stop orders, icebergs, positions, trailing).
         """
         filters = {rule["filterType"]: rule for rule in listed["filters"]}
 
@@ -215,7 +215,7 @@ class BinanceCodec:
         )
 
     def tickers(self, body: bytes) -> dict[str, Any]:
-        """Source: rest-api.md, 24hr ticker price change statistics. A side of the book that is empty is None."""
+        """Source: rest-api.md, 24hr ticker price change statistics. An empty side of the book is None."""
         with reading("a list of tickers", body) as read:
             return readable(rows(read), _day_ticker)
 
@@ -236,7 +236,7 @@ class BinanceCodec:
         with reading("a server time", body) as data:
             return milliseconds(data["serverTime"])
 
-    # What comes over the websocket
+    # Frames of the websocket
 
     def bind(self, instruments: Iterable[Instrument]) -> None:
         self._bound = {instrument.symbol: instrument for instrument in instruments}
@@ -298,7 +298,7 @@ class BinanceCodec:
         )
 
     def _trade(self, data: dict[str, Any], recv_ns: int) -> PublicTrade:
-        """`m` says that the buyer was the maker: then the taker sold."""
+        """`m` true: the buyer was the maker, so the taker sold."""
         instrument = self._bound[data["s"]]
         return PublicTrade(
             instrument.symbol,
@@ -322,7 +322,7 @@ class BinanceCodec:
         return Ticker(instrument.symbol, integer(data["u"]), bid if bid[1] else None, ask if ask[1] else None, recv_ns)
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
-        """Decide what the event [U=`first`, u=`last`] is to a local book whose update id is `sequence`.
+        """Decide about the event [U=`first`, u=`last`] for a local book whose update id is `sequence`.
 
         How to manage a local order book correctly:
         4. If the `lastUpdateId` from the snapshot is strictly less than the `U` of the first event, get another.
@@ -330,10 +330,10 @@ class BinanceCodec:
            `lastUpdateId` within its [U;u] range.
         7. To apply an event: if `u` is less than the update id of the local book, ignore it; if `U` is greater than
            the update id + 1, some events were missed: discard the book and restart from the beginning; normally `U` is
-           the previous `u` + 1. Sizes are absolute, so an event that overlaps what is held applies whole.
+           the previous `u` + 1. Sizes are absolute, so an event that overlaps the book is applied whole.
 
-        A first event whose `U` is exactly `lastUpdateId` + 1 misses nothing and applies (rule 7), as in recordings,
-        so the rule is the same before and after the join. (It is `by_range`, written out: each frame asks for it.)
+        A first event whose `U` is exactly `lastUpdateId` + 1 leaves no gap and is applied (rule 7), as in recordings,
+        so the rule is the same before and after the join. (It is `by_range`, inlined because it runs for each frame.)
 
         Source: web-socket-streams.md, How to manage a local order book correctly, read 2026-11-22.
         """
@@ -343,7 +343,7 @@ class BinanceCodec:
 
 
 def _day_ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
-    """A price of zero is none: nobody bids or asks, or nothing was traded."""
+    """Read one row. A price of zero means no price: an empty side of the book, or no trade."""
     return text(row["symbol"]), {
         "volume": amount_text(row["volume"]),
         "quote_volume": amount_text(row["quoteVolume"]),

@@ -1,9 +1,9 @@
 """Binance spot trading: intents to drafts, answers and frames to reports.
 
-Client order ids. A cancel gives the order it cancels a new client id, the cancel's own, at random unless the request
-names one. Then a query by the order's old id would find nothing and look like proof that it never was. So cancels and
-replacements name the order's own id again, and an amendment keeps it; where the exchange chose another one (a cancel
-of all, a cancel by somebody else) reports still say the original id, and `query` can go by the exchange's id.
+Client order ids. A cancel gives the cancelled order a new client id: the one in the cancel's request, or a random one.
+A query by the order's old id would then find nothing, which would look like proof that the order never existed. So our
+cancels and replacements repeat the order's own id, and an amendment keeps it. Where the exchange chose another id (a
+cancel of all, a cancel from elsewhere) reports still carry the original id, and `query` can use the exchange's id.
 
 Source: web-socket-api.md, Cancel order (notes); rest-api.md, Trading endpoints, Order Amend Keep Priority and Account
 endpoints; user-data-stream.md; all read 2026-11-22.
@@ -35,22 +35,22 @@ from .refusals import FAILURES, error_body
 from .spec import OFFER, TRADING, WEIGHT
 
 RAW_PATHS = ("/api/", "/sapi/")
-RAW_WEIGHT = 20  # assumed of a request that the spec does not list
+RAW_WEIGHT = 20  # assumed for a request that the spec does not list
 ARCHIVED = "-2026"  # errors.md: canceled or expired without a fill over 90 days ago
 UNKNOWN_TO_IT = "Unknown order sent."
 GTC_DEFAULT = frozenset({OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 MANY = frozenset({Kind.OPEN_ORDERS, Kind.ORDERS, Kind.CANCEL_ALL})  # answered by an array
 STOP_LOSSES = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 SUBSCRIBE = Endpoint("", "", ((WEIGHT, 2),), call="userDataStream.subscribe.signature")
-IGNORED = frozenset({"externalLockUpdate"})  # user-data-stream.md: locks by another system; the next balances say it
+IGNORED = frozenset({"externalLockUpdate"})  # user-data-stream.md: locks by another system; the next balances show them
 
 Params = list[tuple[str, str]]
 
 
 class BinanceTrading:
-    """The trading side of one exchange that speaks Binance's protocol.
+    """The trading side of an exchange with Binance's protocol.
 
-    With `rest` given and `ws_api` not, nothing goes over a websocket: what is signed goes to that server or nowhere.
+    With `rest` and without `ws_api` every request goes over REST, so that signed requests reach that server only.
     """
 
     def __init__(self, spec: ExchangeSpec, rest: str | None, ws_api: str | None, offer: Offer = OFFER) -> None:
@@ -147,7 +147,7 @@ class BinanceTrading:
         return self._draft(Kind.PLACE_LIST, kind.lower(), params, ids, instrument)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
-        """By the exchange's id where it is known: it outlives a change of the client id."""
+        """Query by the exchange's id where it is known, because the client id may change."""
         which = ("origClientOrderId", client_order_id) if not exchange_order_id else ("orderId", exchange_order_id)
         params = [("symbol", instrument.symbol), which]
         return self._draft(Kind.ORDER, "order", params, (client_order_id,), instrument)
@@ -162,10 +162,10 @@ class BinanceTrading:
         return self._draft(Kind.ORDERS, "orders", [*params, ("limit", "1000")], (), instrument)
 
     def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
-        """Of one order, or since a time, or from the account's first one; oldest first.
+        """Fills of one order, or since a time, or from the account's first fill; oldest first.
 
-        With a time the manual allows windows of at most 24 hours: an empty page does not prove that there is nothing
-        later. `fills_after` proves it.
+        With a time the manual allows windows of at most 24 hours, so an empty page does not prove that there are no
+        later fills. `fills_after` proves it.
         """
         page = ("limit", str(self.offer.fills_page))
         if exchange_order_id:
@@ -203,13 +203,13 @@ class BinanceTrading:
         return drafts.draft(kind, TRADING[endpoint], self._rest, params, ids, instrument)
 
     def _which(self, order: Order, by_exchange: str, by_client: str) -> tuple[str, str]:
-        """One id alone, the exchange's where it is known: it is unique, and faster (rest-api.md, Cancel order)."""
+        """Name the order by one id: the exchange's if known, which is unique and faster (rest-api.md, Cancel order)."""
         if order.exchange_order_id:
             return by_exchange, order.exchange_order_id
         return by_client, order.client_order_id
 
     def _shape(self, order: NewOrder) -> Params:
-        """What an order is beside its symbol, side and id. Source: rest-api.md, New order, table by type."""
+        """Parameters other than symbol, side and id. Source: rest-api.md, New order, table by type."""
         params = [("type", order.order_type.value)]
         if order.quote_amount is None:
             params.append(("quantity", self._amount(order)))
@@ -224,7 +224,7 @@ class BinanceTrading:
 
     def _amount(self, order: NewOrder) -> str:
         if order.amount is None:
-            raise self._refuse(f"a {order.order_type.value} order without an amount here")
+            raise self._refuse(f"a {order.order_type.value} order without an amount")
         return plain(order.amount)
 
     def _prices(self, prefix: str, order: NewOrder) -> Params:
@@ -245,23 +245,23 @@ class BinanceTrading:
         return params
 
     def _leg(self, prefix: str, order: NewOrder, alone: bool = False) -> Params:
-        """One order of a list; `alone`: with a side and amount of its own."""
+        """Parameters of one order of a list; `alone`: with its own side and amount."""
         params = [(f"{prefix}Type", order.order_type.value), (f"{prefix}ClientOrderId", order.client_order_id)]
         if prefix == "working" and order.order_type not in (OrderType.LIMIT, OrderType.LIMIT_MAKER):
-            raise self._refuse(f"a {order.order_type.value} order as the working one of a list")
+            raise self._refuse(f"a {order.order_type.value} order as the working order of a list")
         if alone:
             params += [(f"{prefix}Side", order.side.name), (f"{prefix}Quantity", self._amount(order))]
         return params + self._prices(prefix, order)
 
     def _pair(self, orders: Sequence[NewOrder], above: str, below: str) -> Params:
-        """The two orders of an OCO, put above and below the market. A stop loss of a buy is above, of a sell below."""
+        """Parameters of an OCO's orders above and below the market. A buy's stop loss is above, a sell's below."""
         first, second = orders
         stops = [order for order in orders if order.order_type in STOP_LOSSES]
         others = [order for order in orders if order.order_type not in STOP_LOSSES]
         if len(stops) != 1 or others[0].order_type in (OrderType.LIMIT, OrderType.MARKET):
-            raise self._refuse("an OCO of other than one stop loss and one LIMIT_MAKER or take profit")
+            raise self._refuse("an OCO other than one stop loss with one LIMIT_MAKER or take profit")
         if first.side is not second.side or first.amount != second.amount:
-            raise self._refuse("an OCO of two sides or amounts")
+            raise self._refuse("an OCO with two different sides or amounts")
         upper, lower = (stops[0], others[0]) if first.side is Side.BUY else (others[0], stops[0])
         return self._leg(above, upper) + self._leg(below, lower)
 
@@ -280,7 +280,7 @@ class BinanceTrading:
         return self._read(draft, response.body, self._readers[draft.kind])
 
     def _refused(self, draft: Draft, error: MeshError, response: HttpResponse) -> Reply:
-        """Some refusals are answers: the order is not there, or nothing was open."""
+        """Read refusals that are answers: the order does not exist, or no order was open."""
         if isinstance(error, Rejected):
             sort = FAILURES.refusal(error.code, error.reason)
             if draft.kind is Kind.ORDER and error.code == ARCHIVED:
@@ -297,7 +297,7 @@ class BinanceTrading:
 
     def _orders(self, draft: Draft, read: Any) -> Reply:
         if isinstance(read, list) is not (draft.kind in MANY):
-            raise TypeError("one order or list of orders, and not several" if draft.kind not in MANY else "no array")
+            raise TypeError("one order or one list of orders" if draft.kind not in MANY else "no array")
         orders, lists = reports.orders(read)
         return Reply(orders=orders, lists=lists)
 
@@ -305,7 +305,7 @@ class BinanceTrading:
         return Reply(fills=tuple(reports.trade(row) for row in rows(read)))
 
     def _one(self, draft: Draft, read: Any) -> Reply:
-        """The order that was asked for, under the id it was asked for."""
+        """The requested order, under the client id of the request."""
         return Reply(orders=(replace(reports.order(read), client_order_id=draft.orders[0]),))
 
     def _amended(self, draft: Draft, read: Any) -> Reply:
@@ -316,7 +316,7 @@ class BinanceTrading:
         return self._parted(draft, read if "cancelResult" in read else read["data"])
 
     def _halves(self, body: bytes) -> dict[str, Any] | None:
-        """The two results inside a refusal of a cancel-replace (-2021, -2022); None of any other answer."""
+        """The two results inside a refusal of a cancel-replace (-2021, -2022); None for any other answer."""
         error = error_body(body)
         data = None if error is None else error.data
         return data if isinstance(data, dict) and "cancelResult" in data else None
@@ -348,7 +348,7 @@ class BinanceTrading:
         return FAILURES.refusal(code, reason)
 
     def bind(self, instruments: Sequence[Instrument]) -> None:
-        """Keep nothing: reports name symbols as the exchange does, also those of pairs that are not tracked."""
+        """Does nothing: reports carry the exchange's symbols, also of pairs that are not tracked."""
 
     # The user stream and the websocket API
 
@@ -356,7 +356,7 @@ class BinanceTrading:
         return self.call_url()
 
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
-        """Subscribe by signature: it takes keys of all three kinds, where a session takes Ed25519 alone."""
+        """Subscribe by signature, which works with all three kinds of key; a session needs Ed25519."""
         draft = Draft(Kind.RAW, ("GET", SUBSCRIBE.path), SUBSCRIBE.call, (), cost=SUBSCRIBE.cost)
         frame = auth.sign_call(draft, request_id, now_ns, validity_ms).call
         return [] if frame is None else [frame]
@@ -377,7 +377,7 @@ class BinanceTrading:
         if reader is None:
             if not isinstance(kind, str):
                 raise TypeError("an event without a type")
-            return ()  # a kind added later; what it may say of orders or balances, queries say too
+            return ()  # a kind added later; queries give the same facts about orders and balances
         return (reader(event),)
 
     def call_url(self) -> str:
@@ -413,7 +413,7 @@ USED = {"REQUEST_WEIGHT": "x-mbx-used-weight", "ORDERS": "x-mbx-order-count"}
 
 
 def _used(limits: Any) -> dict[str, str]:
-    """What an answer says of the use of limits, as REST's headers say it: x-mbx-used-weight-1m.
+    """Return the use of limits in an answer in the form of REST's headers: x-mbx-used-weight-1m.
 
     Source: web-socket-api.md, How to interpret rate limits; rest-api.md, General Info on Limits, read 2026-11-22.
     """
@@ -433,7 +433,7 @@ def _opened(message: dict[str, Any]) -> StreamOpened:
 
 
 def _archived(draft: Draft, error: Rejected, recv_ns: int) -> OrderReport:
-    """Report an order that ended without a fill, canceled or expired; the exchange gives neither which nor its id."""
+    """Report an order that ended without a fill: the exchange states neither its id nor whether it expired."""
     symbol = dict(draft.params)["symbol"]
     ended = OrderStatus.CANCELED
     return OrderReport(

@@ -1,6 +1,6 @@
-"""What Binance's refusals mean: statuses, codes and, where one code stands for many things, exact texts.
+"""Classifies Binance's refusals by status, by code, and by text where one code has several meanings.
 
-A 409 answers a cancel-replace of which one half was done: `BinanceTrading.reply` reads its halves first.
+A 409 answers a cancel-replace that was half done: `BinanceTrading.reply` reads the two halves first.
 
 Source: rest-api.md, HTTP Return Codes; web-socket-api.md, Status codes; errors.md; all read 2026-11-22.
 """
@@ -20,7 +20,7 @@ CODES = {
     "-1003": Refusal.BUSY,  # TOO_MANY_REQUESTS
     "-1006": Refusal.UNKNOWN,  # UNEXPECTED_RESP: "Execution status unknown."
     "-1007": Refusal.UNKNOWN,  # TIMEOUT: "Send status unknown; execution status unknown."
-    "-1008": Refusal.BUSY,  # SERVER_BUSY: overloaded, try again; as a 5xx it says nothing certain
+    "-1008": Refusal.BUSY,  # SERVER_BUSY: overloaded, try again; as a 5xx it leaves the outcome unknown
     "-1015": Refusal.BUSY,  # TOO_MANY_ORDERS
     "-1016": Refusal.BUSY,  # SERVICE_SHUTTING_DOWN
     "-1021": Refusal.CLOCK,  # INVALID_TIMESTAMP: outside of the recvWindow, or 1000 ms ahead
@@ -31,8 +31,8 @@ CODES = {
     "-2014": Refusal.KEY,  # BAD_API_KEY_FMT
     "-2015": Refusal.KEY,  # REJECTED_MBX_KEY: key, address or permissions
 }
-ENGINE = ("-1010", "-2010", "-2011", "-2038")  # errors.md: the codes under which the matching engine's own texts come
-# Texts that refuse a cancel and leave the order as it was. Another text under -2011 may mean that it is gone: query.
+ENGINE = ("-1010", "-2010", "-2011", "-2038")  # errors.md: codes that carry the matching engine's own texts
+# Texts that refuse a cancel and leave the order unchanged. With any other text of -2011 the order may be gone: query.
 STILL_THERE = (
     "Market is closed.",
     "This action is disabled on this account.",
@@ -52,7 +52,7 @@ TEXTS = {  # errors.md, Messages for -1010, -2010, -2011 and -2038
 
 
 def error_body(body: bytes) -> ErrorBody | None:
-    """Read {"code":..,"msg":..}; the websocket API adds when to ask again, as two times in milliseconds."""
+    """Read {"code":..,"msg":..}; the websocket API adds when to retry, as two times in milliseconds."""
     try:
         read = orjson.loads(body)
         code, reason, data = str(int(read["code"])), str(read["msg"]), read.get("data")

@@ -1,7 +1,7 @@
 """Read orders, fills, balances and lists from Binance's answers and stream events. Pure.
 
-The codec reads inside `reading`, which turns every error here into DecodeError: an order status, side or time in force
-that is not in the tables is not guessed.
+The codec reads inside `reading`, which turns every error here into DecodeError, also for an order status, side or time
+in force that is not in the tables.
 
 Source: enums.md, rest-api.md (Trading and Account endpoints), user-data-stream.md, all read 2026-11-22.
 """
@@ -40,7 +40,7 @@ ZERO = Decimal(0)
 def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
     """Read one order of an answer: placing (ACK, RESULT or FULL), cancel, query, or an amended order.
 
-    A cancel gives the order a new client id, its own; the order's is `origClientOrderId`.
+    A cancel gives the order the cancel's own client id; the order's original one is `origClientOrderId`.
     """
     kind = OrderType(row["type"]) if "type" in row else None
     if ts_ns is None:
@@ -69,7 +69,7 @@ def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
 
 
 def _with_fills(report: OrderReport, rows: Sequence[dict[str, Any]]) -> OrderReport:
-    """The fills of a placing's answer: an order that enters the book fills at once only by taking."""
+    """The fills in the answer to a new order. They are taker fills, because the order fills at once."""
     fills = tuple(
         FillReport(
             trade_id=_trade_id(row["tradeId"], row.get("allocId")),
@@ -90,7 +90,7 @@ def _with_fills(report: OrderReport, rows: Sequence[dict[str, Any]]) -> OrderRep
 
 
 def orders(answer: Any) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]]:
-    """Read an order, an order list, or an array of both: what a cancel or a cancel of all may answer."""
+    """Read an order, an order list, or an array of both: the possible answers to a cancel or a cancel of all."""
     if isinstance(answer, list):
         parts = [orders(row) for row in answer]
         return tuple(o for found, _ in parts for o in found), tuple(r for _, found in parts for r in found)
@@ -135,7 +135,7 @@ def trade(row: dict[str, Any]) -> FillReport:
 
 
 def account(row: dict[str, Any]) -> AccountReport:
-    """Read the account. It was asked for without zero balances: assets that it does not name are zero."""
+    """Read the account. The request leaves out zero balances, so an asset that the answer does not name is zero."""
     balances = {text(one["asset"]): (decimal(one["free"]), decimal(one["locked"])) for one in row["balances"]}
     rates = row.get("commissionRates")
     return AccountReport(
@@ -149,7 +149,7 @@ def account(row: dict[str, Any]) -> AccountReport:
 
 
 def fees(pair: str, row: dict[str, Any]) -> Fees:
-    """Add up the rates of one pair: standard, special and tax; of buyer and seller the dearer one.
+    """Add up the rates of one pair: standard, special and tax; the higher of buyer's and seller's.
 
     Source: faqs/commission_faq.md, read 2026-11-22.
     """
@@ -169,9 +169,9 @@ def fees(pair: str, row: dict[str, Any]) -> Fees:
 
 
 def execution(event: dict[str, Any]) -> OrderReport:
-    """Read an executionReport. `C` is the order's client id where `c` is that of the request that ended or changed it.
+    """Read an executionReport. `C` is the order's client id where `c` is the id of a request that changed the order.
 
-    A TRADE_PREVENTION says that self-trade prevention took something of the order away: no fill.
+    TRADE_PREVENTION: self-trade prevention reduced the order, without a fill.
     """
     if event["x"] not in EXECUTIONS:
         raise ValueError(f"execution type {event['x']!r} is not known")
@@ -242,12 +242,12 @@ def list_event(event: dict[str, Any]) -> ListReport:
 REJECT_REASONS = {
     "INSUFFICIENT_BALANCES": "not enough funds",
     "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY": "its stop price would trigger at once",
-    "WOULD_MATCH_IMMEDIATELY": "it would match at once, and was to rest only",
-    "OCO_BAD_PRICES": "the prices of the list do not stand in the right order",
+    "WOULD_MATCH_IMMEDIATELY": "a post-only order would have matched at once",
+    "OCO_BAD_PRICES": "the prices of the list are not in the right order",
 }
 # user-data-stream.md, Order Expiry Reason, in our words
 EXPIRY_REASONS = {
-    "REJECTED": "a contingent order was rejected when it was to be placed",
+    "REJECTED": "a contingent order was rejected at placement",
     "EXCHANGE_CANCELED": "canceled by the exchange",
     "OCO_TRIGGER": "the other order of the pair started working, or the list expired",
     "OTO_PHASE_ONE_EXPIRED": "the working order of its list expired",
@@ -279,9 +279,9 @@ def _state(value: Any) -> str:
 
 
 def _trade_id(trade: Any, allocation: Any) -> str:
-    """Return the id of a trade, or of an allocation: an order that the exchange routed over several books has those.
+    """Return the id of a trade, or of an allocation where the exchange routed the order over several books.
 
-    Such orders are not placed here; others place them on the same account. Source: faqs/sor_faq.md, read 2026-11-22.
+    Other programs on the same account may place such orders. Source: faqs/sor_faq.md, read 2026-11-22.
     """
     return f"allocation-{identifier(allocation)}" if trade == -1 and allocation is not None else identifier(trade)
 

@@ -1,4 +1,4 @@
-"""Messages in the shapes of Binance's manual, with what a correct reader makes of them. Invented, not recorded.
+"""Messages in the forms of Binance's manual, each with the result of a correct reader. Invented, not recorded.
 
 Source: binance/binance-spot-api-docs, rest-api.md, web-socket-streams.md and errors.md, read 2026-11-22.
 """

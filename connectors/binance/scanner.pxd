@@ -1,4 +1,4 @@
-"""C face of the scanners of Binance's frames. Bodies are in scanner.pyx, the Python face is in scanner.pyi."""
+"""C declarations of the scanners of Binance's frames. Bodies: scanner.pyx; Python signatures: scanner.pyi."""
 
 from libc.stdint cimport int64_t
 

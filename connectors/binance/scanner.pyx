@@ -1,4 +1,4 @@
-"""Binance's depth frames and snapshots, from bytes to fixed-point levels. See scanner.pyi for what is recognised.
+"""Reads Binance's depth frames and snapshots from bytes into fixed-point levels. scanner.pyi lists accepted forms.
 
 Source: binance/binance-spot-api-docs, web-socket-streams.md (Diff. Depth Stream) and rest-api.md (Order book), read
 2026-11-22.
@@ -44,7 +44,7 @@ cdef struct Event:
 
 
 cdef const char* read_event(DepthScanner scanner, const char* p, Event* event) noexcept nogil:
-    """Read the object of a depthUpdate whose brace is at p; return what follows it, or NULL."""
+    """Read the object of a depthUpdate whose brace is at p; return the position behind it, or NULL."""
     cdef int seen = 0, flag, side
     cdef const char* end
     cdef char name
@@ -172,7 +172,7 @@ cdef class DepthScanner:
 cdef const char* read_snapshot(
     Frame frame, const char* p, Scale price, Scale size, int64_t* sequence
 ) noexcept nogil:
-    """Read the object of a snapshot whose brace is at p; return what follows it, or NULL."""
+    """Read the object of a snapshot whose brace is at p; return the position behind it, or NULL."""
     cdef const char* key
     cdef const char* value
     cdef int seen = 0, flag

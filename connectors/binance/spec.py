@@ -43,9 +43,9 @@ TRADING = {
 }
 
 OFFER = Offer(
-    order_types=frozenset(OrderType),  # enums.md, Order types: these seven; each pair lists those it takes
+    order_types=frozenset(OrderType),  # enums.md, Order types: these seven; each pair lists the types that it accepts
     times_in_force=frozenset(TimeInForce),  # enums.md, Time in force
-    # enums.md, STP Modes; each pair lists those it allows
+    # enums.md, STP Modes; each pair lists the modes that it allows
     self_trade_modes=frozenset({"NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"}),
     quote_amount=True,  # rest-api.md, New order: quoteOrderQty, MARKET only
     amend=True,  # rest-api.md, Order Amend Keep Priority: quantity, downwards only
@@ -54,16 +54,16 @@ OFFER = Offer(
     batch_place=0,  # rest-api.md, Trading endpoints: spot has no batches
     batch_cancel=0,
     cancel_all=True,  # rest-api.md, Cancel All Open Orders on a Symbol
-    dead_man=False,  # rest-api.md and web-socket-api.md name none for spot
+    dead_man=False,  # not in rest-api.md and web-socket-api.md for spot
     stream=True,  # user-data-stream.md
     ws_orders=True,  # web-socket-api.md, Trading requests
     # exchange answer to a bad newClientOrderId (-1100, "legal range"); the manual itself states no range
     client_id_pattern="[a-zA-Z0-9_-]{1,36}",
-    # rest-api.md, General API Information: an answer that the matching engine has not given within 10 s becomes -1007,
-    # execution unknown. The manual states no longer bound on how long a request that was let in is worked on.
+    # rest-api.md, General API Information: without the matching engine's answer within 10 s the answer is -1007,
+    # execution unknown. The manual states no longer bound for the work on an accepted request.
     processing_s=10.0,
     max_validity_s=60.0,  # rest-api.md, Timing security: recvWindow
-    maker_fee=Decimal("0.001"),  # the exchange's published schedule for regular users; `fees` asks for the account's
+    maker_fee=Decimal("0.001"),  # the exchange's published schedule for regular users; `fees` requests the account's
     taker_fee=Decimal("0.001"),
     fills_page=1000,  # rest-api.md, Account trade list: maximum limit
 )
@@ -77,7 +77,7 @@ DEPTH_SPEED = Option(
 SNAPSHOT_LIMIT = Option(
     "snapshot_limit",
     1000,  # 50 of weight, where the largest costs 250
-    "Levels a side that a snapshot is asked for; more levels cost more of the rate limit.",
+    "Levels a side of a requested snapshot; more levels cost more of the rate limit.",
     least=1,
     most=5000,  # rest-api.md, Order book
 )
@@ -109,7 +109,7 @@ SPEC = ExchangeSpec(
         WEIGHT: Limit(6000, per_s=60.0),  # enums.md, Rate limiters: REQUEST_WEIGHT, by IP (rest-api.md, IP Limits)
         "requests": Limit(61_000, per_s=300.0),  # enums.md, Rate limiters: RAW_REQUESTS
         "connections": Limit(300, per_s=300.0),  # web-socket-streams.md, WebSocket Limits: attempts by IP
-        "messages": Limit(5, per_s=1.0, scope="connection"),  # same: pings, pongs and requests that we send
+        "messages": Limit(5, per_s=1.0, scope="connection"),  # same: our pings, pongs and requests
     },
     silence_s=45.0,  # web-socket-streams.md: a ping every 20 s; two of them missed
     max_connection_s=23.5 * 3600,  # same: a connection is valid for 24 hours
@@ -117,7 +117,7 @@ SPEC = ExchangeSpec(
     used_headers={"x-mbx-used-weight-1m": WEIGHT},  # rest-api.md, IP Limits
     wire_decimals=8,  # as recorded; baseAssetPrecision and quoteAssetPrecision of exchangeInfo
     # web-socket-streams.md, Aggregate Trade Streams: `f` and `l` name a range of trade ids; the manual does not state
-    # that `t` of <symbol>@trade has no holes
+    # that `t` of <symbol>@trade has no gaps
     contiguous_trade_ids=True,
     example_pairs=("BTC-USDT", "ETH-USDT", "BNB-BTC"),
     streams_per_instrument=2,  # <symbol>@depth@100ms and <symbol>@trade
@@ -127,8 +127,8 @@ SPEC = ExchangeSpec(
     unknown_symbol=frozenset({"-1121"}),  # errors.md, BAD_SYMBOL
     ws_api="wss://ws-api.binance.com:443/ws-api/v3",  # web-socket-api.md, General API Information
     # rest-api.md, Query Unfilled Order Count (its example states both). Windows begin at whole multiples of their
-    # length; an order that fills for the first time is taken off again (faqs/order_count_decrement.md); kept per
-    # account, whatever key, address or interface
+    # length; an order's first fill uncounts the order (faqs/order_count_decrement.md); kept per account, over all
+    # keys, addresses and interfaces
     account_limits={
         "orders_10s": Limit(50, per_s=10.0, scope="account"),
         "orders_1d": Limit(160_000, per_s=86_400.0, scope="account"),

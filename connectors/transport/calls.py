@@ -1,12 +1,12 @@
-"""Requests and their answers over one websocket connection that is kept alive: many outstanding, matched by id.
+"""Sends requests over one websocket connection that is kept open: many outstanding, answers matched by id.
 
     no connection, too many outstanding, `before_write` raised    RetryLater (or what it raised): provably not sent
     written, and the connection ended or no answer came           OutcomeUnknown: the exchange may have acted
-    an answer, whatever its status                                HttpResponse: the codec judges it
+    an answer, of any status                                HttpResponse: the codec judges it
 
-Nothing is ever sent twice: a call belongs to the connection that it was written to, and ends with it. A connection that
-is announced to end, or nears the age at which it would be cut, is drained: nothing more is written to it, and when its
-last call is answered a new one is opened.
+No request is sent twice: a call belongs to the connection on which it was written, and ends with that connection. When
+the end of a connection is announced, or the connection nears the age at which the exchange cuts it, it is drained: no
+further call is written to it, and a new connection is opened when its last call is answered.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .feed import AGAIN, Feed
 from .link import Link
 
 RETRY_S = 1.0  # what RetryLater suggests
-DRAIN_AT = 0.85  # of max_connection_s: before the feed would leave by itself
+DRAIN_AT = 0.85  # of max_connection_s: before the feed itself closes the connection
 
 
 class FeedLike(Protocol):
-    """`connectors.transport.feed.Feed`, or a test's."""
+    """The part of `connectors.transport.feed.Feed` that calls use."""
 
     last_error: str | None
     connections: int
@@ -41,16 +41,16 @@ class FeedLike(Protocol):
 
 
 class Calls:
-    """The way of requests over a websocket. `start` before the first, `stop` at the end.
+    """Sends calls; see the module. `start` before the first call, `stop` at the end.
 
     Args:
-        codec: says where (`call_url`) and reads frames.
-        on_failure: called once with an error that was not expected; no call is answered after that.
-        on_push: called with every whole frame that answers no call, and the time it came (ns since the Unix epoch).
+        codec: gives the address (`call_url`) and reads frames.
+        on_failure: called once with an unexpected error; after that no call is answered.
+        on_push: called with every frame that answers no call, and its time of arrival (ns since the Unix epoch).
         admit, on_refused, silence_s, max_connection_s, backoff: as `Feed`.
-        wait_s: how long a call waits for a connection before it gives up, unsent.
-        max_outstanding: calls at once; more are refused, unsent.
-        feed: makes the feed; tests hand in their own.
+        wait_s: how long a call waits for a connection; then it fails, unsent.
+        max_outstanding: calls at once; a further call is refused, unsent.
+        feed: makes the feed; tests pass their own.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Calls:
         self._stopped = False
 
     def start(self) -> None:
-        """Begin to connect. Called once, on the loop that sends."""
+        """Start to connect. Call it once, on the loop that sends."""
         self._feed.start()
 
     async def stop(self) -> None:
@@ -118,22 +118,22 @@ class Calls:
     async def send(
         self, signed: Signed, timeout_s: float, before_write: Callable[[], None] | None = None
     ) -> HttpResponse:
-        """Write `signed.call` once and return its answer, whatever its status.
+        """Write `signed.call` once and return its answer, of any status.
 
-        `before_write` is called when a connection is there and nothing is written yet; what it raises is raised here.
+        `before_write` is called when the connection is open and nothing is written yet; its errors are raised here.
 
         Raises:
-            RetryLater: no connection within `wait_s`, or too many calls are outstanding; nothing was sent.
+            RetryLater: no connection within `wait_s`, or too many calls outstanding; nothing was sent.
             OutcomeUnknown: it was written, and no answer came within `timeout_s` or before the connection ended.
-            ValueError: a call of this id is outstanding, or `signed` is no call; nothing was sent.
+            ValueError: a call with this id is outstanding, or `signed` is not a call; nothing was sent.
         """
         frame, request_id = signed.call, signed.request_id
         what = f"{signed.draft.call} {request_id}"
         if frame is None or request_id in self._outstanding:
-            raise ValueError(f"{what} is no call, or one of this id is outstanding")
+            raise ValueError(f"{what} is not a call, or a call with this id is outstanding")
         link = await self._connected(what, min(timeout_s, self._wait_s))
         if request_id in self._outstanding:
-            raise ValueError(f"a call of the id {request_id} is outstanding")
+            raise ValueError(f"a call with the id {request_id} is outstanding")
         if before_write is not None:
             before_write()
         answer: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
@@ -146,7 +146,7 @@ class Calls:
             if answer.done():
                 return answer.result()
             reason = f"no answer within {timeout_s:g} s"
-        except (OSError, RuntimeError) as error:  # of the write itself: bytes of it may have left
+        except (OSError, RuntimeError) as error:  # an error of the write: some bytes may have left
             reason = f"{type(error).__name__}: {error}"
         finally:
             self._outstanding.pop(request_id, None)
@@ -174,7 +174,7 @@ class Calls:
             raise RetryLater(RETRY_S, f"no connection for {what}: it ended at once")
         return self._link
 
-    # Leaving a connection without losing what is under way on it
+    # Leave a connection without losing its outstanding calls
 
     def drain(self, reason: str) -> None:
         """Write nothing more to this connection, and change to a new one once its last call is answered."""
@@ -185,13 +185,13 @@ class Calls:
 
     def _drain_when_old(self) -> None:
         if self._link is not None and self._clock.monotonic_ns() - self._link.opened_ns > self._drain_ns:
-            self.drain("near the age at which the exchange would cut it")
+            self.drain("near the age at which the exchange cuts it")
 
     def _leave_when_idle(self) -> None:
         if self._draining is not None and not self._outstanding and self._link is not None:
             self._feed.reconnect(self._draining)
 
-    # What the feed tells
+    # Called by the feed
 
     def on_open(self, link: Link) -> None:
         self._link, self._draining = link, None

@@ -1,4 +1,4 @@
-"""The clock of the transports. Time is an input: tests hand in a clock of their own."""
+"""The clock of the transports. Tests pass a clock of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a shell needs of time and chance."""
+    """Times, timers and random numbers for a shell."""
 
     def monotonic_ns(self) -> int: ...
     def time_ns(self) -> int: ...

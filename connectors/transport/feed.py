@@ -1,11 +1,10 @@
-"""A websocket connection that is kept alive for ever.
+"""A websocket connection that is kept open for ever.
 
     wait for admission -> dial -> OPEN: on_open, messages, watched -> ended: on_close -> wait (backoff) -> again
 
-An open connection ends because the exchange closes it, because the exchange sends nothing at all for `silence_s` (after
-half of that a ping asks for a sign of life), because it nears the age at which the exchange would cut it, because
-somebody asks (`reconnect`, `Link.close`, `stop`), or because its handler raised. `stop` and a handler that raised end
-the feed too; after anything else it dials again.
+An open connection ends when the exchange closes it, when the exchange sends nothing for `silence_s` (after half of that
+the feed sends a ping), when it nears the age at which the exchange cuts it, on `reconnect`, `Link.close` or `stop`, or
+when its handler raises. `stop` and an error of the handler end the feed too; otherwise the feed dials again.
 """
 
 from __future__ import annotations
@@ -27,34 +26,33 @@ except ImportError:  # Windows, where picows is not installed
     from .websockets import dial  # type: ignore[assignment]
 
 NEVER_NS = 1 << 62
-AGAIN = Backoff(first_s=0.2, cap_s=30.0)  # after a connection that had not proven itself
-PROVEN_S = 5.0  # a connection still heard from this long after its opening has proven itself
-LEAVE_AT = (0.88, 0.98)  # of max_connection_s: between these a connection leaves by itself
+AGAIN = Backoff(first_s=0.2, cap_s=30.0)  # after a connection that had not proven good
+PROVEN_S = 5.0  # a connection on which messages still arrive after this time has proven good
+LEAVE_AT = (0.88, 0.98)  # of max_connection_s: the feed closes a connection at a random age between these
 
 
 class Feed:
     """Keeps one connection to `url()` open and gives its messages to `handler`.
 
-    After a connection that had proven itself the failures are counted from zero again, and the next attempt follows
-    after a random delay of less than the backoff's first, so that the many clients of a server that restarts do not
-    come back in one instant.
+    After a connection that had proven good, failures count from zero again, and the next attempt follows after a random
+    delay shorter than the backoff's first, so that the clients of a restarted server do not all return at once.
 
     Args:
-        url: called before every attempt, after admission; gives the address, or an awaitable of a `Dial`. The same
-            errors as of `admit` put the attempt off, and Rejected and DecodeError too.
+        url: called before every attempt, after admission; gives the address, or an awaitable of a `Dial`. The errors
+            that put the attempt off in `admit` do so here too, and so do Rejected and DecodeError.
         handler: see `FrameHandler`; called on the loop that called `start`.
         on_failure: called once, with what the handler (or `url` or `admit`) raised; the feed has ended then.
-        backoff: of attempts and connections that prove nothing.
-        admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown put the attempt off; anything else
-            ends the feed.
+        backoff: after failed attempts and connections that did not prove good.
+        admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown put the attempt off; any other
+            error ends the feed.
         silence_s: a connection on which nothing arrives for this long is dropped.
-        max_connection_s: the exchange cuts connections of this age; ours leave at a random point of its last eighth.
+        max_connection_s: the exchange cuts connections of this age; the feed closes its own earlier (`LEAVE_AT`).
         connect_timeout_s: for name, TCP, TLS and upgrade together.
         close_timeout_s: how long a close handshake may take before the socket is dropped.
         max_message: bytes; a larger message ends the connection.
         keepalive: sent by its period, from the opening of each connection on.
-        on_refused: called with status and headers (lower case) when the upgrade is answered by another HTTP status:
-            that is where 429 and 418 show.
+        on_refused: called with status and headers (lower case) when the exchange refuses the upgrade with an HTTP
+            status, for example 429 or 418.
     """
 
     def __init__(
@@ -91,8 +89,8 @@ class Feed:
         self._link: LinkState | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self.last_error: str | None = None  # why the last attempt or connection ended; None while all is well
-        self.connections = 0  # how many were opened so far
+        self.last_error: str | None = None  # why the last attempt or connection ended; None while a connection is open
+        self.connections = 0  # opened so far
 
     @property
     def link(self) -> LinkState | None:
@@ -100,13 +98,13 @@ class Feed:
         return self._link if self._link is not None and self._link.reason is None else None
 
     def start(self) -> None:
-        """Begin. Called once, on a running event loop."""
+        """Start to connect. Call it once, on a running event loop."""
         if self._task is not None:
             raise RuntimeError("this feed was started already")
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     async def stop(self) -> None:
-        """End with a close handshake (at most `close_timeout_s`); nothing of the feed runs when this returns."""
+        """End with a close handshake (at most `close_timeout_s`). On return no task of the feed runs."""
         self._stopping = True
         task = self._task
         if task is None or task is asyncio.current_task():
@@ -141,19 +139,19 @@ class Feed:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
-        except BaseException as failure:  # the top of this shell: the owner of the feed answers
+        except BaseException as failure:  # the top of this shell: the owner of the feed handles the error
             self.last_error = f"{type(failure).__name__}: {failure}"
             self._on_failure(failure)
             if not isinstance(failure, Exception):
                 raise
 
     async def _refused_for(self, failures: int) -> float | None:
-        """Ask for admission and the address. Return how long to wait before asking again; None: both are there."""
+        """Get admission and the address. Return how long to wait before the next attempt; None: both were given."""
         put_off: tuple[type[Exception], ...] = (RetryLater, InboxFull, OutcomeUnknown)
         try:
             if self._admit is not None:
                 await self._admit()
-            put_off += (Rejected, DecodeError)  # an exchange that has no address for us now may have one later
+            put_off += (Rejected, DecodeError)  # the exchange may have an address later
             url = self._url()
             self._target = Dial(url) if isinstance(url, str) else await url
         except put_off as refusal:
@@ -163,7 +161,7 @@ class Feed:
         return None
 
     async def _connection(self) -> bool:
-        """Live through one connection. Return whether it had proven itself; raise what its handler raised."""
+        """Serve one connection to its end. Return whether it had proven good. Raises the handler's error."""
         link = await self._dial()
         if link is None:
             return False
@@ -205,7 +203,7 @@ class Feed:
                 self._on_refused(failed.status, failed.headers)
             return None
         except asyncio.CancelledError:
-            if attempt.done() and attempt.exception() is None:  # it opened in the very moment of the stop
+            if attempt.done() and attempt.exception() is None:  # it opened at the moment of the stop
                 attempt.result().drop("stopped")
                 await attempt.result().gone
             raise
@@ -215,7 +213,7 @@ class Feed:
                 await asyncio.wait({attempt})
 
     async def _watch(self, link: LinkState) -> None:
-        """Return when the connection has ended; end it when it is silent or old."""
+        """Wait until the connection has ended; end it when it is silent or old."""
         clock = self._clock
         low, high = LEAVE_AT
         age_ns = self._max_connection_ns
@@ -223,7 +221,7 @@ class Feed:
             age_ns = min(age_ns, in_ns(self._target.max_age_s))
         leave_ns = link.opened_ns + int(age_ns * (low + (high - low) * clock.random()))
         say_ns, say_every_ns = self._say_from(link)
-        pinged_after = -1  # the last_recv_ns that the last ping followed: one ping a silence
+        pinged_after = -1  # the last_recv_ns before the last ping: one ping per silence
         while link.reason is None:
             now = clock.monotonic_ns()
             silent_ns = link.last_recv_ns + self._silence_ns
@@ -231,7 +229,7 @@ class Feed:
             if now >= silent_ns:
                 link.drop(f"silent for {self._silence_ns / SECOND_NS:g} s")
             elif now >= leave_ns:
-                link.leave("near the age at which the exchange would cut it", OK)
+                link.leave("near the age at which the exchange cuts it", OK)
             else:
                 if now >= ping_ns and pinged_after != link.last_recv_ns:
                     pinged_after = link.last_recv_ns
@@ -243,14 +241,14 @@ class Feed:
                 await self._wait(link.ended, (next_ns - now) / SECOND_NS)
 
     def _say_from(self, link: LinkState) -> tuple[int, int]:
-        """When the exchange wants to hear the next keepalive message, and how often; never where it wants none."""
+        """Return when the next keepalive message is due and its period; never, if the exchange expects none."""
         if self._keepalive is None:
             return NEVER_NS, NEVER_NS
         every_ns = in_ns(self._target.keepalive_s or self._keepalive.every_s)
         return link.opened_ns + every_ns, every_ns
 
     async def _wait(self, what: asyncio.Future[Any], seconds: float) -> bool:
-        """Return whether `what` was done within `seconds` of this feed's clock."""
+        """Return whether `what` ended within `seconds` of this feed's clock."""
         if what.done():
             return True
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))

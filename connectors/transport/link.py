@@ -1,4 +1,4 @@
-"""One websocket connection as its handler sees it, and the one way it ends, whichever client library carries it."""
+"""One websocket connection for its handler, with the same ending over every client library."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Link(Protocol):
     """An open websocket connection."""
 
     opened_ns: int  # monotonic clock
-    last_recv_ns: int  # monotonic clock; anything the exchange sent counts, pings and pongs too
+    last_recv_ns: int  # monotonic clock; everything from the exchange counts, pings and pongs too
 
     def send(self, text: bytes) -> None:
-        """Send one text message (UTF-8). Dropped silently once the connection has ended: `on_close` has said so."""
+        """Send one text message (UTF-8). Does nothing once the connection has ended (after `on_close`)."""
 
     def close(self, reason: str = "closed by its handler") -> None:
         """End this connection with a close handshake. `on_close(reason)` is called before this returns."""
 
 
 class FrameHandler(Protocol):
-    """Who reads a feed. All three are called on the event loop and must not block.
+    """Reads a feed. All three methods are called on the event loop and must not block.
 
     Each connection gives exactly one `on_open`, then its messages, then exactly one `on_close`; nothing after that. An
     exception from any of them ends the feed (`Feed.on_failure`).
@@ -39,14 +39,14 @@ class FrameHandler(Protocol):
     def on_frame(self, frame: memoryview | bytes, recv_ns: int) -> None:
         """Read one whole message, text or binary, received at `recv_ns` (ns since the Unix epoch).
 
-        `frame` is valid only during the call: copy what must be kept (`bytes(frame)` is free when it is bytes already).
+        `frame` is valid only during the call: copy what you keep (`bytes(frame)` costs nothing if it is bytes already).
         """
 
     def on_close(self, reason: str) -> None: ...
 
 
 class DialFailed(Exception):
-    """No connection came about. `status` is the HTTP status where the server answered the upgrade with one."""
+    """The connection failed to open. `status` is the HTTP status, if the server answered the upgrade with one."""
 
     def __init__(self, reason: str, status: int | None = None, headers: dict[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -55,11 +55,11 @@ class DialFailed(Exception):
 
 
 def _drop(frame: memoryview | bytes, recv_ns: int) -> None:
-    """Stand in for the handler of a connection that has ended."""
+    """Replaces the handler of a connection that has ended."""
 
 
 class LinkState(ABC):
-    """The state of every link: when the exchange was heard, why the link ended, and one `on_close` for its handler.
+    """The state of every link: the time of the last message, why the link ended, and one `on_close` for its handler.
 
     A subclass carries the bytes: it calls `_opened`, `_on_frame`, `_lost`, and gives `send`, `ping`, `abort` and
     `_send_close`.
@@ -86,7 +86,7 @@ class LinkState(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """Drop the connection without a word to the peer."""
+        """Drop the connection without a close handshake."""
 
     @abstractmethod
     def _send_close(self, code: int) -> None: ...
@@ -95,13 +95,13 @@ class LinkState(ABC):
         self.leave(reason, OK)
 
     def leave(self, reason: str, code: int) -> None:
-        """Tell the handler, then the peer. Does nothing on a connection that has ended."""
+        """Notify the handler, then close towards the peer. Does nothing on a connection that has ended."""
         if self.reason is None:
             self._end(reason)
             self._send_close(code)
 
     def drop(self, reason: str) -> None:
-        """Tell the handler and abort: the peer does not listen any more."""
+        """Notify the handler and abort: the peer no longer reads."""
         self._end(reason)
         self.abort()
 
@@ -125,7 +125,7 @@ class LinkState(ABC):
             self.ended.set_result(None)
 
     def _fail(self, failure: BaseException) -> None:
-        """The handler raised: keep the failure, which the feed hands to its owner."""
+        """Keep the handler's error; the feed passes it to its owner."""
         self.failure = self.failure or failure
         if self.reason is None:
             self._end(f"its handler raised {type(failure).__name__}")

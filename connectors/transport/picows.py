@@ -1,7 +1,7 @@
 """The websocket client of the hot path (why this one: docs/adr/0001-websocket-client.md).
 
-A message is handed on as `bytes`: up to some 8 KB the copy costs no more than making a memoryview and taking its buffer
-again in the scanner, and most frames are smaller by far (same page).
+A message is passed on as `bytes`: up to about 8 KB the copy costs no more than a memoryview whose buffer the scanner
+takes again, and most frames are much smaller (same page).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .proxy import proxy_for
 
 TEXT, BINARY, CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 PING, CLOSE = WSMsgType.PING, WSMsgType.CLOSE
-HAPPY_EYEBALLS_S = 0.25  # RFC 8305 section 5: how long one address family may keep the other waiting
+HAPPY_EYEBALLS_S = 0.25  # RFC 8305 section 5: how long the other address family waits for the first
 
 
 class PicowsLink(LinkState, WSListener):
@@ -68,7 +68,7 @@ class PicowsLink(LinkState, WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         self.last_recv_ns = self._monotonic_ns()
-        if transport.is_close_frame_sent:  # after an error picows goes on parsing what it had refused
+        if transport.is_close_frame_sent:  # after an error picows continues to parse the refused bytes
             if frame.msg_type is CLOSE:
                 transport.disconnect()
             return
@@ -90,9 +90,9 @@ class PicowsLink(LinkState, WSListener):
             transport.disconnect()
 
     def _collect(self, frame: WSFrame, kind: WSMsgType) -> None:
-        """Put a fragmented message together. Source: RFC 6455 section 5.4."""
+        """Join the fragments of a message. Source: RFC 6455 section 5.4."""
         if (kind is CONTINUATION) is (self._parts is None):
-            self.leave("protocol error: a message out of turn among fragments", PROTOCOL_ERROR)
+            self.leave("protocol error: a message between the fragments of another message", PROTOCOL_ERROR)
             return
         if self._parts is None:
             self._parts, self._parts_size = [], 0
@@ -138,7 +138,7 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
         await ws_connect(
             lambda: link,
             url,
-            enable_auto_pong=False,  # answered here, so that a ping counts as something heard
+            enable_auto_pong=False,  # answered here, so that a ping counts as a message from the exchange
             max_frame_size=max_message,
             websocket_handshake_timeout=timeout_s,
             max_redirects=0,
@@ -158,7 +158,9 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
             link.drop("stopped")
         raise
     finally:
-        if not link.opened_ns:  # refused or cancelled: what is half open must not linger until the handshake times out
+        if (
+            not link.opened_ns
+        ):  # refused or cancelled: close a half-open socket now, not at the timeout of the handshake
             for sock in sockets:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Which proxy the environment asks for (HTTPS_PROXY, ALL_PROXY, NO_PROXY, the platform's settings)."""
+"""Finds the proxy that the environment sets (HTTPS_PROXY, ALL_PROXY, NO_PROXY, the platform's settings)."""
 
 from __future__ import annotations
 

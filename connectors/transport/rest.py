@@ -1,10 +1,10 @@
-"""REST over one shared session: one request, one answer, and what is known when there is none.
+"""REST over one shared session: one request, one answer, and typed errors for a missing answer.
 
-    no connection was there for the request       RetryLater: provably not executed
-    a connection was, and no whole answer came    OutcomeUnknown: bytes may have left, the exchange may have acted
-    any answer, whatever its status               HttpResponse: the codec judges it
+    no connection for the request             RetryLater: provably not executed
+    a connection, but no complete answer      OutcomeUnknown: bytes may have left, the exchange may have acted
+    an answer, of any status                  HttpResponse: the codec judges it
 
-Nothing is ever sent twice, no redirect is followed, and the URL leaves byte for byte as given (it may be signed).
+No request is sent twice, no redirect is followed, and the URL is sent byte for byte as given (it may be signed).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ...model.http import HttpRequest, HttpResponse
 from .clock import SYSTEM_CLOCK, Clock
 from .proxy import proxy_for
 
-RETRY_S = 1.0  # what RetryLater suggests when no connection came about
+RETRY_S = 1.0  # the delay of RetryLater when no connection could be opened
 CHUNK = 64 * 1024
 QUERY = re.compile(r"\?[^\s'\")]*")
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """Whether a request has been given a connection: from then on bytes of it may be on the wire."""
+    """Whether a request was given a connection: from then on its bytes may be on the wire."""
 
     what: str
     connected: bool = False
@@ -38,8 +38,8 @@ class _Attempt:
 
 
 async def _on_connection(session: aiohttp.ClientSession, context: object, params: object) -> None:
-    """Mark the attempt; refuse a second connection for it: aiohttp repeats idempotent methods on its own (DELETE too,
-    which cancels orders), and a request that was written must not be written again."""
+    """Note the connection, and refuse a second one: aiohttp repeats idempotent methods on its own (also DELETE, which
+    cancels orders), and a written request must not be written again."""
     attempt = getattr(context, "trace_request_ctx", None)
     if isinstance(attempt, _Attempt):
         if attempt.connected:
@@ -52,12 +52,12 @@ async def _on_connection(session: aiohttp.ClientSession, context: object, params
 
 
 class Rest:
-    """A session for all requests of one process. Opens its connections on first use and keeps them.
+    """A session for all requests of one process. Connections open on first use and stay open.
 
     Args:
-        timeout_s: for one request from the call to the last byte of its answer.
+        timeout_s: for one request, from the call to the last byte of its answer.
         max_body: bytes of an answer, after decompression.
-        connections: how many at once; a request that waits for one spends its timeout.
+        connections: how many at once; a request that waits for a connection spends its timeout.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Rest:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._proxies: dict[str, str | None] = {}  # by origin, of which there are few
+        self._proxies: dict[str, str | None] = {}  # by origin; there are few
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -97,16 +97,16 @@ class Rest:
     async def send(
         self, request: HttpRequest, timeout_s: float | None = None, before_write: Callable[[], None] | None = None
     ) -> HttpResponse:
-        """Send `request` once and return the answer, whatever its status.
+        """Send `request` once and return the answer, of any status.
 
-        `before_write` is called when a connection is there and nothing is written yet; what it raises is raised here,
+        `before_write` is called when the connection is open and nothing is written yet; its errors are raised here,
         and nothing was sent.
 
         Raises:
-            RetryLater: no connection came about; nothing was sent.
-            OutcomeUnknown: something may have been sent, and no whole answer came in time.
+            RetryLater: no connection could be opened; nothing was sent.
+            OutcomeUnknown: bytes may have been sent, and no complete answer came in time.
             DecodeError: the answer's body is larger than `max_body`.
-            Misconfigured: the URL is not one, or the server's certificate is not valid.
+            Misconfigured: the URL or the server's certificate is not valid.
         """
         session = self._open()
         path = urlsplit(request.url).path
@@ -138,20 +138,20 @@ class Rest:
                 raise OutcomeUnknown(attempt.what, _reason(error)) from error
             raise Misconfigured(f"{request.method} {_origin(request.url)}", _reason(error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            reason = f"no whole answer within {limit_s:g} s" if isinstance(error, TimeoutError) else _reason(error)
+            reason = f"no complete answer within {limit_s:g} s" if isinstance(error, TimeoutError) else _reason(error)
             if attempt.connected:
                 raise OutcomeUnknown(attempt.what, reason) from _cause(error)
             raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
 
     def _proxy(self, url: str) -> str | None:
-        """Ask the environment once per origin: it stays as it is, and reading it takes a good part of a millisecond."""
+        """Read the environment once per origin: it does not change, and reading takes most of a millisecond."""
         origin = _origin(url)
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(url)
         return self._proxies[origin]
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        """Return the whole body; stop reading as soon as it is larger than allowed."""
+        """Return the whole body; stop reading when it exceeds the allowed size."""
         parts: list[bytes] = []
         size = 0
         async for part in answer.content.iter_chunked(CHUNK):
@@ -179,11 +179,11 @@ def _origin(url: str) -> str:
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """The error as a cause that may be shown; an answer that is no HTTP carries the request, with key and query."""
+    """Return a cause that may be shown. An answer that is not HTTP quotes the request, with key and query."""
     return None if isinstance(error, aiohttp.ClientResponseError) else error
 
 
 def _reason(error: BaseException) -> str:
-    """What an error says, without queries of URLs: they may be signed."""
+    """Return the text of an error without the queries of URLs, which may be signed."""
     words = QUERY.sub("?...", str(error))
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -55,7 +55,7 @@ class WebsocketsLink(LinkState):
         try:
             await work
         except ConnectionClosed:
-            return  # `_read` tells the handler, with the code
+            return  # `_read` notifies the handler, with the code
 
     async def _read(self, connection: ClientConnection) -> None:
         try:
