@@ -6,6 +6,7 @@ from ..engine.market import Market
 from ..floor import Floor
 from .errors import ApiError, missing
 from .limits import Limits, Meter
+from .orders import Orders
 from .streams import Streams
 
 
@@ -17,6 +18,7 @@ class Desk:
         self.limits = Limits()
         self.meter = Meter(self.limits)
         self.streams = Streams(floor)
+        self.orders = Orders(floor)
 
     def market(self, inst_id: object) -> Market:
         """Return the market of an instrument.
@@ -30,6 +32,17 @@ class Desk:
         if found is None:
             raise ApiError("51001", "Instrument ID, Instrument ID code or Spread ID doesn't exist.")
         return found
+
+    def market_by_code(self, code: object) -> Market:
+        """Return the market of an `instIdCode`, as the websocket names it.
+
+        Raises:
+            ApiError: there is none.
+        """
+        for market in self.streams.markets.values():
+            if type(code) is int and self.streams.code(market) == code:
+                return market
+        raise ApiError("51001", "Instrument ID, Instrument ID code or Spread ID doesn't exist.")
 
     def symbol(self, inst_id: object) -> str | None:
         """Return the engine's symbol of an instrument, for fault rules."""

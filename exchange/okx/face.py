@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..engine.market import Aggregate, Market, Trade
+from ..engine.market import Aggregate, ExecutionReport, Market, Trade
 from ..floor import Floor
 from ..public_face import PublicFace
 from ..wire.connection import Connection
@@ -25,7 +25,7 @@ GOING_AWAY = {  # overview/websocket/notification.md
 
 
 class Okx(PublicFace[Desk]):
-    """OKX's `Face`: the public side. The local exchange serves no accounts by this protocol yet."""
+    """OKX's `Face`. The private websocket is not served yet."""
 
     name = NAME
     unknown_outcomes = UNKNOWN
@@ -42,6 +42,14 @@ class Okx(PublicFace[Desk]):
 
     def top(self, market: Market) -> None:
         self.desk.streams.top(market)
+
+    def report(self, report: ExecutionReport) -> None:
+        self.desk.orders.report(report)
+
+    def tick(self, number: int) -> None:
+        super().tick(number)
+        if number % 10 == 0:
+            self.desk.orders.tick(self.desk.now_ns())
 
     def announce_shutdown(self, connections: Iterable[Connection]) -> int:
         clients = [connection for connection in connections if isinstance(connection, Client)]

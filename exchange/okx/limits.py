@@ -1,6 +1,8 @@
-"""Limits of the OKX protocol: requests by IP and endpoint, connections by IP, subscriptions of a connection. Pure.
+"""Limits of the OKX protocol: requests by IP and endpoint, or by user and instrument; connections by IP; subscriptions
+of a connection. Pure.
 
-Source: the page of each endpoint (Rate Limit), overview/websocket/connect.md. The manual does not say how a connection
+Source: the page of each endpoint (Rate Limit), overview/rate/limits-sub-account-rate-limit.md,
+overview/websocket/connect.md. The manual does not say how a connection
 or a subscription past its limit is refused.
 """
 
@@ -35,10 +37,26 @@ class Limits(ConnectionLimits):
     trades: int = 100
     candles: int = 40
     history_candles: int = 20
+    place: int = 60  # orders of a user and instrument in two seconds, over REST and websocket, as the two that follow
+    cancel: int = 60
+    amend: int = 60
+    batch: int = 300  # the same of each of the three, in batches of two orders and more
+    orders: int = 1_000  # new and amended ones of a sub-account in two seconds
+    order: int = 60  # requests of a user and instrument
+    pending: int = 60  # requests of a user, as all that follow
+    history: int = 40
+    fills: int = 60
+    fills_history: int = 10
+    balance: int = 10
+    config: int = 5
+    trade_fee: int = 5
+    account_instruments: int = 20
+    account_rate_limit: int = 2
+    cancel_all_after: int = 2  # of a user and tag
 
 
 class Meter:
-    """Counts what IPs use."""
+    """Counts what IPs and users use."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -53,14 +71,26 @@ class Meter:
         if self._add(ip, endpoint, WINDOW_NS, now_ns) > getattr(self.limits, endpoint.replace("-", "_")):
             raise ApiError("50011", "Too Many Requests", 429)
 
+    def spend(self, user: str, what: str, number: int, now_ns: int, instrument: str = "") -> None:
+        """Count requests or orders of a user, or of a user and an instrument.
+
+        Raises:
+            ApiError: they are too many.
+        """
+        if self._add(user, f"{what}:{instrument}", WINDOW_NS, now_ns, number) > getattr(self.limits, what):
+            if what == "orders":
+                raise ApiError("50061", "You've reached the maximum order rate limit for this account.")
+            raise ApiError("50011", "Too Many Requests", 429)
+
     def connect(self, ip: str, now_ns: int) -> bool:
         """Count an attempt to connect; return whether the connection may be made."""
         return self._add(ip, "connections", SECOND_NS, now_ns) <= self.limits.connections
 
-    def _add(self, ip: str, what: str, width_ns: int, now_ns: int) -> int:
+    def _add(self, who: str, what: str, width_ns: int, now_ns: int, number: int = 1) -> int:
         if len(self._used) >= PEERS:
             self._used.clear()
-        return self._used.setdefault((ip, what), SlidingWindow(width_ns)).add(now_ns)
+        window = self._used.setdefault((who, what), SlidingWindow(width_ns))
+        return [window.add(now_ns) for _ in range(number)][-1]
 
     def forgive(self) -> None:
         """Forget everything counted."""

@@ -1,21 +1,25 @@
-"""What REST and the public channels say of instruments, books, trades, tickers and candles.
+"""What REST and the channels say of instruments, books, trades, tickers and candles, and of accounts.
 
 Numbers are text without trailing zeros, times are milliseconds as text.
 
 Source: public/data/rest-api-get-instruments.md and order/book/trading-market-data-{get-order-book, get-tickers,
-get-trades, get-candlesticks, ws-trades-channel}.md, read 2026-11-27.
+get-trades, get-candlesticks, ws-trades-channel}.md, trading/account/rest-api-get-{balance, account-configuration}.md,
+trading/account/websocket-account-channel.md, read 2026-11-27.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
+from ...model.fixed import to_raw
 from ...model.time import DAY_NS, MILLISECOND_NS
+from ..engine.accounts import Account
 from ..engine.book import BookSide
 from ..engine.candles import Bar
 from ..engine.market import Market, Trade
-from ..engine.rules import Rules
+from ..engine.rules import SCALE, Rules
 from ..wire.numbers import short
 
 HOURS_8_NS = DAY_NS // 3
@@ -122,3 +126,73 @@ def candle(bar: Bar, is_complete: bool) -> list[str]:
     prices = [short(price) for price in (bar.open, bar.high, bar.low, bar.close)]
     quote = short(bar.quote_raw)
     return [ms(bar.open_ns), *prices, short(bar.volume), quote, quote, str(int(is_complete))]
+
+
+OF_MARGIN = (
+    *("imr", "mgnRatio", "mmr", "notionalLever", "spotInUseAmt", "clSpotInUseAmt", "maxSpotInUse", "spotBal"),
+    *("openAvgPx", "accAvgPx", "spotUpl", "spotUplRatio", "totalPnl", "totalPnlRatio", "availEq", "disEq", "eqUsd"),
+)
+ZERO = ("borrowFroz", "crossLiab", "fixedBal", "interest", "isoEq", "isoLiab", "liab", "maxLoan", "stgyEq", "upl")
+
+
+def account(held: Account, now_ns: int, wanted: Iterable[str] | None = None) -> dict[str, Any]:
+    """Balances of an account in spot mode, all that are not zero or of the wanted currencies; nothing is in USD."""
+    names = [ccy for ccy in held.balances if wanted is None or ccy in wanted]
+    details = [detail(held, ccy) for ccy in names if held.balances[ccy].free or held.balances[ccy].locked]
+    empty = dict.fromkeys(("adjEq", "availEq", "imr", "mgnRatio", "mmr", "notionalUsd", "ordFroz", "upl"), "")
+    return empty | {"details": details, "isoEq": "0", "totalEq": "", "uTime": ms(held.updated_ns or now_ns)}
+
+
+def detail(held: Account, ccy: str) -> dict[str, Any]:
+    balance = held.balance(ccy)
+    total = short(balance.free + balance.locked)
+    return {
+        **dict.fromkeys(OF_MARGIN, ""),
+        **dict.fromkeys(ZERO, "0"),
+        "ccy": ccy,
+        "availBal": short(balance.free),
+        "cashBal": total,
+        "eq": total,
+        "frozenBal": short(balance.locked),
+        "ordFrozen": short(balance.locked),
+        "uTime": ms(held.updated_ns),
+    }
+
+
+def config(held: Account) -> dict[str, Any]:
+    """An account in spot mode."""
+    return {
+        "acctLv": "1",
+        "acctStpMode": "cancel_maker",
+        "autoLoan": False,
+        "ctIsoMode": "automatic",
+        "feeType": "0",
+        "greeksType": "PA",
+        "ip": "",
+        "kycLv": "3",
+        "label": held.name,
+        "level": "Lv1",
+        "levelTmp": "",
+        "mainUid": uid(held),
+        "mgnIsoMode": "automatic",
+        "perm": "read_only,trade",
+        "posMode": "net_mode",
+        "roleType": "0",
+        "type": "0",
+        "uid": uid(held),
+    }
+
+
+def uid(held: Account) -> str:
+    """The number of an account."""
+    return str(44_705_892_343_619_584 + sum(held.name.encode()))
+
+
+def misstated(details: list[dict[str, Any]], wrong: Mapping[str, Decimal]) -> list[dict[str, Any]]:
+    """Return details with so much added to what is free of a currency, for a fault."""
+    rows = {row["ccy"]: row for row in details}
+    for ccy, amount in wrong.items():
+        row = rows.setdefault(ccy, detail(Account(""), ccy))
+        for name in ("availBal", "cashBal", "eq"):
+            row[name] = short(to_raw(row[name], SCALE) + to_raw(amount, SCALE))
+    return list(rows.values())

@@ -27,6 +27,7 @@ from .client import NAME, Client
 DEPTH = 400
 STILL_NS = 60 * SECOND_NS  # without a change: then a message says that the connection lives
 SET_BACK_TO = 3
+FIRST_CODE = 1_000_000
 CHANNELS = ("books", "trades", "tickers")
 INSTRUMENTS = "instruments:SPOT"
 
@@ -75,14 +76,19 @@ class Streams:
         self.topics: Topics[Client, Channel, None] = Topics(exchange.faults, lambda client: None, self._watch)
         self.markets: dict[str, Market] = {}  # by instId
         self._feeds: dict[str, Feed] = {}  # by the engine's symbol
+        self._codes: dict[str, int] = {}
         self._floor = exchange
 
     def number(self, market: Market) -> int:
         """The seqId of the present book."""
         return market.update_id - self._feeds[market.symbol].base
 
+    def code(self, market: Market) -> int:
+        """The instIdCode of an instrument."""
+        return self._codes.setdefault(market.symbol, FIRST_CODE + len(self._codes))
+
     def instrument(self, market: Market) -> dict[str, Any]:
-        return payloads.instrument(market.rules, 1_000_000 + sorted(self.markets).index(payloads.inst_id(market.rules)))
+        return payloads.instrument(market.rules, self.code(market))
 
     # ------------------------------------------------------------------------------------------- subscriptions
 
