@@ -2,9 +2,9 @@
 
     NewOrder --codec.place--> Draft --auth.sign(draft, now)--> Signed --transport--> HttpResponse --codec.reply--> Reply
 
-A `Draft` is a request without time and signature. `Signed` is the exact bytes, valid until `not_after_ns` by the
-exchange's clock; they are sent once. `text` is the same request as it may be journaled and logged: without key and
-signature. Where requests go over a websocket, `Signed.call` is the frame; its answer is found by `Signed.request_id`.
+A `Draft` is a request without time and signature. `Signed` is the exact bytes and what ends their validity (`Ends`);
+they are sent once. `text` is the same request as it may be journaled and logged: without key and signature. Where
+requests go over a websocket, `Signed.call` is the frame; its answer is found by `Signed.request_id`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Draft:
     `rest` and `call` name the same thing for both transports: ("POST", "/v1/orders") and "order.create". `host` is
     the base URL of the codec, so that signing needs no host of its own. `cost` is spent of limits that an egress
     shares; `order_count` is how many orders the request counts for against the account's order limits
-    (`ExchangeSpec.account_limits`).
+    (`ExchangeSpec.account_limits`). `nonce`: set by the owner of the key's nonces before it signs (`Offer.nonces`).
     """
 
     kind: Kind
@@ -86,6 +86,7 @@ class Draft:
     signed: bool = True
     host: str = ""
     order_count: int = 0
+    nonce: int | None = None
 
     @property
     def changes(self) -> bool:
@@ -102,16 +103,44 @@ class SignedRequest(HttpRequest):
 
 
 @dataclass(frozen=True, slots=True)
+class At:
+    """The exchange refuses the bytes later than `ns` by its own clock."""
+
+    ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhenSuperseded:
+    """The exchange refuses the bytes once it has taken a request with a nonce above `nonce`."""
+
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """Nothing ends the validity of the bytes."""
+
+
+Ends = At | WhenSuperseded | Never
+NO_END_NS = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
 class Signed:
     """The exact bytes of one request. Exactly one of `request` and `call` is there. Neither is in its repr."""
 
     draft: Draft
     request_id: str
-    not_after_ns: int  # by the exchange's clock: later than this the exchange refuses these bytes
+    ends: Ends
     text: str  # what may be journaled: without key and signature
     digest: str  # SHA-256 of the exact bytes, hex
     request: HttpRequest | None = field(default=None, repr=False)
     call: bytes | None = field(default=None, repr=False)
+
+    @property
+    def not_after_ns(self) -> int:
+        """The end by the exchange's clock; `NO_END_NS` where time ends nothing."""
+        return self.ends.ns if isinstance(self.ends, At) else NO_END_NS
 
 
 class Auth(Protocol):
@@ -154,6 +183,7 @@ class Refusal(Enum):
     NOT_THERE = "not_there"  # "unknown order": to a cancel it may mean filled; query
     DUPLICATE = "duplicate"  # an order of this id is there already: query it
     CLOCK = "clock"  # outside the validity window: nothing was done; measure the clock again
+    NONCE = "nonce"  # the exchange had taken a higher nonce before: nothing was done
     KEY = "key"  # key, signature, permission, address: Misconfigured
     BUSY = "busy"  # not served, provably nothing done
     UNKNOWN = "unknown"  # the exchange does not know what became of the request

@@ -270,3 +270,5 @@ class Offer:
     maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
     taker_fee: Decimal = Decimal(0)
     fills_page: int = 500  # rows of a full page of fills: as many mean that there may be more
+    nonces: bool = False  # signed REST requests of one key must arrive with rising nonces: one process signs them all
+    min_validity_s: float = 0.001  # the shortest validity window that may be asked for

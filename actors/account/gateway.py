@@ -6,19 +6,25 @@ changes something is signed (and journaled) before it gets here, and its bytes a
     process alive? -> not_after not passed? -> written -> answered, or outcome unknown
 
 The gateway checks both at the last moment, when the connection is open and nothing is written yet.
+
+Where the exchange takes rising nonces, the order manager alone signs REST requests of the account (`nonces`). The user
+stream's gateway then hands its reads to the manager (`manager`), and reads the answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 from ...connectors.market_codec import Codec
 from ...connectors.order_codec import (
     Auth,
     Draft,
+    Never,
     Refusal,
     Reply,
     Signed,
@@ -28,14 +34,17 @@ from ...connectors.spec import ExchangeSpec
 from ...connectors.transport import Rest
 from ...connectors.transport.calls import Calls
 from ...keystore.secrets import read_key_async
-from ...model.errors import Misconfigured, Rejected, RetryLater
+from ...model.errors import MeshError, Misconfigured, Rejected, RetryLater
 from ...model.failpoint import reach
 from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
 from ..limits.budget import WAIT_S, Budget, RestLike
 from ..limits.machine import Priority
 from .clock import ExchangeClock
+from .nonces import Nonces
 from .settings import GatewaySettings
+
+NONCE_TRIES = 4  # of one read
 
 
 class Gateway:
@@ -53,11 +62,15 @@ class Gateway:
         validity_ms: int,
         answer_s: float,
         calls: Calls | None = None,
+        manager: str | None = None,
     ) -> None:
+        """`manager`: the address that signs reads for this gateway, where the exchange takes rising nonces."""
         self.market, self.codec, self.auth, self.budget = market, codec, auth, budget
         self.validity_ms, self.answer_s, self.calls = validity_ms, answer_s, calls
         self._context = context
         self._rest = rest
+        self._manager = manager if codec.offer.nonces else None
+        self.nonces = Nonces(context.time_ns) if codec.offer.nonces and manager is None else None
         self._ids = itertools.count(1)
         self.clock = ExchangeClock(context, market, self._time)
         self.clock_refusals = 0
@@ -86,6 +99,8 @@ class Gateway:
         found = {**self.clock.status(), "key": self.auth.key_hint, "clock_refusals": self.clock_refusals}
         if self.calls is not None:
             found["calls"] = self.calls.status()
+        if self.nonces is not None:
+            found["nonce_refusals"] = self.nonces.refusals
         return found
 
     async def admit_connection(self) -> None:
@@ -101,27 +116,119 @@ class Gateway:
 
     async def read(self, draft: Draft, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Reply:
         """Send a read and return the reply. If the exchange refuses its timestamp, measure the clock and send once
-        more.
+        more. If it refuses the nonce, send once more with a higher one, a few times.
 
         Raises:
             Rejected, RetryLater, OutcomeUnknown, Misconfigured, DecodeError, InboxFull: as `TradingCodec.reply`,
                 `Rest.send` and the budget. A read changes nothing.
         """
-        try:
-            return await self._read(draft, priority, wait_s)
-        except Rejected as error:
-            if not self.refused(error):
-                raise
+        for tries_left in reversed(range(NONCE_TRIES)):
+            try:
+                return await self._read(draft, priority, wait_s)
+            except Rejected as error:
+                sort = self.codec.refusal(error.code, error.reason)
+                if sort is Refusal.NONCE and tries_left:
+                    continue
+                if not self.refused(error):
+                    raise
+                break
         await self.clock.measured_anew()
         return await self._read(draft, priority, wait_s)
 
     async def _read(self, draft: Draft, priority: Priority, wait_s: float) -> Reply:
+        if self._manager is not None and draft.signed:
+            return await self._relayed(draft)
+        signed, response = await self._exchanged(draft, priority, wait_s)
+        return self.codec.reply(signed, response)
+
+    async def _relayed(self, draft: Draft) -> Reply:
+        """Let the order manager sign and send a read, and read the answer here."""
+        assert self._manager is not None
+        method, path = draft.rest
+        body = {
+            "kind": draft.kind.value,
+            "method": method,
+            "path": path,
+            "params": [list(pair) for pair in draft.params],
+        }
+        plain = await self._context.ask(self._manager, "signed_read", body, self.answer_s + WAIT_S)
+        response = HttpResponse(
+            plain["status"], plain["headers"], plain["body"], plain["sent_ns"], self._context.time_ns()
+        )
+        self.last_recv_ns = self._context.monotonic_ns()
+        return self.codec.reply(Signed(draft, f"relayed-{next(self._ids)}", Never(), "", ""), response)
+
+    async def relay(self, draft: Draft) -> HttpResponse:
+        """Sign and send a read for another role of the account and return the response, of any status.
+
+        Raises as `read`, but for what the answer says.
+        """
+        return (await self._exchanged(draft, Priority.NORMAL, WAIT_S))[1]
+
+    async def _exchanged(self, draft: Draft, priority: Priority, wait_s: float) -> tuple[Signed, HttpResponse]:
         if draft.signed:
             await self.clock.ready()
         lease = await self.budget.acquire(draft.cost, priority, wait_s)
-        signed = self.auth.sign(draft, f"read-{next(self._ids)}", self.clock.now_ns(), self.validity_ms)
+        try:
+            signed = self._numbered(self.auth.sign, draft, f"read-{next(self._ids)}", self.clock.now_ns())
+        except BaseException:
+            self.budget.unsent(lease)
+            raise
         assert signed.request is not None
-        return self.codec.reply(signed, await self._send(signed.request, lease))
+        async with self._turn(signed):
+            response = await self._send(signed.request, lease)
+        self._nonce_answered(signed, response)
+        return signed, response
+
+    # ------------------------------------------------------------------ nonces
+
+    def _numbered(
+        self, sign: Callable[[Draft, str, int, int], Signed], draft: Draft, request_id: str, exchange_ns: int
+    ) -> Signed:
+        """Sign with the next nonce, where the transport takes nonces.
+
+        Raises:
+            Misconfigured: the order manager alone signs for this account.
+        """
+        if self._manager is not None and draft.signed and sign == self.auth.sign:
+            raise Misconfigured("the account", f"{self._manager} alone signs its requests")
+        if self.nonces is None or not draft.signed or sign == self.auth.sign_call:
+            return sign(draft, request_id, exchange_ns, self.validity_ms)
+        nonce = self.nonces.take()
+        try:
+            return sign(replace(draft, nonce=nonce), request_id, exchange_ns, self.validity_ms)
+        except BaseException:
+            self.nonces.end(nonce)
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, signed: Signed) -> AsyncIterator[None]:
+        """Hold the request back until all requests with lower nonces were answered or given up."""
+        if self.nonces is None or signed.draft.nonce is None:
+            yield
+            return
+        async with self.nonces.turn(signed.draft.nonce):
+            self._context.alive()  # a fenced owner must not overtake its successor
+            yield
+
+    def _nonce_answered(self, signed: Signed, response: HttpResponse) -> None:
+        if self.nonces is None or signed.draft.nonce is None:
+            return
+        self.nonces.answered(refused=self._refuses_nonce(signed, response))
+
+    def _refuses_nonce(self, signed: Signed, response: HttpResponse) -> bool:
+        try:
+            self.codec.reply(signed, response)
+        except Rejected as error:
+            return self.codec.refusal(error.code, error.reason) is Refusal.NONCE
+        except MeshError:
+            return False
+        return False
+
+    def give_up(self, signed: Signed) -> None:
+        """Note that this request will not be written, or was answered: requests with higher nonces need not wait."""
+        if self.nonces is not None and signed.draft.nonce is not None:
+            self.nonces.end(signed.draft.nonce)
 
     async def _send(self, request: HttpRequest, lease: int) -> HttpResponse:
         """Send under a lease of the rate budget, and settle the lease."""
@@ -153,11 +260,11 @@ class Gateway:
         Sends nothing.
         """
         sign = self.auth.sign_call if self.calls is not None and draft.call is not None else self.auth.sign
-        return sign(draft, request_id, exchange_ns, self.validity_ms)
+        return self._numbered(sign, draft, request_id, exchange_ns)
 
     def sign_rest(self, draft: Draft, request_id: str) -> Signed:
         """Sign for REST with the present time of the exchange's clock. Sends nothing."""
-        return self.auth.sign(draft, request_id, self.clock.now_ns(), self.validity_ms)
+        return self._numbered(self.auth.sign, draft, request_id, self.clock.now_ns())
 
     async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> HttpResponse:
         """Write these bytes once and return the response, of any status. Calls `written` once the bytes are written.
@@ -189,7 +296,9 @@ class Gateway:
             response = await self.calls.send(signed, self.answer_s, last_look)
         else:
             assert signed.request is not None
-            response = await self._rest.send(signed.request, self.answer_s, before_write=last_look)  # type: ignore[call-arg]
+            async with self._turn(signed):
+                response = await self._rest.send(signed.request, self.answer_s, before_write=last_look)  # type: ignore[call-arg]
+            self._nonce_answered(signed, response)
         reach("request.answered")
         self.last_recv_ns = self._context.monotonic_ns()
         return response
@@ -203,10 +312,11 @@ async def open_gateway(
     codec: TradingCodec | None = None,
     auth: Auth | None = None,
     by_websocket: bool = False,
+    manager: str | None = None,
 ) -> Gateway:
     """Build the gateway of an account from its settings. The arguments replace parts of it.
 
-    `by_websocket`: the gateway also sends orders, over a websocket.
+    `by_websocket`: the gateway also sends orders, over a websocket. `manager`: see `Gateway`.
 
     Raises:
         NotOffered: the connector reads market data only.
@@ -237,6 +347,7 @@ async def open_gateway(
         validity_ms=settings.recv_window_ms,
         answer_s=settings.answer_s,
         calls=calls,
+        manager=manager,
     )
 
 

@@ -103,7 +103,9 @@ class UserStreamRole:
 
     async def start(self) -> None:
         connect, rest, codec, auth = self._parts
-        self._gateway = await open_gateway(self._settings.gateway, self._context, rest=rest, codec=codec, auth=auth)
+        self._gateway = await open_gateway(
+            self._settings.gateway, self._context, rest=rest, codec=codec, auth=auth, manager=self._manager
+        )
         polling = self._settings.source == "polling" or not self._gateway.codec.offer.stream
         if polling:
             self._source = Poller(self._gateway, self._context, self._settings, self._tell)

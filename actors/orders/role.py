@@ -16,6 +16,8 @@ Commands wait for the load as long as their senders do.
     tracking_states · restore {states}
     balances · fees {pair} · account · timings {limit?} · key_check
     request {method, path, params, signed, id?} -> {status, body}; a request that changes something is sent once per id
+    signed_read {kind, method, path, params} -> {status, headers, body, sent_ns}; for roles of the account that must not
+                                                sign by themselves
     pause {scope, reason} · resume {scope} · lease {owner, on_death, lease_s} · cursor {name, number} · cursor_of {name}
     reports {stream, first, reports}        -> {acked}        from the user stream
     poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until} · poll lease, as lease
@@ -29,14 +31,14 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
 
-from ...connectors.order_codec import Auth, TradingCodec
-from ...journal.writes import CloseRequest, PutCursor, PutRequest
+from ...connectors.order_codec import Auth, Kind, TradingCodec
+from ...journal.writes import CloseRequest, PutCursor
 from ...model.errors import InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
 from ...model.ids import OrderIds
@@ -47,6 +49,7 @@ from ..limits.budget import RestLike
 from ..limits.machine import Priority
 from .bodies import new_order, order_state
 from .machine.effects import Top
+from .machine.state import intent
 from .queries import Queries, needed_text, number, seconds, text
 from .settings import Limits, OrderManagerSettings
 from .shell import ManagerShell
@@ -72,6 +75,7 @@ class OrderManagerRole:
             "timings",
             "cursor_of",
             "key_check",
+            "signed_read",
             "events",
             "order",
         }
@@ -386,16 +390,34 @@ class OrderManagerRole:
             )
         await shell.allowance.take(draft.cost, draft.order_count)
         signed = gateway.sign_rest(draft, name)
-        if draft.changes:  # this write also fences: only the present manager of the account gets past it
-            kept = PutRequest(name, draft.kind.value, (), signed.text, signed.digest, signed.not_after_ns, self._now_ns)
-            await shell.write([kept])
-        response = await gateway.write(signed)
+        try:
+            if draft.changes:  # this write also fences: only the present manager of the account gets past it
+                await shell.write(intent(signed, (), self._now_ns))
+            response = await gateway.write(signed)
+        finally:
+            gateway.give_up(signed)
         shell.allowance.answered(response)
         if draft.changes and response.status < 500:
             with contextlib.suppress(MeshError):  # return the answer, even if the journal did not take it
                 outcome = "accepted" if response.status == 200 else "rejected"
                 await shell.write([CloseRequest(name, outcome, self._now_ns)])
         return {"status": response.status, "body": _body(response.body)}
+
+    async def _signed_read(self, body: Any) -> Any:
+        shell = self._shell
+        await shell.loaded()
+        kind, params = Kind(needed_text(body, "kind")), body.get("params") or []
+        if kind.changes or kind is Kind.RAW:
+            raise Rejected("bad_request", f"{kind.value} is not a read")
+        codec = shell.gateway.codec
+        draft = codec.raw(needed_text(body, "method"), needed_text(body, "path"), [tuple(row) for row in params], True)
+        response = await shell.gateway.relay(replace(draft, kind=kind))
+        return {
+            "status": response.status,
+            "headers": dict(response.headers),
+            "body": response.body,
+            "sent_ns": response.sent_ns,
+        }
 
     async def _was_sent(self, name: str) -> bool:
         shell = self._shell
@@ -437,6 +459,7 @@ class OrderManagerRole:
         "cursor_of": _cursor_of,
         "reports": _reports,
         "request": _request,
+        "signed_read": _signed_read,
     }
 
 

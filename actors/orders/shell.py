@@ -45,6 +45,7 @@ from ..limits.machine import Priority
 from .inbox import StreamInbox
 from .machine.effects import Answer, Ask, Effect, Found, Lookup, Now, Send
 from .machine.machine import OrderMachine
+from .machine.state import NONCE_MARK
 from .markets import Markets
 from .performer import Performer
 from .queries import AccountView
@@ -134,6 +135,8 @@ class ManagerShell:
             self.error = str(error)
             context.fail(error)
             return
+        if self.gateway.nonces is not None:
+            self.gateway.nonces.raise_above(int(loaded.marks.get(NONCE_MARK, "0")))
         self.cursors = dict(loaded.cursors)
         self.view = AccountView(loaded.next_event, loaded.orders)
         self._performer = Performer(self.committer.submit, self)
@@ -342,6 +345,8 @@ class ManagerShell:
             result = error
         except MeshError as error:
             result = error
+        finally:
+            self.gateway.give_up(signed)
         reach("request.result")
         self._do(self.machine.answered(signed.request_id, result, self.now()))
 
@@ -390,6 +395,9 @@ class ManagerShell:
         self.gateway.clock.measure_soon()
 
     def journal_failed(self, effects: Sequence[Effect], error: MeshError) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self.gateway.give_up(effect.request)
         self._do(self.machine.journal_failed(effects, error, self.now()))
         if not self._journal_down:
             self._journal_down = True

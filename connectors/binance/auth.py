@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from ...model.errors import Misconfigured, NotOffered
 from ...model.http import HttpRequest
 from ...model.time import MILLISECOND_NS
-from ..order_codec import Draft, Signed, SignedRequest
+from ..order_codec import At, Draft, Signed, SignedRequest
 
 MAX_WINDOW_MS = 60_000  # rest-api.md, Timing security
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
@@ -92,7 +92,7 @@ class BinanceAuth:
         else:
             request = SignedRequest(method, f"{url}?{sent}" if sent else url, headers, b"", draft.cost)
         digest = hashlib.sha256(f"{method} {request.url}\n".encode() + request.body).hexdigest()
-        return Signed(draft, request_id, end_ns, text, digest, request=request)
+        return Signed(draft, request_id, At(end_ns), text, digest, request=request)
 
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """Sign as a frame of the websocket API.
@@ -110,7 +110,7 @@ class BinanceAuth:
             payload = "&".join(f"{name}={value}" for name, value in params)
             params = [*params, ("signature", self.signature(payload))]
         frame = _frame(request_id, draft.call, params)
-        return Signed(draft, request_id, end_ns, text, hashlib.sha256(frame).hexdigest(), call=frame)
+        return Signed(draft, request_id, At(end_ns), text, hashlib.sha256(frame).hexdigest(), call=frame)
 
     def _timed(self, draft: Draft, now_ns: int, validity_ms: int) -> tuple[Params, int]:
         """Return all parameters but the signature, and the last ns at which the exchange still accepts them."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply, Signed
+from venuemesh.connectors.order_codec import At, Draft, Kind, Refusal, Reply, Signed, WhenSuperseded
 from venuemesh.connectors.reports import AccountReport, BalanceReport, FillReport, OrderReport
 from venuemesh.connectors.spec import Offer
 from venuemesh.model.errors import MeshError, Rejected
@@ -52,7 +52,8 @@ def pair(name: str, **rules: Any) -> Instrument:
 class FakeCodec:
     """Drafts whose parameters are the words that `OrderExchange` reads. Answers are passed as `Reply` already."""
 
-    offer = OFFER
+    def __init__(self, offer: Offer = OFFER) -> None:
+        self.offer = offer
 
     def place(self, order: NewOrder, instrument: Instrument) -> Draft:
         return self._draft(Kind.PLACE, instrument, self._words(order), (order.client_order_id,))
@@ -101,6 +102,7 @@ class FakeCodec:
             "unknown_order": Refusal.NOT_THERE,
             "duplicate": Refusal.DUPLICATE,
             "clock": Refusal.CLOCK,
+            "nonce": Refusal.NONCE,
             "busy": Refusal.BUSY,
             "unknown": Refusal.UNKNOWN,
             "key": Refusal.KEY,
@@ -116,11 +118,13 @@ class FakeCodec:
         return tuple((name, text) for name, text in order.to_dict().items() if text is not None)
 
 
-def sign(draft: Draft, request_id: str, exchange_ns: int, validity_s: float = 5.0) -> Signed:
-    """A request of words instead of bytes."""
+def sign(draft: Draft, request_id: str, exchange_ns: int, validity_s: float = 5.0, nonce: int | None = None) -> Signed:
+    """A request of words instead of bytes; with a nonce, its validity ends by a later one alone."""
+    draft = replace(draft, nonce=nonce)
     text = f"{request_id} {draft.kind.value} {draft.pair} {draft.params}"
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return Signed(draft, request_id, exchange_ns + int(validity_s * SECOND_NS), text, digest, call=text.encode())
+    ends = At(exchange_ns + int(validity_s * SECOND_NS)) if nonce is None else WhenSuperseded(nonce)
+    return Signed(draft, request_id, ends, text, digest, call=text.encode())
 
 
 @dataclass
@@ -163,6 +167,7 @@ class OrderExchange:
         self.price = {one.name: Decimal(100) for one in instruments}
         self.liquidity = {one.name: Decimal(5) for one in instruments}
         self.refuse_new = False
+        self.nonce = 0  # the highest that came
         self._trades = {one.name: 100 for one in instruments}
 
     # The two doors
@@ -172,6 +177,8 @@ class OrderExchange:
         self.reached[request.digest] = self.reached.get(request.digest, 0) + 1
         if self.now_ns > request.not_after_ns + SECOND_NS:
             return Rejected("clock", "too late")
+        if request.draft.nonce is not None and not self.takes(request.draft.nonce):
+            return Rejected("nonce", "a higher one came before")
         words, kind = dict(request.draft.params), request.draft.kind
         if kind is Kind.PLACE:
             return self._one(self.place(NewOrder.from_dict(_new(words))))
@@ -182,6 +189,11 @@ class OrderExchange:
         if kind is Kind.REPLACE:
             return self._replace(words)
         return self._place_list(words)
+
+    def takes(self, nonce: int) -> bool:
+        """Whether a nonce rises; if it does, lower ones are refused from now on."""
+        rises, self.nonce = nonce > self.nonce, max(nonce, self.nonce)
+        return rises
 
     def read(self, draft: Draft) -> Reply | MeshError:
         """A question, answered as things are now."""

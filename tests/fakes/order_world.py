@@ -10,12 +10,12 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from tests.fakes.memory_journal import MemoryJournal
-from tests.fakes.order_exchange import FakeCodec, OrderExchange, pair, sign
+from tests.fakes.order_exchange import OFFER, FakeCodec, OrderExchange, pair, sign
 from venuemesh.actors.orders.machine.effects import (
     Answer,
     Ask,
@@ -30,7 +30,7 @@ from venuemesh.actors.orders.machine.effects import (
     Top,
 )
 from venuemesh.actors.orders.machine.machine import OrderMachine
-from venuemesh.actors.orders.machine.state import Born, never
+from venuemesh.actors.orders.machine.state import NONCE_MARK, Born, never
 from venuemesh.actors.orders.settings import OrderSettings
 from venuemesh.connectors.order_codec import Draft, Reply, Signed
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
@@ -67,8 +67,9 @@ class Paused:
 class World:
     """See the module."""
 
-    def __init__(self, seed: int = 0, *, born: Born = never, **settings: Any) -> None:
-        self.born = born
+    def __init__(self, seed: int = 0, *, born: Born = never, nonces: bool = False, **settings: Any) -> None:
+        self.born, self.nonces = born, nonces
+        self.last_nonce = 0  # of this account's managers; a successor begins above the journal's mark
         instruments = [pair(name) for name in PAIRS]
         self.exchange = OrderExchange(instruments, BALANCES, (EPOCH_S + 1000 - 3) * SECOND_NS)  # its clock is behind
         self.instruments = instruments
@@ -105,6 +106,10 @@ class World:
         self._ids += 1
         return f"{prefix}{self._ids}"
 
+    def nonce(self) -> int:
+        self.last_nonce += 1
+        return self.last_nonce
+
     def token(self) -> str:
         return self.new_id("t")
 
@@ -112,13 +117,15 @@ class World:
 
     def _manager(self) -> OrderMachine:
         def signer(draft: Draft, request_id: str, now: Now) -> Signed:
-            return sign(draft, request_id, now.exchange_ns)
+            return sign(draft, request_id, now.exchange_ns, nonce=self.nonce() if self.nonces else None)
 
-        return OrderMachine(self.settings, FakeCodec(), signer, self.new_id, self.instruments, self.born)  # type: ignore[arg-type]
+        codec = FakeCodec(replace(OFFER, nonces=self.nonces))
+        return OrderMachine(self.settings, codec, signer, self.new_id, self.instruments, self.born)  # type: ignore[arg-type]
 
     def start(self) -> None:
         """Boot a manager from the journal."""
         self.epoch = self.journal.take()
+        self.last_nonce = int(self.journal.marks.get(NONCE_MARK, "0"))  # a clock that went back gives no better one
         self.machine = self._manager()
         tops = {one: Top(Decimal(99), Decimal(100), self.mono_ns) for one in PAIRS}
         self.machine.tops(tops)
@@ -229,6 +236,9 @@ class World:
         if isinstance(one.what, Signed):
             one.answer = self.exchange.execute(one.what)
         else:
+            if self.nonces:  # reads are signed in their turn, and again where their nonce was overtaken
+                while not self.exchange.takes(self.nonce()):
+                    pass
             one.answer = self.exchange.read(one.what)
 
     def deliver(self, one: Travelling, error: MeshError | None = None) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from venuemesh.actors.account.reports import from_plain
-from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply, Signed
+from venuemesh.connectors.order_codec import At, Draft, Kind, Refusal, Reply, Signed
 from venuemesh.connectors.reports import AccountReport, BalanceReport, StreamOpened
 from venuemesh.connectors.spec import ExchangeSpec, Limit, Offer
 from venuemesh.model.errors import DecodeError, Rejected
@@ -41,7 +41,8 @@ class PlainAuth:
         method, path = draft.rest
         query = "&".join(f"{name}={value}" for name, value in draft.params)
         request = HttpRequest(method, f"{path}?{query}", (), b"", draft.cost)
-        return Signed(draft, request_id, now_ns + validity_ms * 10**6, f"{method} {path}", "digest", request=request)
+        ends = At(now_ns + validity_ms * 10**6)
+        return Signed(draft, request_id, ends, f"{method} {path}", "digest", request=request)
 
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         raise NotImplementedError

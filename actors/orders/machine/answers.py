@@ -132,7 +132,7 @@ class Answers:
         code, reason = code_and_reason(error)
         if kind is Refusal.CLOCK:
             state.effects.do(MeasureClock())
-        if kind is Refusal.BUSY:
+        if kind in (Refusal.BUSY, Refusal.NONCE):
             self.not_sent(request, one, part, error, now)
             return
         unclear = kind is Refusal.UNKNOWN or (part is Part.PLACE and kind in (Refusal.DUPLICATE, Refusal.NOT_THERE))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ....connectors.order_codec import Kind
+from ....connectors.order_codec import At, Kind
 from ....journal.writes import PutTombstone
 from ....model.address import orders_address
 from ....model.errors import InboxFull, MeshError, UnknownInstrument, UnknownOrder
@@ -266,8 +266,8 @@ class Commands:
         held = state.ledger.add(bare, "RESTORED", now)
         held.total = order.filled
         if not known:
-            not_after_ns = now.exchange_ns + in_ns(state.codec.offer.max_validity_s)
+            ends = At(now.exchange_ns + in_ns(state.codec.offer.max_validity_s))
             state.requests.add(
-                PendingRequest(f"restored:{one}", Kind.PLACE, {one: Part.PLACE}, not_after_ns, earlier=True, doubt=True)
+                PendingRequest(f"restored:{one}", Kind.PLACE, {one: Part.PLACE}, ends, earlier=True, doubt=True)
             )
         state.requests.ask_for(one, now, once=known)

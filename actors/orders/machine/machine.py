@@ -12,7 +12,7 @@ Start. `boot` takes the open orders and unresolved requests from the journal. An
 becomes UNKNOWN and is queried. Commands wait (a bounded number, until they expire) until the exchange has stated the
 open orders and the balances once: `serving`. The machine is `reconciled` when its round of asks is complete and no
 request of an earlier epoch can still arrive: each is settled by evidence, or by two queries without a result after its
-`not_after_ns` plus the exchange's processing time plus a margin. cancel_all includes orders in doubt and waits for
+end (`requests`) plus the exchange's processing time plus a margin. cancel_all includes orders in doubt and waits for
 them.
 
 Journal down. The shell hands failed commits to `journal_failed`. Their requests are never sent: a new order ends as

@@ -213,6 +213,8 @@ class Reconcile:
         asked = self._asked.pop(ask_id, None)
         if asked is None:
             return
+        if isinstance(result, Reply):
+            self._state.requests.supersede(ask_id, now)
         if asked.purpose is Purpose.QUERY:
             self._queried(asked, result, now)
             return

@@ -6,11 +6,16 @@ A request without an answer is in doubt, and so is every request that an earlier
 each order of a request in doubt by its client id, with growing pauses. A part in doubt is settled by:
 
     PLACE    any evidence that the order is or was on the exchange; or two queries that do not find the order, each
-             begun after not_after + processing + margin by the exchange's clock
+             begun after end + processing + margin by the exchange's clock
     CANCEL   the order's end; or a query begun after that time that shows the order open: the cancel never arrived
     AMEND    the new amount, or the order's end; or a query begun after that time that shows another amount
 
 A query begins when the machine makes it, which is never after it is sent.
+
+The end of a request is what its signature says (`Ends`): a time of the exchange's clock; or, of a request that a later
+nonce supersedes, the time of the first answer to an ask that the machine made after the request: the account's nonces
+rise in the order in which requests and asks are made, so the exchange had taken a higher one by then. A request that
+nothing ends has no end: the absence of its order is never proven.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from ....connectors.order_codec import Kind
+from ....connectors.order_codec import At, Ends, Kind, WhenSuperseded
 from ....journal.writes import CloseRequest
 from ....model.backoff import Backoff
 from ....model.time import SECOND_NS, in_ns
@@ -45,12 +50,19 @@ class PendingRequest:
     request_id: str
     kind: Kind
     parts: dict[str, Part]
-    not_after_ns: int
+    ends: Ends
     earlier: bool = False  # left by an earlier epoch; this epoch did not send it
     doubt: bool = False  # no answer is expected any more
     token: Any = None
     amounts: dict[str, Decimal] = field(default_factory=dict)  # new amounts, for AMEND
     outcome: str = "accepted"  # the outcome to close it with
+    asks: int = 0  # how many asks were made before it
+    superseded_ns: int | None = None  # when the exchange surely had taken a later nonce, by its clock
+
+    @property
+    def end_ns(self) -> int | None:
+        """From when the exchange refuses the request, by its clock; None: not known, or never."""
+        return self.ends.ns if isinstance(self.ends, At) else self.superseded_ns
 
 
 @dataclass(slots=True)
@@ -124,7 +136,13 @@ class PendingRequests:
 
     def has_expired(self, request: PendingRequest, exchange_ns: int) -> bool:
         """Whether the exchange refuses the request from this time of its clock on."""
-        return exchange_ns > request.not_after_ns + self._after_ns
+        return request.end_ns is not None and exchange_ns > request.end_ns + self._after_ns
+
+    def supersede(self, ask_id: int, now: Now) -> None:
+        """Note that the exchange answered an ask: it has taken a later nonce than those of requests made before."""
+        for request in self._pending.values():
+            if isinstance(request.ends, WhenSuperseded) and request.superseded_ns is None and request.asks < ask_id:
+                request.superseded_ns = now.exchange_ns
 
     def settle(self, request: PendingRequest, client_order_id: str, outcome: str, now: Now) -> None:
         """Settle one part. Settling the last part closes the request."""
@@ -161,7 +179,8 @@ class PendingRequests:
             pause_s = self._settings.absent_again_s
         else:
             doubt.tries += 1
-            ends = [one.not_after_ns + self._after_ns + 1 - now.exchange_ns for one in self.about(client_order_id)]
+            known = [one.end_ns for one in self.about(client_order_id)]
+            ends = [end_ns + self._after_ns + 1 - now.exchange_ns for end_ns in known if end_ns is not None]
             left = [end for end in ends if end > 0]
             if left and after_s is None:
                 pause_s = min(pause_s, max(min(left) / SECOND_NS, 0.01))

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ....connectors.order_codec import Draft, Kind, Signed, TradingCodec
-from ....journal.writes import CloseRequest, PutRequest
+from ....connectors.order_codec import NO_END_NS, At, Draft, Ends, Kind, Never, Signed, TradingCodec, WhenSuperseded
+from ....journal.writes import CloseRequest, PutMark, PutRequest, Write
 from ....model.errors import MeshError, Rejected
 from ....model.instrument import Instrument
 from ....model.order import Fill, Order, as_new
@@ -31,6 +31,7 @@ Sign = Callable[[Draft, str, Now], Signed]
 Born = Callable[[str], int | None]
 BY_ID = "id:"  # how the key of a lookup by client id begins
 EVERYTHING = Decimal("Infinity")
+NONCE_MARK = "nonce"  # of the journal: no journaled request has a higher nonce
 PARTS = {  # what a request of this kind means for each order it names, in order; the last repeats
     "cancel": (Part.CANCEL,),
     "batch_cancel": (Part.CANCEL,),
@@ -82,20 +83,16 @@ class AccountState:
         if (error := self.effects.unavailable()) is not None:
             raise error
         signed = self.sign(draft, self.new_id(), now)
-        self.effects.write(
-            PutRequest(
-                signed.request_id,
-                draft.kind.value,
-                tuple(parts),
-                signed.text,
-                signed.digest,
-                signed.not_after_ns,
-                now.ns,
-            )
-        )
+        self.effects.write(*intent(signed, tuple(parts), now.ns))
         self.effects.do(Send(signed))
         request = PendingRequest(
-            signed.request_id, draft.kind, dict(parts), signed.not_after_ns, token=token, amounts=dict(amounts or {})
+            signed.request_id,
+            draft.kind,
+            dict(parts),
+            signed.ends,
+            token=token,
+            amounts=dict(amounts or {}),
+            asks=self.effects.asks,
         )
         self.requests.add(request)
         return request
@@ -122,10 +119,18 @@ class AccountState:
         if not named:
             self.effects.write(CloseRequest(request_id, "resolved:nothing", now.ns))
             return
-        self.requests.add(PendingRequest(request_id, Kind(kind), named, not_after_ns, earlier=True, doubt=True))
+        self.requests.add(
+            PendingRequest(request_id, Kind(kind), named, self._ends(not_after_ns), earlier=True, doubt=True)
+        )
         for order_id in named:
             self.requests.ask_for(order_id, now)
             self.ledger.changed[order_id] = None
+
+    def _ends(self, not_after_ns: int) -> Ends:
+        """Return what ends a request of an earlier epoch. The nonces of this epoch are above all that are journaled."""
+        if not_after_ns != NO_END_NS:
+            return At(not_after_ns)
+        return WhenSuperseded(0) if self.codec.offer.nonces else Never()
 
     def is_ours(self, client_order_id: str) -> bool:
         """Whether an id has the prefix of this mesh's ids."""
@@ -163,6 +168,15 @@ class AccountState:
             self.known_ids.learn(key.removeprefix(BY_ID), found.highest)
         for then in self._lookups.pop(key, []):
             then(found, now)
+
+
+def intent(signed: Signed, order_ids: tuple[str, ...], now_ns: int) -> list[Write]:
+    """Return what is journaled before a request is sent: the request, and its nonce as the high-water mark."""
+    draft = signed.draft
+    request = PutRequest(
+        signed.request_id, draft.kind.value, order_ids, signed.text, signed.digest, signed.not_after_ns, now_ns
+    )
+    return [request] if draft.nonce is None else [request, PutMark(NONCE_MARK, str(draft.nonce))]
 
 
 def by_client_id(client_order_id: str) -> Lookup:

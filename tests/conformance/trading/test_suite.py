@@ -20,7 +20,7 @@ from venuemesh.conformance.trading.checks import TradingConformance
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.orders import BinanceTrading
 from venuemesh.connectors.binance.spec import SPEC
-from venuemesh.connectors.order_codec import Kind, Refusal, Reply
+from venuemesh.connectors.order_codec import At, Kind, Refusal, Reply
 from venuemesh.connectors.reports import OrderReport, StreamOpened
 from venuemesh.model.errors import DecodeError, MeshError, Misconfigured, NotOffered, Rejected, RetryLater
 from venuemesh.model.events import Side
@@ -236,7 +236,7 @@ class EndsLater(Signer):
 
     def sign(self, *asked):
         signed = self.true.sign(*asked)
-        return replace(signed, not_after_ns=signed.not_after_ns + 60 * 10**9)
+        return replace(signed, ends=At(signed.not_after_ns + 60 * 10**9))
 
 
 class LastsLonger(Signer):
@@ -244,7 +244,7 @@ class LastsLonger(Signer):
 
     def sign(self, draft, request_id, now_ns, validity_ms):
         signed = self.true.sign(draft, request_id, now_ns, validity_ms)
-        return replace(self.true.sign(draft, request_id, now_ns, 60_000), not_after_ns=signed.not_after_ns)
+        return replace(self.true.sign(draft, request_id, now_ns, 60_000), ends=signed.ends)
 
 
 class ShowsTheSignature(Signer):

@@ -10,7 +10,7 @@ import pytest
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.binance.spec import OFFER, SPEC, TRADING
 from venuemesh.connectors.drafts import plain
-from venuemesh.connectors.order_codec import Kind, Signed, trading_connector
+from venuemesh.connectors.order_codec import At, Kind, Signed, trading_connector
 from venuemesh.model.errors import (
     DecodeError,
     Misconfigured,
@@ -64,7 +64,7 @@ def known(cid="a", exchange_order_id=None) -> Order:
 
 
 def reply(draft, body, status=200, headers=None):
-    signed = Signed(draft, "1", 0, "", "")
+    signed = Signed(draft, "1", At(0), "", "")
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     return codec().reply(signed, HttpResponse(status, headers or {}, raw, 1, 2))
 

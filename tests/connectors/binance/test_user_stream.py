@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.order_codec import Signed
+from venuemesh.connectors.order_codec import At, Signed
 from venuemesh.connectors.reports import (
     BalanceChange,
     BalanceReport,
@@ -398,7 +398,7 @@ def test_documented_answers():
         if (draft := drafts.get(sample["name"])) is not None:
             assert (sample["method"], sample["path"]) == draft.rest
             response = HttpResponse(200, {}, sample["response_text"].encode(), 1, 2)
-            found[sample["name"]] = CODEC.reply(Signed(draft, "1", 0, "", ""), response)
+            found[sample["name"]] = CODEC.reply(Signed(draft, "1", At(0), "", ""), response)
     assert set(found) == set(drafts)
     assert found["Spot/Account/GetAccountInfo"].account.balances.balances["BTC"][0] == D("4723846.89208129")
     assert found["Spot/Trading/CancelOrder"].orders[0].client_order_id == "myOrder1"

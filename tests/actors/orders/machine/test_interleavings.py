@@ -27,9 +27,11 @@ fates = st.sampled_from(["queued", "sent", "arrived", "answered", "late", "lost"
 class Interleavings(RuleBasedStateMachine):
     """What may happen, in any order. `teardown` ends all faults and compares."""
 
+    nonces = False
+
     @initialize(seed=st.integers(0, 3))
     def begin(self, seed: int) -> None:
-        self.world = World(seed)
+        self.world = World(seed, nonces=self.nonces)
         self.placed = 0
         self.commands: list[NewOrder] = []
         self.world.go()
@@ -280,3 +282,13 @@ Interleavings.TestCase.settings = settings(
     phases=[Phase.generate] if EXAMPLES else list(Phase),
 )
 TestInterleavings = Interleavings.TestCase
+
+
+class WithNonces(Interleavings):
+    """The same where requests have no end in time, and an exchange that takes rising nonces alone."""
+
+    nonces = True
+
+
+WithNonces.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 100)
+TestInterleavingsWithNonces = WithNonces.TestCase
