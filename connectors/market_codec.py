@@ -25,12 +25,13 @@ class DeltaScanner(Protocol):
     `first`, `last` and `ts_event_ns` are of the last recognised frame. `Codec.decode` reads exactly the same symbol,
     numbers and levels from such a frame.
 
-    Where checksums are the proof, `apply` also raises BookError when the book does not match the frame's checksum.
+    `Codec.decode` reads the whole books of a feed: a scanner recognises deltas only.
     """
 
     first: int
     last: int
     previous: int | None  # of the delta before, where the exchange states it
+    checksum: int | None  # of the book after the delta, where the exchange states it; the caller compares it
     ts_event_ns: int
 
     def bind(self, symbol: str, book: OrderBook) -> int:

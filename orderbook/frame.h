@@ -72,8 +72,29 @@ static inline const char *scan_integer(const char *p, int64_t *out) {
     return p;
 }
 
-/* A decimal of any length, up to the quote that ends it, exact at `scale`. Return the quote, or NULL. */
-static const char *scan_decimal(const char *p, int scale, int64_t *out) {
+/* A decimal of 1 to 7 digits, with or without a point and 1 to 8 decimals, exact at `scale`. Return what follows it, or
+ * NULL: then it may be a longer decimal, or none. */
+static inline const char *scan_short(const char *p, int scale, int64_t *out) {
+    uint64_t x = load8(p) ^ (0x30 * ONES), bad = not_digits(x);
+    int whole = bad ? __builtin_ctzll(bad) >> 3 : 0, places = 0;
+    if (whole == 0 || (whole > 1 && *p == '0')) return NULL;
+    uint64_t value = value8(x << (64 - 8 * whole));
+    p += whole;
+    if (*p == '.') {
+        x = load8(++p) ^ (0x30 * ONES);
+        bad = not_digits(x);
+        places = bad ? __builtin_ctzll(bad) >> 3 : 8;
+        if (places == 0 || places > scale || (unsigned char)(p[places] - '0') < 10) return NULL;
+        value = value * POWER[places] + value8(x << (64 - 8 * places));
+        p += places;
+    }
+    if (__builtin_mul_overflow(value, POWER[scale - places], &value) || value > INT64_MAX) return NULL;
+    *out = (int64_t)value;
+    return p;
+}
+
+/* A decimal of any length, exact at `scale`. Return what follows it, or NULL. */
+static const char *scan_long(const char *p, int scale, int64_t *out) {
     uint64_t value = 0;
     const char *start = p;
     int decimals = 0;
@@ -96,9 +117,23 @@ static const char *scan_decimal(const char *p, int scale, int64_t *out) {
         }
         if (p == fraction) return NULL;
     }
-    if (*p != '"' || __builtin_mul_overflow(value, POWER[scale - decimals], &value) || value > INT64_MAX) return NULL;
+    if (__builtin_mul_overflow(value, POWER[scale - decimals], &value) || value > INT64_MAX) return NULL;
     *out = (int64_t)value;
     return p;
+}
+
+/* A decimal of any length, up to the quote that ends it, exact at `scale`. Return the quote, or NULL. */
+static inline const char *scan_decimal(const char *p, int scale, int64_t *out) {
+    const char *end = scan_short(p, scale, out);
+    if (end == NULL) end = scan_long(p, scale, out);
+    return end != NULL && *end == '"' ? end : NULL;
+}
+
+/* A number of JSON of at most 40 digits, without sign and exponent, exact at `scale`. Return what follows it, or NULL. */
+static inline const char *scan_number(const char *p, int scale, int64_t *out) {
+    const char *end = scan_short(p, scale, out);
+    if (end == NULL) end = scan_long(p, scale, out);
+    return end != NULL && end - p <= 41 ? end : NULL;
 }
 
 /* The shape exchanges write: `whole` (1 to 8) digits, a point, 8 decimals. Marks what is not in *bad. */
@@ -136,13 +171,16 @@ typedef struct {
     ptrdiff_t n;
 } Column;
 
-/* A list [["price","size"],...] whose first bracket is at p; `negate` is 0 for bids, -1 for asks. The columns must have
- * room for one level per 10 bytes. Return what follows the list, or NULL. */
+/* A list [["price","size"],...] whose first bracket is at p; `negate` is 0 for bids, -1 for asks. Each level ends with
+ * `more` further fields, strings of digits that nobody reads. The columns must have room for one level per 10 bytes.
+ * Return what follows the list, or NULL. */
 static inline __attribute__((always_inline)) const char *scan_levels_steps(
-    const char *p, int64_t negate, Scale price_scale, Scale size_scale, Column *out) {
+    const char *p, int64_t negate, Scale price_scale, Scale size_scale, Column *out, int more) {
     int64_t *keys = out->key, *sizes = out->size;
     ptrdiff_t n = 0;
     int predicted = 1; /* digits before the point of the last price */
+    int eight = 1; /* the last level had eight decimals */
+    const char after = more ? ',' : ']';
     out->n = 0;
     if (*p++ != '[') return NULL;
     if (*p == ']') return p + 1;
@@ -152,19 +190,27 @@ static inline __attribute__((always_inline)) const char *scan_levels_steps(
         p += 2;
         uint64_t bad = 0, price, size;
         int64_t price_at, size_at;
+        const char *end;
+        if (__builtin_expect(!eight, 0)) {
+            end = scan_decimal(p, price_scale.scale, &price_at);
+            if (end == NULL || end[1] != ',' || end[2] != '"') return NULL;
+            end = scan_decimal(end + 3, size_scale.scale, &size_at);
+            if (end == NULL || end[1] != after) return NULL;
+            goto read;
+        }
         if (__builtin_expect(p[predicted + 9] != '"', 0)) {
             uint64_t x = load8(p + 10) ^ (0x22 * ONES), zero = (x - ONES) & ~x & (0x80 * ONES);
             predicted = zero ? 1 + (__builtin_ctzll(zero) >> 3) : 1;
         }
         price = fixed8(p, predicted, &bad);
-        const char *end = p + predicted + 9;
+        end = p + predicted + 9;
         bad |= (uint64_t)((end[0] ^ '"') | (end[1] ^ ',') | (end[2] ^ '"'));
         const char *q = end + 3;
         uint64_t x = load8(q + 10) ^ (0x22 * ONES), zero = (x - ONES) & ~x & (0x80 * ONES);
         int whole = 1 + (__builtin_ctzll(zero | (1ULL << 63)) >> 3);
         size = fixed8(q, whole, &bad);
         end = q + whole + 9;
-        bad |= (uint64_t)((end[0] ^ '"') | (end[1] ^ ']'));
+        bad |= (uint64_t)((end[0] ^ '"') | (end[1] ^ after));
         if (__builtin_expect(bad == 0 && plain, 1)) {
             price_at = (int64_t)price;
             size_at = (int64_t)size;
@@ -174,9 +220,16 @@ static inline __attribute__((always_inline)) const char *scan_levels_steps(
             end = scan_decimal(p, price_scale.scale, &price_at);
             if (end == NULL || end[1] != ',' || end[2] != '"') return NULL;
             end = scan_decimal(end + 3, size_scale.scale, &size_at);
-            if (end == NULL || end[1] != ']') return NULL;
-            predicted = 1;
+            if (end == NULL || end[1] != after) return NULL;
+            eight = 0;
         }
+    read:
+        for (int field = 0; field < more; field++) {
+            if (end[1] != ',' || end[2] != '"') return NULL;
+            for (end += 3; (unsigned char)(*end - '0') < 10; end++) {}
+            if (*end != '"') return NULL;
+        }
+        if (more && end[1] != ']') return NULL;
         if (__builtin_expect(price_at == 0, 0)) return NULL;
         keys[n] = (price_at ^ negate) - negate;
         sizes[n] = size_at;
@@ -190,13 +243,42 @@ static inline __attribute__((always_inline)) const char *scan_levels_steps(
 }
 
 static const char *scan_levels_portable(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
-    return scan_levels_steps(p, negate, price, size, out);
+    return scan_levels_steps(p, negate, price, size, out, 0);
+}
+
+/* A list [["price","size","0","1"],...], each level with two more fields. */
+static const char *scan_rows(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
+    return scan_levels_steps(p, negate, price, size, out, 2);
+}
+
+/* A list [{"price":1.0,"qty":2.0},...] of JSON numbers; otherwise as the lists above. */
+static const char *scan_objects(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
+    ptrdiff_t n = 0;
+    out->n = 0;
+    if (*p++ != '[') return NULL;
+    if (*p == ']') return p + 1;
+    for (;;) {
+        int64_t price_at, size_at;
+        if ((p = scan_literal(p, "{\"price\":")) == NULL) return NULL;
+        if ((p = scan_number(p, price.scale, &price_at)) == NULL || price_at == 0) return NULL;
+        if ((p = scan_literal(p, ",\"qty\":")) == NULL) return NULL;
+        if ((p = scan_number(p, size.scale, &size_at)) == NULL || *p != '}') return NULL;
+        out->key[n] = (price_at ^ negate) - negate;
+        out->size[n] = size_at;
+        n++;
+        if (p[1] == ']') {
+            out->n = n;
+            return p + 2;
+        }
+        if (p[1] != ',') return NULL;
+        p += 2;
+    }
 }
 
 #if defined(__x86_64__)
 __attribute__((target("avx2,bmi,bmi2"))) static const char *scan_levels_wide(
     const char *p, int64_t negate, Scale price, Scale size, Column *out) {
-    return scan_levels_steps(p, negate, price, size, out);
+    return scan_levels_steps(p, negate, price, size, out, 0);
 }
 #else
 #define scan_levels_wide scan_levels_portable
@@ -235,6 +317,48 @@ static const char *scan_string(const char *p) {
             return NULL;
         }
     }
+}
+
+/* `n` digits at p; -1 where one is none. */
+static inline int digits_at(const char *p, int n) {
+    int value = 0;
+    for (int i = 0; i < n; i++) {
+        if ((unsigned char)(p[i] - '0') >= 10) return -1;
+        value = value * 10 + (p[i] - '0');
+    }
+    return value;
+}
+
+/* A string "2023-10-06T17:35:55.440295Z", with up to 9 decimals or none, of 1970 to 2261, whose first quote is at p: as
+ * nanoseconds since the Unix epoch. Return what follows its last quote, or NULL. */
+static const char *scan_time(const char *p, int64_t *out) {
+    static const unsigned char DAYS[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    for (int i = 0; i < 20; i++)
+        if (p[i] == 0) return NULL;
+    int year = digits_at(p + 1, 4), month = digits_at(p + 6, 2), day = digits_at(p + 9, 2);
+    int hour = digits_at(p + 12, 2), minute = digits_at(p + 15, 2), second = digits_at(p + 18, 2);
+    if (p[0] != '"' || p[5] != '-' || p[8] != '-' || p[11] != 'T' || p[14] != ':' || p[17] != ':') return NULL;
+    if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1) return NULL;
+    int is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (day > DAYS[month] + (month == 2 && is_leap)) return NULL;
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return NULL;
+    int before = year - 1; /* whole years since year 1 */
+    int64_t days = before * 365LL + before / 4 - before / 100 + before / 400 - 719162;
+    for (int i = 1; i < month; i++) days += DAYS[i] + (i == 2 && is_leap);
+    int64_t time = (((days + day - 1) * 24 + hour) * 60 + minute) * 60 + second, fraction = 0;
+    p += 20;
+    if (*p == '.') {
+        int places = 0;
+        for (p++; (unsigned char)(*p - '0') < 10; p++, places++) {
+            if (places == 9) return NULL;
+            fraction = fraction * 10 + (*p - '0');
+        }
+        if (places == 0) return NULL;
+        fraction *= (int64_t)POWER[9 - places];
+    }
+    if (p[0] != 'Z' || p[1] != '"') return NULL;
+    *out = time * 1000000000LL + fraction;
+    return p + 2;
 }
 
 /* The end of a level list at p, were it one: what follows its first "]]" (or "[]"). For lists that must wait. */

@@ -22,7 +22,11 @@ cdef extern from "frame.h":
     const char* scan_literal(const char* p, const char* text) noexcept nogil
     const char* scan_integer(const char* p, int64_t* out) noexcept nogil
     const char* scan_string(const char* p) noexcept nogil
+    const char* scan_time(const char* p, int64_t* out) noexcept nogil  # RFC 3339, as ns since the Unix epoch
     const char* skip_levels(const char* p) noexcept nogil
+    # Level lists whose levels have two more fields of digits, or are objects of the numbers "price" and "qty".
+    const char* scan_rows(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
+    const char* scan_objects(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
     const char* scan_levels_portable(
         const char* p, int64_t negate, Scale price, Scale size, Column* out
     ) noexcept nogil
@@ -76,3 +80,24 @@ cdef class SymbolTable:
 
     cdef int bind(self, str symbol, OrderBook book) except -1  # the slot of the symbol, new or not
     cdef int find(self, const char* symbol, Py_ssize_t length) noexcept nogil  # the slot, or -1
+
+
+cdef struct Delta:
+    int64_t first, last
+    int64_t previous  # -1: not stated
+    int64_t checksum  # -1: none
+    int64_t ts_event_ns
+    int slot
+
+
+cdef class FrameScanner:
+    """What the scanners of deltas share: an exchange's scanner adds `read`, the grammar of its frames."""
+
+    cdef readonly int64_t first, last, ts_event_ns
+    cdef readonly int slot
+    cdef readonly object previous, checksum
+    cdef Frame frame
+    cdef SymbolTable symbols
+
+    # Read the whole frame; False when it is not exactly a delta of a bound symbol.
+    cdef bint read(self, Delta* delta) noexcept nogil

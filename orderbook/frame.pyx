@@ -194,3 +194,41 @@ cdef void enter(SymbolTable symbols, int slot) noexcept:
     while symbols.table[at] >= 0:
         at = (at + 1) & symbols.mask
     symbols.table[at] = slot
+
+
+cdef class FrameScanner:
+    def __cinit__(self):
+        self.frame = Frame()
+        self.symbols = SymbolTable()
+        self.slot = -1
+
+    cdef bint read(self, Delta* delta) noexcept nogil:
+        return False
+
+    def bind(self, str symbol, OrderBook book not None):
+        self.slot = -1
+        return self.symbols.bind(symbol, book)
+
+    def scan(self, frame):
+        cdef Delta delta
+        self.slot = -1
+        delta.previous = delta.checksum = -1
+        if not self.frame.take(frame) or not self.read(&delta):
+            return -1
+        self.first = delta.first
+        self.last = delta.last
+        self.ts_event_ns = delta.ts_event_ns
+        self.previous = None if delta.previous < 0 else delta.previous
+        self.checksum = None if delta.checksum < 0 else delta.checksum
+        self.slot = delta.slot
+        return delta.slot
+
+    def apply(self):
+        if self.slot < 0:
+            raise BookError("no frame was recognised to apply")
+        self.frame.apply(<OrderBook>self.symbols.slots[self.slot].book, self.last)
+
+    def levels(self):
+        if self.slot < 0:
+            raise BookError("no frame was recognised")
+        return self.frame.levels()

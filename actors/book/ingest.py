@@ -130,6 +130,7 @@ class Ingest:
         self._checksum = codec.checksum if isinstance(codec, ChecksummedBooks) else None
         if codec.spec.book.proof is not Proof.CHECKSUM:
             self._checksum = None
+        self._numbered = codec.spec.book.is_numbered
         self._slots: list[Pair] = []
 
     def track(self, pairs: Iterable[Pair]) -> None:
@@ -174,6 +175,9 @@ class Ingest:
             return
         try:
             scanner.apply()
+            if not self._numbered:
+                pair.book.sequence = machine.sequence
+                self._prove(pair, scanner.checksum)
         except BookError as error:
             self.on(pair, Suspect(str(error), scanner.last))
             return
@@ -189,8 +193,17 @@ class Ingest:
     def _scanned(pair: Pair, scanner: DeltaScanner, recv_ns: int) -> DepthDelta:
         """Return the delta that the scanner has just read, as an event."""
         bids, asks = scanner.levels()
-        symbol, ts_event_ns = pair.instrument.symbol, scanner.ts_event_ns
-        return DepthDelta(symbol, scanner.first, scanner.last, bids, asks, ts_event_ns, recv_ns, scanner.previous)
+        return DepthDelta(
+            pair.instrument.symbol,
+            scanner.first,
+            scanner.last,
+            bids,
+            asks,
+            scanner.ts_event_ns,
+            recv_ns,
+            scanner.previous,
+            scanner.checksum,
+        )
 
     def _decode(self, frame: bytes | memoryview, recv_ns: int) -> None:
         try:

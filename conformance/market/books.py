@@ -166,8 +166,8 @@ class Books(Suite):
             delta = self._delta(codec, frame)
             bids, asks = scanner.levels()
             same = (
-                (scanner.first, scanner.last, scanner.previous, bids.tolist(), asks.tolist())
-                == (delta.first, delta.last, delta.previous, delta.bids.tolist(), delta.asks.tolist())
+                (scanner.first, scanner.last, scanner.previous, scanner.checksum, bids.tolist(), asks.tolist())
+                == (delta.first, delta.last, delta.previous, delta.checksum, delta.bids.tolist(), delta.asks.tolist())
                 and delta.symbol == instrument.symbol
                 and (delta.ts_event_ns is None or scanner.ts_event_ns == delta.ts_event_ns)
             )

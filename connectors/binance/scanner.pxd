@@ -8,7 +8,7 @@ from ...orderbook.frame cimport Frame, SymbolTable
 cdef class DepthScanner:
     cdef readonly int64_t first, last, ts_event_ns
     cdef readonly int slot
-    cdef readonly object previous  # None: no frame names the number before it
+    cdef readonly object previous, checksum  # None: no frame has them
     cdef Frame frame
     cdef SymbolTable symbols
 

@@ -16,6 +16,7 @@ class DepthScanner:
     first: int  # U of the last recognised frame
     last: int  # u
     previous: int | None  # always None: no frame names the number before `first`
+    checksum: int | None  # always None
     ts_event_ns: int  # E (milliseconds on the wire), as nanoseconds
     slot: int  # slot of the last given frame, or NOT_RECOGNISED
     def bind(self, symbol: str, book: OrderBook) -> int:

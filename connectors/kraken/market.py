@@ -62,6 +62,7 @@ from ..reading import (
 from ..sequence import Numbers, Verdict, by_connection
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
+from .scanner import BookScanner
 from .spec import CANDLES, DEPTH
 
 CANDLE_FIELDS = 8  # rest-api/get-ohlc-data
@@ -239,7 +240,7 @@ class KrakenCodec:
         self._learn(self._bound.values())
 
     def scanner(self) -> DeltaScanner | None:
-        return None
+        return BookScanner()
 
     def snapshot_scanner(self) -> SnapshotScanner | None:
         return None

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.fakes.both_readers import damaged, number, price
 from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import read
 from venuemesh.connectors.binance import CONNECTOR
@@ -35,8 +36,8 @@ def readers():
     codec.bind(PAIRS)
     scanner = codec.scanner()
     assert scanner is not None
-    for number, pair in enumerate(PAIRS):
-        assert scanner.bind(pair.symbol, OrderBook(pair.price_scale, pair.size_scale)) == number
+    for slot, pair in enumerate(PAIRS):
+        assert scanner.bind(pair.symbol, OrderBook(pair.price_scale, pair.size_scale)) == slot
     return codec, scanner
 
 
@@ -83,21 +84,6 @@ def test_real_frames_are_read_alike_and_the_scanner_takes_every_delta():
     assert deltas == 177
 
 
-def number(decimals: int) -> st.SearchStrategy[str]:
-    return st.builds(
-        lambda whole, part, places: (
-            f"{whole}.{part:0{places}d}"[: len(str(whole)) + 1 + places] if places else str(whole)
-        ),
-        st.one_of(st.integers(0, 9), st.integers(0, 10**6)),
-        st.integers(0, 10**decimals - 1),
-        st.integers(0, decimals),
-    )
-
-
-def price() -> st.SearchStrategy[str]:
-    return number(8).filter(lambda text: float(text) > 0)
-
-
 @st.composite
 def canonical(draw: st.DrawFn) -> bytes:
     """A frame as the exchange writes them: compact, the manual's order of keys, raw or combined."""
@@ -122,37 +108,6 @@ def test_generated_frames_are_taken_by_both_alike(frame):
     fast, slow = read_both(frame)
     assert fast is not None
     assert fast == slow
-
-
-DAMAGE = (
-    b'"', b"\\", b",", b":", b"{", b"}", b"[", b"]", b"-", b"+", b".", b"0", b"00", b"1e5", b"E-3", b" ", b"\n", b"\t",
-    b"\x00", b"\xff", b"\xc3\xa9", b"null", b"true", b"\\u0030", b"\\u", b'"e":"trade",', b'"u":1,', b'"b":[],', b"NaN",
-    b"99999999999999999999", b'["1","2"],', b'["1","-2"]', b'["0","2"]', b'["1","2","3"]', b'"U"', b"BLZETH", b"//",
-)  # fmt: skip
-
-
-@st.composite
-def damaged(draw: st.DrawFn, frames: st.SearchStrategy[bytes]) -> bytes:
-    frame = bytearray(draw(frames))
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, max(0, len(frame) - 1)))
-        match draw(st.sampled_from(["insert", "replace", "cut", "drop", "digit", "twice"])):
-            case "insert":
-                frame[at:at] = draw(st.sampled_from(DAMAGE))
-            case "replace":
-                what = draw(st.sampled_from(DAMAGE))
-                frame[at : at + len(what)] = what
-            case "cut":
-                del frame[at:]
-            case "drop":
-                del frame[at : at + draw(st.integers(1, 8))]
-            case "digit":
-                digits = [i for i, byte in enumerate(frame) if 48 <= byte <= 57]
-                if digits:
-                    frame[draw(st.sampled_from(digits))] = draw(st.sampled_from(b"0123456789.-eE"))
-            case "twice":
-                frame[at:at] = frame[at : at + draw(st.integers(1, 40))]
-    return bytes(frame)
 
 
 @example(b'{"e":"depthUpdate","E":1,"s":"BLZETH","U":1,"u":2,"b":[],"a":[],"a":[["1","2"]]}')
