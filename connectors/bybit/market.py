@@ -51,6 +51,7 @@ from ..sequence import Numbers, Verdict, by_step
 from ..spec import BookFeed, BookSource, ExchangeSpec, Proof
 from ..trade_ids import trade_id
 from .refusals import FAILURES
+from .scanner import BookScanner
 from .spec import CANDLES, CATEGORY, DEPTH, PUBLIC, REGION
 
 CANDLE_FIELDS = 7  # market/kline.mdx
@@ -228,7 +229,7 @@ class BybitCodec:
         self._bound = {instrument.symbol: instrument for instrument in instruments}
 
     def scanner(self) -> DeltaScanner | None:
-        return None
+        return BookScanner() if self.spec.book.is_numbered else None  # at depth 1 there are no deltas
 
     def snapshot_scanner(self) -> SnapshotScanner | None:
         return None
