@@ -54,6 +54,7 @@ from ..sequence import Numbers, Verdict, by_chain
 from ..spec import ExchangeSpec
 from ..trade_ids import trade_id
 from .refusals import FAILURES
+from .scanner import BookScanner
 from .spec import CANDLES, DEMO_HEADER, DEPTH, IS_DEMO, NEW_CANDLES, ONLY_OLD, REGION, REGIONS
 
 CANDLE_FIELDS = 9  # trading-market-data-get-candlesticks.md
@@ -236,7 +237,7 @@ class OkxCodec:
         self._bound = {instrument.symbol: instrument for instrument in instruments}
 
     def scanner(self) -> DeltaScanner | None:
-        return None
+        return BookScanner()
 
     def snapshot_scanner(self) -> SnapshotScanner | None:
         return None
