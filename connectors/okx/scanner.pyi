@@ -6,6 +6,6 @@ class BookScanner(FrameScanner):
     `arg` and `action` come first; the keys of the book come in any order. All or nothing per frame: what the scanner
     does not recognise exactly (a snapshot, another channel, two books, an unknown, missing or repeated key, whitespace,
     an escape, an exponent, a minus, a number that does not fit the scale or int64, a price of zero, an unbound symbol,
-    ...) is NOT_RECOGNISED. `first` and `last` are `seqId`, `previous` is `prevSeqId`. `checksum` is None: on the wire it
-    is always 0.
+    ...) is NOT_RECOGNISED. `first` and `last` are `seqId`, `previous` is `prevSeqId`. `checksum` is None: the
+    exchange always writes 0.
     """
