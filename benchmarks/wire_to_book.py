@@ -1,4 +1,4 @@
-"""Wire to book: raw Binance depth frames to applied levels, the top of the book read from Python after every frame.
+"""Wire to book: raw depth frames to applied levels, the top of the book read from Python after every frame.
 
     python -m benchmarks.wire_to_book [--quick]
 
@@ -6,6 +6,8 @@ Every contender replays the same frames on the same snapshot, one after another 
 over the rounds of the CPU time of the thread that replays (other programs that take their turns do not count in it).
 Ours, copying the frame and `orjson.loads` run in this process; peers run in a process and an environment of their own
 (`.cache/peers-venv`, made on demand by pip), and one that cannot be had is reported as absent with the reason.
+Frames are Binance's, and the recorded ones of Kraken, Bybit and OKX. Our books forget what falls out of the exchange's
+window, and on Kraken's frames ours also compares each checksum, as a book role must; the peers do neither.
 """
 
 from __future__ import annotations
@@ -26,12 +28,17 @@ from typing import Any
 import numpy as np
 import orjson
 
+from venuemesh.connectors import bybit, kraken, okx
 from venuemesh.connectors.binance.scanner import DepthScanner, SnapshotScanner
+from venuemesh.connectors.market_codec import DeltaScanner
 from venuemesh.model.events import Levels
+from venuemesh.model.fixed import to_raw
+from venuemesh.orderbook.checksum import crc32
 from venuemesh.orderbook.l2 import OrderBook, use_wide
 
 from . import wire_to_book_peers
 from .wire_to_book_frames import SCALE, Feed, generated, recorded
+from .wire_to_book_recordings import of_other_exchanges
 
 ROOT = Path(__file__).resolve().parents[1]
 PEERS_VENV = ROOT / ".cache" / "peers-venv"
@@ -42,8 +49,22 @@ BASELINE = "msgspec + order-book"
 Row = dict[str, Any]
 
 
-def loaded(feed: Feed) -> tuple[OrderBook, DepthScanner]:
-    book, scanner, snapshot = OrderBook(SCALE, SCALE), DepthScanner(), SnapshotScanner()
+def loaded(feed: Feed) -> tuple[OrderBook, DeltaScanner]:
+    """Return a book that holds the feed's snapshot, and the exchange's scanner bound to it."""
+    book = OrderBook(*feed.scales, window=feed.window)
+    if feed.exchange != "binance":
+        whole = json.loads(feed.snapshot)
+        bids, asks = (
+            np.array([[to_raw(text, scale) for text, scale in zip(row, feed.scales, strict=True)] for row in rows])
+            for rows in (whole["bids"], whole["asks"])
+        )
+        book.load(bids, asks, 0)
+        other = {"kraken": kraken, "bybit": bybit, "okx": okx}[feed.exchange].CONNECTOR.codec().scanner()
+        if other is None:
+            raise RuntimeError(f"{feed.exchange} has no scanner")
+        other.bind(feed.symbol, book)
+        return book, other
+    scanner, snapshot = DepthScanner(), SnapshotScanner()
     if not snapshot.scan(feed.snapshot, SCALE, SCALE):
         raise RuntimeError(f"the snapshot of {feed.name} is not one the scanner reads")
     snapshot.load(book, 1000)
@@ -52,7 +73,9 @@ def loaded(feed: Feed) -> tuple[OrderBook, DepthScanner]:
 
 
 def our_scan_and_apply(feed: Feed, frames: tuple[bytes, ...]) -> int:
-    """The book role's two calls a frame; then the best levels of both sides."""
+    """The book role's two calls a frame; then the best levels of both sides. For Kraken the checksum too."""
+    if feed.exchange == "kraken":
+        return our_scan_apply_and_check(feed, frames)
     book, scanner = loaded(feed)
     scan, apply = scanner.scan, scanner.apply
     start = time.thread_time_ns()
@@ -60,6 +83,22 @@ def our_scan_and_apply(feed: Feed, frames: tuple[bytes, ...]) -> int:
         if scan(frame) < 0:
             raise RuntimeError("a frame was not recognised")
         apply()
+        _ = book.best_bid
+        _ = book.best_ask
+    return time.thread_time_ns() - start
+
+
+def our_scan_apply_and_check(feed: Feed, frames: tuple[bytes, ...]) -> int:
+    book, scanner = loaded(feed)
+    scan, apply = scanner.scan, scanner.apply
+    price_scale, size_scale = feed.scales
+    start = time.thread_time_ns()
+    for frame in frames:
+        if scan(frame) < 0:
+            raise RuntimeError("a frame was not recognised")
+        apply()
+        if crc32(book, 10, price_scale, size_scale) != scanner.checksum:
+            raise RuntimeError("a checksum is not the exchange's")
         _ = book.best_bid
         _ = book.best_ask
     return time.thread_time_ns() - start
@@ -152,8 +191,15 @@ class Peers:
             self.absent = dict.fromkeys(wire_to_book_peers.PEERS, f"no environment: {error}")
             return
         path = Path(self._directory.name, "feeds.json")
-        said = {f.name: {"snapshot": f.snapshot.decode(), "frames": [x.decode() for x in f.frames]} for f in feeds}
-        path.write_text(json.dumps(said))
+        given = {
+            feed.name: {
+                "exchange": feed.exchange,
+                "snapshot": feed.snapshot.decode(),
+                "frames": [frame.decode() for frame in feed.frames],
+            }
+            for feed in feeds
+        }
+        path.write_text(json.dumps(given))
         self.process = subprocess.Popen(
             [str(python), str(Path(wire_to_book_peers.__file__)), str(path)],
             stdin=subprocess.PIPE,
@@ -207,7 +253,7 @@ def feeds_to_replay() -> tuple[list[Feed], str | None]:
     """Real and generated feeds, and why the real ones are absent."""
     made = [generated(2, 3000), generated(18, 800), generated(200, 100)]
     try:
-        return [recorded(), recorded(merge_to=15), *made], None
+        return [recorded(), recorded(merge_to=15), *of_other_exchanges(), *made], None
     except FileNotFoundError as error:
         return made, str(error)
 

@@ -22,7 +22,7 @@ LOT = 1_000_000  # 0.01
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A snapshot body and the frames that follow it, as text on the wire."""
+    """A snapshot body, in Binance's shape, and the frames that follow it, as text on the wire."""
 
     name: str
     symbol: str
@@ -30,6 +30,9 @@ class Feed:
     snapshot: bytes
     frames: tuple[bytes, ...]
     levels: int  # in all frames together
+    exchange: str = "binance"
+    scales: tuple[int, int] = (SCALE, SCALE)  # of prices and sizes
+    window: int = 0  # levels a side that the exchange keeps its readers at; 0: all
 
     @property
     def levels_per_frame(self) -> float:

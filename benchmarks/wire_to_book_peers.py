@@ -2,10 +2,10 @@
 
     python wire_to_book_peers.py FEEDS.json
 
-FEEDS.json is {name: {"snapshot": text, "frames": [text, ...]}}. First it prints one line: {"peers": {name: null or why
-it is absent}, "versions": {...}}. Then it answers each line `peer TAB feed` of its input by the nanoseconds of one
-replay, the loading of the snapshot apart, top of book read after every frame. It imports nothing of ours; `order-book`
-is GPL and must not meet our code in one process.
+FEEDS.json is {name: {"exchange": name, "snapshot": text, "frames": [text, ...]}}. First it prints one line: {"peers":
+{name: null or why it is absent}, "versions": {...}}. Then it answers each line `peer TAB feed` of its input by the
+nanoseconds of one replay, the loading of the snapshot apart, top of book read after every frame. It imports nothing of
+ours; `order-book` is GPL and must not meet our code in one process.
 """
 
 from __future__ import annotations
@@ -21,33 +21,68 @@ Levels = list[tuple[float, float]]
 Decode = Callable[[bytes], tuple[int, Levels, Levels]]
 
 
-def msgspec_decoder() -> Decode:
+def msgspec_decoder(exchange: str) -> Decode:
     import msgspec
 
+    def decoder(shape: Any) -> Callable[[bytes], Any]:
+        return msgspec.json.Decoder(shape, strict=False).decode
+
+    if exchange == "kraken":
+        level = msgspec.defstruct("Level", [("price", float), ("qty", float)])
+        pairs = list[level]  # type: ignore[valid-type]
+        book = msgspec.defstruct("Book", [("bids", pairs), ("asks", pairs), ("checksum", int)])
+        whole = decoder(msgspec.defstruct("Message", [("data", list[book])]))  # type: ignore[valid-type]
+
+        def read_kraken(raw: bytes) -> tuple[int, Levels, Levels]:
+            (book,) = whole(raw).data
+            return book.checksum, [(x.price, x.qty) for x in book.bids], [(x.price, x.qty) for x in book.asks]
+
+        return read_kraken
+    if exchange == "okx":
+        rows = list[tuple[float, float, str, str]]
+        book = msgspec.defstruct("Book", [("asks", rows), ("bids", rows), ("seqId", int)])
+        whole = decoder(msgspec.defstruct("Message", [("data", list[book])]))  # type: ignore[valid-type]
+
+        def read_okx(raw: bytes) -> tuple[int, Levels, Levels]:
+            (book,) = whole(raw).data
+            return book.seqId, [row[:2] for row in book.bids], [row[:2] for row in book.asks]
+
+        return read_okx
     levels = list[tuple[float, float]]
     data = msgspec.defstruct("Data", [("u", int), ("b", levels), ("a", levels)])
-    combined = msgspec.defstruct("Combined", [("data", data)])
-    frame = msgspec.json.Decoder(combined, strict=False).decode
+    frame = decoder(msgspec.defstruct("Message", [("data", data)]))
 
-    def decode(raw: bytes) -> tuple[int, Levels, Levels]:
+    def read(raw: bytes) -> tuple[int, Levels, Levels]:
         event = frame(raw).data
         return event.u, event.b, event.a
 
-    return decode
+    return read
 
 
-def orjson_decoder() -> Decode:
+def orjson_decoder(exchange: str) -> Decode:
     import orjson
 
     loads = orjson.loads
 
-    def decode(raw: bytes) -> tuple[int, Levels, Levels]:
+    def read_kraken(raw: bytes) -> tuple[int, Levels, Levels]:
+        (book,) = loads(raw)["data"]
+        bids = [(row["price"], row["qty"]) for row in book["bids"]]
+        asks = [(row["price"], row["qty"]) for row in book["asks"]]
+        return book["checksum"], bids, asks
+
+    def read_okx(raw: bytes) -> tuple[int, Levels, Levels]:
+        (book,) = loads(raw)["data"]
+        bids = [(float(row[0]), float(row[1])) for row in book["bids"]]
+        asks = [(float(row[0]), float(row[1])) for row in book["asks"]]
+        return book["seqId"], bids, asks
+
+    def read(raw: bytes) -> tuple[int, Levels, Levels]:
         data = loads(raw)["data"]
         bids = [(float(price), float(size)) for price, size in data["b"]]
         asks = [(float(price), float(size)) for price, size in data["a"]]
         return data["u"], bids, asks
 
-    return decode
+    return {"kraken": read_kraken, "okx": read_okx}.get(exchange, read)
 
 
 def with_order_book(decode: Decode) -> Callable[[dict[str, Any]], Callable[[list[bytes]], None]]:
@@ -108,7 +143,7 @@ def with_sorted_dict(decode: Decode) -> Callable[[dict[str, Any]], Callable[[lis
     return load
 
 
-PEERS: dict[str, tuple[Callable[[], Decode], Callable[[Decode], Any]]] = {
+PEERS: dict[str, tuple[Callable[[str], Decode], Callable[[Decode], Any]]] = {
     "msgspec + order-book": (msgspec_decoder, with_order_book),
     "orjson + order-book": (orjson_decoder, with_order_book),
     "msgspec + SortedDict": (msgspec_decoder, with_sorted_dict),
@@ -120,13 +155,14 @@ def main() -> None:
     with open(sys.argv[1]) as file:
         said = json.load(file)
     feeds = {
-        name: (json.loads(feed["snapshot"]), [frame.encode() for frame in feed["frames"]])
+        name: (feed["exchange"], json.loads(feed["snapshot"]), [frame.encode() for frame in feed["frames"]])
         for name, feed in said.items()
     }
+    exchanges = {feed["exchange"] for feed in said.values()}
     ready, absent, versions = {}, {}, {}
     for name, (decoder, book) in PEERS.items():
         try:
-            ready[name] = book(decoder())
+            ready[name] = {exchange: book(decoder(exchange)) for exchange in exchanges}
             absent[name] = None
         except ImportError as error:
             absent[name] = str(error)
@@ -138,8 +174,8 @@ def main() -> None:
     print(json.dumps({"peers": absent, "versions": versions, "python": sys.version.split()[0]}), flush=True)
     for line in sys.stdin:
         peer, feed = line.rstrip("\n").split("\t")
-        snapshot, frames = feeds[feed]
-        replay = ready[peer](snapshot)
+        exchange, snapshot, frames = feeds[feed]
+        replay = ready[peer][exchange](snapshot)
         start = time.thread_time_ns()
         replay(frames)
         print(time.thread_time_ns() - start, flush=True)
