@@ -32,17 +32,37 @@ static uint32_t crc32_text(const char *text, ptrdiff_t n) {
     return c ^ 0xFFFFFFFFu;
 }
 
-#define DIGITS 20 /* the most that one int64 needs */
+#define DIGITS 20 /* the most that one int64 needs; what `write_digits` may write to, beyond what it returns too */
+
+/* The eight decimal digits of a value below 10^8, one a byte, the first in the lowest. */
+static inline uint64_t eight_digits(uint32_t value) {
+    uint64_t x = value / 10000 | (uint64_t)(value % 10000) << 32;
+    uint64_t hundreds = (x * 10486 >> 20) & 0x0000007F0000007FULL;
+    x = hundreds | (x - 100 * hundreds) << 16;
+    uint64_t tens = (x * 103 >> 10) & 0x000F000F000F000FULL;
+    return tens | (x - 10 * tens) << 8;
+}
+
+static inline void store_digits(char *out, uint64_t digits) {
+    digits += 0x3030303030303030ULL;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    digits = __builtin_bswap64(digits);
+#endif
+    memcpy(out, &digits, 8);
+}
 
 /* Write a positive integer in decimal, without sign or leading zeros; return what follows it. 0 writes nothing. */
-static char *write_digits(char *out, int64_t value) {
-    char reversed[DIGITS];
+static inline char *write_digits(char *out, int64_t value) {
+    const uint64_t e8 = 100000000ULL;
+    uint64_t rest = (uint64_t)value;
+    uint32_t full[2];
     int n = 0;
-    while (value > 0) {
-        reversed[n++] = (char)('0' + value % 10);
-        value /= 10;
-    }
-    while (n > 0) *out++ = reversed[--n];
+    if (value <= 0) return out;
+    for (; rest >= e8; rest /= e8) full[n++] = (uint32_t)(rest % e8);
+    uint64_t digits = eight_digits((uint32_t)rest);
+    int zeros = __builtin_ctzll(digits) >> 3; /* of the first eight; the value is not 0 */
+    store_digits(out, digits >> (8 * zeros));
+    for (out += 8 - zeros; n > 0; out += 8) store_digits(out, eight_digits(full[--n]));
     return out;
 }
 
