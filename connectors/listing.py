@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..model.errors import DecodeError
 from ..model.instrument import Instrument
-from .reading import UNREADABLE
-
-
-class LeftOut(NamedTuple):
-    """A row that is not an instrument we can use. `symbol` is the exchange's, where the row names one."""
-
-    symbol: str | None
-    reason: str
-    is_unreadable: bool = True
+from .reading import LeftOut, each_row, text
 
 
 class Listing(list[Instrument]):
@@ -25,26 +18,26 @@ class Listing(list[Instrument]):
         self.left_out = tuple(left_out)
 
 
+def _symbol(row: Any) -> str:
+    return text(row["symbol"])
+
+
 def listing(
-    rows: Iterable[Any], read: Callable[[Any], Instrument], symbol_of: Callable[[Any], Any] = lambda row: row["symbol"]
+    rows: Iterable[Any], read: Callable[[Any], Instrument], symbol_of: Callable[[Any], str] = _symbol
 ) -> Listing:
     """Read the rows of a list of instruments.
 
     Left out are rows that `read` cannot read, and of several rows with one base and quote asset all but one: a trading
-    one before one that does not trade, else the first.
+    one before one that does not trade, else the first. `symbol_of` finds the exchange's symbol in a row.
 
-    Raises the error of the last odd row when there are rows and none can be read.
+    Raises DecodeError when there are rows and none can be read.
     """
+    read_rows, odd = each_row(rows, read, symbol_of)
+    if odd and not read_rows:
+        raise DecodeError(f"none of {len(odd)} rows can be read; the last one {odd[-1].reason}", None)
     found: dict[str, Instrument] = {}
-    left_out: list[LeftOut] = []
-    wrong: Exception | None = None
-    for row in rows:
-        try:
-            instrument = read(row)
-        except UNREADABLE as error:
-            wrong = error
-            left_out.append(LeftOut(_symbol(row, symbol_of), f"cannot be read: {error!r}"))
-            continue
+    left_out = list(odd)
+    for instrument in read_rows:
         known = found.get(instrument.name)
         if known is None:
             found[instrument.name] = instrument
@@ -53,14 +46,4 @@ def listing(
             found[instrument.name], instrument = instrument, known
         kept = found[instrument.name].symbol
         left_out.append(LeftOut(instrument.symbol, f"is a second {instrument.name}, beside {kept}", False))
-    if wrong is not None and not found:
-        raise wrong
     return Listing(found.values(), left_out)
-
-
-def _symbol(row: Any, symbol_of: Callable[[Any], Any]) -> str | None:
-    try:
-        symbol = symbol_of(row)
-    except UNREADABLE:
-        return None
-    return symbol if isinstance(symbol, str) else None

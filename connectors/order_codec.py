@@ -21,6 +21,7 @@ from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order
 from .market_codec import Connector
+from .reading import LeftOut
 from .reports import AccountReport, Fees, FillReport, ListReport, OrderReport, StreamOpened, StreamReport
 from .spec import Offer
 
@@ -163,6 +164,9 @@ class Reply:
 
     `orders` of PLACE, CANCEL, AMEND, ORDER, OPEN_ORDERS, REPLACE, lists and batches; `absent` when the exchange says
     that it knows no such order; `refused`: per client order id, what it refused in an answer that succeeded else.
+
+    An order that an answer to OPEN_ORDERS does not have is asked for by itself, so that a row that was left out holds
+    back only its own order.
     """
 
     orders: tuple[OrderReport, ...] = ()
@@ -173,7 +177,13 @@ class Reply:
     refused: tuple[tuple[str, str, str], ...] = ()  # (client order id, code, reason)
     absent: bool = False
     counts: dict[str, int] | None = None  # of ORDER_COUNTS: name of a limit of the spec -> what counts against it now
+    left_out: tuple[LeftOut, ...] = ()  # odd rows of a list of orders or fills; the others are read
     raw: Any = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows of fills the answer has, odd ones too: a full page means that there may be more."""
+        return len(self.fills) + len(self.left_out)
 
 
 class Refusal(Enum):

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 import orjson
@@ -197,6 +197,42 @@ def amount_text(value: Any) -> str:
 def price_text(value: Any) -> str | None:
     """Return a price as text, unchanged; None where it is empty or zero, which means that there is no price."""
     return str(value) if text(value) and plain_decimal(value) else None
+
+
+class LeftOut(NamedTuple):
+    """A row of a list that was left out. `name` says of what (a symbol, an order, an asset), where it can be read."""
+
+    name: str | None
+    reason: str
+    is_unreadable: bool = True
+
+
+def each_row(
+    listed: Iterable[Any], read: Callable[[Any], V], name_of: Callable[[Any], Any]
+) -> tuple[list[V], tuple[LeftOut, ...]]:
+    """Read the rows of a list one by one: an odd row is left out and named, and holds no other back."""
+    found: list[V] = []
+    left_out: list[LeftOut] = []
+    for row in listed:
+        try:
+            found.append(read(row))
+        except UNREADABLE as error:
+            left_out.append(LeftOut(_name(row, name_of), f"cannot be read: {error!r}"))
+    return found, tuple(left_out)
+
+
+def _name(row: Any, name_of: Callable[[Any], Any]) -> str | None:
+    try:
+        name = name_of(row)
+    except UNREADABLE:
+        return None
+    return str(name) if isinstance(name, str | int) and not isinstance(name, bool) else None
+
+
+def left_out_text(rows: Sequence[LeftOut], most: int = 5) -> str:
+    """Return the first rows that were left out in words; empty when none was."""
+    named = "; ".join(f"{row.name or 'a row without a name'} {row.reason}" for row in rows[:most])
+    return f"{named}; and {len(rows) - most} more" if len(rows) > most else named
 
 
 def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[str, V]:

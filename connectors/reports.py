@@ -66,11 +66,16 @@ class FillReport:
 
 @dataclass(frozen=True, slots=True)
 class BalanceReport:
-    """Balances at `ts_event_ns`: asset -> (free, locked). `whole`: assets that are not named are zero."""
+    """Balances at `ts_event_ns`: asset -> (free, locked).
+
+    `whole`: assets that are neither in `balances` nor in `unread` are zero. Assets in `unread` have a row that cannot
+    be read: what was known of them stays.
+    """
 
     balances: dict[str, tuple[Decimal, Decimal]]
     whole: bool
     ts_event_ns: int
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ def _plain_fields(record: Any) -> dict[str, Any]:
             value = {asset: [f"{free:f}", f"{locked:f}"] for asset, (free, locked) in value.items()}
         elif one.name == "orders":
             value = [list(pair) for pair in value]
+        elif one.name == "unread":
+            value = list(value)
         found[one.name] = value
     return found
 
@@ -122,6 +124,8 @@ def _typed(cls: type[Any], plain: dict[str, Any]) -> Any:
             found[key] = tuple(
                 (_plain_of(key, str, client), _plain_of(key, str, exchange)) for client, exchange in value
             )
+        elif key == "unread":
+            found[key] = tuple(_plain_of(key, str, asset) for asset in value)
         else:
             _plain_of(key, _NOT_TEXT.get(key, str), value)
     return cls(**found)

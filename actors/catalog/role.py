@@ -22,14 +22,15 @@ good reading stays in force; `status` names such rows. Every request is within t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from loguru import logger
 
-from ...connectors.listing import LeftOut, Listing
+from ...connectors.listing import Listing
 from ...connectors.market_codec import Codec, ServesCandles
+from ...connectors.reading import LeftOut, left_out_text
 from ...connectors.transport import Rest
 from ...model.address import book_address
 from ...model.backoff import Backoff
@@ -151,7 +152,7 @@ class CatalogRole:
             "error": self._error,
             "instruments": len(self._plain),
             "left_out": len(self._left_out),
-            "left_out_rows": _left_out_text(self._left_out) or None,
+            "left_out_rows": left_out_text(self._left_out) or None,
             "trading": sum(instrument.is_trading for instrument in self._by_name.values()),
             "version": self._version,
             "age_s": age,
@@ -195,9 +196,7 @@ class CatalogRole:
         self._refreshed_ns = self._context.monotonic_ns()
         if found.left_out != self._left_out:
             self._left_out = found.left_out
-            logger.warning(
-                "rows of the list of instruments are left out", rows=_left_out_text(found.left_out) or "none"
-            )
+            logger.warning("rows of the list of instruments are left out", rows=left_out_text(found.left_out) or "none")
         instruments = [*found, *still_listed(self._by_name.values(), found)]
         plain = [instrument.to_dict() for instrument in sorted(instruments, key=lambda listed: listed.name)]
         if plain != self._plain:
@@ -366,7 +365,7 @@ def still_listed(known: Iterable[Instrument], found: Listing) -> list[Instrument
 
     A row that does not even name its symbol may be of any of them.
     """
-    unread = [row.symbol for row in found.left_out if row.is_unreadable]
+    unread = [row.name for row in found.left_out if row.is_unreadable]
     there = {instrument.name for instrument in found}
     return [
         instrument
@@ -374,11 +373,6 @@ def still_listed(known: Iterable[Instrument], found: Listing) -> list[Instrument
         if instrument.name not in there
         and any(symbol is None or symbol in (instrument.symbol, *instrument.aliases) for symbol in unread)
     ]
-
-
-def _left_out_text(rows: Sequence[LeftOut]) -> str:
-    named = "; ".join(f"{row.symbol or 'a row without a symbol'} {row.reason}" for row in rows[:NAMED_ROWS])
-    return f"{named}; and {len(rows) - NAMED_ROWS} more" if len(rows) > NAMED_ROWS else named
 
 
 def _market(instrument: Instrument, row: Mapping[str, Any]) -> Market:

@@ -16,7 +16,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from loguru import logger
+
 from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec
+from ...connectors.reading import LeftOut, left_out_text
 from ...journal.committer import Committer
 from ...journal.journal import Journal
 from ...journal.records import Filter, Loaded
@@ -97,6 +100,7 @@ class ManagerShell:
         self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
+        self._left_out: dict[str, tuple[LeftOut, ...]] = {}  # odd rows of the last answer, by its purpose
         self._no_answer: str | None = None  # the error of the last ask, if it failed
 
     # ------------------------------------------------------------------ life
@@ -360,7 +364,14 @@ class ManagerShell:
         except MeshError as error:
             result = error
         self._no_answer = str(result) if isinstance(result, MeshError) else None
+        if isinstance(result, Reply):
+            self._note_left_out(effect.purpose.value, result.left_out)
         self._do(self.machine.asked(effect.ask_id, result, self.now()))
+
+    def _note_left_out(self, purpose: str, rows: tuple[LeftOut, ...]) -> None:
+        if rows != self._left_out.get(purpose, ()):
+            logger.warning("odd rows of an answer are left out", answer=purpose, rows=left_out_text(rows) or "none")
+        self._left_out[purpose] = rows
 
     def lookup(self, effect: Lookup) -> None:
         self._spawn(self._look_up(effect))
@@ -467,6 +478,7 @@ class ManagerShell:
             shown["ready"] = shown["state"] in ("SERVING", "PAUSED")
             shown["unresolved"] = shown["unresolved_requests"]
             shown["limits"] = self.allowance.status()
+            shown["left_out"] = {purpose: left_out_text(rows) for purpose, rows in self._left_out.items() if rows}
             if (committer := self.committer) is not None:
                 shown["commits"] = {"batches": committer.batches, "transactions": committer.transactions}
         elif not self.error and hasattr(self, "markets"):

@@ -27,7 +27,7 @@ from ...model.time import MILLISECOND_NS
 from .. import drafts
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
-from ..reading import reading, rows
+from ..reading import each_row, reading, rows
 from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport
 from ..spec import Endpoint, ExchangeSpec, Offer
 from . import reports
@@ -298,11 +298,15 @@ class BinanceTrading:
     def _orders(self, draft: Draft, read: Any) -> Reply:
         if isinstance(read, list) is not (draft.kind in MANY):
             raise TypeError("one order or one list of orders" if draft.kind not in MANY else "no array")
+        if draft.kind in (Kind.OPEN_ORDERS, Kind.ORDERS):
+            found, left_out = each_row(read, reports.order, lambda row: row["orderId"])
+            return Reply(orders=tuple(found), left_out=left_out)
         orders, lists = reports.orders(read)
         return Reply(orders=orders, lists=lists)
 
     def _fills(self, draft: Draft, read: Any) -> Reply:
-        return Reply(fills=tuple(reports.trade(row) for row in rows(read)))
+        found, left_out = each_row(rows(read), reports.trade, lambda row: row["id"])
+        return Reply(fills=tuple(found), left_out=left_out)
 
     def _one(self, draft: Draft, read: Any) -> Reply:
         """The requested order, under the client id of the request."""

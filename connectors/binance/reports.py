@@ -15,7 +15,18 @@ from typing import Any
 
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ..reading import decimal, flag, identifier, known_decimal, milliseconds, positive_decimal, text
+from ..reading import (
+    decimal,
+    each_row,
+    flag,
+    identifier,
+    known_decimal,
+    milliseconds,
+    plain_decimal,
+    positive_decimal,
+    rows,
+    text,
+)
 from ..reports import AccountReport, BalanceChange, BalanceReport, Fees, FillReport, ListReport, OrderReport
 
 # enums.md, Order status
@@ -135,17 +146,24 @@ def trade(row: dict[str, Any]) -> FillReport:
 
 
 def account(row: dict[str, Any]) -> AccountReport:
-    """Read the account. The request leaves out zero balances, so an asset that the answer does not name is zero."""
-    balances = {text(one["asset"]): (decimal(one["free"]), decimal(one["locked"])) for one in row["balances"]}
+    """Read the account. The request leaves out zero balances, so an asset that the answer does not name is zero, unless
+    a row names no asset."""
+    held, left_out = each_row(rows(row["balances"]), _balance, lambda one: text(one["asset"]))
+    unread = tuple(one.name for one in left_out if one.name is not None)
+    whole = len(unread) == len(left_out)
     rates = row.get("commissionRates")
     return AccountReport(
-        balances=BalanceReport(balances, True, milliseconds(row["updateTime"])),
+        balances=BalanceReport(dict(held), whole, milliseconds(row["updateTime"]), unread),
         can_trade=flag(row["canTrade"]),
         permissions=tuple(text(one) for one in row["permissions"]),
         maker_fee=None if rates is None else decimal(rates["maker"]),
         taker_fee=None if rates is None else decimal(rates["taker"]),
         account_id=identifier(row["uid"]) if "uid" in row else None,
     )
+
+
+def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
+    return text(row["asset"]), (plain_decimal(row["free"]), plain_decimal(row["locked"]))
 
 
 def fees(pair: str, row: dict[str, Any]) -> Fees:

@@ -175,7 +175,7 @@ class OkxCodec:
         while; one without base and quote cannot be named and is left out."""
         with reading("a list of instruments", body) as read:
             named = [row for row in _data(read) if not _is_unnamed(row)]
-            return listing(named, self._instrument, lambda row: row["instId"])
+            return listing(named, self._instrument, lambda row: text(row["instId"]))
 
     def _instrument(self, row: dict[str, Any]) -> Instrument:
         base, quoted, state = text(row["baseCcy"]), text(row["quoteCcy"]), text(row["state"])

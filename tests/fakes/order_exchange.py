@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from venuemesh.connectors.order_codec import At, Draft, Kind, Refusal, Reply, Signed, WhenSuperseded
+from venuemesh.connectors.reading import LeftOut
 from venuemesh.connectors.reports import AccountReport, BalanceReport, FillReport, OrderReport
 from venuemesh.connectors.spec import Offer
 from venuemesh.model.errors import MeshError, Rejected
@@ -153,6 +154,9 @@ class Rested:
         return self.status in (S.OPEN, S.PARTIALLY_FILLED)
 
 
+ODD = LeftOut(None, "cannot be read")
+
+
 class OrderExchange:
     """See the module. `now_ns` is its clock; every change takes a nanosecond of it."""
 
@@ -168,6 +172,7 @@ class OrderExchange:
         self.liquidity = {one.name: Decimal(5) for one in instruments}
         self.refuse_new = False
         self.nonce = 0  # the highest that came
+        self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
         self._trades = {one.name: 100 for one in instruments}
 
     # The two doors
@@ -204,7 +209,9 @@ class OrderExchange:
                 return Rejected("unknown_order", "no such order")
             return Reply(orders=(self.report(found),))
         if draft.kind is Kind.OPEN_ORDERS:
-            return Reply(orders=tuple(self.report(one) for one in self.orders.values() if one.open))
+            reports = [self.report(one) for one in self.orders.values() if one.open]
+            readable = tuple(one for one in reports if one.exchange_order_id not in self.odd)
+            return Reply(orders=readable, left_out=(ODD,) * (len(reports) - len(readable)))
         if draft.kind is Kind.ACCOUNT:
             return Reply(account=AccountReport(self.balances(), True, (), None, None))
         fills = [one for order in self.orders.values() if order.pair == draft.pair for one in order.fills]
@@ -215,7 +222,9 @@ class OrderExchange:
             fills = [one for one in fills if one.exchange_order_id == words["exchange_id"]]
         else:
             fills = [one for one in fills if one.ts_event_ns >= int(words["since"])]
-        return Reply(fills=tuple(fills[: OFFER.fills_page]))
+        page = fills[: OFFER.fills_page]
+        readable_fills = tuple(one for one in page if one.trade_id not in self.odd)
+        return Reply(fills=readable_fills, left_out=(ODD,) * (len(page) - len(readable_fills)))
 
     # What happens on it
 

@@ -13,7 +13,7 @@ So the money of a fill counts as spent before a balance report shows the fill; a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -79,8 +79,18 @@ class Funds:
         """End the reservation of an order that took nothing."""
         self._reserved.pop(client_order_id, None)
 
-    def apply(self, balances: Mapping[str, tuple[Decimal, Decimal]], ts_event_ns: int, *, whole: bool = False) -> bool:
-        """Apply a balance report. Return whether it contradicts a later report (then request the balances again)."""
+    def apply(
+        self,
+        balances: Mapping[str, tuple[Decimal, Decimal]],
+        ts_event_ns: int,
+        *,
+        whole: bool = False,
+        unread: Collection[str] = (),
+    ) -> bool:
+        """Apply a balance report. Return whether it contradicts a later report (then request the balances again).
+
+        With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero.
+        """
         doubtful = False
         for asset, (free, locked) in balances.items():
             held = self._stated.get(asset)
@@ -91,7 +101,7 @@ class Funds:
             self._drop(asset)
         if whole:
             for asset, held in list(self._stated.items()):
-                if asset in balances:
+                if asset in balances or asset in unread:
                     continue
                 if held.ts_event_ns > ts_event_ns:
                     doubtful = doubtful or bool(held.free or held.locked)

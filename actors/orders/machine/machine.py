@@ -328,7 +328,7 @@ class OrderMachine:
         if isinstance(report, OrderReport):
             self._reconcile.report(report, now)
         elif isinstance(report, BalanceReport):
-            if self._state.funds.apply(report.balances, report.ts_event_ns, whole=report.whole):
+            if self._state.funds.apply(report.balances, report.ts_event_ns, whole=report.whole, unread=report.unread):
                 self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)
         elif isinstance(report, BalanceChange):
             self._reconcile.raise_question(Purpose.ACCOUNT, ALL, now)

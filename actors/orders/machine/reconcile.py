@@ -268,7 +268,7 @@ class Reconcile:
         stated = reply.account.balances
         # The answer is no older than the ask, whatever time it states; our clock may be slightly off.
         as_of_ns = max(stated.ts_event_ns, begun.exchange_ns - SECOND_NS // 2)
-        if self._state.funds.apply(stated.balances, as_of_ns, whole=stated.whole):
+        if self._state.funds.apply(stated.balances, as_of_ns, whole=stated.whole, unread=stated.unread):
             self._soon(now)
         self._state.effects.write(PutBalances(self._state.funds.snapshot(), now.ns))
         self.has_balances = True
@@ -280,7 +280,7 @@ class Reconcile:
         for fill in reply.fills:
             if fill.exchange_order_id in ("", held.order.exchange_order_id):
                 self._state.ledger.fill(held, fill, now)
-        if len(reply.fills) >= self._state.codec.offer.fills_page:
+        if reply.rows >= self._state.codec.offer.fills_page:
             self.raise_question(Purpose.PAIR_FILLS, held.order.pair, now)  # a walk brings the rest
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
@@ -292,7 +292,7 @@ class Reconcile:
     def _walked(self, pair: str, reply: Reply, now: Now, slot: Slot | None) -> bool:
         """Apply a page of a pair's fills. Return whether the walk is complete."""
         state = self._state
-        full = len(reply.fills) >= state.codec.offer.fills_page
+        full = reply.rows >= state.codec.offer.fills_page
         last = pair in self._marks and not full
         known: str | None = None  # all fills up to this trade id are applied
         newest: str | None = None  # two own orders may share this trade id
@@ -324,8 +324,9 @@ class Reconcile:
             if not last:
                 self._since_ns[pair] = since_ns + FILLS_SPAN_NS
         if not last:
-            if slot is not None:
-                slot.due_mono_ns = now.mono_ns
+            if slot is not None:  # a page of odd rows alone would come again at once
+                pause_s = state.settings.retry_s if reply.left_out and not reply.fills else 0.0
+                slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
             return False
         if not state.ledger.open_on(pair):
             self._dirty.discard(pair)

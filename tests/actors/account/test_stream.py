@@ -264,8 +264,8 @@ def test_reports_travel_unchanged():
     report = from_plain(plain)
     assert isinstance(report, OrderReport)
     assert from_plain(to_plain(report)) == report
-    for other in ({"type": "balances", "balances": {"BTC": ["1.0", "0"]}, "whole": False, "ts_event_ns": 1},):
-        assert to_plain(from_plain(other)) == other
+    other = {"type": "balances", "balances": {"BTC": ["1.0", "0"]}, "whole": True, "ts_event_ns": 1, "unread": ["X"]}
+    assert to_plain(from_plain(other)) == other
     assert from_plain(to_plain(Marker("gap", "why"))) == Marker("gap", "why")
 
 

@@ -232,7 +232,7 @@ async def test_while_a_row_names_no_symbol_no_known_pair_is_taken_as_gone(rig: R
     rig.exchange.odd = [7]
     changed = await role.handle("refresh", None)
     assert [plain["name"] for plain in changed["instruments"]] == ["BTC-USDT", "ETH-BTC", "OLD-BTC", "X-Y"]
-    assert role.status()["left_out_rows"].startswith("a row without a symbol cannot be read: ")
+    assert role.status()["left_out_rows"].startswith("a row without a name cannot be read: ")
 
 
 async def test_it_refreshes_by_itself(rig: Rig) -> None:

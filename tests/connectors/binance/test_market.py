@@ -355,7 +355,7 @@ def test_an_odd_row_of_the_list_holds_no_other_pair_back(codec, odd):
     found = codec.instruments(dumps({"symbols": [row, SYMBOL]}))
     assert [one.symbol for one in found] == [SYMBOL["symbol"]]
     (left_out,) = found.left_out
-    assert left_out.symbol == (None if odd == {"symbol": 3} else "ODDUSDT")
+    assert left_out.name == (None if odd == {"symbol": 3} else "ODDUSDT")
     assert left_out.is_unreadable
 
 
@@ -364,7 +364,7 @@ def test_of_two_symbols_of_one_pair_the_one_that_trades_is_kept(codec):
     for rows in ([closed, SYMBOL], [SYMBOL, closed]):
         found = codec.instruments(dumps({"symbols": rows}))
         assert [one.symbol for one in found] == [SYMBOL["symbol"]]
-        assert [(one.symbol, one.is_unreadable) for one in found.left_out] == [("OLD", False)]
+        assert [(one.name, one.is_unreadable) for one in found.left_out] == [("OLD", False)]
 
 
 @pytest.mark.parametrize(

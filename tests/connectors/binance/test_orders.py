@@ -605,8 +605,32 @@ def test_own_fills():
     assert (fill.price, fill.amount, fill.quote_amount) == (D("4.000001"), D(12), D("48.000012"))
     assert (fill.fee, fill.fee_asset, fill.is_maker) == (D("10.1"), "BNB", True)
     for change in ({"isMaker": 1}, {"isBuyer": None}, {"id": "28457"}):
-        with pytest.raises(DecodeError):
-            reply(codec().fills(PAIR, None), [TRADE | change])
+        answer = reply(codec().fills(PAIR, None), [TRADE | change, TRADE])
+        assert (answer.fills, len(answer.left_out), answer.rows) == ((fill,), 1, 2)
+    with pytest.raises(DecodeError):
+        reply(codec().fills(PAIR, None), TRADE)
+
+
+@pytest.mark.parametrize("odd", [{"timeInForce": "GTD"}, {"status": "HELD"}, {"type": "X"}, {"clientOrderId": None}])
+def test_an_odd_row_holds_no_other_open_order_back(odd):
+    answer = reply(codec().open_orders(), [ROW | {"orderId": 7} | odd, ROW])
+    assert [one.exchange_order_id for one in answer.orders] == [str(ROW["orderId"])]
+    assert [one.name for one in answer.left_out] == ["7"]
+
+
+def test_an_odd_balance_holds_no_other_back_and_is_not_taken_as_zero():
+    good = {"asset": "BTC", "free": "1.5", "locked": "0.5"}
+    answer = {
+        "canTrade": True,
+        "updateTime": 1,
+        "permissions": [],
+        "balances": [good, good | {"asset": "ODD", "free": ""}],
+    }
+    found = reply(codec().account(), answer).account.balances
+    assert (found.balances, found.whole, found.unread) == ({"BTC": (D("1.5"), D("0.5"))}, True, ("ODD",))
+    answer["balances"][1] = {"free": "1", "locked": "0"}  # of which asset, nobody knows
+    found = reply(codec().account(), answer).account.balances
+    assert (found.whole, found.unread) == (False, ())
 
 
 def test_the_account():

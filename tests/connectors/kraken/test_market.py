@@ -114,7 +114,7 @@ def test_an_odd_row_and_a_second_symbol_of_a_pair_hold_no_other_pair_back():
     odd = {**row, "wsname": "ETH/USD", "pair_decimals": None}
     found = CONNECTOR.codec().instruments(orjson.dumps({"error": [], "result": {"A": row, "B": row, "C": odd}}))
     assert [one.name for one in found] == ["BTC-USD"]
-    assert [(one.symbol, one.is_unreadable) for one in found.left_out] == [("BTC/USD", False), ("C", True)]
+    assert [(one.name, one.is_unreadable) for one in found.left_out] == [("C", True), ("BTC/USD", False)]
 
 
 # Requests and options

@@ -85,3 +85,10 @@ def test_what_the_journal_remembers_is_shown_and_overwritten_by_anything() -> No
     assert one.balance("USDT").total == D(8)
     one.apply({"USDT": (D(9), D(0))}, 1)
     assert one.balance("USDT").total == D(9)
+
+
+def test_an_asset_whose_row_cannot_be_read_keeps_what_was_known_of_it() -> None:
+    funds = Funds()
+    funds.apply({"BTC": (D(1), D(0)), "USDT": (D(5), D(2))}, 1, whole=True)
+    funds.apply({}, 2, whole=True, unread={"USDT"})
+    assert (funds.balance("BTC").total, funds.balance("USDT").total) == (0, 7)

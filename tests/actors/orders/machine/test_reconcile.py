@@ -72,6 +72,35 @@ def test_no_fill_is_missed_whatever_the_outage(world: World, fills: int) -> None
     assert len(world.journal.fills) == fills
 
 
+def test_an_odd_row_of_the_open_orders_holds_only_its_own_order_back(world: World) -> None:
+    place(world, limit("vm1"), limit("vm2"))
+    world.exchange.odd = {"1000"}
+    world.crash()
+    world.settle()
+    assert world.machine.serving
+    assert [status(world, one) for one in ("vm1", "vm2")] == [S.OPEN, S.OPEN]  # the query of vm1 can be read
+
+
+@pytest.mark.parametrize("odd", [("100",), ("101",), ("102",), ("100", "101", "102")])
+def test_an_odd_row_of_the_fills_holds_only_its_own_order_back(world: World, odd: tuple[str, ...]) -> None:
+    """A page of the fake exchange has three rows: one with odd rows is as full, and the walk goes on behind it."""
+    place(world, limit("vm1"), limit("vm2"))
+    world.lose_stream()
+    for number in ("1000", "1000", "1000", "1001", "1001", "1001"):
+        world.exchange.fill(world.exchange.orders[number], D("0.1"))
+    world.exchange.stream.clear()
+    world.exchange.odd = set(odd)
+    world.regain_stream()
+    for _ in range(20):
+        world.advance(1.0)
+        world.go()
+    assert len(world.journal.fills_of("vm2")) == 3
+    world.exchange.odd = set()
+    world.settle()
+    world.check()
+    assert len(world.journal.fills) == 6
+
+
 @pytest.mark.parametrize("crash", [True, False])
 def test_an_order_that_ended_unheard_is_found_by_its_absence_from_the_open_ones(world: World, crash: bool) -> None:
     place(world, limit("vm1"), limit("vm2"))
