@@ -1,4 +1,4 @@
-"""Accounts and further keys as the command line gives them, and checks over all accounts."""
+"""Reads accounts and further keys from the command line, and checks all accounts together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .engine.rules import SCALE
 
 
 def parse_account(text: str) -> Account:
-    """Read `NAME:KEY:SECRET:BTC=10,USDT=1000000` (the balances may be absent).
+    """Read `NAME:KEY:SECRET:BTC=10,USDT=1000000` (balances are optional).
 
     Protocols whose keys have a passphrase expect "passphrase" of this key.
 
@@ -41,7 +41,7 @@ def parse_account(text: str) -> Account:
 def parse_account_key(text: str) -> tuple[str, ApiKey]:
     """Read `NAME:KEY:SECRET` or `NAME:KEY:@/path/to/public.pem`; return the account's name and its further key.
 
-    A suffix `:read` or `:trade` leaves the key only that permission.
+    A suffix `:read` or `:trade` gives the key only that permission.
 
     Raises:
         Misconfigured: what is wrong, without repeating the secret.

@@ -1,6 +1,6 @@
-"""Accounts from a file: a secret on a command line can be read by every process of the machine.
+"""Reads accounts from a file: every process of the machine can read a secret on a command line.
 
-TOML (or the same as JSON, by the file's ending):
+TOML (or the same content as JSON, by the file's ending):
 
     [accounts.main]
     balances = {BTC = "10", USDT = "1000000"}
@@ -65,7 +65,9 @@ def read_accounts(path: Path) -> list[Account]:
     try:
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise Misconfigured("--accounts", f"{path} holds secrets and others may open it; make it mode 0600")
+            raise Misconfigured(
+                "--accounts", f"{path} contains secrets, and other users may read it; run: chmod 600 {path}"
+            )
         plain = _load(path)
         listed = _File.model_validate(plain)
         accounts = [_account(name, given, path.parent) for name, given in listed.accounts.items()]
@@ -104,7 +106,7 @@ def amount_of(what: str, amount: str) -> int:
     """Read an amount that is not negative.
 
     Raises:
-        Misconfigured: it is no amount, or negative.
+        Misconfigured: it is not an amount, or it is negative.
     """
     try:
         raw = to_raw(amount, SCALE)
@@ -118,7 +120,7 @@ def amount_of(what: str, amount: str) -> int:
 def _key(name: str, given: _Key, folder: Path) -> ApiKey:
     sources = [source for source in (given.secret, given.secret_file, given.public_key_file) if source is not None]
     if len(sources) != 1:
-        raise Misconfigured("--accounts", f"{name}: {given.key}: one of secret, secret_file, public_key_file")
+        raise Misconfigured("--accounts", f"{name}: {given.key}: give one of secret, secret_file, public_key_file")
     if given.public_key_file is not None:
         made = public_key(given.key, (folder / given.public_key_file).read_bytes())
     elif given.secret_file is not None:

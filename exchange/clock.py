@@ -1,4 +1,4 @@
-"""The exchange's clocks. The only place here, with the server's timers, that reads time."""
+"""The exchange's clocks. Only this module and the server's timers read time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """Wall time with a skew that tests may set, and monotonic time without one."""
+    """Wall time with a skew that tests may set, and monotonic time."""
 
     def __init__(self) -> None:
         self.skew_ns = 0

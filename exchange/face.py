@@ -1,4 +1,4 @@
-"""What a protocol is to the local exchange, and finding protocols by name.
+"""The interface between a protocol and the local exchange, and the lookup of protocols by name.
 
 A protocol is a folder of `exchange/` whose package has a `PROTOCOL`; nothing outside that folder names the protocol.
 `PROTOCOL.face(floor)` makes the server side of one exchange over the market of `floor`. Several faces serve one market.
@@ -31,7 +31,7 @@ class Face(Listener, Structural):
 
     @property
     def limits(self) -> ConnectionLimits:
-        """Its limits: a dataclass of numbers, changed while running. `metadata["least"]` is the least of a field."""
+        """Its limits: a dataclass of numbers, changeable while running. `metadata["least"]`: a field's least value."""
 
     @property
     def unknown_outcomes(self) -> Sequence[int | str]:
@@ -41,19 +41,19 @@ class Face(Listener, Structural):
         """The HTTP routes and websocket endpoints. Every protocol has a port of its own, so paths cannot collide."""
 
     def urls(self, host: str) -> Mapping[str, str]:
-        """The base URLs that clients are given; `host` is `address:port`."""
+        """Return the base URLs for clients; `host` is `address:port`."""
 
     def listed(self, market: Market) -> None:
         """A symbol was listed: streams of the symbol begin."""
 
     def delisted(self, market: Market) -> None:
-        """A symbol was taken off the list."""
+        """A symbol was delisted."""
 
     def tick(self, number: int) -> None:
         """Send what is due; called every 10 ms with a rising number."""
 
     def flush(self, market: Market) -> None:
-        """Send all pending changes of a book now, whatever the pace."""
+        """Send all pending changes of a book now, before their time."""
 
     def flush_user_data(self) -> None:
         """Send all pending user data now."""
@@ -62,22 +62,22 @@ class Face(Listener, Structural):
         """A deposit, or with a negative `delta` a withdrawal, changed a balance."""
 
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
-        """A system outside the engine locked so much of a balance, or with a negative `delta` released it."""
+        """A system outside the engine locked `delta` of a balance, or released it (negative)."""
 
     def hearing(self, account: Account) -> set[Connection]:
-        """The connections that hear an account's user data."""
+        """The connections with an account's user data."""
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:
         """End the user data streams of an account, or those made with one key; return how many."""
 
     def announce_shutdown(self, connections: Iterable[Connection]) -> int:
-        """Announce the end to some of the protocol's connections; return to how many."""
+        """Announce the end to some of the protocol's connections; return their number."""
 
     def forgive(self) -> None:
-        """Forget what was counted against limits, bans too."""
+        """Reset the counts against limits, and bans."""
 
     def describe(self, connection: Connection) -> dict[str, Any]:
-        """What only this protocol knows of one of its connections, as plain values."""
+        """The protocol's own facts about one of its connections, as plain values."""
 
     def statistics(self) -> dict[str, Any]:
         """Counts: `messages_encoded`, `frames_sent`, `streams`, and `user_events` by type."""
@@ -85,7 +85,7 @@ class Face(Listener, Structural):
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What the folder of a protocol offers. The exchange serves those `by_default` where none is named."""
+    """A protocol that a folder provides. Without names the exchange serves those marked `by_default`."""
 
     name: str
     face: Callable[[Floor], Face]
@@ -110,9 +110,11 @@ def find_protocols(names: Sequence[str]) -> list[Protocol]:
     for name in names:
         protocol = _load(name) if name in _folders() else None
         if protocol is None:
-            raise Misconfigured("--protocols", f"{name!r} is none of {', '.join(protocol_names())}")
+            raise Misconfigured(
+                "--protocols", f"unknown protocol {name!r}; the protocols are {', '.join(protocol_names())}"
+            )
         if protocol in found:
-            raise Misconfigured("--protocols", f"{name} given twice")
+            raise Misconfigured("--protocols", f"{name} is given twice")
         found.append(protocol)
     return found
 

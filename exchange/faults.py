@@ -1,4 +1,4 @@
-"""Faults on request: what the exchange does wrong, to which client, how often. Seeded; set by the admin interface.
+"""Faults on request: which error the exchange makes, to which client, how often. Seeded; set by the admin interface.
 
 | kind | where | does |
 |---|---|---|
@@ -55,7 +55,7 @@ HELD = 10_000  # frames held back for one connection at most
 
 
 class Receiver(Protocol):
-    """One connection that frames go to."""
+    """One connection that receives frames."""
 
     number: int
     protocol: str
@@ -67,7 +67,7 @@ class Receiver(Protocol):
 
 @dataclass(slots=True)
 class Fault:
-    """One rule. A scope that is None matches everything; `count` is how often it may still happen."""
+    """One rule. A scope of None matches everything; `count` is how often the fault may still happen."""
 
     kind: str
     protocol: str | None = None
@@ -78,7 +78,7 @@ class Fault:
     account: str | None = None
     probability: float = 1.0
     count: int | None = None
-    after: int = 0  # let so many matches pass first
+    after: int = 0  # skip so many matches first
     ms: float = 200.0
     status: int = 503
     code: int | str | None = None  # of accept_then_status; None is the protocol's usual one
@@ -125,7 +125,7 @@ class Faults:
         self.remove(number)
 
     def clear(self) -> int:
-        """Forget all rules; what is held back is sent. Return how many there were."""
+        """Remove all rules, send all held frames, and return the number of rules."""
         count = len(self.rules)
         self.rules.clear()
         self.release()
@@ -141,7 +141,7 @@ class Faults:
         return sum(len(queue) for _, queue in self._held.values()) + len(self._swapped)
 
     def release(self) -> None:
-        """Send everything that is held back, in the order it came."""
+        """Send all held frames in the order of their arrival."""
         for number in list(self._swapped):
             self._unswap(number)
         for number in list(self._held):
@@ -217,7 +217,7 @@ class Faults:
         return self._pick(("unseen", "forget"), protocol, account=account) if self.rules else None
 
     def misstated(self, protocol: str, account: str, where: tuple[str, ...]) -> dict[str, Decimal]:
-        """Return by asset what to add to the free balances shown to `account`. `where`: the endpoint, or `user`."""
+        """Return by asset the amount to add to free balances shown to `account`. `where`: the endpoint, or `user`."""
         wrong: dict[str, Decimal] = {}
         for fault in list(self.rules.values()) if self.rules else ():
             if (
@@ -233,7 +233,7 @@ class Faults:
         return wrong
 
     def skip(self, protocol: str, symbol: str) -> int:
-        """Return how many update ids to leave out before the next diff of `symbol`."""
+        """Return how many update ids to skip before the next diff of `symbol`."""
         fault = self._pick(("skip",), protocol, symbol) if self.rules else None
         return fault.ids if fault is not None else 0
 
@@ -306,7 +306,7 @@ class Faults:
         self._refresh()
 
     def forget(self, number: int) -> None:
-        """A connection is gone; so is what was held back for it."""
+        """Drop the frames held for a connection that has ended."""
         self._held.pop(number, None)
         self._swapped.pop(number, None)
         self._refresh()

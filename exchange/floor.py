@@ -1,4 +1,4 @@
-"""What all protocols of one local exchange share: clock, engine, faults, connections, receipts, counts of requests."""
+"""The shared parts of all protocols of one local exchange: clock, engine, faults, connections, receipts, counts."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ class Floor:
         client_id: str | None,
         memory: Memory = FULL_MEMORY,
     ) -> Order | None:
-        """Look up an order as an exchange with that `memory` would.
+        """Look up an order like an exchange with this `memory`.
 
-        The faults `unseen` and `forget` shorten the memory: an order younger than `ms` is not there yet, an order that
-        ended more than `ms` ago is not there any more.
+        The faults `unseen` and `forget` shorten the memory: an order younger than `ms` is not found yet, an order that
+        ended more than `ms` ago is no longer found.
         """
         return account.find(order_id, client_id, self.clock.now_ns(), self.memory(protocol, account, memory))
 
     def memory(self, protocol: str, account: Account, memory: Memory = FULL_MEMORY) -> Memory:
-        """Return the memory of one lookup, by id or of a list, as faults shorten it."""
+        """Return the memory for one lookup, by id or of a list, shortened by faults."""
         fault = self.faults.lookup(protocol, account.name)
         if fault is not None and fault.kind == "unseen":
             return replace(memory, appears_ns=int(fault.ms * MILLISECOND_NS))
@@ -74,14 +74,14 @@ class Floor:
         return memory
 
     def receipts_of(self, account: Account) -> Receipts:
-        """Return what the exchange was asked to place for an account."""
+        """Return the receipts of an account's placements."""
         found = self._receipts.get(account.name)
         if found is None:
             found = self._receipts[account.name] = Receipts()
         return found
 
     def count(self, endpoint: str, status: int) -> None:
-        """Count a request and how it was answered."""
+        """Count a request and its answer."""
         if endpoint in self.requests or len(self.requests) < ENDPOINTS_COUNTED:
             self.requests[endpoint] = self.requests.get(endpoint, 0) + 1
         self.statuses[status] = self.statuses.get(status, 0) + 1

@@ -1,4 +1,4 @@
-"""Server processes: started, awaited until they serve, ended with the block."""
+"""Runs a server process for the time of a block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ END_LIMIT_S = 10.0
 
 @contextlib.contextmanager
 def serving(module: str, *arguments: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Run a module that prints one JSON object once it serves; yield its process id and that object.
+    """Run a module that prints one JSON object when it serves; yield its process id and that object.
 
     The process has a session of its own, so that Ctrl-C reaches its caller first. The end of
     the block ends the process, by force if need be.

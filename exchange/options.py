@@ -1,4 +1,4 @@
-"""The options of the local exchange, read from a command line."""
+"""Reads the options of the local exchange from a command line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Options:
     The first protocol listens on `port`, each further one on the next port.
     """
 
-    protocols: tuple[str, ...] = ()  # by name; without names those that are served by default
+    protocols: tuple[str, ...] = ()  # by name; empty: the default ones
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int = 0
@@ -73,7 +73,7 @@ def parse(arguments: Sequence[str]) -> Options:
     """Read a command line.
 
     Raises:
-        Misconfigured: which option, and why; the message is one line.
+        Misconfigured: names the option and the problem in one line.
     """
     parser = _Parser(prog="venuemesh exchange", description="Run the local exchange until SIGINT or SIGTERM.")
     parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object, first")

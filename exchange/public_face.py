@@ -1,4 +1,4 @@
-"""What the faces of all protocols share: books and trades go to the desk's streams, limits are those of its meter."""
+"""The shared part of all faces: books and trades go to the desk's streams, and its meter has the limits."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ D = TypeVar("D", bound=PublicDesk)
 class PublicFace(Generic[D]):
     """The public side of a `Face`; the protocol adds its name, its routes and how it sends trades.
 
-    By default no account hears the protocol. A protocol that serves accounts overrides those methods.
+    By default the protocol serves no accounts. A protocol with accounts overrides those methods.
     """
 
     def __init__(self, desk: D) -> None:
@@ -55,7 +55,7 @@ class PublicFace(Generic[D]):
         return {"rest": f"http://{host}", "ws": f"ws://{host}"}
 
     def top(self, market: Market) -> None:
-        """Ignore a changed best level: books are compared at the pace of their topics."""
+        """Ignore a changed best level: each topic compares books at its own pace."""
 
     def listed(self, market: Market) -> None:
         self.desk.streams.listed(market)
@@ -95,19 +95,19 @@ class PublicFace(Generic[D]):
         return {}
 
     def report(self, report: ExecutionReport) -> None:
-        """Ignore a change of an order: no account hears this protocol."""
+        """Ignore a change of an order: the protocol serves no accounts."""
 
     def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
-        """Ignore a change of an order list: no account hears of lists by this protocol."""
+        """Ignore a change of an order list: the protocol serves no accounts."""
 
     def flush_user_data(self) -> None:
-        """Send nothing: no account hears this protocol."""
+        """Send nothing: the protocol serves no accounts."""
 
     def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
-        """Ignore a changed balance: no account hears this protocol."""
+        """Ignore a changed balance: the protocol serves no accounts."""
 
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
-        """Ignore a lock from outside: no account hears of locks by this protocol."""
+        """Ignore a lock from outside: the protocol serves no accounts."""
 
     def hearing(self, account: Account) -> set[Connection]:
         return set()

@@ -1,4 +1,4 @@
-"""The process of the local exchange: a listener for each protocol and the admin interface, its beat, its end."""
+"""The process of the local exchange: listeners for each protocol and the admin interface, the beat, the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .venue import SLICE_NS, Venue
 class Server:
     """The exchange with its sockets. `start` returns when it serves; `urls` has the base URLs.
 
-    `protocols` are those of `options.protocols` where none are given.
+    `protocols` defaults to those of `options.protocols`.
     """
 
     def __init__(
@@ -40,22 +40,22 @@ class Server:
         self._beat: asyncio.Task[None] | None = None
 
     async def start(self) -> dict[str, Any]:
-        """Listen and begin to trade; return the base URLs: of each protocol by its name, and `admin`.
+        """Listen and start to trade; return the base URLs: of each protocol by its name, and `admin`.
 
         Raises:
-            Misconfigured: an address that cannot be listened on.
+            Misconfigured: cannot listen on an address.
         """
         protocols: dict[str, Any] = {}
         for position, (name, face) in enumerate(self.venue.faces.items()):
             protocols[name] = dict(face.urls(await self._serve(face, position)))
         admin_port = await self._listen(Admin(self.venue).app(), "127.0.0.1", self.options.admin_port, "--admin-port")
-        # Every protocol stands at the top, and once more under `protocols`, for programs that go through all of them.
+        # Every protocol is at the top, and again under `protocols`, for programs that iterate over all of them.
         self.urls = {**protocols, "protocols": protocols, "admin": f"http://127.0.0.1:{admin_port}"}
         self._beat = asyncio.create_task(self._beats())
         return self.urls
 
     async def stop(self) -> None:
-        """Announce the end to websocket clients, close everything."""
+        """Announce the end to websocket clients and close everything."""
         if self._beat is not None:
             self._beat.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -67,7 +67,7 @@ class Server:
             await runner.cleanup()
 
     async def _serve(self, face: Face, position: int) -> str:
-        """Listen for one protocol, on the port that many after the first; return `address:port`."""
+        """Listen for one protocol, `position` ports after the first; return `address:port`."""
         app = web.Application(client_max_size=1 << 20)
         app.router.add_routes(face.routes())
         port = self.options.port and self.options.port + position
@@ -100,7 +100,7 @@ async def serve(options: Options, ready: Callable[[dict[str, Any]], None] | None
     Prints the base URLs as the first line of standard output, as one JSON object with `options.json`.
 
     Raises:
-        Misconfigured: an option that cannot be served.
+        Misconfigured: an impossible option.
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -173,7 +173,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def run(options: Options) -> int:
-    """Run `serve` on the fastest loop there is; return the exit status. Errors of options are one line and status 2."""
+    """Run `serve` on the fastest available loop; return the exit status. A wrong option prints one line: status 2."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(serve(options))

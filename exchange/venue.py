@@ -22,7 +22,7 @@ from .options import Options
 from .wire.connection import Connection
 
 SLICE_NS = 10_000_000
-BEHIND = 20  # slices that are caught up at most after a stall; the rest is dropped
+BEHIND = 20  # most slices played after a stall; further ones are dropped
 SUMMED = ("messages_encoded", "frames_sent", "streams")
 
 
@@ -84,7 +84,7 @@ class Venue:
             connection.keep(monotonic_ns, self.faults.withholds_ping)
 
     def pause(self) -> None:
-        """Stop the participants and send all that is pending: after this no level changes but by hand."""
+        """Stop the participants and send all pending changes. From then on levels change only by hand."""
         self.crowd.paused = True
         self.flush()
 
@@ -92,7 +92,7 @@ class Venue:
         self.crowd.paused = False
 
     def step(self, slices: int) -> int:
-        """Play so many slices of 10 ms by hand, sending each window's diffs; return how many changes were made."""
+        """Play a number of slices of 10 ms by hand, and send each window's diffs; return the number of changes."""
         made = 0
         for number in range(1, slices + 1):
             made += self.crowd.play(self.clock.now_ns())
@@ -114,7 +114,7 @@ class Venue:
             face.flush(market)
 
     async def drained(self) -> None:
-        """Wait until every client has been given everything."""
+        """Wait until everything is written to every client."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future
@@ -126,13 +126,13 @@ class Venue:
 
     @property
     def unsent(self) -> int:
-        """Bytes and held frames that clients have not been given yet."""
+        """Bytes and held frames that are not written to clients yet."""
         return self.floor.connections.unsent + self.faults.held
 
     # ----------------------------------------------------------------------------------------------- symbols
 
     def list(self, rules: Rules) -> Market:
-        """List a symbol and let the participants in. What fills the book at first goes to no stream."""
+        """List a symbol and start its participants. The first fill of the book goes to no stream."""
         market = self.engine.list(rules)
         self.crowd.join(market, self.clock.now_ns())
         for face in self.faces.values():
@@ -160,7 +160,7 @@ class Venue:
             face.balance_changed(account, asset, delta, self.clock.now_ns())
 
     def locked_outside(self, account: Account, asset: str, delta: int) -> None:
-        """Inform all protocols that another system locked or, with a negative `delta`, released so much."""
+        """Inform all protocols that another system locked `delta` or, if negative, released it."""
         for face in self.faces.values():
             face.locked_outside(account, asset, delta, self.clock.now_ns())
 
@@ -169,7 +169,7 @@ class Venue:
         return sum(face.end_user_data(account, key) for face in self.faces.values())
 
     def announce_shutdown(self, connections: Sequence[Connection] | None = None) -> int:
-        """Announce the end to some connections, or to all; return to how many."""
+        """Announce the end to some connections, or to all; return their number."""
         chosen = list(self.connections.values()) if connections is None else connections
         return sum(
             face.announce_shutdown([connection for connection in chosen if connection.protocol == name])
@@ -179,7 +179,7 @@ class Venue:
     # ------------------------------------------------------------------------------------------------ numbers
 
     def statistics(self) -> dict[str, Any]:
-        """Return plain values of what went on since the start: sums over all protocols, then each protocol's own."""
+        """Return counts since the start as plain values: sums over all protocols, then each protocol's own."""
         uptime = (self.clock.monotonic_ns() - self.started_ns) / SECOND_NS
         own = {name: face.statistics() for name, face in self.faces.items()}
         events: dict[str, int] = {}

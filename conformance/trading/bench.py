@@ -97,7 +97,8 @@ class Desk:
         if found:
             raise Misconfigured(
                 f"the account on {self.exchange}",
-                f"has {len(found)} orders open on {self.pair}, which a run could touch: cancel them or name another",
+                f"has {len(found)} open orders on {self.pair}, which a run could touch: "
+                "cancel them or choose another pair",
             )
         self.market = self.mesh.aio.market(self.exchange, ACCOUNT)
         asyncio.run(self._refuse_too_little())
@@ -235,7 +236,7 @@ class Desk:
             found = await look()
             if found:
                 return found
-            expect(time.monotonic() < deadline, f"waited {self.soon_s:g} s in vain for {what}")
+            expect(time.monotonic() < deadline, f"waited {self.soon_s:g} s for {what}, without success")
             await asyncio.sleep(look_s)
 
     # ------------------------------------------------------------------ what the mesh knows

@@ -1,6 +1,6 @@
-"""The admin interface for accounts: the ledger as the independent truth, keys, deposits, user data streams.
+"""The admin interface for accounts: the ledger as the independent record, keys, deposits, user data streams.
 
-The answers are the engine's own record. Faults that misstate balances or hold events back do not change them.
+Answers come from the engine's own record. Faults that misstate balances or hold events back do not change them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class AccountsAdmin:
     # -------------------------------------------------------------------------------------------------- reading
 
     def ledger(self, request: web.Request) -> Any:
-        """Balances, orders and fills of one account, or of all that are not the crowd's."""
+        """Balances, orders and fills of one account, or of all accounts outside the crowd."""
         name = request.query.get("account")
         accounts = self.venue.engine.accounts.values()
         chosen = [self.account(name)] if name is not None else [a for a in accounts if not a.internal]
@@ -70,7 +70,7 @@ class AccountsAdmin:
         return {"accounts": [_summary(account) for account in accounts if not account.internal]}
 
     def orders(self, request: web.Request) -> Any:
-        """Orders of an account with ids above `since`, in the order they were placed, as they are now."""
+        """Orders of an account with ids above `since`, in the order of placement, in their present state."""
         account = self.account(query(request, "account"))
         since, limit = whole(request, "since", 0), _page(request)
         status, client_id = request.query.get("status"), request.query.get("client_order_id")
@@ -85,7 +85,7 @@ class AccountsAdmin:
         return {"orders": [order_plain(order) for order in found], "more": len(found) == limit}
 
     def fills(self, request: web.Request) -> Any:
-        """Fills of an account after the `since`th, oldest first; each says its number."""
+        """Fills of an account after number `since`, oldest first, each with its number."""
         account = self.account(query(request, "account"))
         since, limit = whole(request, "since", 0), _page(request)
         dropped = account.fill_count - len(account.fills)
@@ -98,7 +98,7 @@ class AccountsAdmin:
         }
 
     def receipts(self, request: web.Request) -> Any:
-        """Return how many placements of each client order id came in, of ids first seen after the `since`th."""
+        """Return how many placements of each client order id came in, of ids first seen after number `since`."""
         receipts = self.venue.floor.receipts_of(self.account(query(request, "account")))
         client_id = request.query.get("client_order_id")
         if client_id is not None:
@@ -142,7 +142,7 @@ class AccountsAdmin:
         return {"account": account.name, "key": key.name, "streams": self.venue.end_user_data(account, key.name)}
 
     def reinstate(self, body: KeyBody) -> Any:
-        """Give a revoked key its permissions back."""
+        """Restore the permissions of a revoked key."""
         owner = self.venue.floor.owner(body.key)
         if owner is None:
             raise Refusal("key", f"no key {body.key!r}", 404, "not found")
@@ -163,13 +163,13 @@ class AccountsAdmin:
     def withdraw(self, body: AmountBody) -> Any:
         account, amount = self.account(body.account), raw("amount", body.amount)
         if account.balance(body.asset).free < amount:
-            raise Refusal("amount", "more than is free")
+            raise Refusal("amount", "is more than the free balance")
         account.deposit(body.asset, -amount)
         self.venue.balance_changed(account, body.asset, -amount)
         return account_plain(account)
 
     def lock(self, body: AmountBody) -> Any:
-        """Lock some of a balance as a system outside the engine would."""
+        """Lock a part of a balance, like a system outside the engine."""
         account, amount = self.account(body.account), raw("amount", body.amount)
         account.lock(body.asset, amount)
         self.venue.locked_outside(account, body.asset, amount)
@@ -178,13 +178,13 @@ class AccountsAdmin:
     def unlock(self, body: AmountBody) -> Any:
         account, amount = self.account(body.account), raw("amount", body.amount)
         if account.balance(body.asset).locked < amount:
-            raise Refusal("amount", "more than is locked")
+            raise Refusal("amount", "is more than the locked balance")
         account.unlock(body.asset, amount)
         self.venue.locked_outside(account, body.asset, -amount)
         return account_plain(account)
 
     def cancel_all(self, body: CancelAllBody) -> Any:
-        """Cancel the open orders of an account, of one symbol or of all, as the exchange itself would."""
+        """Cancel the open orders of an account, of one symbol or of all, like the exchange itself."""
         engine, account = self.venue.engine, self.account(body.account)
         cancelled = []
         for order in list(account.open.values()):

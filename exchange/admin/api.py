@@ -1,6 +1,6 @@
 """The admin interface: loopback only, JSON. Faults, rates, books, history; docs/local-exchange.md has every endpoint.
 
-Every body is checked before anything is done: a wrong body is answered 400 with the field named.
+Every body is checked before anything changes: the answer to a wrong body is 400 and names the field.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class Admin:
         }
 
     def connections(self, request: web.Request) -> Any:
-        """Websocket connections: what all have, then what only their protocol knows."""
+        """Websocket connections: the facts that all have, then those of their protocol."""
         return {
             "connections": [
                 {
@@ -229,7 +229,7 @@ class Admin:
         return list(connections.values()) if number is None else [connections[number]]
 
     def _face(self, name: str | None) -> Face:
-        """The protocol of that name, which may be left out where there is only one."""
+        """Return the protocol of that name. The name is optional where there is only one protocol."""
         faces = self.venue.faces
         if name is None and len(faces) == 1:
             return next(iter(faces.values()))
@@ -240,7 +240,7 @@ class Admin:
     # --------------------------------------------------------------------------------------------------- market
 
     async def pause(self, body: PauseBody) -> Any:
-        """Stop the market. With `wait_s`, answer when clients have been given everything, or after so many seconds."""
+        """Stop the market. With `wait_s`, answer when clients have received everything, or after so many seconds."""
         venue = self.venue
         venue.pause()
         if body.wait_s and venue.unsent:
@@ -285,7 +285,7 @@ class Admin:
         return order_plain(order) | {"update_id": self.venue.market(body.symbol).update_id}
 
     def _hand(self, symbol: str) -> Account:
-        """The admin's own account, which always has enough."""
+        """The admin's own account, which always has enough funds."""
         engine = self.venue.engine
         account = engine.accounts.get("admin") or engine.add_account(Account("admin"))
         rules = self.venue.market(symbol).rules
@@ -294,14 +294,14 @@ class Admin:
         return account
 
     def fill(self, body: FillBody) -> Any:
-        """Trade against an order that rests, for `quantity` or all of it, after the orders before it."""
+        """Trade against a resting order, for `quantity` or its whole size, after the orders before it in the queue."""
         market, engine = self.venue.market(body.symbol), self.venue.engine
         order = next((a.open[body.order_id] for a in engine.accounts.values() if body.order_id in a.open), None)
         if order is None or order.symbol != body.symbol or order.price is None or order.working_ns < 0:
-            raise Refusal("order_id", "no such order rests in the book", 404, "not found")
+            raise Refusal("order_id", "there is no such order in the book", 404, "not found")
         wanted = _raw("quantity", body.quantity) or order.remaining
         if wanted > order.remaining:
-            raise Refusal("quantity", "more than the order has left")
+            raise Refusal("quantity", "is more than the order's remaining size")
         ahead = 0
         for level in (market.bids if order.side is Side.BUY else market.asks).best_first():
             for resting in level.orders.values():

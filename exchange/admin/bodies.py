@@ -1,4 +1,4 @@
-"""The bodies that the admin interface takes: one class a request, checked before anything is done."""
+"""The request bodies of the admin interface: one class per request, checked before anything changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE
 
 
 class Body(BaseModel):
-    """A request's body. Unknown fields and values of another type are refused."""
+    """A request's body. Refuses unknown fields and values of the wrong type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -182,17 +182,17 @@ class LimitsBody(Body):
     protocol: str | None = None
 
     def changes(self, limits: ConnectionLimits) -> dict[str, int | float]:
-        """Return the limits given, checked.
+        """Return the given limits, checked.
 
         Raises:
-            Refusal: a limit that the protocol does not have, or a value that it cannot be.
+            Refusal: a limit that the protocol does not have, or an impossible value.
         """
         known = {field.name: field for field in fields(limits)}
         given = dict(self.model_extra or {})
         for name, value in given.items():
             field = known.get(name)
             if field is None:
-                raise Refusal(name, f"no such limit; there are {', '.join(known)}")
+                raise Refusal(name, f"no such limit; the limits are {', '.join(known)}")
             numbers = (int, float) if isinstance(field.default, float) else (int,)
             least = field.metadata.get("least", 0)
             if isinstance(value, bool) or not isinstance(value, numbers) or not value >= least:

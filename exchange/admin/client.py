@@ -1,4 +1,4 @@
-"""Clients of the admin interface, for tests and the demo: one that blocks, one for asyncio; plain values.
+"""Clients of the admin interface, for tests and the demo: one blocks, one is for asyncio. They return plain values.
 
 admin = AdminClient(urls["admin"])
 admin.fault(kind="drop", symbol="BTCUSDT", count=1)
@@ -24,7 +24,7 @@ Out = TypeVar("Out")
 
 
 class _Calls(ABC, Generic[Out]):
-    """Every endpoint as a method; `_call` is the client's own."""
+    """Every endpoint as a method; each client has its own `_call`."""
 
     @abstractmethod
     def _call(self, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None) -> Out: ...
@@ -63,7 +63,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("DELETE", "/admin/faults")
 
     def pause(self, wait_s: float = 0.0) -> Out:
-        """Stop the market; on return every diff was sent (and, with `wait_s`, handed to the clients' sockets)."""
+        """Stop the market; on return every diff was sent (and, with `wait_s`, written to the clients' sockets)."""
         return self._call("POST", "/admin/pause", body={"wait_s": wait_s})
 
     def resume(self) -> Out:
@@ -80,11 +80,11 @@ class _Calls(ABC, Generic[Out]):
 
     def order(self, symbol: str, side: str, **fields: Any) -> Out:
         """Place an order by hand: quantity, quote_quantity, price, stop_price, type, time_in_force, account,
-        client_order_id, self_trade. Account `admin`, the default, always has enough."""
+        client_order_id, self_trade. Account `admin`, the default, always has enough funds."""
         return self._call("POST", "/admin/order", body={"symbol": symbol, "side": side, **fields})
 
     def fill(self, symbol: str, order_id: int, quantity: str | None = None) -> Out:
-        """Trade against a resting order, for all of it or so much, after the orders before it in the book."""
+        """Trade against a resting order, for its whole size or a part, after the orders before it in the queue."""
         return self._call("POST", "/admin/fill", body={"symbol": symbol, "order_id": order_id, "quantity": quantity})
 
     def cancel(self, symbol: str, order_id: int) -> Out:
@@ -107,11 +107,11 @@ class _Calls(ABC, Generic[Out]):
         return self._call("GET", "/admin/accounts")
 
     def orders(self, account: str, since: int = 0, limit: int = 10_000, **only: str) -> Out:
-        """Orders with ids above `since`, as they are now: `orders`, `more`. `only`: status, client_order_id."""
+        """Orders with ids above `since`, in their present state: `orders`, `more`. `only`: status, client_order_id."""
         return self._call("GET", "/admin/orders", {"account": account, "since": since, "limit": limit, **only})
 
     def fills(self, account: str, since: int = 0, limit: int = 10_000) -> Out:
-        """Fills after the `since`th of the account: `fills` with their `number`, `more`, `complete`."""
+        """The account's fills after number `since`: `fills` with their `number`, `more`, `complete`."""
         return self._call("GET", "/admin/fills", {"account": account, "since": since, "limit": limit})
 
     def receipts(self, account: str, since: int = 0, limit: int = 10_000) -> Out:
@@ -119,7 +119,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("GET", "/admin/receipts", {"account": account, "since": since, "limit": limit})
 
     def receipt(self, account: str, client_order_id: str) -> Out:
-        """The same of one id; all counts are 0 for an id never seen."""
+        """The receipt of one id; all its counts are 0 if the id was never seen."""
         return self._call("GET", "/admin/receipts", {"account": account, "client_order_id": client_order_id})
 
     def add_account(self, account: str, key: str, **fields: Any) -> Out:
@@ -137,7 +137,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/reinstate", body={"key": key})
 
     def expire(self, account: str, key: str | None = None) -> Out:
-        """End the account's user data streams, or those that one key began."""
+        """End the account's user data streams, or those of one key."""
         return self._call("POST", "/admin/expire", body={"account": account, "key": key})
 
     def deposit(self, account: str, asset: str, amount: str) -> Out:
@@ -147,7 +147,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/withdraw", body={"account": account, "asset": asset, "amount": amount})
 
     def lock(self, account: str, asset: str, amount: str) -> Out:
-        """Lock some of a balance as a system outside the exchange would."""
+        """Lock a part of a balance, like a system outside the exchange."""
         return self._call("POST", "/admin/lock", body={"account": account, "asset": asset, "amount": amount})
 
     def unlock(self, account: str, asset: str, amount: str) -> Out:
@@ -157,7 +157,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/cancel-all", body={"account": account, "symbol": symbol})
 
     def cut(self, connection: int | None = None, account: str | None = None) -> Out:
-        """Reset connections: one, those that hear an account's user data, or all."""
+        """Reset connections: one, those with an account's user data, or all."""
         return self._call("POST", "/admin/cut", body={"connection": connection, "account": account})
 
     def shutdown_event(self, connection: int | None = None) -> Out:
@@ -167,7 +167,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/clock", body={"skew_ms": skew_ms})
 
     def limits(self, **limits: Any) -> Out:
-        """Change limits of `protocol` (needed where there are several), or with no limit given read them."""
+        """Change limits of `protocol` (required if there are several); without limits, read them."""
         if set(limits) - {"protocol"}:
             return self._call("POST", "/admin/limits", body=limits)
         return self._call("GET", "/admin/limits", limits)
@@ -190,7 +190,7 @@ def _read(status: int, raw: bytes) -> Any:
 
 
 class AdminClient(_Calls[Any]):
-    """Blocks until answered. Raises Rejected with the refusal's type and field; OSError when nobody answers."""
+    """Blocks until the answer. Raises Rejected with the refusal's type and field; OSError: no answer."""
 
     def __init__(self, base: str, timeout_s: float = 30.0) -> None:
         self.base = base
@@ -207,7 +207,7 @@ class AdminClient(_Calls[Any]):
 
 
 class AsyncAdminClient(_Calls[Coroutine[Any, Any, Any]]):
-    """The same to be awaited, over an aiohttp session of the caller."""
+    """The client for asyncio, over the caller's aiohttp session."""
 
     def __init__(self, base: str, session: aiohttp.ClientSession) -> None:
         self.base = base

@@ -1,4 +1,4 @@
-"""How the admin interface refuses, and how it reads a query string."""
+"""Refusals of the admin interface, and the reader of its query strings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Binance spot's protocol over the engine, by its manual: REST, market streams, WebSocket API, user data.
+"""Binance spot's protocol over the engine, following the manual: REST, market streams, WebSocket API, user data.
 
 Source: binance/binance-spot-api-docs, read 2026-11-22; each module names its pages.
 """

@@ -1,4 +1,4 @@
-"""What an account can ask about itself: balances, orders, lists, fills, counts.
+"""An account's queries about itself: balances, orders, lists, fills, counts.
 
 Source: rest-api.md (Account Endpoints), read 2026-11-22.
 """
@@ -73,10 +73,10 @@ def status(asked: Asked) -> Any:
 
 
 def find(asked: Asked, symbol: str, order_id: int | None, client_id: str | None) -> Order:
-    """Return an order, open or not, by exchange id or else client id (the latest that used it).
+    """Return an order, open or ended, by exchange id or else by client id (the latest order with that id).
 
     Raises:
-        ApiError: -2013 there is none, -2039 the two ids are not of one order.
+        ApiError: -2013 no such order, -2039 the two ids are of different orders.
     """
     if order_id is None and client_id is None:
         raise errors.missing_either("origClientOrderId", "orderId")
@@ -109,7 +109,7 @@ def _limit(values: Values) -> int:
 
 
 def _span(values: Values) -> Callable[[int], bool] | None:
-    """Return whether a time lies between `startTime` and `endTime`, both inclusive; None without either."""
+    """Return whether a time is between `startTime` and `endTime`, both inclusive; None without both."""
     if "startTime" not in values and "endTime" not in values:
         return None
     start = timestamp_ns(values["startTime"]) if "startTime" in values else 0
@@ -124,7 +124,7 @@ def _span(values: Values) -> Callable[[int], bool] | None:
 
 
 def _page(rows: Iterable[T], values: Values, time_of: Callable[[T], int], first: Callable[[T], bool] | None) -> list[T]:
-    """Cut a history, oldest first: from an id on, or between times, or the newest."""
+    """Return a part of a history, oldest first: from an id on, or between times, or the newest."""
     limit = _limit(values)
     inside = _span(values)
     if first is not None:
@@ -155,7 +155,7 @@ def trades(asked: Asked) -> Any:
 
 
 def order_counts(limits: Limits, counts: tuple[int, int]) -> list[dict[str, Any]]:
-    """The ORDERS entries of rate limits: with the WebSocket API's answers, and of `account.rateLimits.orders`."""
+    """The ORDERS entries of rate limits, for the WebSocket API's answers and for `account.rateLimits.orders`."""
     named = (("SECOND", 10, limits.orders_10s), ("DAY", 1, limits.orders_1d))
     return [
         {"rateLimitType": "ORDERS", "interval": interval, "intervalNum": number, "limit": limit, "count": count}
@@ -184,7 +184,7 @@ def prevented_matches(asked: Asked) -> Any:
 
 
 def allocations(asked: Asked) -> Any:
-    """There is no smart order routing here, so there are none."""
+    """Return no allocations: there is no smart order routing here."""
     asked.market()
     _span(asked.values)
     _limit(asked.values)

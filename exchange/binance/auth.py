@@ -1,8 +1,8 @@
-"""Who signed a request, and whether it is in time. Pure; the exchange's time is an argument.
+"""Finds who signed a request, and whether it is in time. Pure; the exchange's time is an argument.
 
 Source: rest-api.md and web-socket-api.md (Request security, Timing security), CHANGELOG.md 2025-12-17 (payloads are
-percent-encoded before they are signed), errors.md; read 2026-11-22. The manual does not say which of several errors is
-given: here the key comes first, then the presence of timestamp and signature, the signature, permissions, and time.
+percent-encoded before they are signed), errors.md; read 2026-11-22. The manual does not say which of several
+errors comes first: here the key, then the presence of timestamp and signature, the signature, permissions, and time.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ LARGEST_WINDOW_MS = 60_000
 AHEAD_US = 1_000_000
 _WINDOW = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,3}))?", re.ASCII)
 _KEY = re.compile(r"[A-Za-z0-9_\-]{1,128}", re.ASCII)
-NAMES = ("apiKey", "signature", "timestamp", "recvWindow")  # parameters that are read here
+NAMES = ("apiKey", "signature", "timestamp", "recvWindow")  # parameters that this module reads
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A request as its signature sees it.
+    """The parts of a request that its signature concerns.
 
-    `sent` are all parameters as they came; `payload` is what was signed, exactly as received; `key` names the API key
-    (REST: the header; WebSocket API: `apiKey`). `session` is who logged on to the connection, for requests that carry
-    neither key nor signature.
+    `sent` holds all parameters as received; `payload` is the signed text, exactly as received; `key` names the API key
+    (REST: the header; WebSocket API: `apiKey`). `session` is the connection's logon, for requests without key and
+    signature.
     """
 
     sent: Mapping[str, Any]
@@ -64,7 +64,7 @@ def authenticate(engine: Engine, signed: Signed, security: str, now_ns: int) -> 
     window_us = _window(signed.sent.get("recvWindow"))
     if not by_session:
         signature = signed.sent["signature"]
-        # A byte beyond ASCII was not percent-encoded, which REST refuses; JSON of the WebSocket API may hold any.
+        # A byte beyond ASCII was not percent-encoded, which REST refuses; JSON of the WebSocket API may contain it.
         if not isinstance(signature, str) or (signed.rest and not signed.payload.isascii()):
             raise errors.bad_signature()
         if not is_signed(key, signed.payload, signature):
@@ -85,7 +85,7 @@ def check_time(sent_us: int, window_us: int, now_ns: int) -> None:
 
 
 def is_signed(key: ApiKey, payload: bytes, signature: str) -> bool:
-    """Return whether `signature` is the key's of `payload`: hex in any case for HMAC, else base64.
+    """Return whether `signature` is the key's signature of `payload`: hex in any case for HMAC, else base64.
 
     Source: faqs/api_key_types.md, rest-api.md (Request Security), read 2026-11-22.
     """
@@ -97,12 +97,12 @@ def is_signed(key: ApiKey, payload: bytes, signature: str) -> bool:
 
 
 def without_signature(encoded: str) -> str:
-    """Return a query string or form body as it was signed: the `signature` parameter taken out, else untouched."""
+    """Return a query string or form body as it was signed: without the `signature` parameter, otherwise unchanged."""
     return "&".join(part for part in encoded.split("&") if part.partition("=")[0] != "signature")
 
 
 def sorted_payload(sent: Mapping[str, Any]) -> bytes:
-    """Return what a request of the WebSocket API signs: its parameters but the signature, sorted by name, as UTF-8."""
+    """Return the payload that a WebSocket API request signs: its parameters without the signature, sorted, as UTF-8."""
     return "&".join(f"{name}={_plain(sent[name])}" for name in sorted(sent) if name != "signature").encode()
 
 
@@ -122,7 +122,7 @@ def _owner(engine: Engine, signed: Signed) -> tuple[Account, ApiKey]:
 
 
 def _microseconds(value: Any) -> int:
-    """Read a timestamp in milliseconds, or in microseconds where it has 16 digits."""
+    """Read a timestamp in milliseconds, or in microseconds if it has 16 digits."""
     stamp: int = number("timestamp", value)
     return stamp if stamp >= 10**15 else stamp * 1_000
 

@@ -15,7 +15,7 @@ NAME = "binance"
 
 @dataclass(frozen=True, slots=True)
 class Logon:
-    """Who logged on to a connection of the WebSocket API, and when."""
+    """The logon of a connection of the WebSocket API: account, key and time."""
 
     account: Account
     key: ApiKey
@@ -24,7 +24,7 @@ class Logon:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of messages that a client asked for. `unit` is how many nanoseconds its unit of time has."""
+    """The form of messages that a client requested. `unit` is the length of its unit of time in nanoseconds."""
 
     combined: bool
     unit: int

@@ -1,7 +1,7 @@
 """Live subscribing on the market streams: SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY, GET_PROPERTY.
 
 Source: web-socket-streams.md (Live Subscribing/Unsubscribing to streams, Error Messages), read 2026-11-22. Error frames
-are flat, as that table has them; only "Unknown property" carries the id.
+are flat, as in that table; only "Unknown property" carries the id.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Refused(Exception):
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:
-    """Do what one message asks, and answer."""
+    """Execute one message and answer."""
     try:
         body = _answer(desk, client, text)
     except _Refused as refused:

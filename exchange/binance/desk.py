@@ -1,4 +1,4 @@
-"""What the handlers of Binance's protocol share."""
+"""The shared state of the handlers of Binance's protocol."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .user_data import UserData
 
 
 class Desk:
-    """The floor, and what this protocol keeps beside it: limits, streams, user data, order counts."""
+    """The floor, and the protocol's own limits, streams, user data and order counts."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor

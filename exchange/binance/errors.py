@@ -1,7 +1,7 @@
 """Error bodies of the Binance protocol.
 
 Source: errors.md and rest-api.md (HTTP Return Codes), read 2026-11-22. The legal range of a symbol is not in the
-manual; the pattern here takes what the manual's symbols need, and no lower case.
+manual; the pattern here accepts the manual's symbols, and no lower case.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NUMBER_RANGE = r"^[0-9]{1,20}$"
 DECIMAL_RANGE = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 CLIENT_ID_RANGE = r"^[a-zA-Z0-9-_]{1,36}$"
 
-# What a fault that answers with a status says: (code, message).
+# The body of a fault that answers with a status: (code, message).
 STATUS_BODIES = {
     403: (0, "<html><body>403 Forbidden</body></html>"),
     429: (-1003, "Too many requests queued."),
@@ -24,7 +24,7 @@ STATUS_BODIES = {
     504: (-1007, "Timeout waiting for response from backend server. Send status unknown; execution status unknown."),
 }
 
-# What `accept_then_status` says, by code; the first is the usual one. Source: errors.md (10xx), read 2026-11-22.
+# The body of `accept_then_status`, by code; the first is the default. Source: errors.md (10xx), read 2026-11-22.
 UNKNOWN = {
     -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
     -1000: "An unknown error occurred while processing the request.",
@@ -35,7 +35,7 @@ UNKNOWN = {
 
 
 class ApiError(Exception):
-    """An error answer: HTTP status, code, message, seconds to wait, and `data` where the manual gives some."""
+    """An error answer: HTTP status, code, message, seconds to wait, and `data` where the manual has it."""
 
     def __init__(
         self, code: int, msg: str, status: int = 400, retry_after_s: int | None = None, data: Any = None
@@ -195,7 +195,7 @@ def bad_strategy_type() -> ApiError:
 
 
 def bad_enum(kind: str, name: str) -> ApiError:
-    """A value outside its enumeration, which `params.ENUMS` names by `kind`."""
+    """A value outside its enumeration; `params.ENUMS` has the enumeration by `kind`."""
     code, msg = {
         "side": (-1117, "Invalid side."),
         "order_type": (-1116, "Invalid orderType."),

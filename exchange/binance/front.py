@@ -1,6 +1,6 @@
-"""What REST and the WebSocket API share between a request's arrival and its answer.
+"""The shared path of REST and the WebSocket API from a request's arrival to its answer.
 
-Both are envelopes of the executor of faults (`wire.executor`); they differ in how an answer is written and sent.
+Both are envelopes of the executor of faults (`wire.executor`); they differ in the form and the sending of answers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .placements import client_ids
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a request, before it is written. `body` is the result, or the error where the status is not 200.
+    """An answer before it is written. `body` is the result, or the error if the status is not 200.
 
     `counts` is the account's unfilled order count where the method places orders; `page` an HTML page in place of a
     body.
@@ -39,7 +39,7 @@ class Outcome:
 
 
 class FrontEnvelope(ABC):
-    """One request: `names` are what fault rules may call it, the last one is the one that placements are counted by."""
+    """One request. Fault rules may use any of its `names`; placements are counted by the last one."""
 
     protocol = NAME
     slow_executes_first = False

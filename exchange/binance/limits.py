@@ -2,7 +2,7 @@
 
 Source: rest-api.md (LIMITS), web-socket-api.md (Rate limits: fixed intervals; Connecting costs 2), CHANGELOG.md
 2026-03-27 (raw requests), web-socket-streams.md (WebSocket Limits); read 2026-11-22. The manual does not say how many
-requests after a 429 bring a ban; here `Limits.violations` says it.
+requests after a 429 bring a ban; here it is `Limits.violations`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ABOVE_ZERO = {"least": 1}
 
 @dataclass(slots=True)
 class Limits(ConnectionLimits):
-    """The limits of the manual. Changeable while running, for tests."""
+    """The manual's limits. Tests may change them while the exchange runs."""
 
     weight: int = field(default=6000, metadata=_ABOVE_ZERO)  # a minute and IP
     raw_requests: int = field(default=300_000, metadata=_ABOVE_ZERO)  # five minutes and IP
     violations: int = 20  # requests refused with 429 in one minute that bring a ban
-    ban_s: int = field(default=120, metadata=_ABOVE_ZERO)  # the first ban; each further one is four times as long
+    ban_s: int = field(default=120, metadata=_ABOVE_ZERO)  # the first ban; each further ban is four times as long
     longest_ban_s: int = field(default=259_200, metadata=_ABOVE_ZERO)
     connections: int = 300  # attempts in five minutes and IP
     orders_10s: int = 100  # unfilled ones an account may place in ten seconds
@@ -33,7 +33,7 @@ class Limits(ConnectionLimits):
 
 
 class _Peer:
-    """What one IP used."""
+    """The counts of one IP."""
 
     __slots__ = ("attempts", "banned_until_ns", "bans", "raw", "refused", "weight")
 
@@ -47,7 +47,7 @@ class _Peer:
 
 
 class Meter:
-    """Counts what every IP uses."""
+    """Counts the use of limits by IP."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -66,7 +66,7 @@ class Meter:
         return self._peer(ip).weight.used(now_ns)
 
     def check_ban(self, ip: str, now_ns: int) -> None:
-        """Raise the 418 of a banned IP."""
+        """Raises the 418 of a banned IP."""
         until = self._peer(ip).banned_until_ns
         if now_ns < until:
             raise banned(until // 1_000_000, seconds_up(until - now_ns))
@@ -75,7 +75,7 @@ class Meter:
         """Count a request; return the weight used in this minute.
 
         Raises:
-            ApiError: 429 past the limit, 418 when an IP goes on after too many of them.
+            ApiError: 429 past the limit, 418 when an IP continues after too many of them.
         """
         limits, peer = self.limits, self._peer(ip)
         self.check_ban(ip, now_ns)
@@ -92,7 +92,7 @@ class Meter:
         raise too_much_weight(limits.weight, seconds_up(window.left_ns(now_ns)))
 
     def connect(self, ip: str, now_ns: int) -> int | None:
-        """Count an attempt to connect a websocket; return None, or in how many seconds there may be another."""
+        """Count an attempt to connect a websocket; return None, or the seconds until the next attempt is allowed."""
         attempts = self._peer(ip).attempts
         if attempts.used(now_ns) >= self.limits.connections:
             return seconds_up(attempts.left_ns(now_ns))
@@ -100,5 +100,5 @@ class Meter:
         return None
 
     def forgive(self) -> None:
-        """Forget everything counted, bans too."""
+        """Reset all counts and bans."""
         self._peers.clear()

@@ -36,7 +36,7 @@ METHODS: tuple[Method, ...] = (
     Method(
         "DELETE", "/api/v3/openOrders", "openOrders.cancelAll", TRADE, orders.CANCEL_ALL, _flat(1), orders.cancel_all
     ),
-    # Its order is counted by itself: what the limit means here depends on `orderRateLimitExceededMode`.
+    # The method counts its order itself: the effect of the limit depends on `orderRateLimitExceededMode`.
     Method(
         "POST",
         "/api/v3/order/cancelReplace",

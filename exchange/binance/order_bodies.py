@@ -1,7 +1,7 @@
-"""Orders, order lists and fills of an account as REST and the WebSocket API write them.
+"""Writes orders, order lists and fills of an account for REST and the WebSocket API.
 
 Source: rest-api.md (Trading endpoints, Account Endpoints; Conditional fields in Order Responses), read 2026-11-22.
-Whether `stopPrice` and `icebergQty` of a query are there for every order the manual's samples answer with yes.
+By the manual's samples, queries show `stopPrice` and `icebergQty` for every order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Body = dict[str, Any]
 
 
 def shown_time_in_force(order: Order) -> str:
-    """The engine ends what is left of a market order at once; the exchange calls it GTC all the same."""
+    """Return the time in force. The engine ends the rest of a market order at once; the exchange still writes GTC."""
     return "GTC" if order.price is None else order.time_in_force
 
 
@@ -35,7 +35,7 @@ def _quantities(order: Order) -> Body:
 
 
 def _conditional(order: Order) -> Body:
-    """What is there only for some orders."""
+    """The fields of some orders only."""
     body: Body = {}
     if order.prevented_match is not None:
         body["preventedMatchId"] = order.prevented_match
@@ -105,7 +105,7 @@ def cancelled(order: Order, cancel_id: str, unit: int) -> Body:
 
 
 def queried(order: Order, unit: int) -> Body:
-    """An order as queries show it."""
+    """An order in the answer to a query."""
     return {
         "symbol": order.symbol,
         "orderId": order.id,
@@ -172,7 +172,7 @@ def amendment(found: Amendment, unit: int) -> Body:
 
 
 def order_list(group: OrderList, unit: int, reports: Sequence[Body] | None = None) -> Body:
-    """An order list, with `orderReports` where it was just placed or cancelled."""
+    """An order list, with `orderReports` if it was just placed or cancelled."""
     body: Body = {
         "orderListId": group.id,
         "contingencyType": group.contingency,
@@ -191,7 +191,7 @@ def order_list(group: OrderList, unit: int, reports: Sequence[Body] | None = Non
 
 
 def trade(fill: Fill, unit: int) -> Body:
-    """A fill as its account sees it."""
+    """An account's own fill."""
     return {
         "symbol": fill.symbol,
         "id": fill.trade_id,

@@ -15,9 +15,9 @@ MAKER_CREDIT = 5
 
 
 class OrderCount:
-    """The unfilled orders an account placed in the present interval of 10 seconds and of a day (UTC).
+    """The unfilled orders that an account placed in the present 10 seconds and on the present day (UTC).
 
-    An order's first fill takes one off, or `MAKER_CREDIT` when the order rested; never below zero.
+    An order's first fill reduces the count by one, or by `MAKER_CREDIT` if the order rested; never below zero.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class OrderCount:
         self.add(-MAKER_CREDIT if maker else -1, now_ns)
 
     def check(self, limits: Limits, number: int, now_ns: int) -> None:
-        """Raise the 429 of an account that has no room for `number` orders more.
+        """Raises the 429 of an account without room for `number` more orders.
 
         Source: errors.md (-1015), read 2026-11-22.
         """

@@ -1,4 +1,4 @@
-"""Placing and cancelling order lists: OCO, OTO, OTOCO.
+"""Places and cancels order lists: OCO, OTO, OTOCO.
 
 Source: rest-api.md (Order lists), errors.md (-1158 to -1199), read 2026-11-22. Not offered: OPO, OPOCO, and the
 deprecated POST /api/v3/order/oco.
@@ -71,7 +71,7 @@ CANCEL = (
     Param("newClientOrderId", "client_id"),
 )
 
-# What a leg of each type must have; what is not named it may not have.
+# The parameters that a leg of each type must have; it may have no others.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "LIMIT": ("Price", "TimeInForce"),
     "LIMIT_MAKER": ("Price",),
@@ -111,7 +111,7 @@ def _ticket(asked: Asked, market: Market, prefix: str, side: Side, size: int) ->
 
 
 def _check_kinds(above: str, below: str, side: Side) -> None:
-    """Refuse types that cannot be an OCO: a limit or take-profit and a stop loss, each on its own side."""
+    """Refuse all types but a limit or take-profit order and a stop loss, each on its own side."""
     if any(kind not in _LIMITS and kind not in _STOPS for kind in (above, below)):
         raise ApiError(-1158, "Order type not supported in OCO.")
     if above in _LIMITS and below in _LIMITS:
@@ -132,7 +132,7 @@ def _check_kinds(above: str, below: str, side: Side) -> None:
 
 
 def _pair(asked: Asked, market: Market, prefixes: tuple[str, str], side: Side, size: int) -> tuple[Ticket, Ticket]:
-    """Read the two legs of an OCO, above and below; return the stop loss first, as the manual's samples have it."""
+    """Read the two legs of an OCO, above and below; return the stop loss first, as in the manual's samples."""
     _check_kinds(asked.values[f"{prefixes[0]}Type"], asked.values[f"{prefixes[1]}Type"], side)
     above, below = (_ticket(asked, market, prefix, side, size) for prefix in prefixes)
     return (above, below) if above.kind in _STOPS else (below, above)
@@ -193,10 +193,10 @@ def _place(asked: Asked, contingency: str, tickets: tuple[Ticket, ...]) -> Any:
 
 
 def find_open(account: Account, symbol: str, number: int | None, name: str | None) -> OrderList:
-    """Return the open list of that id, or else client id.
+    """Return the open list with this id, or else with this client id.
 
     Raises:
-        Rejected: UNKNOWN_ORDER, also where both were given and differ.
+        Rejected: UNKNOWN_ORDER, also if both ids are given and belong to different lists.
     """
     if number is None and name is not None:
         number = account.list_ids.get(name)

@@ -1,4 +1,4 @@
-"""Placing, testing, cancelling, replacing and amending single orders.
+"""Places, tests, cancels, replaces and amends single orders.
 
 Source: rest-api.md (Trading endpoints), errors.md, faqs/order_amend_keep_priority.md, read 2026-11-22.
 """
@@ -55,7 +55,7 @@ REPLACE = (
 )
 AMEND = (*ONE_ORDER, Param("newClientOrderId", "client_id"), Param("newQty", "decimal", mandatory=True))
 
-# What each type must have and may have, of what depends on the type.
+# Of the parameters that depend on the type: those that each type must have, and may have.
 _SHAPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "LIMIT": (("timeInForce", "quantity", "price"), ()),
     "LIMIT_MAKER": (("quantity", "price"), ()),
@@ -69,7 +69,7 @@ _SHAPED = ("timeInForce", "quantity", "quoteOrderQty", "price", "stopPrice")
 
 
 def no_extras(values: Values, prefix: str = "") -> None:
-    """Refuse what no symbol here allows, as the manual says of symbols that do not."""
+    """Refuse features that no symbol here allows, as in the manual."""
     for name, what in (
         ("icebergQty", "Iceberg orders are"),
         ("trailingDelta", "Trailing stop orders are"),
@@ -83,10 +83,10 @@ def no_extras(values: Values, prefix: str = "") -> None:
 
 
 def ticket(values: Values, market: Market) -> Ticket:
-    """Read what a new order asks for.
+    """Read the parameters of a new order.
 
     Raises:
-        ApiError: -1102, -1106 and the like where the parameters do not fit the type; -1130 for a mode of self-trade
+        ApiError: -1102, -1106 and similar if the parameters do not fit the type; -1130 for a mode of self-trade
             prevention that the symbol does not allow.
     """
     kind: str = values["type"]
@@ -178,10 +178,10 @@ NO_DISCOUNT = {
 
 
 def find_open(account: Account, symbol: str, order_id: int | None, client_id: str | None) -> Order:
-    """Return the open order of that exchange id, or else client id.
+    """Return the open order with this exchange id, or else with this client id.
 
     Raises:
-        Rejected: UNKNOWN_ORDER, also where both ids were given and differ.
+        Rejected: UNKNOWN_ORDER, also if both ids are given and belong to different orders.
     """
     if order_id is None and client_id is not None:
         order_id = account.client_ids.get(client_id)
@@ -207,7 +207,7 @@ def cancel(asked: Asked) -> Any:
 
 
 def cancel_one(asked: Asked, order: Order, cancel_id: str | None) -> Any:
-    """Cancel an order, and with it the list it belongs to; answer for the order or for the list."""
+    """Cancel an order, or the whole list that it belongs to; answer for the order or for the list."""
     cancel_id = cancel_id or asked.engine.fresh_id("c")
     group = order.group
     was = [member for member in group.orders if member.id in asked.account.open] if group is not None else []
@@ -228,7 +228,7 @@ def cancel_all(asked: Asked) -> Any:
 
 
 def cancel_replace(asked: Asked) -> Any:
-    """Cancel, then place; the answer's status and `data` say which of the two succeeded."""
+    """Cancel, then place; the answer's status and `data` show which of the two succeeded."""
     values, account, now = asked.values, asked.account, asked.now_ns
     market = asked.market()
     if "cancelOrderId" not in values and "cancelOrigClientOrderId" not in values:
@@ -263,7 +263,7 @@ def cancel_replace(asked: Asked) -> Any:
         except Rejected as rejected:
             new_body = refused(rejected).body
     else:
-        asked.order_count.add(1, now)  # the manual counts an order that was not attempted
+        asked.order_count.add(1, now)  # by the manual, an order that was not attempted counts too
     data = {
         "cancelResult": "SUCCESS" if cancelled else "FAILURE",
         "newOrderResult": "SUCCESS" if placed else "FAILURE" if attempted else "NOT_ATTEMPTED",

@@ -1,7 +1,7 @@
-"""Reading parameters of REST and the WebSocket API, with the manual's errors.
+"""Reads parameters of REST and the WebSocket API, with the manual's errors.
 
 Source: rest-api.md, web-socket-api.md, errors.md (11xx), read 2026-11-22. REST gives text, the WebSocket API JSON
-values; both end as the same Python values. Where the manual does not say which error it is, the nearest is given.
+values; both become the same Python values. Where the manual does not name the error, the nearest one is used.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OF_SIGNED = frozenset(("decimal", "client_id", "strategy_type", *ENUMS))
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One parameter a query knows: its name, what it must look like, whether it must be sent."""
+    """One parameter of a query: its name, its form, whether it is mandatory."""
 
     name: str
     kind: str  # symbol | symbols | number | limit | interval | zone | status | type | window | bool | permissions,
@@ -59,7 +59,7 @@ class Param:
 
 
 def read(sent: Mapping[str, Any], known: Sequence[Param], rest: bool) -> dict[str, Any]:
-    """Return the values sent, by name, checked and converted.
+    """Return the sent values by name, checked and converted.
 
     Raises:
         ApiError: unknown, missing, empty, malformed.
@@ -72,7 +72,7 @@ def read(sent: Mapping[str, Any], known: Sequence[Param], rest: bool) -> dict[st
 
 
 def convert(sent: Mapping[str, Any], known: Sequence[Param], rest: bool) -> dict[str, Any]:
-    """The same without a look at unknown parameters."""
+    """Return the sent values by name, without a check for unknown parameters."""
     values: dict[str, Any] = {}
     for param in known:
         if param.name not in sent:
@@ -134,7 +134,7 @@ def _convert(param: Param, value: Any, rest: bool) -> Any:
 
 
 def _signed(param: Param, value: Any) -> Any:
-    """Convert what only signed methods take."""
+    """Convert a value that only signed methods take."""
     kind, name = param.kind, param.name
     if kind == "decimal":
         return _decimal(name, value)
@@ -155,7 +155,7 @@ def _signed(param: Param, value: Any) -> Any:
 
 
 def _decimal(name: str, value: Any) -> int:
-    """Return a raw amount. JSON numbers are taken too."""
+    """Return a raw amount. JSON numbers are accepted too."""
     try:
         return read_decimal(value)
     except BadNumber as bad:
@@ -168,7 +168,7 @@ def number(name: str, value: Any) -> int:
     """Read a whole number from text or JSON.
 
     Raises:
-        ApiError: -1100 not one, -1108 beyond int64.
+        ApiError: -1100 not a whole number, -1108 beyond int64.
     """
     try:
         return read_whole(value)

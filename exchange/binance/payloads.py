@@ -1,7 +1,7 @@
-"""Bodies of the Binance protocol, from the engine's numbers: what REST, the WebSocket API and the streams send.
+"""Writes the bodies that REST, the WebSocket API and the streams send, from the engine's numbers.
 
-Source: rest-api.md, web-socket-streams.md, web-socket-api.md, read 2026-11-22. Times are nanoseconds in, milliseconds
-or microseconds out: `unit` is how many nanoseconds one is.
+Source: rest-api.md, web-socket-streams.md, web-socket-api.md, read 2026-11-22. Times come in as nanoseconds and go
+out as milliseconds or microseconds: `unit` is the length of one in nanoseconds.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def percent(change: int, before: int) -> str:
 
 
 def day_ticker(market: Market, now_ns: int, unit: int, mini: bool) -> dict[str, Any]:
-    """24 hours back from now."""
+    """The time 24 hours before now."""
     bar = market.bars.window(now_ns - DAY_NS, now_ns)
     full = rolling(market, bar, now_ns - DAY_NS, now_ns, unit, mini)
     if mini:
@@ -172,7 +172,7 @@ def day_ticker(market: Market, now_ns: int, unit: int, mini: bool) -> dict[str, 
 
 
 def rolling(market: Market, bar: Bar, open_ns: int, close_ns: int, unit: int, mini: bool) -> dict[str, Any]:
-    """Statistics of a window, in the manual's order of fields."""
+    """The statistics of a window, with fields in the manual's order."""
     change = bar.close - bar.open
     body: dict[str, Any] = {"symbol": market.symbol}
     if not mini:
@@ -312,7 +312,7 @@ def symbol_info(rules: Rules, show_permission_sets: bool) -> dict[str, Any]:
 
 
 def filters(rules: Rules) -> list[dict[str, Any]]:
-    """The filters of a symbol as exchangeInfo lists them: those that are enforced, no others."""
+    """The filters of a symbol for exchangeInfo: exactly the enforced ones."""
     listed: list[dict[str, Any]] = [
         {
             "filterType": "PRICE_FILTER",

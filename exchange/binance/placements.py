@@ -1,6 +1,6 @@
-"""Which requests place orders, and under which client order ids.
+"""The requests that place orders, and their client order ids.
 
-Keys are the endpoint's name on the WebSocket API and on REST, values the parameters that name the orders.
+Keys are the endpoint's names on the WebSocket API and on REST; values are the parameters that name the orders.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ PLACING: dict[str, tuple[str, ...]] = {
 
 
 def client_ids(endpoint: str, sent: Mapping[str, Any]) -> list[Any]:
-    """Return the client order ids under which a request would place orders."""
+    """Return the client order ids of the orders that a request would place."""
     return [sent.get(parameter) for parameter in PLACING.get(endpoint, ())]

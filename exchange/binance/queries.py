@@ -1,7 +1,8 @@
-"""Market-data queries, answered once for REST and the WebSocket API: parameters, weight, answer.
+"""Market-data queries, shared by REST and the WebSocket API: parameters, weight, answer.
 
 Source: rest-api.md (General endpoints, Market Data endpoints) and web-socket-api.md, read 2026-11-22. Not offered:
-SBE answers. Block trades and reference prices do not exist here and are answered as the manual says of such symbols.
+SBE answers. There are no block trades and no
+reference prices here; the answers are the manual's for such symbols.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One query and what it may look at."""
+    """One query with the market and its parameters."""
 
     engine: Engine
     limits: Limits
@@ -37,7 +38,7 @@ class Asked:
     rest: bool
 
     def market(self) -> Market:
-        """The market of `symbol`, in the status asked for."""
+        """The market of `symbol`, if it has the requested status."""
         market = self._known(self.values["symbol"])
         wanted = self.values.get("symbolStatus")
         if wanted is not None and market.rules.status != wanted:
@@ -51,7 +52,7 @@ class Asked:
         return market
 
     def markets(self) -> list[Market]:
-        """The markets of `symbols`, or all, without those in another status than asked for."""
+        """The markets of `symbols`, or all markets, limited to the requested status."""
         names = self.values.get("symbols")
         found = list(self.engine.markets.values()) if names is None else [self._known(name) for name in names]
         wanted = self.values.get("symbolStatus")
@@ -60,7 +61,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One endpoint: the answer is anything orjson can write."""
+    """One endpoint. The answer is any value that orjson can write."""
 
     params: tuple[Param, ...]
     weight: Callable[[Values], int]
@@ -75,7 +76,7 @@ STATUS = Param("symbolStatus", "status")
 
 
 def _limit(values: Values, default: int, largest: int) -> int:
-    """Read `limit`. Larger ones are cut to the largest, as the manual says of depth."""
+    """Read `limit`. A larger value becomes the largest, as for depth in the manual."""
     limit: int = values.get("limit", default)
     if limit < 1:
         raise errors.invalid("limit")
@@ -83,7 +84,7 @@ def _limit(values: Values, default: int, largest: int) -> int:
 
 
 def _one_or_many(asked: Asked, row: Callable[[Market], Any], required: bool = False, at_most: int | None = None) -> Any:
-    """Answer for `symbol` with an object, for `symbols` or neither with an array."""
+    """Answer with an object for `symbol`, with an array for `symbols` or without both."""
     values = asked.values
     if "symbol" in values and "symbols" in values:
         raise errors.bad_combination()

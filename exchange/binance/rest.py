@@ -1,7 +1,7 @@
 """REST endpoints of the Binance protocol.
 
-Source: rest-api.md (General Information on Endpoints, Request Security), read 2026-11-22. The manual does not say what
-an unknown path gives; it is a plain 404 page here.
+Source: rest-api.md (General Information on Endpoints, Request Security), read 2026-11-22. The manual does not describe
+the answer for an unknown path; here it is a plain 404 page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WITH_BODY = ("POST", "PUT", "DELETE")
 
 
 class Envelope(FrontEnvelope):
-    """One HTTP request. Fault rules know it by its path, and by its verb and path together."""
+    """One HTTP request. Fault rules may name it by its path, or by its verb and path."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Rest:
         self.desk = desk
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, or do what faults make of the request."""
+        """Answer a request, or apply a fault to it."""
         desk = self.desk
         method = BY_ROUTE.get((request.method, request.path))
         if method is None:
@@ -126,7 +126,7 @@ class Rest:
             return self._failed(request, error, headers)
 
     def _signed(self, request: web.Request, method: Method, signed: Signed, twice: bool) -> Outcome:
-        """Answer a signed request; `twice` says that a parameter stands twice in one place."""
+        """Answer a signed request; `twice`: a parameter occurs twice in one place."""
         now = self.desk.now_ns()
         headers: dict[str, str] = {}
         try:
@@ -156,10 +156,10 @@ class Rest:
 
 
 async def _read(request: web.Request) -> tuple[Signed, bool]:
-    """Read a signed request; return it, and whether it sent a parameter twice in one place."""
+    """Read a signed request; return it, and whether a parameter occurs twice in one place."""
     query, body = request.raw_path.partition("?")[2], ""
     if request.method in _WITH_BODY and request.content_type in (_FORM, "application/octet-stream"):
-        # Latin-1 keeps every byte, so that bytes beyond ASCII are seen as such.
+        # Latin-1 keeps every byte, so that bytes beyond ASCII remain visible.
         body = (await request.read()).decode("latin-1")
     parts = [parse_qsl(part, keep_blank_values=True) for part in (body, query)]
     sent = dict(parts[0] + parts[1])  # the query string goes before the body
@@ -169,7 +169,7 @@ async def _read(request: web.Request) -> tuple[Signed, bool]:
 
 
 def time_unit(text: str | None) -> int:
-    """Read a time unit as the manual spells it; return its nanoseconds."""
+    """Read a time unit in the manual's spelling; return its length in nanoseconds."""
     if text is None or text in ("MILLISECOND", "millisecond"):
         return MILLISECOND_NS
     if text in ("MICROSECOND", "microsecond"):

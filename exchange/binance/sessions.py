@@ -1,8 +1,8 @@
-"""Methods of the WebSocket API about the connection itself: logon, and what user data it hears.
+"""Methods of the WebSocket API about the connection itself: logon and subscriptions to user data.
 
 Source: web-socket-api.md (Session Authentication, Authentication requests, User Data Stream requests), read 2026-11-22.
-The manual does not say how a logon with a key other than Ed25519 is refused, nor `userDataStream.subscribe` without a
-logon; here they are -2015 and -1002, with status 401.
+The manual names no error for a logon with a key other than Ed25519, nor for `userDataStream.subscribe` without a logon;
+here they are -2015 and -1002, with status 401.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SUBSCRIPTION = Param("subscriptionId", "number")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request on a connection: `sent` are its parameters, `payload` is what its signature is of."""
+    """A request on a connection: `sent` holds its parameters, `payload` is the signed text."""
 
     desk: Desk
     client: Client
@@ -33,19 +33,19 @@ class Call:
     now_ns: int
 
     def signed(self) -> Signed:
-        """The request as its signature sees it; it may lean on a logon."""
+        """The parts of the request that its signature concerns; a logon may replace the signature."""
         logon = self.client.logon
         return replace(self.explicit(), session=None if logon is None else (logon.account, logon.key))
 
     def explicit(self) -> Signed:
-        """The same where it may not."""
+        """The same, if a logon may not replace the signature."""
         key = self.sent.get("apiKey")
         return Signed(self.sent, self.payload, key if isinstance(key, str) else None, rest=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One of these methods: `signed` ones take the parameters of a signature and none else."""
+    """One of these methods. A `signed` method takes the parameters of a signature and no others."""
 
     answer: Callable[[Call], Any]
     signed: bool = False
@@ -53,7 +53,7 @@ class Method:
 
 
 def perform(method: Method, call: Call) -> Any:
-    """Check the parameters, answer.
+    """Check the parameters and answer.
 
     Raises:
         ApiError: what is wrong.

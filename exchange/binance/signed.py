@@ -1,7 +1,7 @@
-"""Signed methods and their execution: no transport, no clock.
+"""Signed methods and their execution, without transport and clock.
 
-Both transports hand a `Signed` and the method to `perform` and get a `Reply` or an `ApiError`; they spend the method's
-weight before, with `method.weight(sent)` of the parameters as they came.
+Both transports pass a `Signed` and the method to `perform` and get a `Reply` or an `ApiError`. Before that they spend
+the method's weight, `method.weight(sent)` of the received parameters.
 
 Source: rest-api.md, web-socket-api.md, read 2026-11-22.
 """
@@ -30,7 +30,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One authenticated request: its account, its values, and what its answer is made of."""
+    """One authenticated request: its account, its values, and the state that its answer needs."""
 
     floor: Floor
     limits: Limits
@@ -51,7 +51,7 @@ class Asked:
         return market
 
     def stamp(self, time_ns: int) -> int:
-        """A time as the answer writes it."""
+        """Return a time in the answer's unit."""
         return time_ns // self.unit
 
 
@@ -59,8 +59,8 @@ class Asked:
 class Method:
     """One signed endpoint of REST and method of the WebSocket API.
 
-    `params` are without those of the signature (`auth.NAMES`). `orders` is what it adds to the unfilled order count.
-    The answer is anything orjson can write.
+    `params` leaves out those of the signature (`auth.NAMES`). `orders` is the increase of the unfilled order count.
+    The answer is any value that orjson can write.
     """
 
     verb: str
@@ -71,12 +71,12 @@ class Method:
     weight: Callable[[Mapping[str, Any]], int]
     answer: Callable[[Asked], Any]
     orders: int = 0
-    checks_orders: bool = True  # whether the count is checked before, and not by the answer itself
+    checks_orders: bool = True  # whether the count is checked before the method runs, not by the method
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good answer. `counts` is the account's unfilled order count (10 s, day) where the method places orders."""
+    """A successful answer. `counts`: the account's unfilled order count (10 s, day) if the method places orders."""
 
     body: Any
     account: Account
@@ -87,7 +87,7 @@ def perform(desk: Desk, method: Method, signed: Signed, now_ns: int, unit: int) 
     """Authenticate, read the parameters, execute.
 
     Raises:
-        ApiError: with its status; nothing was changed, but where `data` of a cancel-replace says what was.
+        ApiError: with its status; nothing was changed, except as `data` of a cancel-replace states.
     """
     account, _ = authenticate(desk.floor.engine, signed, method.security, now_ns)
     count = desk.order_counts.of(account)

@@ -1,8 +1,8 @@
 """Websocket connections of the Binance protocol: market streams (/ws, /stream) and the WebSocket API (/ws-api/v3).
 
 Source: web-socket-streams.md, web-socket-api.md (Connection limits, Rate limits), read 2026-11-22. The manual does not
-say how connections past the limit are refused (429 here), nor how more than 1024 streams are (an error frame when
-subscribing, a close when connecting).
+say how the exchange refuses connections past the limit (429 here) and more than 1024 streams (here an error frame to a
+subscription, a close on connecting).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Sockets:
             desk.streams.topics.drop(client)
             desk.user_data.drop(client)
 
-        # The limit on incoming messages is of the streams; the WebSocket API counts weight.
+        # The limit on incoming messages applies to streams; the WebSocket API counts weight.
         return await converse(
             floor, request, connect, opened, lambda client, text: hear(desk, client, text), closed, not is_api
         )

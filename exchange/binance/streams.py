@@ -1,7 +1,7 @@
-"""The market streams: their names, and what each sends when.
+"""The market streams: their names, their messages and when they are sent.
 
 The form of a message is raw or combined, in milliseconds or microseconds. Diffs are taken from the market every 100 ms,
-in ten slots of 10 ms so that symbols do not all fall on one instant; the 1000 ms diffs are added up from those.
+in ten slots of 10 ms, so that symbols are spread over time; 1000 ms diffs are sums of those.
 
 Source: web-socket-streams.md, read 2026-11-22.
 """
@@ -51,7 +51,7 @@ class Stream(Topic):
 
 
 def parse(name: str) -> Stream | None:
-    """Read a stream's name; return None for a name that no stream can have. Symbols are lower case."""
+    """Read a stream's name; return None for an impossible name. Symbols are lower case."""
     match = _ONE.fullmatch(name)
     if match is None:
         market_wide = _ALL.fullmatch(name)
@@ -76,7 +76,7 @@ def parse(name: str) -> Stream | None:
 
 @dataclass(slots=True)
 class _Slow:
-    """Diffs added up for the 1000 ms stream."""
+    """The sum of diffs for the 1000 ms stream."""
 
     first: int
     last: int
@@ -97,7 +97,7 @@ class Streams:
         self.topics.subscribe(client, name, parse)
 
     def listed(self, market: Market) -> None:
-        """A symbol was listed: streams that waited for the symbol begin."""
+        """Start the streams that waited for a symbol: the symbol was listed."""
         self._changes[market.symbol] = market.level_changes()
         self._watch(market.symbol)
 
@@ -144,7 +144,7 @@ class Streams:
             if position % SLOTS != slot:
                 continue
             self._flush_fast(market)
-            # Each symbol has its own tenth of the second for what comes once a second.
+            # Messages of once a second go out in each symbol's own tenth of the second.
             if whole_second == position // SLOTS % 10:
                 self._flush_slow(market)
                 self._seconds(market, number)
@@ -152,7 +152,7 @@ class Streams:
             self._market_wide()
 
     def flush(self, market: Market) -> None:
-        """Send all diffs of a market now, whatever the pace."""
+        """Send all diffs of a market now, before their time."""
         self._flush_fast(market)
         self._flush_slow(market)
 
@@ -185,7 +185,7 @@ class Streams:
         elif taken is not None:
             self._add_slow(market, *taken)
         if skipped:
-            self._flush_slow(market)  # or the gap would lie hidden inside one slow diff
+            self._flush_slow(market)  # otherwise one slow diff would hide the gap
 
     def _add_slow(self, market: Market, first: int, last: int, bids: dict[int, int], asks: dict[int, int]) -> None:
         slow = self._slow.get(market.symbol)
@@ -282,7 +282,7 @@ class Streams:
     # ------------------------------------------------------------------------------------------------- sending
 
     def send(self, stream: Stream, encode: Encode) -> None:
-        """Encode once per form, give the frame to every listener."""
+        """Encode a message once per form and send the frame to every listener."""
 
         def encode_form(form: Form) -> bytes:
             data = encode(form.unit)

@@ -1,8 +1,8 @@
-"""User data streams of the Binance protocol: subscriptions by logon or signature, and the events they get.
+"""User data streams of the Binance protocol: subscriptions by logon or signature, and their events.
 
 Source: user-data-stream.md, web-socket-api.md (User Data Stream requests), read 2026-11-22. The manual does not say
-which assets `outboundAccountPosition` names when an order changes (here base, quote and what the fee is taken in), nor
-whether it follows the `executionReport` (here it does).
+which assets `outboundAccountPosition` names when an order changes (here base, quote and the fee's asset), nor whether
+it follows the `executionReport` (here it does).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVER = 65_535  # and over its life
 
 @dataclass(frozen=True, slots=True)
 class Subscription(wire.Subscription):
-    """One account heard on one connection. `by_session`: made by `userDataStream.subscribe`, ends with the logon."""
+    """One account's events on one connection. `by_session`: from `userDataStream.subscribe`, ends with the logon."""
 
     connection: Client
     by_session: bool
@@ -46,10 +46,10 @@ class UserData:
     # ------------------------------------------------------------------------------------------- subscriptions
 
     def subscribe(self, client: Client, account: Account, key: str, by_session: bool) -> int:
-        """Begin a subscription; return its id.
+        """Start a subscription; return its id.
 
         Raises:
-            ApiError: the connection hears this account already, or has too many subscriptions.
+            ApiError: the connection is already subscribed to this account, or has too many subscriptions.
         """
         active = self.streams.on(client)
         if any(subscription.account is account for subscription in active):
@@ -81,17 +81,17 @@ class UserData:
         self._terminate(ended)
 
     def log_out(self, client: Client) -> None:
-        """End the subscriptions that a connection made by its logon."""
+        """End a connection's subscriptions by logon."""
         self._terminate([each for each in self.streams.on(client) if each.by_session])
 
     def expire(self, account: Account, key: str | None = None) -> int:
-        """End all subscriptions to an account, or those made with one key; return how many."""
+        """End all subscriptions to an account, or those of one key; return their number."""
         ended = self.streams.to(account, key)
         self._terminate(ended)
         return len(ended)
 
     def drop(self, client: Client) -> None:
-        """Forget a connection that is gone."""
+        """Drop the subscriptions of a connection that has ended."""
         self.streams.drop(client)
         self._ever.pop(client.number, None)
 
@@ -117,7 +117,7 @@ class UserData:
             self._send(listeners, user_events.list_status(group, kind, self._now(), time_ns), group.symbol)
 
     def position(self, account: Account, assets: Iterable[str], time_ns: int) -> None:
-        """Send balances as they are, or as faults misstate them."""
+        """Send balances, with the amounts that faults add."""
         listeners = self.streams.to(account)
         if listeners:
             wrong = self._floor.faults.misstated(NAME, account.name, (USER,))
@@ -131,7 +131,7 @@ class UserData:
             self.position(account, [asset], time_ns)
 
     def external_lock(self, account: Account, asset: str, delta: int, time_ns: int) -> None:
-        """Send that another system locked (or, negative, released) so much."""
+        """Report that another system locked `delta` (or, if negative, released it)."""
         listeners = self.streams.to(account)
         if listeners:
             self._send(listeners, user_events.external_lock(asset, delta, time_ns, self._now()))

@@ -1,4 +1,4 @@
-"""User data events as JSON objects. Times are `Ns` until `in_unit` makes them what a connection asked for.
+"""Writes user data events as JSON objects. Times are `Ns` until `in_unit` converts them to a connection's unit.
 
 Source: user-data-stream.md, read 2026-11-22.
 """
@@ -25,18 +25,18 @@ class Ns(int):
 
 
 def in_unit(event: Mapping[str, Any], unit: int) -> dict[str, Any]:
-    """The event with its times in units of so many nanoseconds."""
+    """Return the event with its times in units of `unit` nanoseconds."""
     return {name: int(value) // unit if type(value) is Ns else value for name, value in event.items()}
 
 
 def assets_of(market: Market, fee_asset: str | None) -> list[str]:
-    """The assets whose balances an event of an order may have changed."""
+    """Return the assets whose balances an order event may have changed."""
     assets = [market.rules.base, market.rules.quote]
     return assets if fee_asset is None or fee_asset in assets else [*assets, fee_asset]
 
 
 def execution(report: ExecutionReport, now_ns: int) -> dict[str, Any]:
-    """`executionReport`, with the fields that are there only under conditions."""
+    """`executionReport`, with its conditional fields."""
     order, fill = report.order, report.fill
     event: dict[str, Any] = {
         "e": "executionReport",
@@ -124,7 +124,7 @@ def list_status(group: OrderList, kind: str, now_ns: int, time_ns: int) -> dict[
 def position(
     account: Account, assets: Iterable[str], wrong: Mapping[str, Decimal], time_ns: int, now_ns: int
 ) -> dict[str, Any]:
-    """`outboundAccountPosition` of some assets; `wrong` is what to add to the free balance of one."""
+    """`outboundAccountPosition` of some assets; `wrong`: amounts to add to free balances."""
     return {
         "e": "outboundAccountPosition",
         "E": Ns(now_ns),

@@ -1,8 +1,8 @@
 """The WebSocket API on its own base /ws-api/v3: market data, signed methods, the session, user data streams.
 
 Theory of operation. Each frame is one request and is executed as soon as it is read, so requests of one connection run
-in the order they came; answers go out at once but where a fault delays one, and then later answers overtake it. Every
-placement is counted for its account as it comes in, whatever becomes of it.
+in the order of arrival. Answers go out at once, except that a fault may delay one, and then later answers overtake it.
+Every placement is counted for its account on arrival, with any outcome.
 
 Source: web-socket-api.md (Request format, Response format, Rate limits, Session Authentication), read 2026-11-22.
 """
@@ -34,12 +34,12 @@ from .signed import perform
 
 @dataclass(slots=True)
 class Request:
-    """One request as it was read. `id` is echoed; `shows` says whether the answer has `rateLimits`."""
+    """One request. `id` is echoed; `shows`: whether the answer has `rateLimits`."""
 
     id: Any = None
     method: str = "?"
     sent: dict[str, Any] = field(default_factory=dict)
-    payload: bytes = b""  # what a signature would be of
+    payload: bytes = b""  # the text that a signature covers
     shows: bool = True
 
     @property
@@ -143,7 +143,7 @@ class Envelope(FrontEnvelope):
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:
-    """Execute one request and answer, or do what faults make of the request."""
+    """Execute one request and answer, or apply a fault to it."""
     request = Request(shows=client.show_rate_limits)
     try:
         _parse(text, request, client)
@@ -160,7 +160,7 @@ def hear(desk: Desk, client: Client, text: bytes) -> None:
 
 
 def _account(desk: Desk, client: Client, request: Request) -> Account | None:
-    """Whose request it claims to be."""
+    """The account that the request claims."""
     if request.method in BY_METHOD:
         return None
     owner = desk.floor.owner(request.sent.get("apiKey"))
@@ -183,7 +183,7 @@ def _end_logon(desk: Desk, client: Client) -> None:
 
 
 def _parse(text: bytes, request: Request, client: Client) -> None:
-    """Fill `request`, as far as it can be read.
+    """Fill `request` with everything readable.
 
     Raises:
         ApiError: what is wrong.

@@ -1,1 +1,1 @@
-"""The matching engine and its accounts: no exchange's protocol."""
+"""The matching engine and its accounts, without any exchange's protocol."""

@@ -1,6 +1,6 @@
-"""Accounts and their orders: balances free and locked, keys, orders, order lists, fills.
+"""Accounts and their orders: free and locked balances, keys, orders, order lists, fills.
 
-Orders and accounts know each other, so they stand in one module; `book.py` queues orders, `matching.py` moves them.
+Orders and accounts refer to each other, so one module has both; `book.py` queues orders, `matching.py` matches them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from ...model.errors import Rejected
 from ...model.events import Side
 from .keys import ApiKey
 
-HISTORY = 100_000  # orders and fills kept of an account
+HISTORY = 100_000  # orders and fills kept per account
 
 
 @dataclass(slots=True)
 class Balance:
-    """Raw amounts of one asset: `free` may be spent, `locked` is behind open orders."""
+    """Raw amounts of one asset: `free` may be spent, `locked` is reserved for open orders."""
 
     free: int = 0
     locked: int = 0
@@ -25,7 +25,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One side of one trade, as its account sees it."""
+    """One account's side of one trade."""
 
     trade_id: int
     order_id: int
@@ -60,7 +60,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class PreventedMatch:
-    """A trade of an account with itself that was prevented. Sizes are what each side lost, 0 for none."""
+    """A prevented trade of an account with itself. Sizes are the reduction of each side, 0 for none."""
 
     id: int
     symbol: str
@@ -77,7 +77,7 @@ class PreventedMatch:
 class Order:
     """One order in the engine. Prices and sizes are raw; `price` is None for MARKET, `size` 0 when by quote amount.
 
-    `working_ns` is when it went to the book (or was matched), -1 while it waits: for its stop price, or in a list for
+    `working_ns` is when it went to the book (or was matched); -1 while it waits for its stop price, or in a list for
     another order (status PENDING_NEW).
     """
 
@@ -96,8 +96,8 @@ class Order:
     quote_size: int | None = None
     filled: int = 0
     quote_filled: int = 0
-    prevented: int = 0  # taken off by self-trade prevention
-    locked: int = 0  # of the asset that the order pays with
+    prevented: int = 0  # removed by self-trade prevention
+    locked: int = 0  # of the asset with which the order pays
     status: str = "NEW"
     working_ns: int = -1
     stop_price: int | None = None
@@ -119,7 +119,7 @@ class Order:
 
     @property
     def conditional(self) -> bool:
-        """Whether it is (or was) to wait for a stop price: an "algo" order of the filters."""
+        """Whether it waits (or waited) for a stop price: an "algo" order of the filters."""
         return self.stop_price is not None
 
 
@@ -138,14 +138,14 @@ class Ticket:
     stop_price: int | None = None
     strategy_id: int | None = None
     strategy_type: int | None = None
-    fee_in_quote: bool = False  # else fees are taken from what is received
+    fee_in_quote: bool = False  # otherwise fees are taken from the received asset
 
 
 @dataclass(slots=True, eq=False)
 class OrderList:
     """Orders that depend on each other.
 
-    OCO: two of which one trades. OTO: the first works, the others (one, or an OCO pair) are placed when it has filled.
+    OCO: two orders, of which only one trades. OTO: once the first has filled, the others (one, or an OCO pair) follow.
     """
 
     id: int
@@ -160,7 +160,7 @@ class OrderList:
 
     @property
     def working(self) -> Order | None:
-        """The order that must fill first, of an OTO."""
+        """The order of an OTO that must fill first."""
         return self.orders[0] if self.contingency == "OTO" else None
 
     @property
@@ -169,13 +169,13 @@ class OrderList:
 
     @property
     def pair(self) -> tuple[Order, ...]:
-        """The two of which one trades, if there are such."""
+        """The two orders of which only one trades, if there are any."""
         return self.orders if self.contingency == "OCO" else self.orders[1:] if len(self.orders) == 3 else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """For how long lookups find an order: from `appears_ns` after its creation until `lasts_ns` after its end.
+    """The time during which lookups find an order: from `appears_ns` after its creation until `lasts_ns` after its end.
 
     `lasts_ns` is None where an exchange remembers orders for as long as the engine does, and 0 where it finds only open
     orders.
@@ -196,10 +196,10 @@ FULL_MEMORY = Memory()
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """One account. Participants of the crowd are `internal`: no ledger is kept of them, only balances and open orders.
+    """One account. Participants of the crowd are `internal`: they have balances and open orders, but no ledger.
 
-    `orders` and `fills` are its history, oldest first, the latest `HISTORY` of each, and open orders however old.
-    `client_ids` are of open orders only. Secrets are in no repr.
+    `orders` and `fills` are its history, oldest first: the latest `HISTORY` of each, and all open orders.
+    `client_ids` are of open orders only. No repr shows a secret.
     """
 
     name: str
@@ -209,7 +209,7 @@ class Account:
     open: dict[int, Order] = field(default_factory=dict, repr=False)
     orders: deque[Order] = field(default_factory=deque, repr=False)
     fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=HISTORY), repr=False)
-    fill_count: int = 0  # all there ever were
+    fill_count: int = 0  # total so far
     client_ids: dict[str, int] = field(default_factory=dict, repr=False)
     by_id: dict[int, Order] = field(default_factory=dict, repr=False)
     by_client: dict[str, Order] = field(default_factory=dict, repr=False)  # the latest order of each id
@@ -222,7 +222,7 @@ class Account:
 
     @property
     def key(self) -> str:
-        """The name of its first key, or nothing."""
+        """The name of its first key, or an empty text."""
         return next(iter(self.keys), "")
 
     def balance(self, asset: str) -> Balance:
@@ -242,7 +242,7 @@ class Account:
         """
         balance = self.balance(asset)
         if balance.free < amount:
-            raise Rejected("INSUFFICIENT_BALANCE", f"{self.name} has {balance.free} {asset} free of {amount} needed")
+            raise Rejected("INSUFFICIENT_BALANCE", f"{self.name} has {balance.free} {asset} free and needs {amount}")
         balance.free -= amount
         balance.locked += amount
 
@@ -257,7 +257,7 @@ class Account:
         return order if order is not None and memory.holds(order, order.id in self.open, now_ns) else None
 
     def remember(self, order: Order) -> None:
-        """Keep `order` in the history; forget the oldest that has ended when there are too many."""
+        """Keep `order` in the history; if there are too many, drop the oldest ended order."""
         self.orders.append(order)
         self.by_id[order.id] = order
         self.by_client[order.client_id] = order

@@ -1,4 +1,4 @@
-"""One side of a price-time priority book: levels by price, orders of a level in order of arrival."""
+"""One side of a price-time priority book: levels by price, the orders of a level by arrival."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BookSide:
         return level.price, level.size
 
     def at_rank(self, rank: int) -> Level:
-        """Return the level `rank` places behind the best (0 is the best)."""
+        """Return the level `rank` places from the best (0 is the best)."""
         return self.levels[self.keys[-1 - rank] * self.sign]
 
     def crosses(self, price: int) -> bool:
@@ -64,7 +64,7 @@ class BookSide:
         return level.size
 
     def reduce(self, level: Level, order: Order, by: int) -> int:
-        """Take `by` off the level because `order` shrank by it (already done); drop what is empty. Return the size."""
+        """Reduce the level by `by`, because `order` shrank by as much; drop an empty level. Return the level's size."""
         level.size -= by
         if not order.remaining:
             del level.orders[order.id]
@@ -72,7 +72,7 @@ class BookSide:
         return level.size
 
     def remove(self, order: Order) -> int:
-        """Take `order` off the level with its whole remaining size; return the level's new size."""
+        """Remove `order` with its whole remaining size from the level; return the level's new size."""
         assert order.price is not None
         level = self.levels[order.price]
         del level.orders[order.id]
@@ -91,7 +91,7 @@ class BookSide:
             del self.keys[bisect_left(self.keys, key)]
 
     def depth(self, n: int | None = None) -> list[tuple[int, int]]:
-        """Return (price, size) of the best `n` levels, all of them without `n`; best first."""
+        """Return (price, size) of the best `n` levels, or of all levels, best first."""
         keys = self.keys if n is None else self.keys[-n:] if n else []
         levels, sign = self.levels, self.sign
         return [(key * sign, levels[key * sign].size) for key in reversed(keys)]

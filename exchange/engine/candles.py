@@ -1,6 +1,6 @@
-"""Bars of trades, and what is computed from them: klines, tickers, average prices. Pure; time is an argument.
+"""Bars of trades, and the klines, tickers and average prices computed from them. Pure; time is an argument.
 
-Trades are kept as bars of one second and of one minute, bounded; longer bars are added up from minutes.
+Trades are kept as bars of one second and of one minute, in bounded number; longer bars are sums of minutes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ INTERVALS: dict[str, int] = {
 
 @dataclass(slots=True)
 class Bar:
-    """Trades of one stretch of time. Prices and volumes raw; quote volumes at twice the scale, exact."""
+    """Trades of one period. Prices and volumes are raw; quote volumes have twice the scale and are exact."""
 
     open_ns: int
     open: int
@@ -89,7 +89,7 @@ class Bar:
 
     @property
     def average(self) -> int:
-        """Volume-weighted price, raw; the close where nothing traded."""
+        """Return the volume-weighted price, raw; the close if there was no trade."""
         return self.quote // self.volume if self.volume else self.close
 
     @property
@@ -125,7 +125,7 @@ class Bars:
         self.last_price, self.last_size, self.last_time_ns = price, size, now_ns
 
     def window(self, from_ns: int, now_ns: int) -> Bar:
-        """Add up whole minutes from the one that holds `from_ns` up to now. Without trades: the last price before."""
+        """Add up whole minutes from the minute of `from_ns` up to now. Without trades: the last price before."""
         first = from_ns - from_ns % MINUTE_NS
         before = self.start_price
         total: Bar | None = None
@@ -139,7 +139,7 @@ class Bars:
         return total or Bar(first, before, before, before, before)
 
     def klines(self, interval: str, from_ns: int | None, to_ns: int, limit: int, offset_ns: int = 0) -> list[Bar]:
-        """Return at most `limit` bars in order, the empty ones between trades filled flat.
+        """Return at most `limit` bars in order, with flat bars for periods without trades.
 
         `from_ns` and `to_ns` bound the open times. With `from_ns` the oldest bars from there, without it the newest up
         to `to_ns`. `offset_ns` shifts day boundaries for a time zone.

@@ -1,10 +1,10 @@
 """Orders that wait: for a stop price, or in a list for another order.
 
-Theory of operation. Nothing here happens inside a match. When one is over, `follow` takes the lists that were touched
-by it and the stop prices that its trades reached, in order of order id, and places or ends what that asks for, until
-nothing is left to do. Stop prices are compared with the price of the last trade. The two orders of an OCO pair share
-one lock of funds, held by the order that can trade by itself (the LIMIT_MAKER) or else by the first; it moves to
-whichever starts to work. An order that waits in an OTO locks nothing until it is placed.
+Theory of operation. No order of this module moves during a match. After a match, `follow` takes the touched lists and
+the reached stop prices in the order of order ids, and places or ends orders until there is nothing more to do. Stop
+prices are compared with the price of the last trade. The two orders of an OCO pair share one lock of funds. The order
+that can trade by itself (the LIMIT_MAKER), or else the first, holds the lock, and the lock moves to the order that
+starts to work. A waiting order of an OTO locks nothing until it is placed.
 
 Source: rest-api.md (New order, Order lists), user-data-stream.md (Order Expiry Reason), read 2026-11-22. The manual
 does not say what a STOP_LOSS or TAKE_PROFIT without a price locks while it waits: here its size, or size at the stop
@@ -25,7 +25,7 @@ _PLACED = ("NEW", "PARTIALLY_FILLED")
 
 
 def waits_above(kind: str, side: Side) -> bool:
-    """Whether such an order starts to work when the price rises to its stop price, not when it falls to it."""
+    """Whether such an order starts to work when the price rises to its stop price (False: when it falls)."""
     return kind.startswith("STOP_LOSS") == (side is Side.BUY)
 
 
@@ -35,13 +35,13 @@ def would_trigger(kind: str, side: Side, stop_price: int, last_price: int) -> bo
 
 
 class Contingent:
-    """Carries on with orders that waited."""
+    """Continues waiting orders."""
 
     def __init__(self, matcher: Matcher) -> None:
         self.matcher = matcher
 
     def follow(self, market: Market, now_ns: int) -> None:
-        """Do all that the last trades and endings ask for."""
+        """Perform everything that follows from the last trades and ends of orders."""
         while True:
             if self.matcher.touched:
                 self._advance(market, self.matcher.touched.pop(0), now_ns)
@@ -64,7 +64,7 @@ class Contingent:
 
     @staticmethod
     def check_pair(market: Market, pair: Sequence[Order]) -> None:
-        """Refuse an OCO pair whose prices do not lie around the last price.
+        """Refuse an OCO pair whose prices are not on both sides of the last price.
 
         Raises:
             Rejected: OCO_PRICES, WOULD_TAKE.
@@ -86,11 +86,11 @@ class Contingent:
 
     @staticmethod
     def _holder(pair: Sequence[Order]) -> Order:
-        """Which of a pair holds the funds of both."""
+        """The order of a pair that holds the funds of both."""
         return next((order for order in pair if order.kind == "LIMIT_MAKER"), pair[0])
 
     def reserve_pair(self, market: Market, pair: Sequence[Order]) -> None:
-        """Lock what either order of a pair may need."""
+        """Lock the larger need of a pair's two orders."""
         self.matcher.reserve(market, self._holder(pair), max(self.matcher.need(order) for order in pair))
 
     def trim(self, market: Market, group: OrderList) -> None:
@@ -103,7 +103,7 @@ class Contingent:
                 self.matcher.trim(market, order, max(self.matcher.need(member) for member in sharing))
 
     def _advance(self, market: Market, group: OrderList, now_ns: int) -> None:
-        """Go on with a list of which an order traded or ended."""
+        """Continue a list after one of its orders traded or ended."""
         if group.status == "ALL_DONE":
             return
         open_ = group.account.open
@@ -131,7 +131,7 @@ class Contingent:
             self.matcher.listener.order_list(group, "ALL_DONE", now_ns)
 
     def _place_pending(self, market: Market, group: OrderList, now_ns: int) -> None:
-        """Place what waited for the working order; what cannot be placed now expires as rejected."""
+        """Place the orders that waited for the working order; an order that cannot be placed expires as rejected."""
         orders = group.pending
         try:
             if group.pair:

@@ -1,10 +1,10 @@
-"""The crowd: seeded participants that make a lively market through the engine, like anyone else.
+"""The crowd: seeded participants that make a lively market through the engine's ordinary interface.
 
-Theory of operation. Time is cut into windows of 100 ms of market time. For each window and symbol the crowd draws how
-many changes it makes (log-normal, so that most windows are calm and some are bursts) and plays them in ten slices. One
-action is an order placed, cancelled or taken, at a rank from the touch that is drawn log-normally, so that changes
-fall as in recorded markets: levels per message p50/p90/p99 4/15/43 and ranks 9/76/406 (DESIGN.md, measured facts).
-A number of levels a side is kept by leaning on cancels when there are more and on new orders when there are fewer.
+Theory of operation. Market time is divided into windows of 100 ms. For each window and symbol the crowd draws a number
+of changes (log-normal: most windows are calm and some are bursts) and plays them in ten slices. One action places,
+cancels or takes an order, at a log-normal rank from the touch, so that changes are distributed as in recorded markets:
+levels per message p50/p90/p99 4/15/43 and ranks 9/76/406 (DESIGN.md, measured facts). The number of levels a side stays
+near a target: the crowd prefers cancels when there are more levels and new orders when there are fewer.
 
 The crowd has no clock: `play(now_ns)` advances every symbol by one slice. The same seed and calls give the same market.
 """
@@ -26,14 +26,14 @@ from .rules import ONE
 
 SLICES = 10  # of a window
 WINDOW_NS = 100_000_000
-MEDIAN_CHANGES, SIGMA_CHANGES = 4.3, 1.1  # of a window at the pace of the recorded markets
+MEDIAN_CHANGES, SIGMA_CHANGES = 4.3, 1.1  # of a window, at the rate of the recorded markets
 MEAN_CHANGES = MEDIAN_CHANGES * math.exp(SIGMA_CHANGES**2 / 2)  # 7.9, so 79 a second
 MU_RANK, SIGMA_RANK = math.log(9.2), 1.61
 TAKERS = 0.035  # of all actions
 MAKERS = 6
 ENOUGH = 10**10 * ONE
 PER_LEVEL = 2  # orders of the crowd at one price, about
-FLEETING = 0.2  # of all actions: an order that goes again at once, so that diffs delete levels that no diff had added
+FLEETING = 0.2  # share of orders that are cancelled at once, so that diffs delete levels that no diff had added
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Pit:
     market: Market
     draw: random.Random
     rate: float  # level changes a second
-    reference: float  # where the crowd thinks the price should be, raw
+    reference: float  # the crowd's reference price, raw
     due: float = 0.0
     slice: int = 0
     per_slice: float = 0.0
@@ -67,7 +67,7 @@ class Crowd:
         self._rich: set[str] = set()
 
     def join(self, market: Market, now_ns: int) -> None:
-        """Begin in a symbol: fund the accounts in its assets and fill its book."""
+        """Start in a symbol: fund the accounts in its assets and fill its book."""
         rules = market.rules
         for asset in (rules.base, rules.quote):
             if asset not in self._rich:
@@ -81,13 +81,13 @@ class Crowd:
         self._fill(pit, now_ns)
 
     def leave(self, symbol: str) -> None:
-        """Forget a symbol, e.g. one that was delisted."""
+        """Drop a symbol, e.g. a delisted one."""
         self.pits.pop(symbol, None)
         self.own_rates.pop(symbol, None)
         self._share()
 
     def set_rate(self, rate: float, symbol: str | None = None) -> None:
-        """Set the rate of all symbols together, or of one alone (which then has its own)."""
+        """Set the rate over all symbols, or of one symbol, which then keeps its own rate."""
         if symbol is None:
             self.rate = rate
         else:
@@ -127,7 +127,7 @@ class Crowd:
         if pit.slice == 0:
             scale = pit.rate / (MEAN_CHANGES * 10)
             pit.per_slice = draw.lognormvariate(math.log(MEDIAN_CHANGES), SIGMA_CHANGES) * scale / SLICES
-            drift = (pit.market.rules.start_price - pit.reference) * 1e-4  # stay in the neighbourhood of the start
+            drift = (pit.market.rules.start_price - pit.reference) * 1e-4  # stay near the start
             pit.reference += drift + draw.gauss(0.0, 0.00004) * pit.reference * min(1.0, pit.rate / 20)
         pit.slice = (pit.slice + 1) % SLICES
         pit.due += pit.per_slice
@@ -178,7 +178,7 @@ class Crowd:
         cancels = 0.48 + 0.25 * (held / target - 1.0)
         if crowded or draw.random() < cancels:
             if rank == 0 and len(level.orders) == 1 and draw.random() < 0.6:
-                rank = min(1 + int(draw.expovariate(0.3)), held - 1)  # the touch is held longer than the rest
+                rank = min(1 + int(draw.expovariate(0.3)), held - 1)  # orders at the touch stay longer than others
                 level = own.at_rank(rank)
             order = self._newest(level)
             if order is not None:
@@ -187,7 +187,7 @@ class Crowd:
             self._place(pit, own.side, self._price_near(pit, own, other, rank), now_ns)
 
     def _take(self, pit: Pit, own: BookSide, other: BookSide, now_ns: int) -> None:
-        """Buy or sell at the touch, mostly towards the reference, mostly less than stands there."""
+        """Buy or sell at the touch, mostly towards the reference price, mostly less than the level's size."""
         market, draw = pit.market, pit.draw
         bid, ask = market.bids.at_rank(0).price, market.asks.at_rank(0).price
         if draw.random() < 0.8:
@@ -203,7 +203,7 @@ class Crowd:
             return
 
     def _price_near(self, pit: Pit, own: BookSide, other: BookSide, rank: int) -> int:
-        """A price for a new order about `rank` levels from the touch: in a gap if there is one, else in the queue."""
+        """Return a price for a new order about `rank` levels from the touch: in a gap if possible, else at a level."""
         draw, tick, sign = pit.draw, pit.market.rules.tick, own.sign
         here = own.keys[-1 - rank]
         beyond = own.keys[-rank] if rank else other.keys[-1] * -1
@@ -234,7 +234,7 @@ class Crowd:
 
     @staticmethod
     def _least(pit: Pit, price: int) -> int:
-        """The smallest size that the rules allow at `price`."""
+        """Return the smallest size that the rules allow at `price`."""
         rules = pit.market.rules
         needed: int = -(-rules.min_notional * ONE // price)
         return max(rules.min_size, -(-needed // rules.step) * rules.step)
@@ -247,11 +247,11 @@ class Crowd:
         try:
             return self.engine.place(maker, pit.market.symbol, side, "LIMIT_MAKER", size, price, now_ns)
         except Rejected:
-            return None  # e.g. rules were changed by hand: this order is not possible now
+            return None  # e.g. the rules were changed by hand, and now refuse this order
 
     @staticmethod
     def _newest(level: Level) -> Order | None:
-        """The youngest order of the crowd at a level, if there is one."""
+        """Return the newest order of the crowd at a level, if there is one."""
         for order in reversed(level.orders.values()):
             if order.account.internal:
                 return order

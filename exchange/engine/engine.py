@@ -1,12 +1,12 @@
 """The matching engine: price-time priority over int64 fixed-point, accounts, numbered changes of levels.
 
-Theory of operation. The engine is synchronous and single-threaded; every method takes `now_ns` and there is no clock
-and no randomness inside, so the same calls give the same bytes. An order is checked against the symbol's rules, funds
-are locked, then the order is matched and, where it may, rests. Every change of one level's size gets the symbol's next
+Theory of operation. The engine is synchronous and single-threaded. Every method takes `now_ns`, and the engine has no
+clock and no randomness, so the same calls give the same bytes. The engine checks an order against the symbol's rules,
+locks funds, matches the order and lets it rest where it may. Every change of one level's size gets the symbol's next
 update id: the id goes to the bounded log (`UpdateLog`), to the readers who take changes at their own pace
-(`Market.level_changes`), and to `update_id`. Trades get ids of their own. What happens to an order goes to the
-`Listener` as an `ExecutionReport`; the protocols above decide how clients see it. Orders that wait for a stop price,
-and order lists, go on when a match is over (`contingent.py`).
+(`Market.level_changes`), and to `update_id`. Trades have ids of their own. Each event of an order goes to the
+`Listener` as an `ExecutionReport`; the protocols decide how clients see it. Orders that wait for a stop price, and
+order lists, continue after the match (`contingent.py`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Engine:
         return market.rules
 
     def fresh_id(self, prefix: str) -> str:
-        """Return an id for who gave none: of cancels and order lists."""
+        """Return an id for a cancel or an order list without one."""
         return f"{prefix}-{self.matcher.next_execution}-{self._next_order}"
 
     # ------------------------------------------------------------------------------------------------- placing
@@ -106,11 +106,11 @@ class Engine:
         quote_size: int | None = None,
         self_trade: str = "EXPIRE_MAKER",
     ) -> Order:
-        """Take one order that does not wait for a stop price; see `submit`."""
+        """Accept one order that does not wait for a stop price; see `submit`."""
         if not account.internal:
             ticket = Ticket(side, kind, size, price, time_in_force, client_id, quote_size, self_trade)
             return self.submit(account, symbol, ticket, now_ns)
-        # The crowd's orders pass the symbol's own rules and no account's; they are most of all orders.
+        # The crowd's orders, the majority, skip the account's rules and pass the symbol's.
         market = self.market(symbol)
         filters.check_form(market.rules, kind, size, price, time_in_force, quote_size, self_trade, None)
         against = market.asks if side is Side.BUY else market.bids
@@ -141,9 +141,9 @@ class Engine:
         return order
 
     def submit(self, account: Account, symbol: str, ticket: Ticket, now_ns: int, hold: bool = False) -> Order:
-        """Accept one order: check, lock funds, match, rest what may rest. The returned order has its present status.
+        """Accept one order: check it, lock funds, match it, let it rest. The returned order has its present status.
 
-        With `hold` the order is only accepted, on no book: `start` lets it work, `reject` ends it.
+        With `hold` the order is accepted but not on a book: `start` lets it work, `reject` ends it.
         """
         market = self.market(symbol)
         self.check_filters(account, symbol, ticket, now_ns)
@@ -168,13 +168,13 @@ class Engine:
         return order
 
     def start(self, order: Order, now_ns: int) -> None:
-        """Match and rest an order that was held; nothing happens where the order has ended meanwhile."""
+        """Match a held order and let it rest; does nothing if the order has ended meanwhile."""
         if order.id in order.account.open and order.working_ns < 0:
             market = self.market(order.symbol)
             self._work(market, order, market.against(order), now_ns)
 
     def reject(self, order: Order, now_ns: int) -> None:
-        """End an accepted order as REJECTED; nothing happens where the order has ended meanwhile."""
+        """End an accepted order as REJECTED; does nothing if the order has ended meanwhile."""
         if order.id in order.account.open:
             market = self.market(order.symbol)
             before = market.tops if market.top_watchers else None
@@ -184,7 +184,7 @@ class Engine:
                 self.listener.top(market)
 
     def check_filters(self, account: Account, symbol: str, ticket: Ticket, now_ns: int, orders: int = 1) -> None:
-        """Check a new order against the rules that need no look at the book and balances.
+        """Check a new order against the rules that do not depend on the book and balances.
 
         Raises:
             Rejected: what `filters` raises, UNKNOWN_SYMBOL.
@@ -211,7 +211,7 @@ class Engine:
         client_id: str,
         now_ns: int,
     ) -> tuple[OrderList, tuple[Order, ...]]:
-        """Take an order list: OCO with two tickets, OTO with two or three (the last two then are an OCO pair).
+        """Accept an order list: OCO with two tickets, OTO with two or three (of three, the last two are an OCO pair).
 
         Returns:
             The list, and copies of its orders as they stood before orders that wait for the first were placed.
@@ -291,7 +291,7 @@ class Engine:
         return self.cancel_order(market, order, now_ns, cancel_id)
 
     def cancel_order(self, market: Market, order: Order, now_ns: int, cancel_id: str = "") -> Order:
-        """The same for an order at hand."""
+        """End this order, and with it the list that it belongs to."""
         before = market.tops if market.top_watchers else None
         if order.group is None:
             self.matcher.end(market, order, "CANCELED", now_ns, cancel_id=cancel_id)
@@ -366,7 +366,7 @@ class Engine:
         return made[both.index(order)]
 
     def skip_ids(self, symbol: str, count: int) -> int:
-        """Leave out `count` update ids, as if that many changes were lost. Return the present id."""
+        """Skip `count` update ids, as if that many changes were lost. Return the present id."""
         market = self.market(symbol)
         market.update_id += count
         return market.update_id
@@ -388,7 +388,7 @@ class Engine:
 
     @staticmethod
     def _check_prices(market: Market, ticket: Ticket, against: BookSide) -> None:
-        """Refuse an order that the present prices forbid."""
+        """Refuse an order that present prices forbid."""
         if ticket.kind == "LIMIT_MAKER" and ticket.price is not None and against.crosses(ticket.price):
             raise Rejected("WOULD_TAKE", "Order would immediately match and take.")
         if ticket.stop_price is not None and would_trigger(
@@ -424,7 +424,7 @@ class Engine:
         )
 
     def _admit(self, order: Order) -> None:
-        """Count an order among the open ones of its account."""
+        """Add an order to its account's open orders."""
         account = order.account
         self._next_order = order.id + 1
         account.open[order.id] = order
@@ -440,7 +440,7 @@ class Engine:
                 del account.lists[oldest]
 
     def _shrink(self, market: Market, order: Order, size: int, now_ns: int) -> None:
-        """Give an open order a smaller size, on the book too."""
+        """Reduce the size of an open order, also on the book."""
         by, order.size = order.size - size, size
         if order.working_ns >= 0 and order.price is not None:
             market.reduce(order, by, now_ns)
@@ -475,7 +475,7 @@ class Engine:
 
 
 def _unused(account: Account, client_id: str) -> str:
-    """Return an id like the given one that no open order of the account has."""
+    """Return an id similar to the given one that no open order of the account has."""
     while client_id in account.client_ids:
         client_id += "-"
     return client_id

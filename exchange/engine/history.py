@@ -1,4 +1,4 @@
-"""A bounded log of the numbered changes of levels; a checker compares with it what readers received."""
+"""A bounded log of the numbered changes of levels. A checker compares readers' books with it."""
 
 from __future__ import annotations
 

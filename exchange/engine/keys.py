@@ -21,8 +21,8 @@ PASSPHRASE = "passphrase"  # of a key that was given none
 class ApiKey:
     """One key of an account: `name` is what clients send, `verifier` what checks their signatures.
 
-    The verifier is an HMAC secret as bytes, or a public key; it is in no repr. How a signature is made is the
-    protocol's affair (`wire.signatures` has the parts). `passphrase` is what the protocols ask for whose keys have one.
+    The verifier is an HMAC secret as bytes, or a public key; it is in no repr. The protocol defines how a
+    signature is made (`wire.signatures` has the parts). `passphrase` is what the protocols ask for whose keys have one.
     A revoked key has no permission.
     """
 
@@ -45,7 +45,7 @@ def public_key(name: str, pem: bytes) -> ApiKey:
     """Make a key of a PEM public key.
 
     Raises:
-        Misconfigured: not a PEM public key, or of another kind than RSA (2048 bits and more) and Ed25519.
+        Misconfigured: not a public key in PEM form, or neither RSA (at least 2048 bits) nor Ed25519.
     """
     try:
         loaded = load_pem_public_key(pem)

@@ -1,4 +1,4 @@
-"""One listed symbol as the engine keeps it: book, trades, numbers, and who listens to them."""
+"""One listed symbol: its book, trades, numbers and listeners."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """Trades of one taker order at one price, together."""
+    """The trades of one taker order at one price, combined."""
 
     id: int
     price: int
@@ -47,13 +47,12 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionReport:
-    """What happened to one order.
+    """One event of one order.
 
     `kind` is the execution type: NEW, TRADE, CANCELED, REPLACED, REJECTED, EXPIRED or TRADE_PREVENTION. `fill` comes
     with TRADE, `match` with TRADE_PREVENTION. `order` is the engine's own and lives on: read it at once, keep no
     reference.
-    Reports of one account have rising `id`s and come in the order of what happened. A refused order is no order and
-    makes no report.
+    Reports of one account have rising `id`s and come in the order of events. A refused order makes no report.
     """
 
     account: Account
@@ -63,14 +62,14 @@ class ExecutionReport:
     time_ns: int
     id: int = 0  # execution id, rising over the whole exchange
     client_id: str = ""  # of the order, or of the request that cancelled it
-    original: str = ""  # the order's own id, where a cancel or amendment brought another
+    original: str = ""  # the order's own id, where a cancel or amendment changed it
     match: PreventedMatch | None = None
-    prevented: int = 0  # size taken off this order by that match
+    prevented: int = 0  # reduction of this order by that match
 
 
 @dataclass(frozen=True, slots=True)
 class OrderChange:
-    """One order appeared in the book, changed its size there, or left it. `size` is what rests after the change.
+    """One order entered the book, changed its size there, or left the book. `size` is its size after the change.
 
     `update_id` is that of the level's change. An order that is amended in price leaves and appears again.
     """
@@ -85,7 +84,7 @@ class OrderChange:
 
 
 class Listener(Protocol):
-    """Who hears of events at once. Calls come from inside the engine and must not call back into it."""
+    """Receives events at once. The engine calls it in the middle of its work: do not call back into the engine."""
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         """One order traded."""
@@ -94,7 +93,7 @@ class Listener(Protocol):
         """The best price or its size changed, in markets that have `top_watchers`."""
 
     def report(self, report: ExecutionReport) -> None:
-        """Something happened to an order of an account."""
+        """An order of an account had an event."""
 
     def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
         """An order list changed: `kind` is EXEC_STARTED, UPDATED or ALL_DONE. Comes after the reports of its orders."""
@@ -117,7 +116,7 @@ class Quiet:
 
 
 class Listeners:
-    """Hands every event to each of several listeners, in order."""
+    """Passes every event to each of several listeners, in order."""
 
     def __init__(self) -> None:
         self.all: list[Listener] = []
@@ -140,18 +139,18 @@ class Listeners:
 
 
 class LevelChanges:
-    """Changes of levels since the last `take`, for one reader who takes them at a pace of its own."""
+    """Changes of levels since the last `take`, for one reader with its own pace."""
 
     __slots__ = ("asks", "bids", "first_id", "last_id")
 
     def __init__(self) -> None:
         self.first_id: int | None = None
         self.last_id = 0
-        self.bids: dict[int, int] = {}  # new size by price, 0 for a level that is gone
+        self.bids: dict[int, int] = {}  # new size by price, 0 for a removed level
         self.asks: dict[int, int] = {}
 
     def take(self) -> tuple[int, int, dict[int, int], dict[int, int]] | None:
-        """Return and clear (first id, last id, bids, asks), or None where nothing changed."""
+        """Return and clear (first id, last id, bids, asks); None if nothing changed."""
         first = self.first_id
         if first is None:
             return None
@@ -169,7 +168,7 @@ class Market:
         self.symbol = rules.symbol
         self.bids = BookSide(Side.BUY)
         self.asks = BookSide(Side.SELL)
-        # Real ids are far past 32 bits; begin there, at another place for each symbol.
+        # Real ids are far above 32 bits: begin there, with a different number for each symbol.
         self.update_id = 60_000_000_000 + number % 1_000_000_000
         self.next_trade_id = 3_000_000_001 + number % 1_000_000
         self.next_aggregate_id = 2_000_000_001 + number % 1_000_000
@@ -177,10 +176,10 @@ class Market:
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
         self.aggregates: deque[Aggregate] = deque(maxlen=TRADES_KEPT)
         self.bars = Bars(rules.start_price)
-        self.top_watchers: set[str] = set()  # names of those who want `Listener.top` of this market
+        self.top_watchers: set[str] = set()  # names of those who need `Listener.top` of this market
         self.order_watchers: list[Callable[[Market, OrderChange], None]] = []
         self.waiting: dict[int, Order] = {}  # orders that wait for their stop price
-        self.seen_trade_id = self.next_trade_id  # up to where stop prices were compared with trades
+        self.seen_trade_id = self.next_trade_id  # number of the last trade compared with stop prices
         self.next_prevented_id = 1
         self.changes = 0
         self._readers: list[LevelChanges] = []
@@ -192,29 +191,29 @@ class Market:
         return reader
 
     def side_of(self, order: Order) -> BookSide:
-        """The side that an order rests on."""
+        """The side on which an order rests."""
         return self.bids if order.side is Side.BUY else self.asks
 
     def against(self, order: Order) -> BookSide:
-        """The side that an order trades with."""
+        """The side with which an order trades."""
         return self.asks if order.side is Side.BUY else self.bids
 
     def add(self, order: Order, now_ns: int) -> None:
-        """Let an order rest."""
+        """Add an order to the book."""
         side, price = self.side_of(order), order.price or 0
         self._changed(side, price, side.add(order), now_ns)
         if self.order_watchers:
             self._tell("add", order, order.remaining, now_ns)
 
     def reduce(self, order: Order, by: int, now_ns: int) -> None:
-        """Take `by` off a level because a resting order shrank by so much (already done)."""
+        """Reduce a level by `by`, because a resting order shrank by as much."""
         side, price = self.side_of(order), order.price or 0
         self._changed(side, price, side.reduce(side.levels[price], order, by), now_ns)
         if self.order_watchers:
             self._tell("change" if order.remaining else "remove", order, order.remaining, now_ns)
 
     def remove(self, order: Order, now_ns: int) -> None:
-        """Take a resting order off with all that remains of the order."""
+        """Remove a resting order with its whole remaining size."""
         side, price = self.side_of(order), order.price or 0
         self._changed(side, price, side.remove(order), now_ns)
         if self.order_watchers:

@@ -1,7 +1,7 @@
-"""Locking funds, matching, settling, ending orders: what happens to orders once they are accepted.
+"""Locks funds, matches, settles and ends accepted orders.
 
-The engine checks orders and decides which is placed when; the matcher does it. An order of a list that traded or ended
-leaves its list in `touched`, for the engine to go on with when the match is over.
+The engine checks orders and decides which is placed when; the matcher performs it. When an order of a list trades or
+ends, its list goes into `touched`, and the engine continues the list after the match.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OPEN_ENDED = ("NEW", "PARTIALLY_FILLED")
 
 
 class Matcher:
-    """The moving parts of all markets. `fees` receives what trades cost."""
+    """Matches the orders of all markets. `fees` receives the fees of trades."""
 
     def __init__(self, listener: Listener, fees: Account) -> None:
         self.listener = listener
@@ -30,7 +30,7 @@ class Matcher:
     # ------------------------------------------------------------------------------------------------- placing
 
     def work(self, market: Market, order: Order, against: BookSide, now_ns: int) -> None:
-        """Match an order whose funds are locked, and rest what may rest."""
+        """Match an order whose funds are locked, and let the remainder rest where it may."""
         order.working_ns = now_ns
         if order.time_in_force == "FOK" and self._reachable(order, against) < order.size:
             self.end(market, order, "EXPIRED", now_ns, resting=False, why="UNFILLED_FOK_ORDER_EXPIRED")
@@ -45,10 +45,10 @@ class Matcher:
                 self.end(market, order, "EXPIRED", now_ns, resting=False, why=why)
 
     def lock(self, market: Market, order: Order, against: BookSide) -> None:
-        """Lock what a working order can cost at most: a size in base to sell, an amount of quote to buy.
+        """Lock the largest cost of a working order: a size in base to sell, an amount of quote to buy.
 
         Raises:
-            Rejected: INSUFFICIENT_BALANCE, or NO_LIQUIDITY for a quote amount nothing can be had for.
+            Rejected: INSUFFICIENT_BALANCE, or NO_LIQUIDITY for a quote amount that buys nothing.
         """
         rules = market.rules
         if order.quote_size is not None:
@@ -74,7 +74,7 @@ class Matcher:
 
     @staticmethod
     def need(order: Order) -> int:
-        """Return what an open order keeps locked for its remaining size."""
+        """Return the amount that an open order keeps locked for its remaining size."""
         if order.side is Side.SELL:
             return order.remaining
         price = order.price if order.price is not None else order.stop_price or 0
@@ -83,12 +83,12 @@ class Matcher:
 
     @staticmethod
     def _fee_ahead(order: Order, worth: int) -> int:
-        """What a buy that pays its fees in quote locks for the fees on so much."""
+        """Return what a buy that pays its fees in quote locks for the fees on an amount."""
         fee: int = -(-worth * (order.fee_reserve or 0) // ONE)
         return fee
 
     def reserve(self, market: Market, order: Order, amount: int) -> None:
-        """Lock an amount of what the order pays with.
+        """Lock an amount of the asset with which the order pays.
 
         Raises:
             Rejected: INSUFFICIENT_BALANCE; nothing was locked.
@@ -97,7 +97,7 @@ class Matcher:
         order.locked += amount
 
     def grow(self, market: Market, order: Order, size: int, price: int | None) -> None:
-        """Lock what an order would need beyond what it has locked, at another size and price.
+        """Lock the additional need of an order at another size and price.
 
         Raises:
             Rejected: INSUFFICIENT_BALANCE; nothing was locked.
@@ -108,7 +108,7 @@ class Matcher:
             self.reserve(market, order, missing)
 
     def trim(self, market: Market, order: Order, amount: int) -> None:
-        """Free what is locked beyond `amount`."""
+        """Free the locked excess over `amount`."""
         excess = order.locked - amount
         if excess > 0:
             order.account.unlock(market.rules.quote if order.side is Side.BUY else market.rules.base, excess)
@@ -125,7 +125,7 @@ class Matcher:
         prevented: int = 0,
         original: str = "",
     ) -> int:
-        """Tell the order's account; return the execution id."""
+        """Report the event to the order's account; return the execution id."""
         number, self.next_execution = self.next_execution, self.next_execution + 1
         account = order.account
         account.updated_ns = now_ns
@@ -137,7 +137,7 @@ class Matcher:
 
     @staticmethod
     def _cost(size: int, against: BookSide) -> int:
-        """What `size` costs at the prices that stand there now, rounded up per level."""
+        """Return the cost of `size` at present prices, rounded up per level."""
         cost = 0
         for level in against.best_first():
             take = min(size, level.size)
@@ -149,7 +149,7 @@ class Matcher:
 
     @staticmethod
     def _size_for_quote(market: Market, quote: int, against: BookSide) -> int:
-        """The size, in whole steps, that an amount of quote is worth at the prices that stand there now."""
+        """Return the size, in whole steps, that an amount of quote buys at present prices."""
         size, step = 0, market.rules.step
         for level in against.best_first():
             affordable = quote * ONE // level.price // step * step
@@ -162,7 +162,7 @@ class Matcher:
 
     @staticmethod
     def _reachable(order: Order, against: BookSide) -> int:
-        """The size that could fill at once, what self-trade prevention would take off not counted."""
+        """Return the size that could fill at once, without the part that self-trade prevention would remove."""
         found = 0
         for level in against.best_first():
             if order.price is not None and (level.price - order.price) * against.sign < 0:
@@ -212,7 +212,7 @@ class Matcher:
 
     @staticmethod
     def _afford(market: Market, taker: Order, maker: Order, price: int) -> bool:
-        """Whether a MARKET buy has the next fill locked; what prevention skipped may make it dearer than reckoned."""
+        """Whether a MARKET buy has locked enough for the next fill: skipped own orders may have made it dearer."""
         worth = price * min(taker.remaining, maker.remaining) // ONE
         short = worth + Matcher._fee_ahead(taker, worth) - taker.locked
         if short <= 0:
@@ -245,9 +245,9 @@ class Matcher:
     def _settle(
         self, market: Market, order: Order, trade_id: int, price: int, size: int, quote: int, maker: bool, now_ns: int
     ) -> None:
-        """Move what was traded between the order's balances, keep the fee, release what a filled order still locks.
+        """Move the traded amounts between the order's balances, take the fee, release the lock of a filled order.
 
-        The fee is taken from what is received, or of a buy with a `fee_reserve` from what is locked.
+        The fee is taken from the received asset, or, of a buy with a `fee_reserve`, from the locked amount.
         """
         rules, account = market.rules, order.account
         buys = order.side is Side.BUY
@@ -268,7 +268,7 @@ class Matcher:
         if order.status == "FILLED":
             self.release(market, order)
         elif buys and order.price is not None:
-            self.trim(market, order, self.need(order))  # it may have been cheaper than the order's price
+            self.trim(market, order, self.need(order))  # the fill may have been cheaper than the order's price
         if account.internal:
             return
         fill = Fill(
@@ -293,7 +293,7 @@ class Matcher:
             self.touched.append(order.group)
 
     def _prevent(self, market: Market, taker: Order, maker: Order, price: int, now_ns: int) -> bool:
-        """Keep an account from trading with itself; return whether the taker has ended.
+        """Prevent a trade of an account with itself; return whether the taker has ended.
 
         Source: faqs/stp_faq.md, read 2026-11-22.
         """
@@ -337,9 +337,9 @@ class Matcher:
         match: PreventedMatch | None = None,
         prevented: int = 0,
     ) -> None:
-        """End an order that did not fill: off the book if it rests, its funds freed, its account informed.
+        """End an order that did not fill: remove it from the book, free its funds, inform its account.
 
-        An order that waits for its stop price or for another order is on no book, whatever `resting` says.
+        An order that waits for its stop price or for another order is not on a book, even if `resting` is true.
         """
         if resting and order.working_ns >= 0:
             market.remove(order, now_ns)
@@ -357,7 +357,7 @@ class Matcher:
 
     @staticmethod
     def release(market: Market, order: Order) -> None:
-        """Free what an ended order still locks, and take it off the lists of open orders."""
+        """Free the lock of an ended order, and remove it from the lists of open orders."""
         account = order.account
         if order.locked:
             rules = market.rules

@@ -41,12 +41,12 @@ class Rules:
     maker_fee: int = 100_000
     taker_fee: int = 100_000
     max_orders: int = 200
-    market_min: int = 0  # of market orders; 0 switches a limit off
+    market_min: int = 0  # of market orders; 0: no limit
     market_max: int = 0
     market_step: int = 0
     min_applies_to_market: bool = True
     max_applies_to_market: bool = False
-    average_mins: int = 5  # of the average for notional and price band; 0 takes the last price
+    average_mins: int = 5  # of the average for notional and price band; 0: the last price
     bid_up: int = 5 * ONE  # the price band around the average, as multipliers
     bid_down: int = ONE // 5
     ask_up: int = 5 * ONE
@@ -55,14 +55,14 @@ class Rules:
     max_algo_orders: int = 5
     max_lists: int = 20
     max_amends: int = 10
-    self_trade: str = "EXPIRE_MAKER"  # where an order names no mode
+    self_trade: str = "EXPIRE_MAKER"  # for an order that names no mode
     self_trades: tuple[str, ...] = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
     permissions: tuple[str, ...] = ("SPOT",)
-    levels: int = 1000  # how deep the participants keep each side
+    levels: int = 1000  # levels a side that the participants maintain
 
     @property
     def price_decimals(self) -> int:
-        """How many decimals a price of this symbol needs, for protocols that write no more."""
+        """How many decimals a price of this symbol needs, for protocols that write exactly as many."""
         return decimals_of(self.tick)
 
     @property
@@ -117,10 +117,10 @@ KNOWN = {
 
 
 def rules_for(symbol: str) -> Rules:
-    """Return the rules of a well-known symbol, or invent some, always the same ones for the same symbol.
+    """Return the rules of a well-known symbol, or invented rules, always the same for the same symbol.
 
     Raises:
-        Misconfigured: not a symbol, or its quote asset is none of `QUOTES`.
+        Misconfigured: not a symbol, or its quote asset is not in `QUOTES`.
     """
     if symbol in KNOWN:
         return KNOWN[symbol]

@@ -1,4 +1,4 @@
-"""What protocols of the local exchange share: connections, fan-out, limits, the executor of faults, numbers.
+"""The shared parts of the protocols: connections, fan-out, limits, the executor of faults, numbers.
 
-Nothing here knows a protocol. A protocol is a folder beside this one; `face.py` says what it offers.
+No module here knows a protocol. A protocol is a folder beside this one; `face.py` defines its interface.
 """

@@ -1,4 +1,4 @@
-"""One websocket connection as the exchange sees it: what the client subscribed to, and whether it still listens."""
+"""The exchange's end of a websocket connection: its subscriptions, and whether the client still reads."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .windows import SlidingWindow
 
 @dataclass(slots=True)
 class ConnectionLimits:
-    """Limits of one websocket connection, changeable while running. Protocols add limits of their own."""
+    """Limits of one websocket connection, changeable while running. Protocols add their own limits."""
 
     messages: int = 5  # incoming, a second
     streams: int = 1024
     ping_s: float = 20.0  # between pings of the exchange; 0 sends none
     pong_s: float = 60.0  # for the answer to a ping
-    idle_s: float = 0.0  # that a client may be silent; 0 for ever
+    idle_s: float = 0.0  # longest silence of a client; 0: no limit
     life_s: float = 86_400.0
-    buffer_bytes: int = 4 * 1024 * 1024  # unsent to one client before it is cut
+    buffer_bytes: int = 4 * 1024 * 1024  # bytes waiting for one client before it is cut
 
 
 class Connection:
-    """Writes whole frames straight to the transport. `ended` says why the exchange ended the connection, if it did."""
+    """Writes whole frames directly to the transport. `ended`: why the exchange ended the connection, if it did."""
 
     def __init__(
         self, number: int, protocol: str, ip: str, transport: asyncio.Transport, limits: ConnectionLimits, now_ns: int
@@ -55,7 +55,7 @@ class Connection:
 
     @property
     def awaits_pong(self) -> bool:
-        """Whether a ping was sent that the client has not answered."""
+        """Whether the client has not answered a ping."""
         return bool(self._pings)
 
     def write(self, whole: bytes) -> None:
@@ -89,18 +89,18 @@ class Connection:
             self._transport.close()
 
     def heard(self, now_ns: int) -> None:
-        """Note that the client sent something."""
+        """Note that the client sent a message."""
         self._heard_ns = now_ns
 
     def admits_message(self, now_ns: int) -> bool:
-        """Count an incoming message. A client past the limit is disconnected, and the answer is False."""
+        """Count an incoming message. Return False and disconnect a client past the limit."""
         if self._incoming.add(now_ns) > self._most_incoming:
             self.close(1008, "Too many requests", "messages")
             return False
         return True
 
     def pong(self, payload: bytes) -> None:
-        """Take a pong. Only one with a ping's payload counts, for that ping and the older ones."""
+        """Take in a pong. Only a pong with a ping's payload counts: it answers that ping and older ones."""
         if payload in self._pings:
             while self._pings:
                 oldest, _ = self._pings.popitem(last=False)
@@ -111,7 +111,7 @@ class Connection:
         self.write(frame(PONG, payload))
 
     def keep(self, now_ns: int, withholds_ping: Callable[[Connection], bool]) -> None:
-        """Ping when due; end a client that is too old, answers no pings or says nothing for too long."""
+        """Ping when due; end a connection that is too old, answers no pings, or is silent for too long."""
         limits = self.limits
         if now_ns - self.opened_ns >= limits.life_s * SECOND_NS:
             self.close(1001, "24 hours", "age")

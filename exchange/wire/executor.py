@@ -1,10 +1,10 @@
-"""The executor of faults: what happens to one request between its arrival and its answer, on any transport.
+"""Executes one request under fault rules, from its arrival to its answer, on any transport.
 
-Theory of operation. A protocol reads a request and wraps the request in an `Envelope`: how it is executed, what its
-answer means, and how the answer leaves. `execute` asks the fault rules once before the execution and once after, and
-does with the envelope what they say. An execution is one synchronous call. A request that a fault holds (`late`) is
-executed when its time has come even if its client has gone, as a request stuck before an exchange's matching engine
-would be. Whether an answer is good is the envelope's to say: at some exchanges HTTP 200 carries errors.
+Theory of operation. A protocol wraps a request in an `Envelope`, which executes the request, judges its answer and
+sends the answer. `execute` consults the fault rules once before the execution and once after, and applies them to the
+envelope. An execution is one synchronous call. A request that a fault holds (`late`) is executed at its time even if
+its client has gone, like a request stuck before an exchange's matching engine. The envelope decides whether an answer
+is good, because at some exchanges HTTP 200 carries errors.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Envelope(Protocol[A]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What fault rules may call the endpoint."""
+        """The names of the endpoint for fault rules."""
 
     @property
     def symbol(self) -> str | None:
-        """The engine's name of the symbol that the request is about, if it names one."""
+        """The engine's name of the request's symbol, if it has one."""
 
     @property
     def account(self) -> Account | None:
-        """Whose request it claims to be."""
+        """The account that the request claims."""
 
     @property
     def receipts(self) -> Sequence[Receipt]:
@@ -51,13 +51,13 @@ class Envelope(Protocol[A]):
         """Execute the request; refusals are answers too."""
 
     def good(self, answer: A) -> bool:
-        """Whether the request did what it asked for; faults after the execution act on good answers only."""
+        """Whether the request succeeded; faults after the execution act on good answers only."""
 
     def placed(self, answer: A) -> bool:
         """Whether the answer says that orders were placed."""
 
     def misstate(self, answer: A, wrong: Callable[[], dict[str, Decimal]]) -> A:
-        """Return the answer with its free balances spoiled by `wrong()`; call it only where there are balances."""
+        """Return the answer with `wrong()` added to its free balances; only for answers with balances."""
 
     def refusal(self, fault: Fault) -> A:
         """The answer of a `status` fault; nothing was executed."""
@@ -66,7 +66,7 @@ class Envelope(Protocol[A]):
         """The answer of `accept_then_status`: the outcome is unknown."""
 
     def send(self, answer: A) -> None:
-        """Let the answer leave."""
+        """Send the answer."""
 
     def send_half(self, answer: A) -> None:
         """Send half of the answer, then end the connection."""
@@ -76,7 +76,7 @@ class Envelope(Protocol[A]):
 
 
 def execute(faults: Faults, envelope: Envelope[A]) -> None:
-    """Execute one request and send its answer, as the fault rules change, hold or drop it."""
+    """Execute one request and send its answer; the fault rules may change, hold or drop it."""
     account = None if envelope.account is None else envelope.account.name
     fault = faults.before(envelope.protocol, envelope.names, envelope.symbol, account)
     if fault is None:

@@ -1,4 +1,4 @@
-"""WebSocket frames as a server sends them (RFC 6455): unmasked, unfragmented, made once for all who get them."""
+"""Makes WebSocket frames of a server (RFC 6455): unmasked, unfragmented, made once for all receivers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How answers leave over HTTP: whole, by half, or not at all."""
+"""Sends answers over HTTP: whole, by half, or not at all."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..faults import Faults
 
 
 class HttpChannel:
-    """The way back of one HTTP request. `response` waits for what `send`, `send_half` or `cut` decides."""
+    """The answer to one HTTP request. `response` waits until `send`, `send_half` or `cut` decides it."""
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
         self._response: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
 
     async def response(self) -> web.StreamResponse:
-        """Wait for the answer; a request that a fault hangs waits until its client goes."""
+        """Wait for the answer; a request that a fault hangs waits until its client leaves."""
         return await self._response
 
     def send(self, response: web.Response) -> None:
-        """Answer; nothing happens where the client has gone."""
+        """Send the answer; does nothing if the client has gone."""
         if not self._response.done():
             self._response.set_result(response)
 

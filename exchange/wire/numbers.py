@@ -14,7 +14,7 @@ _DECIMAL = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,20})?", re.ASCII)
 
 
 class Flaw(Enum):
-    """Why a value is not the number that a parameter needs."""
+    """The flaw of a value that should be a number."""
 
     MALFORMED = "malformed"
     TOO_PRECISE = "too precise"
@@ -22,7 +22,7 @@ class Flaw(Enum):
 
 
 class BadNumber(Exception):
-    """A value that cannot be read; a protocol answers `flaw` with an error of its own."""
+    """A value is unreadable; a protocol answers `flaw` with its own error."""
 
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(flaw.value)

@@ -1,4 +1,4 @@
-"""How often the exchange was asked to place an order under each client order id, whatever came of it. Pure."""
+"""Counts the requests to place an order by client order id, with any outcome. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ KEPT = 300_000  # client order ids of one account
 
 @dataclass(slots=True)
 class Receipt:
-    """Placements of one client order id: requests that came in, that were accepted, that were refused.
+    """Placements of one client order id: received, accepted and refused requests.
 
-    A request that is received and neither accepted nor refused was not executed: a fault kept it or still holds it.
+    A received request that is neither accepted nor refused was not executed: a fault dropped it or still holds it.
     """
 
     client_id: str
@@ -24,14 +24,14 @@ class Receipt:
 
 
 class Receipts:
-    """The receipts of one account, in the order their ids were first seen; the oldest go when there are too many."""
+    """The receipts of one account in the order of their ids' first appearance; too many: the oldest are dropped."""
 
     def __init__(self) -> None:
         self._by_id: OrderedDict[str, Receipt] = OrderedDict()
         self._dropped = 0
 
     def received(self, client_ids: Iterable[object]) -> list[Receipt]:
-        """Count a request to place orders under these client order ids; what is no id is not counted."""
+        """Count a request to place orders under these client order ids; a value that is not an id is not counted."""
         found = []
         for client_id in client_ids:
             if isinstance(client_id, str) and client_id:
@@ -46,12 +46,12 @@ class Receipts:
         return found
 
     def since(self, number: int, limit: int) -> Iterator[tuple[int, Receipt]]:
-        """Yield (number, receipt) of ids first seen after the `number`th, at most `limit`."""
+        """Yield (number, receipt) of at most `limit` ids first seen after this number."""
         skip = max(0, number - self._dropped)
         yield from enumerate(islice(self._by_id.values(), skip, skip + limit), self._dropped + skip + 1)
 
     def find(self, client_id: str) -> Receipt:
-        """Return the receipt of an id; all its counts are 0 when the id was never seen."""
+        """Return the receipt of an id; all its counts are 0 if the id was never seen."""
         return self._by_id.get(client_id) or Receipt(client_id)
 
 

@@ -1,4 +1,4 @@
-"""Checking signatures: HMAC with a shared secret, RSA and Ed25519 with a public key. Pure."""
+"""Checks signatures: HMAC with a shared secret, RSA and Ed25519 with a public key. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Websocket endpoints: the faults of a handshake, the upgrade, reading frames until the end."""
+"""Serves websocket endpoints: faults of a handshake, the upgrade, reading frames until the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ C = TypeVar("C", bound=Connection)
 async def handshake_fault(
     faults: Faults, protocol: str, endpoint: str, refusal: Callable[[Fault], web.Response]
 ) -> web.Response | None:
-    """Do what a fault says of a handshake: an answer, a wait, or None to go on."""
+    """Apply a fault to a handshake: return an answer, or wait, or return None to continue."""
     fault = faults.request(protocol, endpoint)
     if fault is None:
         return None
@@ -39,7 +39,7 @@ def is_handshake(request: web.Request) -> bool:
 async def refuse_handshake(
     floor: Floor, protocol: str, request: web.Request, limit_status: int, connect: Callable[[str, int], bool]
 ) -> web.Response | None:
-    """Return why a request is no connection, as an answer with nothing but a status; None to go on.
+    """Return the refusal of a handshake as an answer with a status only; None to continue.
 
     `connect(address, now_ns)` counts the attempt; an attempt past the limit is answered with `limit_status`.
     """
@@ -65,7 +65,7 @@ async def converse(
     closed: Callable[[C], None],
     counts_messages: bool = True,
 ) -> web.StreamResponse:
-    """Upgrade a request and serve the connection to its end.
+    """Upgrade a request and serve the connection until its end.
 
     `connect(number, transport)` makes the connection, `hear` gets each text message, and `counts_messages` says whether
     incoming messages count against `ConnectionLimits.messages`.

@@ -1,4 +1,4 @@
-"""Whether a signed request is in time by the exchange's clock. Pure."""
+"""Compares the time of a signed request with the exchange's clock. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Timing(Enum):
-    """How the time that a client signed compares with the exchange's clock."""
+    """The result of the comparison."""
 
     IN_TIME = "in time"
     EARLY = "early"
@@ -14,7 +14,7 @@ class Timing(Enum):
 
 
 def timing(signed_us: int, now_ns: int, window_us: int, ahead_us: int) -> Timing:
-    """Compare in microseconds: LATE when older than `window_us`, EARLY from `ahead_us` in the future on."""
+    """Compare in microseconds: LATE if older than `window_us`, EARLY from `ahead_us` in the future on."""
     now_us = now_ns // 1_000
     if signed_us >= now_us + ahead_us:
         return Timing.EARLY

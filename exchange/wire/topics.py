@@ -1,4 +1,4 @@
-"""Public streams: who listens to which topic, and one encoding for all listeners of the same form."""
+"""Public streams: the listeners of each topic, and one encoding for all listeners of the same form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Hashable)
 
 @dataclass(slots=True)
 class Topic:
-    """One stream that somebody listens to. `symbol` is the engine's; "" for streams of the whole market."""
+    """One stream with listeners. `symbol` is the engine's; "" for streams of the whole market."""
 
     name: str
     symbol: str
@@ -27,13 +27,13 @@ T = TypeVar("T", bound=Topic)
 
 
 class Topics(Generic[C, T, F]):
-    """All topics of one protocol. `form` says in what form a connection wants its messages.
+    """All topics of one protocol. `form` returns the form of a connection's messages.
 
     A message is encoded once per topic and form, and the same websocket frame goes to every listener of that form.
     """
 
     def __init__(self, faults: Faults, form: Callable[[C], F], changed: Callable[[str], None]) -> None:
-        """`changed(symbol)` is called when the topics of a symbol have become others."""
+        """`changed(symbol)` is called when the set of a symbol's topics has changed."""
         self.by_name: dict[str, T] = {}
         self.by_symbol: dict[str, dict[str, T]] = {}
         self.messages = 0  # encoded
@@ -43,7 +43,7 @@ class Topics(Generic[C, T, F]):
         self._changed = changed
 
     def subscribe(self, connection: C, name: str, make: Callable[[str], T | None]) -> T | None:
-        """Let a connection hear a topic, which `make` makes where nobody listens yet; None where there is no such."""
+        """Subscribe a connection to a topic; `make` makes a topic without listeners. None: there is no such topic."""
         connection.streams[name] = None
         topic = self.by_name.get(name)
         if topic is None:
@@ -57,7 +57,7 @@ class Topics(Generic[C, T, F]):
         return topic
 
     def unsubscribe(self, connection: C, name: str) -> None:
-        """End what a connection hears; a topic without listeners is forgotten."""
+        """End a connection's subscription; a topic without listeners is dropped."""
         connection.streams.pop(name, None)
         topic = self.by_name.get(name)
         if topic is None:
@@ -72,7 +72,7 @@ class Topics(Generic[C, T, F]):
             self._changed(topic.symbol)
 
     def drop(self, connection: C) -> None:
-        """Forget a connection that is gone."""
+        """Drop the subscriptions of a connection that has ended."""
         for name in list(connection.streams):
             self.unsubscribe(connection, name)
 
@@ -82,7 +82,7 @@ class Topics(Generic[C, T, F]):
         return list(topics.values()) if topics else []
 
     def send(self, topic: T, encode: Callable[[F], bytes]) -> None:
-        """Encode once per form, give the frame to every listener."""
+        """Encode a message once per form and send the frame to every listener."""
         frames: dict[F, bytes] = {}
         faulty = self._faults.frames_active
         for connection in list(topic.listeners):

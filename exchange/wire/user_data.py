@@ -1,9 +1,9 @@
-"""User data: who hears which account on which connection, and in what order events leave.
+"""User data: subscriptions of connections to accounts, and the order in which events are sent.
 
-Theory of operation. The engine reports each order event, and each change of balances, from inside a call; a
-protocol encodes the event at once, because the order lives on, and hands the frame to `send`. The frame leaves on the
-next turn of the loop, so that an answer written at once goes out before the events that the request caused; the fault
-`accept_then_wait` turns that around. Events of an account leave in the order they happened, to every subscription.
+Theory of operation. The engine reports each order event, and each change of balances, in the middle of a call. A
+protocol encodes the event at once, because the order will change again, and passes the frame to `send`. The frame is
+sent on the next turn of the loop, so that an answer written at once goes out before the events of its request; the
+fault `accept_then_wait` reverses this. Every subscription gets the events of an account in the order of events.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One account heard on one connection, by an API key. `number` is unique on the connection."""
+    """One account's events on one connection, by an API key. `number` is unique on the connection."""
 
     number: int
     connection: Connection
@@ -47,13 +47,13 @@ class UserData(Generic[S]):
         self._by_account.setdefault(subscription.account.name, {})[where] = subscription
 
     def end(self, subscription: S) -> None:
-        """Forget a subscription; what was sent to it before still leaves."""
+        """Drop a subscription; frames sent to it before still go out."""
         where = subscription.connection.number, subscription.number
         self._by_connection[where[0]].pop(where[1], None)
         self._by_account[subscription.account.name].pop(where, None)
 
     def drop(self, connection: Connection) -> None:
-        """Forget a connection that is gone."""
+        """Drop the subscriptions of a connection that has ended."""
         for subscription in list(self._by_connection.pop(connection.number, {}).values()):
             where = connection.number, subscription.number
             self._by_account[subscription.account.name].pop(where, None)
@@ -64,23 +64,23 @@ class UserData(Generic[S]):
         return list(self._by_connection.get(connection.number, {}).values())
 
     def to(self, account: Account, key: str | None = None) -> list[S]:
-        """Return the subscriptions to an account, or those made with one key."""
+        """Return the subscriptions to an account, or those of one key."""
         found = self._by_account.get(account.name)
         return [each for each in found.values() if key is None or each.key == key] if found else []
 
     def hearing(self, account: Account) -> set[Connection]:
-        """Return the connections that hear an account."""
+        """Return the connections with an account's events."""
         return {each.connection for each in self.to(account)}
 
     def send(self, subscription: S, kind: str, frame: bytes, symbol: str | None = None) -> None:
-        """Let a frame leave on the next turn of the loop, counted as an event of type `kind`."""
+        """Send a frame on the next turn of the loop, counted as an event of type `kind`."""
         if not self._out:
             self._later(0.0, self.flush)
         self._out.append((subscription, symbol, frame))
         self.sent[kind] = self.sent.get(kind, 0) + 1
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send the waiting frames."""
         out, self._out = self._out, []
         faulty = self._faults.frames_active
         for subscription, symbol, frame in out:

@@ -1,4 +1,4 @@
-"""Counting what is used within a time: fixed and sliding windows. Pure; time is an argument."""
+"""Counts use within a time: fixed and sliding windows. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...model.time import SECOND_NS
 
 
 class FixedWindow:
-    """A count that begins anew at every whole multiple of `width_ns`."""
+    """A count that starts at zero at every whole multiple of `width_ns`."""
 
     __slots__ = ("_count", "_number", "width_ns")
 
@@ -30,12 +30,12 @@ class FixedWindow:
         return self._count
 
     def left_ns(self, now_ns: int) -> int:
-        """Return how long the present window still lasts."""
+        """Return the rest of the present window."""
         return self.width_ns - now_ns % self.width_ns
 
 
 class SlidingWindow:
-    """The times of what happened within the last `width_ns`."""
+    """The times of events within the last `width_ns`."""
 
     __slots__ = ("_times", "width_ns")
 
@@ -44,13 +44,13 @@ class SlidingWindow:
         self._times: deque[int] = deque()
 
     def add(self, now_ns: int) -> int:
-        """Note one more event; return how many there are in the window."""
+        """Note an event; return the number of events in the window."""
         self.used(now_ns)
         self._times.append(now_ns)
         return len(self._times)
 
     def used(self, now_ns: int) -> int:
-        """Return how many events there are in the window."""
+        """Return the number of events in the window."""
         times = self._times
         while times and now_ns - times[0] >= self.width_ns:
             times.popleft()
@@ -62,7 +62,7 @@ class SlidingWindow:
 
 
 def seconds_up(ns: int) -> int:
-    """Return whole seconds, rounded up, as `Retry-After` has them."""
+    """Return whole seconds, rounded up, for `Retry-After`."""
     return -(-ns // SECOND_NS)
 
 

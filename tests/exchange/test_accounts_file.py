@@ -91,7 +91,7 @@ def test_what_is_wrong_is_named_and_no_secret_is_repeated(tmp_path: Path, text: 
 
 def test_a_file_that_others_may_open_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, '[accounts.main]\nkeys = [{key = "K", secret = "s"}]', mode=0o640)
-    with pytest.raises(Misconfigured, match="0600"):
+    with pytest.raises(Misconfigured, match="chmod 600"):
         parse(["--accounts", str(path)])
     with pytest.raises(Misconfigured, match="cannot read"):
         parse(["--accounts", str(tmp_path / "none.toml")])

@@ -325,7 +325,7 @@ def test_an_account_that_does_something_else_or_holds_too_little_is_refused(loca
     else:
         admin.withdraw(ACCOUNT, "USDT", free)
     try:
-        expected = pytest.raises(Misconfigured, match="1 orders open" if problem == "orders" else "a run needs")
+        expected = pytest.raises(Misconfigured, match="1 open orders" if problem == "orders" else "a run needs")
         with expected, opened(local):
             pass
     finally:
