@@ -10,7 +10,7 @@ requests go over a websocket, `Signed.call` is the frame; its answer is found by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, cast
@@ -164,6 +164,8 @@ class Reply:
 
     `orders` of PLACE, CANCEL, AMEND, ORDER, OPEN_ORDERS, REPLACE, lists and batches; `absent` when the exchange says
     that it knows no such order; `refused`: per client order id, what it refused in an answer that succeeded else.
+    `taken` are the client order ids whose request the exchange has accepted without saying what came of it: the stream
+    or a later query says how the order stands. `then` asks for the rest of an answer that comes in pages.
 
     An order that an answer to OPEN_ORDERS does not have is asked for by itself, so that a row that was left out holds
     back only its own order.
@@ -176,6 +178,8 @@ class Reply:
     lists: tuple[ListReport, ...] = ()
     refused: tuple[tuple[str, str, str], ...] = ()  # (client order id, code, reason)
     absent: bool = False
+    taken: tuple[str, ...] = ()
+    then: Draft | None = None
     counts: dict[str, int] | None = None  # of ORDER_COUNTS: name of a limit of the spec -> what counts against it now
     left_out: tuple[LeftOut, ...] = ()  # odd rows of a list of orders or fills; the others are read
     raw: Any = None
@@ -184,6 +188,12 @@ class Reply:
     def rows(self) -> int:
         """How many rows of fills the answer has, odd ones too: a full page means that there may be more."""
         return len(self.fills) + len(self.left_out)
+
+
+def joined(first: Reply, more: Reply) -> Reply:
+    """Return an answer with its next page; `then` is the next page's."""
+    left_out = first.left_out + more.left_out
+    return replace(more, orders=first.orders + more.orders, fills=first.fills + more.fills, left_out=left_out)
 
 
 class Refusal(Enum):
@@ -225,7 +235,8 @@ class TradingCodec(Protocol):
         """Own fills of one pair, oldest first, of one order or since a time; a full page means there may be more."""
 
     def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
-        """Own fills of one pair with trade ids above `trade_id`: how pages are walked without losing one."""
+        """Own fills of one pair with trade ids (or `FillReport.page`) above `trade_id`: how pages are walked without
+        losing one."""
 
     def account(self) -> Draft: ...
     def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:

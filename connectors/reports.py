@@ -41,6 +41,8 @@ class OrderReport:
 class FillReport:
     """One fill as the exchange reports it. The fee is None where the message has none.
 
+    `page` is what pages of fills are walked by, where it is not the trade id.
+
     Raises ValueError: without a trade id, and a price and an amount above zero, it is not a fill. The quote amount of a
     tiny fill may be zero: exchanges round it.
     """
@@ -56,6 +58,7 @@ class FillReport:
     exchange_order_id: str = ""
     side: Side | None = None
     symbol: str = ""
+    page: str = ""
 
     def __post_init__(self) -> None:
         if not self.trade_id:

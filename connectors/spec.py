@@ -266,6 +266,7 @@ class Offer:
     ws_orders: bool = False  # orders over a websocket, too
     client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"
     processing_s: float = 1.0
+    appears_s: float = 0.0  # for how long after its acknowledgement lookups may not find an order
     max_validity_s: float = 60.0  # the longest validity window that may be asked for
     maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
     taker_fee: Decimal = Decimal(0)

@@ -29,6 +29,7 @@ from ...connectors.order_codec import (
     Reply,
     Signed,
     TradingCodec,
+    joined,
 )
 from ...connectors.spec import ExchangeSpec
 from ...connectors.transport import Rest
@@ -45,6 +46,7 @@ from .nonces import Nonces
 from .settings import GatewaySettings
 
 NONCE_TRIES = 4  # of one read
+MOST_PAGES = 1_000  # of one answer
 
 
 class Gateway:
@@ -115,13 +117,21 @@ class Gateway:
     # ------------------------------------------------------------------ reading
 
     async def read(self, draft: Draft, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Reply:
-        """Send a read and return the reply. If the exchange refuses its timestamp, measure the clock and send once
-        more. If it refuses the nonce, send once more with a higher one, a few times.
+        """Send a read and return the reply, with all its pages. If the exchange refuses its timestamp, measure the
+        clock and send once more. If it refuses the nonce, send once more with a higher one, a few times.
 
         Raises:
             Rejected, RetryLater, OutcomeUnknown, Misconfigured, DecodeError, InboxFull: as `TradingCodec.reply`,
                 `Rest.send` and the budget. A read changes nothing.
         """
+        reply = await self._page(draft, priority, wait_s)
+        for _ in range(MOST_PAGES):
+            if reply.then is None:
+                return reply
+            reply = joined(reply, await self._page(reply.then, priority, wait_s))
+        raise RetryLater(1.0, f"the answer to {draft.kind.value} has more than {MOST_PAGES} pages")
+
+    async def _page(self, draft: Draft, priority: Priority, wait_s: float) -> Reply:
         for tries_left in reversed(range(NONCE_TRIES)):
             try:
                 return await self._read(draft, priority, wait_s)

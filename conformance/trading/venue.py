@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from ...connectors.market_codec import Codec
-from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec
+from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec, joined
 from ...connectors.reports import FillReport, OrderReport
 from ...connectors.transport import Rest
 from ...model.errors import RetryLater
@@ -108,7 +108,13 @@ class Witness:
         return signed, await self.send(signed)
 
     async def ask(self, draft: Draft) -> Reply:
-        """Sign, send and decode; repeat a read after RetryLater. Raises as `TradingCodec.reply`."""
+        """Sign, send and decode, page after page; repeat a read after RetryLater. Raises as `TradingCodec.reply`."""
+        reply = await self._page(draft)
+        while reply.then is not None:
+            reply = joined(reply, await self._page(reply.then))
+        return reply
+
+    async def _page(self, draft: Draft) -> Reply:
         for tries_left in reversed(range(TRIES)):
             signed, response = await self.answer(draft)
             try:

@@ -173,6 +173,7 @@ class OrderExchange:
         self.refuse_new = False
         self.nonce = 0  # the highest that came
         self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
+        self.acknowledges = False  # it answers requests without saying how orders stand
         self._trades = {one.name: 100 for one in instruments}
 
     # The two doors
@@ -188,9 +189,9 @@ class OrderExchange:
         if kind is Kind.PLACE:
             return self._one(self.place(NewOrder.from_dict(_new(words))))
         if kind is Kind.CANCEL:
-            return self._one(self.cancel(words["id"], words.get("exchange_id", "")))
+            return self._one(self.cancel(words["id"], words.get("exchange_id", "")), names=False)
         if kind is Kind.AMEND:
-            return self._one(self.amend(words["id"], Decimal(words["amount"])))
+            return self._one(self.amend(words["id"], Decimal(words["amount"])), names=False)
         if kind is Kind.REPLACE:
             return self._replace(words)
         return self._place_list(words)
@@ -377,9 +378,13 @@ class OrderExchange:
             *rested.refusal,
         )
 
-    def _one(self, result: Rested | Rejected) -> Reply | MeshError:
+    def _one(self, result: Rested | Rejected, names: bool = True) -> Reply | MeshError:
         if isinstance(result, Rejected):
             return result
+        if self.acknowledges:
+            symbol, taken = result.pair.replace("-", ""), (result.client_id,)
+            report = OrderReport(symbol, result.client_id, result.exchange_id, None, self.now_ns)
+            return Reply(orders=(report,) if names else (), taken=taken)
         taker = result.order_type is OrderType.MARKET
         return Reply(orders=(self.report(result, tuple(result.fills) if taker else ()),))
 

@@ -67,11 +67,14 @@ class Paused:
 class World:
     """See the module."""
 
-    def __init__(self, seed: int = 0, *, born: Born = never, nonces: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, seed: int = 0, *, born: Born = never, nonces: bool = False, acknowledges: bool = False, **settings: Any
+    ) -> None:
         self.born, self.nonces = born, nonces
         self.last_nonce = 0  # of this account's managers; a successor begins above the journal's mark
         instruments = [pair(name) for name in PAIRS]
         self.exchange = OrderExchange(instruments, BALANCES, (EPOCH_S + 1000 - 3) * SECOND_NS)  # its clock is behind
+        self.exchange.acknowledges = acknowledges
         self.instruments = instruments
         self.settings = OrderSettings("acme", "main", **settings)
         self.journal = MemoryJournal()

@@ -117,12 +117,27 @@ class Answers:
             elif part is Part.AMEND and one in reported:
                 state.requests.settle(request, one, "accepted", now)
                 self._changing.amended(request, held)
+        for one in reply.taken:
+            self._taken(request, one, now)
         if reply.absent:
             missing = Rejected("not_there", "the exchange has no such order")
             for one, part in list(request.parts.items()):
                 self._refused(request, one, part, missing, Refusal.NOT_THERE, now)
-        if request.parts:
+        if request.parts and not (request.doubt and reply.taken):
             self.in_doubt(request, OutcomeUnknown(request.kind.value, "the answer does not state the outcome"), now)
+
+    def _taken(self, request: PendingRequest, one: str, now: Now) -> None:
+        """Note that the exchange accepted a request without saying what came of it: a report or a query will say."""
+        state, held = self._state, self._state.ledger.get(one)
+        part = request.parts.get(one)
+        if held is None or (part is Part.PLACE and not held.order.is_done):
+            return  # without the exchange's id in the answer, whether the order is there stays in doubt
+        if part is Part.AMEND and not held.order.is_done:
+            state.requests.put_in_doubt(request, now)
+            return
+        state.requests.settle(request, one, "accepted", now)
+        if not held.order.is_done:
+            state.requests.await_report(one, now, until_end=part is Part.CANCEL)
 
     def _refused(
         self, request: PendingRequest, one: str, part: Part, error: MeshError, kind: Refusal, now: Now

@@ -101,6 +101,13 @@ class Changing:
             self._state.effects.do(Answer(request.token, held.order))
             request.token = None
 
+    def concluded(self, request: PendingRequest, held: Held, now: Now) -> None:
+        """Answer the command whose request was only acknowledged: the order has the new amount, or has ended."""
+        if held.order.amount == request.amounts.get(held.order.client_order_id):
+            self.amended(request, held)
+        elif request.token is not None:
+            self.failed(request, held, Rejected("not_open", "the order ended before its amount changed"), now)
+
     def failed(self, request: PendingRequest, held: Held, error: MeshError, now: Now) -> None:
         """Report that the amount did not change."""
         code, reason = code_and_reason(error)

@@ -422,6 +422,8 @@ class OrderMachine:
                 state.requests.settle(request, one, "found", now)
             elif part is not Part.PLACE and (ended or order.amount == request.amounts.get(one, TINY)):
                 state.requests.settle(request, one, "done", now)
+                if part is Part.AMEND:
+                    self._changing.concluded(request, held, now)
             else:
                 doubt = True
         held_doubt = state.requests.doubts.get(one)

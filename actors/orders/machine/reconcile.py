@@ -30,6 +30,7 @@ from .answers import Answers
 from .effects import Ask, Found, Now, Purpose
 from .external import Externals, name_of
 from .ledger import Held
+from .pages import page_of, trade_key
 from .requests import Part
 from .state import AccountState, by_client_id, by_exchange_id
 
@@ -159,6 +160,7 @@ class Reconcile:
                 else:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
+        self._state.requests.ask_overdue(now)
         for one in self._state.requests.due(now):
             self._query(one, now)
 
@@ -297,9 +299,9 @@ class Reconcile:
         known: str | None = None  # all fills up to this trade id are applied
         newest: str | None = None  # two own orders may share this trade id
         complete = True
-        for fill in sorted(reply.fills, key=lambda one: trade_key(one.trade_id)):
-            if complete and fill.trade_id != newest:
-                known, newest = newest, fill.trade_id
+        for fill in sorted(reply.fills, key=lambda one: trade_key(page_of(one))):
+            if complete and page_of(fill) != newest:
+                known, newest = newest, page_of(fill)
             held = state.ledger.by_exchange_id(pair, fill.exchange_order_id)
             if held is not None:
                 state.ledger.fill(held, fill, now)
@@ -400,7 +402,8 @@ class Reconcile:
             return
         if held.order.exchange_order_id is not None:
             doubt = state.requests.doubts.get(one)
-            if doubt is not None:
+            appeared_ns = held.order.created_ns + in_ns(state.codec.offer.appears_s)
+            if doubt is not None and now.ns >= appeared_ns:
                 doubt.absent += 1
                 if doubt.absent >= 2:  # the order was on the exchange, and now is in no list and no query
                     reason = "the exchange no longer has the order"
@@ -456,6 +459,9 @@ class Reconcile:
             held = state.ledger.by_exchange_id(instrument.name, report.exchange_order_id)
         if held is not None and held.order.pair == instrument.name and state.ledger.fits(held, report):
             state.ledger.apply(held, report, now)
+            if report.status is not None:
+                ended = held.order.is_done or held.ending is not None
+                state.requests.reported(held.order.client_order_id, ended=ended)
             return
         if held is None and state.is_ours(report.client_order_id):
             self._whose(instrument.name, report, now)
@@ -488,8 +494,3 @@ class Reconcile:
 
         if not state.look_up(by_client_id(report.client_order_id), then, now):
             self.raise_question(Purpose.OPEN_ORDERS, ALL, now)
-
-
-def trade_key(trade_id: str) -> tuple[int, str]:
-    """Return the sort key of a trade id: numbers sort by value."""
-    return (int(trade_id), "") if trade_id.isdecimal() else (0, trade_id)

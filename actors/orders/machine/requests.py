@@ -87,6 +87,7 @@ class PendingRequests:
         self._pending: dict[str, PendingRequest] = {}
         self._of_order: dict[str, set[str]] = {}
         self.doubts: dict[str, Doubt] = {}
+        self._awaited: dict[str, tuple[int, bool]] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -133,6 +134,25 @@ class PendingRequests:
             doubt.once = self._effects.asks if once else doubt.once
             doubt.due_mono_ns = min(doubt.due_mono_ns, now.mono_ns)
             doubt.tries = 1
+
+    def await_report(self, client_order_id: str, now: Now, *, until_end: bool) -> None:
+        """Query an order after a while unless a report states how it stands before then, or with `until_end` its end.
+
+        The exchange has acknowledged a request about the order, and did not say what came of it.
+        """
+        self._awaited[client_order_id] = now.mono_ns + in_ns(self._settings.report_s), until_end
+
+    def reported(self, client_order_id: str, *, ended: bool) -> None:
+        """Note that a report stated how an order stands."""
+        awaited = self._awaited.get(client_order_id)
+        if awaited is not None and (ended or not awaited[1]):
+            del self._awaited[client_order_id]
+
+    def ask_overdue(self, now: Now) -> None:
+        """Query the orders whose reports are overdue."""
+        for one in [one for one, (due_ns, _) in self._awaited.items() if due_ns <= now.mono_ns]:
+            del self._awaited[one]
+            self.ask_for(one, now, once=True)
 
     def has_expired(self, request: PendingRequest, exchange_ns: int) -> bool:
         """Whether the exchange refuses the request from this time of its clock on."""
@@ -198,4 +218,5 @@ class PendingRequests:
     @property
     def wake_ns(self) -> int | None:
         """When the next ask is due, by the monotonic clock."""
-        return min((doubt.due_mono_ns for doubt in self.doubts.values() if not doubt.asking), default=None)
+        due = [doubt.due_mono_ns for doubt in self.doubts.values() if not doubt.asking]
+        return min([*due, *(due_ns for due_ns, _ in self._awaited.values())], default=None)

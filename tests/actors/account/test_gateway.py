@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ from tests.fakes.context import context_of, grant
 from tests.fakes.trading import PlainAuth, PlainCodec
 from venuemesh.actors.account.gateway import Gateway
 from venuemesh.actors.limits.budget import Budget
-from venuemesh.connectors.order_codec import Draft, Kind
+from venuemesh.connectors.order_codec import Draft, Kind, Reply
+from venuemesh.connectors.reports import FillReport
 from venuemesh.model.errors import OutcomeUnknown, RetryLater
 from venuemesh.model.http import HttpResponse
 
@@ -102,6 +104,18 @@ async def test_a_read_that_is_refused_for_its_time_is_asked_again_with_the_right
     reading = asyncio.ensure_future(gateway.gateway.read(gateway.gateway.codec.open_orders()))
     assert (await asyncio.wait_for(reading, 5.0)).orders == ()
     assert gateway.gateway.status()["clock_refusals"] == 1
+
+
+async def test_a_read_that_comes_in_pages_is_one_reply(gateway):
+    codec, first = gateway.gateway.codec, gateway.gateway.codec.open_orders()
+    fills = [FillReport(str(n), Decimal(1), Decimal(1), Decimal(1), None, None, None, n) for n in range(3)]
+    pages = iter([Reply(fills=(fills[0],), then=first), Reply(fills=(fills[1],), then=first), Reply(fills=(fills[2],))])
+    codec.reply = lambda signed, response: next(pages)
+    gateway.socket.connected.set()
+    assert (await gateway.gateway.read(first)).fills == tuple(fills)
+    codec.reply = lambda signed, response: Reply(then=first)
+    with pytest.raises(RetryLater, match="more than 1000 pages"):
+        await gateway.gateway.read(first)
 
 
 async def test_an_unanswered_read_stays_unanswered(gateway):

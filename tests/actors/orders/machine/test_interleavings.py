@@ -29,9 +29,9 @@ class Interleavings(RuleBasedStateMachine):
 
     nonces = False
 
-    @initialize(seed=st.integers(0, 3))
-    def begin(self, seed: int) -> None:
-        self.world = World(seed, nonces=self.nonces)
+    @initialize(seed=st.integers(0, 3), acknowledges=st.booleans())
+    def begin(self, seed: int, acknowledges: bool) -> None:
+        self.world = World(seed, nonces=self.nonces, acknowledges=acknowledges)
         self.placed = 0
         self.commands: list[NewOrder] = []
         self.world.go()

@@ -1,0 +1,180 @@
+"""Answers that only acknowledge: the stream says how an order stands, or a query after a while."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from tests.actors.orders.machine.test_machine import cancel, events, place, status
+from tests.fakes.order_exchange import OFFER, FakeCodec
+from tests.fakes.order_world import World, limit, market
+from venuemesh.connectors.order_codec import Kind
+from venuemesh.connectors.reports import FillReport
+from venuemesh.model.errors import Rejected
+from venuemesh.model.events import Side
+from venuemesh.model.order import OrderStatus
+
+S = OrderStatus
+D = Decimal
+
+
+@pytest.fixture
+def world() -> World:
+    found = World(acknowledges=True)
+    found.go()
+    assert found.machine.reconciled
+    return found
+
+
+def queries(world: World) -> int:
+    return sum(one.what.kind is Kind.ORDER for one in world.asks)  # type: ignore[union-attr]
+
+
+def test_an_acknowledged_order_is_open_and_is_queried_when_no_report_comes(world: World) -> None:
+    token = place(world, limit("vm1"))
+    assert world.answer(token)[0].status is S.OPEN
+    assert world.machine.order("vm1").exchange_order_id  # type: ignore[union-attr]
+    world.advance(0.9)
+    world.perform()
+    assert queries(world) == 0
+    world.advance(0.2)
+    world.perform()
+    assert queries(world) == 1
+    world.go()
+    world.advance(5.0)
+    world.perform()
+    assert queries(world) == 0
+    assert events(world) == ["created"]
+
+
+def test_a_report_makes_the_query_superfluous(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    world.advance(2.0)
+    world.perform()
+    assert queries(world) == 0
+
+
+def test_a_market_order_of_which_no_report_comes_is_filled_by_a_query(world: World) -> None:
+    place(world, market("vm1", Side.BUY, D(1)))
+    assert status(world) is S.OPEN
+    world.exchange.stream.clear()
+    for _ in range(4):
+        world.advance(1.1)
+        world.go()
+    assert status(world) is S.FILLED
+    assert sum(fill.amount for fill in world.journal.fills_of("vm1")) == D(1)
+
+
+def test_a_cancel_is_concluded_by_its_report(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    token = cancel(world)
+    world.go()
+    assert status(world) is S.PENDING_CANCEL
+    assert token not in world.answers
+    world.reports()
+    assert world.answer(token).status is S.CANCELED
+    world.advance(2.0)
+    world.perform()
+    assert queries(world) == 0
+
+
+def test_a_cancel_without_a_report_is_concluded_by_a_query(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    token = cancel(world)
+    world.go()
+    world.exchange.stream.clear()
+    world.advance(1.1)
+    world.go()
+    assert world.answer(token).status is S.CANCELED
+    assert world.machine.reconciled
+
+
+def test_a_cancel_that_was_acknowledged_and_not_carried_out_is_reported_as_refused(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    world.exchange.cancel = lambda client_id, exchange_id="": world.exchange.by_client(client_id)  # type: ignore
+    token = cancel(world)
+    world.go()
+    world.advance(1.1)
+    world.go()
+    result = world.answer(token)
+    assert (result.done, result.status) == (False, S.OPEN)
+    assert events(world) == ["created", "cancel_failed"]
+
+
+def test_an_amendment_is_answered_once_the_order_has_its_new_amount(world: World) -> None:
+    place(world, limit("vm1", amount=D(2)))
+    world.reports()
+    token = world.token()
+    world.do(world.machine.amend(token, "vm1", D(1), world.now))
+    world.go(asks=False)
+    assert token not in world.answers
+    world.go()
+    assert world.answer(token).amount == D(1)
+    assert events(world) == ["created", "amended"]
+    assert world.machine.reconciled
+
+
+def test_an_amendment_of_an_order_that_ended_meanwhile_fails(world: World) -> None:
+    place(world, limit("vm1", amount=D(2)))
+    world.reports()
+    world.exchange.amend = lambda client_id, amount: world.exchange.by_client(client_id)  # type: ignore
+    token = world.token()
+    world.do(world.machine.amend(token, "vm1", D(1), world.now))
+    world.go(asks=False)
+    world.exchange.end(world.exchange.by_client("vm1"), S.CANCELED)
+    world.go()
+    assert isinstance(world.answer(token), Rejected)
+    assert events(world) == ["created", "cancelled", "amend_failed"]
+
+
+def test_absence_right_after_the_acknowledgement_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some exchanges cannot find an order yet when they have just acknowledged it."""
+    slow = FakeCodec(replace(OFFER, appears_s=5.0))
+    monkeypatch.setattr("tests.fakes.order_world.FakeCodec", lambda *args: slow)
+    world = World(acknowledges=True)
+    world.go()
+    place(world, limit("vm1"))
+    world.exchange.stream.clear()
+    read = world.exchange.read
+    world.exchange.read = lambda draft: (  # type: ignore[method-assign]
+        Rejected("unknown_order", "not yet") if draft.kind is Kind.ORDER else read(draft)
+    )
+    for _ in range(4):
+        world.advance(1.1)
+        world.go()
+    assert status(world) is S.OPEN
+    for _ in range(4):
+        world.advance(1.1)
+        world.go()
+    assert status(world) is S.EXPIRED
+
+
+def test_pages_of_fills_are_walked_by_the_exchanges_own_number(world: World) -> None:
+    """Two own orders that traded with each other share a trade id: a page must not end between them unseen."""
+    for number in ("vm1", "vm2"):
+        place(world, limit(number))
+    one, two = (world.exchange.by_client(number).exchange_id for number in ("vm1", "vm2"))  # type: ignore[union-attr]
+    fills = [
+        FillReport("7", D(100), D("0.1"), D(10), D(0), "BTC", True, world.exchange.now_ns, order, page=page)
+        for order, page in ((one, "901"), (two, "902"))
+    ]
+    read = world.exchange.read
+
+    def answer(draft):  # type: ignore[no-untyped-def]
+        if draft.kind is not Kind.FILLS:
+            return read(draft)
+        words = dict(draft.params)
+        left = [fill for fill in fills if int(fill.page) > int(words.get("after") or 0)]
+        return replace(read(draft), fills=tuple(left[:1]))
+
+    world.exchange.read = answer  # type: ignore[method-assign]
+    world.do(world.machine.stream("gap", world.now))
+    world.go()
+    assert [world.machine.order(number).filled for number in ("vm1", "vm2")] == [D("0.1")] * 2  # type: ignore[union-attr]
+    assert world.journal.marks["fills:BTC-USDT"] == "902"
