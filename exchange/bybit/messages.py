@@ -148,6 +148,6 @@ def _parse(text: bytes) -> Request | None:
     if not isinstance(asked, dict) or not isinstance(asked.get("op"), str):
         return None
     args, number = asked.get("args", []), asked.get("req_id")
-    if not isinstance(args, list) or not isinstance(number, str | None):
-        return None
+    if not isinstance(args, list) or isinstance(number, bool) or not isinstance(number, str | int | None):
+        return None  # the manual has text as req_id; a widely used client sends integers
     return Request(asked["op"], args, number)

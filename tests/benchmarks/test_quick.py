@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = Path("/dev/shm")
 LOCAL = ("wire_to_book", "segment_reads", "websocket_clients")
-ON_RAY = ("feed_to_strategy", "recovery", "density", "slow_reader")
+ON_RAY = ("feed_to_strategy", "recovery", "density", "four_exchanges", "slow_reader")
 
 
 def command(name: str, out: Path) -> list[str]:
@@ -76,6 +76,18 @@ def test_recovery_compares_with_rays_own_restarts(tmp_path: Path) -> None:
         assert row["kills"] >= 1
         assert 0 < row["adopted_p50_ms"] <= row["live_p50_ms"]
     assert ours["adopted_times_faster"] > 0
+
+
+@pytest.mark.ray
+@pytest.mark.soak
+def test_four_exchanges_are_followed_beside_ccxt(tmp_path: Path) -> None:
+    *exchanges, strategy, ccxt = quick("four_exchanges", tmp_path)["rows"]
+    assert [row["what"].split(",")[0] for row in exchanges] == ["binance", "kraken", "okx", "bybit"]
+    assert all(row["hurt"] == "none" and row["updates_per_s"] > 0 for row in exchanges)
+    for row in (*exchanges, strategy, ccxt):
+        assert row["lag_samples"] > 0
+        assert row["cpu_percent"] > 0
+    assert strategy["books"] == ccxt["books"] == 16
 
 
 @pytest.mark.ray

@@ -38,7 +38,7 @@ class BybitExchange(Exchange):
     def feed(self) -> Any:
         return self.session.ws_connect(self.bybit["ws"] + "/v5/public/spot")
 
-    async def say(self, socket: Any, op: str, *args: str, req_id: str | None = None) -> Any:
+    async def say(self, socket: Any, op: str, *args: str, req_id: str | int | None = None) -> Any:
         """Send a request; return its answer, which comes before anything that it begins."""
         await socket.send_str(json.dumps({"op": op, "args": args} | ({"req_id": req_id} if req_id else {})))
         while True:

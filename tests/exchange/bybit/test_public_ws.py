@@ -53,6 +53,7 @@ async def test_requests_are_answered(bybit: BybitExchange) -> None:
         assert (pong["success"], pong["ret_msg"], pong["op"]) == (True, "pong", "ping")
         assert "req_id" not in pong
         assert (await bybit.say(socket, "ping", req_id="7"))["req_id"] == "7"
+        assert (await bybit.say(socket, "ping", req_id=7))["req_id"] == 7  # what ccxt sends
         answer = await bybit.say(socket, "subscribe", TOPIC, "publicTrade.BTCUSDT", req_id="a")
         assert answer == {
             "success": True,
