@@ -7,14 +7,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
+from tests.fakes.depth_frames import EFFORT
 from venuemesh.connectors.market_codec import NOT_RECOGNISED, Codec
 from venuemesh.model.errors import DataError
 from venuemesh.model.events import DepthDelta
 from venuemesh.model.instrument import Instrument
-from venuemesh.orderbook.l2 import OrderBook
+from venuemesh.orderbook.l2 import OrderBook, use_wide
+
+TRIES = settings(max_examples=max(5, int(100 * EFFORT)), deadline=None)
 
 
 class BothReaders:
@@ -31,6 +35,17 @@ class BothReaders:
             assert scanner.bind(one.symbol, OrderBook(one.price_scale, one.size_scale)) == number
 
     def fast(self, frame: bytes) -> Any:
+        """Scan by the portable code and by the wide code, which must read the same."""
+        use_wide(False)
+        try:
+            portable = self._scanned(frame)
+        finally:
+            use_wide(None)
+        read = self._scanned(frame)
+        assert portable == read
+        return read
+
+    def _scanned(self, frame: bytes) -> Any:
         scanner = self.scanner
         slot = scanner.scan(frame)
         if slot == NOT_RECOGNISED:

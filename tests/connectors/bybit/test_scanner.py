@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.fakes.both_readers import BothReaders, damaged, number, price, recorded
+from tests.fakes.both_readers import TRIES, BothReaders, damaged, number, price, recorded
 from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import read
 from venuemesh.actors.recording.replay import Replay
@@ -89,6 +89,7 @@ def canonical(draw: st.DrawFn) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()
 
 
+@TRIES
 @given(canonical())
 def test_generated_deltas_are_read_by_both_alike(frame):
     assert READERS.check(frame)
@@ -112,11 +113,13 @@ def test_generated_deltas_are_read_by_both_alike(frame):
 @example(delta().replace(b".50.", b".."))
 @example(delta().replace(b".50.BTCUSDT", b".50"))
 @example(delta() + b" ")
+@TRIES
 @given(damaged(canonical()))
 def test_damaged_deltas_are_never_read_differently(frame):
     READERS.check(frame)
 
 
+@TRIES
 @given(st.data())
 def test_damaged_recorded_frames_are_never_read_differently(data):
     READERS.check(data.draw(damaged(st.sampled_from(frames()[1:]))))

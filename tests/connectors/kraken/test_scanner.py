@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.fakes.both_readers import BothReaders, damaged, number, price, recorded
+from tests.fakes.both_readers import TRIES, BothReaders, damaged, number, price, recorded
 from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import read
 from venuemesh.actors.recording.replay import Replay
@@ -98,6 +98,7 @@ def canonical(draw: st.DrawFn) -> bytes:
     return update(f'"symbol":"{symbol}","bids":[{bids}],"asks":[{asks}],"checksum":{checksum},"timestamp":"{moment}Z"')
 
 
+@TRIES
 @given(canonical())
 def test_generated_updates_are_read_by_both_alike(frame):
     assert READERS.check(frame)
@@ -124,11 +125,13 @@ def test_generated_updates_are_read_by_both_alike(frame):
 @example(whole(time='"timestamp":"2262-01-01T00:00:00Z"'))
 @example(whole() + b"\n")
 @example(update(f'"symbol":"ETH/USD","bids":[],"asks":[],"asks":[{{"price":1.0,"qty":1.0}}],"checksum":7,{TIME}'))
+@TRIES
 @given(damaged(canonical()))
 def test_damaged_updates_are_never_read_differently(frame):
     READERS.check(frame)
 
 
+@TRIES
 @given(st.data())
 def test_damaged_recorded_frames_are_never_read_differently(data):
     READERS.check(data.draw(damaged(st.sampled_from(frames()))))

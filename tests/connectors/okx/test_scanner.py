@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.connectors.okx.test_market import FUTURE, SWAP, of_today
-from tests.fakes.both_readers import BothReaders, damaged, number, price
+from tests.fakes.both_readers import TRIES, BothReaders, damaged, number, price
 from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import read
 from venuemesh.actors.recording.replay import Replay
@@ -93,6 +93,7 @@ def canonical(draw: st.DrawFn) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()
 
 
+@TRIES
 @given(canonical())
 def test_generated_updates_are_read_by_both_alike(frame):
     assert READERS.check(frame)
@@ -115,11 +116,13 @@ def test_generated_updates_are_read_by_both_alike(frame):
 @example(update(checksum=None))
 @example(update().replace(b'"checksum":0', b'"checksum":--1'))
 @example(update() + b"\n")
+@TRIES
 @given(damaged(canonical()))
 def test_damaged_updates_are_never_read_differently(frame):
     READERS.check(frame)
 
 
+@TRIES
 @given(st.data())
 def test_damaged_recorded_frames_are_never_read_differently(data):
     whole = [frame for frame in frames() if b'"books"' in frame and b'"update"' in frame]
