@@ -3,23 +3,31 @@
 from ..model.errors import BookError
 
 from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memset
 
-from .l2 cimport ASKS, BIDS, OrderBook
+from .l2 cimport ASKS, BIDS, OrderBook, wide
 
 
 cdef extern from "crc32.h":
-    const int DIGITS
     void crc32_prepare() nogil
-    uint32_t crc32_text(const char* text, Py_ssize_t n) nogil
-    char* write_digits(char* out, int64_t value) nogil
+    int crc32_can_fold() nogil
+    uint32_t crc32_text(const char* text, Py_ssize_t n, int fold) nogil
+    ctypedef struct Written:
+        pass
+    const int WRITTEN
+    char* write_level(char* out, int64_t price, int64_t size, Written* known) nogil
 
 
 cdef enum:
     ROOM = 128  # levels a side
+    LEVEL = 44  # bytes that writing one level may touch
 
 MAX_LEVELS = ROOM
 
 crc32_prepare()
+cdef Written written[WRITTEN]  # for all books of the process: used only while the GIL is held
+memset(written, 0, sizeof(written))
+cdef int can_fold = crc32_can_fold()
 
 
 cdef int64_t unit_of(int scale, int decimals) except -1:
@@ -53,13 +61,13 @@ cdef Py_ssize_t write_best(
                     raise BookError(f"level {price}, {size} has more decimals than the exchange writes")
                 price //= price_unit
                 size //= size_unit
-            at = write_digits(write_digits(at, price), size)
+            at = write_level(at, price, size, written)
     return at - text
 
 
 cdef int64_t digits_crc32(OrderBook book, Py_ssize_t levels, int64_t price_unit, int64_t size_unit) except -1:
-    cdef char text[4 * ROOM * 20]
-    return crc32_text(text, write_best(book, levels, price_unit, size_unit, text))
+    cdef char text[2 * ROOM * LEVEL]
+    return crc32_text(text, write_best(book, levels, price_unit, size_unit, text), wide and can_fold)
 
 
 def crc32(OrderBook book not None, Py_ssize_t levels, int price_decimals, int size_decimals):
@@ -69,7 +77,7 @@ def crc32(OrderBook book not None, Py_ssize_t levels, int price_decimals, int si
 
 
 def digits(OrderBook book not None, Py_ssize_t levels, int price_decimals, int size_decimals):
-    cdef char text[4 * ROOM * 20]
+    cdef char text[2 * ROOM * LEVEL]
     cdef Py_ssize_t n = write_best(
         book, levels, unit_of(book.price_scale, price_decimals), unit_of(book.size_scale, size_decimals), text
     )

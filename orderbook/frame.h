@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #define PADDING 64
 #define ONES 0x0101010101010101ULL
@@ -171,11 +174,91 @@ typedef struct {
     ptrdiff_t n;
 } Column;
 
+#if defined(__SSE2__)
+/* Which of the next 32 bytes are `wanted`, and which are digits: one bit a byte, the first in the lowest place. */
+static inline uint32_t places_of(const char *p, char wanted) {
+    const __m128i w = _mm_set1_epi8(wanted);
+    __m128i a = _mm_loadu_si128((const __m128i *)p), b = _mm_loadu_si128((const __m128i *)(p + 16));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(a, w)) | (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(b, w)) << 16;
+}
+
+static inline uint32_t digits_of(const char *p) {
+    const __m128i zero = _mm_set1_epi8('0'), nine = _mm_set1_epi8(9);
+    __m128i a = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), zero);
+    __m128i b = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)(p + 16)), zero);
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(a, nine), a)) |
+           (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(b, nine), b)) << 16;
+}
+
+/* A decimal of `length` characters with its point after `whole` of them (none: length == whole), 1 to 8 digits before and
+ * after the point, exact at `scale`. Return 0, or 1: then another reader must see what it is. */
+static inline int scan_parts(const char *p, int whole, int length, int scale, int64_t *out) {
+    const uint64_t first = load8(p) ^ (0x30 * ONES);
+    uint64_t head, tail = 0;
+    int64_t value;
+    int places = 0;
+    if ((unsigned)(whole - 1) >= 8 || (whole > 1 && *p == '0')) return 1;
+    if (length == whole) {
+        head = first << (64 - 8 * whole);
+        value = (int64_t)value8(head);
+    } else if ((places = length - whole - 1) > scale || places == 0) {
+        return 1;
+    } else if (length <= 8) { /* the digits after the point move to those before it */
+        uint64_t before = (1ULL << 8 * whole) - 1;
+        head = ((first & before) | ((first >> 8) & ~before)) << (72 - 8 * length);
+        value = (int64_t)value8(head);
+    } else if (places <= 8) {
+        head = first << (64 - 8 * whole);
+        tail = (load8(p + whole + 1) ^ (0x30 * ONES)) << (64 - 8 * places);
+        value = (int64_t)(value8(head) * POWER[places] + value8(tail));
+    } else {
+        return 1;
+    }
+    if (not_digits(head) | not_digits(tail)) return 1;
+    return __builtin_mul_overflow(value, (int64_t)POWER[scale - places], out);
+}
+
+/* Both numbers of a level `price","size"` at p, found by their quotes at once, so that no number waits for the one before
+ * it. Return the last quote, or NULL: then another reader must see what it is. */
+static inline const char *scan_pair(
+    const char *p, int price_scale, int size_scale, int64_t *price_at, int64_t *size_at) {
+    uint32_t quotes = places_of(p, '"'), points = places_of(p, '.');
+    uint32_t second = quotes & (quotes - 1), third = second & (second - 1);
+    if (third == 0) return NULL;
+    int end = __builtin_ctz(quotes), size = __builtin_ctz(second) + 1, last = __builtin_ctz(third);
+    if (size != end + 3 || p[end + 1] != ',') return NULL;
+    int whole = __builtin_ctz(points | quotes), size_whole = __builtin_ctz((points | third) & (~0U << size)) - size;
+    if (scan_parts(p, whole, end, price_scale, price_at)) return NULL;
+    if (scan_parts(p + size, size_whole, last - size, size_scale, size_at)) return NULL;
+    return p + last;
+}
+
+/* Two fields ,"digits","digits" at p. Return their last quote, or NULL: then another reader must see what they are. */
+static inline const char *skip_two(const char *p) {
+    uint32_t quotes = places_of(p, '"'), second = quotes & (quotes - 1), third = second & (second - 1);
+    uint32_t fourth = third & (third - 1);
+    if (fourth == 0) return NULL;
+    int end = __builtin_ctz(second), start = __builtin_ctz(third), last = __builtin_ctz(fourth);
+    if (p[0] != ',' || p[1] != '"' || p[end + 1] != ',' || start != end + 2) return NULL;
+    uint32_t inside = ((1U << end) - (1U << 2)) | ((1U << last) - (2U << start));
+    return (inside & ~digits_of(p)) ? NULL : p + last;
+}
+#else
+static inline const char *scan_pair(const char *p, int price, int size, int64_t *price_at, int64_t *size_at) {
+    (void)p, (void)price, (void)size, (void)price_at, (void)size_at;
+    return NULL;
+}
+static inline const char *skip_two(const char *p) {
+    (void)p;
+    return NULL;
+}
+#endif
+
 /* A list [["price","size"],...] whose first bracket is at p; `negate` is 0 for bids, -1 for asks. Each level ends with
- * `more` further fields, strings of digits that nobody reads. The columns must have room for one level per 10 bytes.
- * Return what follows the list, or NULL. */
+ * `more` further fields (0 or 2), strings of digits that nobody reads. The columns must have room for one level per 10
+ * bytes. `marked`: find the ends of numbers by 32 bytes at once. Return what follows the list, or NULL. */
 static inline __attribute__((always_inline)) const char *scan_levels_steps(
-    const char *p, int64_t negate, Scale price_scale, Scale size_scale, Column *out, int more) {
+    const char *p, int64_t negate, Scale price_scale, Scale size_scale, Column *out, int more, int marked) {
     int64_t *keys = out->key, *sizes = out->size;
     ptrdiff_t n = 0;
     int predicted = 1; /* digits before the point of the last price */
@@ -192,9 +275,12 @@ static inline __attribute__((always_inline)) const char *scan_levels_steps(
         int64_t price_at, size_at;
         const char *end;
         if (__builtin_expect(!eight, 0)) {
-            end = scan_decimal(p, price_scale.scale, &price_at);
-            if (end == NULL || end[1] != ',' || end[2] != '"') return NULL;
-            end = scan_decimal(end + 3, size_scale.scale, &size_at);
+            end = marked ? scan_pair(p, price_scale.scale, size_scale.scale, &price_at, &size_at) : NULL;
+            if (end == NULL) {
+                end = scan_decimal(p, price_scale.scale, &price_at);
+                if (end == NULL || end[1] != ',' || end[2] != '"') return NULL;
+                end = scan_decimal(end + 3, size_scale.scale, &size_at);
+            }
             if (end == NULL || end[1] != after) return NULL;
             goto read;
         }
@@ -224,10 +310,14 @@ static inline __attribute__((always_inline)) const char *scan_levels_steps(
             eight = 0;
         }
     read:
-        for (int field = 0; field < more; field++) {
-            if (end[1] != ',' || end[2] != '"') return NULL;
-            for (end += 3; (unsigned char)(*end - '0') < 10; end++) {}
-            if (*end != '"') return NULL;
+        if (more) {
+            const char *fields = marked ? skip_two(end + 1) : NULL;
+            for (int field = 0; fields == NULL && field < more; field++) {
+                if (end[1] != ',' || end[2] != '"') return NULL;
+                for (end += 3; (unsigned char)(*end - '0') < 10; end++) {}
+                if (*end != '"') return NULL;
+            }
+            if (fields != NULL) end = fields;
         }
         if (more && end[1] != ']') return NULL;
         if (__builtin_expect(price_at == 0, 0)) return NULL;
@@ -243,12 +333,12 @@ static inline __attribute__((always_inline)) const char *scan_levels_steps(
 }
 
 static const char *scan_levels_portable(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
-    return scan_levels_steps(p, negate, price, size, out, 0);
+    return scan_levels_steps(p, negate, price, size, out, 0, 0);
 }
 
 /* A list [["price","size","0","1"],...], each level with two more fields. */
-static const char *scan_rows(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
-    return scan_levels_steps(p, negate, price, size, out, 2);
+static const char *scan_rows_portable(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
+    return scan_levels_steps(p, negate, price, size, out, 2, 0);
 }
 
 /* A list [{"price":1.0,"qty":2.0},...] of JSON numbers; otherwise as the lists above. */
@@ -278,10 +368,16 @@ static const char *scan_objects(const char *p, int64_t negate, Scale price, Scal
 #if defined(__x86_64__)
 __attribute__((target("avx2,bmi,bmi2"))) static const char *scan_levels_wide(
     const char *p, int64_t negate, Scale price, Scale size, Column *out) {
-    return scan_levels_steps(p, negate, price, size, out, 0);
+    return scan_levels_steps(p, negate, price, size, out, 0, 1);
+}
+
+__attribute__((target("avx2,bmi,bmi2"))) static const char *scan_rows_wide(
+    const char *p, int64_t negate, Scale price, Scale size, Column *out) {
+    return scan_levels_steps(p, negate, price, size, out, 2, 1);
 }
 #else
 #define scan_levels_wide scan_levels_portable
+#define scan_rows_wide scan_rows_portable
 #endif
 
 /* A string of JSON whose first quote is at p, without escapes. Return what follows its last quote, or NULL. */
@@ -319,45 +415,40 @@ static const char *scan_string(const char *p) {
     }
 }
 
-/* `n` digits at p; -1 where one is none. */
-static inline int digits_at(const char *p, int n) {
-    int value = 0;
-    for (int i = 0; i < n; i++) {
-        if ((unsigned char)(p[i] - '0') >= 10) return -1;
-        value = value * 10 + (p[i] - '0');
-    }
-    return value;
-}
+/* Two bytes of `x` from byte `at`, each 0 to 9, as a number. */
+static inline int two_digits(uint64_t x, int at) { return (int)(x >> 8 * at & 15) * 10 + (int)(x >> 8 * (at + 1) & 15); }
 
 /* A string "2023-10-06T17:35:55.440295Z", with up to 9 decimals or none, of 1970 to 2261, whose first quote is at p: as
  * nanoseconds since the Unix epoch. Return what follows its last quote, or NULL. */
 static const char *scan_time(const char *p, int64_t *out) {
     static const unsigned char DAYS[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    for (int i = 0; i < 20; i++)
-        if (p[i] == 0) return NULL;
-    int year = digits_at(p + 1, 4), month = digits_at(p + 6, 2), day = digits_at(p + 9, 2);
-    int hour = digits_at(p + 12, 2), minute = digits_at(p + 15, 2), second = digits_at(p + 18, 2);
-    if (p[0] != '"' || p[5] != '-' || p[8] != '-' || p[11] != 'T' || p[14] != ':' || p[17] != ':') return NULL;
+    const uint64_t date = load8(p + 1) ^ load8("0000-00-"), clock = load8(p + 9) ^ load8("00T00:00");
+    const uint64_t rest = load8(p + 17) ^ load8(":00\0\0\0\0");
+    const uint64_t marks = (date & 0xFF0000FF00000000ULL) | (clock & 0x0000FF0000FF0000ULL) | (rest & 0xFF);
+    if (p[0] != '"' || marks || not_digits(date) || not_digits(clock) || not_digits(rest & 0xFFFF00)) return NULL;
+    int year = two_digits(date, 0) * 100 + two_digits(date, 2), month = two_digits(date, 5), day = two_digits(clock, 0);
+    int hour = two_digits(clock, 3), minute = two_digits(clock, 6), second = two_digits(rest, 1);
     if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1) return NULL;
     int is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (day > DAYS[month] + (month == 2 && is_leap)) return NULL;
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59) return NULL;
-    int before = year - 1; /* whole years since year 1 */
-    int64_t days = before * 365LL + before / 4 - before / 100 + before / 400 - 719162;
-    for (int i = 1; i < month; i++) days += DAYS[i] + (i == 2 && is_leap);
-    int64_t time = (((days + day - 1) * 24 + hour) * 60 + minute) * 60 + second, fraction = 0;
+    if (day > DAYS[month] + (month == 2 && is_leap) || hour > 23 || minute > 59 || second > 59) return NULL;
+    int from_march = month > 2 ? month - 3 : month + 9, years = year - (month <= 2); /* a year here begins in March */
+    int64_t days = years * 365LL + years / 4 - years / 100 + years / 400 + (153 * from_march + 2) / 5 + day - 1 - 719468;
+    int64_t fraction = 0;
     p += 20;
     if (*p == '.') {
-        int places = 0;
-        for (p++; (unsigned char)(*p - '0') < 10; p++, places++) {
-            if (places == 9) return NULL;
+        const char *start = ++p;
+        uint64_t x = load8(p) ^ (0x30 * ONES), bad = not_digits(x);
+        int places = bad ? __builtin_ctzll(bad) >> 3 : 8;
+        if (places == 0) return NULL;
+        fraction = (int64_t)value8(x << (64 - 8 * places));
+        for (p += places; (unsigned char)(*p - '0') < 10; p++) {
+            if (p - start == 9) return NULL;
             fraction = fraction * 10 + (*p - '0');
         }
-        if (places == 0) return NULL;
-        fraction *= (int64_t)POWER[9 - places];
+        fraction *= (int64_t)POWER[9 - (p - start)];
     }
     if (p[0] != 'Z' || p[1] != '"') return NULL;
-    *out = time * 1000000000LL + fraction;
+    *out = (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000000000LL + fraction;
     return p + 2;
 }
 

@@ -24,13 +24,14 @@ cdef extern from "frame.h":
     const char* scan_string(const char* p) noexcept nogil
     const char* scan_time(const char* p, int64_t* out) noexcept nogil  # RFC 3339, as ns since the Unix epoch
     const char* skip_levels(const char* p) noexcept nogil
-    # Level lists whose levels have two more fields of digits, or are objects of the numbers "price" and "qty".
-    const char* scan_rows(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
+    # A level list whose levels are objects of the numbers "price" and "qty".
     const char* scan_objects(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
     const char* scan_levels_portable(
         const char* p, int64_t negate, Scale price, Scale size, Column* out
     ) noexcept nogil
     const char* scan_levels_wide(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
+    const char* scan_rows_portable(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
+    const char* scan_rows_wide(const char* p, int64_t negate, Scale price, Scale size, Column* out) noexcept nogil
 
     Scale scale_of(int scale) noexcept nogil
     uint64_t hash_text(const char* p, Py_ssize_t n) noexcept nogil
@@ -44,6 +45,15 @@ cdef inline const char* scan_levels(
     if wide:
         return scan_levels_wide(p, -(side == ASKS), price, size, out)
     return scan_levels_portable(p, -(side == ASKS), price, size, out)
+
+
+cdef inline const char* scan_rows(
+    const char* p, int side, Scale price, Scale size, Column* out
+) noexcept nogil:
+    """Read such a list whose levels have two more fields of digits; return what follows the list, or NULL."""
+    if wide:
+        return scan_rows_wide(p, -(side == ASKS), price, size, out)
+    return scan_rows_portable(p, -(side == ASKS), price, size, out)
 
 
 cdef class Frame:

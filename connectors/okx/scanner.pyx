@@ -62,10 +62,10 @@ cdef class BookScanner(FrameScanner):
         while True:
             if (value := scan_literal(p, b'"asks":')) is not NULL:
                 flag = ASKS_KEY
-                p = scan_rows(value, -1, slot.price, slot.size, &self.frame.column[ASKS])
+                p = scan_rows(value, ASKS, slot.price, slot.size, &self.frame.column[ASKS])
             elif (value := scan_literal(p, b'"bids":')) is not NULL:
                 flag = BIDS_KEY
-                p = scan_rows(value, 0, slot.price, slot.size, &self.frame.column[BIDS])
+                p = scan_rows(value, BIDS, slot.price, slot.size, &self.frame.column[BIDS])
             elif (value := scan_literal(p, b'"ts":')) is not NULL:
                 flag = TIME
                 p = read_time(value, &delta.ts_event_ns)
