@@ -139,7 +139,7 @@ class Keystore:
         with self._locked():
             content = self._read() if self.exists() else self._fresh(passphrase)
             if name in content["entries"] and not replace:
-                raise Misconfigured(f"entry {name!r} of keystore {self.path}", "is there already")
+                raise Misconfigured(f"entry {name!r} of keystore {self.path}", "exists already")
             box, nonce = self._unlock(content, passphrase), secrets.token_bytes(12)
             entry = {"exchange": key.exchange, "kind": key.kind, "hint": key.hint, "added": added}
             inside: list[Any] = [key.api_key, key.secret]

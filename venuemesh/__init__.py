@@ -2,8 +2,8 @@
 
 `connect()` joins a running mesh; `Mesh.market(exchange)` gives the picklable facade that strategies read and trade
 through. `Market`, `Mesh` and `BookView` are for sync code, `AsyncMarket`, `AsyncMesh` and `AsyncBookView` for async
-code, with the same names in both. Names in `__all__` are imported when they are first used, so a process that needs
-only a part (the local exchange, a codec) does not pay for Ray.
+code, with the same names in both. Names in `__all__` are imported at their first use, so a process that needs
+only a part (the local exchange, a codec) does not import Ray.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 try:
     __version__ = version("venuemesh")
-except PackageNotFoundError:  # a source tree that was never installed
+except PackageNotFoundError:  # a source tree that is not installed
     __version__ = "0+unknown"
 
 __all__ = [

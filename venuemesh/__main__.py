@@ -1,4 +1,4 @@
-"""`python -m venuemesh`, and what the `venuemesh` script calls: Ctrl-C during start-up is an end, not a traceback."""
+"""`python -m venuemesh`, and the entry point of the `venuemesh` script: Ctrl-C during start-up prints no traceback."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""What commands and test tools assume where the user names nothing."""
+"""Defaults of commands and test tools."""
 
 # whose frames a recording holds, and whose protocol the demonstration and the local exchange of a test speak
 EXCHANGE = "binance"

@@ -168,7 +168,7 @@ def test_a_newer_version_and_an_unbearable_cost_are_refused(store):
 
 
 def test_names_are_unique_checked_and_told(store):
-    with pytest.raises(Misconfigured, match="is there already"):
+    with pytest.raises(Misconfigured, match="exists already"):
         store.add("main", key_of("rsa"), PASSPHRASE, added=DAY)
     assert store.get("main", PASSPHRASE).kind == "hmac"
     store.add("main", key_of("rsa"), PASSPHRASE, added=DAY, replace=True)

@@ -78,7 +78,7 @@ def test_new_connector_says_where_it_is(cli, tmp_path):
     assert (tmp_path / "venuemesh-acme" / "venuemesh_acme" / "market.py").exists()
     again = cli("new-connector", "acme", "--into", tmp_path, check=False)
     assert again.returncode == 2
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
 
 
 @pytest.mark.parametrize(

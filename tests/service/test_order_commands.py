@@ -97,7 +97,7 @@ def test_cancel_and_cancel_all_say_what_became_of_each(run, story):
     assert run("cancel", "binance", name).stdout.strip() == f"{name}: CANCELED"
     for price in ("91000", "92000"):
         run("sell", "binance", "BTC-USDT", "0.01", "--price", price, "--owner", "me")
-    assert run("cancel-all", "binance", "--owner", "nobody").stdout.strip() == "nothing was open"
+    assert run("cancel-all", "binance", "--owner", "nobody").stdout.strip() == "no order was open"
     lines = run("cancel-all", "binance", "--owner", "me").stdout.splitlines()
     assert len(lines) == 2
     assert all(line.endswith(": CANCELED") for line in lines)

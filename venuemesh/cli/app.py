@@ -280,9 +280,9 @@ def record(
 
 @app.command()
 def exchanges(as_json: AsJson = False) -> None:
-    """Show what each installed connector offers: market data, candles, user stream, orders, options, environments.
+    """Show the features of each installed connector: market data, candles, user stream, orders, options, environments.
 
-    All of it is as the connectors declare it. Nothing is sent to an exchange.
+    The connectors declare them. Nothing is sent to an exchange.
     """
     from .exchanges import lines, offers
 
@@ -301,11 +301,11 @@ def new_connector(
         Path, typer.Option("--into", help="Folder in which the project folder is created.", metavar="DIR")
     ] = Path(),
 ) -> None:
-    """Create a connector project that works and passes its tests; then replace the wire format by your exchange's."""
+    """Create a connector project that passes its tests. Then replace its wire format with that of your exchange."""
     from .new_connector import lay_out
 
     folder = lay_out(name, into)
-    print(f"{folder}: README.md says what to do; try it: cd {folder} && pip install -e '.[dev]' && pytest")
+    print(f"{folder}: README.md has the next steps; try it: cd {folder} && pip install -e '.[dev]' && pytest")
 
 
 @app.command()
@@ -315,13 +315,13 @@ def conformance(
         Path | None,
         typer.Option(help="Python file that defines SAMPLES; default: the connector's own samples.", metavar="FILE"),
     ] = None,
-    live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself, too.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself as well.")] = False,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface; implies --live.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams; implies --live.")] = None,
     pair: Annotated[str | None, typer.Option(help="Trading pair for the live checks.")] = None,
     seconds: Annotated[float, typer.Option(help="Seconds to follow the live book.", min=1, max=3600)] = 5.0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what a run would do and what it would cost, without running it.")
+        bool, typer.Option("--dry-run", help="Print the checks of a run and its cost, without running it.")
     ] = False,
     trading: Annotated[
         bool, typer.Option(help="Check trading, too: on the exchange with a key, on the local exchange without one.")
@@ -339,9 +339,11 @@ def conformance(
 ) -> None:
     """Run the suites that every connector must pass; print one line per check. Exit status 1 when a check fails.
 
-    Without a key, trading checks run on a local exchange, which the command starts. With a key they run at --rest, --ws
-    and --ws-api; without these URLs, on the exchange's testnet. --dry-run prints what the account must hold and what a
-    run costs.
+        Without a key, trading checks run on a local exchange, which the command starts. With a key they run at --rest,
+        --ws and --ws-api; without these URLs, on the exchange's testnet.     run costs.
+    --dry-run prints the needed balances and the cost of a
+        run.
+        run costs.
     """
     from .conformance import Plan, Trade, account_of, carry_out, describe
 

@@ -29,7 +29,7 @@ from .local_venue import SPEAKS, local_rules, local_venue
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """Whether, where and with which account to trade. `account` names the files of a key; None: on the local exchange.
+    """Whether to trade, where, and with which account. `account` names the files of a key; None: the local exchange.
 
     Raises:
         Misconfigured: `orders` or `stream` is not one of the known ways.
@@ -44,12 +44,12 @@ class Trade:
     def __post_init__(self) -> None:
         for name, known in (("orders", ("rest", "websocket")), ("stream", ("websocket", "polling"))):
             if getattr(self, name) not in known:
-                raise Misconfigured(f"--{name}", f"{getattr(self, name)!r} is neither {' nor '.join(known)}")
+                raise Misconfigured(f"--{name}", f"{getattr(self, name)!r} is not one of {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to check: the samples (from a file, or the connector's own), an exchange if `live`, and trading.
+    """The scope of a run: the samples (from a file, or the connector's own), an exchange if `live`, and trading.
 
     With a key (`trade.account`) the checks trade at the given URLs, else at the connector's testnet. Without a key they
     trade on the local exchange, unless `live`.
@@ -76,7 +76,7 @@ def _suite(wanted: Plan) -> type[MarketDataConformance] | None:
 
 
 def describe(wanted: Plan) -> Iterator[str]:
-    """Yield lines that say what a run would do and what it would cost.
+    """Yield lines on the checks of a run and on its cost.
 
     Raises:
         UnknownExchange, Misconfigured: nothing can be checked.
@@ -84,12 +84,12 @@ def describe(wanted: Plan) -> Iterator[str]:
     suite = _suite(wanted)
     connector = registry.connector(wanted.exchange)
     if suite is not None:
-        yield f"on samples, costing nothing: {len(checks(suite))} checks"
+        yield f"on samples, at no cost: {len(checks(suite))} checks"
         yield from (f"  {name.removeprefix('test_')}: {title}" for name, title in checks(suite))
     if not wanted.live and wanted.trade.account is not None:
-        yield "no market data is requested from an exchange (--live, or --rest and --ws, would)"
+        yield "no market data is requested from an exchange; --live, or --rest and --ws, requests it"
     elif not wanted.live:
-        yield "nothing is sent to an exchange (for market data checks against one: --live, or --rest and --ws)"
+        yield "nothing is sent to an exchange; --live, or --rest and --ws, checks market data against one"
     else:
         codec = connector.codec(wanted.rest, wanted.ws)
         yield f"against {wanted.rest or connector.spec.rest} and {wanted.ws or connector.spec.ws}:"
@@ -103,7 +103,7 @@ def describe(wanted: Plan) -> Iterator[str]:
         spent = (
             f"{amount} of {limits[name].amount} {name} per {limits[name].per_s:g} s" for name, amount in total.items()
         )
-        yield f"  in all {', '.join(spent)}, for {wanted.seconds:g} s of frames; more if a snapshot comes too early"
+        yield f"  total: {', '.join(spent)}, for {wanted.seconds:g} s of frames; more if a snapshot comes too early"
     if (without := why_not(connector, wanted.trade, wanted.live)) is not None:
         yield f"no trading: {without}"
         yield "balances needed: none; market data needs no account"
@@ -119,7 +119,7 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
 
     Raises:
         UnknownExchange, UnknownInstrument: the exchange or its pair is not known.
-        RetryLater, OutcomeUnknown, Rejected: the exchange does not serve us.
+        RetryLater, OutcomeUnknown, Rejected: the exchange does not answer, or refuses.
         Misconfigured: the connector cannot be checked, the key is not usable, or the account holds too little.
     """
     suite = _suite(wanted)
@@ -204,7 +204,7 @@ def why_not(connector: Connector, trade: Trade, live: bool) -> str | None:
     if live:
         return "trading checks on an exchange need a key (--keys, or --api-key-file and --secret-file)"
     if connector.name not in SPEAKS:
-        return f"the local exchange speaks {', '.join(SPEAKS)} only; to use a testnet give its URLs and a key"
+        return f"the local exchange speaks only {', '.join(SPEAKS)}; to use a testnet, give its URLs and a key"
     return None
 
 
@@ -253,7 +253,7 @@ def trading_suite_of(
 def describe_trading(
     connector: Connector, trade: Trade, rest: str | None, ws: str | None, pair: str | None
 ) -> Iterator[str]:
-    """Yield lines on what the account must hold and what a run costs. A remote exchange gets two public requests."""
+    """Yield lines on the needed balances and the cost of a run. A remote exchange gets two public requests."""
     found = trading_connector(connector)
     if trade.account is None:
         instrument, bid, ask = _local(connector.name)
@@ -262,7 +262,7 @@ def describe_trading(
         return
     venue = remote_venue(connector, trade, rest, ws, pair)
     yield f"trading at {venue.rest} and {venue.ws_api or 'no websocket API'}, with an account that does nothing else:"
-    yield "  orders have the least amount and rest a tenth from the best price, or take; a run cancels what it placed"
+    yield "  orders have the least amount; they rest a tenth from the best price, or trade at once; none stays open"
     try:
         instrument, bid, ask = asyncio.run(_asked(connector, venue))
     except MeshError as error:

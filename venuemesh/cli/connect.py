@@ -1,6 +1,6 @@
 """Test the connection to an exchange (`venuemesh connect`) and send it one raw request (`venuemesh api`).
 
-Both work outside any mesh: the key is read here, signs one request, and is dropped.
+Both work outside any mesh: this process reads the key, signs one request, and drops the key.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..model.time import MILLISECOND_NS, SECOND_NS
 CLOCK_SAMPLES = 7
 OFFSET_SAMPLES = 3  # before one signed request
 VALIDITY_MS = 5000  # of the one signed request
-LISTEN_S = 1.0  # how long frames are counted after the first one
+LISTEN_S = 1.0  # how long frames are counted after the first frame
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 RATE_HEADER = re.compile(r"retry-after|rate-?limit|used-weight|order-count|limit-remaining")
 
@@ -150,7 +150,7 @@ class Probe:
         now_ns = time.time_ns() + self._offset_ns
         signed = self._auth.sign(self._trading.account(), "connect", now_ns, VALIDITY_MS)
         if signed.request is None:
-            raise Misconfigured("the account", "this exchange does not give it over REST")
+            raise Misconfigured("the account", "the exchange does not state it over REST")
         account = self._trading.reply(signed, await rest.send(signed.request)).account
         if account is None:
             raise DecodeError("the answer does not describe the account", None)
@@ -190,7 +190,7 @@ class Probe:
                 listener.confirmed, self._timeout_s, f"the subscription of {instrument.name} was not answered"
             )
             self._passed("subscription", began, f"{instrument.name} ({instrument.symbol}) confirmed")
-            await listener.until(listener.heard, self._timeout_s, f"no frame of {instrument.name} came")
+            await listener.until(listener.heard, self._timeout_s, f"no frame of {instrument.name} arrived")
             first = time.perf_counter()
             await listener.until(None, LISTEN_S, "")
             counts = f"{listener.deltas} deltas, {listener.trades} trades, first after {(first - began) * 1e3:.0f} ms"
@@ -235,7 +235,7 @@ class _Listener:
             self._failed.set_exception(error)
 
     async def until(self, what: asyncio.Future[None] | None, seconds: float, otherwise: str) -> None:
-        """Wait for `what`, or for `seconds` when it is None. Raises what failed meanwhile; RetryLater(`otherwise`)."""
+        """Wait for `what`, or `seconds` if it is None. Raises the listener's error; RetryLater(`otherwise`)."""
         awaited = {self._failed} if what is None else {self._failed, what}
         await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if self._failed.done():
@@ -323,7 +323,7 @@ async def ask(
     codec = connector.codec(rest, None)
     method = method.upper()
     if method not in METHODS:
-        raise Misconfigured(f"method {method!r}", f"is none of {', '.join(METHODS)}")
+        raise Misconfigured(f"method {method!r}", f"is not one of {', '.join(METHODS)}")
     if not path.startswith("/") or path.startswith("//"):
         raise Misconfigured(f"path {path!r}", "must begin with one / and must not name a host")
     pairs = [_pair(param) for param in params]
@@ -351,7 +351,7 @@ async def ask(
     error = codec.failure(response, changes=method not in ("GET", "HEAD"))
     if error is not None and signed is not None:
         try:
-            trading.reply(signed, response)  # knows the refusals of keys
+            trading.reply(signed, response)  # the trading codec recognises refusals of keys
         except MeshError as better:
             error = better
     took_ms = (response.recv_ns - response.sent_ns) / 1e6
@@ -359,7 +359,7 @@ async def ask(
 
 
 async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
-    """Return the exchange's clock minus ours, and how far that may be off either way, in ns. None: it gives no time."""
+    """Return the exchange's clock minus ours and the error of the difference, in ns. None: it states no time."""
     request = codec.time_request()
     if request is None:
         return None
@@ -374,7 +374,7 @@ async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | 
 
 
 def clock_text(offset_ns: int, error_ns: int, resolution_ns: int, samples: int) -> str:
-    """Return the difference of two clocks in words, no finer than it is known."""
+    """Return the difference of two clocks in words, no finer than its error."""
     unit, scale = ("s", SECOND_NS) if resolution_ns >= SECOND_NS else ("ms", MILLISECOND_NS)
     basis = f"{samples} samples" + (f" of whole multiples of {resolution_ns / scale:g} s" if unit == "s" else "")
     if abs(offset_ns) <= error_ns:
@@ -394,7 +394,7 @@ def _pair(param: str) -> tuple[str, str]:
 
 
 def pretty(body: bytes, indent: int | None = 2) -> str:
-    """Return JSON indented, every number as the exchange wrote it; other text unchanged."""
+    """Return JSON indented, with every number in the exchange's own form; other text unchanged."""
     try:
         data: Any = json.loads(body, parse_float=lambda text: f"\0{text}")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""An IPython console on a running mesh: `mesh`, `market` and a few helpers at hand, `await` at the prompt."""
+"""An IPython console on a running mesh, with `mesh`, `market` and a few helpers; `await` works at the prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HELP = """\
 mesh      {mesh!r}: mesh.status(), mesh.track(exchange, pair), ...
 market    the facade of {exchange}; markets[name] for each of: {exchanges}
 book      book("BTC-USDT") or book("BTC-USDT", "exchange"): this node's view of one book
-pairs     pairs() or pairs("exchange"): what is tracked
+pairs     pairs() or pairs("exchange"): the tracked pairs
 status    status(): the tree of actors
 np        numpy; also Side and Decimal. `market.wait_ready()` blocks; `await market.aio.wait_ready()` works, too."""
 
@@ -73,7 +73,7 @@ def names(mesh: Mesh) -> dict[str, Any]:
 
 
 def open_console(mesh: Mesh, start: Callable[..., Any] | None = None) -> None:
-    """Run the console until its user leaves it. `start` is IPython's `start_ipython`, replaceable in tests.
+    """Run the console until the user leaves it. `start` is IPython's `start_ipython`, replaceable in tests.
 
     Raises:
         Misconfigured: IPython is not installed.

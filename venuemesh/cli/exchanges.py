@@ -1,4 +1,4 @@
-"""What each installed connector offers (`venuemesh exchanges`), as its declarations state it. Nothing is sent."""
+"""Shows the declared features of each installed connector (`venuemesh exchanges`). Sends nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ..connectors.spec import BookSource, ExchangeSpec, Offer, Option, Proof
 from ..model.errors import MeshError, NotOffered
 
 REAL = "real"  # the environment whose URLs are the spec's own
-UNTRIED = "No connector that comes with venuemesh has met its real exchange: they were tried on the local exchange,"
+UNTRIED = (
+    "No connector that comes with venuemesh was tried on its real exchange: they were tried on the local exchange,"
+)
 UNTRIED_BUT = "on recordings and on the messages in the manuals."
 UNRECORDED = "No record of passed checks comes with venuemesh: `venuemesh conformance EXCHANGE` runs them."
 BEGIN = "The first thing to try: `venuemesh connect EXCHANGE`."
@@ -27,9 +29,9 @@ PROOFS = {
     Proof.CHAIN: "a chain of numbers proves that no change is missing",
     Proof.STEP: "consecutive numbers prove that no change is missing",
     Proof.CHECKSUM: "checksums prove that no change is missing",
-    Proof.CONNECTION: "nothing but the connection proves that no change is missing",
+    Proof.CONNECTION: "only the connection proves that no change is missing",
 }
-# What a trader may look for, by the field of `Offer`
+# Features of interest to a trader, by the field of `Offer`
 EXTRAS = {
     "amend": "amend",
     "replace": "replace",
@@ -40,7 +42,7 @@ EXTRAS = {
 
 
 def offers() -> dict[str, Any]:
-    """Return what every installed connector offers, as plain data for JSON."""
+    """Return the features of every installed connector as plain data for JSON."""
     exchanges = [_offers(name) for name in registry.known()]
     return {"exchanges": exchanges, "met_real_exchange": False, "conformance_record": None}
 

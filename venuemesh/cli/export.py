@@ -1,4 +1,4 @@
-"""Find the journal that an export reads, and the rows it writes; `journal.export` writes them."""
+"""Finds the journal of an export and selects the rows; `journal.export` writes them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def export_journal(
     since: str | None = None,
     until: str | None = None,
 ) -> int:
-    """Write rows of a journal to a file; return how many. Raises as `find_journal` and `journal.export.export`.
+    """Write rows of a journal to a file; return their number. Raises as `find_journal` and `journal.export.export`.
 
     `since` and `until` are ISO 8601; without an offset they are UTC. `until` is not included.
     """

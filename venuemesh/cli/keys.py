@@ -70,7 +70,7 @@ def field_files(given: list[str] | None) -> dict[str, str]:
 
 
 def ask(prompt: str) -> str:
-    """Ask at the terminal without showing what is typed.
+    """Ask at the terminal without showing the input.
 
     Raises:
         Misconfigured: there is no terminal, or nothing was typed.
@@ -78,7 +78,9 @@ def ask(prompt: str) -> str:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise Misconfigured(prompt, "there is no terminal to ask at: give a private file instead, see --help") from None
+        raise Misconfigured(
+            prompt, "there is no terminal to ask at; give a private file instead (see --help)"
+        ) from None
     said = getpass.getpass(f"{prompt}: ")
     if not said:
         raise Misconfigured(prompt, "nothing was typed")
@@ -137,9 +139,7 @@ def add(
     store = Keystore(keystore)
     fresh = not store.exists()
     if not fresh and not replace and any(entry.name == name for entry in store.list()):
-        raise Misconfigured(
-            f"entry {name!r} of keystore {store.path}", "is there already; give --replace to replace it"
-        )
+        raise Misconfigured(f"entry {name!r} of keystore {store.path}", "exists already; give --replace to replace it")
     if secret_file is None and kind not in (None, HMAC):
         raise Misconfigured("secret", f"a private key of kind {kind} is read from a file: give --secret-file")
     passphrase = passphrase_from(passphrase_file, twice=fresh)
@@ -196,7 +196,7 @@ def remove(name: EntryName, keystore: KeystorePath = None) -> None:
     print(f"{name}: removed from {store.path}")
 
 
-# ---------------------------------------------------------------------- which key `connect` tries
+# ---------------------------------------------------------------------- the key that `connect` tries
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,9 @@ def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptio
     if name is None and not names:
         return Chosen(connector, rest, ws, None)
     if name not in table.accounts:
-        raise Misconfigured(str(given.config), f"name an account of {exchange}: {', '.join(names) or 'it has none'}")
+        raise Misconfigured(
+            str(given.config), f"give --account with one of {exchange}'s accounts: {', '.join(names) or 'it has none'}"
+        )
     return Chosen(connector, rest, ws, _read(table.accounts[name].key, connector, given.passphrase_file))
 
 

@@ -65,7 +65,7 @@ def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") 
     if exchange not in SPEAKS:
         raise Misconfigured(
             f"trading checks of {exchange}",
-            f"the local exchange speaks {', '.join(SPEAKS)} only; name a testnet's URLs and keys",
+            f"the local exchange speaks only {', '.join(SPEAKS)}; give the URLs and a key of a testnet",
         )
     with local_exchange([PAIR], HOLDS, protocol=exchange) as running:
         account = {**running.account, "orders": orders, "stream": stream}
@@ -73,7 +73,7 @@ def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") 
 
 
 def local_rules() -> dict[str, Any]:
-    """The pair of a local run: its names, its starting price, and the least notional of an order."""
+    """The pair of a local run: its names, its first price, and the least notional of an order."""
     rules = rules_for(SYMBOL)
     return {
         "pair": f"{rules.base}-{rules.quote}",

@@ -1,4 +1,4 @@
-"""Lay out a new connector: a complete distribution that passes the suite; its author replaces the wire format."""
+"""Creates a new connector: a complete distribution that passes the suite; its author replaces the wire format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .. import __version__
 from ..connectors import registry
 from ..model.errors import Misconfigured
 
-# template -> where it goes; each is text with $name and its kind
+# template -> file in the distribution; each is text with placeholders such as $name
 FILES = {
     "pyproject.toml.txt": "pyproject.toml",
     "README.md.txt": "README.md",
@@ -35,15 +35,15 @@ def lay_out(name: str, into: Path) -> Path:
     The whole folder appears at once, or nothing.
 
     Raises:
-        Misconfigured: not a usable name, a connector of that name is installed, `into` is no folder that can be written
-            to, or the folder is there already. Nothing was written.
+        Misconfigured: the name is not usable, a connector of that name is installed, `into` is not a writable folder,
+            or the new folder exists already. Nothing was written.
     """
     _check(name)
     if not into.is_dir():
         raise Misconfigured(f"--into {into}", "there is no such folder")
     folder = into / f"venuemesh-{name.replace('_', '-')}"
     if folder.exists():
-        raise Misconfigured(str(folder), "is there already; nothing was written")
+        raise Misconfigured(str(folder), "exists already; nothing was written")
     words = {
         "name": name,
         "Name": "".join(word.capitalize() for word in name.split("_")),
@@ -73,6 +73,6 @@ def _check(name: str) -> None:
     if len(name) > LONGEST:
         raise Misconfigured(what, f"is longer than {LONGEST} characters")
     if keyword.iskeyword(name):
-        raise Misconfigured(what, "is a word of Python")
+        raise Misconfigured(what, "is a keyword of Python")
     if name in registry.known():
         raise Misconfigured(what, "a connector of that name is installed already")

@@ -45,7 +45,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
     def orders(
         exchange: Exchange,
         account: AccountName = None,
-        every: Annotated[bool, typer.Option("--all", help="List done orders, too, newest last.")] = False,
+        every: Annotated[bool, typer.Option("--all", help="Also list done orders, newest last.")] = False,
         pair: Pair = None,
         owner: Owner = None,
         limit: Annotated[
@@ -167,7 +167,7 @@ def add_to(app: typer.Typer, out: Console) -> None:
         exchange: Exchange,
         account: Annotated[str | None, typer.Argument(help="Account; default: the exchange's only account.")] = None,
         raw: Annotated[
-            bool, typer.Option("--raw", help="Print the exchange's frames, too, with secrets masked.")
+            bool, typer.Option("--raw", help="Also print the exchange's frames, with secrets masked.")
         ] = False,
         seconds: Annotated[float | None, typer.Option(help="Seconds to run; default: until Ctrl-C.")] = None,
         mesh: MeshName = "mesh",
@@ -312,7 +312,7 @@ def _print_cancelled(out: Console, results: list[CancelResult], as_json: bool) -
             reason = f": {result.reason}" if result.reason else ""
             out.print(f"{result.client_order_id}: {result.status.value}{reason}")
         if not results:
-            out.print("nothing was open")
+            out.print("no order was open")
     if not all(result.done for result in results):
         raise typer.Exit(1)
 
@@ -329,7 +329,7 @@ def _for_a_while(follow: Callable[[], Any], seconds: float | None) -> None:
 
 
 def _follow_stream(market: AsyncMarket, raw: bool, seconds: float | None) -> None:
-    """Long-poll the frames that the stream role keeps. `next` is where to continue, also with the role's successor."""
+    """Long-poll the frames that the stream role keeps. The next poll continues at `next`, also with a successor."""
     address = market.stream_address
 
     async def follow() -> None:

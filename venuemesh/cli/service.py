@@ -38,7 +38,7 @@ def start(config: MeshConfig, *, address: str | None, wait_s: float) -> dict[str
         raise Misconfigured(
             f"mesh {name!r}", f"runs already at {known.address}; stop it with `venuemesh down --mesh {name}`"
         )
-    make_run_directory()  # when the folder cannot be made, nothing is started
+    make_run_directory()  # if the folder cannot be made, nothing is started
     if address is not None:
         join_ray(address, mesh=name)
         started = _launch_checked(config, wait_s)
@@ -55,7 +55,9 @@ def stop(name: str, *, address: str | None) -> None:
     """
     known = read_run_file(name)
     if known is None and address is None:
-        raise MeshNotRunning(name, "no mesh of that name is known on this machine; name its Ray cluster with --address")
+        raise MeshNotRunning(
+            name, "no mesh of that name is known on this machine; give the address of its Ray cluster with --address"
+        )
     if known is not None and known.host_pid is not None:
         if not known.host_is_alive():
             known.remove()
@@ -118,7 +120,7 @@ def _spawn_host(config: MeshConfig, wait_s: float) -> dict[str, Any]:
 
 
 def _end_host(pid: int) -> None:
-    """Ask the host to stop; kill it when it does not within the limit. Its Ray cluster ends with it."""
+    """Ask the host to stop; kill it if it does not stop within the limit. Its Ray cluster ends with it."""
     handle = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(handle, signal.SIGTERM)
@@ -143,7 +145,7 @@ def _host(config: MeshConfig, wait_s: float) -> None:
     run: RunFile | None = None
     try:
         with local_ray() as address:
-            signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler would end this process at once
+            signal.signal(signal.SIGTERM, _interrupt)  # Ray's own handler ends this process at once
             run = RunFile(name, address, os.getpid(), process_start(os.getpid()))
             run.write()
             started = _launch_checked(config, wait_s)

@@ -1,4 +1,4 @@
-"""Tables and live views of the command line: trees, books, orders, replays. Formats only; decides nothing."""
+"""Tables and live views of the command line: trees, books, orders, replays. It only formats."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def book_table(view: BookReading, snapshot: BookSnapshot, depth: int) -> Table:
 
 
 def shown(snapshot: BookSnapshot, side: str, depth: int) -> tuple[int, bool]:
-    """Return how many levels of a side ("bids", "asks") are shown at this depth, and whether these are all."""
+    """Return how many levels of a side ("bids", "asks") the table shows at this depth, and whether these are all."""
     held = len(getattr(snapshot, side))
     return min(held, depth), held <= depth and bool(getattr(snapshot, f"{side}_complete"))
 

@@ -1,7 +1,6 @@
-"""The trading part of the configuration: the journal and the accounts. It holds names of files, never secrets.
+"""The trading part of the configuration: the journal and the accounts. It contains names of files, never secrets.
 
-Relative paths start at the configuration file's folder. `~` is expanded on each node, to the home of the user that the
-mesh runs as.
+Relative paths start at the configuration file's folder. `~` is expanded on each node, to the home of the mesh's user.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ Exact = Annotated[Decimal | None, BeforeValidator(_exact)]
 
 
 class JournalTable(Strict):
-    """`[journal]`: where orders, fills and events are kept."""
+    """`[journal]`: the database of orders, fills and events."""
 
     url: str | None = Field(
         None,
@@ -87,7 +86,9 @@ class JournalTable(Strict):
         if url is None:
             return None
         if has_password(url):
-            raise ValueError("holds a password, which status, logs and Ray would show: put the URL into a url_file")
+            raise ValueError(
+                "contains a password, which status, logs and Ray would show: put the URL into a file, see url_file"
+            )
         if url.startswith(POSTGRESQL) and len(url) > len(POSTGRESQL):
             return url
         if not url.startswith(SQLITE) or "?" in url:
@@ -240,7 +241,7 @@ class AccountTable(Strict):
 
     @property
     def key(self) -> KeySettings:
-        """Return where the key of the account is."""
+        """Return the place of the account's key."""
         return KeySettings(
             self.keys,
             self.keystore,

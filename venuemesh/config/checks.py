@@ -1,4 +1,4 @@
-"""Checks before a mesh with accounts starts, so that `up` reports what would fail later."""
+"""Checks before a mesh with accounts starts, so that `up` reports later failures at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .mesh import MeshConfig
 
 
 def check_accounts(config: MeshConfig, here: str, nodes: Mapping[str, Mapping[str, str]]) -> None:
-    """Check that every account can start without a person, as far as this node (`here`) can see.
+    """Check that every account can start unattended, as far as this node (`here`) can check it.
 
     `nodes` are the living nodes of the cluster with their labels. Nothing is decrypted, because this process does not
     sign. The files of other nodes are checked when an account starts there.

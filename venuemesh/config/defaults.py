@@ -1,4 +1,4 @@
-"""Take the defaults of the configuration file from the settings of the roles."""
+"""Takes the defaults of the configuration file from the settings of the roles."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from ..supervisor.tree.settings import ExchangeSettings, MeshSettings, TreeSetti
 from .accounts import SQLITE, AccountTable, JournalTable, Strict
 from .defaults import setting
 
-KEYED = "venuemesh_key"  # type of an error that names its key itself
+KEYED = "venuemesh_key"  # type of an error whose message already names the key
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _PATTERN = re.compile(r"[^\sa-z/-]{1,40}-[^\sa-z/-]{1,40}|\*")  # names need not be ASCII: exchanges list such assets
 
@@ -144,7 +144,7 @@ class ExchangeTable(Strict):
         return url.rstrip("/")
 
     def connector_settings(self, name: str) -> ConnectorSettings:
-        """Return the settings that say how the exchange `name` is reached."""
+        """Return the settings for reaching the exchange `name`."""
         connector = self.connector or name
         return ConnectorSettings(name, connector, self.rest, self.ws, self.ws_api, self.egress, self.options)
 
@@ -188,7 +188,7 @@ class MeshConfig(Strict):
                 )
             if connector not in known:
                 raise ValueError(
-                    f"exchanges.{name}.connector: no connector {connector!r} (there are: {', '.join(known)})"
+                    f"exchanges.{name}.connector: no connector {connector!r}; installed are {', '.join(known)}"
                 )
             _check_options(name, connector, exchange)
             if exchange.accounts:

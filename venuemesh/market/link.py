@@ -1,4 +1,4 @@
-"""What a market needs of a mesh. `venuemesh.mesh` has the real one, `actors.cell.local` one in this process."""
+"""The interface between a market and a mesh. `venuemesh.mesh` implements it over Ray, `venuemesh.testing` locally."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ V = TypeVar("V", bound=BookReading)
 
 
 class Link(Protocol):
-    """The mesh as a market reaches it.
+    """A market's way to a mesh.
 
-    What may take time returns a future at once; `Market` blocks for the result and `AsyncMarket` awaits it.
+    A call that may take time returns a future at once; `Market` blocks for the result and `AsyncMarket` awaits it.
     """
 
     mesh: str
@@ -25,19 +25,19 @@ class Link(Protocol):
         """The accounts of an exchange that the mesh trades on."""
 
     def tracked(self, exchange: str) -> dict[str, Instrument]:
-        """The tracked instruments of an exchange, by name, as of the newest route table this process has."""
+        """The tracked instruments of an exchange, by name, in this process's newest route table."""
 
     def view(self, kind: type[V], address: str, instrument: Instrument) -> V:
-        """A view of a book: a `BookView` or an `AsyncBookView`, as `kind` says."""
+        """Return a view of a book: a `BookView` or an `AsyncBookView`, depending on `kind`."""
 
     def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
         """Send a message to a role and return at once; the future has the role's answer or error.
 
-        Errors besides those of the role: RetryLater (provably not executed), OutcomeUnknown (no answer).
+        Errors apart from those of the role: RetryLater (provably not executed), OutcomeUnknown (no answer).
         """
 
     def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:
         """Start or stop the feeds of an exchange; see `Market.stop_network`."""
 
     def own(self, address: str, owner: str, on_death: str) -> None:
-        """Keep telling the order manager at `address` that `owner` lives, for as long as this process does."""
+        """Renew the lease of `owner` at the order manager at `address` as long as this process lives."""

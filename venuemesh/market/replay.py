@@ -7,8 +7,8 @@
 Frames go through the same codec, machine, core and segments as in a mesh, so a view reads the same as there. Ray is
 not needed. `every` and `now_ns` are replay time. `play` advances it from record to record; due ticks come first, one
 by one, each at exactly its time, and a consumer runs until it awaits something else before the next record is read.
-So what a strategy reads at a tick is the same in every run. `changes()` and `trades()` are woken as in a live mesh
-and conflate as they do there: how much they show depends on how fast the replay goes.
+So a strategy reads the same at a tick in every run. `changes()` and `trades()` are woken as in a live mesh and conflate
+as there: how much they show depends on the speed of the replay.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ReplayClock:
         await future
 
     async def advance(self, to_ns: int) -> None:
-        """Move on to `to_ns`; wake the sleepers that are due on the way, in order, each at its own time."""
+        """Advance to `to_ns`; wake the sleepers that are due by then, in order, each at its own time."""
         while self._sleepers and self._sleepers[0][0] <= to_ns:
             due_ns, _, future = heapq.heappop(self._sleepers)
             self.now_ns = max(self.now_ns, due_ns)
@@ -65,14 +65,14 @@ class ReplayClock:
         self.now_ns = max(self.now_ns, to_ns)
 
     def end(self) -> None:
-        """Cancel the sleepers that still wait: time is over."""
+        """Cancel the sleepers that still wait: the replay has ended."""
         for _, _, future in self._sleepers:
             future.cancel()
         self._sleepers.clear()
 
 
 async def turn() -> None:
-    """Let the tasks that were just woken run until they await something that is not ready."""
+    """Let the woken tasks run until they await something that is not ready."""
     for _ in range(LOOP_TURNS):
         await asyncio.sleep(0)
 
@@ -102,17 +102,17 @@ class ReplayLink:
         return view
 
     def submit(self, address: str, kind: str, body: Any, timeout_s: float) -> Future[Any]:
-        raise RetryLater(0.0, f"{kind}: a recording cannot be asked or traded on")
+        raise RetryLater(0.0, f"{kind}: a recording has no exchange to ask or to trade on")
 
     def network(self, exchange: str, running: bool, timeout_s: float) -> Future[None]:
-        raise RetryLater(0.0, "network: a recording has none to start or stop")
+        raise RetryLater(0.0, "a recording has no network to start or stop")
 
     def own(self, address: str, owner: str, on_death: str) -> None:
-        raise RetryLater(0.0, "a recording cannot be traded on")
+        raise RetryLater(0.0, "a recording has no exchange to trade on")
 
 
 class ReplayMarket(AsyncMarket):
-    """One exchange out of recordings. See the module; close it, or use it as a context manager."""
+    """One exchange from recordings; see the module. Close it, or use it as a context manager."""
 
     def __init__(self, paths: Iterable[Path | str], exchange: str) -> None:
         """Read the recordings' list of instruments (in them, or beside them); play nothing yet.
@@ -166,7 +166,7 @@ class ReplayMarket(AsyncMarket):
 
     @property
     def now_ns(self) -> int:
-        """Replay time: of the record read last or the tick given last; it begins at the first record."""
+        """Replay time: the time of the last record or tick; it starts at the first record."""
         return self._clock.now_ns
 
     def every(self, seconds: float) -> AsyncIterator[int]:
@@ -174,9 +174,9 @@ class ReplayMarket(AsyncMarket):
         return every(seconds, monotonic_ns=lambda: self._clock.now_ns, sleep=self._clock.sleep)
 
     async def play(self, speed: float | None = None) -> dict[str, dict[str, Any]]:
-        """Feed all records; return what `venuemesh replay` prints, by symbol.
+        """Feed all records; return by symbol the values that `venuemesh replay` prints.
 
-        `speed` 1.0 keeps the recording's pace, 2.0 is twice as fast; None goes as fast as it can.
+        `speed` 1.0 keeps the recording's pace, 2.0 is twice as fast; None is as fast as possible.
 
         Raises:
             CaptureError: a recording is truncated or damaged; everything before it was played.

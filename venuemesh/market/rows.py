@@ -1,4 +1,4 @@
-"""What the exchange's catalog answers, as rows: active markets, tickers, snapshots of books. Pure."""
+"""Turns the catalog's answers into rows: active markets, tickers, snapshots of books. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..orderbook.snapshot import BookSnapshot
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVELS_MAX = 1_000_000  # of a snapshot: more than any exchange gives
+LEVELS_MAX = 1_000_000  # of a snapshot: more than any exchange returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class TickerRow:
 
 
 def snapshot_body(pair: str, limit: int) -> dict[str, Any]:
-    """Ask for `limit` levels a side at most. Raises ValueError: no whole number of at least 1."""
+    """Return the body of a request for at most `limit` levels a side. Raises ValueError: not a whole number >= 1."""
     if type(limit) is not int or not 1 <= limit <= LEVELS_MAX:
         raise ValueError(f"limit is {limit!r}; it must be a whole number from 1 to {LEVELS_MAX}")
     return {"pair": pair, "limit": limit, "levels": limit}
@@ -83,7 +83,7 @@ def snapshot_body(pair: str, limit: int) -> dict[str, Any]:
 def candles_body(
     pair: str, interval: str, start: datetime | int | None, end: datetime | int | None, limit: int | None
 ) -> dict[str, Any]:
-    """Ask for candles. Raises ValueError: a time without a zone, a start at or after the end, a wrong limit."""
+    """Return the body of a request for candles. Raises ValueError: no time zone, start not before end, wrong limit."""
     times = {"start_ns": _time_ns("start", start), "end_ns": _time_ns("end", end)}
     if times["start_ns"] is not None and times["end_ns"] is not None and times["start_ns"] >= times["end_ns"]:
         raise ValueError(f"start {start} is not before end {end}")

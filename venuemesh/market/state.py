@@ -1,4 +1,4 @@
-"""What a `Market` and its `AsyncMarket` share: whose orders they place, by which ids, and what is on its way."""
+"""The shared state of a `Market` and its `AsyncMarket`: account, owner, order ids, and orders on their way."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from ..model.order import NewOrder
 from .link import Link
 from .values import place_body
 
-ANSWER_S = 15.0  # how long an answer is waited for, besides the time that an order may be on its way
-PENDING_MAX = 4096  # ids handed out here whose answers are kept; up to twice as many
+ANSWER_S = 15.0  # longest wait for an answer, in addition to the time that an order may be on its way
+PENDING_MAX = 4096  # ids of this process whose answers are kept; up to twice as many
 DEATHS = ("keep", "cancel")
 
 
 class MarketState:
-    """One exchange, an account of it or none, and an owner; nothing here waits for anybody."""
+    """One exchange, an account or none, and an owner. No method waits."""
 
     def __init__(self, link: Link, exchange: str, account: str | None, owner: str, on_death: str) -> None:
         if on_death not in DEATHS:
-            raise Misconfigured("on_death", f"{on_death!r} is neither 'keep' nor 'cancel'")
+            raise Misconfigured("on_death", f"{on_death!r} is not 'keep' or 'cancel'")
         if on_death == "cancel" and not owner:
-            raise Misconfigured("on_death", "'cancel' needs an owner: whose orders are cancelled")
+            raise Misconfigured("on_death", "'cancel' needs an owner: give owner=, whose orders are cancelled")
         self.link = link
         self.exchange, self.account = exchange, account
         self.owner, self.on_death = owner, on_death
         self.ids: Callable[[], str] = OrderIds(time.time_ns(), secrets.randbits(64))
-        self._pending: dict[str, Future[Any]] = {}  # answers to what was handed over here, by client order id
+        self._pending: dict[
+            str, Future[Any]
+        ] = {}  # answers to orders that this process handed over, by client order id
         self._owned = False
 
     @classmethod
@@ -62,7 +64,11 @@ class MarketState:
         """Address of the account's order manager. Raises Misconfigured: no account."""
         if self.account is None:
             known = self.link.accounts(self.exchange)
-            reason = f"name one of {', '.join(known)}" if known else "the mesh's configuration gives it none"
+            reason = (
+                f"give account=, one of {', '.join(known)}"
+                if known
+                else "the mesh's configuration has no account for it"
+            )
             raise Misconfigured(f"market {self.exchange}", f"no account: {reason}")
         return orders_address(self.exchange, self.account)
 
@@ -74,7 +80,7 @@ class MarketState:
         client_order_id = order.client_order_id
         body = place_body([order], expires_s)
         answer = self.link.submit(self.orders_address, "place", body, expires_s + ANSWER_S)
-        if len(self._pending) >= 2 * PENDING_MAX:  # now and then: it looks at all of them
+        if len(self._pending) >= 2 * PENDING_MAX:  # at intervals, because it checks all of them
             for known in [known for known, other in self._pending.items() if other.done()][:PENDING_MAX]:
                 del self._pending[known]
         self._pending[client_order_id] = answer
@@ -82,7 +88,7 @@ class MarketState:
         return client_order_id
 
     def hand_over_cancel(self, client_order_id: str) -> None:
-        """Send a cancel on its way, behind its order when that is on its way still."""
+        """Send a cancel on its way, behind its order if the order is still on its way."""
         address = self.orders_address
 
         def send(_: object = None) -> None:
@@ -96,11 +102,11 @@ class MarketState:
             earlier.add_done_callback(send)
 
     def pending(self, client_order_id: str) -> Future[Any] | None:
-        """The manager's answer to an order that was handed over here; None when nothing is known of one."""
+        """Return the manager's answer to an order that this process handed over; None if there is none."""
         return self._pending.get(client_order_id)
 
     def take_ownership(self) -> None:
-        """Before the first order: let the manager know that the owner lives."""
+        """Before the first order: take a lease for the owner at the manager."""
         address = self.orders_address
         if self.owner and not self._owned:
             self.link.own(address, self.owner, self.on_death)
@@ -108,7 +114,7 @@ class MarketState:
 
 
 def _log_failure(what: str, client_order_id: str, answer: Future[Any]) -> None:
-    """Nobody awaits what was handed over: log that it was refused, or that its outcome is not known."""
+    """Log a refusal or an unknown outcome of an order that no caller awaits."""
     error = None if answer.cancelled() else answer.exception()
     if error is not None:
         logger.warning("{} {}: {}", what, client_order_id, error)

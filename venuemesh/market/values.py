@@ -22,7 +22,7 @@ LIMITS = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER})
 
 @dataclass(frozen=True, slots=True)
 class FeeEstimate:
-    """What an order would cost in fees. `rate` is a fraction of the notional; `amount` is in `asset`, None if unknown.
+    """The estimated fee of an order. `rate` is a fraction of the notional; `amount` is in `asset`, None if unknown.
 
     `source`: "exchange" (its answer), "configuration" or "schedule" (the exchange's published default).
     """
@@ -35,7 +35,7 @@ class FeeEstimate:
 
 
 class Page(tuple[T, ...]):
-    """Rows of a listing. `next` is the `after` that continues behind them; None when there are no more now."""
+    """Rows of a listing. `next` is the `after` of the next page; None if there are no more rows now."""
 
     next: int | None
 
@@ -50,8 +50,8 @@ def read_number(name: str, value: Number | None) -> Decimal | None:
     """Return an exact number, or None for None.
 
     Raises:
-        TypeError: a float, which is not exact, or something else that is no number.
-        Rejected: text that is no finite number.
+        TypeError: a float, which is not exact, or another type that is not a number.
+        Rejected: text that is not a finite number.
     """
     return None if value is None else needed_number(name, value)
 
@@ -63,14 +63,14 @@ def needed_number(name: str, value: Number) -> Decimal:
     try:
         number = Decimal(value)
     except InvalidOperation:
-        raise Rejected("bad_number", f"{name} is {value!r}, which is no number") from None
+        raise Rejected("bad_number", f"{name} is {value!r}, which is not a number") from None
     if not number.is_finite():
         raise Rejected("bad_number", f"{name} is {value!r}, which is not finite")
     return number
 
 
 def read_enum(kind: type[E], name: str, value: E | str) -> E:
-    """Return a member, given as such or by its value. Raises Rejected, which names the values that exist."""
+    """Return the member for a member or its value. Raises Rejected, which names the existing values."""
     if isinstance(value, kind):
         return value
     try:
@@ -81,7 +81,7 @@ def read_enum(kind: type[E], name: str, value: E | str) -> E:
 
 
 def expires_ns(expires_s: float) -> int:
-    """When a command that is handed over now may no longer be carried out. ns since the Unix epoch."""
+    """Return the time after which a command handed over now may no longer be executed. ns since the Unix epoch."""
     return time.time_ns() + in_ns(expires_s)
 
 
@@ -101,7 +101,7 @@ def zero_balance(asset: str) -> Balance:
 def fee_estimate(
     fees: Mapping[str, Any], pair: str, amount: Number | None, price: Number | None, is_maker: bool, side: Side | str
 ) -> FeeEstimate:
-    """Work out a fee from the account's rates: in the asset received, as spot exchanges take it."""
+    """Compute a fee from the account's rates, in the received asset, as spot exchanges take it."""
     rate = Decimal(fees["maker" if is_maker else "taker"])
     buys = read_enum(Side, "side", side) is Side.BUY
     base, _, quote = pair.partition("-")

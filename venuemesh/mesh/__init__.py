@@ -1,1 +1,1 @@
-"""`Mesh`: a running mesh as its users see it, over Ray."""
+"""`Mesh`: the users' access to a running mesh, over Ray."""

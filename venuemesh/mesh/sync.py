@@ -1,5 +1,5 @@
 # Generated from venuemesh/mesh/aio.py by scripts/generate-sync: change that file, not this one.
-"""What an `Mesh` does."""
+"""The methods of an `Mesh`."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Commands:
         return f"<{type(self).__name__} {self.name}>"
 
     def market(self, exchange: str, account: str | None = None, *, owner: str = "", on_death: str = "keep") -> Market:
-        """Return the facade of one exchange and, where it has accounts, of one of them.
+        """Return the facade of one exchange and, if it has accounts, of one account.
 
         Args:
-            account: None takes the only one; with several it must be named before anything is traded.
-            owner: written on every order placed through this facade; events and cancels can be filtered by it.
-            on_death: "keep" or "cancel" the owner's open orders when no process lives that places orders as this owner.
+            account: None takes the only account; with several, trading needs a choice.
+            owner: recorded on every order placed through this facade; events and cancels can be filtered by owner.
+            on_death: "keep" or "cancel" the owner's open orders when the last process of this owner has died.
 
         Raises:
-            UnknownExchange: the mesh has no such exchange; the error names those it has.
+            UnknownExchange: the mesh has no such exchange; the error names its exchanges.
             Misconfigured: the exchange has no such account, or "cancel" without an owner.
         """
         return Market(MeshLink(self.name), exchange, account, owner, on_death)
@@ -63,7 +63,7 @@ class Commands:
 
         Raises:
             Misconfigured: no account matches.
-            RetryLater: some did not answer, and the reason names them; the others are paused.
+            RetryLater: some accounts did not answer, and the reason names them; the others are paused.
         """
         body = {"scope": pair or "account", "reason": reason}
         return Waits.answer(commands.ask_accounts, self.name, "pause", body, exchange, account, timeout_s)
@@ -76,30 +76,30 @@ class Commands:
         *,
         timeout_s: float = 10.0,
     ) -> list[str]:
-        """Take new orders again. Everything as in `pause`."""
+        """Accept new orders again. See `pause`."""
         body = {"scope": pair or "account"}
         return Waits.answer(commands.ask_accounts, self.name, "resume", body, exchange, account, timeout_s)
 
-    # ------------------------------------------------------------------ what is tracked
+    # ------------------------------------------------------------------ tracked pairs
 
     def track(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
-        """Track more pairs; patterns such as `*-BTC` follow the listing. No other book is touched.
+        """Track more pairs; patterns such as `*-BTC` follow the listing. No other book is affected.
 
-        Returns when this process knows the pairs that were named in full as tracked; pairs that patterns bring follow.
-        A pair that is tracked already is no error.
+        Returns when this process knows the fully named pairs as tracked; pairs of patterns follow later. A pair that is
+        already tracked is not an error.
 
         Raises:
             UnknownExchange: the mesh has no such exchange.
-            UnknownInstrument: a pair named in full is not listed as trading; nothing was changed.
-            RetryLater: the supervisor is away, or the books were not placed within the timeout (they are still coming).
+            UnknownInstrument: a fully named pair is not listed as trading; nothing was changed.
+            RetryLater: the supervisor is away, or the books were not placed within the timeout (they still come).
         """
         Waits.answer(commands.track, self.name, exchange, pairs, timeout_s)
 
     def untrack(self, exchange: str, *pairs: str, timeout_s: float = 30.0) -> None:
-        """Stop tracking pairs or patterns; no other book is touched.
+        """Stop tracking pairs or patterns; no other book is affected.
 
-        Returns when this process no longer knows the pairs that were named in full as tracked. A pair that was not
-        tracked is no error: the wish is kept, and it goes before patterns that are added later.
+        Returns when this process no longer knows the fully named pairs as tracked. A pair that was not tracked is not
+        an error: the rule is kept, and a pattern added later overrides it.
 
         Raises:
             UnknownExchange: the mesh has no such exchange.
@@ -110,35 +110,35 @@ class Commands:
     # ------------------------------------------------------------------ actors
 
     def restart(self, pattern: str, timeout_s: float = 300.0) -> list[str]:
-        """Restart the actors whose address matches, one after the other; return their addresses.
+        """Restart the actors with a matching address, one after the other; return their addresses.
 
         Raises:
             Misconfigured: no address matches.
-            RetryLater: the supervisor is away or not done within the timeout (it goes on).
+            RetryLater: the supervisor is away, or not done within the timeout (it continues).
         """
         return Waits.answer(commands.restart, self.name, pattern, timeout_s)
 
     def status(self) -> dict[str, Any]:
-        """Return the tree as the supervisor sees it: nodes, spares, and a row per child."""
+        """Return the supervisor's tree: nodes, spares, and a row per child."""
         return Waits.answer(commands.status, self.name)
 
     def wait_started(self, timeout_s: float) -> dict[str, str]:
-        """Return when every configured book is placed and LIVE on its node; the result says what was refused, and why.
+        """Wait until every configured book is placed and LIVE on its node; return the refused pairs with the reasons.
 
         Raises:
-            RetryLater: not within the timeout; the reason names what is missing.
+            RetryLater: not within the timeout; the reason names the missing parts.
         """
         return Waits.answer(commands.started, self.name, timeout_s)
 
     def count_books(self) -> dict[str, int]:
-        """Return how many books are tracked and how many of them are LIVE at their writers."""
+        """Return how many books are tracked, and how many of them are LIVE at their writers."""
         states = book_states(self.status())
         return {"books": len(states), "live": sum(state == "LIVE" for state in states.values())}
 
     def shutdown(self, timeout_s: float = 30.0) -> None:
-        """End the mesh in order: children in reverse, spares, segments, and the supervisor last.
+        """End the mesh in an orderly way: children in reverse, spares, segments, and the supervisor last.
 
-        Nothing happens when the mesh has ended already. Raises RetryLater when it does not end within the timeout.
+        Does nothing if the mesh has already ended. Raises RetryLater: it did not end within the timeout.
         """
         with contextlib.suppress(MeshNotRunning):
             Waits.answer(commands.shutdown, self.name, timeout_s)

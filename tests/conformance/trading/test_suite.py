@@ -411,7 +411,7 @@ def test_trading_is_on_the_named_urls_or_the_testnet_and_never_on_the_real_excha
         account_of("main", None, None, tmp_path, tmp_path, None)
     with pytest.raises(Misconfigured, match="--field-file"):
         account_of("main", None, None, None, None, None, ["passphrase=/a/word"])
-    with pytest.raises(Misconfigured, match="neither rest nor websocket"):
+    with pytest.raises(Misconfigured, match="is not one of rest, websocket"):
         Trade(orders="pigeon")
 
 
@@ -423,7 +423,7 @@ def test_why_not_states_the_reason():
     assert why_not(CONNECTOR, Trade(wanted=False), live=False) == "switched off by --no-trading"
     assert "key" in why_not(CONNECTOR, Trade(), live=True)
     assert "trading through this connector" in why_not(ReadsOnly(), Trade(), live=False)
-    assert f"speaks {', '.join(SPEAKS)} only" in why_not(Connector(name="acme"), Trade(), live=False)
+    assert f"speaks only {', '.join(SPEAKS)}" in why_not(Connector(name="acme"), Trade(), live=False)
     with pytest.raises(NotOffered):
         why_not(ReadsOnly(), Trade(account={}), live=False)
 

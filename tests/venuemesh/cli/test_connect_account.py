@@ -132,7 +132,7 @@ def test_an_account_of_a_configuration_comes_with_where_it_trades(kept):
     assert (chosen.rest, chosen.key) == ("http://x", key_of(KEYS["ed25519"]))
     assert choose_key("binance", None, None, KeyOptions(config=kept / "mesh.toml")).key is None
     for exchange, given, said in (
-        ("second", KeyOptions(config=kept / "mesh.toml"), "name an account of second: main, other"),
+        ("second", KeyOptions(config=kept / "mesh.toml"), "give --account with one of second's accounts: main, other"),
         ("second", KeyOptions(config=kept / "mesh.toml", account="x"), "main, other"),
         ("third", KeyOptions(config=kept / "mesh.toml", account="main"), "no table"),
         ("second", KeyOptions(account="main"), "give --config"),

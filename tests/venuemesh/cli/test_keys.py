@@ -160,7 +160,7 @@ def test_files_instead_of_prompts_then_list_then_remove(home, files, run, monkey
     assert [(row["name"], row["exchange"], row["kind"]) for row in rows] == [("main", "binance", "hmac")]
     assert rows[0]["key"] == HMAC.api_key[:4] + "..."
     assert "main" in run("list")
-    assert "is there already" in run("add", "main", "--exchange", "binance", *options(files), status=2)
+    assert "exists already" in run("add", "main", "--exchange", "binance", *options(files), status=2)
     monkeypatch.setenv("VENUEMESH_PASSPHRASE_FILE", str(files["passphrase"]))
     run("add", "main", "--exchange", "binance", *options(files)[:4], "--replace")
     assert store.get("main", PASSPHRASE).secret == HMAC.secret

@@ -164,7 +164,7 @@ def test_installed_its_book_goes_live_in_a_mesh(site, tmp_path):
         ("../acme", "lower-case"),
         ("acmé", "lower-case"),
         ("acme\n", "lower-case"),
-        ("class", "a word of Python"),
+        ("class", "a keyword of Python"),
         ("binance", "installed already"),
         ("a" * 33, "longer than 32"),
     ],
@@ -177,7 +177,7 @@ def test_a_name_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, name,
 
 def test_what_is_there_already_is_left_as_it_is(tmp_path):
     (tmp_path / "venuemesh-acme").mkdir()
-    with pytest.raises(Misconfigured, match="is there already"):
+    with pytest.raises(Misconfigured, match="exists already"):
         lay_out("acme", tmp_path)
     assert list((tmp_path / "venuemesh-acme").iterdir()) == []
     with pytest.raises(Misconfigured, match="no such folder"):

@@ -58,7 +58,7 @@ def compare(
     """Compare one account at rest.
 
     Args:
-        orders, fills, events, balances: all that the mesh knows, events from number 1 on.
+        orders, fills, events, balances: the mesh's complete record, with events from number 1 on.
         handed_out: every client order id that a strategy was given.
         ledger: the exchange's own record of the account.
         receipts: how often the exchange was asked to place each id.
@@ -152,7 +152,7 @@ def _balances(ours: Mapping[str, Balance], theirs: Mapping[str, Mapping[str, str
 def _events(events: Sequence[AccountEvent], ours: Mapping[str, Order], fills: Iterable[Fill]) -> Iterable[str]:
     for number, event in enumerate(events, 1):
         if event.number != number:
-            yield f"event {event.number} stands where event {number} is expected"
+            yield f"event {event.number} is in the place of event {number}"
             return
     ends: dict[str, list[OrderStatus]] = {}
     for event in events:

@@ -146,7 +146,7 @@ class Strategy:
             self._changes[pair] += 1
 
     async def seen(self) -> dict[str, Any]:
-        """Return the number of changes and the ages of the newest, in ns, per pair. Raises what ended a follower."""
+        """Return the number of changes and the ages of the newest, in ns, per pair. Raises the error of a follower."""
         for task in self._tasks:
             if task.done():
                 task.result()
@@ -465,4 +465,4 @@ def _show_summary(console: Console, summary: Summary) -> None:
         console.print(account_text(trading))
     for problem in summary.problems:
         console.print(f"[red]{problem}[/]")
-    console.print("[green]everything agrees[/]" if summary.ok else "[red]something does not agree[/]")
+    console.print("[green]all comparisons agree[/]" if summary.ok else "[red]a comparison does not agree[/]")

@@ -70,7 +70,7 @@ class Trader:
         self._tasks = [asyncio.create_task(work), asyncio.create_task(self._follow())]
 
     def seen(self) -> dict[str, Any]:
-        """Return counts of events by type, refusals by reason, gaps in the numbers. Raises what ended a task."""
+        """Return counts of events by type, refusals by reason, gaps in the numbers. Raises the error of a task."""
         for task in self._tasks:
             if task.done():
                 task.result()
@@ -196,7 +196,7 @@ async def kill_manager(mesh: AsyncMesh, market: AsyncMarket, limit_s: float) -> 
 
 
 async def _wait_until_open(market: AsyncMarket, ids: list[str], limit_s: float) -> None:
-    """Return when the manager knows one of the orders; the others follow it."""
+    """Wait until the manager knows one of the orders; the others follow it."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if (await market.in_flight_orders(owner=market.owner)).keys() & set(ids):
@@ -204,7 +204,7 @@ async def _wait_until_open(market: AsyncMarket, ids: list[str], limit_s: float) 
 
 
 async def settle(market: AsyncMarket) -> None:
-    """Cancel all open orders; return when none is open or in doubt. Raises RetryLater: some still are."""
+    """Cancel all open orders; wait until none is open or in doubt. Raises RetryLater: some still are."""
     deadline = time.monotonic() + REST_LIMIT_S
     while True:
         results = await market.cancel_all(REST_LIMIT_S / 2)

@@ -1,4 +1,4 @@
-"""What the account's journal has: numbered events, orders and fills. Part of `AsyncMarket`."""
+"""The account's journal: numbered events, orders and fills. Part of `AsyncMarket`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...orderbook.view.waits import AsyncWaits
 from ..values import LIMITS, Page
 from .room import AGAIN_S, AsyncRoom
 
-PAGE = 500  # events asked for at once
-POLL_S = 10.0  # how long one question for events waits at the manager
+PAGE = 500  # events of one request
+POLL_S = 10.0  # how long one request for events waits at the manager
 
 
 class AsyncEvents(AsyncRoom):
-    """Events, orders and fills of the account, however old."""
+    """Events, orders and fills of the account, of any age."""
 
     async def events(
         self,
@@ -26,15 +26,15 @@ class AsyncEvents(AsyncRoom):
         cursor: str | None = None,
         owner: str | None = None,
     ) -> AsyncIterator[AccountEvent]:
-        """Iterate over what happens on the account: numbered without holes, durable, the same for every reader.
+        """Iterate over the account's events: numbered without gaps, durable, the same for every reader.
 
-        From now on, or after the number `after`, or, with a named `cursor`, after what that cursor handled last (a new
-        cursor begins with the first event that is kept). A cursor moves on when the iteration comes back for the next
-        event or is closed: an event may be seen again after a crash, never skipped. `owner` leaves out the
-        orders of others; numbers then have holes.
+        The iteration starts now, or after the number `after`, or, with a named `cursor`, after the last event that this
+        cursor handled (a new cursor starts at the first kept event). A cursor advances when the iteration asks for the
+        next event or is closed: after a crash an event may be seen again, but never skipped. `owner` leaves out the
+        orders of other owners; numbers then have gaps.
 
         Raises:
-            EventsTrimmed: what comes next is no longer kept; `first` says where one may go on.
+            EventsTrimmed: the next event is no longer kept; `first` is the number of the first kept event.
             Misconfigured: this market has no account.
         """
         if after is not None and cursor is not None:
@@ -66,13 +66,13 @@ class AsyncEvents(AsyncRoom):
                 await self._save_cursor(cursor, handled)
 
     async def _save_cursor(self, cursor: str, number: int) -> None:
-        with contextlib.suppress(RetryLater, OutcomeUnknown):  # seen again, then: at least once is the promise
+        with contextlib.suppress(RetryLater, OutcomeUnknown):  # the event is seen again: delivery is at least once
             await self._command("cursor", {"name": cursor, "number": number}, 5.0, "cursor")
 
     async def in_flight_orders(
         self, timeout_s: float = 5.0, *, owner: str | None = None, external: bool = False
     ) -> dict[str, Order]:
-        """Return every order of the mesh that is not done, by client order id; `external`: those of others, too.
+        """Return every order of the mesh that is not done, by client order id; with `external` also external orders.
 
         Raises:
             RetryLater: the manager is away.
@@ -96,10 +96,10 @@ class AsyncEvents(AsyncRoom):
         newest: bool = False,
         timeout_s: float = 10.0,
     ) -> Page[Order]:
-        """Return orders of the journal, done or not, in the order in which they were made; at most `limit` (5,000).
+        """Return orders of the journal, done or not, in the order of creation; at most `limit` (5,000).
 
-        `after` is the `next` of the page before; `newest` gives the last ones instead. Raises RetryLater: the manager
-        is away.
+        `after` is the `next` of the previous page; `newest` returns the last orders instead. Raises RetryLater: the
+        manager is away.
         """
         body = {"open": False, "pair": pair, "owner": owner, "after": after, "limit": limit, "newest": newest}
         return Page.read(Order.from_dict, await self._ask("orders", body, timeout_s))
@@ -114,25 +114,25 @@ class AsyncEvents(AsyncRoom):
         newest: bool = False,
         timeout_s: float = 10.0,
     ) -> Page[Fill]:
-        """Return own fills of the journal, in the order in which they were recorded. Everything as in `orders`."""
+        """Return own fills of the journal, in the order of recording. Pages as in `orders`."""
         body = {"id": client_order_id, "pair": pair, "after": after, "limit": limit, "newest": newest}
         return Page.read(Fill.from_dict, await self._ask("fills", body, timeout_s))
 
     async def tracking_states(self, timeout_s: float = 5.0) -> dict[str, dict[str, Any]]:
         """Return the orders that are not done as plain values, for `restore` on another mesh.
 
-        The journal keeps orders by itself; this is for moving an account to another mesh.
+        The journal keeps orders anyway; use this to move an account to another mesh.
         """
         states: dict[str, dict[str, Any]] = await self._ask("tracking_states", None, timeout_s)
         return states
 
     async def restore(self, states: Mapping[str, Mapping[str, Any]], timeout_s: float = 30.0) -> list[str]:
-        """Take over orders that another mesh tracked; return the ids that were not known here. Idempotent.
+        """Take over orders that another mesh tracked; return the ids that are new here. Idempotent.
 
-        They are journaled in the given states, and the exchange is asked for each before any state is believed.
+        The orders are journaled in the given states, and each is queried at the exchange before its state is trusted.
 
         Raises:
-            Rejected: one of them is not an order of this account; nothing was taken over.
+            Rejected: a state is not an order of this account; nothing was taken over.
             OutcomeUnknown: not answered; do it again.
         """
         plain = {client_order_id: dict(state) for client_order_id, state in states.items()}

@@ -1,4 +1,4 @@
-"""`AsyncRoom`: what every part of `AsyncMarket` stands on: the market's state, and how a role is asked."""
+"""`AsyncRoom`, the base of every part of `AsyncMarket`: the market's state, and requests to roles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...orderbook.view.waits import AsyncWaits
 from ..link import Link
 from ..state import MarketState
 
-AGAIN_S = 0.5  # pause after a question that got no answer
+AGAIN_S = 0.5  # pause after a request without an answer
 
 
 class AsyncRoom:
@@ -25,7 +25,7 @@ class AsyncRoom:
 
     @classmethod
     def with_state(cls, state: MarketState) -> Self:
-        """Make a market that shares its account, owner, order ids and what is on its way with another."""
+        """Make a market that shares account, owner, order ids and orders on their way with another."""
         market = cls.__new__(cls)
         market._state, market._views = state, {}
         return market
@@ -35,7 +35,7 @@ class AsyncRoom:
         return f"<{type(self).__name__} {whose} of mesh {self._state.link.mesh}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # asks nobody: the other end may not be able to wait; ids of its own: two copies never choose the same
+        # no request, because the other process may be unable to wait; own ids, so that two copies never choose the same
         state = self._state
         return _restore, (type(self), state.link, state.exchange, state.account, state.owner, state.on_death)
 
@@ -46,7 +46,7 @@ class AsyncRoom:
 
     @property
     def account(self) -> str | None:
-        """Name of the account; None when the exchange has none, or several and none was named."""
+        """Name of the account; None if the exchange has none, or has several and none was chosen."""
         return self._state.account
 
     @property
@@ -56,26 +56,27 @@ class AsyncRoom:
 
     @property
     def on_death(self) -> str:
-        """What becomes of the owner's open orders when its last process dies: "keep" or "cancel"."""
+        """The fate of the owner's open orders when its last process dies: "keep" or "cancel"."""
         return self._state.on_death
 
     async def ask_role(self, address: str, kind: str, body: Any, timeout_s: float) -> Any:
-        """Ask any role of the mesh something that changes nothing, by its address: for tools.
+        """Send a request that changes nothing to any role of the mesh, by its address. For tools.
 
         Raises:
-            RetryLater: not served or not answered; ask again. And what the role raises.
+            RetryLater: not served or not answered; call it again.
+            MeshError: an error of the role.
         """
         try:
             return await AsyncWaits.answer(self._state.link.submit, address, kind, body, timeout_s)
-        except OutcomeUnknown as error:  # of a question that only means: not answered
+        except OutcomeUnknown as error:  # for a request that changes nothing, this only means: not answered
             raise RetryLater(AGAIN_S, str(error)) from error
 
     async def _ask(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """Ask the order manager of the account something that changes nothing."""
+        """Send the account's order manager a request that changes nothing."""
         return await self.ask_role(self._state.orders_address, kind, body, timeout_s)
 
     async def _command(self, kind: str, body: Any, timeout_s: float, what: str) -> Any:
-        """Have the order manager do something. `what` names it in OutcomeUnknown."""
+        """Send the account's order manager a command. `what` names the command in OutcomeUnknown."""
         try:
             return await AsyncWaits.answer(self._state.link.submit, self._state.orders_address, kind, body, timeout_s)
         except OutcomeUnknown as error:

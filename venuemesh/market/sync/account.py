@@ -28,16 +28,16 @@ from ..values import (
 )
 from .room import Room
 
-STEP_S = 0.05  # between two looks at whether an account is ready
+STEP_S = 0.05  # between two checks whether an account is ready
 
 
 class Account(Room):
-    """What the account holds, pays and may do."""
+    """The account's balances, fees, rules and state."""
 
     # ------------------------------------------------------------------ the account
 
     def balances(self, timeout_s: float = 5.0) -> dict[str, Balance]:
-        """Return what the account holds, by asset: the exchange's last report, less what orders in flight reserve.
+        """Return the balances by asset: the exchange's last report, less the reservations of orders in flight.
 
         Raises:
             RetryLater: the manager is away or has not reconciled yet.
@@ -45,26 +45,26 @@ class Account(Room):
         return read_balances(self._ask("balances", None, timeout_s))
 
     def balance(self, asset: str, timeout_s: float = 5.0) -> Balance:
-        """Return one asset; all zero when the account has none of it."""
+        """Return the balance of one asset; all zero if the account has none."""
         return (self.balances(timeout_s)).get(asset) or zero_balance(asset)
 
     def available(self, asset: str, timeout_s: float = 5.0) -> Decimal:
-        """Return what may be spent of an asset now: free on the exchange, less the reservations of orders in flight.
+        """Return the amount of an asset that may be spent now: free on the exchange, less the orders in flight.
 
-        Two strategies that both see an amount cannot both spend it: the manager reserves, one after the other.
+        Two strategies that see the same amount cannot both spend it: the manager reserves for each in turn.
         """
         return (self.balance(asset, timeout_s)).available
 
     def account_status(self, timeout_s: float = 5.0) -> dict[str, Any]:
-        """Return the account's state in words and figures: ready or why not, clock offset, guards, pauses, stream."""
+        """Return the account's state: whether it is ready and why not, clock offset, guards, pauses, stream."""
         found: dict[str, Any] = self._ask("account", None, timeout_s)
         return found
 
     def wait_trading(self, timeout_s: float = 60.0) -> None:
-        """Return when the account is reconciled and takes orders.
+        """Wait until the account is reconciled and takes orders.
 
         Raises:
-            RetryLater: it does not within `timeout_s`; the reason says what the account is doing.
+            RetryLater: not within `timeout_s`; the reason describes the account's state.
         """
         deadline, reason = time.monotonic() + timeout_s, "its order manager is away"
         while (left_s := deadline - time.monotonic()) > 0:
@@ -89,9 +89,9 @@ class Account(Room):
         side: Side | str = Side.BUY,
         timeout_s: float = 10.0,
     ) -> FeeEstimate:
-        """Return what an order would cost: the exchange's rate for this account, an override, or its default schedule.
+        """Return the fee of an order: the exchange's rate for this account, an override, or the published schedule.
 
-        An estimate: it leaves out discounts for paying in a fee token. What was really paid is in the fills.
+        An estimate, without discounts for paying in a fee token. The fills have the fees that were paid.
         """
         return fee_estimate(self._ask("fees", {"pair": pair}, timeout_s), pair, amount, price, is_maker, side)
 
@@ -122,22 +122,24 @@ class Account(Room):
     def _rules(self, pair: str) -> Instrument:
         found = self._state.instruments.get(pair)
         if found is None:
-            raise UnknownInstrument(self.exchange, pair, "the mesh does not track it, so its rules are not known here")
+            raise UnknownInstrument(
+                self.exchange, pair, "the mesh does not track it, so its rules are not known here; track it first"
+            )
         return found
 
-    # ------------------------------------------------------------------ pausing, and what is not modelled
+    # ------------------------------------------------------------------ pauses and raw requests
 
     def pause(self, pair: str | None = None, reason: str = "asked", timeout_s: float = 10.0) -> None:
         """Refuse new orders on this account, or on one pair of it, durably; open orders stay, cancels work. Idempotent.
 
         Raises:
             RetryLater: the manager is away; nothing changed.
-            OutcomeUnknown: not answered; do it again.
+            OutcomeUnknown: no answer; call it again.
         """
         self._command("pause", {"scope": pair or "account", "reason": reason}, timeout_s, "pause")
 
     def resume(self, pair: str | None = None, timeout_s: float = 10.0) -> None:
-        """Take new orders again. Idempotent. Raises as `pause`."""
+        """Accept new orders again. Idempotent. Raises as `pause`."""
         self._command("resume", {"scope": pair or "account"}, timeout_s, "resume")
 
     def request(
@@ -151,21 +153,21 @@ class Account(Room):
     ) -> tuple[int, Any]:
         """Send any request of the exchange's interface, rate-limited and signed by the account; return status and JSON.
 
-        Sent once; a request that may change something is journaled before. Orders placed this way are external to the
-        mesh: seen and marked, not managed, and neither checked by guards nor stopped by pauses.
+        The request is sent once; if it may change something, it is journaled before. Orders placed this way are
+        external to the mesh: shown and marked, but not managed; guards do not check them and pauses do not stop them.
 
         Raises:
             RetryLater: provably not executed.
             OutcomeUnknown: no answer; the exchange may have executed it.
-            Misconfigured: no such path, or the key may not.
+            Misconfigured: no such path, or the key has no permission.
         """
-        own = secrets.token_hex(12)  # a manager's successor that gets it again does not send it again
+        own = secrets.token_hex(12)  # the manager's successor recognises the id and does not send the request again
         body = {"method": method, "path": path, "params": dict(params or {}), "signed": signed, "id": own}
         answer = self._command("request", body, timeout_s, f"{method} {path}")
         return answer["status"], answer["body"]
 
     @property
     def stream_address(self) -> str:
-        """Address of the role that carries this account's user stream. Raises Misconfigured: no account."""
+        """Return the address of this account's user stream. Raises Misconfigured: no account."""
         manager = Address.parse(self._state.orders_address)
         return stream_address(manager.exchange, manager.name)

@@ -1,5 +1,5 @@
 # Generated from venuemesh/market/aio/books.py by scripts/generate-sync: change that file, not this one.
-"""Books of an exchange, and what is asked of the exchange on demand. Part of `Market`."""
+"""Books of an exchange, and requests to the exchange on demand. Part of `Market`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from ..rows import (
 from .room import Room
 from .ticks import every
 
-STEP_S = 0.02  # between two looks at whether all books are LIVE
+STEP_S = 0.02  # between two checks whether all books are LIVE
 
 
 class OrderBooks(Mapping[str, BookView]):
-    """The tracked books of one exchange by trading pair; follows what is tracked."""
+    """The tracked books of one exchange by trading pair; follows changes of the tracked pairs."""
 
     def __init__(self, names: Callable[[], Iterable[str]], book: Callable[[str], BookView]) -> None:
         self._names = names
@@ -58,9 +58,9 @@ class OrderBooks(Mapping[str, BookView]):
 
 
 class Books(Room):
-    """Tracked pairs and their books, read from this node's memory; any other pair, asked of the exchange."""
+    """Tracked pairs and their books, from this node's memory; other pairs by request to the exchange."""
 
-    # ------------------------------------------------------------------ what is tracked
+    # ------------------------------------------------------------------ tracked pairs
 
     @property
     def instruments(self) -> dict[str, Instrument]:
@@ -88,15 +88,15 @@ class Books(Room):
     def order_book(self, pair: str) -> BookView:
         """Return the live view of one tracked book; the same object for the same pair.
 
-        Returns at once and reads nothing: the view says in `state` whether there is anything to trust, and its reading
-        methods raise `NotSynced` while there is not. It follows the book through restarts and moves by itself.
+        Returns at once and reads nothing. The view's `state` shows whether the book can be trusted; its reading methods
+        raise `NotSynced` while it cannot. The view follows the book through restarts and moves.
 
         Raises:
             UnknownInstrument: the mesh does not track the pair.
         """
         instrument = self.instrument(pair)
         view = self._views.get(pair)
-        if view is None or view.instrument != instrument:  # new rules, perhaps new scales: a new view reads by them
+        if view is None or view.instrument != instrument:  # new rules, perhaps new scales: make a new view
             address = book_address(self.exchange, pair)
             view = self._views[pair] = self._state.link.view(BookView, address, instrument)
         return view
@@ -108,7 +108,7 @@ class Books(Room):
 
     @property
     def ready(self) -> bool:
-        """Whether something is tracked and every tracked book is LIVE, as seen from this node now.
+        """Whether at least one book is tracked and every tracked book is LIVE on this node now.
 
         False while the network is stopped.
         """
@@ -117,14 +117,14 @@ class Books(Room):
 
     @property
     def status_dict(self) -> dict[str, str]:
-        """The state of each tracked book, as seen from this node: trading pair to the state's name.
+        """The state of each tracked book on this node: trading pair to the state's name.
 
         While the network is stopped: RETIRED for a book that was read before, ABSENT for any other.
         """
         return {pair: self.order_book(pair).state.name for pair in self.trading_pairs}
 
     def wait_ready(self, timeout_s: float = 30.0) -> None:
-        """Return when `ready` is true.
+        """Wait until `ready` is true.
 
         Raises:
             RetryLater: not ready within the timeout; the reason names the books that are not LIVE.
@@ -135,31 +135,31 @@ class Books(Room):
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 waiting = {pair: state for pair, state in self.status_dict.items() if state != BookState.LIVE.name}
-                reason = ", ".join(f"{pair} is {state}" for pair, state in waiting.items()) or "nothing is tracked"
+                reason = ", ".join(f"{pair} is {state}" for pair, state in waiting.items()) or "no pair is tracked"
                 raise RetryLater(1.0, f"{self.exchange} is not ready after {timeout_s} s: {reason}")
             Waits.sleep(min(STEP_S, left_s))
 
     def trades(self, pair: str, after: Trade | int | None = None) -> Iterator[Trade]:
-        """Iterate over the public trades of one tracked pair, from now on or after a number seen before.
+        """Iterate over the public trades of one tracked pair, from now on or after a known number.
 
-        See `BookView.trades` for numbering and for how a reader that falls behind learns of it.
+        See `BookView.trades` for the numbering and for missed trades.
         """
         return self.order_book(pair).trades(after=after)
 
     def every(self, seconds: float) -> Iterator[int]:
-        """Iterate with a tick every `seconds`, paced by the monotonic clock: the number of the tick, from 0.
+        """Yield the number of a tick, from 0, every `seconds` of the monotonic clock.
 
         Ticks that pass while the consumer is busy are left out; the next number shows how many there were.
         """
         return every(seconds)
 
-    # ------------------------------------------------------------------ asked of the exchange on demand
+    # ------------------------------------------------------------------ requests to the exchange on demand
 
     def active_markets(self, timeout_s: float = 15.0) -> ActiveMarkets:
         """Return a row per instrument that trades now, tracked or not. One call to the catalog actor.
 
         Raises:
-            RetryLater: the exchange could not be asked now; nothing happened.
+            RetryLater: the exchange could not be reached now.
         """
         return read_active_markets(self._catalog("active_markets", None, timeout_s))
 
@@ -179,18 +179,18 @@ class Books(Room):
         """Return candles of any pair that the exchange lists, oldest first.
 
         `interval` is "1m", "4h", "1d" or another that the exchange offers. The candles open from `start` until before
-        `end` (datetimes with a time zone, or ns since the Unix epoch). With a `start`, they are the first `limit` from
-        there on; without it, the last `limit` before `end` (500 when none is given). As many requests are sent as the
-        exchange needs for them. Where the exchange has no candle, because nothing was traded, none is made up.
+        `end` (datetimes with a time zone, or ns since the Unix epoch). With a `start` the answer has the first `limit`
+        candles from there on; without it, the last `limit` before `end` (default 500). The catalog sends as many
+        requests as needed. Where the exchange has no candle, because there was no trade, the answer has none either.
 
-        The last candle `is_closed` only once it cannot change any more.
+        The last candle `is_closed` only when it can no longer change.
 
         Raises:
-            ValueError: a time has no zone, `start` is not before `end`, or `limit` is no whole number of at least 1.
-            UnknownInstrument: the exchange lists no such pair.
+            ValueError: a time has no zone, `start` is not before `end`, or `limit` is not a whole number of at least 1.
+            UnknownInstrument: the exchange does not list the pair.
             NotOffered: the exchange has no candles of this interval; the error lists its intervals.
-            Rejected: more than 10,000 candles, or older ones than the exchange gives.
-            RetryLater: the exchange could not be asked now.
+            Rejected: more than 10,000 candles, or candles older than the exchange keeps.
+            RetryLater: the exchange could not be reached now.
         """
         body = candles_body(pair, interval, start, end, limit)
         return read_candles(self._catalog("candles", body, timeout_s))
@@ -198,12 +198,12 @@ class Books(Room):
     def mid_price(self, pair: str, timeout_s: float = 5.0) -> Decimal | None:
         """Return the mid price of any pair that the exchange lists; None when a side of its book is empty.
 
-        A tracked pair whose book is LIVE is read from memory; any other is asked of the catalog actor, which keeps
-        answers for about a second and asks the exchange once however many ask at the same time.
+        For a tracked pair with a LIVE book the price comes from memory; for any other pair from the catalog actor,
+        which keeps answers for about a second and sends one request for all callers of the same moment.
 
         Raises:
-            UnknownInstrument: the exchange lists no such pair.
-            RetryLater: the exchange could not be asked now.
+            UnknownInstrument: the exchange does not list the pair.
+            RetryLater: the exchange could not be reached now.
         """
         Waits.begin()
         top = self._live_top(pair)
@@ -214,58 +214,60 @@ class Books(Room):
     def get_snapshot(self, pair: str, limit: int = 1000, timeout_s: float = 15.0) -> BookSnapshot:
         """Return the book of any pair that the exchange lists, `limit` levels a side at most.
 
-        A tracked pair's comes from its book actor, as deep as it is proven there (memory holds only the best levels);
-        the book of any other pair, or of one that is not LIVE, is fetched from the exchange now.
+        The book of a tracked pair comes from its book actor with all proven levels (memory holds only the best levels).
+        The book of any other pair, or a book that is not LIVE, is fetched from the exchange now.
 
         Raises:
-            ValueError: `limit` is no whole number of at least 1.
-            UnknownInstrument: the exchange lists no such pair.
-            RetryLater: the exchange could not be asked now.
+            ValueError: `limit` is not a whole number of at least 1.
+            UnknownInstrument: the exchange does not list the pair.
+            RetryLater: the exchange could not be reached now.
         """
         body = snapshot_body(pair, limit)
         if self._live_top(pair) is not None:
-            with contextlib.suppress(RetryLater, NotSynced):  # it died just now: the exchange knows
+            with contextlib.suppress(RetryLater, NotSynced):  # the book actor has just died: ask the exchange
                 plain = self.ask_role(book_address(self.exchange, pair), "snapshot", body, timeout_s)
                 if plain["state"] == BookState.LIVE:
                     return read_snapshot(plain)
         return read_snapshot(self._catalog("get_snapshot", body, timeout_s))
 
     def check_network(self, timeout_s: float = 5.0) -> None:
-        """Return when the exchange answered a ping through the mesh just now.
+        """Return after the exchange has answered a ping through the mesh.
 
         Raises:
-            RetryLater: no answer; the reason says why.
+            RetryLater: no answer; the error has the reason.
         """
         self._catalog("check_network", None, timeout_s)
 
     # ------------------------------------------------------------------ the network
 
     def stop_network(self, timeout_s: float = 30.0) -> None:
-        """Stop the feeds of this exchange, for the whole mesh: every book of it ends in order. Idempotent.
+        """Stop the feeds of this exchange for the whole mesh: all its books end in an orderly way. Idempotent.
 
-        What is tracked stays tracked: `trading_pairs` keeps it, the views stay valid and raise `NotSynced` until the
-        network is started again. What is asked of the exchange on demand still works. The wish outlives the supervisor.
+        The tracked pairs stay tracked: `trading_pairs` keeps them, and their views stay valid and raise `NotSynced`
+            until
+        the network is started again. Requests to the exchange on demand still work. The stop is durable: a restarted
+        supervisor keeps it.
 
         Raises:
-            RetryLater: the supervisor or its store is away (the wish may not hold yet), or the books have not all ended
-                within the timeout (they are ending).
+            RetryLater: the supervisor or its store is away (the stop may not be durable yet), or the books have not all
+                ended within the timeout (they are ending).
         """
         Waits.answer(self._state.link.network, self.exchange, False, timeout_s)
 
     def start_network(self, timeout_s: float = 30.0) -> None:
-        """Start the feeds of this exchange again; return when the wish is durable. Idempotent.
+        """Start the feeds of this exchange again; return when the start is durable. Idempotent.
 
-        The books follow by themselves, each as a new incarnation; `wait_ready` waits until they are LIVE.
+        The books start afterwards, each as a new incarnation; `wait_ready` waits until they are LIVE.
 
         Raises:
-            RetryLater: the supervisor or its store is away; the wish may not hold yet.
+            RetryLater: the supervisor or its store is away; the start may not be durable yet.
         """
         Waits.answer(self._state.link.network, self.exchange, True, timeout_s)
 
     # ------------------------------------------------------------------ inside
 
     def _live_top(self, pair: str) -> Top | None:
-        """The top of a tracked pair whose book is LIVE here now; None for any other pair."""
+        """Return the top of a tracked pair whose book is LIVE on this node now; None for any other pair."""
         if pair not in self.instruments:
             return None
         top = self.order_book(pair).peek()

@@ -1,9 +1,9 @@
 # Generated from venuemesh/market/aio/orders.py by scripts/generate-sync: change that file, not this one.
-"""Placing orders, cancelling and changing them, and waiting for what becomes of one. Part of `Market`.
+"""Places, cancels and changes orders, and waits for their outcome. Part of `Market`.
 
-Nothing here talks to an exchange. A command goes to the account's order manager actor, which checks it, writes it to
+This code never talks to an exchange. A command goes to the account's order manager actor, which checks it, writes it to
 the journal and only then sends it. The result comes back as the answer and as a numbered, durable event. So a process
-may die at any moment: what it had handed over goes on, and the next process reads on where it stopped.
+may die at any moment: its commands go on, and the next process continues reading events where the first one stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..values import Number, expires_ns, needed_number, place_body, read_enum, r
 from .room import Room
 
 EXPIRES_S = 10.0  # how long an order may be on its way to the manager
-POLL_S = 10.0  # how long one question for an order waits at the manager
+POLL_S = 10.0  # how long one request for an order waits at the manager
 STEP_S = 0.05  # pause before a manager that is away is asked again
 
 
@@ -46,25 +46,25 @@ class Orders(Room):
     ) -> str:
         """Hand over an order to buy; return its client order id at once.
 
-        On return the order is on its way to the order manager of the account, and nothing more is known: `wait(id)` and
-        `events()` tell what becomes of it. The manager rounds price and amount to the exchange's grid (never dearer,
-        never larger), checks them against its rules, the guards and the balance, journals the order and sends it once;
-        an order that has not reached it within `expires_s` is never placed. Every id that is handed out ends with
-        exactly one fate, even when processes die in between.
+        On return the order is on its way to the account's order manager; get its outcome from `wait(id)` or `events()`.
+        The manager rounds price and amount to the exchange's grid (never dearer, never larger), checks them against the
+        exchange's rules, the guards and the balance, journals the order and sends it once. An order that has not
+        reached the manager within `expires_s` is never placed. Every returned id gets exactly one outcome, even if
+        processes die.
 
         Args:
             pair: trading pair, tracked or not.
-            amount: in the base asset, exact; a float is refused.
-            order_type: LIMIT, MARKET, LIMIT_MAKER, or what else the exchange offers (see `trading_rules`).
-            price: needed by orders that rest; None for the others.
+            amount: in the base asset, exact; floats are refused.
+            order_type: LIMIT, MARKET, LIMIT_MAKER, or another type that the exchange offers (see `trading_rules`).
+            price: required for orders that rest; None for other orders.
             time_in_force: GTC (the default of a LIMIT order), IOC, FOK.
             quote_amount: of a MARKET order instead of `amount`, in the quote asset.
             stop_price: of stop and take-profit orders.
-            self_trade: the exchange's word for what happens when the order would trade with another of this account.
+            self_trade: the exchange's name of the self-trade prevention mode.
 
         Raises:
-            Rejected, TypeError: the arguments are no order; nothing was handed over.
-            RuleViolation: the order breaks a trading rule that is known here; nothing was handed over.
+            Rejected, TypeError: the arguments do not make an order; nothing was handed over.
+            RuleViolation: the order breaks a trading rule; nothing was handed over.
             Misconfigured: this market has no account.
         """
         return self._state.hand_over(
@@ -87,7 +87,7 @@ class Orders(Room):
         self_trade: str | None = None,
         expires_s: float = EXPIRES_S,
     ) -> str:
-        """Hand over an order to sell; return its client order id at once. Everything as in `buy`."""
+        """Hand over an order to sell; return its client order id at once. See `buy`."""
         return self._state.hand_over(
             self.new_order(
                 Side.SELL, pair, amount, order_type, price, time_in_force, quote_amount, stop_price, self_trade
@@ -107,7 +107,7 @@ class Orders(Room):
         stop_price: Number | None = None,
         self_trade: str | None = None,
     ) -> NewOrder:
-        """Make an order with a fresh id without handing it over: for `place_orders`. Raises as `buy`."""
+        """Make an order with a new id for `place_orders`, without handing it over. Raises as `buy`."""
         kind = read_enum(OrderType, "order_type", order_type)
         force = None if time_in_force is None else read_enum(TimeInForce, "time_in_force", time_in_force)
         if force is None and kind is OrderType.LIMIT:
@@ -144,12 +144,12 @@ class Orders(Room):
         self_trade: str | None = None,
         expires_s: float = EXPIRES_S,
     ) -> Order:
-        """Place one order; return it once the exchange has answered, or as UNKNOWN when it has not in time.
+        """Place one order; return it after the exchange's answer, or as UNKNOWN if no answer came in time.
 
         Raises:
             RuleViolation, InsufficientBalance, NotOffered, Paused: refused before anything was sent.
-            RetryLater: the manager, or its journal, was away; nothing was sent, nor ever will be under this id.
-            OutcomeUnknown: handed over, and the manager has not answered: `wait` for the id in the error's `what`.
+            RetryLater: the manager, or its journal, was away; nothing was sent, and never will be under this id.
+            OutcomeUnknown: handed over, but the manager has not answered: `wait` for the id in the error's `what`.
         """
         order = self.new_order(
             side, pair, amount, order_type, price, time_in_force, quote_amount, stop_price, self_trade
@@ -159,11 +159,10 @@ class Orders(Room):
     def place_orders(
         self, orders: Sequence[NewOrder], *, order_list: str | None = None, expires_s: float = EXPIRES_S
     ) -> list[Order]:
-        """Place several orders: journaled together, then sent one by one or as the exchange's own batch.
+        """Place several orders: they are journaled together, then sent one by one or as the exchange's own batch.
 
-        `order_list` ("OCO", "OTO", "OTOCO") makes them one order list of the exchange, where it offers that. Orders
-        that were refused are in the result, REJECTED or FAILED with their reasons. Raises as `place` when none of
-        them was accepted.
+        `order_list` ("OCO", "OTO", "OTOCO") makes them one order list, where the exchange offers it. Refused orders are
+        in the result too, as REJECTED or FAILED with their reasons. Raises as `place` if no order was accepted.
         """
         Waits.begin()
         self._state.take_ownership()
@@ -176,22 +175,22 @@ class Orders(Room):
     def cancel(self, client_order_id: str) -> str:
         """Hand over a cancel; return the id at once. Idempotent.
 
-        `wait(id)` and `events()` tell what becomes of the order. An order that is still on its way from here is
-        cancelled when it has reached the manager.
+        Get the order's end from `wait(id)` or `events()`. If the order is still on its way to the manager, it is
+        cancelled when it gets there.
         """
         self._state.hand_over_cancel(client_order_id)
         return client_order_id
 
     def cancel_and_wait(self, client_order_id: str, timeout_s: float = 15.0) -> CancelResult:
-        """Cancel one order; return the result once the exchange has answered, after asking again where in doubt.
+        """Cancel one order; return the result after the exchange's answer, and after queries where it is in doubt.
 
-        Idempotent. `done` is False when the order may still be open (a refused cancel, no answer in time): the mesh
-        goes on asking.
+        Idempotent. `done` is False if the order may still be open (a refused cancel, no answer in time): the mesh
+        continues to query it.
 
         Raises:
             UnknownOrder: no such order.
             RetryLater: the manager is away; nothing was sent.
-            OutcomeUnknown: handed over and not answered; ask again.
+            OutcomeUnknown: handed over, but not answered; call it again.
         """
         self._arrived(client_order_id, timeout_s)
         answer = self._command("cancel", {"id": client_order_id}, timeout_s, client_order_id)
@@ -202,24 +201,25 @@ class Orders(Room):
     ) -> list[CancelResult]:
         """Cancel every order that is not done (of one pair, of one owner); return a result per order.
 
-        It also covers orders whose placing is in doubt: it waits, within `timeout_s`, for proof that they are on the
-        exchange (and cancels them) or are not. A result whose `done` is False says that the order may still be open.
+        This includes orders whose placing is in doubt: within `timeout_s` it waits for proof that such an order is on
+            the
+        exchange (and cancels it) or is not. If `done` of a result is False, the order may still be open.
 
         Raises:
             RetryLater: the manager is away; nothing was sent.
-            OutcomeUnknown: handed over and not answered in time; do it again.
+            OutcomeUnknown: handed over, but not answered in time; call it again.
         """
         body = {"timeout_s": timeout_s, "pair": pair, "owner": owner}
         answer = self._command("cancel_all", body, timeout_s + 5.0, "cancel_all")
         return [CancelResult.from_dict(plain) for plain in answer]
 
     def amend(self, client_order_id: str, amount: Number, timeout_s: float = 15.0) -> Order:
-        """Make an open order smaller, keeping its place in the queue; return it as the exchange confirmed it.
+        """Make an open order smaller without losing its place in the queue; return the confirmed order.
 
         Raises:
-            NotOffered: the exchange cannot; `replace` can, at the cost of the place.
-            RuleViolation, Rejected: refused; the order is as it was.
-            OutcomeUnknown: no answer; `get_order` says what is known.
+            NotOffered: the exchange does not offer it; `replace` works, but loses the place in the queue.
+            RuleViolation, Rejected: refused; the order is unchanged.
+            OutcomeUnknown: no answer; `get_order` returns the known state.
         """
         body = {"id": client_order_id, "amount": f"{needed_number('amount', amount):f}"}
         return Order.from_dict(self._command("amend", body, timeout_s, client_order_id))
@@ -232,11 +232,11 @@ class Orders(Room):
         price: Number | None = None,
         timeout_s: float = 15.0,
     ) -> list[Order]:
-        """Cancel one order and place another like it with a new price or amount; return both: the old, the new.
+        """Cancel an order and place a similar one with a new price or amount; return the old and the new order.
 
-        Where the exchange offers it this is one request; else a cancel and, only once that succeeded, an order. Each
-        half has a fate of its own. Without an `amount` the new order is for what remained of the old one when this was
-        called: what is filled between that and the cancel comes on top. Raises as `place`.
+        This is one request where the exchange offers it; otherwise a cancel and, after its success, a new order. Each
+        half has its own outcome. Without an `amount` the new order is for the remaining amount at the time of the call:
+        a fill between the call and the cancel comes on top. Raises as `place`.
         """
         old = self.get_order(client_order_id)
         new = self.new_order(
@@ -255,28 +255,27 @@ class Orders(Room):
         answer = self._command("replace", body, timeout_s, f"{client_order_id}, {new.client_order_id}")
         return [Order.from_dict(plain) for plain in answer]
 
-    # ------------------------------------------------------------------ what became of one
+    # ------------------------------------------------------------------ outcomes
 
     def get_order(self, client_order_id: str, timeout_s: float = 5.0) -> Order:
-        """Return one order, however old. An order that was handed over here is let reach the manager first.
+        """Return one order, of any age. An order on its way from here reaches the manager first.
 
         Raises:
-            UnknownOrder: there is none, and now never will be: an order that comes with this id later is refused.
+            UnknownOrder: no such order; from now on the manager refuses any order with this id.
             RetryLater: the manager is away.
         """
         self._arrived(client_order_id, timeout_s)
         return Order.from_dict(self._ask("get", {"id": client_order_id}, timeout_s))
 
     def wait(self, client_order_id: str, until: str = "done", timeout_s: float = 60.0) -> Order:
-        """Return the order once it is "done" (nothing more can happen to it) or "open" (the exchange has it, or done).
+        """Return the order when it is "done" (it can no longer change) or "open" (the exchange has it, or it is done).
 
-        An order that was refused before it was sent is returned too: FAILED or REJECTED with its reason. May be called
-        from any process that knows the id, again and again.
+        A refused order is returned too: FAILED or REJECTED with its reason. Any process that knows the id may call
+        this, any number of times.
 
         Raises:
-            UnknownOrder: it never reached the manager, and now never will: an order that comes with this id later is
-                refused.
-            RetryLater: not within `timeout_s`, or the manager was away; the order goes on.
+            UnknownOrder: it never reached the manager; from now on the manager refuses any order with this id.
+            RetryLater: not within `timeout_s`, or the manager was away; the order is not affected.
         """
         if until not in ("done", "open"):
             raise Rejected("bad_request", f"until is {until!r}; it is 'done' or 'open'")
@@ -293,9 +292,9 @@ class Orders(Room):
         raise RetryLater(1.0, f"{client_order_id} is not {until} within {timeout_s:g} s")
 
     def _arrived(self, client_order_id: str, timeout_s: float) -> None:
-        """Let an order that was handed over here reach the manager before the manager is asked for it.
+        """Let an order on its way from here reach the manager before the manager is asked for it.
 
-        One that never got there is forgotten: the manager gives the id its fate when it is asked.
+        Drop an order that never got there: the manager decides about its id when asked.
         """
         answer = self._state.pending(client_order_id)
         if answer is not None:

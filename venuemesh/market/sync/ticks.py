@@ -17,10 +17,10 @@ def every(
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
     sleep: Sleep = Waits.sleep,
 ) -> Iterator[int]:
-    """Yield the number of the tick, 0 at once and then one every `seconds` of the monotonic clock.
+    """Yield the number of the tick: 0 at once, then one every `seconds` of the monotonic clock.
 
-    Ticks keep to the grid of the first one. A consumer that takes long is not given the ticks that passed meanwhile:
-    the next number shows how many there were. `monotonic_ns` and `sleep` are the time to run by: replay passes its own.
+    Ticks stay on the grid of the first one. A slow consumer does not get the ticks that passed meanwhile; the next
+    number shows how many there were. `monotonic_ns` and `sleep` define the time: a replay passes its own.
     """
     Waits.begin()
     if not seconds > 0:
