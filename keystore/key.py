@@ -1,4 +1,4 @@
-"""API keys: reads one from text. A key shows no secret in its repr and does not pickle."""
+"""Reads API keys from text. The repr of a key shows no secret, and a key does not pickle."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Key:
 
     @property
     def hint(self) -> str:
-        """Return the first 4 characters of the API key, to recognise it; nothing of a short key."""
+        """Return the first 4 characters of the API key, to recognise it; an empty text for a short key."""
         return f"{self.api_key[:_HINT]}..." if len(self.api_key) >= _HINT_FROM else "..."
 
     def __repr__(self) -> str:
@@ -67,14 +67,14 @@ def make_key(
 ) -> Key:
     """Check API key and secret and return the key. Without `kind` a PEM header decides; other text is an HMAC secret.
 
-    A PEM with a passphrase of its own is opened with `pem_passphrase` and held without it. `what` names the origin of
-    the secret in errors, which never show its content. `fields` are the further texts of the key, by name.
+    A PEM with its own passphrase is opened with `pem_passphrase` and kept without it. `what` names the origin of the
+    secret in errors, which never show its content. `fields` are the further texts of the key, by name.
 
     Raises:
         Misconfigured: the API key, the secret or a field is malformed.
     """
     if kind is not None and kind not in KINDS:
-        raise Misconfigured("kind of key", f"{kind!r} is none of {', '.join(KINDS)}")
+        raise Misconfigured("kind of key", f"{kind!r} is not one of {', '.join(KINDS)}")
     if len(api_key) > MOST_TEXT or _TEXT.fullmatch(api_key) is None:
         raise Misconfigured("API key", f"must be 1 to {MOST_TEXT} printable characters without spaces")
     own = dict(fields or {})
@@ -84,24 +84,24 @@ def make_key(
     header = _PEM.search(secret)
     if header is None:
         if kind not in (None, HMAC):
-            raise Misconfigured(what, f"holds no PEM private key, which a key of kind {kind} needs")
+            raise Misconfigured(what, f"does not contain a PEM private key, which a key of kind {kind} needs")
         if len(secret) > MOST_TEXT or _TEXT.fullmatch(secret) is None:
             raise Misconfigured(
                 what, f"must be one line of at most {MOST_TEXT} printable characters, or a PEM private key"
             )
         return Key(exchange, HMAC, api_key, secret, own)
     if kind == HMAC:
-        raise Misconfigured(what, "holds a PEM, but the configured kind is hmac")
+        raise Misconfigured(what, "contains a PEM, but the given kind is hmac")
     if "PRIVATE KEY" not in header[1]:
-        raise Misconfigured(what, f"holds a PEM of {header[1]}: the private key is needed")
+        raise Misconfigured(what, f"contains a PEM of {header[1]}; give the private key instead")
     found, pem = _open_pem(secret, pem_passphrase, what)
     if kind is not None and kind != found:
-        raise Misconfigured(what, f"holds a private key of kind {found}, but the configured kind is {kind}")
+        raise Misconfigured(what, f"contains a private key of kind {found}, but the given kind is {kind}")
     return Key(exchange, found, api_key, pem, own)
 
 
 def needs_passphrase(secret: str) -> bool:
-    """Whether this text is a PEM private key with a passphrase of its own."""
+    """Whether this text is a PEM private key with its own passphrase."""
     return "-----BEGIN ENCRYPTED PRIVATE KEY-----" in secret or ("Proc-Type:" in secret and "ENCRYPTED" in secret)
 
 
@@ -110,7 +110,7 @@ def _open_pem(secret: str, passphrase: str | None, what: str) -> tuple[str, str]
         if passphrase is None:
             raise Misconfigured(
                 what,
-                "holds a private key with a passphrase of its own: put it into a keystore with "
+                "contains a private key with its own passphrase: put it into a keystore with "
                 "`venuemesh keys add --secret-file`, which asks for it, or remove the passphrase",
             )
     else:
@@ -119,13 +119,15 @@ def _open_pem(secret: str, passphrase: str | None, what: str) -> tuple[str, str]
         loaded = load_pem_private_key(secret.encode(), None if passphrase is None else passphrase.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm):
         tried = "" if passphrase is None else ", or its passphrase is wrong"
-        raise Misconfigured(what, f"holds a PEM private key that cannot be read{tried}") from None
+        raise Misconfigured(what, f"contains a PEM private key that cannot be read{tried}") from None
     if isinstance(loaded, Ed25519PrivateKey):
         kind = ED25519
     elif isinstance(loaded, RSAPrivateKey):
         kind = RSA
         if loaded.key_size < LEAST_RSA_BITS:
-            raise Misconfigured(what, f"holds an RSA key of {loaded.key_size} bits: {LEAST_RSA_BITS} are required")
+            raise Misconfigured(
+                what, f"contains an RSA key of {loaded.key_size} bits; at least {LEAST_RSA_BITS} are required"
+            )
     else:
-        raise Misconfigured(what, "holds a private key that is neither Ed25519 nor RSA")
+        raise Misconfigured(what, "contains a private key that is neither Ed25519 nor RSA")
     return kind, loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

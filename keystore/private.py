@@ -1,4 +1,4 @@
-"""Files that only their owner may read: secrets, passphrases, keystores. Errors name the file, never its content."""
+"""Reads and writes files for their owner alone: secrets, passphrases, keystores. Errors never show the content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
     """
     where = expand(path)
     try:
-        descriptor = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not block us
+        descriptor = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a FIFO must not block
     except OSError as error:
         raise Misconfigured(f"{what} {where}", f"cannot be read: {error.strerror}") from None
     try:
@@ -65,7 +65,7 @@ def read_line(path: str | Path, what: str) -> str:
     """Return the text of a private file without the line end that editors leave.
 
     Raises:
-        Misconfigured: as `read_private`; or it is empty, or no UTF-8.
+        Misconfigured: as `read_private`; or it is empty, or not UTF-8.
     """
     try:
         text = read_private(path, what).decode()
@@ -78,7 +78,7 @@ def read_line(path: str | Path, what: str) -> str:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace the file (mode 0600) in one step: at any time either the old or the new file is there, complete.
+    """Replace the file (mode 0600) in one step: at any time the path has the old or the new file, complete.
 
     Raises:
         OSError: nothing was replaced.

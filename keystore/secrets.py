@@ -18,25 +18,25 @@ from .settings import KeySettings
 from .store import Keystore
 
 PASSPHRASE_FILE = "VENUEMESH_PASSPHRASE_FILE"
-_SECRETS = ("VENUEMESH_PASSPHRASE", "VENUEMESH_API_KEY", "VENUEMESH_SECRET")  # what people try first
+_SECRETS = ("VENUEMESH_PASSPHRASE", "VENUEMESH_API_KEY", "VENUEMESH_SECRET")  # the names that users try first
 
 
 def refuse_secrets_in_environment() -> None:
-    """Raises Misconfigured: the environment holds a passphrase or a key."""
+    """Raises Misconfigured: the environment contains a passphrase or a key."""
     for name in _SECRETS:
         if name in os.environ:
             raise Misconfigured(
                 f"${name}",
-                "a secret in the environment is inherited by every process started from here, strategies too: "
-                f"take it out; ${PASSPHRASE_FILE} may name a file",
+                "every process started from here, strategies too, inherits a secret in the environment: "
+                f"remove the variable; ${PASSPHRASE_FILE} may name a file",
             )
 
 
 def passphrase_file(configured: str | None) -> str:
-    """Return the file that holds the passphrase: the configured one, else the one $VENUEMESH_PASSPHRASE_FILE names.
+    """Return the file with the passphrase: the configured one, or else the one that $VENUEMESH_PASSPHRASE_FILE names.
 
     Raises:
-        Misconfigured: neither is set, or the environment holds a passphrase or key itself.
+        Misconfigured: neither is set, or the environment contains a passphrase or key itself.
     """
     refuse_secrets_in_environment()
     found = configured or os.environ.get(PASSPHRASE_FILE)
@@ -51,7 +51,7 @@ def passphrase_file(configured: str | None) -> str:
 def read_key(settings: KeySettings, connector: str, passphrase: str | None = None) -> Key:
     """Read the key of an account on this node. Slow with a keystore; see `read_key_async`.
 
-    `connector` is whose key it must be. A `passphrase` that a person has typed is taken instead of the file's.
+    `connector` is the exchange that the key must be of. A typed `passphrase` replaces the file's.
 
     Raises:
         Misconfigured: names the file and the problem, never the content.
@@ -98,26 +98,29 @@ def _secret_files(settings: KeySettings) -> tuple[str, str]:
 
 def _check_exchange(entry: str, is_of: str, exchange: str) -> None:
     if is_of != exchange:
-        raise Misconfigured(f"entry {entry!r} of the keystore", f"is a key of {is_of}, and {exchange} is asked for")
+        raise Misconfigured(f"entry {entry!r} of the keystore", f"is a key of {is_of}, not of {exchange}")
 
 
 def journal_url(url: str | None, url_file: str | None) -> str:
-    """Return the journal's URL, on the node that uses it: `url`, or what the private file `url_file` holds.
+    """Return the journal's URL, on the node that uses it: `url`, or the content of the private file `url_file`.
 
     Raises:
         Misconfigured: the file cannot be used. The error shows nothing of the URL.
     """
     if url_file is not None:
         url = read_line(url_file, "journal URL file")
-        if url.startswith("sqlite"):  # readers of `url` must be able to see which node the file is on
-            raise Misconfigured(f"journal URL file {url_file}", "names an SQLite file: put that URL into `url`")
+        if url.startswith("sqlite"):  # the supervisor reads from `url` on which node the file is
+            raise Misconfigured(
+                f"journal URL file {url_file}",
+                "contains the URL of an SQLite file; set `url` to it instead of url_file",
+            )
     if url is None:
-        raise Misconfigured("journal", "names neither url nor url_file")
+        raise Misconfigured("journal", "has neither url nor url_file; give one")
     return url
 
 
 def has_password(url: str) -> bool:
-    """Whether a URL holds a password."""
+    """Whether a URL contains a password."""
     try:
         return urlsplit(url).password is not None or re.search(r"[?&]password=", url) is not None
     except ValueError:

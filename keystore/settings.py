@@ -1,4 +1,4 @@
-"""Where the key of an account is. Names of files and entries; no secret."""
+"""The place of an account's key: names of files and entries, no secret."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """Either `keys`, an entry of a keystore, or both `api_key_file` and `secret_file`.
+    """Either `keys`, an entry of a keystore, or `api_key_file` together with `secret_file`.
 
     `keystore` None is the default keystore of the user; `passphrase_file` None is what $VENUEMESH_PASSPHRASE_FILE
-    names. `kind` is that of the key in `secret_file`; None: the PEM says it, and what is no PEM is "hmac".
+    names. `kind` is the kind of the key in `secret_file`; None: the PEM decides, and other text is "hmac".
     `field_files` are the files of the key's further texts, by name.
     """
 

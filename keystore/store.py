@@ -1,18 +1,18 @@
 """API keys, encrypted in one file under one passphrase.
 
-The file is JSON: `version`, how the passphrase becomes the file's key (scrypt, RFC 7914), a `check` that this key
-opens, a `digest` of all that, and an entry per name. Of an entry the exchange, the kind, a hint of the API key and the
-day are readable, so a list needs no passphrase; API key, secret and the key's
-named fields, if it has any, are one AES-256-GCM box. What is readable is
-associated data of the box: an entry that was renamed, or moved under another exchange or other parameters, does not
-open.
+The file is JSON: `version`, the derivation of the file's key from the passphrase (scrypt, RFC 7914), a `check` that
+this key opens, a `digest` of these parts, and an entry per name. The exchange, the kind, a hint of the API key and the
+day of an entry are readable, so a list needs no passphrase; API key, secret and the key's named fields are one
+AES-256-GCM box. The readable parts are associated data of the box: an entry that was renamed, or moved to another
+exchange or other parameters, does not open.
 
-    the digest does not fit            damaged
-    the digest fits, the check does not open     another passphrase
+    the digest does not match                    damaged
+    the digest matches, the check does not open  wrong passphrase
     the check opens, an entry does not           that entry is damaged, or was changed
 
-Writers take a lock beside the file, write a new one and rename it over the old: a reader sees one or the other.
-Deriving the key takes about 0.1 s and 32 MiB: event loops call what derives in a thread.
+Writers take a lock beside the file, write a new file and rename it over the old one: a reader sees one of the two.
+
+Deriving the key takes about 0.1 s and 32 MiB: event loops call these methods in a thread.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ _READABLE = ("exchange", "kind", "hint", "added")
 
 
 class WrongPassphrase(Misconfigured):
-    """The keystore is whole, and this is not its passphrase."""
+    """The keystore is intact, and the passphrase is wrong."""
 
 
 class Damaged(Misconfigured):
-    """The keystore, or an entry of it, is not as it was written."""
+    """The keystore, or one of its entries, was changed after it was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What can be read of an entry without the passphrase. `added` is a date, YYYY-MM-DD."""
+    """The parts of an entry that are readable without the passphrase. `added` is a date, YYYY-MM-DD."""
 
     name: str
     exchange: str
@@ -75,10 +75,10 @@ def default_path() -> Path:
 
 
 class Keystore:
-    """One keystore file. Every method reads it anew. All may raise Misconfigured, naming the file."""
+    """One keystore file. Every method reads the file again and may raise Misconfigured, which names the file."""
 
     def __init__(self, path: str | Path | None = None, *, log2_n: int = LOG2_N) -> None:
-        """`log2_n` is the cost of a keystore that `add` makes; an existing file has its own."""
+        """`log2_n` is the cost of a keystore that `add` creates; an existing file keeps its own."""
         self.path = default_path() if path is None else expand(path)
         self._log2_n = log2_n
 
@@ -94,7 +94,7 @@ class Keystore:
         return [Entry(name, **{key: entries[name][key] for key in _READABLE}) for name in sorted(entries)]
 
     def entry(self, name: str) -> Entry:
-        """Return one entry. Decrypts nothing. Raises Misconfigured, naming those that there are."""
+        """Return one entry. Decrypts nothing. Raises Misconfigured, which names the existing entries."""
         found = {entry.name: entry for entry in self.list()}
         if name not in found:
             raise self._missing(name, found)
@@ -108,7 +108,7 @@ class Keystore:
         """Decrypt one entry. Slow: derives the key.
 
         Raises:
-            WrongPassphrase: it is another.
+            WrongPassphrase: the passphrase is wrong.
             Damaged: the file or the entry was changed since it was written.
             Misconfigured: there is no such entry, or the file cannot be read.
         """
@@ -125,13 +125,13 @@ class Keystore:
         return Key(entry["exchange"], entry["kind"], api_key, secret, more[0] if more else {})
 
     def add(self, name: str, key: Key, passphrase: str, *, added: str, replace: bool = False) -> Entry:
-        """Encrypt a key under a name; make the keystore where there is none. Durable on return. Slow: derives the key.
+        """Encrypt a key under a name; create the keystore if needed. Durable on return. Slow: derives the key.
 
         `added` is today's date, YYYY-MM-DD.
 
         Raises:
-            WrongPassphrase: the keystore has another: one passphrase opens all of its entries.
-            Misconfigured: a bad name, one that is taken (unless `replace`), or too short a passphrase for a new file.
+            WrongPassphrase: the passphrase is not the keystore's; one passphrase opens all entries.
+            Misconfigured: a bad or (unless `replace`) taken name, or a passphrase that is too short for a new file.
                 Nothing was changed.
         """
         if NAME.fullmatch(name) is None:
@@ -151,12 +151,12 @@ class Keystore:
         return Entry(name, **entry)
 
     def remove(self, name: str) -> None:
-        """Remove one entry; durable on return. Needs no passphrase: whoever may write the file may delete it, too.
+        """Remove one entry; durable on return. Needs no passphrase: a user who may write the file may also delete it.
 
         Raises:
             Misconfigured: there is no such entry.
         """
-        self._read()  # where there is none, no folder is made for it
+        self._read()  # without a keystore, make no folder
         with self._locked():
             content = self._read()
             if name not in content["entries"]:
@@ -166,13 +166,13 @@ class Keystore:
 
     def _missing(self, name: str, there: Mapping[str, Any]) -> Misconfigured:
         known = ", ".join(sorted(there)) or "none"
-        return Misconfigured(f"keystore {self.path}", f"has no entry {name!r} (there are: {known})")
+        return Misconfigured(f"keystore {self.path}", f"has no entry {name!r}; its entries are: {known}")
 
     # --- the file -----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other writers out, and turn what the file system refuses into Misconfigured."""
+        """Keep other writers out, and turn errors of the file system into Misconfigured."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -212,7 +212,7 @@ class Keystore:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             sound = False
         if not sound:
-            raise Damaged(f"keystore {self.path}", "is damaged, or is no keystore")
+            raise Damaged(f"keystore {self.path}", "is damaged, or is not a keystore")
         return dict(content)
 
     def _unlock(self, content: Mapping[str, Any], passphrase: str) -> AESGCM:
@@ -221,7 +221,7 @@ class Keystore:
         try:
             box.decrypt(_bytes(check["nonce"]), _bytes(check["box"]), _canonical(head))
         except InvalidTag:
-            raise WrongPassphrase(f"keystore {self.path}", "has another passphrase") from None
+            raise WrongPassphrase(f"keystore {self.path}", "has a different passphrase") from None
         return box
 
 
@@ -231,7 +231,7 @@ def _box(scrypt: Mapping[str, Any], passphrase: str) -> AESGCM:
 
 
 def _bound(content: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> bytes:
-    """What a box is bound to: the name, all that is readable of it, and how the key is derived."""
+    """The data to which a box is bound: the entry's name and readable parts, and the key's derivation."""
     return _canonical([content["version"], content["scrypt"], name, [entry[key] for key in _READABLE]])
 
 
@@ -244,7 +244,7 @@ def _canonical(plain: Any) -> bytes:
 
 
 def _is_sound(content: Mapping[str, Any]) -> bool:
-    """Whether it has the shape of a keystore. The boxes say themselves whether they are whole."""
+    """Whether the content has the form of a keystore. The boxes themselves prove whether they are intact."""
     scrypt, entries = content["scrypt"], content["entries"]
     costs = [(scrypt["log2_n"], MOST_LOG2_N), (scrypt["r"], R), (scrypt["p"], 4)]
     if not all(type(cost) is int and 1 <= cost <= most for cost, most in costs):

@@ -1,4 +1,4 @@
-"""Addresses and the routes that lead to them. This module alone knows how an address is written.
+"""Addresses and the routes to them. Only this module knows the form of an address.
 
 limits/<exchange>/<egress>      orders/<exchange>/<account>     agent/<node>
 catalog/<exchange>              stream/<exchange>/<account>     mirror/<node>
@@ -46,7 +46,7 @@ class Address:
         """Read an address.
 
         Raises:
-            Misconfigured: not an address: a part is missing or empty, or there is one too many.
+            Misconfigured: not an address: a part is missing or empty, or there is an extra part.
         """
         kind, *rest = text.split("/", 2)
         if not kind or not rest or not all(rest):
@@ -61,7 +61,7 @@ class Address:
 
     @property
     def group_number(self) -> int | None:
-        """The number of a group of books; None of any other address."""
+        """Return the number of a group of books; None for any other address."""
         number = self.name.removeprefix(GROUP)
         return int(number) if self.kind == BOOK and number != self.name and number.isdecimal() else None
 
@@ -93,12 +93,12 @@ class Route:
 
 
 def has_kind(address: str, kind: str) -> bool:
-    """Whether an address is of a kind. Of text that is no address this is False."""
+    """Whether an address is of a kind; False for text that is not an address."""
     return address.startswith(f"{kind}/")
 
 
 def is_book_of(address: str, exchange: str) -> bool:
-    """Whether an address is of a book, or a group of books, of an exchange. Of text that is no address: False."""
+    """Whether an address is of a book, or a group of books, of an exchange; False for text that is not an address."""
     return address.startswith(f"{BOOK}/{exchange}/")
 
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. Pure: the caller counts the failures and draws the random number."""
+"""Delays before the next attempt. Pure: the caller counts the failures and draws the random number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Backoff:
     jitter: float = 0.5
 
     def delay_s(self, failures: int, chance: float = 0.0) -> float:
-        """Return how long to wait: nothing before the first failure. `chance` is a random number in [0, 1)."""
+        """Return the delay; 0 before the first failure. `chance` is a random number in [0, 1)."""
         if failures <= 0:
             return 0.0
         full = min(self.cap_s, self.first_s * self.factor ** min(failures - 1, MOST_DOUBLINGS))

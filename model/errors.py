@@ -1,4 +1,4 @@
-"""Every error that the mesh raises on purpose, sorted by what the caller can do about it.
+"""Every error that the mesh raises on purpose, by what the caller can do about it.
 
 MeshError
 ├─ Rejected(code, reason)              an explicit refusal: the outcome is known
@@ -303,7 +303,7 @@ class DecodeError(DataError):
 
 
 class FixedPointError(DataError):
-    """A text or number is no exact int64 at this scale: not numeric, too precise or too large."""
+    """A text or number is not an exact int64 at this scale: not numeric, too precise or too large."""
 
     fields: ClassVar[tuple[str, ...]] = ("value", "scale", "reason")
     value: str
@@ -325,7 +325,7 @@ class BookError(DataError):
 
 
 class CaptureError(DataError):
-    """A file is no recording, or a truncated one. `where` names a line number or a byte offset."""
+    """A file is not a recording, or is truncated. `where` names a line number or a byte offset."""
 
     fields: ClassVar[tuple[str, ...]] = ("file", "where", "reason")
     file: str
@@ -337,7 +337,7 @@ class CaptureError(DataError):
 
 
 class InvalidTransition(MeshError):
-    """A machine got an event that its state does not allow. This is a bug, never ordinary life."""
+    """A machine got an event that its state does not allow. This is a bug."""
 
     fields: ClassVar[tuple[str, ...]] = ("state", "event")
     state: str

@@ -1,8 +1,8 @@
-"""What a codec reads out of an exchange's bytes, market data side.
+"""The events that a codec reads from an exchange's market data.
 
 Prices and sizes are int64 fixed-point at the instrument's scales. Levels are int64 arrays of shape (n, 2): price, size;
-snapshots best first, deltas in the order they came, size zero meaning "remove this level". Times are nanoseconds since
-the Unix epoch: `ts_event_ns` by the exchange's clock (None where it gives none), `ts_recv_ns` by ours.
+snapshots best first, deltas in the order of arrival; size zero removes the level. Times are nanoseconds since
+the Unix epoch: `ts_event_ns` by the exchange's clock (None if it states none), `ts_recv_ns` by ours.
 """
 
 from __future__ import annotations
@@ -25,18 +25,19 @@ class Side(Enum):
 
 
 class BookState(IntEnum):
-    """State of a book as its writer knows it; a reader adds ABSENT and DEAD from what it sees of the writer.
+    """State of a book at its writer; a reader adds ABSENT and DEAD when the writer is missing or silent.
 
-    LIVE means: contiguous through the last frame read by the exchange's own rule, the connection heard from within its
-    limit, and the heartbeat young.
+    LIVE means: contiguous through the last frame by the exchange's own rule, a message on the connection within its
+        limit
+    of silence, and a recent heartbeat.
     """
 
-    ABSENT = 0  # no segment: nobody has written this book here yet
+    ABSENT = 0  # no segment: no writer has written this book here yet
     CONNECTING = 1  # no connection to the exchange
     SYNCING = 2  # connected; the snapshot has not been joined yet
     LIVE = 3
-    GAP = 4  # a sequence was missed, or the book contradicted itself; resynchronising
-    SILENT = 5  # the connection was not heard from within its limit
+    GAP = 4  # a sequence was missed, or the book contradicts itself; resynchronising
+    SILENT = 5  # the connection was silent for longer than its limit
     HALTED = 6  # the exchange does not trade this instrument now
     RETIRED = 7  # this incarnation has ended; look for the next
     DEAD = 8  # the writer's heartbeat is too old
@@ -44,11 +45,11 @@ class BookState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DepthSnapshot:
-    """A whole book, or its best part. A side is `complete` when the exchange has no level beyond the last given.
+    """A whole book, or its best part. A side is `complete` when the exchange has no level beyond the last one here.
 
-    One that comes in the feed replaces what was held, at any time. `request_id` is that of the request over the socket
-    that it answers; then it joins the deltas that waited for it, like one that came over REST. `checksum` is the
-    exchange's, of this book.
+    A snapshot in the feed replaces the held book at any time. A snapshot with a `request_id` answers that request over
+    the socket and joins the deltas that waited for it, like a snapshot over REST. `checksum` is the exchange's, of this
+    book.
     """
 
     symbol: str
@@ -68,7 +69,7 @@ class DepthDelta:
     """New absolute sizes of some levels. It covers the exchange's sequence numbers `first` to `last`.
 
     `previous` is the number of the delta before, where the exchange states it; `checksum` is the exchange's, of the
-    book after this delta. An exchange that numbers nothing has 0 for `first` and `last`.
+    book after this delta. Without the exchange's numbers `first` and `last` are 0.
     """
 
     symbol: str
@@ -86,7 +87,7 @@ class DepthDelta:
 class PublicTrade:
     """Anyone's trade. `side` is the taker's. An `aggregate` stands for several fills; its ids are another sequence.
 
-    `id_text` is the exchange's id where it is no int64; `trade_id` is then a hash of it.
+    `id_text` is the exchange's id if it is not an int64; `trade_id` is then a hash of it.
     """
 
     symbol: str
@@ -102,7 +103,7 @@ class PublicTrade:
 
 @dataclass(frozen=True, slots=True)
 class Ticker:
-    """Best bid and ask as the exchange itself states them. A side it leaves empty is None."""
+    """The exchange's own best bid and ask. An empty side is None."""
 
     symbol: str
     sequence: int
@@ -113,14 +114,14 @@ class Ticker:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The exchange accepted what was asked for under this key: the id of a request, or what a message of it names."""
+    """The exchange accepted the request with this key: the id of a request, or a name in a message of the request."""
 
     key: int | str
 
 
 @dataclass(frozen=True, slots=True)
 class SubscribeRefused:
-    """The exchange refused what was asked for under this key; None where it does not repeat any."""
+    """The exchange refused the request with this key; None if the refusal repeats no key."""
 
     key: int | str | None
     code: str
@@ -136,14 +137,14 @@ class GoingAway:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """The exchange wants to hear this at once: the answer to a ping inside its messages."""
+    """Send this to the exchange at once: the answer to a ping inside its messages."""
 
     frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The codec sees that messages are missing: of one instrument, or (None) of all on this connection."""
+    """The codec found missing messages of one instrument, or (None) of all on this connection."""
 
     symbol: str | None
     reason: str
@@ -151,7 +152,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The exchange changed what may be done with an instrument. `status` is its word, "cancel_only" or "halt"."""
+    """The exchange changed the status of an instrument. `status` is the exchange's word, "cancel_only" or "halt"."""
 
     symbol: str
     is_trading: bool
@@ -160,7 +161,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A well-formed message of a kind that no one here reads. `kind` is the exchange's word for it."""
+    """A well-formed message of a kind that the mesh does not use. `kind` is the exchange's word for it."""
 
     kind: str
 

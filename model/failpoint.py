@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 VARIABLE = "VENUEMESH_FAILPOINT"
 """`name:n`: SIGKILL this process when it reaches `name` for the n-th time; `name:n:stop`: SIGSTOP it then;
-`trace:/path`: append every name reached to the file, one a line, whole also when the process is killed right after.
+`trace:/path`: append every reached name to the file, one per line; a line is complete even if the process is killed
+right after.
 Read once, when this module is imported."""
 
 
@@ -40,7 +41,7 @@ _act = plan(os.environ.get(VARIABLE))
 
 
 def arm(text: str | None) -> None:
-    """Follow another plan from now on, in this process: see `plan`."""
+    """Use another plan from now on, in this process: see `plan`."""
     global _act
     _act = plan(text)
 

@@ -1,10 +1,10 @@
 """Exact conversion between decimal text, `Decimal` and int64 fixed-point.
 
-A raw value is value x 10**scale as a signed 64-bit integer. Nothing here rounds: what does not fit raises
-`FixedPointError`. This is the slow, obviously right path; `orderbook/frame.h` reads the same grammar from bytes.
+A raw value is value x 10**scale as a signed 64-bit integer. These functions never round: a value that does not fit
+raises `FixedPointError`. This path is slow and easy to verify; `orderbook/frame.h` reads the same grammar from bytes.
 
-The grammar of a number is JSON's (RFC 8259 section 6) without a leading minus for what must not be negative; text such
-as "1_000", "+1", " 1", "1.", ".5", "Infinity" or "0x1" is not a number.
+The grammar of a number is JSON's (RFC 8259 section 6), without a leading minus where values must not be negative; text
+such as "1_000", "+1", " 1", "1.", ".5", "Infinity" or "0x1" is not a number.
 """
 
 from __future__ import annotations

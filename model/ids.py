@@ -1,7 +1,7 @@
-"""Client order ids: chosen before anything is sent, never twice the same, recognisably ours.
+"""Client order ids: chosen before sending, unique, and recognisable as ours.
 
-An id is `vm`, then when its maker began (ms, base 36), who that was (random), and a counter: 24 characters of [0-9a-z].
-Exchanges take 32 to 36 characters, letters and digits everywhere.
+An id is `vm`, its maker's start time (ms, base 36), its maker's random number, and a counter: 24 characters of
+[0-9a-z]. Exchanges accept 32 to 36 characters; all accept letters and digits.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ def base36(number: int, width: int = 0) -> str:
 
 
 def is_ours(client_order_id: str) -> bool:
-    """Whether an id has the form of ours; another mesh's on the same account has it too."""
+    """Whether an id has the form of our ids; those of another mesh on the same account have it too."""
     return client_order_id.startswith(PREFIX) and len(client_order_id) >= 20 and client_order_id.isalnum()
 
 
 def maker_of(client_order_id: str) -> tuple[str, int] | None:
-    """Return how all ids of an id's maker begin, and which number this one has; None for an id not made here.
+    """Return the beginning of all ids of an id's maker, and the id's number; None for an id of another form.
 
-    Ids of one maker are in alphabetical order as they are in that of their numbers.
+    The alphabetical order of one maker's ids is the order of their numbers.
     """
     found = _MADE.fullmatch(client_order_id)
     return None if found is None else (found[1], int(found[2], 36))
 
 
 def born(client_order_id: str) -> int | None:
-    """Return when the maker of an id began, ns since the Unix epoch: the id is not older. None: not an id of ours."""
+    """Return the start time of an id's maker, ns since the Unix epoch: the id is not older. None: another form."""
     text = client_order_id.removeprefix(PREFIX)[:BEGAN]
     if not client_order_id.startswith(PREFIX) or len(text) < BEGAN:
         return None
@@ -50,7 +50,7 @@ def born(client_order_id: str) -> int | None:
 
 
 class OrderIds:
-    """Makes ids. `salt` is random bits (64 of them) drawn once by whoever makes this; tests give a fixed one."""
+    """Makes ids. `salt` is 64 random bits, drawn once by the caller; tests pass a fixed number."""
 
     def __init__(self, began_ns: int, salt: int) -> None:
         self._stem = f"{PREFIX}{base36(began_ns // 1_000_000, BEGAN)}{base36(salt % 36**SALT, SALT)}"

@@ -32,10 +32,10 @@ class Instrument:
     `name` is ours (`BTC-USDT`: base, dash, quote), `symbol` the exchange's spelling (`BTCUSDT`). Scales are decimal
     places of the int64 fixed-point values of this instrument's books; they cover the exchange's wire precision.
     A rule that the exchange does not state is None. `market_*_size` are the size rules of orders that take any price,
-    where they differ; `market_*_notional` whether the bounds on notional hold for them. `percent_price` bounds a price
-    by the exchange's average price (multipliers: buy low, buy high, sell low, sell high). `features` are what this pair
-    offers beyond the exchange's plain orders: "quote_amount", "amend", "replace", "order_lists". `aliases` are other
-    spellings that the exchange uses in some of its interfaces; only its connector knows which is used where.
+    where they differ; `market_*_notional`: whether the bounds on notional apply to them. `percent_price` bounds a price
+    by the exchange's average price (multipliers: buy low, buy high, sell low, sell high). `features` are this pair's
+    features beyond the exchange's plain orders: "quote_amount", "amend", "replace", "order_lists". `aliases` are other
+    spellings that the exchange uses in some of its interfaces; only its connector knows where each is used.
     """
 
     exchange: str
@@ -108,8 +108,8 @@ def scale_for(wire_decimals: int, increment: Decimal | None, largest: Decimal | 
     """Choose the scale for a price or size that the exchange writes with up to `wire_decimals` decimals, or as many as
     the `increment` has.
 
-    The wire precision is taken whole unless a thousand times the `largest` value would then leave int64; in that case
-    the scale shrinks to what fits, never below what the `increment` needs.
+    The scale is the full wire precision unless a thousand times the `largest` value would exceed int64; then the scale
+    is the largest that fits, but never less than the `increment` needs.
     """
     need = decimals(increment) if increment else 0
     scale = max(wire_decimals, need)

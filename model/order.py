@@ -73,17 +73,17 @@ TERMINAL = frozenset({S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.FAILED})
 
 
 class Step(Enum):
-    """What happens to an order."""
+    """A step of an order's life."""
 
     ACK = "ACK"  # the exchange has the order
     REJECT = "REJECT"  # the exchange refused it
     NO_REPLY = "NO_REPLY"  # sent, or perhaps sent, and unanswered
     NOT_SENT = "NOT_SENT"  # provably nothing reached the exchange
     ABSENT = "ABSENT"  # the exchange has no such order, by the proof of invariant 2
-    FILL = "FILL"  # a fill that leaves something
-    LAST_FILL = "LAST_FILL"  # a fill that leaves nothing
+    FILL = "FILL"  # a fill of a part
+    LAST_FILL = "LAST_FILL"  # a fill of the whole rest
     CANCEL_SENT = "CANCEL_SENT"
-    CANCEL_REFUSED = "CANCEL_REFUSED"  # the exchange says that the order is still open
+    CANCEL_REFUSED = "CANCEL_REFUSED"  # the exchange states that the order is still open
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"  # ended by the exchange: IOC or FOK remainder, self-trade prevention, market closed
 
@@ -106,12 +106,12 @@ NEXT: dict[tuple[OrderStatus, Step], OrderStatus] = {
     (S.UNKNOWN, Step.ABSENT): S.FAILED,
     (S.UNKNOWN, Step.FILL): S.PARTIALLY_FILLED,
     (S.UNKNOWN, Step.LAST_FILL): S.FILLED,
-    (S.UNKNOWN, Step.CANCEL_SENT): S.UNKNOWN,  # whether there is anything to cancel is still the question
+    (S.UNKNOWN, Step.CANCEL_SENT): S.UNKNOWN,  # it is still unknown whether there is an order to cancel
     (S.UNKNOWN, Step.CANCEL_REFUSED): S.UNKNOWN,
     (S.UNKNOWN, Step.CANCELED): S.CANCELED,
     (S.UNKNOWN, Step.EXPIRED): S.EXPIRED,
     (S.OPEN, Step.ACK): S.OPEN,  # the answer and the report both acknowledge it
-    (S.OPEN, Step.NO_REPLY): S.OPEN,  # the report was faster than the answer that never came
+    (S.OPEN, Step.NO_REPLY): S.OPEN,  # the report came, the answer never did
     (S.OPEN, Step.REJECT): S.REJECTED,  # the exchange acknowledged the order before it judged it
     (S.OPEN, Step.FILL): S.PARTIALLY_FILLED,
     (S.OPEN, Step.LAST_FILL): S.FILLED,
@@ -128,20 +128,23 @@ NEXT: dict[tuple[OrderStatus, Step], OrderStatus] = {
     (S.PARTIALLY_FILLED, Step.CANCELED): S.CANCELED,
     (S.PARTIALLY_FILLED, Step.EXPIRED): S.EXPIRED,
     (S.PENDING_CANCEL, Step.ACK): S.PENDING_CANCEL,
-    (S.PENDING_CANCEL, Step.REJECT): S.REJECTED,  # the cancel overtook a placing that was refused
-    (S.PENDING_CANCEL, Step.NO_REPLY): S.PENDING_CANCEL,  # of the placing or of the cancel: reconcile decides
-    (S.PENDING_CANCEL, Step.NOT_SENT): S.FAILED,  # the placing never left
+    (S.PENDING_CANCEL, Step.REJECT): S.REJECTED,  # the cancel overtook a request to place that was refused
+    (
+        S.PENDING_CANCEL,
+        Step.NO_REPLY,
+    ): S.PENDING_CANCEL,  # of the request to place or of the cancel: reconciliation decides
+    (S.PENDING_CANCEL, Step.NOT_SENT): S.FAILED,  # the request to place was never sent
     (S.PENDING_CANCEL, Step.ABSENT): S.FAILED,
     (S.PENDING_CANCEL, Step.FILL): S.PENDING_CANCEL,
-    (S.PENDING_CANCEL, Step.LAST_FILL): S.FILLED,  # the fill won the race
+    (S.PENDING_CANCEL, Step.LAST_FILL): S.FILLED,  # the fill came first
     (S.PENDING_CANCEL, Step.CANCEL_SENT): S.PENDING_CANCEL,
     (S.PENDING_CANCEL, Step.CANCEL_REFUSED): S.OPEN,  # with fills: PARTIALLY_FILLED, see `advance`
     (S.PENDING_CANCEL, Step.CANCELED): S.CANCELED,
     (S.PENDING_CANCEL, Step.EXPIRED): S.EXPIRED,
 }
-# A terminal status never regresses: late answers change nothing, and late fills count without changing it ...
+# A terminal status never regresses: late answers change nothing, and late fills count without a change of status ...
 NEXT |= {(end, step): end for end in TERMINAL for step in Step}
-# ... but a cancelled or expired order whose fills turn out to be all of it was filled.
+# ... but a cancelled or expired order whose fills add up to its amount was filled.
 NEXT |= {(end, Step.LAST_FILL): S.FILLED for end in (S.CANCELED, S.EXPIRED)}
 
 

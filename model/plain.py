@@ -1,8 +1,8 @@
-"""Records as plain values and back: what a process stores durably, the next one reads with its types or refuses loudly.
+"""Converts records to plain values and back, so that a later process reads stored values with their types or fails.
 
-A record is a dataclass whose fields are text, numbers, truth values, Decimals, enums, records, and tuples or mappings
+A record is a dataclass whose fields are text, numbers, booleans, Decimals, enums, records, and tuples or mappings
 (with text as keys) of them. `to_plain` writes Decimals as text, enums by value and tuples as lists; `from_plain` reads
-them by the field's declared type and takes nothing else: no unknown key, no missing key, no other type.
+them by the field's declared type and refuses everything else: an unknown key, a missing key, another type.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def from_plain(cls: type[T], plain: Any) -> T:
     """Return the record of class `cls` that `to_plain` wrote.
 
     Raises:
-        Misconfigured: `plain` is not such a record; names the field and what is wrong. It repeats no value.
+        Misconfigured: `plain` is not such a record. The error names the field and the problem, and repeats no value.
     """
     record: T = _record(cls, plain, cls.__name__)
     return record
@@ -59,14 +59,14 @@ def to_tagged(record: Any) -> dict[str, Any]:
 def from_tagged(plain: Any) -> Any:
     """Return the record that `to_tagged` wrote. Raises Misconfigured: as `from_plain`, or there is no such class."""
     if not isinstance(plain, Mapping) or not isinstance(plain.get(TYPE), str):
-        raise Misconfigured("a stored record", "names no class")
+        raise Misconfigured("a stored record", "does not name a class")
     module, _, name = plain[TYPE].partition(":")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise Misconfigured(f"a stored record of {plain[TYPE]}", f"the class cannot be loaded: {error}") from error
     if not isinstance(cls, type) or not is_dataclass(cls):
-        raise Misconfigured(f"a stored record of {plain[TYPE]}", "that is not a class of records")
+        raise Misconfigured(f"a stored record of {plain[TYPE]}", "the named class is not a record class")
     return from_plain(cls, {key: value for key, value in plain.items() if key != TYPE})
 
 
@@ -82,7 +82,7 @@ def _record(cls: Any, plain: Any, where: str) -> Any:
     types = _types(cls)
     if plain.keys() != types.keys():
         odd = sorted(map(str, plain.keys() ^ types.keys()))
-        raise Misconfigured(where, f"has not the fields of this version: {', '.join(odd)}")
+        raise Misconfigured(where, f"does not have exactly the fields of this version: {', '.join(odd)}")
     return cls(**{name: _value(types[name], value, f"{where}.{name}") for name, value in plain.items()})
 
 
@@ -93,7 +93,7 @@ def _value(kind: Any, plain: Any, where: str) -> Any:
     if origin is Literal:
         if plain in get_args(kind):
             return plain
-        raise Misconfigured(where, f"is none of {', '.join(map(repr, get_args(kind)))}")
+        raise Misconfigured(where, f"is not one of {', '.join(map(repr, get_args(kind)))}")
     if origin is tuple:
         return _tuple(get_args(kind), plain, where)
     if origin is not None and issubclass(origin, Mapping) and isinstance(plain, Mapping):
@@ -109,7 +109,7 @@ def _value(kind: Any, plain: Any, where: str) -> Any:
         return _enum(kind, plain, where)
     if is_dataclass(kind):
         return _record(kind, plain, where)
-    raise Misconfigured(where, f"is {type(plain).__name__}, which is not its type")
+    raise Misconfigured(where, f"has the wrong type {type(plain).__name__}")
 
 
 def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
@@ -121,7 +121,7 @@ def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
         return _value(others[0], plain, where)
     if type(plain) in others:
         return plain
-    raise Misconfigured(where, f"is {type(plain).__name__}, which is not its type")
+    raise Misconfigured(where, f"has the wrong type {type(plain).__name__}")
 
 
 def _tuple(kinds: tuple[Any, ...], plain: Any, where: str) -> tuple[Any, ...]:
@@ -146,4 +146,4 @@ def _enum(kind: type[Enum], plain: Any, where: str) -> Enum:
     try:
         return kind(plain)
     except ValueError:
-        raise Misconfigured(where, f"is no {kind.__name__}") from None
+        raise Misconfigured(where, f"is not a valid {kind.__name__}") from None

@@ -1,6 +1,6 @@
-"""Trading rules: quantize what a strategy asks for, and say which rule an order breaks. Pure and exact.
+"""Trading rules: rounds orders to the exchange's grids, and finds the rule that an order breaks. Pure and exact.
 
-Quantizing never makes an order larger or dearer than asked: amounts go down; a buy's price goes down, a sell's up.
+Rounding never makes an order larger or dearer: amounts go down; a buy's price goes down, a sell's price up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EXACT = Context(prec=100)
 
 
 def price_increment(instrument: Instrument, price: Decimal | None = None) -> Decimal:
-    """Return the step of prices, near `price` where it depends on it."""
+    """Return the step of prices; `price` matters where the step depends on the price."""
     return instrument.price_increment or Decimal(1).scaleb(-instrument.price_scale)
 
 
@@ -31,7 +31,7 @@ def quantize_price(instrument: Instrument, price: Decimal, side: Side | None = N
     """Return `price` on the grid of prices, never dearer for its side: up for a sell, else down.
 
     Raises:
-        RuleViolation: not a positive finite number, or nothing is left of it.
+        RuleViolation: not a positive finite number, or zero after rounding.
     """
     _check_number(instrument, "price", price)
     rounding = ROUND_CEILING if side is Side.SELL else ROUND_DOWN
@@ -52,7 +52,7 @@ def quantize_amount(instrument: Instrument, amount: Decimal, *, market: bool = F
 
 
 def quantize(instrument: Instrument, order: NewOrder) -> NewOrder:
-    """Return `order` with its numbers on their grids. Raises RuleViolation as the two above."""
+    """Return `order` with price and amount on their grids. Raises RuleViolation as the two functions above."""
     market = not order.order_type.has_price
     return replace(
         order,
@@ -63,10 +63,10 @@ def quantize(instrument: Instrument, order: NewOrder) -> NewOrder:
 
 
 def check(instrument: Instrument, order: NewOrder, price_now: Decimal | None = None) -> None:
-    """Return when `order`, quantized, keeps the rules that can be judged here; nothing is sent to find out.
+    """Check a quantized order against the known rules, without a request.
 
-    `price_now` is the price by which an order without one is judged (best opposite price); None leaves that to the
-    exchange. Average-price rules are the exchange's to judge.
+    `price_now` is the price for judging an order without a price (best opposite price); None leaves that to the
+    exchange. The exchange alone judges by average prices.
 
     Raises:
         RuleViolation: names the first rule that it breaks.
@@ -92,7 +92,7 @@ def check(instrument: Instrument, order: NewOrder, price_now: Decimal | None = N
 
 
 def notional(order: NewOrder, price_now: Decimal | None = None) -> Decimal | None:
-    """Return what the order is worth in quote, by its own price or by `price_now`; None where neither is there."""
+    """Return the order's value in quote, by its own price or by `price_now`; None without both."""
     if order.quote_amount is not None:
         return order.quote_amount
     price = order.price if order.price is not None else price_now
@@ -124,7 +124,7 @@ def _check_shape(order: NewOrder, instrument: Instrument) -> None:
         OrderType.STOP_LOSS_LIMIT,
         OrderType.TAKE_PROFIT_LIMIT,
     ):
-        raise refuse("time_in_force", f"a {kind.value} order takes none")
+        raise refuse("time_in_force", f"a {kind.value} order takes no time in force")
 
 
 def _check_price(instrument: Instrument, name: str, price: Decimal) -> None:
@@ -133,7 +133,7 @@ def _check_price(instrument: Instrument, name: str, price: Decimal) -> None:
 
     _check_number(instrument, name, price)
     if _off_step(price, price_increment(instrument, price)):
-        raise refuse("price_increment", f"is no multiple of {price_increment(instrument, price):f}")
+        raise refuse("price_increment", f"is not a multiple of {price_increment(instrument, price):f}")
     if instrument.min_price is not None and price < instrument.min_price:
         raise refuse("min_price", f"is below {instrument.min_price:f}")
     if instrument.max_price is not None and price > instrument.max_price:
@@ -148,7 +148,7 @@ def _check_amount(instrument: Instrument, order: NewOrder) -> None:
     def refuse(rule: str, reason: str) -> RuleViolation:
         return RuleViolation(rule, instrument.name, f"amount {order.amount:f} {reason}")
 
-    if amount != 0:  # what rounding left nothing of is below the least, not malformed
+    if amount != 0:  # an amount rounded to zero is below the least size, not malformed
         _check_number(instrument, "amount", amount)
     least, most = instrument.min_size, instrument.max_size
     if market:
@@ -158,7 +158,7 @@ def _check_amount(instrument: Instrument, order: NewOrder) -> None:
         raise refuse("min_size", f"is below {least or size_increment(instrument, market=market):f}")
     for step in {size_increment(instrument, amount), size_increment(instrument, amount, market=market)}:
         if _off_step(amount, step):
-            raise refuse("size_increment", f"is no multiple of {step:f}")
+            raise refuse("size_increment", f"is not a multiple of {step:f}")
     if most is not None and amount > most:
         raise refuse("max_size", f"is above {most:f}")
 
@@ -180,7 +180,7 @@ def _check_number(instrument: Instrument, name: str, value: Decimal) -> None:
     if not isinstance(value, Decimal) or not value.is_finite() or value <= 0:
         raise RuleViolation(name, instrument.name, f"{name} is {value!r}; it must be a positive Decimal")
     if value.adjusted() > 30 or len(value.as_tuple().digits) > 40:
-        raise RuleViolation(name, instrument.name, f"{name} has more digits than any exchange takes")
+        raise RuleViolation(name, instrument.name, f"{name} has more digits than any exchange accepts")
 
 
 def _to_step(value: Decimal, step: Decimal, rounding: str) -> Decimal:

@@ -152,5 +152,5 @@ def test_only_its_own_folders_know_an_exchange():
         if met & allowed:
             used.add(path)
         wrong += [f"{path}: knows {word!r}" for word in sorted(met - allowed)]
-    wrong += [f"{path}: needs no exception any more; take it out of NAMED" for path in sorted(set(NAMED) - used)]
+    wrong += [f"{path}: no longer needs an exception; remove it from NAMED" for path in sorted(set(NAMED) - used)]
     assert not wrong, "\n".join(wrong)

@@ -82,7 +82,7 @@ def test_the_environment_may_name_the_passphrase_file_and_may_hold_no_secret(kep
     assert secrets.read_key(kept, "binance").kind == "hmac"
     monkeypatch.setenv("VENUEMESH_PASSPHRASE", PASSPHRASE)
     for attempt in (secrets.check_key, secrets.read_key):
-        with pytest.raises(Misconfigured, match="inherited") as caught:
+        with pytest.raises(Misconfigured, match="inherits a secret") as caught:
             attempt(kept, "binance")
         assert PASSPHRASE not in str(caught.value)
 
@@ -112,9 +112,9 @@ def test_a_mounted_file_that_is_missing_or_open_to_others(mounted, name, attempt
 
 def test_an_entry_of_another_exchange_or_none(kept):
     for attempt in (secrets.check_key, secrets.read_key):
-        with pytest.raises(Misconfigured, match="is a key of binance, and okx"):
+        with pytest.raises(Misconfigured, match="is a key of binance, not of okx"):
             attempt(kept, "okx")
-        with pytest.raises(Misconfigured, match="there are: main"):
+        with pytest.raises(Misconfigured, match="its entries are: main"):
             attempt(replace(kept, keys="other"), "binance")
         with pytest.raises(Misconfigured, match="names neither"):
             attempt(KeySettings(), "binance")
@@ -150,7 +150,7 @@ def test_the_url_of_a_journal(tmp_path):
     assert not secrets.has_password("postgresql+psycopg://mesh@db.test/orders")
     assert secrets.masked(url) == "postgresql+psycopg://db.test:5432/orders"
     assert secrets.masked("sqlite:////var/lib/x.sqlite3") == "sqlite:////var/lib/x.sqlite3"
-    with pytest.raises(Misconfigured, match="into `url`"):
+    with pytest.raises(Misconfigured, match="set `url`"):
         secrets.journal_url(None, str(write_0600(tmp_path / "lite", "sqlite:////x")))
     path.chmod(0o644)
     with pytest.raises(Misconfigured, match="chmod 600"):

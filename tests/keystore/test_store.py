@@ -176,9 +176,9 @@ def test_names_are_unique_checked_and_told(store):
     for name in ("", "../x", "a b", "x" * 65, "-x", "ä"):
         with pytest.raises(Misconfigured, match="name"):
             store.add(name, key_of(), PASSPHRASE, added=DAY)
-    with pytest.raises(Misconfigured, match="there are: main"):
+    with pytest.raises(Misconfigured, match="its entries are: main"):
         store.get("none", PASSPHRASE)
-    with pytest.raises(Misconfigured, match="there are: main"):
+    with pytest.raises(Misconfigured, match="its entries are: main"):
         store.remove("none")
     store.remove("main")
     assert store.list() == []
@@ -256,7 +256,7 @@ def test_a_key_shows_nothing_and_stays_here(kind):
 
 def test_a_pem_under_a_passphrase_is_opened_once_and_held_without(store):
     closed = under_passphrase(PLANTED["ed25519"], "of the pem")
-    with pytest.raises(Misconfigured, match="passphrase of its own"):
+    with pytest.raises(Misconfigured, match="its own passphrase"):
         make_key("binance", "K" * 20, closed)
     with pytest.raises(Misconfigured, match="its passphrase is wrong"):
         make_key("binance", "K" * 20, closed, pem_passphrase="not it")
@@ -266,7 +266,7 @@ def test_a_pem_under_a_passphrase_is_opened_once_and_held_without(store):
 @pytest.mark.parametrize(
     ("kind", "api_key", "secret", "said"),
     [
-        ("dsa", "K" * 20, "s", "none of hmac, ed25519, rsa"),
+        ("dsa", "K" * 20, "s", "not one of hmac, ed25519, rsa"),
         (None, "", "s", "API key"),
         (None, "K y", "s", "API key"),
         (None, "K\r\nX-Evil: 1", "s", "API key"),
@@ -274,8 +274,8 @@ def test_a_pem_under_a_passphrase_is_opened_once_and_held_without(store):
         (None, "K" * 20, "", "one line"),
         (None, "K" * 20, "PLANTED SECRET", "one line"),
         (None, "K" * 20, "a\nb", "one line"),
-        ("ed25519", "K" * 20, "PLANTEDSECRET", "no PEM"),
-        ("hmac", "K" * 20, PLANTED["rsa"].secret, "the configured kind is hmac"),
+        ("ed25519", "K" * 20, "PLANTEDSECRET", "does not contain a PEM"),
+        ("hmac", "K" * 20, PLANTED["rsa"].secret, "the given kind is hmac"),
         ("ed25519", "K" * 20, PLANTED["rsa"].secret, "of kind rsa"),
         (None, "K" * 20, PLANTED["rsa"].public_pem, "PUBLIC KEY"),
         (None, "K" * 20, PLANTED["rsa"].secret[:400], "cannot be read"),

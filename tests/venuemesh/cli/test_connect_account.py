@@ -151,7 +151,7 @@ def test_an_entry_or_two_files_and_only_one_way_at_once(kept):
         (KeyOptions(keys="main", secret_file=kept / "pem"), "give one of"),
         (KeyOptions(secret_file=kept / "pem"), "api_key_file"),
         (KeyOptions(keys="main", field_files=("passphrase=x",)), "belongs to --api-key-file"),
-        (KeyOptions(keys="none", keystore=kept / "keystore"), "there are: main"),
+        (KeyOptions(keys="none", keystore=kept / "keystore"), "its entries are: main"),
     ):
         with pytest.raises(Misconfigured, match=said):
             choose_key("binance", None, None, given)

@@ -113,7 +113,7 @@ def test_a_key_is_asked_for_at_the_terminal_and_nothing_of_it_is_shown(home):
     wrong = Terminal("add", "second", "--exchange", "binance")
     wrong.answer("passphrase of the keystore: ", "something else")
     assert wrong.status() == 2
-    assert "has another passphrase" in wrong.seen
+    assert "has a different passphrase" in wrong.seen
     assert "API key" not in wrong.seen
 
     pem = write_0600(home / "key.pem", under_passphrase(ED25519, PEM_PASSPHRASE))
@@ -190,8 +190,8 @@ def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
     add = ("add", "main", "--exchange", "binance")
     for arguments, said in (
         (("add", "main", "--exchange", "nowhere", *options(files)), "unknown exchange 'nowhere'"),
-        ((*add, *options(files), "--kind", "dsa"), "'dsa' is none of"),
-        ((*add, *options(files), "--kind", "ed25519"), "no PEM private key"),
+        ((*add, *options(files), "--kind", "dsa"), "'dsa' is not one of"),
+        ((*add, *options(files), "--kind", "ed25519"), "does not contain a PEM private key"),
         ((*add, "--kind", "rsa"), "give --secret-file"),
         (("add", "../x", "--exchange", "binance", *options(files)), "name '../x'"),
         (("remove", "main"), "No such file"),
