@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from ...connectors.market_codec import Codec
-from ...connectors.settings import ConnectorSettings
+from ...connectors.settings import ConnectorSettings, OptionValue
 from ...connectors.transport import Feed, Rest
 from ...model.errors import MeshError, Misconfigured, UnknownInstrument
 from ...model.instrument import Instrument
@@ -71,6 +71,7 @@ async def record(
     rest: str | None = None,
     ws: str | None = None,
     *,
+    options: Mapping[str, OptionValue] | None = None,
     connect: Callable[..., FeedLike] = Feed,
     client: RestLike | None = None,
     stop: asyncio.Event | None = None,
@@ -78,8 +79,8 @@ async def record(
     """Record frames and snapshots of `pairs` into the new file `out` until `seconds` have passed, `stop` is set, or the
     task is cancelled. In any case the file holds everything received up to a second before the end.
 
-    `rest` and `ws` override the exchange's base URLs. Returns plain values: file, records, frames, bytes, seconds, and
-    `pairs` with the state and counters of each book.
+    `rest` and `ws` override the exchange's base URLs; `options` are the connector's. Returns plain values: file,
+    records, frames, bytes, seconds, and `pairs` with the state and counters of each book.
 
     Raises:
         UnknownExchange, UnknownInstrument: nothing was recorded, no file is left.
@@ -92,7 +93,7 @@ async def record(
         raise Misconfigured("seconds", f"{seconds:g} is not above 0")
     if not str(out).endswith(SUFFIX):
         raise Misconfigured(str(out), f"a recording's name ends in {SUFFIX}")
-    connector = ConnectorSettings(exchange, rest=rest, ws=ws)
+    connector = ConnectorSettings(exchange, rest=rest, ws=ws, options=options or {})
     codec = connector.market_codec()
     writer = CaptureWriter(out)
     client = client or Rest()

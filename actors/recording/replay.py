@@ -8,19 +8,21 @@ show what was lost, on any connection.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...connectors import registry
+import numpy as np
+
 from ...connectors.gzip_frames import inflate
 from ...connectors.market_codec import Codec, SnapshotKey, Verdict
 from ...connectors.sequence import Numbers
+from ...connectors.settings import ConnectorSettings, OptionValue
 from ...connectors.spec import ExchangeSpec, Proof
 from ...model.errors import CaptureError, DecodeError, Misconfigured
 from ...model.events import DepthSnapshot, Ignored, Levels, MarketEvent, PublicTrade, Side, Ticker
-from ...model.fixed import to_text
+from ...model.fixed import decimals, to_text
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS
 from ...orderbook.l2 import OrderBook
@@ -29,10 +31,11 @@ from ..book.events import Closed, Opened
 from ..book.ingest import Ingest, NoSink, Pair, Sink
 from ..book.machine import BookMachine
 from .file import Record, read
+from .first_books import FirstBook, first_books, unlisted
+from .instruments import given_instruments, listed_instruments
 
 TICKERS_PENDING = 4096  # tickers of one instrument that wait for the delta with their id
 KEEP_BYTES = 128 << 20  # of deltas of one instrument without a snapshot
-LINES_SEARCHED = 1000  # records of each file that are searched for its list of instruments
 BEST = 5
 
 
@@ -65,15 +68,17 @@ class Replay:
         scales: dict[str, int],
         *,
         fast: bool,
+        first: Mapping[str, FirstBook] | None = None,
         sink: Callable[[Instrument], Sink] = lambda _: NoSink(),
     ) -> None:
-        """`sink` is called once for every instrument that the recording holds."""
+        """`first` is what `first_books` found; `sink` is called once for every instrument that the recording holds."""
         self.codec = codec
         self._sink = sink
         self.ingest = Ingest(codec, self._ask, self._other, lambda: self._now_ns, fast=fast, observer=self)
         self.tallies: dict[str, Tally] = {}
         self.lines: dict[str, int] = {}
         self._listed = listed
+        self._first = first or {}
         self._scales = scales  # size scale of instruments that are in no list
         self._now_ns = 0
         self._file = ""
@@ -117,13 +122,14 @@ class Replay:
         pair = self.ingest.pairs.get(symbol)
         if pair is None:
             spec = self.codec.spec
-            wire = spec.wire_decimals
-            instrument = self._listed.get(symbol) or Instrument(
-                spec.exchange, symbol, symbol, "", "", wire, self._scales.get(symbol, wire)
-            )
+            first = self._first.get(symbol, FirstBook(0, None))
+            instrument = self._listed.get(symbol) or first.instrument
+            if instrument is None:
+                instrument = unlisted(spec, symbol, self._scales.get(symbol))
+            window = max(spec.book.window, first.levels) if spec.book.window else 0
             machine = BookMachine(self.codec.classify, lambda: 0.0, feed=spec.book, keep_bytes=KEEP_BYTES)
             machine.on(Opened(), self._now_ns)
-            book = OrderBook(instrument.price_scale, instrument.size_scale, window=spec.book.window or 0)
+            book = OrderBook(instrument.price_scale, instrument.size_scale, window=window)
             pair = Pair(instrument, book, machine, self._sink(instrument))
             self.tallies[symbol] = Tally(self._file)
             self.ingest.track([pair])
@@ -194,31 +200,51 @@ class Replay:
             symbol: self._result(self.ingest.pairs[symbol], self.tallies[symbol]) for symbol in sorted(self.tallies)
         }
 
+    def _decimals(self, pair: Pair, tally: Tally) -> tuple[int, int]:
+        """Return the decimals of prices and of sizes as the exchange writes them.
+
+        Where it writes each pair with decimals of its own, and the instrument is held at finer ones, they are those of
+        its increments, or as many as its values need.
+        """
+        instrument, spec = pair.instrument, self.codec.spec
+        scales, wire = (instrument.price_scale, instrument.size_scale), spec.wire_decimals
+        if not spec.decimals_by_pair:
+            return max(scales[0], wire), max(scales[1], wire)
+        rules = instrument.price_increment, instrument.size_increment
+        levels = np.concatenate([pair.book.levels(side) for side in Side])
+        traded = [trade for trade in (tally.first_trade, tally.last_trade) if trade is not None]
+        values = [
+            [*levels[:, 0].tolist(), *(trade.price_raw for trade in traded)],
+            [*levels[:, 1].tolist(), *(trade.size_raw for trade in traded)],
+        ]
+        price, size = (
+            scale if scale < wire else max(decimals(rule or "0"), _needed(held, scale))
+            for scale, rule, held in zip(scales, rules, values, strict=True)
+        )
+        return price, size
+
     def _result(self, pair: Pair, tally: Tally) -> dict[str, Any]:
         instrument, counters = pair.instrument, pair.machine.counters
-        feed, spec = self.codec.spec.book, self.codec.spec
-        wire = 0 if spec.decimals_by_pair and instrument.symbol in self._listed else spec.wire_decimals
+        feed = self.codec.spec.book
         numbered = counters.snapshots > 0 and feed.is_numbered
+        price_decimals, size_decimals = self._decimals(pair, tally)
 
         def rows(side: Side) -> list[list[str]]:
             levels: Levels = pair.book.levels(side, BEST)
             return [
-                [_text(price, instrument.price_scale, wire), _text(size, instrument.size_scale, wire)]
+                [
+                    _text(price, instrument.price_scale, price_decimals),
+                    _text(size, instrument.size_scale, size_decimals),
+                ]
                 for price, size in levels.tolist()
             ]
 
         def trades(trade: PublicTrade | None) -> list[list[str]]:
             if trade is None:
                 return []
-            price = _text(trade.price_raw, instrument.price_scale, wire)
-            return [
-                [
-                    trade.id_text or str(trade.trade_id),
-                    price,
-                    _text(trade.size_raw, instrument.size_scale, wire),
-                    trade.side.value,
-                ]
-            ]
+            price = _text(trade.price_raw, instrument.price_scale, price_decimals)
+            size = _text(trade.size_raw, instrument.size_scale, size_decimals)
+            return [[trade.id_text or str(trade.trade_id), price, size, trade.side.value]]
 
         result: dict[str, Any] = {
             "instrument": instrument.symbol,
@@ -245,6 +271,8 @@ class Replay:
             "state": pair.machine.state.name,
             "error": pair.machine.error,
         }
+        if not feed.is_joined:
+            result["book"]["snapshots"] = counters.snapshots
         if feed.proof is Proof.CHECKSUM:
             right = counters.checksums - counters.bad_checksums
             result["book"] |= {"checksum_ok": right, "checksum_bad": counters.bad_checksums}
@@ -258,32 +286,23 @@ class Replay:
         return result
 
 
-def _text(raw: int, scale: int, wire: int) -> str:
-    """Format a number as the exchange writes it, with `wire` decimals, although fewer may be held."""
-    return to_text(raw * 10 ** max(0, wire - scale), max(wire, scale))
+def _text(raw: int, scale: int, places: int) -> str:
+    """Format a number with `places` decimals, more or fewer than the `scale` at which it is held."""
+    if places < scale:
+        raw //= 10 ** (scale - places)
+    return to_text(raw * 10 ** max(0, places - scale), places)
+
+
+def _needed(values: Iterable[int], scale: int) -> int:
+    """Return the fewest decimals that write all values exactly."""
+    places, held = 0, list(values)
+    while places < scale and any(value % 10 ** (scale - places) for value in held):
+        places += 1
+    return places
 
 
 def _plain(rule: Any) -> str | None:
     return None if rule is None else f"{rule:f}"
-
-
-def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
-    """Return the instruments recorded in the files, or in `instruments.jsonl*` beside them; the last list wins."""
-    beside = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
-    listed: dict[str, Instrument] = {}
-    for path in [*sorted(beside - {given.resolve() for given in paths}), *paths]:
-        whole = path.name.startswith("instruments")
-        try:
-            for record in read(path):
-                if record.line > LINES_SEARCHED and not whole:
-                    break
-                if record.kind == "http" and codec.recognise(record.url) == "instruments":
-                    listed.update((found.symbol, found) for found in codec.instruments(record.raw))
-        except (CaptureError, DecodeError):
-            if whole and path.resolve() in beside:
-                raise
-            continue  # the replay itself will report the damage, with what it could read
-    return listed
 
 
 def replay(
@@ -292,6 +311,8 @@ def replay(
     path: str = "fast",
     allow_truncated: bool = False,
     on_truncated: Callable[[CaptureError], None] | None = None,
+    instruments: Iterable[Path | str] = (),
+    options: Mapping[str, OptionValue] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Replay recordings of `exchange`, in the given order, and return by symbol the values of `expected.json`.
 
@@ -299,22 +320,27 @@ def replay(
     recording. Memory is bounded for files of any size. The results also hold `state` and `error` of the book at the
     end.
 
+    `instruments` are files with instruments that the recording lacks, or states otherwise: see `given_instruments`.
+    `options` are the connector's. A pushed book is kept at least as deep as the first one of its pair. Where a checksum
+    is the proof, a pair that no list names gets the decimals at which its first book has that checksum.
+
     Raises:
-        UnknownExchange, Misconfigured: no such exchange, no such file, no such path.
+        UnknownExchange, Misconfigured: no such exchange, no such file, no such path, no such option.
         CaptureError: a file is cut off, damaged or empty. With `allow_truncated` everything intact before the damage
             counts, the replay continues with the next file, and each result says in `truncated` what was lost.
             `on_truncated` is then called once for each such file, also when no result comes from the file.
     """
     if path not in ("fast", "slow"):
         raise Misconfigured("path", f"{path!r} is not one of fast, slow")
-    codec_of = registry.connector(exchange).codec
+    codec_of = ConnectorSettings(exchange, options=options or {}).market_codec
     files = [Path(given) for given in paths]
-    listed = listed_instruments(codec_of(), files)
+    listed = listed_instruments(codec_of(), files) | given_instruments(codec_of(), instruments)
+    first = first_books(codec_of(), listed, files)
     best: tuple[int, dict[str, dict[str, Any]]] | None = None
     cut: list[CaptureError] = []
     scales: dict[str, int] | None = {}
     while scales is not None:
-        run = Replay(codec_of(), listed, scales, fast=path == "fast")
+        run = Replay(codec_of(), listed, scales, fast=path == "fast", first=first)
         cut.clear()  # every run meets the same
         for file, record in records(files, cut.append if allow_truncated else None):
             run.feed(file, record)

@@ -15,6 +15,7 @@ from .. import __version__, defaults
 from ..model.errors import MeshError, Misconfigured
 from . import keys as account_keys
 from . import orders as order_commands
+from .options import Options, read_options
 
 app = typer.Typer(
     name="venuemesh",
@@ -236,9 +237,20 @@ def replay(
     allow_truncated: Annotated[
         bool, typer.Option(help="Accept truncated recordings; use the records that they still hold.")
     ] = False,
+    instruments: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File with instruments that the recording lacks: a recording with the exchange's list, or JSON.",
+            metavar="FILE",
+        ),
+    ] = None,
+    option: Options = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replay recorded frames through the connector and the books; print the final state of each book."""
+    """Replay recorded frames through the connector and the books; print the final state of each book.
+
+    Instruments come from the recording, from instruments.jsonl* beside it, or from --instruments.
+    """
     from ..actors.recording.replay import replay as replay_files
     from .tables import replay_table
 
@@ -249,6 +261,8 @@ def replay(
         exchange,
         path=path,
         allow_truncated=allow_truncated,
+        instruments=instruments or (),
+        options=read_options(exchange, option),
         on_truncated=lambda cut: print(f"venuemesh: truncated: {cut}", file=sys.stderr),
     )
     if as_json:
@@ -265,12 +279,14 @@ def record(
     seconds: Annotated[float | None, typer.Option(help="Seconds to record; default: until Ctrl-C.")] = None,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface.")] = None,
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
+    option: Options = None,
 ) -> None:
     """Record raw frames with their receive times. A killed recording can be replayed up to its last flush."""
     from ..actors.recording.record import record as record_frames
     from .tables import record_lines
 
-    recorded = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws))
+    options = read_options(exchange, option)
+    recorded = asyncio.run(record_frames(exchange, pairs, to, seconds=seconds, rest=rest, ws=ws, options=options))
     for line in record_lines(recorded):
         out.print(line)
 
@@ -364,6 +380,7 @@ def connect(
     ws: Annotated[str | None, typer.Option(help="Base URL of the websocket streams.")] = None,
     pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe to; default: an example pair.")] = None,
     timeout: Annotated[float, typer.Option(help="Time limit of each step in seconds.", min=0.1)] = 10.0,
+    option: Options = None,
     config: account_keys.ConfigPath = None,
     account: account_keys.AccountName = None,
     keys: account_keys.Entry = None,
@@ -390,7 +407,9 @@ def connect(
         tuple(field_file or ()),
     )
     chosen = account_keys.choose_key(exchange, rest, ws, given)
-    probe = Probe(chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key)
+    probe = Probe(
+        chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key, read_options(chosen.connector, option)
+    )
     try:
         asyncio.run(probe.run())
     finally:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from ..connectors.gzip_frames import inflate
 from ..connectors.market_codec import Codec, DialedByRequest, OpensConnections
 from ..connectors.order_codec import Signed, trading_connector
 from ..connectors.reports import AccountReport
+from ..connectors.settings import ConnectorSettings, OptionValue
 from ..connectors.spec import ExchangeSpec
 from ..connectors.transport import Feed, Link, Rest
 from ..keystore.key import Key
@@ -62,16 +63,18 @@ class Probe:
         ws: str | None = None,
         timeout_s: float = 10.0,
         key: Key | None = None,
+        options: Mapping[str, OptionValue] | None = None,
     ) -> None:
         """Raises UnknownExchange and Misconfigured as `registry.connector`; NotOffered: a key, but no trading."""
         self.checked: list[Checked] = []
         self.account: AccountReport | None = None
-        connector = registry.connector(exchange)
-        self._codec = connector.codec(rest, ws)
+        settings = ConnectorSettings(exchange, rest=rest, ws=ws, options=options or {})
+        connector = settings.find()
+        self._codec = settings.market_codec()
         self._offset_ns = 0
         self._key = None if key is None else (key.kind, key.hint)
         if key is not None:
-            self._trading = trading_connector(connector).trading(rest)
+            self._trading = settings.order_codec()
             self._auth = trading_connector(connector).auth(key.kind, key.api_key, key.secret, **key.fields)
         self._rest_base = (rest or self._codec.spec.rest).rstrip("/")
         self._pair = pair

@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..actors.book.ingest import Sink
-from ..actors.recording.replay import Replay, listed_instruments, records
+from ..actors.recording.first_books import first_books
+from ..actors.recording.instruments import listed_instruments
+from ..actors.recording.replay import Replay, records
 from ..connectors import registry
 from ..model.address import book_address
 from ..model.errors import Misconfigured, RetryLater
@@ -128,12 +130,13 @@ class ReplayMarket(AsyncMarket):
                 raise Misconfigured(str(path), "there is no such file")
         codec = registry.connector(exchange).codec()
         listed = listed_instruments(codec, self._paths)
+        first = first_books(codec, listed, self._paths)
         self._folder = tempfile.TemporaryDirectory(prefix="venuemesh-replay-")
         self._clock = ReplayClock()
         self._clock.now_ns = next((record.recv_ns for _, record in records(self._paths, None) if record.recv_ns), 0)
         self._writers: list[SegmentWriter] = []
         self._recording = ReplayLink(exchange, Path(self._folder.name), listed)
-        self._replay = Replay(codec, listed, {}, fast=True, sink=self._sink)
+        self._replay = Replay(codec, listed, {}, fast=True, first=first, sink=self._sink)
         super().__init__(self._recording, exchange)
 
     def __reduce__(self) -> tuple[Any, ...]:

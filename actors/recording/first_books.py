@@ -1,0 +1,98 @@
+"""What the first whole book of each pair in a recording shows: how deep the feed is, and at which decimals.
+
+An exchange that pushes its books (`BookSource.PUSHED`) sends as many levels as the recorder asked for. Where a checksum
+is the proof, only the right decimals give it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from ...connectors.gzip_frames import inflate
+from ...connectors.market_codec import ChecksummedBooks, Codec
+from ...connectors.spec import BookSource, ExchangeSpec, Proof
+from ...model.errors import DataError
+from ...model.events import DepthSnapshot
+from ...model.instrument import Instrument
+from ...orderbook.l2 import OrderBook
+from .file import read
+from .instruments import LINES_SEARCHED
+
+
+@dataclass(frozen=True, slots=True)
+class FirstBook:
+    """`levels` of the deeper side. `instrument` has the decimals of the checksum; None where no checksum gave them."""
+
+    levels: int
+    instrument: Instrument | None
+
+
+def unlisted(spec: ExchangeSpec, symbol: str, size_scale: int | None = None) -> Instrument:
+    """Return an instrument that no list names, at the decimals of the wire."""
+    wire = spec.wire_decimals
+    return Instrument(spec.exchange, symbol, symbol, "", "", wire, wire if size_scale is None else size_scale)
+
+
+def first_books(codec: Codec, listed: Mapping[str, Instrument], paths: Sequence[Path]) -> dict[str, FirstBook]:
+    """Find the first whole book of each symbol at the beginning of the recordings. Binds the codec to other pairs."""
+    found: dict[str, FirstBook] = {}
+    if codec.spec.book.source is not BookSource.PUSHED:
+        return found
+    for path in paths:
+        try:
+            for record in read(path):
+                if record.line > LINES_SEARCHED:
+                    break
+                if record.kind == "recv":
+                    _look(codec, listed, record.raw, found)
+        except DataError:
+            continue  # the replay itself will report the damage, with what it could read
+    return found
+
+
+def _look(codec: Codec, listed: Mapping[str, Instrument], raw: bytes, found: dict[str, FirstBook]) -> None:
+    frame = inflate(raw) if codec.spec.gzip else raw
+    symbol = codec.symbol_of(frame)
+    if symbol is None or symbol in found:
+        return
+    instrument = listed.get(symbol) or unlisted(codec.spec, symbol)
+    whole = _whole(codec, instrument, frame)
+    if whole is None:
+        return
+    is_proven = symbol not in listed and codec.spec.book.proof is Proof.CHECKSUM
+    found[symbol] = FirstBook(
+        max(len(whole.bids), len(whole.asks)), _proven(codec, instrument, frame) if is_proven else None
+    )
+
+
+def _whole(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> DepthSnapshot | None:
+    """Return the whole book in a frame; None where there is none, or it does not fit the instrument's decimals."""
+    codec.bind([instrument])
+    try:
+        events = codec.decode(frame, 0)
+    except DataError:
+        return None
+    return next((event for event in events if isinstance(event, DepthSnapshot) and event.request_id is None), None)
+
+
+def _proven(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> Instrument | None:
+    """Return the instrument at the fewest decimals at which the book in the frame has the frame's checksum."""
+    if not isinstance(codec, ChecksummedBooks):
+        return None
+    upto = range(codec.spec.wire_decimals + 1)
+    for price_scale, size_scale in product(upto, upto):
+        tried = replace(instrument, price_scale=price_scale, size_scale=size_scale)
+        whole = _whole(codec, tried, frame)
+        if whole is None or not len(whole.bids) + len(whole.asks):
+            continue
+        book = OrderBook(price_scale, size_scale)
+        try:
+            book.load(whole.bids, whole.asks, 0)
+            if codec.checksum(tried, book) == whole.checksum:
+                return tried
+        except DataError:
+            return None
+    return None

@@ -1,0 +1,96 @@
+"""The instruments of a recording: from the list it holds, from the list beside it, or from a file that is given."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from ...connectors.market_codec import Codec
+from ...model.errors import CaptureError, DecodeError, FixedPointError, Misconfigured
+from ...model.fixed import decimals
+from ...model.instrument import Instrument
+from .file import read
+
+LINES_SEARCHED = 1000  # records of each recording that are searched for its list of instruments
+MAX_SCALE = 18  # of a book
+NUMBERS = ("price_increment", "size_increment")
+
+
+def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
+    """Return the instruments recorded in the files, or in `instruments.jsonl*` beside them; the last list wins."""
+    beside = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
+    listed: dict[str, Instrument] = {}
+    for path in [*sorted(beside - {given.resolve() for given in paths}), *paths]:
+        whole = path.name.startswith("instruments")
+        try:
+            listed.update(_recorded(codec, path, None if whole else LINES_SEARCHED))
+        except (CaptureError, DecodeError):
+            if whole and path.resolve() in beside:
+                raise
+            continue  # the replay itself will report the damage, with what it could read
+    return listed
+
+
+def given_instruments(codec: Codec, paths: Iterable[Path | str]) -> dict[str, Instrument]:
+    """Return the instruments that files give, by symbol; the last file wins.
+
+    A file is a recording that holds the exchange's list (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`), or JSON (`.json.gz`
+    too): the body of the exchange's own answer, or rows of ours, [{"symbol": "XRPUSDT", "name": "XRP-USDT",
+    "price_increment": "0.0001", "size_increment": "1"}, ...]. A row's increments have all decimals that the exchange
+    writes; its name is the symbol where it is absent.
+
+    Raises:
+        Misconfigured: a file is not there, or gives no instruments.
+        CaptureError, DecodeError: a file cannot be read.
+    """
+    found: dict[str, Instrument] = {}
+    for path in map(Path, paths):
+        if not path.is_file():
+            raise Misconfigured(str(path), "there is no such file")
+        given = _recorded(codec, path, None) if ".jsonl" in path.name else _stated(codec, path)
+        if not given:
+            raise Misconfigured(str(path), "it gives no instruments")
+        found |= given
+    return found
+
+
+def _recorded(codec: Codec, path: Path, lines: int | None) -> dict[str, Instrument]:
+    listed: dict[str, Instrument] = {}
+    for record in read(path):
+        if lines is not None and record.line > lines:
+            break
+        if record.kind == "http" and codec.recognise(record.url) == "instruments":
+            listed.update((found.symbol, found) for found in codec.instruments(record.raw))
+    return listed
+
+
+def _stated(codec: Codec, path: Path) -> dict[str, Instrument]:
+    try:
+        raw = path.read_bytes()
+        body = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        rows = json.loads(body)
+    except (OSError, EOFError, ValueError) as error:
+        raise DecodeError(f"{path} is not JSON: {error}", None) from error
+    if isinstance(rows, list) and all(isinstance(row, dict) and {"symbol", *NUMBERS} <= set(row) for row in rows):
+        return {row["symbol"]: _row(codec, path, row) for row in rows}
+    return {found.symbol: found for found in codec.instruments(body)}
+
+
+def _row(codec: Codec, path: Path, row: dict[str, Any]) -> Instrument:
+    exchange, symbol, name = codec.spec.exchange, row["symbol"], row.get("name", row["symbol"])
+    try:
+        price, size = (Decimal(row[key]) if isinstance(row[key], str) else Decimal("NaN") for key in NUMBERS)
+        scales = decimals(price), decimals(size)
+        if not (
+            price > 0 and size > 0 and max(scales) <= MAX_SCALE and isinstance(symbol, str) and isinstance(name, str)
+        ):
+            raise InvalidOperation
+    except (InvalidOperation, FixedPointError):
+        wanted = f"symbol, name and increments are texts, increments above 0 with at most {MAX_SCALE} decimals"
+        raise Misconfigured(f"{path}: {symbol}", wanted) from None
+    base, _, quote = name.partition("-")
+    return Instrument(exchange, name, symbol, base, quote, *scales, price_increment=price, size_increment=size)

@@ -1,0 +1,56 @@
+"""Options of a connector on the command line: `--option depth=100`, as often as there are options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from ..connectors import registry
+from ..connectors.settings import OptionValue
+from ..model.errors import Misconfigured
+
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="Option of the connector, such as depth=100; `venuemesh exchanges` lists them. May be repeated.",
+        metavar="NAME=VALUE",
+    ),
+]
+
+
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError
+    return text == "true"
+
+
+READERS: dict[type[Any], Callable[[str], OptionValue]] = {bool: _truth, int: int, float: float, str: str}
+
+
+def read_options(exchange: str, given: Sequence[str] | None) -> dict[str, OptionValue]:
+    """Read options as the connector types them.
+
+    Raises:
+        UnknownExchange: there is no such connector.
+        Misconfigured: an option is not NAME=VALUE, is given twice, or the connector does not take it.
+    """
+    spec = registry.connector(exchange).spec
+    found: dict[str, OptionValue] = {}
+    for one in given or ():
+        name, separator, value = one.partition("=")
+        if not separator:
+            raise Misconfigured(f"--option {one}", "it is not NAME=VALUE")
+        if name in found:
+            raise Misconfigured(f"--option {one}", "the option is given twice")
+        kind = next((type(option.default) for option in spec.options if option.name == name), str)
+        try:
+            found[name] = READERS[kind](value)
+        except ValueError:
+            found[name] = value  # the option itself says what it takes
+        problem = spec.option_problem(name, found[name])
+        if problem is not None:
+            raise Misconfigured(f"--option {one}", problem)
+    return found
