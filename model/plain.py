@@ -66,7 +66,7 @@ def from_tagged(plain: Any) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         raise Misconfigured(f"a stored record of {plain[TYPE]}", f"the class cannot be loaded: {error}") from error
     if not isinstance(cls, type) or not is_dataclass(cls):
-        raise Misconfigured(f"a stored record of {plain[TYPE]}", "the named class is not a record class")
+        raise Misconfigured(f"a stored record of {plain[TYPE]}", "the named class is not a class of records")
     return from_plain(cls, {key: value for key, value in plain.items() if key != TYPE})
 
 
@@ -109,7 +109,7 @@ def _value(kind: Any, plain: Any, where: str) -> Any:
         return _enum(kind, plain, where)
     if is_dataclass(kind):
         return _record(kind, plain, where)
-    raise Misconfigured(where, f"has the wrong type {type(plain).__name__}")
+    raise Misconfigured(where, f"is {type(plain).__name__}, which is the wrong type")
 
 
 def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
@@ -121,7 +121,7 @@ def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
         return _value(others[0], plain, where)
     if type(plain) in others:
         return plain
-    raise Misconfigured(where, f"has the wrong type {type(plain).__name__}")
+    raise Misconfigured(where, f"is {type(plain).__name__}, which is the wrong type")
 
 
 def _tuple(kinds: tuple[Any, ...], plain: Any, where: str) -> tuple[Any, ...]:

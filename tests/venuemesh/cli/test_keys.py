@@ -202,7 +202,7 @@ def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
     files["secret"].chmod(0o640)
     assert f"chmod 600 {files['secret']}" in run(*add, *options(files), status=2)
     monkeypatch.setenv("VENUEMESH_PASSPHRASE", "in the environment")
-    assert "inherited" in run(*add, *options(files), status=2)
+    assert "inherits a secret" in run(*add, *options(files), status=2)
     assert not Keystore().exists()
 
 
