@@ -339,6 +339,12 @@ def conformance(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the checks of a run and its cost, without running it.")
     ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for a record of what passed; connectors in venuemesh: conformance/passed.", metavar="DIR"
+        ),
+    ] = None,
     trading: Annotated[
         bool, typer.Option(help="Check trading, too: on the exchange with a key, on the local exchange without one.")
     ] = True,
@@ -365,7 +371,7 @@ def conformance(
 
     account = account_of(keys, keystore, passphrase_file, api_key_file, secret_file, kind, field_file)
     trade = Trade(trading, account, ws_api, orders, stream)
-    plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds, trade)
+    plan = Plan(exchange, samples, live or rest is not None or ws is not None, rest, ws, pair, seconds, trade, record)
     if dry_run:
         for line in describe(plan):
             print(line)

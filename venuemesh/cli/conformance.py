@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
+from ..conformance import record as records
 from ..conformance.market.checks import MarketDataConformance
 from ..conformance.market.live import TITLES, choose, plan, run_live
 from ..conformance.runner import Outcome, Result, checks, run_checks, samples_of, suite_of
@@ -63,6 +65,12 @@ class Plan:
     pair: str | None
     seconds: float
     trade: Trade = field(default_factory=Trade)
+    record: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises Misconfigured: a record is wanted of something other than the connector's own samples."""
+        if self.record is not None and (self.live or self.samples is not None or self.trade.account is not None):
+            raise Misconfigured("--record", "it takes the connector's own samples and the local exchange alone")
 
 
 def _suite(wanted: Plan) -> type[MarketDataConformance] | None:
@@ -123,10 +131,10 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
         Misconfigured: the connector cannot be checked, the key is not usable, or the account holds too little.
     """
     suite = _suite(wanted)
-    seen: list[Result] = []
+    seen: list[tuple[str, Result]] = []
 
-    def tell(result: Result) -> None:
-        seen.append(result)
+    def tell(result: Result, part: str = "market data") -> None:
+        seen.append((part, result))
         reason = f" ({result.reason})" if result.reason else ""
         name = result.name.removeprefix("test_").replace("_", " ")
         say(f"{result.outcome.value:<8}{name}{reason}  {result.seconds * 1e3:.0f} ms")
@@ -142,9 +150,11 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
         say(f"no trading: {without}")
     else:
         for result in run_checks(trading_suite_of(connector, wanted.trade, wanted.rest, wanted.ws, wanted.pair)):
-            tell(result)
-    count = {outcome: sum(result.outcome is outcome for result in seen) for outcome in Outcome}
+            tell(result, "trading")
+    count = {outcome: sum(result.outcome is outcome for _, result in seen) for outcome in Outcome}
     say(f"{count[Outcome.PASSED]} passed, {count[Outcome.FAILED]} failed, {count[Outcome.SKIPPED]} skipped")
+    if wanted.record is not None:
+        say(f"recorded in {records.write(records.made(connector, __version__, seen), wanted.record)}")
     return 1 if count[Outcome.FAILED] else 0
 
 

@@ -1,10 +1,15 @@
-"""Shows the declared features of each installed connector (`venuemesh exchanges`). Sends nothing."""
+"""Shows the declared features of each installed connector, and what it has passed (`venuemesh exchanges`).
+
+Only what the connector's record says has passed is called supported. Sends nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
+from ..conformance import record as records
 from ..connectors import registry
 from ..connectors.market_codec import Connector
 from ..connectors.order_codec import trading_connector
@@ -16,7 +21,7 @@ UNTRIED = (
     "No connector that comes with venuemesh was tried on its real exchange: they were tried on the local exchange,"
 )
 UNTRIED_BUT = "on recordings and on the messages in the manuals."
-UNRECORDED = "No record of passed checks comes with venuemesh: `venuemesh conformance EXCHANGE` runs them."
+SUPPORTED = "Supported is what has passed all its checks on the day named; `venuemesh conformance EXCHANGE` runs them."
 BEGIN = "The first thing to try: `venuemesh connect EXCHANGE`."
 SOURCES = {
     BookSource.REST: "whole books by REST",
@@ -44,15 +49,26 @@ EXTRAS = {
 def offers() -> dict[str, Any]:
     """Return the features of every installed connector as plain data for JSON."""
     exchanges = [_offers(name) for name in registry.known()]
-    return {"exchanges": exchanges, "met_real_exchange": False, "conformance_record": None}
+    return {"exchanges": exchanges, "met_real_exchange": False}
 
 
 def _offers(name: str) -> dict[str, Any]:
     try:
         connector = registry.connector(name)
-        return {"exchange": name, "error": None, **_market(connector), "trading": _trading(connector)}
+        declared = {**_market(connector), "trading": _trading(connector)}
+        return {"exchange": name, "error": None, **declared, **_passed(connector)}
     except MeshError as error:
         return {"exchange": name, "error": str(error)}
+
+
+def _passed(connector: Connector) -> dict[str, Any]:
+    """Return what the connector's record supports, and the record with the checks that came later; None without one."""
+    record = records.found(connector)
+    if record is None:
+        return {"supported": [], "record": None}
+    missing = record.missing()
+    supported = [suite for suite, names in record.passed.items() if names and not missing[suite]]
+    return {"supported": supported, "record": {**asdict(record), "not_run": missing}}
 
 
 def _market(connector: Connector) -> dict[str, Any]:
@@ -110,8 +126,25 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield from (f"  {text}" for text in _trading_lines(each["trading"]))
         yield from _option_lines(each["options"])
         yield f"  environments  {', '.join(each['environments'])}"
+        yield from (f"  {text}" for text in _record_lines(each["supported"], each["record"]))
     yield ""
-    yield from (UNTRIED, UNTRIED_BUT, UNRECORDED, BEGIN)
+    yield from (UNTRIED, UNTRIED_BUT, SUPPORTED, BEGIN)
+
+
+def _record_lines(supported: list[str], record: dict[str, Any] | None) -> Iterator[str]:
+    if record is None:
+        yield "supported     nothing: there is no record of passed checks"
+        return
+    counts = []
+    for suite, names in record["passed"].items():
+        skipped = len(record["skipped"].get(suite, ()))
+        beside = f" and {skipped} that do not apply" if skipped else ""
+        later = f", not {len(record['not_run'][suite])} that came later" if record["not_run"][suite] else ""
+        counts.append(f"{len(names)} checks of {suite} passed{beside}{later}")
+    yield f"supported     {', '.join(supported) or 'nothing'} ({record['date']}, version {record['version']})"
+    yield from (f"              {text}" for text in counts)
+    scanner = f", and {record['scanner_lines']} of a byte scanner" if record["scanner_lines"] else ""
+    yield f"code          {sum(record['lines'].values())} lines{scanner}"
 
 
 def _market_text(spec: ExchangeSpec, market: dict[str, Any]) -> str:
