@@ -265,6 +265,7 @@ class Offer:
     stream: bool = True  # False: reports come by polling only
     ws_orders: bool = False  # orders over a websocket, too
     client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"
+    late_reject: bool = False  # an order that it will not have is acknowledged, and ends by itself
     processing_s: float = 1.0
     appears_s: float = 0.0  # for how long after its acknowledgement lookups may not find an order
     max_validity_s: float = 60.0  # the longest validity window that may be asked for

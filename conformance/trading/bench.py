@@ -262,6 +262,13 @@ class Desk:
     async def all_orders(self) -> Sequence[Order]:
         return await self.market.orders()
 
+    @property
+    def _look_s(self) -> float:
+        """Return the pause between two requests for the balances: they spend a quarter of any limit, at most."""
+        limits = self.connector.spec.limits
+        spent = ((limits[name], amount) for name, amount in self.codec().account().cost)
+        return max([LOOK_AGAIN_S, *(4 * amount * one.per_s / one.amount for one, amount in spent)])
+
     async def settled_balances(self) -> dict[str, Balance]:
         """Wait until the mesh's balances equal the exchange's and return them. Raises AssertionError if they differ."""
         differences: list[str] = []
@@ -277,7 +284,7 @@ class Desk:
             return ours if not differences else None
 
         try:
-            return await self.until("balances equal to the exchange's", same, look_s=LOOK_AGAIN_S)
+            return await self.until("balances equal to the exchange's", same, look_s=self._look_s)
         except AssertionError as error:
             raise AssertionError(f"{error}: {'; '.join(differences)}") from error
 

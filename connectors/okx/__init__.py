@@ -1,12 +1,15 @@
-"""OKX spot: market data. Trading is not offered yet."""
+"""OKX spot. A sister exchange with the same protocol is another `OkxConnector` with its spec."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
+from .auth import OkxAuth, read_key
 from .market import OkxCodec
+from .orders import OkxTrading
 from .spec import IS_DEMO, REGION, SPEC
 
 
@@ -29,6 +32,20 @@ class OkxConnector:
     ) -> OkxCodec:
         """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
         return OkxCodec(self.spec, rest, ws, region, demo)
+
+    def trading(
+        self,
+        rest: str | None = None,
+        ws_api: str | None = None,
+        region: str = REGION.default,
+        demo: bool = IS_DEMO.default,
+    ) -> OkxTrading:
+        """Make a trading codec; demo trading has keys of its own. Raises Misconfigured as `codec`."""
+        return OkxTrading(self.spec, rest, region, demo)
+
+    def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> OkxAuth:
+        """Read a key of the kind "hmac" and its `passphrase`. Raises Misconfigured."""
+        return read_key(kind, api_key, secret, fields)
 
     def samples(self) -> MarketDataSamples:
         """Messages of our own in the manual's shape, for the conformance suite."""

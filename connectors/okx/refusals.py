@@ -11,11 +11,11 @@ import orjson
 from ..failures import ErrorBody, Failures
 from ..order_codec import Refusal
 
-# A code that is not here is REJECTED: an explicit no
 SORTS = {
     # error/code.md, General Class and API Class; error/code/websocket.md
     Refusal.BUSY: """50011 50040 50061 51113 60014 60023""",  # rate limits: too many requests, too frequent
-    Refusal.CLOCK: """50102 60004 60006""",  # the timestamp of the request is too old, or none
+    # The timestamp of the request is too old, or none; an order came after its `expTime`
+    Refusal.CLOCK: """50036 50037 50102 60004 60006""",
     Refusal.KEY: """50030 50035 50100 50101 50103 50104 50105 50106 50107 50110 50111 50113 50114 50119 50120 50121
         60005 60007 60009 60011 60024 60032""",
     # 50004, 51149: "does not mean that the request was successful or failed"; the others are errors and timeouts inside
@@ -25,11 +25,24 @@ SORTS = {
     Refusal.NOT_THERE: """51063 51400 51401 51402 51410 51503 51509 51510 51603""",
     Refusal.DUPLICATE: """50071 51016""",  # clOrdId already exists
 }
+FAILED = "1"  # "Operation failed.": none of the orders of a request was accepted
 CODES = {code: sort for sort, codes in SORTS.items() for code in codes.split()}
+# All others that the two pages list for trading are an explicit no. What they do not list may mean anything
+LISTED = """50000-50002 50004-50030 50032-50033 50035-50042 50044-50053 50055-50064 50067 50069 50071-50072 50075-50077
+    50100-50116 50118-50122 51000-51012 51014-51044 51046-51059 51063 51065-51066 51068-51096 51098-51113 51115-51117
+    51120-51140 51142-51144 51147-51150 51152-51156 51158-51159 51162-51171 51173-51182 51185-51187 51192-51197
+    51201-51207 51209-51214 51220-51226 51250-51265 51267-51295 51298-51300 51302-51313 51317 51320-51333 51340-51359
+    51370 51380-51413 51415-51416 51500-51503 51505-51514 51521-51532 51536-51539 51543 51600-51608 51610-51611
+    51620-51621 51625 51720-51739 51750-51774 51784-51785 51820-51825 54000-54001 54004-54009 54011-54012 54018-54019
+    54024-54031 54035-54036 54039-54049 54051 54070-54075 54078-54079 54092 54094 60004-60009 60011-60014 60018-60019
+    60023-60024 60026-60028 60031-60033 63999-64004 64007-64008"""
+for _first, _, _last in (part.partition("-") for part in LISTED.split()):
+    for _code in range(int(_first), int(_last or _first) + 1):
+        CODES.setdefault(str(_code), Refusal.REJECTED)
 
 
 def error_body(body: bytes) -> ErrorBody | None:
-    """Read {"code":"51001","msg":..}; "0" is success."""
+    """Read {"code":"51001","msg":..}; "0" is success. Where a request has one order, its row says what is wrong."""
     try:
         read = orjson.loads(body)
         code, reason = read["code"], read["msg"]
@@ -37,8 +50,13 @@ def error_body(body: bytes) -> ErrorBody | None:
         return None
     if not isinstance(code, str) or not isinstance(reason, str) or code in ("", "0"):
         return None
-    return ErrorBody(code, reason, None, read.get("data"))
+    data = read.get("data")
+    if code == FAILED and isinstance(data, list) and data and isinstance(data[0], dict):
+        own, words = data[0].get("sCode"), data[0].get("sMsg")
+        if isinstance(own, str) and isinstance(words, str) and own not in ("", "0"):
+            code, reason = own, words
+    return ErrorBody(code, reason, None, data)
 
 
 # The manual names no time to wait. Nearly all limits are of two seconds.
-FAILURES = Failures(error_body, CODES, waits_s={429: 2.0}, max_wait_s=600.0, in_success=True)
+FAILURES = Failures(error_body, CODES, waits_s={429: 2.0}, max_wait_s=600.0, in_success=True, unlisted=Refusal.UNKNOWN)

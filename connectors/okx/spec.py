@@ -6,6 +6,9 @@ pages named at each figure were read 2026-11-27. Nothing here has met the exchan
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from ...model.order import OrderType, TimeInForce
 from ..spec import (
     BookFeed,
     BookSource,
@@ -16,6 +19,7 @@ from ..spec import (
     KeepAlive,
     KeyField,
     Limit,
+    Offer,
     Option,
     Proof,
 )
@@ -47,8 +51,9 @@ REGION = Option(
     "global",
     "Which of the exchange's companies the account is with; each has hosts of its own.",
     choices=tuple(REGIONS),
+    orders=True,
 )
-IS_DEMO = Option("demo", False, "Whether to talk to demo trading, whose keys and markets are its own.")
+IS_DEMO = Option("demo", False, "Whether to talk to demo trading, whose keys and markets are its own.", orders=True)
 
 
 NEW_CANDLES = 1440  # market data, Candlesticks: how many of an interval that endpoint has; the history has all
@@ -83,6 +88,49 @@ def _endpoint(path: str, limit: str, page: str) -> Endpoint:
     return Endpoint("GET", f"/api/v5/{path}", ((limit, 1),), f"{page}, read 2026-11-27")
 
 
+TRADE = "order/book/trading-trade"
+PAGE = 100  # get-order-list.md and the other lists: limit
+OTHER = "other"  # what requests spend that are not listed here
+SLIPPAGE = "0.05"  # post-place-order.md, slippagePct: the widest
+
+
+def _private(method: str, path: str, limit: str, page: str, order_count: int = 0) -> Endpoint:
+    """An endpoint of an account, each of which has a limit of its own."""
+    return Endpoint(method, f"/api/v5/{path}", ((limit, 1),), f"{page}.md, read 2026-11-27", order_count=order_count)
+
+
+TRADING = {
+    "place": _private("POST", "trade/order", "place", f"{TRADE}-post-place-order", 1),
+    "cancel": _private("POST", "trade/cancel-order", "cancel", f"{TRADE}-post-cancel-order"),
+    "order": _private("GET", "trade/order", "order", f"{TRADE}-get-order-details"),
+    "pending": _private("GET", "trade/orders-pending", "pending", f"{TRADE}-get-order-list"),
+    "history": _private("GET", "trade/orders-history", "history", f"{TRADE}-get-order-history-last-7-days"),
+    "fills": _private("GET", "trade/fills", "fills", f"{TRADE}-get-transaction-details-last-3-days"),
+    "fills_history": _private(
+        "GET", "trade/fills-history", "fills_history", f"{TRADE}-get-transaction-details-last-3-months"
+    ),
+    "balance": _private("GET", "account/balance", "balance", "trading/account/rest-api-get-balance"),
+    "trade_fee": _private("GET", "account/trade-fee", "trade_fee", "trading/account/rest-api-get-fee-rates"),
+}
+OFFER = Offer(
+    # post-place-order.md, ordType
+    order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),
+    times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
+    self_trade_modes=frozenset({"cancel_maker", "cancel_taker", "cancel_both"}),  # same, stpMode
+    quote_amount=True,  # same, tgtCcy
+    stream=False,
+    client_id_pattern="[A-Za-z0-9]{1,32}",  # same, clOrdId
+    late_reject=True,  # same, ordType: a post-only order that would take is cancelled
+    # The manual states no bound for the work on an accepted request
+    processing_s=10.0,
+    # Nor that an acknowledged order may not be found yet; a moment costs nothing
+    appears_s=2.0,
+    max_validity_s=30.0,  # overview/rest/authentication-making-requests.md, OK-ACCESS-TIMESTAMP
+    maker_fee=Decimal("0.0008"),  # get-fee-rates.md, the example: level Lv1; `fees` requests the account's
+    taker_fee=Decimal("0.001"),
+    fills_page=PAGE,
+)
+
 SPEC = ExchangeSpec(
     exchange="okx",
     rest=REAL.rest,
@@ -94,6 +142,7 @@ SPEC = ExchangeSpec(
         "candles": _endpoint("market/candles", "candles", f"{MARKET}-get-candlesticks.md"),
         "old_candles": _endpoint("market/history-candles", "old_candles", f"{MARKET}-get-candlesticks-history.md"),
         "time": _endpoint("public/time", "time", "public/data/rest-api-get-system-time.md"),
+        **TRADING,
     },
     limits={  # by IP, each on the page of its endpoint
         "instruments": Limit(20, per_s=2.0),
@@ -102,6 +151,17 @@ SPEC = ExchangeSpec(
         "candles": Limit(40, per_s=2.0),
         "old_candles": Limit(20, per_s=2.0),
         "time": Limit(10, per_s=2.0),
+        # By user, the first three by user and instrument, so these are less than a key may do on several pairs
+        "place": Limit(60, per_s=2.0),
+        "cancel": Limit(60, per_s=2.0),
+        "order": Limit(60, per_s=2.0),
+        "pending": Limit(60, per_s=2.0),
+        "history": Limit(40, per_s=2.0),
+        "fills": Limit(60, per_s=2.0),
+        "fills_history": Limit(10, per_s=2.0),
+        "balance": Limit(10, per_s=2.0),
+        "trade_fee": Limit(5, per_s=2.0),
+        OTHER: Limit(1, per_s=1.0),  # the least of all
         "connections": Limit(3, per_s=1.0),  # overview/websocket/connect.md, Connection limit
         # same, Request limit: subscribe, unsubscribe and login together
         "subscriptions": Limit(480, per_s=3600.0, scope="connection"),
@@ -124,4 +184,6 @@ SPEC = ExchangeSpec(
     # overview/rest/authentication-generating-an-api-key.md
     key_fields=(KeyField("passphrase", "the one that was chosen when the API key was made"),),
     options=(REGION, IS_DEMO),
+    # overview/rate/limits-sub-account-rate-limit.md: new and amended orders, over all pairs
+    account_limits={"orders_2s": Limit(1000, per_s=2.0, scope="account")},
 )

@@ -1,22 +1,21 @@
-"""Ids of orders and bills. They are larger than 2**53: a client that reads them as floats mixes them up."""
+"""Ids of orders and bills. Those of bills are larger than 2**53: a client that reads them as floats mixes them up."""
 
 from __future__ import annotations
 
 from ..engine.accounts import Account, Fill
 from ..wire.numbers import BadNumber, read_whole
 
-FIRST_ORDER = 1_752_588_000_000_000_000
 FIRST_BILL = 2_005_880_000_000_000_000
 
 
 def order_id(number: int) -> str:
-    return str(FIRST_ORDER + number)
+    return str(number)
 
 
 def order_number(text: object) -> int | None:
     """Return the engine's number of an order; None where the text is no `ordId`."""
     try:
-        return read_whole(text) - FIRST_ORDER
+        return read_whole(text)
     except BadNumber:
         return None
 

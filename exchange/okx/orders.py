@@ -29,6 +29,7 @@ from ..floor import Floor
 from . import ids
 from .client import NAME
 from .errors import ApiError, refused
+from .payloads import min_size
 
 KEPT = 200_000  # orders whose details are kept
 SELF_TRADE = {"cancel_maker": "EXPIRE_MAKER", "cancel_taker": "EXPIRE_TAKER", "cancel_both": "EXPIRE_BOTH"}
@@ -117,7 +118,10 @@ class Orders:
         self._placing = new.details
         try:
             if not takes:
-                return self._floor.submit(NAME, account, rules.symbol, ticket, now_ns)
+                order = self._floor.submit(NAME, account, rules.symbol, ticket, now_ns)
+                if new.price is None:  # a purchase by size had its bound while it matched, and has no price
+                    order.kind, order.price = "MARKET", None
+                return order
             order = self._engine.submit(account, rules.symbol, replace(ticket, kind="LIMIT"), now_ns, hold=True)
             order.kind, order.expiry_reason = "LIMIT_MAKER", POST_ONLY
             return self._engine.cancel(rules.symbol, order.id, now_ns, account)
@@ -131,7 +135,7 @@ class Orders:
         rules, details = new.market.rules, new.details
         stp = SELF_TRADE[details.self_trade]
         if new.price is not None:
-            if new.size < rules.min_size:
+            if new.size < min_size(rules):
                 raise ApiError("51020", "Your order should meet or exceed the minimum order amount.")
             time_in_force = details.kind.upper() if details.kind in ("ioc", "fok") else "GTC"
             kind = "LIMIT_MAKER" if details.kind == "post_only" else "LIMIT"
@@ -142,7 +146,7 @@ class Orders:
             size = self._affordable(account, new, bound)
         if in_quote:
             return Ticket(new.side, "MARKET", 0, None, "GTC", new.client_id, size, stp)
-        if size < rules.min_size:
+        if size < min_size(rules):
             raise ApiError("51020", "Your order should meet or exceed the minimum order amount.")
         if bound is None:
             return Ticket(new.side, "MARKET", size, None, "GTC", new.client_id, self_trade=stp)

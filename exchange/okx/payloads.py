@@ -19,7 +19,7 @@ from ..engine.accounts import Account
 from ..engine.book import BookSide
 from ..engine.candles import Bar
 from ..engine.market import Market, Trade
-from ..engine.rules import SCALE, Rules
+from ..engine.rules import ONE, SCALE, Rules
 from ..wire.numbers import short
 
 HOURS_8_NS = DAY_NS // 3
@@ -37,6 +37,12 @@ def inst_id(rules: Rules) -> str:
 
 def ms(time_ns: int) -> str:
     return str(time_ns // MILLISECOND_NS)
+
+
+def min_size(rules: Rules) -> int:
+    """Return the least size of an order: the exchange has no least value, so what the market asks for is in here."""
+    worth: int = 2 * rules.min_notional * ONE // rules.start_price
+    return max(rules.min_size, -(-worth // rules.step) * rules.step)
 
 
 def instrument(rules: Rules, code: int) -> dict[str, Any]:
@@ -58,7 +64,7 @@ def instrument(rules: Rules, code: int) -> dict[str, Any]:
         "maxMktAmt": "1000000",
         "maxTriggerSz": short(rules.max_size),
         "maxTwapSz": short(rules.max_size),
-        "minSz": short(rules.min_size),
+        "minSz": short(min_size(rules)),
         "quoteCcy": rules.quote,
         "tradeQuoteCcyList": [rules.quote],
         "state": STATES.get(rules.status, "suspend"),

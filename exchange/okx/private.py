@@ -108,7 +108,7 @@ def _times(asked: Asked) -> tuple[int, int]:
 
 
 def _page(asked: Asked, orders: Sequence[Order]) -> Sequence[Order]:
-    return _between(asked, [(ids.FIRST_ORDER + each.id, each) for each in orders])
+    return _between(asked, [(each.id, each) for each in orders])
 
 
 def _between(asked: Asked, rows: Sequence[tuple[int, T]]) -> list[T]:

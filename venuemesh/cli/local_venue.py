@@ -48,7 +48,8 @@ class LocalLedger:
         return compare(ours, mine, events, balances, names, account, receipts).problems
 
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
-        """See `conformance.venue.Ledger`."""
+        """See `conformance.venue.Ledger`. `symbol` is the exchange's; the local exchange's own has no mark in it."""
+        symbol = symbol.replace("-", "").replace("/", "")
         sign = 1 if side is Side.SELL else -1
         rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
         there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)

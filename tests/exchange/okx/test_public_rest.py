@@ -15,7 +15,7 @@ async def test_instruments_have_their_rules_and_states(okx: OkxExchange) -> None
     assert sorted(listed) == ["BTC-USDT", "ETH-BTC", "ETH-USDT"]
     row = listed["BTC-USDT"]
     assert (row["baseCcy"], row["quoteCcy"], row["instType"]) == ("BTC", "USDT", "SPOT")
-    assert (row["tickSz"], row["lotSz"], row["minSz"], row["state"]) == ("0.01", "0.00001", "0.00001", "live")
+    assert (row["tickSz"], row["lotSz"], row["minSz"], row["state"]) == ("0.01", "0.00001", "0.00016", "live")
     assert len({each["instIdCode"] for each in listed.values()}) == 3
     await okx.admin.status("BTCUSDT", "HALT")
     (row,) = await okx.public("public/instruments", instType="SPOT", instId="BTC-USDT")
