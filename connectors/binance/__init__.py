@@ -1,4 +1,4 @@
-"""Binance spot. An exchange with the same protocol is another `BinanceConnector` with a spec of its own."""
+"""Binance spot, and Binance.US: an exchange with the same protocol has the same codec with a spec of its own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from .auth import BinanceAuth, read_key
 from .market import BinanceCodec
 from .orders import BinanceTrading
 from .spec import DEPTH_SPEED, SNAPSHOT_LIMIT, SPEC
+from .us import US_SPEC
 
 
 @dataclass(frozen=True, slots=True)
-class BinanceConnector:
-    """One exchange that speaks Binance's protocol."""
+class BinanceMarketData:
+    """One exchange whose market data comes by Binance's protocol."""
 
     spec: ExchangeSpec
 
@@ -37,6 +38,17 @@ class BinanceConnector:
         if hosts is not None:
             rest, ws = rest or hosts.rest, ws or hosts.ws
         return BinanceCodec(self.spec, rest, ws, depth_speed, snapshot_limit)
+
+    def samples(self) -> MarketDataSamples:
+        """Return our own messages in the manual's form, for the conformance suite."""
+        from .samples import SAMPLES
+
+        return SAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class BinanceConnector(BinanceMarketData):
+    """One exchange whose orders go by Binance's protocol, too."""
 
     def trading(
         self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None
@@ -59,11 +71,6 @@ class BinanceConnector:
             raise Misconfigured("the API key", f"Binance's keys have no {name}")
         return read_key(kind, api_key, secret, passphrase)
 
-    def samples(self) -> MarketDataSamples:
-        """Return our own messages in the manual's form, for the conformance suite."""
-        from .samples import SAMPLES
-
-        return SAMPLES
-
 
 CONNECTOR = BinanceConnector(SPEC)
+BINANCE_US = BinanceMarketData(US_SPEC)

@@ -13,7 +13,8 @@ from venuemesh.conformance.runner import Outcome, Result
 from venuemesh.connectors import binance, bybit, kraken, okx
 from venuemesh.model.errors import Misconfigured
 
-SHIPPED = {one.name: one for one in (binance.CONNECTOR, bybit.CONNECTOR, kraken.CONNECTOR, okx.CONNECTOR)}
+CONNECTORS = (binance.CONNECTOR, binance.BINANCE_US, bybit.CONNECTOR, kraken.CONNECTOR, okx.CONNECTOR)
+SHIPPED = {one.name: one for one in CONNECTORS}
 MAKE = "run `venuemesh conformance EXCHANGE --record conformance/passed`"
 
 

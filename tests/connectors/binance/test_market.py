@@ -16,11 +16,11 @@ import pytest
 
 from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import read
-from venuemesh.connectors.binance import CONNECTOR, BinanceConnector
+from venuemesh.connectors.binance import BINANCE_US, CONNECTOR
 from venuemesh.connectors.binance.market import BinanceCodec
-from venuemesh.connectors.binance.spec import SPEC
 from venuemesh.connectors.market_codec import Expected, SnapshotKey, Verdict
-from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
+from venuemesh.connectors.order_codec import trading_connector
+from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import (
     DepthDelta,
     GoingAway,
@@ -438,14 +438,17 @@ def test_day_tickers(codec):
             codec.tickers(body)
 
 
-def test_a_sister_exchange_is_another_spec(codec):
-    from dataclasses import replace
-
-    sister = BinanceConnector(replace(SPEC, exchange="binanceus", rest="https://api.binance.us"))
-    made = sister.codec()
-    assert sister.name == "binanceus"
+def test_a_sister_exchange_is_another_spec():
+    made = BINANCE_US.codec()
+    assert BINANCE_US.name == "binanceus"
     assert made.instruments(dumps({"symbols": [SYMBOL]}))[0].exchange == "binanceus"
     assert made.snapshot_request(BNBBTC, 100).url.startswith("https://api.binance.us/")
+    assert made.ws_url().startswith("wss://stream.binance.us:9443")
+    assert made.snapshot_request(BNBBTC, 1000).cost == (("weight", 10),)
+    with pytest.raises(NotOffered):
+        trading_connector(BINANCE_US)
+    with pytest.raises(Misconfigured):
+        BINANCE_US.codec(environment="testnet")
 
 
 def test_every_listed_pair_has_one_name_and_one_symbol(codec):
