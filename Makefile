@@ -34,12 +34,10 @@ types: setup
 	$(BIN)/mypy
 
 check: build lint types ## format, lint, types, build, fast tests
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not alone and not processes and not soak"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not processes and not soak"
 
-test: build ## every test: those in one process, then those with processes of their own, then those on Ray that kill
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not processes and not soak"
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "processes and not soak"
-	$(BIN)/python -m pytest -m "alone and not soak"
+test: build ## every test
+	$(BIN)/python -m pytest -n 3 --dist loadscope -m "not soak"
 
 bench: build ## the performance table; JSON in bench-results/
 	$(BIN)/python -m benchmarks

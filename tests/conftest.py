@@ -6,31 +6,51 @@ import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 settings.register_profile("venuemesh", deadline=None)  # no test depends on the machine being fast
 settings.load_profile("venuemesh")
 
 PROCESSES = ("ray", "thirdparty", "packaging")  # markers of tests that start processes of their own
-ALONE = ("mesh", "service")  # folders whose Ray tests kill and stop processes, and wait for replacements
 FOLDER = Path(__file__).parent
+SHARED = ("service", "packaging", "thirdparty")  # the tests of such a folder share a mesh or an environment
+LONG = ("mesh", "service", "packaging", "benchmarks", "truth")  # folders whose process tests take longest, first to run
 
 
-class FolderScheduling(LoadScopeScheduling):
-    """Give each folder below tests/ to one worker, so that its cluster, mesh and exchange are started once."""
+class MixedScheduling(LoadScopeScheduling):
+    """Run tests with processes of their own beside tests in one process.
+
+    The former wait more than they compute, but a third of them at once would overload two cores: every third worker
+    takes tests in one process as long as there are any, the others take the tests with processes first. A work unit is
+    a file, or a folder of `SHARED`.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("/")[1]
+        folder = nodeid.split("/")[1]
+        return folder if folder in SHARED else nodeid.split("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if self.nodes.index(node) % 3 == 2:  # the units of tests in one process are at the end of the queue
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
-    """Schedule by folder where `--dist loadscope` is asked for: `make test` runs the tests marked `processes` so."""
-    return FolderScheduling(config, log) if config.getoption("dist") == "loadscope" else None
+    """Mix where `--dist loadscope` is asked for, as `make test` does."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    config.option.loadscopereorder = False  # keep the order of collection
+    return MixedScheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes of its own, and what takes the machine for itself: `make test` runs each by itself."""
+    """Mark what starts processes of its own, and put it first, the longest before the others."""
+    ranks: dict[pytest.Item, int] = {}
     for item in items:
         folder = item.path.relative_to(FOLDER).parts[0]
+        ranks[item] = len(LONG) + 1
         if folder == "truth" or any(item.get_closest_marker(name) for name in PROCESSES):
-            item.add_marker("alone" if folder in ALONE else "processes")
+            item.add_marker("processes")
+            ranks[item] = LONG.index(folder) if folder in LONG else len(LONG)
+    items.sort(key=ranks.__getitem__)

@@ -35,6 +35,7 @@ ACCOUNT = "main"
 READY_S = 45.0
 LOOK_S = 0.05  # between two looks at the state of the mesh
 LOOK_AGAIN_S = 0.25  # between two requests to the exchange, which cost
+BALANCES_AGAIN_S = 3.0  # between two requests for the same balances: they are dear at every exchange
 SOON_S = 20.0  # the most that the mesh may take to do something by itself
 POLLED_SOON_S = 60.0  # the same without a user stream: polling is slow while nothing happens
 PAGE = 500
@@ -270,11 +271,21 @@ class Desk:
         return max([LOOK_AGAIN_S, *(4 * amount * one.per_s / one.amount for one, amount in spent)])
 
     async def settled_balances(self) -> dict[str, Balance]:
-        """Wait until the mesh's balances equal the exchange's and return them. Raises AssertionError if they differ."""
+        """Wait until the mesh's balances equal the exchange's and return them. Raises AssertionError if they differ.
+
+        The exchange is asked again when the mesh's balances have changed, or after `BALANCES_AGAIN_S`.
+        """
         differences: list[str] = []
+        compared: dict[str, Balance] | None = None
+        again_s = 0.0
 
         async def same() -> dict[str, Balance] | None:
-            ours, theirs = await self.market.balances(), await self.ask(self.witness.balances())
+            nonlocal compared, again_s
+            ours = await self.market.balances()
+            if ours == compared and time.monotonic() < again_s:
+                return None
+            compared, again_s = ours, time.monotonic() + BALANCES_AGAIN_S
+            theirs = await self.ask(self.witness.balances())
             held = {asset: (own.free, own.locked) for asset, own in ours.items() if own.free or own.locked}
             differences[:] = [
                 f"{asset}: the mesh has {_pair(held.get(asset))}, the exchange has {_pair(theirs.get(asset))}"

@@ -54,6 +54,7 @@ def test_benchmark_of_the_core_runs(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.soak
 def test_feed_to_strategy_compares_with_ray_calls_on_one_node_and_two(tmp_path: Path) -> None:
     result = quick("feed_to_strategy", tmp_path)
     assert [(row["where"], row["frames_per_s"]) for row in result["rows"]] == [
@@ -91,7 +92,6 @@ def test_four_exchanges_are_followed_beside_ccxt(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.soak
 def test_density_tells_books_alone_from_books_together(tmp_path: Path) -> None:
     *rows, floor = quick("density", tmp_path)["rows"]
     assert floor["pss_mib_per_actor"] > 0

@@ -26,6 +26,7 @@ RAY_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 PATIENCE_S = 120.0
+LOOK_S = 0.1  # between two looks at a mesh: each is a call to its supervisor
 ECHO = EchoSettings()
 Process = tuple[int, int]  # (pid, start time)
 
@@ -39,7 +40,7 @@ def until(what: str, probe: Callable[[], Any], timeout_s: float = PATIENCE_S) ->
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
 
 
 def leftovers(processes: Iterable[Process], timeout_s: float = 10.0) -> list[Process]:

@@ -73,7 +73,7 @@ def exchange():
             "--seed",
             "3",
             "--rate",
-            "400",
+            "100",
             "--parent",
             str(os.getpid()),
         ],
