@@ -24,9 +24,10 @@ from .instruments import LINES_SEARCHED
 
 @dataclass(frozen=True, slots=True)
 class FirstBook:
-    """`levels` of the deeper side. `instrument` has the decimals of the checksum; None where no checksum gave them."""
+    """`window`: how many levels a side the feed has, 0 for all. `instrument` has the decimals of the checksum; None
+    where no checksum gave them."""
 
-    levels: int
+    window: int
     instrument: Instrument | None
 
 
@@ -63,9 +64,17 @@ def _look(codec: Codec, listed: Mapping[str, Instrument], raw: bytes, found: dic
     if whole is None:
         return
     is_proven = symbol not in listed and codec.spec.book.proof is Proof.CHECKSUM
-    found[symbol] = FirstBook(
-        max(len(whole.bids), len(whole.asks)), _proven(codec, instrument, frame) if is_proven else None
-    )
+    window = _window(codec.spec, max(len(whole.bids), len(whole.asks)))
+    found[symbol] = FirstBook(window, _proven(codec, instrument, frame) if is_proven else None)
+
+
+def _window(spec: ExchangeSpec, levels: int) -> int:
+    """Return the codec's own window, or the smallest offered one that holds a book of so many levels."""
+    window = spec.book.window or 0
+    if not window or levels <= window:
+        return window
+    offered = sorted(choice for option in spec.options if window in option.choices for choice in option.choices)
+    return next((choice for choice in offered if choice >= levels), levels)
 
 
 def _whole(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> DepthSnapshot | None:

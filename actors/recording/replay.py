@@ -122,14 +122,13 @@ class Replay:
         pair = self.ingest.pairs.get(symbol)
         if pair is None:
             spec = self.codec.spec
-            first = self._first.get(symbol, FirstBook(0, None))
+            first = self._first.get(symbol) or FirstBook(spec.book.window or 0, None)
             instrument = self._listed.get(symbol) or first.instrument
             if instrument is None:
                 instrument = unlisted(spec, symbol, self._scales.get(symbol))
-            window = max(spec.book.window, first.levels) if spec.book.window else 0
             machine = BookMachine(self.codec.classify, lambda: 0.0, feed=spec.book, keep_bytes=KEEP_BYTES)
             machine.on(Opened(), self._now_ns)
-            book = OrderBook(instrument.price_scale, instrument.size_scale, window=window)
+            book = OrderBook(instrument.price_scale, instrument.size_scale, window=first.window)
             pair = Pair(instrument, book, machine, self._sink(instrument))
             self.tallies[symbol] = Tally(self._file)
             self.ingest.track([pair])
@@ -321,8 +320,9 @@ def replay(
     end.
 
     `instruments` are files with instruments that the recording lacks, or states otherwise: see `given_instruments`.
-    `options` are the connector's. A pushed book is kept at least as deep as the first one of its pair. Where a checksum
-    is the proof, a pair that no list names gets the decimals at which its first book has that checksum.
+    `options` are the connector's. A pushed book is kept as deep as the smallest window that holds the first one of its
+    pair, if that is more than the options say. Where a checksum is the proof, a pair that no list names gets the
+    decimals at which its first book has that checksum.
 
     Raises:
         UnknownExchange, Misconfigured: no such exchange, no such file, no such path, no such option.

@@ -64,6 +64,25 @@ class Stage:
             self.feed.frame(sent[0], recv_ns=1_700_000_000_000_000_123)
 
 
+async def test_options_of_the_connector_are_obeyed_and_checked(tmp_path):
+    stage = Stage()
+    out = tmp_path / "r.jsonl.zst"
+    given = {"stop": stage.stop, "connect": stage.connect, "client": stage.client}
+    with pytest.raises(Misconfigured, match="depth_speed"):
+        await record("binance", ["AAA-BBB"], out, options={"depth_speed": "1ms"}, **given)
+    assert not out.exists()
+    running = asyncio.ensure_future(
+        record("binance", ["AAA-BBB"], out, options={"depth_speed": "1000ms"}, **given)  # the stream's own speed
+    )
+    await until(lambda: stage.feed is not None and stage.feed.started)
+    assert stage.feed is not None
+    link = stage.feed.open(time.monotonic_ns())
+    await until(lambda: bool(link.sent))
+    stage.stop.set()
+    await running
+    assert [b"aaabbb@depth@100ms" in r.raw for r in read(out) if r.kind == "send"] == [False]
+
+
 async def test_what_is_recorded_replays_to_the_same_book(tmp_path):
     stage = Stage()
     out = tmp_path / "r.jsonl.zst"
