@@ -1,1 +1,1 @@
-"""Durable orders, fills, requests and numbered events, on SQLite or PostgreSQL."""
+"""Durable orders, fills, requests and numbered events, in SQLite or PostgreSQL."""

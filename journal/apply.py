@@ -34,7 +34,7 @@ from .writes import (
 
 Row = dict[str, Any]
 _CHUNK = 500  # ids in one IN
-_PREPARED_IDS = 128  # of these numbers of ids a statement each is kept
+_PREPARED_IDS = 128  # numbers of ids for which a compiled statement is kept
 
 
 def text(value: Any) -> str:
@@ -297,7 +297,7 @@ class Changes:
     def _check(self, exchange: str, account: str) -> None:
         if (exchange, account) != (self._exchange, self._account):
             raise Misconfigured(
-                f"journal of {self._exchange}/{self._account}", f"it was given something of {exchange}/{account}"
+                f"journal of {self._exchange}/{self._account}", f"it got a record of {exchange}/{account}"
             )
 
     def _row(self, plain: Row) -> Row:

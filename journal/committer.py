@@ -1,8 +1,8 @@
 """A journal behind asyncio: commits share transactions, in a thread of their own.
 
-While one transaction is written to the disk, new commits gather and share the next one: one commit costs one fsync, and
-so do sixty-four at once. No commit waits for others on purpose. Reads use another thread and another connection, so a
-long listing delays no commit.
+While one transaction is written to the disk, new commits gather and share the next transaction: one commit costs one
+fsync, and sixty-four simultaneous commits cost one too. No commit waits for others on purpose. Reads use another thread
+and another connection, so a long listing delays no commit.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Committer:
         return await asyncio.shield(self.submit(writes, batch_id))
 
     def submit(self, writes: Iterable[Write], batch_id: str | None = None) -> asyncio.Future[list[int]]:
-        """Do what `commit` does, and return at once a future that is done at the very moment of the commit or its
+        """Commit as `commit` does; return at once a future that is done at the very moment of the commit or its
         failure.
 
         For a caller that must submit nothing after a failed commit: a task that awaits `commit` resumes some turns of

@@ -1,4 +1,4 @@
-"""Bring a journal's tables to the version that this code knows."""
+"""Migrates a journal's tables to the version of this code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..model.errors import Misconfigured
 from .schema import HEAD, KNOWN, metadata
 
 VERSION_TABLE = "alembic_version"
-_LOCK = 0x76656E75656D65  # PostgreSQL's advisory lock for it; any number that others hardly use
+_LOCK = 0x76656E75656D65  # key of PostgreSQL's advisory lock; an arbitrary number
 
 
 def version(connection: Connection) -> str | None:
-    """Return the version of the tables, None where there are none."""
+    """Return the version of the tables; None if there are none."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
@@ -20,12 +20,12 @@ def version(connection: Connection) -> str | None:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether there is nothing to do: the ordinary case, for which nobody needs the writers' lock."""
+    """Whether the tables are current: the ordinary case, which needs no writers' lock."""
     return version(connection) == HEAD
 
 
 def migrate(connection: Connection, where: str) -> None:
-    """Create the tables or bring them to `HEAD`, in the transaction that is open; only one process at a time does.
+    """Create the tables or migrate them to `HEAD` in the open transaction; one process at a time.
 
     Raises:
         Misconfigured: they are newer than this code.
@@ -36,8 +36,10 @@ def migrate(connection: Connection, where: str) -> None:
     if there == HEAD:
         return
     if there is not None and there not in KNOWN:
-        raise Misconfigured(where, f"its tables are of version {there}, newer than this code, which knows {HEAD}")
-    from alembic import command  # slow to import, and hardly ever needed
+        raise Misconfigured(
+            where, f"its tables have version {there}, newer than this code, which knows {HEAD}; upgrade venuemesh"
+        )
+    from alembic import command  # slow to import, and rarely needed
     from alembic.config import Config
 
     config = Config()

@@ -1,4 +1,4 @@
-"""Where the journal is and how long it keeps what is over."""
+"""The journal's place, and how long it keeps ended records."""
 
 from __future__ import annotations
 

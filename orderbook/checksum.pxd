@@ -1,4 +1,4 @@
-"""C face of the checksums of books, for scanners. The Python face is in checksum.pyi."""
+"""C declarations of the checksums of books, for scanners. Python signatures are in checksum.pyi."""
 
 from libc.stdint cimport int64_t
 

@@ -1,4 +1,4 @@
-"""Checksums of the best levels of a book, computed from its integers. See checksum.pyi for the Python face."""
+"""Checksums of the best levels of a book, computed from its integers. Python signatures are in checksum.pyi."""
 
 from ..model.errors import BookError
 
@@ -42,7 +42,7 @@ cdef int64_t unit_of(int scale, int decimals) except -1:
 cdef Py_ssize_t write_best(
     OrderBook book, Py_ssize_t levels, int64_t price_unit, int64_t size_unit, char* text
 ) except -1:
-    """Write the digits of both sides; return how many bytes they are."""
+    """Write the digits of both sides; return the number of bytes."""
     cdef char* at = text
     cdef Py_ssize_t i, last
     cdef int64_t price, size

@@ -1,6 +1,6 @@
 """Primitives of byte scanners: the bytes of a frame, numbers, strings, level lists, and the books that symbols feed.
 
-An exchange's scanner cimports them and adds the exchange's grammar: which keys a frame has, and what they mean. The
+An exchange's scanner cimports them and adds the exchange's grammar: the keys of a frame and their meaning. The
 functions of frame.h are inlined into each scanner. Bodies of the classes are in frame.pyx.
 """
 
@@ -18,7 +18,7 @@ cdef extern from "frame.h":
     ctypedef struct Scale:
         int scale
 
-    # Each returns what follows the value at p, or NULL where the value is not exactly of its form.
+    # Each returns the position behind the value at p, or NULL if the value does not have exactly this form.
     const char* scan_literal(const char* p, const char* text) noexcept nogil
     const char* scan_integer(const char* p, int64_t* out) noexcept nogil
     const char* scan_string(const char* p) noexcept nogil
@@ -41,7 +41,7 @@ cdef extern from "frame.h":
 cdef inline const char* scan_levels(
     const char* p, int side, Scale price, Scale size, Column* out
 ) noexcept nogil:
-    """Read a list [["price","size"],...] of one side; return what follows the list, or NULL."""
+    """Read a list [["price","size"],...] of one side; return the position behind the list, or NULL."""
     if wide:
         return scan_levels_wide(p, -(side == ASKS), price, size, out)
     return scan_levels_portable(p, -(side == ASKS), price, size, out)
@@ -50,14 +50,14 @@ cdef inline const char* scan_levels(
 cdef inline const char* scan_rows(
     const char* p, int side, Scale price, Scale size, Column* out
 ) noexcept nogil:
-    """Read such a list whose levels have two more fields of digits; return what follows the list, or NULL."""
+    """Read such a list whose levels have two more fields of digits; return the position behind the list, or NULL."""
     if wide:
         return scan_rows_wide(p, -(side == ASKS), price, size, out)
     return scan_rows_portable(p, -(side == ASKS), price, size, out)
 
 
 cdef class Frame:
-    """A private copy of the bytes that are scanned, and the levels read from them."""
+    """A private copy of the scanned bytes, and the levels read from them."""
 
     cdef char* text  # length bytes, then PADDING zeros
     cdef Py_ssize_t length, capacity
@@ -80,7 +80,7 @@ cdef struct Slot:
 
 
 cdef class SymbolTable:
-    """Which symbol feeds which book. A symbol has a slot, counted from 0 in the order of binding."""
+    """The books of symbols. A symbol has a slot, counted from 0 in the order of binding."""
 
     cdef Slot* slots
     cdef list books

@@ -1,4 +1,4 @@
-"""What every byte scanner shares. See frame.pxd for the C face and frame.h for numbers, strings and level lists."""
+"""The shared part of byte scanners. frame.pxd has the C declarations, frame.h reads numbers, strings, level lists."""
 
 import numpy as np
 
@@ -152,7 +152,7 @@ cdef class SymbolTable:
 
 
 cdef int add(SymbolTable symbols, const char* text, Py_ssize_t length) except -1:
-    """Make a slot for a symbol that has none; return the slot."""
+    """Make a slot for a new symbol; return the slot."""
     cdef int slot = symbols.n_slots
     cdef char* symbol
     if slot == symbols.room:

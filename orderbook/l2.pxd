@@ -1,4 +1,4 @@
-"""C face of the book: for scanners and the segment writer. Bodies are in l2.pyx, the Python face is in l2.pyi."""
+"""C declarations of the book, for scanners and the segment writer. Bodies: l2.pyx; Python signatures: l2.pyi."""
 
 from libc.stdint cimport int64_t
 
@@ -27,17 +27,17 @@ cdef int wide  # whether books and scanners run AVX2 code: see use_wide
 cdef class OrderBook:
     cdef readonly int price_scale, size_scale
     cdef public int64_t sequence
-    cdef readonly Py_ssize_t max_levels  # most that one side may hold
+    cdef readonly Py_ssize_t max_levels  # largest number of levels of a side
     cdef readonly Py_ssize_t window  # best levels a side that are kept; 0: all
     cdef Half half[2]  # BIDS, ASKS
-    cdef tuple bid_top, ask_top  # the best levels as they were last given out
+    cdef tuple bid_top, ask_top  # the best levels as last returned
     cdef int64_t top_key[2]
     cdef int64_t top_size[2]  # 0: none was
 
     cdef int64_t best_price(self, int side) noexcept nogil  # true sign; NO_PRICE for an empty side
     cdef int64_t best_size(self, int side) noexcept nogil  # 0 for an empty side
     cdef bint is_crossed(self) noexcept nogil
-    cdef bint side_complete(self, int side) noexcept nogil  # no level can exist beyond those held
+    cdef bint side_complete(self, int side) noexcept nogil  # no level exists beyond the held ones
     cdef Py_ssize_t proven(self, int side) noexcept nogil  # levels from the touch that are proven
     # Copy the min(n, proven) best levels of a side, true signs, BEST LAST; return how many.
     cdef Py_ssize_t copy_best(self, int side, Py_ssize_t n, int64_t* price, int64_t* size) noexcept nogil

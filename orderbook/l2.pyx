@@ -1,4 +1,4 @@
-"""The L2 book of one instrument. See l2.pyi for the Python face, l2.pxd for the C face, levels.h for the merge."""
+"""The L2 book of one instrument. l2.pyi has the Python signatures, l2.pxd the C declarations, levels.h the merge."""
 
 import os
 
@@ -105,7 +105,7 @@ cdef int64_t* sorted_deltas(const int64_t* key, const int64_t* size, Py_ssize_t*
 
 
 cdef inline tuple top_of(OrderBook book, int side):
-    """The best level as a tuple, the same object as long as it is the same level; None for an empty side."""
+    """Return the best level as a tuple, the same object while the level is unchanged; None for an empty side."""
     cdef Half* half = &book.half[side]
     cdef tuple held
     cdef int64_t key, size
@@ -144,7 +144,7 @@ cdef object rows_of(OrderBook book, int side, Py_ssize_t count):
 cdef Merged merge_side(
     OrderBook book, int side, const int64_t* key, const int64_t* size, Py_ssize_t n, int64_t* worst
 ) except *:
-    """Merge deltas into the scratch area of the side and make room for the commit; the levels are as they were."""
+    """Merge deltas into the side's scratch area and make room for the commit; the levels stay unchanged."""
     cdef Half* half = &book.half[side]
     cdef Py_ssize_t want = half.n + n
     cdef int64_t* block
@@ -166,7 +166,7 @@ cdef Merged merge_side(
 
 
 cdef void keep_window(Half* half, Py_ssize_t window) noexcept nogil:
-    """Forget the levels beyond the best `window`; what is held is what the exchange holds of this side."""
+    """Drop the levels beyond the best `window`: the exchange's side has no more levels."""
     cdef Py_ssize_t beyond = half.n - window
     if beyond > 0:
         memmove(half.key, half.key + beyond, <size_t>window * sizeof(int64_t))
@@ -301,7 +301,7 @@ cdef class OrderBook:
                 half.size[i] = size[side][last - i]
             half.n = held[side]
             half.unproven = 0
-            self.top_size[side] = 0  # what was the best level may not be a proven one now
+            self.top_size[side] = 0  # the previous best level may not be proven now
             if held[side] == n[side] and (asks_complete if side == ASKS else bids_complete):
                 half.bound = INT64_MIN
             else:
@@ -409,7 +409,7 @@ cdef bint plain_levels(Py_buffer* view):
 
 
 cdef int open_levels(object levels, str name, Py_buffer* view) except -1:
-    """Get the buffer of levels: of the array itself where it is plain, else of a converted copy, else BookError."""
+    """Get the buffer of levels: of a plain array itself, or else of a converted copy. Raises BookError."""
     if PyObject_CheckBuffer(levels):
         PyObject_GetBuffer(levels, view, PyBUF_STRIDES | PyBUF_FORMAT)
         if plain_levels(view):
@@ -420,7 +420,7 @@ cdef int open_levels(object levels, str name, Py_buffer* view) except -1:
 
 
 cdef class Columns:
-    """Levels of both sides, copied out of (n, 2) arrays. Prices > 0 and sizes >= 0, else BookError."""
+    """Levels of both sides, copied from (n, 2) arrays. Prices > 0 and sizes >= 0, otherwise BookError."""
 
     cdef const int64_t* key[2]
     cdef const int64_t* size[2]

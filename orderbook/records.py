@@ -35,12 +35,12 @@ def wants_float(dtype: npt.DTypeLike) -> bool:
         return dtype is np.float64
     kind = np.dtype(dtype)
     if kind not in (_INT64, _FLOAT64):
-        raise TypeError(f"depth is given as float64 or int64, not {kind}")
+        raise TypeError(f"depth is available as float64 or int64, not {kind}")
     return kind == _FLOAT64
 
 
 class Level(NamedTuple):
-    """One price and the size that rests there, exact."""
+    """One price and the size at that price, exact."""
 
     price: Decimal
     size: Decimal
@@ -66,10 +66,10 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """Anyone's trade as the segment numbers it: 1, 2, ... within one incarnation. `side` is the taker's.
+    """A public trade with the segment's number: 1, 2, ... within one incarnation. `side` is the taker's.
 
-    `missed` says how many trades are known to be lost just before this one: normally 0; more when the ring overtook the
-    reader or a mirror, or when the exchange numbers its trades without gaps and some never arrived; None when a new
+    `missed` is the number of trades known to be lost just before this one: normally 0; more if the ring overtook the
+    reader or a mirror, or if the exchange numbers its trades without gaps and some never arrived; None if a new
     incarnation of the book or of its mirror began, so that the number is unknown. `lost` counts the trades that never
     arrived in this incarnation so far.
     """

@@ -1,9 +1,9 @@
-"""An immutable copy of a book, with exact answers to questions about it.
+"""An immutable copy of a book, with exact answers to questions about the book.
 
 Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids. Sums and products are Python
-integers at the scales of the snapshot, never floats; only a quotient (`vwap`) can need rounding, and is then given to
-34 significant digits. A question that reaches beyond the stored levels raises `BeyondDepth`, unless the side is
-complete and the answer does not depend on more levels.
+integers at the scales of the snapshot, never floats; only a quotient (`vwap`) may need rounding, to 34 significant
+digits. A question that reaches beyond the stored levels raises `BeyondDepth`, unless the side is complete and the
+answer does not depend on more levels.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 Number = Decimal | int | str
 
 _DIVIDE = Context(prec=34)
-_MOST_DIGITS = 1000  # digits of a number in a question: the exact answer to a longer one would take for ever
+_MOST_DIGITS = 1000  # digits of a number in a question: the exact answer to a longer number would take too long
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class BookSnapshot:
-    """All levels a segment stored at one moment: int64 arrays of shape (n, 2), price and size, best first, read-only.
+    """All levels of a segment at one moment: int64 arrays of shape (n, 2), price and size, best first, read-only.
 
     A side is complete when no level can exist beyond its levels. `state` is the book's state at the moment of the copy:
     when it is not LIVE, the levels are the last known ones and may be wrong.
@@ -81,7 +81,7 @@ class BookSnapshot:
 
         Raises:
             BeyondDepth: `n` reaches past what is stored of a side that is not complete.
-            ValueError, TypeError: `n` is below 1 or no whole number; another `dtype`.
+            ValueError, TypeError: `n` is below 1 or not a whole number; another `dtype`.
         """
         as_float = wants_float(dtype)
         n = None if n is None else count_of(n)
@@ -96,7 +96,7 @@ class BookSnapshot:
         return Depth(bids / unit, asks / unit)
 
     def size_at(self, side: Side, price: Number) -> Decimal:
-        """Return the size that rests at exactly `price` (BUY: of the asks); 0 where no level is. Raises BeyondDepth."""
+        """Return the size at exactly `price` (BUY: of the asks); 0 if there is no level. Raises BeyondDepth."""
         at = self._scaled(price, self.price_scale)
         rows, complete, name = self._walk(side)
         for level, size in rows:
@@ -107,7 +107,7 @@ class BookSnapshot:
         return to_decimal(0, self.size_scale)
 
     def volume_for_price(self, side: Side, price: Number) -> Decimal:
-        """Return what a buyer gets paying up to `price` (a seller: accepting down to `price`). Raises BeyondDepth."""
+        """Return the volume for a buyer who pays up to `price` (a seller: down to `price`). Raises BeyondDepth."""
         limit = self._scaled(price, self.price_scale)
         rows, complete, name = self._walk(side)
         if not complete and (not rows or self._is_worse(side, limit, rows[-1][0])):
@@ -117,7 +117,7 @@ class BookSnapshot:
         )
 
     def price_for_volume(self, side: Side, volume: Number) -> Decimal:
-        """Return the worst price that filling `volume` reaches. Raises BeyondDepth when too little is held."""
+        """Return the worst price that filling `volume` reaches. Raises BeyondDepth: too few levels are stored."""
         wanted = self._scaled(volume, self.size_scale, positive=True)
         rows, _, name = self._walk(side)
         filled = 0
@@ -203,7 +203,7 @@ class BookSnapshot:
         except InvalidOperation:
             raise ValueError(f"{value!r} is not a number") from None
         if not number.is_finite() or (positive and number <= 0):
-            raise ValueError(f"{value!r}: a {'positive' if positive else 'finite'} number is needed")
+            raise ValueError(f"{value!r} is not a {'positive' if positive else 'finite'} number")
         if abs(number.adjusted()) > _MOST_DIGITS:
             raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
         return Fraction(number) * Fraction(10**scale)

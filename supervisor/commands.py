@@ -22,7 +22,7 @@ from .tree.records import ChildState
 
 
 class Commands:
-    """One method per question or wish; `ray_supervisor.Supervisor` documents them."""
+    """One method per request; `ray_supervisor.Supervisor` documents them."""
 
     def __init__(self, shell: SupervisorShell, leases: MirrorLeases, clear: Callable[[], Awaitable[None]]) -> None:
         self._shell, self._leases, self._clear = shell, leases, clear
@@ -69,7 +69,7 @@ class Commands:
     async def restart(self, pattern: str) -> list[str]:
         found = sorted(a for a in self._shell.machine.children if a == pattern or fnmatchcase(a, pattern))
         if not found:
-            raise Misconfigured(f"restart {pattern!r}", "matches no child of the mesh")
+            raise Misconfigured(f"restart {pattern!r}", "matches no actor of the mesh")
         self._shell.on(m.RestartAsked(tuple(found)))
         await self._shell.until(lambda: not any(address in self._shell.machine.rolling for address in found))
         return found

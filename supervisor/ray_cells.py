@@ -1,4 +1,4 @@
-"""`Cells` over Ray: create, find, adopt, ask, kill and discard cells, by name. This module decides nothing.
+"""`Cells` over Ray: creates, finds, adopts, asks, kills and discards cells by name. This module decides nothing.
 
 `actors.cell.ray_calls` maps Ray's errors. Calls that may block on the GCS run in threads, so the supervisor's loop
 keeps running while the GCS is away.

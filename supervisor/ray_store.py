@@ -1,4 +1,4 @@
-"""Plain values that survive the supervisor, in the key-value store of Ray's GCS, by mesh."""
+"""Stores plain values that survive the supervisor in the key-value store of Ray's GCS, by mesh."""
 
 from __future__ import annotations
 

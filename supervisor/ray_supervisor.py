@@ -1,8 +1,9 @@
 """The supervisor: a thin Ray actor around the tree (`shell`), its observations (`watchers`) and its `commands`.
 
 A supervisor that Ray restarts takes a new epoch (durable in the GCS's key-value store, and never below the wall clock
-in ms), asks every cell of the mesh's namespace what it runs, and continues from there; the restart stops nothing. The
-same store holds the wishes since the mesh was created (pairs, stopped exchanges) and which children ended too often.
+in ms), asks every cell of the mesh's namespace for its role, and continues from there; the restart stops nothing. The
+same store holds the commands since the mesh was created (pairs, stopped exchanges) and the children that ended too
+often.
 A newly created supervisor starts from its configuration (see `create` and `desired`).
 
 While the GCS is away, nothing new is created and wishes are answered with RetryLater; the mesh and its supervisor keep

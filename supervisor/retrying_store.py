@@ -1,6 +1,6 @@
-"""Retry operations of a store that is away for a while. No Ray: the store is an argument, tests pass one that fails.
+"""Retries operations of a store that is away for a while. No Ray: the store is an argument, and tests pass their own.
 
-Operations run one after another in one thread, so a write that was slow can never land after a later one.
+Operations run one after another in one thread, so a slow write can never take effect after a later write.
 """
 
 from __future__ import annotations

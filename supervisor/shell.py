@@ -88,7 +88,7 @@ class SupervisorShell:
         logger.info("supervisor up", epoch=epoch, resumed=stored is not None, took_ms=took_ms, **found)
 
     async def _note(self, operation: Callable[..., None], *arguments: Any) -> None:
-        """Write a value that is useful but not needed: cells know what they are, so it is dropped without a store."""
+        """Write a dispensable value: cells know their roles, so it is dropped while the store is away."""
         try:
             await self.durable.run(operation, *arguments)
         except RetryLater as error:
@@ -114,7 +114,7 @@ class SupervisorShell:
         except (TimeoutError, Unreachable):  # the cell or its node hangs: use what was stored about the cell
             noted: dict[str, Any] | None
             noted = await self.durable.run(self.store.get, f"cell/{name}", patience_s=None)
-            if noted is None:  # it was never assigned anything: nothing is lost with it
+            if noted is None:  # a cell without an assignment: nothing is lost with it
                 await self._discard(name)
                 return None
             answer = noted
@@ -163,7 +163,7 @@ class SupervisorShell:
         moved.set()
 
     async def until(self, reached: Callable[[], bool], timeout_s: float | None = None) -> None:
-        """Return when the condition holds, or at the timeout."""
+        """Wait until the condition holds, or until the timeout."""
         deadline = None if timeout_s is None else self._home.time() + timeout_s
         while not reached() and (deadline is None or self._home.time() < deadline):
             await self._moved.wait()  # the machine ticks, so this returns soon

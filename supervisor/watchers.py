@@ -1,4 +1,4 @@
-"""Watch the nodes, their agents, the catalogs, and the leases of mirrors."""
+"""Watches the nodes, their agents, the catalogs, and the leases of mirrors."""
 
 from __future__ import annotations
 

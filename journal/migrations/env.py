@@ -1,4 +1,4 @@
-"""What alembic runs: the versions, on the connection and in the transaction that `journal.migrate` gives it."""
+"""Run by alembic: applies the versions on the connection and in the transaction of `journal.migrate`."""
 
 from alembic import context
 

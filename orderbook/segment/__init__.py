@@ -1,14 +1,14 @@
 """Shared-memory segments: one writer's book, read by any process of the same user on this node.
 
-A segment is a file for one (address, incarnation). Its writer allocates it in full under a temporary name, completes
-its header, and only then gives it its name, so no reader ever sees half a header or a hole. Readers map it read-only.
-`segment.h`, whose Cython face is `layout.pxd`, explains how the data is guarded. `writer`, `reader`, `top` and
-`waitset` do the work, over the mapped file of `mapping`; import them from here.
+A segment is a file for one (address, incarnation). Its writer allocates the whole file under a temporary name, writes
+the header, and only then renames the file, so no reader ever sees half a header or a hole. Readers map it read-only.
+`segment.h`, whose Cython declarations are in `layout.pxd`, explains how the data is guarded. `writer`, `reader`, `top`
+and `waitset` do the work, over the mapped file of `mapping`; import them from here.
 
 A reader may trust a copy whose lock word was even and unchanged around it, from a writer whose heartbeat
 (CLOCK_MONOTONIC) is younger than the limit in the header, in a segment that has not ended. Only such a copy is `LIVE`.
-A writer killed inside a publish leaves the lock word odd for ever: reads then try for at most about 2 ms and raise
-`NotSynced`, with the state DEAD as soon as the heartbeat is too old.
+A writer that is killed during a publish leaves the lock word odd for ever: reads then try for at most about 2 ms and
+raise `NotSynced`, with the state DEAD as soon as the heartbeat is too old.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The directories of this node's segments: find the newest segment of an address, remove those of dead writers.
+"""Finds the newest segment of an address on this node, and removes segments of dead writers.
 
     $VENUEMESH_SEGMENTS or /dev/shm/venuemesh-<uid>  /  <mesh>  /  <node, 12 characters>  /  <address>@<epoch>.<counter>
 
@@ -49,11 +49,13 @@ def segment_directory(mesh: str, node: str) -> Path:
     """Return the directory of one mesh's segments on one node; make its missing parts.
 
     Raises:
-        Misconfigured: the name of the mesh or node is not a plain word, or a directory of the path is not private.
+        Misconfigured: the name of the mesh or node is not allowed, or a directory of the path is not private.
     """
     for what, word in (("mesh", mesh), ("node", node)):
         if not _WORD.fullmatch(word):
-            raise Misconfigured(f"{what} {word[:80]!r}", "use letters, digits, '_', '-' and '.', not '.' first")
+            raise Misconfigured(
+                f"{what} {word[:80]!r}", "use letters, digits, '_', '-' and '.', and do not begin with '.'"
+            )
     root = private_directory(segment_root())
     return private_directory(private_directory(root / mesh) / node[:NODE_CHARACTERS])
 
@@ -82,7 +84,7 @@ class SegmentIndex:
     """
 
     _SETTLED_NS = (
-        20_000_000  # two changes within one tick of the file system's clock look alike: list again until past it
+        20_000_000  # changes within one tick of the file system's clock look alike: list again until it passed
     )
     _shared: dict[Path, SegmentIndex] = {}  # noqa: RUF012
 
@@ -114,8 +116,8 @@ class SegmentIndex:
 def mark_retired(path: Path, unlink: bool = True) -> bool:
     """Mark the segment of a dead writer RETIRED, wake its readers, and remove the file. Return False if it was gone.
 
-    Only the node agent calls this, and only for a writer that is certainly dead. The mark is one atomic word that no
-    writer touches except to end itself; should the writer live after all, its next publish raises Fenced.
+    Only the node agent calls this, and only for a writer that is certainly dead. The mark is one atomic word that a
+    writer sets only to end itself; if the writer is alive after all, its next publish raises Fenced.
     """
     try:
         mark_ended(path)
@@ -161,5 +163,5 @@ def _is_gone(pid: int, start: int | None) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        return start is not None  # another user's process has the id now: ours is gone
+        return start is not None  # another user's process has the id now, so ours is gone
     return bool(start) and process_start(pid) != start

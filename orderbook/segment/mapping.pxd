@@ -1,11 +1,11 @@
 from .layout cimport vm_segment
 
 
-cdef int POLLING  # whether waiting is looking every 0.5 ms, for want of futex_waitv
+cdef int POLLING  # whether waits poll every 0.5 ms because there is no futex_waitv
 
 
 cdef class Mapping:
-    """A mapped file; unmapped when the last who holds it lets go."""
+    """A mapped file; unmapped when its last user releases it."""
 
     cdef vm_segment* segment
     cdef size_t size

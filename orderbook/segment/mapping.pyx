@@ -1,4 +1,4 @@
-"""What writers, readers and waiters of segments share: the mapped file, its clock, and how this system waits."""
+"""The shared part of writers, readers and waiters: the mapped file, its clock, and this system's way to wait."""
 
 import os
 
@@ -32,9 +32,9 @@ cdef class Mapping:
 
 
 def process_start(pid):
-    """Return when process `pid` started, in clock ticks since boot; 0 when it is dead or that cannot be known.
+    """Return the start time of process `pid` in clock ticks since boot; 0 if it is dead or the time is unknown.
 
-    A process that was killed and not yet waited for is dead. Source: proc_pid_stat(5).
+    A zombie counts as dead. Source: proc_pid_stat(5).
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -50,7 +50,7 @@ def monotonic_ns():
 
 
 def mark_ended(path):
-    """Mark a segment RETIRED and wake its readers. Only for one whose writer is certainly dead."""
+    """Mark a segment RETIRED and wake its readers. Only for a segment whose writer is certainly dead."""
     cdef Mapping mapping = map_segment(path, True)
     vm_mark_ended(mapping.segment)
 

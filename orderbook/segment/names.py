@@ -1,4 +1,4 @@
-"""Names of segment files, and the directories they may live in.
+"""Names of segment files, and checks of their directories.
 
 A segment of address `book/acme/BTC-USDT` and incarnation (3, 17) is the file `book~acme~BTC-USDT@3.17`.
 """
@@ -56,7 +56,7 @@ def private_directory(path: Path) -> Path:
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        pass  # checked below, also when another process made it
+        pass  # checked below, even if another process made it
     except OSError as error:
         raise Misconfigured(f"segment directory {path}", f"cannot be made: {error.strerror}") from error
     found = os.lstat(path)
@@ -68,6 +68,7 @@ def private_directory(path: Path) -> Path:
         raise Misconfigured(f"segment directory {path}", f"belongs to user {found.st_uid}, not to {os.geteuid()}")
     if found.st_mode & 0o077:
         raise Misconfigured(
-            f"segment directory {path}", f"is open to others (mode {stat.S_IMODE(found.st_mode):04o}): make it 0700"
+            f"segment directory {path}",
+            f"is open to other users (mode {stat.S_IMODE(found.st_mode):04o}); run: chmod 700 {path}",
         )
     return path

@@ -1,4 +1,4 @@
-"""The reading side of a segment. See `segment` for what a reader may believe."""
+"""The reading side of a segment. The package `segment` explains when a reader may trust a copy."""
 
 import os
 
@@ -24,14 +24,14 @@ cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
 cdef object INT64 = np.dtype(np.int64)
 cdef object FLOAT64 = np.dtype(np.float64)
 cdef object empty = np.empty
-cdef object MOST = 2**62  # levels asked for; no side holds as many
+cdef object MOST = 2**62  # "all levels": more than any side has
 
 
 cdef class SegmentReader:
     """One mapped segment, read-only. Holds no file descriptor; arrays it returns are copies.
 
     Raises on creation:
-        SegmentMismatch: the file is no segment of this version, or is damaged.
+        SegmentMismatch: the file is not a segment of this version, or is damaged.
         FileNotFoundError: there is none.
     """
 
@@ -51,12 +51,12 @@ cdef class SegmentReader:
         self.writer_pid, self.writer_start = head.writer_pid, head.writer_start
 
     def close(self):
-        """Let go of the mapping; every later read raises NotSynced. Idempotent."""
+        """Release the mapping; every later read raises NotSynced. Idempotent."""
         self.mapping = None
 
     @property
     def identity(self):
-        """(device, inode) of the file: no other file has it while this reader is open."""
+        """(device, inode) of the file; unique while this reader is open."""
         self._open()
         return self.mapping.identity
 
@@ -70,7 +70,7 @@ cdef class SegmentReader:
         return self.mapping.segment
 
     cdef int _read(self, int64_t n, int64_t* hot, int64_t words, int64_t* pairs) except -1:
-        cdef Mapping mapping = self.mapping  # keeps it mapped while the lock of the interpreter is let go
+        cdef Mapping mapping = self.mapping  # keeps the file mapped while the interpreter's lock is released
         cdef const vm_segment* segment = self._open()
         cdef int tries
         if vm_read(segment, self.levels, n, hot, words, pairs) == 0:
@@ -83,9 +83,9 @@ cdef class SegmentReader:
             if vm_read(segment, self.levels, n, hot, words, pairs) == 0:
                 return 0
         if vm_ended(segment):
-            raise NotSynced(self.address, "RETIRED", "its writer ended inside a publish")
+            raise NotSynced(self.address, "RETIRED", "its writer ended during a publish")
         if not self._quick(segment):
-            raise NotSynced(self.address, "DEAD", "its writer died inside a publish")
+            raise NotSynced(self.address, "DEAD", "its writer died during a publish")
         raise NotSynced(self.address, "GAP", "its writer does not finish a publish")
 
     cdef bint _quick(self, const vm_segment* segment) noexcept:
@@ -99,7 +99,7 @@ cdef class SegmentReader:
 
     @property
     def version(self):
-        """Published so far: changes with every publish, trade and end."""
+        """The number of publications: it changes with every publish, trade and end."""
         return vm_version(self._open())
 
     @property
@@ -119,7 +119,7 @@ cdef class SegmentReader:
 
     @property
     def unlinked(self):
-        """Whether the file has lost its name, or the name is another file's. Asks the file system."""
+        """Whether the file's name is gone or belongs to another file. Asks the file system."""
         try:
             named = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
@@ -130,7 +130,7 @@ cdef class SegmentReader:
     def state(self):
         """The writer's state; RETIRED when the segment has ended, DEAD when the heartbeat is too old.
 
-        Never raises for a publish that does not end: that is GAP until it is DEAD.
+        A publish that does not end raises nothing: the state is GAP, and later DEAD.
         """
         cdef int64_t hot[32]
         try:
@@ -143,11 +143,11 @@ cdef class SegmentReader:
         """Return one consistent `Top`.
 
         Raises:
-            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy can be had.
+            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy could be read.
         """
         cdef int64_t hot[32]
         cdef const vm_segment* segment = self._open()
-        cdef uint64_t version = vm_version(segment)  # before the data: what comes after it cannot be slept through
+        cdef uint64_t version = vm_version(segment)  # read before the data, so that a waiter cannot miss a later change
         cdef Top top
         cdef int state
         self._read(0, hot, VM_ASK_SIZE + 1, NULL)
@@ -171,19 +171,19 @@ cdef class SegmentReader:
 
     cdef int _refuse(self, int state) except -1:
         if state == DEAD:
-            reason = f"its writer has not been heard for {self.heartbeat_age_ns // 1_000_000} ms"
+            reason = f"its writer's last heartbeat is {self.heartbeat_age_ns // 1_000_000} ms old"
         else:
             reason = self.statistics().reason or None
         raise NotSynced(self.address, STATES[state].name, reason)
 
     def depth(self, n=None, bint as_float=False, bint stale_ok=False):
-        """Return `Depth(bids, asks)`, best first: int64 raw, or float64 values. `n` None means all that is stored.
+        """Return `Depth(bids, asks)`, best first: int64 raw, or float64 values. `n` None means all stored levels.
 
-        A side that ends before `n` and is complete gives fewer rows.
+        A complete side with fewer than `n` levels gives fewer rows.
 
         Raises:
-            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy can be had.
-            BeyondDepth: more levels asked than are stored of a side that is not complete.
+            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy could be read.
+            BeyondDepth: `n` is more than the stored levels of a side that is not complete.
         """
         cdef int64_t hot[32]
         cdef int64_t rows, i, wanted = -1 if n is None else min(count_of(n), MOST)
@@ -197,7 +197,7 @@ cdef class SegmentReader:
         try:
             raw = <int64_t*>view.buf
             self._read(rows, hot, VM_FLAGS + 1, raw)
-            if as_float:  # in place: a double is as wide as what it is made from
+            if as_float:  # in place: a double is as wide as an int64
                 real = <double*>view.buf
                 for side in range(2):
                     for i in range(2 * rows * side, 2 * rows * side + 2 * min(rows, hot[VM_N_BIDS + side]), 2):
@@ -219,7 +219,7 @@ cdef class SegmentReader:
         return Depth(bids, asks)
 
     def snapshot(self, bint stale_ok=False):
-        """Return everything stored, as one immutable `BookSnapshot`. Raises as `top` does."""
+        """Return all stored levels as one immutable `BookSnapshot`. Raises as `top`."""
         cdef int64_t hot[32]
         cdef const vm_segment* segment = self._open()
         cdef uint64_t version = vm_version(segment)
@@ -253,7 +253,7 @@ cdef class SegmentReader:
         )
 
     def statistics(self):
-        """Return the writer's counters and reason, whatever the state."""
+        """Return the writer's counters and reason, in any state."""
         cdef int64_t hot[32]
         self._read(0, hot, VM_REASON_END, NULL)
         reason = (<const char*>&hot[VM_REASON])[: 8 * (VM_REASON_END - VM_REASON)].rstrip(b"\0")
@@ -306,7 +306,7 @@ cdef class SegmentReader:
                     None if slot[VM_T_EVENT] == VM_NONE else slot[VM_T_EVENT], slot[VM_T_RECV], missed, total,
                 ))
                 missed = 0
-            elif outcome == 1:  # lapped between the look at `last` and the copy
+            elif outcome == 1:  # overtaken between reading `last` and the copy
                 missed += 1
             else:
                 break

@@ -1,4 +1,4 @@
-"""The best bid and ask of one moment, as a reader copied them out of a segment."""
+"""The best bid and ask of one moment, copied from a segment."""
 
 from decimal import Context, Decimal
 
@@ -19,10 +19,10 @@ cdef object EXACT = Context(prec=100)  # not the caller's, which may round
 
 
 cdef class Top:
-    """Best bid and ask of one moment, with what was known of the book then. Raw integers; Decimals are made when asked.
+    """Best bid and ask of one moment, with the book's state then. Raw integers; Decimals are made on request.
 
-    `version` is what to wait after; `update` counts publishes of book or state (not trades), so two tops of the same
-    incarnation with the same `update` say the same. `live` is the whole answer to "may I trust this".
+    Pass `version` to a wait for the next change. `update` counts publishes of book or state (not trades), so two tops of
+    the same incarnation with the same `update` are equal. `live` alone answers whether the top may be trusted.
     """
 
     @property
@@ -35,7 +35,7 @@ cdef class Top:
 
     @property
     def ts_event_ns(self):
-        """The exchange's time of the last frame; None where it gives none."""
+        """The exchange's time of the last frame; None if it states none."""
         return None if self._ts_event == VM_NONE else self._ts_event
 
     @property
@@ -87,7 +87,7 @@ cdef class Top:
         return to_decimal(<object>self._ask_price - <object>self._bid_price, self.price_scale)
 
     cdef object _level(self, int64_t price, int64_t size):
-        # What Level(to_decimal(..), to_decimal(..)) makes, without its three Python frames.
+        # The same as Level(to_decimal(..), to_decimal(..)), without its three Python frames.
         return new_tuple(Level, (
             Decimal(price).scaleb(-self.price_scale, EXACT), Decimal(size).scaleb(-self.size_scale, EXACT)
         ))
@@ -132,6 +132,6 @@ def _top(address, incarnation, version, update, sequence, price_scale, size_scal
 
 
 def empty_top(address, price_scale, size_scale, state=BookState.ABSENT, incarnation=(0, 0)):
-    """Return a top that knows nothing but the state: of a book without a segment, or without a consistent copy."""
+    """Return a top with the state only: for a book without a segment, or without a consistent copy."""
     return _top(address, incarnation, 0, 0, 0, price_scale, size_scale, False, int(state), 0, 0, 0,
                 VM_NONE, VM_NONE, VM_NONE, 0, 0, 0, 0)

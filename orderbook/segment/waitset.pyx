@@ -1,4 +1,4 @@
-"""One thread's wait for many segments at once: futex_waitv, or looking where the system has none."""
+"""One thread's wait for many segments at once: by futex_waitv, or by polling where the system has none."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -8,7 +8,7 @@ from .layout cimport *  # the VM_ and vm_ names
 
 
 cdef class WaitSet:
-    """Up to 127 segments that one thread waits for at once, and a control word to call it back.
+    """Up to 127 segments that one thread waits for at once, and a control word that wakes the thread.
 
     `waiter.Waiter` owns it. Add and remove under the interpreter's lock at any time; `wait` in one thread only.
     """
@@ -23,14 +23,14 @@ cdef class WaitSet:
 
     @property
     def polling(self):
-        """Whether it looks every 0.5 ms, for want of futex_waitv, instead of sleeping until woken."""
+        """Whether it polls every 0.5 ms, because there is no futex_waitv, instead of sleeping until woken."""
         return self._poll
 
     def __len__(self):
         return self._used
 
     def add(self, SegmentReader reader not None):
-        """Watch a segment from what it is now; return its slot, or -1 when there is no room."""
+        """Watch a segment from its present state on; return its slot, or -1 if there is no room."""
         cdef const vm_segment* segment = reader._open()
         cdef int slot
         for slot in range(127):
@@ -53,7 +53,7 @@ cdef class WaitSet:
         vm_poke(&self._control)
 
     def look(self):
-        """Return (slot, version, alive) of the segments that changed since they were looked at last."""
+        """Return (slot, version, alive) of the segments that changed since the last call."""
         cdef int slot
         cdef uint64_t version
         cdef bint alive
@@ -70,7 +70,7 @@ cdef class WaitSet:
         return changed
 
     def control(self):
-        """Return the control word, to be given to `wait`: a call made after this is not missed."""
+        """Return the control word for `wait`: a later call of `call` is then not missed."""
         return vm_word(&self._control)
 
     def wait(self, uint32_t control, double timeout_s):
@@ -82,7 +82,7 @@ cdef class WaitSet:
         cdef uint32_t expected[128]
         cdef int n = 1, slot, poll = self._poll
         cdef int64_t now = vm_now(), until = now + <int64_t>(timeout_s * 1e9)
-        held = [mapping for mapping in self._mappings if mapping is not None]  # mapped until this returns
+        held = [mapping for mapping in self._mappings if mapping is not None]  # stays mapped until this returns
         words[0] = &self._control
         expected[0] = control
         for slot in range(127):

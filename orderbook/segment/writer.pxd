@@ -11,7 +11,7 @@ cdef class SegmentWriter:
     cdef int64_t* scratch  # bid price, bid size, ask price, ask size: `levels` words each, right-aligned
     cdef int64_t hot[32]
     cdef int64_t last_beat_ns
-    cdef int64_t lost  # trades that never came here
+    cdef int64_t lost  # trades that never arrived
     cdef bint was_live
 
     cdef int _ready(self) except -1

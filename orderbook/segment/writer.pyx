@@ -1,4 +1,4 @@
-"""The writing side of a segment: the book role's, a mirror's, a replay's. What readers may believe: see `segment`."""
+"""The writing side of a segment: of the book role, a mirror, a replay. The package `segment` has the rules."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ cdef class SegmentWriter:
     """The one writer of one book's segment. Not thread safe, never blocks, never waits for a reader.
 
     Raises on creation:
-        Misconfigured: the directory is not private, there is no room for the whole file, or a bad argument.
+        Misconfigured: the directory is not private, the disk has no room for the file, or an argument is wrong.
         Fenced: this incarnation of the address has a segment already.
     """
 
@@ -101,7 +101,7 @@ cdef class SegmentWriter:
 
     @property
     def published(self):
-        """How many versions were published: books, states and trades."""
+        """The number of publications: books, states and trades."""
         return 0 if self.mapping is None else vm_version(self.mapping.segment)
 
     @property
@@ -125,7 +125,7 @@ cdef class SegmentWriter:
         cdef int code = state
         cdef bytes text
         if not 0 <= code <= DEAD:
-            raise ValueError(f"{state!r} is no state of a book")
+            raise ValueError(f"{state!r} is not a state of a book")
         if code != hot[VM_STATE]:
             hot[VM_STATE] = code
             if code == GAP:
@@ -140,7 +140,7 @@ cdef class SegmentWriter:
         return 0
 
     cdef void _commit(self, int64_t bids, int64_t asks) noexcept:
-        """One publish of the hot words and, where a count is not negative, of the levels in `scratch`."""
+        """Publish the hot words and, for counts that are not negative, the levels in `scratch`."""
         cdef vm_segment* segment = self.mapping.segment
         self.hot[VM_CHANGES] += 1
         vm_begin(segment)
@@ -181,9 +181,9 @@ cdef class SegmentWriter:
         return 0
 
     def publish(self, OrderBook book not None, state, ts_event_ns, int64_t ts_recv_ns, int64_t applied=1):
-        """Publish the best proven levels of `book`, its sequence, the state and the times, as one; wake who waits.
+        """Publish the best proven levels of `book`, its sequence, the state and the times, as one; wake the waiters.
 
-        `ts_event_ns` is None where the exchange gives no time; `applied` counts the frames since the last publish.
+        `ts_event_ns` is None if the exchange states no time; `applied` counts the frames since the last publish.
         """
         cdef int64_t n[2]
         cdef int64_t flags = 0, held, cap = self.levels
@@ -206,7 +206,7 @@ cdef class SegmentWriter:
         self, bids, asks, bint bids_complete, bint asks_complete, int64_t sequence, state, ts_event_ns,
         int64_t ts_recv_ns, int64_t applied=1, reason=None,
     ):
-        """The same from int64 arrays of shape (n, 2), best first; every level given counts as proven.
+        """Publish from int64 arrays of shape (n, 2), best first; every given level counts as proven.
 
         Raises:
             BookError: arrays of another shape. Nothing was published.
@@ -237,15 +237,15 @@ cdef class SegmentWriter:
         self._book(n[BIDS], n[ASKS], flags, sequence, state, reason, ts_event_ns, ts_recv_ns, applied)
 
     def set_state(self, state, reason=None):
-        """Publish a state alone; reads that begin after this returned see it. `reason` (60 bytes or so) stays until
-        another is given."""
+        """Publish a state alone; reads that begin after the return see it. `reason` (about 60 bytes) stays until the
+        next reason."""
         self._ready()
         self._enter(state, reason)
         self._commit(-1, -1)
 
     def beat(self):
-        """Set the heartbeat to now, waking nobody. Return how long the one before had lasted, in nanoseconds: more than
-        the limit means that readers took this writer for dead meanwhile."""
+        """Set the heartbeat to now without waking readers. Return the age of the previous heartbeat in ns: more than
+        the limit means that readers considered this writer dead meanwhile."""
         cdef int64_t now = vm_now(), lasted = now - self.last_beat_ns
         self._ready()
         self._alive(now)
@@ -254,7 +254,7 @@ cdef class SegmentWriter:
     def trade(self, trade, missed=0):
         """Append to the trade ring (numbered 1, 2, ... within this incarnation) and wake. Return its number.
 
-        `missed` says how many trades are known to be lost just before this one; None where nobody can know.
+        `missed` is the number of trades known to be lost just before this one; None if the number is unknown.
         """
         cdef int64_t slot[8]
         cdef int64_t gap = 0 if missed is None else missed
@@ -275,7 +275,7 @@ cdef class SegmentWriter:
         return vm_last_trade(self.mapping.segment)
 
     def retire(self):
-        """Publish RETIRED, once and for all: whatever is published after it raises Fenced. Idempotent."""
+        """Publish RETIRED for good: any later publish raises Fenced. Idempotent."""
         if self.mapping is None or vm_ended(self.mapping.segment):
             return
         self._enter(BookState.RETIRED, None)
@@ -283,7 +283,7 @@ cdef class SegmentWriter:
         vm_mark_ended(self.mapping.segment)
 
     def close(self, unlink=True):
-        """Retire, remove the file unless told otherwise, and unmap. Idempotent."""
+        """Retire, remove the file (unless `unlink` is False), and unmap. Idempotent."""
         if self.mapping is None:
             return
         self.retire()
@@ -292,7 +292,7 @@ cdef class SegmentWriter:
         self.mapping = None
 
     def _begin_publish(self):
-        """For tests: enter a publish and never leave it, as a writer does that is killed inside one."""
+        """For tests: begin a publish and never end it, like a writer that is killed during a publish."""
         self._ready()
         vm_begin(self.mapping.segment)
         self.hot[VM_SEQUENCE] = -1
@@ -300,7 +300,7 @@ cdef class SegmentWriter:
 
 
 def _allocate(fd, size):
-    """Give the file all its blocks now, so that a full file system is an error here and no SIGBUS later."""
+    """Allocate all blocks of the file now, so that a full file system is an error here, not a SIGBUS later."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
     else:  # macOS

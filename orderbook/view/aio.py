@@ -14,22 +14,22 @@ from ..segment.names import Incarnation
 from .reading import LOOK_NS, BookReading
 from .waits import AsyncWaits
 
-LATE_LOOK_NS = 25_000_000  # pause between two looks for a successor when the writer died some time ago
-FRESH_NS = 2_000_000_000  # for as long the writer has only just died
-RELOOK_S = 0.1  # a live writer whose book is not LIVE: look whether a successor has come meanwhile
+LATE_LOOK_NS = 25_000_000  # pause between two checks for a successor when the writer died some time ago
+FRESH_NS = 2_000_000_000  # within this time the writer has died recently
+RELOOK_S = 0.1  # a live writer whose book is not LIVE: check for a successor this often
 LONGEST_S = 1.0  # a live book that is quiet
 
 _GONE = (BookState.DEAD, BookState.RETIRED)
 
 
 class AsyncBookView(BookReading):
-    """A book as async code reads it: all of `BookReading`, and what waits is awaited."""
+    """A book for async code: `BookReading`, and methods that wait are awaited."""
 
     async def changes(self, states: bool = False) -> AsyncIterator[Top]:
-        """Yield the top of the book now and after every change: the newest only, when changes outrun the caller.
+        """Yield the top of the book now and after every change; only the newest if changes outrun the caller.
 
-        Only LIVE tops, unless `states`: then also one per change of state (with what was last known). The iteration
-        survives its writer: it goes on when the successor is LIVE.
+        Only LIVE tops, unless `states`: then also one per change of state, with the last known levels. The iteration
+        survives its writer: it continues when the successor is LIVE.
         """
         AsyncWaits.begin()
         seen: tuple[Incarnation, int, BookState] | None = None
@@ -44,7 +44,7 @@ class AsyncBookView(BookReading):
             await self._sleep(reader, top)
 
     async def wait_live(self, timeout_s: float | None = None) -> Top:
-        """Return the top as soon as the book is LIVE. `timeout_s` None or infinite waits without a limit.
+        """Return the top as soon as the book is LIVE. `timeout_s` None or infinite means no limit.
 
         Raises:
             NotSynced: the book was not LIVE within `timeout_s`.
@@ -54,7 +54,7 @@ class AsyncBookView(BookReading):
     async def wait_change(self, after: Top | None, timeout_s: float | None = None) -> Top:
         """Return the top as soon as the book is LIVE and differs from `after` (None: is LIVE).
 
-        `timeout_s` None or infinite waits without a limit.
+        `timeout_s` None or infinite means no limit.
 
         Raises:
             NotSynced: no change within `timeout_s`; `state` is the book's state then, LIVE when nothing changed.
@@ -75,13 +75,13 @@ class AsyncBookView(BookReading):
             await self._sleep(reader, top, left_s)
 
     async def trades(self, after: Trade | int | None = None) -> AsyncIterator[Trade]:
-        """Yield trades in order, each once. `after` None begins with the next one; a number, or a trade that was
-        yielded before, resumes after it.
+        """Yield trades in order, each once. `after` None begins with the next trade; a number, or a trade that
+        was yielded before, resumes after that trade.
 
-        Numbers begin again with each incarnation. A trade's `missed` says how many are known to be lost just before it:
-        by this reader (the ring keeps the last 1,024 trades by default), by the mirror of another node's book, or by
-        the connection, where the exchange numbers its trades without holes. It is None when a new incarnation began, of
-        the book or of its mirror, and what happened in between is not known.
+        Numbers start again at 1 with each incarnation. A trade's `missed` is the number of trades known to be lost just
+        before it: by this reader (the ring keeps the last 1,024 trades by default), by the mirror of another node's
+        book, or by the connection, where the exchange numbers its trades without gaps. It is None if a new incarnation
+        of the book or of its mirror began, so that the number is unknown.
 
         Raises:
             ValueError: a number below 0.
@@ -106,12 +106,12 @@ class AsyncBookView(BookReading):
                 reader = self._serving()
                 continue
             if reader.identity != identity:
-                # A number that this segment has not reached is another's: one remade under the same incarnation.
+                # A number that this segment has not reached is of an earlier segment of the same incarnation.
                 is_other = incarnation not in (None, reader.incarnation) or number > reader.last_trade_number
                 if identity is not None or is_other:
                     began_anew, number, lost = True, 0, None
                 identity = reader.identity
-            alive = reader.alive  # before the trades: what a dead writer wrote last is then among them
+            alive = reader.alive  # read before the trades, so that they include the last ones of a dead writer
             version = reader.version
             found = reader.trades(number, lost=lost)
             for trade in found:
@@ -139,7 +139,7 @@ class AsyncBookView(BookReading):
 
 
 def _until_ns(timeout_s: float | None) -> int | None:
-    """When a wait ends (CLOCK_MONOTONIC); None for one without a limit: of None, of infinity or of centuries.
+    """Return the end of a wait (CLOCK_MONOTONIC); None for no limit: None, infinity or centuries.
 
     Raises:
         ValueError: not a number.

@@ -24,7 +24,7 @@ from ..snapshot import BookSnapshot, Number
 LOOK_NS = 10_000_000  # at most this often a view looks for a successor's segment
 ASK_NS = 1_000_000_000  # at most this often a view asks for a segment that is not there
 
-Reopen = Callable[[type[Any], str, Instrument], Any]  # makes a view from a class of views, an address and an instrument
+Reopen = Callable[[type[Any], str, Instrument], Any]  # makes a view from a view class, an address and an instrument
 
 
 class BookReading:
@@ -96,7 +96,7 @@ class BookReading:
 
     @property
     def version(self) -> int:
-        """Number of publications by this incarnation: books, states and trades; 0 when there is no segment."""
+        """Number of publications by this incarnation: books, states and trades; 0 without a segment."""
         reader = self._serving()
         return 0 if reader is None else reader.version
 
@@ -108,12 +108,12 @@ class BookReading:
 
     @property
     def sequenced(self) -> bool:
-        """Whether the exchange proves continuity; False when only the connection guards it."""
+        """Whether the exchange's numbers or checksums prove continuity; False: only the connection does."""
         return self._required().sequenced
 
     @property
     def exact(self) -> bool:
-        """Whether prices and sizes are the exchange's own, unrounded."""
+        """Whether prices and sizes are exactly the exchange's, without rounding."""
         return self._required().exact
 
     @property
@@ -144,7 +144,7 @@ class BookReading:
         return self._required().top(stale_ok)
 
     def peek(self) -> Top:
-        """Return the last known top with the book's state, whatever the state. Never raises NotSynced."""
+        """Return the last known top with the book's state, in any state. Never raises NotSynced."""
         return self._observe()[1]
 
     @property
@@ -178,7 +178,7 @@ class BookReading:
         Raises:
             NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment here.
             BeyondDepth: `n` reaches past what is stored of a side that is not complete.
-            ValueError, TypeError: `n` is below 1 or no whole number; another `dtype`.
+            ValueError, TypeError: `n` is below 1 or not a whole number; another `dtype`.
         """
         as_float = wants_float(dtype)
         reader = self._reader
@@ -206,11 +206,11 @@ class BookReading:
         return self.snapshot().to_pandas(exact)
 
     def size_at(self, side: Side, price: Number) -> Decimal:
-        """Return the volume at `price` (BUY: of the asks); 0 where no level is. Raises NotSynced, BeyondDepth."""
+        """Return the volume at `price` (BUY: of the asks); 0 if there is no level. Raises NotSynced, BeyondDepth."""
         return self.snapshot().size_at(side, price)
 
     def volume_for_price(self, side: Side, price: Number) -> Decimal:
-        """Return what a buyer gets paying up to `price`, a seller taking down to it. Raises NotSynced, BeyondDepth."""
+        """Return the volume for a buyer who pays up to `price` (seller: down to). Raises NotSynced, BeyondDepth."""
         return self.snapshot().volume_for_price(side, price)
 
     def price_for_volume(self, side: Side, volume: Number) -> Decimal:
@@ -275,7 +275,7 @@ class BookReading:
     def _peek(self, reader: SegmentReader) -> Top:
         try:
             return reader.top(stale_ok=True)
-        except NotSynced as doubt:  # no consistent copy: its writer stopped or died inside a publish
+        except NotSynced as doubt:  # no consistent copy: the writer stopped or died during a publish
             state = BookState[doubt.state]
             return empty_top(self.address, reader.price_scale, reader.size_scale, state, reader.incarnation)
 
@@ -295,7 +295,7 @@ class BookReading:
                 except FileNotFoundError:
                     pass  # unlinked between the listing and now
                 except SegmentMismatch:
-                    self._look_after_ns = 0  # so that the next read raises it again
+                    self._look_after_ns = 0  # so that the next read raises the error again
                     raise
         if self._ask_for is not None and now >= self._ask_after_ns and (reader is None or not reader.alive):
             self._ask_after_ns = now + ASK_NS

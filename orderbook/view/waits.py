@@ -1,4 +1,4 @@
-"""How async code and sync code wait: the one place where the two forms of a class differ.
+"""Waiting in async code and in sync code: the only difference between the two forms of a class.
 
 Classes named Async... are written by hand over `AsyncWaits`; `scripts/generate-sync` makes their sync twins over
 `Waits`. Both have the same methods.
@@ -37,7 +37,7 @@ class AsyncWaits:
 
     @staticmethod
     async def change(reader: SegmentReader, after_version: int, at_most_s: float) -> None:
-        """Return when the segment's version passes `after_version`, its writer is dead, or the time is over."""
+        """Wait until the segment's version passes `after_version`, its writer is dead, or the time is over."""
         await Waiter.shared().wait(reader, after_version, at_most_s)
 
     @staticmethod
@@ -70,8 +70,8 @@ class Waits:
     """Waiting on a thread that runs no event loop: the thread blocks.
 
     Raises:
-        Misconfigured: this thread runs an event loop, which would stop for everything else that it runs. IPython and
-            Jupyter are the exception: a cell there may block, as its prompt waits for it anyway.
+        Misconfigured: this thread runs an event loop, and blocking would stop all tasks of the loop. IPython and
+            Jupyter are the exception: their prompt waits for a cell anyway.
     """
 
     @staticmethod
@@ -93,7 +93,7 @@ class Waits:
 
     @staticmethod
     def change(reader: SegmentReader, after_version: int, at_most_s: float) -> None:
-        """Return when the segment's version passes `after_version`, its writer is dead, or the time is over."""
+        """Wait until the segment's version passes `after_version`, its writer is dead, or the time is over."""
         Waits.begin()
         reader.wait(after_version, at_most_s)
 
@@ -105,7 +105,7 @@ class Waits:
         try:
             return future.result()
         finally:
-            future.cancel()  # nothing happens when it is done
+            future.cancel()  # does nothing if the future is done
 
     @staticmethod
     def settle(future: Future[T], timeout_s: float) -> bool:

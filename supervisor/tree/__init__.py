@@ -1,1 +1,1 @@
-"""What the supervisor decides: pure, without clock or Ray."""
+"""The supervisor's decisions: pure, without clock or Ray."""

@@ -1,4 +1,4 @@
-"""Remember children that ended too often, over the death of the supervisor. Pure.
+"""Remembers children that ended too often, across the death of the supervisor. Pure.
 
 Only children that have escalated are kept: their count of restarts and escalations, and when they are due again. The
 ends of the last seconds are not kept: a supervisor that was away forgives them. Times are stored by the wall clock,

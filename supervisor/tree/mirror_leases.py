@@ -1,4 +1,4 @@
-"""Which node follows which remote books, and until when. Pure.
+"""Leases of nodes on remote books. Pure.
 
 A process that reads a book of another node renews its lease every few seconds; a node without leases has no mirror. The
 mirror gets its sources by child address, so that it polls each source cell once.

@@ -32,7 +32,7 @@ from .child import ChildSpec, Tier
 from .settings import ExchangeSettings
 
 Rule = tuple[bool, str]  # (track, pattern)
-# The fields that a book is built on; a change of any other field only changes the instrument in the route.
+# The fields on which a book depends; a change of any other field only changes the instrument in the route.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
 PINNED = (
     "its journal is an SQLite file there; start the mesh again on that machine, or use PostgreSQL, whose journal "

@@ -28,7 +28,7 @@ class Exit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Intensity is per child. Choose it so that a normal bad minute (an exchange restarting) stays below it."""
+    """Limits of restarts. `intensity` is per child; choose it above the restarts of an ordinary bad minute."""
 
     intensity: int = 5
     period_s: float = 10.0

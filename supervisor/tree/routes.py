@@ -1,4 +1,4 @@
-"""The route table: which incarnation serves an address now. Pure.
+"""The route table: the incarnation that serves each address now. Pure.
 
 A table has one version, which rises with every change, over all supervisors of a mesh: it begins at the supervisor's
 epoch. Removed routes leave their version behind (bounded), so that callers who poll with an older version learn of it.

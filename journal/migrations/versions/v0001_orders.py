@@ -1,4 +1,4 @@
-"""The first version: accounts, orders and what is kept of them. Frozen: what comes later is another file."""
+"""The first version: accounts, orders and their records. Frozen: a later change is another file."""
 
 import sqlalchemy as sa
 from alembic import op
