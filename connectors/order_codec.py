@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 from urllib.parse import urlsplit
 
 from ..model.errors import NotOffered
@@ -22,7 +22,7 @@ from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order
 from .market_codec import Connector
 from .reading import LeftOut
-from .reports import AccountReport, Fees, FillReport, ListReport, OrderReport, StreamOpened, StreamReport
+from .reports import AccountReport, Fees, FillReport, ListReport, Missed, OrderReport, StreamOpened, StreamReport
 from .spec import Offer
 
 
@@ -45,6 +45,7 @@ class Kind(Enum):
     ACCOUNT = "account"  # balances, permissions, fees
     FEES = "fees"  # of one pair
     ORDER_COUNTS = "order_counts"  # what the exchange counts against the account's limits on orders
+    TOKEN = "token"  # for the account's stream
     RAW = "raw"  # `market.request`
 
     @property
@@ -180,6 +181,7 @@ class Reply:
     absent: bool = False
     taken: tuple[str, ...] = ()
     then: Draft | None = None
+    token: str | None = field(default=None, repr=False)  # of TOKEN
     counts: dict[str, int] | None = None  # of ORDER_COUNTS: name of a limit of the spec -> what counts against it now
     left_out: tuple[LeftOut, ...] = ()  # odd rows of a list of orders or fills; the others are read
     raw: Any = None
@@ -272,7 +274,7 @@ class TradingCodec(Protocol):
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
         """Frames that open the account's stream on a connection just made."""
 
-    def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened]:
+    def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened | Missed]:
         """Reports of one frame; none of a frame that is not for us. Raises DecodeError (unknown order status too)."""
 
     def call_url(self) -> str:
@@ -280,6 +282,15 @@ class TradingCodec(Protocol):
 
     def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
         """Read an answer; None of anything else."""
+
+
+@runtime_checkable
+class UsesTokens(Protocol):
+    """A codec whose stream opens with a token that is asked for before each connection."""
+
+    def token(self) -> Draft: ...
+    def use_token(self, token: str) -> None:
+        """Keep the token for the next `stream_open`."""
 
 
 class CallAnswer(NamedTuple):

@@ -141,4 +141,11 @@ class StreamOpened:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The codec saw that reports of this connection were lost, or that it cannot tell what one is about."""
+
+    reason: str
+
+
 StreamReport = OrderReport | BalanceReport | BalanceChange | ListReport | StreamEnded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -45,6 +45,18 @@ class Limit:
     amount: int
     per_s: float
     scope: str = "egress"
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    """A counter of a key or an account that rises with each request and falls by `per_s` a second; at most `amount`.
+
+    `by_pair`: each pair has a counter of its own.
+    """
+
+    amount: int
+    per_s: float
+    by_pair: bool = False
 
 
 T = TypeVar("T", str, int, float, bool)
@@ -211,6 +223,7 @@ class ExchangeSpec:
     unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
     ws_api: str | None = None  # where requests, orders among them, go over a websocket
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
+    key_limits: Mapping[str, Decay] = field(default_factory=dict)  # kept by the exchange per key or account
     account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
     environments: Mapping[str, Hosts] = field(default_factory=dict)  # besides the real one: "testnet"
     time_resolution_ns: int = MILLISECOND_NS  # of the time in `Codec.server_time`
@@ -225,6 +238,13 @@ class ExchangeSpec:
         if not self.options:
             return f"{self.exchange} has no options"
         return f"{self.exchange} has no such option; its options are {', '.join(known.name for known in self.options)}"
+
+    def limit(self, name: str) -> Limit:
+        """Return a limit by its name; a counter that falls with time as the window in which it falls to zero."""
+        if name in self.limits:
+            return self.limits[name]
+        counter = self.key_limits[name]
+        return Limit(counter.amount, counter.amount / counter.per_s, "account")
 
     def hosts(self, environment: str | None) -> Hosts | None:
         """Return the base URLs of an environment; None of the real one, whose URLs are the spec's own.
@@ -274,3 +294,7 @@ class Offer:
     fills_page: int = 500  # rows of a full page of fills: as many mean that there may be more
     nonces: bool = False  # signed REST requests of one key must arrive with rising nonces: one process signs them all
     min_validity_s: float = 0.001  # the shortest validity window that may be asked for
+    fills_by_time: bool = False  # trade ids are in no order: fills are walked by time, each answer whole
+    asks_balances: bool = False  # the stream does not state what orders lock: a change of an order asks for balances
+    fee_on_top: bool = False  # a buy locks its fee beside its price
+    sent_id: Callable[[str], str] = str  # a client order id as the exchange is given it

@@ -414,6 +414,7 @@ class LocalExchange:
     pairs: tuple[str, ...]
     urls: Mapping[str, str]  # by their keys in the configuration: rest, ws, ws_api
     account: Mapping[str, Any]
+    other_key: Mapping[str, Any]  # a second key of the account, for who must not share the nonces of the first
     admin: AdminClient  # the exchange's own record, and faults on request; see docs/local-exchange.md
 
     def config(self, **account: Any) -> dict[str, Any]:
@@ -450,12 +451,14 @@ def local_exchange(
     if protocol not in spoken:
         raise Misconfigured(f"a local exchange that speaks {protocol}", f"it speaks {', '.join(spoken)} only")
     held = balances if balances is not None else {"BTC": "10", "USDT": "1000000"}
+    other, other_secret = secrets.token_hex(32), secrets.token_hex(32)
     key, secret, word = secrets.token_hex(32), secrets.token_hex(32), secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="venuemesh-") as name:
         folder = Path(name)
         amounts = ", ".join(f'{asset} = "{amount}"' for asset, amount in held.items())
         own = f'key = "{key}", secret = "{secret}", passphrase = "{word}"'
-        accounts = f"[accounts.{ACCOUNT}]\nbalances = {{{amounts}}}\nkeys = [{{{own}}}]\n"
+        second = f'key = "{other}", secret = "{other_secret}", passphrase = "{word}"'
+        accounts = f"[accounts.{ACCOUNT}]\nbalances = {{{amounts}}}\nkeys = [{{{own}}}, {{{second}}}]\n"
         symbols = ",".join(pair.replace("-", "") for pair in pairs)
         arguments = ["--json", "--protocols", protocol, "--parent", str(os.getpid())]
         arguments += ["--symbols", symbols, "--rate", str(rate)]
@@ -464,10 +467,16 @@ def local_exchange(
             "api_key_file": _private(folder / "key", f"{key}\n"),
             "secret_file": _private(folder / "secret", f"{secret}\n"),
         }
+        others: dict[str, Any] = {
+            "api_key_file": _private(folder / "other-key", f"{other}\n"),
+            "secret_file": _private(folder / "other-secret", f"{other_secret}\n"),
+        }
         if any(field.name == "passphrase" for field in registry.connector(protocol).spec.key_fields):
             files["field_files"] = {"passphrase": _private(folder / "passphrase", f"{word}\n")}
+            others["field_files"] = files["field_files"]
         with serving("venuemesh.exchange", *arguments) as (_, urls):
-            yield LocalExchange(protocol, tuple(pairs), urls[protocol], files, AdminClient(urls["admin"]))
+            named = {"ws_api" if name == "ws_private" else name: url for name, url in urls[protocol].items()}
+            yield LocalExchange(protocol, tuple(pairs), named, files, others, AdminClient(urls["admin"]))
 
 
 def _private(path: Path, text: str) -> str:

@@ -24,6 +24,7 @@ from ...connectors.market_codec import Codec
 from ...connectors.order_codec import (
     Auth,
     Draft,
+    Kind,
     Never,
     Refusal,
     Reply,
@@ -40,6 +41,7 @@ from ...model.failpoint import reach
 from ...model.http import HttpRequest, HttpResponse
 from ..cell.role import Context
 from ..limits.budget import WAIT_S, Budget, RestLike
+from ..limits.counters import Counters
 from ..limits.machine import Priority
 from .clock import ExchangeClock
 from .nonces import Nonces
@@ -73,6 +75,7 @@ class Gateway:
         self._rest = rest
         self._manager = manager if codec.offer.nonces else None
         self.nonces = Nonces(context.time_ns) if codec.offer.nonces and manager is None else None
+        self.counters = Counters(market.spec.key_limits, context.monotonic_ns)
         self._ids = itertools.count(1)
         self.clock = ExchangeClock(context, market, self._time)
         self.clock_refusals = 0
@@ -178,6 +181,7 @@ class Gateway:
     async def _exchanged(self, draft: Draft, priority: Priority, wait_s: float) -> tuple[Signed, HttpResponse]:
         if draft.signed:
             await self.clock.ready()
+        await self.counters.take(draft.cost, draft.pair, wait_s)
         lease = await self.budget.acquire(draft.cost, priority, wait_s)
         try:
             signed = self._numbered(self.auth.sign, draft, f"read-{next(self._ids)}", self.clock.now_ns())
@@ -189,6 +193,17 @@ class Gateway:
             response = await self._send(signed.request, lease)
         self._nonce_answered(signed, response)
         return signed, response
+
+    async def count(self, draft: Draft) -> None:
+        """Count a change against the counters of the key and account. A cancel does not wait for them.
+
+        Raises:
+            RetryLater: the counters are too high for as long as the request would be valid.
+        """
+        if draft.kind is Kind.CANCEL:
+            self.counters.add(draft.cost, draft.pair)
+        else:
+            await self.counters.take(draft.cost, draft.pair, self.validity_ms / 1000)
 
     # ------------------------------------------------------------------ nonces
 

@@ -26,17 +26,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...connectors.order_codec import Auth, TradingCodec
-from ...connectors.reports import StreamEnded, StreamOpened
+from ...connectors.order_codec import Auth, TradingCodec, UsesTokens
+from ...connectors.reports import Missed, StreamEnded, StreamOpened
 from ...connectors.transport import Feed
 from ...connectors.transport.link import Link
 from ...model.address import orders_address
 from ...model.backoff import Backoff
-from ...model.errors import DecodeError, MeshError, Rejected, RetryLater
+from ...model.errors import DataError, DecodeError, MeshError, Misconfigured, Rejected, RetryLater
 from ...model.time import SECOND_NS
 from ..book.surroundings import FeedLike
 from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
+from ..limits.machine import Priority
 from .gateway import Gateway, open_gateway
 from .polling import Poller, Tell
 from .reports import Marker, Outbox, Report, to_plain
@@ -48,6 +49,7 @@ BEAT_S = 1.0  # the manager gets a message at least this often, so that it notic
 RAW_KEPT = 500  # frames for `raw`
 RAW_BYTES = 4096  # of one frame
 ASK_S = 5.0
+TOKEN_AGAIN_S = 5.0
 AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # after a batch that the manager did not take
 _SECRET = re.compile(rb'(?i)("\w*(?:key|signature|token|secret|passphrase|sign)"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
@@ -242,8 +244,16 @@ class Listener:
         await self.feed.stop()
 
     async def _admit(self) -> None:
-        await self._gateway.clock.ready()
-        await self._gateway.admit_connection()
+        """Raises RetryLater, InboxFull, OutcomeUnknown: no connection is made now."""
+        gateway = self._gateway
+        await gateway.clock.ready()
+        await gateway.admit_connection()
+        if isinstance(gateway.codec, UsesTokens):
+            try:
+                token = (await gateway.read(gateway.codec.token(), Priority.URGENT)).token
+            except (Rejected, Misconfigured, DataError) as error:
+                raise RetryLater(TOKEN_AGAIN_S, f"the exchange gave no token for the stream: {error}") from error
+            gateway.codec.use_token(token or "")
 
     # The connection; called by the feed, on the loop
 
@@ -276,6 +286,9 @@ class Listener:
         for report in found:
             if isinstance(report, StreamOpened):
                 again = self._answered(report) or again
+                continue
+            if isinstance(report, Missed):
+                reports.append(Marker("gap", report.reason))
                 continue
             reports.append(report)
             if isinstance(report, StreamEnded):

@@ -41,7 +41,7 @@ class LimitsRole:
     ) -> None:
         self._context = context
         if limits is None:
-            limits = settings.connector.spec.limits
+            limits = settings.limits()
         self._fresh = context.restarts == 0
         self._machine = LimitsMachine(context.address, limits, context.monotonic_ns(), self._fresh)
         self._tickets: dict[int, asyncio.Future[Lease]] = {}

@@ -202,8 +202,10 @@ class OrderManagerRole:
             if not shell.markets.lists(order.pair):
                 continue  # the machine refuses it
             cost, order_count = shell.gateway.codec.place_cost(order)
+            wait_s = max(0.0, min(PLACE_WAIT_S, left_s))
             try:
-                await shell.allowance.take(cost, order_count, max(0.0, min(PLACE_WAIT_S, left_s)))
+                await shell.gateway.counters.take(cost, order.pair, wait_s)
+                await shell.allowance.take(cost, order_count, wait_s)
             except (InboxFull, OutcomeUnknown) as error:  # from the limits role: it granted nothing
                 raise RetryLater(1.0, str(error)) from error
             shell.prepaid.add(order.client_order_id)

@@ -43,6 +43,7 @@ class OrderSettings:
     query_s: tuple[float, float] = (0.25, 5.0)  # of an order in doubt: first and longest pause between asks
     reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds: with a doubt or without the stream; otherwise
     report_s: float = 1.0  # after an acknowledgement that states no outcome: then the order is queried
+    balances_s: float = 0.5  # least time between asks for balances that the stream does not state
     retry_s: float = 1.0  # before a failed ask, or a cancel that was not served, is repeated
     market_slack: Decimal = Decimal("0.02")  # a market buy reserves best ask x (1 + slack or band) x amount
     top_age_s: float = 30.0  # a top older than this counts as unknown

@@ -22,7 +22,7 @@ from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec
 from ...connectors.reading import LeftOut, left_out_text
 from ...journal.committer import Committer
 from ...journal.journal import Journal
-from ...journal.records import Filter, Loaded
+from ...journal.records import Loaded
 from ...journal.writes import Write
 from ...keystore.secrets import journal_url
 from ...model.errors import (
@@ -36,7 +36,7 @@ from ...model.errors import (
     RetryLater,
 )
 from ...model.failpoint import reach
-from ...model.ids import born, maker_of
+from ...model.ids import born
 from ...model.instrument import Instrument
 from ...model.time import SECOND_NS, in_ns
 from ..account.gateway import Gateway, open_gateway
@@ -46,7 +46,8 @@ from ..limits.allowance import Allowance
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
 from .inbox import StreamInbox
-from .machine.effects import Answer, Ask, Effect, Found, Lookup, Now, Send
+from .lookup import find
+from .machine.effects import Answer, Ask, Effect, Lookup, Now, Send
 from .machine.machine import OrderMachine
 from .machine.state import NONCE_MARK
 from .markets import Markets
@@ -117,7 +118,9 @@ class ManagerShell:
         )
         if settings.processing_s is not None:
             gateway.codec.offer = replace(gateway.codec.offer, processing_s=settings.processing_s)
-        self.allowance = Allowance(self.context, gateway.spec, gateway.budget, settings.account_limits)
+        self.allowance = Allowance(
+            self.context, gateway.spec, gateway.budget, gateway.counters.granted(settings.account_limits)
+        )
         self.markets = Markets(settings, self.context, gateway, self._rules)
         gateway.start()
         self.markets.start()
@@ -332,6 +335,7 @@ class ManagerShell:
         try:
             if self.prepaid.isdisjoint(signed.draft.orders):
                 try:
+                    await self.gateway.count(signed.draft)
                     await self.allowance.take(
                         signed.draft.cost, signed.draft.order_count, self.gateway.validity_ms / 1000
                     )
@@ -378,25 +382,9 @@ class ManagerShell:
 
     async def _look_up(self, effect: Lookup) -> None:
         of = (self.exchange, self.account)
-
-        def find(journal: Journal) -> Found:
-            if effect.client_order_id is not None:
-                order = journal.order(*of, effect.client_order_id)
-            else:
-                order = journal.order_by_exchange_id(*of, effect.pair or "", effect.exchange_order_id or "")
-            if order is None:
-                name = effect.client_order_id
-                if name is None:
-                    return Found()
-                maker = maker_of(name)
-                highest = None if maker is None else journal.highest_id(*of, maker[0])
-                return Found(tombstone=journal.is_tombstone(*of, name), highest=highest)
-            page = journal.fills(Filter(*of, client_order_id=order.client_order_id), 0, 10_000)
-            return Found(order, tuple(page.rows))
-
         while True:
             try:
-                found = await self.read(find)
+                found = await self.read(lambda journal: find(journal, of, effect))
                 break
             except JournalUnavailable:
                 await asyncio.sleep(RETRY_S)

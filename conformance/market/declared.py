@@ -111,19 +111,22 @@ class Described(Suite):
                 self._payable(f"{request.method} {request.url}", request.cost)
 
     def _payable(self, what: str, cost: tuple[tuple[str, int], ...]) -> None:
-        limits = self.connector.spec.limits
+        spec = self.connector.spec
+        amounts = {name: limit.amount for name, limit in spec.limits.items()}
+        amounts |= {name: counter.amount for name, counter in spec.key_limits.items()}
         expect(bool(cost), f"{what} has no cost: the rate budget would not count it")
         for name, amount in cost:
-            expect(name in limits, f"{what} spends {name!r}, which spec.limits lacks ({', '.join(limits)})")
+            expect(name in amounts, f"{what} spends {name!r}, which spec.limits lacks ({', '.join(amounts)})")
+            scope = spec.limits[name].scope if name in spec.limits else "egress"
             expect(
-                limits[name].scope == "egress",
-                f"{what} spends {name!r}, a limit of scope {limits[name].scope}; a request needs one of scope egress",
+                scope == "egress",
+                f"{what} spends {name!r}, a limit of scope {scope}; a request needs one of scope egress",
             )
             expect(
                 type(amount) is int and amount >= 0,
                 f"{what} spends {amount!r} of {name!r}; the amount must be a whole number and not negative",
             )
-            most = limits[name].amount
+            most = amounts[name]
             expect(amount <= most, f"{what} spends {amount} of {name!r}, but a window allows {most}")
 
     def test_names_map_both_ways(self) -> None:

@@ -15,9 +15,8 @@ from ...model.events import Side
 from ...model.order import EventType, Fill, Order, OrderStatus, OrderType, TimeInForce
 from ..market.suite import expect, skip
 from .bench import LOOK_AGAIN_S, READY_S, Desk, status_text
+from .sizes import DEAREST
 from .suite import TradingSuite, trading
-
-DEAREST = Decimal("0.02")  # a larger fee rate means that the codec reads it wrongly
 
 
 class Account(TradingSuite):
@@ -317,7 +316,7 @@ async def _place_outside(desk: Desk, side: Side) -> Order:
     """Place an order on the same account outside the mesh."""
     price, amount = await desk.sized(side)
     made = desk.market.new_order(side, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC)
-    new = replace(made, client_order_id=f"outside{made.client_order_id[2:]}")
+    new = replace(made, client_order_id=f"outside{made.client_order_id[-10:]}")
     desk.placed_outside.append(new.client_order_id)
     return desk.stand_in(await desk.ask(desk.witness.place(new)))
 

@@ -93,7 +93,11 @@ class Desk:
         codec = self.connector.codec(rest=self.venue.rest, ws=self.venue.ws)
         self.instrument = choose(codec, self._listed, self.venue.pair)
         self._follow(self.mesh)
-        self.witness = Witness(self.codec(), codec, self.auth(), self.instrument)
+        own = None
+        if self.venue.witness is not None:
+            table = AccountTable.model_validate(dict(self.venue.witness), context={"folder": Path.cwd()})
+            own = read_key(table.key, self.exchange)
+        self.witness = Witness(self.codec(), codec, self.auth(own), self.instrument)
         found = self.mesh.run(self.witness.open_orders(), SOON_S)
         if found:
             raise Misconfigured(
@@ -133,6 +137,7 @@ class Desk:
         urls = {name: url for name in ("rest", "ws", "ws_api") if (url := getattr(venue, name)) is not None}
         exchange = {
             **urls,
+            "limits": dict(venue.limits),
             "connector": self.connector.name,
             "accounts": {ACCOUNT: self._account.model_dump(exclude_none=True)},
         }
@@ -159,8 +164,10 @@ class Desk:
         codec.bind(self._listed)
         return codec
 
-    def auth(self) -> Auth:
-        return self.connector.auth(self.key.kind, self.key.api_key, self.key.secret, **self.key.fields)
+    def auth(self, key: Key | None = None) -> Auth:
+        """Return the signer of a key, of the account's own unless another is given."""
+        key = key or self.key
+        return self.connector.auth(key.kind, key.api_key, key.secret, **key.fields)
 
     # ------------------------------------------------------------------ the market
 
@@ -266,8 +273,9 @@ class Desk:
     @property
     def _look_s(self) -> float:
         """Return the pause between two requests for the balances: they spend a quarter of any limit, at most."""
-        limits = self.connector.spec.limits
-        spent = ((limits[name], amount) for name, amount in self.codec().account().cost)
+        if self.venue.limits:
+            return LOOK_AGAIN_S  # the exchange grants more
+        spent = ((self.connector.spec.limit(name), amount) for name, amount in self.codec().account().cost)
         return max([LOOK_AGAIN_S, *(4 * amount * one.per_s / one.amount for one, amount in spent)])
 
     async def settled_balances(self) -> dict[str, Balance]:

@@ -30,6 +30,7 @@ REQUESTS = {
 }
 SNAPSHOTS, TIMES, LISTS = 50, 40, 2
 LEVELS = 20  # of a snapshot
+DEAREST = Decimal("0.02")  # a larger fee rate means that the codec reads it wrongly
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from ...model.events import Side
 from ...model.http import HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import AccountEvent, Balance, Fill, NewOrder, Order
+from ...model.time import MILLISECOND_NS
 
 VALIDITY_MS = 5_000
 FRESH_NS = 20 * 10**9  # how long a measurement of the clock is used
@@ -49,7 +50,9 @@ class Venue:
 
     `account` is an account's table of the configuration: `keys` and `passphrase_file`, or `api_key_file` and
     `secret_file`; `orders` ("rest", "websocket"), `stream` ("websocket", "polling"). A URL None means the connector's
-    own; `pair` None means the first example pair that trades.
+    own; `pair` None means the first example pair that trades. `witness` is another key of the account, by the names
+    of its files, for what the checks ask by themselves; None: the same key, even where requests carry rising nonces.
+    `limits` are rate limits that the exchange grants: amount and seconds, by name.
     """
 
     account: Mapping[str, Any]
@@ -58,6 +61,8 @@ class Venue:
     ws_api: str | None = None
     pair: str | None = None
     ledger: Ledger | None = None
+    witness: Mapping[str, Any] | None = None
+    limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 class Witness:
@@ -73,6 +78,7 @@ class Witness:
         self._offset_ns = 0
         self._measured_ns: int | None = None
         self._count = 0
+        self._nonce = 0
 
     async def close(self) -> None:
         await self._rest.close()
@@ -95,7 +101,11 @@ class Witness:
     async def sign(self, draft: Draft, validity_ms: int = VALIDITY_MS, ago_ns: int = 0) -> Signed:
         """Sign as if now were `ago_ns` earlier."""
         self._count += 1
-        return self.auth.sign(draft, f"witness-{self._count}", await self.now_ns() - ago_ns, validity_ms)
+        now_ns = await self.now_ns() - ago_ns
+        if self.codec.offer.nonces and not ago_ns:
+            self._nonce = max(self._nonce + 1, now_ns // MILLISECOND_NS)
+            draft = replace(draft, nonce=self._nonce)
+        return self.auth.sign(draft, f"witness-{self._count}", now_ns, validity_ms)
 
     async def send(self, signed: Signed) -> HttpResponse:
         """Send a signed request once and return the response, whatever its status."""

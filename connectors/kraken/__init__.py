@@ -1,12 +1,15 @@
-"""Kraken spot: market data. It does not trade yet."""
+"""Kraken spot: market data and trading."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
+from .auth import KrakenAuth, read_key
 from .market import KrakenCodec
+from .orders import KrakenTrading
 from .spec import DEPTH, SPEC
 
 
@@ -23,6 +26,14 @@ class KrakenConnector:
     def codec(self, rest: str | None = None, ws: str | None = None, depth: int = DEPTH.default) -> KrakenCodec:
         """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
         return KrakenCodec(self.spec, rest, ws, depth)
+
+    def trading(self, rest: str | None = None, ws_api: str | None = None) -> KrakenTrading:
+        """Make a trading codec. Orders go over REST alone; `ws_api` is the private websocket, for the user stream."""
+        return KrakenTrading(self.spec, rest, ws_api)
+
+    def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> KrakenAuth:
+        """Read a key of the kind "hmac", the only one that Kraken has. Raises Misconfigured."""
+        return read_key(kind, api_key, secret)
 
     def samples(self) -> MarketDataSamples:
         """Messages of our own in the manual's shape, for the conformance suite."""

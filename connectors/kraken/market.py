@@ -68,6 +68,7 @@ from .spec import CANDLES, DEPTH
 CANDLE_FIELDS = 8  # rest-api/get-ohlc-data
 CHECKED = 10  # websocket-v2/book: the checksum is of the best ten levels a side, whatever the depth
 ONLINE = "online"
+FEATURES = ("amend", "quote_amount")  # rest-api/amend-order, add-order: of every pair
 NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # REST's names of assets that the websocket calls otherwise
 PAIRS_PER_MESSAGE = 100  # the manual names no bound
 
@@ -198,6 +199,7 @@ class KrakenCodec:
             size_increment=Decimal(1).scaleb(-size_scale),
             min_size=decimal(pair["ordermin"]) if "ordermin" in pair else None,
             min_notional=decimal(pair["costmin"]) if "costmin" in pair else None,
+            features=FEATURES,
             aliases=(text(pair["altname"]), key),
         )
 

@@ -22,7 +22,7 @@ CODE = re.compile(r"(E[A-Za-z]+): ?([^:]+)")
 _KEY = ("EAPI:Invalid key", "EAPI:Invalid signature", "EGeneral:Permission denied", "EAccount:Invalid permissions")
 _KEY_TOO = ("EAuth:Account temporary disabled", "EAuth:Account unconfirmed")
 # Not executed, and may be signed anew. The last two are of error-handling.md: the token is old, a new one is needed.
-_CLOCK = ("EAPI:Invalid nonce", "EService:Deadline elapsed", "ESession:Invalid session", "EAPI:Invalid token")
+_CLOCK = ("EService:Deadline elapsed", "ESession:Invalid session", "EAPI:Invalid token")
 _BUSY = (
     "EAPI:Rate limit exceeded",
     "EOrder:Rate limit exceeded",
@@ -77,6 +77,7 @@ CODES = {
     **dict.fromkeys(_BUSY, Refusal.BUSY),
     **dict.fromkeys(_UNKNOWN, Refusal.UNKNOWN),
     **dict.fromkeys(_NO, Refusal.REJECTED),
+    "EAPI:Invalid nonce": Refusal.NONCE,
     "EOrder:Invalid order": Refusal.NOT_THERE,  # error-handling.md: a cancel of what is gone, or never was
     "EOrder:Unknown order": Refusal.NOT_THERE,  # websocket-v1/cancelorder
 }

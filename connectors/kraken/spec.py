@@ -5,15 +5,79 @@ Source: docs.kraken.com, the pages named at each figure (as crawled from 2026-05
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from ...model.order import OrderType, TimeInForce
 from ...model.time import SECOND_NS
-from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, KeepAlive, Limit, Option, Proof
+from ..spec import (
+    BookFeed,
+    BookSource,
+    CandleOffer,
+    Decay,
+    Endpoint,
+    ExchangeSpec,
+    KeepAlive,
+    Limit,
+    Offer,
+    Option,
+    Proof,
+)
+from .client_ids import PATTERN, packed
 
 CALLS = "calls"
+KEY_CALLS = "key_calls"  # the call counter of a key
+TRANSACTIONS = "transactions"  # the engine's counter of an account and pair
 
 
 def _public(method: str, page: str) -> Endpoint:
     return Endpoint("GET", f"/0/public/{method}", ((CALLS, 1),), f"rest-api/{page}, read 2026-11-27")
 
+
+def _private(method: str, page: str, calls: int = 1, transactions: int = 0) -> Endpoint:
+    cost = ((KEY_CALLS, calls), (TRANSACTIONS, transactions))
+    return Endpoint(
+        "POST", f"/0/private/{method}", tuple(one for one in cost if one[1]), f"rest-api/{page}, read 2026-11-27"
+    )
+
+
+# guides/spot-rest-ratelimits: histories cost 4 there and 2 in its successor guides/rest/ratelimits (read 2026-11-27);
+# trading costs nothing of this counter. guides/spot-ratelimits: a cancel costs 8 of the engine's counter at most, by
+# the order's age, and an amendment 4.
+TRADING = {
+    "place": _private("AddOrder", "add-order", 0, 1),
+    "cancel": _private("CancelOrder", "cancel-order", 0, 8),
+    "amend": _private("AmendOrder", "amend-order", 0, 4),
+    "open_orders": _private("OpenOrders", "get-open-orders"),
+    "closed_orders": _private("ClosedOrders", "get-closed-orders"),
+    "orders_info": _private("QueryOrders", "get-orders-info"),
+    "fills": _private("TradesHistory", "get-trade-history", 2),
+    "account": _private("BalanceEx", "get-extended-balance"),
+    "fees": _private("TradeVolume", "get-trade-volume"),
+    "token": _private("GetWebSocketsToken", "get-websockets-token"),
+}
+
+OFFER = Offer(
+    # rest-api/add-order has stop, take-profit, trailing and iceberg orders too; the mesh does not place them yet
+    order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),
+    times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same: timeinforce
+    self_trade_modes=frozenset({"cancel-newest", "cancel-oldest", "cancel-both"}),  # same: stptype
+    quote_amount=True,  # same: oflags viqc, buy market orders only
+    amend=True,  # rest-api/amend-order: in place, under the same ids
+    client_id_pattern=PATTERN,
+    # ours: the manual states no bound on how long a request that was let in is worked on
+    processing_s=5.0,
+    max_validity_s=60.0,  # rest-api/add-order: deadline, "max now() + 60 seconds"
+    min_validity_s=2.0,  # same: "min now() + 2 seconds"
+    maker_fee=Decimal("0.0016"),  # rest-api/get-tradable-asset-pairs, its example; `fees` asks for the account's
+    taker_fee=Decimal("0.0026"),
+    fills_page=50,  # rest-api/get-trade-history
+    late_reject=True,  # rest-api/add-order, oflags post: the local exchange acknowledges the order, and cancels it
+    nonces=True,  # guides/spot-rest-auth
+    fills_by_time=True,  # rest-api/get-trade-history: ids such as THVRQM-33VKH-UCI7BS
+    asks_balances=True,  # websocket-v2/balances: totals
+    fee_on_top=True,  # oflags fciq: the fee of a buy is in the quote currency; what is held for it is not in the manual
+    sent_id=packed,
+)
 
 DEPTH = Option(
     "depth",
@@ -45,6 +109,7 @@ SPEC = ExchangeSpec(
     rest="https://api.kraken.com",  # guides/spot-rest-intro
     ws="wss://ws.kraken.com/v2",  # guides/spot-ws-intro, Connection Details
     endpoints={
+        **TRADING,
         "instruments": _public("AssetPairs", "get-tradable-asset-pairs"),
         "snapshot": _public("Depth", "get-order-book"),
         "tickers": _public("Ticker", "get-ticker-information"),
@@ -77,6 +142,9 @@ SPEC = ExchangeSpec(
     example_pairs=("BTC-USD", "ETH-USD", "BTC-USDT"),
     streams_per_instrument=2,  # the channels book and trade
     time_resolution_ns=SECOND_NS,  # rest-api/get-server-time: unixtime
+    # guides/spot-rest-ratelimits and guides/spot-ratelimits: the figures of the tier Intermediate
+    key_limits={KEY_CALLS: Decay(20, 0.5), TRANSACTIONS: Decay(125, 2.34, by_pair=True)},
+    ws_api="wss://ws-auth.kraken.com/v2",  # guides/spot-ws-intro, Connection Details: the private websocket
     max_snapshot=500,  # rest-api/get-order-book: count
     options=(DEPTH,),
     unknown_symbol=frozenset({"EQuery:Unknown asset pair"}),  # ccxt 4.5.90 and the local exchange; not in the manual

@@ -305,7 +305,7 @@ def _costs(
     )
     spent = sizes.requests(codec, connector.codec(rest), instrument)
     shares = (
-        f"{amount} of {spec.limits[name].amount} {name} per {spec.limits[name].per_s:g} s"
+        f"{amount} of {spec.limit(name).amount} {name} per {spec.limit(name).per_s:g} s"
         for name, amount in spent.items()
     )
     placed = sizes.REQUESTS[Kind.PLACE]

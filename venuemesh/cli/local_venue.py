@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 
 from ..conformance.trading.venue import Venue
+from ..connectors import registry
+from ..connectors.order_codec import trading_connector
+from ..exchange import face as faces
 from ..exchange.admin.client import AdminClient
 from ..exchange.engine.rules import SCALE, rules_for
 from ..exchange.face import protocol_names
@@ -27,8 +32,8 @@ EXTRA = Decimal("0.01")  # of an order that takes: a small remaining amount is s
 class LocalLedger:
     """The local exchange's own record of the account, read from its admin interface."""
 
-    def __init__(self, admin: AdminClient) -> None:
-        self.admin = admin
+    def __init__(self, admin: AdminClient, exchange: str) -> None:
+        self.admin, self._exchange = admin, exchange
 
     def problems(
         self,
@@ -41,9 +46,20 @@ class LocalLedger:
         """See `conformance.venue.Ledger`. Orders placed outside the mesh count in the balances only."""
         ours, names = [one for one in orders if not one.external], set(handed_out)
         (account,) = self.admin.ledger(ACCOUNT)["accounts"]
+        receipts = self.admin.receipts(ACCOUNT)["receipts"]
+        sent_id = trading_connector(registry.connector(self._exchange)).trading().offer.sent_id
+        ours_by_sent = {sent_id(name): name for name in names}
+        for rows, key in (
+            (account["orders"], "client_order_id"),
+            (account["fills"], "client_id"),
+            (receipts, "client_order_id"),
+        ):
+            for row in rows:
+                row[key] = ours_by_sent.get(row[key], row[key])
+        if (checking := _checking(self._exchange)) is not None:
+            checking.as_told(account)
         account["orders"] = [row for row in account["orders"] if row["client_order_id"] in names]
         account["fills"] = [row for row in account["fills"] if row["client_id"] in names]
-        receipts = self.admin.receipts(ACCOUNT)["receipts"]
         mine = [fill for fill in fills if fill.client_order_id in names]
         return compare(ours, mine, events, balances, names, account, receipts).problems
 
@@ -51,9 +67,16 @@ class LocalLedger:
         """See `conformance.venue.Ledger`. `symbol` is the exchange's; the local exchange's own has no mark in it."""
         symbol = symbol.replace("-", "").replace("/", "")
         sign = 1 if side is Side.SELL else -1
+        symbol = "".join(letter for letter in symbol if letter.isalnum())
         rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
         there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
         self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
+
+
+def _checking(exchange: str) -> ModuleType | None:
+    """Return what the local exchange says of a protocol for these checks; None: nothing is special about it."""
+    name = f"{faces.__package__}.{exchange}.checking"
+    return importlib.import_module(name) if importlib.util.find_spec(name) is not None else None
 
 
 @contextlib.contextmanager
@@ -70,7 +93,13 @@ def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") 
         )
     with local_exchange([PAIR], HOLDS, protocol=exchange) as running:
         account = {**running.account, "orders": orders, "stream": stream}
-        yield Venue(account, **running.urls, ledger=LocalLedger(running.admin))
+        urls = {name: running.urls.get(name) for name in ("rest", "ws", "ws_api")}
+        witness, limits = None, {}
+        if (checking := _checking(exchange)) is not None:
+            running.admin.limits(**checking.LIMITS)
+            account["account_limits"], limits = checking.ACCOUNT_LIMITS, checking.ADDRESS_LIMITS
+            witness = running.other_key
+        yield Venue(account, **urls, ledger=LocalLedger(running.admin, exchange), witness=witness, limits=limits)
 
 
 def local_rules() -> dict[str, Any]:

@@ -187,7 +187,7 @@ class AccountTable(Strict):
     ] = Field(
         default_factory=dict,
         description="Order limits that the exchange grants this account instead of the published ones: "
-        "name = [amount, seconds].",
+        "name = [amount, seconds]. A counter that falls with time falls by amount in seconds.",
     )
     on_shutdown: Literal["keep", "cancel"] = setting(
         OrderManagerSettings, "on_shutdown", "What an orderly shutdown of the mesh does with open orders."

@@ -105,6 +105,13 @@ class ExchangeTable(Strict):
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options that the connector declares, one key each."
     )
+    limits: dict[
+        str, Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], Field(strict=False)]
+    ] = Field(
+        default_factory=dict,
+        description="Rate limits that the exchange grants your address instead of the published ones: "
+        "name = [amount, seconds].",
+    )
     nodes: dict[str, str] = Field(
         default_factory=dict,
         description="Labels that a Ray node must have to run the exchange's actors; empty: any node.",
@@ -152,7 +159,7 @@ class ExchangeTable(Strict):
         """Return the settings of the children of the exchange `name`."""
         connector = self.connector_settings(name)
         return ExchangeSettings(
-            LimitsSettings(connector),
+            LimitsSettings(connector, self.limits),
             CatalogSettings(connector, refresh_s=self.refresh_s),
             BookSettings(
                 connector, levels=self.levels, trade_ring=self.trade_ring, heartbeat_limit_s=heartbeat_limit_s
@@ -236,9 +243,13 @@ class MeshConfig(Strict):
 
 def _check_options(name: str, connector: str, exchange: ExchangeTable) -> None:
     """Check the options of an exchange. Raises PydanticCustomError: the connector does not take one of them."""
-    if not exchange.options:
+    if not exchange.options and not exchange.limits:
         return
     spec = exchange.connector_settings(name).spec
+    for limit in exchange.limits:
+        if limit not in spec.limits:
+            reason = f"{connector} has no such limit; its limits are {', '.join(sorted(spec.limits))}"
+            raise PydanticCustomError(KEYED, "{reason}", {"key": f"exchanges.{name}.limits.{limit}", "reason": reason})
     for option, value in exchange.options.items():
         if (problem := spec.option_problem(option, value)) is not None:
             key = f"exchanges.{name}.options.{option}"
@@ -258,8 +269,9 @@ def _check_trades(name: str, connector: str, exchange: ExchangeTable) -> None:
                 f"exchanges.{name}.accounts.{account}.orders: {connector} takes no orders over a websocket"
             )
         for limit in settings.account_limits:
-            if limit not in found.spec.account_limits:
-                there = ", ".join(sorted(found.spec.account_limits)) or "none"
+            known = {**found.spec.account_limits, **found.spec.key_limits}
+            if limit not in known:
+                there = ", ".join(sorted(known)) or "none"
                 raise ValueError(
                     f"exchanges.{name}.accounts.{account}.account_limits: {connector} has no limit {limit!r} on orders "
                     f"(there are: {there})"

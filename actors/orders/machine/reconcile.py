@@ -17,7 +17,6 @@ is repeated after a pause. When all slots are closed, the round is complete.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ....connectors.order_codec import Draft, Refusal, Reply
@@ -30,32 +29,17 @@ from .answers import Answers
 from .effects import Ask, Found, Now, Purpose
 from .external import Externals, name_of
 from .ledger import Held
-from .pages import page_of, trade_key
+from .pages import page_of
+from .questions import Asked, Slot, in_order
 from .requests import Part
 from .state import AccountState, by_client_id, by_exchange_id
 
 S = OrderStatus
 ALL = ""
+CHANGED = "changed"  # balances after a change of an order; no slot stands for the question
 MARK = "fills:"
 CLOCK_ERROR_NS = MINUTE_NS  # the wall clock may be off by this much
 FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges answer for one day from the given time only
-
-
-@dataclass(slots=True)
-class Slot:
-    """An open question."""
-
-    due_mono_ns: int
-    ask_id: int | None = None
-    again: bool = False  # raised again while an ask was under way: the answer to that ask does not close the slot
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    ask_id: int
-    purpose: Purpose
-    key: Any
-    begun: Now
 
 
 class Reconcile:
@@ -69,6 +53,8 @@ class Reconcile:
         self._dirty: set[str] = set()  # pairs whose fills must be walked
         self._since_ns: dict[str, int] = {}  # start of a walk without a mark: creation of the oldest order
         self._next_ns = 0
+        self._balances_ns = 0  # when they were asked for last, monotonic
+        self._balances_due_ns: int | None = None
         self.stream_up = False
         self.started = False
         self.has_orders = self.has_balances = False
@@ -90,8 +76,7 @@ class Reconcile:
     def wake_ns(self) -> int:
         due = [slot.due_mono_ns for slot in self._slots.values() if slot.ask_id is None]
         doubts = self._state.requests.wake_ns
-        if doubts is not None:
-            due.append(doubts)
+        due += [at for at in (doubts, self._balances_due_ns) if at is not None]
         return min([*due, self._next_ns])
 
     @property
@@ -129,12 +114,18 @@ class Reconcile:
             slot.again = True
 
     def changed(self, held: Held, now: Now) -> None:
-        """React to a change of an order: request its missing fills."""
+        """React to a change of an order: request its missing fills, and balances that the stream does not state."""
+        if self._state.codec.offer.asks_balances and self.started:
+            self._ask_balances(now)
         key = (Purpose.ORDER_FILLS, held.order.client_order_id)
         if held.short and key not in self._slots:
             self._slots[key] = Slot(now.mono_ns)
         elif not held.short and key in self._slots and self._slots[key].ask_id is None:
             del self._slots[key]
+
+    def _ask_balances(self, now: Now) -> None:
+        """Ask for the balances soon, and not too often. No command waits for the answer."""
+        self._balances_due_ns = max(now.mono_ns, self._balances_ns + in_ns(self._state.settings.balances_s))
 
     def stream(self, what: str, now: Now) -> None:
         """Apply the state of the user stream: "up", "down" or "gap"."""
@@ -160,6 +151,9 @@ class Reconcile:
                 else:
                     slot.again = False
                     slot.ask_id = self._ask(purpose, key, draft, now, urgent=purpose is Purpose.ORDER_FILLS)
+        if self._balances_due_ns is not None and self._balances_due_ns <= now.mono_ns:
+            self._balances_ns, self._balances_due_ns = now.mono_ns, None
+            self._ask(Purpose.ACCOUNT, CHANGED, self._state.codec.account(), now, urgent=False)
         self._state.requests.ask_overdue(now)
         for one in self._state.requests.due(now):
             self._query(one, now)
@@ -224,6 +218,8 @@ class Reconcile:
         if slot is not None:
             slot.ask_id = None
         if not isinstance(result, Reply):
+            if asked.key == CHANGED:
+                self._ask_balances(now)
             if slot is not None:
                 pause_s = self._state.settings.retry_s
                 if isinstance(result, RetryLater) and result.after_s is not None:
@@ -238,7 +234,7 @@ class Reconcile:
         elif asked.purpose is Purpose.ORDER_FILLS:
             closed = self._order_fills(asked.key, result, now)
         else:
-            closed = self._walked(asked.key, result, now, slot)
+            closed = self._walked(asked.key, result, asked.begun, now, slot)
         if slot is None:
             return
         if closed and not slot.again:
@@ -282,7 +278,8 @@ class Reconcile:
         for fill in reply.fills:
             if fill.exchange_order_id in ("", held.order.exchange_order_id):
                 self._state.ledger.fill(held, fill, now)
-        if reply.rows >= self._state.codec.offer.fills_page:
+        offer = self._state.codec.offer
+        if reply.rows >= offer.fills_page and not offer.fills_by_time:
             self.raise_question(Purpose.PAIR_FILLS, held.order.pair, now)  # a walk brings the rest
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
@@ -291,15 +288,18 @@ class Reconcile:
             return False
         return True
 
-    def _walked(self, pair: str, reply: Reply, now: Now, slot: Slot | None) -> bool:
-        """Apply a page of a pair's fills. Return whether the walk is complete."""
-        state = self._state
-        full = reply.rows >= state.codec.offer.fills_page
-        last = pair in self._marks and not full
+    def _walked(self, pair: str, reply: Reply, begun: Now, now: Now, slot: Slot | None) -> bool:
+        """Apply a page of a pair's fills, or all of them (`Offer.fills_by_time`). Return whether the walk is complete.
+
+        A walk by time has no mark: the next one begins a minute before this one.
+        """
+        state, by_time = self._state, self._state.codec.offer.fills_by_time
+        full = reply.rows >= state.codec.offer.fills_page and not by_time
+        last = by_time or (pair in self._marks and not full)
         known: str | None = None  # all fills up to this trade id are applied
         newest: str | None = None  # two own orders may share this trade id
         complete = True
-        for fill in sorted(reply.fills, key=lambda one: trade_key(page_of(one))):
+        for fill in in_order(reply.fills, by_time):
             if complete and page_of(fill) != newest:
                 known, newest = newest, page_of(fill)
             held = state.ledger.by_exchange_id(pair, fill.exchange_order_id)
@@ -320,7 +320,9 @@ class Reconcile:
             if slot is not None:
                 slot.due_mono_ns = now.mono_ns + in_ns(state.settings.retry_s)
             return False
-        if not reply.fills and pair not in self._marks:
+        if by_time:
+            self._since_ns[pair] = max(begun.ns - CLOCK_ERROR_NS, self._since_ns.get(pair, 0))
+        elif not reply.fills and pair not in self._marks:
             since_ns = self._since_ns.get(pair, now.ns)
             last = since_ns + FILLS_SPAN_NS > now.ns
             if not last:
@@ -336,7 +338,8 @@ class Reconcile:
         return True
 
     def _mark(self, pair: str, trade_id: str | None) -> None:
-        if trade_id is not None and self._marks.get(pair) != trade_id:
+        by_time = self._state.codec.offer.fills_by_time
+        if trade_id is not None and self._marks.get(pair) != trade_id and not by_time:
             self._marks[pair] = trade_id
             self._state.effects.write(PutMark(MARK + pair, trade_id))
 

@@ -5,6 +5,7 @@ import pytest
 from venuemesh.cli.local_venue import local_venue
 from venuemesh.conformance import TradingConformance
 from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.kraken import CONNECTOR as KRAKEN
 
 
 class TestBinanceTrades(TradingConformance):
@@ -13,6 +14,14 @@ class TestBinanceTrades(TradingConformance):
     @classmethod
     def venue(cls):
         return local_venue("binance")
+
+
+class TestKrakenTrades(TradingConformance):
+    connector = KRAKEN
+
+    @classmethod
+    def venue(cls):
+        return local_venue("kraken")
 
 
 @pytest.mark.soak

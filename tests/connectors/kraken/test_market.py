@@ -16,8 +16,8 @@ from venuemesh.conformance import MarketDataConformance
 from venuemesh.connectors.kraken import CONNECTOR
 from venuemesh.connectors.kraken.refusals import CODES, FAILURES, code_of, error_body
 from venuemesh.connectors.market_codec import Expected, SnapshotKey
-from venuemesh.connectors.order_codec import Refusal, trading_connector
-from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
+from venuemesh.connectors.order_codec import Refusal
+from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import BookState, Ignored, PublicTrade, Side, Status, Ticker
 from venuemesh.model.http import HttpResponse
 from venuemesh.model.instrument import TRADING, Instrument
@@ -146,11 +146,6 @@ def test_another_depth_is_refused(depth):
         CONNECTOR.codec(depth=depth)
 
 
-def test_it_does_not_trade():
-    with pytest.raises(NotOffered):
-        trading_connector(CONNECTOR)
-
-
 # States
 
 
@@ -250,7 +245,7 @@ def test_what_is_no_message_of_the_manual_is_a_decode_error(frame):
         ("EService:Unavailable", Refusal.UNKNOWN),
         ("EService:Market in cancel_only mode", Refusal.REJECTED),
         ("EService:Deadline elapsed", Refusal.CLOCK),
-        ("EAPI:Invalid nonce", Refusal.CLOCK),
+        ("EAPI:Invalid nonce", Refusal.NONCE),
         ("EAPI:Invalid key", Refusal.KEY),
         ("EOrder:Invalid order", Refusal.NOT_THERE),
         ("EOrder:Invented next year", Refusal.UNKNOWN),

@@ -41,10 +41,10 @@ def test_every_installed_connector_is_there_with_what_it_declares(capsys: pytest
         assert row["market_data"]["books"]["proof"] == spec.book.proof.value
     assert rows["binance"]["trading"]["user_stream"]
     assert rows["binance"]["trading"]["orders"] == ["rest", "websocket"]
-    assert {name for name, row in rows.items() if row["trading"] is None} >= {"bybit", "kraken"}
+    assert {name for name, row in rows.items() if row["trading"] is None} >= {"bybit"}
 
 
-@pytest.mark.parametrize("exchange", ["bybit", "kraken"])
+@pytest.mark.parametrize("exchange", ["bybit"])
 def test_trading_that_is_not_offered_is_said_plainly(capsys: pytest.CaptureFixture[str], exchange: str) -> None:
     lines = block(shown(capsys), exchange).splitlines()
     assert "  trading       not offered" in lines

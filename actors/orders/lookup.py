@@ -1,0 +1,27 @@
+"""Looks an order up in the journal: by client id, or by the exchange's id within a pair."""
+
+from __future__ import annotations
+
+from ...journal.journal import Journal
+from ...journal.records import Filter
+from ...model.ids import maker_of
+from .machine.effects import Found, Lookup
+
+MOST_FILLS = 10_000
+
+
+def find(journal: Journal, of: tuple[str, str], wanted: Lookup) -> Found:
+    """Return what the journal has; `of` is (exchange, account)."""
+    if wanted.client_order_id is not None:
+        order = journal.order(*of, wanted.client_order_id)
+    else:
+        order = journal.order_by_exchange_id(*of, wanted.pair or "", wanted.exchange_order_id or "")
+    if order is None:
+        name = wanted.client_order_id
+        if name is None:
+            return Found()
+        maker = maker_of(name)
+        highest = None if maker is None else journal.highest_id(*of, maker[0])
+        return Found(tombstone=journal.is_tombstone(*of, name), highest=highest)
+    page = journal.fills(Filter(*of, client_order_id=order.client_order_id), 0, MOST_FILLS)
+    return Found(order, tuple(page.rows))

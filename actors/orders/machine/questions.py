@@ -1,0 +1,33 @@
+"""Open questions to the exchange, and the asks that answer them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ....connectors.reports import FillReport
+from .effects import Now, Purpose
+from .pages import page_of, trade_key
+
+
+@dataclass(slots=True)
+class Slot:
+    """An open question."""
+
+    due_mono_ns: int
+    ask_id: int | None = None
+    again: bool = False  # raised again while an ask was under way: the answer to that ask does not close the slot
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    ask_id: int
+    purpose: Purpose
+    key: Any
+    begun: Now
+
+
+def in_order(fills: Iterable[FillReport], by_time: bool) -> list[FillReport]:
+    """Sort fills, oldest first: by time where trade ids are in no order."""
+    return sorted(fills, key=lambda one: (one.ts_event_ns, "") if by_time else trade_key(page_of(one)))

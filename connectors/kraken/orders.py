@@ -1,0 +1,329 @@
+"""Kraken spot trading: intents to drafts, answers and frames to reports. Orders go over REST.
+
+An acknowledgement names the order and nothing else: what became of the order, queries and the stream say. An order is
+looked up by the exchange's id; by ours first among the open orders, then among the closed ones. Fills come of all pairs
+at once, newest first, fifty a page.
+
+Source: rest-api/add-order, cancel-order, amend-order and the pages of `reports`, of docs.kraken.com, read 2026-11-27.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from ...model.errors import NotOffered, Rejected
+from ...model.http import HttpResponse
+from ...model.instrument import Instrument
+from ...model.order import NewOrder, Order, OrderType, TimeInForce
+from ...model.time import SECOND_NS
+from .. import drafts
+from ..drafts import plain
+from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
+from ..reading import integer, reading, text
+from ..reports import Missed, OrderReport, StreamOpened, StreamReport
+from ..spec import ExchangeSpec, Offer
+from . import reports
+from .client_ids import packed
+from .market import NEW_NAMES
+from .refusals import FAILURES
+from .spec import KEY_CALLS, OFFER, TRADING
+from .stream import PrivateReader
+
+RAW_PATHS = ("/0/",)
+PAGE = 50  # get-closed-orders, get-trade-history
+ORDER_TYPES = {OrderType.LIMIT: "limit", OrderType.LIMIT_MAKER: "limit", OrderType.MARKET: "market"}
+
+Params = list[tuple[str, str]]
+
+
+class KrakenTrading:
+    """The trading side of one exchange that speaks Kraken's protocol."""
+
+    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, offer: Offer = OFFER) -> None:
+        """`ws` is the private websocket. With `rest` given and `ws` not, there is no stream: a token goes to that
+        server or nowhere."""
+        self._ws = (ws if ws is not None or rest is not None else spec.ws_api or "") or ""
+        self._token = ""
+        self._reader = PrivateReader()
+        self.spec = spec
+        self.offer = offer
+        self._rest = (rest or spec.rest).rstrip("/")
+        self._by_name: dict[str, Instrument] = {}  # by symbol, altname and key
+        self._assets: frozenset[str] = frozenset()
+        self._readers: dict[Kind, Callable[[Draft, Any, int], Reply]] = {
+            Kind.PLACE: self._placed,
+            Kind.CANCEL: self._cancelled,
+            Kind.AMEND: self._amended,
+            Kind.ORDER: self._found,
+            Kind.OPEN_ORDERS: lambda draft, read, sent_ns: Reply(orders=self._orders(read["open"])),
+            Kind.ORDERS: self._history,
+            Kind.FILLS: self._fills,
+            Kind.ACCOUNT: lambda draft, read, sent_ns: Reply(account=reports.account(read, self._asset, sent_ns)),
+            Kind.FEES: lambda draft, read, sent_ns: Reply(fees=reports.fees(draft.pair or "", read)),
+            Kind.TOKEN: lambda draft, read, sent_ns: Reply(token=text(read["token"])),
+            Kind.RAW: lambda draft, read, sent_ns: Reply(),
+        }
+
+    # Intents to drafts
+
+    def place(self, order: NewOrder, instrument: Instrument) -> Draft:
+        kind = order.order_type
+        if kind not in ORDER_TYPES or order.stop_price is not None or kind.has_price != (order.price is not None):
+            raise self._refuse(f"a {kind.value} order with these prices")
+        force = order.time_in_force or TimeInForce.GTC
+        if force is not TimeInForce.GTC and kind is not OrderType.LIMIT:
+            raise self._refuse(f"a {kind.value} order with a time in force")
+        volume, flags = order.amount, ["fciq"]  # fees in quote: one asset, whatever the side
+        if order.quote_amount is not None:
+            if kind is not OrderType.MARKET or order.amount is not None:
+                raise self._refuse(f"a {kind.value} order by quote amount")
+            volume, flags = order.quote_amount, [*flags, "viqc"]
+        if volume is None:
+            raise self._refuse(f"a {kind.value} order without an amount")
+        if kind is OrderType.LIMIT_MAKER:
+            flags.append("post")
+        params = [
+            ("pair", _rest_name(instrument)),
+            ("type", order.side.value),
+            ("ordertype", ORDER_TYPES[kind]),
+            ("volume", plain(volume)),
+            ("oflags", ",".join(flags)),
+            ("cl_ord_id", packed(order.client_order_id)),
+        ]
+        if order.price is not None:
+            params.append(("price", plain(order.price)))
+        if kind is OrderType.LIMIT:
+            params.append(("timeinforce", force.value))
+        if order.self_trade is not None:
+            params.append(("stptype", order.self_trade))
+        return self._draft(Kind.PLACE, "place", params, (order.client_order_id,), instrument)
+
+    def place_cost(self, order: NewOrder) -> tuple[tuple[tuple[str, int], ...], int]:
+        return TRADING["place"].cost, TRADING["place"].order_count
+
+    def cancel(self, order: Order, instrument: Instrument) -> Draft:
+        return self._draft(Kind.CANCEL, "cancel", [_which(order)], (order.client_order_id,), instrument)
+
+    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
+        params = [_which(order), ("order_qty", plain(amount))]
+        return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
+
+    def cancel_all(self, instrument: Instrument) -> Draft:
+        raise self._refuse("cancelling all orders of one pair")
+
+    def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
+        raise self._refuse("replacing an order")
+
+    def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft:
+        raise self._refuse(f"a list {kind!r} of {len(orders)} orders")
+
+    def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
+        """By the exchange's id in one request; by ours among the open orders, whose answer may ask for another."""
+        if exchange_order_id:
+            params = [("txid", exchange_order_id)]
+            return self._draft(Kind.ORDER, "orders_info", params, (client_order_id,), instrument)
+        params = [("cl_ord_id", packed(client_order_id))]
+        return self._draft(Kind.ORDER, "open_orders", params, (client_order_id,), instrument)
+
+    def open_orders(self) -> Draft:
+        return self._draft(Kind.OPEN_ORDERS, "open_orders", [], (), None)
+
+    def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
+        """Closed orders that were placed since a time; the answers ask for all pages, then for the open orders."""
+        params = [("closetime", "open"), ("without_count", "true"), ("ofs", "0"), *_start(since_ns)]
+        return self._draft(Kind.ORDERS, "closed_orders", params, (), instrument)
+
+    def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
+        """Of one order: its time is asked for first. Otherwise since a time, all pages, one answer after the other."""
+        if exchange_order_id:
+            return self._draft(Kind.FILLS, "orders_info", [("txid", exchange_order_id)], (), instrument)
+        params = [("consolidate_taker", "false"), ("without_count", "true"), ("ofs", "0"), *_start(since_ns)]
+        return self._draft(Kind.FILLS, "fills", params, (), instrument)
+
+    def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
+        """From a trade on; the manual calls `start` exclusive. The mesh walks by time (`Offer.fills_by_time`)."""
+        draft = self.fills(instrument, None)
+        return replace(draft, params=(*draft.params, ("start", trade_id)))
+
+    def account(self) -> Draft:
+        return self._draft(Kind.ACCOUNT, "account", [], (), None)
+
+    def fees(self, instrument: Instrument) -> Draft:
+        return self._draft(Kind.FEES, "fees", [("pair", _rest_name(instrument))], (), instrument)
+
+    def order_counts(self) -> Draft | None:
+        return None
+
+    def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
+        return drafts.raw(self.spec, self._rest, (method, path), params, signed, RAW_PATHS, ((KEY_CALLS, 1),))
+
+    def _draft(
+        self, kind: Kind, endpoint: str, params: Params, ids: tuple[str, ...], instrument: Instrument | None
+    ) -> Draft:
+        return drafts.draft(kind, TRADING[endpoint], self._rest, params, ids, instrument)
+
+    def _refuse(self, what: str) -> NotOffered:
+        return NotOffered(self.spec.exchange, what)
+
+    # Answers
+
+    def reply(self, signed: Signed, response: HttpResponse) -> Reply:
+        draft = signed.draft
+        if (error := FAILURES.failure(response, draft.changes, " ".join(draft.rest))) is not None:
+            if draft.kind is Kind.ORDER and isinstance(error, Rejected) and _is_absent(error):
+                return Reply(absent=True)
+            raise error
+        with reading(f"an answer to {draft.kind.value}", response.body, exact=True) as read:
+            return self._readers[draft.kind](draft, read["result"], response.sent_ns)
+
+    def _placed(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
+        (txid,) = read["txid"]
+        return Reply(orders=(self._acknowledged(draft, text(txid), sent_ns),), taken=draft.orders)
+
+    def _cancelled(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
+        if not integer(read["count"]):
+            return Reply(absent=True)
+        return Reply(taken=draft.orders)
+
+    def _amended(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
+        text(read["amend_id"])
+        asked = dict(draft.params)
+        found = self._acknowledged(draft, asked.get("txid", ""), sent_ns)
+        return Reply(orders=(replace(found, amount=Decimal(asked["order_qty"])),))
+
+    def _acknowledged(self, draft: Draft, txid: str, sent_ns: int) -> OrderReport:
+        """The exchange has taken the request; it says nothing of the order's state."""
+        return OrderReport(self._symbol_of(draft), draft.orders[0], txid, None, sent_ns)
+
+    def _found(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
+        """The order that was asked for, under the id it was asked for."""
+        endpoint = draft.rest[1]
+        of = {TRADING["open_orders"].path: "open", TRADING["closed_orders"].path: "closed"}.get(endpoint)
+        found = self._orders(read if of is None else read[of])
+        own = [one for one in found if of is None or one.client_order_id == draft.orders[0]]
+        if own:
+            # `cl_ord_id` is unique among open orders alone; ours are unique for ever
+            return Reply(orders=tuple(replace(one, client_order_id=draft.orders[0]) for one in own[:1]))
+        if of == "open":
+            closed = TRADING["closed_orders"]
+            params = (*draft.params, ("without_count", "true"))
+            return Reply(then=replace(draft, rest=(closed.method, closed.path), params=params, cost=closed.cost))
+        return Reply(absent=True)
+
+    def _history(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
+        if "open" in read:
+            return Reply(orders=self._of_pair(draft, self._orders(read["open"])))
+        found = self._orders(read["closed"])
+        if len(read["closed"]) < PAGE:
+            openly = TRADING["open_orders"]
+            return Reply(
+                orders=self._of_pair(draft, found),
+                then=replace(draft, rest=(openly.method, openly.path), params=(), cost=openly.cost),
+            )
+        return Reply(orders=self._of_pair(draft, found), then=_next_page(draft))
+
+    def _fills(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
+        if draft.rest[1] == TRADING["orders_info"].path:
+            ((txid, row),) = read.items()
+            walk = TRADING["fills"]
+            head = (("consolidate_taker", "false"), ("without_count", "true"), ("ofs", "0"))
+            params = (*head, *_start(reports.time_ns(row["opentm"]) - SECOND_NS))
+            about = replace(draft, rest=(walk.method, walk.path), params=params, cost=walk.cost, orders=(text(txid),))
+            return Reply(then=about)
+        rows = read["trades"]
+        fills = [reports.fill(key, row, self._symbol, self._quote) for key, row in rows.items()]
+        own = [one for one in fills if one.symbol == self._symbol_of(draft)]
+        if draft.orders:
+            own = [one for one in own if one.exchange_order_id in draft.orders]
+        own.sort(key=lambda one: one.ts_event_ns)
+        return Reply(fills=tuple(own), then=_next_page(draft) if len(rows) >= PAGE else None)
+
+    def _orders(self, listed: Any) -> tuple[OrderReport, ...]:
+        return tuple(reports.order(txid, row, self._symbol) for txid, row in listed.items())
+
+    def _of_pair(self, draft: Draft, orders: tuple[OrderReport, ...]) -> tuple[OrderReport, ...]:
+        return tuple(one for one in orders if one.symbol == self._symbol_of(draft))
+
+    def refusal(self, code: str, reason: str = "") -> Refusal:
+        return FAILURES.refusal(code, reason)
+
+    # Names
+
+    def bind(self, instruments: Sequence[Instrument]) -> None:
+        self._by_name = {name: one for one in instruments for name in (one.name, one.symbol, *one.aliases)}
+        self._assets = frozenset(asset for one in instruments for asset in (one.base, one.quote))
+
+    def _symbol(self, name: str) -> str:
+        """Return the symbol of a pair by REST's name; a pair that is not listed keeps that name."""
+        found = self._by_name.get(name)
+        return name if found is None else found.symbol
+
+    def _symbol_of(self, draft: Draft) -> str:
+        return self._symbol(draft.pair or "")
+
+    def _quote(self, symbol: str) -> str:
+        found = self._by_name.get(symbol)
+        return "" if found is None else found.quote
+
+    def _asset(self, name: str) -> str:
+        """Return our name of an asset. REST puts X or Z before old ones: XXBT is XBT, which the lists call BTC."""
+        if name in self._assets:
+            return name
+        for known in (name, name[1:] if name[:1] in ("X", "Z") else name):
+            if NEW_NAMES.get(known, known) in self._assets:
+                return NEW_NAMES.get(known, known)
+        return name
+
+    # The user stream
+
+    def token(self) -> Draft:
+        return self._draft(Kind.TOKEN, "token", [], (), None)
+
+    def use_token(self, token: str) -> None:
+        self._token = token
+
+    def stream_url(self) -> str:
+        if not self._ws:
+            raise self._refuse("a user stream at this address")
+        return self._ws
+
+    def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
+        """Begin a new reader: what one connection said of orders does not hold for the next."""
+        self._reader = PrivateReader(request_id)
+        return PrivateReader.subscriptions(self._token)
+
+    def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened | Missed]:
+        return self._reader.read(frame, recv_ns)
+
+    def call_url(self) -> str:
+        raise self._refuse("requests over a websocket")
+
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
+        return None
+
+
+def _is_absent(error: Rejected) -> bool:
+    return FAILURES.refusal(error.code, error.reason) is Refusal.NOT_THERE
+
+
+def _which(order: Order) -> tuple[str, str]:
+    if order.exchange_order_id:
+        return "txid", order.exchange_order_id
+    return "cl_ord_id", packed(order.client_order_id)
+
+
+def _rest_name(instrument: Instrument) -> str:
+    return instrument.aliases[0] if instrument.aliases else instrument.symbol
+
+
+def _start(since_ns: int | None) -> Params:
+    """`start` is in whole seconds and exclusive."""
+    return [] if since_ns is None else [("start", str(max(0, since_ns // SECOND_NS - 1)))]
+
+
+def _next_page(draft: Draft) -> Draft:
+    params = tuple((name, str(int(value) + PAGE) if name == "ofs" else value) for name, value in draft.params)
+    return replace(draft, params=params)

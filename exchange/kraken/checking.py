@@ -1,0 +1,27 @@
+"""What the trading checks need to know of this protocol: its ids, its states, and limits that let a short run through.
+
+Source: as `ids` and `limits`.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from . import ids
+
+# The checks ask more in a minute than the published limits allow: of this exchange, and of the mesh by the names of its
+# connector's limits, amount in seconds.
+LIMITS = {"calls": 100_000, "transactions": 100_000}
+ACCOUNT_LIMITS = {"key_calls": [100_000, 1.0], "transactions": [100_000, 1.0]}
+ADDRESS_LIMITS = {"calls": (100_000, 1.0)}
+
+
+def as_told(account: dict[str, Any]) -> None:
+    """Give the ledger's ids and states the form that clients see."""
+    for row in account["orders"]:
+        row["order_id"] = ids.order_id(int(row["order_id"]))
+        row["status"] = "CANCELED" if row["status"].startswith("EXPIRED") else row["status"]
+    for row in account["fills"]:
+        row["trade_id"] = ids.trade_id(SimpleNamespace(**row))  # type: ignore[arg-type]
+        row["order_id"] = ids.order_id(int(row["order_id"]))

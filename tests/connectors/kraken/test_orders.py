@@ -1,0 +1,282 @@
+"""Kraken's trading codec over REST. Messages are our own in the manual's shape (rest-api, read 2026-11-27)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal as D
+
+import orjson
+import pytest
+
+from venuemesh.connectors.kraken import CONNECTOR
+from venuemesh.connectors.kraken.client_ids import packed
+from venuemesh.connectors.order_codec import Draft, Kind, Never, Refusal, Reply, Signed, joined
+from venuemesh.model.errors import DecodeError, NotOffered, OutcomeUnknown, Rejected, RetryLater
+from venuemesh.model.events import Side
+from venuemesh.model.http import HttpResponse
+from venuemesh.model.instrument import Instrument
+from venuemesh.model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
+
+BTC = Instrument("kraken", "BTC-USD", "BTC/USD", "BTC", "USD", 1, 8, aliases=("XBTUSD", "XXBTZUSD"))
+ZETA = Instrument("kraken", "ZETA-EUR", "ZETA/EUR", "ZETA", "EUR", 4, 5, aliases=("ZETAEUR", "ZETAEUR"))
+ID, TXID = "vm0mwz7mndn9r5vog1000011", "OUF4EM-FRGI2-MQMWZD"
+S = OrderStatus
+
+
+def codec():
+    made = CONNECTOR.trading()
+    made.bind([BTC, ZETA])
+    return made
+
+
+def new(
+    kind: OrderType = OrderType.LIMIT, price: str | None = "37500", amount: str | None = "1.25", **more
+) -> NewOrder:
+    number = None if price is None else D(price)
+    return NewOrder(ID, "BTC-USD", Side.BUY, kind, None if amount is None else D(amount), number, **more)
+
+
+def known(txid: str | None = TXID) -> Order:
+    return replace(_order(1_700_000_000 * 10**9), exchange_order_id=txid)
+
+
+def _order(at: int) -> Order:
+    return Order(
+        exchange="kraken",
+        account="main",
+        client_order_id=ID,
+        pair="BTC-USD",
+        side=Side.BUY,
+        order_type=OrderType.LIMIT,
+        amount=D(2),
+        price=D(1),
+        time_in_force=TimeInForce.GTC,
+        status=S.OPEN,
+        created_ns=at,
+        updated_ns=at,
+    )
+
+
+def read(draft: Draft, result: object = None, *errors: str, status: int = 200) -> Reply:
+    body = orjson.dumps({"error": list(errors), "result": result} if not errors else {"error": list(errors)})
+    return codec().reply(Signed(draft, "1", Never(), "", ""), HttpResponse(status, {}, body, 5, 6))
+
+
+def row(status: str = "open", **fields: object) -> dict[str, object]:
+    described = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "price": "37500.0", "price2": "0"}
+    return {
+        "cl_ord_id": packed(ID),
+        "status": status,
+        "opentm": orjson.Fragment(b"1688666559.8974000"),
+        "descr": described,
+        "vol": "1.25000000",
+        "vol_exec": "0.37500000",
+        "cost": "11253.7",
+        "fee": "0.00000",
+        "oflags": "fciq",
+    } | fields
+
+
+def trade(txid: str = TXID, at: str = "1688667796.8802", pair: str = "XXBTZUSD", **fields: object) -> dict[str, object]:
+    return {
+        "ordertxid": txid,
+        "pair": pair,
+        "time": orjson.Fragment(at.encode()),
+        "type": "buy",
+        "price": "30010.00000",
+        "cost": "600.20000",
+        "fee": "0.60020",
+        "vol": "0.02000000",
+        "maker": True,
+    } | fields
+
+
+# ------------------------------------------------------------------ drafts
+
+
+@pytest.mark.parametrize(
+    ("order", "wanted"),
+    [
+        (new(), {"ordertype": "limit", "price": "37500", "timeinforce": "GTC", "oflags": "fciq", "volume": "1.25"}),
+        (new(time_in_force=TimeInForce.IOC), {"timeinforce": "IOC"}),
+        (new(OrderType.LIMIT_MAKER), {"ordertype": "limit", "oflags": "fciq,post"}),
+        (new(OrderType.MARKET, None), {"ordertype": "market", "volume": "1.25"}),
+        (new(OrderType.MARKET, None, None, quote_amount=D("50.5")), {"oflags": "fciq,viqc", "volume": "50.5"}),
+        (new(self_trade="cancel-oldest"), {"stptype": "cancel-oldest"}),
+    ],
+)
+def test_an_order_as_parameters(order, wanted):
+    draft = codec().place(order, BTC)
+    params = dict(draft.params)
+    assert {name: params[name] for name in wanted} == wanted
+    assert (params["pair"], params["type"], params["cl_ord_id"]) == ("XBTUSD", "buy", packed(ID))
+    assert ("price" in params) == (order.price is not None)
+    assert (draft.rest, draft.orders, draft.pair) == (("POST", "/0/private/AddOrder"), (ID,), "BTC-USD")
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        new(OrderType.STOP_LOSS_LIMIT, stop_price=D(1)),
+        new(OrderType.MARKET, None, time_in_force=TimeInForce.FOK),
+        new(quote_amount=D(5)),
+        new(OrderType.MARKET, None, None),
+    ],
+)
+def test_what_is_not_offered(order):
+    with pytest.raises(NotOffered):
+        codec().place(order, BTC)
+
+
+def test_cancel_and_amend_go_by_the_exchange_s_id_where_it_is_known():
+    assert codec().cancel(known(), BTC).params == (("txid", TXID),)
+    assert codec().cancel(known(None), BTC).params == (("cl_ord_id", packed(ID)),)
+    assert codec().amend(known(), BTC, D("0.5")).params == (("txid", TXID), ("order_qty", "0.5"))
+
+
+# ------------------------------------------------------------------ answers
+
+
+def test_an_acknowledgement_names_the_order_and_states_nothing():
+    reply = read(codec().place(new(), BTC), {"descr": {"order": "buy"}, "txid": [TXID]})
+    (report,) = reply.orders
+    assert (report.client_order_id, report.exchange_order_id, report.status) == (ID, TXID, None)
+    assert reply.taken == (ID,)
+    assert read(codec().cancel(known(), BTC), {"count": 1}).taken == (ID,)
+    assert read(codec().cancel(known(), BTC), {"count": 0}).absent
+    (amended,) = read(codec().amend(known(), BTC, D("0.5")), {"amend_id": "T1"}).orders
+    assert (amended.amount, amended.status) == (D("0.5"), None)
+
+
+@pytest.mark.parametrize(
+    ("word", "filled", "status"),
+    [
+        ("pending", "0.0", S.OPEN),
+        ("open", "0.0", S.OPEN),
+        ("open", "0.1", S.PARTIALLY_FILLED),
+        ("closed", "1.25", S.FILLED),
+        ("canceled", "0.1", S.CANCELED),
+        ("expired", "0.0", S.EXPIRED),
+    ],
+)
+def test_the_state_of_an_order(word, filled, status):
+    reply = read(codec().query(ID, BTC, TXID), {TXID: row(word, vol_exec=filled, reason="why")})
+    (report,) = reply.orders
+    assert (report.status, report.filled, report.reason) == (status, D(filled), "why")
+    assert (report.symbol, report.client_order_id, report.ts_event_ns) == ("BTC/USD", ID, 1688666559897400000)
+    assert (report.amount, report.price, report.quote_filled) == (D("1.25"), D("37500"), D("11253.7"))
+
+
+def test_a_state_that_nobody_knows_is_not_guessed():
+    with pytest.raises(DecodeError):
+        read(codec().query(ID, BTC, TXID), {TXID: row("resting")})
+
+
+def test_a_lookup_by_our_id_goes_on_in_the_closed_orders():
+    first = codec().query(ID, BTC)
+    assert first.rest[1] == "/0/private/OpenOrders"
+    (report,) = read(first, {"open": {TXID: row()}}).orders
+    assert report.client_order_id == ID
+    then = read(first, {"open": {}}).then
+    assert then is not None
+    assert then.rest[1] == "/0/private/ClosedOrders"
+    assert dict(then.params)["cl_ord_id"] == packed(ID)
+    (report,) = read(then, {"closed": {TXID: row("canceled", closetm=1688666560)}}).orders
+    assert report.status is S.CANCELED
+    assert read(then, {"closed": {}}).absent
+    assert read(then, {"closed": {TXID: row("canceled", cl_ord_id="another")}}).absent
+
+
+def test_an_order_that_the_exchange_does_not_know_is_absent():
+    assert read(codec().query(ID, BTC, TXID), None, "EOrder:Invalid order").absent
+    with pytest.raises(Rejected):
+        read(codec().cancel(known(), BTC), None, "EOrder:Invalid order")
+
+
+def test_fills_of_an_order_are_walked_from_its_time_on():
+    first = codec().fills(BTC, None, TXID)
+    then = read(first, {TXID: row()}).then
+    assert then is not None
+    assert dict(then.params) == {
+        "consolidate_taker": "false",
+        "without_count": "true",
+        "ofs": "0",
+        "start": str(1688666559 - 2),
+    }
+    trades = {"T1": trade(), "T2": trade("OTHER"), "T3": trade(pair="ZETAEUR")}
+    (fill,) = read(then, {"trades": trades}).fills
+    assert (fill.trade_id, fill.exchange_order_id, fill.is_maker) == ("T1", TXID, True)
+    assert (fill.price, fill.amount, fill.quote_amount) == (D("30010"), D("0.02"), D("600.2"))
+    assert (fill.fee, fill.fee_asset, fill.symbol) == (D("0.6002"), "USD", "BTC/USD")
+
+
+def test_pages_of_fills_go_back_in_time():
+    draft = codec().fills(BTC, 1_700_000_000 * 10**9)
+    full = {f"T{at}": trade(at=f"16886677{99 - at:02d}.5") for at in range(50)}
+    first = read(draft, {"trades": full})
+    assert first.then is not None
+    assert dict(first.then.params)["ofs"] == "50"
+    last = read(first.then, {"trades": {"T50": trade(at="1688667000")}})
+    assert last.then is None
+    assert len(joined(first, last).fills) == 51
+    times = [fill.ts_event_ns for fill in first.fills]
+    assert times == sorted(times)
+
+
+def test_history_has_closed_and_open_orders_of_the_pair():
+    draft = codec().orders(BTC, 1_700_000_000 * 10**9)
+    first = read(draft, {"closed": {"O1": row("canceled", closetm=1)}})
+    assert [one.exchange_order_id for one in first.orders] == ["O1"]
+    assert first.then is not None
+    second = read(first.then, {"open": {"O2": row(), "O3": row(descr={**row()["descr"], "pair": "ZETAEUR"})}})
+    assert [one.exchange_order_id for one in second.orders] == ["O2"]
+
+
+def test_balances_are_ours_by_name_less_what_is_held():
+    held = {
+        "XXBT": {"balance": "3.5", "hold_trade": "1.25"},
+        "ZEUR": {"balance": "10", "hold_trade": "0", "credit": "2", "credit_used": "0.5"},
+        "ZETA": {"balance": "7", "hold_trade": "0"},
+        "USD.M": {"balance": "1", "hold_trade": "0"},
+    }
+    report = read(codec().account(), held).account
+    assert report is not None
+    assert report.balances.balances == {
+        "BTC": (D("2.25"), D("1.25")),
+        "EUR": (D("11.5"), D(0)),
+        "ZETA": (D(7), D(0)),
+        "USD.M": (D(1), D(0)),
+    }
+    assert report.balances.whole
+
+
+def test_fees_are_percent():
+    tier = {"fee": "0.2600"}
+    fees = read(codec().fees(BTC), {"fees": {"XXBTZUSD": tier}, "fees_maker": {"XXBTZUSD": {"fee": "0.1600"}}}).fees
+    assert fees is not None
+    assert (fees.taker, fees.maker) == (D("0.0026"), D("0.0016"))
+    one_fee = read(codec().fees(BTC), {"fees": {"XXBTZUSD": tier}}).fees
+    assert one_fee is not None
+    assert one_fee.maker == D("0.0026")
+
+
+def test_refusals():
+    place = codec().place(new(), BTC)
+    with pytest.raises(Rejected) as raised:
+        read(place, None, "EAPI:Invalid nonce")
+    assert codec().refusal(raised.value.code, raised.value.reason) is Refusal.NONCE
+    with pytest.raises(RetryLater):
+        read(place, None, "EOrder:Rate limit exceeded")
+    for text in ("EService:Unavailable", "EOrder:Something new"):
+        with pytest.raises(OutcomeUnknown):
+            read(place, None, text)
+    with pytest.raises(Rejected):
+        read(place, None, "EOrder:Insufficient funds")
+
+
+def test_an_answer_to_a_token():
+    draft = codec().token()
+    assert draft.kind is Kind.TOKEN
+    reply = read(draft, {"token": "WW91ciBhdXRo", "expires": 900})
+    assert reply.token == "WW91ciBhdXRo"
+    assert "WW91" not in repr(reply)
