@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..floor import Floor
 from .limits import Limits, Meter
+from .orders import Orders
 from .pairs import Pairs
 from .streams import Streams
 
@@ -17,6 +18,7 @@ class Desk:
         self.limits = Limits()
         self.meter = Meter(self.limits)
         self.streams = Streams(floor, self.pairs)
+        self.orders = Orders(floor)
 
     def now_ns(self) -> int:
         return self.floor.clock.now_ns()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from ..engine.market import Aggregate, Market, Trade
+from ..engine.market import Aggregate, ExecutionReport, Market, Trade
 from ..floor import Floor
 from ..public_face import PublicFace
 from .client import NAME
@@ -17,7 +17,7 @@ from .sockets import Sockets
 
 
 class Bybit(PublicFace[Desk]):
-    """Bybit's `Face`: the public side. The local exchange serves no accounts by this protocol yet."""
+    """Bybit's `Face`. Accounts are served by REST alone: the private websocket is not there yet."""
 
     name = NAME
     unknown_outcomes = UNKNOWN
@@ -33,3 +33,6 @@ class Bybit(PublicFace[Desk]):
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         self.desk.streams.trades(market, trades)
+
+    def report(self, report: ExecutionReport) -> None:
+        self.desk.orders.report(report)

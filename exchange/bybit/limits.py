@@ -1,14 +1,15 @@
-"""Limits of the Bybit protocol: requests and connections of an IP. Time is an argument.
+"""Limits of the Bybit protocol: requests and connections of an IP, requests of an account. Time is an argument.
 
-Source: rate-limit/rate-limit.mdx (IP limits), websocket/wss-authentication.mdx (idle time), read 2026-11-27. The manual
-does not say how a connection past the limit is refused: 403 here, as for requests.
+Source: rate-limit/rate-limit.mdx (IP limits, API rate limit), websocket/wss-authentication.mdx (idle time), read
+2026-11-27. The manual does not say how a connection past the limit is refused: 403 here, as for requests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ...model.time import MINUTE_NS, SECOND_NS
+from ...model.time import MILLISECOND_NS, MINUTE_NS, SECOND_NS
+from ..engine.accounts import Account
 from ..wire.connection import ConnectionLimits
 from ..wire.windows import SlidingWindow
 
@@ -27,16 +28,45 @@ class Limits(ConnectionLimits):
     life_s: float = 31_536_000.0  # the manual has no longest life of a connection
     requests: int = 600  # in five seconds and IP, then a ban of ten minutes
     connections: int = 500  # in five minutes and IP
+    account_share: float = 1.0  # of what an account has of each endpoint in a second
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What an account has used of an endpoint within a second, as the answer's headers state it."""
+
+    limit: int
+    left: int
+    resets_ns: int
+    refused: bool = False
+    headers: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        stated = {
+            "X-Bapi-Limit": str(self.limit),
+            "X-Bapi-Limit-Status": str(self.left),
+            "X-Bapi-Limit-Reset-Timestamp": str(self.resets_ns // MILLISECOND_NS),
+        }
+        object.__setattr__(self, "headers", stated)
 
 
 class Meter:
-    """Counts what IPs use."""
+    """Counts what IPs and accounts use."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._requests: dict[str, SlidingWindow] = {}
         self._attempts: dict[str, SlidingWindow] = {}
         self._banned_ns: dict[str, int] = {}
+        self._accounts: dict[tuple[str, str], SlidingWindow] = {}
+
+    def spend(self, account: Account, endpoint: str, per_s: int, now_ns: int) -> Use:
+        """Count a request of an account; one that is refused for its number does not count."""
+        limit = max(1, int(per_s * self.limits.account_share))
+        window = self._accounts.setdefault((account.name, endpoint), SlidingWindow(SECOND_NS))
+        if window.used(now_ns) >= limit:
+            return Use(limit, 0, now_ns + window.left_ns(now_ns), refused=True)
+        return Use(limit, limit - window.add(now_ns), now_ns)
 
     def request(self, ip: str, now_ns: int) -> bool:
         """Count a request; return whether it is served."""
@@ -59,5 +89,5 @@ class Meter:
 
     def forgive(self) -> None:
         """Forget everything counted, bans too."""
-        for counts in (self._requests, self._attempts, self._banned_ns):
+        for counts in (self._requests, self._attempts, self._banned_ns, self._accounts):
             counts.clear()

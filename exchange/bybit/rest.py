@@ -5,7 +5,7 @@ Source: guide.mdx (Common response parameters), rate-limit/rate-limit.mdx, error
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,11 +17,16 @@ from ..engine.accounts import Account
 from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
-from ..wire.receipts import Receipt
+from .auth import KEY, authenticate
 from .client import NAME, milliseconds
 from .desk import Desk
-from .errors import SERVER_ERROR, TEXTS, TOO_MANY, UNKNOWN, ApiError
-from .public import QUERIES, Sent
+from .errors import BAD_PARAMETER, SERVER_ERROR, TEXTS, TOO_MANY, UNKNOWN, ApiError
+from .limits import Use
+from .order_bodies import misstate
+from .private import READS, WRITES, Asked, Endpoint, perform
+from .public import QUERIES
+
+CREATE, BALANCE = "/v5/order/create", "/v5/account/wallet-balance"
 
 
 @dataclass(slots=True)
@@ -39,24 +44,32 @@ class Envelope:
 
     protocol = NAME
     slow_executes_first = False
-    account: Account | None = None
-    receipts: Sequence[Receipt] = ()
 
-    def __init__(self, desk: Desk, request: web.Request, query: Callable[[Desk, Sent], Any]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        request: web.Request,
+        account: Account | None,
+        sent: Mapping[str, Any],
+        answer: Callable[[Envelope], Any],
+    ) -> None:
         self.desk = desk
         self.names = (request.path, f"{request.method} {request.path}")
-        symbol = request.query.get("symbol")
-        self.symbol = symbol if symbol in desk.pairs.by_symbol else None
+        symbol = sent.get("symbol")
+        self.symbol = symbol if isinstance(symbol, str) and symbol in desk.pairs.by_symbol else None
+        self.account = account
+        placed = [sent.get("orderLinkId")] if request.path == CREATE else [None]
+        self.receipts = [] if account is None else desk.floor.receipts_of(account).received(placed)
         self.channel = HttpChannel(request)
-        self._sent = dict(request.query)
-        self._query = query
+        self.use: Use | None = None
+        self._answer = answer
 
     def run(self) -> Answer:
         try:
-            answer = Answer(self._query(self.desk, self._sent))
+            answer = Answer(self._answer(self))
         except ApiError as error:
-            answer = Answer(code=error.code, text=error.text)
-        self.desk.floor.count(self.names[0], 200 if self.good(answer) else 400)
+            answer = Answer(code=error.code, text=error.text, status=error.status)
+        self.desk.floor.count(self.names[0], 200 if self.good(answer) else max(400, answer.status))
         return answer
 
     def good(self, answer: Answer) -> bool:
@@ -65,8 +78,11 @@ class Envelope:
     placed = good
 
     def misstate(self, answer: Answer, wrong: Callable[[], dict[str, Decimal]]) -> Answer:
-        """No public request is answered with balances."""
-        return answer
+        """Spoil the free balances in an answer that has balances."""
+        if self.names[0] != BALANCE:
+            return answer
+        (row,) = answer.result["list"]
+        return Answer({"list": [misstate(row, wrong())]})
 
     def refusal(self, fault: Fault) -> Answer:
         self.desk.floor.count(self.names[0], fault.status)
@@ -90,7 +106,11 @@ class Envelope:
         body = {"retCode": answer.code, "retMsg": answer.text, "result": answer.result, "retExtInfo": {}}
         body["time"] = milliseconds(self.desk.now_ns())
         return web.Response(
-            body=orjson.dumps(body), status=answer.status, content_type="application/json", charset="utf-8"
+            body=orjson.dumps(body),
+            status=answer.status,
+            content_type="application/json",
+            charset="utf-8",
+            headers=None if self.use is None else self.use.headers,
         )
 
 
@@ -112,10 +132,54 @@ class Rest:
         if not desk.meter.request(request.remote or "", desk.now_ns()):
             desk.floor.count(request.path, 403)
             return web.Response(status=403, text="403, access too frequent")
+        raw = await request.read()
         query = QUERIES.get(request.path) if request.method == "GET" else None
-        if query is None:
+        endpoint = {"GET": READS, "POST": WRITES}.get(request.method, {}).get(request.path)
+        sent: Mapping[str, Any] = dict(request.query)
+        account: Account | None = None
+        if query is not None:
+            answer: Callable[[Envelope], Any] = lambda envelope: query(desk, sent)  # noqa: E731
+        elif endpoint is not None:
+            is_post = request.method == "POST"
+            payload = raw if is_post else request.raw_path.partition("?")[2].encode()
+            sent = _read(raw) if is_post else sent
+            owner = desk.floor.owner(request.headers.get(KEY))
+            account = None if owner is None else owner[0]
+            answer = _private(endpoint, request, payload, sent)
+        else:
             desk.floor.count(request.path, 404)
             return web.Response(status=404, text="404 page not found")
-        envelope = Envelope(desk, request, query)
+        envelope = Envelope(desk, request, account, sent, answer)
         execute(desk.floor.faults, envelope)
         return await envelope.channel.response()
+
+
+def _private(
+    endpoint: Endpoint, request: web.Request, payload: bytes, sent: Mapping[str, Any]
+) -> Callable[[Envelope], Any]:
+    """Return what authenticates, counts and carries out a private request."""
+
+    def answer(envelope: Envelope) -> Any:
+        desk = envelope.desk
+        now_ns = desk.now_ns()
+        account, key = authenticate(desk.floor, request.headers, payload, now_ns)
+        envelope.use = desk.meter.spend(account, request.path, endpoint.per_s, now_ns)
+        if envelope.use.refused:
+            raise ApiError(TEXTS[TOO_MANY], TOO_MANY)
+        if sent is UNREADABLE:
+            raise ApiError("Request parameter error: the body is not a JSON object", BAD_PARAMETER)
+        return perform(endpoint, key, Asked(desk, account, sent, now_ns), request.method == "POST")
+
+    return answer
+
+
+UNREADABLE: Mapping[str, Any] = {}
+
+
+def _read(raw: bytes) -> Mapping[str, Any]:
+    """Read the body of a POST."""
+    try:
+        read = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return UNREADABLE
+    return read if isinstance(read, dict) else UNREADABLE

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.exchange.conftest import Exchange, HandClock
+from venuemesh.exchange.account_options import parse_account
 from venuemesh.exchange.bybit.face import Bybit
 from venuemesh.exchange.face import find_protocols
 from venuemesh.exchange.options import Options
 from venuemesh.exchange.server import Server
+
+SECRET = "a secret of the tests"
+KEYS = {"main": "KEY", "other": "OTHER"}
 
 
 class BybitExchange(Exchange):
@@ -34,6 +41,46 @@ class BybitExchange(Exchange):
             answer = await response.json()
             assert list(answer) == ["retCode", "retMsg", "result", "retExtInfo", "time"]
             return answer["result"] if answer["retCode"] == 0 else (answer["retCode"], answer["retMsg"])
+
+    async def private(self, path: str, sent: Any = None, **options: Any) -> Any:
+        """The result of a private call, or its retCode. With `sent` it is a POST; spot, unless it says otherwise."""
+        status, body, _ = await self.signed(path, sent, **options)
+        answer = json.loads(body)
+        assert list(answer) == ["retCode", "retMsg", "result", "retExtInfo", "time"]
+        assert status == 200 or answer["retCode"] != 0
+        return answer["result"] if answer["retCode"] == 0 else answer["retCode"]
+
+    async def signed(
+        self,
+        path: str,
+        sent: Any = None,
+        key: str = "KEY",
+        secret: str = SECRET,
+        ago_ms: int = 0,
+        window: str = "5000",
+        headers: dict[str, str] | None = None,
+        **query: Any,
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """Status, body and headers of a private call, signed with the manual's recipe."""
+        method = "GET" if sent is None else "POST"
+        given = urlencode({"category": "spot"} | query) if sent is None else json.dumps({"category": "spot"} | sent)
+        stamp = str(self.clock.now_ns() // 1_000_000 - ago_ms)
+        signature = hmac.digest(secret.encode(), f"{stamp}{key}{window}{given}".encode(), "sha256").hex()
+        written = {
+            "X-BAPI-API-KEY": key,
+            "X-BAPI-TIMESTAMP": stamp,
+            "X-BAPI-SIGN": signature,
+            "X-BAPI-RECV-WINDOW": window,
+            "Content-Type": "application/json",
+        } | (headers or {})
+        url = f"{self.bybit['rest']}/v5/{path}" + (f"?{given}" if sent is None else "")
+        body = given if sent is not None else None
+        async with self.session.request(method, URL(url, encoded=True), data=body, headers=written) as response:
+            return response.status, await response.read(), dict(response.headers)
+
+    async def best(self, side: str) -> str:
+        """The best price of "bids" or "asks"."""
+        return str((await self.admin.book("BTCUSDT"))[side][0][0])
 
     def feed(self) -> Any:
         return self.session.ws_connect(self.bybit["ws"] + "/v5/public/spot")
@@ -57,7 +104,8 @@ class BybitExchange(Exchange):
 @pytest.fixture
 async def bybit() -> AsyncIterator[BybitExchange]:
     clock = HandClock()
-    options = Options(symbols=("BTCUSDT", "ETHUSDT"), rate=600.0, levels=60, seed=7, accounts=[], paused=True)
+    accounts = [parse_account(f"{name}:{key}:{SECRET}:BTC=10,USDT=1000000") for name, key in KEYS.items()]
+    options = Options(symbols=("BTCUSDT", "ETHUSDT"), rate=600.0, levels=60, seed=7, accounts=accounts, paused=True)
     server = Server(options, clock, find_protocols(["binance", "bybit"]))
     await server.start()
     async with aiohttp.ClientSession() as session:

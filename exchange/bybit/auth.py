@@ -1,0 +1,49 @@
+"""Who signed a private request.
+
+Theory of operation. A request is checked when it is carried out: one that a fault held back until its window has passed
+is refused. The manual does not say at which of the two moments the exchange looks at the time.
+
+Source: guide.mdx (HTTP Headers for Authenticated Endpoints), error.mdx, read 2026-11-27. The manual names no bounds of
+`recv_window`: any whole number is one here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...model.time import MILLISECOND_NS
+from ..engine.accounts import Account
+from ..engine.keys import ApiKey
+from ..floor import Floor
+from ..wire import signatures
+from ..wire.numbers import BadNumber, read_whole
+from .errors import BAD_KEY, BAD_SIGNATURE, BAD_TIME, ApiError
+
+WINDOW_MS, AHEAD_MS = 5_000, 1_000
+KEY, TIME, SIGNATURE, WINDOW = "X-BAPI-API-KEY", "X-BAPI-TIMESTAMP", "X-BAPI-SIGN", "X-BAPI-RECV-WINDOW"
+
+
+def authenticate(floor: Floor, headers: Mapping[str, str], payload: bytes, now_ns: int) -> tuple[Account, ApiKey]:
+    """Return the account and key behind a request; `payload` is its query or its body, exactly as it came.
+
+    Raises:
+        ApiError: a header is missing or wrong, the request is outside its window, or the signature is another's.
+    """
+    if not all(headers.get(name) for name in (KEY, TIME, SIGNATURE)):
+        raise ApiError("Invalid request: authentication parameters are missing.", BAD_KEY, 401)
+    owner = floor.owner(headers[KEY])
+    if owner is None or owner[1].revoked:
+        raise ApiError("API key is invalid.", BAD_KEY)
+    stamp, window = headers[TIME], headers.get(WINDOW, "")
+    verifier, digest = owner[1].verifier, signatures.from_hex(headers[SIGNATURE])
+    signed = f"{stamp}{headers[KEY]}{window}".encode() + payload
+    if not isinstance(verifier, bytes) or digest is None or not signatures.is_hmac(verifier, signed, digest):
+        raise ApiError("Error sign, please check your signature generation algorithm.", BAD_SIGNATURE)
+    now_ms = now_ns // MILLISECOND_NS
+    try:
+        sent_ms, window_ms = read_whole(stamp), read_whole(window) if window else WINDOW_MS
+    except BadNumber:
+        raise ApiError("The request time exceeds the time window range.", BAD_TIME) from None
+    if not now_ms - window_ms <= sent_ms < now_ms + AHEAD_MS:
+        raise ApiError("The request time exceeds the time window range.", BAD_TIME)
+    return owner
