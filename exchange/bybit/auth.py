@@ -4,7 +4,7 @@ Theory of operation. A request is checked when it is carried out: one that a fau
 is refused. The manual does not say at which of the two moments the exchange looks at the time.
 
 Source: guide.mdx (HTTP Headers for Authenticated Endpoints), error.mdx, read 2026-11-27. The manual names no bounds of
-`recv_window`: any whole number is one here.
+the window: any whole number is one here.
 """
 
 from __future__ import annotations
