@@ -244,6 +244,10 @@ class Gateway:
     def _refuses_nonce(self, signed: Signed, response: HttpResponse) -> bool:
         try:
             self.codec.reply(signed, response)
+        except RetryLater:
+            if response.status < 500:  # not served: a counter of the key or account is full
+                self.counters.hit(signed.draft.cost, signed.draft.pair)
+            return False
         except Rejected as error:
             return self.codec.refusal(error.code, error.reason) is Refusal.NONCE
         except MeshError:

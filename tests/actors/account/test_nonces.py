@@ -14,8 +14,9 @@ from tests.fakes.trading import PlainAuth, PlainCodec
 from venuemesh.actors.account.gateway import Gateway
 from venuemesh.actors.account.nonces import FAR_MS, LEAPS_MS, Nonces
 from venuemesh.actors.limits.budget import Budget
+from venuemesh.actors.limits.counters import Counters
 from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
-from venuemesh.connectors.spec import Offer
+from venuemesh.connectors.spec import Decay, Offer
 from venuemesh.model.errors import Misconfigured, Rejected, RetryLater
 from venuemesh.model.http import HttpResponse
 from venuemesh.model.order import OrderType, TimeInForce
@@ -117,6 +118,8 @@ class NonceCodec(PlainCodec):
     def reply(self, signed: Any, response: HttpResponse) -> Reply:
         if response.body == b"nonce":
             raise Rejected("nonce", "too low")
+        if response.body == b"busy":
+            raise RetryLater(0.0, "a counter is full")
         return super().reply(signed, response)
 
     def refusal(self, code: str, reason: str = "") -> Refusal:
@@ -171,7 +174,7 @@ async def scene():
     owner, other = gateway(), gateway("orders/acme/main")
     await owner.clock.ready()
     await other.clock.ready()
-    yield SimpleNamespace(owner=owner, other=other, socket=socket, asked=asked)
+    yield SimpleNamespace(clock=clock, owner=owner, other=other, socket=socket, asked=asked)
     await owner.close()
     await other.close()
 
@@ -201,6 +204,15 @@ async def test_a_read_whose_nonce_was_refused_is_sent_again_with_a_higher_one(sc
     assert (await scene.owner.read(scene.owner.codec.open_orders())).orders == ()
     assert len(scene.socket.urls) == 3
     assert scene.owner.status()["nonce_refusals"] == 2
+
+
+async def test_an_answer_that_a_limit_was_hit_fills_the_counters(scene):
+    scene.owner.counters = Counters({"weight": Decay(20, 0.5)}, scene.clock.monotonic_ns)
+    scene.socket.bodies[0] = b"busy"
+    scene.socket.free.set()
+    with pytest.raises(RetryLater):
+        await scene.owner.read(scene.owner.codec.open_orders())
+    assert scene.owner.counters.status()["weight"]["used"] == 20
 
 
 async def test_another_role_of_the_account_lets_the_manager_sign(scene):
