@@ -116,8 +116,8 @@ def show(console: Console, name: str, result: dict[str, Any]) -> None:
         table.add_row(*(format_cell(row.get(column)) for column in columns))
     console.print(table)
     before, after = result["load_1m_before_and_after"]
-    said = f"took {result['took_s']:.0f} s; load {before} before, {after} after"
-    console.print(f"expected: {result['expected']}; {said}" if "expected" in result else said, end="\n\n")
+    summary = f"took {result['took_s']:.0f} s; load {before} before, {after} after"
+    console.print(f"expected: {result['expected']}; {summary}" if "expected" in result else summary, end="\n\n")
 
 
 def format_cell(value: Any) -> str:

@@ -1,6 +1,6 @@
 """Four exchanges at once: the books of Binance, Kraken, OKX and Bybit, one actor for the pairs of each.
 
-The local exchange serves all four protocols over one market, so that a level change is told by each in its own way.
+The local exchange serves all four protocols over one market, so that each reports a level change in its own form.
 Recorded books of these exchanges got 5 to 11 messages a second and pair (`captures/README.md`); the market here changes
 `CHANGES` levels a second and pair. Lag is the age of an update, by the exchange's own time, when a strategy has it in
 hand: it holds the exchange's batching of updates, the network, the book and the wake of the strategy. One strategy

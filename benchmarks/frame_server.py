@@ -126,8 +126,8 @@ class Pair:
             {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.00", "tickSize": "0.01"},
             {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "90000.00000", "stepSize": "0.00001"},
         ]
-        said = {"symbol": self.symbol, "status": "TRADING", "baseAsset": self.base, "quoteAsset": "USDT"}
-        return {**said, "filters": filters}
+        symbol = {"symbol": self.symbol, "status": "TRADING", "baseAsset": self.base, "quoteAsset": "USDT"}
+        return {**symbol, "filters": filters}
 
 
 class FrameServer:

@@ -1,7 +1,7 @@
 """Recovery of an order manager: from SIGKILL to its successor serving again, reconciled with the exchange.
 
 Two cases by turns, with 200 open orders. In the first nothing is under way when the manager is killed. In the second
-the exchange is told to hold placings back without answering (`hang`), so that the successor finds requests whose
+the exchange holds new orders back without an answer (the fault `hang`), so that the successor finds requests whose
 outcome nobody knows: it may not call itself reconciled before they could not arrive any more, which is their
 `not_after` plus the exchange's processing time plus a margin (and two questions for each order). That bound is the
 row's `bound_ms`, reckoned from the kill; `past_bound_ms` is what the manager took beyond it.
@@ -76,8 +76,8 @@ def kill(place: TradingPlace, in_doubt: int) -> Json:
         not_after_ns = time.time_ns() + WINDOW_MS * 1_000_000  # at most: they were signed before now
     killed_ns = time.time_ns()
     os.kill(row["pid"], signal.SIGKILL)
-    said = _successor_status(market, status["incarnation"])
-    found = {"serving_ms": (time.time_ns() - killed_ns) / 1e6, "open": said["open_orders"]}
+    successor = _successor_status(market, status["incarnation"])
+    found = {"serving_ms": (time.time_ns() - killed_ns) / 1e6, "open": successor["open_orders"]}
     if in_doubt:
         bound_ns = not_after_ns - killed_ns + int((PROCESSING_S + MARGIN_S + AGAIN_S) * 1e9)
         found |= {"bound_ms": bound_ns / 1e6, "past_bound_ms": found["serving_ms"] - bound_ns / 1e6}

@@ -12,7 +12,7 @@ when the order passed each stage (`timings`); all by the monotonic clock, which 
               flushed to a file of the same disk
     send      the socket has the bytes
 
-After that: `exchange`, its answer; `outcome`, that answer journaled, and the caller told.
+After that: `exchange`, its answer; `outcome`, that answer journaled and returned.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
 def measure(place: TradingPlace, account: str, strategy: Any, count: int) -> Json:
     """Place `count` orders and return ns per stage, in lists: `total` to the wire first."""
     placed = ray.get(strategy.buy.remote(place.price(), count, PAUSE_S), timeout=120)
-    said = place.ask(account, "timings", {"limit": count})
-    rows = {one: times for one, *times in said["orders"]}
+    timings = place.ask(account, "timings", {"limit": count})
+    rows = {one: times for one, *times in timings["orders"]}
     found: dict[str, list[int]] = {name: [] for name in ("total", *STAGES)}
     for one, called_ns, returned_ns in placed:
-        received, judged, signed, committed, written, answered, told = rows[one]
-        points = (called_ns, returned_ns, received, judged, signed, committed, written, answered, told)
+        received, judged, signed, committed, written, answered, replied = rows[one]
+        points = (called_ns, returned_ns, received, judged, signed, committed, written, answered, replied)
         found["total"].append(written - called_ns)
         for stage, start, end in zip(STAGES, points, points[1:], strict=False):
             found[stage].append(end - start)

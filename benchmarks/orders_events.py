@@ -1,11 +1,11 @@
 """Reports: from the exchange's frame received by the user stream to the strategy awake with the event.
 
-Orders of the account rest, and the exchange fills one at a time, with a pause between. The stream role says when the
-frame that told the fill was given to it (`raw`), the order manager when it had the message and when all of that was
-journaled (`timings`), and the strategy, which iterates over `market.events()`, when it had the event: all by the wall
-clock of one machine.
+Orders of the account rest, and the exchange fills one at a time, with a pause between. The stream role records when it
+got the frame with the fill (`raw`), the order manager when it got the message and when the whole message was journaled
+(`timings`), and the strategy, which iterates over `market.events()`, when it got the event: all by the wall clock of
+one machine.
 
-    to_manager   decoded, and told to the order manager by Ray call
+    to_manager   decoded, and sent to the order manager by Ray call
     commit       the order, its fill and the event are in the journal, flushed
     wake         the long poll is answered, and the strategy has the event
 """
@@ -89,14 +89,14 @@ def measure(place: TradingPlace, strategy: Any, fills: int) -> Json:
 
 
 def _received(frames: list[Json]) -> dict[str, int]:
-    """When the frames came that told of fills, by trade id."""
+    """Return when the frames with fills arrived, by trade id."""
     found = {}
     for frame in frames:
         if '"executionReport"' in frame["raw"]:
-            told = json.loads(frame["raw"])
-            told = told.get("event", told)
-            if told["x"] == "TRADE":
-                found[str(told["t"])] = frame["ts_recv_ns"]
+            event = json.loads(frame["raw"])
+            event = event.get("event", event)
+            if event["x"] == "TRADE":
+                found[str(event["t"])] = frame["ts_recv_ns"]
     return found
 
 

@@ -118,7 +118,7 @@ def _wait_streaming(place: TradingPlace, account: str) -> None:
 
 
 def _secrets(folder: Path, account: str) -> tuple[Json, str]:
-    """Write a key's files; return the account's configuration of them, and what the exchange is told."""
+    """Write a key's files; return the account's configuration with them, and the exchange's."""
     found = {"api_key_file": folder / f"{account}-key", "secret_file": folder / f"{account}-secret"}
     texts = [secrets.token_hex(16), secrets.token_hex(32)]
     for path, text in zip(found.values(), texts, strict=True):

@@ -2,8 +2,8 @@
 
 Strategy actors place limit orders that rest, in batches (`place_orders`), several batches at a time each, and wait for
 each batch to be answered before the next; by turns over REST and over the exchange's websocket. An order counts when
-its caller has been told that the exchange has it: the intent was journaled and flushed before it was sent, the outcome
-after it. Beside the rate: how many orders, and commits of the manager, shared a flush of the journal, and the cores
+its caller knows that the exchange has it: the intent was journaled and flushed before the request, the outcome after
+it. Beside the rate: how many orders, and commits of the manager, shared a flush of the journal, and the cores
 that each process used meanwhile (one is the most that a Python process can use). The local exchange and the strategies
 run on the same cores.
 """
@@ -67,17 +67,17 @@ def measure(place: TradingPlace, account: str, strategies: list[Any], tasks: int
     cpu = Cpu({**place.processes(account), **pids})
     before = place.ask(account, "account")["commits"]
     began = time.monotonic()
-    said = ray.get([one.place.remote(price, tasks, batch, seconds) for one in strategies], timeout=120)
+    results = ray.get([one.place.remote(price, tasks, batch, seconds) for one in strategies], timeout=120)
     took_s = time.monotonic() - began
     shares = cpu.shares()
     after = place.ask(account, "account")["commits"]
     flushes = after["transactions"] - before["transactions"]
-    placed = sum(one[0] for one in said)
+    placed = sum(one[0] for one in results)
     place.cancel_all(account)
-    p50, p99 = spread([one for _, _, took in said for one in took])
+    p50, p99 = spread([one for _, _, took in results for one in took])
     return {
         "orders_per_s": round(placed / took_s),
-        "not_placed": sum(one[1] for one in said),
+        "not_placed": sum(one[1] for one in results),
         "batch_p50_ms": p50,
         "batch_p99_ms": p99,
         "orders_per_flush": round(placed / flushes, 2) if flushes else None,

@@ -43,7 +43,7 @@ class _Strategy:
         return os.getpid()
 
     async def follow(self) -> None:
-        """Read until told otherwise."""
+        """Read until `leave` is called."""
         self._following = True
         async for top in self._market.order_book(PAIR).changes():
             self._oldest_ns = max(self._oldest_ns, time.time_ns() - top.ts_recv_ns)

@@ -5,9 +5,9 @@
 Every contender replays the same frames on the same snapshot, one after another within each round; figures are medians
 over the rounds of the CPU time of the thread that replays (other programs that take their turns do not count in it).
 Ours, copying the frame and `orjson.loads` run in this process; peers run in a process and an environment of their own
-(`.cache/peers-venv`, made on demand by pip), and one that cannot be had is reported as absent with the reason.
-Frames are Binance's, and the recorded ones of Kraken, Bybit and OKX. Our books forget what falls out of the exchange's
-window, and on Kraken's frames ours also compares each checksum, as a book role must; the peers do neither.
+(`.cache/peers-venv`, made on demand by pip). A peer that cannot be installed is reported as absent, with the reason.
+Frames are Binance's, and the recorded ones of Kraken, Bybit and OKX. Our books drop levels that fall out of the
+exchange's window, and on Kraken's frames ours also compares each checksum, as a book role must; the peers do neither.
 """
 
 from __future__ import annotations
@@ -170,15 +170,15 @@ def newest_python() -> str:
     best = (sys.version_info[:2], sys.executable)
     for path in found:
         asked = [path, "-c", "import sys, venv; print(*sys.version_info[:2])"]
-        said = subprocess.run(asked, capture_output=True, text=True)
-        if said.returncode == 0:
-            major, minor = map(int, said.stdout.split())
+        probe = subprocess.run(asked, capture_output=True, text=True)
+        if probe.returncode == 0:
+            major, minor = map(int, probe.stdout.split())
             best = max(best, ((major, minor), path))
     return best[1]
 
 
 class Peers:
-    """The peers' process. `absent` says which cannot be had and why."""
+    """The peers' process. `absent` has the peers that cannot be installed, with the reasons."""
 
     def __init__(self, feeds: list[Feed]) -> None:
         self.absent: dict[str, str] = {}

@@ -161,14 +161,14 @@ def recorded(symbol: str = "NKNUSDT", merge_to: int = 0) -> Feed:
     snapshot, events, raws = b"", [], []
     with gzip.open(path, "rt") as lines:
         for line in lines:
-            said = json.loads(line)
-            if said["kind"] == "http" and f"/depth?symbol={symbol}" in said["url"]:
-                snapshot = said["raw"].encode()
-            elif said["kind"] == "recv" and '"depthUpdate"' in said["raw"]:
-                event = json.loads(said["raw"])["data"]
+            record = json.loads(line)
+            if record["kind"] == "http" and f"/depth?symbol={symbol}" in record["url"]:
+                snapshot = record["raw"].encode()
+            elif record["kind"] == "recv" and '"depthUpdate"' in record["raw"]:
+                event = json.loads(record["raw"])["data"]
                 if event["s"] == symbol:
                     events.append(event)
-                    raws.append(said["raw"].encode())
+                    raws.append(record["raw"].encode())
     at = json.loads(snapshot)["lastUpdateId"]
     kept = [(e, r) for e, r in zip(events, raws, strict=True) if e["u"] > at]
     if not merge_to:

@@ -153,12 +153,12 @@ PEERS: dict[str, tuple[Callable[[str], Decode], Callable[[Decode], Any]]] = {
 
 def main() -> None:
     with open(sys.argv[1]) as file:
-        said = json.load(file)
+        loaded = json.load(file)
     feeds = {
         name: (feed["exchange"], json.loads(feed["snapshot"]), [frame.encode() for frame in feed["frames"]])
-        for name, feed in said.items()
+        for name, feed in loaded.items()
     }
-    exchanges = {feed["exchange"] for feed in said.values()}
+    exchanges = {feed["exchange"] for feed in loaded.values()}
     ready, absent, versions = {}, {}, {}
     for name, (decoder, book) in PEERS.items():
         try:

@@ -30,7 +30,7 @@ def kraken() -> Feed:
     (_, first), *rest = _messages("kraken/book_v2.jsonl.gz")
     book = first["data"][0]
     bids, asks = ([[str(row["price"]), str(row["qty"])] for row in book[side]] for side in ("bids", "asks"))
-    levels = sum(len(said["data"][0]["bids"]) + len(said["data"][0]["asks"]) for _, said in rest)
+    levels = sum(len(message["data"][0]["bids"]) + len(message["data"][0]["asks"]) for _, message in rest)
     frames = tuple(raw for raw, _ in rest)
     name = "real BTC/USD of Kraken, as sent"
     return Feed(name, "BTC/USD", True, _snapshot(bids, asks), frames, levels, "kraken", (1, 8), 10)
@@ -38,7 +38,7 @@ def kraken() -> Feed:
 
 def bybit() -> Feed:
     (_, first), *rest = _messages("bybit/orderbook_500.jsonl.gz")
-    levels = sum(len(said["data"]["b"]) + len(said["data"]["a"]) for _, said in rest)
+    levels = sum(len(message["data"]["b"]) + len(message["data"]["a"]) for _, message in rest)
     snapshot = _snapshot(first["data"]["b"], first["data"]["a"])
     frames = tuple(raw for raw, _ in rest)
     return Feed("real XRPUSDT of Bybit, as sent", "XRPUSDT", True, snapshot, frames, levels, "bybit", (4, 0), 500)
@@ -46,15 +46,15 @@ def bybit() -> Feed:
 
 def okx(symbol: str = "BTC-USD-220527") -> Feed:
     snapshot, frames, levels = b"", [], 0
-    for _, said in _messages("okx/market.jsonl.gz"):
-        if "data" not in said or said["arg"] != {"channel": "books", "instId": symbol}:
+    for _, message in _messages("okx/market.jsonl.gz"):
+        if "data" not in message or message["arg"] != {"channel": "books", "instId": symbol}:
             continue
-        (book,) = said["data"]
-        if said["action"] == "snapshot":
+        (book,) = message["data"]
+        if message["action"] == "snapshot":
             snapshot = _snapshot([row[:2] for row in book["bids"]], [row[:2] for row in book["asks"]])
             continue
         book |= {"seqId": len(frames) + 2, "prevSeqId": len(frames) + 1}
-        frames.append(json.dumps(said, separators=(",", ":")).encode())
+        frames.append(json.dumps(message, separators=(",", ":")).encode())
         levels += len(book["bids"]) + len(book["asks"])
     name = f"real {symbol} of OKX, numbered"
     return Feed(name, symbol, True, snapshot, tuple(frames), levels, "okx", (1, 0), 400)

@@ -93,7 +93,7 @@ def write(record: Passed, folder: Path) -> Path:
 
 
 def found(connector: Connector, folder: Path | None = None) -> Passed | None:
-    """Return the record of a connector, the shipped one without a folder; None where there is none of this very one."""
+    """Return the record of a connector, the shipped one without a folder; None if this very connector has no record."""
     path = (folder or FOLDER) / f"{connector.name}.json"
     if not path.is_file():
         return None

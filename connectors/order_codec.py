@@ -230,7 +230,7 @@ class TradingCodec(Protocol):
     def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft: ...
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         """One order, reported under `client_order_id`. Give the exchange's id where it is known: some exchanges rename
-        an order that is cancelled, and would not find it under our id any more."""
+        a cancelled order, and no longer find it under our id."""
 
     def open_orders(self) -> Draft: ...
     def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:

@@ -169,7 +169,7 @@ class CandleOffer:
     """The candles that an exchange gives over REST.
 
     `intervals` maps our name of each interval ("1m", "4h", "1M": `model/candle.py`) to the exchange's. One answer holds
-    at most `page` candles. Only the newest `kept` of an interval can be had (None: the manual states no bound).
+    at most `page` candles. The exchange gives only the newest `kept` of an interval (None: no bound stated).
     """
 
     intervals: Mapping[str, str]

@@ -223,7 +223,7 @@ class Database:
                 return Misconfigured(self.name, f"{type(cause).__name__}: {cause} ({name})")
             return JournalUnavailable(RETRY_S, f"{self.name}: {cause} ({name})")
         state = getattr(cause, "sqlstate", None) or ""
-        said = str(cause).partition("\n")[0]
+        text = str(cause).partition("\n")[0]
         if state.startswith(_WRONG_SERVER) or state[:2] in ("22", "23", "42"):
-            return Misconfigured(self.name, f"{said} ({state})")
-        return JournalUnavailable(RETRY_S, f"{self.name}: {said}" + (f" ({state})" if state else ""))
+            return Misconfigured(self.name, f"{text} ({state})")
+        return JournalUnavailable(RETRY_S, f"{self.name}: {text}" + (f" ({state})" if state else ""))

@@ -71,7 +71,8 @@ class OrderBook:
 
     def apply(self, bids: Levels, asks: Levels, sequence: int) -> None:
         """Set absolute sizes, or raise BookError (negative size, price <= 0, a side that would exceed `max_levels`) and
-        change nothing. Zero removes; removing an absent level is no error; of one price given twice the last counts.
+        change nothing. Zero removes; removing an absent level is not an error; of a price given twice the last size
+        counts.
         Fastest when each side is best first. A book may be crossed after it: see `crossed`."""
 
     def size_at(self, side: Side, price: int) -> int:

@@ -89,8 +89,8 @@ class Supervisor:
     async def track(self, exchange: str, pairs: list[str]) -> None:
         """Track these pairs (or patterns) too. Idempotent; returns when the wish is durable.
 
-        A name that the exchange does not list is no error here: `status` shows it as REFUSED, and it is tracked as soon
-        as the exchange lists it.
+        A name that the exchange does not list is not an error here: `status` shows it as REFUSED, and it is tracked as
+        soon as the exchange lists it.
 
         Raises:
             UnknownExchange: not in the configuration.

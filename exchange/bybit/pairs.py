@@ -55,7 +55,7 @@ class Pairs:
         """Return a pair.
 
         Raises:
-            ApiError: there is none of that symbol.
+            ApiError: no such symbol.
         """
         found = self.by_symbol.get(symbol) if isinstance(symbol, str) else None
         if found is None:

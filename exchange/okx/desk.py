@@ -24,7 +24,7 @@ class Desk:
         """Return the market of an instrument.
 
         Raises:
-            ApiError: none is named, or there is none of that name.
+            ApiError: no instrument is named, or it does not exist.
         """
         if inst_id is None or inst_id == "":
             raise missing("instId")

@@ -88,8 +88,8 @@ class Envelope:
     def _answer(self, arg: Any) -> Reply:
         name = self.desk.streams.find(arg)
         if name is None:
-            told = ",".join(f"{key}:{value}" for key, value in arg.items()) if isinstance(arg, dict) else str(arg)
-            return error("60018", NO_SUCH_CHANNEL.format(told))
+            channel = ",".join(f"{key}:{value}" for key, value in arg.items()) if isinstance(arg, dict) else str(arg)
+            return error("60018", NO_SUCH_CHANNEL.format(channel))
         if self.op == "unsubscribe":
             self.desk.streams.topics.unsubscribe(self.client, name)
         return Reply({"event": self.op, "arg": arg}, name if self.op == "subscribe" else None)

@@ -38,9 +38,9 @@ _UNNAMED = re.compile(r"\.([0-9]+)\.[0-9a-f]{16}\.new")
 
 def segment_root() -> Path:
     """Return the folder of this user's segments: $VENUEMESH_SEGMENTS, or in /dev/shm, or in the temp directory."""
-    told = os.environ.get(ROOT_VARIABLE)
-    if told:
-        return Path(told)
+    configured = os.environ.get(ROOT_VARIABLE)
+    if configured:
+        return Path(configured)
     memory = Path("/dev/shm")
     return (memory if memory.is_dir() else Path(tempfile.gettempdir())) / f"venuemesh-{os.geteuid()}"
 

@@ -30,7 +30,7 @@ class SegmentReader:
     writer_start: int
     def __init__(self, path: Path) -> None: ...
     def close(self) -> None:
-        """Let go of the mapping; every later read raises NotSynced. Idempotent."""
+        """Release the mapping; every later read raises NotSynced. Idempotent."""
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -67,7 +67,7 @@ class SegmentReader:
         """One consistent `Top`.
 
         Raises:
-            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy can be had.
+            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy could be read.
         """
 
     def depth(self, n: int | None = None, as_float: bool = False, stale_ok: bool = False) -> Depth:

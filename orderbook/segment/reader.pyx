@@ -316,7 +316,7 @@ cdef class SegmentReader:
     def wait(self, uint64_t after_version, double timeout_s, bint alive=True):
         """Block this thread until the version passes `after_version` or `alive` is no longer what it was said to be.
 
-        The interpreter's lock is let go meanwhile. Return the version; it is `after_version` still when neither
+        The interpreter's lock is released meanwhile. Return the version; it is still `after_version` if neither
         happened in time.
         """
         cdef Mapping mapping = self.mapping

@@ -24,7 +24,7 @@ class Top:
     def state(self) -> BookState: ...
     @property
     def ts_event_ns(self) -> int | None:
-        """The exchange's time of the last frame; None where it gives none."""
+        """The exchange's time of the last frame; None if it states no time."""
 
     @property
     def ts_recv_ns(self) -> int | None:
@@ -58,4 +58,4 @@ def empty_top(
     state: BookState = BookState.ABSENT,
     incarnation: tuple[int, int] = (0, 0),
 ) -> Top:
-    """A top that knows nothing but the state: of a book without a segment, or without a consistent copy."""
+    """A top with the state only: for a book without a segment, or without a consistent copy."""

@@ -52,7 +52,7 @@ class SegmentWriter:
     def publish(
         self, book: OrderBook, state: BookState | int, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
     ) -> None:
-        """One seqlock write: best proven levels, sequence, state, times, heartbeat; then wake whoever waits.
+        """One seqlock write: best proven levels, sequence, state, times, heartbeat; then wake the waiters.
 
         `applied` counts the frames since the last publish.
         """

@@ -1,4 +1,4 @@
-"""One table and one extractor: what each answer that is no success means to the caller."""
+"""One table and one extractor: the typed error of each failed answer."""
 
 from __future__ import annotations
 

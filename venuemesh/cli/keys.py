@@ -81,10 +81,10 @@ def ask(prompt: str) -> str:
         raise Misconfigured(
             prompt, "there is no terminal to ask at; give a private file instead (see --help)"
         ) from None
-    said = getpass.getpass(f"{prompt}: ")
-    if not said:
+    typed = getpass.getpass(f"{prompt}: ")
+    if not typed:
         raise Misconfigured(prompt, "nothing was typed")
-    return said
+    return typed
 
 
 def passphrase_from(file: Path | None, prompt: str = "passphrase of the keystore", *, twice: bool = False) -> str:
@@ -100,10 +100,10 @@ def passphrase_from(file: Path | None, prompt: str = "passphrase of the keystore
     path = file or os.environ.get(PASSPHRASE_FILE)
     if path:
         return read_line(path, "passphrase file")
-    said = ask(prompt)
-    if twice and ask(f"{prompt}, again") != said:
+    typed = ask(prompt)
+    if twice and ask(f"{prompt}, again") != typed:
         raise Misconfigured("passphrase", "the two typed passphrases are not the same")
-    return said
+    return typed
 
 
 @app.command()

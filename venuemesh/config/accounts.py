@@ -107,7 +107,7 @@ class JournalTable(Strict):
         return self
 
     def settings(self, url: str | None = None) -> JournalSettings:
-        """Return the settings of an order manager; `url` is the journal when the file names none."""
+        """Return the settings of an order manager; `url` is the journal if the file does not name one."""
         given = self.url if self.url is not None or self.url_file is not None else url
         return JournalSettings(given, self.url_file, self.keep_days)
 

@@ -202,7 +202,7 @@ def spawn_actor(cls: type, *arguments: Any) -> Any:
 
 
 def kill_actor(handle: Any) -> None:
-    """End a Ray actor without asking it. An actor that has ended already is no error."""
+    """End a Ray actor without asking it. An actor that has already ended is not an error."""
     ray.kill(handle)
 
 

@@ -276,7 +276,7 @@ def test_with_postgresql_a_node_looks_at_its_own_files_where_it_is_eligible(tmp_
     write_0600(tmp_path / "url", "postgresql+psycopg://u:p@db/x")
     check_accounts(config, "n1", NODES)
     (tmp_path / "passphrase").unlink()
-    check_accounts(config, "n2", NODES)  # it has not the labels: other nodes have the files
+    check_accounts(config, "n2", NODES)  # it lacks the labels: other nodes have the files
     with pytest.raises(Misconfigured, match="passphrase"):
         check_accounts(config, "n1", NODES)
 

@@ -321,12 +321,12 @@ class _Demo:
                     str(row["restarts"]),
                     mebibytes(row.get("rss")),
                 )
-        said = []
+        notes = []
         if self.recovery is not None:
-            said.append(_recovery_text(self.recovery))
+            notes.append(_recovery_text(self.recovery))
         if self.death is not None:
-            said.append(fates_text(self.death))
-        return Group(books, actors, orders_table(STYLES, self.traded), *said)
+            notes.append(fates_text(self.death))
+        return Group(books, actors, orders_table(STYLES, self.traded), *notes)
 
     # -------------------------------------------------------------- result
 
@@ -421,12 +421,12 @@ async def _reach(view: AsyncBookView, sequence: int) -> None:
 
 
 def _recovery_text(recovery: Recovery) -> str:
-    said = f"killed {recovery.address} (process {recovery.pid}) with SIGKILL"
+    text = f"killed {recovery.address} (process {recovery.pid}) with SIGKILL"
     if recovery.adopted_ms is not None:
-        said += f"; served again after {recovery.adopted_ms:.0f} ms"
+        text += f"; served again after {recovery.adopted_ms:.0f} ms"
     if recovery.live_ms is not None:
-        said += f", LIVE after {recovery.live_ms:.0f} ms"
-    return said
+        text += f", LIVE after {recovery.live_ms:.0f} ms"
+    return text
 
 
 def _show_summary(console: Console, summary: Summary) -> None:
