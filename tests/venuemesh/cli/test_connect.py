@@ -43,6 +43,14 @@ async def test_every_step_is_seen(exchange):
     assert all(step.ms >= 0 for step in probe.checked)
 
 
+async def test_the_options_of_the_connector_are_obeyed_and_checked(exchange):
+    probe = Probe("binance", rest=exchange.rest, ws=exchange.ws, options={"depth_speed": "1000ms"})
+    await probe.run()
+    assert [step.what for step in probe.checked][-1] == "frames"
+    with pytest.raises(Misconfigured, match="depht_speed"):
+        Probe("binance", rest=exchange.rest, ws=exchange.ws, options={"depht_speed": "1000ms"})
+
+
 async def test_a_clock_that_is_off_is_measured(exchange):
     exchange.admin.clock(5000)
     try:
