@@ -22,7 +22,17 @@ from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order
 from .market_codec import Connector
 from .reading import LeftOut
-from .reports import AccountReport, Fees, FillReport, ListReport, Missed, OrderReport, StreamOpened, StreamReport
+from .reports import (
+    AccountReport,
+    Fees,
+    FillReport,
+    ListReport,
+    Missed,
+    OrderReport,
+    StreamOpened,
+    StreamReport,
+    StreamSay,
+)
 from .spec import Offer
 
 
@@ -274,8 +284,13 @@ class TradingCodec(Protocol):
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
         """Frames that open the account's stream on a connection just made."""
 
-    def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened | Missed]:
-        """Reports of one frame; none of a frame that is not for us. Raises DecodeError (unknown order status too)."""
+    def stream_decode(
+        self, frame: bytes | memoryview, recv_ns: int
+    ) -> Sequence[StreamReport | StreamOpened | Missed | StreamSay]:
+        """Reports of one frame; none of a frame that is not for us. Raises DecodeError (unknown order status too).
+
+        `StreamSay` is what to answer; `StreamOpened` comes once all that `stream_open` began is confirmed.
+        """
 
     def call_url(self) -> str:
         """Where orders go over a websocket. Raises NotOffered."""

@@ -148,4 +148,11 @@ class Missed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamSay:
+    """A message to send on the stream's connection now: the next step of opening the stream."""
+
+    frame: bytes
+
+
 StreamReport = OrderReport | BalanceReport | BalanceChange | ListReport | StreamEnded

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...connectors.order_codec import Auth, TradingCodec, UsesTokens
-from ...connectors.reports import Missed, StreamEnded, StreamOpened
+from ...connectors.reports import Missed, StreamEnded, StreamOpened, StreamSay
 from ...connectors.transport import Feed
 from ...connectors.transport.link import Link
 from ...model.address import orders_address
@@ -235,6 +235,7 @@ class Listener:
             silence_s=gateway.spec.silence_s,
             max_connection_s=gateway.spec.max_connection_s,
             on_refused=gateway.budget.refused,
+            **({} if gateway.spec.keepalive is None else {"keepalive": gateway.spec.keepalive}),
         )
 
     def start(self) -> None:
@@ -284,6 +285,10 @@ class Listener:
         reports: list[Report] = []
         again: str | None = None
         for report in found:
+            if isinstance(report, StreamSay):
+                if self._link is not None:
+                    self._link.send(report.frame)
+                continue
             if isinstance(report, StreamOpened):
                 again = self._answered(report) or again
                 continue

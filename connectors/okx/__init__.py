@@ -41,7 +41,7 @@ class OkxConnector:
         demo: bool = IS_DEMO.default,
     ) -> OkxTrading:
         """Make a trading codec; demo trading has keys of its own. Raises Misconfigured as `codec`."""
-        return OkxTrading(self.spec, rest, region, demo)
+        return OkxTrading(self.spec, rest, ws_api, region, demo)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> OkxAuth:
         """Read a key of the kind "hmac" and its `passphrase`. Raises Misconfigured."""

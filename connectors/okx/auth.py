@@ -21,7 +21,7 @@ import orjson
 
 from ...model.errors import Misconfigured, NotOffered
 from ...model.http import HttpRequest
-from ...model.time import MILLISECOND_NS
+from ...model.time import MILLISECOND_NS, SECOND_NS
 from ..order_codec import At, Draft, Kind, Signed, SignedRequest
 from .spec import DEMO_HEADER
 
@@ -91,6 +91,17 @@ class OkxAuth:
         text = f"{method} {path} {body.decode()}".rstrip()
         digest = hashlib.sha256(f"{method} {request.url} {request.headers}\n".encode() + body).hexdigest()
         return Signed(draft, request_id, At(end_ns), text, digest, request=request)
+
+    def login(self, now_ns: int) -> bytes:
+        """Return the message that logs in on the private websocket (overview/websocket/login.md)."""
+        stamp = str(now_ns // SECOND_NS)
+        args = {
+            "apiKey": self._api_key,
+            "passphrase": self._passphrase,
+            "timestamp": stamp,
+            "sign": self.signature(f"{stamp}GET/users/self/verify"),
+        }
+        return orjson.dumps({"op": "login", "args": [args]})
 
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         raise NotOffered("okx", f"{draft.rest[0]} {draft.rest[1]} over a websocket")

@@ -193,7 +193,7 @@ class OkxCodec:
             size_increment=lot,
             min_size=_rule(row["minSz"]),
             max_size=largest,
-            features=("quote_amount",),  # order/book/trading-trade-post-place-order.md, tgtCcy: of every spot pair
+            features=("quote_amount", "amend"),  # trading-trade-post-{place, amend}-order.md: of every spot pair
         )
 
     def _scale(self, increment: Decimal | None, largest: Decimal | None) -> int:

@@ -6,9 +6,11 @@ stream or a query says what came of it. Lists come in pages, newest first, of at
 Market orders bring `tgtCcy`, since a buy is in quote otherwise, `banAmend`, since the exchange shrinks an order that
 the account cannot pay for otherwise, and a buy by amount `slippagePct`, since it stays at the best price otherwise.
 
-Source: order/book/trading-trade-{post-place-order, post-cancel-order, get-order-details, get-order-list,
-get-order-history-last-7-days, get-transaction-details-last-3-days, get-transaction-details-last-3-months}.md,
-trading/account/rest-api-get-{balance, fee-rates}.md, read 2026-11-27.
+Source: order/book/trading-trade-{post-place-order, post-cancel-order, post-amend-order, get-order-details,
+get-order-list, get-order-history-last-7-days, get-transaction-details-last-3-days, ws-order-channel,
+get-transaction-details-last-3-months}.md, trading/account/{rest-api-get-balance, rest-api-get-fee-rates,
+websocket-account-channel}.md, overview/websocket/{login, subscribe, connection-count-limit, notification}.md, read
+2026-11-27.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+
+import orjson
 
 from ...model.errors import MeshError, Misconfigured, NotOffered, Rejected
 from ...model.events import Side
@@ -28,12 +32,15 @@ from .. import drafts
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
 from ..reading import digits, each_row, reading, rows, text
-from ..reports import OrderReport, StreamOpened, StreamReport
+from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
 from . import reports
+from .auth import OkxAuth
 from .refusals import FAILURES
 from .spec import DEMO_HEADER, IS_DEMO, OFFER, OTHER, PAGE, REGION, REGIONS, SLIPPAGE, TRADING
 
+CHANNELS = ("orders", "account")
+GOING_AWAY = "64008"  # overview/websocket/notification.md
 Params = list[tuple[str, str]]
 SPOT = ("instType", "SPOT")
 LIMIT_KINDS = {TimeInForce.GTC: "limit", TimeInForce.IOC: "ioc", TimeInForce.FOK: "fok"}
@@ -46,16 +53,20 @@ class OkxTrading:
 
     offer = OFFER
 
-    def __init__(self, spec: ExchangeSpec, rest: str | None, region: str, demo: bool) -> None:
+    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, region: str, demo: bool) -> None:
         for option, value in ((REGION, region), (IS_DEMO, demo)):
             if (problem := option.problem(value)) is not None:
                 raise Misconfigured(option.name, problem)
         self.spec = spec
         self._rest = (rest or REGIONS[region][demo].rest).rstrip("/")
+        self._ws = (ws or REGIONS[region][demo].ws).rstrip("/")
+        self._opening = ""
+        self._awaited: set[str] = set()  # channels of the stream that are not confirmed yet
         self._demo = [DEMO_HEADER] if demo else []
         self._readers: dict[Kind, Callable[[Draft, list[Any]], Reply]] = {
             Kind.PLACE: self._acknowledged,
             Kind.CANCEL: self._acknowledged,
+            Kind.AMEND: self._acknowledged,
             Kind.ORDER: self._one,
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
@@ -106,7 +117,10 @@ class OkxTrading:
         raise self._refuse("cancelling all spot orders in one request")
 
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
-        raise self._refuse("amending an order through this connector")
+        """The new amount is the whole one, with what has filled."""
+        which = _which(order.client_order_id, order.exchange_order_id)
+        params = [("instId", instrument.symbol), which, ("newSz", plain(amount))]
+        return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 
     def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
         raise self._refuse("replacing an order in one request")
@@ -219,13 +233,41 @@ class OkxTrading:
     # The user stream
 
     def stream_url(self) -> str:
-        raise self._refuse("a user stream through this connector")
+        return f"{self._ws}/ws/v5/private"
 
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
-        raise self._refuse("a user stream through this connector")
+        """Log in; the channels are subscribed to once that is confirmed."""
+        assert isinstance(auth, OkxAuth)
+        self._opening, self._awaited = request_id, set(CHANNELS)
+        return [auth.login(now_ns)]
 
-    def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened]:
-        raise self._refuse("a user stream through this connector")
+    def stream_decode(
+        self, frame: bytes | memoryview, recv_ns: int
+    ) -> Sequence[StreamReport | StreamOpened | StreamSay]:
+        if bytes(frame[:5]) == b"pong":
+            return ()
+        with reading("a frame of the user stream", frame) as message:
+            if "event" in message:
+                return self._event(text(message["event"]), message)
+            channel, data = text(message["arg"]["channel"]), rows(message["data"])
+            if channel == "orders":
+                return tuple(reports.order(row) for row in data)
+            if channel == "account":
+                return tuple(reports.balances(row, whole=False) for row in data)
+            return ()
+
+    def _event(self, event: str, message: dict[str, Any]) -> Sequence[StreamReport | StreamOpened | StreamSay]:
+        if event == "login":
+            args = [{"channel": "orders", "instType": "SPOT"}, {"channel": "account"}]
+            return (StreamSay(orjson.dumps({"op": "subscribe", "args": args})),)
+        if event == "subscribe":
+            self._awaited.discard(text(message["arg"]["channel"]))
+            return (StreamOpened(self._opening),) if not self._awaited else ()
+        if event == "error":
+            return (StreamOpened(self._opening, text(message["code"]), text(message["msg"])),)
+        if event == "channel-conn-count-error" or (event == "notice" and message["code"] == GOING_AWAY):
+            return (StreamEnded(f"{event}: {message.get('msg') or message.get('channel')}"),)
+        return ()
 
     def call_url(self) -> str:
         raise self._refuse("orders over a websocket through this connector")

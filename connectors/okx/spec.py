@@ -102,6 +102,7 @@ def _private(method: str, path: str, limit: str, page: str, order_count: int = 0
 TRADING = {
     "place": _private("POST", "trade/order", "place", f"{TRADE}-post-place-order", 1),
     "cancel": _private("POST", "trade/cancel-order", "cancel", f"{TRADE}-post-cancel-order"),
+    "amend": _private("POST", "trade/amend-order", "amend", f"{TRADE}-post-amend-order", 1),
     "order": _private("GET", "trade/order", "order", f"{TRADE}-get-order-details"),
     "pending": _private("GET", "trade/orders-pending", "pending", f"{TRADE}-get-order-list"),
     "history": _private("GET", "trade/orders-history", "history", f"{TRADE}-get-order-history-last-7-days"),
@@ -118,7 +119,7 @@ OFFER = Offer(
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
     self_trade_modes=frozenset({"cancel_maker", "cancel_taker", "cancel_both"}),  # same, stpMode
     quote_amount=True,  # same, tgtCcy
-    stream=False,
+    amend=True,  # post-amend-order.md, newSz
     client_id_pattern="[A-Za-z0-9]{1,32}",  # same, clOrdId
     late_reject=True,  # same, ordType: a post-only order that would take is cancelled
     # The manual states no bound for the work on an accepted request
@@ -154,6 +155,7 @@ SPEC = ExchangeSpec(
         # By user, the first three by user and instrument, so these are less than a key may do on several pairs
         "place": Limit(60, per_s=2.0),
         "cancel": Limit(60, per_s=2.0),
+        "amend": Limit(60, per_s=2.0),
         "order": Limit(60, per_s=2.0),
         "pending": Limit(60, per_s=2.0),
         "history": Limit(40, per_s=2.0),

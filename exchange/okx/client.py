@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 
 from ...model.time import SECOND_NS
+from ..engine.accounts import Account
+from ..engine.keys import ApiKey
 from ..wire.connection import Connection
 from ..wire.frames import text_frame
 from ..wire.windows import SlidingWindow
@@ -18,10 +20,17 @@ NAME = "okx"
 
 
 class Client(Connection):
-    """A connection of the public endpoint. It ends when nothing was sent on it for 30 s; an answer to a ping counts."""
+    """A connection, `private` or public; `owner` is who has logged in.
 
-    def __init__(self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int) -> None:
+    It ends when nothing was sent on it for 30 s; an answer to a ping counts.
+    """
+
+    def __init__(
+        self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int, private: bool = False
+    ) -> None:
         super().__init__(number, NAME, ip, transport, limits, now_ns)
+        self.private = private
+        self.owner: tuple[Account, ApiKey] | None = None
         self.id = f"{number:08x}"
         self._subscriptions = SlidingWindow(HOUR_NS)
         self._most_subscriptions = limits.subscriptions

@@ -8,6 +8,7 @@ from .errors import ApiError, missing
 from .limits import Limits, Meter
 from .orders import Orders
 from .streams import Streams
+from .user_data import UserData
 
 
 class Desk:
@@ -19,6 +20,7 @@ class Desk:
         self.meter = Meter(self.limits)
         self.streams = Streams(floor)
         self.orders = Orders(floor)
+        self.user_data = UserData(floor, self.orders)
 
     def market(self, inst_id: object) -> Market:
         """Return the market of an instrument.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
 
+from ..engine.accounts import Account
 from ..engine.market import Aggregate, ExecutionReport, Market, Trade
 from ..floor import Floor
 from ..public_face import PublicFace
@@ -25,7 +26,7 @@ GOING_AWAY = {  # overview/websocket/notification.md
 
 
 class Okx(PublicFace[Desk]):
-    """OKX's `Face`. The private websocket is not served yet."""
+    """OKX's `Face`."""
 
     name = NAME
     unknown_outcomes = UNKNOWN
@@ -35,7 +36,14 @@ class Okx(PublicFace[Desk]):
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         rest, sockets = Rest(self.desk), Sockets(self.desk)
-        return [web.get("/ws/v5/public", sockets.public), web.route("*", "/{path:.*}", rest.handle)]
+        return [
+            web.get("/ws/v5/public", sockets.public),
+            web.get("/ws/v5/private", sockets.private),
+            web.route("*", "/{path:.*}", rest.handle),
+        ]
+
+    def urls(self, host: str) -> Mapping[str, str]:
+        return {**super().urls(host), "ws_api": f"ws://{host}"}
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         self.desk.streams.trades(market, aggregates)
@@ -45,11 +53,27 @@ class Okx(PublicFace[Desk]):
 
     def report(self, report: ExecutionReport) -> None:
         self.desk.orders.report(report)
+        self.desk.user_data.report(report)
 
     def tick(self, number: int) -> None:
         super().tick(number)
         if number % 10 == 0:
             self.desk.orders.tick(self.desk.now_ns())
+
+    def flush_user_data(self) -> None:
+        self.desk.user_data.streams.flush()
+
+    def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
+        self.desk.user_data.moved(account, asset)
+
+    def hearing(self, account: Account) -> set[Connection]:
+        return self.desk.user_data.streams.hearing(account)
+
+    def end_user_data(self, account: Account, key: str | None = None) -> int:
+        return self.desk.user_data.end(account, key)
+
+    def user_events(self) -> dict[str, int]:
+        return dict(self.desk.user_data.streams.sent)
 
     def announce_shutdown(self, connections: Iterable[Connection]) -> int:
         clients = [connection for connection in connections if isinstance(connection, Client)]
@@ -58,4 +82,5 @@ class Okx(PublicFace[Desk]):
         return len(clients)
 
     def describe(self, connection: Connection) -> dict[str, Any]:
-        return {"subscriptions": list(connection.streams)}
+        heard = [each.channel for each in self.desk.user_data.streams.on(connection)]
+        return {"subscriptions": [*connection.streams, *heard]}

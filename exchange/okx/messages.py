@@ -1,10 +1,10 @@
-"""Requests on the public websocket, and the envelope for the executor of faults.
+"""Requests on the websockets: logins and channels, and the envelope for the executor of faults.
 
 Theory of operation. A request is executed as soon as it is read. Each channel that it names gets an answer of its own.
 A channel begins when its acknowledgement is written, so that acknowledgement, whole book and changes come in this
 order whatever a fault does to the answer.
 
-Source: overview/websocket/{connect, subscribe}.md, error/code/websocket.md, read 2026-11-27.
+Source: overview/websocket/{connect, login, subscribe}.md, error/code/websocket.md, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.frames import text_frame
 from ..wire.receipts import Receipt
+from .auth import log_in
 from .client import NAME, Client
 from .desk import Desk
-from .errors import NO_SUCH_CHANNEL, UNKNOWN
+from .errors import NO_SUCH_CHANNEL, UNKNOWN, ApiError
+from .user_data import CHANNELS
 
 OPS = ("subscribe", "unsubscribe")
 NO_LOGIN = "The current operation is not supported by this URL. Please use the correct WebSocket URL for the operation."
@@ -31,10 +33,11 @@ NO_LOGIN = "The current operation is not supported by this URL. Please use the c
 
 @dataclass(slots=True)
 class Reply:
-    """One answer, and the topic that begins once the answer is written."""
+    """One answer, and the topic or private channel that begins once the answer is written."""
 
     message: dict[str, Any]
     begins: str | None = None
+    channel: dict[str, Any] | None = None
 
     @property
     def is_good(self) -> bool:
@@ -60,6 +63,7 @@ class Envelope:
         self.args = request.get("args") if isinstance(request.get("args"), list) else None
         self.key = request.get("id") if isinstance(request.get("id"), str) else None
         named = [arg for arg in self.args or () if isinstance(arg, dict)]
+        self.account = None if client.owner is None else client.owner[0]
         self.names = (f"ws:{self.op}", *dict.fromkeys(f"ws:{self.op}:{arg.get('channel')}" for arg in named))
         self.symbol = (
             desk.symbol(named[0].get("instId")) if len({str(arg.get("instId")) for arg in named}) == 1 else None
@@ -76,7 +80,7 @@ class Envelope:
     def _perform(self) -> list[Reply]:
         desk, client = self.desk, self.client
         if self.op == "login":
-            return [error("60028", NO_LOGIN)]
+            return [self._log_in()]
         if self.op not in OPS:
             return [error("60019", f"Invalid op: {self.op}")]
         if not client.admits_subscription(desk.floor.clock.monotonic_ns()):
@@ -85,7 +89,36 @@ class Envelope:
             return [error("60013", "Invalid args")]
         return [self._answer(arg) for arg in self.args]
 
+    def _log_in(self) -> Reply:
+        if not self.client.private:
+            return error("60028", NO_LOGIN)
+        if not self.client.admits_subscription(self.desk.floor.clock.monotonic_ns()):
+            return error("60014", "Requests too frequent")
+        if self.client.owner is not None:
+            return error("60031", "The WebSocket endpoint does not allow multiple or repeated logins.")
+        try:
+            self.client.owner = log_in(self.desk.floor, self.args, self.desk.now_ns())
+        except ApiError as refused:
+            return error(refused.code, refused.text)
+        return Reply({"event": "login", "code": "0", "msg": ""})
+
+    def _private(self, arg: Any) -> Reply:
+        """Begin or end a private channel."""
+        if self.client.owner is None or self.client.owner[1].revoked:
+            return error("60011", "Please log in")
+        if not self.client.owner[1].can_read:
+            return error("60009", "Login failure")
+        if not isinstance(arg, dict) or arg.get("channel") not in CHANNELS:
+            return error("60018", NO_SUCH_CHANNEL.format(arg))
+        if arg["channel"] == "orders" and arg.get("instType") not in ("SPOT", "ANY"):
+            return error("60018", NO_SUCH_CHANNEL.format(arg))
+        if self.op == "unsubscribe":
+            self.desk.user_data.unsubscribe(self.client, arg["channel"])
+        return Reply({"event": self.op, "arg": arg}, channel=arg if self.op == "subscribe" else None)
+
     def _answer(self, arg: Any) -> Reply:
+        if self.client.private:
+            return self._private(arg)
         name = self.desk.streams.find(arg)
         if name is None:
             channel = ",".join(f"{key}:{value}" for key, value in arg.items()) if isinstance(arg, dict) else str(arg)
@@ -113,8 +146,12 @@ class Envelope:
     def send(self, replies: list[Reply]) -> None:
         for reply in replies:
             self.client.say(reply.message)
-            if reply.begins is not None and self.client.number in self.desk.floor.connections.open:
+            if self.client.number not in self.desk.floor.connections.open:
+                continue
+            if reply.begins is not None:
                 self.desk.streams.subscribe(self.client, reply.begins)
+            elif reply.channel is not None:
+                self.desk.user_data.subscribe(self.client, reply.channel)
 
     def send_half(self, replies: list[Reply]) -> None:
         self.client.break_off(text_frame(orjson.dumps(replies[0].message)))

@@ -123,8 +123,9 @@ class Orders:
                     order.kind, order.price = "MARKET", None
                 return order
             order = self._engine.submit(account, rules.symbol, replace(ticket, kind="LIMIT"), now_ns, hold=True)
-            order.kind, order.expiry_reason = "LIMIT_MAKER", POST_ONLY
-            return self._engine.cancel(rules.symbol, order.id, now_ns, account)
+            order.kind = "LIMIT_MAKER"
+            self._engine.matcher.end(new.market, order, "EXPIRED", now_ns, why=POST_ONLY)
+            return order
         except Rejected as rejected:
             paid = rules.quote if new.side is Side.BUY else rules.base
             raise refused(rejected, paid) from None

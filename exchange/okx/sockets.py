@@ -1,4 +1,4 @@
-"""The public websocket endpoint.
+"""The two websocket endpoints: public market data, and accounts.
 
 Source: overview/websocket/connect.md, read 2026-11-27; the manual does not say how a connection past the limit is
 refused.
@@ -23,13 +23,24 @@ class Sockets:
         self.desk = desk
 
     async def public(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=False)
+
+    async def private(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=True)
+
+    async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
         desk = self.desk
         refused = await refuse_handshake(desk.floor, NAME, request, 429, desk.meter.connect)
         if refused is not None:
             return refused
 
         def connect(number: int, transport: asyncio.Transport) -> Client:
-            return Client(number, request.remote or "", transport, desk.limits, desk.floor.clock.monotonic_ns())
+            now = desk.floor.clock.monotonic_ns()
+            return Client(number, request.remote or "", transport, desk.limits, now, private)
+
+        def closed(client: Client) -> None:
+            desk.streams.topics.drop(client)
+            desk.user_data.streams.drop(client)
 
         return await converse(
             desk.floor,
@@ -37,6 +48,6 @@ class Sockets:
             connect,
             lambda client: None,
             lambda client, text: hear(desk, client, text),
-            desk.streams.topics.drop,
+            closed,
             counts_messages=False,
         )

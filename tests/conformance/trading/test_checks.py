@@ -6,6 +6,7 @@ from venuemesh.cli.local_venue import local_venue
 from venuemesh.conformance import TradingConformance
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.kraken import CONNECTOR as KRAKEN
+from venuemesh.connectors.okx import CONNECTOR as OKX
 
 
 class TestBinanceTrades(TradingConformance):
@@ -22,6 +23,25 @@ class TestKrakenTrades(TradingConformance):
     @classmethod
     def venue(cls):
         return local_venue("kraken")
+
+
+class TestOkxTrades(TradingConformance):
+    connector = OKX
+
+    @classmethod
+    def venue(cls):
+        return local_venue("okx")
+
+
+@pytest.mark.soak
+class TestOkxTradesByPolling(TradingConformance):
+    """Takes minutes, as the one below."""
+
+    connector = OKX
+
+    @classmethod
+    def venue(cls):
+        return local_venue("okx", stream="polling")
 
 
 @pytest.mark.soak

@@ -11,6 +11,7 @@ import pytest
 
 from venuemesh.connectors.okx import CONNECTOR
 from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
+from venuemesh.connectors.reports import StreamOpened
 from venuemesh.model.errors import (
     DecodeError,
     Misconfigured,
@@ -138,6 +139,9 @@ def test_other_orders_are_refused_before_anything_is_sent(change: dict[str, Any]
 def test_cancels_and_queries_name_the_exchanges_id_where_it_is_known() -> None:
     assert sent(CODEC.cancel(HELD, BTC)) == {"instId": "BTC-USDT", "clOrdId": "vm1"}
     assert sent(CODEC.cancel(replace(HELD, exchange_order_id="7"), BTC)) == {"instId": "BTC-USDT", "ordId": "7"}
+    amended = CODEC.amend(replace(HELD, exchange_order_id="7"), BTC, D("0.50"))
+    assert sent(amended) == {"instId": "BTC-USDT", "ordId": "7", "newSz": "0.5"}
+    assert (amended.rest, amended.order_count) == (("POST", "/api/v5/trade/amend-order"), 1)
     assert sent(CODEC.query("vm1", BTC)) == {"instId": "BTC-USDT", "clOrdId": "vm1"}
     assert sent(CODEC.query("vm1", BTC, "7")) == {"instId": "BTC-USDT", "ordId": "7"}
 
@@ -149,6 +153,7 @@ def test_an_acknowledgement_states_nothing_but_the_id() -> None:
     assert (report.client_order_id, report.exchange_order_id, report.status) == ("vm1", "12345689", None)
     assert (reply.taken, report.ts_event_ns) == (("vm1",), 1_695_190_491_421_000_000)
     assert read(CODEC.cancel(HELD, BTC), [row]) == Reply(taken=("vm1",))
+    assert read(CODEC.amend(HELD, BTC, D("0.5")), [row | {"reqId": ""}]) == Reply(taken=("vm1",))
 
 
 @pytest.mark.parametrize(
@@ -260,3 +265,72 @@ def test_a_raw_request_carries_its_parameters() -> None:
     assert CODEC.raw("GET", "/api/v5/account/balance", [("ccy", "BTC")], True).cost == (("balance", 1),)
     with pytest.raises(Misconfigured):
         CODEC.raw("GET", "/elsewhere", [], True)
+
+
+# ------------------------------------------------------------------------------------------------------- the stream
+
+# order/book/trading-trade-ws-order-channel.md, the example, without the fields that are always empty here
+PUSHED = ORDER | {
+    "accFillSz": "0.001",
+    "execType": "M",
+    "fillFee": "-0.02522168",
+    "fillFeeCcy": "USDT",
+    "fillPx": "31527.1",
+    "fillSz": "0.001",
+    "fillTime": "1654084353263",
+    "ordId": "452197707845865472",
+    "ordType": "limit",
+    "px": "31527.1",
+    "side": "sell",
+    "state": "filled",
+    "sz": "0.001",
+    "tgtCcy": "",
+    "tradeId": "242589207",
+    "uTime": "1654084353264",
+}
+
+
+def decoded(message: Any) -> Any:
+    return CODEC.stream_decode(orjson.dumps(message), 1)
+
+
+def test_the_stream_logs_in_then_subscribes_and_is_open_once_both_channels_are() -> None:
+    codec = CONNECTOR.trading("http://h", "ws://w")
+    assert codec.stream_url() == "ws://w/ws/v5/private"
+    (login,) = codec.stream_open(AUTH, "stream-1", 1_538_054_050_000_000_000, 5_000)
+    told = orjson.loads(login)
+    assert (told["op"], told["args"][0]["timestamp"]) == ("login", "1538054050")
+    assert told["args"][0]["sign"] == AUTH.signature("1538054050GET/users/self/verify")
+    done = orjson.dumps({"event": "login", "code": "0", "msg": "", "connId": "a4d3ae55"})
+    (say,) = codec.stream_decode(done, 1)
+    args = orjson.loads(say.frame)["args"]  # type: ignore[union-attr]
+    assert args == [{"channel": "orders", "instType": "SPOT"}, {"channel": "account"}]
+    acks = [codec.stream_decode(orjson.dumps({"event": "subscribe", "arg": arg}), 1) for arg in args]
+    assert acks == [(), (StreamOpened("stream-1"),)]
+    refused = orjson.dumps({"event": "error", "code": "60009", "msg": "Login failed.", "connId": "a"})
+    assert codec.stream_decode(refused, 1) == (StreamOpened("stream-1", "60009", "Login failed."),)
+
+
+def test_an_order_of_the_channel_brings_the_fill_of_its_message() -> None:
+    arg = {"channel": "orders", "instType": "SPOT", "uid": "614488474791936"}
+    (report,) = decoded({"arg": arg, "data": [PUSHED]})
+    assert (report.status, report.filled, report.amount) == (OrderStatus.FILLED, D("0.001"), D("0.001"))
+    (fill,) = report.fills
+    assert (fill.trade_id, fill.fee, fill.fee_asset, fill.is_maker) == ("242589207", D("0.02522168"), "USDT", True)
+    assert (fill.price, fill.amount, fill.page) == (D("31527.1"), D("0.001"), "")
+    without = PUSHED | {"tradeId": "", "fillSz": "0", "fillPx": "", "execType": "", "fillFee": "0", "fillFeeCcy": ""}
+    (report,) = decoded({"arg": arg, "data": [without]})
+    assert (report.status, report.fills) == (OrderStatus.FILLED, ())
+
+
+def test_balances_of_the_channel_and_the_end_of_a_connection() -> None:
+    usdt = {"ccy": "USDT", "availBal": "4734.3", "frozenBal": "16.1"}
+    data = [{"uTime": "1705474164160", "details": [usdt]}]
+    (told,) = decoded({"arg": {"channel": "account", "uid": "1"}, "eventType": "snapshot", "data": data})
+    assert (told.balances, told.whole) == ({"USDT": (D("4734.3"), D("16.1"))}, False)
+    assert CODEC.stream_decode(b"pong", 1) == ()
+    assert decoded({"event": "channel-conn-count", "channel": "orders", "connCount": "2", "connId": "a"}) == ()
+    (ended,) = decoded({"event": "channel-conn-count-error", "channel": "orders", "connCount": "30", "connId": "a"})
+    assert "orders" in ended.reason
+    (ended,) = decoded({"event": "notice", "code": "64008", "msg": "The connection will soon be closed."})
+    assert "soon be closed" in ended.reason

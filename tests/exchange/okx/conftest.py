@@ -81,6 +81,20 @@ class OkxExchange(Exchange):
     def feed(self) -> Any:
         return self.session.ws_connect(f"{self.okx['ws']}/ws/v5/public")
 
+    def account(self) -> Any:
+        return self.session.ws_connect(f"{self.okx['ws_api']}/ws/v5/private")
+
+    async def log_in(
+        self, socket: Any, key: str = "KEY", secret: str = SECRET, passphrase: str = "passphrase", ago_s: int = 0
+    ) -> Any:
+        """Log in with the manual's recipe; return the answer without the connection's id."""
+        stamp = str(self.clock.now_ns() // 10**9 - ago_s)
+        signature = hmac.digest(secret.encode(), f"{stamp}GET/users/self/verify".encode(), "sha256")
+        args = {"apiKey": key, "passphrase": passphrase, "timestamp": stamp}
+        args["sign"] = base64.b64encode(signature).decode()
+        await socket.send_str(json.dumps({"op": "login", "args": [args]}))
+        return {name: value for name, value in (await self.next(socket, event=True)).items() if name != "connId"}
+
     async def subscribe(self, socket: Any, *channels: str, op: str = "subscribe", key: str = "1512") -> list[Any]:
         """Ask for channels such as books:BTC-USDT; return the answers."""
         args = [dict(zip(("channel", "instId"), channel.split(":"), strict=True)) for channel in channels]

@@ -1,0 +1,113 @@
+"""OKX's private websocket: logins, the channels `orders` and `account`, and faults on them."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from tests.exchange.okx.conftest import OkxExchange
+from tests.exchange.okx.test_private_rest import RESTING, TAKING
+
+ORDERS = {"channel": "orders", "instType": "SPOT"}
+ACCOUNT = {"channel": "account"}
+IN = {"event": "login", "code": "0", "msg": ""}
+
+
+async def ask(okx: OkxExchange, socket: Any, *args: dict[str, str], op: str = "subscribe") -> list[Any]:
+    """The answers to a request, as event and code."""
+    await socket.send_str(json.dumps({"op": op, "args": list(args)}))
+    answers = [await okx.next(socket, event=True) for _ in args]
+    return [(answer["event"], answer.get("code")) for answer in answers]
+
+
+async def opened(okx: OkxExchange, socket: Any, *args: dict[str, str]) -> None:
+    assert await okx.log_in(socket) == IN
+    assert await ask(okx, socket, *args) == [("subscribe", None)] * len(args)
+
+
+async def row(okx: OkxExchange, socket: Any) -> Any:
+    (found,) = (await okx.next(socket, "orders"))["data"]
+    return found
+
+
+async def test_who_may_not_log_in(okx: OkxExchange) -> None:
+    """overview/websocket/login.md, error/code/websocket.md."""
+    async with okx.account() as socket:
+        assert await ask(okx, socket, ORDERS) == [("error", "60011")]
+        assert (await okx.log_in(socket, key="NOBODY"))["code"] == "60005"
+        assert (await okx.log_in(socket, passphrase="other"))["code"] == "60024"
+        assert (await okx.log_in(socket, secret="other"))["code"] == "60007"
+        assert (await okx.log_in(socket, ago_s=31))["code"] == "60006"
+        assert await okx.log_in(socket, ago_s=30) == IN
+        assert (await okx.log_in(socket))["code"] == "60031"
+        assert await ask(okx, socket, {"channel": "books", "instId": "BTC-USDT"}) == [("error", "60018")]
+        await socket.send_str("ping")
+        assert (await socket.receive(timeout=20)).data == "pong"
+    async with okx.feed() as socket:
+        assert (await okx.log_in(socket))["code"] == "60028"
+
+
+async def test_orders_are_told_whole_with_the_fill_of_each_message(okx: OkxExchange) -> None:
+    """ws-order-channel.md: nothing at first; a market order is told once more, filled and without a fill."""
+    async with okx.account() as socket:
+        await opened(okx, socket, ORDERS)
+        (made,) = await okx.private("trade/order", RESTING | {"clOrdId": "b1"})
+        told = await row(okx, socket)
+        assert (told["ordId"], told["clOrdId"], told["state"], told["avgPx"]) == (made["ordId"], "b1", "live", "0")
+        await okx.private("trade/amend-order", {"instId": "BTC-USDT", "clOrdId": "b1", "newSz": "0.005"})
+        told = await row(okx, socket)
+        assert (told["sz"], told["amendResult"], told["state"]) == ("0.005", "0", "live")
+        await okx.private("trade/cancel-order", {"instId": "BTC-USDT", "clOrdId": "b1"})
+        told = await row(okx, socket)
+        assert (told["state"], told["cancelSource"], told["tradeId"]) == ("canceled", "1", "")
+        await okx.private("trade/order", TAKING | {"side": "buy", "sz": "700"})
+        assert (await row(okx, socket))["state"] == "live"
+        fills = []
+        while (told := await row(okx, socket))["tradeId"]:
+            assert (told["execType"], told["fillFeeCcy"]) == ("T", "BTC")
+            assert Decimal(told["fillFee"]) < 0
+            fills.append(told)
+        assert (told["state"], told["fillSz"], told["fillPx"]) == ("filled", "0", "")
+        assert sum(Decimal(one["fillSz"]) for one in fills) == Decimal(told["accFillSz"])
+        assert {one["tradeId"] for one in fills} == {one["tradeId"] for one in await okx.private("trade/fills")}
+
+
+async def test_a_post_only_order_that_would_take_is_never_told_as_live(okx: OkxExchange) -> None:
+    async with okx.account() as socket:
+        await opened(okx, socket, ORDERS)
+        price = (await okx.admin.book("BTCUSDT"))["asks"][0][0]
+        await okx.private("trade/order", RESTING | {"ordType": "post_only", "px": price})
+        told = await row(okx, socket)
+        assert (told["state"], told["cancelSource"]) == ("canceled", "31")
+
+
+async def test_balances_come_whole_then_as_they_change(okx: OkxExchange) -> None:
+    async with okx.account() as socket:
+        await opened(okx, socket, ACCOUNT)
+        told = await okx.next(socket, "account")
+        assert told["eventType"] == "snapshot"
+        held = {one["ccy"]: one["availBal"] for one in told["data"][0]["details"]}
+        assert held == {"BTC": "10", "USDT": "1000000"}
+        await okx.private("trade/order", RESTING)
+        told = await okx.next(socket, "account")
+        usdt = next(one for one in told["data"][0]["details"] if one["ccy"] == "USDT")
+        assert (usdt["availBal"], usdt["frozenBal"]) == ("999400", "600")
+        await okx.admin.deposit("main", "ETH", "3")
+        told = await okx.next(socket, "account")
+        assert [(one["ccy"], one["availBal"]) for one in told["data"][0]["details"]] == [("ETH", "3")]
+
+
+async def test_only_the_own_orders_are_told_and_faults_reach_them(okx: OkxExchange) -> None:
+    async with okx.account() as socket:
+        await opened(okx, socket, ORDERS)
+        await okx.private("trade/order", RESTING, key="OTHER")
+        await okx.admin.fault(kind="drop", stream="user", count=1)
+        await okx.private("trade/order", RESTING | {"clOrdId": "lost"})
+        await okx.eventually(lambda: okx.venue.faults.counters.get("drop") == 1)
+        await okx.private("trade/order", RESTING | {"clOrdId": "told"})
+        assert (await row(okx, socket))["clOrdId"] == "told"
+        await okx.admin.revoke("KEY")
+        assert (await socket.receive(timeout=20)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
