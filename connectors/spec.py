@@ -292,6 +292,7 @@ class Offer:
     maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
     taker_fee: Decimal = Decimal(0)
     fills_page: int = 500  # rows of a full page of fills: as many mean that there may be more
+    lookup_s: float | None = None  # for how long after its placement a lookup by client id finds an order; None: ever
     nonces: bool = False  # signed REST requests of one key must arrive with rising nonces: one process signs them all
     min_validity_s: float = 0.001  # the shortest validity window that may be asked for
     fills_by_time: bool = False  # trade ids are in no order: fills are walked by time, each answer whole

@@ -71,6 +71,7 @@ OFFER = Offer(
     maker_fee=Decimal("0.0016"),  # rest-api/get-tradable-asset-pairs, its example; `fees` asks for the account's
     taker_fee=Decimal("0.0026"),
     fills_page=50,  # rest-api/get-trade-history
+    lookup_s=86_400.0,  # ours: get-closed-orders does not state how long an order is found by `cl_ord_id`
     late_reject=True,  # rest-api/add-order, oflags post: the local exchange acknowledges the order, and cancels it
     nonces=True,  # guides/spot-rest-auth
     fills_by_time=True,  # rest-api/get-trade-history: ids such as THVRQM-33VKH-UCI7BS

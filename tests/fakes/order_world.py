@@ -68,8 +68,16 @@ class World:
     """See the module."""
 
     def __init__(
-        self, seed: int = 0, *, born: Born = never, nonces: bool = False, acknowledges: bool = False, **settings: Any
+        self,
+        seed: int = 0,
+        *,
+        born: Born = never,
+        nonces: bool = False,
+        acknowledges: bool = False,
+        lookup_s: float | None = None,
+        **settings: Any,
     ) -> None:
+        self.lookup_s = lookup_s
         self.born, self.nonces = born, nonces
         self.last_nonce = 0  # of this account's managers; a successor begins above the journal's mark
         instruments = [pair(name) for name in PAIRS]
@@ -122,7 +130,7 @@ class World:
         def signer(draft: Draft, request_id: str, now: Now) -> Signed:
             return sign(draft, request_id, now.exchange_ns, nonce=self.nonce() if self.nonces else None)
 
-        codec = FakeCodec(replace(OFFER, nonces=self.nonces))
+        codec = FakeCodec(replace(OFFER, nonces=self.nonces, lookup_s=self.lookup_s))
         return OrderMachine(self.settings, codec, signer, self.new_id, self.instruments, self.born)  # type: ignore[arg-type]
 
     def start(self) -> None:

@@ -412,7 +412,7 @@ class Reconcile:
                     reason = "the exchange no longer has the order"
                     state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason=reason)
             state.requests.ask_again(one, now)
-        elif state.requests.note_absent(one, begun.exchange_ns, now):
+        elif state.requests.note_absent(one, begun.exchange_ns, now, held.order.created_ns):
             state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the order never reached the exchange")
             for request in state.requests.about(one):
                 state.requests.settle(request, one, "absent", now)

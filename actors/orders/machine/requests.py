@@ -79,7 +79,11 @@ class Doubt:
 class PendingRequests:
     """See the module."""
 
-    def __init__(self, settings: OrderSettings, processing_s: float, effects: EffectBuffer) -> None:
+    def __init__(
+        self, settings: OrderSettings, processing_s: float, effects: EffectBuffer, lookup_s: float | None = None
+    ) -> None:
+        """`lookup_s`: see `Offer`."""
+        self._memory_ns = None if lookup_s is None else in_ns(lookup_s)
         self._settings = settings
         self._backoff = Backoff(*settings.query_s, jitter=0.0)
         self._after_ns = in_ns(processing_s + settings.margin_s)
@@ -179,8 +183,13 @@ class PendingRequests:
                 outcome = f"resolved:{outcome}"
             self._effects.write(CloseRequest(request.request_id, outcome, now.ns))
 
-    def note_absent(self, client_order_id: str, begun_exchange_ns: int, now: Now) -> bool:
-        """Count an answer that the order does not exist. Return whether its absence is proven now."""
+    def note_absent(self, client_order_id: str, begun_exchange_ns: int, now: Now, placed_ns: int) -> bool:
+        """Count an answer that the order does not exist. Return whether its absence is proven now.
+
+        Later than the exchange's memory of an order placed at `placed_ns`, such an answer proves nothing.
+        """
+        if self._memory_ns is not None and now.ns > placed_ns + self._memory_ns:
+            return False
         doubt = self.doubts.get(client_order_id)
         placing = self.about(client_order_id, Part.PLACE)
         if doubt is None or not all(one.doubt and self.has_expired(one, begun_exchange_ns) for one in placing):
