@@ -43,7 +43,7 @@ def passphrase_file(configured: str | None) -> str:
     if not found:
         raise Misconfigured(
             "passphrase",
-            f"no passphrase_file is configured and ${PASSPHRASE_FILE} is not set, so the keystore cannot be unlocked",
+            f"neither passphrase_file nor ${PASSPHRASE_FILE} is set: set one to a file with the passphrase",
         )
     return found
 

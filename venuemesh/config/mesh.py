@@ -10,7 +10,7 @@ import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -308,5 +308,16 @@ def check_config(raw: dict[str, Any], where: str, folder: Path | None = None) ->
             key = first["ctx"]["key"]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         if first["type"] == "extra_forbidden":
-            reason = "this key does not exist"
+            reason = f"this key does not exist; the keys of this table are {', '.join(_known_keys(first['loc']))}"
         raise ConfigError(where, key, reason + more) from None  # its text may repeat a value from the file
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the table that has the key at `location`."""
+    table: Any = MeshConfig
+    for part in location[:-1]:
+        if isinstance(table, type) and issubclass(table, Strict):
+            table = next(field.annotation for name, field in table.model_fields.items() if part in (name, field.alias))
+        else:
+            table = get_args(table)[-1]  # of a mapping from names to tables
+    return sorted(field.alias or name for name, field in table.model_fields.items())
