@@ -76,7 +76,7 @@ async def test_it_is_unlocked_beside_the_event_loop(kept, monkeypatch):
 
 def test_the_environment_may_name_the_passphrase_file_and_may_hold_no_secret(kept, monkeypatch):
     path, kept = kept.passphrase_file, replace(kept, passphrase_file=None)
-    with pytest.raises(Misconfigured, match="VENUEMESH_PASSPHRASE_FILE is not set"):
+    with pytest.raises(Misconfigured, match="VENUEMESH_PASSPHRASE_FILE is set: set one to a file"):
         secrets.check_key(kept, "binance")
     monkeypatch.setenv("VENUEMESH_PASSPHRASE_FILE", path)
     assert secrets.read_key(kept, "binance").kind == "hmac"
