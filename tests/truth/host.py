@@ -224,10 +224,10 @@ class Host:
         for address, plain in self._asked.roles:
             await self._cells.start(address, partial(self._book, plain))
         flushing = asyncio.create_task(self._flush(rows))
-        said = asyncio.StreamReader(limit=1 << 20)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(said), sys.stdin)
+        commands = asyncio.StreamReader(limit=1 << 20)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
         _say({"ready": os.getpid()})
-        while (line := await said.readline()).strip():
+        while (line := await commands.readline()).strip():
             match line.decode().strip():
                 case tell if tell.startswith("tell "):
                     kind, body = json.loads(tell.removeprefix("tell "))
@@ -257,7 +257,7 @@ class Host:
     async def _books(self) -> dict[str, Any]:
         books = {}
         for role in self.roles:
-            for name in role._hosted:
+            for name in role.status()["pairs"]:
                 found = await role.handle("snapshot", {"pair": name})
                 for side in ("bids", "asks"):
                     found[side] = np.frombuffer(found[side], np.int64).reshape(-1, 2).tolist()
