@@ -121,7 +121,7 @@ class Orders(TradingSuite):
         expect(taker.filled == 0, f"a rejected LIMIT_MAKER order filled {taker.filled:f}")
         events = [event for event in await desk.events(after) if event.client_order_id == taker.client_order_id]
         kinds = [event.type for event in events]
-        late = taker.status in late_ends
+        late = taker.status in late_ends or (offer.late_reject and EventType.CREATED in kinds)
         wanted = [EventType.CREATED, EventType[taker.status.name]] if late else [EventType.REJECTED]
         expect(
             kinds == wanted,

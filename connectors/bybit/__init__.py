@@ -1,12 +1,16 @@
-"""Bybit spot, market data. A sister exchange with the same protocol is another `BybitConnector` with its spec."""
+"""Bybit spot. A sister exchange with the same protocol is another `BybitConnector` with its spec."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from ...model.errors import Misconfigured
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
+from .auth import BybitAuth, read_key
 from .market import BybitCodec
+from .orders import BybitTrading
 from .spec import DEPTH, REGION, REGIONS, SPEC
 
 
@@ -38,6 +42,23 @@ class BybitConnector:
         if hosts is not None:
             rest, ws = rest or hosts.rest, ws or hosts.ws
         return BybitCodec(self.spec, rest, ws, depth, region)
+
+    def trading(
+        self,
+        rest: str | None = None,
+        ws_api: str | None = None,
+        region: str = REGION.default,
+        environment: str | None = None,
+    ) -> BybitTrading:
+        """Make a trading codec. Orders go over REST alone. Raises Misconfigured as `codec`."""
+        if (problem := REGION.problem(region)) is not None:
+            raise Misconfigured(REGION.name, problem)
+        hosts = self.spec.hosts(environment) or (None if region == REGION.default else REGIONS[region])
+        return BybitTrading(self.spec, rest or (None if hosts is None else hosts.rest))
+
+    def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:
+        """Read a key of the kind "hmac", the only one that is offered. Raises Misconfigured."""
+        return read_key(kind, api_key, secret)
 
     def samples(self) -> MarketDataSamples:
         """Messages of our own in the manual's shape, for the conformance suite."""

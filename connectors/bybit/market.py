@@ -188,6 +188,7 @@ class BybitCodec:
             max_size=max_size,
             min_notional=positive_decimal(sizes, "minOrderAmt"),
             market_max_size=positive_decimal(sizes, "maxMarketOrderQty"),
+            features=("quote_amount",),  # order/create-order.mdx, marketUnit: of every spot pair
         )
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:

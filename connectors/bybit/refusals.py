@@ -10,9 +10,9 @@ import orjson
 from ..failures import ErrorBody, Failures
 from ..order_codec import Refusal
 
-# error.mdx; a code that is not here is REJECTED: an explicit no
+# error.mdx
 CODES = {
-    "-1": Refusal.CLOCK,  # request expired
+    "-1": Refusal.UNKNOWN,  # request expired; the manual does not say where
     "-2015": Refusal.KEY,  # (Spot) Your api key has expired
     "33004": Refusal.KEY,  # (Derivatives) Your api key has expired
     "429": Refusal.BUSY,  # the trading service is experiencing a high server load, please retry
@@ -55,6 +55,16 @@ CODES = {
     "170234": Refusal.UNKNOWN,  # system error
     "170310": Refusal.UNKNOWN,  # order modification timeout
 }
+# All others that error.mdx lists for spot are an explicit no. What it does not list may mean anything
+LISTED = """
+    10000-10010 10014 10016-10018 10024 10027-10029 20096 170001 170005 170007 170010-170011 170019 170031-170037
+    170105 170115-170117 170121 170124 170130-170134 170136-170137 170139-170151 170157 170159 170190-170204
+    170206-170207 170209-170210 170212-170213 170215-170224 170226-170230 170234 170241 170310-170313 170341 170344
+    170346 170348 170355 170358-170360 170371-170372 170381-170382 170709 170810
+"""
+for _first, _, _last in (part.partition("-") for part in LISTED.split()):
+    for _code in range(int(_first), int(_last or _first) + 1):
+        CODES.setdefault(str(_code), Refusal.REJECTED)
 
 
 def error_body(body: bytes) -> ErrorBody | None:
@@ -74,4 +84,5 @@ FAILURES = Failures(
     waits_s={403: 600.0, 429: 5.0},
     max_wait_s=3600.0,
     in_success=True,
+    unlisted=Refusal.UNKNOWN,
 )

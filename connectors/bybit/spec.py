@@ -1,11 +1,26 @@
-"""Bybit spot as data: the public side of v5. Trading is not offered yet.
+"""Bybit spot as data: v5.
 
 Source: bybit-exchange/docs, docs/v5, pages named at each figure, read 2026-11-27 (last changed 2026-07-24).
 """
 
 from __future__ import annotations
 
-from ..spec import BookFeed, BookSource, CandleOffer, Endpoint, ExchangeSpec, Hosts, KeepAlive, Limit, Option, Proof
+from decimal import Decimal
+
+from ...model.order import OrderType, TimeInForce
+from ..spec import (
+    BookFeed,
+    BookSource,
+    CandleOffer,
+    Endpoint,
+    ExchangeSpec,
+    Hosts,
+    KeepAlive,
+    Limit,
+    Offer,
+    Option,
+    Proof,
+)
 
 CATEGORY = "spot"
 PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: one socket a category
@@ -39,6 +54,7 @@ REGION = Option(
     "global",
     "Whose hosts are asked: those of everybody, or those of the country that an account is registered in.",
     choices=tuple(REGIONS),
+    orders=True,
 )
 
 # market/kline.mdx: interval, and the bound of `limit`
@@ -61,6 +77,41 @@ CANDLES = CandleOffer(
     page=1000,
 )
 
+ORDERS_PAGE, FILLS_PAGE = 50, 100  # order/open-order.mdx, order/order-list.mdx; order/execution.mdx: limit
+
+
+def _private(method: str, path: str, limit: str, page: str) -> Endpoint:
+    """An endpoint of an account, each of which has a limit of its own beside that of all requests."""
+    return Endpoint(method, f"/v5/{path}", (*COST, (limit, 1)), f"{page}.mdx, {READ}")
+
+
+TRADING = {
+    "place": _private("POST", "order/create", "place", "order/create-order"),
+    "cancel": _private("POST", "order/cancel", "cancel", "order/cancel-order"),
+    "realtime": _private("GET", "order/realtime", "realtime", "order/open-order"),
+    "history": _private("GET", "order/history", "history", "order/order-list"),
+    "fills": _private("GET", "execution/list", "fills", "order/execution"),
+    "balance": _private("GET", "account/wallet-balance", "balance", "account/wallet-balance"),
+    "fees": _private("GET", "account/fee-rate", "fees", "account/fee-rate"),
+}
+OFFER = Offer(
+    order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),  # order/create-order.mdx
+    times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same
+    self_trade_modes=frozenset({"CancelMaker", "CancelTaker", "CancelBoth"}),  # enum.mdx, smpType
+    quote_amount=True,  # order/create-order.mdx, marketUnit
+    stream=False,
+    client_id_pattern="[A-Za-z0-9_-]{1,36}",  # same, orderLinkId
+    late_reject=True,  # same, timeInForce: a post-only order that would take; creation is asynchronous
+    processing_s=10.0,  # the manual states no bound for the work on an accepted request
+    # Same: "This request is asynchronous", without a time. An order cannot be queried at once (docs-legacy issue 184)
+    appears_s=5.0,
+    max_validity_s=60.0,  # ours: the manual has no bound of the window
+    maker_fee=Decimal("0.001"),  # account/fee-rate.mdx has no schedule; `fees` requests the account's
+    taker_fee=Decimal("0.001"),
+    fills_page=FILLS_PAGE,
+    fills_by_time=True,  # order/execution.mdx: ids are in no stated order
+)
+
 SPEC = ExchangeSpec(
     exchange="bybit",
     rest=EVERYWHERE.rest,
@@ -71,10 +122,19 @@ SPEC = ExchangeSpec(
         "tickers": Endpoint("GET", "/v5/market/tickers", COST, f"market/tickers.mdx, {READ}"),
         "candles": Endpoint("GET", "/v5/market/kline", COST, f"market/kline.mdx, {READ}"),
         "time": Endpoint("GET", "/v5/market/time", COST, f"market/time.mdx, {READ}"),
+        **TRADING,
     },
     limits={
         # rate-limit/rate-limit.mdx: 600 requests in 5 s by IP. What X-Bapi-Limit-Status says is left is an account's.
         "requests": Limit(600, per_s=5.0),
+        # Same, API Rate Limit Table, spot: by user, so these are less than two accounts may do
+        "place": Limit(20, per_s=1.0),
+        "cancel": Limit(20, per_s=1.0),
+        "realtime": Limit(50, per_s=1.0),
+        "history": Limit(50, per_s=1.0),
+        "fills": Limit(50, per_s=1.0),
+        "balance": Limit(50, per_s=1.0),
+        "fees": Limit(5, per_s=1.0),
         "connections": Limit(500, per_s=300.0),  # same, Websocket IP limit
     },
     silence_s=45.0,  # websocket/wss-authentication.mdx: our pings every 20 s are answered; two of them missed

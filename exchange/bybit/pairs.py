@@ -42,7 +42,12 @@ class Pair:
 
     def trade_id(self, number: int) -> str:
         """Return the id of a trade: a UUID."""
-        return str(uuid5(NAMESPACE_OID, f"{self.symbol} {number}"))
+        return trade_uuid(self.symbol, number)
+
+
+def trade_uuid(symbol: str, number: int) -> str:
+    """Return the id of a trade by its symbol and the engine's number."""
+    return str(uuid5(NAMESPACE_OID, f"{symbol} {number}"))
 
 
 class Pairs:

@@ -334,7 +334,8 @@ class Reconcile:
             return False
         if not state.ledger.open_on(pair):
             self._dirty.discard(pair)
-            self._since_ns.pop(pair, None)
+            if not by_time:  # a question that is raised meanwhile would walk from the beginning of time
+                self._since_ns.pop(pair, None)
         return True
 
     def _mark(self, pair: str, trade_id: str | None) -> None:

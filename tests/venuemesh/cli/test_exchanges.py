@@ -41,14 +41,13 @@ def test_every_installed_connector_is_there_with_what_it_declares(capsys: pytest
         assert row["market_data"]["books"]["proof"] == spec.book.proof.value
     assert rows["binance"]["trading"]["user_stream"]
     assert rows["binance"]["trading"]["orders"] == ["rest", "websocket"]
-    assert {name for name, row in rows.items() if row["trading"] is None} >= {"bybit"}
+    assert rows["bybit"]["trading"]["orders"] == ["rest"]
 
 
-@pytest.mark.parametrize("exchange", ["bybit"])
-def test_trading_that_is_not_offered_is_said_plainly(capsys: pytest.CaptureFixture[str], exchange: str) -> None:
-    lines = block(shown(capsys), exchange).splitlines()
-    assert "  trading       not offered" in lines
-    assert "  user stream   not offered" in lines
+def test_reports_that_come_by_polling_are_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = block(shown(capsys), "bybit").splitlines()
+    assert "  trading       not offered" not in lines
+    assert "  user stream   by polling only" in lines
     assert any(line.startswith("  candles       1") for line in lines)
 
 

@@ -1,0 +1,127 @@
+"""Read orders, fills and balances from Bybit's answers. Pure.
+
+The codec reads inside `reading`, which turns every error here into DecodeError, also for a state, side or type that is
+not in the tables.
+
+Source: order/{open-order, order-list, execution}.mdx, account/{wallet-balance, fee-rate}.mdx, enum.mdx, read
+2026-11-27.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from ...model.events import Side
+from ...model.order import OrderStatus, OrderType, TimeInForce
+from ...model.time import MILLISECOND_NS
+from ..reading import decimal, digits, each_row, flag, plain_decimal, rows, text
+from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
+
+STATUS = {  # enum.mdx, orderStatus, of orders without a trigger
+    "New": OrderStatus.OPEN,
+    "PartiallyFilled": OrderStatus.PARTIALLY_FILLED,
+    "Filled": OrderStatus.FILLED,
+    "Cancelled": OrderStatus.CANCELED,
+    "PartiallyFilledCanceled": OrderStatus.CANCELED,
+    "Rejected": OrderStatus.REJECTED,
+}
+SIDE = {"Buy": Side.BUY, "Sell": Side.SELL}
+FORCE = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK, "PostOnly": TimeInForce.GTC}
+# enum.mdx, rejectReason: orders that the exchange ended because of how they were placed
+EXPIRED = {
+    "EC_NoImmediateQtyToFill": "the rest was not filled at once",
+    "EC_NoEnoughQtyToFill": "not all of it could be filled at once",
+    "EC_CancelForNoFullFill": "FOK: not all of it could be filled at once",
+    "EC_PostOnlyWillTakeLiquidity": "a post-only order would have taken liquidity",
+    "EC_BySelfMatch": "self-trade prevention",
+    "EC_ReachMaxTradeNum": "the order would have matched too many orders",
+    "EC_ReachRiskPriceLimit": "the price is beyond the limit",
+    "EC_ReachMarketPriceLimit": "the price is beyond the limit",
+    "EC_CancelByOrderValueZero": "what was left was worth nothing",
+    "EC_CancelByMatchValueZero": "what was left was worth nothing",
+}
+
+
+def time(value: Any) -> int:
+    """Read milliseconds as text; return nanoseconds."""
+    return digits(value) * MILLISECOND_NS
+
+
+def order(row: dict[str, Any]) -> OrderReport:
+    """Read one order."""
+    force = text(row["timeInForce"])
+    kind = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}[row["orderType"]]
+    is_market = kind is OrderType.MARKET
+    in_quote = is_market and row["marketUnit"] == "quoteCoin"
+    status, reason = STATUS[row["orderStatus"]], text(row["rejectReason"])
+    if status is OrderStatus.CANCELED and reason in EXPIRED:
+        status = OrderStatus.EXPIRED
+    ended = status in (OrderStatus.EXPIRED, OrderStatus.REJECTED)
+    size = plain_decimal(row["qty"])
+    return OrderReport(
+        symbol=text(row["symbol"]),
+        client_order_id=text(row["orderLinkId"]),
+        exchange_order_id=_id(row["orderId"]),
+        status=status,
+        ts_event_ns=time(row["updatedTime"]),
+        side=SIDE[row["side"]],
+        order_type=OrderType.LIMIT_MAKER if force == "PostOnly" and not is_market else kind,
+        time_in_force=None if is_market else FORCE[force],
+        amount=None if in_quote else size,
+        price=None if is_market else plain_decimal(row["price"]),
+        quote_amount=size if in_quote else None,
+        filled=plain_decimal(row["cumExecQty"]),
+        quote_filled=plain_decimal(row["cumExecValue"]),
+        code=reason if ended else None,
+        reason=EXPIRED.get(reason, reason) if ended else None,
+    )
+
+
+def _id(value: Any) -> str:
+    if not text(value):
+        raise ValueError("not an order's id")
+    return text(value)
+
+
+def fill(row: dict[str, Any]) -> FillReport:
+    """Read one fill. A fee that is paid is positive; a rebate is negative."""
+    price, amount = plain_decimal(row["execPrice"]), plain_decimal(row["execQty"])
+    if not price or not amount:
+        raise ValueError("not a fill")
+    return FillReport(
+        trade_id=_id(row["execId"]),
+        price=price,
+        amount=amount,
+        quote_amount=plain_decimal(row["execValue"]),
+        fee=None if row["execFee"] == "" else decimal(row["execFee"]),
+        fee_asset=text(row["feeCurrency"]) or None,
+        is_maker=flag(row["isMaker"]),
+        ts_event_ns=time(row["execTime"]),
+        exchange_order_id=_id(row["orderId"]),
+        side=SIDE[row["side"]],
+        symbol=text(row["symbol"]),
+    )
+
+
+def account(result: dict[str, Any], now_ns: int) -> AccountReport:
+    """Read the balances. What a key may do is not in the answer: one that may not trade is refused when it does."""
+    (one,) = rows(result["list"])
+    held, left_out = each_row(rows(one["coin"]), _balance, lambda row: text(row["coin"]))
+    unread = tuple(row.name for row in left_out if row.name is not None)
+    balances = BalanceReport(dict(held), len(unread) == len(left_out), now_ns, unread)
+    return AccountReport(balances, True, ("SPOT",), None, None)
+
+
+def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
+    """Read one coin: `walletBalance` has in it what open orders lock."""
+    total, locked = plain_decimal(row["walletBalance"]), plain_decimal(row["locked"])
+    if locked > total:
+        raise ValueError("more is locked than there is")
+    return text(row["coin"]), (total - locked, locked)
+
+
+def fees(pair: str, result: dict[str, Any]) -> Fees:
+    """Read the rates of one pair; a negative rate is a rebate."""
+    (row,) = rows(result["list"])
+    return Fees(pair, decimal(row["makerFeeRate"]), decimal(row["takerFeeRate"]), "exchange")

@@ -1,0 +1,21 @@
+"""What the trading checks need to know of this protocol: its ids. Its limits need no change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .orders import order_id
+from .pairs import trade_uuid
+
+LIMITS: dict[str, Any] = {}
+ACCOUNT_LIMITS: dict[str, Any] = {}
+ADDRESS_LIMITS: dict[str, Any] = {}
+
+
+def as_told(account: dict[str, Any]) -> None:
+    """Give the ledger's ids the form that clients see."""
+    for row in account["orders"]:
+        row["order_id"] = order_id(int(row["order_id"]))
+    for row in account["fills"]:
+        row["trade_id"] = trade_uuid(row["symbol"], int(row["trade_id"]))
+        row["order_id"] = order_id(int(row["order_id"]))

@@ -1,0 +1,185 @@
+"""Bybit's orders: drafts as the manual has them, and answers in its shapes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.fakes.captures import captures
+from venuemesh.connectors.bybit import CONNECTOR
+from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
+from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
+from venuemesh.model.events import Side
+from venuemesh.model.http import HttpResponse
+from venuemesh.model.instrument import Instrument
+from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
+
+D = Decimal
+BTC = Instrument("bybit", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 8, 8)
+CODEC = CONNECTOR.trading("http://h")
+AUTH = CONNECTOR.auth("hmac", "a-key-of-bybit", "a-secret")
+LIMIT = NewOrder("vm1", "BTC-USDT", Side.BUY, OrderType.LIMIT, D("2.0"), D("2.15"), TimeInForce.GTC)
+NOW_MS = 1_700_000_000_000
+ORDER = {  # order/open-order.mdx, the example's fields that are read
+    "orderId": "1616024329462743808",
+    "orderLinkId": "vm1",
+    "symbol": "BTCUSDT",
+    "price": "2.15",
+    "qty": "2",
+    "side": "Buy",
+    "orderStatus": "New",
+    "rejectReason": "EC_NoError",
+    "cumExecQty": "0",
+    "cumExecValue": "0",
+    "timeInForce": "GTC",
+    "orderType": "Limit",
+    "marketUnit": "",
+    "updatedTime": "1684738540561",
+}
+FILL = {  # order/execution.mdx, likewise
+    "symbol": "BTCUSDT",
+    "side": "Buy",
+    "orderId": "1616024329462743808",
+    "execTime": "1672282722429",
+    "feeCurrency": "BTC",
+    "isMaker": False,
+    "execFee": "0.001",
+    "execId": "e0cbe81d-0f18-5866-9415-cf319b5dab3b",
+    "execPrice": "2",
+    "execValue": "2",
+    "execType": "Trade",
+    "execQty": "1",
+}
+
+
+def read(draft: Draft, result: Any, code: int = 0, msg: str = "OK", status: int = 200) -> Reply:
+    signed = AUTH.sign(draft, "r", NOW_MS * 1_000_000, 5_000)
+    body = orjson.dumps({"retCode": code, "retMsg": msg, "result": result, "retExtInfo": {}, "time": NOW_MS})
+    return CODEC.reply(signed, HttpResponse(status, {}, body, 1, 2))
+
+
+def page(*found: Any, cursor: str = "") -> dict[str, Any]:
+    return {"list": list(found), "nextPageCursor": cursor, "category": "spot"}
+
+
+def test_orders_are_drafted_as_in_the_manual() -> None:
+    draft = CODEC.place(replace(LIMIT, self_trade="CancelBoth"), BTC)
+    assert (draft.rest, draft.orders) == (("POST", "/v5/order/create"), ("vm1",))
+    common = {"category": "spot", "symbol": "BTCUSDT", "side": "Buy", "orderLinkId": "vm1"}
+    limit = {"orderType": "Limit", "qty": "2", "price": "2.15", "timeInForce": "GTC"}
+    assert dict(draft.params) == common | limit | {"smpType": "CancelBoth"}
+    maker = CODEC.place(replace(LIMIT, order_type=OrderType.LIMIT_MAKER, time_in_force=None), BTC)
+    assert dict(maker.params)["timeInForce"] == "PostOnly"
+    market = replace(LIMIT, order_type=OrderType.MARKET, price=None, time_in_force=None)
+    by_size = common | {"orderType": "Market", "qty": "2", "marketUnit": "baseCoin"}
+    assert dict(CODEC.place(market, BTC).params) == by_size
+    spent = CODEC.place(replace(market, amount=None, quote_amount=D(100)), BTC)
+    assert dict(spent.params) == common | {"orderType": "Market", "qty": "100", "marketUnit": "quoteCoin"}
+    for wrong in (replace(LIMIT, price=None), replace(market, price=D(1)), replace(LIMIT, stop_price=D(1))):
+        with pytest.raises(NotOffered):
+            CODEC.place(wrong, BTC)
+
+
+def test_an_acknowledgement_states_nothing_but_the_id() -> None:
+    reply = read(CODEC.place(LIMIT, BTC), {"orderId": "7", "orderLinkId": "vm1"})
+    assert (reply.taken, reply.orders[0].exchange_order_id, reply.orders[0].status) == (("vm1",), "7", None)
+    for wrong in ({"orderId": "", "orderLinkId": "vm1"}, {"orderId": "7", "orderLinkId": "other"}, {}):
+        with pytest.raises(DecodeError):
+            read(CODEC.place(LIMIT, BTC), wrong)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (170131, Rejected),
+        (170141, Rejected),
+        (10002, Rejected),
+        (10006, RetryLater),
+        (10000, OutcomeUnknown),
+        (170146, OutcomeUnknown),
+        (999_999, OutcomeUnknown),
+        (10003, Misconfigured),
+    ],
+)
+def test_codes_in_status_200(code: int, error: type[Exception]) -> None:
+    """error.mdx; a code that the manual does not list leaves the outcome open."""
+    with pytest.raises(error):
+        read(CODEC.place(LIMIT, BTC), {}, code, "words")
+
+
+def test_recorded_codes_are_classified() -> None:
+    """What another client knows of: all have a sort, and only what the manual lists is an explicit no."""
+    recorded = json.loads((captures("bybit") / "errors.json").read_text())["exact_code_or_text"]
+    sorts = {code: CODEC.refusal(code) for code in recorded}
+    assert sorts["10004"] is Refusal.KEY
+    assert {code for code, sort in sorts.items() if sort is Refusal.REJECTED and len(code) > 6} == set()
+
+
+def test_an_order_that_is_not_found_is_looked_for_in_the_history() -> None:
+    """open-order.mdx: a restart of the exchange clears the closed orders of /realtime."""
+    draft = CODEC.query("vm1", BTC)
+    more = read(draft, page()).then
+    assert more is not None
+    assert (more.rest, more.params) == (("GET", "/v5/order/history"), draft.params)
+    assert read(more, page()).absent
+    (found,) = read(draft, page(ORDER)).orders
+    assert (found.status, found.amount, found.price) == (OrderStatus.OPEN, D(2), D("2.15"))
+    assert dict(CODEC.query("vm1", BTC, "7").params)["orderId"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"orderStatus": "Cancelled", "rejectReason": "EC_PerCancelRequest"}, OrderStatus.CANCELED),
+        ({"orderStatus": "PartiallyFilledCanceled", "rejectReason": "EC_CancelForNoFullFill"}, OrderStatus.EXPIRED),
+        ({"orderStatus": "Rejected", "rejectReason": "EC_PostOnlyWillTakeLiquidity"}, OrderStatus.REJECTED),
+        ({"orderStatus": "Filled"}, OrderStatus.FILLED),
+    ],
+)
+def test_states(change: dict[str, str], status: OrderStatus) -> None:
+    (found,) = read(CODEC.query("vm1", BTC), page(ORDER | change)).orders
+    assert found.status is status
+    assert bool(found.reason) is (status in (OrderStatus.EXPIRED, OrderStatus.REJECTED))
+
+
+@pytest.mark.parametrize("change", [{"orderStatus": "Odd"}, {"qty": "1e3"}, {"orderId": ""}, {"side": "buy"}])
+def test_what_is_not_known_is_never_guessed(change: dict[str, str]) -> None:
+    with pytest.raises(DecodeError):
+        read(CODEC.query("vm1", BTC), page(ORDER | change))
+
+
+def test_lists_are_walked_by_cursor_and_week() -> None:
+    week_ms = 7 * 86_400_000
+    draft = CODEC.fills(BTC, (NOW_MS - week_ms - 5) * 1_000_000)
+    first = read(draft, page(FILL, FILL | {"execQty": "0"}, cursor="a%3A2"))
+    assert (len(first.fills), len(first.left_out), first.fills[0].fee) == (1, 1, D("0.001"))
+    assert first.then is not None
+    assert dict(first.then.params)["cursor"] == "a%3A2"
+    second = read(first.then, page(FILL))
+    assert second.then is not None
+    assert (dict(second.then.params).get("cursor"), dict(second.then.params)["startTime"]) == (None, str(NOW_MS - 5))
+    assert read(second.then, page()).then is None
+    ended = CODEC.orders(BTC, None)
+    openly = read(ended, page(ORDER)).then
+    assert openly is not None
+    assert (openly.rest[1], openly.kind) == ("/v5/order/realtime", Kind.ORDERS)
+    assert read(openly, page()).then is None
+
+
+def test_what_is_locked_is_in_the_wallets_total() -> None:
+    coins = [{"coin": "BTC", "walletBalance": "3", "locked": "1"}, {"coin": "XXX", "walletBalance": "1", "locked": "2"}]
+    account = read(CODEC.account(), {"list": [{"coin": coins}]}).account
+    assert account is not None
+    assert (account.balances.balances, account.balances.unread) == ({"BTC": (D(2), D(1))}, ("XXX",))
+
+
+def test_hosts() -> None:
+    assert CONNECTOR.trading(region="kz").account().host == "https://api.bybit.kz"
+    assert CONNECTOR.trading(environment="testnet").account().host == "https://api-testnet.bybit.com"
+    with pytest.raises(Misconfigured, match="region"):
+        CONNECTOR.trading(region="moon")
