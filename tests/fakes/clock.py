@@ -45,7 +45,7 @@ class FakeClock:
                 done.set_result(None)
 
 
-async def until(condition: object, deadline_s: float = 5.0) -> None:
+async def until(condition: object, deadline_s: float = 30.0) -> None:
     """Wait in real time until `condition()` is true; fail after `deadline_s`."""
     assert callable(condition)
     async with asyncio.timeout(deadline_s):

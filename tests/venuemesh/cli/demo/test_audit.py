@@ -106,7 +106,7 @@ def test_what_agrees_is_counted():
         ({"ledger": LEDGER | {"balances": LEDGER["balances"] | {"BNB": {"free": "1", "locked": "0"}}}}, "BNB"),
         ({"handed_out": ["vm1", "vm2", "vm3"]}, "vm3: given to a strategy"),
         ({"receipts": [{"client_order_id": "vm1", "received": 2}]}, "2 times"),
-        ({"events": EVENTS[1:]}, "event 2 stands where event 1 is expected"),
+        ({"events": EVENTS[1:]}, "event 2 is in the place of event 1"),
         ({"events": EVENTS[:3]}, "its events end with"),
         ({"events": [*EVENTS[:2], replace(EVENTS[3], number=3)]}, "no event reports it"),
         ({"events": [*EVENTS[:3], replace(EVENTS[2], number=4), replace(EVENTS[3], number=5)]}, "2 events report it"),
