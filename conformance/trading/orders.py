@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from decimal import Decimal
 
-from ...connectors.reports import OrderReport
 from ...model import rules
 from ...model.errors import InsufficientBalance, MeshError, Rejected, RuleViolation, UnknownOrder
 from ...model.events import Side
 from ...model.order import EventType, Order, OrderStatus, OrderType, TimeInForce
 from ..market.suite import expect, skip
 from . import sizes
+from .agreement import at_exchange, event_types, exchange_agrees, expect_same
 from .bench import SOON_S, Desk, status_text
 from .sizes import DEAREST
 from .suite import TradingSuite, trading
@@ -57,7 +56,7 @@ class Orders(TradingSuite):
             spend / 2 < done.quote_filled <= spend,
             f"an order for {spend:f} {quote} spent {done.quote_filled:f}",
         )
-        await _exchange_agrees(desk, done)
+        await exchange_agrees(desk, done)
 
     @trading
     async def test_ioc_and_fok_leave_nothing(self, desk: Desk) -> None:
@@ -75,7 +74,7 @@ class Orders(TradingSuite):
                 f"a {force.value} order far from the market is {status_text(done)} with {done.filled:f} filled, "
                 "expected EXPIRED or CANCELED with nothing filled",
             )
-            await _exchange_agrees(desk, done)
+            await exchange_agrees(desk, done)
 
     @trading
     async def test_a_limit_order_that_crosses_takes(self, desk: Desk) -> None:
@@ -91,7 +90,7 @@ class Orders(TradingSuite):
         )
         for fill in await desk.fills(done.client_order_id):
             expect(fill.price <= worst, f"a limit order to buy at {worst:f} was filled at {fill.price:f}")
-        await _exchange_agrees(desk, done)
+        await exchange_agrees(desk, done)
 
     @trading
     async def test_a_post_only_order_never_takes(self, desk: Desk) -> None:
@@ -144,7 +143,7 @@ class Orders(TradingSuite):
                 side, OrderType.LIMIT, asked_amount, price=asked_price, time_in_force=TimeInForce.GTC
             )
             exact = price if side is Side.BUY else price + tick
-            reported = await _at_exchange(desk, order)
+            reported = await at_exchange(desk, order)
             for who, found in (("the mesh", order), ("the exchange", reported)):
                 expect(
                     found.amount == amount,
@@ -222,7 +221,7 @@ class Orders(TradingSuite):
         expect(
             again.done and again.status is OrderStatus.CANCELED, f"a second cancel returned {again}, expected CANCELED"
         )
-        await _exchange_agrees(desk, await desk.market.get_order(order.client_order_id))
+        await exchange_agrees(desk, await desk.market.get_order(order.client_order_id))
         filled = await desk.take(Side.SELL)
         late = await desk.market.cancel_and_wait(filled.client_order_id)
         expect(
@@ -250,7 +249,7 @@ class Orders(TradingSuite):
         in_flight = await desk.market.in_flight_orders()
         expect(not in_flight, f"after cancel_all the mesh still has {sorted(in_flight)} in flight")
         for name in ids:
-            await _exchange_agrees(desk, await desk.market.get_order(name))
+            await exchange_agrees(desk, await desk.market.get_order(name))
 
     @trading
     async def test_list_orders(self, desk: Desk) -> None:
@@ -262,7 +261,7 @@ class Orders(TradingSuite):
         expect(in_flight.keys() == set(ids), f"the mesh has {sorted(in_flight)} in flight, expected {sorted(ids)}")
         expect(set(ids) <= reported.keys(), f"the exchange has {sorted(reported)} open, expected {sorted(ids)}")
         for name in ids:
-            _same(in_flight[name], reported[name])
+            expect_same(in_flight[name], reported[name])
         listed = [order.client_order_id for order in await desk.market.limit_orders()]
         expect(listed == ids, f"limit_orders returned {listed}, expected {ids}")
         for name in ids:
@@ -287,7 +286,7 @@ class Orders(TradingSuite):
         amended = await desk.market.amend(order.client_order_id, amount)
         expect(amended.amount == amount, f"an amended order has the amount {amended.amount}, expected {amount:f}")
         expect(amended.status is OrderStatus.OPEN, f"an amended order is {status_text(amended)}, expected OPEN")
-        _same(amended, await _at_exchange(desk, order))
+        expect_same(amended, await at_exchange(desk, order))
 
     @trading
     async def test_replace(self, desk: Desk) -> None:
@@ -310,7 +309,7 @@ class Orders(TradingSuite):
             f"the new order is {status_text(new)} at {new.price}, expected OPEN at {price:f}",
         )
         for each in (old, new):
-            await _exchange_agrees(desk, each)
+            await exchange_agrees(desk, each)
 
     @trading
     async def test_stop_limit(self, desk: Desk) -> None:
@@ -328,8 +327,8 @@ class Orders(TradingSuite):
             order.status is OrderStatus.OPEN,
             f"a stop order far below the market is {status_text(order)}, expected OPEN",
         )
-        reported = await _at_exchange(desk, order)
-        _same(order, reported)
+        reported = await at_exchange(desk, order)
+        expect_same(order, reported)
         expect(
             reported.stop_price == far,
             f"the stop price at the exchange is {reported.stop_price}, expected {far:f}",
@@ -369,14 +368,14 @@ class Orders(TradingSuite):
                 f"after the cancel of one OCO order the {new.order_type.value} is {status_text(done)}, "
                 "expected CANCELED or EXPIRED",
             )
-            await _exchange_agrees(desk, done)
+            await exchange_agrees(desk, done)
 
 
 async def _rests_and_is_cancelled(desk: Desk, side: Side) -> None:
     after, before = await desk.last_event(), await desk.settled_balances()
     order = await desk.rest(side)
     expect(order.exchange_order_id is not None, "an open order has no exchange order id")
-    _same(order, await _at_exchange(desk, order))
+    expect_same(order, await at_exchange(desk, order))
     held = await desk.settled_balances()
     asset = desk.instrument.quote if side is Side.BUY else desk.instrument.base
     assert order.price is not None
@@ -390,14 +389,14 @@ async def _rests_and_is_cancelled(desk: Desk, side: Side) -> None:
     result = await desk.market.cancel_and_wait(order.client_order_id)
     expect(result.done and result.status is OrderStatus.CANCELED, f"a cancel returned {result}, expected CANCELED")
     done = await desk.market.wait(order.client_order_id, timeout_s=desk.soon_s)
-    await _exchange_agrees(desk, done)
+    await exchange_agrees(desk, done)
     freed = await desk.settled_balances()
     expect(
         freed[asset].available == before[asset].available,
         f"after the cancel {freed[asset].available:f} {asset} are available, before the order "
         f"{before[asset].available:f} were",
     )
-    kinds = await _event_types(desk, after, order)
+    kinds = await event_types(desk, after, order)
     expect(
         kinds == [EventType.CREATED, EventType.CANCELED],
         f"the order's events are {[kind.value for kind in kinds]}, expected CREATED and CANCELED",
@@ -415,7 +414,7 @@ async def _takes(desk: Desk, side: Side) -> None:
         f"the fills add up to {filled} for {quote}, the order has {done.filled} for {done.quote_filled}",
     )
     expect(not any(fill.is_maker for fill in fills), f"a market order was filled as maker: {fills}")
-    await _exchange_agrees(desk, done)
+    await exchange_agrees(desk, done)
     held = await desk.settled_balances()
     paid: dict[str, Decimal] = {}
     sign = 1 if side is Side.BUY else -1
@@ -432,18 +431,13 @@ async def _takes(desk: Desk, side: Side) -> None:
         expect(
             now - was == change, f"the balance of {asset} changed by {now - was:f}, the fills and fees by {change:f}"
         )
-    kinds = await _event_types(desk, after, done)
+    kinds = await event_types(desk, after, done)
     names = [kind.value for kind in kinds]
     expect(kinds[-1:] == [EventType.COMPLETED], f"the order's events are {names}, expected COMPLETED as the last")
     expect(
         kinds.count(EventType.FILLED) == len(fills),
         f"the order's events are {names}, expected {len(fills)} FILLED, one for each fill",
     )
-
-
-async def _event_types(desk: Desk, after: int, order: Order) -> list[EventType]:
-    """Return the types of an order's events after an event number."""
-    return [event.type for event in await desk.events(after) if event.client_order_id == order.client_order_id]
 
 
 async def _refused(desk: Desk, side: Side, kind: OrderType, amount: Decimal, price: Decimal) -> Order:
@@ -484,41 +478,3 @@ async def _never_sent(desk: Desk, client_order_id: str) -> None:
 async def _valid(desk: Desk) -> tuple[Decimal, OrderType, Decimal]:
     price, amount = await desk.sized(Side.BUY)
     return amount, OrderType.LIMIT, price
-
-
-def _same(order: Order, report: OrderReport) -> None:
-    """Compare the mesh's order with the exchange's report."""
-    fields: Iterable[tuple[str, object, object]] = (
-        ("status", order.status, report.status),
-        ("exchange id", order.exchange_order_id, report.exchange_order_id),
-        ("side", order.side, report.side),
-        ("type", order.order_type, report.order_type),
-        ("amount", order.amount, report.amount if order.amount is not None else None),
-        ("price", order.price, report.price if order.price is not None else None),
-        ("filled", order.filled, report.filled),
-        ("quote filled", order.quote_filled, report.quote_filled),
-    )
-    for what, ours, theirs in fields:
-        expect(
-            theirs is None or ours == theirs,
-            f"{order.client_order_id}: {what} is {_text(ours)} in the mesh, {_text(theirs)} at the exchange",
-        )
-
-
-async def _exchange_agrees(desk: Desk, order: Order) -> None:
-    """Compare the mesh's order with the exchange's own record."""
-    _same(order, await _at_exchange(desk, order))
-
-
-async def _at_exchange(desk: Desk, order: Order) -> OrderReport:
-    """Return the exchange's own report of an order. Raises AssertionError when the exchange does not know it."""
-    reported = await desk.ask(desk.witness.order(order.client_order_id))
-    if reported is None:
-        raise AssertionError(
-            f"{order.client_order_id} is {status_text(order)} in the mesh, but the exchange does not know it"
-        )
-    return reported
-
-
-def _text(value: object) -> str:
-    return f"{value:f}" if isinstance(value, Decimal) else str(getattr(value, "value", value))
