@@ -2,15 +2,11 @@
 
 from libc.stdint cimport int64_t
 
-from ...orderbook.frame cimport Frame, SymbolTable
+from ...orderbook.frame cimport Frame, FrameScanner
 
 
-cdef class DepthScanner:
-    cdef readonly int64_t first, last, ts_event_ns
-    cdef readonly int slot
-    cdef readonly object previous, checksum  # None: no frame has them
-    cdef Frame frame
-    cdef SymbolTable symbols
+cdef class DepthScanner(FrameScanner):
+    pass
 
 
 cdef class SnapshotScanner:

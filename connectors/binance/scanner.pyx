@@ -9,10 +9,11 @@ from ...model.errors import BookError
 from libc.stdint cimport INT64_MAX, int64_t
 
 from ...orderbook.frame cimport (
+    Delta,
     Frame,
+    FrameScanner,
     Scale,
     Slot,
-    SymbolTable,
     scale_of,
     scan_integer,
     scan_levels,
@@ -35,22 +36,16 @@ cdef enum:  # keys that were seen
     WHOLE_SNAPSHOT = LAST | BIDS_KEY | ASKS_KEY
 
 
-cdef struct Event:
-    int64_t first
-    int64_t last
-    int64_t ts_ms
-    int slot
-    const char* waiting[2]  # level lists that came before the symbol
-
-
-cdef const char* read_event(DepthScanner scanner, const char* p, Event* event) noexcept nogil:
+cdef const char* read_event(DepthScanner scanner, const char* p, Delta* delta) noexcept nogil:
     """Read the object of a depthUpdate whose brace is at p; return the position behind it, or NULL."""
     cdef int seen = 0, flag, side
+    cdef int64_t ts_ms = 0
     cdef const char* end
+    cdef const char* waiting[2]  # level lists that came before the symbol
     cdef char name
     cdef Slot* slot
     cdef Scale price = scale_of(0), size = price
-    event.waiting[0] = event.waiting[1] = NULL
+    waiting[0] = waiting[1] = NULL
     if p[0] != c"{":
         return NULL
     while True:
@@ -64,26 +59,26 @@ cdef const char* read_event(DepthScanner scanner, const char* p, Event* event) n
             if seen & SYMBOL:
                 p = scan_levels(p, side, price, size, &scanner.frame.column[side])
             else:
-                event.waiting[side] = p
+                waiting[side] = p
                 p = skip_levels(p)
         elif name == c"U":
             flag = FIRST
-            p = scan_integer(p, &event.first)
+            p = scan_integer(p, &delta.first)
         elif name == c"u":
             flag = LAST
-            p = scan_integer(p, &event.last)
+            p = scan_integer(p, &delta.last)
         elif name == c"E":
             flag = TIME
-            p = scan_integer(p, &event.ts_ms)
+            p = scan_integer(p, &ts_ms)
         elif name == c"s":
             flag = SYMBOL
             end = scan_string(p)
             if end is NULL:
                 return NULL
-            event.slot = scanner.symbols.find(p + 1, end - p - 2)
-            if event.slot < 0:
+            delta.slot = scanner.symbols.find(p + 1, end - p - 2)
+            if delta.slot < 0:
                 return NULL
-            slot = &scanner.symbols.slots[event.slot]
+            slot = &scanner.symbols.slots[delta.slot]
             price = slot.price
             size = slot.size
             p = end
@@ -99,74 +94,44 @@ cdef const char* read_event(DepthScanner scanner, const char* p, Event* event) n
             break
         if p[0] != c",":
             return NULL
-    if seen != WHOLE_EVENT or event.first > event.last or event.ts_ms > INT64_MAX // 1000000:
+    if seen != WHOLE_EVENT or delta.first > delta.last or ts_ms > INT64_MAX // 1000000:
         return NULL
+    delta.ts_event_ns = ts_ms * 1000000
     for side in range(2):
-        if event.waiting[side] is not NULL:
-            end = scan_levels(event.waiting[side], side, price, size, &scanner.frame.column[side])
-            if end is NULL or end != skip_levels(event.waiting[side]):
+        if waiting[side] is not NULL:
+            end = scan_levels(waiting[side], side, price, size, &scanner.frame.column[side])
+            if end is NULL or end != skip_levels(waiting[side]):
                 return NULL
     return p + 1
 
 
-cdef bint read_frame(DepthScanner scanner, Event* event) noexcept nogil:
-    """Read a bare event or {"stream":...,"data":{...}}, in either order, to the last byte."""
-    cdef const char* start = scanner.frame.text
-    cdef const char* end = start + scanner.frame.length
-    cdef const char* p = start
-    if p[0] != c"{":
-        return False
-    if p[2] != c"s" and p[2] != c"d" or p[3] == c'"':
-        return read_event(scanner, p, event) == end
-    p = scan_literal(start, b'{"stream":')
-    if p is not NULL:
-        p = scan_string(p)
-        if p is not NULL:
-            p = scan_literal(p, b',"data":')
-        if p is not NULL:
-            p = read_event(scanner, p, event)
-        return p is not NULL and p[0] == c"}" and p + 1 == end
-    p = scan_literal(start, b'{"data":')
-    if p is not NULL:
-        p = read_event(scanner, p, event)
-        if p is not NULL:
-            p = scan_literal(p, b',"stream":')
+cdef class DepthScanner(FrameScanner):
+    cdef bint read(self, Delta* delta) noexcept nogil:
+        """Read a bare event or {"stream":...,"data":{...}}, in either order, to the last byte."""
+        cdef const char* start = self.frame.text
+        cdef const char* end = start + self.frame.length
+        cdef const char* p = start
+        if p[0] != c"{":
+            return False
+        if p[2] != c"s" and p[2] != c"d" or p[3] == c'"':
+            return read_event(self, p, delta) == end
+        p = scan_literal(start, b'{"stream":')
         if p is not NULL:
             p = scan_string(p)
-        return p is not NULL and p[0] == c"}" and p + 1 == end
-    return False
-
-
-cdef class DepthScanner:
-    def __cinit__(self):
-        self.frame = Frame()
-        self.symbols = SymbolTable()
-        self.slot = -1
-
-    def bind(self, str symbol, OrderBook book not None):
-        self.slot = -1
-        return self.symbols.bind(symbol, book)
-
-    def scan(self, frame):
-        cdef Event event
-        self.slot = -1
-        if not self.frame.take(frame) or not read_frame(self, &event):
-            return -1
-        self.first = event.first
-        self.last = event.last
-        self.ts_event_ns = event.ts_ms * 1000000
-        self.slot = event.slot
-        return event.slot
-
-    def apply(self):
-        if self.slot < 0:
-            raise BookError("no frame was recognised to apply")
-        self.frame.apply(<OrderBook>self.symbols.slots[self.slot].book, self.last)
-
-    def levels(self):
-        if self.slot < 0:
-            raise BookError("no frame was recognised")
-        return self.frame.levels()
+            if p is not NULL:
+                p = scan_literal(p, b',"data":')
+            if p is not NULL:
+                p = read_event(self, p, delta)
+            return p is not NULL and p[0] == c"}" and p + 1 == end
+        p = scan_literal(start, b'{"data":')
+        if p is not NULL:
+            p = read_event(self, p, delta)
+            if p is not NULL:
+                p = scan_literal(p, b',"stream":')
+            if p is not NULL:
+                p = scan_string(p)
+            return p is not NULL and p[0] == c"}" and p + 1 == end
+        return False
 
 
 cdef const char* read_snapshot(
