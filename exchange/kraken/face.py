@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
+from ..account_face import AccountFace
 from ..engine.accounts import Account
-from ..engine.market import Aggregate, ExecutionReport, Market, Trade
+from ..engine.market import Aggregate, Market, Trade
 from ..floor import Floor
-from ..public_face import PublicFace
 from ..wire.connection import Connection
 from .client import NAME, Client
 from .desk import Desk
@@ -19,7 +19,7 @@ from .rest import Rest
 from .sockets import Sockets
 
 
-class Kraken(PublicFace[Desk]):
+class Kraken(AccountFace[Desk]):
     """Kraken's `Face`."""
 
     name = NAME
@@ -39,42 +39,17 @@ class Kraken(PublicFace[Desk]):
     def urls(self, host: str) -> Mapping[str, str]:
         return {"rest": f"http://{host}", "ws": f"ws://{host}/ws/v2", "ws_private": f"ws://{host}/ws-auth/v2"}
 
-    # ----------------------------------------------------------------------------------------- events of the engine
-
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         self.desk.streams.trades(market, trades)
 
     def top(self, market: Market) -> None:
         self.desk.streams.top(market)
 
-    def report(self, report: ExecutionReport) -> None:
-        self.desk.orders.report(report)
-        self.desk.user_data.report(report)
-
-    # ---------------------------------------------------------------------------------------- events of the venue
-
-    def tick(self, number: int) -> None:
-        super().tick(number)
-        if number % 10 == 0:
-            self.desk.orders.tick(self.desk.now_ns())
-
-    def flush_user_data(self) -> None:
-        self.desk.user_data.streams.flush()
-
     def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
         self.desk.user_data.moved(account, asset, delta, now_ns)
-
-    def hearing(self, account: Account) -> set[Connection]:
-        return self.desk.user_data.streams.hearing(account)
-
-    def end_user_data(self, account: Account, key: str | None = None) -> int:
-        return self.desk.user_data.end(account, key)
 
     def describe(self, connection: Connection) -> dict[str, Any]:
         if not isinstance(connection, Client):
             return {}
         heard = [each.channel for each in self.desk.user_data.streams.on(connection)]
         return {"private": connection.private, "subscriptions": heard}
-
-    def user_events(self) -> dict[str, int]:
-        return dict(self.desk.user_data.streams.sent)

@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
+from ..account_face import AccountFace
 from ..engine.accounts import Account
-from ..engine.market import Aggregate, ExecutionReport, Market, Trade
+from ..engine.market import Aggregate, Market, Trade
 from ..floor import Floor
-from ..public_face import PublicFace
 from ..wire.connection import Connection
 from .client import NAME, Client
 from .desk import Desk
@@ -25,7 +25,7 @@ GOING_AWAY = {  # overview/websocket/notification.md
 }
 
 
-class Okx(PublicFace[Desk]):
+class Okx(AccountFace[Desk]):
     """OKX's `Face`."""
 
     name = NAME
@@ -51,29 +51,8 @@ class Okx(PublicFace[Desk]):
     def top(self, market: Market) -> None:
         self.desk.streams.top(market)
 
-    def report(self, report: ExecutionReport) -> None:
-        self.desk.orders.report(report)
-        self.desk.user_data.report(report)
-
-    def tick(self, number: int) -> None:
-        super().tick(number)
-        if number % 10 == 0:
-            self.desk.orders.tick(self.desk.now_ns())
-
-    def flush_user_data(self) -> None:
-        self.desk.user_data.streams.flush()
-
     def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
         self.desk.user_data.moved(account, asset)
-
-    def hearing(self, account: Account) -> set[Connection]:
-        return self.desk.user_data.streams.hearing(account)
-
-    def end_user_data(self, account: Account, key: str | None = None) -> int:
-        return self.desk.user_data.end(account, key)
-
-    def user_events(self) -> dict[str, int]:
-        return dict(self.desk.user_data.streams.sent)
 
     def announce_shutdown(self, connections: Iterable[Connection]) -> int:
         clients = [connection for connection in connections if isinstance(connection, Client)]

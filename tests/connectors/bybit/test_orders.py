@@ -172,10 +172,10 @@ def test_lists_are_walked_by_cursor_and_week() -> None:
 
 
 def test_what_is_locked_is_in_the_wallets_total() -> None:
-    coins = [{"coin": "BTC", "walletBalance": "3", "locked": "1"}, {"coin": "XXX", "walletBalance": "1", "locked": "2"}]
+    coins = [{"coin": "BTC", "walletBalance": "3", "locked": "1"}, {"coin": "ODD", "walletBalance": "1", "locked": "2"}]
     account = read(CODEC.account(), {"list": [{"coin": coins}]}).account
     assert account is not None
-    assert (account.balances.balances, account.balances.unread) == ({"BTC": (D(2), D(1))}, ("XXX",))
+    assert (account.balances.balances, account.balances.unread) == ({"BTC": (D(2), D(1))}, ("ODD",))
 
 
 def test_hosts() -> None:
