@@ -50,11 +50,13 @@ class BybitConnector:
         region: str = REGION.default,
         environment: str | None = None,
     ) -> BybitTrading:
-        """Make a trading codec. Orders go over REST alone. Raises Misconfigured as `codec`."""
+        """Make a trading codec; `ws_api` is the base URL of the private websocket. Raises Misconfigured as `codec`."""
         if (problem := REGION.problem(region)) is not None:
             raise Misconfigured(REGION.name, problem)
         hosts = self.spec.hosts(environment) or (None if region == REGION.default else REGIONS[region])
-        return BybitTrading(self.spec, rest or (None if hosts is None else hosts.rest))
+        if hosts is not None:
+            rest, ws_api = rest or hosts.rest, ws_api or hosts.ws
+        return BybitTrading(self.spec, rest, ws_api)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:
         """Read a key of the kind "hmac", the only one that is offered. Raises Misconfigured."""

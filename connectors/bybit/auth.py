@@ -81,6 +81,11 @@ class BybitAuth:
         end = At((now_ms + validity_ms + 1) * MILLISECOND_NS - 1)
         return Signed(draft, request_id, end, text, digest, request=request)
 
+    def auth(self, now_ns: int, validity_ms: int) -> bytes:
+        """Return the message that authenticates a websocket (websocket/wss-authentication.mdx)."""
+        expires = now_ns // MILLISECOND_NS + validity_ms
+        return orjson.dumps({"op": "auth", "args": [self._api_key, expires, self.signature(f"GET/realtime{expires}")]})
+
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         raise NotOffered("bybit", f"{draft.rest[0]} {draft.rest[1]} over a websocket")
 

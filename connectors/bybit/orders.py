@@ -1,4 +1,4 @@
-"""Bybit spot trading: intents to drafts, answers to reports. Orders go over REST, and reports come by polling.
+"""Bybit spot trading: intents to drafts, answers to reports. Orders go over REST; `stream` reads the user stream.
 
 An answer to an order or a cancel only acknowledges; a query says what came of it. An order is looked up among the open
 and latest closed ones, then in the history. Lists come newest first, in pages by cursor, of at most seven days.
@@ -24,11 +24,13 @@ from .. import drafts
 from ..drafts import plain
 from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
 from ..reading import each_row, milliseconds, reading, rows, text
-from ..reports import OrderReport, StreamOpened, StreamReport
+from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
 from . import reports
+from .auth import BybitAuth
 from .refusals import FAILURES
-from .spec import CATEGORY, COST, FILLS_PAGE, OFFER, ORDERS_PAGE, TRADING
+from .spec import CATEGORY, COST, FILLS_PAGE, OFFER, ORDERS_PAGE, PRIVATE, TRADING
+from .stream import PrivateReader
 
 Params = list[tuple[str, str]]
 SPOT = ("category", CATEGORY)
@@ -41,9 +43,11 @@ class BybitTrading:
 
     offer = OFFER
 
-    def __init__(self, spec: ExchangeSpec, rest: str | None) -> None:
+    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None) -> None:
         self.spec = spec
         self._rest = (rest or spec.rest).rstrip("/")
+        self._ws = (ws or spec.ws).rstrip("/")
+        self._reader = PrivateReader()
         self._readers: dict[Kind, Callable[[Draft, Any, int], Reply]] = {
             Kind.PLACE: self._placed,
             Kind.CANCEL: self._cancelled,
@@ -203,13 +207,18 @@ class BybitTrading:
     # The user stream
 
     def stream_url(self) -> str:
-        raise self._refuse("a user stream through this connector")
+        return f"{self._ws}{PRIVATE}"
 
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
-        raise self._refuse("a user stream through this connector")
+        """Authenticate; the topics are subscribed to once that is confirmed."""
+        assert isinstance(auth, BybitAuth)
+        self._reader = PrivateReader(request_id)
+        return [auth.auth(now_ns, validity_ms)]
 
-    def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened]:
-        raise self._refuse("a user stream through this connector")
+    def stream_decode(
+        self, frame: bytes | memoryview, recv_ns: int
+    ) -> Sequence[StreamReport | StreamOpened | StreamSay | Missed]:
+        return self._reader.read(frame)
 
     def call_url(self) -> str:
         raise self._refuse("orders over a websocket through this connector")

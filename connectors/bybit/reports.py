@@ -1,10 +1,10 @@
-"""Read orders, fills and balances from Bybit's answers. Pure.
+"""Read orders, fills and balances from Bybit's answers and private topics. Pure.
 
 The codec reads inside `reading`, which turns every error here into DecodeError, also for a state, side or type that is
 not in the tables.
 
-Source: order/{open-order, order-list, execution}.mdx, account/{wallet-balance, fee-rate}.mdx, enum.mdx, read
-2026-11-27.
+Source: order/{open-order, order-list, execution}.mdx, account/{wallet-balance, fee-rate}.mdx, websocket/private/{order,
+execution, wallet}.mdx, enum.mdx, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -104,13 +104,24 @@ def fill(row: dict[str, Any]) -> FillReport:
     )
 
 
+def execution(row: dict[str, Any]) -> OrderReport:
+    """Read one fill of the topic `execution`, as a report on its order without a state."""
+    made = fill(row)
+    client_id, side = text(row["orderLinkId"]), made.side
+    return OrderReport(made.symbol, client_id, made.exchange_order_id, None, made.ts_event_ns, side=side, fills=(made,))
+
+
+def balances(row: dict[str, Any], now_ns: int, whole: bool) -> BalanceReport:
+    """Read the coins of an account; `whole`: every coin that the account has is named."""
+    held, left_out = each_row(rows(row["coin"]), _balance, lambda one: text(one["coin"]))
+    unread = tuple(one.name for one in left_out if one.name is not None)
+    return BalanceReport(dict(held), whole and len(unread) == len(left_out), now_ns, unread)
+
+
 def account(result: dict[str, Any], now_ns: int) -> AccountReport:
     """Read the balances. What a key may do is not in the answer: one that may not trade is refused when it does."""
     (one,) = rows(result["list"])
-    held, left_out = each_row(rows(one["coin"]), _balance, lambda row: text(row["coin"]))
-    unread = tuple(row.name for row in left_out if row.name is not None)
-    balances = BalanceReport(dict(held), len(unread) == len(left_out), now_ns, unread)
-    return AccountReport(balances, True, ("SPOT",), None, None)
+    return AccountReport(balances(one, now_ns, whole=True), True, ("SPOT",), None, None)
 
 
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:

@@ -24,6 +24,7 @@ from ..spec import (
 
 CATEGORY = "spot"
 PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: one socket a category
+PRIVATE = "/v5/private"  # same; of all categories
 COST = (("requests", 1),)
 READ = "read 2026-11-27"
 
@@ -99,7 +100,6 @@ OFFER = Offer(
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same
     self_trade_modes=frozenset({"CancelMaker", "CancelTaker", "CancelBoth"}),  # enum.mdx, smpType
     quote_amount=True,  # order/create-order.mdx, marketUnit
-    stream=False,
     client_id_pattern="[A-Za-z0-9_-]{1,36}",  # same, orderLinkId
     late_reject=True,  # same, timeInForce: a post-only order that would take; creation is asynchronous
     processing_s=10.0,  # the manual states no bound for the work on an accepted request

@@ -3,13 +3,15 @@
 Theory of operation. A request is checked when it is carried out: one that a fault held back until its window has passed
 is refused. The manual does not say at which of the two moments the exchange looks at the time.
 
-Source: guide.mdx (HTTP Headers for Authenticated Endpoints), error.mdx, read 2026-11-27. The manual names no bounds of
-the window: any whole number is one here.
+Source: guide.mdx (HTTP Headers for Authenticated Endpoints), websocket/wss-authentication.mdx (Authentication),
+error.mdx, read 2026-11-27. The manual names no bounds of the window: any whole number is one here. It does not show how
+a websocket refuses: the texts are those of REST.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...model.time import MILLISECOND_NS
 from ..engine.accounts import Account
@@ -45,5 +47,30 @@ def authenticate(floor: Floor, headers: Mapping[str, str], payload: bytes, now_n
     except BadNumber:
         raise ApiError("The request time exceeds the time window range.", BAD_TIME) from None
     if not now_ms - window_ms <= sent_ms < now_ms + AHEAD_MS:
+        raise ApiError("The request time exceeds the time window range.", BAD_TIME)
+    return owner
+
+
+def log_in(floor: Floor, args: Sequence[Any], now_ns: int) -> tuple[Account, ApiKey]:
+    """Return the account and key behind a websocket's `auth`: key, expiry in ms, and a signature over the expiry.
+
+    Raises:
+        ApiError: the arguments are others, the expiry has passed, or the signature is another's.
+    """
+    if len(args) != 3 or not isinstance(args[0], str) or not isinstance(args[2], str):
+        raise ApiError("Params Error")
+    key, expires, digest = args[0], str(args[1]), signatures.from_hex(args[2])
+    owner = floor.owner(key)
+    if owner is None or owner[1].revoked:
+        raise ApiError("API key is invalid.", BAD_KEY)
+    verifier = owner[1].verifier
+    signed = f"GET/realtime{expires}".encode()
+    if not isinstance(verifier, bytes) or digest is None or not signatures.is_hmac(verifier, signed, digest):
+        raise ApiError("Error sign, please check your signature generation algorithm.", BAD_SIGNATURE)
+    try:
+        expires_ms = read_whole(expires)
+    except BadNumber:
+        raise ApiError("Params Error") from None
+    if expires_ms <= now_ns // MILLISECOND_NS:
         raise ApiError("The request time exceeds the time window range.", BAD_TIME)
     return owner

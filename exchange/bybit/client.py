@@ -6,6 +6,8 @@ import asyncio
 from uuid import NAMESPACE_OID, uuid5
 
 from ...model.time import MILLISECOND_NS
+from ..engine.accounts import Account
+from ..engine.keys import ApiKey
 from ..wire.connection import Connection
 from .limits import Limits
 
@@ -13,10 +15,14 @@ NAME = "bybit"
 
 
 class Client(Connection):
-    """A connection of the public endpoint."""
+    """A connection, `private` or public; `owner` is who has authenticated."""
 
-    def __init__(self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int) -> None:
+    def __init__(
+        self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int, private: bool = False
+    ) -> None:
         super().__init__(number, NAME, ip, transport, limits, now_ns)
+        self.private = private
+        self.owner: tuple[Account, ApiKey] | None = None
         self.id = str(uuid5(NAMESPACE_OID, f"connection {number}"))
 
 

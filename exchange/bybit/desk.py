@@ -7,6 +7,7 @@ from .limits import Limits, Meter
 from .orders import Orders
 from .pairs import Pairs
 from .streams import Streams
+from .user_data import UserData
 
 
 class Desk:
@@ -19,6 +20,7 @@ class Desk:
         self.meter = Meter(self.limits)
         self.streams = Streams(floor, self.pairs)
         self.orders = Orders(floor)
+        self.user_data = UserData(floor, self.pairs, self.orders)
 
     def now_ns(self) -> int:
         return self.floor.clock.now_ns()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiohttp import web
 
-from ..engine.market import Aggregate, ExecutionReport, Market, Trade
+from ..account_face import AccountFace
+from ..engine.accounts import Account
+from ..engine.market import Aggregate, Market, Trade
 from ..floor import Floor
-from ..public_face import PublicFace
+from ..wire.connection import Connection
 from .client import NAME
 from .desk import Desk
 from .errors import UNKNOWN
@@ -16,8 +19,8 @@ from .rest import Rest
 from .sockets import Sockets
 
 
-class Bybit(PublicFace[Desk]):
-    """Bybit's `Face`. Accounts are served by REST alone: the private websocket is not there yet."""
+class Bybit(AccountFace[Desk]):
+    """Bybit's `Face`."""
 
     name = NAME
     unknown_outcomes = UNKNOWN
@@ -26,13 +29,22 @@ class Bybit(PublicFace[Desk]):
         super().__init__(Desk(floor))
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
+        sockets = Sockets(self.desk)
         return [
-            web.get("/v5/public/spot", Sockets(self.desk).public),
+            web.get("/v5/public/spot", sockets.public),
+            web.get("/v5/private", sockets.private),
             web.route("*", "/{path:.*}", Rest(self.desk).handle),
         ]
+
+    def urls(self, host: str) -> Mapping[str, str]:
+        return {**super().urls(host), "ws_api": f"ws://{host}"}
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
         self.desk.streams.trades(market, trades)
 
-    def report(self, report: ExecutionReport) -> None:
-        self.desk.orders.report(report)
+    def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
+        self.desk.user_data.moved(account, asset)
+
+    def describe(self, connection: Connection) -> dict[str, Any]:
+        heard = [each.topic for each in self.desk.user_data.streams.on(connection)]
+        return {"subscriptions": [*connection.streams, *heard]}

@@ -1,10 +1,11 @@
-"""Requests on the websocket: `subscribe`, `unsubscribe` and `ping`, and the envelope for the executor of faults.
+"""Requests on the websockets: `auth`, `subscribe`, `unsubscribe`, `ping`; and the envelope for the executor of faults.
 
 Theory of operation. A request is executed as soon as it is read, whole or not at all. A subscription begins when its
 acknowledgement is written, so that acknowledgement, snapshots and updates come in this order whatever a fault does to
 the answer.
 
-Source: websocket/wss-authentication.mdx, read 2026-11-27. The manual shows no refusal: the texts are guesses.
+Source: websocket/wss-authentication.mdx, websocket/private/{order, execution}.mdx, read 2026-11-27. The manual shows no
+refusal: the texts are guesses.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.frames import text_frame
 from ..wire.receipts import Receipt
-from .client import NAME, Client
+from .auth import log_in
+from .client import NAME, Client, milliseconds
 from .desk import Desk
 from .errors import SERVER_ERROR, TEXTS, ApiError
+from .user_data import BY_CATEGORY, TOPICS
 
 ARGS = 10  # of one request on spot
 
@@ -51,13 +54,13 @@ class Envelope:
 
     protocol = NAME
     slow_executes_first = True
-    account: Account | None = None
     receipts: Sequence[Receipt] = ()
 
     def __init__(self, desk: Desk, client: Client, request: Request) -> None:
         self.desk = desk
         self.client = client
         self.request = request
+        self.account: Account | None = None if client.owner is None else client.owner[0]
         self.names = (f"ws:{request.op}",)
         topic = request.args[0] if request.args else None
         symbol = topic.rpartition(".")[2] if isinstance(topic, str) else None
@@ -77,7 +80,7 @@ class Envelope:
     placed = good
 
     def misstate(self, answer: Reply, wrong: Callable[[], dict[str, Decimal]]) -> Reply:
-        """No request on the public websocket is answered with balances."""
+        """No request on a websocket is answered with balances."""
         return answer
 
     def refusal(self, fault: Fault) -> Reply:
@@ -98,20 +101,32 @@ class Envelope:
         self.client.cut("fault")
 
     def _frame(self, reply: Reply) -> bytes:
+        op, number = self.request.op, {} if self.request.number is None else {"req_id": self.request.number}
         body: dict[str, Any] = {"success": not reply.error, "ret_msg": reply.text, "conn_id": self.client.id}
-        if self.request.number is not None:
-            body["req_id"] = self.request.number
-        body["op"] = self.request.op
+        if self.client.private and op == "ping" and not reply.error:
+            stamp = str(milliseconds(self.desk.now_ns()))
+            body = {**number, "op": "pong", "args": [stamp], "conn_id": self.client.id}
+        else:
+            body |= {**number, "op": op}
         return text_frame(orjson.dumps(body))
 
     def _perform(self) -> Reply:
-        op, args, client, streams = self.request.op, self.request.args, self.client, self.desk.streams
+        op = self.request.op
         if op == "ping":
             return Reply("pong")
+        if op == "auth" and self.client.private:
+            if self.client.owner is not None:
+                raise ApiError("Repeat auth")
+            self.client.owner = log_in(self.desk.floor, self.request.args, self.desk.now_ns())
+            return Reply("")
         if op not in ("subscribe", "unsubscribe"):
             raise ApiError("error:Invalid op")
-        if not args:
+        if not self.request.args:
             raise ApiError("error:args is empty")
+        return self._private() if self.client.private else self._public()
+
+    def _public(self) -> Reply:
+        op, args, client, streams = self.request.op, self.request.args, self.client, self.desk.streams
         if len(args) > ARGS:
             raise ApiError(f"args size >{ARGS}")
         names = [streams.check(name) for name in args]
@@ -128,6 +143,27 @@ class Envelope:
                 streams.subscribe(client, name)
 
         return Reply("subscribe", then=begin)
+
+    def _private(self) -> Reply:
+        args, client, user_data = self.request.args, self.client, self.desk.user_data
+        if client.owner is None or client.owner[1].revoked or not client.owner[1].can_read:
+            raise ApiError("Request not authorized")
+        for topic in args:
+            if topic not in TOPICS:
+                raise ApiError(f"error:handler not found,topic:{topic}")
+        for topic in BY_CATEGORY:
+            if topic in args and any(one.startswith(f"{topic}.") for one in args):
+                raise ApiError(f"error:{topic} both for all categories and for one")
+        if self.request.op == "unsubscribe":
+            for topic in args:
+                user_data.unsubscribe(client, topic)
+            return Reply("")
+
+        def begin() -> None:
+            for topic in args:
+                user_data.subscribe(client, topic)
+
+        return Reply("", then=begin)
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:

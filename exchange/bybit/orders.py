@@ -41,10 +41,11 @@ _CLIENT_ID = re.compile(r"[0-9A-Za-z_-]{1,36}", re.ASCII)
 
 @dataclass(slots=True)
 class Details:
-    """What this protocol keeps of an order beside the engine."""
+    """What this protocol keeps of an order beside the engine. `takes`: post-only, and rejected since it would take."""
 
     self_trade: str = "None"
     base_price: int = 0
+    takes: bool = False
     fills: list[Fill] = field(default_factory=list)
 
 
@@ -89,6 +90,9 @@ class Orders:
         if len(self._details) > KEPT:
             self._details.popitem(last=False)
 
+    def tick(self, now_ns: int) -> None:
+        """Do nothing: no order of this protocol ends by time."""
+
     def place(self, account: Account, new: NewOrder, now_ns: int) -> Order:
         """Accept an order.
 
@@ -115,7 +119,7 @@ class Orders:
             new.quote_size,
             SELF_TRADE.get(new.self_trade, "NONE"),
         )
-        self._placing = Details(new.self_trade, market.bars.last_price)
+        self._placing = Details(new.self_trade, market.bars.last_price, takes)
         try:
             if not takes:
                 return self._floor.submit(NAME, account, market.symbol, ticket, now_ns)

@@ -10,6 +10,9 @@ from ..engine.rules import SCALE
 from ..wire.numbers import to_decimals
 from .errors import ApiError
 
+SPOT = "spot"
+CATEGORIES = (SPOT, "linear", "inverse", "option")
+
 
 @dataclass(slots=True)
 class Pair:

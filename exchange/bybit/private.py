@@ -22,7 +22,8 @@ from .client import NAME
 from .desk import Desk
 from .errors import NOT_PERMITTED, ApiError
 from .orders import SELF_TRADE, NewOrder, client_id_of, order_id, order_number, read_client_id, status
-from .public import CATEGORIES, SPOT, whole
+from .pairs import CATEGORIES, SPOT
+from .public import whole
 
 RECENT = 500  # closed orders that /v5/order/realtime has
 WEEK_NS = 7 * DAY_NS

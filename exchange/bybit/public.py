@@ -18,11 +18,10 @@ from . import payloads
 from .client import milliseconds
 from .desk import Desk
 from .errors import ApiError
+from .pairs import CATEGORIES, SPOT
 from .streams import BOOK, levels
 
 Sent = Mapping[str, str]
-SPOT = "spot"
-CATEGORIES = (SPOT, "linear", "inverse", "option")
 
 
 def whole(sent: Sent, name: str, default: int, least: int = 0, most: int = 2**63 - 1) -> int:

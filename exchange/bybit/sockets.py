@@ -1,4 +1,4 @@
-"""The websocket endpoint of public market data of spot.
+"""The websocket endpoints: public market data of spot, and accounts.
 
 Source: websocket/wss-authentication.mdx, rate-limit/rate-limit.mdx, read 2026-11-27.
 """
@@ -22,13 +22,24 @@ class Sockets:
         self.desk = desk
 
     async def public(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=False)
+
+    async def private(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=True)
+
+    async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
         desk = self.desk
         refused = await refuse_handshake(desk.floor, NAME, request, 403, desk.meter.connect)
         if refused is not None:
             return refused
 
         def connect(number: int, transport: asyncio.Transport) -> Client:
-            return Client(number, request.remote or "", transport, desk.limits, desk.floor.clock.monotonic_ns())
+            now_ns = desk.floor.clock.monotonic_ns()
+            return Client(number, request.remote or "", transport, desk.limits, now_ns, private)
+
+        def closed(client: Client) -> None:
+            desk.streams.topics.drop(client)
+            desk.user_data.streams.drop(client)
 
         return await converse(
             desk.floor,
@@ -36,6 +47,6 @@ class Sockets:
             connect,
             lambda client: None,
             lambda client, text: hear(desk, client, text),
-            desk.streams.topics.drop,
-            False,
+            closed,
+            counts_messages=False,
         )

@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.captures import captures
 from venuemesh.connectors.bybit import CONNECTOR
 from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
+from venuemesh.connectors.reports import StreamOpened
 from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.http import HttpResponse
@@ -178,7 +179,72 @@ def test_what_is_locked_is_in_the_wallets_total() -> None:
     assert (account.balances.balances, account.balances.unread) == ({"BTC": (D(2), D(1))}, ("ODD",))
 
 
+# ------------------------------------------------------------------------------------------------------- the stream
+
+EXECUTION = FILL | {"category": "spot", "orderLinkId": "vm1", "execFee": "-0.001"}
+
+
+def pushed(topic: str, *data: Any) -> Any:
+    message = {"id": "592324fa945a30-2603", "topic": topic, "creationTime": NOW_MS, "data": data}
+    return CODEC.stream_decode(orjson.dumps(message), 1)
+
+
+def test_the_stream_authenticates_then_subscribes() -> None:
+    """websocket/wss-authentication.mdx, its examples."""
+    codec = CONNECTOR.trading("http://h", "ws://w")
+    assert codec.stream_url() == "ws://w/v5/private"
+    (auth,) = codec.stream_open(AUTH, "stream-1", NOW_MS * 1_000_000, 5_000)
+    expires = NOW_MS + 5_000
+    signature = AUTH.signature(f"GET/realtime{expires}")
+    assert orjson.loads(auth) == {"op": "auth", "args": ["a-key-of-bybit", expires, signature]}
+    (say,) = codec.stream_decode(b'{"success":true,"ret_msg":"","op":"auth","conn_id":"cejreaspqfh3sjdnldmg-p"}', 1)
+    assert orjson.loads(say.frame) == {"op": "subscribe", "args": ["order", "execution", "wallet"]}
+    done = b'{"success":true,"ret_msg":"","op":"subscribe","conn_id":"cejreassvfrsfvb9v1a0-2m"}'
+    assert codec.stream_decode(done, 1) == (StreamOpened("stream-1"),)
+    (refused,) = codec.stream_decode(b'{"success":false,"ret_msg":"Request not authorized","op":"subscribe"}', 1)
+    assert (refused.request_id, refused.code, refused.reason) == (
+        "stream-1",
+        "refused",
+        "subscribe: Request not authorized",
+    )
+    assert (
+        codec.stream_decode(b'{"req_id":"test","op":"pong","args":["1675418560633"],"conn_id":"cfcb4oc-1b"}', 1) == ()
+    )
+
+
+def test_orders_and_fills_come_apart() -> None:
+    other = {"category": "linear", "orderStatus": "Untriggered"}
+    (order,) = pushed("order", ORDER | {"category": "spot", "orderStatus": "Filled", "cumExecQty": "2"}, other)
+    assert (order.status, order.filled, order.fills) == (OrderStatus.FILLED, D(2), ())
+    (report,) = pushed("execution", EXECUTION, EXECUTION | {"execType": "Settle"})
+    assert (report.client_order_id, report.status, report.filled) == ("vm1", None, None)
+    (fill,) = report.fills
+    assert (fill.fee, fill.fee_asset, fill.is_maker) == (D("-0.001"), "BTC", False)
+    cancelled_too_late = {"category": "spot", "cancelType": "CancelByUser", "orderStatus": "Filled"}
+    (again,) = pushed("order", ORDER | cancelled_too_late | {"rejectReason": "EC_OrigClOrdIDDoesNotExist"})
+    assert (again.status, again.code) == (OrderStatus.FILLED, None)
+
+
+def test_an_odd_row_holds_back_no_other() -> None:
+    odd = ORDER | {"category": "spot", "orderId": "8", "orderStatus": "Odd"}
+    report, missed = pushed("order", odd, ORDER | {"category": "spot"})
+    assert (report.exchange_order_id, "8" in missed.reason) == ("1616024329462743808", True)
+    for topic in ("order", "execution", "wallet"):
+        with pytest.raises(DecodeError):
+            pushed(topic, {})
+    assert pushed("invented next year", {}) == ()
+
+
+def test_balances_of_the_stream_are_those_that_changed() -> None:
+    coins = [{"coin": "BTC", "walletBalance": "3", "locked": "1"}]
+    (told,) = pushed("wallet", {"accountType": "UNIFIED", "coin": coins})
+    assert (told.balances, told.whole, told.ts_event_ns) == ({"BTC": (D(2), D(1))}, False, NOW_MS * 1_000_000)
+
+
 def test_hosts() -> None:
+    assert CONNECTOR.trading(region="kz").stream_url() == "wss://stream.bybit.kz/v5/private"
+    assert CONNECTOR.trading(environment="testnet").stream_url() == "wss://stream-testnet.bybit.com/v5/private"
+    assert CONNECTOR.trading().stream_url() == "wss://stream.bybit.com/v5/private"
     assert CONNECTOR.trading(region="kz").account().host == "https://api.bybit.kz"
     assert CONNECTOR.trading(environment="testnet").account().host == "https://api-testnet.bybit.com"
     with pytest.raises(Misconfigured, match="region"):

@@ -85,6 +85,18 @@ class BybitExchange(Exchange):
     def feed(self) -> Any:
         return self.session.ws_connect(self.bybit["ws"] + "/v5/public/spot")
 
+    def account(self) -> Any:
+        return self.session.ws_connect(self.bybit["ws_api"] + "/v5/private")
+
+    async def log_in(
+        self, socket: Any, key: str = "KEY", secret: str = SECRET, in_ms: int = 1000, **changes: Any
+    ) -> Any:
+        """Authenticate with the manual's recipe; return the answer."""
+        expires = self.clock.now_ns() // 1_000_000 + in_ms
+        signature = hmac.digest(secret.encode(), f"GET/realtime{expires}".encode(), "sha256").hex()
+        await socket.send_str(json.dumps({"op": "auth", "args": [key, expires, signature]} | changes))
+        return await self.next_json(socket)
+
     async def say(self, socket: Any, op: str, *args: str, req_id: str | int | None = None) -> Any:
         """Send a request; return its answer, which comes before anything that it begins."""
         await socket.send_str(json.dumps({"op": op, "args": args} | ({"req_id": req_id} if req_id else {})))

@@ -14,6 +14,7 @@ from venuemesh.conformance import record as records
 from venuemesh.conformance.runner import Outcome, Result
 from venuemesh.connectors import registry
 from venuemesh.connectors.binance import CONNECTOR
+from venuemesh.connectors.bybit.orders import BybitTrading
 from venuemesh.model.errors import Misconfigured
 
 
@@ -44,7 +45,10 @@ def test_every_installed_connector_is_there_with_what_it_declares(capsys: pytest
     assert rows["bybit"]["trading"]["orders"] == ["rest"]
 
 
-def test_reports_that_come_by_polling_are_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
+def test_reports_that_come_by_polling_are_said_plainly(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BybitTrading, "offer", replace(BybitTrading.offer, stream=False))
     lines = block(shown(capsys), "bybit").splitlines()
     assert "  trading       not offered" not in lines
     assert "  user stream   by polling only" in lines

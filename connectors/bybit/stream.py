@@ -1,0 +1,56 @@
+"""Bybit's private websocket: the topics `order`, `execution` and `wallet`, on one connection.
+
+`order` has the whole order without its fills, `execution` has the fills without the state of their order; either may
+come first. Nothing is sent when a topic begins.
+
+Source: websocket/wss-authentication.mdx, websocket/private/{order, execution, wallet}.mdx, read 2026-11-27. The manual
+shows no refusal: whatever is not a success is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from ..reading import each_row, flag, milliseconds, reading, rows, text
+from ..reports import Missed, StreamOpened, StreamReport, StreamSay
+from . import reports
+from .spec import CATEGORY
+
+TOPICS = ("order", "execution", "wallet")
+REFUSED = "refused"  # stands for the code that a refusal on this websocket lacks
+
+
+class PrivateReader:
+    """Reads one connection; `request_id` is the mesh's name of the attempt."""
+
+    def __init__(self, request_id: str = "") -> None:
+        self._request_id = request_id
+
+    def read(self, frame: bytes | memoryview) -> Sequence[StreamReport | StreamOpened | StreamSay | Missed]:
+        with reading("a frame of the private websocket", frame) as message:
+            if "topic" not in message:
+                return self._answer(text(message["op"]), message)
+            topic, data = text(message["topic"]), rows(message["data"])
+            if topic == "wallet":
+                now_ns = milliseconds(message["creationTime"])
+                return [reports.balances(row, now_ns, whole=False) for row in data if row["accountType"] == "UNIFIED"]
+            if topic not in TOPICS:
+                return ()
+            ours = [row for row in data if row["category"] == CATEGORY]
+            if topic == "execution":
+                ours = [row for row in ours if row["execType"] == "Trade"]
+            read = reports.order if topic == "order" else reports.execution
+            found, left_out = each_row(ours, read, lambda row: text(row["orderId"]))
+            return [*found, *(Missed(f"a row of {topic} on {one.name} {one.reason}") for one in left_out)]
+
+    def _answer(self, op: str, message: dict[str, Any]) -> Sequence[StreamOpened | StreamSay]:
+        if op in ("ping", "pong"):
+            return ()
+        if not flag(message["success"]):
+            return (StreamOpened(self._request_id, REFUSED, f"{op}: {text(message['ret_msg'])}"),)
+        if op == "auth":
+            return (StreamSay(orjson.dumps({"op": "subscribe", "args": list(TOPICS)})),)
+        return (StreamOpened(self._request_id),) if op == "subscribe" else ()
