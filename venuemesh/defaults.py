@@ -1,4 +1,4 @@
 """Defaults of commands and test tools."""
 
-# whose frames a recording holds, and whose protocol the demonstration and the local exchange of a test speak
+# exchange of recordings without --exchange, of the demonstration, and of the local exchange in tests
 EXCHANGE = "binance"

@@ -185,7 +185,7 @@ class LocalMesh:
 
     @property
     def failures(self) -> list[tuple[str, BaseException]]:
-        """(address, error) of every role that failed and of every question that raised an unexpected error."""
+        """(address, error) of every role that failed, and of every query that raised an unexpected error."""
         return self._cells.failures
 
     def take_failures(self) -> list[tuple[str, BaseException]]:
@@ -414,7 +414,7 @@ class LocalExchange:
     pairs: tuple[str, ...]
     urls: Mapping[str, str]  # by their keys in the configuration: rest, ws, ws_api
     account: Mapping[str, Any]
-    other_key: Mapping[str, Any]  # a second key of the account, for who must not share the nonces of the first
+    other_key: Mapping[str, Any]  # a second key of the account, for a client that must not share the first key's nonces
     admin: AdminClient  # the exchange's own record, and faults on request; see docs/local-exchange.md
 
     def config(self, **account: Any) -> dict[str, Any]:
@@ -436,10 +436,10 @@ def local_exchange(
     rate: float = 100.0,
     seed: int = 1,
 ) -> Iterator[LocalExchange]:
-    """Run a local exchange as a process of its own for the time of the block.
+    """Run a local exchange as a process of its own while the block runs.
 
     Args:
-        balances: what the account holds at the start, exact numbers as text.
+        balances: the account's balances at the start, exact numbers as text.
         protocol: the exchange whose protocol it speaks.
         rate: level changes per second, over all pairs.
         seed: seed of the participants; the same seed gives the same market.

@@ -58,7 +58,7 @@ def private_directory(path: Path) -> Path:
     except FileExistsError:
         pass  # checked below, even if another process made it
     except OSError as error:
-        raise Misconfigured(f"segment directory {path}", f"cannot be made: {error.strerror}") from error
+        raise Misconfigured(f"segment directory {path}", f"cannot be created: {error.strerror}") from error
     found = os.lstat(path)
     if stat.S_ISLNK(found.st_mode):
         raise Misconfigured(f"segment directory {path}", "is a symbolic link")

@@ -218,7 +218,7 @@ def demo(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def exchange(context: typer.Context) -> None:
-    """Run the local exchange alone: a matching engine behind an exchange's protocols (exchange --help)."""
+    """Run the local exchange: a matching engine behind the protocols of real exchanges (options: exchange --help)."""
     from ..exchange.__main__ import main as exchange_main
 
     raise typer.Exit(exchange_main(context.args))
@@ -342,7 +342,8 @@ def conformance(
     record: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for a record of what passed; connectors in venuemesh: conformance/passed.", metavar="DIR"
+            help="Folder to record the passed suites in; for venuemesh's own connectors: conformance/passed.",
+            metavar="DIR",
         ),
     ] = None,
     trading: Annotated[
@@ -361,11 +362,9 @@ def conformance(
 ) -> None:
     """Run the suites that every connector must pass; print one line per check. Exit status 1 when a check fails.
 
-        Without a key, trading checks run on a local exchange, which the command starts. With a key they run at --rest,
-        --ws and --ws-api; without these URLs, on the exchange's testnet.     run costs.
-    --dry-run prints the needed balances and the cost of a
-        run.
-        run costs.
+    Without a key, trading checks run on a local exchange, which the command starts. With a key they run at --rest,
+    --ws and --ws-api; without these URLs, on the exchange's testnet. --dry-run prints the needed balances and the
+    cost of a run.
     """
     from .conformance import Plan, Trade, account_of, carry_out, describe
 

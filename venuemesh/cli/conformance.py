@@ -68,9 +68,9 @@ class Plan:
     record: Path | None = None
 
     def __post_init__(self) -> None:
-        """Raises Misconfigured: a record is wanted of something other than the connector's own samples."""
+        """Raises Misconfigured: `record` is given, but the run does not use the connector's own samples."""
         if self.record is not None and (self.live or self.samples is not None or self.trade.account is not None):
-            raise Misconfigured("--record", "it takes the connector's own samples and the local exchange alone")
+            raise Misconfigured("--record", "a record needs the connector's own samples and the local exchange")
 
 
 def _suite(wanted: Plan) -> type[MarketDataConformance] | None:
@@ -178,7 +178,7 @@ def account_of(
     """Return the account's configuration from the command line's options; None when they name no key.
 
     Raises:
-        Misconfigured: the options name two keys, or half of one.
+        Misconfigured: the options name two keys, or only a part of one.
     """
     if keys is not None and (api_key_file is not None or secret_file is not None):
         raise Misconfigured("key", "give --keys, or --api-key-file with --secret-file")
@@ -202,7 +202,7 @@ def why_not(connector: Connector, trade: Trade, live: bool) -> str | None:
         Misconfigured, NotOffered: a key was given for a connector that does not trade.
     """
     if not trade.wanted:
-        return "switched off by --no-trading"
+        return "--no-trading was given"
     try:
         trading_connector(connector)
     except NotOffered as error:
@@ -272,11 +272,11 @@ def describe_trading(
         return
     venue = remote_venue(connector, trade, rest, ws, pair)
     yield f"trading at {venue.rest} and {venue.ws_api or 'no websocket API'}, with an account that does nothing else:"
-    yield "  orders have the least amount; they rest a tenth from the best price, or trade at once; none stays open"
+    yield "  orders have the smallest amount; they rest 10 % from the best price, or trade at once; none stays open"
     try:
         instrument, bid, ask = asyncio.run(_asked(connector, venue))
     except MeshError as error:
-        yield f"  the balances needed are not known, because {venue.rest} did not give its rules and prices: {error}"
+        yield f"  the needed balances are not known, because {venue.rest} did not return its rules and prices: {error}"
         return
     yield f"  requested now, without the key: the list of pairs and the best prices of {instrument.name}"
     yield from _costs(found, venue.rest, venue.ws_api, instrument, bid, ask)

@@ -153,7 +153,7 @@ class Probe:
         now_ns = time.time_ns() + self._offset_ns
         signed = self._auth.sign(self._trading.account(), "connect", now_ns, VALIDITY_MS)
         if signed.request is None:
-            raise Misconfigured("the account", "the exchange does not state it over REST")
+            raise Misconfigured("the account", "the exchange does not offer it over REST")
         account = self._trading.reply(signed, await rest.send(signed.request)).account
         if account is None:
             raise DecodeError("the answer does not describe the account", None)
@@ -362,7 +362,7 @@ async def ask(
 
 
 async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | None:
-    """Return the exchange's clock minus ours and the error of the difference, in ns. None: it states no time."""
+    """Return the exchange's clock minus ours and the error, in ns. None: the exchange has no clock."""
     request = codec.time_request()
     if request is None:
         return None
@@ -377,7 +377,7 @@ async def _measure(codec: Codec, rest: Rest, samples: int) -> tuple[int, int] | 
 
 
 def clock_text(offset_ns: int, error_ns: int, resolution_ns: int, samples: int) -> str:
-    """Return the difference of two clocks in words, no finer than its error."""
+    """Describe the difference of two clocks, only as precisely as its error allows."""
     unit, scale = ("s", SECOND_NS) if resolution_ns >= SECOND_NS else ("ms", MILLISECOND_NS)
     basis = f"{samples} samples" + (f" of whole multiples of {resolution_ns / scale:g} s" if unit == "s" else "")
     if abs(offset_ns) <= error_ns:

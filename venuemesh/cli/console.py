@@ -89,7 +89,9 @@ def open_console(mesh: Mesh, start: Callable[..., Any] | None = None) -> None:
 
     settings = Config()
     exchanges = list(known["markets"])
-    settings.TerminalInteractiveShell.banner1 = "venuemesh console; Ctrl-D leaves it, and the mesh keeps running.\n"
+    settings.TerminalInteractiveShell.banner1 = (
+        "venuemesh console; Ctrl-D leaves the console, and the mesh keeps running.\n"
+    )
     settings.TerminalInteractiveShell.banner2 = HELP.format(
         mesh=mesh, exchange=exchanges[0], exchanges=", ".join(exchanges)
     )

@@ -1,6 +1,6 @@
-"""Shows the declared features of each installed connector, and what it has passed (`venuemesh exchanges`).
+"""Shows the declared features of each installed connector, and the suites it has passed (`venuemesh exchanges`).
 
-Only what the connector's record says has passed is called supported. Sends nothing.
+Only the suites in the connector's record are called supported. Nothing is sent to an exchange.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from ..connectors.spec import BookSource, ExchangeSpec, Offer, Option, Proof
 from ..model.errors import MeshError, NotOffered
 
 REAL = "real"  # the environment whose URLs are the spec's own
-UNTRIED = (
-    "No connector that comes with venuemesh was tried on its real exchange: they were tried on the local exchange,"
-)
-UNTRIED_BUT = "on recordings and on the messages in the manuals."
-SUPPORTED = "Supported is what has passed all its checks on the day named; `venuemesh conformance EXCHANGE` runs them."
-BEGIN = "The first thing to try: `venuemesh connect EXCHANGE`."
+UNTRIED = "No connector of venuemesh has run against its real exchange yet: all were tested on the local exchange,"
+UNTRIED_BUT = "with recordings and with the messages in the manuals."
+SUPPORTED = "Supported: all checks passed on the day shown; `venuemesh conformance EXCHANGE` runs the checks."
+BEGIN = "Begin with `venuemesh connect EXCHANGE`: it tries each step and sends no order."
 SOURCES = {
     BookSource.REST: "whole books by REST",
     BookSource.REQUESTED: "whole books on request",
@@ -62,7 +60,7 @@ def _offers(name: str) -> dict[str, Any]:
 
 
 def _passed(connector: Connector) -> dict[str, Any]:
-    """Return what the connector's record supports, and the record with the checks that came later; None without one."""
+    """Return the suites that the record proves, and the record with the checks added since; None without a record."""
     record = records.found(connector)
     if record is None:
         return {"supported": [], "record": None}
@@ -133,13 +131,13 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
 
 def _record_lines(supported: list[str], record: dict[str, Any] | None) -> Iterator[str]:
     if record is None:
-        yield "supported     nothing: there is no record of passed checks"
+        yield "supported     nothing: the connector has no record of passed checks"
         return
     counts = []
     for suite, names in record["passed"].items():
         skipped = len(record["skipped"].get(suite, ()))
-        beside = f" and {skipped} that do not apply" if skipped else ""
-        later = f", not {len(record['not_run'][suite])} that came later" if record["not_run"][suite] else ""
+        beside = f", {skipped} do not apply" if skipped else ""
+        later = f", {len(record['not_run'][suite])} newer checks did not run" if record["not_run"][suite] else ""
         counts.append(f"{len(names)} checks of {suite} passed{beside}{later}")
     yield f"supported     {', '.join(supported) or 'nothing'} ({record['date']}, version {record['version']})"
     yield from (f"              {text}" for text in counts)

@@ -52,14 +52,14 @@ FieldFiles = Annotated[
     list[str] | None,
     typer.Option(
         "--field-file",
-        help="With --secret-file: private file with what else the exchange's keys have, such as passphrase=PATH.",
+        help="With --secret-file: private file with a further field of the key, such as passphrase=PATH.",
         metavar="NAME=PATH",
     ),
 ]
 
 
 def field_files(given: list[str] | None) -> dict[str, str]:
-    """Read what was given with --field-file. Raises Misconfigured: it is not NAME=PATH."""
+    """Read the values of --field-file. Raises Misconfigured: a value is not NAME=PATH."""
     found = {}
     for text in given or ():
         name, equals, path = text.partition("=")
@@ -131,8 +131,8 @@ def add(
     from ..keystore.private import read_line
     from ..keystore.store import Keystore
 
-    if exchange not in (there := known()):
-        raise UnknownExchange(exchange, there)
+    if exchange not in (exchanges := known()):
+        raise UnknownExchange(exchange, exchanges)
     files, needed = field_files(field_file), connector(exchange).spec.key_fields
     for unknown in files.keys() - {one.name for one in needed}:
         raise Misconfigured("--field-file", f"keys of {exchange} have no {unknown}")
@@ -148,14 +148,14 @@ def add(
     api_key = read_line(api_key_file, "API key file") if api_key_file is not None else ask("API key")
     secret = read_line(secret_file, "secret file") if secret_file is not None else ask("secret")
     inner = ask(f"passphrase of {secret_file}") if secret_file is not None and needs_passphrase(secret) else None
-    what = "secret" if secret_file is None else f"secret file {secret_file}"
+    source = "secret" if secret_file is None else f"secret file {secret_file}"
     fields = {
         one.name: read_line(files[one.name], f"{one.name} file")
         if one.name in files
         else ask(f"{one.name} ({one.words})")
         for one in needed
     }
-    key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=what, fields=fields)
+    key = make_key(exchange, api_key, secret, kind=kind, pem_passphrase=inner, what=source, fields=fields)
     entry = store.add(name, key, passphrase, added=datetime.date.today().isoformat(), replace=replace)
     print(f"{entry.name}: {entry.kind} key {entry.hint} of {entry.exchange}, in {store.path}")
 
@@ -177,8 +177,11 @@ def list_keys(
         ]
         print(json.dumps({"keystore": str(store.path), "keys": rows}))
         return
+    if not store.exists():
+        print(f"there is no keystore at {store.path}; `venuemesh keys add NAME --exchange EXCHANGE` creates it")
+        return
     if not entries:
-        print(f"no keys in {store.path}")
+        print(f"the keystore {store.path} has no entries")
         return
     table = Table("name", "exchange", "kind", "key", "added", title=str(store.path), title_justify="left")
     for one in entries:
@@ -227,9 +230,10 @@ class Chosen:
 def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOptions) -> Chosen:
     """Read the key that the options name: an account of a configuration, an entry of a keystore, or two files.
 
+    Asks for the passphrase at the terminal when no file holds it.
+
     Raises:
-        Misconfigured: the options name several keys or half of one, or the key cannot be read. Asks for the passphrase
-            when no file holds it.
+        Misconfigured: the options name several keys or only a part of one, or the key cannot be read.
     """
     ways = [given.account or given.config, given.keys, given.api_key_file or given.secret_file]
     if given.field_files and ways[2] is None:

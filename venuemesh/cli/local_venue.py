@@ -64,7 +64,7 @@ class LocalLedger:
         return compare(ours, mine, events, balances, names, account, receipts).problems
 
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
-        """See `conformance.venue.Ledger`. `symbol` is the exchange's; the local exchange's own has no mark in it."""
+        """See `conformance.venue.Ledger`. `symbol` is the protocol's; the engine's symbol has no separator."""
         symbol = symbol.replace("-", "").replace("/", "")
         sign = 1 if side is Side.SELL else -1
         symbol = "".join(letter for letter in symbol if letter.isalnum())
@@ -74,14 +74,14 @@ class LocalLedger:
 
 
 def _checking(exchange: str) -> ModuleType | None:
-    """Return what the local exchange says of a protocol for these checks; None: nothing is special about it."""
+    """Return the settings of a protocol for these checks; None: the protocol needs none."""
     name = f"{faces.__package__}.{exchange}.checking"
     return importlib.import_module(name) if importlib.util.find_spec(name) is not None else None
 
 
 @contextlib.contextmanager
 def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") -> Iterator[Venue]:
-    """Run the local exchange for the time of the block. The account's key is in private files that the end removes.
+    """Run the local exchange while the block runs. The account's key is in private files, removed at the end.
 
     Raises:
         Misconfigured: the local exchange does not speak this exchange's protocol, or it does not start.
@@ -103,7 +103,7 @@ def local_venue(exchange: str, orders: str = "rest", stream: str = "websocket") 
 
 
 def local_rules() -> dict[str, Any]:
-    """The pair of a local run: its names, its first price, and the least notional of an order."""
+    """Return the pair of a local run: its names, its first price, and the smallest notional of an order."""
     rules = rules_for(SYMBOL)
     return {
         "pair": f"{rules.base}-{rules.quote}",

@@ -49,7 +49,7 @@ def read_options(exchange: str, given: Sequence[str] | None) -> dict[str, Option
         try:
             found[name] = READERS[kind](value)
         except ValueError:
-            found[name] = value  # the option itself says what it takes
+            found[name] = value  # `Option` reports the accepted values
         problem = spec.option_problem(name, found[name])
         if problem is not None:
             raise Misconfigured(f"--option {one}", problem)

@@ -338,7 +338,7 @@ def _follow_stream(market: AsyncMarket, raw: bool, seconds: float | None) -> Non
             asked_s = time.monotonic()
             try:
                 answer = await market.ask_role(address, "poll:raw", {"after": after}, 5.0)
-            except (RetryLater, OutcomeUnknown):  # its actor is away or has died
+            except (RetryLater, OutcomeUnknown):  # the stream's actor is away or has died
                 await asyncio.sleep(max(0.0, 0.5 - (time.monotonic() - asked_s)))
                 continue
             for frame in answer["frames"]:

@@ -150,7 +150,7 @@ class AccountTable(Strict):
     )
     field_files: dict[str, str] = Field(
         default_factory=dict,
-        description="With `api_key_file`: private files with what a key of the exchange has beside its secret: "
+        description="With `api_key_file`: private files with the further fields of the exchange's keys: "
         '`{passphrase = "PATH"}`.',
     )
     orders: Literal["rest", "websocket"] = setting(OrderManagerSettings, "send_by", "How orders are sent.")

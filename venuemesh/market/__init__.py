@@ -6,6 +6,6 @@ iterators use `for` in `Market` and `async for` in `AsyncMarket`. A call that re
 returns, is an ordinary call in both: `order_book`, `trading_pairs`, `ready`, `quantize_price`, `new_order`, `buy`,
 `sell`, `cancel`.
 
-Files: `aio` is written by hand, one file per noun; `sync` is generated from it; `market` joins both over one
-`state`, and `link` is what they need of a mesh.
+Files: `aio` is written by hand, one file per noun; `sync` is generated from `aio`; `market` defines both classes over a
+shared `state`; `link` is the interface to a mesh.
 """

@@ -7,8 +7,8 @@
 Frames go through the same codec, machine, core and segments as in a mesh, so a view reads the same as there. Ray is
 not needed. `every` and `now_ns` are replay time. `play` advances it from record to record; due ticks come first, one
 by one, each at exactly its time, and a consumer runs until it awaits something else before the next record is read.
-So a strategy reads the same at a tick in every run. `changes()` and `trades()` are woken as in a live mesh and conflate
-as there: how much they show depends on the speed of the replay.
+So at a tick a strategy reads the same values in every run. `changes()` and `trades()` wake and conflate as in a live
+mesh: the speed of the replay decides how many changes they show.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .aio.ticks import every
 from .market import AsyncMarket
 
 V = TypeVar("V", bound=BookReading)
-LOOP_TURNS = 3  # a future's callback, the task it wakes, and what that task wakes in turn
+LOOP_TURNS = 3  # a future's callback, the task that it wakes, and a task that this task wakes
 HEARTBEAT_LIMIT_NS = 366 * 86_400 * SECOND_NS  # the writer is this process: no reader outlives it
 
 
@@ -119,7 +119,7 @@ class ReplayMarket(AsyncMarket):
     def __init__(self, paths: Iterable[Path | str], exchange: str) -> None:
         """Read the recordings' list of instruments (in them, or beside them); play nothing yet.
 
-        Pairs that no list explains appear under the exchange's own symbol when the replay meets them.
+        Pairs that are in no list appear under the exchange's own symbol when the replay reaches their first record.
 
         Raises:
             UnknownExchange, Misconfigured: no such exchange, no such file.

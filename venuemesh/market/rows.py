@@ -24,7 +24,7 @@ LEVELS_MAX = 1_000_000  # of a snapshot: more than any exchange returns
 
 @dataclass(frozen=True, slots=True)
 class ActiveMarket:
-    """One instrument that trades now, with its last 24 hours. Volumes are in base, quote and US dollars.
+    """One instrument that trades now, with its 24-hour statistics. Volumes are in base, quote and US dollars.
 
     `usd_volume` is the quote volume converted through the exchange's own rates; None when no chain of its markets leads
     from the quote asset to a dollar.

@@ -114,7 +114,7 @@ class MarketState:
 
 
 def _log_failure(what: str, client_order_id: str, answer: Future[Any]) -> None:
-    """Log a refusal or an unknown outcome of an order that no caller awaits."""
+    """Log the refusal or unknown outcome of a command that no caller awaits."""
     error = None if answer.cancelled() else answer.exception()
     if error is not None:
         logger.warning("{} {}: {}", what, client_order_id, error)

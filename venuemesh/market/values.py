@@ -81,7 +81,7 @@ def read_enum(kind: type[E], name: str, value: E | str) -> E:
 
 
 def expires_ns(expires_s: float) -> int:
-    """Return the time after which a command handed over now may no longer be executed. ns since the Unix epoch."""
+    """Return the time until which a command handed over now may be executed. ns since the Unix epoch."""
     return time.time_ns() + in_ns(expires_s)
 
 

@@ -1,4 +1,4 @@
-"""The methods of an `AsyncMesh`. `sync` is generated from this file."""
+"""The methods of `AsyncMesh`. `sync` is generated from this file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AsyncCommands:
         """Return the facade of one exchange and, if it has accounts, of one account.
 
         Args:
-            account: None takes the only account; with several, trading needs a choice.
+            account: None takes the only account; if there are several, trading requires one.
             owner: recorded on every order placed through this facade; events and cancels can be filtered by owner.
             on_death: "keep" or "cancel" the owner's open orders when the last process of this owner has died.
 
@@ -58,7 +58,7 @@ class AsyncCommands:
         reason: str = "asked",
         timeout_s: float = 10.0,
     ) -> list[str]:
-        """Refuse new orders: of the whole mesh, an exchange, an account, a pair. Durable; cancels work. Idempotent.
+        """Refuse new orders of the whole mesh, an exchange, an account or a pair. Durable; cancels work. Idempotent.
 
         Returns the accounts that are paused, as `orders/EXCHANGE/ACCOUNT`.
 
@@ -92,7 +92,7 @@ class AsyncCommands:
         Raises:
             UnknownExchange: the mesh has no such exchange.
             UnknownInstrument: a fully named pair is not listed as trading; nothing was changed.
-            RetryLater: the supervisor is away, or the books were not placed within the timeout (they still come).
+            RetryLater: the supervisor is away, or the books did not start within the timeout (they start later).
         """
         await AsyncWaits.answer(commands.track, self.name, exchange, pairs, timeout_s)
 
@@ -115,7 +115,7 @@ class AsyncCommands:
 
         Raises:
             Misconfigured: no address matches.
-            RetryLater: the supervisor is away, or not done within the timeout (it continues).
+            RetryLater: the supervisor is away, or the restarts are not done within the timeout (they continue).
         """
         return await AsyncWaits.answer(commands.restart, self.name, pattern, timeout_s)
 
@@ -124,7 +124,7 @@ class AsyncCommands:
         return await AsyncWaits.answer(commands.status, self.name)
 
     async def wait_started(self, timeout_s: float) -> dict[str, str]:
-        """Wait until every configured book is placed and LIVE on its node; return the refused pairs with the reasons.
+        """Wait until every configured book is LIVE on its node; return the refused pairs with the reasons.
 
         Raises:
             RetryLater: not within the timeout; the reason names the missing parts.

@@ -30,7 +30,7 @@ from ..model.errors import MeshNotRunning, Misconfigured
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # with Ray's default of 15 every other process of the machine goes before a book
+    "RAY_worker_niceness": "0",  # with Ray's default of 15, books yield to every other process of the machine
 }
 CONNECT_S = 5.0
 LINGER_S = 1.0  # for the processes of a cluster to end by themselves
@@ -39,7 +39,7 @@ OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through the object 
 
 @dataclass(frozen=True, slots=True)
 class RunFile:
-    """Where a mesh runs, for the commands that come later. Private to the user."""
+    """Where a mesh runs, for later commands. Private to the user."""
 
     mesh: str
     address: str  # of the Ray cluster, host:port
@@ -75,12 +75,12 @@ def run_directory() -> Path:
 
 
 def make_run_directory() -> Path:
-    """Return the folder of run files, made when it was missing. Raises Misconfigured when it cannot be made."""
+    """Return the folder of run files; create it if it is missing. Raises Misconfigured: it cannot be created."""
     directory = run_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise Misconfigured(str(directory), f"cannot be made: {error.strerror or error}") from error
+        raise Misconfigured(str(directory), f"cannot be created: {error.strerror or error}") from error
     return directory
 
 
@@ -116,7 +116,7 @@ def descendants(pid: int) -> list[tuple[int, int]]:
 
 
 def _prepare_ray() -> None:
-    """Set what Ray reads from the environment; send what Ray prints to the log instead, at level trace.
+    """Set Ray's environment variables; redirect Ray's output to the log, at level trace.
 
     Ray prints to standard output that a worker died, for example; the supervisor handles that, and `status` shows it.
     """
@@ -130,13 +130,13 @@ def _prepare_ray() -> None:
 
 @contextlib.contextmanager
 def local_ray(num_cpus: int | None = None) -> Iterator[str]:
-    """Run a Ray cluster of one node for the time of the block; yield its address.
+    """Run a Ray cluster of one node while the block runs; yield its address.
 
     Its session directory is a short temporary one and goes with it.
     """
     _prepare_ray()
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
-        try:  # around the start, too: interrupted there, its processes would stay for half a minute
+        try:  # around the start, too: after an interrupt in it, processes would stay for half a minute
             ray.init(
                 address="local",
                 num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
@@ -157,7 +157,7 @@ def local_ray(num_cpus: int | None = None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C in the block, so that a second one does not interrupt the cleaning up."""
+    """Ignore Ctrl-C in the block, so that a second Ctrl-C does not interrupt the cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -169,7 +169,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _end(started: list[tuple[int, int]]) -> None:
-    """Kill the processes that live a moment after their cluster ended: Ray's agents take ten seconds or more."""
+    """Kill processes that outlive their cluster by `LINGER_S`: Ray's agents need ten seconds or more to end."""
     deadline = time.monotonic() + LINGER_S
     while any(is_alive(*process) for process in started) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -15,13 +15,13 @@ from .session import Session, session
 
 P = ParamSpec("P")
 T = TypeVar("T")
-LOOK_S = 0.05  # between two looks at how far a starting mesh has come
+LOOK_S = 0.05  # between two checks of a starting mesh
 
 
 def command(
     work: Callable[Concatenate[Session, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[str, P], Future[T]]:
-    """Make a command of a coroutine that works on a session. Calling it raises MeshNotRunning."""
+    """Turn a coroutine function over a session into a command. A call of the command raises MeshNotRunning."""
 
     def start(mesh: str, /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         here = session(mesh)
@@ -33,7 +33,7 @@ def command(
 
 @command
 async def status(here: Session) -> dict[str, Any]:
-    """The supervisor's tree."""
+    """Return the supervisor's tree."""
     tree: dict[str, Any] = await here.supervisor("status")
     return tree
 
@@ -46,7 +46,7 @@ async def shutdown(here: Session, timeout_s: float) -> None:
 
 @command
 async def restart(here: Session, pattern: str, timeout_s: float) -> list[str]:
-    """Restart the actors whose address matches; the addresses."""
+    """Restart the actors whose address matches; return the addresses."""
     restarted: list[str] = await here.supervisor("restart", pattern, timeout_s=timeout_s)
     if not restarted:
         raise Misconfigured(f"restart {pattern!r}", "no actor of the mesh has such an address")
@@ -90,7 +90,7 @@ async def untrack(here: Session, exchange: str, pairs: tuple[str, ...], timeout_
 async def ask_accounts(
     here: Session, kind: str, body: Any, exchange: str | None, account: str | None, timeout_s: float
 ) -> list[str]:
-    """Send a message to the order managers of one or all accounts of one or all exchanges; their addresses."""
+    """Send a message to the order managers of one or all accounts of one or all exchanges; return their addresses."""
     known = await here.routes.until(timeout_s, bool)
     chosen = [
         orders_address(name, one)

@@ -1,4 +1,4 @@
-"""What a process keeps alive in a mesh by saying so again and again: owners of orders, and mirrors of distant books."""
+"""Leases that a process renews in a mesh: of owners of orders, and of mirrors of books on other nodes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..model.errors import MeshError, MeshNotRunning, RetryLater
 from ..orderbook.view import BookReading
 from ..supervisor.tree.settings import MIRROR_LEASE_S
 
-OWNER_LEASE_S = 5.0  # how long an owner counts as alive after its process was last heard of
+OWNER_LEASE_S = 5.0  # how long an owner counts as alive after its process's last renewal
 
 
 class OwnerLeases:
-    """Tells order managers that the owners of this process live, until the process does not."""
+    """Renews the leases of this process's owners at the order managers, as long as the process lives."""
 
     def __init__(self, ask: Callable[[str, str, Any, float], Awaitable[Any]]) -> None:
         self._ask = ask
-        self._owned: dict[tuple[str, str], str] = {}  # (order manager, owner) -> what becomes of the owner's orders
+        self._owned: dict[tuple[str, str], str] = {}  # (order manager, owner) -> "keep" or "cancel"
 
     async def add(self, address: str, owner: str, on_death: str) -> None:
-        """On the session's loop: tell the order manager at `address` of this owner, now and from now on."""
+        """On the session's loop: take a lease for this owner at the order manager at `address`, and renew it."""
         self._owned[address, owner] = on_death
         await self._renew(address, owner, on_death)
 
@@ -41,13 +41,14 @@ class OwnerLeases:
 
 
 class MirrorLeases:
-    """Has this node's mirror follow the distant books that this process holds views of.
+    """Makes this node's mirror follow the books on other nodes that this process has views of.
 
-    A mirror follows a book while somebody on its node asks for it: so this asks again for every view.
+    A mirror follows a book only while a process on its node asks for the book, so this class repeats the request for
+    every view.
     """
 
     def __init__(self, elsewhere: Callable[[], set[str]], ask: Callable[[list[str]], Awaitable[float]]) -> None:
-        """`ask` has the mirror follow addresses and returns for how long, in seconds."""
+        """`ask` makes the mirror follow addresses; it returns for how many seconds the mirror follows them."""
         self._elsewhere, self._ask = elsewhere, ask
         self._views: weakref.WeakSet[BookReading] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -60,7 +61,7 @@ class MirrorLeases:
             self._views.add(view)
 
     async def follow(self, addresses: list[str]) -> None:
-        """On the session's loop: ask for these addresses now."""
+        """On the session's loop: make the mirror follow these addresses now."""
         with contextlib.suppress(RetryLater, MeshNotRunning):  # a view asks again while it has nothing to read
             lease_s = await self._ask(addresses)
             if lease_s != self._lease_s:
@@ -68,7 +69,7 @@ class MirrorLeases:
                 self._leased.set()
 
     async def keep(self) -> None:
-        """On the session's loop: ask again for every view, for ever."""
+        """On the session's loop: repeat the request for every view, for ever."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._leased.wait(), self._lease_s / 4)

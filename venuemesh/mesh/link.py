@@ -1,4 +1,4 @@
-"""`MeshLink`: what a market needs of a running mesh (see `market.link.Link`)."""
+"""`MeshLink`: the link between a market and a running mesh (see `market.link.Link`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ V = TypeVar("V", bound=BookReading)
 
 
 class MeshLink:
-    """A mesh by name: finds the session of the process it is in, also after it was pickled into another."""
+    """A mesh by name: uses the session of the process it is in, also after it was pickled into another process."""
 
     def __init__(self, mesh: str) -> None:
         self.mesh = mesh

@@ -1,7 +1,7 @@
 """`Mesh` for sync code, `AsyncMesh` for async code; `connect` and `launch` give a `Mesh`.
 
-Both have the same names. What waits for the mesh blocks in `Mesh` and is awaited in `AsyncMesh`; `market` and
-`exchanges` are ordinary calls in both. `mesh.aio` gives the `AsyncMesh` of a `Mesh`.
+Both have the same methods. A method that waits for the mesh blocks in `Mesh` and is awaited in `AsyncMesh`; `market`
+and `exchanges` are ordinary calls in both. `mesh.aio` gives the `AsyncMesh` of a `Mesh`.
 
 The first use of a mesh in a process waits for the mesh's route table: milliseconds, or until its supervisor is back.
 """
@@ -37,8 +37,8 @@ class Mesh(Commands):
 def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
     """Join a running mesh, from a driver, a task or an actor. Its name is $VENUEMESH_MESH, or "mesh", unless given.
 
-    Inside a Ray cluster the mesh is looked for there. A driver that is connected to none joins `address`, else the
-    cluster where `venuemesh up` started this mesh, else $RAY_ADDRESS.
+    A process that is connected to a Ray cluster looks for the mesh there. A driver without a connection joins the
+    cluster at `address`, else the cluster where `venuemesh up` started this mesh, else $RAY_ADDRESS.
 
     Raises:
         MeshNotRunning: there is no such mesh, or no such cluster.
@@ -62,19 +62,20 @@ def connect(mesh: str | None = None, *, address: str | None = None) -> Mesh:
 def launch(config: MeshConfig) -> Mesh:
     """Start a mesh on the Ray cluster this process is connected to; return at once (see `Mesh.wait_started`).
 
-    It starts from this configuration alone: what an earlier mesh of that name was asked to track or stop is forgotten.
+    The mesh starts from this configuration alone: it forgets pairs that an earlier mesh of that name tracked at run
+    time, and networks that were stopped.
 
     Raises:
-        Misconfigured: a mesh of that name runs there already; or an account needs a person before it can be traded
-            on (see `check_accounts`).
-        MeshNotRunning: this process is connected to no Ray cluster.
+        Misconfigured: a mesh of that name runs there already, or an account cannot start unattended (see
+            `check_accounts`).
+        MeshNotRunning: this process is not connected to a Ray cluster.
     """
     from ..config.checks import check_accounts
     from ..supervisor.ray_supervisor import create
 
     name = config.mesh.name
     if not ray.is_initialized():
-        raise MeshNotRunning(name, "this process is connected to no Ray cluster")
+        raise MeshNotRunning(name, "this process is not connected to a Ray cluster")
     try:
         ray.get_actor(SUPERVISOR, namespace=namespace(name))
     except ValueError:
@@ -83,7 +84,7 @@ def launch(config: MeshConfig) -> Mesh:
         if config.has_accounts:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             check_accounts(config, here, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
-            state = make_run_directory()  # where the journal is, unless the configuration says where
+            state = make_run_directory()  # the journal's folder, unless the configuration names another
         create(config.for_supervisor(here, state))
         return Mesh(name)
     raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")

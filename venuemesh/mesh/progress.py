@@ -1,4 +1,4 @@
-"""How far a starting mesh has come, as the supervisor's tree shows it. Pure."""
+"""Reads the progress of a starting mesh from the supervisor's tree. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from ..model.address import BOOK, ORDERS, Address, has_kind
 
 
 def refused_pairs(tree: dict[str, Any]) -> dict[str, str]:
-    """Why pairs that were named are not tracked: address to reason."""
+    """Return why configured pairs are not tracked: address to reason."""
     return {row["address"]: row["last_error"] for row in tree["children"] if row["state"] == "REFUSED"}
 
 
 def book_states(tree: dict[str, Any]) -> dict[str, str]:
-    """Every tracked book's state by its writer's status: address to state name."""
+    """Return the state of every tracked book by its writer's status: address to state name."""
     states: dict[str, str] = {}
     for child in tree["children"]:
         if has_kind(child["address"], BOOK) and child["state"] != "REFUSED":
@@ -24,7 +24,7 @@ def book_states(tree: dict[str, Any]) -> dict[str, str]:
 
 
 def account_states(tree: dict[str, Any]) -> dict[str, str]:
-    """What every account that does not take orders yet is doing, in words, by the address of its order manager."""
+    """Describe every account that does not take orders yet: address of its order manager to the reason."""
     found = {}
     for child in tree["children"]:
         status = child.get("status") or {}
@@ -34,7 +34,7 @@ def account_states(tree: dict[str, Any]) -> dict[str, str]:
 
 
 def missing_parts(tree: dict[str, Any]) -> list[str]:
-    """What a starting mesh still lacks, in words; empty when nothing is missing."""
+    """Describe the missing parts of a starting mesh; empty when nothing is missing."""
     settled = ("SERVING", "REFUSED")
     missing = [f"{row['address']} is {row['state']}" for row in tree["children"] if row["state"] not in settled]
     missing += [f"the instruments of {exchange} are not known" for exchange in tree["unread"]]

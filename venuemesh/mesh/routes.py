@@ -52,7 +52,7 @@ class RouteTable:
         return list(self._accounts.get(exchange, ()))
 
     async def until(self, timeout_s: float, reached: Callable[[Tracked], bool]) -> Tracked:
-        """On the session's loop: return the tracked instruments once `reached` is true of them; RetryLater if not."""
+        """On the session's loop: return the tracked instruments once `reached(them)`. Raises RetryLater."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not reached(self._tracked):

@@ -1,10 +1,10 @@
 """A process's connection to a mesh: one thread with an event loop of its own, for all markets of the process.
 
-Theory of operation. Each process that uses a mesh has one `Session` of it, made on first use: a daemon thread whose
-event loop keeps a copy of the route table by one long poll, renews the process's leases and carries every call. Callers
-hand a coroutine over and get a future: sync code blocks for the result, async code awaits it from any loop, so no event
-loop is blocked on Ray. A market that was pickled into another process finds the session there or makes it. While the
-supervisor is away the last known routes are used.
+Theory of operation. Each process that uses a mesh has one `Session` for the mesh, made on first use: a daemon thread
+whose event loop keeps a copy of the route table by one long poll, renews the process's leases and sends every call.
+Callers hand over a coroutine and get a future: sync code blocks for the result, async code awaits the future from any
+loop, so Ray blocks no event loop. A market that was pickled into another process uses the session there, or makes one.
+While the supervisor is away, the session uses the last known routes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Session:
             self._thread.join(JOIN_S)
 
     async def _end(self) -> None:
-        """Let every task of the loop see its cancellation before the loop stops."""
+        """Cancel every task of the loop and wait for the tasks before the loop stops."""
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -85,11 +85,11 @@ class Session:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def own(self, address: str, owner: str, on_death: str) -> None:
-        """Keep telling the order manager at `address` that the owner lives, for as long as this process does."""
+        """Renew the owner's lease at the order manager at `address` as long as this process lives."""
         self.run(self._owners.add(address, owner, on_death))
 
     def view(self, kind: type[V], address: str, instrument: Instrument) -> V:
-        """Make a view of a book. Unpickled on another node, the view reads that node's segments, by its mirror."""
+        """Make a view of a book. A view unpickled on another node reads that node's segments of its mirror."""
         reopen = partial(_view, self.mesh)
         view = kind(self.directory, instrument, address, ask_for=lambda: self._want(address), reopen=reopen)
         self._mirrors.hold(view)
@@ -109,8 +109,8 @@ class Session:
         """Call the supervisor.
 
         Raises:
-            MeshNotRunning: there is none.
-            RetryLater: it does not answer within the timeout (it may be restarting).
+            MeshNotRunning: the mesh has no supervisor.
+            RetryLater: the supervisor does not answer within the timeout (it may be restarting).
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -161,10 +161,10 @@ def session(mesh: str) -> Session:
     """Return this process's session of a mesh on the Ray cluster it is connected to.
 
     Raises:
-        MeshNotRunning: this process is connected to no Ray cluster.
+        MeshNotRunning: this process is not connected to a Ray cluster.
     """
     if not ray.is_initialized():
-        raise MeshNotRunning(mesh, "this process is connected to no Ray cluster; venuemesh.connect() does that")
+        raise MeshNotRunning(mesh, "this process is not connected to a Ray cluster; call venuemesh.connect()")
     key = (os.getpid(), mesh, ray.get_runtime_context().gcs_address)
     with _lock:
         found = _sessions.get(key)
@@ -174,7 +174,7 @@ def session(mesh: str) -> Session:
 
 
 def leave(mesh: str) -> None:
-    """End this process's session of a mesh; the mesh itself goes on. Nothing happens when there is none."""
+    """End this process's session of a mesh, if it has one. The mesh itself keeps running."""
     key = (os.getpid(), mesh, ray.get_runtime_context().gcs_address)
     with _lock:
         found = _sessions.pop(key, None)

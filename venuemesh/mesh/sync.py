@@ -1,5 +1,5 @@
 # Generated from venuemesh/mesh/aio.py by scripts/generate-sync: change that file, not this one.
-"""The methods of an `Mesh`."""
+"""The methods of `Mesh`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Commands:
         """Return the facade of one exchange and, if it has accounts, of one account.
 
         Args:
-            account: None takes the only account; with several, trading needs a choice.
+            account: None takes the only account; if there are several, trading requires one.
             owner: recorded on every order placed through this facade; events and cancels can be filtered by owner.
             on_death: "keep" or "cancel" the owner's open orders when the last process of this owner has died.
 
@@ -57,7 +57,7 @@ class Commands:
         reason: str = "asked",
         timeout_s: float = 10.0,
     ) -> list[str]:
-        """Refuse new orders: of the whole mesh, an exchange, an account, a pair. Durable; cancels work. Idempotent.
+        """Refuse new orders of the whole mesh, an exchange, an account or a pair. Durable; cancels work. Idempotent.
 
         Returns the accounts that are paused, as `orders/EXCHANGE/ACCOUNT`.
 
@@ -91,7 +91,7 @@ class Commands:
         Raises:
             UnknownExchange: the mesh has no such exchange.
             UnknownInstrument: a fully named pair is not listed as trading; nothing was changed.
-            RetryLater: the supervisor is away, or the books were not placed within the timeout (they still come).
+            RetryLater: the supervisor is away, or the books did not start within the timeout (they start later).
         """
         Waits.answer(commands.track, self.name, exchange, pairs, timeout_s)
 
@@ -114,7 +114,7 @@ class Commands:
 
         Raises:
             Misconfigured: no address matches.
-            RetryLater: the supervisor is away, or not done within the timeout (it continues).
+            RetryLater: the supervisor is away, or the restarts are not done within the timeout (they continue).
         """
         return Waits.answer(commands.restart, self.name, pattern, timeout_s)
 
@@ -123,7 +123,7 @@ class Commands:
         return Waits.answer(commands.status, self.name)
 
     def wait_started(self, timeout_s: float) -> dict[str, str]:
-        """Wait until every configured book is placed and LIVE on its node; return the refused pairs with the reasons.
+        """Wait until every configured book is LIVE on its node; return the refused pairs with the reasons.
 
         Raises:
             RetryLater: not within the timeout; the reason names the missing parts.

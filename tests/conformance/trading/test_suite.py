@@ -420,7 +420,7 @@ def test_why_not_states_the_reason():
         name, spec = "acme", SPEC
 
     assert why_not(CONNECTOR, Trade(), live=False) is None
-    assert why_not(CONNECTOR, Trade(wanted=False), live=False) == "switched off by --no-trading"
+    assert why_not(CONNECTOR, Trade(wanted=False), live=False) == "--no-trading was given"
     assert "key" in why_not(CONNECTOR, Trade(), live=True)
     assert "trading through this connector" in why_not(ReadsOnly(), Trade(), live=False)
     assert f"speaks only {', '.join(SPEAKS)}" in why_not(Connector(name="acme"), Trade(), live=False)

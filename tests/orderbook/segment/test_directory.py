@@ -114,7 +114,7 @@ def test_a_directory_that_is_not_private_is_refused(monkeypatch, tmp_path, spoil
 
 def test_a_root_that_cannot_be_made(monkeypatch, tmp_path):
     monkeypatch.setenv("VENUEMESH_SEGMENTS", str(tmp_path / "no" / "such"))
-    with pytest.raises(Misconfigured, match="cannot be made"):
+    with pytest.raises(Misconfigured, match="cannot be created"):
         segment_directory("mesh", "node")
 
 

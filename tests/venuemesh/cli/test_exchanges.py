@@ -64,7 +64,7 @@ def test_what_an_exchange_offers_to_traders(capsys: pytest.CaptureFixture[str]) 
 
 def test_nothing_is_claimed_that_was_not_tried(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys)
-    assert "No connector that comes with venuemesh was tried on its real exchange" in text
+    assert "No connector of venuemesh has run against its real exchange yet" in text
     found = json.loads(shown(capsys, "--json"))
     assert found["met_real_exchange"] is False
 
@@ -73,14 +73,14 @@ def test_only_what_has_passed_is_called_supported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(records, "FOLDER", tmp_path)
-    assert "  supported     nothing: there is no record of passed checks" in shown(capsys)
+    assert "  supported     nothing: the connector has no record of passed checks" in shown(capsys)
     ran = [("market data", Result(name, "", Outcome.PASSED, "", 0.0)) for name in records.names_of("market data")]
     records.write(records.made(CONNECTOR, "0.1.0", ran), tmp_path)
     assert "  supported     market data (2" in shown(capsys)
     records.write(records.made(CONNECTOR, "0.1.0", ran[1:]), tmp_path)
     text = shown(capsys)
     assert "  supported     nothing (2" in text
-    assert "not 1 that came later" in text
+    assert "1 newer checks did not run" in text
     rows = {row["exchange"]: row for row in json.loads(shown(capsys, "--json"))["exchanges"]}
     assert rows["binance"]["record"]["not_run"] == {"market data": [ran[0][1].name]}
     assert rows["kraken"]["record"] is None

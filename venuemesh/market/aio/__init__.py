@@ -1,1 +1,1 @@
-"""The rooms of `AsyncMarket`, one file a noun, all over one `AsyncRoom`; `sync` is generated from them."""
+"""The parts of `AsyncMarket`, one file per noun, all derived from `AsyncRoom`; `sync` is generated from them."""

@@ -90,7 +90,7 @@ class AsyncAccount(AsyncRoom):
     ) -> FeeEstimate:
         """Return the fee of an order: the exchange's rate for this account, an override, or the published schedule.
 
-        An estimate, without discounts for paying in a fee token. The fills have the fees that were paid.
+        The fee is an estimate, without discounts for paying in a fee token. Fills have the paid fees.
         """
         return fee_estimate(await self._ask("fees", {"pair": pair}, timeout_s), pair, amount, price, is_maker, side)
 
@@ -98,11 +98,11 @@ class AsyncAccount(AsyncRoom):
 
     @property
     def trading_rules(self) -> dict[str, Instrument]:
-        """The trading rules of the tracked pairs. Reads local memory; kept current by the mesh."""
+        """The trading rules of the tracked pairs, from local memory. The mesh keeps them current."""
         return self._state.instruments
 
     def quantize_price(self, pair: str, price: Number, side: Side | str | None = None) -> Decimal:
-        """Return `price` on the exchange's grid, never dearer for its side. Raises RuleViolation, UnknownInstrument."""
+        """Return `price` on the grid, rounded down, or up for a sell. Raises RuleViolation, UnknownInstrument."""
         chosen = None if side is None else read_enum(Side, "side", side)
         return rules.quantize_price(self._rules(pair), needed_number("price", price), chosen)
 
@@ -160,7 +160,7 @@ class AsyncAccount(AsyncRoom):
             OutcomeUnknown: no answer; the exchange may have executed it.
             Misconfigured: no such path, or the key has no permission.
         """
-        own = secrets.token_hex(12)  # the manager's successor recognises the id and does not send the request again
+        own = secrets.token_hex(12)  # by this id the manager's successor does not send the request again
         body = {"method": method, "path": path, "params": dict(params or {}), "signed": signed, "id": own}
         answer = await self._command("request", body, timeout_s, f"{method} {path}")
         return answer["status"], answer["body"]

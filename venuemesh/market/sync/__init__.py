@@ -1,1 +1,1 @@
-"""The rooms of `Market`, generated from those of `AsyncMarket` in `aio` by scripts/generate-sync."""
+"""The parts of `Market`, generated from those of `AsyncMarket` in `aio` by scripts/generate-sync."""

@@ -35,7 +35,7 @@ class Events(Room):
         orders of other owners; numbers then have gaps.
 
         Raises:
-            EventsTrimmed: the next event is no longer kept; `first` is the number of the first kept event.
+            EventsTrimmed: the next event was deleted; `first` is the number of the oldest event that is kept.
             Misconfigured: this market has no account.
         """
         if after is not None and cursor is not None:
@@ -134,7 +134,7 @@ class Events(Room):
 
         Raises:
             Rejected: a state is not an order of this account; nothing was taken over.
-            OutcomeUnknown: not answered; do it again.
+            OutcomeUnknown: no answer; call `restore` again.
         """
         plain = {client_order_id: dict(state) for client_order_id, state in states.items()}
         taken: list[str] = self._command("restore", {"states": plain}, timeout_s, "restore")

@@ -47,10 +47,10 @@ class Orders(Room):
         """Hand over an order to buy; return its client order id at once.
 
         On return the order is on its way to the account's order manager; get its outcome from `wait(id)` or `events()`.
-        The manager rounds price and amount to the exchange's grid (never dearer, never larger), checks them against the
-        exchange's rules, the guards and the balance, journals the order and sends it once. An order that has not
-        reached the manager within `expires_s` is never placed. Every returned id gets exactly one outcome, even if
-        processes die.
+        The manager rounds price and amount to the exchange's grid (a sell price up, everything else down), checks them
+        against the exchange's rules, the guards and the balance, journals the order and sends it once. An order that
+        has not reached the manager within `expires_s` is never placed. Every returned id gets exactly one outcome, even
+        if processes die.
 
         Args:
             pair: trading pair, tracked or not.
@@ -148,7 +148,7 @@ class Orders(Room):
 
         Raises:
             RuleViolation, InsufficientBalance, NotOffered, Paused: refused before anything was sent.
-            RetryLater: the manager, or its journal, was away; nothing was sent, and never will be under this id.
+            RetryLater: the manager or its journal was away; nothing was sent, and no order with this id will be sent.
             OutcomeUnknown: handed over, but the manager has not answered: `wait` for the id in the error's `what`.
         """
         order = self.new_order(
@@ -161,8 +161,9 @@ class Orders(Room):
     ) -> list[Order]:
         """Place several orders: they are journaled together, then sent one by one or as the exchange's own batch.
 
-        `order_list` ("OCO", "OTO", "OTOCO") makes them one order list, where the exchange offers it. Refused orders are
-        in the result too, as REJECTED or FAILED with their reasons. Raises as `place` if no order was accepted.
+        `order_list` ("OCO", "OTO", "OTOCO") places them as one order list, where the exchange offers order lists.
+        Refused orders are in the result, too, as REJECTED or FAILED with their reasons. Raises as `place` if no order
+        was accepted.
         """
         Waits.begin()
         self._state.take_ownership()
@@ -175,8 +176,8 @@ class Orders(Room):
     def cancel(self, client_order_id: str) -> str:
         """Hand over a cancel; return the id at once. Idempotent.
 
-        Get the order's end from `wait(id)` or `events()`. If the order is still on its way to the manager, it is
-        cancelled when it gets there.
+        Get the order's outcome from `wait(id)` or `events()`. If the order is still on its way to the manager, the
+        manager cancels it on arrival.
         """
         self._state.hand_over_cancel(client_order_id)
         return client_order_id
@@ -217,7 +218,7 @@ class Orders(Room):
         """Make an open order smaller without losing its place in the queue; return the confirmed order.
 
         Raises:
-            NotOffered: the exchange does not offer it; `replace` works, but loses the place in the queue.
+            NotOffered: the exchange has no amendments; `replace` works, but loses the place in the queue.
             RuleViolation, Rejected: refused; the order is unchanged.
             OutcomeUnknown: no answer; `get_order` returns the known state.
         """
@@ -234,9 +235,9 @@ class Orders(Room):
     ) -> list[Order]:
         """Cancel an order and place a similar one with a new price or amount; return the old and the new order.
 
-        This is one request where the exchange offers it; otherwise a cancel and, after its success, a new order. Each
-        half has its own outcome. Without an `amount` the new order is for the remaining amount at the time of the call:
-        a fill between the call and the cancel comes on top. Raises as `place`.
+        This is one request where the exchange offers such a request; otherwise a cancel and, after its success, a new
+        order. The cancel and the new order have separate outcomes. Without an `amount` the new order has the remaining
+        amount at the time of the call; a fill between the call and the cancel does not reduce it. Raises as `place`.
         """
         old = self.get_order(client_order_id)
         new = self.new_order(
@@ -274,7 +275,7 @@ class Orders(Room):
         this, any number of times.
 
         Raises:
-            UnknownOrder: it never reached the manager; from now on the manager refuses any order with this id.
+            UnknownOrder: the order never reached the manager; from now on the manager refuses any order with this id.
             RetryLater: not within `timeout_s`, or the manager was away; the order is not affected.
         """
         if until not in ("done", "open"):

@@ -36,7 +36,7 @@ class Room:
         return f"<{type(self).__name__} {whose} of mesh {self._state.link.mesh}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # no request, because the other process may be unable to wait; own ids, so that two copies never choose the same
+        # unpickling sends no request, because it may run where blocking is not allowed; each copy makes ids of its own
         state = self._state
         return _restore, (type(self), state.link, state.exchange, state.account, state.owner, state.on_death)
 
@@ -69,7 +69,7 @@ class Room:
         """
         try:
             return Waits.answer(self._state.link.submit, address, kind, body, timeout_s)
-        except OutcomeUnknown as error:  # for a request that changes nothing, this only means: not answered
+        except OutcomeUnknown as error:  # for a request that changes nothing, no answer is not a doubt
             raise RetryLater(AGAIN_S, str(error)) from error
 
     def _ask(self, kind: str, body: Any, timeout_s: float) -> Any:
