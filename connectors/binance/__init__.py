@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...model.errors import Misconfigured
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
-from .auth import BinanceAuth, read_key
+from .auth import BinanceAuth
 from .market import BinanceCodec
 from .orders import BinanceTrading
 from .spec import DEPTH_SPEED, SNAPSHOT_LIMIT, SPEC
@@ -62,14 +61,10 @@ class BinanceConnector(BinanceMarketData):
             rest, ws_api = rest or hosts.rest, ws_api or hosts.ws_api
         return BinanceTrading(self.spec, rest, ws_api)
 
-    def auth(
-        self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None, **fields: Any
-    ) -> BinanceAuth:
-        """Read a key of the kind "hmac", "rsa" or "ed25519"; `passphrase` opens an encrypted one. Raises Misconfigured:
-        also for other fields, of which Binance's keys have none."""
-        for name in fields:
-            raise Misconfigured("the API key", f"Binance's keys have no {name}")
-        return read_key(kind, api_key, secret, passphrase)
+    def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BinanceAuth:
+        """Read a key of the kind "hmac", "rsa" or "ed25519"; `passphrase` opens an encrypted one. Raises
+        Misconfigured."""
+        return BinanceAuth(kind, api_key, secret, **fields)
 
 
 CONNECTOR = BinanceConnector(SPEC)

@@ -8,7 +8,7 @@ from typing import Any
 from ...model.errors import Misconfigured
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
-from .auth import BybitAuth, read_key
+from .auth import BybitAuth
 from .market import BybitCodec
 from .orders import BybitTrading
 from .spec import DEPTH, REGION, REGIONS, SPEC
@@ -59,8 +59,8 @@ class BybitConnector:
         return BybitTrading(self.spec, rest, ws_api)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:
-        """Read a key of the kind "hmac", the only one that is offered. Raises Misconfigured."""
-        return read_key(kind, api_key, secret)
+        """Read a key of the kind "hmac" or "rsa". Raises Misconfigured."""
+        return BybitAuth(kind, api_key, secret, **fields)
 
     def samples(self) -> MarketDataSamples:
         """Messages of our own in the manual's shape, for the conformance suite."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
-from .auth import KrakenAuth, read_key
+from .auth import KrakenAuth
 from .market import KrakenCodec
 from .orders import KrakenTrading
 from .spec import DEPTH, SPEC
@@ -33,7 +33,7 @@ class KrakenConnector:
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> KrakenAuth:
         """Read a key of the kind "hmac", the only one that Kraken has. Raises Misconfigured."""
-        return read_key(kind, api_key, secret)
+        return KrakenAuth(kind, api_key, secret, **fields)
 
     def samples(self) -> MarketDataSamples:
         """Messages of our own in the manual's shape, for the conformance suite."""

@@ -8,49 +8,29 @@ Source: guides/spot-rest-auth, rest-api/add-order, rest-api/amend-order of docs.
 
 from __future__ import annotations
 
-import binascii
 import hashlib
-import hmac
-from base64 import b64decode, b64encode
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import NoReturn
 from urllib.parse import urlencode
 
-from ...model.errors import Misconfigured, NotOffered
-from ...model.http import HttpRequest
-from ...model.time import MILLISECOND_NS, SECOND_NS
-from ..order_codec import At, Draft, Ends, Kind, Never, Signed, SignedRequest, WhenSuperseded
+from ...model.errors import Misconfigured
+from ...model.time import MILLISECOND_NS
+from ..order_codec import At, Draft, Ends, Kind, Never, Signed, WhenSuperseded
+from ..signing import FORM, Headers, SigningKey, rfc3339_text, signed_request, with_query
 from .spec import OFFER
 
-FORM = ("Content-Type", "application/x-www-form-urlencoded")
 TIMED = (Kind.PLACE, Kind.AMEND)
 
 
-class KrakenAuth:
-    """One API key."""
+class KrakenAuth(SigningKey):
+    """One API key of Kraken."""
 
-    __slots__ = ("_api_key", "_secret")
+    __slots__ = ()
+    exchange = "kraken"
+    algorithm, writes_base64, is_base64 = "sha512", True, True
 
-    def __init__(self, api_key: str, secret: bytes) -> None:
-        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-            raise Misconfigured("the API key", "it is empty or holds characters that no key has")
-        self._api_key, self._secret = api_key, secret
-
-    @property
-    def key_hint(self) -> str:
-        return f"{self._api_key[:4]}..." if len(self._api_key) > 8 else "..."
-
-    def __repr__(self) -> str:
-        return f"KrakenAuth({self.key_hint})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a key is not pickled: it stays in the process that signs")
-
-    def signature(self, path: str, nonce: str, body: str) -> str:
+    def api_sign(self, path: str, nonce: str, body: str) -> str:
         """Return the `API-Sign` of a body that carries this nonce."""
-        digest = hashlib.sha256((nonce + body).encode()).digest()
-        return b64encode(hmac.digest(self._secret, path.encode() + digest, "sha512")).decode()
+        return self.signature(path.encode() + hashlib.sha256((nonce + body).encode()).digest())
 
     def sign(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """Sign for REST. A draft without a nonce gets the time in ms.
@@ -59,57 +39,27 @@ class KrakenAuth:
             Misconfigured: a validity window that the exchange does not take.
         """
         method, path = draft.rest
-        params, headers = list(draft.params), [FORM]
+        params = list(draft.params)
         nonce = now_ns // MILLISECOND_NS if draft.nonce is None else draft.nonce
         ends: Ends = WhenSuperseded(nonce) if draft.signed else Never()
         if draft.kind in TIMED:
-            deadline_ns = self._deadline(now_ns, validity_ms)
-            params.append(("deadline", _rfc3339(deadline_ns)))
-            ends = At(deadline_ns)
+            ends = At(_deadline(now_ns, validity_ms))
+            params.append(("deadline", rfc3339_text(ends.ns)))
         if draft.signed:
             params.insert(0, ("nonce", str(nonce)))
         body = urlencode(params)
+        text = f"{method} {with_query(path, body)}"
+        proof: Headers = ()
         if draft.signed:
-            headers += [("API-Key", self._api_key), ("API-Sign", self.signature(path, str(nonce), body))]
-        text = f"{method} {path}?{body}" if body else f"{method} {path}"
-        url = draft.host + path
+            draft = replace(draft, nonce=nonce)
+            proof = (("API-Key", self._api_key), ("API-Sign", self.api_sign(path, str(nonce), body)))
         if method == "GET":
-            request: HttpRequest = SignedRequest(method, f"{url}?{body}" if body else url, (), b"", draft.cost)
-        else:
-            request = SignedRequest(method, url, tuple(headers), body.encode(), draft.cost)
-        digest = hashlib.sha256(f"{method} {request.url}\n".encode() + request.body).hexdigest()
-        return Signed(replace(draft, nonce=nonce) if draft.signed else draft, request_id, ends, text, digest, request)
-
-    def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
-        """Raises NotOffered: websocket requests carry a token, not a signature."""
-        raise NotOffered("kraken", "signed requests over a websocket")
-
-    @staticmethod
-    def _deadline(now_ns: int, validity_ms: int) -> int:
-        least, most = OFFER.min_validity_s * 1000, OFFER.max_validity_s * 1000
-        if not least <= validity_ms <= most:
-            raise Misconfigured("the validity window", f"{validity_ms} ms is not within {least:g} and {most:g}")
-        return now_ns // MILLISECOND_NS * MILLISECOND_NS + validity_ms * MILLISECOND_NS
+            return signed_request(draft, request_id, ends, with_query(path, body), text)
+        return signed_request(draft, request_id, ends, path, text, headers=(FORM,), proof=proof, body=body.encode())
 
 
-def _rfc3339(ns: int) -> str:
-    whole = datetime.fromtimestamp(ns // SECOND_NS, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{ns % SECOND_NS // MILLISECOND_NS:03d}Z"
-
-
-def read_key(kind: str, api_key: str, secret: str | bytes) -> KrakenAuth:
-    """Return the key that signs.
-
-    Raises:
-        Misconfigured: another kind than "hmac", or a secret that is not base64.
-    """
-    if kind != "hmac":
-        raise Misconfigured("the kind of key", f"{kind!r} is not hmac, the one that Kraken has")
-    raw = secret.encode() if isinstance(secret, str) else secret
-    try:
-        decoded = b64decode(raw.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        decoded = b""  # the text of the error may quote the secret
-    if not decoded:
-        raise Misconfigured("the hmac key", "its secret is empty, or is not the base64 text that Kraken gives")
-    return KrakenAuth(api_key, decoded)
+def _deadline(now_ns: int, validity_ms: int) -> int:
+    least, most = OFFER.min_validity_s * 1000, OFFER.max_validity_s * 1000
+    if not least <= validity_ms <= most:
+        raise Misconfigured("the validity window", f"{validity_ms} ms is not within {least:g} and {most:g}")
+    return (now_ns // MILLISECOND_NS + validity_ms) * MILLISECOND_NS

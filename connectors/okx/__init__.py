@@ -7,7 +7,7 @@ from typing import Any
 
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
-from .auth import OkxAuth, read_key
+from .auth import OkxAuth
 from .market import OkxCodec
 from .orders import OkxTrading
 from .spec import IS_DEMO, REGION, SPEC
@@ -45,7 +45,7 @@ class OkxConnector:
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> OkxAuth:
         """Read a key of the kind "hmac" and its `passphrase`. Raises Misconfigured."""
-        return read_key(kind, api_key, secret, fields)
+        return OkxAuth(kind, api_key, secret, **fields)
 
     def samples(self) -> MarketDataSamples:
         """Messages of our own in the manual's shape, for the conformance suite."""

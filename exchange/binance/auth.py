@@ -89,11 +89,7 @@ def is_signed(key: ApiKey, payload: bytes, signature: str) -> bool:
 
     Source: faqs/api_key_types.md, rest-api.md (Request Security), read 2026-11-22.
     """
-    if isinstance(key.verifier, bytes):
-        digest = signatures.from_hex(signature)
-        return digest is not None and signatures.is_hmac(key.verifier, payload, digest)
-    raw = signatures.from_base64(signature)
-    return raw is not None and signatures.is_signed(key.verifier, payload, raw)
+    return signatures.is_by(key.verifier, payload, signature)
 
 
 def without_signature(encoded: str) -> str:

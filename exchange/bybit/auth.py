@@ -3,9 +3,10 @@
 Theory of operation. A request is checked when it is carried out: one that a fault held back until its window has passed
 is refused. The manual does not say at which of the two moments the exchange looks at the time.
 
-Source: guide.mdx (HTTP Headers for Authenticated Endpoints), websocket/wss-authentication.mdx (Authentication),
-error.mdx, read 2026-11-27. The manual names no bounds of the window: any whole number is one here. It does not show how
-a websocket refuses: the texts are those of REST.
+Source: guide.mdx (Select Your API Key Type, HTTP Headers for Authenticated Endpoints), websocket/wss-authentication.mdx
+(Authentication), error.mdx, read 2026-11-27. The manual names no bounds of the window: any whole number is one here. It
+does not show how a websocket refuses: the texts are those of REST. It does not say whether RSA keys open a websocket:
+they do here.
 """
 
 from __future__ import annotations
@@ -37,9 +38,8 @@ def authenticate(floor: Floor, headers: Mapping[str, str], payload: bytes, now_n
     if owner is None or owner[1].revoked:
         raise ApiError("API key is invalid.", BAD_KEY)
     stamp, window = headers[TIME], headers.get(WINDOW, "")
-    verifier, digest = owner[1].verifier, signatures.from_hex(headers[SIGNATURE])
     signed = f"{stamp}{headers[KEY]}{window}".encode() + payload
-    if not isinstance(verifier, bytes) or digest is None or not signatures.is_hmac(verifier, signed, digest):
+    if not signatures.is_by(owner[1].verifier, signed, headers[SIGNATURE]):
         raise ApiError("Error sign, please check your signature generation algorithm.", BAD_SIGNATURE)
     now_ms = now_ns // MILLISECOND_NS
     try:
@@ -59,13 +59,11 @@ def log_in(floor: Floor, args: Sequence[Any], now_ns: int) -> tuple[Account, Api
     """
     if len(args) != 3 or not isinstance(args[0], str) or not isinstance(args[2], str):
         raise ApiError("Params Error")
-    key, expires, digest = args[0], str(args[1]), signatures.from_hex(args[2])
+    key, expires = args[0], str(args[1])
     owner = floor.owner(key)
     if owner is None or owner[1].revoked:
         raise ApiError("API key is invalid.", BAD_KEY)
-    verifier = owner[1].verifier
-    signed = f"GET/realtime{expires}".encode()
-    if not isinstance(verifier, bytes) or digest is None or not signatures.is_hmac(verifier, signed, digest):
+    if not signatures.is_by(owner[1].verifier, f"GET/realtime{expires}".encode(), args[2]):
         raise ApiError("Error sign, please check your signature generation algorithm.", BAD_SIGNATURE)
     try:
         expires_ms = read_whole(expires)

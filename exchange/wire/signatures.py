@@ -30,6 +30,15 @@ def is_signed(verifier: RSAPublicKey | Ed25519PublicKey, payload: bytes, signatu
     return True
 
 
+def is_by(verifier: bytes | RSAPublicKey | Ed25519PublicKey, payload: bytes, signature: str) -> bool:
+    """Return whether `signature` is the key's own of `payload`: HMAC-SHA256 as hex in any case, all else as base64."""
+    if isinstance(verifier, bytes):
+        digest = from_hex(signature)
+        return digest is not None and is_hmac(verifier, payload, digest)
+    raw = from_base64(signature)
+    return raw is not None and is_signed(verifier, payload, raw)
+
+
 def from_hex(text: str) -> bytes | None:
     """Return the bytes of hexadecimal digits in any case, or None where the text is something else."""
     try:

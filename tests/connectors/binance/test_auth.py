@@ -248,10 +248,10 @@ def test_an_encrypted_key_opens_with_its_passphrase():
     locked = pem(ED_KEY, BestAvailableEncryption(b"right"))
     with pytest.raises(Misconfigured, match="no account"):
         CONNECTOR.auth("hmac", KEY, SECRET, account="x")
-    key = CONNECTOR.auth("ed25519", KEY, locked, "right")
+    key = CONNECTOR.auth("ed25519", KEY, locked, passphrase="right")
     assert verifies("ed25519", "a=1", key.signature("a=1"))
     with pytest.raises(Misconfigured):
-        CONNECTOR.auth("ed25519", KEY, locked, "wrong")
+        CONNECTOR.auth("ed25519", KEY, locked, passphrase="wrong")
 
 
 @pytest.mark.parametrize("window", [0, -1, 60_001])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.captures import captures
 from venuemesh.connectors.kraken import CONNECTOR
-from venuemesh.connectors.kraken.auth import read_key
+from venuemesh.connectors.kraken.auth import KrakenAuth
 from venuemesh.connectors.kraken.client_ids import packed, unpacked
 from venuemesh.connectors.order_codec import At, Draft, Kind, Never, WhenSuperseded
 from venuemesh.model.errors import Misconfigured, NotOffered
@@ -35,7 +35,7 @@ def draft(kind: Kind = Kind.CANCEL, path: str = "/0/private/CancelOrder", **fiel
 
 
 def test_the_signature_that_the_manual_prints():
-    assert auth().signature("/0/private/AddOrder", "1616492376594", BODY) == SIGNATURE
+    assert auth().api_sign("/0/private/AddOrder", "1616492376594", BODY) == SIGNATURE
 
 
 def test_the_manual_s_request_as_a_draft():
@@ -48,7 +48,7 @@ def test_the_manual_s_request_as_a_draft():
 
 def test_what_ccxt_signs_has_the_same_signature_here():
     recorded = json.loads((captures("kraken") / "signing.json").read_text())
-    key = read_key("hmac", recorded["keys"]["apiKey"], recorded["keys"]["secret"])
+    key = KrakenAuth("hmac", recorded["keys"]["apiKey"], recorded["keys"]["secret"])
     for request in recorded["requests"]:
         (_, nonce), *params = parse_qsl(request["body"])
         made = Draft(
@@ -96,10 +96,10 @@ def test_a_deadline_that_the_exchange_does_not_take(validity_ms):
 def test_what_is_no_key():
     for kind, secret in (("ed25519", SECRET), ("hmac", ""), ("hmac", "no base64!"), ("hmac", b"-----BEGIN KEY-----")):
         with pytest.raises(Misconfigured) as raised:
-            read_key(kind, "key", secret)
+            KrakenAuth(kind, "key", secret)
         assert str(secret) not in str(raised.value) or not secret
     with pytest.raises(Misconfigured):
-        read_key("hmac", "two words", SECRET)
+        KrakenAuth("hmac", "two words", SECRET)
 
 
 def test_a_key_shows_and_leaves_nothing():

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from venuemesh.connectors.kraken import CONNECTOR
-from venuemesh.connectors.kraken.auth import read_key
+from venuemesh.connectors.kraken.auth import KrakenAuth
 from venuemesh.connectors.kraken.client_ids import packed
 from venuemesh.connectors.reports import BalanceChange, Missed, OrderReport, StreamOpened
 from venuemesh.model.errors import DecodeError, NotOffered
@@ -26,7 +26,7 @@ class Connection:
     def __init__(self) -> None:
         self.codec = CONNECTOR.trading()
         self.codec.use_token("token")
-        auth = read_key("hmac", "key", "c2VjcmV0")
+        auth = KrakenAuth("hmac", "key", "c2VjcmV0")
         self.sent = [orjson.loads(frame) for frame in self.codec.stream_open(auth, "attempt-1", 0, 5000)]
         self.numbers = {"executions": 0, "balances": 0}
 
@@ -104,7 +104,7 @@ def test_an_order_that_this_connection_has_not_heard_of_is_missed_not_guessed(co
 
 def test_a_new_connection_begins_with_its_snapshot(connection):
     connection.says("executions", pending())
-    connection.codec.stream_open(read_key("hmac", "key", "c2VjcmV0"), "attempt-2", 0, 5000)
+    connection.codec.stream_open(KrakenAuth("hmac", "key", "c2VjcmV0"), "attempt-2", 0, 5000)
     connection.numbers = {"executions": 0, "balances": 0}
     (missed,) = connection.says("executions", event("new"))
     assert isinstance(missed, Missed)
