@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from ..model.errors import Misconfigured
 from ..model.order import OrderType, TimeInForce
 from ..model.time import MILLISECOND_NS
+from .limit_answers import Cost, LimitAnswer, by_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,8 @@ class ExchangeSpec:
     wire_decimals: int  # how many decimals the exchange writes
     max_snapshot: int  # the largest number of levels a side of a snapshot
     used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> the limit whose use it states
+    # What an answer says about limits, by status, headers, body and the request's cost; beside `used_headers`
+    limit_answer: Callable[[int, Mapping[str, str], bytes, Cost], LimitAnswer] = by_status
     decimals_by_pair: bool = False  # True: as many as the scales of the pair's instrument
     book: BookFeed = BookFeed()
     candles: CandleOffer | None = None  # with it the codec is a `market_codec.ServesCandles`

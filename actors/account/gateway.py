@@ -191,7 +191,7 @@ class Gateway:
         assert signed.request is not None
         async with self._turn(signed):
             response = await self._send(signed.request, lease)
-        self._nonce_answered(signed, response)
+        self._answered(signed, response)
         return signed, response
 
     async def count(self, draft: Draft) -> None:
@@ -236,6 +236,12 @@ class Gateway:
             self._context.alive()  # a fenced owner must not overtake its successor
             yield
 
+    def _answered(self, signed: Signed, response: HttpResponse) -> None:
+        """Take in what an answer says about the nonces of the key and the counters of the key and account."""
+        draft = signed.draft
+        self.counters.stated(self.budget.read(response.status, response.headers, response.body, draft.cost), draft.pair)
+        self._nonce_answered(signed, response)
+
     def _nonce_answered(self, signed: Signed, response: HttpResponse) -> None:
         if self.nonces is None or signed.draft.nonce is None:
             return
@@ -269,7 +275,7 @@ class Gateway:
         except BaseException:
             self.budget.lost(lease, request.cost)
             raise
-        self.budget.answered(lease, response)
+        self.budget.answered(lease, response, request.cost)
         self.last_recv_ns = self._context.monotonic_ns()
         return response
 
@@ -327,7 +333,7 @@ class Gateway:
             assert signed.request is not None
             async with self._turn(signed):
                 response = await self._rest.send(signed.request, self.answer_s, before_write=last_look)  # type: ignore[call-arg]
-            self._nonce_answered(signed, response)
+        self._answered(signed, response)
         reach("request.answered")
         self.last_recv_ns = self._context.monotonic_ns()
         return response

@@ -297,7 +297,7 @@ class BookSession:
         except RetryLater:
             around.budget.unsent(lease)
             raise
-        around.budget.answered(lease, response)
+        around.budget.answered(lease, response, request.cost)
         failure = codec.failure(response)
         if failure is not None:
             raise failure
@@ -390,7 +390,7 @@ class BookSession:
                 around.budget.unsent(lease)
                 raise
             around.alive()
-            around.budget.answered(lease, response)
+            around.budget.answered(lease, response, request.cost)
             failure = self.codec.failure(response)
             if failure is not None:
                 raise failure

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...connectors.limit_answers import Cost
 from ...connectors.spec import ExchangeSpec, Limit
 from ...model.errors import Rejected, RetryLater
 from ...model.http import HttpResponse
 from ...model.time import SECOND_NS
 from ..cell.role import Context
-from .budget import WAIT_S, Budget, Cost
-from .machine import HIT, Priority
+from .budget import WAIT_S, Budget
+from .machine import Priority
 from .order_window import OrderWindows
 
 BLOCK_NS = 8 * SECOND_NS  # a lease of the limits role lasts 10 s
@@ -136,14 +137,15 @@ class Allowance:
         if block is not None:
             self._budget.lost(block.lease, tuple(block.spent.items()))
 
-    def answered(self, response: HttpResponse) -> None:
-        """Report the exchange's own counts to the limits role; at once after a 429 or 418."""
+    def answered(self, response: HttpResponse, cost: Cost) -> None:
+        """Report what the answer says about limits to the limits role; at once where one was hit."""
         now_ns = self._context.monotonic_ns()
         stated = ((name, response.headers.get(header, "")) for header, name in self._account_headers.items())
         self._windows.observe({name: int(count) for name, count in stated if count.isdecimal()}, now_ns)
-        if response.status in HIT or now_ns - self._reported_ns >= REPORT_NS:
+        answer = self._budget.read(response.status, response.headers, response.body, cost)
+        if answer.hit is not None or now_ns - self._reported_ns >= REPORT_NS:
             self._reported_ns = now_ns
-            self._budget.refused(response.status, response.headers)
+            self._budget.observe(answer)
 
     def beat(self) -> None:
         """Give the block back when its lease is about to end."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
+from ...connectors.limit_answers import Cost, LimitAnswer
 from ...connectors.spec import ExchangeSpec
 from ...model.address import limits_address
 from ...model.errors import MeshError, RetryLater
@@ -15,8 +17,6 @@ from .machine import Priority
 
 WAIT_S = 5.0
 TELLING_MAX = 64  # most reports under way to the limits role; one more is dropped, as the next answer reports the same
-
-Cost = tuple[tuple[str, int], ...]
 
 
 class RestLike(Protocol):
@@ -55,13 +55,21 @@ class Budget:
         lease: int = granted["lease"]
         return lease
 
-    def answered(self, lease: int, response: HttpResponse) -> None:
+    def answered(self, lease: int, response: HttpResponse, cost: Cost) -> None:
         """Report the exchange's answer to the request of `lease`, and end the lease."""
-        self._observe(lease, response.status, response.headers)
+        self.observe(self.read(response.status, response.headers, response.body, cost), lease)
 
     def refused(self, status: int, headers: Mapping[str, str]) -> None:
         """Report the HTTP status that answered an attempt to connect."""
-        self._observe(None, status, headers)
+        self.observe(self.read(status, headers))
+
+    def read(self, status: int, headers: Mapping[str, str], body: bytes = b"", cost: Cost = ()) -> LimitAnswer:
+        """Return what an answer says about limits."""
+        answer, spec = self._spec.limit_answer(status, headers, body, cost), self._spec
+        used = {
+            limit: int(headers[name]) for name, limit in spec.used_headers.items() if headers.get(name, "").isdecimal()
+        }
+        return replace(answer, used=used | dict(answer.used)) if used else answer
 
     def unsent(self, lease: int) -> None:
         """Give `lease` back: no request was sent under it."""
@@ -80,15 +88,14 @@ class Budget:
     def _counted(self, cost: Cost) -> dict[str, int]:
         return {name: amount for name, amount in cost if name in self._spec.limits}
 
-    def _observe(self, lease: int | None, status: int, headers: Mapping[str, str]) -> None:
-        used = {
-            limit: int(headers[name])
-            for name, limit in self._spec.used_headers.items()
-            if headers.get(name, "").isdecimal()
-        }
-        after = headers.get("retry-after", "")
-        retry_after_s = float(after) if after.isdecimal() else None
-        self._tell("observe", {"used": used, "status": status, "retry_after_s": retry_after_s, "lease": lease})
+    def observe(self, answer: LimitAnswer, lease: int | None = None) -> None:
+        """Report what an answer says about limits of the egress, and end the lease of its request."""
+        hit, limits = answer.hit, self._spec.limits
+        used = {name: max(0, limits[name].amount - left) for name, left in answer.left.items() if name in limits}
+        told = None
+        if hit is not None and (not hit.limits or not limits.keys().isdisjoint(hit.limits)):
+            told = {"wait_s": hit.wait_s, "limits": [name for name in hit.limits if name in limits]}
+        self._tell("observe", {"used": used | dict(answer.used), "hit": told, "lease": lease})
 
     def _tell(self, kind: str, body: dict[str, Any]) -> None:
         if len(self._telling) < TELLING_MAX:
@@ -133,7 +140,7 @@ class Budgeted:
         except BaseException:
             self._budget.lost(lease, request.cost)
             raise
-        self._budget.answered(lease, response)
+        self._budget.answered(lease, response, request.cost)
         return response
 
     async def close(self) -> None:

@@ -1,7 +1,8 @@
 """Counters that an exchange keeps per key or account, and that fall with time (`ExchangeSpec.key_limits`).
 
 One process spends them, so it counts by itself, without the limits role. What a predecessor spent is not known: a
-successor begins at zero, and an answer that a limit was hit fills the counter (`hit`).
+successor begins at zero. An answer that a limit was hit fills the counter (`hit`, `stated`), and one that states how
+little is left fills it up to that.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ...connectors.limit_answers import Cost, LimitAnswer
 from ...connectors.spec import Decay, Limit
 from ...model.errors import RetryLater
 from ...model.time import SECOND_NS
 
-Cost = tuple[tuple[str, int], ...]
 ROOM = 0.9  # the share of a limit that is spent: the clocks of both sides differ
 
 
@@ -75,6 +76,20 @@ class Counters:
         for name, _ in self._counted(cost):
             level = self._level(name, pair)
             level.value, level.at_ns = float(self._limits[name].amount), now_ns
+
+    def stated(self, answer: LimitAnswer, pair: str | None) -> None:
+        """Take in what an answer says: never spend more than is left, and nothing before a hit is over."""
+        now_ns, hit = self._now_ns(), answer.hit
+        for name, left in answer.left.items():
+            if (limit := self._limits.get(name)) is not None:
+                self._raise(name, pair, limit.amount - left, now_ns)
+        for name in () if hit is None else hit.limits:
+            if (limit := self._limits.get(name)) is not None and hit is not None:
+                self._raise(name, pair, limit.amount * ROOM + hit.wait_s * limit.per_s, now_ns)
+
+    def _raise(self, name: str, pair: str | None, value: float, now_ns: int) -> None:
+        level = self._level(name, pair)
+        level.value, level.at_ns = max(level.now(self._limits[name], now_ns), value), now_ns
 
     def status(self) -> dict[str, dict[str, float]]:
         now_ns = self._now_ns()

@@ -17,7 +17,8 @@ later, that is, when its request was granted after the held count had arrived; t
 After a whole period without news no count is valid. A successor ignores lower counts: they say nothing about units that
 the predecessor granted and its holders have not spent yet.
 
-429 and 418 start a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
+A refusal for the rate (`Hit`, as the connector reads it) that names limits fills these for the time it states. One that
+names none starts a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from ...connectors.limit_answers import Hit
 from ...connectors.spec import Limit
 from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 
-HIT = (429, 418)
-COOL_DOWN_S = {429: 60.0, 418: 120.0}  # where the exchange states no time; 418 is a ban, and bans grow
 QUIET_S = 600.0  # a hit this long after the last cool-down begins a new count
+COOLING = "cooling down after the exchange refused a request for its rate"
 LONGEST_S = 3 * 86_400.0  # the longest ban that is believed: exchanges ban for some days at most
 
 
@@ -147,6 +148,13 @@ class Bucket:
         elif self.floor is None or count + self.leased > self.floor.count + self.floor.extra:
             self.floor = Floor(count, self.leased, now_ns)
 
+    def fill(self, wait_s: float, now_ns: int) -> None:
+        """Count the limit as used up for `wait_s`."""
+        self.advance(now_ns)
+        self.level = min(self.level, 0)
+        end_ns = now_ns + in_ns(min(wait_s, LONGEST_S))
+        self.floor = Floor(max(self.limit, self.usable), 0, end_ns - self.period_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -199,7 +207,7 @@ class LimitsMachine:
         wanted = self._checked(cost)
         deadline_ns = now_ns + in_ns(max(0.0, wait_s))
         if self.cool_ns > deadline_ns:
-            raise RetryLater((self.cool_ns - now_ns) / SECOND_NS, "cooling down after the exchange answered 429 or 418")
+            raise RetryLater((self.cool_ns - now_ns) / SECOND_NS, COOLING)
         if len(self._waiting) >= self.settings.max_waiting or len(self._leases) >= self.settings.max_leases:
             raise InboxFull(self._address, self.settings.max_waiting)
         if self._per_holder.get(holder, 0) >= self.settings.max_waiting_per_holder:
@@ -248,13 +256,12 @@ class LimitsMachine:
     def observe(
         self,
         used: Mapping[str, int],
-        status: int,
-        retry_after_s: float | None,
+        hit: Hit | None,
         lease_id: int | None,
         now_ns: int,
         keep: bool = False,
     ) -> None:
-        """Apply the exchange's answer: its own counts, and whether it refused to serve us (429, 418).
+        """Apply the exchange's answer: its own counts, and whether it refused a request for its rate.
 
         The lease of the request ends as spent in full, unless `keep`: more units of a block may follow.
         """
@@ -264,8 +271,12 @@ class LimitsMachine:
             if name in self.buckets and count >= 0:
                 self.buckets[name].advance(now_ns)
                 self.buckets[name].observe(count, self._since(lease, name, keep), now_ns)
-        if status in HIT:
-            self._cool(status, retry_after_s, lease, now_ns)
+        if hit is not None and hit.limits:
+            for name in hit.limits:
+                if name in self.buckets:
+                    self.buckets[name].fill(hit.wait_s, now_ns)
+        elif hit is not None:
+            self._cool(hit.wait_s, lease, now_ns)
         if lease is not None and not keep:
             self.release(lease.id, lease.cost, now_ns)
 
@@ -276,14 +287,13 @@ class LimitsMachine:
         older = sum(other.cost.get(name, 0) for other in self._leases.values() if other.id <= last)
         return lease.granted_ns, older + self.buckets[name].taken - lease.taken[name]
 
-    def _cool(self, status: int, retry_after_s: float | None, lease: Lease | None, now_ns: int) -> None:
+    def _cool(self, wait_s: float, lease: Lease | None, now_ns: int) -> None:
         told_ns = self._cooled_at_ns
         if told_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
             self.hits, self._cooled_at_ns = 0, now_ns
         elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > told_ns:
             self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # otherwise it was sent before the hit was known
-        asked = retry_after_s if retry_after_s is not None and retry_after_s > 0 else COOL_DOWN_S[status]
-        self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(asked, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
+        self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(wait_s, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
         for bucket in self.buckets.values():
             bucket.advance(now_ns)
             bucket.level = min(bucket.level, 0)
@@ -335,7 +345,7 @@ class LimitsMachine:
 
     def _why(self, cost: Mapping[str, int], now_ns: int) -> str:
         if now_ns < self.cool_ns:
-            return "cooling down after the exchange answered 429 or 418"
+            return COOLING
         return f"{', '.join(f'{name} {amount}' for name, amount in cost.items())}: the window is spent"
 
     def _grant(self, claim: Claim, now_ns: int) -> Lease:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from ...connectors.limit_answers import Hit
 from ...connectors.spec import Limit
 from ...model.errors import Rejected, RetryLater
 from ...model.time import SECOND_NS
@@ -25,7 +26,7 @@ class LimitsRole:
         Waits for at most `wait_s`. Raises RetryLater (with the delay), InboxFull, Rejected.
         Idempotent in effect: a grant whose reply is lost ends by itself and counts as spent.
     release {"lease": id, "spent": {limit: units} | None} -> bool    unspent units go back
-    observe {"used": {limit: the exchange's count}, "status": 200, "retry_after_s": x | None, "lease": id | None,
+    observe {"used": {limit: the exchange's count}, "hit": {"wait_s": x, "limits": [name]} | None, "lease": id | None,
              "keep": False} -> None
         `lease` names the grant of the request; a lower count is believed only with it. The lease ends as spent in
         full; `keep` leaves it open, for a block with units left.
@@ -69,10 +70,10 @@ class LimitsRole:
                 self._pump()
                 return ended
             case "observe":
+                hit = body.get("hit")
                 self._machine.observe(
                     body.get("used") or {},
-                    body.get("status", 200),
-                    body.get("retry_after_s"),
+                    None if hit is None else Hit(float(hit["wait_s"]), tuple(hit["limits"])),
                     body.get("lease"),
                     now_ns,
                     keep=bool(body.get("keep", False)),
@@ -98,7 +99,7 @@ class LimitsRole:
         status = self._machine.status(self._context.monotonic_ns())
         cooling = status["cooldown_s"] > 0
         error = (
-            f"the exchange answered 429 or 418; nothing is granted for {status['cooldown_s']:.0f} s"
+            f"the exchange refused a request for its rate; nothing is granted for {status['cooldown_s']:.0f} s"
             if cooling
             else None
         )

@@ -398,7 +398,7 @@ class OrderManagerRole:
             response = await gateway.write(signed)
         finally:
             gateway.give_up(signed)
-        shell.allowance.answered(response)
+        shell.allowance.answered(response, draft.cost)
         if draft.changes and response.status < 500:
             with contextlib.suppress(MeshError):  # return the answer, even if the journal did not take it
                 outcome = "accepted" if response.status == 200 else "rejected"

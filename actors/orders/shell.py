@@ -344,7 +344,7 @@ class ManagerShell:
             self.prepaid.difference_update(signed.draft.orders)
             response = await self.gateway.write(signed, lambda: self.timings.reached(WRITTEN, signed.draft.orders))
             self.timings.reached(ANSWERED, signed.draft.orders)
-            self.allowance.answered(response)
+            self.allowance.answered(response, signed.draft.cost)
             result = self.gateway.codec.reply(signed, response)
         except DecodeError as error:
             result = OutcomeUnknown(signed.draft.kind.value, str(error))

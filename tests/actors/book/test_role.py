@@ -172,7 +172,7 @@ async def test_frames_wait_for_the_snapshot_that_the_limits_role_allows(stages):
     stage.rest.answer(stage.venues[PAIRS[0]].snapshot(back=1)[0], x_mbx_used_weight_1m="77")
     await until(lambda: stage.state() is BookState.LIVE)
     await until(lambda: stage.of("observe"))
-    assert stage.of("observe") == [{"used": {"weight": 77}, "status": 200, "retry_after_s": None, "lease": 1}]
+    assert stage.of("observe") == [{"used": {"weight": 77}, "hit": None, "lease": 1}]
     assert stage.reader().state is BookState.LIVE
     report = stage.role.status()["pairs"][PAIRS[0]]
     assert (report["dropped"], report["updates"], report["sequence"]) == (1, 1, stage.venues[PAIRS[0]].sequence)
@@ -226,7 +226,9 @@ async def test_snapshots_that_fail_are_asked_for_with_growing_delays(stages, mon
     stage.rest.answer(stage.venues[PAIRS[0]].snapshot()[0])
     await until(lambda: stage.state() is BookState.LIVE)
     assert stage.role.status()["pairs"][PAIRS[0]]["snapshots_failed"] == 5
-    assert {body["status"] for body in stage.of("observe")} == {200, 400, 429, 500}
+    hits = [body["hit"] for body in stage.of("observe")]
+    assert len(hits) == 4
+    assert [hit for hit in hits if hit is not None] == [{"wait_s": 9.0, "limits": []}]
     assert stage.of("release") == [{"lease": stage.of("release")[0]["lease"], "spent": None}]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from venuemesh.actors.limits.counters import Counters
+from venuemesh.connectors.limit_answers import Hit, LimitAnswer
 from venuemesh.connectors.spec import Decay, Limit
 from venuemesh.model.errors import RetryLater
 
@@ -69,3 +70,27 @@ async def test_costs_of_other_limits_are_not_counted_here():
     made = counters(FakeClock())
     await made.take((("weight", 1_000_000),), None, 0.0)
     assert made.status() == {}
+
+
+async def test_no_more_is_spent_than_the_exchange_says_is_left():
+    clock = FakeClock()
+    made = counters(clock)
+    made.stated(LimitAnswer(left={"calls": 19, "unknown": 0}), None)
+    await made.take(CALLS, None, 0.0)
+    made.stated(LimitAnswer(left={"calls": 5}), None)
+    await made.take(CALLS, None, 0.0)
+    with pytest.raises(RetryLater):
+        await made.take(CALLS, None, 0.0)
+
+
+async def test_nothing_is_spent_of_a_limit_that_was_hit_until_its_time():
+    clock = FakeClock()
+    made = counters(clock)
+    made.stated(LimitAnswer(Hit(6.0, ("transactions",))), "BTC-USD")
+    made.stated(LimitAnswer(Hit(6.0)), None)  # concerns the egress alone
+    await made.take(CALLS, None, 0.0)
+    with pytest.raises(RetryLater) as raised:
+        await made.take(PAIR, "BTC-USD", 0.0)
+    assert raised.value.after_s == pytest.approx(7.0)
+    clock.advance(7.0)
+    await made.take(PAIR, "BTC-USD", 0.0)

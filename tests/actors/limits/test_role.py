@@ -15,6 +15,7 @@ from tests.fakes.context import context_of
 from venuemesh.actors.limits.machine import Granted, LimitsMachine, Priority, Refused, Settings
 from venuemesh.actors.limits.role import LimitsRole
 from venuemesh.actors.limits.settings import LimitsSettings
+from venuemesh.connectors.limit_answers import Hit, by_status
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
 from venuemesh.connectors.transport import SYSTEM_CLOCK
@@ -94,29 +95,29 @@ class TestExchangeCount:
     def test_a_higher_count_of_the_exchange_wins(self) -> None:
         m = machine()
         lease = granted(m, {"weight": 10}, T0)
-        m.observe({"weight": 5300}, 200, None, lease.id, T0 + S)
+        m.observe({"weight": 5300}, None, lease.id, T0 + S)
         assert granted(m, {"weight": 100}, T0 + S).cost == {"weight": 100}
         assert isinstance(granted(m, {"weight": 1}, T0 + S), RetryLater)
 
     def test_a_lower_count_is_believed_only_when_it_is_surely_later(self) -> None:
         m = machine()
         first, second = granted(m, {"weight": 10}, T0), granted(m, {"weight": 10}, T0)
-        m.observe({"weight": 5390}, 200, None, first.id, T0 + S)
-        m.observe({"weight": 20}, 200, None, second.id, T0 + 2 * S)  # may have been overtaken on the way
-        m.observe({"weight": 20}, 200, None, None, T0 + 2 * S)
+        m.observe({"weight": 5390}, None, first.id, T0 + S)
+        m.observe({"weight": 20}, None, second.id, T0 + 2 * S)  # may have been overtaken on the way
+        m.observe({"weight": 20}, None, None, T0 + 2 * S)
         assert isinstance(granted(m, {"weight": 1}, T0 + 2 * S), RetryLater)
 
     def test_when_the_exchanges_window_has_turned_its_count_is_low_again(self) -> None:
         m = machine()
         first = granted(m, {"weight": 10}, T0)
-        m.observe({"weight": 5300}, 200, None, first.id, T0 + S)
+        m.observe({"weight": 5300}, None, first.id, T0 + S)
         second = granted(m, {"weight": 10}, T0 + 2 * S)
-        m.observe({"weight": 10}, 200, None, second.id, T0 + 3 * S)
+        m.observe({"weight": 10}, None, second.id, T0 + 3 * S)
         assert granted(m, {"weight": 1000}, T0 + 3 * S).cost == {"weight": 1000}
 
     def test_without_news_a_count_holds_for_a_whole_window(self) -> None:
         m = machine()
-        m.observe({"weight": 6000}, 200, None, None, T0)
+        m.observe({"weight": 6000}, None, None, T0)
         refused = granted(m, {"weight": 1}, T0 + S)
         assert refused.after_s == pytest.approx(59.0)
         assert granted(m, {"weight": 1}, T0 + 60 * S).cost == {"weight": 1}
@@ -125,27 +126,26 @@ class TestExchangeCount:
         m = machine()
         a, b = granted(m, {"weight": 1000}, T0), granted(m, {"weight": 100}, T0)
         granted(m, {"weight": 50}, T0 + 1)
-        m.observe({"weight": 4000}, 200, None, b.id, T0 + S, keep=True)
+        m.observe({"weight": 4000}, None, b.id, T0 + S, keep=True)
         floor = m.buckets["weight"].floor
         assert floor is not None
         assert (floor.count, floor.extra) == (4000, 1150)
         m.release(a.id, None, T0 + S)
         assert floor.extra == 150
-        m.observe({"weight": 4100}, 200, None, b.id, T0 + S)
+        m.observe({"weight": 4100}, None, b.id, T0 + S)
         assert m.status(T0 + S)["leases"] == 1, "an answer ends the lease it came under"
 
     def test_a_low_count_frees_nothing_for_a_successor(self) -> None:
         m = machine(fresh=False)
-        m.observe({"weight": 0}, 200, None, None, T0)
+        m.observe({"weight": 0}, None, None, T0)
         assert isinstance(granted(m, {"weight": 1}, T0), RetryLater)
 
 
 class TestCoolDown:
-    @pytest.mark.parametrize("status", [429, 418])
-    def test_nothing_is_granted_to_anybody_until_it_ends(self, status: int) -> None:
+    def test_nothing_is_granted_to_anybody_until_it_ends(self) -> None:
         m = machine()
         waiting = m.acquire({"weight": 1}, "you", 100.0, T0)
-        m.observe({}, status, 30.0, None, T0)
+        m.observe({}, Hit(30.0), None, T0)
         assert m.advance(T0) == []
         with pytest.raises(RetryLater) as refused:
             m.acquire({"connections": 1}, "me", 5.0, T0 + S)
@@ -156,27 +156,35 @@ class TestCoolDown:
     def test_requests_that_were_under_way_do_not_lengthen_it_and_later_ones_do(self) -> None:
         m = machine()
         a, b = granted(m, {"weight": 1}, T0), granted(m, {"weight": 1}, T0)
-        m.observe({}, 429, 10.0, a.id, T0 + S)
-        m.observe({}, 429, 10.0, b.id, T0 + S + 1)
+        m.observe({}, Hit(10.0), a.id, T0 + S)
+        m.observe({}, Hit(10.0), b.id, T0 + S + 1)
         assert m.hits == 0
         assert m.status(T0 + S)["cooldown_s"] == pytest.approx(10.0)
         late = granted(m, {"weight": 1}, T0 + 12 * S)
-        m.observe({}, 429, 10.0, late.id, T0 + 13 * S)
+        m.observe({}, Hit(10.0), late.id, T0 + 13 * S)
         assert m.hits == 1
         assert m.status(T0 + 13 * S)["cooldown_s"] == pytest.approx(20.0)
 
     def test_it_has_a_length_where_the_exchange_names_none_and_never_shrinks(self) -> None:
         m = machine()
-        m.observe({}, 418, None, None, T0)
+        m.observe({}, by_status(418, {}, b"", ()).hit, None, T0)
         assert m.status(T0)["cooldown_s"] == 120.0
-        m.observe({}, 429, 1.0, None, T0 + S)
+        m.observe({}, Hit(1.0), None, T0 + S)
         assert m.status(T0 + S)["cooldown_s"] == 119.0
+
+    def test_a_hit_of_one_limit_leaves_the_others(self) -> None:
+        m = machine()
+        m.observe({}, Hit(3.0, ("connections", "unknown")), None, T0)
+        assert m.status(T0)["cooldown_s"] == 0.0
+        assert granted(m, {"weight": 1}, T0).cost == {"weight": 1}
+        assert isinstance(granted(m, {"connections": 1}, T0 + 3 * S - 1), RetryLater)
+        assert granted(m, {"connections": 1}, T0 + 3 * S).cost == {"connections": 1}
 
     def test_bans_stay_bounded(self) -> None:
         m = machine()
         now = T0
         for _ in range(50):
-            m.observe({}, 418, 86_400.0, None, now)
+            m.observe({}, Hit(86_400.0), None, now)
             now = m.cool_ns + 60 * S
         assert m.cool_ns - now <= 3 * 86_400 * S
 
@@ -316,7 +324,12 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
                     del lives[lease_id]
             case ("observe", count, status, which):
                 lease_id = sorted(lives)[which % len(lives)] if lives and which < 8 else None
-                m.observe({"w": count}, status, None if which % 2 else 3.0, lease_id, now)
+                m.observe(
+                    {"w": count},
+                    by_status(status, {} if which % 2 else {"retry-after": "3"}, b"", ()).hit,
+                    lease_id,
+                    now,
+                )
                 if lease_id is not None:  # which ends it, spent in full
                     spent.append((now, lives.pop(lease_id)[0].cost["w"]))
             case ("die",):
@@ -339,7 +352,7 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
 def test_everybody_who_waits_long_enough_is_served(wanted: list[tuple[int, int]], count: int) -> None:
     m = LimitsMachine("limits/x/y", {"w": Limit(100, 10.0)}, T0, False, Settings(lease_s=2.0))
     tickets = {m.acquire({"w": cost}, "h", 10_000.0, T0, Priority(priority)) for cost, priority in wanted}
-    m.observe({"w": count}, 429, 5.0, None, T0)
+    m.observe({"w": count}, Hit(5.0), None, T0)
     now = T0
     for _ in range(200):
         tickets -= {effect.ticket for effect in m.advance(now) if isinstance(effect, Granted)}
@@ -419,7 +432,7 @@ async def test_a_cool_down_is_told_to_who_polls_and_shown() -> None:
     limits = role(clock)
     await limits.start()
     poll = asyncio.ensure_future(limits.poll("cooldown", {"cooling": False}, 5.0))
-    await limits.handle("observe", {"used": {"weight": 6001}, "status": 429, "retry_after_s": 20.0})
+    await limits.handle("observe", {"used": {"weight": 6001}, "hit": {"wait_s": 20.0, "limits": []}})
     assert (await poll)["cooldown_s"] == pytest.approx(20.0)
     assert limits.status()["state"] == "COOLING"
     assert limits.status()["error"] is not None
@@ -453,7 +466,7 @@ async def test_an_answer_ends_its_lease_unless_it_is_kept() -> None:
     limits = role(FakeClock())
     await limits.start()
     lease = (await limits.handle("acquire", {"cost": {"weight": 100}, "holder": "a", "wait_s": 5}))["lease"]
-    seen = {"used": {"weight": 40}, "status": 200, "lease": lease}
+    seen = {"used": {"weight": 40}, "hit": None, "lease": lease}
     await limits.handle("observe", {**seen, "keep": True})
     assert limits.status()["leases"] == 1
     await limits.handle("observe", seen)
