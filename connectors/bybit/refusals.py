@@ -5,10 +5,17 @@ Source: error.mdx and rate-limit/rate-limit.mdx of bybit-exchange/docs, docs/v5,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 
 from ..failures import ErrorBody, Failures
+from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
+
+REQUESTS = "requests"  # the limit that all requests of an IP share; each endpoint of an account has one beside it
+TOO_MANY = "10006"
+WINDOW_S, LONGEST_S = 1.0, 60.0
 
 # error.mdx
 CODES = {
@@ -68,13 +75,15 @@ for _first, _, _last in (part.partition("-") for part in LISTED.split()):
 
 
 def error_body(body: bytes) -> ErrorBody | None:
-    """Read {"retCode":..,"retMsg":..}; None where the code is 0, a success, or where there is none."""
+    """Read {"retCode":..,"retMsg":..,"time":..}, the time as `data`; None where the code is 0, a success, or none."""
     try:
         read = orjson.loads(body)
-        code, reason = read["retCode"], str(read["retMsg"])
+        code, reason, now_ms = read["retCode"], str(read["retMsg"]), read.get("time")
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
-    return ErrorBody(str(code), reason) if type(code) is int and code else None
+    if type(code) is not int or not code:
+        return None
+    return ErrorBody(str(code), reason, data=now_ms if type(now_ms) is int else None)
 
 
 FAILURES = Failures(
@@ -86,3 +95,24 @@ FAILURES = Failures(
     in_success=True,
     unlisted=Refusal.UNKNOWN,
 )
+
+
+def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
+    """Read what is left of an endpoint's limit, and whether a limit was hit: an account's by a code within 200.
+
+    Source: rate-limit.mdx (API Rate Limit), read 2026-11-27.
+    """
+    if status in FAILURES.waits_s:
+        return LimitAnswer(Hit(retry_after_s(headers, FAILURES.waits_s[status])))
+    own, left = tuple(name for name, _ in cost if name != REQUESTS), headers.get("x-bapi-limit-status", "")
+    error = error_body(body) if TOO_MANY.encode() in body[:100] else None  # most bodies are not worth parsing
+    hit = Hit(_until_reset_s(headers, error.data), own) if error is not None and error.code == TOO_MANY else None
+    return LimitAnswer(hit, left=dict.fromkeys(own, int(left)) if left.isdecimal() else {})
+
+
+def _until_reset_s(headers: Mapping[str, str], now_ms: int | None) -> float:
+    """Return how long until the limit resets by the exchange's clock; its whole window where that is not stated."""
+    resets = headers.get("x-bapi-limit-reset-timestamp", "")
+    if not resets.isdecimal() or now_ms is None:
+        return WINDOW_S
+    return min(max((int(resets) - now_ms) / 1000, 0.0), LONGEST_S)

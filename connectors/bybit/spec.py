@@ -12,6 +12,7 @@ from ..spec import (
     BookFeed,
     BookSource,
     CandleOffer,
+    Decay,
     Endpoint,
     ExchangeSpec,
     Hosts,
@@ -21,11 +22,12 @@ from ..spec import (
     Option,
     Proof,
 )
+from .refusals import REQUESTS, limit_answer
 
 CATEGORY = "spot"
 PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: one socket a category
 PRIVATE = "/v5/private"  # same; of all categories
-COST = (("requests", 1),)
+COST = ((REQUESTS, 1),)
 READ = "read 2026-11-27"
 
 DEPTH = Option(
@@ -112,6 +114,12 @@ OFFER = Offer(
     fills_by_time=True,  # order/execution.mdx: ids are in no stated order
 )
 
+
+def _a_second(most: int) -> Decay:
+    """A limit of a rolling second as a counter: half of it at once and half of it as it falls never exceed it."""
+    return Decay(most // 2, most / 2)
+
+
 SPEC = ExchangeSpec(
     exchange="bybit",
     rest=EVERYWHERE.rest,
@@ -125,18 +133,19 @@ SPEC = ExchangeSpec(
         **TRADING,
     },
     limits={
-        # rate-limit/rate-limit.mdx: 600 requests in 5 s by IP. What X-Bapi-Limit-Status says is left is an account's.
-        "requests": Limit(600, per_s=5.0),
-        # Same, API Rate Limit Table, spot: by user, so these are less than two accounts may do
-        "place": Limit(20, per_s=1.0),
-        "cancel": Limit(20, per_s=1.0),
-        "realtime": Limit(50, per_s=1.0),
-        "history": Limit(50, per_s=1.0),
-        "fills": Limit(50, per_s=1.0),
-        "balance": Limit(50, per_s=1.0),
-        "fees": Limit(5, per_s=1.0),
+        REQUESTS: Limit(600, per_s=5.0),  # rate-limit/rate-limit.mdx, HTTP IP limit
         "connections": Limit(500, per_s=300.0),  # same, Websocket IP limit
     },
+    key_limits={  # same, API Rate Limit Table, spot: requests of a user in a rolling second
+        "place": _a_second(20),
+        "cancel": _a_second(20),
+        "realtime": _a_second(50),
+        "history": _a_second(50),
+        "fills": _a_second(50),
+        "balance": _a_second(50),
+        "fees": _a_second(5),
+    },
+    limit_answer=limit_answer,
     silence_s=45.0,  # websocket/wss-authentication.mdx: our pings every 20 s are answered; two of them missed
     max_connection_s=23.5 * 3600,  # the manual names no longest life; ours begin anew once a day
     # same, Args limits: 21,000 characters of args on a connection, which leaves 52 for each of 400

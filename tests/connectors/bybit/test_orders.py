@@ -12,6 +12,8 @@ import pytest
 
 from tests.fakes.captures import captures
 from venuemesh.connectors.bybit import CONNECTOR
+from venuemesh.connectors.bybit.spec import SPEC
+from venuemesh.connectors.limit_answers import Hit, LimitAnswer
 from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
 from venuemesh.connectors.reports import StreamOpened
 from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
@@ -177,6 +179,22 @@ def test_what_is_locked_is_in_the_wallets_total() -> None:
     account = read(CODEC.account(), {"list": [{"coin": coins}]}).account
     assert account is not None
     assert (account.balances.balances, account.balances.unread) == ({"BTC": (D(2), D(1))}, ("ODD",))
+
+
+def test_what_answers_say_of_limits() -> None:
+    """rate-limit.mdx: headers say what is left; 10006 in 200 is an account's limit, 403 a ban of ten minutes."""
+    cost = CODEC.place(LIMIT, BTC).cost
+    assert dict(cost) == {"requests": 1, "place": 1}
+    headers = {"x-bapi-limit": "20", "x-bapi-limit-status": "19", "x-bapi-limit-reset-timestamp": str(NOW_MS)}
+    good = orjson.dumps({"retCode": 0, "retMsg": "OK", "result": {"orderId": "10006"}, "time": NOW_MS})
+    assert SPEC.limit_answer(200, headers, good, cost) == LimitAnswer(left={"place": 19})
+    body = orjson.dumps({"retCode": 10006, "retMsg": "Too many visits!", "result": {}, "time": NOW_MS})
+    spent = {"x-bapi-limit-status": "0", "x-bapi-limit-reset-timestamp": str(NOW_MS + 700)}
+    answer = SPEC.limit_answer(200, spent, body, cost)
+    assert answer == LimitAnswer(Hit(0.7, ("place",)), left={"place": 0})
+    assert SPEC.limit_answer(200, {}, body, cost).hit == Hit(1.0, ("place",))
+    assert SPEC.limit_answer(403, {}, b"access too frequent", cost).hit == Hit(600.0)
+    assert SPEC.limit_answer(429, {"retry-after": "7"}, b"", cost).hit == Hit(7.0)
 
 
 # ------------------------------------------------------------------------------------------------------- the stream
