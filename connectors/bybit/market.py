@@ -188,7 +188,8 @@ class BybitCodec:
             max_size=max_size,
             min_notional=positive_decimal(sizes, "minOrderAmt"),
             market_max_size=positive_decimal(sizes, "maxMarketOrderQty"),
-            features=("quote_amount",),  # order/create-order.mdx, marketUnit: of every spot pair
+            # order/create-order.mdx, marketUnit, and order/amend-order.mdx: of every spot pair
+            features=("quote_amount", "amend"),
         )
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:

@@ -1,10 +1,11 @@
 """Bybit spot trading: intents to drafts, answers to reports. Orders go over REST; `stream` reads the user stream.
 
-An answer to an order or a cancel only acknowledges; a query says what came of it. An order is looked up among the open
-and latest closed ones, then in the history. Lists come newest first, in pages by cursor, of at most seven days.
+An answer to a change of an order only acknowledges; the stream or a query says what came of it. An order is looked up
+among the open and latest closed ones, then in the history. Lists come newest first, in pages by cursor, of at most
+seven days.
 
-Source: order/{create-order, cancel-order, open-order, order-list, execution}.mdx, account/{wallet-balance, fee-rate}
-.mdx, read 2026-11-27.
+Source: order/{create-order, amend-order, cancel-order, cancel-all, open-order, order-list, execution}.mdx,
+account/{wallet-balance, fee-rate}.mdx, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class BybitTrading:
         self._reader = PrivateReader()
         self._readers: dict[Kind, Callable[[Draft, Any, int], Reply]] = {
             Kind.PLACE: self._placed,
-            Kind.CANCEL: self._cancelled,
+            Kind.CANCEL: self._acknowledged,
+            Kind.AMEND: self._acknowledged,
+            Kind.CANCEL_ALL: self._all_cancelled,
             Kind.ORDER: self._found,
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
@@ -98,10 +101,13 @@ class BybitTrading:
         return self._draft(Kind.CANCEL, "cancel", params, (order.client_order_id,), instrument)
 
     def cancel_all(self, instrument: Instrument) -> Draft:
-        raise self._refuse("cancelling all orders of a pair through this connector")
+        return self._draft(Kind.CANCEL_ALL, "cancel_all", [SPOT, ("symbol", instrument.symbol)], (), instrument)
 
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
-        raise self._refuse("amending an order through this connector")
+        """The new amount is the whole one, with what has filled."""
+        which = _which(order.client_order_id, order.exchange_order_id)
+        params = [SPOT, ("symbol", instrument.symbol), which, ("qty", plain(amount))]
+        return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 
     def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
         raise self._refuse("replacing an order in one request")
@@ -170,10 +176,17 @@ class BybitTrading:
         made = OrderReport(dict(draft.params)["symbol"], draft.orders[0], number, None, now_ns)
         return Reply(orders=(made,), taken=draft.orders)
 
-    def _cancelled(self, draft: Draft, result: Any, now_ns: int) -> Reply:
+    def _acknowledged(self, draft: Draft, result: Any, now_ns: int) -> Reply:
+        """Read the order's id; the answer to a cancel or an amendment has no state."""
         if not text(result["orderId"]):
             raise ValueError("not the id of an order")
         return Reply(taken=draft.orders)
+
+    def _all_cancelled(self, draft: Draft, result: Any, now_ns: int) -> Reply:
+        """Read the client ids of the orders that are being cancelled; orders of other programs may have none."""
+        if result["success"] != "1":
+            raise ValueError("not a success")
+        return Reply(taken=tuple(text(row["orderLinkId"]) for row in rows(result["list"]) if row["orderLinkId"]))
 
     def _found(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """The order that was asked for, under the id it was asked for; the history is asked where it is not found."""

@@ -91,6 +91,8 @@ def _private(method: str, path: str, limit: str, page: str) -> Endpoint:
 TRADING = {
     "place": _private("POST", "order/create", "place", "order/create-order"),
     "cancel": _private("POST", "order/cancel", "cancel", "order/cancel-order"),
+    "amend": _private("POST", "order/amend", "amend", "order/amend-order"),
+    "cancel_all": _private("POST", "order/cancel-all", "cancel_all", "order/cancel-all"),
     "realtime": _private("GET", "order/realtime", "realtime", "order/open-order"),
     "history": _private("GET", "order/history", "history", "order/order-list"),
     "fills": _private("GET", "execution/list", "fills", "order/execution"),
@@ -101,6 +103,8 @@ OFFER = Offer(
     order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),  # order/create-order.mdx
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same
     self_trade_modes=frozenset({"CancelMaker", "CancelTaker", "CancelBoth"}),  # enum.mdx, smpType
+    amend=True,  # order/amend-order.mdx
+    cancel_all=True,  # order/cancel-all.mdx
     quote_amount=True,  # order/create-order.mdx, marketUnit
     client_id_pattern="[A-Za-z0-9_-]{1,36}",  # same, orderLinkId
     late_reject=True,  # same, timeInForce: a post-only order that would take; creation is asynchronous
@@ -139,6 +143,8 @@ SPEC = ExchangeSpec(
     key_limits={  # same, API Rate Limit Table, spot: requests of a user in a rolling second
         "place": _a_second(20),
         "cancel": _a_second(20),
+        "amend": _a_second(10),
+        "cancel_all": _a_second(20),
         "realtime": _a_second(50),
         "history": _a_second(50),
         "fills": _a_second(50),

@@ -20,7 +20,7 @@ from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, Outco
 from venuemesh.model.events import Side
 from venuemesh.model.http import HttpResponse
 from venuemesh.model.instrument import Instrument
-from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
+from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce, as_order
 
 D = Decimal
 BTC = Instrument("bybit", "BTC-USDT", "BTCUSDT", "BTC", "USDT", 8, 8)
@@ -94,6 +94,24 @@ def test_an_acknowledgement_states_nothing_but_the_id() -> None:
     for wrong in ({"orderId": "", "orderLinkId": "vm1"}, {"orderId": "7", "orderLinkId": "other"}, {}):
         with pytest.raises(DecodeError):
             read(CODEC.place(LIMIT, BTC), wrong)
+
+
+def test_amendments_and_cancels_are_acknowledged_without_a_state() -> None:
+    """order/{amend-order, cancel-order, cancel-all}.mdx."""
+    order = as_order(LIMIT, "bybit", "main", 1)
+    amend = CODEC.amend(order, BTC, D("1.50"))
+    assert (amend.rest, amend.kind) == (("POST", "/v5/order/amend"), Kind.AMEND)
+    assert dict(amend.params) == {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "vm1", "qty": "1.5"}
+    for draft in (amend, CODEC.cancel(order, BTC)):
+        assert read(draft, {"orderId": "7", "orderLinkId": "vm1"}) == Reply(taken=("vm1",))
+        with pytest.raises(DecodeError):
+            read(draft, {"orderId": "", "orderLinkId": "vm1"})
+    everything = CODEC.cancel_all(BTC)
+    assert (everything.rest[1], everything.orders) == ("/v5/order/cancel-all", ())
+    listed = [{"orderId": "7", "orderLinkId": "vm1"}, {"orderId": "8", "orderLinkId": ""}]
+    assert read(everything, {"list": listed, "success": "1"}).taken == ("vm1",)
+    with pytest.raises(DecodeError):
+        read(everything, {"list": [], "success": "0"})
 
 
 @pytest.mark.parametrize(
