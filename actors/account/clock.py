@@ -20,13 +20,13 @@ from ..cell.role import Context
 
 SAMPLES = 3  # of one measurement
 EVERY_S = 60.0
-PAUSE_S = 0.25  # between measurements that were requested one after the other
+PAUSE_S = 0.25  # least time between two measurements
 AGAIN_S = 1.0  # after a measurement that failed
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 
 
 class ExchangeClock:
-    """Call `start`, then `beat` now and then, then `stop`. `now_ns` is the exchange's time since the Unix epoch."""
+    """Call `start`, then `beat` at intervals, then `stop`. `now_ns` is the exchange's time since the Unix epoch."""
 
     def __init__(
         self,
@@ -61,7 +61,10 @@ class ExchangeClock:
         return self._offset.exchange_now_ns(self._context.monotonic_ns())
 
     def earliest_ns(self) -> int:
-        """Return the earliest time that the exchange's clock can show now: proofs that a deadline has passed use it."""
+        """Return the earliest time that the exchange's clock can show now.
+
+        Proofs that a deadline has passed use this time.
+        """
         if not self._offset.is_known:
             return self._context.time_ns()
         mono_ns = self._context.monotonic_ns()

@@ -1,14 +1,16 @@
 """The gateway of one account: sends signed requests within the rate budget, stamped with the exchange's time.
 
-The order manager and the user stream use it. Reads are signed when they are sent and may be sent again. A request that
-changes something is signed (and journaled) before it gets here, and its bytes are written once or not at all:
+The order manager and the user stream use the gateway. Reads are signed when they are sent and may be sent again. A
+request that changes something is signed (and journaled) before it reaches the gateway, and its bytes are written once
+or not at
+all:
 
     process alive? -> not_after not passed? -> written -> answered, or outcome unknown
 
 The gateway checks both at the last moment, when the connection is open and nothing is written yet.
 
-Where the exchange takes rising nonces, the order manager alone signs REST requests of the account (`nonces`). The user
-stream's gateway then hands its reads to the manager (`manager`), and reads the answers.
+If the exchange requires rising nonces, the order manager alone signs REST requests of the account (`nonces`). The user
+stream's gateway then passes its reads to the manager (`manager`), and decodes the answers.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class Gateway:
         calls: Calls | None = None,
         manager: str | None = None,
     ) -> None:
-        """`manager`: the address that signs reads for this gateway, where the exchange takes rising nonces."""
+        """`manager`: the address that signs reads for this gateway, if the exchange requires rising nonces."""
         self.market, self.codec, self.auth, self.budget = market, codec, auth, budget
         self.validity_ms, self.answer_s, self.calls = validity_ms, answer_s, calls
         self._context = context
@@ -120,8 +122,9 @@ class Gateway:
     # ------------------------------------------------------------------ reading
 
     async def read(self, draft: Draft, priority: Priority = Priority.NORMAL, wait_s: float = WAIT_S) -> Reply:
-        """Send a read and return the reply, with all its pages. If the exchange refuses its timestamp, measure the
-        clock and send once more. If it refuses the nonce, send once more with a higher one, a few times.
+        """Send a read and return the reply, with all its pages. If the exchange refuses the timestamp, measure the
+        clock and send the read again, once. If the exchange refuses the nonce, send the read again with a higher nonce,
+        a few times.
 
         Raises:
             Rejected, RetryLater, OutcomeUnknown, Misconfigured, DecodeError, InboxFull: as `TradingCodec.reply`,
@@ -155,7 +158,7 @@ class Gateway:
         return self.codec.reply(signed, response)
 
     async def _relayed(self, draft: Draft) -> Reply:
-        """Let the order manager sign and send a read, and read the answer here."""
+        """Let the order manager sign and send a read; decode the answer here."""
         assert self._manager is not None
         method, path = draft.rest
         body = {
@@ -174,7 +177,7 @@ class Gateway:
     async def relay(self, draft: Draft) -> HttpResponse:
         """Sign and send a read for another role of the account and return the response, of any status.
 
-        Raises as `read`, but for what the answer says.
+        Raises as `read`, except for errors in the answer.
         """
         return (await self._exchanged(draft, Priority.NORMAL, WAIT_S))[1]
 
@@ -195,7 +198,7 @@ class Gateway:
         return signed, response
 
     async def count(self, draft: Draft) -> None:
-        """Count a change against the counters of the key and account. A cancel does not wait for them.
+        """Count a change against the counters of the key and account. A cancel does not wait for the counters.
 
         Raises:
             RetryLater: the counters are too high for as long as the request would be valid.
@@ -210,7 +213,7 @@ class Gateway:
     def _numbered(
         self, sign: Callable[[Draft, str, int, int], Signed], draft: Draft, request_id: str, exchange_ns: int
     ) -> Signed:
-        """Sign with the next nonce, where the transport takes nonces.
+        """Sign with the next nonce, if the transport uses nonces.
 
         Raises:
             Misconfigured: the order manager alone signs for this account.
@@ -233,7 +236,7 @@ class Gateway:
             yield
             return
         async with self.nonces.turn(signed.draft.nonce):
-            self._context.alive()  # a fenced owner must not overtake its successor
+            self._context.alive()  # a fenced owner must not send after its successor
             yield
 
     def _answered(self, signed: Signed, response: HttpResponse) -> None:
@@ -261,7 +264,7 @@ class Gateway:
         return False
 
     def give_up(self, signed: Signed) -> None:
-        """Note that this request will not be written, or was answered: requests with higher nonces need not wait."""
+        """Release this request's turn: it will not be written, or was answered. Requests with higher nonces go on."""
         if self.nonces is not None and signed.draft.nonce is not None:
             self.nonces.end(signed.draft.nonce)
 
@@ -298,14 +301,14 @@ class Gateway:
         return self._numbered(sign, draft, request_id, exchange_ns)
 
     def sign_rest(self, draft: Draft, request_id: str) -> Signed:
-        """Sign for REST with the present time of the exchange's clock. Sends nothing."""
+        """Sign for REST with the current time of the exchange's clock. Sends nothing."""
         return self._numbered(self.auth.sign, draft, request_id, self.clock.now_ns())
 
     async def write(self, signed: Signed, written: Callable[[], None] | None = None) -> HttpResponse:
         """Write these bytes once and return the response, of any status. Calls `written` once the bytes are written.
 
         Raises:
-            RetryLater: provably not written: no connection, or the validity of the signature had ended.
+            RetryLater: provably not written: no connection, or the signature's validity had ended.
             OutcomeUnknown: perhaps written; no complete answer came.
             DecodeError, Misconfigured: as `Rest.send`.
         """

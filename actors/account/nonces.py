@@ -1,15 +1,15 @@
-"""The nonces of one key, and the order in which the requests that carry them are written.
+"""The nonces of one key, and the order in which requests with nonces are written.
 
-An exchange with nonces refuses a request once it has taken a higher nonce of the same key. So one process owns the
-nonces of an account's key: its order manager. A request takes the next nonce when it is signed. It is written in its
-turn: after all requests with lower nonces were answered or given up. At most one request of a key is under way.
+An exchange with nonces refuses a request after it has accepted a higher nonce of the same key. So one process owns the
+nonces of an account's key: the order manager. A request takes the next nonce when it is signed. It is written in its
+turn: after all requests with lower nonces were answered or given up. At most one request of a key is in flight.
 
     take() -> sign -> journal -> turn(): write, answer -> the next one's turn
 
-A nonce is the time in ms since the Unix epoch, or the last nonce plus one where that is more: a successor, or another
-program that owned the key before, needs no memory. `raise_above` is the journaled high-water mark, for a clock that
-went back. Where the exchange refuses a nonce all the same (another program uses the key), the nonces leap ahead, at
-most an hour: a larger leap would lock out every program that takes its nonces from the time.
+A nonce is the time in ms since the Unix epoch, or the last nonce plus one if that is higher. So a successor, or another
+program that uses the key later, needs no memory of earlier nonces. `raise_above` sets the highest journaled nonce, in
+case the clock went back. If the exchange refuses a nonce nevertheless (another program uses the key), the nonces jump
+ahead, at most an hour: a larger jump would lock out every program that uses the time as its nonce.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from collections.abc import AsyncIterator, Callable
 from ...model.errors import Misconfigured, RetryLater
 from ...model.time import MILLISECOND_NS, MINUTE_NS
 
-STUCK_S = 5.0  # how long a request that is not even being written may hold up later ones
-LEAPS_MS = (0, 1_000, 10_000, 60_000, 600_000)  # after so many refusals in a row
+STUCK_S = 5.0  # how long a request whose write has not begun may delay later ones
+LEAPS_MS = (0, 1_000, 10_000, 60_000, 600_000)  # by the number of refusals in a row
 FAR_MS = 60 * MINUTE_NS // MILLISECOND_NS
 
 
@@ -32,21 +32,21 @@ class Nonces:
     def __init__(self, time_ns: Callable[[], int], stuck_s: float = STUCK_S) -> None:
         self._time_ns, self._stuck_s = time_ns, stuck_s
         self._last = 0
-        self._open: dict[int, None] = {}  # taken and not ended, in rising order
+        self._open: dict[int, None] = {}  # taken but not ended, in rising order
         self._writing: int | None = None
         self._moved = asyncio.Event()
         self._misses = 0
         self.refusals = 0
 
     def raise_above(self, mark: int) -> None:
-        """Take no nonce that is not above `mark`."""
+        """From now on return only nonces above `mark`."""
         self._last = max(self._last, mark)
 
     def take(self) -> int:
-        """Return the next nonce. It must be ended, by `turn` or `end`.
+        """Return the next nonce. The caller must end it, by `turn` or `end`.
 
         Raises:
-            Misconfigured: the exchange has taken nonces of this key that are more than an hour ahead of the time.
+            Misconfigured: the exchange has accepted nonces of this key that are more than an hour ahead of the time.
         """
         now_ms = self._time_ns() // MILLISECOND_NS
         if self._misses and self._last > now_ms + FAR_MS:
@@ -58,10 +58,11 @@ class Nonces:
 
     @contextlib.asynccontextmanager
     async def turn(self, nonce: int) -> AsyncIterator[None]:
-        """Wait until no lower nonce is open; hold up higher ones for the block, and end this one after it.
+        """Wait until no lower nonce is open; let higher ones wait while the block runs, and end this one after the
+        block.
 
         Raises:
-            RetryLater: the nonce was ended before: a later one may have been written. Nothing was sent.
+            RetryLater: the nonce was ended before, so a later one may have been written. Nothing was sent.
         """
         try:
             await self._first(nonce)
@@ -84,7 +85,7 @@ class Nonces:
         raise RetryLater(0.0, "the request could not be sent in the order of its nonce")
 
     def end(self, nonce: int) -> None:
-        """Let later requests pass: this one was answered, or will not be written."""
+        """End this nonce: its request was answered, or will not be written. Later requests go on."""
         if nonce in self._open:
             del self._open[nonce]
             if self._writing == nonce:
@@ -93,7 +94,7 @@ class Nonces:
             moved.set()
 
     def answered(self, *, refused: bool) -> None:
-        """Note an answer: whether the exchange refused the nonce because it had taken a higher one."""
+        """Record an answer. `refused`: the exchange refused the nonce because it had accepted a higher one."""
         if not refused:
             self._misses = 0
             return

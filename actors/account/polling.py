@@ -1,10 +1,10 @@
 """The user stream of an exchange that offers none: polls open orders, fills and balances, and reports changes.
 
 One round requests all open orders. A changed order is reported in its new state, with its fills if its filled amount
-grew. An order that disappeared is queried by its id: the answer says how it ended. So is an order that the manager
-holds open and no round ever showed: it appeared and ended between two rounds. Balances are requested after a change and
-in every slow round. A failed round loses nothing: the next round compares with the last reports. Rounds are fast after
-the start, while orders are open and after a change, and slow otherwise.
+grew. An order that disappeared is queried by its id; the answer states how it ended. An order that the manager holds
+open but no round has shown appeared and ended between two rounds, and is queried, too. Balances are requested after a
+change and in every slow round. A failed round loses nothing: the next round compares with the last reports. Rounds are
+fast after the start, while orders are open and after a change, and slow otherwise.
 
 Polling does not see an order that was placed and ended between two rounds. If balances show its effect, and no order
 that was open explains the change, the poller reports a gap, and the manager requests what it missed.
@@ -30,8 +30,8 @@ from .settings import StreamSettings
 
 FAST_S = 1.0
 ASK_S = 2.0
-SHARE = 0.25  # the most that fast rounds spend of any limit
-EAGER_ROUNDS = 3  # fast ones after a start, a failure or a change
+SHARE = 0.25  # largest share of any limit that fast rounds use
+EAGER_ROUNDS = 3  # fast rounds after a start, a failure or a change
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
 
 
@@ -54,7 +54,7 @@ class Poller:
         self._background = Background()
         self._instruments: dict[str, Instrument] = {}
         self._open: dict[str, OrderReport] = {}  # last reports by exchange order id
-        self._ended_ids: set[str] = set()  # orders that the manager held open and whose end was reported
+        self._ended_ids: set[str] = set()  # orders that the manager held open and that were reported as ended
         self._balances: BalanceReport | None = None
         self._balances_ns = 0
         self._eager = EAGER_ROUNDS
@@ -70,7 +70,7 @@ class Poller:
         await self._background.stop()
 
     def beat(self) -> None:
-        """Report `down` when no round succeeded for as long as a stream may be silent."""
+        """Report `down` when no round succeeded for longer than a stream may be silent."""
         now_ns, silence_ns = self._context.monotonic_ns(), in_ns(self._gateway.spec.silence_s)
         if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
             self.up = False

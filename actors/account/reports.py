@@ -1,7 +1,7 @@
 """Reports from the user stream to the order manager, and the outbox that keeps them until acknowledged. Pure.
 
-A report is a `StreamReport` that a codec read, or a `Marker` of the stream itself. Both share one numbering, from 1 in
-each incarnation of the stream, so a marker stands where in the sequence reports were, or may have been, missed:
+A report is a `StreamReport` from a codec, or a `Marker` of the stream itself. Both share one numbering, from 1 in each
+incarnation of the stream. So the position of a marker shows where reports are, or may be, missing:
 
     up      the stream is open: it reports everything from now on (earlier reports may be missing: reconcile)
     down    the stream is closed or silent
@@ -60,7 +60,7 @@ _DECIMALS = frozenset(
     {"amount", "price", "stop_price", "quote_amount", "filled", "quote_filled", "fee"},
 )
 _NOT_STATED = frozenset({"status", "fee", "fee_asset", "is_maker"})  # fields that a report may omit
-SIZE_MAX = 40  # powers of ten of a number, either way
+SIZE_MAX = 40  # largest exponent of a number, positive or negative
 _NOT_TEXT: dict[str, type] = {
     "ts_event_ns": int,
     "is_maker": bool,
@@ -69,7 +69,7 @@ _NOT_TEXT: dict[str, type] = {
 
 
 def to_plain(report: Report) -> dict[str, Any]:
-    """Return `report` as plain values for msgpack: Decimal and enums as text, its type under "type"."""
+    """Return `report` as plain values for msgpack: Decimal and enums as text, the report's type under "type"."""
     return {"type": _NAMES[type(report)], **_plain_fields(report)}
 
 
@@ -147,8 +147,8 @@ def _plain_of(key: str, kind: type, value: Any) -> Any:
 class Outbox:
     """Numbered reports that are not acknowledged yet, at most `limit`.
 
-    One more overflows the outbox: it drops all reports and keeps one `gap` marker with the next number. The missing
-    numbers and the marker both make the receiver reconcile.
+    When one more report comes, the outbox drops all reports and keeps one `gap` marker with the next number. The
+    missing numbers and the marker both make the receiver reconcile.
     """
 
     def __init__(self, limit: int) -> None:
@@ -182,7 +182,7 @@ class Outbox:
         return self._kept[0][0], [plain for _, (_, plain) in zip(range(limit), self._kept, strict=False)]
 
     def acknowledge(self, number: int) -> None:
-        """Drop the reports up to and including `number`: the receiver made them durable."""
+        """Drop the reports up to and including `number`: the receiver has made them durable."""
         self.acked = max(self.acked, min(number, self.last))
         while self._kept and self._kept[0][0] <= self.acked:
             self._kept.popleft()

@@ -1,4 +1,4 @@
-"""The settings of what an account needs besides its orders."""
+"""The settings of an account's gateway and user stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...keystore.settings import KeySettings
 class GatewaySettings:
     """How an account reaches its exchange.
 
-    A signed request is valid for `recv_window_ms`; its answer is waited for `answer_s`.
+    A signed request is valid for `recv_window_ms`; the gateway waits `answer_s` for its answer.
     """
 
     connector: ConnectorSettings
@@ -26,8 +26,9 @@ class GatewaySettings:
 class StreamSettings:
     """How the reports of an account come: over the exchange's own stream or by polling.
 
-    A poll with orders open is repeated after `poll_fast_s` (None: as fast as the rate limits allow, at least 1 s), one
-    without after `poll_slow_s`. At most `outbox` reports are kept until the order manager has acknowledged them.
+    A poll is repeated after `poll_fast_s` while orders are open (None: as fast as the rate limits allow, but not faster
+    than every second), and after `poll_slow_s` otherwise. At most `outbox` reports are kept until the order manager has
+    acknowledged them.
     """
 
     gateway: GatewaySettings

@@ -3,11 +3,11 @@
     exchange --frames--> codec.stream_decode --numbered reports--> Outbox --"reports"--> orders/<exchange>/<account>
 
 A new incarnation takes nothing from its predecessor: it opens the stream, reports `up`, and numbers from 1; the manager
-reconciles over the reports that it may have missed. The role keeps reports until the manager acknowledges them (it does
-when they are durable) and sends them again to the manager's next incarnation. A marker in the sequence says where
-reports were or may have been missed (see `reports`). The role watches the age of the last received frame: pings count,
-so a quiet account is no failure. When the exchange ends, refuses or does not confirm the stream in time, the role opens
-a new connection, with backoff and within the rate budget.
+reconciles, because it may have missed reports. The role keeps reports until the manager acknowledges them (when they
+are durable) and sends them again to the manager's next incarnation. A marker in the sequence shows where reports are,
+or may be, missing (see `reports`). The role watches the age of the last received frame; pings count, so a quiet account
+is not a failure. When the exchange ends, refuses or does not confirm the stream in time, the role opens a new
+connection, with backoff and within the rate budget.
 
 With `stream = "polling"` the role polls (see `polling`), for an exchange without a stream.
 
@@ -45,7 +45,7 @@ from .settings import StreamSettings
 
 CONFIRM_S = 10.0  # without a confirmation by then the role opens a new connection
 BATCH = 200  # reports of one message
-BEAT_S = 1.0  # the manager gets a message at least this often, so that it notices silence
+BEAT_S = 1.0  # longest time between two messages to the manager, so that the manager notices silence
 RAW_KEPT = 500  # frames for `raw`
 RAW_BYTES = 4096  # of one frame
 ASK_S = 5.0
@@ -245,7 +245,7 @@ class Listener:
         await self.feed.stop()
 
     async def _admit(self) -> None:
-        """Raises RetryLater, InboxFull, OutcomeUnknown: no connection is made now."""
+        """Admit one connection attempt. Raises RetryLater, InboxFull, OutcomeUnknown: no attempt now."""
         gateway = self._gateway
         await gateway.clock.ready()
         await gateway.admit_connection()
@@ -269,7 +269,7 @@ class Listener:
         frames = gateway.codec.stream_open(gateway.auth, request_id, gateway.clock.now_ns(), gateway.validity_ms)
         for frame in frames:
             link.send(frame)
-        if not frames:  # an exchange whose address alone opens the stream
+        if not frames:  # for this exchange the connection itself opens the stream
             self._confirmed()
 
     def on_frame(self, frame: bytes | memoryview, recv_ns: int) -> None:

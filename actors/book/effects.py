@@ -1,4 +1,4 @@
-"""The effects of a book's machine: what its caller must do, in the order given."""
+"""The effects of a book's machine: the caller must perform them in the given order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...model.events import BookState
 
 @dataclass(frozen=True, slots=True)
 class SetState:
-    """Publish this state before doing anything else. `reason` is None where there is nothing to explain."""
+    """Publish this state before anything else. `reason` is None if the state needs no explanation."""
 
     state: BookState
     reason: str | None = None
@@ -25,14 +25,16 @@ class AskSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class AwaitBook:
-    """Wait for the book that the subscription sends; when it is overdue, call `on(SnapshotFailed(attempt, ...))`."""
+    """Wait for the book that the subscription sends; if it does not come in time, call `on(SnapshotFailed(attempt,
+    ...))`."""
 
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class Resubscribe:
-    """Subscribe to this pair again after a delay; the new subscription sends a book, overdue as in `AwaitBook`."""
+    """Subscribe to this pair again after a delay; the new subscription sends a book, with a time limit as in
+    `AwaitBook`."""
 
     attempt: int
     delay_s: float
@@ -42,7 +44,7 @@ class Resubscribe:
 class Load:
     """Load the snapshot that arrived, apply the deltas of `take()`, then call `on(Drained())`.
 
-    Where the snapshot cannot be loaded, call `on(Suspect(...))` instead.
+    If the snapshot cannot be loaded, call `on(Suspect(...))` instead.
     """
 
 

@@ -12,7 +12,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The exchange confirmed the subscription: from here on every change arrives as a frame."""
+    """The exchange confirmed the subscription: from now on every change arrives as a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SnapshotArrived:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFailed:
-    """The snapshot of request `attempt` failed. `after_s` is how long the exchange or a limit asks us to wait."""
+    """The snapshot of request `attempt` failed. `after_s`: the delay that the exchange or a limit requires."""
 
     attempt: int
     reason: str
@@ -65,7 +65,7 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """The book contradicts itself, or a frame could not be read. `last` is that frame's sequence where known."""
+    """The book contradicts itself, or a frame could not be read. `last` is that frame's sequence, if known."""
 
     reason: str
     last: int | None = None

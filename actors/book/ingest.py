@@ -1,7 +1,7 @@
-"""Applies frames to books: the synchronous core of the book role and of the replay. No socket, no Ray, no own clock.
+"""Applies frames to books: the synchronous core of the book role and of the replay. No socket, no Ray, no clock.
 
 One `Ingest` serves the pairs of one connection. The byte scanner reads a frame first; a frame that the scanner does not
-recognise goes to the codec's JSON path. Either way the pair's machine decides, the levels go into the book, and the
+recognise goes to the codec's JSON path. In both cases the pair's machine decides, the levels go into the book, and the
 sink (the shared-memory segment, or the replay's) gets the change. A delta that waits for its snapshot is kept as an
 event, not as a frame, because a frame may carry several pairs.
 """
@@ -33,7 +33,7 @@ from .effects import Ask, AskSnapshot, AwaitBook, Effect, Load, Publish, Resubsc
 from .events import BookCame, BookEvent, Crossed, Drained, Missed, SnapshotArrived, SnapshotFailed, Suspect, Trading
 from .machine import APPLY, GAP, KEEP, STALE, STATE, BookMachine
 
-RECENT_TRADES = 256  # ids of the last trades, to recognise a trade that comes twice
+RECENT_TRADES = 256  # ids of the last trades, to recognise repeated trades
 
 
 class Sink(Protocol):
@@ -47,7 +47,7 @@ class Sink(Protocol):
 
 
 class NoSink:
-    """For books that have no readers: a recording's, a replay's."""
+    """The sink of books without readers, in recordings and replays."""
 
     def publish(
         self, book: OrderBook, state: BookState, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
@@ -57,16 +57,16 @@ class NoSink:
 
 
 class Observer(Protocol):
-    """Sees every delta. The replay is one."""
+    """Is told every delta and book. The replay implements it."""
 
     def delta(self, pair: Pair, delta: Numbers) -> None:
-        """A delta came; nothing is decided about it yet."""
+        """Called with a received delta, before the machine decides about it."""
 
     def applied(self, pair: Pair) -> None:
-        """A delta was applied."""
+        """Called after a delta was applied."""
 
     def book(self, pair: Pair) -> None:
-        """A whole book came in the feed and was loaded."""
+        """Called after a whole book from the feed was loaded."""
 
     def ticker(self, pair: Pair, ticker: Ticker) -> None: ...
     def trade(self, pair: Pair, trade: PublicTrade) -> None: ...
@@ -83,9 +83,9 @@ class Pair:
     updates: int = 0  # publishes of the book
     trades: int = 0
     duplicate_trades: int = 0
-    missed_trades: int = 0  # gaps in the exchange's ids; a trade that comes late stays counted as missed
+    missed_trades: int = 0  # gaps in the exchange's trade ids; a late trade stays counted as missed
     misfits: int = 0  # frames and snapshots with a number that does not fit the instrument's scales
-    unreadable: int = 0  # frames that could not be read and are, or may be, of this pair
+    unreadable: int = 0  # unreadable frames that are, or may be, of this pair
     ts_event_ns: int | None = None
     ts_recv_ns: int = 0
     draining: bool = False
@@ -155,7 +155,7 @@ class Ingest:
     # Frames
 
     def frame(self, frame: bytes | memoryview, recv_ns: int) -> None:
-        """Take in one frame, whatever it is. Never raises for what an exchange can send."""
+        """Process one frame of any kind. Never raises for anything that an exchange can send."""
         self.frames += 1
         scanner = self._scanner
         if scanner is None or (slot := scanner.scan(frame)) < 0:
@@ -251,7 +251,7 @@ class Ingest:
         self._applied(pair, delta)
 
     def _prove(self, pair: Pair, checksum: int | None) -> None:
-        """Compare the book with the exchange's checksum, where checksums are the proof. Raises BookError."""
+        """Compare the book with the exchange's checksum, if checksums are the proof. Raises BookError."""
         if self._checksum is None:
             return
         counters = pair.machine.counters
@@ -262,7 +262,7 @@ class Ingest:
             raise BookError(f"the book's checksum is {found}; the exchange's is {checksum}")
 
     def _book(self, came: DepthSnapshot) -> None:
-        """Take in a whole book that came in the feed."""
+        """Load a whole book that came in the feed."""
         pair = self.pairs[came.symbol]
         if pair.machine.state in (BookState.CONNECTING, BookState.SILENT):
             return
@@ -316,7 +316,7 @@ class Ingest:
         pair = self.pairs[trade.symbol]
         if self._observer is not None:
             self._observer.trade(pair, trade)
-        known = ~trade.trade_id if trade.aggregate else trade.trade_id  # the two kinds are numbered apart
+        known = ~trade.trade_id if trade.aggregate else trade.trade_id  # aggregate trades have ids of their own
         if known in pair.recent and (trade.aggregate or known <= pair.last_trade_id):
             pair.duplicate_trades += 1
             return
@@ -331,12 +331,12 @@ class Ingest:
         pair.sink.trade(trade, missed)
 
     def unreadable_frame(self, frame: bytes | memoryview, error: DataError) -> None:
-        """Suspect every book that the frame may concern: the books of the symbols in the frame, or all books."""
+        """Suspect every book that the frame may be about: the books of the symbols in the frame, or all books."""
         self.unreadable += 1
         self.last_error = str(error)
         text = bytes(frame).upper()
         named = [pair for symbol, pair in self.pairs.items() if symbol.upper().encode() in text]
-        if named:  # the frame may be cut off inside a symbol: suspect every symbol that begins so
+        if named:  # the frame may be cut off inside a symbol: suspect every symbol that begins with its end
             named = [pair for symbol, pair in self.pairs.items() if self._may_name(text, symbol.upper().encode())]
         for pair in named or list(self.pairs.values()):
             pair.unreadable += 1
@@ -345,13 +345,13 @@ class Ingest:
 
     @staticmethod
     def _may_name(text: bytes, symbol: bytes) -> bool:
-        """Whether a text holds a symbol, or ends inside one."""
+        """Return whether a text contains the symbol, or ends with a part of it."""
         return symbol in text or any(text.endswith(b'"' + symbol[:n]) for n in range(1, len(symbol)))
 
     # Snapshots
 
     def snapshot(self, pair: Pair, attempt: int, body: bytes, limit: int, recv_ns: int) -> None:
-        """Take in the snapshot that was requested over REST as `attempt`."""
+        """Process the snapshot that was requested over REST as `attempt`."""
         book = pair.book
         try:
             if self._snapshots is not None and self._snapshots.scan(body, book.price_scale, book.size_scale):
@@ -371,7 +371,7 @@ class Ingest:
         pair.load = None
 
     def answer(self, pair: Pair, attempt: int, read: DepthSnapshot) -> None:
-        """Take in the snapshot that was requested over the socket as `attempt`."""
+        """Process the snapshot that was requested over the socket as `attempt`."""
         pair.ts_recv_ns = read.ts_recv_ns
         pair.load = _loader(pair.book, read)
         self.on(pair, SnapshotArrived(attempt, read.sequence))

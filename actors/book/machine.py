@@ -8,10 +8,10 @@ once: the machine keeps deltas, requests a snapshot and joins again. The first r
 after doubling, capped, jittered delays, which start over only after the book was LIVE for a while. So even a bad feed
 causes no storm of requests.
 
-All this holds for a feed whose whole books are requested apart from it (`BookFeed.is_joined`). Where whole books come
-*in* the feed, a book is valid at its place among the deltas: it replaces the held book in any state, and needs no
-further proof. Deltas before the first book are dropped. Instead of a snapshot the machine requests another
-subscription, with the same delays, and also when the first book is overdue.
+This holds for a feed whose snapshots are requested separately (`BookFeed.is_joined`). If whole books come *in* the
+feed, a book is valid at its position among the deltas: it replaces the current book in any state, and needs no further
+proof. Deltas before the first book are dropped. Instead of a snapshot the machine requests a new subscription, with the
+same delays, and also when the first book does not come in time.
 
     CONNECTING --Opened--> SYNCING --snapshot joins, or joins the next delta; or a book came in the feed-->
     LIVE (HALTED if it does not trade)        LIVE --gap, Suspect--> GAP --snapshot joins, or a book came--> LIVE
@@ -19,8 +19,8 @@ subscription, with the same delays, and also when the first book is overdue.
 
 A snapshot is *proven* when a delta that was read since the feed opened reaches back to it, or when it was requested
 after the exchange confirmed the subscription. Only the second proof makes a book LIVE before its first delta. After an
-unreadable frame the machine does not know what a snapshot must contain: then a later delta proves the snapshot, or,
-if no delta comes, a request made `LAG_S` after that frame.
+unreadable frame the machine does not know which sequence a snapshot must reach. Then a later delta proves the snapshot;
+if no delta comes, a snapshot requested `LAG_S` after that frame is proof.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ from .events import (
 STALE = 0  # already included, or older than the snapshot: nothing to do
 APPLY = 1  # apply its levels, then publish
 KEEP = 2  # no snapshot joined yet: `keep` the delta until one does
-GAP = 3  # sequence missed; the state is GAP already: publish that first, then `on(Missed(...))`
+GAP = 3  # a delta is missing; the state is GAP already: publish the state first, then call `on(Missed(...))`
 STATE = 4  # nothing to apply, but the state changed: publish the state
 
 LAG_S = 2.0  # how far a snapshot may lag behind the frames, for a book without deltas
 BY_REST = BookFeed()
 AGAIN = Backoff(first_s=0.25, cap_s=30.0)  # between requests for snapshots, after the first
-CALM_S = 30.0  # after so long in LIVE, the next request for a snapshot is immediate again
+CALM_S = 30.0  # after this time in LIVE, the next request for a snapshot is immediate again
 
 
 FITS, OLD = Verdict.APPLY, Verdict.STALE  # looked up for every frame
@@ -111,17 +111,17 @@ class BookMachine:
         self._random = random
         self._backoff = backoff
         self._feed = feed
-        self._counts = not feed.is_numbered  # the exchange numbers nothing: `sequence` counts what was applied
+        self._counts = not feed.is_numbered  # the exchange has no numbers: `sequence` counts applied deltas
         self._trading = is_trading
         self._joined = False  # a snapshot is loaded and deltas are decided against `sequence`
         self._proven = False  # the join is proven: the book is the exchange's at `sequence`
         self._fed = False  # a delta was applied since the snapshot
         self.keeps = False  # LIVE, and applied deltas must be kept as well: a newer snapshot will replace the book
         self._confirmed = False  # the subscription is known to be active
-        self._trust_ns = 0  # the confirmation does not prove a snapshot requested before
+        self._trust_ns = 0  # the confirmation proves only snapshots requested from this time on
         self._asked_ns = 0  # when the snapshot under way was (or will be) requested
-        self._floor = 0  # a snapshot below this sequence is too old, whichever deltas are kept
-        self._tries = 0  # attempts since the book was last calm
+        self._floor = 0  # a snapshot below this sequence is too old for any kept delta
+        self._tries = 0  # attempts since the book was last LIVE for `CALM_S`
         self._again: tuple[int, int] | None = None
         self._joined_ns: int | None = None
         self._refreshed_ns: int | None = None
@@ -131,7 +131,7 @@ class BookMachine:
 
     @property
     def kept(self) -> int:
-        """How many deltas wait for a snapshot."""
+        """Return how many deltas wait for a snapshot."""
         return len(self._kept)
 
     @property
@@ -180,9 +180,9 @@ class BookMachine:
         return STALE
 
     def keep(self, delta: DepthDelta) -> bool:
-        """Keep a delta for the snapshot to come; False when older ones had to be dropped for it.
+        """Keep a delta until a snapshot comes. Return False if older deltas had to be dropped.
 
-        Does nothing where books come in the feed: no snapshot will join.
+        Does nothing if books come in the feed, because no snapshot will join.
         """
         if not self._feed.is_joined:
             return True
@@ -196,7 +196,7 @@ class BookMachine:
         return fits
 
     def take(self) -> list[DepthDelta]:
-        """Hand over the deltas that wait, oldest first, to be applied."""
+        """Return and forget the waiting deltas, oldest first; the caller applies them."""
         taken = list(self._kept)
         self._forget()
         return taken
@@ -244,7 +244,7 @@ class BookMachine:
                 return self._reconsider()
 
     def wants_snapshot(self, now_ns: int) -> list[Effect]:
-        """Ask for a snapshot if none is under way and the book needs one: the first kept delta calls this."""
+        """Request a snapshot if the book needs one and none is under way. Called for the first kept delta."""
         return self._ask(now_ns) if self._feed.is_joined and not self._joined and not self.waiting else []
 
     def _opened(self) -> list[Effect]:
@@ -298,9 +298,9 @@ class BookMachine:
         return [Load()]
 
     def _came(self, sequence: int, now_ns: int) -> list[Effect]:
-        """Take the book that came in the feed as it is: the next delta follows it."""
+        """Accept a book from the feed as it is: the next delta follows it."""
         if self.state in (BookState.CONNECTING, BookState.SILENT):
-            return []  # of a connection that is gone
+            return []  # the event belongs to an earlier connection
         self._forget()
         self.keeps = self.waiting = False
         self._floor = self._trust_ns = 0
@@ -319,7 +319,7 @@ class BookMachine:
         delay_s = self._backoff.delay_s(max(1, self._tries), self._random())
         self._tries += 1
         self.attempt += 1
-        self.waiting = not self._feed.is_joined  # a snapshot is asked for again when the new subscription speaks
+        self.waiting = not self._feed.is_joined  # the new subscription's first delta requests a snapshot again
         self._confirmed = False
         self._forget()
         return [SetState(self.state, reason), Resubscribe(self.attempt, delay_s)]
@@ -327,7 +327,7 @@ class BookMachine:
     def _drained(self, now_ns: int) -> list[Effect]:
         if not self._joined:
             return []  # `delta` found a gap among the kept deltas
-        if self._again is not None:  # deltas kept for a newer snapshot were counted when they came
+        if self._again is not None:  # deltas kept for a newer snapshot were counted when they arrived
             self.counters.applied, self.counters.dropped = self._again
         if self._joined_ns is None:
             self._joined_ns = now_ns
@@ -338,7 +338,7 @@ class BookMachine:
         return [Publish(self.state)]
 
     def _seek_proof(self, now_ns: int) -> list[Effect]:
-        """No delta proves the book; as long as none comes, a snapshot requested late enough proves it."""
+        """Request a snapshot late enough to prove a book for which no delta comes."""
         self.keeps = self._joined
         return self._ask(now_ns, (self._trust_ns - now_ns) / SECOND_NS if self._joined else 0.0)
 
@@ -366,7 +366,7 @@ class BookMachine:
         is_due = self.waiting and not self._joined and not self._feed.is_joined
         self._leave(BookState.GAP)
         self._forget()
-        if is_due:  # the book on its way repairs this too, and is requested again when it is overdue
+        if is_due:  # the expected book repairs this, too, and is requested again if it does not come in time
             return [SetState(self.state, self.error)]
         self.waiting = False
         return [SetState(self.state, self.error), *self._ask(now_ns)]

@@ -1,13 +1,13 @@
 """The book role: keeps exact books of one or more pairs of one exchange, over one connection, in shared memory.
 
-A new incarnation starts from nothing: it makes its own segments (CONNECTING), opens its own connection, and requests
-its own snapshots. It uses nothing of its predecessor. The segment of a pair has the address `book/<exchange>/<pair>`,
+A new incarnation starts empty: it makes its own segments (CONNECTING), opens its own connection, and requests
+its own snapshots. It uses no state of its predecessor. The segment of a pair has the address `book/<exchange>/<pair>`,
 not the address of the actor that hosts it.
 
     snapshot {pair, levels?}    the whole book as plain data, with its state, in any state
     untrack {pair}              retire one pair; the other pairs are not affected
-    track {instrument}          serve one more pair, or take in a change of its status
-    resync {pair}               doubt a book: it leaves LIVE until a new snapshot joins
+    track {instrument}          serve one more pair, or apply a change of its status
+    resync {pair}               suspect a book: it leaves LIVE until a new snapshot joins
     stats                       what `status` returns
     poll next {after}           see `poll`
 """
@@ -41,7 +41,7 @@ RATE_EVERY_NS = 1_000_000_000
 
 
 class Hosted:
-    """What the role keeps of a pair besides its `Pair`: the segment and the trades that mirrors may still need."""
+    """A pair with its segment and the trades that mirrors may still need."""
 
     __slots__ = ("_rate_from", "address", "lost", "pair", "publish", "rate", "set_state", "trades", "writer")
 
@@ -53,7 +53,7 @@ class Hosted:
         self.lost = 0
         self.rate = 0.0
         self._rate_from = 0
-        self.publish = writer.publish  # with `trade`, the sink of `Ingest`; no call in between on the hot path
+        self.publish = writer.publish  # with `trade`, the sink of `Ingest`; bound directly for the hot path
         self.set_state = writer.set_state
 
     def trade(self, trade: PublicTrade, missed: int = 0) -> None:
@@ -83,7 +83,7 @@ class BookRole:
         rest: RestLike | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Make the role; nothing is opened before `start`. Raises UnknownExchange, Misconfigured."""
+        """Make the role; it opens nothing before `start`. Raises UnknownExchange, Misconfigured."""
         self._settings, self._context = settings, context
         self._exchange = settings.connector.exchange
         self._codec = settings.connector.market_codec()
@@ -169,7 +169,7 @@ class BookRole:
         raise Rejected("unknown_kind", f"{self._context.address} answers no {kind!r}")
 
     def _track(self, instrument: Instrument) -> None:
-        """Serve `instrument`, or take in the status of a served one. New scales need a new incarnation (Rejected)."""
+        """Serve `instrument`, or update the status of a served one. New scales need a new incarnation (Rejected)."""
         hosted = self._hosted.get(instrument.name)
         if hosted is None:
             self._session.track([self._host(instrument)])
@@ -191,7 +191,7 @@ class BookRole:
         self._wake()
 
     def _snapshot(self, hosted: Hosted, levels: int | None) -> dict[str, Any]:
-        """Return the whole book, or its best `levels` a side; a side is complete if the answer holds all its levels."""
+        """Return the whole book, or its best `levels` a side; a side is complete if the answer has all its levels."""
         book, pair = hosted.pair.book, hosted.pair
         bids, asks = book.levels(Side.BUY, levels), book.levels(Side.SELL, levels)
         return {
@@ -215,17 +215,18 @@ class BookRole:
     # Mirrors
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """`next` {after: {book address: [epoch, counter, version, number of last trade]}}: return the books asked for
-        of which there is something newer, as they are now (what came between is conflated), by address:
+        """`next` {after: {book address: [epoch, counter, version, number of last trade]}}: return those of the books
+        that have changed since, in their current state (states in between are conflated), by address:
 
             incarnation [epoch, counter], version, state, sequence, price_scale, size_scale,
             bids, asks: int64 little endian (n, 2), best first, at most the segment's levels and only proven ones,
             bids_complete, asks_complete, ts_event_ns, ts_recv_ns,
-            sequenced, exact, reason (the writer's words for its state),
+            sequenced, exact, reason (the writer's explanation of its state),
             trades [[number, trade_id, price_raw, size_raw, "buy" | "sell", ts_event_ns, ts_recv_ns, lost so far], ...]
             not seen yet
 
-        Books that are not kept here are left out; {} at the timeout. An empty `after` asks for every book kept here.
+        Books that this role does not serve are left out; {} at the timeout. An empty `after` asks for all books of the
+        role.
         """
         if kind != "next":
             raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
@@ -249,7 +250,7 @@ class BookRole:
             await asyncio.wait({self._waiting}, timeout=left_s)
 
     def _wake(self) -> None:
-        """Wake all who wait in `poll`. They share one future, so a frame costs the same for one or for a thousand."""
+        """Wake all waiting polls. They share one future, so a frame costs the same for one poll or for a thousand."""
         waiting = self._waiting
         if waiting is not None:
             self._waiting = None
@@ -261,7 +262,7 @@ class BookRole:
         levels = self._settings.levels
         n_bids, n_asks = min(levels, book.proven_bids), min(levels, book.proven_asks)
         version, _ = hosted.version
-        # A version that does not exist yet is of an earlier segment: the pair was untracked meanwhile.
+        # A version that does not exist yet belongs to an earlier segment: the pair was untracked in between.
         is_same = tuple(seen[:2]) == self._context.incarnation and seen[2] <= version
         last_trade = seen[3] if is_same else 0
         return {

@@ -1,4 +1,4 @@
-"""The messages that wait to be sent on one connection, at the pace that the exchange allows."""
+"""The queue of messages to send on one connection, at the rate that the exchange allows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...model.time import SECOND_NS, in_ns
 
 
 class _Spent:
-    """Counts the messages of one connection against its limits, and the limit "messages" apart from the others."""
+    """Counts the messages of one connection against its limits; the limit "messages" is counted separately."""
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self._limits = {name: limit for name, limit in limits.items() if limit.scope == "connection"}
         self._sent: dict[str, deque[int]] = {name: deque() for name in self._limits}
 
     def wait_ns(self, cost: tuple[tuple[str, int], ...], now_ns: int) -> int:
-        """Return how long to wait before `cost` may be spent: 0, now."""
+        """Return how long to wait before `cost` may be spent; 0 means now."""
         wait_ns = 0
         for name, amount in cost:
             limit, sent = self._limits.get(name), self._sent.get(name)
@@ -39,13 +39,13 @@ class _Spent:
                 self._sent[name].extend([now_ns] * amount)
 
     def clear(self) -> None:
-        """Start at zero: each connection has limits of its own."""
+        """Start at zero: each connection has its own limits."""
         for sent in self._sent.values():
             sent.clear()
 
 
 class SendQueue:
-    """Sends messages in order; the first at once when nothing waits.
+    """Sends messages in order; a message is sent at once if none waits and the limits allow it.
 
     `write(message, now_ns)` sends one message. `clear` starts over for the next connection.
     """
@@ -59,22 +59,22 @@ class SendQueue:
         self._spent = _Spent(limits)
         self._timer: asyncio.TimerHandle | None = None
         messages = limits.get("messages")
-        # one message slot stays free for the pong that the transport may send meanwhile
+        # one message slot stays free for a pong, which the transport may send at any time
         self._pace_s = messages.per_s / max(1, messages.amount - 2) if messages is not None else 0.0
 
     def send(self, messages: list[Outgoing]) -> None:
-        """Send these messages after the waiting ones."""
+        """Add these messages to the queue."""
         self._waiting.extend(messages)
         if self._timer is None:
             self._send_next()
 
     def withdraw(self, messages: list[Outgoing]) -> None:
-        """Drop those of these messages that still wait."""
+        """Drop these messages if they still wait."""
         if messages:
             self._waiting = deque(each for each in self._waiting if not any(each is message for message in messages))
 
     def clear(self) -> None:
-        """Drop the waiting messages and start at zero: the next connection has limits of its own."""
+        """Drop the waiting messages and reset the counts: the next connection has its own limits."""
         self._waiting.clear()
         self._spent.clear()
         if self._timer is not None:

@@ -1,7 +1,7 @@
 """One connection to an exchange and the books it feeds: subscriptions, whole books, silence, reconnects.
 
-The book role and the recorder share the session. The machine of each book decides what happens to the book; the session
-runs the timers and the I/O that the machines ask for. The transport is a parameter, so tests need no socket.
+The book role and the recorder use this session. The machine of each book decides what happens to the book; the session
+runs the timers and the I/O that the machines request. The transport is a parameter, so tests need no socket.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ SHALLOW_EVERY_NS = 1_000_000_000
 
 @dataclass(slots=True)
 class _Awaited:
-    """An answer that confirms a subscription of these instruments, and when it was asked for (None: not sent yet)."""
+    """An answer that will confirm a subscription to these instruments, and when it was requested (None: not sent
+    yet)."""
 
     symbols: set[str]
     sent_ns: int | None = None
@@ -39,7 +40,7 @@ class _Awaited:
 
 @dataclass(slots=True)
 class _Due:
-    """A whole book that the feed sends as an answer to `attempt`, and when it is overdue (None: not requested yet)."""
+    """A whole book that the feed sends in answer to `attempt`, and the time limit for it (None: not requested yet)."""
 
     attempt: int
     at_ns: int | None = None
@@ -47,7 +48,7 @@ class _Due:
 
 @dataclass(slots=True)
 class SocketFacts:
-    """For `status`."""
+    """Facts about the connection, for `status`."""
 
     opened_ns: int | None = None
     closes: int = 0
@@ -70,7 +71,7 @@ class BookSession:
         self._limit = codec.snapshot_limit
         self._proven_wanted = min(levels, self._limit // 2)
         self._link: Link | None = None
-        self._awaited: dict[str, _Awaited] = {}  # by key, as text: some exchanges give a number back as text
+        self._awaited: dict[str, _Awaited] = {}  # by key, as text: some exchanges return a number as text
         self._any_confirmed = False  # on this connection
         self._first_sent_ns: int | None = None  # when the first subscription went out on this connection
         self._requests: dict[str, tuple[Pair, int]] = {}  # requests for books over the socket: id -> pair, attempt
@@ -116,7 +117,7 @@ class BookSession:
     # Pairs
 
     def track(self, pairs: list[Pair]) -> None:
-        """Serve these pairs too; other pairs are not affected."""
+        """Serve these pairs, too; other pairs are not affected."""
         self.ingest.track(pairs)
         if self._link is not None:
             self._open(pairs)
@@ -187,7 +188,7 @@ class BookSession:
         for expected in (expected for message in messages for expected in message.expects):
             self._awaited.setdefault(str(expected.key), _Awaited(set())).symbols.update(expected.symbols)
             named.update(expected.symbols)
-        for pair in pairs:  # no answer confirms this subscription: its book is due from now on
+        for pair in pairs:  # no answer confirms this subscription, so its book is due from now on
             if pair.instrument.symbol not in named:
                 self._overdue_from([pair.instrument.symbol], self._around.monotonic_ns())
         self._send(messages)
@@ -200,7 +201,7 @@ class BookSession:
         return messages
 
     def _start_over(self) -> None:
-        """Forget what was sent and expected on the connection before."""
+        """Forget what was sent and expected on the previous connection."""
         self._awaited.clear()
         self._requests.clear()
         self._due.clear()
@@ -209,14 +210,14 @@ class BookSession:
         self._any_confirmed, self._first_sent_ns = False, None
 
     def _forget(self, symbol: str) -> None:
-        """Expect nothing for an instrument any more."""
+        """Expect no more messages for an instrument."""
         self._due.pop(symbol, None)
         for awaited in self._awaited.values():
             awaited.symbols.discard(symbol)
         self._awaited = {key: awaited for key, awaited in self._awaited.items() if awaited.symbols}
 
     def _overdue_from(self, symbols: Iterable[str], now_ns: int) -> None:
-        """Note that a book of each symbol, where one is due, is on its way from now on."""
+        """Start the time limit of the books that are due for these symbols."""
         for symbol in symbols:
             if symbol in self._due:
                 self._due[symbol].at_ns = now_ns + in_ns(self.codec.spec.book.first_book_s)
@@ -272,7 +273,7 @@ class BookSession:
             self.ingest.on(self.ingest.pairs[symbol], Confirmed())
 
     def _refused(self, key: str, reason: str) -> None:
-        """Subscribe again to the pairs that were refused, one by one; other pairs are not affected."""
+        """Subscribe again to the refused pairs, one by one; other pairs are not affected."""
         request = self._requests.pop(key, None)
         if request is not None:
             self.ingest.on(request[0], SnapshotFailed(request[1], reason))
@@ -283,10 +284,10 @@ class BookSession:
             self.ingest.on(self.ingest.pairs[symbol], Refused(reason))
 
     async def _dial(self) -> Dial:
-        """Ask the exchange for the address of the next connection.
+        """Request the address of the next connection from the exchange.
 
         Raises:
-            MeshError: there is none now.
+            MeshError: there is no address now.
         """
         codec, around = self.codec, self._around
         assert isinstance(codec, DialedByRequest)
@@ -336,7 +337,7 @@ class BookSession:
             self._around.fail(error)
 
     def _drop_snapshot(self, symbol: str) -> None:
-        """Cancel the timer and the task that fetch a book for this pair, unless the caller is that task."""
+        """Cancel the timer and the task that fetch a book for this pair, unless that task is the caller."""
         if (timer := self._timers.pop(symbol, None)) is not None:
             timer.cancel()
         task = self._tasks.pop(symbol, None)
@@ -344,7 +345,7 @@ class BookSession:
             task.cancel()
 
     def _request_book(self, pair: Pair, attempt: int) -> None:
-        """Ask for a book over the socket."""
+        """Request a book over the socket."""
         assert self._requested_books is not None
         symbol, request_id = pair.instrument.symbol, self._next_id
         self._next_id += 1
@@ -356,7 +357,7 @@ class BookSession:
         self._send([message])
 
     async def _resubscribe(self, pair: Pair, attempt: int) -> None:
-        """Ask for budget, then subscribe to the pair again; report a failure to the machine."""
+        """Acquire budget, then subscribe to the pair again; report a failure to the machine."""
         around, symbol = self._around, pair.instrument.symbol
         cost = self.codec.spec.book.resync_cost
         try:
@@ -377,7 +378,7 @@ class BookSession:
         around.changed()
 
     async def _fetch(self, pair: Pair, attempt: int) -> None:
-        """Ask for budget, then for the snapshot; report the result to the machine."""
+        """Acquire budget, then request the snapshot; report the result to the machine."""
         around = self._around
         request = self.codec.snapshot_request(pair.instrument, self._limit)
         try:
@@ -404,14 +405,15 @@ class BookSession:
         around.changed()
 
     def resync(self, pair: Pair, reason: str) -> None:
-        """Suspect a book because a caller asks for it: the book leaves LIVE until a new snapshot joins."""
+        """Suspect a book on request: the book leaves LIVE until a new snapshot joins."""
         self.ingest.on(pair, Suspect(reason, pair.machine.sequence))
         self._around.changed()
 
     # Time
 
     def beat(self) -> None:
-        """Check what no message announces: silence, unconfirmed subscriptions, books with too few proven levels."""
+        """Check for silence, unconfirmed subscriptions and books with too few proven levels: no message announces
+        them."""
         now_ns = self._around.monotonic_ns()
         link = self._link
         if link is not None and now_ns - link.last_recv_ns >= self._silence_ns:
@@ -428,9 +430,9 @@ class BookSession:
                         self.ingest.on(pair, Shallow())
 
     def _confirmed_in_time(self, now_ns: int) -> bool:
-        """Return whether this connection may go on.
+        """Return whether this connection may stay open.
 
-        A connection without any confirmed subscription is replaced; single unconfirmed pairs are asked for again.
+        A connection without any confirmed subscription is replaced; single unconfirmed pairs are subscribed again.
         """
         limit_ns = in_ns(CONFIRM_S)
         refused = f" ({self.facts.refused[-1]})" if self.facts.refused else ""
@@ -451,7 +453,7 @@ class BookSession:
         return True
 
     def _look_for_books(self, now_ns: int) -> None:
-        """Tell the machines whose books are overdue."""
+        """Report books that did not come in time to their machines."""
         for symbol, due in list(self._due.items()):
             pair = self.ingest.pairs.get(symbol)
             if pair is None or not pair.machine.waiting or pair.machine.attempt != due.attempt:
@@ -468,7 +470,7 @@ class BookSession:
         )
 
     def status(self) -> dict[str, Any]:
-        """Plain values about the connection."""
+        """Return plain values about the connection."""
         link, now_ns = self._link, self._around.monotonic_ns()
         ingest = self.ingest
         return {

@@ -1,4 +1,4 @@
-"""What a session is given: a way to connect, REST, a budget, clocks. Tests pass their own."""
+"""The surroundings of a session: a way to connect, REST, a budget, clocks. Tests pass their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FeedLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a session is given."""
+    """The surroundings of a session."""
 
     connect: Callable[..., FeedLike]
     rest: RestLike

@@ -1,1 +1,1 @@
-"""The role that lists an exchange's instruments and answers for pairs that nobody tracks."""
+"""The role that lists an exchange's instruments and answers for pairs that the mesh does not track."""

@@ -32,7 +32,8 @@ class CandleQuery:
     pages: tuple[tuple[int, int], ...]
 
     def chosen(self, found: list[Candle]) -> list[Candle]:
-        """Return those of the query among the candles of all pages, oldest first; the later reading counts."""
+        """Return the query's candles from the candles of all pages, oldest first; of a repeated candle the later
+        one."""
         by_time = {each.open_ns: each for each in found if self.start_ns <= each.open_ns < self.end_ns}
         ordered = [by_time[open_ns] for open_ns in sorted(by_time)]
         return ordered[: self.limit] if self.from_start else ordered[-self.limit :]
@@ -42,8 +43,8 @@ def read_query(exchange: str, offer: CandleOffer | None, body: Any, now_ns: int)
     """Read {"interval", "start_ns", "end_ns", "limit"}; all but the first may be None.
 
     Raises:
-        NotOffered: the exchange gives no candles, or none of this interval; the error lists its intervals.
-        Rejected: the query asks for more than `MOST` candles, or for older ones than the exchange keeps.
+        NotOffered: the exchange has no candles, or none of this interval; the error lists its intervals.
+        Rejected: the query asks for more than `MOST` candles, or for candles older than the exchange keeps.
     """
     if offer is None:
         raise NotOffered(exchange, "candles")
@@ -63,7 +64,7 @@ def read_query(exchange: str, offer: CandleOffer | None, body: Any, now_ns: int)
         oldest = datetime.fromtimestamp((now_ns - offer.kept * longest) // SECOND_NS, UTC)
         raise Rejected(
             "too_old",
-            f"{exchange} gives only the newest {offer.kept} candles of an interval: those of {interval} from about "
+            f"{exchange} has only the newest {offer.kept} candles of an interval: those of {interval} from about "
             f"{oldest:%Y-%m-%d %H:%M} UTC on",
         )
     count = -(-(end_ns - start_ns) // shortest)

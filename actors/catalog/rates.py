@@ -1,4 +1,4 @@
-"""What an asset is worth in US dollars, by the exchange's own tickers. Pure."""
+"""Computes the value of assets in US dollars from the exchange's own tickers. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXACT = Context(prec=60)  # wide enough for products of prices and volumes; only
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One pair as its ticker shows it. A price or side that the exchange does not give is None."""
+    """One pair with the values of its ticker. A price that the exchange does not state is None."""
 
     base: str
     quote: str
@@ -34,8 +34,8 @@ class Market:
 def usd_rates(markets: Iterable[Market]) -> dict[str, Decimal]:
     """Return the dollars that one unit of each asset is worth, for the assets that have a path to a dollar.
 
-    Dollars and dollar stablecoins are worth one. Of several paths the shortest counts, and of several last steps of the
-    same length the pair with the most volume (in dollars): a dead market must not price a living one.
+    Dollars and dollar stablecoins are worth one. The shortest path counts; among paths of equal length, the one whose
+    last pair has the most volume in dollars, so that an inactive market does not price an active one.
     """
     pairs = [(market, price) for market in markets if (price := market.price) is not None]
     rates: dict[str, Decimal] = dict.fromkeys(USD_LIKE, Decimal(1))

@@ -1,6 +1,6 @@
-"""The role `catalog/<exchange>`: lists the exchange's instruments, and answers for pairs that nobody tracks.
+"""The role `catalog/<exchange>`: lists the exchange's instruments, and answers for pairs that the mesh does not track.
 
-A new incarnation fetches the list again and takes nothing from its predecessor. The version of a list is the wall-clock
+A new incarnation fetches the list again and uses no state of its predecessor. The version of a list is the wall-clock
 time (ns) at which the list was first seen, so versions grow across incarnations too.
 
     instruments                  {"version", "instruments": [Instrument.to_dict(), ...]}; waits for the first list
@@ -15,8 +15,8 @@ time (ns) at which the list was first seen, so versions grow across incarnations
     check_network                None, when the exchange has answered just now
     poll instruments {after}     as `instruments`, as soon as the version is not `after`; None at the timeout
 
-After a failed refresh the last good list stays in force, and `status` gives the reason. Of an unreadable row the last
-good reading stays in force; `status` names such rows. Every request is within the rate budget.
+After a failed refresh the last readable list stays in force, and `status` states the reason. For an unreadable row the
+last readable version of the row stays in force; `status` names such rows. Every request is within the rate budget.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ from .candles import read_query
 from .rates import Market, usd_rates, usd_volume
 from .settings import CatalogSettings
 
-MID_LEVELS = 5  # what a mid price is read from: the cheapest snapshot
+MID_LEVELS = 5  # levels of the snapshot for a mid price: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
 NAMED_ROWS = 5  # of the rows left out, in the status
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what a request to an exchange may raise
 
 
 class CatalogRole:
-    """See the module. `codec` and `rest` replace what the settings say."""
+    """See the module. `codec` and `rest` replace those of the settings."""
 
     reads = frozenset(
         {"instruments", "active_markets", "ticker", "mid_price", "candles", "get_snapshot", "check_network"}
@@ -93,7 +93,7 @@ class CatalogRole:
         self._failures = 0
         self._refreshed_ns: int | None = None
         self._flights: dict[str, asyncio.Task[Any]] = {}
-        self._cache: dict[str, tuple[int, Any]] = {}  # by question: until when the answer holds, the answer
+        self._cache: dict[str, tuple[int, Any]] = {}  # by query: when the answer expires, the answer
         self._loop: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -252,7 +252,7 @@ class CatalogRole:
     async def _ticker(self, instrument: Instrument) -> dict[str, Any]:
         row = (await self._cached("tickers", self._tickers)).get(instrument.symbol)
         if row is None:
-            raise UnknownInstrument(self._exchange, instrument.name, "the exchange gives no readable ticker")
+            raise UnknownInstrument(self._exchange, instrument.name, "the exchange has no readable ticker of it")
         return {
             "name": instrument.name,
             "last_price": row["last"],
@@ -317,7 +317,7 @@ class CatalogRole:
     # ------------------------------------------------------------------ asking the exchange
 
     async def _send(self, request: HttpRequest, priority: Priority) -> HttpResponse:
-        """Return an answer that succeeded; raise the typed error of one that did not."""
+        """Return the answer; raise the typed error of a failure."""
         response = await self._rest.send(request, priority)
         error = self._codec.failure(response)
         if error is not None:
@@ -361,9 +361,9 @@ async def _flight(ask: Callable[[], Awaitable[Any]]) -> tuple[MeshError | None, 
 
 
 def still_listed(known: Iterable[Instrument], found: Listing) -> list[Instrument]:
-    """Return the instruments known from earlier lists that this one may still hold, in a row that cannot be read.
+    """Return the instruments of earlier lists that the new list may still have, in an unreadable row.
 
-    A row that does not even name its symbol may be of any of them.
+    An unreadable row without a symbol may be of any of them.
     """
     unread = [row.name for row in found.left_out if row.is_unreadable]
     there = {instrument.name for instrument in found}

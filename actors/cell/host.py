@@ -10,7 +10,7 @@ process) gives the host a loop, heartbeats, and `Hooks` that end the cell.
 The host answers a message only while it serves the message's address in the incarnation that the message names; any
 other message gets `Fenced`. Each command is executed once for each (sender, sequence); answers to long polls are not
 kept. A host ends when its role fails, when a message raises an unexpected error (unless its kind only reads), and when
-its loop stood still for longer than its lease.
+its loop did not run for longer than its lease.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Assignment:
 
     @property
     def sender(self) -> str:
-        """The name of this incarnation in its messages."""
+        """The name of this incarnation as a sender of messages."""
         return f"{self.address}@{self.incarnation[0]}.{self.incarnation[1]}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a cell gives the role that it hosts, for any role."""
+    """The surroundings that a cell gives to any role."""
 
     mesh: str
     node: str
@@ -94,8 +94,8 @@ class Hooks:
     """Callbacks from a host to its owner. They must not raise."""
 
     failed: Callable[[BaseException], None]  # the role cannot go on: end the cell
-    lease_over: Callable[[int], None]  # the loop stood still for this many ns: end the cell before it touches anything
-    read_failed: Callable[[Envelope, Exception], None]  # a question raised an unexpected error; the role keeps running
+    lease_over: Callable[[int], None]  # the loop did not run for this many ns: end the cell before it touches anything
+    read_failed: Callable[[Envelope, Exception], None]  # a query raised an unexpected error; the role keeps running
 
 
 Make = Callable[[Assignment, Context], Role]
@@ -131,14 +131,14 @@ class Host:
         self._epoch = epoch
 
     def hello(self, epoch: int) -> dict[str, Any]:
-        """Return what this cell is and what it was assigned."""
+        """Return this cell's identity and its assignment."""
         self.fence(epoch)
         assignment = None if self.assignment is None else self.assignment.to_dict()
         serving = self.role is not None
         return {"cell": self.cell, "node": self._around.node, "assignment": assignment, "serving": serving}
 
     async def life(self, epoch: int) -> dict[str, Any]:
-        """Wait while this cell lives; return why the wait ended. A later call ends an earlier one."""
+        """Wait as long as this cell lives; return why the wait ended. A later call ends an earlier one."""
         self.fence(epoch)
         self._end_lives({"why": "superseded"})
         life: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -261,7 +261,7 @@ class Host:
                 self.fail(error)
 
     def alive(self) -> None:
-        """Stop the caller unless the cell may still work: `Context.alive`."""
+        """Stop the caller if the cell may no longer work: `Context.alive`."""
         if self.ended:
             raise asyncio.CancelledError
         self._judge(self._around.monotonic_ns() - self._last_ns)

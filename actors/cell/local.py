@@ -40,7 +40,7 @@ _running: contextvars.ContextVar[_Cell | None] = contextvars.ContextVar("venueme
 
 @dataclass(eq=False)
 class _Cell:
-    """A cell inside this process: a host, its tasks, and a future that the end of the cell resolves."""
+    """A cell inside this process: a host, its tasks, and a future that is done when the cell ends."""
 
     address: str
     serves: frozenset[str]
@@ -52,7 +52,7 @@ class _Cell:
     tasks: weakref.WeakSet[asyncio.Task[Any]] = field(default_factory=weakref.WeakSet)
 
     def do(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start a task that ends with this cell, and so do the tasks that it starts."""
+        """Start a task that ends with this cell, like the tasks that it starts."""
         return self.gone.get_loop().create_task(work, context=self.context.copy())
 
 
@@ -67,8 +67,8 @@ class _Started:
 class LocalCells:
     """See the module. It is made and used on one running loop, and replaces the loop's task factory until `close`.
 
-    `first` is the counter of the first incarnation of each address, for a process that follows another. `on_failed` is
-    called with the address and the error of a role that failed; `on_lease_over` when the loop stood still for longer
+    `first` is the counter of the first incarnation of each address, for a process that succeeds another. `on_failed` is
+    called with the address and the error of a role that failed; `on_lease_over` when the loop did not run for longer
     than `lease_s`, with the time in ns, before a role goes on.
     """
 
@@ -89,7 +89,7 @@ class LocalCells:
         self._cells: dict[str, _Cell] = {}
         self._started: dict[str, _Started] = {}
         self._counts: dict[str, int] = {}
-        self._failed: set[str] = set()  # addresses whose role failed: no successor follows, so no sender waits
+        self._failed: set[str] = set()  # addresses whose role failed: there is no successor, so no sender waits
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._factory = self._loop.get_task_factory()
@@ -119,7 +119,7 @@ class LocalCells:
         `serves` are further addresses of this role.
         """
         if address in self._cells:
-            raise Misconfigured(address, "runs here already")
+            raise Misconfigured(address, "already runs in this process")
         serves = tuple(serves)
         self._started[address] = _Started(make, serves)
         self._failed.discard(address)
@@ -142,7 +142,7 @@ class LocalCells:
             await self.kill(address)
             raise
         if adopting.cancelled() or not adopting.result()["ok"]:
-            raise cell.error or RetryLater(0.1, f"{address} was ended while it started")
+            raise cell.error or RetryLater(0.1, f"{address} ended while it started")
         cell.serving = True
         cell.do(self._beat(cell))
         self._wake()
@@ -193,7 +193,7 @@ class LocalCells:
         while (
             running := {task for task in cell.tasks if not task.done() and task is not asyncio.current_task()}
         ) and time.monotonic() < deadline:
-            for task in running:  # repeatedly: a task may wait in its `finally` for another that is gone
+            for task in running:  # repeatedly: a task may wait in its `finally` for another that has ended
                 task.cancel()
             await asyncio.wait(running, timeout=PERIOD_S)
 
@@ -214,7 +214,7 @@ class LocalCells:
         self.failures.append((cell.address, error))
 
     def on_unhandled(self, loop: asyncio.AbstractEventLoop, details: dict[str, Any]) -> None:
-        """Keep the error of a task that nobody awaits, for `loop.set_exception_handler`; a dead cell's is dropped."""
+        """Keep the error of a task that nobody awaits (for `loop.set_exception_handler`); drop errors of dead cells."""
         error, cell = details.get("exception"), _running.get()
         if isinstance(error, Exception) and (cell is None or not cell.gone.done()):
             self.failures.append((cell.address if cell is not None else self._around.mesh, error))
@@ -260,7 +260,7 @@ class LocalCells:
 
 
 def _raise_lease_over(paused_ns: int) -> None:
-    raise RuntimeError(f"the loop stood still for {paused_ns / SECOND_NS:.1f} s, longer than the lease")
+    raise RuntimeError(f"the loop did not run for {paused_ns / SECOND_NS:.1f} s, longer than the lease")
 
 
 def _remember(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:

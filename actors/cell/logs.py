@@ -1,4 +1,4 @@
-"""Log lines of our own processes: one line an event on stderr, with its keys at the end.
+"""Log lines of the mesh's processes: one line per event on stderr, with its keys at the end.
 
     12:40:01.337 INFO  book/acme/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
 
@@ -46,7 +46,7 @@ def set_up(who: str, sink: TextIO | None = None) -> None:
 
 
 def speak_as(who: str) -> None:
-    """Put `who` into all further lines of this process."""
+    """Add `who` to all further lines of this process."""
     logger.configure(extra={"who": who})
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-END_S = 15.0  # for the tasks of the loop, then for its thread, to end
+END_S = 15.0  # time limit for the loop's tasks to end, then for its thread
 
 
 class LoopThread:
@@ -50,7 +50,7 @@ class LoopThread:
 
 @contextlib.contextmanager
 def loop_in_thread(name: str) -> Iterator[LoopThread]:
-    """Run an event loop in a thread for the time of the block."""
+    """Run an event loop in a thread while the block runs."""
     thread = LoopThread(name)
     try:
         yield thread

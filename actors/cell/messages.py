@@ -1,4 +1,4 @@
-"""Envelopes between roles: how they are packed, sent again, refused and answered once. No Ray.
+"""Messages between roles: packing, repeated sending, refusals, and one execution per message. No Ray.
 
 A message is a msgpack array (address, sender, incarnation, sequence, kind, timeout_s, body). The sender numbers its
 messages; the receiver keeps its last answers by (sender, sequence), so a message that is sent twice to one incarnation
@@ -25,8 +25,8 @@ from ...model.address import Route
 from ...model.errors import Fenced, InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
 
 POLL = "poll:"
-POLL_GRACE_S = 1.0  # how much longer than its own timeout a long poll's answer may take
-AGAIN_S = 0.05  # before a role or cell that did not answer is asked again
+POLL_GRACE_S = 1.0  # how long after its own timeout a long poll may still answer
+AGAIN_S = 0.05  # pause before a message is sent again to a role or cell that did not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Dedup:
         return len(self._answers)
 
     async def once(self, sender: str, sequence: int, answer: Callable[[], Awaitable[bytes]]) -> bytes:
-        """Run `answer` for a new message; a repetition awaits and returns the same bytes."""
+        """Run `answer` for a new message; for a repeated message return the same bytes."""
         key = (sender, sequence)
         known = self._answers.get(key)
         if known is None:
@@ -140,7 +140,7 @@ class Gone(Exception):
 
 
 class Unreachable(Exception):
-    """The cell could not be reached just now. It may live and may have received the message."""
+    """The cell cannot be reached at the moment. It may be alive and may have received the message."""
 
 
 class Routes(Protocol):
@@ -155,10 +155,10 @@ Send = Callable[[Route, str, bytes, float], Awaitable[bytes]]
 
 
 class Asker:
-    """The sender's end: `Context.ask`. Its outbox holds the messages without an answer, at most `limit`.
+    """Sends the messages of a process: `Context.ask`. Its outbox holds the unanswered messages, at most `limit`.
 
-    Until its deadline a message is sent again: to the same incarnation when that could not be reached, to the next one
-    when the first died.
+    Until its deadline a message is sent again: to the same incarnation if it could not be reached, to the next
+    incarnation if the first one died.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class Asker:
             except TimeoutError:
                 sent = True
                 break
-            except Fenced:  # it serves another address by now
+            except Fenced:  # the cell serves another address now
                 older = route.incarnation
         if sent and not polling:
             raise OutcomeUnknown(f"{kind} to {address}", f"no answer within {timeout_s:g} s")

@@ -1,4 +1,4 @@
-"""The heartbeat of a process: a small file that its loop writes every 50 ms and its node agent reads without a call.
+"""The heartbeat of a process: a small file that the process's loop writes every 50 ms and the node agent reads.
 
 A pulse is the file `<segments>/pulse/<cell>`. The process maps it and stores a few integers, so a heartbeat costs no
 system call; a reader learns pid, process start time, time of the last heartbeat, loop lag and progress. A pulse
@@ -43,7 +43,7 @@ class Beat:
 
 
 class Pulse:
-    """The writer's end. One per process."""
+    """The writer of a pulse. One per process."""
 
     def __init__(self, directory: Path, cell: str, address: str = "") -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ class HangDetector:
     _last_ns: int | None = None
 
     def look(self, progress: Mapping[str, int], now_ns: int) -> list[str]:
-        """Return the names whose progress has stood still for longer than the limit."""
+        """Return the names without progress for longer than the limit."""
         step = 0 if self._last_ns is None else min(now_ns - self._last_ns, self.step_ns)
         self._last_ns = now_ns
         seen = {}
@@ -126,7 +126,7 @@ class HangDetector:
 def process_start(pid: int) -> int | None:
     """Return the start time of a process, or None when no such process lives (a zombie is dead).
 
-    Where there is no /proc (macOS) a living process has start time 0.
+    Without /proc (macOS) a living process has start time 0.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
@@ -149,15 +149,14 @@ def _exists(pid: int) -> bool:
 
 
 def is_alive(pid: int, start: int) -> bool:
-    """Return whether exactly this process lives; a later process with the same pid does not count."""
+    """Return whether this very process lives; a later process with the same pid does not count."""
     return process_start(pid) == start
 
 
 def kill_process(pid: int, start: int, timeout_s: float = 2.0) -> bool:
-    """SIGKILL exactly this process and wait until it is gone. Works on a stopped process. Blocks: call from a thread.
+    """SIGKILL this very process and wait until it is gone. Works on a stopped process. Blocks: call it in a thread.
 
-    Returns True when the process is certainly gone (at once when it was gone before), False when it still exists at the
-    timeout.
+    Returns True when the process is gone (at once if it was gone before), False if it still exists at the timeout.
     """
     if not is_alive(pid, start):
         return True

@@ -1,9 +1,9 @@
-"""Shared by all callers of Ray: names, process titles, and calls with few, typed errors.
+"""The shared code of all callers of Ray: names, process titles, and calls with a few typed errors.
 
-The errors of Ray for a call to an actor are mapped to these, here and nowhere else:
+This module maps the errors of Ray for a call to an actor:
 
     Gone             the actor is dead, or no actor has that name
-    Unreachable      the actor, its node or the GCS cannot be reached just now; the call may have been executed
+    Unreachable      the actor, its node or the GCS cannot be reached at the moment; the call may have been executed
     MethodFailed     an `Unreachable`: the method raised an error that no caller expects; the cell is ending
     MeshError        an error of the method itself
     TimeoutError     no answer in time
@@ -25,7 +25,7 @@ from .messages import Gone, Unreachable
 T = TypeVar("T")
 SUPERVISOR = "supervisor"
 WATCH_S = 10.0
-SUPERVISOR_AWAY_S = 0.1  # before a supervisor that cannot be reached is looked for again
+SUPERVISOR_AWAY_S = 0.1  # pause before the next search for an unreachable supervisor
 
 
 def namespace(mesh: str) -> str:
@@ -33,7 +33,7 @@ def namespace(mesh: str) -> str:
 
 
 def own_title(title: str) -> None:
-    """Title the process, and keep Ray from renaming it at each call."""
+    """Set the title of the process, and keep Ray from changing it at each call."""
     ray._raylet.setproctitle(title)  # type: ignore[attr-defined]
     if hasattr(ray._private.worker, "_changeproctitle"):
         ray._private.worker._changeproctitle = lambda *_: contextlib.nullcontext()  # type: ignore[assignment]
@@ -74,13 +74,15 @@ def call_error(error: BaseException) -> Exception:
 
 
 async def call(handle: Any, method: str, *arguments: Any, timeout_s: float | None = None) -> Any:
-    """Call a method of an actor and return its result; at the timeout the call itself goes on.
+    """Call a method of an actor and return its result. After the timeout the call itself continues.
 
     Raises: see the module.
     """
     try:
         future = asyncio.wrap_future(getattr(handle, method).remote(*arguments).future())
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # no caller may await it any more
+        future.add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )  # retrieve an error that nobody awaits
         await asyncio.wait({future}, timeout=timeout_s)
         if not future.done():
             raise TimeoutError
@@ -101,7 +103,7 @@ async def find(name: str, mesh: str) -> Any:
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """Run a function of Ray that may block on the GCS. Raises Unreachable, and errors that are not Ray's unchanged."""
+    """Run a function of Ray that may block on the GCS. Raises Unreachable; errors that are not Ray's stay unchanged."""
     try:
         return await asyncio.to_thread(function, *arguments)
     except ValueError:

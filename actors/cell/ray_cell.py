@@ -1,8 +1,9 @@
-"""The one Ray actor class of the roles: a process around a `Host`. It decides nothing.
+"""The Ray actor class of all roles: a process around a `Host`. It decides nothing.
 
-Ray runs each concurrency group of an async actor on an event loop and thread of its own. The host and its role run on
-one of them, *home* (the default group's); the methods of the groups only hop there. So a group is a queue of its own
-with its own bound: a thousand long polls cannot starve a command, nor commands the control of the supervisor.
+Ray runs each concurrency group of an async actor on its own event loop and thread. The host and its role run on one of
+these loops, *home* (the default group's); the methods of the other groups only pass their calls to it. So each group is
+a separate queue with its own bound: a thousand long polls cannot block commands, and commands cannot block the
+supervisor.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .sweep import PULSES, leave
 T = TypeVar("T")
 GROUPS = {"control": 64, "commands": 4096, "polls": 8192, "life": 16}
 EXIT_FAILED, EXIT_LEASE = 70, 75
-ANSWERED_S = 0.02  # between the last answer and the end of the process, so that the answer still leaves it
+ANSWERED_S = 0.02  # between the last answer and the end of the process, so that the answer is still sent
 
 
 class Cell:
@@ -62,12 +63,12 @@ class Cell:
 
     @ray.method(concurrency_group="control")
     async def hello(self, epoch: int) -> dict[str, Any]:
-        """Return what this process is and what it was assigned; record the supervisor's epoch."""
+        """Return this process's identity and assignment; record the supervisor's epoch."""
         return await self._at_home(self._hello(epoch))
 
     @ray.method(concurrency_group="control")
     async def adopt(self, assignment: dict[str, Any]) -> dict[str, Any]:
-        """Start the assigned role; return when it serves, or with the error that ends this cell."""
+        """Start the assigned role; return when the role serves, or with the error that ends this cell."""
         return await self._at_home(self._adopt(Assignment.from_dict(assignment)))
 
     @ray.method(concurrency_group="control")
@@ -82,7 +83,7 @@ class Cell:
 
     @ray.method(concurrency_group="life")
     async def life(self, epoch: int) -> dict[str, Any]:
-        """Wait while this cell lives; a newer supervisor's call ends the older's."""
+        """Wait as long as this cell lives; the call of a newer supervisor ends the older supervisor's call."""
         return await self._at_home(self._host.life(epoch))
 
     # --- for everyone -------------------------------------------------------------------------------------------------
@@ -154,13 +155,15 @@ class Cell:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _on_failed(self, error: BaseException) -> None:
-        """End this process. The successor makes sure that it is gone."""
+        """End this process. The successor checks that the process is gone."""
         logger.opt(exception=error).error("failed: this cell ends")
         self._home.call_later(ANSWERED_S, os._exit, EXIT_FAILED)
 
     def _on_lease_over(self, paused_ns: int) -> None:
         logger.error(
-            "stood still for longer than its lease: ending", stood_s=paused_ns / SECOND_NS, lease_s=self._lease_s
+            "the loop did not run for longer than the lease: ending",
+            stood_s=paused_ns / SECOND_NS,
+            lease_s=self._lease_s,
         )
         os._exit(EXIT_LEASE)
 

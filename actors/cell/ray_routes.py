@@ -1,4 +1,4 @@
-"""Routes over Ray: this process's copy of the route table, and the way to cells."""
+"""Routes over Ray: this process's copy of the route table, and the sending of messages to cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .role import Incarnation
 
 
 class RayRoutes:
-    """This process's copy of the routes it uses, kept up by one long poll to the supervisor, and the way to cells.
+    """This process's copy of the routes it uses, kept current by one long poll to the supervisor; sends to cells.
 
     While the supervisor is away, the known routes stay in use.
     """
@@ -49,7 +49,8 @@ class RayRoutes:
                 await asyncio.wait_for(changed.wait(), left)
 
     def warm(self) -> None:
-        """Call the supervisor now: the first call of a process takes about 100 ms, and a recovery would wait for it."""
+        """Call the supervisor now, because the first call of a process takes about 100 ms and would delay a
+        recovery."""
         if self._watching is None or self._watching.done():
             self._watching = asyncio.ensure_future(self._watch())
 

@@ -1,4 +1,4 @@
-"""The protocol of a role, and what its cell gives it. No Ray here: `actors/cell/ray_cell.py` hosts roles over Ray."""
+"""The protocol of a role, and the context that its cell provides. `actors/cell/ray_cell.py` hosts roles over Ray."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Incarnation = tuple[int, int]  # (durable epoch of the supervisor, counter); lat
 
 @dataclass(frozen=True, slots=True)
 class RoleSpec:
-    """What to run, as data that pickles: `kind` names a class (see `kinds`), and `config` is the settings it takes."""
+    """What to run, as data that pickles: `kind` names a class (see `kinds`), and `config` has its settings."""
 
     kind: str  # "book" | "limits" | "catalog" | "mirror" | "agent"
     config: Any = None
 
 
 class Ask(Protocol):
-    """Request and reply to another role, by address, through the incarnation that serves it now."""
+    """Sends a request to the incarnation that serves an address now, and returns its reply."""
 
     async def __call__(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
         """Return the reply.
@@ -36,7 +36,7 @@ class Ask(Protocol):
 
 @dataclass(slots=True)
 class Context:
-    """What a cell gives the role it hosts."""
+    """The context that a cell provides to its role."""
 
     mesh: str
     address: str
@@ -47,7 +47,7 @@ class Context:
     fail: Callable[[BaseException], None]  # report a broken assumption: the cell ends and the supervisor decides
     monotonic_ns: Callable[[], int]
     time_ns: Callable[[], int]
-    alive: Callable[[], None]  # raises SystemExit when this loop was stopped for longer than its lease
+    alive: Callable[[], None]  # raises SystemExit if this loop did not run for longer than its lease
     restarts: int = 0  # earlier incarnations of this address, as far as the supervisor knows
 
     @classmethod
@@ -62,14 +62,14 @@ class Context:
         node: str = "",
         incarnation: Incarnation = (0, 0),
     ) -> Self:
-        """Return the context of a role that no cell hosts: the machine's clocks, and no lease that could end."""
+        """Return the context of a role without a cell: the machine's clocks, and no lease that could end."""
         return cls(
             mesh, address, incarnation, node, segments, ask, fail, time.monotonic_ns, time.time_ns, alive=lambda: None
         )
 
 
 class Role(Protocol):
-    """One role, hosted by one cell for the cell's whole life.
+    """One role. A cell hosts it for the cell's whole life.
 
     `start` returns when the role serves (a book serves while it still synchronises: its state says so); an exception
     from `start` ends the cell. `stop` ends the role in an orderly way and is called at most once. `reads` names the
@@ -81,15 +81,15 @@ class Role(Protocol):
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def handle(self, kind: str, body: Any) -> Any:
-        """Answer a command or a question. Expected refusals are typed errors.
+        """Answer a command or a query. Expected refusals are typed errors.
 
-        Any other error is a broken assumption. A kind that only reads (`reads`) can have done no harm, so the sender is
+        Any other error is a broken assumption. A kind that only reads (`reads`) cannot have done harm, so the sender is
         refused and the role keeps running. After any other kind the cell ends and the sender gets OutcomeUnknown, so
         that it does not send the same message to the successor.
         """
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """Answer a long poll: return when there is something newer than `body` names, or at the timeout."""
+        """Answer a long poll: return when there is news after the position in `body`, or at the timeout."""
 
     def status(self) -> dict[str, Any]:
         """Return plain values for `venuemesh status`: at least `state` (text) and `error` (text or None)."""

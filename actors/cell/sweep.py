@@ -10,14 +10,15 @@ from ...orderbook.segment.directory import sweep as sweep_segments
 from .pulse import is_alive, read_beats
 
 PULSES = "pulse"
-FOREIGN_SILENT_NS = 10_000_000_000  # of other nodes' directories: their processes may be invisible from here
+FOREIGN_SILENT_NS = 10_000_000_000  # for other nodes' directories, whose processes may be invisible on this node
 
 
 def sweep(directory: Path, silent_ns: int = 0) -> int:
     """Remove the files of dead processes from `directory`; return how many files were removed. Blocks.
 
-    A process is dead when no process here has its id and start time and it has not beaten for `silent_ns`: a process in
-    another pid namespace cannot be seen from here, but still beats.
+    A process counts as dead when no process in this pid namespace has its id and start time, and its pulse is older
+    than
+    `silent_ns`: a process in another pid namespace is invisible, but its pulse continues.
     """
     gone = len(sweep_segments(directory, silent_ns))
     now_ns = time.monotonic_ns()
@@ -29,7 +30,7 @@ def sweep(directory: Path, silent_ns: int = 0) -> int:
 
 
 def sweep_orphans(directory: Path) -> int:
-    """Remove the files that an earlier mesh of the same name left here under other node ids."""
+    """Remove the files that an earlier mesh of the same name left on this node under other node ids."""
     gone = 0
     for other in directory.parent.iterdir():
         if other != directory and other.is_dir():

@@ -1,9 +1,9 @@
 """The rate allowance of an order manager: units leased ahead of need, and the account's own limits on orders.
 
 An order cannot wait for a call to the limits role. So the manager leases units of the egress's limits in blocks and
-spends them itself. An empty block is filled by a new lease at the highest priority; the rest of a block goes back
-before its lease ends. The exchange's limits on orders per account concern only this manager: it counts them itself
-(`order_window`), starting from the exchange's own count.
+spends the units itself. When a block is empty, the manager takes a new lease at the highest priority; it returns the
+rest of a block before the lease ends. Only this manager uses the exchange's limits on orders per account: it counts
+orders itself (`order_window`), starting from the exchange's own count.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .order_window import OrderWindows
 BLOCK_NS = 8 * SECOND_NS  # a lease of the limits role lasts 10 s
 REPORT_NS = SECOND_NS // 2  # shortest interval between two reports of the exchange's counts
 UNOPENED = "the exchange has not stated its count of the account's orders yet:"
-SHARE = 20  # a block is at most 1/SHARE of a limit: others spend the same limit
+SHARE = 20  # a block is at most 1/SHARE of a limit, because others use the same limit
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Allowance:
         self._windows = OrderWindows(dict(spec.account_limits) | dict(account or {}))
         self._opened = asyncio.Event()
         self.problem = ""  # why the exchange's counts are still unknown
-        self._turn = asyncio.Lock()  # orders pass in the order of their arrival
+        self._turn = asyncio.Lock()  # orders are served in the order of their arrival
         self._block: Block | None = None
         self._filling = asyncio.Lock()
         self._reported_ns = 0
@@ -78,13 +78,16 @@ class Allowance:
                 await self._fill(shared, wait_s)
 
     def open(self, counts: Mapping[str, int] | None) -> None:
-        """Let orders pass, starting from the exchange's `counts`. None: it offers no counts, so start from zero."""
+        """Admit orders, starting from the exchange's `counts`.
+
+        None: the exchange states no counts, so start from zero.
+        """
         names = self._windows.windows
         self._windows.open(dict.fromkeys(names, 0) if counts is None else counts, self._context.monotonic_ns())
         self._opened.set()
 
     async def _room(self, order_count: int, wait_s: float) -> None:
-        """Count `order_count` orders once the account's limits have room. Raises RetryLater: not within `wait_s`."""
+        """Count `order_count` orders as soon as the account's limits allow. Raises RetryLater: not within `wait_s`."""
         try:
             async with asyncio.timeout(wait_s):
                 await self._opened.wait()
@@ -132,7 +135,7 @@ class Allowance:
         self._block = Block(lease, {name: asked[name] - cost[name] for name in asked}, dict(cost), until_ns)
 
     def give_back(self) -> None:
-        """End the held block and give its unspent units back."""
+        """End the current block and return its unspent units."""
         block, self._block = self._block, None
         if block is not None:
             self._budget.lost(block.lease, tuple(block.spent.items()))
@@ -148,7 +151,7 @@ class Allowance:
             self._budget.observe(answer)
 
     def beat(self) -> None:
-        """Give the block back when its lease is about to end."""
+        """Return the block when its lease is about to end."""
         if self._block is not None and self._context.monotonic_ns() >= self._block.until_ns:
             self.give_back()
 

@@ -1,4 +1,4 @@
-"""Spends the rate budget of an exchange: takes a lease before each request and reports its use afterwards."""
+"""Uses the rate budget of an exchange: takes a lease before each request and reports the use afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..cell.role import Context
 from .machine import Priority
 
 WAIT_S = 5.0
-TELLING_MAX = 64  # most reports under way to the limits role; one more is dropped, as the next answer reports the same
+TELLING_MAX = 64  # most unanswered messages to the limits role; one more is dropped: the next answer repeats the counts
 
 
 class RestLike(Protocol):
@@ -72,7 +72,7 @@ class Budget:
         return replace(answer, used=used | dict(answer.used)) if used else answer
 
     def unsent(self, lease: int) -> None:
-        """Give `lease` back: no request was sent under it."""
+        """Return `lease`: no request was sent under it."""
         self._tell("release", {"lease": lease, "spent": None})
 
     def lost(self, lease: int, cost: Cost) -> None:

@@ -1,8 +1,8 @@
 """Counters that an exchange keeps per key or account, and that fall with time (`ExchangeSpec.key_limits`).
 
-One process spends them, so it counts by itself, without the limits role. What a predecessor spent is not known: a
-successor begins at zero. An answer that a limit was hit fills the counter (`hit`, `stated`), and one that states how
-little is left fills it up to that.
+Only one process uses these counters, so it counts without the limits role. A successor does not know the predecessor's
+counts: it begins at zero. When an answer says that a limit was hit, the counter counts as full (`hit`, `stated`); when
+an answer states how little is left, the counter is filled up to that.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ...connectors.spec import Decay, Limit
 from ...model.errors import RetryLater
 from ...model.time import SECOND_NS
 
-ROOM = 0.9  # the share of a limit that is spent: the clocks of both sides differ
+ROOM = 0.9  # largest share of a limit that is used, because the clocks of both sides differ
 
 
 @dataclass(slots=True)
 class Level:
-    """How high one counter stands, as of a monotonic time."""
+    """The level of one counter at a monotonic time."""
 
     value: float
     at_ns: int
@@ -39,17 +39,17 @@ class Counters:
         self._turn = asyncio.Lock()
 
     def granted(self, limits: Mapping[str, Limit]) -> dict[str, Limit]:
-        """Use the figures that the exchange grants this account, amount in seconds; return those of other limits."""
+        """Apply the limits that the exchange grants this account (amount, seconds); return those of other limits."""
         own = {name: limit for name, limit in limits.items() if name in self._limits}
         for name, limit in own.items():
             self._limits[name] = Decay(limit.amount, limit.amount / limit.per_s, self._limits[name].by_pair)
         return {name: limit for name, limit in limits.items() if name not in own}
 
     async def take(self, cost: Cost, pair: str | None, wait_s: float) -> None:
-        """Count a request once there is room for it.
+        """Count a request as soon as the counters have room for it.
 
         Raises:
-            RetryLater: there is none within `wait_s`. Nothing was counted.
+            RetryLater: no room within `wait_s`. Nothing was counted.
         """
         if not self._counted(cost):
             return
@@ -71,7 +71,7 @@ class Counters:
             level.value, level.at_ns = level.now(self._limits[name], now_ns) + amount, now_ns
 
     def hit(self, cost: Cost, pair: str | None) -> None:
-        """Note that the exchange refused a request for its rate: its counters are full."""
+        """Record that the exchange refused a request for its rate: the exchange's counters are full."""
         now_ns = self._now_ns()
         for name, _ in self._counted(cost):
             level = self._level(name, pair)

@@ -1,24 +1,24 @@
-"""One budget for all cells that spend an exchange's rate limits from one egress address.
+"""One budget for all cells that use an exchange's rate limits from one egress address.
 
 Theory of operation. The exchange counts our address's requests per window of `period` seconds. Its windows follow the
-calendar of its own clock, which we do not know exactly, so the machine keeps the limit in *every* window of that
-length. Each limit is a bucket of `burst` units that refills at (usable - burst) / (period + lease): a grant may be
-spent at any moment until its lease ends, hence the lease in the period. In any window the holders can spend at most the
+exchange's own clock, which we do not know exactly, so the machine keeps the limit in *every* window of that length.
+Each limit is a bucket of `burst` units that refills at (usable - burst) / (period + lease). The divisor contains the
+lease, because a grant may be spent at any moment until its lease ends. In any window the holders can spend at most the
 `burst` units of its beginning plus the refill, which together is at most `usable`: the limit less a reserve.
 
 Succession is safe because a bucket needs no memory of the past: a successor starts with *empty* buckets, as if its
-predecessor had spent everything, and refills from the first moment. Whatever the predecessor did, both together stay
-below `usable` in every window, without any message between them. Only the first start of a mesh begins with full
-buckets (`fresh`): the mesh spent nothing before.
+predecessor had spent everything, and refills from the first moment. So both together stay below `usable` in every
+window, without any message between them. Only the first start of a mesh begins with full buckets (`fresh`), because the
+mesh has spent nothing before.
 
-Response headers state the exchange's own count. The machine obeys a count above ours (other programs may use the
-address): `floor` holds the count plus everything granted since. A lower count replaces the floor only when it is surely
-later, that is, when its request was granted after the held count had arrived; then the exchange's window has turned.
-After a whole period without news no count is valid. A successor ignores lower counts: they say nothing about units that
-the predecessor granted and its holders have not spent yet.
+Response headers state the exchange's own count. The machine follows a count above its own (other programs may use the
+address): `floor` holds the count plus everything granted since. A lower count replaces the floor only if it is
+certainly later, that is, if its request was granted after the higher count had arrived; then a new window of the
+exchange has begun. After a whole period without a count, the floor is no longer valid. A successor ignores lower
+counts, because they do not include units that the predecessor granted and its holders have not spent yet.
 
-A refusal for the rate (`Hit`, as the connector reads it) that names limits fills these for the time it states. One that
-names none starts a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
+A refusal for the rate (`Hit`, as the connector reads it) that names limits blocks these for the stated time. A refusal
+without names starts a cool-down in which the machine grants nothing; a hit by a request granted after that extends it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
 from ...model.time import SECOND_NS, in_ns
 
-QUIET_S = 600.0  # a hit this long after the last cool-down begins a new count
+QUIET_S = 600.0  # a hit this long after the last cool-down starts a new count of hits
 COOLING = "cooling down after the exchange refused a request for its rate"
-LONGEST_S = 3 * 86_400.0  # the longest ban that is believed: exchanges ban for some days at most
+LONGEST_S = 3 * 86_400.0  # longest accepted ban: exchanges ban for some days at most
 
 
 class Priority(IntEnum):
@@ -99,7 +99,7 @@ class Bucket:
         self.divisor = self.period_ns + in_ns(settings.lease_s)
         self.rate = max(self.usable - self.burst, 1)  # level per nanosecond
         self.full = self.burst * self.divisor
-        if self.usable == 1:  # one unit, and the next a whole period later
+        if self.usable == 1:  # one unit, then the next a whole period later
             self.rate = 1
         elif self.usable == self.burst:
             raise Misconfigured(f"limit {name}", "the burst leaves nothing to refill with")
@@ -117,7 +117,7 @@ class Bucket:
             self.floor = None
 
     def wait_ns(self, cost: int) -> int:
-        """Return how long until `cost` can be granted if nothing else is; 0: now."""
+        """Return how long until `cost` can be granted if nothing else is granted before; 0: now."""
         wait = max(0, -(-(cost * self.divisor - self.level) // self.rate))
         if self.floor is not None and self.floor.count + self.floor.extra + cost > self.usable:
             wait = max(wait, self.floor.at_ns + self.period_ns - self.at_ns)
@@ -138,10 +138,10 @@ class Bucket:
             self.floor.extra = max(0, self.floor.extra - back)
 
     def observe(self, count: int, since: tuple[int, int] | None, now_ns: int) -> None:
-        """Take in the exchange's own count.
+        """Apply the exchange's own count.
 
-        `since` is known when the request was made under a lease that still runs: when that was granted, and how much of
-        what is granted the count cannot hold for sure (leases that ran then and still do, and all grants since).
+        `since` is known if the request was made under a lease that still runs: the time of that grant, and the granted
+        units that the count may not include (leases that ran then and still run, and all grants since).
         """
         if since is not None and (self.floor is None or since[0] >= self.floor.at_ns):
             self.floor = Floor(count, since[1], now_ns)
@@ -185,7 +185,7 @@ class LimitsMachine:
             if limit.scope == "egress"
         }
         self.cool_ns = 0  # nothing is granted before this time
-        self._cooled_at_ns: int | None = None  # when the last hit that counts arrived
+        self._cooled_at_ns: int | None = None  # when the last counted hit arrived
         self.hits = 0  # hits in a row, each after the cool-down of the one before
         self._leases: dict[int, Lease] = {}  # in order of their expiry: all leases last equally long
         self._waiting: list[Claim] = []
@@ -233,7 +233,7 @@ class LimitsMachine:
         return wanted
 
     def cancel(self, ticket: int) -> None:
-        """Forget a waiting request; no effect if it no longer waits."""
+        """Forget a waiting request; does nothing if the request no longer waits."""
         kept = [claim for claim in self._waiting if claim.ticket != ticket]
         if len(kept) != len(self._waiting):
             gone = next(claim for claim in self._waiting if claim.ticket == ticket)
@@ -292,7 +292,7 @@ class LimitsMachine:
         if told_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
             self.hits, self._cooled_at_ns = 0, now_ns
         elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > told_ns:
-            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # otherwise it was sent before the hit was known
+            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # otherwise sent before the hit was known
         self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(wait_s, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
         for bucket in self.buckets.values():
             bucket.advance(now_ns)
@@ -346,7 +346,7 @@ class LimitsMachine:
     def _why(self, cost: Mapping[str, int], now_ns: int) -> str:
         if now_ns < self.cool_ns:
             return COOLING
-        return f"{', '.join(f'{name} {amount}' for name, amount in cost.items())}: the window is spent"
+        return f"{', '.join(f'{name} {amount}' for name, amount in cost.items())}: the limit of this window is used up"
 
     def _grant(self, claim: Claim, now_ns: int) -> Lease:
         for name, amount in claim.cost.items():

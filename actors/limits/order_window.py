@@ -1,12 +1,11 @@
 """Counts the orders of an account against the exchange's limits per account. Pure.
 
-The exchange counts in windows of fixed length. In any period as long as a window we place at least as many orders as
-the exchange counts in one window, so keeping to `amount` in every such period never exceeds the limit, wherever the
-exchange's windows begin. Some exchanges uncount orders that fill; this count does not, which wastes some orders and
-avoids bans.
+The exchange counts in windows of fixed length. We keep to `amount` in *every* period of that length, so we never exceed
+the limit, wherever the exchange's windows begin. Some exchanges lower their count when an order fills; this count does
+not, which wastes some orders and avoids bans.
 
 A successor does not know how many orders its predecessor placed: it starts closed, and opens with the exchange's count.
-Later counts of the exchange can only raise ours: other programs may trade on the same account.
+Later counts of the exchange can only raise ours, because other programs may trade on the same account.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import Mapping
 from ...connectors.spec import Limit
 from ...model.time import in_ns
 
-SLOTS = 100  # parts of a window; orders leave the count part by part
+SLOTS = 100  # parts of a window; orders leave the count one part at a time
 
 
 class OrderWindow:
@@ -30,7 +29,7 @@ class OrderWindow:
         self._used = 0
 
     def used(self, now_ns: int) -> int:
-        """Return how many orders may count now."""
+        """Return the number of orders that count now."""
         oldest = now_ns // self._slot_ns - SLOTS
         while self._slots and self._slots[0][0] < oldest:
             self._used -= self._slots.popleft()[1]
@@ -57,7 +56,7 @@ class OrderWindow:
         self._slots.append((slot, orders))
 
     def observe(self, count: int, now_ns: int) -> None:
-        """Apply the exchange's count: the orders that we did not count were placed by others."""
+        """Apply the exchange's count: orders above our count were placed by other programs."""
         foreign = count - self.used(now_ns)
         if foreign > 0:
             self.add(foreign, now_ns)
@@ -71,7 +70,7 @@ class OrderWindows:
         self._open = not limits
 
     def open(self, counts: Mapping[str, int], now_ns: int) -> None:
-        """Start from the exchange's counts. A limit that they do not state counts as used up."""
+        """Start from the exchange's counts. A limit without a count counts as used up."""
         for name, window in self.windows.items():
             window.observe(counts.get(name, window.amount), now_ns)
         self._open = True

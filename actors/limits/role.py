@@ -1,6 +1,6 @@
-"""The role `limits/<exchange>/<egress>`: one rate budget, shared by all actors that spend it.
+"""The role `limits/<exchange>/<egress>`: one rate budget, shared by all actors that use it.
 
-`machine` decides about grants and says why they are safe. This shell waits, wakes and answers.
+`machine` decides about grants and explains why they are safe. This shell waits, wakes and answers.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class LimitsRole:
         -> {"lease": id, "expires_ns": monotonic clock of this role's node, "ttl_s": seconds from now}
         Waits for at most `wait_s`. Raises RetryLater (with the delay), InboxFull, Rejected.
         Idempotent in effect: a grant whose reply is lost ends by itself and counts as spent.
-    release {"lease": id, "spent": {limit: units} | None} -> bool    unspent units go back
+    release {"lease": id, "spent": {limit: units} | None} -> bool    returns the unspent units
     observe {"used": {limit: the exchange's count}, "hit": {"wait_s": x, "limits": [name]} | None, "lease": id | None,
              "keep": False} -> None
         `lease` names the grant of the request; a lower count is believed only with it. The lease ends as spent in
         full; `keep` leaves it open, for a block with units left.
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, once the cool-down has begun or ended
 
-    State is in memory only: a successor starts with empty buckets (see `machine`). `limits` replace the spec's.
+    State is in memory only: a successor starts with empty buckets (see `machine`). `limits` replaces the spec's.
     """
 
     reads = frozenset({"cooldown"})
@@ -121,7 +121,9 @@ class LimitsRole:
             lease = await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._machine.release(future.result().id, None, self._context.monotonic_ns())  # it never left here
+                self._machine.release(
+                    future.result().id, None, self._context.monotonic_ns()
+                )  # the grant was never sent
             else:
                 self._machine.cancel(ticket)
             raise
@@ -134,7 +136,7 @@ class LimitsRole:
         return {"cooldown_s": max(0.0, (self._machine.cool_ns - self._context.monotonic_ns()) / SECOND_NS)}
 
     def _pump(self) -> None:
-        """Do what is due and set the timer for the next deadline."""
+        """Perform due actions and set the timer for the next deadline."""
         now_ns = self._context.monotonic_ns()
         for effect in self._machine.advance(now_ns):
             future = self._tickets.get(effect.ticket)

@@ -13,14 +13,14 @@ from ...connectors.spec import Limit
 class LimitsSettings:
     """The rate budget of one exchange from one egress. The connector's spec names the limits.
 
-    `granted`: figures that the exchange grants this address instead of the published ones, by name.
+    `granted`: limits that the exchange grants this address instead of the published ones, by name.
     """
 
     connector: ConnectorSettings
     granted: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # amount, seconds
 
     def limits(self) -> dict[str, Limit]:
-        """Return the limits of the spec, with what was granted."""
+        """Return the limits of the spec, with the granted ones applied."""
         limits = dict(self.connector.spec.limits)
         return limits | {
             name: replace(limits[name], amount=amount, per_s=per_s) for name, (amount, per_s) in self.granted.items()

@@ -1,1 +1,1 @@
-"""The roles of a node: the agent, which kills and sweeps, and the mirror of books from other nodes."""
+"""The roles of a node: the agent, which kills hung processes and removes their files, and the mirror of books."""

@@ -1,11 +1,11 @@
-"""The node agent: the one role per node that reads pulses, kills by pidfd, sweeps segments and counts memory.
+"""The node agent: the role on every node that reads pulses, kills processes, removes old segments and measures memory.
 
-A new incarnation rebuilds nothing, because all its knowledge is on its node (pulses, segments, /proc). Kinds: `kill`,
-`sweep`, `usage`; long poll `health`. The agent also watches the pulse of a supervisor on its node, and kills the
-supervisor when it stands still for longer than `supervisor_limit_s`, so that Ray restarts it.
+A new incarnation rebuilds nothing, because all its data is on its node (pulses, segments, /proc). Kinds: `kill`,
+`sweep`, `usage`; long poll `health`. The agent also watches the pulse of a supervisor on its node. If the supervisor's
+loop does not run for longer than `supervisor_limit_s`, the agent kills the supervisor, so that Ray restarts it.
 
-A process that beats although no process here has its id runs in another pid namespace. While such a process exists, the
-files of a process that looks dead are swept only after a longer silence than a healthy process has; otherwise at once.
+If a pulse continues although no visible process has its id, its process runs in another pid namespace. While there is
+such a process, the agent removes the files of a process that seems dead only after a longer silence; otherwise at once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ..cell.sweep import PULSES, sweep, sweep_orphans
 from .settings import AgentSettings
 
 SWEEP_EVERY_BEATS = 20
-SILENT_BEATS = 4  # times the heartbeat limit: by then readers have long stopped trusting the segment
-USAGE_NS = 1_000_000_000  # reading proportional memory takes milliseconds per process: do so at most this often
+SILENT_BEATS = 4  # times the heartbeat limit: by then no reader trusts the segment
+USAGE_NS = 1_000_000_000  # least time between readings of proportional memory, which take milliseconds per process
 
 
 class AgentRole:
@@ -44,7 +44,7 @@ class AgentRole:
         self._changed = asyncio.Event()
         self._used: dict[tuple[int, int], tuple[int, Usage]] = {}  # process -> when it was read, what it used
         self._seen: dict[tuple[int, int], int | None] = {}  # process -> its first progress, None once judged
-        self._foreign: set[tuple[int, int]] = set()  # processes that beat and cannot be seen from here
+        self._foreign: set[tuple[int, int]] = set()  # processes with a pulse that are not visible on this node
         self._beats = 0
         self._swept = 0
         self._killed = 0
@@ -60,7 +60,8 @@ class AgentRole:
         await asyncio.to_thread(self._sweep)
 
     async def handle(self, kind: str, body: Any) -> Any:
-        """`kill` {pid, start, timeout_s} -> whether it is gone; `sweep` -> files removed; `usage` -> by cell."""
+        """`kill` {pid, start, timeout_s} -> whether it is gone; `sweep` -> number of removed files; `usage` -> by
+        cell."""
         match kind:
             case "kill":
                 self._killed += 1
@@ -75,7 +76,7 @@ class AgentRole:
         raise Rejected("kind", f"{self._context.address} answers no {kind!r}")
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """`health`: return the names of cells that stand still, at once when they differ from `body["stale"]`."""
+        """`health`: return the names of hung cells, as soon as they differ from `body["stale"]`."""
         if kind != "health":
             raise Rejected("kind", f"{self._context.address} has no poll {kind!r}")
         known = tuple(body.get("stale", ()))
@@ -105,12 +106,12 @@ class AgentRole:
         supervisor = beats.pop(SUPERVISOR, None)
         stale = tuple(sorted(self._cells.look({cell: beat.progress for cell, beat in beats.items()}, now_ns)))
         if stale != self._stale:
-            logger.log("WARNING" if stale else "INFO", "standing still", cells=" ".join(stale) or "none")
+            logger.log("WARNING" if stale else "INFO", "hung cells", cells=" ".join(stale) or "none")
             self._stale = stale
             self._changed.set()
         if self._supervisor.look({SUPERVISOR: supervisor.progress} if supervisor else {}, now_ns) and supervisor:
             if is_alive(supervisor.pid, supervisor.start):
-                logger.warning("the supervisor stands still: killing it", pid=supervisor.pid)
+                logger.warning("the supervisor hangs: killing it", pid=supervisor.pid)
                 self._spawn(asyncio.to_thread(kill_process, supervisor.pid, supervisor.start))
                 self._killed += 1
             else:
@@ -120,7 +121,7 @@ class AgentRole:
             self._spawn(asyncio.to_thread(self._sweep))
 
     def _judge(self, beats: Iterable[Beat]) -> None:
-        """Find out once for each process, when it has beaten again, whether it can be seen from here."""
+        """Determine once for each process, after its second pulse, whether it is visible on this node."""
         seen: dict[tuple[int, int], int | None] = {}
         for beat in beats:
             process = (beat.pid, beat.start)

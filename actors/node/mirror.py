@@ -1,20 +1,20 @@
-"""The mirror of a node: copies the books of other nodes into segments of this one.
+"""The mirror of a node: copies the books of other nodes into segments of this node.
 
 One long poll `next` per source actor carries the newest state of each of its books that changed since the last answer
-(states in between are conflated) and its new trades. A local segment gets heartbeats only while its source has proved
-to be alive within the heartbeat limit, counted from the *sending* of the poll that it answered; later the segment is
-SILENT. The source's own states pass through. When the route of a source is gone, its segments here are retired until
-the next incarnation is routed.
+(states in between are conflated) and its new trades. A local segment gets heartbeats only while its source proves to be
+alive: the source must answer a poll that was *sent* within the heartbeat limit. Otherwise the segment is SILENT. The
+source's own states are copied. When the route of a source is gone, its local segments are retired until the next
+incarnation has a route.
 
-Trades begin with the first one that the source reports after this mirror began to follow it, so that no trade appears
-twice across mirrors; the first trade of each segment says that the number of missed trades before it is unknown. Trades
-that the source's ring loses between two polls, and trades that the source itself missed, are reported as missed.
+Trades begin with the first trade that the source reports after this mirror began to follow it, so that no trade appears
+twice across mirrors; the first trade of each segment states that the number of missed trades before it is unknown.
+Trades that the source's ring loses between two polls, and trades that the source itself missed, are reported as missed.
 
 A segment's incarnation is the later of the source's and this mirror's, so it succeeds both an earlier mirror of the
-same source and an earlier source of the same mirror. A new incarnation of the mirror starts from nothing: the
-supervisor sends it its sources (`follow`), and it asks each source for the whole book.
+same source and an earlier source of the same mirror. A new incarnation of the mirror starts empty: the supervisor sends
+the mirror its sources (`follow`), and the mirror requests the whole book from each source.
 
-    follow {sources}    all sources from now on: {child address: {"books": {address: {"levels", "trades"}}}}
+    follow {sources}    set all sources: {child address: {"books": {address: {"levels", "trades"}}}}
     stats               what `status` returns
 """
 
@@ -35,13 +35,13 @@ from ..cell.messages import AGAIN_S
 from ..cell.role import Context, Incarnation
 from .settings import MirrorSettings
 
-POLL_SHARE = 0.25  # times the heartbeat limit: how long a quiet source may take to prove that it lives
+POLL_SHARE = 0.25  # times the heartbeat limit: the timeout of a poll of a quiet source
 POLL_MAX_S = 0.1
 
 
 @dataclass(slots=True)
 class Mirrored:
-    """One remote book as this node has it."""
+    """The local copy of one remote book."""
 
     address: str
     levels: int
@@ -50,7 +50,7 @@ class Mirrored:
     source: Incarnation = (0, 0)
     version: int = 0
     last_trade: int = 0  # number, in the source's segment, of the last trade seen
-    lost: int = 0  # trades that the source had lost by then
+    lost: int = 0  # trades that the source had lost by that trade
     traded: bool = False  # whether the current segment holds a trade
     reason: str = ""
     state: BookState = BookState.CONNECTING
@@ -63,11 +63,11 @@ class Mirrored:
 
 @dataclass(slots=True)
 class Source:
-    """One remote actor, polled once for all its books here."""
+    """One remote actor; one poll serves all its mirrored books."""
 
     child: str
     books: dict[str, Mirrored] = field(default_factory=dict)
-    proved_ns: int = 0  # the source lived at this time, or later
+    proved_ns: int = 0  # the source was alive at this time or later
     polls: int = 0
     error: str | None = None
     task: asyncio.Task[None] | None = None
@@ -113,7 +113,7 @@ class MirrorRole:
         }
 
     def beat(self) -> None:
-        """Write heartbeats for the sources that have proved to be alive."""
+        """Write heartbeats for the sources that are known to be alive."""
         self._context.alive()
         now_ns = self._context.monotonic_ns()
         for source in self._sources.values():
@@ -186,12 +186,12 @@ class MirrorRole:
         """Publish one answer."""
         incarnation = (int(plain["incarnation"][0]), int(plain["incarnation"][1]))
         if incarnation < book.source:
-            return  # a late answer of a superseded incarnation
+            return  # a late answer of an earlier incarnation
         writer = book.writer
         is_first = book.source == (0, 0)
         if (
             writer is None or incarnation != book.source or plain["version"] < book.version
-        ):  # lower: the source made the segment again
+        ):  # lower: the source has a new segment
             self._close(book)
             writer = book.writer = SegmentWriter(
                 self._context.segments,

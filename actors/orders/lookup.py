@@ -1,4 +1,4 @@
-"""Looks an order up in the journal: by client id, or by the exchange's id within a pair."""
+"""Looks up an order in the journal: by client id, or by the exchange's id within a pair."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_FILLS = 10_000
 
 
 def find(journal: Journal, of: tuple[str, str], wanted: Lookup) -> Found:
-    """Return what the journal has; `of` is (exchange, account)."""
+    """Return the journal's order, tombstone or neither; `of` is (exchange, account)."""
     if wanted.client_order_id is not None:
         order = journal.order(*of, wanted.client_order_id)
     else:

@@ -1,8 +1,8 @@
 """Market data of an order manager: current trading rules, tops of books, fees.
 
 Rules come from the catalog by a long poll; changes go to the machine. A top comes from the book's segment if this node
-serves the book (a microsecond), else from the catalog's cached ticker. Fees come from the configuration, else from the
-exchange for this account (cached), else from its published schedule.
+has the book (a microsecond), else from the catalog's cached ticker. Fees come from the configuration, else from the
+exchange for this account (cached), else from the exchange's published schedule.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Markets:
         return list(self._by_name.values())
 
     def lists(self, pair: str) -> bool:
-        """Whether the exchange lists the pair."""
+        """Return whether the exchange lists the pair."""
         return pair in self._by_name
 
     def instrument(self, pair: Any) -> Instrument:
@@ -123,7 +123,7 @@ class Markets:
     # ------------------------------------------------------------------ tops
 
     def top_here(self, pair: str) -> Top | None:
-        """Return the top of the book from its segment on this node; None if no LIVE book is here."""
+        """Return the top of the book from its segment on this node; None if this node has no LIVE book."""
         instrument = self._by_name.get(pair)
         if instrument is None:
             return None
@@ -140,7 +140,7 @@ class Markets:
         return Top(*prices, self._context.monotonic_ns())
 
     async def top(self, pair: str) -> Top | None:
-        """Return the top of a book, from this node or else from the catalog; None if neither knows it."""
+        """Return the top of a book, from this node or else from the catalog; None if neither has it."""
         found = self.top_here(pair)
         if found is not None:
             return found

@@ -5,8 +5,8 @@
         Send     the bytes are written once; the outcome goes back into the machine
         Ask, Lookup, MeasureClock   change nothing, so they do not wait
 
-After a failed commit nothing behind it is performed, later commits included: all of it goes back to the machine, and no
-later commit can overtake that.
+After a failed commit no effect behind it is performed, and no later commit: all of these go back to the machine, so no
+later commit can overtake the failed one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .machine.effects import Answer, Ask, Commit, Effect, Halt, Lookup, MeasureC
 
 
 class CommitLike(Protocol):
-    """`journal.committer.Committer.submit`: its result is done at the very moment when the commit succeeds or fails."""
+    """`journal.committer.Committer.submit`: its future is done at the moment when the commit succeeds or fails."""
 
     def __call__(self, writes: Iterable[Write], batch_id: str | None = None) -> Awaitable[list[int]]: ...
 
@@ -70,11 +70,11 @@ class Performer:
 
     @property
     def waiting(self) -> int:
-        """Commits that are not durable yet."""
+        """The number of commits that are not durable yet."""
         return len(self._steps)
 
     async def idle(self) -> None:
-        """Wait until everything submitted so far is performed."""
+        """Wait until all effects submitted so far are performed."""
         last = self._steps[-1] if self._steps else None
         while any(step is last for step in self._steps):
             if last is not None and last.done is not None:
@@ -129,7 +129,7 @@ class Performer:
             self._role.halt(failure)
 
     def _fail(self, error: MeshError) -> None:
-        """Return everything that was not performed to the machine, in order."""
+        """Return all effects that were not performed to the machine, in order."""
         undone: list[Effect] = []
         while self._steps:
             step = self._steps.popleft()

@@ -1,7 +1,7 @@
 """Answers queries about an account without its machine: durable orders, fills and events, from memory or the journal.
 
 `AccountView` holds the durable state in memory: open orders, recently completed orders, recent events. `Queries`
-answers messages from the view, and from the journal what the view no longer holds.
+answers messages from the view, or from the journal if the view no longer has the data.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Queries:
         """orders {open, owner, pair, after, limit, newest}: {"rows", "next"}; open orders come from memory, others from
         the journal.
 
-        Open orders are those of this mesh; with `external` also those placed elsewhere. Oldest first. `next` is the
-        `after` of the next page; None if there are no more now.
+        Open orders are those of this mesh; with `external` also external ones. Oldest first. `next` is the `after` of
+        the next page; None if there are no more now.
         """
         wanted = body or {}
         pair, owner = text(wanted, "pair"), text(wanted, "owner")
@@ -68,7 +68,8 @@ class Queries:
         return {"rows": [fill.to_dict() for fill in page.rows], "next": page.next}
 
     async def start_of(self, body: Any, cursor: Callable[[str], int | None]) -> int:
-        """Return the event number after which a subscriber begins: its `after`, else its cursor, else the latest."""
+        """Return the event number after which a subscriber starts: its `after`, else its cursor, else the latest
+        event."""
         wanted = body or {}
         if wanted.get("after") is not None:
             return number(wanted, "after")
@@ -115,7 +116,7 @@ class Queries:
     async def order(
         self, client_order_id: str, until: Any, timeout_s: float, load: Callable[[str], Awaitable[Order]]
     ) -> dict[str, Any] | None:
-        """order {id, until}: the order once it is "done", "open", or changed after that time; None at the timeout."""
+        """order {id, until}: the order when it is "done", "open", or changed after that time; None at the timeout."""
         if isinstance(until, str) and until in UNTIL:
             reached = UNTIL[until]
         elif type(until) is int:
@@ -141,7 +142,7 @@ def _is_of(order: Order, pair: str | None, owner: str | None) -> bool:
 
 
 def text(body: Any, key: str) -> str | None:
-    """Read a text from a message's body; absent, None and empty give None. Raises Rejected: it is anything else."""
+    """Read a text from a message's body; absent, None and empty give None. Raises Rejected: another value."""
     value = (body or {}).get(key)
     if value is None or value == "":
         return None
@@ -151,7 +152,7 @@ def text(body: Any, key: str) -> str | None:
 
 
 def needed_text(body: Any, key: str) -> str:
-    """The same, required."""
+    """Read a required text from a message's body. Raises Rejected."""
     found = text(body, key)
     if found is None:
         raise Rejected("bad_request", f"{key} is missing")
@@ -214,7 +215,7 @@ class AccountView:
         """Apply a commit; `numbers` are the numbers of its events, in order.
 
         Raises:
-            InvalidTransition: the count differs: the journal took the batch for another one.
+            InvalidTransition: the count differs, because the journal confused the batch with another one.
         """
         if sum(isinstance(write, PutEvent) for write in writes) != len(numbers):
             raise InvalidTransition("a commit", f"{len(numbers)} numbers for its events")
@@ -270,7 +271,7 @@ class AccountView:
 
     @property
     def watched(self) -> int:
-        """How many orders somebody waits for."""
+        """Return the number of orders that tasks wait for."""
         return len(self._waiters)
 
     async def changed(self, client_order_id: str) -> None:
@@ -282,7 +283,7 @@ class AccountView:
         finally:
             waiter.waiting -= 1
             if not waiter.waiting and self._waiters.get(client_order_id) is waiter:
-                del self._waiters[client_order_id]  # the last waiting task left, and the order may never change again
+                del self._waiters[client_order_id]  # no task waits any more, and the order may never change again
 
     def status(self) -> dict[str, Any]:
         return {"open_orders": len(self._open), "last_event": self.last}

@@ -1,13 +1,13 @@
 """The role `orders/<exchange>/<account>`: places, follows and cancels the orders of one account.
 
-`machine` decides everything; the shell has its clocks, sockets and journal:
+`machine` decides everything; the shell has the clocks, sockets and the journal:
 
     command --machine--> [commit, send, answer ...] --Performer--> journal, exchange, caller, pollers
 
-A new incarnation takes a new epoch in the journal, which fences all older ones, loads the open orders and unresolved
-requests, and reconciles with the exchange before it is ready. It answers nothing before the load. A request that was
-not journaled was never sent; a journaled request that may have been sent is followed up until its outcome is known.
-Commands wait for the load as long as their senders do.
+A new incarnation takes a new epoch in the journal, which fences all older incarnations, loads the open orders and
+unresolved requests, and reconciles with the exchange before it is ready. It answers no message before the load. A
+request that was not journaled was never sent; a journaled request that may have been sent is queried until its outcome
+is known. Commands wait for the load as long as their senders do.
 
     place {orders, expires_ns, list?}       -> [Order]        cancel {id} | {exchange_order_id, pair} -> CancelResult
     cancel_all {pair?, owner?, timeout_s}   -> [CancelResult] amend {id, amount} -> Order
@@ -17,7 +17,7 @@ Commands wait for the load as long as their senders do.
     balances · fees {pair} · account · timings {limit?} · key_check
     request {method, path, params, signed, id?} -> {status, body}; a request that changes something is sent once per id
     signed_read {kind, method, path, params} -> {status, headers, body, sent_ns}; for roles of the account that must not
-                                                sign by themselves
+    sign themselves
     pause {scope, reason} · resume {scope} · lease {owner, on_death, lease_s} · cursor {name, number} · cursor_of {name}
     reports {stream, first, reports}        -> {acked}        from the user stream
     poll events {after | cursor, limit, owner?} -> {events, next} · poll order {id, until} · poll lease, as lease
@@ -100,7 +100,7 @@ class OrderManagerRole:
         await self._shell.start()
 
     async def stop(self) -> None:
-        """End. With on_shutdown = "cancel", first cancel all orders, as far as the time allows."""
+        """End. With on_shutdown = "cancel", first cancel all orders, as many as the time allows."""
         self._stopping = True
         if self._settings.on_shutdown == "cancel" and self._shell.booted.is_set():
             timeout_s = self._settings.stop_s * CANCEL_SHARE
@@ -125,7 +125,7 @@ class OrderManagerRole:
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
         shell = self._shell
-        if kind == "lease":  # a poll does not queue behind commands that wait for the exchange
+        if kind == "lease":  # as a poll it does not wait behind commands that wait for the exchange
             return await self.handle(kind, body)
         if kind not in ("events", "order"):
             raise Rejected("unknown_kind", f"{self._context.address} has no poll {kind!r}")
@@ -178,7 +178,7 @@ class OrderManagerRole:
             shell.prepaid.discard(order.client_order_id)
 
     async def _prepare(self, orders: Sequence[NewOrder], expires_ns: int) -> None:
-        """Get prices to judge the orders by, and rate budget to send them with.
+        """Get the prices by which the orders are judged, and the rate budget to send them.
 
         Raises:
             RetryLater: no budget in time, or the account is not loaded. Nothing will be sent.
@@ -225,7 +225,7 @@ class OrderManagerRole:
             return True
         bounded = any(one.max_order_notional is not None for one in limits)
         if order.price is not None:
-            return bounded and order.side is Side.SELL  # it trades at the book's price, even if its own is lower
+            return bounded and order.side is Side.SELL  # a sell trades at the book's price, even if its own is lower
         return order.amount is not None or bounded
 
     async def _cancel(self, body: Any) -> Any:
@@ -393,14 +393,14 @@ class OrderManagerRole:
         await shell.allowance.take(draft.cost, draft.order_count)
         signed = gateway.sign_rest(draft, name)
         try:
-            if draft.changes:  # this write also fences: only the present manager of the account gets past it
+            if draft.changes:  # this write also fences: it fails for an earlier manager of the account
                 await shell.write(intent(signed, (), self._now_ns))
             response = await gateway.write(signed)
         finally:
             gateway.give_up(signed)
         shell.allowance.answered(response, draft.cost)
         if draft.changes and response.status < 500:
-            with contextlib.suppress(MeshError):  # return the answer, even if the journal did not take it
+            with contextlib.suppress(MeshError):  # return the answer, even if the journal did not accept it
                 outcome = "accepted" if response.status == 200 else "rejected"
                 await shell.write([CloseRequest(name, outcome, self._now_ns)])
         return {"status": response.status, "body": _body(response.body)}

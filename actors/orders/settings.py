@@ -20,8 +20,8 @@ POLITE_S = 5.0
 class Limits:
     """Guards of an account or of one pair; None: no such limit.
 
-    `price_band` is a fraction: a buy may not cost more than best ask x (1 + band), a sell not bring less than best bid
-    x (1 - band). `max_order_notional` is in the pair's quote asset.
+    `price_band` is a fraction: a buy price may not be above best ask x (1 + band), a sell price not below best bid x
+    (1 - band). `max_order_notional` is in the pair's quote asset.
     """
 
     max_open_orders: int | None = None
@@ -31,20 +31,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class OrderSettings:
-    """How the machine keeps one account. Times in seconds."""
+    """The settings of the machine of one account. Times in seconds."""
 
     exchange: str
     account: str
-    prefix: str = "vm"  # of this mesh's client order ids: an order with another prefix is external
+    prefix: str = "vm"  # of this mesh's client order ids; an order with another prefix is external
     limits: Limits = Limits()
     pair_limits: Mapping[str, Limits] = field(default_factory=dict)
     margin_s: float = 1.0  # added to the exchange's own processing time before absence counts
     absent_again_s: float = 0.5  # between the two asks that prove absence
     query_s: tuple[float, float] = (0.25, 5.0)  # of an order in doubt: first and longest pause between asks
     reconcile_s: tuple[float, float] = (5.0, 60.0)  # between rounds: with a doubt or without the stream; otherwise
-    report_s: float = 1.0  # after an acknowledgement that states no outcome: then the order is queried
-    balances_s: float = 0.5  # least time between asks for balances that the stream does not state
-    retry_s: float = 1.0  # before a failed ask, or a cancel that was not served, is repeated
+    report_s: float = 1.0  # pause before the query after an acknowledgement without an outcome
+    balances_s: float = 0.5  # least time between requests for balances, if the stream does not state them
+    retry_s: float = 1.0  # pause before a failed ask, or a cancel that was not served, is repeated
     market_slack: Decimal = Decimal("0.02")  # a market buy reserves best ask x (1 + slack or band) x amount
     top_age_s: float = 30.0  # a top older than this counts as unknown
     owner_grace_s: float = 30.0  # lease of an owner after a restart, until the owner renews it
@@ -54,15 +54,15 @@ class OrderSettings:
     max_waiting: int = 1_000  # commands that wait for start or a lookup
     max_unknown_reports: int = 1_000  # reports of ids that are being looked up
     max_backlog: int = 10_000  # batches kept while the journal is down
-    clock_slack_s: float = 60.0  # an id born this long after start cannot be in the journal already
+    clock_slack_s: float = 60.0  # an id made this long after the start cannot be in the journal already
 
 
 @dataclass(frozen=True, slots=True)
 class OrderManagerSettings:
-    """How one account trades.
+    """The settings of one account's order manager.
 
     `fees` that are set replace the exchange's own; `account_limits` replace the spec's limits of that name;
-    `processing_s` replaces what the connector's offer states.
+    `processing_s` replaces the value of the connector's offer.
     """
 
     gateway: GatewaySettings
@@ -76,14 +76,14 @@ class OrderManagerSettings:
     processing_s: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises Misconfigured: the machine is of another exchange than the gateway."""
+        """Raises Misconfigured: machine and gateway belong to different exchanges."""
         if self.machine.exchange != self.gateway.connector.exchange:
             raise Misconfigured(
                 f"orders of {self.machine.account}",
-                f"the machine is of {self.machine.exchange}, the gateway of {self.gateway.connector.exchange}",
+                f"the machine belongs to {self.machine.exchange}, the gateway to {self.gateway.connector.exchange}",
             )
 
     @property
     def stop_s(self) -> float:
-        """How long an orderly stop may take."""
+        """The time limit of an orderly stop."""
         return CANCELLING_S if self.on_shutdown == "cancel" else POLITE_S

@@ -2,7 +2,7 @@
 
     take the account (a new epoch fences older ones) -> load -> wait for instruments and the exchange's clock -> boot
 
-Until then the shell answers nothing. After that it gives the machine all inputs and hands the effects to the
+Until then the shell answers no message. After that it gives the machine all inputs and passes the effects to the
 `Performer` at once; their results are the next inputs. It retries an unavailable journal until the journal is back. A
 newer epoch ends this process.
 """
@@ -101,7 +101,7 @@ class ManagerShell:
         self._numbers = itertools.count(1)
         self._waiting = 0
         self._journal_down = False
-        self._left_out: dict[str, tuple[LeftOut, ...]] = {}  # odd rows of the last answer, by its purpose
+        self._left_out: dict[str, tuple[LeftOut, ...]] = {}  # unreadable rows of the last answer, by its purpose
         self._no_answer: str | None = None  # the error of the last ask, if it failed
 
     # ------------------------------------------------------------------ life
@@ -175,7 +175,7 @@ class ManagerShell:
                 await asyncio.to_thread(trim)
 
     async def _open_limits(self) -> None:
-        """Ask for the exchange's order counts of this account until it answers: no order is placed before."""
+        """Request the exchange's order counts of this account until it answers. No order is placed before."""
         draft = self.gateway.codec.order_counts()
         while draft is not None:
             try:
@@ -213,7 +213,7 @@ class ManagerShell:
     async def stop(self) -> None:
         """End everything. On return, submitted commits are durable.
 
-        Waits a moment for answers under way: a successor need not query those orders.
+        Waits a moment for answers under way, so that a successor need not query those orders.
         """
         if self._sending:
             await asyncio.wait(self._sending, timeout=LAST_ANSWERS_S)
@@ -255,7 +255,7 @@ class ManagerShell:
         return signed
 
     def _do(self, effects: Sequence[Effect]) -> None:
-        """Perform the effects of an input; called right after the input, before anything else runs."""
+        """Perform the effects of an input. Called right after the input, before anything else runs."""
         self._performer.perform(effects)
         self._poke.set()
 
@@ -272,13 +272,13 @@ class ManagerShell:
                     continue
             context.alive()
             self._do(machine.tick(self.now()))
-            await asyncio.sleep(0.001)  # a due action that cannot be done now must not spin
+            await asyncio.sleep(0.001)  # an action that is due but cannot run now must not make a busy loop
 
     async def command(self, feed: Callable[[asyncio.Future[Any], Now], Sequence[Effect]]) -> Any:
-        """Give the machine a command once it is booted, and return the answer, in the model's types.
+        """Give the booted machine a command, and return the answer, in the model's types.
 
         Raises:
-            RetryLater, JournalUnavailable, InboxFull: the account is not loaded yet. Nothing was done.
+            RetryLater, JournalUnavailable, InboxFull: the account is not loaded yet. Nothing changed.
             MeshError: the refusal of the machine.
         """
         await self.loaded()
@@ -287,7 +287,7 @@ class ManagerShell:
         return await token
 
     async def write(self, writes: Sequence[Write]) -> None:
-        """Make writes durable that do not concern the machine. Raises as `Committer.commit`."""
+        """Commit writes that the machine does not need to know. Raises as `Committer.commit`."""
         await self.loaded()
         assert self.committer is not None
         name = f"{self.committer.epoch}-own-{next(self._numbers)}"  # the machine numbers its own batches
@@ -300,7 +300,7 @@ class ManagerShell:
         return await self.committer.read(work)
 
     async def heard(self, body: Any) -> int:
-        """Apply a message of the user stream. Return the number of its last report once all of it is durable."""
+        """Apply a message of the user stream. Return the number of its last report when all its reports are durable."""
         await self.loaded()
         heard_ns = self.timings.heard()
         now = self.now()
@@ -374,7 +374,9 @@ class ManagerShell:
 
     def _note_left_out(self, purpose: str, rows: tuple[LeftOut, ...]) -> None:
         if rows != self._left_out.get(purpose, ()):
-            logger.warning("odd rows of an answer are left out", answer=purpose, rows=left_out_text(rows) or "none")
+            logger.warning(
+                "unreadable rows of an answer are left out", answer=purpose, rows=left_out_text(rows) or "none"
+            )
         self._left_out[purpose] = rows
 
     def lookup(self, effect: Lookup) -> None:
@@ -403,7 +405,7 @@ class ManagerShell:
             self._spawn(self._wait_for_journal())
 
     async def _wait_for_journal(self) -> None:
-        """Try empty commits until the journal takes one, then give the machine its backlog to commit."""
+        """Try empty commits until one succeeds, then let the machine commit its backlog."""
         while True:
             await asyncio.sleep(RETRY_S)
             try:
@@ -457,7 +459,7 @@ class ManagerShell:
             self._waiting -= 1
 
     def status(self) -> dict[str, Any]:
-        """Return the status, with reasons in words."""
+        """Return the status, with reasons as text."""
         mono_ns = self.context.monotonic_ns()
         shown: dict[str, Any] = {"state": self.state, "error": self.error or None, "ready": False}
         if self.booted.is_set():

@@ -1,4 +1,4 @@
-"""Records when the last orders and messages of the user stream passed each stage of the manager. In memory only.
+"""Records when the latest orders and user-stream messages passed each stage of the manager. In memory only.
 
     received   the command arrived       judged   checked, funds reserved     signed     its bytes exist
     committed  its intent is durable     written  given to the socket         answered   the exchange answered
@@ -17,12 +17,12 @@ from typing import Any
 STAGES = ("received", "judged", "signed", "committed", "written", "answered", "replied")
 JUDGED, SIGNED, COMMITTED, WRITTEN, ANSWERED = range(1, 6)
 KEPT = 4096
-SUMMED = 500  # how many of the last orders `summary` covers
+SUMMED = 500  # number of the latest orders in `summary`
 
 
 class Timings:
-    """See the module. Orders by the monotonic clock, which a node's processes share; reports by the wall clock, by
-    which the stream says when a frame came. All in ns."""
+    """See the module. Times of orders are of the monotonic clock, which the processes of a node share; times of reports
+    are of the wall clock, like the stream's receive times of frames. All in ns."""
 
     def __init__(self, monotonic_ns: Callable[[], int], time_ns: Callable[[], int], kept: int = KEPT) -> None:
         self._monotonic_ns, self._time_ns = monotonic_ns, time_ns
@@ -31,13 +31,13 @@ class Timings:
         self._reports: deque[tuple[int, int, int, int]] = deque(maxlen=kept)
 
     def received(self, ids: Iterable[str]) -> None:
-        """Note that a command brought orders. Call `replied` when the command ends, in success or failure."""
+        """Record the arrival of a command with orders. Call `replied` when the command ends, in success or failure."""
         now_ns = self._monotonic_ns()
         for one in ids:
             self._under_way.setdefault(one, [now_ns])
 
     def reached(self, stage: int, ids: Iterable[str]) -> None:
-        """Note that orders have reached a stage; orders that are not in the stage before stay as they are."""
+        """Record that orders have reached a stage; ignores orders that did not reach the previous stage."""
         now_ns = self._monotonic_ns()
         for one in ids:
             row = self._under_way.get(one)
@@ -45,7 +45,7 @@ class Timings:
                 row.append(now_ns)
 
     def replied(self, ids: Iterable[str]) -> None:
-        """Note that the command that brought these orders has ended."""
+        """Record that the command with these orders has ended."""
         now_ns = self._monotonic_ns()
         for one in ids:
             row = self._under_way.pop(one, None)
@@ -53,11 +53,11 @@ class Timings:
                 self._orders.append((one, [*row, now_ns]))
 
     def heard(self) -> int:
-        """Return the present time, at the arrival of a message of the stream; pass it to `durable`."""
+        """Return the current time when a message of the stream arrives; pass it to `durable`."""
         return self._time_ns()
 
     def durable(self, heard_ns: int, first: int, last: int) -> None:
-        """Note that the reports `first` to `last` are all in the journal."""
+        """Record that the reports `first` to `last` are in the journal."""
         self._reports.append((first, last, heard_ns, self._time_ns()))
 
     def plain(self, limit: int) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Timings:
         }
 
     def summary(self) -> dict[str, Any]:
-        """Return p50 and p99 in us from each stage to the next, of the last orders that were sent."""
+        """Return p50 and p99 in us from each stage to the next, of the latest sent orders."""
         rows = [row for _, row in _newest(self._orders, SUMMED)]
         found: dict[str, Any] = {"orders": len(rows)}
         for at, stage in enumerate(STAGES[1:], 1):

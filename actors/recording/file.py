@@ -30,7 +30,7 @@ _TIME = re.compile(rb'\s*\{\s*"t"\s*:\s*(\d{1,10})(?:\.(\d{1,9}))?\s*,')
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One recorded message. `recv_ns` is 0 where the recording has no time; `line` counts from 1."""
+    """One recorded message. `recv_ns` is 0 if the recording has no time; `line` counts from 1."""
 
     recv_ns: int
     kind: str
@@ -40,7 +40,7 @@ class Record:
 
 
 class _Inflater(Protocol):
-    """The common interface of zlib's and zstandard's decompression objects."""
+    """The common interface of the decompressors of zlib and zstandard."""
 
     @property
     def eof(self) -> bool: ...
@@ -50,7 +50,7 @@ class _Inflater(Protocol):
 
 
 def _inflater(path: Path, head: bytes) -> _Inflater | None:
-    """Choose the decompressor by the first bytes, not by the name; None for plain text."""
+    """Choose the decompressor by the first bytes, not by the file name; None for plain text."""
     if head.startswith(b"\x1f\x8b"):
         gzip: Any = zlib.decompressobj(31)
         return gzip  # type: ignore[no-any-return]
@@ -106,8 +106,8 @@ def read(path: Path | str) -> Iterator[Record]:
     """Yield the records of one file, in order, in bounded memory.
 
     Raises:
-        CaptureError: the file is cut off or damaged (raised after yielding everything intact before the damage), or it
-            holds no record.
+        CaptureError: the file is cut off or damaged (raised after yielding all intact records before the damage), or it
+            has no record.
         Misconfigured: the file does not exist or cannot be opened.
     """
     path = Path(path)
@@ -141,7 +141,7 @@ def read(path: Path | str) -> Iterator[Record]:
     if rest.strip():
         yield _record(path, number + 1, rest)
     elif not given:
-        raise CaptureError(str(path), "byte 0", "holds no record")
+        raise CaptureError(str(path), "byte 0", "has no record")
 
 
 def _record(path: Path, number: int, line: bytes) -> Record:
@@ -167,7 +167,7 @@ def _time_ns(value: Any, line: bytes) -> int:
 
 
 class CaptureWriter:
-    """Writes one recording. Not thread safe. Call `flush` at least every second or so: it bounds what a kill loses.
+    """Writes one recording. Not thread safe. Call `flush` about every second: a kill loses the records after it.
 
     After a failed write (disk full, ...) the waiting records are dropped, every further `add` raises the same error,
     and `close` closes without an error.
@@ -180,7 +180,7 @@ class CaptureWriter:
         *,
         create: Callable[[Path], BinaryIO] = lambda path: path.open("xb", buffering=0),
     ) -> None:
-        """Make the file. Raises Misconfigured when it exists: a recording is never overwritten.
+        """Create the file. Raises Misconfigured: the file exists; a recording is never overwritten.
 
         `create` opens the new file for unbuffered writing.
         """
@@ -217,10 +217,10 @@ class CaptureWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand the added records to the operating system as one complete zstd frame.
+        """Write the added records to the operating system as one complete zstd frame.
 
         Raises:
-            CaptureError: the write failed (disk full, file too large, ...); the file holds everything flushed before.
+            CaptureError: the write failed (disk full, file too large, ...); the file has everything flushed before.
         """
         if not self._lines:
             return
@@ -235,7 +235,7 @@ class CaptureWriter:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Flush and close. Idempotent. Raises as `flush`; the file is closed then, too."""
+        """Flush and close. Idempotent. Raises as `flush`; the file is closed also in that case."""
         if self._file.closed:
             return
         try:

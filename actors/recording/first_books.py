@@ -1,7 +1,7 @@
-"""What the first whole book of each pair in a recording shows: how deep the feed is, and at which decimals.
+"""Reads the depth of the feed and the decimals of each pair from the pair's first whole book in a recording.
 
-An exchange that pushes its books (`BookSource.PUSHED`) sends as many levels as the recorder asked for. Where a checksum
-is the proof, only the right decimals give it.
+An exchange that pushes its books (`BookSource.PUSHED`) sends as many levels as the recorder requested. If a checksum is
+the proof, only the right number of decimals results in the checksum.
 """
 
 from __future__ import annotations
@@ -24,21 +24,24 @@ from .instruments import LINES_SEARCHED
 
 @dataclass(frozen=True, slots=True)
 class FirstBook:
-    """`window`: how many levels a side the feed has, 0 for all. `instrument` has the decimals of the checksum; None
-    where no checksum gave them."""
+    """`window`: the feed's number of levels a side, 0 for all. `instrument` has the decimals of the checksum; None
+    without a checksum."""
 
     window: int
     instrument: Instrument | None
 
 
 def unlisted(spec: ExchangeSpec, symbol: str, size_scale: int | None = None) -> Instrument:
-    """Return an instrument that no list names, at the decimals of the wire."""
+    """Return an instrument for a symbol that is in no list, with the decimals of the messages."""
     wire = spec.wire_decimals
     return Instrument(spec.exchange, symbol, symbol, "", "", wire, wire if size_scale is None else size_scale)
 
 
 def first_books(codec: Codec, listed: Mapping[str, Instrument], paths: Sequence[Path]) -> dict[str, FirstBook]:
-    """Find the first whole book of each symbol at the beginning of the recordings. Binds the codec to other pairs."""
+    """Find the first whole book of each symbol at the beginning of the recordings.
+
+    Changes the pairs bound to the codec.
+    """
     found: dict[str, FirstBook] = {}
     if codec.spec.book.source is not BookSource.PUSHED:
         return found
@@ -50,7 +53,7 @@ def first_books(codec: Codec, listed: Mapping[str, Instrument], paths: Sequence[
                 if record.kind == "recv":
                     _look(codec, listed, record.raw, found)
         except DataError:
-            continue  # the replay itself will report the damage, with what it could read
+            continue  # the replay itself reports the damage
     return found
 
 
@@ -69,7 +72,7 @@ def _look(codec: Codec, listed: Mapping[str, Instrument], raw: bytes, found: dic
 
 
 def _window(spec: ExchangeSpec, levels: int) -> int:
-    """Return the codec's own window, or the smallest offered one that holds a book of so many levels."""
+    """Return the codec's own window, or the smallest offered window for a book of so many levels."""
     window = spec.book.window or 0
     if not window or levels <= window:
         return window
@@ -78,7 +81,7 @@ def _window(spec: ExchangeSpec, levels: int) -> int:
 
 
 def _whole(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> DepthSnapshot | None:
-    """Return the whole book in a frame; None where there is none, or it does not fit the instrument's decimals."""
+    """Return the whole book in a frame; None if it has none, or if the book does not fit the instrument's decimals."""
     codec.bind([instrument])
     try:
         events = codec.decode(frame, 0)
@@ -88,7 +91,7 @@ def _whole(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> D
 
 
 def _proven(codec: Codec, instrument: Instrument, frame: bytes | memoryview) -> Instrument | None:
-    """Return the instrument at the fewest decimals at which the book in the frame has the frame's checksum."""
+    """Return the instrument with the fewest decimals that result in the checksum of the book in the frame."""
     if not isinstance(codec, ChecksummedBooks):
         return None
     upto = range(codec.spec.wire_decimals + 1)

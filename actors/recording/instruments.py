@@ -1,4 +1,4 @@
-"""The instruments of a recording: from the list it holds, from the list beside it, or from a file that is given."""
+"""The instruments of a recording: from the list in the recording, from a list beside it, or from a given file."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrum
         except (CaptureError, DecodeError):
             if whole and path.resolve() in beside:
                 raise
-            continue  # the replay itself will report the damage, with what it could read
+            continue  # the replay itself reports the damage
     return listed
 
 
 def given_instruments(codec: Codec, paths: Iterable[Path | str]) -> dict[str, Instrument]:
-    """Return the instruments that files give, by symbol; the last file wins.
+    """Return the instruments in the given files, by symbol; the last file wins.
 
-    A file is a recording that holds the exchange's list (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`), or JSON (`.json.gz`
-    too): the body of the exchange's own answer, or rows of ours, [{"symbol": "XRPUSDT", "name": "XRP-USDT",
-    "price_increment": "0.0001", "size_increment": "1"}, ...]. A row's increments have all decimals that the exchange
-    writes; its name is the symbol where it is absent.
+    A file is a recording with the exchange's list (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`), or JSON (also `.json.gz`): the
+    body of the exchange's own answer, or rows in our format, [{"symbol": "XRPUSDT", "name": "XRP-USDT",
+    "price_increment": "0.0001", "size_increment": "1"}, ...]. A row's increments must have all decimals that the
+    exchange writes; without a name, the symbol is the name.
 
     Raises:
-        Misconfigured: a file is not there, or gives no instruments.
+        Misconfigured: a file does not exist, or has no instruments.
         CaptureError, DecodeError: a file cannot be read.
     """
     found: dict[str, Instrument] = {}
@@ -53,7 +53,7 @@ def given_instruments(codec: Codec, paths: Iterable[Path | str]) -> dict[str, In
             raise Misconfigured(str(path), "there is no such file")
         given = _recorded(codec, path, None) if ".jsonl" in path.name else _stated(codec, path)
         if not given:
-            raise Misconfigured(str(path), "it gives no instruments")
+            raise Misconfigured(str(path), "it has no instruments")
         found |= given
     return found
 
@@ -90,7 +90,7 @@ def _row(codec: Codec, path: Path, row: dict[str, Any]) -> Instrument:
         ):
             raise InvalidOperation
     except (InvalidOperation, FixedPointError):
-        wanted = f"symbol, name and increments are texts, increments above 0 with at most {MAX_SCALE} decimals"
+        wanted = f"symbol, name and increments must be text, increments above 0 with at most {MAX_SCALE} decimals"
         raise Misconfigured(f"{path}: {symbol}", wanted) from None
     base, _, quote = name.partition("-")
     return Instrument(exchange, name, symbol, base, quote, *scales, price_increment=price, size_increment=size)

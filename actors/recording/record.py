@@ -1,7 +1,7 @@
-"""Record what an exchange sends, so that a replay of the file gives the exchange's books.
+"""Record an exchange's messages, so that a replay of the file results in the exchange's books.
 
-The recorder keeps books as a book role does, but without readers, and so knows when a snapshot is needed. The recording
-holds the list of instruments first, then every frame and every requested snapshot, in the order of their arrival.
+The recorder keeps books as a book role does, but without readers, so it knows when a snapshot is needed. The recording
+has the list of instruments first, then every frame and every requested snapshot, in the order of their arrival.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SUFFIX = ".jsonl.zst"
 
 
 class _OwnLimits:
-    """The limits role in this process: a recording runs without a mesh and obeys the same limits."""
+    """The limits role in this process: a recording runs without a mesh and keeps the same limits."""
 
     def __init__(self, connector: ConnectorSettings, fail: Callable[[BaseException], None]) -> None:
         self.context = Context.alone("record", f"record/{connector.exchange}", ask=self._ask, fail=fail)
@@ -77,17 +77,18 @@ async def record(
     stop: asyncio.Event | None = None,
 ) -> dict[str, Any]:
     """Record frames and snapshots of `pairs` into the new file `out` until `seconds` have passed, `stop` is set, or the
-    task is cancelled. In any case the file holds everything received up to a second before the end.
+    task is cancelled. In any case the file has everything received up to a second before the end.
 
     `rest` and `ws` override the exchange's base URLs; `options` are the connector's. Returns plain values: file,
     records, frames, bytes, seconds, and `pairs` with the state and counters of each book.
 
     Raises:
         UnknownExchange, UnknownInstrument: nothing was recorded, no file is left.
-        Misconfigured: `out` exists, cannot be made or does not end in .jsonl.zst; `seconds` is not above 0. Nothing was
+        Misconfigured: `out` exists, cannot be created or does not end in .jsonl.zst; `seconds` is not above 0. Nothing
+        was
             started.
-        RetryLater, OutcomeUnknown, Rejected: the exchange did not give the list of instruments; no file is left.
-        CaptureError: a write failed (disk full); the file holds everything flushed before.
+        RetryLater, OutcomeUnknown, Rejected: the exchange did not send the list of instruments; no file is left.
+        CaptureError: a write failed (disk full); the file has everything flushed before.
     """
     if seconds is not None and not seconds > 0:
         raise Misconfigured("seconds", f"{seconds:g} is not above 0")
@@ -105,7 +106,7 @@ async def record(
 
     limits = _OwnLimits(connector, fail)
     budget = Budget(limits.context, codec.spec, exchange, connector.egress)
-    async with AsyncExitStack() as ending:  # each one ends, also when another raises
+    async with AsyncExitStack() as ending:  # every part ends, also when another raises
         ending.push_async_callback(client.close)
         ending.push_async_callback(limits.role.stop)
         ending.callback(writer.close)
@@ -130,7 +131,7 @@ async def record(
                 fail=fail,
                 tap=lambda kind, url, raw, recv_ns: writer.add(recv_ns, kind, raw, url),
             ),
-            levels=0,  # no reader expects any depth: only the snapshots that joining needs
+            levels=0,  # without readers no depth is needed: request only the snapshots for joining
         )
         kept = {found.name: _pair(codec, found) for found in instruments}
         session.track(list(kept.values()))
@@ -141,7 +142,7 @@ async def record(
             ended = {name: _state(pair) for name, pair in kept.items()}
         finally:
             await session.stop()
-            if failed.done():  # also an error while it stopped
+            if failed.done():  # also an error during the stop
                 failed.result()
         return {
             "file": str(writer.path),

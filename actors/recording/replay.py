@@ -1,8 +1,8 @@
 """Replay recorded frames through the same codec, machine and book as a book role, and return the resulting books.
 
 A recorded snapshot is used when the book needs one and ignored otherwise, because a role would not have requested it.
-Recorded connections reach the machine only where the connection alone is the proof; elsewhere numbers and checksums
-show what was lost, on any connection.
+Recorded connections reach the machine only if the connection alone is the proof; otherwise numbers and checksums show
+lost messages, on any connection.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BEST = 5
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one instrument, beside those of its machine."""
+    """Counts of one instrument, in addition to those of its machine."""
 
     file: str
     diffs: int = 0
@@ -71,7 +71,7 @@ class Replay:
         first: Mapping[str, FirstBook] | None = None,
         sink: Callable[[Instrument], Sink] = lambda _: NoSink(),
     ) -> None:
-        """`first` is what `first_books` found; `sink` is called once for every instrument that the recording holds."""
+        """`first` is the result of `first_books`; `sink` is called once for every instrument in the recording."""
         self.codec = codec
         self._sink = sink
         self.ingest = Ingest(codec, self._ask, self._other, lambda: self._now_ns, fast=fast, observer=self)
@@ -135,7 +135,7 @@ class Replay:
         return pair
 
     def _ask(self, pair: Pair, effect: Ask) -> None:
-        """Use the recording's next snapshot as the answer, because no exchange can be asked."""
+        """Use the recording's next snapshot as the answer."""
 
     def _other(self, event: MarketEvent) -> None:
         self._ignored = isinstance(event, Ignored)
@@ -202,8 +202,8 @@ class Replay:
     def _decimals(self, pair: Pair, tally: Tally) -> tuple[int, int]:
         """Return the decimals of prices and of sizes as the exchange writes them.
 
-        Where it writes each pair with decimals of its own, and the instrument is held at finer ones, they are those of
-        its increments, or as many as its values need.
+        If each pair has its own decimals on the wire and the instrument's scale is finer, they are the decimals of its
+        increments, or as many as its values need.
         """
         instrument, spec = pair.instrument, self.codec.spec
         scales, wire = (instrument.price_scale, instrument.size_scale), spec.wire_decimals
@@ -286,14 +286,14 @@ class Replay:
 
 
 def _text(raw: int, scale: int, places: int) -> str:
-    """Format a number with `places` decimals, more or fewer than the `scale` at which it is held."""
+    """Format a number of this `scale` with `places` decimals."""
     if places < scale:
         raw //= 10 ** (scale - places)
     return to_text(raw * 10 ** max(0, places - scale), places)
 
 
 def _needed(values: Iterable[int], scale: int) -> int:
-    """Return the fewest decimals that write all values exactly."""
+    """Return the fewest decimals that represent all values exactly."""
     places, held = 0, list(values)
     while places < scale and any(value % 10 ** (scale - places) for value in held):
         places += 1
@@ -316,19 +316,19 @@ def replay(
     """Replay recordings of `exchange`, in the given order, and return by symbol the values of `expected.json`.
 
     `path` "fast" is the byte scanner with the JSON path behind it, "slow" the JSON path alone. Several files are one
-    recording. Memory is bounded for files of any size. The results also hold `state` and `error` of the book at the
+    recording. Memory is bounded for files of any size. The results also have `state` and `error` of the book at the
     end.
 
-    `instruments` are files with instruments that the recording lacks, or states otherwise: see `given_instruments`.
-    `options` are the connector's. A pushed book is kept as deep as the smallest window that holds the first one of its
-    pair, if that is more than the options say. Where a checksum is the proof, a pair that no list names gets the
-    decimals at which its first book has that checksum.
+    `instruments` are files with instruments that the recording lacks, or that replace those of the recording: see
+    `given_instruments`. `options` are the connector's. The window of a pushed book is the smallest window for the first
+    book of its pair, if that is deeper than the options' window. If a checksum is the proof, a pair that is in no list
+    gets the decimals that result in the checksum of its first book.
 
     Raises:
         UnknownExchange, Misconfigured: no such exchange, no such file, no such path, no such option.
-        CaptureError: a file is cut off, damaged or empty. With `allow_truncated` everything intact before the damage
-            counts, the replay continues with the next file, and each result says in `truncated` what was lost.
-            `on_truncated` is then called once for each such file, also when no result comes from the file.
+        CaptureError: a file is cut off, damaged or empty. With `allow_truncated` the replay uses all intact records
+        before the damage, continues with the next file, and describes the loss in `truncated` of each result.
+        `on_truncated` is then called once for each such file, also if the file adds no result.
     """
     if path not in ("fast", "slow"):
         raise Misconfigured("path", f"{path!r} is not one of fast, slow")
@@ -341,7 +341,7 @@ def replay(
     scales: dict[str, int] | None = {}
     while scales is not None:
         run = Replay(codec_of(), listed, scales, fast=path == "fast", first=first)
-        cut.clear()  # every run meets the same
+        cut.clear()  # every run finds the same files truncated
         for file, record in records(files, cut.append if allow_truncated else None):
             run.feed(file, record)
         misfits = sum(pair.misfits for pair in run.ingest.pairs.values())
@@ -356,7 +356,7 @@ def replay(
 
 
 def records(files: Sequence[Path], on_truncated: Callable[[CaptureError], None] | None) -> Iterator[tuple[str, Record]]:
-    """Yield the records of several files as one recording, each with its file's name."""
+    """Yield the records of several files as one recording, each record with the name of its file."""
     for path in files:
         try:
             for record in read(path):
@@ -370,7 +370,7 @@ def records(files: Sequence[Path], on_truncated: Callable[[CaptureError], None] 
 def _coarser(
     run: Replay, listed: dict[str, Instrument], scales: dict[str, int], spec: ExchangeSpec
 ) -> dict[str, int] | None:
-    """Return the scales to try next when sizes of an unlisted instrument did not fit the wire's decimals."""
+    """Return the scales to try next, after sizes of an unlisted instrument did not fit the decimals of the messages."""
     changed = dict(scales)
     wire = spec.wire_decimals
     for symbol, pair in run.ingest.pairs.items():

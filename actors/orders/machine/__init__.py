@@ -1,1 +1,1 @@
-"""What an order manager decides: pure, without clock, socket or journal."""
+"""The decisions of an order manager: pure, without clock, socket or journal."""

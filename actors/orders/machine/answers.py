@@ -1,9 +1,9 @@
 """Decides what an answer to a request means: each part gets its outcome, or stays in doubt. Pure.
 
-An explicit refusal is an outcome, with two exceptions: "unknown order" to a cancel may mean that the order was filled,
-and "duplicate" to a new order may mean that this very order is there; both orders are queried. A request that is proven
-not to have been executed is NOT_SENT. Everything else (a timeout, a 5xx, a cut connection, an unreadable answer) leaves
-the request in doubt.
+An explicit refusal is an outcome, with two exceptions: "unknown order" in answer to a cancel may mean that the order
+was filled, and "duplicate" in answer to a new order may mean that this very order is on the exchange; both orders are
+queried. A request that was provably not executed is NOT_SENT. Everything else (a timeout, a 5xx, a cut connection, an
+unreadable answer) leaves the request in doubt.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Answers:
         self._state, self._cancelling, self._changing = state, cancelling, changing
 
     def answered(self, request: PendingRequest, result: Reply | MeshError, now: Now) -> None:
-        """Apply the answer of the exchange, or the error of the transport.
+        """Apply the exchange's answer, or the error of the transport.
 
-        A late answer to a request in doubt counts too.
+        A late answer to a request in doubt counts, too.
         """
         if isinstance(result, Reply):
             self._reply(request, result, now)
@@ -83,7 +83,7 @@ class Answers:
             self._changing.failed(request, held, error, now)
 
     def still_there(self, held: Held, code: str, reason: str, now: Now, *, final: bool, after_s: float = 0.0) -> None:
-        """Note that a cancel had no effect: the order is still open."""
+        """Record that a cancel had no effect: the order is still open."""
         if held.order.is_done or held.ending is not None:
             return
         if (held.order.status, Step.CANCEL_REFUSED) in NEXT:
@@ -127,11 +127,12 @@ class Answers:
             self.in_doubt(request, OutcomeUnknown(request.kind.value, "the answer does not state the outcome"), now)
 
     def _taken(self, request: PendingRequest, one: str, now: Now) -> None:
-        """Note that the exchange accepted a request without saying what came of it: a report or a query will say."""
+        """Record that the exchange acknowledged a request without its outcome; a report or a query states the
+        outcome."""
         state, held = self._state, self._state.ledger.get(one)
         part = request.parts.get(one)
         if held is None or (part is Part.PLACE and not held.order.is_done):
-            return  # without the exchange's id in the answer, whether the order is there stays in doubt
+            return  # without the exchange's id in the answer, it stays in doubt whether the order exists
         if part is Part.AMEND and not held.order.is_done:
             state.requests.put_in_doubt(request, now)
             return
@@ -160,7 +161,9 @@ class Answers:
         if part is Part.PLACE:
             if held.order.exchange_order_id is None and (held.order.status, Step.REJECT) in NEXT:
                 state.ledger.step(held, Step.REJECT, now, code=code, reason=reason)
-            elif not held.order.is_done:  # acknowledged before, by a report: only the exchange knows which is newer
+            elif (
+                not held.order.is_done
+            ):  # a report acknowledged it before: only the exchange knows which state is newer
                 state.requests.ask_for(one, now, once=True)
         elif part is Part.CANCEL:
             if kind is Refusal.NOT_THERE:

@@ -1,8 +1,8 @@
 """Decides when cancels are sent and sent again: for one order, for many, for a dead owner's orders. Pure.
 
-A cancel is sent once the order is known to be on the exchange, never before: a cancel that overtakes its order would be
-refused as "unknown order". Until then the order keeps the wish (`cancel_requested`), over a restart too. Where no
-caller would repeat a cancel (`insist`: cancel_all, a dead owner, a restart), it is sent again, as a new request, when
+A cancel is sent only when the order is known to be on the exchange: a cancel that overtakes its order would be refused
+as "unknown order". Until then the order is marked (`cancel_requested`), also across a restart. If no caller would
+repeat the cancel (`insist`: cancel_all, a dead owner, a restart), the machine sends it again, as a new request, when
 the earlier one provably did not arrive or was not served.
 """
 
@@ -25,7 +25,7 @@ THERE = (S.OPEN, S.PARTIALLY_FILLED)
 
 @dataclass(slots=True)
 class Sweep:
-    """One cancel_all that is not answered yet."""
+    """One unanswered cancel_all."""
 
     token: Any
     ids: tuple[str, ...]
@@ -40,14 +40,14 @@ class Cancelling:
         self._state = state
         self._waiting: dict[str, list[Any]] = {}  # tokens by client order id
         self._sweeps: list[Sweep] = []
-        self._again: dict[str, int] = {}  # client id -> when to cancel again, monotonic
+        self._again: dict[str, int] = {}  # client id -> time of the next cancel, monotonic
 
     @property
     def wake_ns(self) -> int | None:
         return min([*self._again.values(), *(one.until_mono_ns for one in self._sweeps)], default=None)
 
     def cancel(self, token: Any, held: Held, now: Now) -> None:
-        """Cancel one order. Answer with a CancelResult once the outcome is known or in doubt."""
+        """Cancel one order. Answer with a CancelResult when the outcome is known or in doubt."""
         order = held.order
         if order.is_done:
             self._state.effects.do(Answer(token, CancelResult(order.client_order_id, True, order.status)))
@@ -58,11 +58,11 @@ class Cancelling:
             self.answer_in_doubt(
                 held,
                 "remembered",
-                "whether the order is on the exchange is in doubt; it is cancelled as soon as it is found",
+                "the order may be on the exchange or not; it is cancelled as soon as it is found",
             )
 
     def cancel_all(self, token: Any, pair: str | None, owner: str | None, timeout_s: float, now: Now) -> None:
-        """Cancel all open orders now, and orders in doubt as soon as they are found."""
+        """Cancel all open orders now, and orders in doubt as soon as the exchange shows them."""
         ids = self.sweep(pair, owner, now)
         sweep = Sweep(token, tuple(ids), now.mono_ns + in_ns(timeout_s))
         self._sweeps.append(sweep)
@@ -78,7 +78,7 @@ class Cancelling:
         return ids
 
     def request(self, held: Held, now: Now, *, insist: bool) -> None:
-        """Cancel the order now, or as soon as it is found."""
+        """Cancel the order now, or as soon as the exchange shows it."""
         held.insist = held.insist or insist
         if held.order.is_done or self._state.requests.about(held.order.client_order_id, Part.CANCEL):
             return
@@ -88,13 +88,15 @@ class Cancelling:
             self._state.ledger.note(held, "CANCEL_REQUESTED", now, cancel_requested=True)
 
     def settled(self, held: Held, now: Now) -> None:
-        """React to a change of an order: send a remembered cancel, answer waiting commands."""
+        """React to a change of an order: send a requested cancel, answer waiting commands."""
         order = held.order
         if order.status in THERE and order.cancel_requested and order.client_order_id not in self._again:
             self.request(held, now, insist=False)
             order = held.order
         if held.stray:
-            self._again.setdefault(order.client_order_id, now.mono_ns)  # by a tick: not while the journal is down
+            self._again.setdefault(
+                order.client_order_id, now.mono_ns
+            )  # a tick sends it, but not while the journal is down
         elif order.is_done:
             self._again.pop(order.client_order_id, None)
         if order.is_done:
@@ -104,14 +106,14 @@ class Cancelling:
             self.answer_in_doubt(
                 held,
                 "remembered",
-                "whether the order is on the exchange is in doubt; it is cancelled as soon as it is found",
+                "the order may be on the exchange or not; it is cancelled as soon as it is found",
             )
         for sweep in list(self._sweeps):
             if order.client_order_id in sweep.ids:
                 self._finish(sweep, now)
 
     def refused(self, held: Held, code: str, reason: str, now: Now, *, final: bool, after_s: float = 0.0) -> None:
-        """Note that a cancel failed and the order is open. `final`: the exchange would refuse again."""
+        """Record that a cancel failed and the order is open. `final`: the exchange would refuse again."""
         order = held.order
         if held.insist and not final:
             pause_s = max(after_s, self._state.settings.retry_s)
@@ -129,7 +131,7 @@ class Cancelling:
                 self._finish(sweep, now)
 
     def answer_in_doubt(self, held: Held, code: str, reason: str) -> None:
-        """Answer the commands that wait for this one order: the outcome is in doubt."""
+        """Answer the commands that wait for this order: the outcome is in doubt."""
         order = held.order
         for token in self._waiting.pop(order.client_order_id, ()):
             self._state.effects.do(
@@ -170,7 +172,8 @@ class Cancelling:
             self._state.effects.do(Answer(sweep.token, results))
 
     def _send_stray(self, held: Held, now: Now) -> None:
-        """Cancel an order that is on the exchange although it ended here as never placed: nobody else manages it."""
+        """Cancel an order that is on the exchange although the mesh ended it as never placed: nobody else manages
+        it."""
         state, order = self._state, held.order
         held.stray = False
         try:

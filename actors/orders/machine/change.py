@@ -1,7 +1,7 @@
 """Decides changes of open orders: amend (a smaller amount) and replace (cancel and place in one request). Pure.
 
-A replace has two parts with an outcome each: the cancel may succeed and the new order be refused, or both may fail. The
-new order is an order like any other from the intent on; the command is answered like `place`, with both orders.
+A replace has two parts, each with its own outcome: the cancel may succeed while the new order is refused, or both may
+fail. From the intent on, the new order is an ordinary order; the command is answered like `place`, with both orders.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Changing:
             instrument = state.guards.instrument(order.pair)
             amount = quantize_amount(instrument, amount)
             if amount == order.amount and not order.is_done and not state.requests.about(order.client_order_id):
-                state.effects.do(Answer(token, order))  # the amount is that already: the command came again
+                state.effects.do(Answer(token, order))  # the order has this amount already: the command was repeated
                 return
             self._resting(held)
             state.guards.amended(instrument, amount, order.amount or Decimal(0), order.filled)
@@ -83,7 +83,8 @@ class Changing:
                 amount = available
             elif amount > available:
                 raise InsufficientBalance(asset, f"{amount:f}", f"{available:f}")
-            # The full amount, although the old order frees some: its last fill may cross with the cancel
+            # Reserve the full amount, although the cancel frees a part: a fill of the old order may come before the
+            # cancel
             state.funds.hold(new.client_order_id, asset, amount)
             state.ledger.add(as_order(new, state.settings.exchange, state.settings.account, now.ns), "NEW", now)
             parts = {old.client_order_id: Part.CANCEL, new.client_order_id: Part.PLACE}
@@ -96,13 +97,13 @@ class Changing:
         return None
 
     def amended(self, request: PendingRequest, held: Held) -> None:
-        """Answer the command: the exchange has the new amount, by a report that was applied."""
+        """Answer the command: an applied report shows the new amount."""
         if request.token is not None:
             self._state.effects.do(Answer(request.token, held.order))
             request.token = None
 
     def concluded(self, request: PendingRequest, held: Held, now: Now) -> None:
-        """Answer the command whose request was only acknowledged: the order has the new amount, or has ended."""
+        """Answer a command whose request was only acknowledged: the order has the new amount, or has ended."""
         if held.order.amount == request.amounts.get(held.order.client_order_id):
             self.amended(request, held)
         elif request.token is not None:

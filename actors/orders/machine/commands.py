@@ -1,8 +1,8 @@
-"""Decides when commands run, and which order they concern. Pure.
+"""Decides when commands run, and which order they are about. Pure.
 
-Commands wait until the machine serves (a bounded number; a command to place an order runs when it expires, and is
-refused then). An order that is not in memory is looked up in the journal first: an order of an earlier epoch must not
-be placed again, and an order that ended long ago still gets an answer. An unused id of our form gets a tombstone.
+A bounded number of commands waits until the machine serves; a command to place an order is refused when it expires
+before that. An order that is not in memory is looked up in the journal first: an order of an earlier epoch must not be
+placed again, and a query about an old order still gets an answer. An unused id of our form gets a tombstone.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Commands:
         return len(self._waiting)
 
     def serve(self, now: Now) -> None:
-        """Run waiting commands once the machine serves; before that only expired ones, which are refused."""
+        """Run waiting commands if the machine serves; otherwise refuse those that have expired."""
         if self._reconcile.serving:
             commands, self._waiting = self._waiting, []
         else:
@@ -77,7 +77,7 @@ class Commands:
     def replace(
         self, token: Any, client_order_id: str, new_id: str, run: Callable[[Held, Now], None], now: Now
     ) -> None:
-        """Run a command that cancels one order and brings another, once both were looked up in the journal."""
+        """Run a command that cancels one order and places another, after a lookup of both in the journal."""
 
         def go(now: Now) -> None:
             self.about(token, client_order_id, run, now)
@@ -87,7 +87,7 @@ class Commands:
     def _with_ids(
         self, token: Any, ids: Sequence[str], expires_ns: int | None, run_with: Callable[[Now], None], now: Now
     ) -> None:
-        """Run a command with new orders, once the ids that the journal may have were looked up."""
+        """Run a command with new orders, after a lookup of the ids that the journal may have."""
         if (error := self._state.effects.refusal()) is not None:
             self._state.effects.do(Refuse(token, error))
             return
@@ -135,7 +135,7 @@ class Commands:
         pair: str | None = None,
         exchange_order_id: str | None = None,
     ) -> None:
-        """Run a command about one order; look the order up in the journal if it is not in memory."""
+        """Run a command about one order; look up the order in the journal if it is not in memory."""
         state = self._state
         if (error := self._state.effects.refusal()) is not None:
             state.effects.do(Refuse(token, error))
@@ -198,7 +198,7 @@ class Commands:
         return InboxFull(orders_address(settings.exchange, settings.account), settings.max_waiting)
 
     def get(self, token: Any, client_order_id: str, now: Now) -> None:
-        """Answer with the Order. An unused id of our form is declared dead: UnknownOrder from then on."""
+        """Answer with the Order. An unused id of our form gets a tombstone: UnknownOrder from then on."""
         held = self._state.ledger.get(client_order_id)
         if held is not None:
             self._state.effects.do(Answer(token, held.order))
@@ -216,14 +216,14 @@ class Commands:
             self._look_up(token, client_order_id, then, now)
 
     def restore(self, token: Any, states: Sequence[Order], now: Now) -> None:
-        """Take over open orders of a saved tracking state that are not in the journal. Answer: [ids taken over].
+        """Take over open orders of a saved tracking state that are not in the journal. Answer: [ids of these orders].
 
         Their fills are requested again: a saved state has totals only.
         """
         state = self._state
         own = {one.client_order_id: one for one in states if not one.external and not one.is_done}
         unlisted = next((order.pair for order in own.values() if order.pair not in state.guards.instruments), None)
-        if unlisted is not None:  # its order could never be queried
+        if unlisted is not None:  # an order on this pair could never be queried
             reason = "the exchange does not list it"
             state.effects.do(Refuse(token, UnknownInstrument(state.settings.exchange, unlisted, reason)))
             return

@@ -1,14 +1,15 @@
 """The buffer of writes and effects of one input, and the backlog of batches while the journal is down. Pure.
 
-Theory of operation. An input collects writes and effects; `take` returns them as one batch with the effects behind it.
-Batches are numbered in the order of their making. The machine's memory is the state after the last batch, committed or
-not; nobody outside sees that state before the commit, because effects wait for it.
+Theory of operation. An input collects writes and effects; `take` returns the writes as one batch with the effects
+behind it. Batches are numbered in the order in which they are made. The machine's memory is the state after the last
+batch, committed or not; nobody outside sees that state before the commit, because effects wait for the commit.
 
-When a commit fails (perhaps after it took effect: a lost connection does not say), its batch and all later batches go
-to the backlog, in order. New batches join it. When the journal is back, the backlog is committed in order under the
-same ids, so a batch that was committed after all is not applied twice. Requests behind a failed commit are never sent:
-the machine ends their orders as "not sent", in a batch after all batches that were in flight. So the journal sees the
-same changes as the memory, in the same order.
+When a commit fails (perhaps after it took effect: a lost connection leaves that open), its batch and all later batches
+go to the backlog, in order. New batches are added to the backlog. When the journal is back, the backlog is committed in
+order under the same ids, so a batch that was committed after all is not applied twice. Requests behind a failed commit
+are never
+sent: the machine ends their orders as "not sent", in a batch after all batches that were in flight. So the journal gets
+the same changes as the memory, in the same order.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class EffectBuffer:
         self._on_id = on_id
         self._prefix = "0"
         self._number = 0
-        self.asks = 0  # asks made so far: this count, not a clock, orders asks and events
+        self.asks = 0  # number of asks so far: it orders asks and events without a clock
         self._writes: list[Write] = []
         self._effects: list[Effect] = []
         self._halt: MeshError | None = None
-        self._backlog: dict[int, list[Effect]] = {}  # batch number -> its commit and what stands behind it
+        self._backlog: dict[int, list[Effect]] = {}  # batch number -> its commit and the effects behind it
         self._max_backlog = max_backlog
         self.down: MeshError | None = None
 
@@ -50,13 +51,13 @@ class EffectBuffer:
         return self._halt
 
     def unavailable(self) -> JournalUnavailable | None:
-        """Return the error of what needs a commit while the journal is down."""
+        """Return the error for anything that needs a commit while the journal is down."""
         if self.down is None:
             return None
         return JournalUnavailable(getattr(self.down, "after_s", None) or 1.0, "the journal cannot be written")
 
     def refusal(self) -> MeshError | None:
-        """Return why no command that needs a commit is accepted now."""
+        """Return the reason to refuse commands that need a commit; None if there is none."""
         return self._halt or self.unavailable()
 
     def write(self, *writes: Write) -> None:
@@ -93,7 +94,7 @@ class EffectBuffer:
         return now
 
     def failed(self, effects: Sequence[Effect], error: MeshError) -> list[Send]:
-        """Keep the effects that were not performed. Return the requests among them, which will never be sent."""
+        """Keep the effects that were not performed. Return the requests among them: they will never be sent."""
         self.down = error
         unsent: list[Send] = []
         group: list[Effect] = []
@@ -112,7 +113,7 @@ class EffectBuffer:
         return unsent
 
     def back(self) -> list[Effect]:
-        """Return the whole backlog, in order, to perform now."""
+        """Return the whole backlog, in order; the caller performs it now."""
         self.down = None
         kept, self._backlog = self._backlog, {}
         return [effect for _, group in sorted(kept.items()) for effect in group]

@@ -3,10 +3,11 @@
 The contract with the shell (actors/orders/role.py):
 
   * Every input of `OrderMachine` returns a list of effects. The shell performs effects in the order in which they were
-    returned, over all inputs: effects behind a `Commit` wait until that commit is durable. Only `Ask`, `Lookup` and
-    `MeasureClock` may overtake (they change nothing). Commits may be grouped into one transaction, in order.
+    returned, across all inputs: effects behind a `Commit` wait until that commit is durable. Only `Ask`, `Lookup` and
+    `MeasureClock` may be performed earlier (they change nothing). Commits may be grouped into one transaction, in
+    order.
   * After a `Commit` the shell publishes the events among its writes, with the numbers that the journal assigned.
-  * When a `Commit` fails, the shell hands the `Commit` and all effects that it has not performed, in order, to
+  * When a `Commit` fails, the shell passes the `Commit` and all effects that it has not performed, in order, to
     `journal_failed`. It must not perform them afterwards.
   * `Send` is performed once. Its answer, or an error in place of it (OutcomeUnknown unless the request is proven not
     executed; a timeout too), comes back by `answered`. The true answer may follow later.
@@ -81,7 +82,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Look an order up in the journal: by client id, or else by the exchange's id within a pair. See `looked_up`."""
+    """Look up an order in the journal: by client id, or by the exchange's id within a pair. See `looked_up`."""
 
     key: str
     client_order_id: str | None = None
@@ -93,7 +94,7 @@ class Lookup:
 class Found:
     """The journal's answer to a `Lookup`: an order with its fills, a tombstone, or neither.
 
-    `highest`: the highest id in the journal of the maker of the looked-up id; "" if there is none.
+    `highest`: the journal's highest id of the maker of the looked-up id; "" if there is none.
     """
 
     order: Order | None = None

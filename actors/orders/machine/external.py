@@ -1,6 +1,6 @@
-"""External orders: placed outside the mesh. They are recorded and reported, never managed or counted as ours. Pure.
+"""External orders: placed outside the mesh. The mesh records and reports them, but does not manage them. Pure.
 
-Their totals are the exchange's. Memory holds a bounded number of them; the journal has all.
+Their totals are the exchange's. Memory holds a bounded number of external orders; the journal has all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .state import AccountState
 
 
 def name_of(pair: str, exchange_order_id: str) -> str:
-    """Return the client id that records an external order: the order's own id may repeat, or look like ours."""
+    """Return the client id that records an external order, because its own id may repeat or look like ours."""
     return f"external:{pair}:{exchange_order_id}"
 
 
@@ -46,7 +46,7 @@ class Externals:
         return self._orders.get((pair, exchange_order_id)) if mark == "external" else None
 
     def gone(self, listed: Set[tuple[str, str]], ask_id: int) -> list[Order]:
-        """Return the open external orders that the answer to this ask does not list."""
+        """Return the open external orders that are missing in the answer to this ask."""
         return [
             order
             for key, order in self._orders.items()
@@ -73,7 +73,7 @@ class Externals:
             self._fills[one.pair, one.trade_id, order.exchange_order_id] = None
 
     def apply(self, pair: str, report: OrderReport, now: Now) -> None:
-        """Apply the exchange's report; emit an event if something changed."""
+        """Apply the exchange's report; emit an event if the order changed."""
         state = self._state
         key = (pair, report.exchange_order_id)
         held = self._orders.get(key)
@@ -106,7 +106,7 @@ class Externals:
             self._known.pop(old, None)
 
     def fill(self, pair: str, fill: FillReport, now: Now) -> None:
-        """Record a fill of an order that neither memory nor the journal has."""
+        """Record a fill of an order that is neither in memory nor in the journal."""
         if self.has_fill(pair, fill):
             return
         order = self._orders.get((pair, fill.exchange_order_id))

@@ -7,8 +7,8 @@ amount is reserved here: available = free - reservations, never below zero. A re
     when a balance report of its asset is at least as late as the exchange's first report of the order;
     at once, when the order provably took nothing: refused, absent, or ended without a fill.
 
-So the money of a fill counts as spent before a balance report shows the fill; and while an order is in doubt,
-`available` is too small rather than too large. Fees in a third asset show only in the next balance report.
+So the amount of a fill counts as spent before a balance report includes the fill; and while an order is in doubt,
+`available` is too small rather than too large. A fee in a third asset is only seen in the next balance report.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .ledger import EXACT
 class Reservation:
     asset: str
     amount: Decimal
-    on_exchange_ns: int | None = None  # exchange's time by which it had the order; None: unknown
+    on_exchange_ns: int | None = None  # the exchange had the order by this time of its clock; None: unknown
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Funds:
         self.as_of_ns: int | None = None  # of the last whole snapshot, by the exchange's clock
 
     def restore(self, balances: Mapping[str, tuple[Decimal, Decimal]]) -> None:
-        """Show the balances of the journal until the exchange reports. They may not be spent (see `known`)."""
+        """Show the journal's balances until the exchange reports its own. They may not be spent (see `known`)."""
         self._stated = {asset: Stated(free, locked, 0) for asset, (free, locked) in balances.items()}
 
     def reserve(self, client_order_id: str, asset: str, amount: Decimal) -> None:
@@ -67,7 +67,7 @@ class Funds:
         self._reserved[client_order_id] = Reservation(asset, amount)
 
     def placed(self, client_order_id: str, ts_event_ns: int) -> None:
-        """Note that the exchange had the order by `ts_event_ns`."""
+        """Record that the exchange had the order by `ts_event_ns`."""
         held = self._reserved.get(client_order_id)
         if held is None:
             return
@@ -87,7 +87,8 @@ class Funds:
         whole: bool = False,
         unread: Collection[str] = (),
     ) -> bool:
-        """Apply a balance report. Return whether it contradicts a later report (then request the balances again).
+        """Apply a balance report. Return whether it contradicts a later report; then the balances must be requested
+        again.
 
         With `whole`, an asset that the report has neither in `balances` nor in `unread` is zero.
         """
@@ -129,7 +130,7 @@ class Funds:
         return Balance(asset, total, held.free, held.locked, self.available(asset))
 
     def balances(self) -> dict[str, Balance]:
-        """Return every asset that the account has or had, by name."""
+        """Return the balance of every asset that the account has or had, by name."""
         return {asset: self.balance(asset) for asset in sorted(self._stated)}
 
     def snapshot(self) -> dict[str, tuple[Decimal, Decimal]]:

@@ -1,9 +1,9 @@
 """Refusals before anything is sent: unoffered features, paused scopes, trading rules, guards. Pure.
 
-The price band refuses the direction that costs money: a buy above best ask x (1 + band), a sell below best bid
-x (1 - band). An order that rests far from the market passes. If a band is set and the book's top is not known, the
-order is refused: a guard that cannot judge does not let orders pass. Stop orders are judged by their limit price
-against their stop price only, because the book will have moved when they trigger.
+The price band refuses prices that lose money: a buy above best ask x (1 + band), a sell below best bid x (1 - band). It
+allows orders that rest far from the market. If a band is set and the top of the book is not known, the order is
+refused. For stop orders the band compares only the limit price with the stop price, because the book will have moved
+when they trigger.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Guards:
         return changed
 
     def paused(self, pair: str) -> None:
-        """Raises Paused when trading is paused in a scope that covers the pair."""
+        """Raises Paused: trading is paused in a scope that includes the pair."""
         for scope in ("mesh", self._settings.exchange, "account", self._settings.account, pair):
             if scope in self.pauses:
                 raise Paused(scope, self.pauses[scope])
@@ -70,9 +70,9 @@ class Guards:
         return found
 
     def judge(self, asked: NewOrder, ledger: Ledger, ahead: Mapping[str, int], now: Now) -> NewOrder | MeshError:
-        """Return the order as it may be sent, quantized, or why it is refused.
+        """Return the quantized order, or the reason to refuse it.
 
-        `ahead`: how many earlier orders of the same command there are, per pair.
+        `ahead`: the number of earlier orders of the same command, per pair.
         """
         try:
             instrument = self.instrument(asked.pair)
@@ -94,7 +94,7 @@ class Guards:
         return quantize(self.instrument(asked.pair), asked)
 
     def need(self, order: NewOrder, now: Now) -> tuple[str, Decimal | None]:
-        """Return the asset and amount that a quantized order takes; None: unknown, so everything available."""
+        """Return the asset and amount that a quantized order takes; None: unknown, so it takes everything available."""
         instrument = self.instruments[order.pair]
         if order.side is Side.SELL:
             return instrument.base, order.amount if order.quote_amount is None else self._worth(order, now)
@@ -110,7 +110,7 @@ class Guards:
         return instrument.quote, EXACT.multiply(price, order.amount)
 
     def amended(self, instrument: Instrument, amount: Decimal, current: Decimal, filled: Decimal) -> None:
-        """Raises NotOffered, RuleViolation: the amount must be smaller, and above what is filled."""
+        """Check an amendment. Raises NotOffered; RuleViolation: not smaller, or not above the filled amount."""
         if not self._offer.amend or (instrument.features and "amend" not in instrument.features):
             raise NotOffered(self._settings.exchange, f"amending {instrument.name}")
         if not filled < amount < current:
@@ -173,7 +173,7 @@ class Guards:
         if order.side is Side.SELL and order.amount is not None and opposite is not None and worth is not None:
             worth = max(
                 worth, EXACT.multiply(opposite, order.amount)
-            )  # it trades at the bid, even if its own price is lower
+            )  # a sell trades at the bid, even if its own price is lower
         if worth is None:
             raise RuleViolation(
                 "max_order_notional",

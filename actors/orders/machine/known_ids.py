@@ -1,9 +1,9 @@
 """Decides which client order ids cannot be in the journal yet, without a lookup for each id. Pure.
 
-An id names its maker and has the maker's running number (`model.ids`). Once the journal has stated a maker's highest
-id, and with every id written since (an account has one writer; the others are fenced), an id is known to be new if it
-is above all of them or was skipped. Ids may arrive out of order, as several commands of one maker are under way at
-once. An id that is not surely new is looked up.
+An id contains its maker and the maker's running number (`model.ids`). The journal states a maker's highest id once;
+after that this module records every written id (an account has one writer, all others are fenced). An id is certainly
+new if it is above all these ids, or was skipped. Ids may arrive out of order, because several commands of one maker run
+at once. All other ids are looked up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class KnownIds:
         self._makers: OrderedDict[str, Maker] = OrderedDict()
 
     def add(self, client_order_id: str) -> None:
-        """Note the id of an order or tombstone that is written, now or in the order of commits."""
+        """Record the id of a written order or tombstone."""
         named = maker_of(client_order_id)
         if named is None:
             return
@@ -47,7 +47,7 @@ class KnownIds:
         maker.highest = number
 
     def learn(self, client_order_id: str, highest: str) -> None:
-        """Note the highest id in the journal of the maker of `client_order_id`; "": the journal has none."""
+        """Record the journal's highest id of the maker of `client_order_id`; "": the journal has none."""
         named, top = maker_of(client_order_id), maker_of(highest)
         if named is None or (highest and (top is None or top[0] != named[0])):
             return
@@ -57,7 +57,7 @@ class KnownIds:
             maker.highest = max(maker.highest, top[1] if top is not None else -1)
 
     def is_new(self, client_order_id: str) -> bool:
-        """Whether the journal surely has no order and no tombstone of this id."""
+        """Return whether the journal certainly has no order and no tombstone of this id."""
         named = maker_of(client_order_id)
         maker = None if named is None else self._makers.get(named[0])
         if named is None or maker is None or not maker.known:

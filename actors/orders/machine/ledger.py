@@ -1,11 +1,11 @@
 """The orders of one account and their fills: applies reports, in any order. Pure.
 
 Theory of operation. An order's totals are the sums of its fills, which are identified by trade id; nothing else changes
-the totals. If a report states a total above the fills that we hold, the order is `short`: its fills must be requested,
-and an end that the exchange has already reported (`ending`) waits for them, so that COMPLETED, CANCELED and EXPIRED
-come after the last fill. The first report that shows the order on the exchange makes its CREATED event: a fill that
+the totals. If a report states a total above the known fills, the order is `short`: its fills must be requested, and an
+end that the exchange has already reported (`ending`) waits for these fills, so that COMPLETED, CANCELED and EXPIRED
+come after the last fill. The first report that shows the order on the exchange creates its CREATED event: a fill that
 overtakes the acknowledgement becomes CREATED, then FILLED. Amounts only shrink (by amend), so a report of a larger
-amount is an old one. A terminal status never regresses; late fills still count.
+amount is an old report. A terminal status never changes; late fills still count.
 
 Every change writes the order and its event to the effect buffer and puts its id into `changed`, which the machine
 processes.
@@ -70,19 +70,22 @@ class Held:
 
     order: Order
     fills: dict[str, Fill] = field(default_factory=dict)  # by trade id
-    total: Decimal = ZERO  # filled total by the exchange; above order.filled: fills are missing
+    total: Decimal = ZERO  # filled total stated by the exchange; if above order.filled, fills are missing
     quote_total: Decimal = ZERO
     ending: Ending | None = None
-    asks: int = 0  # asks made before it was placed or restored; the answers to later asks must show it
-    on_exchange_ns: int | None = None  # by the exchange's clock, the earliest report of it
+    asks: int = 0  # number of asks before it was placed or restored; answers to later asks must show it
+    on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
     amount_unstated: bool = False  # reported FILLED without an amount: must be queried
     insist: bool = False  # repeat cancels that had no effect
-    stray: bool = False  # ended here as never placed, but open on the exchange: must be cancelled
-    error: MeshError | None = None  # the refusal that the command got
+    stray: bool = False  # the mesh ended it as never placed, but it is open on the exchange: must be cancelled
+    error: MeshError | None = None  # the refusal in answer to the command
 
     @property
     def short(self) -> bool:
-        """Whether fills are missing. For an order by quote amount both sums count: nothing else states its size."""
+        """Whether fills are missing.
+
+        For an order by quote amount both sums count, because nothing else states its size.
+        """
         order = self.order
         if self.total > order.filled:
             return True
@@ -90,7 +93,7 @@ class Held:
 
 
 class Ledger:
-    """See the module. Holds all open orders and the last `recent` ones that are done."""
+    """See the module. Holds all open orders and the last `recent` done orders."""
 
     def __init__(self, exchange: str, account: str, effects: EffectBuffer, recent: int) -> None:
         self.exchange, self.account = exchange, account
@@ -129,11 +132,11 @@ class Ledger:
         return len(self._open)
 
     def open_on(self, pair: str) -> int:
-        """How many orders of a pair are open."""
+        """Return the number of open orders of a pair."""
         return self._per_pair.get(pair, 0)
 
     def restore(self, order: Order, fills: list[Fill]) -> Held:
-        """Hold an order of the journal, changing nothing."""
+        """Hold an order of the journal without changing it."""
         held = Held(
             order, {one.trade_id: one for one in fills}, order.filled, order.quote_filled, asks=self._effects.asks
         )
@@ -172,7 +175,7 @@ class Ledger:
         if step is Step.CANCEL_SENT and not before.is_done:
             asked = True
         elif step is Step.CANCEL_REFUSED and not before.is_done:
-            asked = held.insist  # the cancel will be repeated: a successor must know
+            asked = held.insist  # the cancel will be repeated, also by a successor
         if status is before.status and asked == before.cancel_requested and fill is None:
             return
         ended = status is not before.status and status.is_terminal
@@ -204,7 +207,7 @@ class Ledger:
         reason: str | None = None,
         fill: Fill | None = None,
     ) -> None:
-        """Emit an event with the order in its present state."""
+        """Emit an event with the order in its current state."""
         self._effects.event(
             AccountEvent(
                 0,
@@ -222,12 +225,12 @@ class Ledger:
         )
 
     def fits(self, held: Held, report: OrderReport) -> bool:
-        """Whether a report with this client id is about this order: other programs may reuse ids."""
+        """Return whether a report with this client id is about this order: other programs may reuse ids."""
         known = held.order.exchange_order_id
         return not (known and report.exchange_order_id and report.exchange_order_id != known)
 
     def apply(self, held: Held, report: OrderReport, now: Now) -> None:
-        """Apply a report of the exchange on an order. Reports may come late, twice and in any order."""
+        """Apply a report on an order. Reports may come late, twice and in any order."""
         known = held.order.exchange_order_id
         if report.status is S.REJECTED and known is None:
             if (held.order.status, Step.REJECT) in NEXT:
@@ -235,7 +238,7 @@ class Ledger:
                 self.step(held, Step.REJECT, now, code=code, reason=reason, ts_event_ns=report.ts_event_ns)
             return
         if report.status is S.REJECTED and report.exchange_order_id != known:
-            return  # about another order with the same id, refused for that
+            return  # the report is about another order, refused because it has the same id
         self._seen(held, report, now)
         order = held.order
         if (
@@ -291,7 +294,7 @@ class Ledger:
         self.end_if_full(held, now)
 
     def end_if_full(self, held: Held, now: Now) -> None:
-        """Apply a waiting end once all fills are here."""
+        """Apply a waiting end if no fill is missing."""
         ending = held.ending
         if ending is None or held.order.is_done:
             held.ending = None
@@ -303,7 +306,7 @@ class Ledger:
         held.ending = None
         step = ending.step
         if step is Step.REJECT and held.order.filled > 0:
-            step = Step.EXPIRED  # an order with fills was not refused: the exchange ended the rest
+            step = Step.EXPIRED  # an order with fills was not refused: the exchange ended its remaining amount
         self.step(held, step, now, code=ending.code, reason=ending.reason, ts_event_ns=ending.ts_event_ns)
 
     def _seen(self, held: Held, report: OrderReport, now: Now) -> None:
@@ -325,7 +328,9 @@ class Ledger:
         if first:
             if order.status in (S.FAILED, S.REJECTED):
                 held.stray = report.status in (S.OPEN, S.PARTIALLY_FILLED)
-                reason = "the order is on the exchange although it had refused the order, or had not found it in time"
+                reason = (
+                    "the order is on the exchange, although the exchange had refused it, or had not found it in time"
+                )
                 self.emit(EventType.EXTERNAL, held, now, report.ts_event_ns, code="late", reason=reason)
             else:
                 self.emit(EventType.CREATED, held, now, report.ts_event_ns)
@@ -355,7 +360,7 @@ class Ledger:
 
 
 def as_fill(fill: FillReport, order: Order, now: Now) -> Fill:
-    """The fill of `order` that the exchange states."""
+    """Return a reported fill as a fill of `order`."""
     return Fill(
         trade_id=fill.trade_id,
         client_order_id=order.client_order_id,

@@ -1,8 +1,8 @@
 """The machine of one account: decides about its orders, fills, balances and requests. Pure.
 
 Theory of operation. Inputs are methods; each returns its effects in order (effects.py has the contract with the
-shell). Time comes in as `Now`; ids and signatures come from functions that are passed in. Only the journal survives a
-process: `boot` rebuilds everything from it.
+shell). Time is an argument, `Now`; ids and signatures come from functions that are arguments, too. Only the journal
+survives a process: `boot` rebuilds everything from the journal.
 
     place ──judge, reserve──> PutOrder PENDING_NEW + PutRequest ──commit──> Send ──answer──> OPEN | REJECTED | ...
                                                                                 └─none────> UNKNOWN: queried by id
@@ -11,16 +11,16 @@ process: `boot` rebuilds everything from it.
 Start. `boot` takes the open orders and unresolved requests from the journal. An order whose placement was not answered
 becomes UNKNOWN and is queried. Commands wait (a bounded number, until they expire) until the exchange has stated the
 open orders and the balances once: `serving`. The machine is `reconciled` when its round of asks is complete and no
-request of an earlier epoch can still arrive: each is settled by evidence, or by two queries without a result after its
-end (`requests`) plus the exchange's processing time plus a margin. cancel_all includes orders in doubt and waits for
-them.
+request of an earlier epoch can still arrive: each such request is settled by evidence, or by two queries that do not
+find its order after its end (`requests`) plus the exchange's processing time plus a margin. cancel_all includes orders
+in doubt and waits for them.
 
-Journal down. The shell hands failed commits to `journal_failed`. Their requests are never sent: a new order ends as
+Journal down. The shell passes failed commits to `journal_failed`. Their requests are never sent: a new order ends as
 FAILED (its command is refused with JournalUnavailable), a cancel as refused. New commands that need an intent are
 refused at once. Reports are still applied; their writes, events and answers wait, in order, for `journal_back`. A newer
-epoch or a broken assumption leads to Halt: nothing is performed after it.
+epoch or a broken assumption leads to Halt: nothing is performed after Halt.
 
-Parts: state.py (what they share), ledger.py (orders and fills), requests.py (doubt and proof), funds.py (reservations),
+Parts: state.py (shared state), ledger.py (orders and fills), requests.py (doubt and proof), funds.py (reservations),
 guards.py (refusals), known_ids.py (ids that cannot be in the journal), commands.py, place.py, cancel.py, change.py
 (commands), answers.py (outcomes), reconcile.py (questions), external.py (orders of others), effect_buffer.py (writes
 and effects of one input, and the backlog while the journal is down).
@@ -75,7 +75,8 @@ class OrderMachine:
         instruments: Iterable[Instrument],
         born: Born = never,
     ) -> None:
-        """`sign(draft, request_id, now)` gives the exact bytes; `born(id)` when an order's id was made, or None."""
+        """`sign(draft, request_id, now)` returns the exact bytes; `born(id)` the time at which an id was made, or
+        None."""
         self.settings = settings
         self._state = AccountState(settings, codec, sign, new_id, instruments, born)
         self._externals = Externals(self._state)
@@ -91,7 +92,7 @@ class OrderMachine:
 
     @property
     def serving(self) -> bool:
-        """Whether commands run now instead of waiting."""
+        """Whether commands run now; otherwise they wait."""
         return self._reconcile.serving
 
     @property
@@ -104,9 +105,9 @@ class OrderMachine:
 
     @property
     def wake_ns(self) -> int:
-        """When `tick` is due at the latest, by the monotonic clock."""
+        """The latest time of the next `tick`, by the monotonic clock."""
         due: list[int | None] = [self._reconcile.wake_ns]
-        if self._state.effects.down is None:  # while it is down nothing is cancelled
+        if self._state.effects.down is None:  # while the journal is down nothing is cancelled
             due.append(self._cancelling.wake_ns)
             due += [one.until_mono_ns for one in self._owners.values()]
         return min(one for one in due if one is not None)
@@ -116,7 +117,7 @@ class OrderMachine:
         return None if held is None else held.order
 
     def orders(self, *, open: bool = True, pair: str | None = None, owner: str | None = None) -> list[Order]:
-        """Return orders in memory, oldest first: the open ones; with `open` False also recently completed ones."""
+        """Return the open orders, oldest first; with `open` False also the recently completed orders in memory."""
         held = self._state.ledger.open() if open else self._state.ledger.all()
         return [one.order for one in held if pair in (None, one.order.pair) and owner in (None, one.order.owner)]
 
@@ -156,7 +157,7 @@ class OrderMachine:
     # Start and time
 
     def boot(self, loaded: Loaded, now: Now) -> list[Effect]:
-        """Take over the account in the state of the journal, under the epoch of `loaded`."""
+        """Take over the account as the journal has it, under the epoch of `loaded`."""
         state = self._state
         state.effects.name(str(loaded.epoch))
         state.born_after_ns = now.ns
@@ -189,7 +190,7 @@ class OrderMachine:
         return self._end(now)
 
     def tick(self, now: Now) -> list[Effect]:
-        """Act on the time: send due asks, end late commands, cancel orders of dead owners."""
+        """Apply the time: send due asks, end late commands, cancel orders of dead owners."""
         if self._state.effects.down is None:
             for name, lease in self._owners.items():
                 if lease.until_mono_ns is not None and lease.until_mono_ns <= now.mono_ns:
@@ -197,7 +198,7 @@ class OrderMachine:
             self._cancelling.tick(now)
         return self._end(now)
 
-    # Commands. `token` comes back in Answer or Refuse.
+    # Commands. The Answer or Refuse of a command has its `token`.
 
     def place(self, token: Any, orders: Sequence[NewOrder], expires_ns: int, now: Now) -> list[Effect]:
         """Place orders, one request each. Answer: [Order]; Refuse if a single order is refused here."""
@@ -207,7 +208,7 @@ class OrderMachine:
     def refuse(
         self, token: Any, orders: Sequence[NewOrder], expires_ns: int, error: MeshError, now: Now
     ) -> list[Effect]:
-        """End orders that the shell cannot send as FAILED, so that their ids have an outcome. Refuse: with `error`."""
+        """End orders that the shell cannot send as FAILED, so that their ids have an outcome; refuse with `error`."""
         self._commands.new(token, orders, expires_ns, None, now, error)
         return self._end(now)
 
@@ -236,7 +237,7 @@ class OrderMachine:
     def cancel_all(
         self, token: Any, now: Now, *, pair: str | None = None, owner: str | None = None, timeout_s: float = 30.0
     ) -> list[Effect]:
-        """Cancel every open order; orders in doubt as soon as they are found. Answer: [CancelResult]."""
+        """Cancel every open order, and orders in doubt as soon as the exchange shows them. Answer: [CancelResult]."""
         if (error := self._state.effects.refusal()) is not None:
             self._state.effects.do(Refuse(token, error))
         else:
@@ -268,17 +269,17 @@ class OrderMachine:
         return self._end(now)
 
     def get(self, token: Any, client_order_id: str, now: Now) -> list[Effect]:
-        """Answer with the Order. An unused id of our form is declared dead: UnknownOrder from then on."""
+        """Answer with the Order. An unused id of our form gets a tombstone: UnknownOrder from then on."""
         self._commands.get(token, client_order_id, now)
         return self._end(now)
 
     def restore(self, token: Any, states: Sequence[Order], now: Now) -> list[Effect]:
-        """Take over orders of a saved tracking state that are not in the journal. Answer: [ids taken over]."""
+        """Take over orders of a saved tracking state that are not in the journal. Answer: [ids of these orders]."""
         self._commands.restore(token, states, now)
         return self._end(now)
 
     def pause(self, scope: str, reason: str, now: Now, token: Any = None) -> list[Effect]:
-        """Refuse new orders in `scope`: "mesh", the exchange, "account" or a pair. Cancels go on."""
+        """Refuse new orders in `scope`: "mesh", the exchange, "account" or a pair. Cancels still work."""
         self._state.guards.pauses[scope] = reason
         return self._paused(EventType.PAUSED, scope, reason, now, token)
 
@@ -378,7 +379,7 @@ class OrderMachine:
         return self._end(now)
 
     def journal_back(self, now: Now) -> list[Effect]:
-        """Return the backlog in order, then the effects of what happened meanwhile: the journal is back."""
+        """The journal is back: return the backlog in order, then the effects collected in the meantime."""
         effects = self._state.effects.back()
         for held in self._state.ledger.open():
             if held.order.cancel_requested or held.insist:
@@ -440,11 +441,11 @@ class OrderMachine:
         self._placing.settled(held)
         self._cancelling.settled(held, now)
         if not order.is_done and (lease := self._owners.get(order.owner)) is not None and lease.until_mono_ns is None:
-            # The owner counted as dead: give it time to renew its lease
+            # The owner counts as dead: give the owner time to renew its lease
             lease.until_mono_ns = now.mono_ns + in_ns(self.settings.owner_grace_s)
 
     def _forget_an_owner(self) -> None:
-        """Forget the oldest dead owner without open orders: owner names may be new with every start."""
+        """Forget the oldest dead owner without open orders, because every start may bring new owner names."""
         alive = {held.order.owner for held in self._state.ledger.open()}
         gone = (name for name, lease in self._owners.items() if lease.until_mono_ns is None and name not in alive)
         if (name := next(gone, None)) is not None:

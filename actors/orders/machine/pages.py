@@ -1,4 +1,4 @@
-"""What pages of fills are walked by, and in which order. Pure."""
+"""The keys by which pages of fills are requested and sorted. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ....connectors.reports import FillReport
 
 
 def page_of(fill: FillReport) -> str:
-    """Return what pages of fills are walked by: the exchange's own number of the row, or the trade id."""
+    """Return the page key of a fill: the exchange's own number of the row, or the trade id."""
     return fill.page or fill.trade_id
 
 

@@ -1,9 +1,9 @@
-"""Decides what becomes of commands to place orders: one intent per client order id, and the answers. Pure.
+"""Decides about commands to place orders: one intent per client order id, and the answers. Pure.
 
 The client order ids identify a command. A repeated command gets the outcome of the first; a command with other content
 under a known id is refused (`duplicate_id`). A refused order, and an order that arrives after its `expires_ns`, ends as
 FAILED in the journal, so that every id has exactly one outcome. The orders of one command are judged one by one, and
-one commit holds all their intents before the first is sent.
+one commit has all their intents before the first order is sent.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Placing:
         self._tomb_order: deque[str] = deque()
 
     def bury(self, client_order_id: str) -> None:
-        """Declare the id dead: no order will ever have it."""
+        """Write a tombstone for the id: no order will ever have it."""
         if client_order_id in self._tombs:
             return
         self._tombs[client_order_id] = None
@@ -63,7 +63,8 @@ class Placing:
     ) -> None:
         """Place orders whose ids were looked up in the journal. `list_kind`: as one order list.
 
-        `refusal`: why they cannot be sent. The orders then end as FAILED, and the command is refused with it.
+        `refusal`: the reason why the orders cannot be sent. They then end as FAILED, and the command is refused with
+        it.
         """
         state = self._state
         ids = [one.client_order_id for one in orders]
@@ -91,7 +92,7 @@ class Placing:
         state.effects.do(Refuse(token, error))
 
     def wait(self, token: Any, ids: Sequence[str]) -> None:
-        """Answer the command once every order's outcome is known or in doubt."""
+        """Answer the command when every order's outcome is known or in doubt."""
         waiting = Waiting(token, tuple(ids))
         for one in ids:
             self._waiting.setdefault(one, []).append(waiting)
@@ -104,7 +105,7 @@ class Placing:
                 self._answer(waiting)
 
     def not_sent(self, client_order_id: str, error: MeshError) -> None:
-        """Refuse the commands about this order: the journal did not take its intent."""
+        """Refuse the commands about this order: the journal did not accept its intent."""
         for waiting in self._waiting.pop(client_order_id, []):
             for one in waiting.ids:
                 if one != client_order_id and waiting in self._waiting.get(one, ()):
@@ -127,7 +128,7 @@ class Placing:
         self._state.effects.do(Answer(waiting.token, found))
 
     def known(self, token: Any, orders: Sequence[NewOrder], also: Sequence[str] = ()) -> None:
-        """Answer a repeated command with the state of its orders, after the orders in `also`."""
+        """Answer a repeated command with the state of its orders, when the orders in `also` have an outcome."""
         state, ids = self._state, [one.client_order_id for one in orders]
         for one in orders:
             held = state.ledger.get(one.client_order_id)
@@ -168,7 +169,7 @@ class Placing:
             return asked
 
     def _place_one(self, asked: NewOrder, now: Now) -> MeshError | None:
-        """Write one intent; or end the order as FAILED and return the reason."""
+        """Write one intent, or end the order as FAILED and return the reason."""
         state = self._state
         order = state.guards.judge(asked, state.ledger, {}, now)
         if isinstance(order, MeshError):
@@ -186,7 +187,7 @@ class Placing:
         return None
 
     def reserve(self, order: NewOrder, now: Now) -> None:
-        """Raises InsufficientBalance."""
+        """Reserve the funds of an order. Raises InsufficientBalance."""
         state = self._state
         asset, amount = state.guards.need(order, now)
         if amount is None:

@@ -1,4 +1,4 @@
-"""Open questions to the exchange, and the asks that answer them. Pure."""
+"""Open questions to the exchange, which asks answer. Pure."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class Asked:
 
 
 def in_order(fills: Iterable[FillReport], by_time: bool) -> list[FillReport]:
-    """Sort fills, oldest first: by time where trade ids are in no order."""
+    """Sort fills, oldest first: by trade id, or by time if trade ids do not rise."""
     return sorted(fills, key=lambda one: (one.ts_event_ns, "") if by_time else trade_key(page_of(one)))

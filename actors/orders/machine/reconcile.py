@@ -1,9 +1,9 @@
-"""Decides what to ask the exchange and when, and what the answers mean. Pure.
+"""Decides which questions to ask the exchange, when, and what the answers mean. Pure.
 
 Theory of operation. A round asks for all open orders, for the balances, and, per pair on which we had open orders since
 the last walk, for all fills above the last reconciled trade id (a mark in the journal; the walk continues until a page
-is not full). A round runs at the start, when the stream comes up or reports a gap, and periodically: often while
-something is in doubt or the stream is down, rarely otherwise. A round finds everything that was missed:
+is not full). A round runs at the start, when the stream comes up or reports a gap, and periodically: often while an
+order is in doubt or the stream is down, rarely otherwise. A round finds everything that was missed:
 
     our order, listed             its report is applied; if its total exceeds our fills, they are requested
     our order, not listed         queried by its id, if it was placed before the ask. Its absence from the list proves
@@ -38,8 +38,8 @@ S = OrderStatus
 ALL = ""
 CHANGED = "changed"  # balances after a change of an order; no slot stands for the question
 MARK = "fills:"
-CLOCK_ERROR_NS = MINUTE_NS  # the wall clock may be off by this much
-FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges answer for one day from the given time only
+CLOCK_ERROR_NS = MINUTE_NS  # largest assumed error of the wall clock
+FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
 
 
 class Reconcile:
@@ -53,7 +53,7 @@ class Reconcile:
         self._dirty: set[str] = set()  # pairs whose fills must be walked
         self._since_ns: dict[str, int] = {}  # start of a walk without a mark: creation of the oldest order
         self._next_ns = 0
-        self._balances_ns = 0  # when they were asked for last, monotonic
+        self._balances_ns = 0  # when the balances were last requested, monotonic
         self._balances_due_ns: int | None = None
         self.stream_up = False
         self.started = False
@@ -64,7 +64,7 @@ class Reconcile:
 
     @property
     def serving(self) -> bool:
-        """Whether the open orders and balances that commands are judged by are known."""
+        """Whether the open orders and balances are known, by which commands are judged."""
         return self.started and self.has_orders and self.has_balances
 
     @property
@@ -93,7 +93,7 @@ class Reconcile:
         self.round(now)
 
     def traded(self, pair: str, since_ns: int) -> None:
-        """Note that we have or had orders on this pair: its fills must be walked."""
+        """Record that we have or had orders on this pair: its fills must be requested."""
         self._dirty.add(pair)
         self._since_ns[pair] = min(since_ns, self._since_ns.get(pair, since_ns))
 
@@ -106,7 +106,7 @@ class Reconcile:
         self._next_ns = now.mono_ns + in_ns(self._state.settings.reconcile_s[1])
 
     def raise_question(self, purpose: Purpose, key: str, now: Now) -> None:
-        """Raise a question. Only an ask that begins from now on can answer it."""
+        """Raise a question. Only an ask that begins after this call can answer it."""
         slot = self._slots.get((purpose, key))
         if slot is None:
             self._slots[purpose, key] = Slot(now.mono_ns)
@@ -114,7 +114,8 @@ class Reconcile:
             slot.again = True
 
     def changed(self, held: Held, now: Now) -> None:
-        """React to a change of an order: request its missing fills, and balances that the stream does not state."""
+        """React to a change of an order: request its missing fills, and the balances if the stream does not state
+        them."""
         if self._state.codec.offer.asks_balances and self.started:
             self._ask_balances(now)
         key = (Purpose.ORDER_FILLS, held.order.client_order_id)
@@ -124,7 +125,7 @@ class Reconcile:
             del self._slots[key]
 
     def _ask_balances(self, now: Now) -> None:
-        """Ask for the balances soon, and not too often. No command waits for the answer."""
+        """Request the balances soon, but not too often. No command waits for the answer."""
         self._balances_due_ns = max(now.mono_ns, self._balances_ns + in_ns(self._state.settings.balances_s))
 
     def stream(self, what: str, now: Now) -> None:
@@ -264,7 +265,7 @@ class Reconcile:
         if reply.account is None:
             return
         stated = reply.account.balances
-        # The answer is no older than the ask, whatever time it states; our clock may be slightly off.
+        # The answer is not older than the ask, even if it states an earlier time; our clock may be slightly wrong.
         as_of_ns = max(stated.ts_event_ns, begun.exchange_ns - SECOND_NS // 2)
         if self._state.funds.apply(stated.balances, as_of_ns, whole=stated.whole, unread=stated.unread):
             self._soon(now)
@@ -280,7 +281,7 @@ class Reconcile:
                 self._state.ledger.fill(held, fill, now)
         offer = self._state.codec.offer
         if reply.rows >= offer.fills_page and not offer.fills_by_time:
-            self.raise_question(Purpose.PAIR_FILLS, held.order.pair, now)  # a walk brings the rest
+            self.raise_question(Purpose.PAIR_FILLS, held.order.pair, now)  # a walk finds the other fills
         if held.short:
             slot = self._slots.get((Purpose.ORDER_FILLS, one))
             if slot is not None:
@@ -289,7 +290,8 @@ class Reconcile:
         return True
 
     def _walked(self, pair: str, reply: Reply, begun: Now, now: Now, slot: Slot | None) -> bool:
-        """Apply a page of a pair's fills, or all of them (`Offer.fills_by_time`). Return whether the walk is complete.
+        """Apply a page of a pair's fills, or all its fills (`Offer.fills_by_time`). Return whether the walk is
+        complete.
 
         A walk by time has no mark: the next one begins a minute before this one.
         """
@@ -313,7 +315,7 @@ class Reconcile:
                 return False
             elif not self._externals.has_fill(pair, fill):
                 complete = self._unknown_fill(pair, fill, now) and complete
-        if complete and (not full or known is None):  # the next page may begin with the other fill of this trade
+        if complete and (not full or known is None):  # the next page may begin with another fill of this trade
             known = newest
         self._mark(pair, known)
         if not complete:  # a lookup in the journal is under way: walk again after its answer
@@ -328,13 +330,13 @@ class Reconcile:
             if not last:
                 self._since_ns[pair] = since_ns + FILLS_SPAN_NS
         if not last:
-            if slot is not None:  # a page of odd rows alone would come again at once
+            if slot is not None:  # a page of unreadable rows only would be requested again at once
                 pause_s = state.settings.retry_s if reply.left_out and not reply.fills else 0.0
                 slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
             return False
         if not state.ledger.open_on(pair):
             self._dirty.discard(pair)
-            if not by_time:  # a question that is raised meanwhile would walk from the beginning of time
+            if not by_time:  # without a start a question raised now would walk from the oldest fill
                 self._since_ns.pop(pair, None)
         return True
 
@@ -345,7 +347,7 @@ class Reconcile:
             self._state.effects.write(PutMark(MARK + pair, trade_id))
 
     def _unknown_fill(self, pair: str, fill: FillReport, now: Now) -> bool:
-        """Handle a fill of an order that is not in memory. Return False while the journal is looked up."""
+        """Handle a fill of an order that is not in memory. Return False while a lookup in the journal is under way."""
         if self._externals.get(pair, fill.exchange_order_id) is not None:
             self._externals.fill(pair, fill, now)
             return True
@@ -409,7 +411,7 @@ class Reconcile:
             appeared_ns = held.order.created_ns + in_ns(state.codec.offer.appears_s)
             if doubt is not None and now.ns >= appeared_ns:
                 doubt.absent += 1
-                if doubt.absent >= 2:  # the order was on the exchange, and now is in no list and no query
+                if doubt.absent >= 2:  # the order was on the exchange, and now neither lists nor queries show it
                     reason = "the exchange no longer has the order"
                     state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason=reason)
             state.requests.ask_again(one, now)
@@ -422,7 +424,7 @@ class Reconcile:
             state.requests.ask_again(one, now)
 
     def _settle_by_query(self, held: Held, asked: Asked, now: Now) -> None:
-        """Settle the requests in doubt whose outcome this answer about the order proves."""
+        """Settle the requests in doubt whose outcome is proven by this answer about the order."""
         state, order = self._state, held.order
         if order.is_done or held.ending is not None:
             return
@@ -453,7 +455,7 @@ class Reconcile:
     # Reports of orders, from any source
 
     def report(self, report: OrderReport, now: Now) -> None:
-        """Apply a report to its order; find out whose order an unknown one is."""
+        """Apply a report to its order; find out whether an unknown order is ours or external."""
         state = self._state
         instrument = state.guards.by_symbol.get(report.symbol)
         if instrument is None:

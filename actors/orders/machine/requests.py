@@ -1,21 +1,21 @@
 """Pending requests: which outcomes are in doubt, and what ends a doubt. Pure.
 
 Theory of operation. A request is pending from its intent until its outcome is known *for every order it names*: a
-replace has two parts, an order list several, each with an outcome of its own (`Part`). An answer settles parts at once.
-A request without an answer is in doubt, and so is every request that an earlier epoch left open. The machine queries
-each order of a request in doubt by its client id, with growing pauses. A part in doubt is settled by:
+replace has two parts, an order list several, each with its own outcome (`Part`). An answer settles parts at once. A
+request without an answer is in doubt, and so is every request that an earlier epoch left open. The machine queries each
+order of a request in doubt by its client id, with growing pauses. A part in doubt is settled by:
 
     PLACE    any evidence that the order is or was on the exchange; or two queries that do not find the order, each
              begun after end + processing + margin by the exchange's clock
     CANCEL   the order's end; or a query begun after that time that shows the order open: the cancel never arrived
     AMEND    the new amount, or the order's end; or a query begun after that time that shows another amount
 
-A query begins when the machine makes it, which is never after it is sent.
+A query begins when the machine makes it, which is never later than its sending.
 
-The end of a request is what its signature says (`Ends`): a time of the exchange's clock; or, of a request that a later
-nonce supersedes, the time of the first answer to an ask that the machine made after the request: the account's nonces
-rise in the order in which requests and asks are made, so the exchange had taken a higher one by then. A request that
-nothing ends has no end: the absence of its order is never proven.
+The end of a request depends on its signature (`Ends`). It may be a time of the exchange's clock. If a later nonce
+supersedes the request, the end is the time of the first answer to an ask that the machine made after the request: the
+account's nonces rise in the order of requests and asks, so the exchange had accepted a higher nonce by then. If nothing
+supersedes the request, it has no end: the absence of its order is never proven.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Part(Enum):
 
 @dataclass(slots=True)
 class PendingRequest:
-    """One request that is not settled. `parts`: client order id -> the part whose outcome is open."""
+    """One unsettled request. `parts`: client order id -> the part with an open outcome."""
 
     request_id: str
     kind: Kind
@@ -56,23 +56,23 @@ class PendingRequest:
     token: Any = None
     amounts: dict[str, Decimal] = field(default_factory=dict)  # new amounts, for AMEND
     outcome: str = "accepted"  # the outcome to close it with
-    asks: int = 0  # how many asks were made before it
-    superseded_ns: int | None = None  # when the exchange surely had taken a later nonce, by its clock
+    asks: int = 0  # number of asks made before it
+    superseded_ns: int | None = None  # by this time of its clock the exchange had accepted a later nonce
 
     @property
     def end_ns(self) -> int | None:
-        """From when the exchange refuses the request, by its clock; None: not known, or never."""
+        """The time of its clock from which the exchange refuses the request; None: not known, or never."""
         return self.ends.ns if isinstance(self.ends, At) else self.superseded_ns
 
 
 @dataclass(slots=True)
 class Doubt:
-    """An order whose state is queried until the doubt ends."""
+    """An order that the machine queries until the doubt ends."""
 
-    tries: int  # asks since it is in doubt: the pauses between them grow
+    tries: int  # asks since the doubt began: the pauses between them grow
     due_mono_ns: int
-    once: int | None = None  # one answer that shows the order, to an ask after this number, ends the doubt
-    absent: int = 0  # how many answers count as proof of absence
+    once: int | None = None  # the doubt ends with one answer that shows the order, to an ask after this number
+    absent: int = 0  # number of answers that count as proof of absence
     asking: bool = False
 
 
@@ -109,7 +109,7 @@ class PendingRequests:
 
     @property
     def earlier(self) -> int:
-        """How many requests of earlier epochs may still reach the exchange."""
+        """Return the number of requests of earlier epochs that may still reach the exchange."""
         return sum(one.earlier for one in self._pending.values())
 
     @property
@@ -130,7 +130,7 @@ class PendingRequests:
             self.ask_for(one, now)
 
     def ask_for(self, client_order_id: str, now: Now, *, once: bool = False) -> None:
-        """Query an order now and until nothing about it is in doubt. `once`: at least until one answer."""
+        """Query an order now, and again until nothing about it is in doubt. `once`: at least until one answer."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
             self.doubts[client_order_id] = Doubt(1, now.mono_ns, self._effects.asks if once else None)
@@ -140,30 +140,30 @@ class PendingRequests:
             doubt.tries = 1
 
     def await_report(self, client_order_id: str, now: Now, *, until_end: bool) -> None:
-        """Query an order after a while unless a report states how it stands before then, or with `until_end` its end.
+        """Query an order after a while unless a report states its status before, or with `until_end` its end.
 
-        The exchange has acknowledged a request about the order, and did not say what came of it.
+        The exchange acknowledged a request about the order without stating the outcome.
         """
         self._awaited[client_order_id] = now.mono_ns + in_ns(self._settings.report_s), until_end
 
     def reported(self, client_order_id: str, *, ended: bool) -> None:
-        """Note that a report stated how an order stands."""
+        """Record that a report stated the order's status."""
         awaited = self._awaited.get(client_order_id)
         if awaited is not None and (ended or not awaited[1]):
             del self._awaited[client_order_id]
 
     def ask_overdue(self, now: Now) -> None:
-        """Query the orders whose reports are overdue."""
+        """Query the orders whose reports did not come in time."""
         for one in [one for one, (due_ns, _) in self._awaited.items() if due_ns <= now.mono_ns]:
             del self._awaited[one]
             self.ask_for(one, now, once=True)
 
     def has_expired(self, request: PendingRequest, exchange_ns: int) -> bool:
-        """Whether the exchange refuses the request from this time of its clock on."""
+        """Return whether the exchange refuses the request from this time of its clock on."""
         return request.end_ns is not None and exchange_ns > request.end_ns + self._after_ns
 
     def supersede(self, ask_id: int, now: Now) -> None:
-        """Note that the exchange answered an ask: it has taken a later nonce than those of requests made before."""
+        """Record an answer to an ask: the exchange has accepted a later nonce than those of earlier requests."""
         for request in self._pending.values():
             if isinstance(request.ends, WhenSuperseded) and request.superseded_ns is None and request.asks < ask_id:
                 request.superseded_ns = now.exchange_ns
@@ -186,7 +186,7 @@ class PendingRequests:
     def note_absent(self, client_order_id: str, begun_exchange_ns: int, now: Now, placed_ns: int) -> bool:
         """Count an answer that the order does not exist. Return whether its absence is proven now.
 
-        Later than the exchange's memory of an order placed at `placed_ns`, such an answer proves nothing.
+        If the exchange may already have forgotten an order placed at `placed_ns`, such an answer proves nothing.
         """
         if self._memory_ns is not None and now.ns > placed_ns + self._memory_ns:
             return False
@@ -198,7 +198,7 @@ class PendingRequests:
         return doubt.absent >= 2
 
     def ask_again(self, client_order_id: str, now: Now, after_s: float | None = None) -> None:
-        """Schedule the next query after one that did not end the doubt."""
+        """Schedule the next query after a query that did not end the doubt."""
         doubt = self.doubts.get(client_order_id)
         if doubt is None:
             return
@@ -226,6 +226,6 @@ class PendingRequests:
 
     @property
     def wake_ns(self) -> int | None:
-        """When the next ask is due, by the monotonic clock."""
+        """The time of the next ask, by the monotonic clock."""
         due = [doubt.due_mono_ns for doubt in self.doubts.values() if not doubt.asking]
         return min([*due, *(due_ns for due_ns, _ in self._awaited.values())], default=None)

@@ -1,8 +1,8 @@
-"""The state of one account that the parts of its machine share, and the one way to send a request. Pure.
+"""The shared state of the parts of an account's machine, and the one way to send a request. Pure.
 
 `AccountState` holds the orders, the pending requests, the funds, the guards, the known ids, and the effects of the
-current input. It decides what a new epoch takes over from the journal (`restore_order`, `restore_request`), when the
-journal must be asked about an id (`may_be_journaled`, `look_up`), and how a request leaves (`intend`): signed, then
+current input. It decides what a new epoch takes over from the journal (`restore_order`, `restore_request`), which ids
+must be looked up in the journal (`may_be_journaled`, `look_up`), and how a request is sent (`intend`): signed, then
 written as an intent, then sent behind the commit of that intent.
 """
 
@@ -29,10 +29,10 @@ from .requests import Part, PendingRequest, PendingRequests
 
 Sign = Callable[[Draft, str, Now], Signed]
 Born = Callable[[str], int | None]
-BY_ID = "id:"  # how the key of a lookup by client id begins
+BY_ID = "id:"  # prefix of the key of a lookup by client id
 EVERYTHING = Decimal("Infinity")
-NONCE_MARK = "nonce"  # of the journal: no journaled request has a higher nonce
-PARTS = {  # what a request of this kind means for each order it names, in order; the last repeats
+NONCE_MARK = "nonce"  # the journal's mark: no journaled request has a higher nonce
+PARTS = {  # the part of each order that a request of this kind names, in order; the last one repeats
     "cancel": (Part.CANCEL,),
     "batch_cancel": (Part.CANCEL,),
     "amend": (Part.AMEND,),
@@ -41,7 +41,7 @@ PARTS = {  # what a request of this kind means for each order it names, in order
 
 
 def never(client_order_id: str) -> int | None:
-    """Ids that do not contain the time of their making."""
+    """Return None for every id: ids without the time at which they were made."""
     return None
 
 
@@ -75,7 +75,7 @@ class AccountState:
         amounts: Mapping[str, Decimal] | None = None,
         token: Any = None,
     ) -> PendingRequest:
-        """Sign a request, write it as an intent, and let it be sent behind the commit.
+        """Sign a request, write it as an intent, and send it behind the commit.
 
         Raises Misconfigured (from the signer), and JournalUnavailable while the journal is down, because a request is
         sent only behind its commit. Nothing was written then.
@@ -98,7 +98,10 @@ class AccountState:
         return request
 
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
-        """Hold an order of the journal. Its funds stay reserved until it is known whether the exchange has it."""
+        """Hold an order of the journal.
+
+        Its funds stay reserved until it is known whether the exchange has the order.
+        """
         held = self.ledger.restore(order, fills)
         held.insist = order.cancel_requested and not order.is_done
         if order.is_done or order.exchange_order_id is not None or order.pair not in self.guards.instruments:
@@ -127,19 +130,19 @@ class AccountState:
             self.ledger.changed[order_id] = None
 
     def _ends(self, not_after_ns: int) -> Ends:
-        """Return what ends a request of an earlier epoch. The nonces of this epoch are above all that are journaled."""
+        """Return the end of a request of an earlier epoch. Nonces of this epoch are above all journaled nonces."""
         if not_after_ns != NO_END_NS:
             return At(not_after_ns)
         return WhenSuperseded(0) if self.codec.offer.nonces else Never()
 
     def is_ours(self, client_order_id: str) -> bool:
-        """Whether an id has the prefix of this mesh's ids."""
+        """Return whether an id has the prefix of this mesh's ids."""
         return client_order_id.startswith(self.settings.prefix)
 
     def may_be_journaled(self, client_order_id: str, now: Now) -> bool:
-        """Whether the journal may have an order of this id that is not in memory.
+        """Return whether the journal may have an order of this id that is not in memory.
 
-        An id with a time in the future was made by a wrong clock, so it may be old.
+        An id with a time in the future comes from a wrong clock, so the id may be old.
         """
         if self.known_ids.is_new(client_order_id):
             return False
@@ -148,7 +151,7 @@ class AccountState:
         return born is None or born <= known_since or born > now.ns
 
     def look_up(self, lookup: Lookup, then: Callable[[Found, Now], None], now: Now) -> bool:
-        """Look a key up in the journal, once, and call `then` with the answer. False: too many lookups wait already."""
+        """Look up a key in the journal, once, and call `then` with the answer. False: too many lookups wait already."""
         waiting = self._lookups.get(lookup.key)
         if waiting is not None:
             if len(waiting) >= self.settings.max_unknown_reports:
@@ -171,7 +174,7 @@ class AccountState:
 
 
 def intent(signed: Signed, order_ids: tuple[str, ...], now_ns: int) -> list[Write]:
-    """Return what is journaled before a request is sent: the request, and its nonce as the high-water mark."""
+    """Return the writes of an intent: the request, and its nonce as the highest nonce."""
     draft = signed.draft
     request = PutRequest(
         signed.request_id, draft.kind.value, order_ids, signed.text, signed.digest, signed.not_after_ns, now_ns

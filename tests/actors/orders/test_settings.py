@@ -15,7 +15,7 @@ from venuemesh.model.ids import OrderIds, born
 def test_a_machine_of_another_exchange_is_refused():
     gateway = GatewaySettings(ConnectorSettings("acme"))
     assert OrderManagerSettings(gateway, OrderSettings("acme", "main"), JournalSettings()).stop_s == 5.0
-    with pytest.raises(Misconfigured, match="machine is of other"):
+    with pytest.raises(Misconfigured, match="machine belongs to other"):
         OrderManagerSettings(gateway, OrderSettings("other", "main"), JournalSettings())
 
 
