@@ -194,7 +194,6 @@ class Reply:
     token: str | None = field(default=None, repr=False)  # of TOKEN
     counts: dict[str, int] | None = None  # of ORDER_COUNTS: name of a limit of the spec -> what counts against it now
     left_out: tuple[LeftOut, ...] = ()  # odd rows of a list of orders or fills; the others are read
-    raw: Any = None
 
     @property
     def rows(self) -> int:

@@ -293,7 +293,7 @@ class BinanceTrading:
 
     def _read(self, draft: Draft, body: bytes, reader: Callable[[Draft, Any], Reply]) -> Reply:
         with reading(f"an answer to {draft.kind.value}", body) as read:
-            return replace(reader(draft, read), raw=read)
+            return reader(draft, read)
 
     def _orders(self, draft: Draft, read: Any) -> Reply:
         if isinstance(read, list) is not (draft.kind in MANY):

@@ -9,22 +9,21 @@ Source: rest-api/add-order, cancel-order, amend-order and the pages of `reports`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from ...model.errors import NotOffered, Rejected
 from ...model.http import HttpResponse
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ...model.time import SECOND_NS
-from .. import drafts
 from ..drafts import plain
-from ..order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
-from ..reading import integer, reading, text
+from ..order_codec import Auth, Draft, Kind, Reply
+from ..reading import integer, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
+from ..trading import Params, Trading, accepted, asked_for, redirected
 from . import reports
 from .client_ids import packed
 from .market import NEW_NAMES
@@ -32,15 +31,16 @@ from .refusals import FAILURES
 from .spec import KEY_CALLS, OFFER, TRADING
 from .stream import PrivateReader
 
-RAW_PATHS = ("/0/",)
 PAGE = 50  # get-closed-orders, get-trade-history
 ORDER_TYPES = {OrderType.LIMIT: "limit", OrderType.LIMIT_MAKER: "limit", OrderType.MARKET: "market"}
 
-Params = list[tuple[str, str]]
 
-
-class KrakenTrading:
+class KrakenTrading(Trading):
     """The trading side of one exchange that speaks Kraken's protocol."""
+
+    failures = FAILURES
+    raw_paths, raw_cost = ("/0/",), ((KEY_CALLS, 1),)
+    exact = True
 
     def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, offer: Offer = OFFER) -> None:
         """`ws` is the private websocket. With `rest` given and `ws` not, there is no stream: a token goes to that
@@ -48,12 +48,10 @@ class KrakenTrading:
         self._ws = (ws if ws is not None or rest is not None else spec.ws_api or "") or ""
         self._token = ""
         self._reader = PrivateReader()
-        self.spec = spec
-        self.offer = offer
-        self._rest = (rest or spec.rest).rstrip("/")
+        super().__init__(spec, rest, offer)
         self._by_name: dict[str, Instrument] = {}  # by symbol, altname and key
         self._assets: frozenset[str] = frozenset()
-        self._readers: dict[Kind, Callable[[Draft, Any, int], Reply]] = {
+        self._readers |= {
             Kind.PLACE: self._placed,
             Kind.CANCEL: self._cancelled,
             Kind.AMEND: self._amended,
@@ -64,25 +62,15 @@ class KrakenTrading:
             Kind.ACCOUNT: lambda draft, read, sent_ns: Reply(account=reports.account(read, self._asset, sent_ns)),
             Kind.FEES: lambda draft, read, sent_ns: Reply(fees=reports.fees(draft.pair or "", read)),
             Kind.TOKEN: lambda draft, read, sent_ns: Reply(token=text(read["token"])),
-            Kind.RAW: lambda draft, read, sent_ns: Reply(),
         }
 
     # Intents to drafts
 
     def place(self, order: NewOrder, instrument: Instrument) -> Draft:
-        kind = order.order_type
-        if kind not in ORDER_TYPES or order.stop_price is not None or kind.has_price != (order.price is not None):
-            raise self._refuse(f"a {kind.value} order with these prices")
-        force = order.time_in_force or TimeInForce.GTC
-        if force is not TimeInForce.GTC and kind is not OrderType.LIMIT:
-            raise self._refuse(f"a {kind.value} order with a time in force")
-        volume, flags = order.amount, ["fciq"]  # fees in quote: one asset, whatever the side
+        kind, volume = order.order_type, self._shaped(order)
+        flags = ["fciq"]  # fees in quote: one asset, whatever the side
         if order.quote_amount is not None:
-            if kind is not OrderType.MARKET or order.amount is not None:
-                raise self._refuse(f"a {kind.value} order by quote amount")
-            volume, flags = order.quote_amount, [*flags, "viqc"]
-        if volume is None:
-            raise self._refuse(f"a {kind.value} order without an amount")
+            flags.append("viqc")
         if kind is OrderType.LIMIT_MAKER:
             flags.append("post")
         params = [
@@ -96,13 +84,10 @@ class KrakenTrading:
         if order.price is not None:
             params.append(("price", plain(order.price)))
         if kind is OrderType.LIMIT:
-            params.append(("timeinforce", force.value))
+            params.append(("timeinforce", (order.time_in_force or TimeInForce.GTC).value))
         if order.self_trade is not None:
             params.append(("stptype", order.self_trade))
         return self._draft(Kind.PLACE, "place", params, (order.client_order_id,), instrument)
-
-    def place_cost(self, order: NewOrder) -> tuple[tuple[tuple[str, int], ...], int]:
-        return TRADING["place"].cost, TRADING["place"].order_count
 
     def cancel(self, order: Order, instrument: Instrument) -> Draft:
         return self._draft(Kind.CANCEL, "cancel", [_which(order)], (order.client_order_id,), instrument)
@@ -110,15 +95,6 @@ class KrakenTrading:
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
         params = [_which(order), ("order_qty", plain(amount))]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
-
-    def cancel_all(self, instrument: Instrument) -> Draft:
-        raise self._refuse("cancelling all orders of one pair")
-
-    def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
-        raise self._refuse("replacing an order")
-
-    def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft:
-        raise self._refuse(f"a list {kind!r} of {len(orders)} orders")
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         """By the exchange's id in one request; by ours among the open orders, whose answer may ask for another."""
@@ -154,34 +130,14 @@ class KrakenTrading:
     def fees(self, instrument: Instrument) -> Draft:
         return self._draft(Kind.FEES, "fees", [("pair", _rest_name(instrument))], (), instrument)
 
-    def order_counts(self) -> Draft | None:
-        return None
-
-    def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
-        return drafts.raw(self.spec, self._rest, (method, path), params, signed, RAW_PATHS, ((KEY_CALLS, 1),))
-
-    def _draft(
-        self, kind: Kind, endpoint: str, params: Params, ids: tuple[str, ...], instrument: Instrument | None
-    ) -> Draft:
-        return drafts.draft(kind, TRADING[endpoint], self._rest, params, ids, instrument)
-
-    def _refuse(self, what: str) -> NotOffered:
-        return NotOffered(self.spec.exchange, what)
-
     # Answers
 
-    def reply(self, signed: Signed, response: HttpResponse) -> Reply:
-        draft = signed.draft
-        if (error := FAILURES.failure(response, draft.changes, " ".join(draft.rest))) is not None:
-            if draft.kind is Kind.ORDER and isinstance(error, Rejected) and _is_absent(error):
-                return Reply(absent=True)
-            raise error
-        with reading(f"an answer to {draft.kind.value}", response.body, exact=True) as read:
-            return self._readers[draft.kind](draft, read["result"], response.sent_ns)
+    def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
+        return answer["result"], response.sent_ns
 
     def _placed(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         (txid,) = read["txid"]
-        return Reply(orders=(self._acknowledged(draft, text(txid), sent_ns),), taken=draft.orders)
+        return accepted(draft, self._symbol_of(draft), text(txid), sent_ns)
 
     def _cancelled(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         if not integer(read["count"]):
@@ -191,12 +147,9 @@ class KrakenTrading:
     def _amended(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         text(read["amend_id"])
         asked = dict(draft.params)
-        found = self._acknowledged(draft, asked.get("txid", ""), sent_ns)
-        return Reply(orders=(replace(found, amount=Decimal(asked["order_qty"])),))
-
-    def _acknowledged(self, draft: Draft, txid: str, sent_ns: int) -> OrderReport:
-        """The exchange has taken the request; it says nothing of the order's state."""
-        return OrderReport(self._symbol_of(draft), draft.orders[0], txid, None, sent_ns)
+        amount = Decimal(asked["order_qty"])
+        txid, own = asked.get("txid", ""), draft.orders[0]
+        return Reply(orders=(OrderReport(self._symbol_of(draft), own, txid, None, sent_ns, amount=amount),))
 
     def _found(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         """The order that was asked for, under the id it was asked for."""
@@ -206,11 +159,10 @@ class KrakenTrading:
         own = [one for one in found if of is None or one.client_order_id == draft.orders[0]]
         if own:
             # `cl_ord_id` is unique among open orders alone; ours are unique for ever
-            return Reply(orders=tuple(replace(one, client_order_id=draft.orders[0]) for one in own[:1]))
+            return asked_for(draft, own[0])
         if of == "open":
-            closed = TRADING["closed_orders"]
             params = (*draft.params, ("without_count", "true"))
-            return Reply(then=replace(draft, rest=(closed.method, closed.path), params=params, cost=closed.cost))
+            return Reply(then=redirected(draft, TRADING["closed_orders"], params))
         return Reply(absent=True)
 
     def _history(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
@@ -218,21 +170,16 @@ class KrakenTrading:
             return Reply(orders=self._of_pair(draft, self._orders(read["open"])))
         found = self._orders(read["closed"])
         if len(read["closed"]) < PAGE:
-            openly = TRADING["open_orders"]
-            return Reply(
-                orders=self._of_pair(draft, found),
-                then=replace(draft, rest=(openly.method, openly.path), params=(), cost=openly.cost),
-            )
+            then = redirected(draft, TRADING["open_orders"], ())
+            return Reply(orders=self._of_pair(draft, found), then=then)
         return Reply(orders=self._of_pair(draft, found), then=_next_page(draft))
 
     def _fills(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         if draft.rest[1] == TRADING["orders_info"].path:
             ((txid, row),) = read.items()
-            walk = TRADING["fills"]
             head = (("consolidate_taker", "false"), ("without_count", "true"), ("ofs", "0"))
             params = (*head, *_start(reports.time_ns(row["opentm"]) - SECOND_NS))
-            about = replace(draft, rest=(walk.method, walk.path), params=params, cost=walk.cost, orders=(text(txid),))
-            return Reply(then=about)
+            return Reply(then=redirected(replace(draft, orders=(text(txid),)), TRADING["fills"], params))
         rows = read["trades"]
         fills = [reports.fill(key, row, self._symbol, self._quote) for key, row in rows.items()]
         own = [one for one in fills if one.symbol == self._symbol_of(draft)]
@@ -246,9 +193,6 @@ class KrakenTrading:
 
     def _of_pair(self, draft: Draft, orders: tuple[OrderReport, ...]) -> tuple[OrderReport, ...]:
         return tuple(one for one in orders if one.symbol == self._symbol_of(draft))
-
-    def refusal(self, code: str, reason: str = "") -> Refusal:
-        return FAILURES.refusal(code, reason)
 
     # Names
 
@@ -297,16 +241,6 @@ class KrakenTrading:
 
     def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[StreamReport | StreamOpened | Missed]:
         return self._reader.read(frame, recv_ns)
-
-    def call_url(self) -> str:
-        raise self._refuse("requests over a websocket")
-
-    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
-        return None
-
-
-def _is_absent(error: Rejected) -> bool:
-    return FAILURES.refusal(error.code, error.reason) is Refusal.NOT_THERE
 
 
 def _which(order: Order) -> tuple[str, str]:

@@ -1,0 +1,178 @@
+"""What the order codecs of exchanges share: drafts, the answers that every exchange gives, and refusals.
+
+A connector's order codec derives from `Trading`. It states its `failures` and the paths of its interface, and fills
+`_readers`: per kind of request, a method that reads the answer. What it does not define is refused as not offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from ..model.errors import MeshError, NotOffered, Rejected
+from ..model.http import HttpResponse
+from ..model.instrument import Instrument
+from ..model.order import NewOrder, Order, OrderType, TimeInForce
+from ..model.time import MILLISECOND_NS
+from . import drafts
+from .failures import Failures
+from .order_codec import CallAnswer, Draft, Kind, Refusal, Reply, Signed
+from .reading import each_row, reading
+from .reports import FillReport, OrderReport
+from .spec import Endpoint, ExchangeSpec, Offer
+
+Params = list[tuple[str, str]]
+Reader = Callable[[Draft, Any, int], Reply]
+TIMED = frozenset({OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})  # have a time in force
+
+
+class Trading:
+    """The part of `TradingCodec` that does not depend on the exchange.
+
+    `raw_paths` are the beginnings of the interface's paths, `raw_cost` is assumed of a request that the spec does not
+    list. With `exact` numbers in answers keep their text (see `reading`).
+    """
+
+    failures: ClassVar[Failures]
+    raw_paths: ClassVar[tuple[str, ...]]
+    raw_cost: ClassVar[tuple[tuple[str, int], ...]]
+    exact: ClassVar[bool] = False
+
+    def __init__(self, spec: ExchangeSpec, rest: str | None, offer: Offer) -> None:
+        self.spec = spec
+        self.offer = offer
+        self._rest = (rest or spec.rest).rstrip("/")
+        self._readers: dict[Kind, Reader] = {Kind.RAW: lambda draft, read, at_ns: Reply()}
+
+    # Intents to drafts
+
+    def place_cost(self, order: NewOrder) -> tuple[tuple[tuple[str, int], ...], int]:
+        place = self.spec.endpoints["place"]
+        return place.cost, place.order_count
+
+    def cancel_all(self, instrument: Instrument) -> Draft:
+        raise self._refuse("cancelling all orders of one pair")
+
+    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
+        raise self._refuse("amending an order")
+
+    def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
+        raise self._refuse("replacing an order in one request")
+
+    def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft:
+        raise self._refuse(f"a list {kind!r} of {len(orders)} orders")
+
+    def order_counts(self) -> Draft | None:
+        """None: the exchange does not state what counts against its limits on orders."""
+        return None
+
+    def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
+        return drafts.raw(self.spec, self._rest, (method, path), params, signed, self.raw_paths, self.raw_cost)
+
+    def _draft(
+        self, kind: Kind, endpoint: str, params: Params, ids: tuple[str, ...] = (), instrument: Instrument | None = None
+    ) -> Draft:
+        return drafts.draft(kind, self.spec.endpoints[endpoint], self._rest, params, ids, instrument)
+
+    def _refuse(self, what: str) -> NotOffered:
+        return NotOffered(self.spec.exchange, what)
+
+    def _shaped(self, order: NewOrder) -> Decimal:
+        """Return the amount of an order, or its quote amount.
+
+        Raises:
+            NotOffered: a type, prices, amounts or a time in force that do not go together at this exchange.
+        """
+        kind = order.order_type
+        if kind not in self.offer.order_types:
+            raise self._refuse(f"a {kind.value} order")
+        if kind.has_price != (order.price is not None) or kind.has_stop != (order.stop_price is not None):
+            raise self._refuse(f"a {kind.value} order with these prices")
+        force = order.time_in_force or TimeInForce.GTC
+        if force not in self.offer.times_in_force or (force is not TimeInForce.GTC and kind not in TIMED):
+            raise self._refuse(f"a {kind.value} order with this time in force")
+        if order.quote_amount is not None:
+            if kind is not OrderType.MARKET or order.amount is not None or not self.offer.quote_amount:
+                raise self._refuse(f"a {kind.value} order by quote amount")
+            return order.quote_amount
+        if order.amount is None:
+            raise self._refuse(f"a {kind.value} order without an amount")
+        return order.amount
+
+    # Answers to reports
+
+    def reply(self, signed: Signed, response: HttpResponse) -> Reply:
+        draft = signed.draft
+        if (error := self.failures.failure(response, draft.changes, " ".join(draft.rest))) is not None:
+            return self._failed(draft, error, response)
+        return self._read(draft, response, self._readers[draft.kind])
+
+    def _failed(self, draft: Draft, error: MeshError, response: HttpResponse) -> Reply:
+        """Return what a refusal says: of a query, that the order is not there. Raises `error`: it is no answer."""
+        if draft.kind is Kind.ORDER and isinstance(error, Rejected) and self._is_absence(error):
+            return Reply(absent=True)
+        raise error
+
+    def _is_absence(self, error: Rejected) -> bool:
+        return self.refusal(error.code, error.reason) is Refusal.NOT_THERE
+
+    def _read(self, draft: Draft, response: HttpResponse, reader: Reader) -> Reply:
+        with reading(f"an answer to {draft.kind.value}", response.body, exact=self.exact) as answer:
+            return reader(draft, *self._content(answer, response))
+
+    def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
+        """Return what an answer holds inside what all answers have, and as of when. Raises for another shape."""
+        return answer, response.sent_ns
+
+    def refusal(self, code: str, reason: str = "") -> Refusal:
+        return self.failures.refusal(code, reason)
+
+    def bind(self, instruments: Sequence[Instrument]) -> None:
+        """Keep nothing: reports name instruments as the exchange does."""
+
+    # Requests over a websocket
+
+    def call_url(self) -> str:
+        raise self._refuse("orders over a websocket")
+
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
+        return None
+
+
+def since(name: str, since_ns: int | None, unit_ns: int = MILLISECOND_NS) -> Params:
+    """Return the parameter for a time, in whole units rounded down; none without a time."""
+    return [] if since_ns is None else [(name, str(max(0, since_ns) // unit_ns))]
+
+
+def redirected(draft: Draft, endpoint: Endpoint, params: Iterable[tuple[str, str]]) -> Draft:
+    """Return the same question to another endpoint."""
+    return replace(draft, rest=(endpoint.method, endpoint.path), params=tuple(params), cost=endpoint.cost)
+
+
+def accepted(draft: Draft, symbol: str, exchange_order_id: str, at_ns: int) -> Reply:
+    """Return the answer that only acknowledges an order: its id, and no state."""
+    made = OrderReport(symbol, draft.orders[0], exchange_order_id, None, at_ns)
+    return Reply(orders=(made,), taken=draft.orders)
+
+
+def asked_for(draft: Draft, report: OrderReport) -> Reply:
+    """Return the order that a query found, under the client id of the query: the exchange may have renamed it."""
+    return Reply(orders=(replace(report, client_order_id=draft.orders[0]),))
+
+
+def listed_orders(
+    rows: Iterable[Any], read: Callable[[Any], OrderReport], id_key: str, then: Draft | None = None
+) -> Reply:
+    """Read a list of orders; an odd row is left out, named by the exchange's id under `id_key`."""
+    found, left_out = each_row(rows, read, lambda row: row[id_key])
+    return Reply(orders=tuple(found), left_out=left_out, then=then)
+
+
+def listed_fills(
+    rows: Iterable[Any], read: Callable[[Any], FillReport], id_key: str, then: Draft | None = None
+) -> Reply:
+    """Read a list of fills, oldest first, as `listed_orders`."""
+    found, left_out = each_row(rows, read, lambda row: row[id_key])
+    return Reply(fills=tuple(found), left_out=left_out, then=then)
