@@ -307,6 +307,17 @@ class UsesTokens(Protocol):
         """Keep the token for the next `stream_open`."""
 
 
+@runtime_checkable
+class Batches(Protocol):
+    """A codec of an exchange that takes several orders or cancels in one request (`Offer.batch_place`, `batch_cancel`).
+
+    The reply has the outcome of each: `orders`, `taken` and `refused` name client order ids.
+    """
+
+    def batch(self, drafts: Sequence[Draft]) -> Draft:
+        """Join requests of the kind PLACE or CANCEL, two or more of one kind, into one; `orders` are in their order."""
+
+
 class CallAnswer(NamedTuple):
     """An answer over a websocket as REST would have given it: `reply` reads the body, budgets read the headers."""
 

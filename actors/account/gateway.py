@@ -203,7 +203,7 @@ class Gateway:
         Raises:
             RetryLater: the counters are too high for as long as the request would be valid.
         """
-        if draft.kind is Kind.CANCEL:
+        if draft.kind in (Kind.CANCEL, Kind.BATCH_CANCEL):
             self.counters.add(draft.cost, draft.pair)
         else:
             await self.counters.take(draft.cost, draft.pair, self.validity_ms / 1000)

@@ -67,6 +67,11 @@ class FakeCodec:
         words = (("id", order.client_order_id), ("amount", f"{amount:f}"))
         return self._draft(Kind.AMEND, instrument, words, (order.client_order_id,))
 
+    def batch(self, drafts: Sequence[Draft]) -> Draft:
+        words = tuple((f"{name}.{number}", text) for number, one in enumerate(drafts) for name, text in one.params)
+        kind = Kind.BATCH_PLACE if drafts[0].kind is Kind.PLACE else Kind.BATCH_CANCEL
+        return self._draft(kind, None, words, tuple(name for one in drafts for name in one.orders))
+
     def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
         words = (("old", order.client_order_id), *self._words(new))
         return self._draft(Kind.REPLACE, instrument, words, (order.client_order_id, new.client_order_id))
@@ -194,7 +199,26 @@ class OrderExchange:
             return self._one(self.amend(words["id"], Decimal(words["amount"])), names=False)
         if kind is Kind.REPLACE:
             return self._replace(words)
+        if kind in (Kind.BATCH_PLACE, Kind.BATCH_CANCEL):
+            return self._batch(kind, words, request.draft.orders)
         return self._place_list(words)
+
+    def _batch(self, kind: Kind, words: dict[str, str], names: tuple[str, ...]) -> Reply:
+        """Each row has an outcome of its own."""
+        orders: list[OrderReport] = []
+        refused: list[tuple[str, str, str]] = []
+        for number, name in enumerate(names):
+            own = {key.rpartition(".")[0]: text for key, text in words.items() if key.endswith(f".{number}")}
+            is_new = kind is Kind.BATCH_PLACE
+            made = self.place(NewOrder.from_dict(_new(own))) if is_new else self.cancel(own["id"], own["exchange_id"])
+            answer = self._one(made, names=is_new)
+            if isinstance(answer, Reply):
+                orders += answer.orders
+            else:
+                assert isinstance(answer, Rejected)
+                refused.append((name, str(answer.code), str(answer.reason)))
+        taken = tuple(one for one in names if one not in {row[0] for row in refused}) if self.acknowledges else ()
+        return Reply(orders=tuple(orders), refused=tuple(refused), taken=taken)
 
     def takes(self, nonce: int) -> bool:
         """Whether a nonce rises; if it does, lower ones are refused from now on."""

@@ -75,8 +75,10 @@ class World:
         nonces: bool = False,
         acknowledges: bool = False,
         lookup_s: float | None = None,
+        batch: int = 0,
         **settings: Any,
     ) -> None:
+        self.batch = batch  # how many orders or cancels the exchange takes in one request
         self.lookup_s = lookup_s
         self.born, self.nonces = born, nonces
         self.last_nonce = 0  # of this account's managers; a successor begins above the journal's mark
@@ -130,7 +132,10 @@ class World:
         def signer(draft: Draft, request_id: str, now: Now) -> Signed:
             return sign(draft, request_id, now.exchange_ns, nonce=self.nonce() if self.nonces else None)
 
-        codec = FakeCodec(replace(OFFER, nonces=self.nonces, lookup_s=self.lookup_s))
+        batch = self.batch
+        codec = FakeCodec(
+            replace(OFFER, nonces=self.nonces, lookup_s=self.lookup_s, batch_place=batch, batch_cancel=batch)
+        )
         return OrderMachine(self.settings, codec, signer, self.new_id, self.instruments, self.born)  # type: ignore[arg-type]
 
     def start(self) -> None:

@@ -8,9 +8,11 @@ the earlier one provably did not arrive or was not served.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ....connectors.order_codec import Draft
 from ....model.errors import MeshError
 from ....model.order import CancelResult, OrderStatus, Step
 from ....model.time import in_ns
@@ -70,22 +72,29 @@ class Cancelling:
 
     def sweep(self, pair: str | None, owner: str | None, now: Now) -> list[str]:
         """Cancel these orders, repeating cancels that had no effect; return their ids."""
-        ids: list[str] = []
-        for held in self._state.ledger.open():
-            if pair in (None, held.order.pair) and owner in (None, held.order.owner):
-                ids.append(held.order.client_order_id)
-                self.request(held, now, insist=True)
-        return ids
+        found = [
+            held
+            for held in self._state.ledger.open()
+            if pair in (None, held.order.pair) and owner in (None, held.order.owner)
+        ]
+        self._send([held for held in found if self._is_due(held, now, insist=True)], now)
+        return [held.order.client_order_id for held in found]
 
     def request(self, held: Held, now: Now, *, insist: bool) -> None:
         """Cancel the order now, or as soon as the exchange shows it."""
+        if self._is_due(held, now, insist=insist):
+            self._send([held], now)
+
+    def _is_due(self, held: Held, now: Now, *, insist: bool) -> bool:
+        """Whether to cancel the order now; if only later, remember it."""
         held.insist = held.insist or insist
         if held.order.is_done or self._state.requests.about(held.order.client_order_id, Part.CANCEL):
-            return
+            return False
         if held.order.status in THERE and held.ending is None and self._state.effects.down is None:
-            self._send(held, now)
-        elif not held.order.cancel_requested:
+            return True
+        if not held.order.cancel_requested:
             self._state.ledger.note(held, "CANCEL_REQUESTED", now, cancel_requested=True)
+        return False
 
     def settled(self, held: Held, now: Now) -> None:
         """React to a change of an order: send a requested cancel, answer waiting commands."""
@@ -183,13 +192,26 @@ class Cancelling:
             held.stray = True
             self._again[order.client_order_id] = now.mono_ns + in_ns(state.settings.retry_s)
 
-    def _send(self, held: Held, now: Now) -> None:
-        state, order = self._state, held.order
-        try:
-            draft = state.codec.cancel(order, state.guards.instrument(order.pair))
-            state.intend(draft, {order.client_order_id: Part.CANCEL}, now)
-        except MeshError as error:
+    def _send(self, due: Sequence[Held], now: Now) -> None:
+        """Cancel these orders, in as few requests as the exchange takes."""
+        state, by_id = self._state, {held.order.client_order_id: held for held in due}
+        drafts: list[Draft] = []
+
+        def failed(one: str, error: MeshError) -> None:
             code, reason = code_and_reason(error)
-            self.refused(held, code, reason, now, final=True)
-            return
-        state.ledger.step(held, Step.CANCEL_SENT, now)
+            self.refused(by_id[one], code, reason, now, final=True)
+
+        for one, held in by_id.items():
+            try:
+                drafts.append(state.codec.cancel(held.order, state.guards.instrument(held.order.pair)))
+            except MeshError as error:
+                failed(one, error)
+        for draft in state.joined(drafts, state.codec.offer.batch_cancel):
+            try:
+                state.intend(draft, dict.fromkeys(draft.orders, Part.CANCEL), now)
+            except MeshError as error:
+                for one in draft.orders:
+                    failed(one, error)
+                continue
+            for one in draft.orders:
+                state.ledger.step(by_id[one], Step.CANCEL_SENT, now)

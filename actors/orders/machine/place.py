@@ -3,7 +3,7 @@
 The client order ids identify a command. A repeated command gets the outcome of the first; a command with other content
 under a known id is refused (`duplicate_id`). A refused order, and an order that arrives after its `expires_ns`, ends as
 FAILED in the journal, so that every id has exactly one outcome. The orders of one command are judged one by one, and
-one commit has all their intents before the first order is sent.
+one commit has all their intents before the first order is sent. Where the exchange takes batches, few requests go out.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ....connectors.order_codec import Draft
 from ....model.errors import InsufficientBalance, MeshError, NotOffered, Rejected, UnknownOrder
 from ....model.order import NewOrder, Order, OrderStatus, Step, as_order
 from .effects import Answer, Now, Refuse
@@ -81,9 +82,9 @@ class Placing:
         if error is None and list_kind is not None:
             error = self._list_offered(orders, list_kind) or self._place_list(orders, list_kind, now)
         elif error is None:
-            errors = [self._place_one(asked, now) for asked in orders]
-            if len(errors) == 1:
-                error = errors[0]
+            errors = self._place_each(orders, now)
+            if len(orders) == 1:
+                error = errors.get(ids[0])
         if error is None:
             self.wait(token, ids)
             return
@@ -168,23 +169,40 @@ class Placing:
         except MeshError:
             return asked
 
-    def _place_one(self, asked: NewOrder, now: Now) -> MeshError | None:
-        """Write one intent, or end the order as FAILED and return the reason."""
+    def _place_each(self, orders: Sequence[NewOrder], now: Now) -> dict[str, MeshError]:
+        """Write the intents of the orders that may be placed; the others end as FAILED. Return why, by id."""
+        state, asked = self._state, {one.client_order_id: one for one in orders}
+        errors: dict[str, MeshError] = {}
+        drafts: list[Draft] = []
+
+        def failed(one: str, error: MeshError) -> None:
+            state.funds.release(one)
+            self.fail(asked[one], error, now)
+            errors[one] = error
+
+        for one, order in asked.items():
+            try:
+                drafts.append(self._drafted(order, now))
+            except MeshError as error:
+                failed(one, error)
+        for draft in state.joined(drafts, state.codec.offer.batch_place):
+            try:
+                state.intend(draft, dict.fromkeys(draft.orders, Part.PLACE), now)
+            except MeshError as error:
+                for one in draft.orders:
+                    failed(one, error)
+        return errors
+
+    def _drafted(self, asked: NewOrder, now: Now) -> Draft:
+        """Hold an order that may be placed, and return its request. Raises MeshError: why it may not."""
         state = self._state
         order = state.guards.judge(asked, state.ledger, {}, now)
         if isinstance(order, MeshError):
-            self.fail(asked, order, now)
-            return order
-        try:
-            draft = state.codec.place(order, state.guards.instrument(order.pair))
-            self.reserve(order, now)
-            self._add(order, now)
-            state.intend(draft, {order.client_order_id: Part.PLACE}, now)
-        except MeshError as error:
-            state.funds.release(asked.client_order_id)
-            self.fail(asked, error, now)
-            return error
-        return None
+            raise order
+        draft = state.codec.place(order, state.guards.instrument(order.pair))
+        self.reserve(order, now)
+        self._add(order, now)
+        return draft
 
     def reserve(self, order: NewOrder, now: Now) -> None:
         """Reserve the funds of an order. Raises InsufficientBalance."""

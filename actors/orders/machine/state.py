@@ -12,7 +12,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ....connectors.order_codec import NO_END_NS, At, Draft, Ends, Kind, Never, Signed, TradingCodec, WhenSuperseded
+from ....connectors.drafts import batches
+from ....connectors.order_codec import (
+    NO_END_NS,
+    At,
+    Batches,
+    Draft,
+    Ends,
+    Kind,
+    Never,
+    Signed,
+    TradingCodec,
+    WhenSuperseded,
+)
 from ....journal.writes import CloseRequest, PutMark, PutRequest, Write
 from ....model.errors import MeshError, Rejected
 from ....model.instrument import Instrument
@@ -96,6 +108,13 @@ class AccountState:
         )
         self.requests.add(request)
         return request
+
+    def joined(self, drafts: Sequence[Draft], most: int) -> list[Draft]:
+        """Join requests of one kind into as few as the exchange takes, with at most `most` in one."""
+        codec = self.codec
+        if most < 2 or not isinstance(codec, Batches):
+            return list(drafts)
+        return [codec.batch(some) if len(some) > 1 else some[0] for some in batches(drafts, most)]
 
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
         """Hold an order of the journal.

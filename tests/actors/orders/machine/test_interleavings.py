@@ -29,9 +29,9 @@ class Interleavings(RuleBasedStateMachine):
 
     nonces = False
 
-    @initialize(seed=st.integers(0, 3), acknowledges=st.booleans())
-    def begin(self, seed: int, acknowledges: bool) -> None:
-        self.world = World(seed, nonces=self.nonces, acknowledges=acknowledges)
+    @initialize(seed=st.integers(0, 3), acknowledges=st.booleans(), batch=st.sampled_from([0, 2]))
+    def begin(self, seed: int, acknowledges: bool, batch: int) -> None:
+        self.world = World(seed, nonces=self.nonces, acknowledges=acknowledges, batch=batch)
         self.placed = 0
         self.commands: list[NewOrder] = []
         self.world.go()
