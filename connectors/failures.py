@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from ..model.errors import DecodeError, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.http import HttpResponse
 from .order_codec import Refusal
-from .reading import excerpt
+from .reading import excerpt, plain_count
 
 WAIT_S = 1.0
 
@@ -97,8 +97,8 @@ class Failures:
         return Rejected(*((error.code, error.reason) if error else _anonymous(response)))
 
     def _wait_s(self, response: HttpResponse, error: ErrorBody | None) -> float:
-        after = response.headers.get("retry-after", "")
-        if after.isascii() and after.isdigit():
+        after = plain_count(response.headers.get("retry-after", ""))
+        if after is not None:
             return min(float(after), self.max_wait_s)
         if error is not None and error.wait_s is not None and 0 <= error.wait_s <= self.max_wait_s:
             return error.wait_s

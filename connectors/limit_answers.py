@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .reading import plain_count
+
 Cost = tuple[tuple[str, int], ...]
+LONGEST_S = 3 * 86_400.0  # the longest pause that is believed: exchanges ban for some days at most
 WAITS_S = {429: 60.0, 418: 120.0}  # where the exchange states no time; 418 is a ban, and bans grow
 
 
@@ -16,7 +19,8 @@ WAITS_S = {429: 60.0, 418: 120.0}  # where the exchange states no time; 418 is a
 class Hit:
     """The exchange refused a request for its rate: wait `wait_s` before the next request that spends one of `limits`.
 
-    No `limits`: before every request of the egress.
+    No `limits`: before every request of the egress. A limit that has a count for each pair rests for the pair of the
+    request alone. A hit of a whole account names all limits that its requests spend.
     """
 
     wait_s: float
@@ -38,6 +42,7 @@ def by_status(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) 
 
 
 def retry_after_s(headers: Mapping[str, str], otherwise: float) -> float:
-    """Return the header `Retry-After` in seconds, or `otherwise` where it states no time above zero."""
-    after = headers.get("retry-after", "")
-    return float(after) if after.isascii() and after.isdigit() and int(after) else otherwise
+    """Return the header `Retry-After` in seconds, at most three days, or `otherwise` where it states no time above
+    zero."""
+    after = plain_count(headers.get("retry-after", ""))
+    return min(float(after), LONGEST_S) if after else otherwise

@@ -188,6 +188,11 @@ def _is_plain(value: str) -> bool:
     return digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS
 
 
+def plain_count(value: str) -> int | None:
+    """Read a count in a header: at most 40 plain digits; None for any other text."""
+    return int(value) if _is_plain(value) and "." not in value else None
+
+
 def amount_text(value: Any) -> str:
     """Return a number that is written as text in plain digits, unchanged."""
     plain_decimal(value)

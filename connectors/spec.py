@@ -41,11 +41,14 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most `amount` per window of `per_s` seconds. `scope` says what shares it: an egress, a connection or (in
-    `ExchangeSpec.account_limits`) an account."""
+    `ExchangeSpec.account_limits` and `key_limits`) an account. `by_pair`: each pair has a window of its own, which only
+    `key_limits` have.
+    """
 
     amount: int
     per_s: float
     scope: str = "egress"
+    by_pair: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ class ExchangeSpec:
     unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
     ws_api: str | None = None  # where requests, orders among them, go over a websocket
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
-    key_limits: Mapping[str, Decay] = field(default_factory=dict)  # kept by the exchange per key or account
+    key_limits: Mapping[str, Decay | Limit] = field(default_factory=dict)  # kept by the exchange per key or account
     account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
     environments: Mapping[str, Hosts] = field(default_factory=dict)  # besides the real one: "testnet"
     time_resolution_ns: int = MILLISECOND_NS  # of the time in `Codec.server_time`
@@ -247,6 +250,8 @@ class ExchangeSpec:
         if name in self.limits:
             return self.limits[name]
         counter = self.key_limits[name]
+        if isinstance(counter, Limit):
+            return counter
         return Limit(counter.amount, counter.amount / counter.per_s, "account")
 
     def hosts(self, environment: str | None) -> Hosts | None:

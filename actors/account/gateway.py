@@ -77,7 +77,9 @@ class Gateway:
         self._rest = rest
         self._manager = manager if codec.offer.nonces else None
         self.nonces = Nonces(context.time_ns) if codec.offer.nonces and manager is None else None
-        self.counters = Counters(market.spec.key_limits, context.monotonic_ns)
+        # One process signs all requests of a key with nonces; else the order manager and the user stream both read
+        share = 1.0 if codec.offer.nonces else 0.5
+        self.counters = Counters(market.spec.key_limits, context.monotonic_ns, share)
         self._ids = itertools.count(1)
         self.clock = ExchangeClock(context, market, self._time)
         self.clock_refusals = 0
@@ -108,6 +110,8 @@ class Gateway:
             found["calls"] = self.calls.status()
         if self.nonces is not None:
             found["nonce_refusals"] = self.nonces.refusals
+        if counts := self.counters.status():
+            found["counters"] = counts
         return found
 
     async def admit_connection(self) -> None:
@@ -184,7 +188,7 @@ class Gateway:
     async def _exchanged(self, draft: Draft, priority: Priority, wait_s: float) -> tuple[Signed, HttpResponse]:
         if draft.signed:
             await self.clock.ready()
-        await self.counters.take(draft.cost, draft.pair, wait_s)
+        await self.counters.take(draft.cost, draft.pair, wait_s, reads=True)
         lease = await self.budget.acquire(draft.cost, priority, wait_s)
         try:
             signed = self._numbered(self.auth.sign, draft, f"read-{next(self._ids)}", self.clock.now_ns())
@@ -253,10 +257,6 @@ class Gateway:
     def _refuses_nonce(self, signed: Signed, response: HttpResponse) -> bool:
         try:
             self.codec.reply(signed, response)
-        except RetryLater:
-            if response.status < 500:  # not served: a counter of the key or account is full
-                self.counters.hit(signed.draft.cost, signed.draft.pair)
-            return False
         except Rejected as error:
             return self.codec.refusal(error.code, error.reason) is Refusal.NONCE
         except MeshError:

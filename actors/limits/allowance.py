@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...connectors.limit_answers import Cost
+from ...connectors.reading import plain_count
 from ...connectors.spec import ExchangeSpec, Limit
 from ...model.errors import Rejected, RetryLater
 from ...model.http import HttpResponse
@@ -143,8 +144,10 @@ class Allowance:
     def answered(self, response: HttpResponse, cost: Cost) -> None:
         """Report what the answer says about limits to the limits role; at once where one was hit."""
         now_ns = self._context.monotonic_ns()
-        stated = ((name, response.headers.get(header, "")) for header, name in self._account_headers.items())
-        self._windows.observe({name: int(count) for name, count in stated if count.isdecimal()}, now_ns)
+        stated = (
+            (name, plain_count(response.headers.get(header, ""))) for header, name in self._account_headers.items()
+        )
+        self._windows.observe({name: count for name, count in stated if count is not None}, now_ns)
         answer = self._budget.read(response.status, response.headers, response.body, cost)
         if answer.hit is not None or now_ns - self._reported_ns >= REPORT_NS:
             self._reported_ns = now_ns

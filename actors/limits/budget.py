@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from ...connectors.limit_answers import Cost, LimitAnswer
+from ...connectors.reading import plain_count
 from ...connectors.spec import ExchangeSpec
 from ...model.address import limits_address
 from ...model.errors import MeshError, RetryLater
@@ -66,9 +67,8 @@ class Budget:
     def read(self, status: int, headers: Mapping[str, str], body: bytes = b"", cost: Cost = ()) -> LimitAnswer:
         """Return what an answer says about limits."""
         answer, spec = self._spec.limit_answer(status, headers, body, cost), self._spec
-        used = {
-            limit: int(headers[name]) for name, limit in spec.used_headers.items() if headers.get(name, "").isdecimal()
-        }
+        counts = ((limit, plain_count(headers.get(name, ""))) for name, limit in spec.used_headers.items())
+        used = {limit: count for limit, count in counts if count is not None}
         return replace(answer, used=used | dict(answer.used)) if used else answer
 
     def unsent(self, lease: int) -> None:

@@ -1,52 +1,113 @@
-"""Counters that an exchange keeps per key or account, and that fall with time (`ExchangeSpec.key_limits`).
+"""What an exchange counts per key or account (`ExchangeSpec.key_limits`): counters that fall with time, and windows.
 
-Only one process uses these counters, so it counts without the limits role. A successor does not know the predecessor's
-counts: it begins at zero. When an answer says that a limit was hit, the counter counts as full (`hit`, `stated`); when
-an answer states how little is left, the counter is filled up to that.
+The processes of an account count by themselves, without the limits role. Where the order manager and the user stream
+both read, each spends at most its `share` of a limit for reads. What a predecessor spent is not known: a successor
+begins at zero. What an answer says raises our counts (`stated`): a limit that was hit rests for as long as the exchange
+says, and one of which little is left counts as used up to that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any, Protocol
 
-from ...connectors.limit_answers import Cost, LimitAnswer
+from ...connectors.limit_answers import LONGEST_S, Cost, LimitAnswer
 from ...connectors.spec import Decay, Limit
 from ...model.errors import RetryLater
-from ...model.time import SECOND_NS
+from ...model.time import SECOND_NS, in_ns
+from .order_window import OrderWindow
 
 ROOM = 0.9  # largest share of a limit that is used, because the clocks of both sides differ
 
 
-@dataclass(slots=True)
-class Level:
-    """The level of one counter at a monotonic time."""
+class Counter(Protocol):
+    """One count of one limit. Times are of the monotonic clock."""
 
-    value: float
-    at_ns: int
+    amount: int
 
-    def now(self, limit: Decay, now_ns: int) -> float:
-        return max(0.0, self.value - limit.per_s * (now_ns - self.at_ns) / SECOND_NS)
+    def used(self, now_ns: int) -> float: ...
+    def add(self, units: int, now_ns: int) -> None: ...
+    def observe(self, count: int, now_ns: int) -> None:
+        """Take in the exchange's count, which can only raise ours."""
+
+    def wait_s(self, units: int, room: float, now_ns: int) -> float:
+        """Return how long until `units` fit into this share of the limit; 0: now."""
+
+    def fill(self, now_ns: int) -> None:
+        """Note that the limit is used up. Nothing of it is spent for as long as the exchange says (`Counters`)."""
+
+
+class Falling:
+    """A counter that falls with time."""
+
+    def __init__(self, limit: Decay, now_ns: int) -> None:
+        self.amount, self._per_s = limit.amount, limit.per_s
+        self._value, self._at_ns = 0.0, now_ns
+
+    def used(self, now_ns: int) -> float:
+        return max(0.0, self._value - self._per_s * (now_ns - self._at_ns) / SECOND_NS)
+
+    def add(self, units: int, now_ns: int) -> None:
+        self._value, self._at_ns = self.used(now_ns) + units, now_ns
+
+    def observe(self, count: int, now_ns: int) -> None:
+        self._value, self._at_ns = max(self.used(now_ns), count), now_ns
+
+    def wait_s(self, units: int, room: float, now_ns: int) -> float:
+        return max(0.0, self.used(now_ns) + units - max(units, self.amount * room)) / self._per_s
+
+    def fill(self, now_ns: int) -> None:
+        self._value, self._at_ns = max(self.used(now_ns), float(self.amount)), now_ns
+
+
+class Windowed:
+    """A count in a window of fixed length, kept in every period of that length."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.amount, self._window = limit.amount, OrderWindow(limit)
+
+    def used(self, now_ns: int) -> float:
+        return self._window.used(now_ns)
+
+    def add(self, units: int, now_ns: int) -> None:
+        self._window.add(units, now_ns)
+
+    def observe(self, count: int, now_ns: int) -> None:
+        self._window.observe(count, now_ns)
+
+    def wait_s(self, units: int, room: float, now_ns: int) -> float:
+        wait_ns = self._window.wait_ns(units, now_ns, max(units, math.floor(self.amount * room)))
+        assert wait_ns is not None
+        return wait_ns / SECOND_NS
+
+    def fill(self, now_ns: int) -> None: ...  # the exchange's window is over when its pause is
 
 
 class Counters:
-    """See the module. `now_ns` is a monotonic clock."""
+    """See the module. `now_ns` is a monotonic clock; `share` is this process's share of the limits for reads."""
 
-    def __init__(self, limits: Mapping[str, Decay], now_ns: Callable[[], int]) -> None:
-        self._limits, self._now_ns = dict(limits), now_ns
-        self._levels: dict[tuple[str, str], Level] = {}
+    def __init__(self, limits: Mapping[str, Decay | Limit], now_ns: Callable[[], int], share: float = 1.0) -> None:
+        self._limits, self._now_ns, self._share = dict(limits), now_ns, share
+        self._counts: dict[tuple[str, str], Counter] = {}
+        self._rests: dict[tuple[str, str], int] = {}  # what waits after a hit, and until when
         self._turn = asyncio.Lock()
 
     def granted(self, limits: Mapping[str, Limit]) -> dict[str, Limit]:
         """Apply the limits that the exchange grants this account (amount, seconds); return those of other limits."""
         own = {name: limit for name, limit in limits.items() if name in self._limits}
         for name, limit in own.items():
-            self._limits[name] = Decay(limit.amount, limit.amount / limit.per_s, self._limits[name].by_pair)
+            held = self._limits[name]
+            if isinstance(held, Decay):
+                self._limits[name] = Decay(limit.amount, limit.amount / limit.per_s, held.by_pair)
+            else:
+                self._limits[name] = replace(held, amount=limit.amount, per_s=limit.per_s)
         return {name: limit for name, limit in limits.items() if name not in own}
 
-    async def take(self, cost: Cost, pair: str | None, wait_s: float) -> None:
-        """Count a request as soon as the counters have room for it.
+    async def take(self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False) -> None:
+        """Count a request once there is room for it.
 
         Raises:
             RetryLater: no room within `wait_s`. Nothing was counted.
@@ -55,7 +116,7 @@ class Counters:
             return
         try:
             async with asyncio.timeout(wait_s), self._turn:
-                while (left_s := self._wait_s(cost, pair)) > 0:
+                while (left_s := self._wait_s(cost, pair, reads)) > 0:
                     if left_s > wait_s:
                         raise RetryLater(left_s, f"the account's counters are high: {self.status()}")
                     await asyncio.sleep(left_s)
@@ -67,51 +128,46 @@ class Counters:
         """Count a request that cannot wait: a cancel."""
         now_ns = self._now_ns()
         for name, amount in self._counted(cost):
-            level = self._level(name, pair)
-            level.value, level.at_ns = level.now(self._limits[name], now_ns) + amount, now_ns
-
-    def hit(self, cost: Cost, pair: str | None) -> None:
-        """Record that the exchange refused a request for its rate: the exchange's counters are full."""
-        now_ns = self._now_ns()
-        for name, _ in self._counted(cost):
-            level = self._level(name, pair)
-            level.value, level.at_ns = float(self._limits[name].amount), now_ns
+            self._count(name, pair).add(amount, now_ns)
 
     def stated(self, answer: LimitAnswer, pair: str | None) -> None:
         """Take in what an answer says: never spend more than is left, and nothing before a hit is over."""
         now_ns, hit = self._now_ns(), answer.hit
         for name, left in answer.left.items():
-            if (limit := self._limits.get(name)) is not None:
-                self._raise(name, pair, limit.amount - left, now_ns)
+            if name in self._limits:
+                held = self._count(name, pair)
+                held.observe(max(0, held.amount - left), now_ns)
         for name in () if hit is None else hit.limits:
-            if (limit := self._limits.get(name)) is not None and hit is not None:
-                self._raise(name, pair, limit.amount * ROOM + hit.wait_s * limit.per_s, now_ns)
+            if name in self._limits and hit is not None:
+                key, until_ns = self._key(name, pair), now_ns + in_ns(min(hit.wait_s, LONGEST_S))
+                self._rests[key] = max(self._rests.get(key, 0), until_ns)
+                self._count(name, pair).fill(now_ns)
 
-    def _raise(self, name: str, pair: str | None, value: float, now_ns: int) -> None:
-        level = self._level(name, pair)
-        level.value, level.at_ns = max(level.now(self._limits[name], now_ns), value), now_ns
-
-    def status(self) -> dict[str, dict[str, float]]:
+    def status(self) -> dict[str, dict[str, Any]]:
         now_ns = self._now_ns()
-        return {
-            f"{name} {pair}".rstrip(): {
-                "limit": self._limits[name].amount,
-                "used": round(level.now(self._limits[name], now_ns), 1),
-            }
-            for (name, pair), level in self._levels.items()
-        }
+        shown: dict[str, dict[str, Any]] = {}
+        for (name, pair), held in self._counts.items():
+            found = shown[f"{name} {pair}".rstrip()] = {"limit": held.amount, "used": round(held.used(now_ns), 1)}
+            if (rest_ns := self._rests.get((name, pair), 0) - now_ns) > 0:
+                found["waits_s"] = round(rest_ns / SECOND_NS, 1)
+        return shown
 
     def _counted(self, cost: Cost) -> Cost:
         return tuple((name, amount) for name, amount in cost if name in self._limits)
 
-    def _level(self, name: str, pair: str | None) -> Level:
-        key = name, (pair or "") if self._limits[name].by_pair else ""
-        return self._levels.setdefault(key, Level(0.0, self._now_ns()))
+    def _key(self, name: str, pair: str | None) -> tuple[str, str]:
+        return name, (pair or "") if self._limits[name].by_pair else ""
 
-    def _wait_s(self, cost: Cost, pair: str | None) -> float:
+    def _count(self, name: str, pair: str | None) -> Counter:
+        key, limit = self._key(name, pair), self._limits[name]
+        if key not in self._counts:
+            self._counts[key] = Falling(limit, self._now_ns()) if isinstance(limit, Decay) else Windowed(limit)
+        return self._counts[key]
+
+    def _wait_s(self, cost: Cost, pair: str | None, reads: bool) -> float:
         now_ns, wait_s = self._now_ns(), 0.0
+        room = ROOM * (self._share if reads else 1.0)
         for name, amount in self._counted(cost):
-            limit = self._limits[name]
-            over = self._level(name, pair).now(limit, now_ns) + amount - max(amount, limit.amount * ROOM)
-            wait_s = max(wait_s, over / limit.per_s)
+            rest_s = (self._rests.get(self._key(name, pair), 0) - now_ns) / SECOND_NS
+            wait_s = max(wait_s, rest_s, self._count(name, pair).wait_s(amount, room, now_ns))
         return wait_s

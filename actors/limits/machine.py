@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from ...connectors.limit_answers import Hit
+from ...connectors.limit_answers import LONGEST_S, Hit
 from ...connectors.spec import Limit
 from ...model.backoff import Backoff
 from ...model.errors import InboxFull, Misconfigured, Rejected, RetryLater
@@ -38,7 +38,6 @@ from ...model.time import SECOND_NS, in_ns
 
 QUIET_S = 600.0  # a hit this long after the last cool-down starts a new count of hits
 COOLING = "cooling down after the exchange refused a request for its rate"
-LONGEST_S = 3 * 86_400.0  # longest accepted ban: exchanges ban for some days at most
 
 
 class Priority(IntEnum):

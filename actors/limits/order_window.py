@@ -35,17 +35,18 @@ class OrderWindow:
             self._used -= self._slots.popleft()[1]
         return self._used
 
-    def wait_ns(self, orders: int, now_ns: int) -> int | None:
-        """Return how long until `orders` more may be placed; 0: now; None: never."""
-        if orders > self.amount:
+    def wait_ns(self, orders: int, now_ns: int, most: int | None = None) -> int | None:
+        """Return how long until `orders` more may be placed; 0: now; None: never. `most` stands in for the amount."""
+        most = self.amount if most is None else most
+        if orders > most:
             return None
-        over = self.used(now_ns) + orders - self.amount
+        over = self.used(now_ns) + orders - most
         for slot, count in self._slots:
             if over <= 0:
                 break
             over -= count
             until_ns = (slot + SLOTS + 1) * self._slot_ns - now_ns
-        return 0 if self._used + orders <= self.amount else until_ns
+        return 0 if self._used + orders <= most else until_ns
 
     def add(self, orders: int, now_ns: int) -> None:
         """Count orders that are placed now."""

@@ -12,6 +12,7 @@ import orjson
 from ..failures import ErrorBody, Failures
 from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
+from ..reading import plain_count
 
 REQUESTS = "requests"  # the limit that all requests of an IP share; each endpoint of an account has one beside it
 TOO_MANY = "10006"
@@ -104,15 +105,15 @@ def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cos
     """
     if status in FAILURES.waits_s:
         return LimitAnswer(Hit(retry_after_s(headers, FAILURES.waits_s[status])))
-    own, left = tuple(name for name, _ in cost if name != REQUESTS), headers.get("x-bapi-limit-status", "")
+    own, left = tuple(name for name, _ in cost if name != REQUESTS), plain_count(headers.get("x-bapi-limit-status", ""))
     error = error_body(body) if TOO_MANY.encode() in body[:100] else None  # most bodies are not worth parsing
     hit = Hit(_until_reset_s(headers, error.data), own) if error is not None and error.code == TOO_MANY else None
-    return LimitAnswer(hit, left=dict.fromkeys(own, int(left)) if left.isdecimal() else {})
+    return LimitAnswer(hit, left={} if left is None else dict.fromkeys(own, left))
 
 
 def _until_reset_s(headers: Mapping[str, str], now_ms: int | None) -> float:
     """Return how long until the limit resets by the exchange's clock; its whole window where that is not stated."""
-    resets = headers.get("x-bapi-limit-reset-timestamp", "")
-    if not resets.isdecimal() or now_ms is None:
+    resets_ms = plain_count(headers.get("x-bapi-limit-reset-timestamp", ""))
+    if resets_ms is None or now_ms is None:
         return WINDOW_S
-    return min(max((int(resets) - now_ms) / 1000, 0.0), LONGEST_S)
+    return min(max((resets_ms - now_ms) / 1000, 0.0), LONGEST_S)

@@ -11,11 +11,16 @@ krakenfx/kraken-api-sdk, the exchange's own guide, where a comment says so; all 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import orjson
 
 from ..failures import ErrorBody, Failures
+from ..limit_answers import Cost, Hit, LimitAnswer, by_status
 from ..order_codec import Refusal
+
+TRANSACTIONS = "transactions"  # the engine's counter of an account and pair
+PAUSE_S = 5.0  # guides/spot-rest-ratelimits: "restricted for a few seconds"
 
 CODE = re.compile(r"(E[A-Za-z]+): ?([^:]+)")
 
@@ -23,7 +28,7 @@ _KEY = ("EAPI:Invalid key", "EAPI:Invalid signature", "EGeneral:Permission denie
 _KEY_TOO = ("EAuth:Account temporary disabled", "EAuth:Account unconfirmed")
 # Not executed, and may be signed anew. The last two are of error-handling.md: the token is old, a new one is needed.
 _CLOCK = ("EService:Deadline elapsed", "ESession:Invalid session", "EAPI:Invalid token")
-_BUSY = (
+BUSY = (
     "EAPI:Rate limit exceeded",
     "EOrder:Rate limit exceeded",
     "EOrder:Domain rate limit exceeded",
@@ -74,7 +79,7 @@ _NO = (
 CODES = {
     **dict.fromkeys((*_KEY, *_KEY_TOO), Refusal.KEY),
     **dict.fromkeys(_CLOCK, Refusal.CLOCK),
-    **dict.fromkeys(_BUSY, Refusal.BUSY),
+    **dict.fromkeys(BUSY, Refusal.BUSY),
     **dict.fromkeys(_UNKNOWN, Refusal.UNKNOWN),
     **dict.fromkeys(_NO, Refusal.REJECTED),
     "EAPI:Invalid nonce": Refusal.NONCE,
@@ -100,3 +105,17 @@ def error_body(body: bytes) -> ErrorBody | None:
 
 
 FAILURES = Failures(extract=error_body, codes=CODES, in_success=True, unlisted=Refusal.UNKNOWN)
+
+
+def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
+    """Read hits: an order's of the engine's counter of the pair, any other of what the request spent.
+
+    Source: guides/spot-rest-ratelimits and guides/spot-ratelimits, read 2026-11-27. They do not say what else an error
+    of the rate counts, nor mention HTTP 429, which is taken as of the address.
+    """
+    error = error_body(body) if b'"E' in body[:100] else None
+    if error is None or error.code not in BUSY:
+        return by_status(status, headers, body, cost)
+    names = tuple(name for name, _ in cost)
+    is_order = error.code.startswith("EOrder:") and TRANSACTIONS in names
+    return LimitAnswer(Hit(PAUSE_S, (TRANSACTIONS,) if is_order else names))

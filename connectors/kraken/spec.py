@@ -23,10 +23,10 @@ from ..spec import (
     Proof,
 )
 from .client_ids import PATTERN, packed
+from .refusals import TRANSACTIONS, limit_answer
 
 CALLS = "calls"
 KEY_CALLS = "key_calls"  # the call counter of a key
-TRANSACTIONS = "transactions"  # the engine's counter of an account and pair
 
 
 def _public(method: str, page: str) -> Endpoint:
@@ -144,6 +144,7 @@ SPEC = ExchangeSpec(
     streams_per_instrument=2,  # the channels book and trade
     time_resolution_ns=SECOND_NS,  # rest-api/get-server-time: unixtime
     # guides/spot-rest-ratelimits and guides/spot-ratelimits: the figures of the tier Intermediate
+    limit_answer=limit_answer,
     key_limits={KEY_CALLS: Decay(20, 0.5), TRANSACTIONS: Decay(125, 2.34, by_pair=True)},
     ws_api="wss://ws-auth.kraken.com/v2",  # guides/spot-ws-intro, Connection Details: the private websocket
     max_snapshot=500,  # rest-api/get-order-book: count

@@ -6,10 +6,17 @@ manual says that the exchange did not work on the request; "please try again" al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import orjson
 
 from ..failures import ErrorBody, Failures
+from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
+
+PLACE, AMEND = "place", "amend"  # limits of the spec
+TOO_MANY, ORDERS = "50011", "50061"
+WINDOW_S = 2.0  # of nearly all limits
 
 SORTS = {
     # error/code.md, General Class and API Class; error/code/websocket.md
@@ -60,3 +67,19 @@ def error_body(body: bytes) -> ErrorBody | None:
 
 # The manual names no time to wait. Nearly all limits are of two seconds.
 FAILURES = Failures(error_body, CODES, waits_s={429: 2.0}, max_wait_s=600.0, in_success=True, unlisted=Refusal.UNKNOWN)
+
+
+def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
+    """Read hits: of the endpoint (50011, with status 200 or 429), and of all orders of an account on a pair (50061).
+
+    The manual counts 50061 over all pairs of an account: an order on another pair may be refused once more.
+
+    Source: overview/rate/limits.md, limits-sub-account-rate-limit.md; error/code.md, read 2026-11-27.
+    """
+    error = error_body(body) if TOO_MANY.encode() in body[:200] or ORDERS.encode() in body[:200] else None
+    code = None if error is None else error.code
+    if code == ORDERS:
+        return LimitAnswer(Hit(WINDOW_S, (PLACE, AMEND)))
+    if code == TOO_MANY or status == 429:
+        return LimitAnswer(Hit(retry_after_s(headers, WINDOW_S), tuple(name for name, _ in cost)))
+    return LimitAnswer()

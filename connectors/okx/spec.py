@@ -23,6 +23,7 @@ from ..spec import (
     Option,
     Proof,
 )
+from .refusals import AMEND, PLACE, limit_answer
 
 MARKET = "order/book/trading-market-data"
 CHANNEL = f"{MARKET}-ws-order-book-channel.md, read 2026-11-27"
@@ -100,9 +101,9 @@ def _private(method: str, path: str, limit: str, page: str, order_count: int = 0
 
 
 TRADING = {
-    "place": _private("POST", "trade/order", "place", f"{TRADE}-post-place-order", 1),
+    "place": _private("POST", "trade/order", PLACE, f"{TRADE}-post-place-order", 1),
     "cancel": _private("POST", "trade/cancel-order", "cancel", f"{TRADE}-post-cancel-order"),
-    "amend": _private("POST", "trade/amend-order", "amend", f"{TRADE}-post-amend-order", 1),
+    "amend": _private("POST", "trade/amend-order", AMEND, f"{TRADE}-post-amend-order", 1),
     "order": _private("GET", "trade/order", "order", f"{TRADE}-get-order-details"),
     "pending": _private("GET", "trade/orders-pending", "pending", f"{TRADE}-get-order-list"),
     "history": _private("GET", "trade/orders-history", "history", f"{TRADE}-get-order-history-last-7-days"),
@@ -152,17 +153,6 @@ SPEC = ExchangeSpec(
         "candles": Limit(40, per_s=2.0),
         "old_candles": Limit(20, per_s=2.0),
         "time": Limit(10, per_s=2.0),
-        # By user, the first three by user and instrument, so these are less than a key may do on several pairs
-        "place": Limit(60, per_s=2.0),
-        "cancel": Limit(60, per_s=2.0),
-        "amend": Limit(60, per_s=2.0),
-        "order": Limit(60, per_s=2.0),
-        "pending": Limit(60, per_s=2.0),
-        "history": Limit(40, per_s=2.0),
-        "fills": Limit(60, per_s=2.0),
-        "fills_history": Limit(10, per_s=2.0),
-        "balance": Limit(10, per_s=2.0),
-        "trade_fee": Limit(5, per_s=2.0),
         OTHER: Limit(1, per_s=1.0),  # the least of all
         "connections": Limit(3, per_s=1.0),  # overview/websocket/connect.md, Connection limit
         # same, Request limit: subscribe, unsubscribe and login together
@@ -186,6 +176,20 @@ SPEC = ExchangeSpec(
     # overview/rest/authentication-generating-an-api-key.md
     key_fields=(KeyField("passphrase", "the one that was chosen when the API key was made"),),
     options=(REGION, IS_DEMO),
+    # By user, the first ones by user and instrument; each on the page of its endpoint
+    key_limits={
+        PLACE: Limit(60, per_s=2.0, scope="account", by_pair=True),
+        "cancel": Limit(60, per_s=2.0, scope="account", by_pair=True),
+        AMEND: Limit(60, per_s=2.0, scope="account", by_pair=True),
+        "order": Limit(60, per_s=2.0, scope="account", by_pair=True),
+        "pending": Limit(60, per_s=2.0, scope="account"),
+        "history": Limit(40, per_s=2.0, scope="account"),
+        "fills": Limit(60, per_s=2.0, scope="account"),
+        "fills_history": Limit(10, per_s=2.0, scope="account"),
+        "balance": Limit(10, per_s=2.0, scope="account"),
+        "trade_fee": Limit(5, per_s=2.0, scope="account"),
+    },
+    limit_answer=limit_answer,
     # overview/rate/limits-sub-account-rate-limit.md: new and amended orders, over all pairs
     account_limits={"orders_2s": Limit(1000, per_s=2.0, scope="account")},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.context import context_of, grant
-from tests.fakes.trading import PlainAuth, PlainCodec
+from tests.fakes.trading import SPEC, PlainAuth, PlainCodec
 from venuemesh.actors.account.gateway import Gateway
 from venuemesh.actors.account.nonces import FAR_MS, LEAPS_MS, Nonces
 from venuemesh.actors.limits.budget import Budget
 from venuemesh.actors.limits.counters import Counters
+from venuemesh.connectors.limit_answers import Hit, LimitAnswer
 from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
 from venuemesh.connectors.spec import Decay, Offer
 from venuemesh.model.errors import Misconfigured, Rejected, RetryLater
@@ -206,7 +208,11 @@ async def test_a_read_whose_nonce_was_refused_is_sent_again_with_a_higher_one(sc
     assert scene.owner.status()["nonce_refusals"] == 2
 
 
-async def test_an_answer_that_a_limit_was_hit_fills_the_counters(scene):
+async def test_an_answer_that_a_limit_was_hit_fills_the_counters(scene, monkeypatch):
+    def limit_answer(status: int, headers: Any, body: bytes, cost: Any) -> LimitAnswer:
+        return LimitAnswer(Hit(5.0, ("weight",)) if body == b"busy" else None)
+
+    monkeypatch.setattr(scene.owner.budget, "_spec", replace(SPEC, limit_answer=limit_answer))
     scene.owner.counters = Counters({"weight": Decay(20, 0.5)}, scene.clock.monotonic_ns)
     scene.socket.bodies[0] = b"busy"
     scene.socket.free.set()

@@ -53,7 +53,7 @@ async def test_a_cancel_is_counted_and_never_waits():
 async def test_a_hit_fills_the_counter():
     clock = FakeClock()
     made = counters(clock)
-    made.hit(CALLS, None)
+    made.stated(LimitAnswer(Hit(0.0, ("calls",))), None)
     with pytest.raises(RetryLater):
         await made.take(CALLS, None, 1.0)
 
@@ -91,6 +91,76 @@ async def test_nothing_is_spent_of_a_limit_that_was_hit_until_its_time():
     await made.take(CALLS, None, 0.0)
     with pytest.raises(RetryLater) as raised:
         await made.take(PAIR, "BTC-USD", 0.0)
-    assert raised.value.after_s == pytest.approx(7.0)
+    assert raised.value.after_s == pytest.approx(6.0)
     clock.advance(7.0)
     await made.take(PAIR, "BTC-USD", 0.0)
+
+
+ORDERS, ASKED = (("orders", 1),), (("asked", 1),)
+
+
+def windows(clock: FakeClock, share: float = 1.0) -> Counters:
+    limits = {"orders": Limit(10, 1.0, "account", by_pair=True), "asked": Limit(20, 2.0, "account")}
+    return Counters(limits, clock.monotonic_ns, share)
+
+
+async def taken(made: Counters, cost: tuple[tuple[str, int], ...], pair: str | None, reads: bool = False) -> int:
+    """Return how many requests pass at once."""
+    for passed in range(100):
+        try:
+            await made.take(cost, pair, 0.0, reads)
+        except RetryLater:
+            return passed
+    raise AssertionError("nothing limits these requests")
+
+
+async def test_a_window_of_a_key_is_kept_in_each_period_of_its_length():
+    clock = FakeClock()
+    made = windows(clock)
+    assert await taken(made, ORDERS, "BTC-USD") == 9
+    assert await taken(made, ORDERS, "ETH-USD") == 9
+    clock.advance(0.9)
+    assert await taken(made, ORDERS, "BTC-USD") == 0
+    clock.advance(0.2)
+    assert await taken(made, ORDERS, "BTC-USD") == 9
+
+
+async def test_where_two_processes_read_each_spends_half_and_changes_have_it_all():
+    assert await taken(windows(FakeClock(), 0.5), ASKED, None, reads=True) == 9
+    assert await taken(windows(FakeClock(), 0.5), ASKED, None) == 18
+
+
+async def test_a_hit_rests_what_it_names_for_its_pair_and_nothing_else():
+    clock = FakeClock()
+    made = windows(clock)
+    made.stated(LimitAnswer(Hit(3.0, ("orders",))), "BTC-USD")
+    assert await taken(made, ORDERS, "BTC-USD") == 0
+    assert await taken(made, ORDERS, "ETH-USD") == 9
+    assert await taken(made, ASKED, None) == 18
+    clock.advance(2.9)
+    assert await taken(made, ORDERS, "BTC-USD") == 0
+    assert made.status()["orders BTC-USD"]["waits_s"] == pytest.approx(0.1)
+    clock.advance(0.2)
+    assert await taken(made, ORDERS, "BTC-USD") == 9
+    made.stated(LimitAnswer(Hit(1e300, ("asked",))), None)
+    assert made.status()["asked"]["waits_s"] == 3 * 86_400.0
+
+
+async def test_what_is_left_of_a_window_raises_its_count_and_never_lowers_it():
+    clock = FakeClock()
+    made = windows(clock)
+    await made.take(ASKED, None, 0.0)
+    made.stated(LimitAnswer(left={"asked": 2}), None)
+    assert made.status()["asked"] == {"limit": 20, "used": 18}
+    made.stated(LimitAnswer(left={"asked": 19}), None)  # of an answer that came late
+    made.stated(LimitAnswer(left={"asked": 10**39}), None)
+    assert made.status()["asked"]["used"] == 18
+    assert await taken(made, ASKED, None) == 0
+    clock.advance(2.1)
+    assert await taken(made, ASKED, None) == 18
+
+
+async def test_granted_figures_of_a_window_replace_the_published_ones():
+    made = windows(FakeClock())
+    assert made.granted({"asked": Limit(100, 2.0)}) == {}
+    assert await taken(made, ASKED, None) == 90
