@@ -119,12 +119,14 @@ class Tree:
     def served_anew(self, address: str, before: dict[str, Any], timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until a later incarnation of a child serves."""
 
-        def probe() -> dict[str, Any] | None:
-            child = self.child(address)
-            return child if child["state"] == "SERVING" and child["incarnation"] > before["incarnation"] else None
-
-        found: dict[str, Any] = until(f"{address} serves anew", probe, timeout_s)
+        found: dict[str, Any] = until(f"a successor of {address}", lambda: self.successor(before), timeout_s)
         return found
+
+    def successor(self, before: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the child at the same address if it serves in a later incarnation."""
+        found = [c for c in self.status()["children"] if c["address"] == before["address"]]
+        serves = found and found[0]["state"] == "SERVING" and found[0]["incarnation"] > before["incarnation"]
+        return found[0] if serves else None
 
     def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 10.0) -> Any:
         """Ask a role directly, by the supervisor's route."""
