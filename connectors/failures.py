@@ -28,6 +28,11 @@ from .reading import excerpt, plain_count
 WAIT_S = 1.0
 
 
+def coded(codes: Mapping[Refusal, str]) -> dict[str, Refusal]:
+    """Return the table of codes from the codes of each sort, written with spaces between."""
+    return {code: sort for sort, listed in codes.items() for code in listed.split()}
+
+
 class ErrorBody(NamedTuple):
     """An exchange's own words on a failure. `wait_s`: when to ask again, where the body states it."""
 

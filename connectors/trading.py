@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from ..model.errors import MeshError, NotOffered, Rejected
+from ..model.events import Side
 from ..model.http import HttpResponse
 from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order, OrderType, TimeInForce
@@ -20,12 +21,13 @@ from . import drafts
 from .failures import Failures
 from .order_codec import CallAnswer, Draft, Kind, Refusal, Reply, Signed
 from .reading import each_row, reading
-from .reports import FillReport, OrderReport
+from .reports import BalanceReport, FillReport, OrderReport
 from .spec import Endpoint, ExchangeSpec, Offer
 
 Params = list[tuple[str, str]]
 Reader = Callable[[Draft, Any, int], Reply]
 TIMED = frozenset({OrderType.LIMIT, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT})  # have a time in force
+STOP_LOSSES = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 
 
 class Trading:
@@ -176,3 +178,49 @@ def listed_fills(
     """Read a list of fills, oldest first, as `listed_orders`."""
     found, left_out = each_row(rows, read, lambda row: row[id_key])
     return Reply(fills=tuple(found), left_out=left_out, then=then)
+
+
+def held(
+    rows: Iterable[Any], read: Callable[[Any], tuple[str, tuple[Decimal, Decimal]]], key: str, ts_ns: int, whole: bool
+) -> BalanceReport:
+    """Read a list of balances, as (asset, (free, locked)); an odd row is left out, and its asset stays what it was.
+
+    `whole`: an asset that is not listed is zero. That does not hold once a row without a name was left out.
+    """
+    found, left_out = each_row(rows, read, lambda row: row[key])
+    unread = tuple(row.name for row in left_out if row.name is not None)
+    return BalanceReport(dict(found), whole and len(unread) == len(left_out), ts_ns, unread)
+
+
+def list_roles(kind: str, orders: Sequence[NewOrder]) -> list[tuple[str, NewOrder]]:
+    """Return the orders of a list by their roles, in the order in which they are sent.
+
+    OCO: two orders of one side and amount, in any order: "above" and "below" the market, where the stop loss of a buy
+    is above. OTO: the "working" order, then the "pending" one. OTOCO: the "working" order, then a pending OCO in any
+    order: "pendingAbove" and "pendingBelow".
+
+    Raises:
+        ValueError: the orders do not make such a list.
+    """
+    if any(order.amount is None for order in orders):
+        raise ValueError(f"an order without an amount in a list {kind!r}")
+    if kind == "OCO" and len(orders) == 2:
+        return _two_sides(orders, "above", "below")
+    if len(orders) != {"OTO": 2, "OTOCO": 3}.get(kind):
+        raise ValueError(f"a list {kind!r} of {len(orders)} orders")
+    if orders[0].order_type not in (OrderType.LIMIT, OrderType.LIMIT_MAKER):
+        raise ValueError(f"a {orders[0].order_type.value} order as the working order of a list")
+    pending = [("pending", orders[1])] if kind == "OTO" else _two_sides(orders[1:], "pendingAbove", "pendingBelow")
+    return [("working", orders[0]), *pending]
+
+
+def _two_sides(orders: Sequence[NewOrder], above: str, below: str) -> list[tuple[str, NewOrder]]:
+    first, second = orders
+    stop, other = (first, second) if first.order_type in STOP_LOSSES else (second, first)
+    odd = other.order_type in (OrderType.LIMIT, OrderType.MARKET, *STOP_LOSSES)
+    if stop.order_type not in STOP_LOSSES or odd:
+        raise ValueError("an OCO other than one stop loss with one LIMIT_MAKER or take profit")
+    if first.side is not second.side or first.amount != second.amount:
+        raise ValueError("an OCO with two different sides or amounts")
+    upper, lower = (stop, other) if first.side is Side.BUY else (other, stop)
+    return [(above, upper), (below, lower)]

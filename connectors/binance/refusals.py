@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import orjson
 
-from ..failures import ErrorBody, Failures
+from ..failures import ErrorBody, Failures, coded
 from ..order_codec import Refusal
 
 # errors.md; a code that is not here is REJECTED: an explicit no
-CODES = {
-    "-1000": Refusal.UNKNOWN,  # UNKNOWN: an error occurred while processing
-    "-1001": Refusal.UNKNOWN,  # DISCONNECTED: internal error
-    "-1002": Refusal.KEY,  # UNAUTHORIZED
-    "-1003": Refusal.BUSY,  # TOO_MANY_REQUESTS
-    "-1006": Refusal.UNKNOWN,  # UNEXPECTED_RESP: "Execution status unknown."
-    "-1007": Refusal.UNKNOWN,  # TIMEOUT: "Send status unknown; execution status unknown."
-    "-1008": Refusal.BUSY,  # SERVER_BUSY: overloaded, try again; as a 5xx it leaves the outcome unknown
-    "-1015": Refusal.BUSY,  # TOO_MANY_ORDERS
-    "-1016": Refusal.BUSY,  # SERVICE_SHUTTING_DOWN
-    "-1021": Refusal.CLOCK,  # INVALID_TIMESTAMP: outside of the recvWindow, or 1000 ms ahead
-    "-1022": Refusal.KEY,  # INVALID_SIGNATURE
-    "-1034": Refusal.BUSY,  # TOO_MANY_CONNECTIONS
-    "-2011": Refusal.NOT_THERE,  # CANCEL_REJECTED: the order may be gone; see STILL_THERE
-    "-2013": Refusal.NOT_THERE,  # NO_SUCH_ORDER
-    "-2014": Refusal.KEY,  # BAD_API_KEY_FMT
-    "-2015": Refusal.KEY,  # REJECTED_MBX_KEY: key, address or permissions
-}
+CODES = coded(
+    {
+        # UNKNOWN, DISCONNECTED (internal error), UNEXPECTED_RESP ("Execution status unknown."), TIMEOUT
+        Refusal.UNKNOWN: "-1000 -1001 -1006 -1007",
+        # TOO_MANY_REQUESTS, SERVER_BUSY (as a 5xx it leaves the outcome unknown), TOO_MANY_ORDERS,
+        # SERVICE_SHUTTING_DOWN, TOO_MANY_CONNECTIONS
+        Refusal.BUSY: "-1003 -1008 -1015 -1016 -1034",
+        Refusal.CLOCK: "-1021",  # INVALID_TIMESTAMP: outside of the recvWindow, or 1000 ms ahead
+        # UNAUTHORIZED, INVALID_SIGNATURE, BAD_API_KEY_FMT, REJECTED_MBX_KEY (key, address or permissions)
+        Refusal.KEY: "-1002 -1022 -2014 -2015",
+        Refusal.NOT_THERE: "-2011 -2013",  # CANCEL_REJECTED: the order may be gone, see STILL_THERE; NO_SUCH_ORDER
+    }
+)
 ENGINE = ("-1010", "-2010", "-2011", "-2038")  # errors.md: codes that carry the matching engine's own texts
 # Texts that refuse a cancel and leave the order unchanged. With any other text of -2011 the order may be gone: query.
 STILL_THERE = (
@@ -58,11 +53,8 @@ def error_body(body: bytes) -> ErrorBody | None:
         code, reason, data = str(int(read["code"])), str(read["msg"]), read.get("data")
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return None
-    wait_s = None
-    if isinstance(data, dict):
-        until, now = data.get("retryAfter"), data.get("serverTime")
-        if type(until) is int and type(now) is int:
-            wait_s = (until - now) / 1000
+    until, now = (data.get(name) if isinstance(data, dict) else None for name in ("retryAfter", "serverTime"))
+    wait_s = (until - now) / 1000 if type(until) is int and type(now) is int else None
     return ErrorBody(code, reason, wait_s, data)
 
 

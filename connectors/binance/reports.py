@@ -1,14 +1,14 @@
 """Read orders, fills, balances and lists from Binance's answers and stream events. Pure.
 
 The codec reads inside `reading`, which turns every error here into DecodeError, also for an order status, side or time
-in force that is not in the tables.
+in force that is not in the tables. Events of the stream have letters for names: they are read under REST's names.
 
 Source: enums.md, rest-api.md (Trading and Account endpoints), user-data-stream.md, all read 2026-11-22.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,6 @@ from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
 from ..reading import (
     decimal,
-    each_row,
     flag,
     identifier,
     known_decimal,
@@ -28,6 +27,7 @@ from ..reading import (
     text,
 )
 from ..reports import AccountReport, BalanceChange, BalanceReport, Fees, FillReport, ListReport, OrderReport
+from ..trading import held
 
 # enums.md, Order status
 STATUS = {
@@ -48,6 +48,27 @@ NO_PRICE = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROF
 ZERO = Decimal(0)
 
 
+def _names(pairs: str) -> dict[str, str]:
+    """Read "NAME=LETTER ...": REST's name of each letter of an event."""
+    return dict(pair.split("=") for pair in pairs.split())
+
+
+# user-data-stream.md: what each event must have, and what it may have
+EXECUTION = _names("symbol=s orderId=i status=X transactTime=T side=S type=o timeInForce=f")
+MAYBE = _names("origClientOrderId=C clientOrderId=c origQty=q price=p stopPrice=P quoteOrderQty=Q executedQty=z")
+MAYBE |= _names("cummulativeQuoteQty=Z orderListId=g expiryReason=eR rejectReason=r")
+FILL = _names("price=L qty=l quoteQty=Y commission=n isMaker=m tradeId=t")
+LIST = _names("orderListId=g symbol=s listOrderStatus=L transactionTime=T listClientOrderId=C")
+
+
+def _named(
+    event: Mapping[str, Any], needed: Mapping[str, str], maybe: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return an event under REST's names. Raises KeyError: it lacks what it must have."""
+    found = {name: event[letter] for name, letter in (maybe or {}).items() if letter in event}
+    return found | {name: event[letter] for name, letter in needed.items()}
+
+
 def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
     """Read one order of an answer: placing (ACK, RESULT or FULL), cancel, query, or an amended order.
 
@@ -56,6 +77,7 @@ def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
     kind = OrderType(row["type"]) if "type" in row else None
     if ts_ns is None:
         ts_ns = milliseconds(next(row[key] for key in ("transactTime", "updateTime", "time") if key in row))
+    code, reason = _why(row)
     report = OrderReport(
         symbol=text(row["symbol"]),
         client_order_id=text(row.get("origClientOrderId") or row["clientOrderId"]),
@@ -71,33 +93,25 @@ def order(row: dict[str, Any], ts_ns: int | None = None) -> OrderReport:
         quote_amount=positive_decimal(row, "origQuoteOrderQty", "quoteOrderQty"),
         filled=known_decimal(row, "executedQty"),
         quote_filled=known_decimal(row, "cummulativeQuoteQty", "cumulativeQuoteQty"),
-        list_id=_list_id(row.get("orderListId", -1)),
-        fills=(),
-        code=_why(row.get("status"), row.get("expiryReason")),
-        reason=_reason(row.get("status"), row.get("expiryReason")),
+        list_id=None if row.get("orderListId", -1) == -1 else identifier(row["orderListId"]),
+        code=code,
+        reason=reason,
     )
-    return report if not row.get("fills") else _with_fills(report, row["fills"])
+    # The order fills at once, so the fills in the answer to a new order are taker fills
+    return replace(report, fills=tuple(_fill_of(report, one, False) for one in row.get("fills") or ()))
 
 
-def _with_fills(report: OrderReport, rows: Sequence[dict[str, Any]]) -> OrderReport:
-    """The fills in the answer to a new order. They are taker fills, because the order fills at once."""
-    fills = tuple(
-        FillReport(
-            trade_id=_trade_id(row["tradeId"], row.get("allocId")),
-            price=(price := decimal(row["price"])),
-            amount=(amount := decimal(row["qty"])),
-            quote_amount=price * amount,
-            fee=decimal(row["commission"]),
-            fee_asset=text(row["commissionAsset"]),
-            is_maker=False,
-            ts_event_ns=report.ts_event_ns,
-            exchange_order_id=report.exchange_order_id,
-            side=report.side,
-            symbol=report.symbol,
-        )
-        for row in rows
-    )
-    return replace(report, fills=fills)
+def _fill_of(order: OrderReport, row: dict[str, Any], is_maker: bool) -> FillReport:
+    """Read one fill of an order's answer or event. Programs that route an order over several books get allocations
+    instead of trades (faqs/sor_faq.md, read 2026-11-22)."""
+    trade, allocation = row["tradeId"], row.get("allocId")
+    is_trade = trade != -1 or allocation is None
+    trade_id = identifier(trade) if is_trade else f"allocation-{identifier(allocation)}"
+    about = (order.ts_event_ns, order.exchange_order_id, order.side, order.symbol)
+    price, amount = decimal(row["price"]), decimal(row["qty"])
+    quote = decimal(row["quoteQty"]) if "quoteQty" in row else price * amount
+    fee, asset = decimal(row["commission"]), text(row["commissionAsset"]) or None
+    return FillReport(trade_id, price, amount, quote, fee, asset, is_maker, *about)
 
 
 def orders(answer: Any) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]]:
@@ -118,42 +132,27 @@ def amended(answer: dict[str, Any]) -> tuple[tuple[OrderReport, ...], tuple[List
 
 
 def order_list(row: dict[str, Any], ts_ns: int | None = None) -> ListReport:
-    return ListReport(
-        list_id=identifier(row["orderListId"]),
-        symbol=text(row["symbol"]),
-        state=_state(row["listOrderStatus"]),
-        orders=tuple((text(one["clientOrderId"]), identifier(one["orderId"])) for one in row["orders"]),
-        ts_event_ns=milliseconds(row["transactionTime"]) if ts_ns is None else ts_ns,
-        client_list_id=text(row["listClientOrderId"]),
-    )
+    state = row["listOrderStatus"]
+    if state not in LIST_STATES:
+        raise ValueError(f"order list status {state!r} is not known")
+    found = tuple((text(one["clientOrderId"]), identifier(one["orderId"])) for one in row["orders"])
+    at_ns = milliseconds(row["transactionTime"]) if ts_ns is None else ts_ns
+    list_id = identifier(row["orderListId"])
+    return ListReport(list_id, text(row["symbol"]), state, found, at_ns, text(row["listClientOrderId"]))
 
 
 def trade(row: dict[str, Any]) -> FillReport:
     """Read one row of the account's trades."""
-    return FillReport(
-        trade_id=identifier(row["id"]),
-        price=decimal(row["price"]),
-        amount=decimal(row["qty"]),
-        quote_amount=decimal(row["quoteQty"]),
-        fee=decimal(row["commission"]),
-        fee_asset=text(row["commissionAsset"]),
-        is_maker=flag(row["isMaker"]),
-        ts_event_ns=milliseconds(row["time"]),
-        exchange_order_id=identifier(row["orderId"]),
-        side=Side.BUY if flag(row["isBuyer"]) else Side.SELL,
-        symbol=text(row["symbol"]),
-    )
+    side = Side.BUY if flag(row["isBuyer"]) else Side.SELL
+    about = OrderReport(text(row["symbol"]), "", identifier(row["orderId"]), None, milliseconds(row["time"]), side)
+    return _fill_of(about, row | {"tradeId": row["id"], "quoteQty": row["quoteQty"]}, flag(row["isMaker"]))
 
 
 def account(row: dict[str, Any]) -> AccountReport:
-    """Read the account. The request leaves out zero balances, so an asset that the answer does not name is zero, unless
-    a row names no asset."""
-    held, left_out = each_row(rows(row["balances"]), _balance, lambda one: text(one["asset"]))
-    unread = tuple(one.name for one in left_out if one.name is not None)
-    whole = len(unread) == len(left_out)
+    """Read the account. The request leaves out zero balances, so an asset that the answer does not name is zero."""
     rates = row.get("commissionRates")
     return AccountReport(
-        balances=BalanceReport(dict(held), whole, milliseconds(row["updateTime"]), unread),
+        balances=held(rows(row["balances"]), _balance, "asset", milliseconds(row["updateTime"]), whole=True),
         can_trade=flag(row["canTrade"]),
         permissions=tuple(text(one) for one in row["permissions"]),
         maker_fee=None if rates is None else decimal(rates["maker"]),
@@ -193,52 +192,16 @@ def execution(event: dict[str, Any]) -> OrderReport:
     """
     if event["x"] not in EXECUTIONS:
         raise ValueError(f"execution type {event['x']!r} is not known")
-    kind = OrderType(event["o"])
-    fills = (_execution_fill(event),) if event["x"] == "TRADE" else ()
-    why, rejected = event.get("eR"), event.get("r", "NONE")
-    return OrderReport(
-        symbol=text(event["s"]),
-        client_order_id=text(event.get("C") or event["c"]),
-        exchange_order_id=identifier(event["i"]),
-        status=STATUS[event["X"]],
-        ts_event_ns=milliseconds(event["T"]),
-        side=SIDE[event["S"]],
-        order_type=kind,
-        time_in_force=TimeInForce(event["f"]),
-        amount=positive_decimal(event, "q"),
-        price=None if kind in NO_PRICE else positive_decimal(event, "p"),
-        stop_price=positive_decimal(event, "P"),
-        quote_amount=positive_decimal(event, "Q"),
-        filled=known_decimal(event, "z"),
-        quote_filled=known_decimal(event, "Z"),
-        list_id=_list_id(event.get("g", -1)),
-        fills=fills,
-        code=rejected if rejected != "NONE" else _why(event["X"], why),
-        reason=REJECT_REASONS.get(rejected, f"rejected: {rejected}")
-        if rejected != "NONE"
-        else _reason(event["X"], why),
-    )
-
-
-def _execution_fill(event: dict[str, Any]) -> FillReport:
-    return FillReport(
-        trade_id=_trade_id(event["t"], event.get("a")),
-        price=decimal(event["L"]),
-        amount=decimal(event["l"]),
-        quote_amount=decimal(event["Y"]),
-        fee=decimal(event["n"]),
-        fee_asset=None if event["N"] is None else text(event["N"]),
-        is_maker=flag(event["m"]),
-        ts_event_ns=milliseconds(event["T"]),
-        exchange_order_id=identifier(event["i"]),
-        side=SIDE[event["S"]],
-        symbol=text(event["s"]),
-    )
+    report = order(_named(event, EXECUTION, MAYBE))
+    if event["x"] != "TRADE":
+        return report
+    fill = _named(event, FILL, {"allocId": "a"}) | {"commissionAsset": "" if event["N"] is None else event["N"]}
+    return replace(report, fills=(_fill_of(report, fill, flag(fill["isMaker"])),))
 
 
 def position(event: dict[str, Any]) -> BalanceReport:
-    rows = {text(row["a"]): (decimal(row["f"]), decimal(row["l"])) for row in event["B"]}
-    return BalanceReport(rows, False, milliseconds(event["u"]))
+    balances = {text(row["a"]): (decimal(row["f"]), decimal(row["l"])) for row in event["B"]}
+    return BalanceReport(balances, False, milliseconds(event["u"]))
 
 
 def balance_change(event: dict[str, Any]) -> BalanceChange:
@@ -246,25 +209,16 @@ def balance_change(event: dict[str, Any]) -> BalanceChange:
 
 
 def list_event(event: dict[str, Any]) -> ListReport:
-    return ListReport(
-        list_id=identifier(event["g"]),
-        symbol=text(event["s"]),
-        state=_state(event["L"]),
-        orders=tuple((text(one["c"]), identifier(one["i"])) for one in event["O"]),
-        ts_event_ns=milliseconds(event["T"]),
-        client_list_id=text(event["C"]),
-    )
+    found = [{"clientOrderId": one["c"], "orderId": one["i"]} for one in event["O"]]
+    return order_list(_named(event, LIST) | {"orders": found})
 
 
-# user-data-stream.md, Order Reject Reason, in our words
-REJECT_REASONS = {
+# user-data-stream.md, Order Reject Reason and Order Expiry Reason, in our words
+REASONS = {
     "INSUFFICIENT_BALANCES": "not enough funds",
     "STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY": "its stop price would trigger at once",
     "WOULD_MATCH_IMMEDIATELY": "a post-only order would have matched at once",
     "OCO_BAD_PRICES": "the prices of the list are not in the right order",
-}
-# user-data-stream.md, Order Expiry Reason, in our words
-EXPIRY_REASONS = {
     "REJECTED": "a contingent order was rejected at placement",
     "EXCHANGE_CANCELED": "canceled by the exchange",
     "OCO_TRIGGER": "the other order of the pair started working, or the list expired",
@@ -274,35 +228,14 @@ EXPIRY_REASONS = {
     "INSUFFICIENT_LIQUIDITY": "not enough orders to match with",
     "EXECUTION_RULE_PRICE_RANGE_EXCEEDED": "it would have traded outside the allowed price range",
 }
-PREVENTED = "EXPIRED_IN_MATCH"
 
 
-def _why(status: Any, expiry: Any) -> str | None:
-    if isinstance(expiry, str) and expiry != "NONE":
-        return expiry
-    return PREVENTED if status == PREVENTED else None
-
-
-def _reason(status: Any, expiry: Any) -> str | None:
-    if status == PREVENTED:
-        return "self-trade prevention"
-    why = _why(status, expiry)
-    return None if why is None else EXPIRY_REASONS.get(why, why)
-
-
-def _state(value: Any) -> str:
-    if value not in LIST_STATES:
-        raise ValueError(f"order list status {value!r} is not known")
-    return str(value)
-
-
-def _trade_id(trade: Any, allocation: Any) -> str:
-    """Return the id of a trade, or of an allocation where the exchange routed the order over several books.
-
-    Other programs on the same account may place such orders. Source: faqs/sor_faq.md, read 2026-11-22.
-    """
-    return f"allocation-{identifier(allocation)}" if trade == -1 and allocation is not None else identifier(trade)
-
-
-def _list_id(value: Any) -> str | None:
-    return None if value == -1 else identifier(value)
+def _why(row: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return why an order was rejected, or why it expired: the exchange's code, and our words."""
+    rejected, expired = row.get("rejectReason", "NONE"), row.get("expiryReason")
+    if rejected != "NONE":
+        return rejected, REASONS.get(rejected, f"rejected: {rejected}")
+    code = expired if isinstance(expired, str) and expired != "NONE" else None
+    if row.get("status") == "EXPIRED_IN_MATCH":
+        return code or "EXPIRED_IN_MATCH", "self-trade prevention"
+    return code, None if code is None else REASONS.get(code, code)

@@ -228,6 +228,7 @@ def test_an_oto():
         ("OCO", [new("t", amount="1", **TAKE), new("l", **LOSS)]),
         ("OCO", [new("t", self_trade="NONE", **TAKE), new("l", **LOSS)]),
         ("OTO", [new("w", kind=MARKET, price=None), new("p")]),
+        ("OTO", [new("w"), new("p", kind=MARKET, price=None, amount=None, quote_amount="5")]),
         ("OTOCO", [new("w"), new("p")]),
         ("OPO", [new("w"), new("p")]),
     ],
