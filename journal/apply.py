@@ -62,7 +62,7 @@ def put_new(dialect: str, table: Table, key: Sequence[str]) -> Any:
 
 
 class Statements:
-    """The statements of one dialect, made once: making them costs as much as executing them."""
+    """The statements of one dialect, built once, because building a statement costs as much as executing it."""
 
     def __init__(self, dialect: str) -> None:
         self._prepared: dict[Any, Prepared] | None = {} if dialect == "sqlite" else None
@@ -127,7 +127,7 @@ class Statements:
         return prepared.select(connection, {"of_exchange": exchange, "of_account": account}).first()
 
     def among(self, connection: Connection, statement: Select[Any], account_id: int, ids: Sequence[str]) -> Any:
-        """Return the rows of `done` or `statuses` that these ids have."""
+        """Return the rows of these ids, by the statement `done` or `statuses`."""
         named: Row = {"of_account": account_id, "ids": ids}
         if self._prepared is None or len(ids) > _PREPARED_IDS:
             return connection.execute(statement, named)
@@ -145,7 +145,7 @@ class Statements:
 
 
 class Changes:
-    """Everything that one transaction changes on one account, except the account's own row."""
+    """All changes of one transaction on one account, except to the account's own row."""
 
     def __init__(self, exchange: str, account: str, account_id: int, epoch: int, next_event: int) -> None:
         self.next_event = next_event
@@ -297,7 +297,7 @@ class Changes:
     def _check(self, exchange: str, account: str) -> None:
         if (exchange, account) != (self._exchange, self._account):
             raise Misconfigured(
-                f"journal of {self._exchange}/{self._account}", f"it got a record of {exchange}/{account}"
+                f"journal of {self._exchange}/{self._account}", f"a record belongs to {exchange}/{account}"
             )
 
     def _row(self, plain: Row) -> Row:
@@ -312,7 +312,7 @@ class Changes:
         return row
 
     def _orders(self, connection: Connection, statements: Statements) -> tuple[list[Row], list[Row]]:
-        """Return the last state of each order, and its changes of status on the way there."""
+        """Return the last state of each order, and its changes of status before that."""
         last = {one.order.client_order_id: one.order for one in self._puts}
         status: dict[str, str] = {}
         ids = list(last)

@@ -1,8 +1,8 @@
 """A journal behind asyncio: commits share transactions, in a thread of their own.
 
-While one transaction is written to the disk, new commits gather and share the next transaction: one commit costs one
-fsync, and sixty-four simultaneous commits cost one too. No commit waits for others on purpose. Reads use another thread
-and another connection, so a long listing delays no commit.
+While one transaction is written to the disk, new commits wait and then share the next transaction: sixty-four
+simultaneous commits cost one fsync, like a single commit. There is no artificial delay. Reads use another thread and
+another connection, so a long listing delays no commit.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Committer:
         self._most = most
         self._limit = waiting
         self._made = 0
-        self.batches = self.transactions = 0  # made durable so far
+        self.batches = self.transactions = 0  # that are durable
         self._waiting: deque[tuple[Batch, asyncio.Future[list[int]]]] = deque()
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._reader = ThreadPoolExecutor(1, "journal-reader")
@@ -46,24 +46,23 @@ class Committer:
     async def commit(self, writes: Iterable[Write], batch_id: str | None = None) -> list[int]:
         """Make the writes durable, all or none, and return the numbers of their events in order.
 
-        Commits happen in the order of the calls. A caller that may have to repeat this very batch gives it a
-        `batch_id`: see `Journal.commit`. Cancelling the caller does not undo the writes.
+        Commits happen in the order of the calls. A caller that may have to repeat the batch passes a `batch_id`: see
+        `Journal.commit`. Cancelling the caller does not undo the writes.
 
         Raises:
             Fenced: a newer epoch took the account. Nothing was written, and every later call raises Fenced at once.
-            JournalUnavailable: not written, or after a lost connection nobody knows. Whatever waited behind it fails
-                alike and was not written, so nothing is reordered; calls after that are tried again.
-            Misconfigured: the journal is damaged. All commits behind it fail likewise.
+            JournalUnavailable: not written, or unknown after a lost connection. All commits that wait behind it fail,
+            too, and are not written, so nothing is reordered; later calls are tried again.
+            Misconfigured: the journal is damaged. All commits behind it fail, too.
             InboxFull: too many commits wait. These writes were not accepted.
         """
         return await asyncio.shield(self.submit(writes, batch_id))
 
     def submit(self, writes: Iterable[Write], batch_id: str | None = None) -> asyncio.Future[list[int]]:
-        """Commit as `commit` does; return at once a future that is done at the very moment of the commit or its
-        failure.
+        """Commit as `commit` does; return at once a future that is done at the moment of the commit or its failure.
 
-        For a caller that must submit nothing after a failed commit: a task that awaits `commit` resumes some turns of
-        the loop later.
+        For a caller that must not submit after a failed commit: a task that awaits `commit` resumes some turns of the
+        loop later.
         """
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         if self._end is not None:
@@ -78,7 +77,7 @@ class Committer:
         return future
 
     async def read(self, work: Callable[[Journal], T]) -> T:
-        """Return `work(journal)`, run in the reading thread; it sees every commit answered before.
+        """Return `work(journal)`, run in the reading thread. It sees every commit that was answered before.
 
         Raises:
             JournalUnavailable, Misconfigured: see `Journal`.
@@ -92,7 +91,7 @@ class Committer:
         return await asyncio.get_running_loop().run_in_executor(self._writer, work, self._journal)
 
     async def close(self) -> None:
-        """Wait for submitted work, then close the journal. Refuses commits from now on. Idempotent."""
+        """Refuse further commits, wait for submitted work, then close the journal. Idempotent."""
         self._end = self._end or JournalUnavailable(0.0, "the committer is closed")
         if self._task is not None:
             await self._task

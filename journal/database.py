@@ -1,7 +1,7 @@
 """One connection to the journal's database, opened on demand and reopened after a loss. The journal's only I/O.
 
-Errors of the database become one of two: `JournalUnavailable` for passing problems (full disk, held lock, unreachable
-server), `Misconfigured` for lasting ones (not a database, damaged, missing driver).
+Errors of the database become `JournalUnavailable` for temporary problems (full disk, held lock, unreachable server), or
+`Misconfigured` for permanent ones (not a database, damaged, missing driver).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WRONG_SERVER = ("28", "3D", "3F", "42501", "XX001", "XX002")
 
 
 def parse(url: str) -> URL:
-    """Return the URL as SQLAlchemy has it, with the driver named.
+    """Return the URL as an SQLAlchemy URL with its driver.
 
     Raises:
         Misconfigured: not a URL, or an unsupported database. The error shows no password.
@@ -52,10 +52,10 @@ def parse(url: str) -> URL:
 
 
 class Database:
-    """Runs functions in transactions on one connection. For one thread at a time, not always the same one."""
+    """Runs functions in transactions on one connection. For one thread at a time, which may change."""
 
     def __init__(self, url: str, wait_s: float) -> None:
-        """Does not connect yet. `wait_s`: longest wait for a lock or a connection."""
+        """Make the object without connecting. `wait_s`: longest wait for a lock or a connection."""
         self.url = parse(url)
         self.wait_s = wait_s
         self._connection: Connection | None = None
@@ -74,8 +74,8 @@ class Database:
     def run(self, work: Callable[[Connection], T], write: bool) -> T:
         """Run `work` in one transaction and return its result. Durable on return; rolled back if this raises.
 
-        After a lost connection, reconnects and runs `work` once more. The first run may have been committed, so `work`
-        must detect that itself. A reading transaction sees one snapshot.
+        After a lost connection this method reconnects and runs `work` once more. The first run may have been committed;
+        `work` must detect that itself. A reading transaction sees one snapshot.
 
         Raises:
             JournalUnavailable: see the module. After a lost connection the transaction may have been committed.
@@ -153,11 +153,11 @@ class Database:
             self._set_up_postgresql(raw)
 
     def _set_up_sqlite(self, raw: Any) -> None:
-        """Source: sqlite.org/pragma.html and sqlite.org/wal.html, read 2026-11-22."""
-        raw.isolation_level = None  # BEGIN is ours to say
+        """Configure an SQLite connection. Source: sqlite.org/pragma.html and sqlite.org/wal.html, read 2026-11-22."""
+        raw.isolation_level = None  # we issue BEGIN ourselves
         mode = self._wal(raw)
         if mode != "wal":
-            raise Misconfigured(self.name, f"SQLite cannot keep a write-ahead log there (journal mode {mode})")
+            raise Misconfigured(self.name, f"SQLite cannot keep a write-ahead log in this folder (journal mode {mode})")
         for setting in (
             "synchronous = FULL",  # a commit is on the disk on return
             "fullfsync = ON",  # on macOS fsync alone is not enough
@@ -167,7 +167,7 @@ class Database:
             raw.execute(f"PRAGMA {setting}").close()
 
     def _wal(self, raw: Any) -> str:
-        """Turn the write-ahead log on. Several processes may do so at once, and SQLite does not queue them."""
+        """Turn on the write-ahead log. Several processes may do so at once, and SQLite does not make them wait."""
         deadline = time.monotonic() + self.wait_s
         while True:
             try:
@@ -178,7 +178,7 @@ class Database:
                 time.sleep(0.005)
 
     def _set_up_postgresql(self, raw: Any) -> None:
-        """Source: PostgreSQL manual, chapter 20 (client connection defaults, write-ahead log), read 2026-11-22."""
+        """Configure a session. Source: PostgreSQL manual, chapter 20 (connection defaults, log), read 2026-11-22."""
         wait_ms = int(self.wait_s * 1000)
         with raw.cursor() as cursor:
             cursor.execute(

@@ -1,10 +1,9 @@
 """Writes a journal's orders, trades (own fills) or events to a CSV or Parquet file, a page at a time.
 
 Columns are the journal's own, with `exchange`, `account` and a readable `time` in front: UTC, ISO 8601 with ns in CSV,
-a timestamp in Parquet. Times in ns are integers as well. Decimals are plain text in CSV, exact as the exchange wrote
-them; in Parquet they are decimal128(38, 18), so that tools can add them up: 20 digits before the point and 18 behind
-hold what spot exchanges trade, and a number that does not fit is an error, never rounded. Fees of an order are JSON
-text.
+a timestamp in Parquet. Times in ns are integers as well. Decimals are plain text in CSV, exactly as the exchange wrote
+them; in Parquet they are decimal128(38, 18), so that tools can sum: 20 digits before the point and 18 after it are
+enough for spot exchanges, and a number that does not fit is an error, never rounded. Fees of an order are JSON text.
 """
 
 from __future__ import annotations
@@ -36,30 +35,30 @@ _EVERYTHING = Filter()
 
 
 class Sink(Protocol):
-    """A file format: takes rows in the order of the columns."""
+    """A file format: writes rows in the order of the columns."""
 
     def write(self, rows: list[list[Any]]) -> None: ...
     def close(self) -> None: ...
 
 
 def export(journal_url: str, what: str, form: str, path: str | os.PathLike[str], filters: Filter = _EVERYTHING) -> int:
-    """Write the rows of `what` ("orders", "trades", "events") that the filters let through; return how many.
+    """Write the rows of `what` ("orders", "trades", "events") that match the filters; return their number.
 
     `form` is "csv" or "parquet" (the extra `venuemesh[parquet]`). Rows are in the order they were recorded, account by
     account. Memory does not grow with their number. The file appears complete or not at all, and replaces an existing
-    one. Orders that change meanwhile are exported as of the reading of their page.
+    file. Orders that change during the export have their state at the reading of their page.
 
     Raises:
         Misconfigured: an unknown `what` or `form`, a missing extra, a filter that these rows do not have, a path that
             cannot be written, or a file that is not a journal.
         JournalUnavailable: the journal cannot be read, or the disk is full.
-        FixedPointError: a number does not fit Parquet's decimals; CSV takes it.
+        FixedPointError: a number does not fit Parquet's decimals; export it as CSV.
     """
     if what not in LISTINGS:
-        raise Misconfigured(f"export of {what!r}", f"there are {', '.join(LISTINGS)}")
+        raise Misconfigured(f"export of {what!r}", f"choose one of {', '.join(LISTINGS)}")
     make = {"csv": CsvSink, "parquet": _parquet}.get(form)
     if make is None:
-        raise Misconfigured(f"export as {form!r}", "there are csv, parquet")
+        raise Misconfigured(f"export as {form!r}", "choose csv or parquet")
     journal, count = Journal.open(journal_url, create=False), 0
     try:
         with _whole_file(Path(path)) as part:
@@ -123,7 +122,7 @@ def _whole_file(path: Path) -> Iterator[Path]:
 
 
 class CsvSink:
-    """RFC 4180 with a header line; empty for absent values, true and false as words."""
+    """RFC 4180 with a header line; absent values are empty, booleans are true and false."""
 
     def __init__(self, path: Path, names: list[str]) -> None:
         self._file = path.open("w", newline="", encoding="utf-8")

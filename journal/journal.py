@@ -1,14 +1,14 @@
 """The durable record of trading: orders, fills, requests, numbered events, and the epoch that fences writers.
 
-Theory of operation. An account has one row. A manager that takes the account writes a new epoch into it; each commit
-checks that epoch under the row's lock (SQLite: BEGIN IMMEDIATE; PostgreSQL: SELECT FOR UPDATE), writes, gives events
-the next numbers from that row, and is durable when it returns, all in one transaction. So an older writer is refused
-with nothing written, and numbers have neither gaps nor repetitions. Many batches may share one transaction and one
-fsync. A batch has an id; a batch that was committed already is answered with its numbers and not applied again, so a
-caller that does not know whether a commit succeeded may repeat it.
+Theory of operation. An account has one row. A manager that takes the account writes a new epoch into this row. In one
+transaction, each commit checks the epoch under the row's lock (SQLite: BEGIN IMMEDIATE; PostgreSQL: SELECT FOR UPDATE),
+writes, and numbers the events from that row; it is durable when it returns. So an older writer is refused and writes
+nothing, and event numbers have neither gaps nor repetitions. Many batches may share one transaction and one fsync. A
+batch has an id; a batch that was committed before is answered with its numbers and not applied again. So a caller that
+does not know whether a commit succeeded may repeat it.
 
-A `Journal` is synchronous and for one thread at a time; `committer.Committer` puts it behind asyncio. After
-`JournalUnavailable` the same object works again once the database does.
+A `Journal` is synchronous and for one thread at a time; `committer.Committer` makes it usable from asyncio. After
+`JournalUnavailable` the same object works again as soon as the database does.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Journal:
         try:
             if not database.run(is_current, write=False):
                 if not create and database.run(version, write=False) is None:
-                    raise Misconfigured(database.name, "it holds no journal")
+                    raise Misconfigured(database.name, "contains no journal")
                 database.run(lambda connection: migrate(connection, database.name), write=True)
         except BaseException:
             database.close()
@@ -68,13 +68,13 @@ class Journal:
         return cls(database)
 
     def another(self) -> Journal:
-        """Return the same journal with a connection of its own, for another thread."""
+        """Return the same journal with another connection, for another thread."""
         database = Database(self.database.url.render_as_string(hide_password=False), self.database.wait_s)
         return Journal(database)
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the journal is a file: its writers must then run on the file's node."""
+        """Whether the journal is a file, so that its writers must run on the file's node."""
         return self.database.is_sqlite
 
     @property
@@ -89,10 +89,10 @@ class Journal:
     # ------------------------------------------------------------------ writing
 
     def take(self, exchange: str, account: str, holder: str, now_ns: int) -> int:
-        """Take the account and return the new epoch: from now on commits under older ones raise `Fenced`. Durable.
+        """Take the account and return the new epoch; commits under older epochs raise `Fenced` from now on. Durable.
 
         Raises:
-            JournalUnavailable: not taken, or unknown. Take again.
+            JournalUnavailable: not taken, or unknown. Call `take` again.
         """
         of = schema.accounts
         mine = (of.c.exchange == exchange, of.c.account == account)
@@ -158,7 +158,7 @@ class Journal:
     def load(self, exchange: str, account: str) -> Loaded:
         """Return the open state that a manager starts from, as of one moment.
 
-        The cost grows with it, not with history.
+        The cost depends on the open state, not on the history.
         """
         return self._read(lambda connection: queries.load(connection, exchange, account))
 
@@ -172,7 +172,7 @@ class Journal:
         return self._one_order(queries.ORDER_BY_EXCHANGE_ID, exchange, account, named)
 
     def is_tombstone(self, exchange: str, account: str, client_order_id: str) -> bool:
-        """Whether this client order id was declared dead."""
+        """Return whether this client order id has a tombstone."""
         of = schema.tombstones.c
 
         def work(connection: Connection) -> bool:
@@ -183,7 +183,7 @@ class Journal:
         return self._read(work)
 
     def highest_id(self, exchange: str, account: str, begin: str) -> str:
-        """Return the alphabetically last id of orders and tombstones that begins with `begin`; "" if there is none.
+        """Return the alphabetically last id of orders and tombstones with the prefix `begin`; "" if there is none.
 
         `begin` and the ids are of [0-9a-z].
         """
@@ -203,7 +203,7 @@ class Journal:
         return self._read(work)
 
     def request(self, exchange: str, account: str, request_id: str) -> JournaledRequest | None:
-        """Return a journaled request, resolved or not, or None if it is not kept."""
+        """Return a journaled request, resolved or not; None if the journal does not have it."""
         of = schema.requests.c
 
         def work(connection: Connection) -> JournaledRequest | None:
@@ -226,7 +226,7 @@ class Journal:
     def orders(
         self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000, *, newest: bool = False
     ) -> Page[Order]:
-        """Return orders, oldest first, from behind the page whose `next` was `after`; or the `newest`."""
+        """Return orders, oldest first, after the page whose `next` was `after`; or the `newest`."""
 
         def work(connection: Connection) -> Page[Order]:
             found, more = queries.page(connection, queries.ORDERS, chosen, after, limit, newest)
@@ -237,7 +237,7 @@ class Journal:
     def fills(
         self, chosen: Filter = _EVERYTHING, after: int = 0, limit: int = 1000, *, newest: bool = False
     ) -> Page[Fill]:
-        """Return fills, in the order of recording, from behind the page whose `next` was `after`; or the `newest`."""
+        """Return fills, in the order of recording, after the page whose `next` was `after`; or the `newest`."""
 
         def work(connection: Connection) -> Page[Fill]:
             found, more = queries.page(connection, queries.FILLS, chosen, after, limit, newest)
@@ -249,7 +249,7 @@ class Journal:
         """Return up to `limit` events, numbered from `after` + 1; empty if there are none yet.
 
         Raises:
-            EventsTrimmed: event `after` + 1 existed and is deleted. `first` is the oldest kept event.
+            EventsTrimmed: event `after` + 1 was deleted. `first` is the oldest kept event.
         """
         chosen = Filter(exchange=exchange, account=account)
 
@@ -295,7 +295,7 @@ class Journal:
         return self.database.run(work, write=False)
 
     def _done(self, connection: Connection, account_id: int, ids: list[str]) -> dict[str, list[int]]:
-        """Return the batches among these that were committed before, with their numbers."""
+        """Return those of the batches that were committed before, with their event numbers."""
         found = self._statements.among(connection, self._statements.done, account_id, ids)
         return {row.id: list(range(row.first_event, row.first_event + row.events)) for row in found}
 

@@ -20,7 +20,7 @@ def version(connection: Connection) -> str | None:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the tables are current: the ordinary case, which needs no writers' lock."""
+    """Return whether the tables are current, the ordinary case. Needs no writers' lock."""
     return version(connection) == HEAD
 
 
@@ -28,7 +28,7 @@ def migrate(connection: Connection, where: str) -> None:
     """Create the tables or migrate them to `HEAD` in the open transaction; one process at a time.
 
     Raises:
-        Misconfigured: they are newer than this code.
+        Misconfigured: the tables are newer than this code.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -37,7 +37,7 @@ def migrate(connection: Connection, where: str) -> None:
         return
     if there is not None and there not in KNOWN:
         raise Misconfigured(
-            where, f"its tables have version {there}, newer than this code, which knows {HEAD}; upgrade venuemesh"
+            where, f"its tables have version {there}, newer than version {HEAD} of this code; upgrade venuemesh"
         )
     from alembic import command  # slow to import, and rarely needed
     from alembic.config import Config

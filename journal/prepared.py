@@ -1,8 +1,8 @@
 """Statements for SQLite's driver, compiled once to text and an order of parameters.
 
 A commit is about ten short statements. SQLAlchemy's work at each execution (cache key, parameters, types) costs several
-times the work of SQLite and blocks the process meanwhile. The types of a journal's columns need no conversion in
-SQLite. Errors are SQLAlchemy's, as with `Connection.execute`.
+times the work of SQLite and blocks the process. The types of the journal's columns need no conversion in SQLite. Errors
+are SQLAlchemy's, as with `Connection.execute`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _DIALECT = pysqlite.dialect()
 
 
 class Prepared:
-    """One statement. `names` are the columns that an insert gives."""
+    """One statement. `names` are the columns of an insert."""
 
     def __init__(self, statement: Any, names: Iterable[str] | None = None) -> None:
         if statement.is_insert:
-            statement = statement.inline()  # nothing is returned
+            statement = statement.inline()  # the insert returns no values
         compiled = statement.compile(dialect=_DIALECT, column_keys=None if names is None else list(names))
         self._text: str = compiled.string
         self._order: tuple[str, ...] = tuple(compiled.positiontup or ())

@@ -1,4 +1,4 @@
-"""Reads orders, fills, events and other records from rows. Each function runs in a transaction of its caller."""
+"""Reads orders, fills, events and other records from rows. Each function runs in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ EVENTS = (schema.events, schema.events.c.number, schema.events.c.ts_recv_ns)
 
 
 def account_row(connection: Connection, exchange: str, account: str, lock: bool = False) -> Any:
-    """Return the account's row or None, locked against other writers until the transaction ends when `lock`."""
+    """Return the account's row or None. With `lock` it is locked against other writers until the transaction ends."""
     named = {"of_exchange": exchange, "of_account": account}
     return connection.execute(_LOCKED_ACCOUNT if lock else ACCOUNT, named).first()
 
 
 def accounts(connection: Connection) -> list[tuple[str, str]]:
-    """Return (exchange, account) of every account, in the order they were first taken."""
+    """Return (exchange, account) of every account, in the order in which they were first taken."""
     of = schema.accounts.c
     return [(row.exchange, row.account) for row in connection.execute(select(of.exchange, of.account).order_by(of.id))]
 
@@ -84,7 +84,7 @@ ORDER_BY_EXCHANGE_ID = joined(schema.orders).where(
 
 
 def rows(connection: Connection, table: Table, *where: ColumnElement[bool], by: Any = None) -> list[Any]:
-    """Return rows of an account's table with the exchange and account they belong to."""
+    """Return rows of a table with their exchange and account."""
     statement = joined(table).where(*where)
     return list(connection.execute(statement if by is None else statement.order_by(by)).mappings())
 
@@ -114,7 +114,7 @@ def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool
             continue
         if name not in of:
             raise Misconfigured(f"filter by {name}", f"{table.name} have no {name}")
-        # Partial indices are used only if the query has the very constant of the index.
+        # The database uses a partial index only if the query has the same constant as the index.
         where.append(of[name] == ((true() if value else false()) if name == "open" else value))
     if chosen.since_ns is not None:
         where.append(time >= chosen.since_ns)
@@ -130,9 +130,9 @@ def selected(table: Table, time: Any, chosen: Filter) -> list[ColumnElement[bool
 def page(
     connection: Connection, listing: Listing, chosen: Filter, after: int, limit: int, newest: bool = False
 ) -> tuple[list[Any], int | None]:
-    """Return up to `limit` rows with keys above `after`, in their order, and the key to continue after, if any.
+    """Return up to `limit` rows with keys above `after`, in order, and the key of the next page, if any.
 
-    `newest`: the last rows instead of the first; then there is no next page.
+    `newest`: the last rows instead of the first; there is no next page then.
     """
     table, key, time = listing
     if newest:

@@ -1,4 +1,4 @@
-"""Records that the journal returns. Immutable; no I/O."""
+"""The records that the journal returns. Immutable; no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class JournaledRequest:
-    """A journaled request. `epoch`: of the manager that was to send it. `outcome`: None until one was recorded."""
+    """A journaled request. `epoch`: of the manager that journaled it. `outcome`: None until one is recorded."""
 
     request_id: str
     kind: str
@@ -41,7 +41,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of an order's status. `before` is None at the first."""
+    """One change of an order's status. `before` is None for the first."""
 
     client_order_id: str
     before: str | None
@@ -53,7 +53,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The state that a manager starts from: everything open on one account, without its history.
+    """The state from which a manager starts: all open records of one account, without history.
 
     `orders`: open orders and those that an unresolved request names. `fills`: all their fills, oldest first.
     `requests`: those without an outcome or with "unknown". `next_event`: the number of the next event. `first_event`:
@@ -73,14 +73,15 @@ class Loaded:
     owners: dict[str, Owner]
     marks: dict[str, str]
     balances: dict[str, tuple[Decimal, Decimal]]
-    balances_ns: int | None  # None: never any
+    balances_ns: int | None  # None: no balances were recorded
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Selects rows of a listing: all given conditions must hold. Times: ns, `since_ns` <= t < `until_ns`.
 
-    The time of an order is its creation here, of a fill the exchange's time, of an event its arrival at the mesh.
+    The time of an order is its creation in the mesh, of a fill the exchange's time, of an event its arrival at the
+    mesh.
     `open`: True only orders that are not done, False only those that are. `owner` and `open` are for orders (an owner
     also for events); other listings refuse them with Misconfigured.
     """
@@ -105,7 +106,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """How many rows a call of `trim` deleted."""
+    """The numbers of rows that a call of `trim` deleted."""
 
     orders: int
     fills: int

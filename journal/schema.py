@@ -1,17 +1,17 @@
 """The journal's tables, the same on SQLite and PostgreSQL. Every change needs a new file in `migrations/`.
 
-Times and numbers are 64-bit integers, decimals are text in plain notation: exact on both, and readable in any SQL
-shell. Searched values have columns; `events.body` and `balances.body` are JSON that is never searched.
+Times and numbers are 64-bit integers, decimals are text in plain notation: exact on both databases, and readable in any
+SQL shell. Values that are searched have columns; `events.body` and `balances.body` are JSON and never searched.
 
-    accounts     one row an account: its epoch (the fence), the next event number, how many batches were committed
-    orders       the current state of each order; `seq` is the order of arrival, the key that pages continue after
+    accounts     one row per account: its epoch (the fence), the next event number, the number of committed batches
+    orders       the current state of each order; `seq` is the sequence of arrival and the key of pages
     transitions  every change of an order's status
     fills        identified by (pair, trade_id, exchange_order_id): two own orders that meet share a trade id
     requests     intents, journaled before they are sent; `open` while their outcome is unknown
     events       numbered per account without a gap; the oldest are trimmed
     balances     the last snapshots
     cursors, pauses, owners, marks, tombstones      small named values of an account
-    batches      ids of the last batches and the numbers their events got: a repetition is answered, not applied
+    batches      ids and event numbers of the last batches: a repeated batch is answered, not applied
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 HEAD = "0002"
 KNOWN = ("0001", "0002")
-"""Versions of the schema that this code can migrate from; the last is `HEAD`. A test holds them to the files."""
+"""Versions of the schema from which this code can migrate; the last is `HEAD`. A test compares them with the files."""
 BALANCES_KEPT = 100
 BATCHES_KEPT = 1000
 

@@ -1,4 +1,4 @@
-"""The journal's place, and how long it keeps ended records."""
+"""The journal's location, and how long it keeps ended records."""
 
 from __future__ import annotations
 

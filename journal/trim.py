@@ -1,4 +1,4 @@
-"""Deletes old records, in transactions so small that commits hardly wait for them."""
+"""Deletes old records, in transactions so small that they hardly delay commits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
     """See `Journal.trim`."""
 
     def repeat(step: Callable[[Connection, int], tuple[int, ...]]) -> tuple[int, ...]:
-        """Run the step in one transaction after the other until it finds nothing; return the sums of its counts."""
+        """Run the step in one transaction after another until it deletes nothing; return the sums of its counts."""
 
         def work(connection: Connection) -> tuple[int, ...]:
             mine = queries.account_row(connection, exchange, account, lock=True)
@@ -56,7 +56,7 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
         return (_delete_keys(connection, of.client_order_id, found, of.account_id == mine),)
 
     def events(connection: Connection, mine: int) -> tuple[int, ...]:
-        """Delete from the oldest on, so that the kept events have no gap."""
+        """Delete the oldest events, so that the kept events have no gap."""
         of, counter = schema.events.c, schema.accounts.c
         next_event = connection.execute(select(counter.next_event).where(counter.id == mine)).scalar_one()
         keep_from = 0 if keep_events is None else next_event - keep_events
@@ -78,7 +78,7 @@ def trim(database: Database, exchange: str, account: str, before_ns: int, keep_e
 
 
 def _trim_stray_fills(database: Database, exchange: str, account: str, before_ns: int) -> int:
-    """Delete old fills of orders that the journal never had; return how many.
+    """Delete old fills of orders that the journal never had; return their number.
 
     Reading transactions search for them, from the oldest recorded fill to the first that is not old.
     """
@@ -110,7 +110,7 @@ def _held(connection: Connection, mine: int) -> list[str]:
 
 
 def _delete(connection: Connection, table: Table, mine: int, ids: list[str]) -> int:
-    """Delete the rows of these client order ids; return how many."""
+    """Delete the rows of these client order ids; return their number."""
     gone = delete(table).where(table.c.account_id == mine, table.c.client_order_id.in_(ids))
     return connection.execute(gone).rowcount
 

@@ -1,7 +1,7 @@
 """The writes of a commit, and the check that keeps secrets out of them. No I/O.
 
-Writes are applied in order; a batch is applied completely or not at all. Applying a write again changes nothing, except
-`PutEvent`, whose repetition the id of its batch prevents (see `Batch`).
+Writes are applied in order; a batch is applied completely or not at all. Applying a write again changes nothing. The
+exception is `PutEvent`: the id of its batch prevents a repetition (see `Batch`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SECRET = re.compile(
 class PutOrder:
     """Make this the current state of the order with its client order id.
 
-    When the status differs from the journal's, a transition is recorded: `step` says what happened, `ts_ns` when.
+    If the status differs from the journal's, a transition is recorded, with `step` and its time `ts_ns`.
     """
 
     order: Order
@@ -34,7 +34,7 @@ class PutOrder:
 
 @dataclass(frozen=True, slots=True)
 class PutFill:
-    """Record a fill; ignored if the account has (pair, trade_id, exchange_order_id) already."""
+    """Record a fill; ignored if the account already has (pair, trade_id, exchange_order_id)."""
 
     fill: Fill
 
@@ -43,12 +43,12 @@ class PutFill:
 class PutRequest:
     """The intent: a request is about to be sent once. It stays unresolved until a `CloseRequest` resolves it.
 
-    `text` is the exact request without key and signature, `digest` the SHA-256 of its exact bytes; `not_after_ns` by
-    the exchange's clock, `created_ns` by the mesh's.
+    `text` is the exact request without key and signature, `digest` the SHA-256 of its exact bytes. `not_after_ns` is a
+    time of the exchange's clock, `created_ns` of the mesh's.
 
     Raises:
-        Misconfigured: `text` seems to contain a key or a signature: its maker does not redact. The error shows nothing
-            of the text.
+        Misconfigured: `text` seems to contain a key or a signature, because the connector does not redact it. The error
+        shows no part of the text.
     """
 
     request_id: str
@@ -68,7 +68,7 @@ class PutRequest:
 class CloseRequest:
     """Record the outcome of a request: "accepted", "rejected", "not_sent", or "unknown", which leaves it unresolved.
 
-    Any other word closes an unknown request later, by custom "resolved:...". A closed or missing request does not
+    Another text closes an unknown request later, by convention "resolved:...". A closed or missing request does not
     change.
     """
 
@@ -79,7 +79,7 @@ class CloseRequest:
 
 @dataclass(frozen=True, slots=True)
 class PutEvent:
-    """Record an event under the account's next number; the event's own number is ignored."""
+    """Record an event under the account's next number; the number in the event is ignored."""
 
     event: AccountEvent
 
@@ -102,7 +102,7 @@ class PutCursor:
 
 @dataclass(frozen=True, slots=True)
 class PutPause:
-    """Pause trading in `scope` ("account" or a pair) for `reason`; resume when that is None."""
+    """Pause trading in `scope` ("account" or a pair) for `reason`; None resumes trading."""
 
     scope: str
     reason: str | None
@@ -128,7 +128,7 @@ class PutMark:
 
 @dataclass(frozen=True, slots=True)
 class PutTombstone:
-    """Record that a client order id without an order was declared dead: later orders with the id are refused."""
+    """Record that a client order id will never have an order: later orders with the id are refused."""
 
     client_order_id: str
     ts_ns: int
@@ -151,10 +151,10 @@ Write = (
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Writes that are committed together under an id that no other batch of the account ever has.
+    """Writes that are committed together under an id that is unique among the account's batches.
 
-    A batch whose id was committed before is not applied again: it answers with the numbers of its first time. The
-    journal remembers the last `schema.BATCHES_KEPT` batches of an account.
+    A batch whose id was committed before is not applied again: the commit returns the event numbers of the first time.
+    The journal keeps the ids of the last `schema.BATCHES_KEPT` batches of an account.
     """
 
     id: str

@@ -33,7 +33,7 @@ class Key:
     """The API key and secret of one account. Compares by fields; repr and str show neither key nor secret.
 
     `kind` is "hmac", "ed25519" or "rsa". `secret` is the HMAC secret as the exchange gave it, or a private key as
-    unencrypted PKCS #8 PEM. `fields` are the further texts that the exchange's keys have, by name: a passphrase.
+    unencrypted PKCS #8 PEM. `fields` are further fields of the exchange's keys by name, such as a passphrase.
     """
 
     exchange: str
@@ -44,15 +44,15 @@ class Key:
 
     @property
     def hint(self) -> str:
-        """Return the first 4 characters of the API key, to recognise it; an empty text for a short key."""
+        """Return the first 4 characters of the API key, to recognise the key; empty for a short key."""
         return f"{self.api_key[:_HINT]}..." if len(self.api_key) >= _HINT_FROM else "..."
 
     def __repr__(self) -> str:
         return f"<Key {self.exchange} {self.kind} {self.hint}>"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        """Raises TypeError: a key stays in the process that read it."""
-        raise TypeError("a Key does not leave its process: it cannot be pickled or copied")
+        """Raises TypeError, because a key must stay in the process that read it."""
+        raise TypeError("a Key stays in its process: it cannot be pickled or copied")
 
 
 def make_key(
@@ -67,8 +67,8 @@ def make_key(
 ) -> Key:
     """Check API key and secret and return the key. Without `kind` a PEM header decides; other text is an HMAC secret.
 
-    A PEM with its own passphrase is opened with `pem_passphrase` and kept without it. `what` names the origin of the
-    secret in errors, which never show its content. `fields` are the further texts of the key, by name.
+    A PEM with its own passphrase is opened with `pem_passphrase` and kept without the passphrase. `what` names the
+    origin of the secret in errors, which never show the secret. `fields` are further fields of the key by name.
 
     Raises:
         Misconfigured: the API key, the secret or a field is malformed.
@@ -101,7 +101,7 @@ def make_key(
 
 
 def needs_passphrase(secret: str) -> bool:
-    """Whether this text is a PEM private key with its own passphrase."""
+    """Return whether this text is a PEM private key with its own passphrase."""
     return "-----BEGIN ENCRYPTED PRIVATE KEY-----" in secret or ("Proc-Type:" in secret and "ENCRYPTED" in secret)
 
 
@@ -111,7 +111,7 @@ def _open_pem(secret: str, passphrase: str | None, what: str) -> tuple[str, str]
             raise Misconfigured(
                 what,
                 "contains a private key with its own passphrase: put it into a keystore with "
-                "`venuemesh keys add --secret-file`, which asks for it, or remove the passphrase",
+                "`venuemesh keys add --secret-file`, which asks for the passphrase, or remove the passphrase",
             )
     else:
         passphrase = None

@@ -1,4 +1,4 @@
-"""Reads and writes files for their owner alone: secrets, passphrases, keystores. Errors never show the content."""
+"""Reads and writes private files: secrets, passphrases, keystores. Errors never show the content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def expand(path: str | Path) -> Path:
     """Return the path on this node: a leading `~` is the home directory of the user that runs this process.
 
     Raises:
-        Misconfigured: that home directory is unknown.
+        Misconfigured: the home directory is unknown.
     """
     try:
         return Path(path).expanduser()
@@ -30,7 +30,7 @@ def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
     """Return the content of a regular file that only its owner may read and write.
 
     Raises:
-        Misconfigured: it cannot be read, is too large, or its mode is wider than 0600.
+        Misconfigured: the file cannot be read, is too large, or has a mode wider than 0600.
     """
     where = expand(path)
     try:
@@ -51,7 +51,7 @@ def read_private(path: str | Path, what: str, largest: int = LARGEST) -> bytes:
 
 
 def check_private(seen: os.stat_result, where: Path, what: str) -> None:
-    """Raises Misconfigured: not a regular file, or of a wider mode than 0600."""
+    """Check that a file is private. Raises Misconfigured: not a regular file, or a mode wider than 0600."""
     if not stat.S_ISREG(seen.st_mode):
         raise Misconfigured(f"{what} {where}", "is not a regular file")
     if seen.st_mode & OTHERS:
@@ -62,10 +62,10 @@ def check_private(seen: os.stat_result, where: Path, what: str) -> None:
 
 
 def read_line(path: str | Path, what: str) -> str:
-    """Return the text of a private file without the line end that editors leave.
+    """Return the text of a private file without the line end that editors add.
 
     Raises:
-        Misconfigured: as `read_private`; or it is empty, or not UTF-8.
+        Misconfigured: as `read_private`; or the file is empty, or not UTF-8.
     """
     try:
         text = read_private(path, what).decode()
@@ -78,7 +78,7 @@ def read_line(path: str | Path, what: str) -> str:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace the file (mode 0600) in one step: at any time the path has the old or the new file, complete.
+    """Replace the file (mode 0600) in one step: at any time the path has the complete old or new file.
 
     Raises:
         OSError: nothing was replaced.

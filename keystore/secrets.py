@@ -1,7 +1,7 @@
 """Reads secrets on the node of the role that needs them. Configurations name files, never secrets.
 
-Secrets are never read from the environment: every child process inherits it, and the raylet that starts the roles that
-sign also starts strategies. A variable that names a file is fine.
+Secrets are never read from the environment, because every child process inherits the environment, and the raylet that
+starts the signing roles also starts strategies. A variable may name a file.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from .settings import KeySettings
 from .store import Keystore
 
 PASSPHRASE_FILE = "VENUEMESH_PASSPHRASE_FILE"
-_SECRETS = ("VENUEMESH_PASSPHRASE", "VENUEMESH_API_KEY", "VENUEMESH_SECRET")  # the names that users try first
+_SECRETS = ("VENUEMESH_PASSPHRASE", "VENUEMESH_API_KEY", "VENUEMESH_SECRET")  # names that a user might try
 
 
 def refuse_secrets_in_environment() -> None:
-    """Raises Misconfigured: the environment contains a passphrase or a key."""
+    """Check the environment. Raises Misconfigured: it contains a passphrase or a key."""
     for name in _SECRETS:
         if name in os.environ:
             raise Misconfigured(
                 f"${name}",
-                "every process started from here, strategies too, inherits a secret in the environment: "
+                "every process started from here, including strategies, inherits a secret in the environment: "
                 f"remove the variable; ${PASSPHRASE_FILE} may name a file",
             )
 
 
 def passphrase_file(configured: str | None) -> str:
-    """Return the file with the passphrase: the configured one, or else the one that $VENUEMESH_PASSPHRASE_FILE names.
+    """Return the file with the passphrase: the configured file, or else the file that $VENUEMESH_PASSPHRASE_FILE names.
 
     Raises:
-        Misconfigured: neither is set, or the environment contains a passphrase or key itself.
+        Misconfigured: neither is set, or the environment itself contains a passphrase or key.
     """
     refuse_secrets_in_environment()
     found = configured or os.environ.get(PASSPHRASE_FILE)
@@ -51,7 +51,7 @@ def passphrase_file(configured: str | None) -> str:
 def read_key(settings: KeySettings, connector: str, passphrase: str | None = None) -> Key:
     """Read the key of an account on this node. Slow with a keystore; see `read_key_async`.
 
-    `connector` is the exchange that the key must be of. A typed `passphrase` replaces the file's.
+    The key must be of the exchange `connector`. A typed `passphrase` replaces the file's.
 
     Raises:
         Misconfigured: names the file and the problem, never the content.
@@ -77,7 +77,7 @@ def check_key(settings: KeySettings, connector: str) -> None:
     """Check that this node has the files that `read_key` needs, without decrypting or keeping any secret.
 
     Raises:
-        Misconfigured: a file is missing, may be read by others, or has no such entry.
+        Misconfigured: a file is missing or can be read by others, or the keystore has no such entry.
     """
     if settings.keys is not None:
         read_line(passphrase_file(settings.passphrase_file), "passphrase file")
@@ -92,7 +92,7 @@ def check_key(settings: KeySettings, connector: str) -> None:
 
 def _secret_files(settings: KeySettings) -> tuple[str, str]:
     if settings.api_key_file is None or settings.secret_file is None:
-        raise Misconfigured("account", "names neither keys of a keystore nor api_key_file and secret_file")
+        raise Misconfigured("account", "names neither keys (an entry of a keystore) nor api_key_file and secret_file")
     return settings.api_key_file, settings.secret_file
 
 
@@ -105,11 +105,11 @@ def journal_url(url: str | None, url_file: str | None) -> str:
     """Return the journal's URL, on the node that uses it: `url`, or the content of the private file `url_file`.
 
     Raises:
-        Misconfigured: the file cannot be used. The error shows nothing of the URL.
+        Misconfigured: the file cannot be used. The error shows no part of the URL.
     """
     if url_file is not None:
         url = read_line(url_file, "journal URL file")
-        if url.startswith("sqlite"):  # the supervisor reads from `url` on which node the file is
+        if url.startswith("sqlite"):  # the supervisor needs `url` to know the node of the file
             raise Misconfigured(
                 f"journal URL file {url_file}",
                 "contains the URL of an SQLite file; set `url` to it instead of url_file",

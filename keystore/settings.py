@@ -1,4 +1,4 @@
-"""The place of an account's key: names of files and entries, no secret."""
+"""The location of an account's key: names of files and entries, no secret."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 class KeySettings:
     """Either `keys`, an entry of a keystore, or `api_key_file` together with `secret_file`.
 
-    `keystore` None is the default keystore of the user; `passphrase_file` None is what $VENUEMESH_PASSPHRASE_FILE
-    names. `kind` is the kind of the key in `secret_file`; None: the PEM decides, and other text is "hmac".
-    `field_files` are the files of the key's further texts, by name.
+    `keystore` None is the default keystore of the user; `passphrase_file` None is the file that
+    $VENUEMESH_PASSPHRASE_FILE names. `kind` is the kind of the key in `secret_file`; None: the PEM decides, and other
+    text is "hmac". `field_files` are the files of the key's further fields, by name.
     """
 
     keys: str | None = None

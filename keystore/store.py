@@ -1,18 +1,18 @@
 """API keys, encrypted in one file under one passphrase.
 
 The file is JSON: `version`, the derivation of the file's key from the passphrase (scrypt, RFC 7914), a `check` that
-this key opens, a `digest` of these parts, and an entry per name. The exchange, the kind, a hint of the API key and the
-day of an entry are readable, so a list needs no passphrase; API key, secret and the key's named fields are one
-AES-256-GCM box. The readable parts are associated data of the box: an entry that was renamed, or moved to another
-exchange or other parameters, does not open.
+this key decrypts, a `digest` of these parts, and an entry per name. The exchange, the kind, a hint of the API key and
+the date of an entry are readable, so a list needs no passphrase; API key, secret and the key's named fields are
+encrypted together (AES-256-GCM). The readable parts are associated data of the encryption: an entry that was renamed,
+or moved to another exchange or other parameters, cannot be decrypted.
 
-    the digest does not match                    damaged
-    the digest matches, the check does not open  wrong passphrase
-    the check opens, an entry does not           that entry is damaged, or was changed
+    the digest does not match                               damaged
+    the digest matches, the check cannot be decrypted       wrong passphrase
+    the check can be decrypted, an entry cannot             that entry is damaged, or was changed
 
-Writers take a lock beside the file, write a new file and rename it over the old one: a reader sees one of the two.
+Writers take a lock beside the file, write a new file and rename it over the old one; a reader sees one of both.
 
-Deriving the key takes about 0.1 s and 32 MiB: event loops call these methods in a thread.
+Deriving the key takes about 0.1 s and 32 MiB, so event loops call these methods in a thread.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from .private import expand, read_private, write_private
 
 VERSION = 1
 LOG2_N, R, P = 15, 8, 1
-MOST_LOG2_N = 20  # of a file: 1 GiB; a damaged one must not ask for more
+MOST_LOG2_N = 20  # of a file: 1 GiB; a damaged file must not require more
 SHORTEST_PASSPHRASE = 8
 LARGEST = 4 * 1024 * 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -109,7 +109,7 @@ class Keystore:
 
         Raises:
             WrongPassphrase: the passphrase is wrong.
-            Damaged: the file or the entry was changed since it was written.
+            Damaged: the file or the entry was changed after it was written.
             Misconfigured: there is no such entry, or the file cannot be read.
         """
         content = self._read()
@@ -120,7 +120,7 @@ class Keystore:
         try:
             opened = box.decrypt(_bytes(entry["nonce"]), _bytes(entry["box"]), _bound(content, name, entry))
         except InvalidTag:
-            raise Damaged(f"entry {name!r} of keystore {self.path}", "was changed since it was written") from None
+            raise Damaged(f"entry {name!r} of keystore {self.path}", "was changed after it was written") from None
         api_key, secret, *more = json.loads(opened)
         return Key(entry["exchange"], entry["kind"], api_key, secret, more[0] if more else {})
 
@@ -131,8 +131,8 @@ class Keystore:
 
         Raises:
             WrongPassphrase: the passphrase is not the keystore's; one passphrase opens all entries.
-            Misconfigured: a bad or (unless `replace`) taken name, or a passphrase that is too short for a new file.
-                Nothing was changed.
+            Misconfigured: the name is malformed or (unless `replace`) taken, or the passphrase is too short for a new
+            file. Nothing was changed.
         """
         if NAME.fullmatch(name) is None:
             raise Misconfigured(f"name {name!r}", "must be letters, digits, '.', '_' or '-', 64 at most")
@@ -151,12 +151,13 @@ class Keystore:
         return Entry(name, **entry)
 
     def remove(self, name: str) -> None:
-        """Remove one entry; durable on return. Needs no passphrase: a user who may write the file may also delete it.
+        """Remove one entry; durable on return. Needs no passphrase, because a user who may write the file may also
+        delete it.
 
         Raises:
             Misconfigured: there is no such entry.
         """
-        self._read()  # without a keystore, make no folder
+        self._read()  # without a keystore, create no folder
         with self._locked():
             content = self._read()
             if name not in content["entries"]:
@@ -172,7 +173,7 @@ class Keystore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other writers out, and turn errors of the file system into Misconfigured."""
+        """Hold the writers' lock, and turn errors of the file system into Misconfigured."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(self.path.with_name(f"{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -231,7 +232,7 @@ def _box(scrypt: Mapping[str, Any], passphrase: str) -> AESGCM:
 
 
 def _bound(content: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> bytes:
-    """The data to which a box is bound: the entry's name and readable parts, and the key's derivation."""
+    """Return the associated data of an entry: its name and readable parts, and the key's derivation."""
     return _canonical([content["version"], content["scrypt"], name, [entry[key] for key in _READABLE]])
 
 
@@ -244,7 +245,7 @@ def _canonical(plain: Any) -> bytes:
 
 
 def _is_sound(content: Mapping[str, Any]) -> bool:
-    """Whether the content has the form of a keystore. The boxes themselves prove whether they are intact."""
+    """Return whether the content has the form of a keystore. Decryption itself proves whether an entry is intact."""
     scrypt, entries = content["scrypt"], content["entries"]
     costs = [(scrypt["log2_n"], MOST_LOG2_N), (scrypt["r"], R), (scrypt["p"], 4)]
     if not all(type(cost) is int and 1 <= cost <= most for cost, most in costs):

@@ -1,4 +1,4 @@
-"""Addresses and the routes to them. Only this module knows the form of an address.
+"""Addresses and their routes. Only this module knows the form of an address.
 
 limits/<exchange>/<egress>      orders/<exchange>/<account>     agent/<node>
 catalog/<exchange>              stream/<exchange>/<account>     mirror/<node>
@@ -28,10 +28,10 @@ NODE_CHARACTERS = 12  # of a node's id, in the addresses of its roles
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The parts of an address; `str` writes it.
+    """The parts of an address; `str` returns the address.
 
     `exchange` is empty for the roles of a node, whose id is `name`; `name` is empty for a catalog. `name` is the last
-    part and may contain a slash; the others may not.
+    part and may contain a slash; the other parts may not.
     """
 
     kind: str
@@ -93,12 +93,12 @@ class Route:
 
 
 def has_kind(address: str, kind: str) -> bool:
-    """Whether an address is of a kind; False for text that is not an address."""
+    """Return whether an address is of a kind; False for text that is not an address."""
     return address.startswith(f"{kind}/")
 
 
 def is_book_of(address: str, exchange: str) -> bool:
-    """Whether an address is of a book, or a group of books, of an exchange; False for text that is not an address."""
+    """Return whether an address is a book, or a group of books, of an exchange; False if the text is not an address."""
     return address.startswith(f"{BOOK}/{exchange}/")
 
 

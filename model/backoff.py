@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST_DOUBLINGS = 64  # beyond it every delay is at its cap, and a float would overflow
+MOST_DOUBLINGS = 64  # above it every delay is at its cap, and a float would overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +28,5 @@ class Backoff:
         return full * (1.0 - self.jitter * chance)
 
     def spread_s(self, chance: float) -> float:
-        """Return a random delay from 0 to `first_s`, so that many clients do not come back in one instant."""
+        """Return a random delay from 0 to `first_s`, so that many clients do not return at the same moment."""
         return self.first_s * chance

@@ -42,7 +42,7 @@ def _parts(interval: str) -> tuple[int, str]:
 
 
 def close_of(open_ns: int, interval: str) -> int:
-    """Return when the candle that opens at `open_ns` ends: the first nanosecond after it. Raises ValueError."""
+    """Return the end of the candle that opens at `open_ns`: the first nanosecond after it. Raises ValueError."""
     number, unit = _parts(interval)
     if unit != MONTH:
         return open_ns + number * SPANS_NS[unit]

@@ -1,4 +1,4 @@
-"""Every error that the mesh raises on purpose, by what the caller can do about it.
+"""Every error that the mesh raises on purpose, grouped by what the caller can do.
 
 MeshError
 ├─ Rejected(code, reason)              an explicit refusal: the outcome is known
@@ -11,7 +11,7 @@ MeshError
 │  └─ JournalUnavailable(...)                the journal cannot be written: nothing was sent
 ├─ EventsTrimmed(first)                events after the requested number were deleted; `first` is kept
 ├─ OutcomeUnknown(what, reason)        no answer, a 5xx, a cut connection: reconcile, never assume
-├─ NotSynced(address, state, reason)   the book exists and cannot be trusted now
+├─ NotSynced(address, state, reason)   the book exists, but cannot be trusted now
 │  └─ BeyondDepth(...)                 the query reaches beyond the depth that the snapshot proved
 ├─ Misconfigured(what, reason)         a retry will not help
 │  ├─ UnknownExchange · UnknownInstrument · MeshNotRunning
@@ -61,7 +61,7 @@ class MeshError(Exception):
 
 
 class Rejected(MeshError):
-    """The exchange or the mesh refused explicitly. `code` is the code of the side that refused, as text."""
+    """The exchange or the mesh refused explicitly. `code` is the exchange's or the mesh's code, as text."""
 
     fields: ClassVar[tuple[str, ...]] = ("code", "reason")
     code: str
@@ -130,7 +130,7 @@ class NotOffered(Rejected):
 class Paused(Rejected):
     """Trading is paused.
 
-    Nothing was sent. `scope` is "mesh", an exchange, an account or a pair, as the pause named it.
+    Nothing was sent. `scope` is the scope of the pause: "mesh", an exchange, an account or a pair.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("scope", "reason")
@@ -142,7 +142,7 @@ class Paused(Rejected):
 
 
 class UnknownOrder(Rejected):
-    """The account has no order of this id. The id is spent: an order that arrives with it later is refused."""
+    """The account has no order with this id. An order that arrives with this id later is refused."""
 
     fields: ClassVar[tuple[str, ...]] = ("client_order_id",)
     client_order_id: str
@@ -174,7 +174,7 @@ class JournalUnavailable(RetryLater):
 class EventsTrimmed(MeshError):
     """The journal deleted events after the requested number.
 
-    `first` is the number of the oldest event that it keeps.
+    `first` is the number of the oldest event in the journal.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("first",)
@@ -222,7 +222,7 @@ class BeyondDepth(NotSynced):
 
 
 class Misconfigured(MeshError):
-    """Something is wrong that a retry will not fix."""
+    """The setup is wrong; a retry will not help."""
 
     fields: ClassVar[tuple[str, ...]] = ("what", "reason")
     what: str
@@ -233,7 +233,7 @@ class Misconfigured(MeshError):
 
 
 class UnknownExchange(Misconfigured):
-    """The mesh knows no such exchange. `known` names the exchanges that it knows."""
+    """The mesh has no such exchange. `known` names the exchanges that it has."""
 
     fields: ClassVar[tuple[str, ...]] = ("exchange", "known")
     exchange: str
@@ -267,7 +267,7 @@ class MeshNotRunning(Misconfigured):
 
 
 class ConfigError(Misconfigured):
-    """The configuration cannot be used: `file` and `key` say where, `reason` says why."""
+    """The configuration cannot be used. `file` and `key` name the place, `reason` explains the error."""
 
     fields: ClassVar[tuple[str, ...]] = ("file", "key", "reason")
     file: str
@@ -315,7 +315,7 @@ class FixedPointError(DataError):
 
 
 class BookError(DataError):
-    """The book refused levels and is unchanged."""
+    """The book refused levels and did not change."""
 
     fields: ClassVar[tuple[str, ...]] = ("reason",)
     reason: str
@@ -337,7 +337,7 @@ class CaptureError(DataError):
 
 
 class InvalidTransition(MeshError):
-    """A machine got an event that its state does not allow. This is a bug."""
+    """A machine got an event that its state does not allow. This is a defect of the mesh."""
 
     fields: ClassVar[tuple[str, ...]] = ("state", "event")
     state: str

@@ -27,29 +27,28 @@ class Side(Enum):
 class BookState(IntEnum):
     """State of a book at its writer; a reader adds ABSENT and DEAD when the writer is missing or silent.
 
-    LIVE means: contiguous through the last frame by the exchange's own rule, a message on the connection within its
-        limit
-    of silence, and a recent heartbeat.
+    LIVE means: by the exchange's own rule no delta is missing up to the last frame, the connection was not silent for
+    longer than its limit, and the heartbeat is recent.
     """
 
-    ABSENT = 0  # no segment: no writer has written this book here yet
+    ABSENT = 0  # no segment: no writer has written this book on this node yet
     CONNECTING = 1  # no connection to the exchange
     SYNCING = 2  # connected; the snapshot has not been joined yet
     LIVE = 3
-    GAP = 4  # a sequence was missed, or the book contradicts itself; resynchronising
+    GAP = 4  # a delta is missing, or the book contradicts itself; resynchronising
     SILENT = 5  # the connection was silent for longer than its limit
     HALTED = 6  # the exchange does not trade this instrument now
-    RETIRED = 7  # this incarnation has ended; look for the next
+    RETIRED = 7  # this incarnation has ended; look for the next one
     DEAD = 8  # the writer's heartbeat is too old
 
 
 @dataclass(frozen=True, slots=True)
 class DepthSnapshot:
-    """A whole book, or its best part. A side is `complete` when the exchange has no level beyond the last one here.
+    """A whole book, or its best levels. A side is `complete` if the exchange has no level after its last level.
 
-    A snapshot in the feed replaces the held book at any time. A snapshot with a `request_id` answers that request over
-    the socket and joins the deltas that waited for it, like a snapshot over REST. `checksum` is the exchange's, of this
-    book.
+    A snapshot in the feed replaces the current book at any time. A snapshot with a `request_id` answers that request
+    over the socket and joins the deltas that waited for it, like a snapshot over REST. `checksum` is the exchange's, of
+    this book.
     """
 
     symbol: str
@@ -68,8 +67,8 @@ class DepthSnapshot:
 class DepthDelta:
     """New absolute sizes of some levels. It covers the exchange's sequence numbers `first` to `last`.
 
-    `previous` is the number of the delta before, where the exchange states it; `checksum` is the exchange's, of the
-    book after this delta. Without the exchange's numbers `first` and `last` are 0.
+    `previous` is the number of the previous delta, if the exchange states it; `checksum` is the exchange's, of the book
+    after this delta. If the exchange has no numbers, `first` and `last` are 0.
     """
 
     symbol: str
@@ -85,9 +84,9 @@ class DepthDelta:
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """Anyone's trade. `side` is the taker's. An `aggregate` stands for several fills; its ids are another sequence.
+    """A public trade. `side` is the taker's. An `aggregate` combines several fills; its ids are a separate sequence.
 
-    `id_text` is the exchange's id if it is not an int64; `trade_id` is then a hash of it.
+    `id_text` is the exchange's id if the id is not an int64; `trade_id` is then a hash of the id.
     """
 
     symbol: str
@@ -121,7 +120,7 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class SubscribeRefused:
-    """The exchange refused the request with this key; None if the refusal repeats no key."""
+    """The exchange refused the request with this key; None if the refusal has no key."""
 
     key: int | str | None
     code: str
@@ -137,14 +136,14 @@ class GoingAway:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Send this to the exchange at once: the answer to a ping inside its messages."""
+    """Send this frame to the exchange at once: the answer to a ping inside its messages."""
 
     frame: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The codec found missing messages of one instrument, or (None) of all on this connection."""
+    """The codec noticed that messages are missing, of one instrument or (None) of all on this connection."""
 
     symbol: str | None
     reason: str
@@ -152,7 +151,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The exchange changed the status of an instrument. `status` is the exchange's word, "cancel_only" or "halt"."""
+    """The exchange changed the status of an instrument. `status` is the exchange's name, "cancel_only" or "halt"."""
 
     symbol: str
     is_trading: bool
@@ -161,7 +160,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A well-formed message of a kind that the mesh does not use. `kind` is the exchange's word for it."""
+    """A well-formed message of a kind that the mesh does not use. `kind` is the exchange's name of the kind."""
 
     kind: str
 

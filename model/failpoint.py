@@ -5,14 +5,14 @@ import signal
 from collections.abc import Callable
 
 VARIABLE = "VENUEMESH_FAILPOINT"
-"""`name:n`: SIGKILL this process when it reaches `name` for the n-th time; `name:n:stop`: SIGSTOP it then;
+"""`name:n`: SIGKILL this process when it reaches `name` for the n-th time; `name:n:stop`: SIGSTOP instead;
 `trace:/path`: append every reached name to the file, one per line; a line is complete even if the process is killed
 right after.
 Read once, when this module is imported."""
 
 
 def plan(text: str | None) -> Callable[[str], None] | None:
-    """Return what to run at every failpoint; None for no text. Raises ValueError: the text is no plan."""
+    """Return the function to call at every failpoint; None for no text. Raises ValueError: the text is malformed."""
     if not text:
         return None
     name, _, rest = text.partition(":")
@@ -47,6 +47,6 @@ def arm(text: str | None) -> None:
 
 
 def reach(name: str) -> None:
-    """Note that the process reached `name`. Returns at once unless a test set VENUEMESH_FAILPOINT."""
+    """Mark that the process reached `name`. Returns at once unless a test set VENUEMESH_FAILPOINT."""
     if _act is not None:
         _act(name)

@@ -3,7 +3,7 @@
 A raw value is value x 10**scale as a signed 64-bit integer. These functions never round: a value that does not fit
 raises `FixedPointError`. This path is slow and easy to verify; `orderbook/frame.h` reads the same grammar from bytes.
 
-The grammar of a number is JSON's (RFC 8259 section 6), without a leading minus where values must not be negative; text
+The grammar of a number is JSON's (RFC 8259 section 6), without a leading minus if values must not be negative; text
 such as "1_000", "+1", " 1", "1.", ".5", "Infinity" or "0x1" is not a number.
 """
 
@@ -23,8 +23,8 @@ def to_raw(value: str | Decimal | int, scale: int) -> int:
     """Return `value` x 10**`scale` as an int that fits int64.
 
     Raises:
-        FixedPointError: not a finite decimal number, more digits than the scale holds (trailing zeros are free), or
-            beyond int64.
+        FixedPointError: not a finite decimal number, more decimals than the scale (not counting trailing zeros), or
+        too large for int64.
     """
     text = value if isinstance(value, str) else str(value)
     match = _NUMBER.fullmatch(text)
@@ -43,7 +43,7 @@ def to_raw(value: str | Decimal | int, scale: int) -> int:
     else:
         raw, rest = divmod(raw, 10**-shift)
         if rest:
-            raise FixedPointError(text[:80], scale, "has more digits than the scale holds")
+            raise FixedPointError(text[:80], scale, "has more decimals than the scale")
     if raw > INT64_MAX:
         raise FixedPointError(text[:80], scale, "does not fit int64")
     return -raw if sign else raw
@@ -68,7 +68,7 @@ def to_text(raw: int, scale: int) -> str:
 
 
 def decimals(value: Decimal | str) -> int:
-    """Return how many decimals `value` needs: 0.0100 needs 2, 100 needs 0."""
+    """Return the number of decimals that `value` needs: 0.0100 needs 2, 100 needs 0."""
     exponent = Decimal(value).normalize(_EXACT).as_tuple().exponent
     if not isinstance(exponent, int):
         raise FixedPointError(str(value), 0, "not a finite number")

@@ -25,12 +25,12 @@ def base36(number: int, width: int = 0) -> str:
 
 
 def is_ours(client_order_id: str) -> bool:
-    """Whether an id has the form of our ids; those of another mesh on the same account have it too."""
+    """Return whether an id has the form of our ids, like those of other meshes on the same account."""
     return client_order_id.startswith(PREFIX) and len(client_order_id) >= 20 and client_order_id.isalnum()
 
 
 def maker_of(client_order_id: str) -> tuple[str, int] | None:
-    """Return the beginning of all ids of an id's maker, and the id's number; None for an id of another form.
+    """Return the prefix of all ids of an id's maker, and the id's number; None for an id of another form.
 
     The alphabetical order of one maker's ids is the order of their numbers.
     """
@@ -39,7 +39,7 @@ def maker_of(client_order_id: str) -> tuple[str, int] | None:
 
 
 def born(client_order_id: str) -> int | None:
-    """Return the start time of an id's maker, ns since the Unix epoch: the id is not older. None: another form."""
+    """Return the start time of an id's maker, ns since the Unix epoch; the id is not older. None: another form."""
     text = client_order_id.removeprefix(PREFIX)[:BEGAN]
     if not client_order_id.startswith(PREFIX) or len(text) < BEGAN:
         return None
@@ -50,7 +50,7 @@ def born(client_order_id: str) -> int | None:
 
 
 class OrderIds:
-    """Makes ids. `salt` is 64 random bits, drawn once by the caller; tests pass a fixed number."""
+    """Makes ids. `salt` is 64 random bits, which the caller draws once; tests pass a fixed number."""
 
     def __init__(self, began_ns: int, salt: int) -> None:
         self._stem = f"{PREFIX}{base36(began_ns // 1_000_000, BEGAN)}{base36(salt % 36**SALT, SALT)}"

@@ -27,14 +27,14 @@ _DECIMALS = (
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One trading pair of one exchange, with the rules that orders on it must obey.
+    """One trading pair of one exchange, with the trading rules for its orders.
 
     `name` is ours (`BTC-USDT`: base, dash, quote), `symbol` the exchange's spelling (`BTCUSDT`). Scales are decimal
     places of the int64 fixed-point values of this instrument's books; they cover the exchange's wire precision.
     A rule that the exchange does not state is None. `market_*_size` are the size rules of orders that take any price,
-    where they differ; `market_*_notional`: whether the bounds on notional apply to them. `percent_price` bounds a price
-    by the exchange's average price (multipliers: buy low, buy high, sell low, sell high). `features` are this pair's
-    features beyond the exchange's plain orders: "quote_amount", "amend", "replace", "order_lists". `aliases` are other
+    if they differ; `market_*_notional`: whether the bounds on notional apply to such orders. `percent_price` bounds a
+    price by the exchange's average price (multipliers: buy low, buy high, sell low, sell high). `features` are this
+    pair's features besides plain orders: "quote_amount", "amend", "replace", "order_lists". `aliases` are other
     spellings that the exchange uses in some of its interfaces; only its connector knows where each is used.
     """
 
@@ -83,7 +83,7 @@ class Instrument:
         return to_decimal(raw, self.size_scale)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values only (Decimal as text), for msgpack, JSON and configuration."""
+        """Return plain values (Decimal as text), for msgpack, JSON and configuration."""
         plain = {k: str(v) if isinstance(v, Decimal) else v for k, v in asdict(self).items()}
         for key in _TEXTS:
             plain[key] = list(plain[key])

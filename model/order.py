@@ -1,10 +1,10 @@
 """Orders: the request for one, its state, its fills and its events. No I/O.
 
-Prices and amounts are exact `Decimal` values here, and text in messages and in the journal: orders are rare and
-precious, and their products (price x amount) need more than 64 bits. Times are ns since the Unix epoch.
+Prices and amounts are exact `Decimal` values here, and text in messages and in the journal: orders are few, and their
+products (price x amount) need more than 64 bits. Times are ns since the Unix epoch.
 
 Lifecycle. `NEXT` is the whole table; a pair that is not in the table raises `InvalidTransition`. PENDING_CANCEL: a
-cancel was journaled and is not answered yet. UNKNOWN: the request that places the order was sent, or may have been, and
+cancel was journaled and is unanswered. UNKNOWN: the request that places the order was sent, or may have been sent, and
 its outcome is unknown. FAILED: the order provably never was on the exchange. REJECTED: the exchange refused the order
 explicitly. Fills are applied in every status: the totals of an order come from its fills alone.
 """
@@ -26,7 +26,7 @@ class OrderType(Enum):
     LIMIT = "LIMIT"
     MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"  # post-only: rests or is refused, never takes
-    STOP_LOSS = "STOP_LOSS"  # becomes MARKET when the stop price trades
+    STOP_LOSS = "STOP_LOSS"  # becomes a MARKET order when the market trades at the stop price
     STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
     TAKE_PROFIT = "TAKE_PROFIT"
     TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
@@ -76,12 +76,12 @@ class Step(Enum):
     """A step of an order's life."""
 
     ACK = "ACK"  # the exchange has the order
-    REJECT = "REJECT"  # the exchange refused it
+    REJECT = "REJECT"  # the exchange refused the order
     NO_REPLY = "NO_REPLY"  # sent, or perhaps sent, and unanswered
     NOT_SENT = "NOT_SENT"  # provably nothing reached the exchange
-    ABSENT = "ABSENT"  # the exchange has no such order, by the proof of invariant 2
+    ABSENT = "ABSENT"  # the exchange provably has no such order
     FILL = "FILL"  # a fill of a part
-    LAST_FILL = "LAST_FILL"  # a fill of the whole rest
+    LAST_FILL = "LAST_FILL"  # a fill of the whole remaining amount
     CANCEL_SENT = "CANCEL_SENT"
     CANCEL_REFUSED = "CANCEL_REFUSED"  # the exchange states that the order is still open
     CANCELED = "CANCELED"
@@ -163,7 +163,7 @@ def advance(status: OrderStatus, step: Step, filled: Decimal = ZERO) -> OrderSta
 
 
 class _Record:
-    """A record that travels as plain values."""
+    """A record that can be converted to plain values and back."""
 
     __slots__ = ()
 
@@ -173,16 +173,16 @@ class _Record:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """Return the record that `to_dict` made plain."""
+        """Return the record of the plain values of `to_dict`."""
         return cls(**_typed(plain))
 
 
 @dataclass(frozen=True, slots=True)
 class NewOrder(_Record):
-    """An order that a strategy wants to place, with the id that names it from now on.
+    """An order that a strategy wants to place, with its client order id.
 
     `amount` is in the base asset; a MARKET order may have `quote_amount` instead. `price` is None for orders that take
-    any price. `self_trade` is the exchange's word for its self-trade prevention mode, None for its default.
+    any price. `self_trade` is the exchange's name of a self-trade prevention mode, None for the exchange's default.
     """
 
     client_order_id: str
@@ -200,10 +200,10 @@ class NewOrder(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Fill(_Record):
-    """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; None where the exchange does not state
-    them.
+    """One fill of one order, as the exchange states it. `fee` is in `fee_asset`; both are None if the exchange does not
+    state them.
 
-    `trade_id` is the exchange's. Two own orders that trade with each other have a fill each under one trade id:
+    `trade_id` is the exchange's. Two own orders that trade with each other have one fill each under the same trade id:
     (pair, trade_id, exchange_order_id) identifies a fill.
     """
 
@@ -228,11 +228,11 @@ class Fill(_Record):
 
 @dataclass(frozen=True, slots=True)
 class Order(_Record):
-    """Everything known about one order. Immutable: every change makes a new `Order`, and strategies hold copies.
+    """All known values of one order. Immutable: every change makes a new `Order`, and strategies have copies.
 
-    `external`: placed outside the mesh; the mesh shows the order and never manages it. `created_ns` is when the order
-    was journaled (or first seen), `updated_ns` when it last changed, both by the mesh's clock. `code` and `reason` say
-    why the order ended, where the exchange or the mesh gave a reason.
+    `external`: placed outside the mesh; the mesh shows the order but does not manage it. `created_ns` is when the order
+    was journaled (or first seen), `updated_ns` when it last changed, both by the mesh's clock. `code` and `reason`
+    explain why the order ended, if the exchange or the mesh stated a reason.
     """
 
     exchange: str
@@ -268,7 +268,7 @@ class Order(_Record):
 
     @property
     def average_price(self) -> Decimal | None:
-        """Mean price of the fills, rounded to 28 digits as `Decimal` divides; None before the first fill."""
+        """Mean price of the fills, rounded to 28 digits (the precision of `Decimal`); None before the first fill."""
         return self.quote_filled / self.filled if self.filled else None
 
     @property
@@ -277,14 +277,14 @@ class Order(_Record):
 
 
 class EventType(Enum):
-    """What a numbered event reports about an account."""
+    """The types of numbered events of an account."""
 
     CREATED = "created"  # the exchange has the order
     FILLED = "filled"  # one fill; `fill` has it
     COMPLETED = "completed"  # nothing is left to fill
     CANCELED = "cancelled"
     EXPIRED = "expired"
-    REJECTED = "rejected"  # the exchange refused it
+    REJECTED = "rejected"  # the exchange refused the order
     FAILED = "failed"  # the order provably never was on the exchange
     UNKNOWN = "unknown"  # unanswered; another event follows when the exchange states the outcome
     CANCEL_FAILED = "cancel_failed"  # a cancel was refused or not sent, and the order is still open
@@ -300,8 +300,8 @@ class EventType(Enum):
 class AccountEvent:
     """One event of an account. Durable; numbered without gaps per (exchange, account).
 
-    `number` is 0 until the journal assigns one. `order` is the order right after the event. `ts_event_ns` is the
-    exchange's time where the exchange states one; `ts_recv_ns` is when the mesh received the news.
+    `number` is 0 until the journal assigns a number. `order` is the order right after the event. `ts_event_ns` is the
+    exchange's time, if the exchange states one; `ts_recv_ns` is when the mesh received the event.
     """
 
     number: int
@@ -341,7 +341,10 @@ class AccountEvent:
 
 @dataclass(frozen=True, slots=True)
 class Balance(_Record):
-    """One asset of an account. `available` may be spent now: free on the exchange, less the mesh's own reservations."""
+    """The balance of one asset.
+
+    `available` may be spent now: free on the exchange, less the mesh's own reservations.
+    """
 
     asset: str
     total: Decimal
@@ -352,7 +355,7 @@ class Balance(_Record):
 
 @dataclass(frozen=True, slots=True)
 class CancelResult(_Record):
-    """The outcome of cancelling one order. `done`: the order is known to be closed. `status` is its latest status."""
+    """The outcome of a cancel. `done`: the order has certainly ended. `status` is the order's latest status."""
 
     client_order_id: str
     done: bool
@@ -405,7 +408,7 @@ def _typed(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_order(asked: NewOrder, exchange: str, account: str, now_ns: int) -> Order:
-    """The `Order` that `asked` becomes when it is journaled."""
+    """Return `asked` as an `Order` at the moment of its journaling."""
     return Order(
         exchange=exchange,
         account=account,
@@ -417,5 +420,5 @@ def as_order(asked: NewOrder, exchange: str, account: str, now_ns: int) -> Order
 
 
 def as_new(order: Order) -> NewOrder:
-    """The `NewOrder` that `order` was placed as."""
+    """Return the `NewOrder` with which `order` was placed."""
     return NewOrder(**{one.name: getattr(order, one.name) for one in fields(NewOrder)})

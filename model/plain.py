@@ -1,8 +1,8 @@
-"""Converts records to plain values and back, so that a later process reads stored values with their types or fails.
+"""Converts records to plain values and back. A later process reads stored values with their exact types, or fails.
 
 A record is a dataclass whose fields are text, numbers, booleans, Decimals, enums, records, and tuples or mappings
 (with text as keys) of them. `to_plain` writes Decimals as text, enums by value and tuples as lists; `from_plain` reads
-them by the field's declared type and refuses everything else: an unknown key, a missing key, another type.
+them by the field's declared type and refuses an unknown key, a missing key or another type.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def from_plain(cls: type[T], plain: Any) -> T:
     """Return the record of class `cls` that `to_plain` wrote.
 
     Raises:
-        Misconfigured: `plain` is not such a record. The error names the field and the problem, and repeats no value.
+        Misconfigured: `plain` is not such a record. The error names the field and the problem, and shows no value.
     """
     record: T = _record(cls, plain, cls.__name__)
     return record
 
 
 def to_tagged(record: Any) -> dict[str, Any]:
-    """Return a record in plain values together with the name of its class."""
+    """Return a record as plain values with the name of its class."""
     cls = type(record)
     return {TYPE: f"{cls.__module__}:{cls.__qualname__}", **to_plain(record)}
 
@@ -113,7 +113,7 @@ def _value(kind: Any, plain: Any, where: str) -> Any:
 
 
 def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
-    """A union is None and one other type, or scalars."""
+    """Read a value of a union type: None and one other type, or scalars."""
     if plain is None and NoneType in kinds:
         return None
     others = [kind for kind in kinds if kind is not NoneType]

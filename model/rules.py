@@ -1,6 +1,6 @@
-"""Trading rules: rounds orders to the exchange's grids, and finds the rule that an order breaks. Pure and exact.
+"""Trading rules: rounds orders to the exchange's grids, and finds a rule that an order breaks. Pure and exact.
 
-Rounding never makes an order larger or dearer: amounts go down; a buy's price goes down, a sell's price up.
+Amounts are rounded down. Prices are rounded down, or up for a sell.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EXACT = Context(prec=100)
 
 
 def price_increment(instrument: Instrument, price: Decimal | None = None) -> Decimal:
-    """Return the step of prices; `price` matters where the step depends on the price."""
+    """Return the step of prices, near `price` if the step depends on the price."""
     return instrument.price_increment or Decimal(1).scaleb(-instrument.price_scale)
 
 
@@ -28,7 +28,7 @@ def size_increment(instrument: Instrument, size: Decimal | None = None, *, marke
 
 
 def quantize_price(instrument: Instrument, price: Decimal, side: Side | None = None) -> Decimal:
-    """Return `price` on the grid of prices, never dearer for its side: up for a sell, else down.
+    """Return `price` on the grid of prices, rounded up for a sell, else down.
 
     Raises:
         RuleViolation: not a positive finite number, or zero after rounding.
@@ -65,11 +65,11 @@ def quantize(instrument: Instrument, order: NewOrder) -> NewOrder:
 def check(instrument: Instrument, order: NewOrder, price_now: Decimal | None = None) -> None:
     """Check a quantized order against the known rules, without a request.
 
-    `price_now` is the price for judging an order without a price (best opposite price); None leaves that to the
-    exchange. The exchange alone judges by average prices.
+    `price_now` (the best opposite price) replaces the price of an order without one; None: do not check such an order's
+    notional. Rules about average prices are left to the exchange.
 
     Raises:
-        RuleViolation: names the first rule that it breaks.
+        RuleViolation: names the first rule that the order breaks.
     """
 
     def no(rule: str, reason: str) -> RuleViolation:
@@ -92,7 +92,7 @@ def check(instrument: Instrument, order: NewOrder, price_now: Decimal | None = N
 
 
 def notional(order: NewOrder, price_now: Decimal | None = None) -> Decimal | None:
-    """Return the order's value in quote, by its own price or by `price_now`; None without both."""
+    """Return the order's value in quote, by its own price or by `price_now`; None if it has neither."""
     if order.quote_amount is not None:
         return order.quote_amount
     price = order.price if order.price is not None else price_now
@@ -148,7 +148,7 @@ def _check_amount(instrument: Instrument, order: NewOrder) -> None:
     def refuse(rule: str, reason: str) -> RuleViolation:
         return RuleViolation(rule, instrument.name, f"amount {order.amount:f} {reason}")
 
-    if amount != 0:  # an amount rounded to zero is below the least size, not malformed
+    if amount != 0:  # an amount rounded to zero is below the smallest size, not malformed
         _check_number(instrument, "amount", amount)
     least, most = instrument.min_size, instrument.max_size
     if market:

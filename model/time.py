@@ -1,4 +1,4 @@
-"""Units of time. Inside the mesh a point in time and a span are int64 nanoseconds; settings are seconds."""
+"""Units of time. Inside the mesh, times and durations are int64 nanoseconds; settings are seconds."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ DAY_NS = 86_400 * SECOND_NS
 
 
 def in_ns(seconds: float) -> int:
-    """Convert a span in seconds to whole nanoseconds, rounded towards zero."""
+    """Convert a duration in seconds to whole nanoseconds, rounded towards zero."""
     return int(seconds * SECOND_NS)

@@ -21,7 +21,7 @@ class Cells(Protocol):
     """The cells of one mesh, by name. `epoch` is the supervisor's; it is set before the first call to a cell.
 
     Every method that calls a cell raises `Gone` (the cell is dead) or `Unreachable` (the cell or the GCS cannot be
-    reached just now).
+    reached at the moment).
     """
 
     epoch: int
@@ -41,28 +41,28 @@ class Cells(Protocol):
         """Get the handle of a cell that this process did not create."""
 
     async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
-        """Return what the cell is and what it was assigned. Raises TimeoutError, Fenced too."""
+        """Return the cell's identity and assignment. Also raises TimeoutError, Fenced."""
 
     async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
-        """Create a cell on a node; return its `hello` once it runs. Raises ValueError too.
+        """Create a cell on a node; return its `hello` when it runs. Also raises ValueError.
 
-        `trading`: the cell also imports what an order manager needs.
+        `trading`: the cell also imports the modules of an order manager.
         """
 
     async def life(self, cell: str) -> dict[str, Any]:
-        """Wait while the cell lives; return why its life ended. Raises Fenced too."""
+        """Wait as long as the cell lives; return why its life ended. Also raises Fenced."""
 
     async def adopt(self, cell: str, assignment: Mapping[str, Any]) -> dict[str, Any]:
-        """Give a spare its assignment; return the result of the cell's `adopt`. Raises Fenced too."""
+        """Give a spare its assignment; return the result of the cell's `adopt`. Also raises Fenced."""
 
     async def stop(self, cell: str, timeout_s: float) -> None:
-        """Stop the role, then the cell. Raises TimeoutError, Fenced too."""
+        """Stop the role, then the cell. Also raises TimeoutError, Fenced."""
 
     async def status(self, cell: str, timeout_s: float) -> dict[str, Any]:
-        """Return the role's status. Raises TimeoutError too."""
+        """Return the role's status. Also raises TimeoutError."""
 
     async def ask(self, cell: str, address: str, kind: str, body: Any, timeout_s: float, deadline_s: float) -> Any:
-        """Send one message to the role of a cell; return the reply. Raises TimeoutError and the role's errors, too."""
+        """Send one message to the role of a cell; return the reply. Also raises TimeoutError and the role's errors."""
 
     async def discard(self, cell: str) -> None:
-        """Make Ray end the cell, whatever the cell is doing."""
+        """Make Ray end the cell in any state."""

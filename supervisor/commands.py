@@ -36,7 +36,7 @@ class Commands:
             answer["accounts"] = {
                 exchange: sorted(settings.accounts) for exchange, settings in self._shell.settings.exchanges.items()
             }
-            answer["tracked"] = {  # also while no cell serves it
+            answer["tracked"] = {  # also books that no cell serves at the moment
                 served: plain
                 for child in self._shell.machine.children.values()
                 if child.wanted

@@ -18,7 +18,7 @@ class EventLog:
         self._adopting_ns: dict[str, int] = {}
 
     def event(self, event: m.Event, machine: Machine, now_ns: int) -> None:
-        """Log an event before the machine takes it, while the cell still has its address."""
+        """Log an event before the machine processes it, while the cell still has its address."""
         match event:
             case m.Tick() | m.RunChildren() | m.Amend():
                 return
@@ -30,16 +30,16 @@ class EventLog:
             case m.CellCreated(cell, pid, _):
                 logger.debug("spare ready", cell=cell, pid=pid)
             case m.CreateFailed(cell, error):
-                logger.warning("cell not created", cell=cell, why=error)
+                logger.warning("cell not created", cell=cell, reason=error)
             case m.Adopted(cell):
                 began_ns = self._adopting_ns.pop(cell, now_ns)
                 logger.info("serving", **_whom(machine, cell), took_ms=(now_ns - began_ns) / 1e6)
             case m.Failed(cell, error):
-                logger.warning("role failed", **_whom(machine, cell), why=error)
+                logger.warning("role failed", **_whom(machine, cell), reason=error)
             case m.Died(cell, _, by):
                 self._adopting_ns.pop(cell, None)
                 if cell in machine.cells:
-                    logger.log("INFO" if machine.ending else "WARNING", "death seen", **_whom(machine, cell), by=by)
+                    logger.log("INFO" if machine.ending else "WARNING", "cell died", **_whom(machine, cell), seen_by=by)
             case m.Hung(cell):
                 logger.warning("cell hangs", **_whom(machine, cell))
             case m.KillFailed(cell):
@@ -50,7 +50,7 @@ class EventLog:
             case m.StopChildren(addresses):
                 logger.info("no longer wanted", addresses=" ".join(addresses))
             case m.RestartAsked(addresses):
-                logger.info("restart asked", addresses=" ".join(addresses))
+                logger.info("restart requested", addresses=" ".join(addresses))
             case m.ShutDown():
                 logger.info("shutting down", children=len(machine.children), cells=len(machine.cells))
 
@@ -79,7 +79,7 @@ def _dotted(incarnation: tuple[int, int] | None) -> str | None:
 
 
 def _own(labels: Mapping[str, str]) -> str | None:
-    """Return the labels that the operator gave, without Ray's own."""
+    """Return the operator's labels, without Ray's own."""
     return ",".join(f"{key}={value}" for key, value in labels.items() if not key.startswith("ray.io/")) or None
 
 

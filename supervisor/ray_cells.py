@@ -45,18 +45,18 @@ class RayCells:
         return [a["name"] for a in listed if a["namespace"] == self._namespace and a["name"].startswith(PREFIX)]
 
     async def find(self, cell: str) -> None:
-        """Get the handle of a cell that this process did not create. Raises Gone (there is none), Unreachable."""
+        """Get the handle of a cell that this process did not create. Raises Gone (no such cell), Unreachable."""
         self._handles[cell] = await find(cell, self._mesh)
 
     async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
-        """Return what the cell is and what it was assigned. Raises Gone, Unreachable, TimeoutError, Fenced."""
+        """Return the cell's identity and assignment. Raises Gone, Unreachable, TimeoutError, Fenced."""
         answer: dict[str, Any] = await self._call(cell, timeout_s, "hello", self.epoch)
         return answer
 
     async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
-        """Create a cell on a node; return its `hello` once it runs. Raises Gone, Unreachable, ValueError.
+        """Create a cell on a node; return its `hello` when it runs. Raises Gone, Unreachable, ValueError.
 
-        `trading`: the cell also imports what an order manager needs.
+        `trading`: the cell also imports the modules of an order manager.
         """
         options = CellActor.options(
             name=cell,
@@ -68,7 +68,7 @@ class RayCells:
         return await self.hello(cell)
 
     async def life(self, cell: str) -> dict[str, Any]:
-        """Wait while the cell lives; return why its life ended. Raises Gone, Unreachable, Fenced."""
+        """Wait as long as the cell lives; return why its life ended. Raises Gone, Unreachable, Fenced."""
         answer: dict[str, Any] = await self._call(cell, None, "life", self.epoch)
         return answer
 
@@ -94,7 +94,7 @@ class RayCells:
         return unpack_reply(await self._call(cell, deadline_s, "poll" if kind.startswith(POLL) else "ask", envelope))
 
     async def discard(self, cell: str) -> None:
-        """Make Ray end the cell, whatever the cell is doing. Raises Gone, Unreachable."""
+        """Make Ray end the cell in any state. Raises Gone, Unreachable."""
         if cell not in self._handles:
             await self.find(cell)
         handle = self._handles.pop(cell, None)

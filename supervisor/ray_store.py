@@ -22,7 +22,7 @@ class GcsStore:
         self._prefix = f"{mesh}/"
 
     def get(self, name: str) -> Any:
-        """Return the value, or None when there is none."""
+        """Return the value of a name, or None."""
         raw = self._do(internal_kv._internal_kv_get, self._key(name))
         return None if raw is None else msgpack.unpackb(raw, strict_map_key=False)
 
@@ -33,13 +33,13 @@ class GcsStore:
         self._do(internal_kv._internal_kv_del, self._key(name))
 
     def next_epoch(self) -> int:
-        """Return an epoch later than every one before, and never below the wall clock in ms."""
+        """Return an epoch above all earlier ones, and never below the wall clock in ms."""
         epoch = max((self.get(EPOCH) or 0) + 1, time.time_ns() // 1_000_000)
         self.put(EPOCH, epoch)
         return epoch
 
     def clear(self) -> None:
-        """Delete everything but the epoch."""
+        """Delete all values except the epoch."""
         for key in self._do(internal_kv._internal_kv_list, self._prefix.encode()):
             if key != self._key(EPOCH):
                 self._do(internal_kv._internal_kv_del, key)

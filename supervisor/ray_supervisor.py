@@ -1,15 +1,14 @@
 """The supervisor: a thin Ray actor around the tree (`shell`), its observations (`watchers`) and its `commands`.
 
 A supervisor that Ray restarts takes a new epoch (durable in the GCS's key-value store, and never below the wall clock
-in ms), asks every cell of the mesh's namespace for its role, and continues from there; the restart stops nothing. The
-same store holds the commands since the mesh was created (pairs, stopped exchanges) and the children that ended too
-often.
-A newly created supervisor starts from its configuration (see `create` and `desired`).
+in ms), asks every cell of the mesh's namespace for its role, and continues with these roles; no role stops. The same
+store has the changes since the mesh was created (pairs, stopped exchanges) and the children that ended too often. A
+newly created supervisor starts from its configuration (see `create` and `desired`).
 
-While the GCS is away, nothing new is created and wishes are answered with RetryLater; the mesh and its supervisor keep
-running.
+While the GCS is away, the supervisor creates no cells and answers changes with RetryLater; the mesh and its supervisor
+keep running.
 
-All state is touched on one event loop, *home*; the methods of the concurrency groups hop there.
+All state belongs to one event loop, *home*; the methods of the other concurrency groups pass their calls to it.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ BOOT_S = 30.0  # how long a caller waits for a supervisor that is still starting
 
 
 class Supervisor:
-    """Watches the cells of one mesh, replaces what dies and keeps the routes."""
+    """Watches the cells of one mesh, replaces dead roles and keeps the routes."""
 
     def __init__(self, settings: MeshSettings) -> None:
         self._home = asyncio.get_running_loop()
@@ -87,14 +86,14 @@ class Supervisor:
 
     @ray.method(concurrency_group="control")
     async def track(self, exchange: str, pairs: list[str]) -> None:
-        """Track these pairs (or patterns) too. Idempotent; returns when the wish is durable.
+        """Track further pairs (or patterns). Idempotent; returns when the change is durable.
 
-        A name that the exchange does not list is not an error here: `status` shows it as REFUSED, and it is tracked as
-        soon as the exchange lists it.
+        A pair that the exchange does not list is not an error here: `status` shows it as REFUSED, and the mesh tracks
+        it as soon as the exchange lists it.
 
         Raises:
             UnknownExchange: not in the configuration.
-            RetryLater: the wish could not be made durable now; send it again.
+            RetryLater: the change could not be made durable now; send it again.
         """
         await self._at_home(self._commands.rule(exchange, True, pairs))
 
@@ -108,7 +107,7 @@ class Supervisor:
         """Start or stop the feeds of an exchange, durably. Idempotent.
 
         A stopped exchange has no books; its limits, its catalog and its list of tracked pairs stay. Returns when the
-        wish is durable and, for a stop, every book has ended; False when some books had not ended in time.
+        change is durable and, for a stop, every book has ended; False if some books did not end in time.
 
         Raises:
             UnknownExchange, RetryLater: as `track`.
@@ -117,7 +116,7 @@ class Supervisor:
 
     @ray.method(concurrency_group="control")
     async def restart(self, pattern: str) -> list[str]:
-        """Restart the children that match, one after another; return their addresses when all serve again."""
+        """Restart the matching children, one after another; return their addresses when all serve again."""
         return await self._at_home(self._commands.restart(pattern))
 
     @ray.method(concurrency_group="control")
@@ -127,7 +126,7 @@ class Supervisor:
 
     @ray.method(concurrency_group="control")
     async def shutdown(self, timeout_s: float = 30.0) -> bool:
-        """Stop everything in reverse order; return True when only this actor remains of the mesh."""
+        """Stop all children in reverse order; return True when only this actor is left of the mesh."""
         return await self._at_home(self._commands.shutdown(timeout_s))
 
     # --- at home ------------------------------------------------------------------------------------------------------
@@ -172,9 +171,9 @@ SupervisorActor: Any = ray.remote(**_OPTIONS)(Supervisor)
 def create(settings: MeshSettings) -> Any:
     """Start the supervisor of a mesh on the Ray cluster this process is connected to; return its handle.
 
-    The supervisor starts from this configuration and ignores the wishes of an earlier mesh that ended without a
-    shutdown. Living cells of that mesh are taken over, or stopped where the configuration does not need them. When Ray
-    restarts this supervisor, it keeps the wishes that were made since.
+    The supervisor starts from this configuration and ignores the changes of an earlier mesh that ended without a
+    shutdown. It takes over living cells of that mesh, or stops those that the configuration does not need. When Ray
+    restarts this supervisor, it keeps the changes made since its creation.
 
     Raises:
         ValueError: the mesh has a supervisor already (Ray's own error for a taken name).

@@ -1,4 +1,4 @@
-"""Retries operations of a store that is away for a while. No Ray: the store is an argument, and tests pass their own.
+"""Retries operations of a store while it is away. No Ray: the store is an argument, and tests pass their own.
 
 Operations run one after another in one thread, so a slow write can never take effect after a later write.
 """
@@ -17,7 +17,7 @@ from ..model.errors import RetryLater
 
 T = TypeVar("T")
 AWAY = Backoff(first_s=0.05, cap_s=1.0, jitter=0.0)  # while the GCS or the store on it does not answer
-PATIENCE_S = 8.0  # how long a caller waits for a wish to be durable
+PATIENCE_S = 8.0  # how long a caller waits until a change is durable
 
 
 class Store(Protocol):
@@ -31,7 +31,7 @@ class Store(Protocol):
 
 
 class StoreAway(Exception):
-    """The store does not answer now; the operation may have been executed."""
+    """The store does not answer; the operation may have been executed."""
 
 
 class Durable:
@@ -42,7 +42,7 @@ class Durable:
         self._thread = ThreadPoolExecutor(1, "venuemesh-store")
 
     async def run(self, operation: Callable[..., T], *arguments: object, patience_s: float | None = PATIENCE_S) -> T:
-        """Return what the operation returns. It must be idempotent.
+        """Return the result of the operation, which must be idempotent.
 
         Raises:
             RetryLater: the store was away for `patience_s` (None: wait for ever); a write may still be executed.
@@ -55,7 +55,7 @@ class Durable:
             pause_s = self._backoff.delay_s(tries)
             left = None if deadline is None else deadline - clock()
             try:
-                # One attempt that hangs holds the thread: a second would only queue behind it.
+                # A hanging attempt blocks the thread: a second attempt would only wait behind it.
                 return await asyncio.wait_for(self._once(operation, arguments), left)
             except TimeoutError:
                 raise RetryLater(1.0, "the cluster's store (GCS) does not answer") from None

@@ -1,7 +1,7 @@
 """The supervisor's shell: it performs the machine's effects and turns answers into events.
 
-It reaches cells through a port and durable values through a store. Both are arguments, so the shell runs without Ray.
-Everything runs on one event loop.
+The shell reaches cells through a port, and durable values through a store. Both are arguments, so the shell runs
+without Ray. Everything runs on one event loop.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .tree.machine import Machine
 from .tree.settings import MeshSettings
 
 T = TypeVar("T")
-REFUSED_S = 0.5  # pause after a cell could not be created: the cluster may refuse at once
+REFUSED_S = 0.5  # pause after a failed creation of a cell, because the cluster may refuse at once
 EXIT_DEFECT = 70
 
 
@@ -51,7 +51,7 @@ class SupervisorShell:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run a coroutine as a task; an error that it raises ends this process."""
+        """Run a coroutine as a task; an error in it ends this process."""
         task = self._home.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
@@ -60,13 +60,13 @@ class SupervisorShell:
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).critical("ended by a defect: Ray starts the next")
+            logger.opt(exception=error).critical("unexpected error: this supervisor ends, and Ray restarts it")
             os._exit(EXIT_DEFECT)
 
     # --- boot ---------------------------------------------------------------------------------------------------------
 
     async def boot(self) -> None:
-        """Take an epoch, find the living cells, and start the desired children. Waits while the GCS is away."""
+        """Take a new epoch, find the living cells, and start the desired children. Waits while the GCS is away."""
         began_ns = time.monotonic_ns()
         epoch = self.port.epoch = await self.durable.run(self.store.next_epoch, patience_s=None)
         stored = await self.durable.run(self.store.get, "desired", patience_s=None)
@@ -88,11 +88,11 @@ class SupervisorShell:
         logger.info("supervisor up", epoch=epoch, resumed=stored is not None, took_ms=took_ms, **found)
 
     async def _note(self, operation: Callable[..., None], *arguments: Any) -> None:
-        """Write a dispensable value: cells know their roles, so it is dropped while the store is away."""
+        """Write a value that is not essential: cells know their roles, so it is dropped while the store is away."""
         try:
             await self.durable.run(operation, *arguments)
         except RetryLater as error:
-            logger.warning("not noted", what=arguments[0], why=error)
+            logger.warning("value not stored", name=arguments[0], reason=error)
 
     async def _find_cells(self) -> None:
         names = await self._patiently(self.port.names)
@@ -111,10 +111,10 @@ class SupervisorShell:
         except Fenced:
             self._superseded(name)
             return None
-        except (TimeoutError, Unreachable):  # the cell or its node hangs: use what was stored about the cell
+        except (TimeoutError, Unreachable):  # the cell or its node hangs: use the stored values of the cell
             noted: dict[str, Any] | None
             noted = await self.durable.run(self.store.get, f"cell/{name}", patience_s=None)
-            if noted is None:  # a cell without an assignment: nothing is lost with it
+            if noted is None:  # the cell had no assignment, so no role is lost
                 await self._discard(name)
                 return None
             answer = noted
@@ -189,7 +189,7 @@ class SupervisorShell:
                 try:
                     await self.port.stop(cell, timeout_s)
                 except UNANSWERED:
-                    return  # its deadline or its death follows
+                    return  # the cell's deadline or death follows
             case m.KillCell(cell, node, pid, start, agent):
                 await self._kill(cell, node, pid, start, agent)
             case m.Discard(cell):
@@ -200,7 +200,7 @@ class SupervisorShell:
                     try:
                         await self.port.ask(sweeper.cell, sweeper.address, "sweep", None, 5.0, 5.0)
                     except UNANSWERED:
-                        return  # it sweeps by itself every second
+                        return  # the agent itself sweeps every second
             case m.Degraded():
                 children = remember(self.machine.children, time.monotonic_ns(), time.time_ns())
                 past = {"birth": self.settings.birth, "children": children}
@@ -217,7 +217,10 @@ class SupervisorShell:
         self.spawn(self._attend(cell))
 
     async def _attend(self, cell: str) -> None:
-        """Wait for the end of a cell's life. Ask an unreachable cell again; a newer supervisor's call ends this one."""
+        """Wait for the end of a cell's life.
+
+        Call an unreachable cell again; the call of a newer supervisor ends this one.
+        """
         while cell in self.port:
             try:
                 answer = await self.port.life(cell)
@@ -257,7 +260,7 @@ class SupervisorShell:
         try:
             answer = await self.port.adopt(effect.cell, assignment)
         except UNANSWERED:
-            return  # its death or its deadline follows
+            return  # the cell's death or deadline follows
         if answer["ok"]:
             self.on(m.Adopted(effect.cell))
         else:
@@ -280,7 +283,7 @@ class SupervisorShell:
         except Gone:
             return
         except Unreachable as error:
-            logger.warning("not discarded", cell=cell, why=error)
+            logger.warning("cell not discarded", cell=cell, reason=error)
 
     async def ask_briefly(self, cell: str, address: str, kind: str, body: Any = None) -> Any:
         """Send a role one message and wait a second for the reply; None when there is none."""
@@ -292,8 +295,11 @@ class SupervisorShell:
     # --- wishes -------------------------------------------------------------------------------------------------------
 
     async def wish(self, exchange: str, change: Callable[[Desired], None]) -> None:
-        """Change what is desired: first the store, then the machine. Raises RetryLater, and what `change` raises."""
-        async with self._wishing:  # one after another, so that the last change written is the one that holds
+        """Change the desired state: first in the store, then in the machine.
+
+        Raises RetryLater, and errors of `change`.
+        """
+        async with self._wishing:  # one after another, so that store and machine end with the same change
             changed = self.desired.copy()
             change(changed)
             await self.durable.run(self.store.put, "desired", changed.to_dict())
@@ -302,7 +308,7 @@ class SupervisorShell:
         self.replan(exchange)
 
     def replan(self, exchange: str) -> None:
-        """Start and stop books of an exchange until they are as desired."""
+        """Start and stop books of an exchange according to the desired state."""
         if self.machine.ending:
             return
         running = {address: child.spec for address, child in self.machine.children.items() if child.wanted}
@@ -317,7 +323,10 @@ class SupervisorShell:
             self.on(m.RunChildren(todo.want))
 
     async def _tell_amended(self, spec: ChildSpec, before: ChildSpec) -> None:
-        """Tell a running group which pairs it has lost. If the message is lost, the group's next incarnation knows."""
+        """Tell a running group which pairs it no longer has.
+
+        If the message is lost, the next incarnation corrects it.
+        """
         kept = {instrument.name for instrument in spec.config.instruments}
         route = self.machine.routes.get(spec.address)
         for instrument in before.config.instruments:

@@ -17,7 +17,7 @@ def describe(
     refused: Mapping[str, str],
 ) -> dict[str, Any]:
     """Rows of children, cells, nodes and groups. `usage` is by cell, `statuses` by child address;
-    `refused` are named books that cannot run: they get rows in the state REFUSED.
+    `refused` are configured books that cannot run: they get rows in the state REFUSED.
     """
     children = machine.children
     degraded = {
@@ -75,7 +75,7 @@ def _stranded(machine: Machine, child: Child) -> str | None:
     """Return why a pinned child waits while its node is lost; None for any other child."""
     if not child.spec.pinned or child.cell is not None or not machine.nodes or child.spec.node in machine.nodes:
         return None
-    return f"its node is lost, and it runs on no other: {child.spec.pinned}"
+    return f"its node is lost, and it cannot run on another: {child.spec.pinned}"
 
 
 def _refused_row(address: str, why: str) -> dict[str, Any]:

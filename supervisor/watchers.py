@@ -34,14 +34,14 @@ class Watchers:
         self._agents = HangDetector(in_ns(HEALTH_S + shell.settings.tree.agent.hang_limit_s), in_ns(3 * PERIOD_S))
 
     def start(self) -> None:
-        """Begin to watch. The shell must be ready."""
+        """Start watching. The shell must be ready."""
         shell = self._shell
         catalogs = [self._follow_catalog(exchange) for exchange in shell.desired.exchanges]
         for work in (self._watch_nodes(), self._mirrors(), *catalogs):
             shell.spawn(work)
 
     def beat(self, now_ns: int) -> None:
-        """Let the machine tick, and find agents that stopped answering."""
+        """Send the machine a tick, and find agents that no longer answer."""
         shell = self._shell
         shell.on(m.Tick())
         agents = {
@@ -113,7 +113,7 @@ class Watchers:
                 shell.replan(exchange)
 
     async def _mirrors(self) -> None:
-        """Keep a mirror on each node with leases; send it its sources when they or its cell change."""
+        """Keep a mirror on each node with leases; send the mirror its sources when these or its cell change."""
         shell = self._shell
         sent: dict[str, Any] = {}
         while not shell.machine.ending:

@@ -6,7 +6,7 @@ given = context.config.attributes
 context.configure(
     connection=given["connection"],
     target_metadata=given["metadata"],
-    transactional_ddl=True,  # also on SQLite: the begin is ours, so it is true
+    transactional_ddl=True,  # also on SQLite, because we issue BEGIN ourselves
     render_as_batch=True,
 )
 context.run_migrations()

@@ -1,4 +1,4 @@
-"""Child specs: what the mesh must run, as data."""
+"""Child specs: the children that the mesh must run, as data."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class Restart(Enum):
     """OTP's restart types. https://www.erlang.org/doc/system/sup_princ.html, read 2026-11-22."""
 
     PERMANENT = "permanent"  # always restarted
-    TRANSIENT = "transient"  # restarted when it ended abnormally
+    TRANSIENT = "transient"  # restarted if it ended abnormally
     TEMPORARY = "temporary"  # never restarted
 
 
 class Tier(Enum):
-    """Order of start, and of taking spares when they are few: an account goes before the books.
+    """Order of start, and of taking spares when there are few: accounts come before books.
 
-    `ends` is the order of a shutdown, largest first. Order managers stop first: they may have orders to cancel and need
-    the limits for that. The streams follow; a manager asks for the reports it missed when it starts again. Then come
+    `ends` is the order of a shutdown, largest first. Order managers stop first, because they may have to cancel orders
+    and need the limits for that. The streams follow; a manager requests missed reports when it starts again. Then come
     the roles that only read the market, and last the roles that all others use.
     """
 
@@ -43,11 +43,11 @@ _ENDS = (Tier.AGENT, Tier.LIMITS, Tier.CATALOG, Tier.BOOK, Tier.MIRROR, Tier.STR
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """One child. `address` is a name, stable across incarnations; `kind` and `config`, the settings, say what to run.
+    """One child. `address` is a name, stable across incarnations; `kind` and `config` (the settings) define what runs.
 
     `serves` are the addresses routed to the child, with the instrument of each (its own address is always routed).
     `after` are children that must have served once before this one starts for the first time. `node` pins the child to
-    a node id; when that node is lost the child waits for it, and `pinned` is the reason that its status shows. `labels`
+    a node id; when that node is lost, the child waits for it, and its status shows `pinned` as the reason. `labels`
     restrict its placement; `weight` is its share in placement.
     """
 

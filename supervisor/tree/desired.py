@@ -1,8 +1,7 @@
-"""What the mesh must run: its configuration, and the wishes made since (tracked, untracked, stopped), durably. Pure.
+"""The desired state of the mesh: its configuration, and the changes since (tracked, untracked, stopped), durable. Pure.
 
-A configuration carries a token, `birth`, from `ray_supervisor.create`. A supervisor that Ray restarts has the same
-token and reads the stored wishes. A newly created supervisor has another token and ignores the wishes of an earlier
-mesh.
+A configuration has a token, `birth`, from `ray_supervisor.create`. A supervisor that Ray restarts has the same token
+and reads the stored changes. A newly created supervisor has another token and ignores the changes of an earlier mesh.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from .settings import MeshSettings
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """The stored wishes: what was asked of one mesh since it was created."""
+    """The stored changes of one mesh since its creation."""
 
     birth: str = ""
     rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
@@ -29,7 +28,7 @@ class Wishes:
 
 
 class Desired:
-    """What one mesh must run. `stored` is the result of an earlier supervisor's `to_dict`, or None."""
+    """The desired state of one mesh. `stored` is the result of an earlier supervisor's `to_dict`, or None."""
 
     def __init__(self, settings: MeshSettings, stored: Mapping[str, Any] | None = None) -> None:
         self.settings = settings
@@ -53,11 +52,11 @@ class Desired:
         return plain
 
     def copy(self) -> Desired:
-        """Return a copy of the wishes, to be changed and then passed to `take`; it has no instruments."""
+        """Return a copy of the changes, to be changed and then passed to `take`; it has no instruments."""
         return Desired(self.settings, self.to_dict())
 
     def take(self, other: Desired) -> None:
-        """Replace the wishes by those of `other`."""
+        """Replace the changes by those of `other`."""
         self._rules, self._stopped, self._dormant = other._rules, other._stopped, None
 
     @property
@@ -76,19 +75,19 @@ class Desired:
 
     @property
     def refused(self) -> dict[str, str]:
-        """Address of a book that does not run although its pair was named -> the reason."""
+        """Configured books that do not run: address -> reason."""
         named = ((book_address(e, name), why) for e, names in self._refused.items() for name, why in names.items())
         return dict(named)
 
     def first_specs(self) -> list[ChildSpec]:
-        """The children that need no instrument list: limits, catalogs, accounts, and plain specs."""
+        """The children that do not need an instrument list: limits, catalogs, accounts, and given specs."""
         node, specs = self.settings.journal_node, []
         for exchange, settings in self.settings.exchanges.items():
             specs += [*base_specs(exchange, settings), *account_specs(exchange, settings, node)]
         return [*specs, *self.settings.children]
 
     def listed(self, exchange: str, instruments: Sequence[Mapping[str, Any]]) -> None:
-        """Take in an exchange's instruments, in the form of `Instrument.to_dict`."""
+        """Apply an exchange's list of instruments, in the form of `Instrument.to_dict`."""
         self._instruments[exchange], self._dormant = [Listed.read(plain) for plain in instruments], None
 
     def rule(self, exchange: str, track: bool, patterns: Iterable[str]) -> None:
@@ -105,7 +104,7 @@ class Desired:
         self._rules[exchange], self._dormant = add_rules(self._rules[exchange], track, patterns), None
 
     def network(self, exchange: str, running: bool) -> None:
-        """Start or stop the feeds of an exchange: while stopped it has no books; what is tracked stays known.
+        """Start or stop the feeds of an exchange. A stopped exchange has no books; its tracked pairs stay known.
 
         Raises:
             UnknownExchange: the exchange is not in the configuration.
@@ -122,10 +121,10 @@ class Desired:
             raise UnknownExchange(exchange, self.exchanges)
 
     def strangers(self, children: Mapping[str, ChildSpec]) -> tuple[str, ...]:
-        """Return the running children that the configuration does not need: a mesh of another configuration left them.
+        """Return the running children that the configuration does not need, left by a mesh with another configuration.
 
-        Books of a known exchange are not among them, because its instrument list decides on those; nor are agents and
-        mirrors, which follow the nodes.
+        Books of a known exchange are not included, because its instrument list decides about them. Agents and mirrors
+        are not included either, because they belong to nodes.
         """
         asked = {spec.address for spec in self.first_specs()}
         return tuple(
@@ -150,7 +149,8 @@ class Desired:
         return self._dormant
 
     def books(self, exchange: str, children: Mapping[str, ChildSpec]) -> Changes:
-        """Return the changes of the book children of `exchange`, given all that run; none before its list was read."""
+        """Return the changes of the book children of `exchange`, given all running children; none before its list is
+        known."""
         running = {address: spec for address, spec in children.items() if is_book_of(address, exchange)}
         stopped = exchange in self._stopped
         if exchange not in self._instruments:

@@ -49,7 +49,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The cell's process is dead. `by` says how the death was noticed."""
+    """The cell's process is dead. `by`: how the death was noticed."""
 
     cell: str
     error: str | None = None
@@ -58,7 +58,7 @@ class Died:
 
 @dataclass(frozen=True, slots=True)
 class Hung:
-    """The cell's loop stood still for longer than the limit."""
+    """The cell's loop did not run for longer than the limit."""
 
     cell: str
 
@@ -94,7 +94,7 @@ class RunChildren:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """Take this spec without a restart now; the next incarnation runs it. Routes follow at once."""
+    """Change the spec of a child without a restart; the next incarnation runs it. Routes change at once."""
 
     spec: ChildSpec
 
@@ -106,7 +106,7 @@ class StopChildren:
 
 @dataclass(frozen=True, slots=True)
 class RestartAsked:
-    """Restart these children one after another, each when the one before serves again."""
+    """Restart these children one after another, each when the previous one serves again."""
 
     addresses: tuple[str, ...]
 
@@ -145,7 +145,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create a cell. `trading`: the cell also imports what an order manager needs."""
+    """Create a cell. `trading`: the cell also imports the modules of an order manager."""
 
     cell: str
     node: str
@@ -163,7 +163,7 @@ class AdoptCell:
 
 @dataclass(frozen=True, slots=True)
 class StopCell:
-    """Stop the role, then the cell; a `KillCell` follows when the cell is not gone in time."""
+    """Stop the role, then the cell; a `KillCell` follows if the cell does not end in time."""
 
     cell: str
     timeout_s: float
@@ -171,7 +171,7 @@ class StopCell:
 
 @dataclass(frozen=True, slots=True)
 class KillCell:
-    """Make the agent of its node kill the cell; the shell answers with Died or KillFailed."""
+    """Make the node's agent kill the cell; the shell answers with Died or KillFailed."""
 
     cell: str
     node: str
@@ -182,7 +182,7 @@ class KillCell:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Make Ray end an actor whose process is unknown or out of reach."""
+    """Make Ray end an actor whose process is unknown or unreachable."""
 
     cell: str
 

@@ -1,10 +1,10 @@
 """The tree as a state machine: events in, effects out, time an argument. No Ray, no clock, no I/O.
 
-Theory of operation. The machine knows *children* (what must run, named by address) and *cells* (processes that can run
-one role each, once). Events change records. After each event `_reconcile` compares children and cells and returns what
-is missing: a waiting child takes a spare of its node at once, and cells are created, a few at a time per node, until
-every node has a cell for each child that waits there and `spares_per_node` more. So the next tick repairs a lost effect
-or a reordered event.
+Theory of operation. The machine knows *children* (roles that must run, named by address) and *cells* (processes; each
+can run one role, once). Events change records. After each event `_reconcile` compares children and cells and returns
+the effects that are needed: a waiting child takes a spare of its node at once, and cells are created, a few at a time
+per node, until every node has a cell for each waiting child and `spares_per_node` more. So the next tick repairs a lost
+effect or a reordered event.
 
     child  WAITING -> STARTING -> SERVING        BACKOFF and DEGRADED wait for a time and become WAITING
            SERVING -> KILLING when it hangs
@@ -12,13 +12,13 @@ or a reordered event.
            any end -> policy.decide -> WAITING, BACKOFF, DEGRADED or STOPPED
     cell   CREATING -> SPARE -> ADOPTING -> SERVING -> (STOPPING | KILLING) -> gone
 
-An order manager imports the journal's database library, which takes a third of a second and 17 MB and which no other
-role needs. So a node where accounts may run keeps one more spare, which has imported it. Any spare can run any role;
-while a node has both kinds, order managers take the prepared spare and other roles take another.
+An order manager imports the journal's database library, which takes a third of a second and 17 MB; no other role needs
+the library. So a node where accounts may run keeps one more spare, which has already imported it. Any spare can run any
+role; if a node has both kinds, order managers take the prepared spare and other roles take another.
 
 A cell whose adoption is not confirmed in time is killed and never used again. The agent of the node kills a hung cell
-before a successor is adopted. Where the agent cannot (because the agent itself hangs or does not answer), the successor
-is adopted on the same node and kills its `predecessor` before it starts.
+before a successor is adopted. If the agent cannot (because the agent itself hangs or does not answer), the successor is
+adopted on the same node and kills its `predecessor` before it starts.
 """
 
 from __future__ import annotations
@@ -94,17 +94,17 @@ class Machine:
         self._orders = itertools.count(1)
         self._name_cell = name_cell
         self._effects: list[Effect] = []
-        self._adopting_ns: dict[str, int] = {}  # node -> when a cell there last began to adopt
+        self._adopting_ns: dict[str, int] = {}  # node -> start of the last adoption there
         self._past = dict(past or {})  # children that ended too often under an earlier supervisor
         self._rolled: set[str] = set()  # children of the queue that were already stopped once
 
     @property
     def ended(self) -> bool:
-        """True when a shutdown is complete: nothing of the mesh is left."""
+        """Whether a shutdown is complete: no child and no cell of the mesh is left."""
         return self.ending and not self.cells
 
     def on(self, event: Event, now_ns: int) -> list[Effect]:
-        """Advance by one event and return what must be done, in order: adoptions first."""
+        """Advance by one event and return the effects, in order: adoptions first."""
         self._effects = []
         _HANDLERS[type(event)](self, event, now_ns)
         self._reconcile(now_ns)
@@ -181,7 +181,7 @@ class Machine:
         child = self._child_of(cell)
         is_agent = child is not None and child.spec.tier is Tier.AGENT
         if child is not None:
-            child.last_error = "its loop stood still; killed"
+            child.last_error = "its loop did not run; killed"
             self._unroute(child)
             if child.state is not ChildState.STOPPING:
                 child.state = ChildState.KILLING
@@ -216,9 +216,9 @@ class Machine:
         if (past := self._past.pop(address, None)) is not None:
             child.history = past.history(self.settings.policy, now_ns)
         self.children[address] = child
-        if not event.serving:  # its adoption was never confirmed
+        if not event.serving:  # the adoption was never confirmed
             self._kill(cell, now_ns)
-            self._child_ended(cell, Exit.DIED, "its adoption was cut short", now_ns)
+            self._child_ended(cell, Exit.DIED, "its adoption was interrupted", now_ns)
             return
         child.served_once, child.history = True, child.history.served(now_ns)
         self._route(child)
@@ -273,7 +273,7 @@ class Machine:
     def _shut_down(self, event: ShutDown, now_ns: int) -> None:
         if not self.ending:
             for cell in self.cells.values():
-                if cell.state is CellState.CREATING:  # waited for, then stopped like any other: it leaves no trace
+                if cell.state is CellState.CREATING:  # wait until it exists, then stop it like any other cell
                     cell.deadline_ns = now_ns + in_ns(_CREATING_AT_END_S)
         self.ending = True
         self.rolling.clear()
@@ -425,9 +425,9 @@ class Machine:
         wanted, plain = self.settings.spares_per_node, sum(1 for cell in spares if not cell.trading)
         lack = max(0, wanted - plain)
         if wanted and self._trades_on(node):
-            lack += plain == len(spares)  # none of the spares is made for a manager
+            lack += plain == len(spares)  # no spare is prepared for an order manager
         if spares and now_ns - self._adopting_ns.get(node, -_CALM_NS) < _CALM_NS:
-            lack = 0  # a new process takes a core for a while: the child that starts to serve needs the core more
+            lack = 0  # a new process takes a core for a while, and the child that starts needs the core more
         target = missing + lack
         trading = self._trades_on(node) and not any(cell.trading for cell in (*spares, *creating))
         for _ in range(min(target, self.settings.creating_per_node) - len(creating)):
@@ -457,7 +457,7 @@ class Machine:
                 self.rolling.popleft()
 
     def _wind_down(self, now_ns: int) -> None:
-        """Stop the latest tier that still runs; then the spares; the agents last, because they sweep."""
+        """Stop the latest tier that still runs, then the spares, and last the agents, because they remove files."""
         for child in [c for c in self.children.values() if c.cell is None]:
             self._drop(child.spec.address)
         running = [c for c in self.children.values() if c.spec.tier is not Tier.AGENT]

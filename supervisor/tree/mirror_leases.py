@@ -45,7 +45,8 @@ class MirrorLeases:
         return list(self._until)
 
     def sources(self, node: str, routes: RouteTable, specs: Mapping[str, ChildSpec]) -> dict[str, Any]:
-        """child address -> {"incarnation", "books": {address: {"levels", "trades"}}} for books of other nodes."""
+        """Return the sources of a node's mirror: child address -> {"incarnation", "books": {address: {"levels",
+        "trades"}}}."""
         found: dict[str, Any] = {}
         for address in sorted(self._until.get(node, ())):
             route = routes.get(address)

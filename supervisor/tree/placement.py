@@ -11,7 +11,7 @@ from .records import Cell, Child
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as placement sees it: labels, the weight it carries already, spares ready to adopt."""
+    """A node for placement: its labels, its current weight, and the spares that are ready to adopt."""
 
     node: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -20,11 +20,10 @@ class NodeView:
 
 
 def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) -> str | None:
-    """Return the node for `spec`, or None when none fits now.
+    """Return the node for `spec`, or None if no node fits now.
 
-    A pinned child goes to its node or nowhere. Otherwise the node must have all labels of the child. The node where the
-    child ran last is kept, because its readers are there; else the least loaded, then the one with most spares, then
-    by id.
+    A pinned child runs on its node only. Other nodes must have all labels of the child. The child stays on the node
+    where it ran last, because its readers are there; otherwise the order is: least weight, most spares, id.
     """
     fitting = [node for node in nodes if fits(spec, node)]
     if not fitting:
@@ -35,7 +34,7 @@ def choose(spec: ChildSpec, nodes: Iterable[NodeView], last: str | None = None) 
 
 
 def loads(nodes: Iterable[str], children: Iterable[Child]) -> dict[str, int]:
-    """Return the weight that each node carries."""
+    """Return the weight of each node's children."""
     load = dict.fromkeys(nodes, 0)
     for child in children:
         if child.cell is not None and child.node in load:
@@ -44,10 +43,10 @@ def loads(nodes: Iterable[str], children: Iterable[Child]) -> dict[str, int]:
 
 
 def seat(child: Child, nodes: Iterable[NodeView], cells: Iterable[Cell]) -> str | None:
-    """Return the node where a waiting child runs next, or None when no node fits now.
+    """Return the node where a waiting child runs next, or None if no node fits now.
 
-    While the predecessor's process may live, the child runs on that node or nowhere, because only there the successor
-    can make sure that the process is gone. Afterwards the child stays on that node if it may.
+    While the predecessor's process may be alive, the child runs on that node only, because only there the successor can
+    check that the process is gone. Afterwards the child stays on that node if possible.
     """
     before = child.predecessor
     views = list(nodes)
@@ -61,7 +60,7 @@ def seat(child: Child, nodes: Iterable[NodeView], cells: Iterable[Cell]) -> str 
 
 
 def pick(spares: list[Cell], trading: bool) -> Cell:
-    """Take the oldest spare that was made for this kind of role, or the oldest of all."""
+    """Return the oldest spare prepared for this kind of role, or else the oldest spare."""
     made_for = [cell for cell in spares if cell.trading is trading]
     chosen = (made_for or spares)[0]
     spares.remove(chosen)
@@ -69,7 +68,7 @@ def pick(spares: list[Cell], trading: bool) -> Cell:
 
 
 def fits(spec: ChildSpec, node: NodeView) -> bool:
-    """Whether a child may run there at all."""
+    """Return whether a child may run on the node."""
     if spec.node is not None:
         return node.node == spec.node
     return all(node.labels.get(key) == value for key, value in spec.labels)

@@ -4,9 +4,8 @@ An account has two children: its order manager and its user stream. The stream o
 unacknowledged reports to the next one. With an SQLite journal both are pinned to the node of its file.
 
 An ordered list of rules (track or untrack, pattern) decides which pairs are tracked: the last rule that matches a name
-wins. Pairs have seats in groups of `pairs_per_actor`. A running group is never disturbed: new pairs fill new groups,
-and an untracked pair is amended out of its group (its route ends at once, its seat stays empty until the group
-restarts).
+wins. Pairs have seats in groups of `pairs_per_actor`. A running group does not restart for a change: new pairs go into
+new groups, and an untracked pair loses its route at once, while its seat stays empty until the group restarts.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from .child import ChildSpec, Tier
 from .settings import ExchangeSettings
 
 Rule = tuple[bool, str]  # (track, pattern)
-# The fields on which a book depends; a change of any other field only changes the instrument in the route.
+# The fields on which a book depends; a change of another field only changes the instrument in the route.
 _BUILT_ON = ("symbol", "price_scale", "size_scale", "status", "price_increment", "size_increment")
 PINNED = (
-    "its journal is an SQLite file there; start the mesh again on that machine, or use PostgreSQL, whose journal "
-    "every node can use"
+    "its journal is an SQLite file on that node; start the mesh again on that machine, or use PostgreSQL, which "
+    "every node can reach"
 )
 
 
@@ -53,7 +52,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`specs` by address; `refused`: named pair that does not run -> the reason; `seats`: pair -> its group."""
+    """`specs` by address; `refused`: configured pair that does not run -> reason; `seats`: pair -> its group."""
 
     specs: Mapping[str, ChildSpec]
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +79,7 @@ def is_tracked(name: str, rules: Iterable[Rule]) -> bool:
 
 
 def add_rules(rules: Sequence[Rule], track: bool, patterns: Iterable[str]) -> list[Rule]:
-    """Append rules; an earlier rule of the same pattern is superseded, so the list cannot grow by repetition."""
+    """Append rules; a rule replaces an earlier rule with the same pattern, so the list cannot grow by repetition."""
     fresh = list(dict.fromkeys(patterns))
     return [rule for rule in rules if rule[1] not in fresh] + [(track, pattern) for pattern in fresh]
 
@@ -137,7 +136,7 @@ def plan_books(
     instruments: Iterable[Listed],
     running: Mapping[str, ChildSpec],
 ) -> Plan:
-    """Return the book children of the instruments that the rules select, seated around the running ones."""
+    """Return the book children of the instruments that the rules select; running groups keep their seats."""
     listed = {found.instrument.name: found for found in instruments}
     wanted = {name: found for name, found in listed.items() if found.instrument.is_trading and is_tracked(name, rules)}
     refused = {

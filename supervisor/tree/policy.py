@@ -1,8 +1,8 @@
 """Restart policy in OTP's words, as one pure function.
 
 one_for_one: only the child that ended is restarted. A child that ends more than `intensity` times within `period_s`
-escalates: it is DEGRADED, its group with it, visibly, and is retried with capped, jittered backoff until it has served
-for a whole period again.
+escalates: it is shown as DEGRADED, and is retried with capped, jittered backoff until it has served for a whole period
+again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Exit(Enum):
     DIED = "died"
     HUNG = "hung"
     NODE_LOST = "node lost"
-    FINISHED = "finished"  # by itself, normally
+    FINISHED = "finished"  # normally
     ASKED = "asked"  # stopped on request
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits of restarts. `intensity` is per child; choose it above the restarts of an ordinary bad minute."""
+    """Limits of restarts. `intensity` is per child; choose it above the number of restarts in an ordinary failure."""
 
     intensity: int = 5
     period_s: float = 10.0
@@ -38,7 +38,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Times of the ends within the period that nobody requested, and how often in a row the child escalated."""
+    """Times of the unrequested ends within the period, and the number of escalations in a row."""
 
     ends_ns: tuple[int, ...] = ()
     escalations: int = 0
@@ -73,7 +73,7 @@ Decision = Adopt | Stop | Escalate
 
 
 def decide(spec: ChildSpec, why: Exit, history: History, policy: Policy, now_ns: int) -> Decision:
-    """Return what to do with a child that ended. Pure: the jitter comes from the address and the count."""
+    """Decide about a child that ended. Pure: the jitter comes from the address and the count."""
     if why is Exit.ASKED or spec.restart is Restart.TEMPORARY:
         return Stop()
     if spec.restart is Restart.TRANSIENT and why is Exit.FINISHED:

@@ -1,4 +1,4 @@
-"""The records the machine keeps: cells, children and their states."""
+"""The machine's records: cells, children and their states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CellState(Enum):
 
 
 class ChildState(Enum):
-    WAITING = "WAITING"  # for a cell, for a node, or for the children that start before it
+    WAITING = "WAITING"  # for a cell, a node, or the children that must start before it
     STARTING = "STARTING"
     SERVING = "SERVING"
     STOPPING = "STOPPING"
@@ -39,7 +39,7 @@ class Cell:
     start: int = 0
     address: str | None = None
     incarnation: tuple[int, int] | None = None
-    trading: bool = False  # has imported what an order manager needs
+    trading: bool = False  # has imported the modules of an order manager
 
 
 @dataclass(slots=True)

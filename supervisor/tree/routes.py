@@ -1,7 +1,8 @@
 """The route table: the incarnation that serves each address now. Pure.
 
-A table has one version, which rises with every change, over all supervisors of a mesh: it begins at the supervisor's
-epoch. Removed routes leave their version behind (bounded), so that callers who poll with an older version learn of it.
+A table has one version, which rises with every change, across all supervisors of a mesh, because it begins at the
+supervisor's epoch. The table keeps the versions of removed routes (bounded), so that polls with an older version notice
+the removal.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MAX_GONE = 10_000
 
 
 class RouteTable:
-    """The supervisor's table. One writer."""
+    """The supervisor's route table. It has one writer."""
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch

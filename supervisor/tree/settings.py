@@ -41,7 +41,7 @@ class AccountSettings:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSettings:
-    """One exchange: the settings of each of its children, and which books it has.
+    """The settings of one exchange: of each of its children, and of its books.
 
     `book` has no instruments: each book child gets its own. `nodes` are labels of the nodes where the exchange's
     children may run.
@@ -66,7 +66,7 @@ class ExchangeSettings:
 
 @dataclass(frozen=True, slots=True)
 class MeshSettings:
-    """A whole mesh. `birth` distinguishes one creation of the mesh from another (see `desired`).
+    """The settings of a whole mesh. `birth` distinguishes one creation of the mesh from another (see `desired`).
 
     `journal_node` is the node of an SQLite journal; all accounts run there. `children` run in addition to those of the
     exchanges.

@@ -1,4 +1,4 @@
-"""The first version: accounts, orders and their records. Frozen: a later change is another file."""
+"""The first version: accounts, orders and their records. Frozen: a later change needs another file."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Identify a fill by its order too: two own orders that trade with each other share one trade id."""
+"""Add the order to the key of a fill, because two own orders that trade with each other share one trade id."""
 
 from alembic import op
 

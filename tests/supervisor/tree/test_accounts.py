@@ -143,7 +143,7 @@ def test_with_sqlite_a_lost_node_means_waiting_and_status_says_so_in_words():
         assert world.serving(address) is None
         said = row(world, address)
         assert (said["state"], said["node"]) == ("WAITING", "n1")
-        assert "its node is lost, and it runs on no other" in said["last_error"]
+        assert "its node is lost, and it cannot run on another" in said["last_error"]
         assert "SQLite" in said["last_error"]
     assert describe(world.machine, {}, {}, {})["groups"]["x"] == "DEGRADED"
     assert not [e for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.tier is Tier.ORDERS and e.cell in
