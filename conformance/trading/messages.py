@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ...connectors.order_codec import At, Draft, Kind, Never, Refusal, Reply, Signed, TradingCodec
+from ...connectors.order_codec import At, Batches, Draft, Kind, Never, Refusal, Reply, Signed, TradingCodec
 from ...connectors.reports import OrderReport
 from ...model.errors import DecodeError, MeshError, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
@@ -319,7 +319,12 @@ def _drafts(codec: TradingCodec, desk: Desk) -> list[Draft]:
         codec.account(),
         codec.fees(instrument),
     ]
-    return drafts + ([codec.cancel_all(instrument)] if codec.offer.cancel_all else [])
+    if codec.offer.cancel_all:
+        drafts.append(codec.cancel_all(instrument))
+    if isinstance(codec, Batches):
+        orders = [_shaped(other, OrderType.LIMIT, instrument) for other in _both_sides(instrument)]
+        drafts.append(codec.batch([codec.place(other, instrument) for other in orders]))
+    return drafts
 
 
 def _signed(codec: TradingCodec, draft: Draft, validity_ms: int, auth: Any) -> list[Signed]:

@@ -4,8 +4,8 @@ An answer to a change of an order only acknowledges; the stream or a query says 
 among the open and latest closed ones, then in the history. Lists come newest first, in pages by cursor, of at most
 seven days.
 
-Source: order/{create-order, amend-order, cancel-order, cancel-all, open-order, order-list, execution}.mdx,
-account/{wallet-balance, fee-rate}.mdx, read 2026-11-27.
+Source: order/{create-order, amend-order, cancel-order, cancel-all, batch-place, batch-cancel, open-order, order-list,
+execution}.mdx, account/{wallet-balance, fee-rate}.mdx, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from ...model.errors import MeshError
 from ...model.events import Side
 from ...model.http import HttpResponse
@@ -23,18 +25,19 @@ from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ...model.time import DAY_NS, MILLISECOND_NS
 from ..drafts import plain
 from ..order_codec import Auth, Draft, Kind, Reply
-from ..reading import milliseconds, rows, text
-from ..reports import Missed, StreamOpened, StreamReport, StreamSay
+from ..reading import integer, milliseconds, rows, text
+from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
 from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, redirected, since
 from . import reports
 from .auth import BybitAuth
 from .refusals import FAILURES
-from .spec import CATEGORY, COST, FILLS_PAGE, OFFER, ORDERS_PAGE, PRIVATE, TRADING
+from .spec import BATCHED, CATEGORY, COST, FILLS_PAGE, OFFER, ORDERS_PAGE, PRIVATE, TRADING
 from .stream import PrivateReader
 
 SPOT = ("category", CATEGORY)
 WEEK_MS = 7 * DAY_NS // MILLISECOND_NS  # order-list.mdx, execution.mdx: startTime and endTime
+BATCHES = {Kind.PLACE: (Kind.BATCH_PLACE, "place_batch"), Kind.CANCEL: (Kind.BATCH_CANCEL, "cancel_batch")}
 REALTIME, HISTORY = TRADING["realtime"].path, TRADING["history"].path
 
 
@@ -53,6 +56,8 @@ class BybitTrading(Trading):
             Kind.CANCEL: self._acknowledged,
             Kind.AMEND: self._acknowledged,
             Kind.CANCEL_ALL: self._all_cancelled,
+            Kind.BATCH_PLACE: self._each,
+            Kind.BATCH_CANCEL: self._each,
             Kind.ORDER: self._found,
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
@@ -87,6 +92,15 @@ class BybitTrading(Trading):
 
     def cancel_all(self, instrument: Instrument) -> Draft:
         return self._draft(Kind.CANCEL_ALL, "cancel_all", [SPOT, ("symbol", instrument.symbol)], (), instrument)
+
+    def batch(self, drafts: Sequence[Draft]) -> Draft:
+        """Join orders or cancels: each row has what a single request has, but the category."""
+        kind, endpoint = BATCHES[drafts[0].kind]
+        each = [{name: value for name, value in one.params if name != "category"} for one in drafts]
+        names = tuple(name for one in drafts for name in one.orders)
+        made = self._draft(kind, endpoint, [SPOT, (BATCHED, orjson.dumps(each).decode())], names)
+        cost = tuple((limit, 1 if (limit, 1) in COST else len(each)) for limit, _ in made.cost)
+        return replace(made, cost=cost)
 
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
         """The new amount is the whole one, with what has filled."""
@@ -130,7 +144,10 @@ class BybitTrading(Trading):
     def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
         if type(answer["retCode"]) is not int or answer["retCode"]:
             raise ValueError("not the answer's code")
-        return answer["result"], milliseconds(answer["time"])
+        result, outcomes = answer["result"], answer["retExtInfo"].get("list")
+        if outcomes is not None:  # of a batch: what became of each order
+            result = list(zip(rows(result["list"]), rows(outcomes), strict=True))
+        return result, milliseconds(answer["time"])
 
     def _placed(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """Read the order's id; the answer has no state."""
@@ -150,6 +167,20 @@ class BybitTrading(Trading):
         if result["success"] != "1":
             raise ValueError("not a success")
         return Reply(taken=tuple(text(row["orderLinkId"]) for row in rows(result["list"]) if row["orderLinkId"]))
+
+    def _each(self, draft: Draft, result: Any, now_ns: int) -> Reply:
+        """Read what became of each order of a batch: its code, and the ids of one that is accepted."""
+        placed, taken, refused = [], [], []
+        for name, (row, outcome) in zip(draft.orders, result, strict=True):
+            if integer(outcome["code"]):
+                refused.append((name, str(outcome["code"]), text(outcome["msg"])))
+                continue
+            taken.append(name)
+            if draft.kind is Kind.BATCH_PLACE:
+                if not text(row["orderId"]) or row["orderLinkId"] != name:
+                    raise ValueError("not the ids of the order that was placed")
+                placed.append(OrderReport(text(row["symbol"]), name, row["orderId"], None, now_ns))
+        return Reply(orders=tuple(placed), taken=tuple(taken), refused=tuple(refused))
 
     def _found(self, draft: Draft, result: Any, now_ns: int) -> Reply:
         """The order that was asked for, under the id it was asked for; the history is asked where it is not found."""

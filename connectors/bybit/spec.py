@@ -80,6 +80,7 @@ CANDLES = CandleOffer(
     page=1000,
 )
 
+BATCHED = "request"  # order/batch-place.mdx: the parameter that has the orders of a batch
 ORDERS_PAGE, FILLS_PAGE = 50, 100  # order/open-order.mdx, order/order-list.mdx; order/execution.mdx: limit
 
 
@@ -93,6 +94,9 @@ TRADING = {
     "cancel": _private("POST", "order/cancel", "cancel", "order/cancel-order"),
     "amend": _private("POST", "order/amend", "amend", "order/amend-order"),
     "cancel_all": _private("POST", "order/cancel-all", "cancel_all", "order/cancel-all"),
+    # These two have limits of their own, by orders and as high: they are counted with the requests for one order
+    "place_batch": _private("POST", "order/create-batch", "place", "order/batch-place"),
+    "cancel_batch": _private("POST", "order/cancel-batch", "cancel", "order/batch-cancel"),
     "realtime": _private("GET", "order/realtime", "realtime", "order/open-order"),
     "history": _private("GET", "order/history", "history", "order/order-list"),
     "fills": _private("GET", "execution/list", "fills", "order/execution"),
@@ -105,6 +109,8 @@ OFFER = Offer(
     self_trade_modes=frozenset({"CancelMaker", "CancelTaker", "CancelBoth"}),  # enum.mdx, smpType
     amend=True,  # order/amend-order.mdx
     cancel_all=True,  # order/cancel-all.mdx
+    batch_place=10,  # order/batch-place.mdx: spot
+    batch_cancel=10,  # order/batch-cancel.mdx: spot
     quote_amount=True,  # order/create-order.mdx, marketUnit
     client_id_pattern="[A-Za-z0-9_-]{1,36}",  # same, orderLinkId
     late_reject=True,  # same, timeInForce: a post-only order that would take; creation is asynchronous

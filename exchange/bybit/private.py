@@ -1,14 +1,15 @@
 """Private REST endpoints of spot: an account's balances, orders, fills and trading.
 
-Source: order/{create-order, amend-order, cancel-order, cancel-all, open-order, order-list, execution}.mdx,
-account/{wallet-balance, fee-rate}.mdx, rate-limit/rate-limit.mdx, read 2026-11-27. Where the manual is silent: times
-bound orders by when they were created, and a cursor is good for as long as the rows that it names.
+Source: order/{create-order, amend-order, cancel-order, cancel-all, batch-place, batch-amend, batch-cancel, open-order,
+order-list, execution}.mdx, account/{wallet-balance, fee-rate}.mdx, rate-limit/rate-limit.mdx, read 2026-11-27. Where
+the manual is silent: times bound orders by when they were created, and a cursor is good for as long as the rows that it
+names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
@@ -25,6 +26,7 @@ from .orders import SELF_TRADE, NewOrder, client_id_of, order_id, order_number, 
 from .pairs import CATEGORIES, SPOT
 from .public import whole
 
+BATCH = 10  # rows of a batch of spot
 RECENT = 500  # closed orders that /v5/order/realtime has
 WEEK_NS = 7 * DAY_NS
 FORGOTTEN_NS = DAY_NS  # since when orders that closed unfilled are in no history
@@ -43,10 +45,22 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint: its handler and how many requests a second an account has of it."""
+    """One endpoint: its handler and how many requests a second an account has of it.
+
+    `batch`: its `request` lists what the handler gets one by one, and each row counts as a request.
+    """
 
     answer: Callable[[Asked], Any]
     per_s: int
+    batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of the rows of a batch: rows of the result, and a code and text for each."""
+
+    rows: list[dict[str, Any]]
+    outcomes: list[tuple[int, str]]
 
 
 def _bad(name: str) -> ApiError:
@@ -299,15 +313,46 @@ WRITES = {
     "/v5/order/amend": Endpoint(amend, 10),
     "/v5/order/cancel": Endpoint(cancel, 20),
     "/v5/order/cancel-all": Endpoint(cancel_all, 20),
+    "/v5/order/create-batch": Endpoint(create, 20, batch=True),
+    "/v5/order/amend-batch": Endpoint(amend, 20, batch=True),
+    "/v5/order/cancel-batch": Endpoint(cancel, 20, batch=True),
 }
 
 
-def perform(endpoint: Endpoint, key: ApiKey, asked: Asked, changes: bool) -> Any:
-    """Carry out a private request that is authenticated and within its limit.
+def perform(endpoint: Endpoint, key: ApiKey, asked: Asked, changes: bool, spend: Callable[[], None]) -> Any:
+    """Carry out a private request that is authenticated; `spend` counts it, or a row of a batch.
 
     Raises:
         ApiError: why it is refused.
     """
     if not (key.can_trade if changes else key.can_read):
         raise ApiError("Permission denied, please check your API key permissions.", NOT_PERMITTED)
+    if endpoint.batch:
+        return _each(endpoint, asked, spend)
+    spend()
     return endpoint.answer(asked)
+
+
+def _each(endpoint: Endpoint, asked: Asked, spend: Callable[[], None]) -> Batch:
+    """Carry out the rows of a batch one by one; those beyond the limit are refused."""
+    _spot(asked)
+    listed = asked.sent.get("request")
+    if (
+        not isinstance(listed, list)
+        or not 1 <= len(listed) <= BATCH
+        or not all(isinstance(row, dict) for row in listed)
+    ):
+        raise _bad("request")
+    done = Batch([], [])
+    for row in listed:
+        found = {"category": SPOT, **{name: str(row.get(name) or "") for name in ("symbol", "orderId", "orderLinkId")}}
+        try:
+            spend()
+            found |= endpoint.answer(replace(asked, sent={**row, "category": SPOT}))
+            done.outcomes.append((0, "OK"))
+        except ApiError as error:
+            done.outcomes.append((error.code, error.text))
+        if endpoint.answer is create:
+            found["createAt"] = "" if done.outcomes[-1][0] else str(asked.now_ns // MILLISECOND_NS)
+        done.rows.append(found)
+    return done

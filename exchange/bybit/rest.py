@@ -5,7 +5,7 @@ Source: guide.mdx (Common response parameters), rate-limit/rate-limit.mdx, error
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,16 +17,18 @@ from ..engine.accounts import Account
 from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
+from ..wire.receipts import Receipt, settle
 from .auth import KEY, authenticate
 from .client import NAME, milliseconds
 from .desk import Desk
 from .errors import BAD_PARAMETER, SERVER_ERROR, TEXTS, TOO_MANY, UNKNOWN, ApiError
 from .limits import Use
 from .order_bodies import misstate
-from .private import READS, WRITES, Asked, Endpoint, perform
+from .private import READS, WRITES, Asked, Batch, Endpoint, perform
 from .public import QUERIES
 
-CREATE, BALANCE = "/v5/order/create", "/v5/account/wallet-balance"
+BALANCE = "/v5/account/wallet-balance"
+CREATE, CREATE_BATCH = "/v5/order/create", "/v5/order/create-batch"
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Answer:
     code: int = 0
     text: str = "OK"
     status: int = 200
+    outcomes: Sequence[tuple[int, str]] | None = None  # of the rows of a batch
 
 
 class Envelope:
@@ -55,10 +58,12 @@ class Envelope:
     ) -> None:
         self.desk = desk
         self.names = (request.path, f"{request.method} {request.path}")
-        symbol = sent.get("symbol")
-        self.symbol = symbol if isinstance(symbol, str) and symbol in desk.pairs.by_symbol else None
+        batch = sent.get("request")
+        rows = [row for row in batch if isinstance(row, dict)] if isinstance(batch, list) else [sent]
+        named = {str(row.get("symbol")) for row in rows}
+        self.symbol = named.pop() if len(named) == 1 and named <= desk.pairs.by_symbol.keys() else None
         self.account = account
-        placed = [sent.get("orderLinkId")] if request.path == CREATE else [None]
+        placed = [row.get("orderLinkId") for row in rows] if request.path in (CREATE, CREATE_BATCH) else []
         self.receipts = [] if account is None else desk.floor.receipts_of(account).received(placed)
         self.channel = HttpChannel(request)
         self.use: Use | None = None
@@ -66,11 +71,26 @@ class Envelope:
 
     def run(self) -> Answer:
         try:
-            answer = Answer(self._answer(self))
+            made = self._answer(self)
+            answer = Answer({"list": made.rows}, outcomes=made.outcomes) if isinstance(made, Batch) else Answer(made)
+            self.receipts = self._settled(answer)
         except ApiError as error:
             answer = Answer(code=error.code, text=error.text, status=error.status)
         self.desk.floor.count(self.names[0], 200 if self.good(answer) else max(400, answer.status))
         return answer
+
+    def _settled(self, answer: Answer) -> list[Receipt]:
+        """Note which orders of a batch were refused; return the receipts that are still open."""
+        codes = zip(answer.result["list"], answer.outcomes, strict=True) if answer.outcomes else ()
+        refused = [row["orderLinkId"] for row, (code, _) in codes if code]
+        kept = []
+        for receipt in self.receipts:
+            if receipt.client_id in refused:
+                refused.remove(receipt.client_id)
+                settle([receipt], accepted=False)
+            else:
+                kept.append(receipt)
+        return kept
 
     def good(self, answer: Answer) -> bool:
         return answer.code == 0
@@ -103,7 +123,8 @@ class Envelope:
         self.channel.cut()
 
     def _response(self, answer: Answer) -> web.Response:
-        body = {"retCode": answer.code, "retMsg": answer.text, "result": answer.result, "retExtInfo": {}}
+        more = {} if answer.outcomes is None else {"list": [{"code": one, "msg": msg} for one, msg in answer.outcomes]}
+        body = {"retCode": answer.code, "retMsg": answer.text, "result": answer.result, "retExtInfo": more}
         body["time"] = milliseconds(self.desk.now_ns())
         return web.Response(
             body=orjson.dumps(body),
@@ -163,12 +184,15 @@ def _private(
         desk = envelope.desk
         now_ns = desk.now_ns()
         account, key = authenticate(desk.floor, request.headers, payload, now_ns)
-        envelope.use = desk.meter.spend(account, request.path, endpoint.per_s, now_ns)
-        if envelope.use.refused:
-            raise ApiError(TEXTS[TOO_MANY], TOO_MANY)
+
+        def spend() -> None:
+            envelope.use = desk.meter.spend(account, request.path, endpoint.per_s, now_ns)
+            if envelope.use.refused:
+                raise ApiError(TEXTS[TOO_MANY], TOO_MANY)
+
         if sent is UNREADABLE:
             raise ApiError("Request parameter error: the body is not a JSON object", BAD_PARAMETER)
-        return perform(endpoint, key, Asked(desk, account, sent, now_ns), request.method == "POST")
+        return perform(endpoint, key, Asked(desk, account, sent, now_ns), request.method == "POST", spend)
 
     return answer
 

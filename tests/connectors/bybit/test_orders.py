@@ -14,7 +14,7 @@ from tests.fakes.captures import captures
 from venuemesh.connectors.bybit import CONNECTOR
 from venuemesh.connectors.bybit.spec import SPEC
 from venuemesh.connectors.limit_answers import Hit, LimitAnswer
-from venuemesh.connectors.order_codec import Draft, Kind, Refusal, Reply
+from venuemesh.connectors.order_codec import Batches, Draft, Kind, Refusal, Reply
 from venuemesh.connectors.reports import StreamOpened
 from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import Side
@@ -60,9 +60,9 @@ FILL = {  # order/execution.mdx, likewise
 }
 
 
-def read(draft: Draft, result: Any, code: int = 0, msg: str = "OK", status: int = 200) -> Reply:
+def read(draft: Draft, result: Any, code: int = 0, msg: str = "OK", status: int = 200, more: Any = None) -> Reply:
     signed = AUTH.sign(draft, "r", NOW_MS * 1_000_000, 5_000)
-    body = orjson.dumps({"retCode": code, "retMsg": msg, "result": result, "retExtInfo": {}, "time": NOW_MS})
+    body = orjson.dumps({"retCode": code, "retMsg": msg, "result": result, "retExtInfo": more or {}, "time": NOW_MS})
     return CODEC.reply(signed, HttpResponse(status, {}, body, 1, 2))
 
 
@@ -112,6 +112,39 @@ def test_amendments_and_cancels_are_acknowledged_without_a_state() -> None:
     assert read(everything, {"list": listed, "success": "1"}).taken == ("vm1",)
     with pytest.raises(DecodeError):
         read(everything, {"list": [], "success": "0"})
+
+
+def test_each_order_of_a_batch_has_an_outcome() -> None:
+    """order/{batch-place, batch-cancel}.mdx, their examples."""
+    assert isinstance(CODEC, Batches)
+    two = [LIMIT, replace(LIMIT, client_order_id="vm2")]
+    placing = CODEC.batch([CODEC.place(order, BTC) for order in two])
+    assert (placing.kind, placing.rest[1], placing.orders) == (
+        Kind.BATCH_PLACE,
+        "/v5/order/create-batch",
+        ("vm1", "vm2"),
+    )
+    assert dict(placing.cost) == {"requests": 1, "place": 2}
+    request = AUTH.sign(placing, "r", NOW_MS * 1_000_000, 5_000).request
+    assert request is not None
+    body = json.loads(request.body)
+    assert (body["category"], [row["orderLinkId"] for row in body["request"]]) == ("spot", ["vm1", "vm2"])
+    assert "category" not in body["request"][0]
+    cancelling = CODEC.batch([CODEC.cancel(as_order(order, "bybit", "main", 1), BTC) for order in two])
+    assert (cancelling.kind, cancelling.rest[1]) == (Kind.BATCH_CANCEL, "/v5/order/cancel-batch")
+    rows = [
+        {"category": "spot", "symbol": "BTCUSDT", "orderId": "7", "orderLinkId": "vm1", "createAt": "1713434102752"},
+        {"category": "spot", "symbol": "BTCUSDT", "orderId": "", "orderLinkId": "vm2", "createAt": ""},
+    ]
+    outcomes = [{"code": 0, "msg": "OK"}, {"code": 170213, "msg": "Order does not exist."}]
+    reply = read(placing, {"list": rows}, more={"list": outcomes})
+    assert [(one.client_order_id, one.exchange_order_id, one.status) for one in reply.orders] == [("vm1", "7", None)]
+    assert (reply.taken, reply.refused) == (("vm1",), (("vm2", "170213", "Order does not exist."),))
+    reply = read(cancelling, {"list": rows}, more={"list": outcomes})
+    assert (reply.orders, reply.taken, len(reply.refused)) == ((), ("vm1",), 1)
+    for wrong in (rows[:1], rows[::-1], []):
+        with pytest.raises(DecodeError):
+            read(placing, {"list": wrong}, more={"list": outcomes})
 
 
 @pytest.mark.parametrize(

@@ -271,3 +271,35 @@ async def test_answers_that_say_nothing_certain(bybit: BybitExchange) -> None:
     status, body, _ = await bybit.signed("order/create", RESTING | {"orderLinkId": "unknown"})
     assert (status, json.loads(body)["retCode"]) == (500, 10000)
     assert (await bybit.private("order/realtime"))["list"][0]["orderLinkId"] == "unknown"
+
+
+async def test_each_row_of_a_batch_has_an_outcome(bybit: BybitExchange) -> None:
+    """order/batch-place.mdx, batch-amend.mdx, batch-cancel.mdx: codes and texts stand in retExtInfo."""
+
+    async def batch(what: str, *rows: Any) -> tuple[list[Any], list[tuple[int, str]]]:
+        _, body, _ = await bybit.signed(f"order/{what}-batch", {"request": rows})
+        answer = json.loads(body)
+        assert (answer["retCode"], answer["retMsg"]) == (0, "OK")
+        return answer["result"]["list"], [(one["code"], one["msg"]) for one in answer["retExtInfo"]["list"]]
+
+    rows, outcomes = await batch("create", RESTING | {"orderLinkId": "b1"}, RESTING | {"orderLinkId": "b1"})
+    assert outcomes == [(0, "OK"), (170141, "Duplicate clientOrderId")]
+    assert list(rows[0]) == ["category", "symbol", "orderId", "orderLinkId", "createAt"]
+    assert (rows[0]["orderLinkId"], rows[0]["symbol"], rows[1]["orderId"]) == ("b1", "BTCUSDT", "")
+    assert bybit.desk.floor.receipts_of(bybit.venue.engine.accounts["main"]).find("b1").refused == 1
+    named = {"symbol": "BTCUSDT", "orderLinkId": "b1"}
+    assert (await batch("amend", named | {"qty": "0.02"}))[1] == [(0, "OK")]
+    assert (await order(bybit, rows[0]))["qty"] == "0.02000"
+    _, outcomes = await batch("cancel", named, named)
+    assert outcomes == [(0, "OK"), (170213, "Order does not exist.")]
+    for wrong in ([], [1], [RESTING] * 11, "x"):
+        assert await bybit.private("order/create-batch", {"request": wrong}) == 10001
+
+
+async def test_what_of_a_batch_is_beyond_the_limit_fails(bybit: BybitExchange) -> None:
+    """rate-limit.mdx, Instructions for batch endpoints: each row counts."""
+    for _ in range(2):
+        await bybit.signed("order/create-batch", {"request": [RESTING] * 9})
+    _, body, headers = await bybit.signed("order/create-batch", {"request": [RESTING] * 3})
+    assert [one["code"] for one in json.loads(body)["retExtInfo"]["list"]] == [0, 0, 10006]
+    assert headers["X-Bapi-Limit-Status"] == "0"
