@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ...model.errors import Misconfigured
 from ..samples import MarketDataSamples
 from ..spec import ExchangeSpec
 from .auth import BybitAuth
 from .market import BybitCodec
 from .orders import BybitTrading
-from .spec import DEPTH, REGION, REGIONS, SPEC
+from .spec import DEMO, DEPTH, ENVIRONMENT, OFFER, REGION, SPEC, hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +29,23 @@ class BybitConnector:
         ws: str | None = None,
         depth: int = DEPTH.default,
         region: str = REGION.default,
-        environment: str | None = None,
+        environment: str = ENVIRONMENT.default,
     ) -> BybitCodec:
-        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks.
-
-        `environment` is None or one of `spec.environments` ("testnet"); a `region` is of the real exchange alone.
-        """
-        hosts = self.spec.hosts(environment)
-        if hosts is None and region != REGION.default:
-            hosts = REGIONS.get(region)
-        if hosts is not None:
-            rest, ws = rest or hosts.rest, ws or hosts.ws
-        return BybitCodec(self.spec, rest, ws, depth, region)
+        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
+        chosen = hosts(self.spec, region, environment)
+        return BybitCodec(self.spec, rest or chosen.rest, ws or chosen.ws, depth)
 
     def trading(
         self,
         rest: str | None = None,
         ws_api: str | None = None,
         region: str = REGION.default,
-        environment: str | None = None,
+        environment: str = ENVIRONMENT.default,
     ) -> BybitTrading:
         """Make a trading codec; `ws_api` is the base URL of the private websocket. Raises Misconfigured as `codec`."""
-        if (problem := REGION.problem(region)) is not None:
-            raise Misconfigured(REGION.name, problem)
-        hosts = self.spec.hosts(environment) or (None if region == REGION.default else REGIONS[region])
-        if hosts is not None:
-            rest, ws_api = rest or hosts.rest, ws_api or hosts.ws
-        return BybitTrading(self.spec, rest, ws_api)
+        chosen = hosts(self.spec, region, environment)
+        offer = replace(OFFER, batch_place=0, batch_cancel=0) if environment == DEMO else OFFER  # demo.mdx
+        return BybitTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws_api or chosen.ws, offer)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:
         """Read a key of the kind "hmac" or "rsa". Raises Misconfigured."""

@@ -52,7 +52,7 @@ from ..spec import BookFeed, BookSource, ExchangeSpec, Proof
 from ..trade_ids import trade_id
 from .refusals import FAILURES
 from .scanner import BookScanner
-from .spec import CANDLES, CATEGORY, DEPTH, PUBLIC, REGION
+from .spec import CANDLES, CATEGORY, DEPTH, PUBLIC
 
 CANDLE_FIELDS = 7  # market/kline.mdx
 DAY_PRICES = {  # market/tickers.mdx
@@ -76,22 +76,19 @@ class BybitCodec:
     def __init__(
         self,
         spec: ExchangeSpec,
-        rest: str | None,
-        ws: str | None,
+        rest: str,
+        ws: str,
         depth: int = DEPTH.default,
-        region: str = REGION.default,
     ) -> None:
-        for problem, name in ((DEPTH.problem(depth), DEPTH.name), (REGION.problem(region), REGION.name)):
-            if problem is not None:
-                raise Misconfigured(name, problem)
+        if (problem := DEPTH.problem(depth)) is not None:
+            raise Misconfigured(DEPTH.name, problem)
         book = replace(spec.book, window=depth)
         if depth == 1:  # websocket/public/orderbook.mdx: level 1 has snapshots only
             book = BookFeed(BookSource.EVERY_FRAME, Proof.CONNECTION, window=depth)
         self.spec = replace(spec, book=book)
         self.snapshot_limit = spec.max_snapshot
         self._depth = depth
-        self._rest = (rest or spec.rest).rstrip("/")
-        self._ws = (ws or spec.ws).rstrip("/")
+        self._rest, self._ws = rest.rstrip("/"), ws.rstrip("/")
         self._bound: dict[str, Instrument] = {}
 
     # What can be asked for

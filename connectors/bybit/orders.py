@@ -27,7 +27,7 @@ from ..drafts import plain
 from ..order_codec import Auth, Draft, Kind, Reply
 from ..reading import integer, milliseconds, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
-from ..spec import ExchangeSpec
+from ..spec import ExchangeSpec, Offer
 from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, redirected, since
 from . import reports
 from .auth import BybitAuth
@@ -47,9 +47,9 @@ class BybitTrading(Trading):
     failures = FAILURES
     raw_paths, raw_cost = ("/v5/",), COST
 
-    def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None) -> None:
-        super().__init__(spec, rest, OFFER)
-        self._ws = (ws or spec.ws).rstrip("/")
+    def __init__(self, spec: ExchangeSpec, rest: str, ws: str, offer: Offer = OFFER) -> None:
+        super().__init__(spec, rest, offer)
+        self._ws = ws.rstrip("/")
         self._reader = PrivateReader()
         self._readers |= {
             Kind.PLACE: self._placed,

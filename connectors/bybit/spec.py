@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from ...model.errors import Misconfigured
 from ...model.order import OrderType, TimeInForce
 from ..spec import (
     BookFeed,
     BookSource,
     CandleOffer,
-    Decay,
     Endpoint,
     ExchangeSpec,
     Hosts,
@@ -57,6 +57,22 @@ REGION = Option(
     "global",
     "Whose hosts are asked: those of everybody, or those of the country that an account is registered in.",
     choices=tuple(REGIONS),
+    orders=True,
+)
+
+TESTNET_WS = "wss://stream-testnet.bybit.com"
+ENVIRONMENTS = {
+    # pages as above
+    "testnet": Hosts("https://api-testnet.bybit.com", TESTNET_WS, TESTNET_WS),
+    # demo.mdx: keys of its own; market data are those of everybody, and the private websocket has its own host
+    "demo": Hosts("https://api-demo.bybit.com", EVERYWHERE.ws, "wss://stream-demo.bybit.com"),
+}
+REAL, DEMO = "real", "demo"
+ENVIRONMENT = Option(
+    "environment",
+    REAL,
+    "The real exchange, its testnet, or demo trading; each has keys of its own, and regions are of the real one alone.",
+    choices=(REAL, *ENVIRONMENTS),
     orders=True,
 )
 
@@ -125,9 +141,9 @@ OFFER = Offer(
 )
 
 
-def _a_second(most: int) -> Decay:
-    """A limit of a rolling second as a counter: half of it at once and half of it as it falls never exceed it."""
-    return Decay(most // 2, most / 2)
+def _a_second(most: int) -> Limit:
+    """A limit of a user on one endpoint."""
+    return Limit(most, per_s=1.0, scope="account")
 
 
 SPEC = ExchangeSpec(
@@ -175,9 +191,16 @@ SPEC = ExchangeSpec(
     streams_per_instrument=2,  # orderbook.<depth>.<symbol> and publicTrade.<symbol>
     max_snapshot=1000,  # market/orderbook.mdx: limit of spot
     unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 says so of any parameter
-    environments={
-        # guide.mdx, Base URL; websocket/wss-authentication.mdx
-        "testnet": Hosts("https://api-testnet.bybit.com", "wss://stream-testnet.bybit.com"),
-    },
-    options=(DEPTH, REGION),
+    environments=ENVIRONMENTS,
+    options=(DEPTH, REGION, ENVIRONMENT),
 )
+
+
+def hosts(spec: ExchangeSpec, region: str, environment: str) -> Hosts:
+    """Return the base URLs that the options name. Raises Misconfigured: an option has no such value."""
+    for option, value in ((REGION, region), (ENVIRONMENT, environment)):
+        if (problem := option.problem(value)) is not None:
+            raise Misconfigured(option.name, problem)
+    if environment != REAL:
+        return ENVIRONMENTS[environment]
+    return Hosts(spec.rest, spec.ws) if region == REGION.default else REGIONS[region]

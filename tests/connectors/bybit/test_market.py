@@ -167,7 +167,7 @@ def test_regions_and_the_testnet():
     assert test.ws_url() == "wss://stream-testnet.bybit.com/v5/public/spot"
     assert test.time_request().url == "https://api-testnet.bybit.com/v5/market/time"
     assert codec(region="kz", ws="ws://here").ws_url() == "ws://here/v5/public/spot"
-    for options in ({"depth": 500}, {"region": "mars"}, {"environment": "demo"}):
+    for options in ({"depth": 500}, {"region": "mars"}, {"environment": "moon"}):
         with pytest.raises(Misconfigured):
             codec(**options)
 

@@ -314,6 +314,13 @@ def test_hosts() -> None:
     assert CONNECTOR.trading(region="kz").stream_url() == "wss://stream.bybit.kz/v5/private"
     assert CONNECTOR.trading(environment="testnet").stream_url() == "wss://stream-testnet.bybit.com/v5/private"
     assert CONNECTOR.trading().stream_url() == "wss://stream.bybit.com/v5/private"
+    demo = CONNECTOR.trading(environment="demo")  # demo.mdx
+    assert demo.stream_url() == "wss://stream-demo.bybit.com/v5/private"
+    assert demo.account().host == "https://api-demo.bybit.com"
+    assert (demo.offer.batch_place, CODEC.offer.batch_place) == (0, 10)
+    assert CONNECTOR.codec(environment="demo").ws_url() == "wss://stream.bybit.com/v5/public/spot"
+    with pytest.raises(Misconfigured, match="environment"):
+        CONNECTOR.trading(environment="moon")
     assert CONNECTOR.trading(region="kz").account().host == "https://api.bybit.kz"
     assert CONNECTOR.trading(environment="testnet").account().host == "https://api-testnet.bybit.com"
     with pytest.raises(Misconfigured, match="region"):

@@ -12,9 +12,8 @@ from venuemesh.cli import exchanges as command
 from venuemesh.cli.app import app
 from venuemesh.conformance import record as records
 from venuemesh.conformance.runner import Outcome, Result
-from venuemesh.connectors import registry
+from venuemesh.connectors import bybit, registry
 from venuemesh.connectors.binance import CONNECTOR
-from venuemesh.connectors.bybit.orders import BybitTrading
 from venuemesh.model.errors import Misconfigured
 
 
@@ -48,7 +47,7 @@ def test_every_installed_connector_is_there_with_what_it_declares(capsys: pytest
 def test_reports_that_come_by_polling_are_said_plainly(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BybitTrading, "offer", replace(BybitTrading.offer, stream=False))
+    monkeypatch.setattr(bybit, "OFFER", replace(bybit.OFFER, stream=False))
     lines = block(shown(capsys), "bybit").splitlines()
     assert "  trading       not offered" not in lines
     assert "  user stream   by polling only" in lines
