@@ -92,6 +92,12 @@ class Option(Generic[T]):
         fits = fits and (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
         return None if fits else f"{value!r} is not allowed{self._allowed()}"
 
+    def checked(self, value: T) -> T:
+        """Return `value`. Raises Misconfigured: it is not allowed."""
+        if (problem := self.problem(value)) is not None:
+            raise Misconfigured(self.name, problem)
+        return value
+
     def _allowed(self) -> str:
         if self.choices:
             return f"; it is one of {', '.join(map(str, self.choices))}"

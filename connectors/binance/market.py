@@ -5,49 +5,23 @@ Source: binance/binance-spot-api-docs, web-socket-streams.md, rest-api.md, filte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
+from ...model import events
 from ...model.candle import Candle
-from ...model.errors import Misconfigured
-from ...model.events import (
-    DepthDelta,
-    DepthSnapshot,
-    GoingAway,
-    Ignored,
-    MarketEvent,
-    PublicTrade,
-    Side,
-    Subscribed,
-    SubscribeRefused,
-    Ticker,
-)
 from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import Instrument, scale_for
 from ...model.time import MILLISECOND_NS
 from .. import market_codec
 from ..candles import CLOCK_DOUBT_NS, candle, ceiling, closed_by, in_order
-from ..drafts import batches, public, recognised
 from ..listing import Listing, listing
-from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey
-from ..reading import (
-    amount_text,
-    decimal,
-    fixed_rows,
-    flag,
-    integer,
-    levels,
-    milliseconds,
-    price_text,
-    readable,
-    reading,
-    rows,
-    text,
-)
+from ..market import MarketData, day_ticker, requests, whole_book
+from ..reading import decimal, fixed_rows, flag, integer, levels, milliseconds, readable, reading, rows, text
 from ..sequence import APPLY, GAP, STALE, Numbers, Verdict
 from ..spec import ExchangeSpec
 from .refusals import FAILURES
@@ -55,16 +29,10 @@ from .scanner import DepthScanner, SnapshotScanner
 from .spec import CANDLES, DEPTH_SPEED, SNAPSHOT_LIMIT
 
 CANDLE_FIELDS = 12  # rest-api.md, Kline/Candlestick data
-DAY_PRICES = {  # rest-api.md, 24hr ticker price change statistics
-    "bid": "bidPrice",
-    "ask": "askPrice",
-    "last": "lastPrice",
-    "open": "openPrice",
-    "high": "highPrice",
-    "low": "lowPrice",
-}
+# 24hr ticker price change statistics, in the order of `day_ticker`
+DAY = ["volume", "quoteVolume", "bidPrice", "askPrice", "lastPrice", "openPrice", "highPrice", "lowPrice"]
 SPEEDS = {"100ms": "@depth@100ms", "1000ms": "@depth"}
-STREAMS_PER_MESSAGE = 200  # the manual states no bound; this keeps a request below 8 KB
+PAIRS_PER_MESSAGE = 100  # the manual states no bound; this keeps a request of two streams a pair below 8 KB
 BOOK_TICKER = frozenset("usbBaA")
 TRADE_ID = {"trade": "t", "aggTrade": "a"}
 PERCENT_BY_SIDE = ("bidMultiplierDown", "bidMultiplierUp", "askMultiplierDown", "askMultiplierUp")
@@ -76,89 +44,47 @@ FEATURES = {  # rest-api.md, Exchange information: what a pair offers, by its fl
 }
 
 
-class BinanceCodec:
+class BinanceCodec(MarketData):
     """Market data of an exchange with Binance's protocol. Raises Misconfigured: an option has a forbidden value."""
 
+    failures = FAILURES
+    fixed = dict.fromkeys(("instruments",), (("showPermissionSets", "false"),))
+
     def __init__(
-        self,
-        spec: ExchangeSpec,
-        rest: str | None,
-        ws: str | None,
-        depth_speed: str = DEPTH_SPEED.default,
-        snapshot_limit: int = SNAPSHOT_LIMIT.default,
+        self, spec: ExchangeSpec, rest: str | None, ws: str | None, depth_speed: str, snapshot_limit: int
     ) -> None:
-        for option, value in ((DEPTH_SPEED, depth_speed), (SNAPSHOT_LIMIT, snapshot_limit)):
-            if (problem := option.problem(value)) is not None:
-                raise Misconfigured(option.name, problem)
-        self.snapshot_limit = snapshot_limit
-        self.spec = spec
-        self._rest = (rest or spec.rest).rstrip("/")
-        self._ws = (ws or spec.ws).rstrip("/")
-        self._suffixes = (SPEEDS[depth_speed], "@trade")
-        self._bound: dict[str, Instrument] = {}
-        self._readers: dict[str, Callable[[dict[str, Any], int], MarketEvent]] = {
+        super().__init__(spec, rest, ws)
+        self._suffixes = (SPEEDS[DEPTH_SPEED.checked(depth_speed)], "@trade")
+        self.snapshot_limit = SNAPSHOT_LIMIT.checked(snapshot_limit)
+        self._readers: dict[str, Callable[[dict[str, Any], int], events.MarketEvent]] = {
             "depthUpdate": self._delta,
             "trade": self._trade,
             "aggTrade": self._trade,
-            "serverShutdown": lambda data, _: GoingAway(milliseconds(data["E"])),
+            "serverShutdown": lambda data, _: events.GoingAway(milliseconds(data["E"])),
         }
-
-    # Requests
 
     def ws_url(self) -> str:
         return f"{self._ws}/ws"
 
-    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        return self._stream_requests("SUBSCRIBE", instruments, request_id)
+    def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[market_codec.Outgoing]:
+        return requests(instruments, PAIRS_PER_MESSAGE, request_id, partial(self._frame, "SUBSCRIBE"))
 
-    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        return self._stream_requests("UNSUBSCRIBE", instruments, request_id)
+    def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[market_codec.Outgoing]:
+        return requests(instruments, PAIRS_PER_MESSAGE, request_id, partial(self._frame, "UNSUBSCRIBE"))
 
-    def _stream_requests(self, method: str, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        names = [(one.symbol.lower() + suffix, one.symbol) for one in instruments for suffix in self._suffixes]
-        messages = []
-        for key, batch in enumerate(batches(names, STREAMS_PER_MESSAGE), request_id):
-            frame = orjson.dumps({"method": method, "params": [name for name, _ in batch], "id": key})
-            symbols = tuple(dict.fromkeys(symbol for _, symbol in batch))
-            messages.append(Outgoing(frame, (Expected(key, symbols),)))
-        return messages
-
-    def _request(self, endpoint: str, query: str = "", size: int | None = None) -> HttpRequest:
-        return public(self.spec.endpoints[endpoint], self._rest, query, size)
-
-    def instruments_request(self) -> HttpRequest:
-        return self._request("instruments", "?showPermissionSets=false")
-
-    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
-        limit = min(limit, self.spec.max_snapshot)
-        return self._request("snapshot", f"?symbol={quote(instrument.symbol)}&limit={limit}", limit)
-
-    def tickers_request(self) -> HttpRequest:
-        return self._request("tickers")
+    def _frame(self, method: str, key: int, batch: Sequence[Instrument]) -> bytes:
+        streams = [one.symbol.lower() + suffix for one in batch for suffix in self._suffixes]
+        return orjson.dumps({"method": method, "params": streams, "id": key})
 
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
     ) -> HttpRequest:
         """Source: rest-api.md, Kline/Candlestick data, read 2026-11-27. Both times are of opening, and included."""
         first, last = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS) - 1
-        window = f"startTime={first}&endTime={last}&limit={CANDLES.page}"
-        return self._request("candles", f"?symbol={quote(instrument.symbol)}&interval={interval}&{window}")
-
-    def recognise(self, url: str) -> SnapshotKey | str | None:
-        parts = urlsplit(url)
-        name = recognised(self.spec, parts.path)
-        if name != "snapshot":
-            return name
-        query = parse_qs(parts.query)
-        limit = query.get("limit", ["100"])[0]  # rest-api.md, Order book: default 100
-        if "symbol" not in query or not limit.isdigit():
-            return None
-        return SnapshotKey(query["symbol"][0], min(int(limit), self.spec.max_snapshot))
+        window = (("startTime", str(first)), ("endTime", str(last)), ("limit", str(CANDLES.page)))
+        return self._request("candles", ("symbol", instrument.symbol), ("interval", interval), *window)
 
     # Answers over REST
-
-    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        return FAILURES.public_failure(response, changes)
 
     def instruments(self, body: bytes) -> Listing:
         with reading("a list of instruments", body) as read:
@@ -206,18 +132,15 @@ class BinanceCodec:
             features=tuple(name for name, flags in FEATURES.items() if any(listed.get(flag) is True for flag in flags)),
         )
 
-    def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
+    def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> events.DepthSnapshot:
         with reading("a depth snapshot", body) as data:
-            bids, asks = levels(instrument, data["bids"]), levels(instrument, data["asks"])
-            sequence = integer(data["lastUpdateId"])
-        return DepthSnapshot(
-            instrument.symbol, sequence, bids, asks, len(bids) < limit, len(asks) < limit, None, recv_ns
-        )
+            sides = levels(instrument, data["bids"]), levels(instrument, data["asks"])
+            return whole_book(instrument, integer(data["lastUpdateId"]), sides, limit, recv_ns)
 
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: rest-api.md, 24hr ticker price change statistics. An empty side of the book is None."""
         with reading("a list of tickers", body) as read:
-            return readable(rows(read), _day_ticker)
+            return readable(rows(read), lambda row: (text(row["symbol"]), day_ticker(row, DAY)))
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: rest-api.md, Kline/Candlestick data, read 2026-11-27. No row says whether its candle has closed."""
@@ -228,9 +151,6 @@ class BinanceCodec:
             )
         return closed_by(listed, response.sent_ns - CLOCK_DOUBT_NS)
 
-    def time_request(self) -> HttpRequest | None:
-        return self._request("time")
-
     def server_time(self, body: bytes) -> int:
         """Source: rest-api.md, Check server time."""
         with reading("a server time", body) as data:
@@ -238,16 +158,13 @@ class BinanceCodec:
 
     # Frames of the websocket
 
-    def bind(self, instruments: Iterable[Instrument]) -> None:
-        self._bound = {instrument.symbol: instrument for instrument in instruments}
-
-    def scanner(self) -> DeltaScanner | None:
+    def scanner(self) -> market_codec.DeltaScanner | None:
         return DepthScanner()
 
     def snapshot_scanner(self) -> market_codec.SnapshotScanner | None:
         return SnapshotScanner()
 
-    def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
+    def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[events.MarketEvent]:
         with reading("a frame of this exchange", frame) as message:
             combined = isinstance(message, dict) and "stream" in message
             return (self._event(message["data"] if combined else message, recv_ns),)
@@ -261,65 +178,53 @@ class BinanceCodec:
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             return None
 
-    def _event(self, data: Any, recv_ns: int) -> MarketEvent:
+    def _event(self, data: Any, recv_ns: int) -> events.MarketEvent:
         if isinstance(data, list):
-            return Ignored("array")
+            return events.Ignored("array")
         kind = data.get("e") if isinstance(data, dict) else None
         if isinstance(kind, str):
             reader = self._readers.get(kind)
             known = reader is not None and (kind == "serverShutdown" or data["s"] in self._bound)
-            return reader(data, recv_ns) if reader is not None and known else Ignored(kind)
+            return reader(data, recv_ns) if reader is not None and known else events.Ignored(kind)
         if not isinstance(data, dict) or "e" in data:
             raise TypeError("neither an event nor an answer")
         if data.keys() >= BOOK_TICKER:
             return self._ticker(data, recv_ns)
         if "code" in data or "error" in data:
             refusal = data.get("error", data)
-            return SubscribeRefused(data.get("id"), str(refusal["code"]), str(refusal["msg"]))
+            return events.SubscribeRefused(data.get("id"), str(refusal["code"]), str(refusal["msg"]))
         if "result" in data:
-            return Subscribed(data["id"]) if data["result"] is None else Ignored("result")
+            return events.Subscribed(data["id"]) if data["result"] is None else events.Ignored("result")
         if data.keys() >= {"lastUpdateId", "bids", "asks"}:
-            return Ignored("partialDepth")
+            return events.Ignored("partialDepth")
         raise TypeError("neither an event nor an answer")
 
-    def _delta(self, data: dict[str, Any], recv_ns: int) -> DepthDelta:
+    def _delta(self, data: dict[str, Any], recv_ns: int) -> events.DepthDelta:
         instrument = self._bound[data["s"]]
         first, last = integer(data["U"]), integer(data["u"])
         if first > last:
             raise ValueError(f"U {first} is after u {last}")
-        return DepthDelta(
-            instrument.symbol,
-            first,
-            last,
-            levels(instrument, data["b"]),
-            levels(instrument, data["a"]),
-            milliseconds(data["E"]),
-            recv_ns,
-        )
+        sides, at_ns = (levels(instrument, data["b"]), levels(instrument, data["a"])), milliseconds(data["E"])
+        return events.DepthDelta(instrument.symbol, first, last, *sides, at_ns, recv_ns)
 
-    def _trade(self, data: dict[str, Any], recv_ns: int) -> PublicTrade:
+    def _trade(self, data: dict[str, Any], recv_ns: int) -> events.PublicTrade:
         """`m` true: the buyer was the maker, so the taker sold."""
         instrument = self._bound[data["s"]]
-        return PublicTrade(
-            instrument.symbol,
-            integer(data[TRADE_ID[data["e"]]]),
-            instrument.price_raw(text(data["p"])),
-            instrument.size_raw(text(data["q"])),
-            Side.SELL if flag(data["m"]) else Side.BUY,
-            milliseconds(data["T"]),
-            recv_ns,
-            data["e"] == "aggTrade",
-        )
+        price, size = instrument.price_raw(text(data["p"])), instrument.size_raw(text(data["q"]))
+        side = events.Side.SELL if flag(data["m"]) else events.Side.BUY
+        number, at_ns, is_joined = integer(data[TRADE_ID[data["e"]]]), milliseconds(data["T"]), data["e"] == "aggTrade"
+        return events.PublicTrade(instrument.symbol, number, price, size, side, at_ns, recv_ns, is_joined)
 
-    def _ticker(self, data: dict[str, Any], recv_ns: int) -> MarketEvent:
+    def _ticker(self, data: dict[str, Any], recv_ns: int) -> events.MarketEvent:
         instrument = self._bound.get(data["s"])
         if instrument is None:
-            return Ignored("bookTicker")
-        bid, ask = (
+            return events.Ignored("bookTicker")
+        sides = [
             (instrument.price_raw(text(data[price])), instrument.size_raw(text(data[size])))
-            for price, size in (("b", "B"), ("a", "A"))
-        )
-        return Ticker(instrument.symbol, integer(data["u"]), bid if bid[1] else None, ask if ask[1] else None, recv_ns)
+            for price, size in ("bB", "aA")
+        ]
+        bid, ask = (side if side[1] else None for side in sides)
+        return events.Ticker(instrument.symbol, integer(data["u"]), bid, ask, recv_ns)
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """Decide about the event [U=`first`, u=`last`] for a local book whose update id is `sequence`.
@@ -340,15 +245,6 @@ class BinanceCodec:
         if delta.last <= sequence:
             return STALE
         return GAP if delta.first > sequence + 1 else APPLY
-
-
-def _day_ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
-    """Read one row. A price of zero means no price: an empty side of the book, or no trade."""
-    return text(row["symbol"]), {
-        "volume": amount_text(row["volume"]),
-        "quote_volume": amount_text(row["quoteVolume"]),
-        **{name: price_text(row[key]) for name, key in DAY_PRICES.items()},
-    }
 
 
 def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:

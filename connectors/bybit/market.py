@@ -5,15 +5,13 @@ Source: bybit-exchange/docs, docs/v5, market/ and websocket/, pages named where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
 from ...model.candle import Candle
-from ...model.errors import Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
@@ -28,11 +26,10 @@ from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import TRADING, Instrument, scale_for
 from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, closed_by, in_order
-from ..drafts import batches, public, recognised
 from ..listing import Listing, listing
-from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
+from ..market import MarketData, day_ticker, in_batches, whole_book
+from ..market_codec import DeltaScanner, Expected, Outgoing
 from ..reading import (
-    amount_text,
     decimal,
     digits,
     fixed_rows,
@@ -41,7 +38,6 @@ from ..reading import (
     levels,
     milliseconds,
     positive_decimal,
-    price_text,
     readable,
     reading,
     rows,
@@ -55,14 +51,8 @@ from .scanner import BookScanner
 from .spec import CANDLES, CATEGORY, DEPTH, PUBLIC
 
 CANDLE_FIELDS = 7  # market/kline.mdx
-DAY_PRICES = {  # market/tickers.mdx
-    "bid": "bid1Price",
-    "ask": "ask1Price",
-    "last": "lastPrice",
-    "open": "prevPrice24h",
-    "high": "highPrice24h",
-    "low": "lowPrice24h",
-}
+# market/tickers.mdx, in the order of `day_ticker`
+DAY = ["volume24h", "turnover24h", "bid1Price", "ask1Price", "lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h"]
 ARGS_PER_REQUEST = 10  # websocket/wss-authentication.mdx, Args limits: spot
 RESTARTED = 1  # `u` of a book after a restart of the service, whatever the type of the message
 BOOK, TRADES = "orderbook", "publicTrade"
@@ -70,26 +60,19 @@ SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 STATUSES = {"Trading": TRADING}  # enum.mdx, status; the others keep the exchange's word
 
 
-class BybitCodec:
+class BybitCodec(MarketData):
     """Market data of one exchange that speaks Bybit's protocol. Raises Misconfigured: an option has another value."""
 
-    def __init__(
-        self,
-        spec: ExchangeSpec,
-        rest: str,
-        ws: str,
-        depth: int = DEPTH.default,
-    ) -> None:
-        if (problem := DEPTH.problem(depth)) is not None:
-            raise Misconfigured(DEPTH.name, problem)
-        book = replace(spec.book, window=depth)
+    failures = FAILURES
+    fixed = dict.fromkeys(("instruments", "snapshot", "tickers", "candles"), (("category", CATEGORY),))
+    book_query = ("symbol", "limit", 1)  # market/orderbook.mdx: default of spot
+
+    def __init__(self, spec: ExchangeSpec, rest: str, ws: str, depth: int = DEPTH.default) -> None:
+        book = replace(spec.book, window=DEPTH.checked(depth))
         if depth == 1:  # websocket/public/orderbook.mdx: level 1 has snapshots only
             book = BookFeed(BookSource.EVERY_FRAME, Proof.CONNECTION, window=depth)
-        self.spec = replace(spec, book=book)
-        self.snapshot_limit = spec.max_snapshot
+        super().__init__(replace(spec, book=book), rest, ws)
         self._depth = depth
-        self._rest, self._ws = rest.rstrip("/"), ws.rstrip("/")
-        self._bound: dict[str, Instrument] = {}
 
     # What can be asked for
 
@@ -104,56 +87,25 @@ class BybitCodec:
 
     def _requests(self, op: str, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
         messages = []
-        for number, some in enumerate(batches(instruments, ARGS_PER_REQUEST // 2), request_id):
+        for number, some, symbols in in_batches(instruments, ARGS_PER_REQUEST // 2, request_id):
             args = [topic for one in some for topic in self._topics(one)]
             frame = orjson.dumps({"req_id": str(number), "op": op, "args": args})
-            symbols = tuple(dict.fromkeys(one.symbol for one in some))
             messages.append(Outgoing(frame, (Expected(str(number), symbols),) if op == "subscribe" else ()))
         return messages
 
     def _topics(self, instrument: Instrument) -> tuple[str, str]:
         return f"{BOOK}.{self._depth}.{instrument.symbol}", f"{TRADES}.{instrument.symbol}"
 
-    def _request(self, endpoint: str, query: str = "") -> HttpRequest:
-        return public(self.spec.endpoints[endpoint], self._rest, query)
-
-    def instruments_request(self) -> HttpRequest:
-        return self._request("instruments", f"?category={CATEGORY}")
-
-    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
-        limit = min(limit, self.spec.max_snapshot)
-        return self._request("snapshot", f"?category={CATEGORY}&symbol={quote(instrument.symbol)}&limit={limit}")
-
-    def tickers_request(self) -> HttpRequest:
-        return self._request("tickers", f"?category={CATEGORY}")
-
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
     ) -> HttpRequest:
         """Source: market/kline.mdx, read 2026-11-27. In its example both times are included."""
         first, last = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS) - 1
-        name, size = CANDLES.intervals[interval], CANDLES.page
-        pair = f"?category={CATEGORY}&symbol={quote(instrument.symbol)}"
-        return self._request("candles", f"{pair}&interval={name}&start={first}&end={last}&limit={size}")
-
-    def time_request(self) -> HttpRequest | None:
-        return self._request("time")
-
-    def recognise(self, url: str) -> SnapshotKey | str | None:
-        parts = urlsplit(url)
-        name = recognised(self.spec, parts.path)
-        if name != "snapshot":
-            return name
-        query = parse_qs(parts.query)
-        limit = query.get("limit", ["1"])[0]  # market/orderbook.mdx: default of spot
-        if "symbol" not in query or not limit.isdigit():
-            return None
-        return SnapshotKey(query["symbol"][0], min(int(limit), self.spec.max_snapshot))
+        window = (("start", str(first)), ("end", str(last)), ("limit", str(CANDLES.page)))
+        bars = ("interval", CANDLES.intervals[interval])
+        return self._request("candles", ("symbol", instrument.symbol), bars, *window)
 
     # What comes back over REST
-
-    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        return FAILURES.public_failure(response, changes)
 
     def instruments(self, body: bytes) -> Listing:
         """Source: market/instrument.mdx. Spot lists pairs that trade, all on one page."""
@@ -193,16 +145,13 @@ class BybitCodec:
         """Source: market/orderbook.mdx."""
         with reading("an order book", body) as read:
             data = _result(read)
-            bids, asks = levels(instrument, data["b"]), levels(instrument, data["a"])
-            sequence, ts_event_ns = integer(data["u"]), milliseconds(data["ts"])
-        return DepthSnapshot(
-            instrument.symbol, sequence, bids, asks, len(bids) < limit, len(asks) < limit, ts_event_ns, recv_ns
-        )
+            sides = levels(instrument, data["b"]), levels(instrument, data["a"])
+            return whole_book(instrument, integer(data["u"]), sides, limit, recv_ns, milliseconds(data["ts"]))
 
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: market/tickers.mdx. An empty side of the book is empty text."""
         with reading("a list of tickers", body) as read:
-            return readable(rows(_result(read)["list"]), _day_ticker)
+            return readable(rows(_result(read)["list"]), lambda row: (text(row["symbol"]), day_ticker(row, DAY)))
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: market/kline.mdx, read 2026-11-27. The newest comes first. No row says whether its candle has closed;
@@ -224,14 +173,8 @@ class BybitCodec:
 
     # What comes over the websocket
 
-    def bind(self, instruments: Iterable[Instrument]) -> None:
-        self._bound = {instrument.symbol: instrument for instrument in instruments}
-
     def scanner(self) -> DeltaScanner | None:
         return BookScanner() if self.spec.book.is_numbered else None  # at depth 1 there are no deltas
-
-    def snapshot_scanner(self) -> SnapshotScanner | None:
-        return None
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         with reading("a frame of this exchange", frame) as message:
@@ -264,20 +207,12 @@ class BybitCodec:
         kind = text(message["type"])
         if data["s"] != instrument.symbol or kind not in ("snapshot", "delta"):
             raise ValueError(f"a {kind!r} of {data['s']!r} under the topic {message['topic']!r}")
-        bids, asks = levels(instrument, data["b"]), levels(instrument, data["a"])
+        sides = levels(instrument, data["b"]), levels(instrument, data["a"])
         update, ts_event_ns = integer(data["u"]), milliseconds(message.get("cts", message["ts"]))
         if kind == "delta" and update != RESTARTED:
-            return DepthDelta(instrument.symbol, update, update, bids, asks, ts_event_ns, recv_ns)
-        return DepthSnapshot(
-            instrument.symbol,
-            update if self.spec.book.is_numbered else 0,
-            bids,
-            asks,
-            len(bids) < depth,
-            len(asks) < depth,
-            ts_event_ns,
-            recv_ns,
-        )
+            return DepthDelta(instrument.symbol, update, update, *sides, ts_event_ns, recv_ns)
+        sequence = update if self.spec.book.is_numbered else 0
+        return whole_book(instrument, sequence, sides, depth, recv_ns, ts_event_ns)
 
     def _trade(self, instrument: Instrument, row: dict[str, Any], recv_ns: int) -> PublicTrade:
         """Source: websocket/public/trade.mdx. `S` is the taker's side."""
@@ -306,14 +241,6 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"retCode {answer['retCode']}")
     result: dict[str, Any] = answer["result"]
     return result
-
-
-def _day_ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
-    return text(row["symbol"]), {
-        "volume": amount_text(row["volume24h"]),
-        "quote_volume": amount_text(row["turnover24h"]),
-        **{name: price_text(row[key]) for name, key in DAY_PRICES.items()},
-    }
 
 
 def _answer(message: dict[str, Any]) -> MarketEvent:

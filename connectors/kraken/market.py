@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import numpy as np
 import orjson
 
 from ...model.candle import Candle
-from ...model.errors import Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
@@ -39,9 +37,10 @@ from ...model.time import SECOND_NS
 from ...orderbook.checksum import crc32
 from ...orderbook.l2 import OrderBook
 from ..candles import candle, ceiling, closed_by, in_order
-from ..drafts import batches, public, recognised
+from ..drafts import batches
 from ..listing import Listing, listing
-from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
+from ..market import MarketData, whole_book
+from ..market_codec import DeltaScanner, Expected, Outgoing
 from ..reading import (
     amount_text,
     decimal,
@@ -73,18 +72,15 @@ NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # REST's names of assets that the web
 PAIRS_PER_MESSAGE = 100  # the manual names no bound
 
 
-class KrakenCodec:
+class KrakenCodec(MarketData):
     """Market data of one exchange that speaks Kraken's protocol. Raises Misconfigured: an option has another value."""
 
+    failures = FAILURES
+    book_query = ("pair", "count", 100)  # rest-api/get-order-book: default 100
+
     def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, depth: int = DEPTH.default) -> None:
-        if (problem := DEPTH.problem(depth)) is not None:
-            raise Misconfigured(DEPTH.name, problem)
-        self.spec = replace(spec, book=replace(spec.book, window=depth))
-        self.snapshot_limit = spec.max_snapshot  # as many as a request can ask for cost no more than one
-        self._rest = (rest or spec.rest).rstrip("/")
-        self._ws = (ws or spec.ws).rstrip("/")
+        super().__init__(replace(spec, book=replace(spec.book, window=DEPTH.checked(depth))), rest, ws)
         self._depth = depth
-        self._bound: dict[str, Instrument] = {}
         self._symbols: dict[str, str] = {}  # by altname and key
         self._system = ONLINE
         self._states: dict[str, str] = {}  # of pairs, where the channel `instrument` has stated one
@@ -97,9 +93,6 @@ class KrakenCodec:
         }
 
     # What can be asked for
-
-    def ws_url(self) -> str:
-        return self._ws
 
     def opening(self, request_id: int) -> list[Outgoing]:
         """The channel `instrument` says of all pairs what may be done with them."""
@@ -125,18 +118,11 @@ class KrakenCodec:
                 messages.append(Outgoing(frame, expects))
         return messages
 
-    def _request(self, endpoint: str, query: str = "") -> HttpRequest:
-        return public(self.spec.endpoints[endpoint], self._rest, query)
+    def _rest_name(self, instrument: Instrument) -> str:
+        return instrument.aliases[0] if instrument.aliases else instrument.symbol
 
-    def instruments_request(self) -> HttpRequest:
-        return self._request("instruments")
-
-    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
-        count = min(limit, self.spec.max_snapshot)
-        return self._request("snapshot", f"?pair={_rest_name(instrument)}&count={count}")
-
-    def tickers_request(self) -> HttpRequest:
-        return self._request("tickers")
+    def _symbol_of(self, rest_name: str) -> str:
+        return self._symbols.get(rest_name, rest_name)
 
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
@@ -144,28 +130,10 @@ class KrakenCodec:
         """Source: rest-api/get-ohlc-data, read 2026-11-27. The exchange gives all from `since` on, which is not itself
         among them."""
         since = max(0, ceiling(start_ns, SECOND_NS) - 1)
-        minutes = CANDLES.intervals[interval]
-        return self._request("candles", f"?pair={_rest_name(instrument)}&interval={minutes}&since={since}")
-
-    def time_request(self) -> HttpRequest | None:
-        return self._request("time")
-
-    def recognise(self, url: str) -> SnapshotKey | str | None:
-        parts = urlsplit(url)
-        name = recognised(self.spec, parts.path)
-        if name != "snapshot":
-            return name
-        query = parse_qs(parts.query)
-        count = query.get("count", ["100"])[0]  # rest-api/get-order-book: default 100
-        if "pair" not in query or not (count.isascii() and count.isdigit()):
-            return None
-        pair = query["pair"][0]
-        return SnapshotKey(self._symbols.get(pair, pair), min(int(count), self.spec.max_snapshot))
+        bars = ("interval", CANDLES.intervals[interval])
+        return self._request("candles", ("pair", self._rest_name(instrument)), bars, ("since", str(since)))
 
     # What comes back over REST
-
-    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        return FAILURES.public_failure(response, changes)
 
     def instruments(self, body: bytes) -> Listing:
         """Pairs without a websocket name have no feed, and are left out."""
@@ -207,8 +175,8 @@ class KrakenCodec:
         """Rows are price, size and a time in seconds. A book over REST has neither number nor checksum."""
         with reading("a depth snapshot", body) as read:
             (book,) = read["result"].values()
-            bids, asks = levels(instrument, book["bids"], 3), levels(instrument, book["asks"], 3)
-        return DepthSnapshot(instrument.symbol, 0, bids, asks, len(bids) < limit, len(asks) < limit, None, recv_ns)
+            sides = levels(instrument, book["bids"], 3), levels(instrument, book["asks"], 3)
+        return whole_book(instrument, 0, sides, limit, recv_ns)
 
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: rest-api/get-ticker-information. The second figure of a pair of them is of the last 24 hours; the
@@ -238,14 +206,11 @@ class KrakenCodec:
     # What comes over the websocket
 
     def bind(self, instruments: Iterable[Instrument]) -> None:
-        self._bound = {instrument.symbol: instrument for instrument in instruments}
+        super().bind(instruments)
         self._learn(self._bound.values())
 
     def scanner(self) -> DeltaScanner | None:
         return BookScanner()
-
-    def snapshot_scanner(self) -> SnapshotScanner | None:
-        return None
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         with reading("a frame of this exchange", frame, exact=True) as message:
@@ -271,14 +236,12 @@ class KrakenCodec:
         instrument = self._bound.get(text(book["symbol"]))
         if instrument is None:
             return (Ignored("book"),)
-        bids, asks = _levels(instrument, book["bids"]), _levels(instrument, book["asks"])
+        sides = _levels(instrument, book["bids"]), _levels(instrument, book["asks"])
         checksum = integer(book["checksum"])
         time_ns = rfc3339(book["timestamp"]) if "timestamp" in book else None
-        symbol = instrument.symbol
-        if not is_snapshot:
-            return (DepthDelta(symbol, 0, 0, bids, asks, time_ns, recv_ns, None, checksum),)
-        whole = [len(side) < self._depth for side in (bids, asks)]
-        return (DepthSnapshot(symbol, 0, bids, asks, whole[0], whole[1], time_ns, recv_ns, None, checksum),)
+        if is_snapshot:
+            return (whole_book(instrument, 0, sides, self._depth, recv_ns, time_ns, checksum),)
+        return (DepthDelta(instrument.symbol, 0, 0, *sides, time_ns, recv_ns, None, checksum),)
 
     def _trades(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
         _is_snapshot(message)
@@ -339,10 +302,6 @@ class KrakenCodec:
 
 def _has_no_feed(pair: Any) -> bool:
     return isinstance(pair, dict) and pair.get("wsname") is None
-
-
-def _rest_name(instrument: Instrument) -> str:
-    return quote(instrument.aliases[0] if instrument.aliases else instrument.symbol, safe="")
 
 
 def _request(method: str, request_id: int, params: dict[str, Any]) -> bytes:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
 from ...model.candle import Candle, shortest_ns
-from ...model.errors import Misconfigured
 from ...model.events import (
     DepthDelta,
     DepthSnapshot,
@@ -34,11 +32,10 @@ from ...model.http import HttpRequest, HttpResponse
 from ...model.instrument import TRADING, Instrument, scale_for
 from ...model.time import MILLISECOND_NS
 from ..candles import candle, ceiling, in_order
-from ..drafts import batches, public, recognised
 from ..listing import Listing, listing
-from ..market_codec import DeltaScanner, Expected, Outgoing, SnapshotKey, SnapshotScanner
+from ..market import MarketData, day_ticker, in_batches, whole_book
+from ..market_codec import DeltaScanner, Expected, Outgoing
 from ..reading import (
-    amount_text,
     decimal,
     digits,
     fixed_rows,
@@ -59,14 +56,8 @@ from .spec import CANDLES, DEMO_HEADER, DEPTH, IS_DEMO, NEW_CANDLES, ONLY_OLD, R
 
 CANDLE_FIELDS = 9  # trading-market-data-get-candlesticks.md
 CONFIRMED = {"0": False, "1": True}  # same: whether a candle is complete
-DAY_PRICES = {  # trading-market-data-get-tickers.md
-    "bid": "bidPx",
-    "ask": "askPx",
-    "last": "last",
-    "open": "open24h",
-    "high": "high24h",
-    "low": "low24h",
-}
+# trading-market-data-get-tickers.md, in the order of `day_ticker`
+DAY = ["vol24h", "volCcy24h", "bidPx", "askPx", "last", "open24h", "high24h", "low24h"]
 LIVE = "live"  # the one state in which everything is traded
 LEVEL_FIELDS = 4  # price, size, "0", number of orders
 PAIRS_PER_MESSAGE = 100  # overview/websocket/subscribe.md: 64 KB of channels; this is about 10 KB
@@ -77,10 +68,12 @@ NAMED = re.compile(r"channel:(?P<channel>[\w-]+),\s*instId:(?P<symbol>[\w-]+)", 
 Reader = Callable[[Instrument, dict[str, Any], dict[str, Any], int], MarketEvent]
 
 
-class OkxCodec:
+class OkxCodec(MarketData):
     """Market data of one exchange that speaks OKX's protocol. Raises Misconfigured: an option has another value."""
 
-    snapshot_limit = DEPTH
+    failures = FAILURES
+    fixed = dict.fromkeys(("instruments", "tickers"), (("instType", "SPOT"),))
+    book_query = ("instId", "sz", 1)  # trading-market-data-get-order-book.md
 
     def __init__(
         self,
@@ -90,15 +83,9 @@ class OkxCodec:
         region: str = REGION.default,
         demo: bool = IS_DEMO.default,
     ) -> None:
-        for option, value in ((REGION, region), (IS_DEMO, demo)):
-            if (problem := option.problem(value)) is not None:
-                raise Misconfigured(option.name, problem)
-        hosts = REGIONS[region][demo]
-        self.spec = spec
-        self._rest = (rest or hosts.rest).rstrip("/")
-        self._ws = (ws or hosts.ws).rstrip("/")
+        hosts = REGIONS[REGION.checked(region)][IS_DEMO.checked(demo)]
+        super().__init__(spec, rest or hosts.rest, ws or hosts.ws)
         self._headers = (DEMO_HEADER,) if demo else ()
-        self._bound: dict[str, Instrument] = {}
         self._readers: dict[str, Reader] = {"books": self._book, "trades": self._trade, "tickers": self._ticker}
 
     # What can be asked for
@@ -117,28 +104,18 @@ class OkxCodec:
         message has alone.
         """
         messages = []
-        for key, batch in enumerate(batches(instruments, PAIRS_PER_MESSAGE), request_id):
+        for key, batch, symbols in in_batches(instruments, PAIRS_PER_MESSAGE, request_id):
             channels = _channels(batch)
             expects = [Expected(f"{each['channel']}:{each['instId']}", (each["instId"],)) for each in channels]
-            symbols = tuple(dict.fromkeys(one.symbol for one in batch))
             messages.append(_message("subscribe", channels, key, (Expected(key, symbols), *expects)))
         return messages
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        parts = enumerate(batches(instruments, PAIRS_PER_MESSAGE), request_id)
-        return [_message("unsubscribe", _channels(batch), key) for key, batch in parts]
+        parts = in_batches(instruments, PAIRS_PER_MESSAGE, request_id)
+        return [_message("unsubscribe", _channels(batch), key) for key, batch, _ in parts]
 
-    def _request(self, endpoint: str, query: str = "") -> HttpRequest:
-        return replace(public(self.spec.endpoints[endpoint], self._rest, query), headers=self._headers)
-
-    def instruments_request(self) -> HttpRequest:
-        return self._request("instruments", "?instType=SPOT")
-
-    def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
-        return self._request("snapshot", f"?instId={quote(instrument.symbol)}&sz={min(limit, DEPTH)}")
-
-    def tickers_request(self) -> HttpRequest:
-        return self._request("tickers", "?instType=SPOT")
+    def _request(self, endpoint: str, *params: tuple[str, str], size: int | None = None) -> HttpRequest:
+        return replace(super()._request(endpoint, *params, size=size), headers=self._headers)
 
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
@@ -147,28 +124,11 @@ class OkxCodec:
         before `after` and behind `before`, neither of them included."""
         first, end = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS)
         is_old = interval in ONLY_OLD or start_ns < now_ns - NEW_CANDLES * shortest_ns(interval)
-        window = f"before={max(0, first - 1)}&after={end}&limit={CANDLES.page}"
-        query = f"?instId={quote(instrument.symbol)}&bar={CANDLES.intervals[interval]}&{window}"
-        return self._request("old_candles" if is_old else "candles", query)
-
-    def time_request(self) -> HttpRequest | None:
-        return self._request("time")
-
-    def recognise(self, url: str) -> SnapshotKey | str | None:
-        parts = urlsplit(url)
-        name = recognised(self.spec, parts.path)
-        if name != "snapshot":
-            return name
-        query = parse_qs(parts.query)
-        size = query.get("sz", ["1"])[0]  # trading-market-data-get-order-book.md: default 1
-        if "instId" not in query or not (size.isascii() and size.isdigit()):
-            return None
-        return SnapshotKey(query["instId"][0], min(int(size), DEPTH))
+        window = (("before", str(max(0, first - 1))), ("after", str(end)), ("limit", str(CANDLES.page)))
+        bars = ("bar", CANDLES.intervals[interval])
+        return self._request("old_candles" if is_old else "candles", ("instId", instrument.symbol), bars, *window)
 
     # What comes back over REST
-
-    def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        return FAILURES.public_failure(response, changes)
 
     def instruments(self, body: bytes) -> Listing:
         """Source: public/data/rest-api-get-instruments.md. A pair to be listed may lack all but its id and state for a
@@ -209,7 +169,7 @@ class OkxCodec:
     def tickers(self, body: bytes) -> dict[str, Any]:
         """Source: order/book/trading-market-data-get-tickers.md. A side of the book that is empty is None."""
         with reading("a list of tickers", body) as read:
-            return readable(_data(read), _day_ticker)
+            return readable(_data(read), lambda row: (text(row["instId"]), day_ticker(row, DAY)))
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
         """Source: order/book/trading-market-data-get-candlesticks.md, read 2026-11-27. The newest comes first."""
@@ -234,14 +194,8 @@ class OkxCodec:
 
     # What comes over the websocket
 
-    def bind(self, instruments: Iterable[Instrument]) -> None:
-        self._bound = {instrument.symbol: instrument for instrument in instruments}
-
     def scanner(self) -> DeltaScanner | None:
         return BookScanner()
-
-    def snapshot_scanner(self) -> SnapshotScanner | None:
-        return None
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         if bytes(frame[:5]) == b"pong":
@@ -355,23 +309,13 @@ def _rule(value: Any) -> Decimal | None:
     return (decimal(value) or None) if text(value) else None
 
 
-def _day_ticker(row: dict[str, Any]) -> tuple[str, dict[str, str | None]]:
-    return text(row["instId"]), {
-        "volume": amount_text(row["vol24h"]),
-        "quote_volume": amount_text(row["volCcy24h"]),
-        **{name: price_text(row[key]) for name, key in DAY_PRICES.items()},
-    }
-
-
 def _time_ns(row: dict[str, Any]) -> int:
     return integer(digits(row["ts"]) * 1_000_000)
 
 
 def _whole_book(instrument: Instrument, book: dict[str, Any], limit: int, recv_ns: int) -> DepthSnapshot:
-    bids = levels(instrument, book["bids"], LEVEL_FIELDS)
-    asks = levels(instrument, book["asks"], LEVEL_FIELDS)
-    whole = len(bids) < limit, len(asks) < limit
-    return DepthSnapshot(instrument.symbol, integer(book["seqId"]), bids, asks, *whole, _time_ns(book), recv_ns)
+    sides = levels(instrument, book["bids"], LEVEL_FIELDS), levels(instrument, book["asks"], LEVEL_FIELDS)
+    return whole_book(instrument, integer(book["seqId"]), sides, limit, recv_ns, _time_ns(book))
 
 
 def _answer(event: str, message: dict[str, Any]) -> Sequence[MarketEvent]:
