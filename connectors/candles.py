@@ -14,7 +14,7 @@ from ..model.candle import Candle, close_of
 from ..model.time import MINUTE_NS
 from .reading import plain_decimal
 
-# The possible error of our clock plus the possible delay of a candle's last trade, where only our clock shows that a
+# The possible error of our clock plus the possible delay of a candle's last trade. Used if only our clock shows that a
 # candle has closed.
 CLOCK_DOUBT_NS = MINUTE_NS
 
@@ -52,7 +52,7 @@ def candle(
 
 
 def ceiling(time_ns: int, unit_ns: int) -> int:
-    """Return `time_ns` in another unit, rounded up, so that no candle opens between the two."""
+    """Return `time_ns` in another unit, rounded up, so that no candle opens between both times."""
     return -(-time_ns // unit_ns)
 
 
@@ -66,6 +66,6 @@ def in_order(candles: Iterable[Candle]) -> list[Candle]:
 
 
 def closed_by(candles: Sequence[Candle], time_ns: int) -> list[Candle]:
-    """Return ordered candles with `is_closed` set on those that ended by `time_ns` or are followed by a later one."""
+    """Return ordered candles, with `is_closed` set if they ended by `time_ns` or a later candle follows."""
     last = len(candles) - 1
     return [replace(each, is_closed=at < last or each.close_ns <= time_ns) for at, each in enumerate(candles)]

@@ -1,4 +1,4 @@
-"""Makes requests from a spec's endpoints: public requests complete, account requests as drafts to be signed later."""
+"""Makes requests from a spec's endpoints: complete public requests, and drafts of account requests, signed later."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METHODS = ("GET", "POST", "PUT", "DELETE")
 
 
 def public(endpoint: Endpoint, host: str, query: str = "", size: int | None = None) -> HttpRequest:
-    """Return a request that needs no key. `size`: how many rows it requests, where its cost depends on the number."""
+    """Return a request that needs no key. `size`: the number of requested rows, if the cost depends on it."""
     return HttpRequest(endpoint.method, f"{host}{endpoint.path}{query}", cost=endpoint.spends(size))
 
 
@@ -56,10 +56,10 @@ def raw(
 ) -> Draft:
     """Return the draft of any request (method, path), for `market.request`.
 
-    `below`: the beginnings of the interface's paths. `assumed_cost`: of a request that the spec does not list.
+    `below`: the prefixes of the interface's paths. `assumed_cost`: of a request that the spec does not list.
 
     Raises:
-        Misconfigured: another method, or a path that is not plain or not of the exchange's interface.
+        Misconfigured: an unknown method, or a path that is not plain or not of the exchange's interface.
     """
     method, path = request
     if method not in METHODS:

@@ -1,19 +1,19 @@
 """Estimates the exchange's clock from round trips, against our monotonic clock. Pure: every time is an argument.
 
 One sample is a request sent at `sent` and answered at `recv` (both monotonic) with the server's time `s`, rounded down
-to its resolution. The server read its clock between the two, so for any delays
+to its resolution. The server read its clock between both times, so for any delays
 
     s - recv  <=  exchange's clock - monotonic clock  <  s + resolution - sent
 
-So each sample gives an interval for the offset; a shorter round trip gives a narrower one. With age an interval widens
-by the possible drift of two quartz clocks. The offset is the middle of the range in which most of the last samples
-agree. One sample that contradicts this range (one server of many may have another time) does not move the offset. After
-three such samples in a row the exchange's clock counts as set, and the offset moves. Until then the error bound covers
-both readings. A wrong time inside the range cannot be detected; it moves the offset within that range.
+So each sample gives an interval for the offset; a shorter round trip gives a narrower interval. With age an interval
+widens by the possible drift of two quartz clocks. The offset is the middle of the range in which most of the last
+samples agree. One sample that contradicts this range (one server of many may have another time) does not move the
+offset. After three such samples in a row the exchange's clock counts as set, and the offset moves. Until then the error
+bound covers both readings. A wrong time inside the range cannot be detected; it moves the offset within that range.
 
-Our wall clock is only watched, never used. When it moves against the monotonic clock, there are two causes: the wall
-clock was set, which changes nothing here, or the machine slept and the monotonic clock stood still, which raises the
-offset by the same amount. Until the next sample the error bound covers both.
+Our wall clock is only watched, never used. There are two possible causes when it jumps against the monotonic clock: the
+wall clock was set, which does not change the offset, or the machine slept and the monotonic clock stopped, which raises
+the offset by the length of the jump. Until the next sample the error bound covers both cases.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..model.errors import RetryLater
 from ..model.time import MILLISECOND_NS
 
 KEPT = 8  # samples
-TURN = 3  # after so many contradicting samples in a row, the exchange's clock counts as set
+TURN = 3  # after this many contradicting samples in a row, the exchange's clock counts as set
 DRIFT_PPM = 200  # of two quartz clocks; NTP slews a clock by up to 500 ppm, but only for moments
 JUMP_NS = 20 * MILLISECOND_NS  # a larger movement of the wall clock is a jump, not slewing
 
@@ -47,7 +47,7 @@ class ClockOffset:
     """Call `add` with every answer and `watch` at intervals. Times are ns; `mono_ns` is the monotonic clock.
 
     Args:
-        resolution_ns: resolution of the exchange's time: 1 ms where it states milliseconds.
+        resolution_ns: resolution of the exchange's time, such as 1 ms.
         drift_ppm: how fast the two clocks may drift apart.
     """
 
@@ -61,8 +61,8 @@ class ClockOffset:
         self._at_ns = 0
         self._wall_ns: int | None = None  # wall minus monotonic clock at the last `watch`
         self.samples = 0
-        self.turns = 0  # how often the exchange's clock was set
-        self.jumps = 0  # how often our wall clock was set, or the machine slept
+        self.turns = 0  # number of times the exchange's clock was set
+        self.jumps = 0  # number of times our wall clock was set, or the machine slept
 
     @property
     def is_known(self) -> bool:
@@ -89,13 +89,13 @@ class ClockOffset:
         self._settle(max(recv_ns, self._at_ns))
 
     def _overlaps(self, new: _Interval, now_ns: int) -> bool:
-        """Whether a sample overlaps the range in which most samples agree."""
+        """Return whether a sample overlaps the range in which most samples agree."""
         low, high = self._agreed(now_ns)
         own_low, own_high = new.widened(now_ns, self._drift_ppm)
         return own_low <= high and low <= own_high
 
     def _agreed(self, now_ns: int) -> tuple[int, int]:
-        """Return the range in which most samples agree (Marzullo's algorithm); of equal ranges, the newest sample's."""
+        """Return the range in which most samples agree (Marzullo's algorithm); on a tie, that of the newest sample."""
         spans = [one.widened(now_ns, self._drift_ppm) for one in self._samples]
         best, best_count = spans[-1], 0
         for position, (low, _) in enumerate(spans):
@@ -117,7 +117,7 @@ class ClockOffset:
     def watch(self, wall_ns: int, mono_ns: int) -> int:
         """Compare our two clocks, read at the same moment. Return the wall clock's jump since the last call.
 
-        Return zero when it did not jump. Measure again after a jump: a jump forward widens the error bound until then.
+        Return zero if it did not jump. Measure again after a jump: a jump forward widens the error bound until then.
         """
         apart_ns = wall_ns - mono_ns
         jump_ns = 0 if self._wall_ns is None else apart_ns - self._wall_ns
@@ -142,7 +142,10 @@ class ClockOffset:
         return mono_ns + self._offset_ns
 
     def error_ns(self, mono_ns: int) -> int:
-        """Return the largest error of `exchange_now_ns(mono_ns)`, either way. Raises RetryLater: no sample yet."""
+        """Return the largest error of `exchange_now_ns(mono_ns)`, in both directions.
+
+        Raises RetryLater: no sample yet.
+        """
         if not self._samples:
             raise RetryLater(1.0, "the exchange's clock is not measured yet")
         drift_ns = max(0, mono_ns - self._at_ns) * self._drift_ppm // 1_000_000 + 1

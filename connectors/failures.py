@@ -1,17 +1,17 @@
-"""Classifies failed answers: an exchange's failures as one table and one extractor.
+"""Classifies failed answers: the failures of an exchange are one table and one extractor.
 
-    5xx                       never a refusal: the outcome of a request that changes something is unknown
+5xx                       not a refusal: the outcome of a request that changes something is unknown
     a code of sort UNKNOWN    the same, whatever the status
     a status in `waits_s`,
     or a code of sort BUSY    RetryLater: not served, provably not executed
     no error body             the same as a 5xx: a proxy may have answered
     a code of sort KEY        Misconfigured
-    any other code            Rejected: an explicit no
+    any other code            Rejected: an explicit refusal
 
-Some exchanges refuse with status 200: see `Failures.in_success`. The table above then holds for these answers too.
+Some exchanges refuse with status 200: see `Failures.in_success`. The table above then holds for these answers, too.
 
-A read is harmless to repeat: where the outcome would be unknown, a read is RetryLater. Public data is stricter: see
-`public_failure`.
+A read can be repeated without harm: if the outcome would be unknown, a read is RetryLater. Public data has a stricter
+rule: see `public_failure`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ WAIT_S = 1.0
 
 
 def coded(codes: Mapping[Refusal, str]) -> dict[str, Refusal]:
-    """Return the table of codes from the codes of each sort, written with spaces between."""
+    """Return the table of codes from the codes of each sort, separated by spaces."""
     return {code: sort for sort, listed in codes.items() for code in listed.split()}
 
 
 class ErrorBody(NamedTuple):
-    """An exchange's own words on a failure. `wait_s`: when to ask again, where the body states it."""
+    """An exchange's own code and text of a failure. `wait_s`: the delay before a retry, if the body states it."""
 
     code: str
     reason: str
@@ -46,11 +46,11 @@ class ErrorBody(NamedTuple):
 class Failures:
     """One exchange's failures.
 
-    `extract` reads an error body and returns None for anything else. `codes` classifies codes; `texts` overrides it
-    where one code stands for many things. A code in neither is `unlisted`: an explicit no, unless the exchange's manual
-    does not list all its codes. `waits_s`: statuses that mean "not served", with how long to wait where the answer does
-    not say it; `max_wait_s` caps what an answer may say.
-    `in_success`: an answer with status 200 is a failure, too, where `extract` finds an error in it.
+    `extract` reads an error body and returns None for anything else. `codes` classifies codes; `texts` overrides
+    `codes` if one code has many meanings. A code in neither table is `unlisted`: an explicit refusal, unless the
+    exchange's manual does not list all its codes. `waits_s`: statuses that mean "not served", with the delay to use if
+    the answer states none; `max_wait_s` is the upper limit of a stated delay. `in_success`: an answer with status 200
+    is a failure, too, if `extract` finds an error in it.
     """
 
     extract: Callable[[bytes], ErrorBody | None]
@@ -66,7 +66,7 @@ class Failures:
         return self.texts.get((code, reason)) or self.codes.get(code, self.unlisted)
 
     def failure(self, response: HttpResponse, changes: bool, what: str) -> MeshError | None:
-        """Return the typed error that the answer to a signed request means; None when it succeeded."""
+        """Return the typed error of the answer to a signed request; None if the request succeeded."""
         status = response.status
         if status == 200 and not self.in_success:
             return None
@@ -85,7 +85,7 @@ class Failures:
         return Rejected(error.code, error.reason)
 
     def public_failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        """The same for public data, where any other 4xx is an explicit no, whatever its body."""
+        """The same for public data, where any other 4xx with any body is an explicit refusal."""
         status = response.status
         if status == 200 and not self.in_success:
             return None

@@ -1,4 +1,4 @@
-"""Reads messages that an exchange compresses with gzip, each message by itself."""
+"""Reads messages that an exchange compresses with gzip, each message separately."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import zlib
 from ..model.errors import DecodeError
 
 MAGIC = b"\x1f\x8b"
-MAX_BYTES = 64 << 20  # of one message, inflated
+MAX_BYTES = 64 << 20  # of one decompressed message
 
 
 def inflate(frame: bytes | memoryview) -> bytes | memoryview:
-    """Return the message in a gzip frame. A frame without gzip's magic number is the message.
+    """Return the message in a gzip frame. A frame without gzip's magic number is returned unchanged.
 
     Raises:
         DecodeError: the frame is damaged or cut off, or its message is longer than `MAX_BYTES`.

@@ -1,6 +1,6 @@
-"""What an exchange's answer says about its limits: its own counts, and whether a limit was hit.
+"""Reads what an exchange's answer states about its limits: its own counts, and whether a limit was hit.
 
-A connector whose exchange says more than HTTP statuses do gives its own reader as `ExchangeSpec.limit_answer`.
+If an exchange states more than HTTP statuses do, its connector has its own reader in `ExchangeSpec.limit_answer`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from .reading import plain_count
 
 Cost = tuple[tuple[str, int], ...]
-LONGEST_S = 3 * 86_400.0  # the longest pause that is believed: exchanges ban for some days at most
-WAITS_S = {429: 60.0, 418: 120.0}  # where the exchange states no time; 418 is a ban, and bans grow
+LONGEST_S = 3 * 86_400.0  # longest accepted pause: exchanges ban for some days at most
+WAITS_S = {429: 60.0, 418: 120.0}  # if the exchange states no time; 418 is a ban, and bans grow
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """The exchange refused a request for its rate: wait `wait_s` before the next request that spends one of `limits`.
+    """The exchange refused a request for its rate: wait `wait_s` before the next request that uses one of `limits`.
 
-    No `limits`: before every request of the egress. A limit that has a count for each pair rests for the pair of the
-    request alone. A hit of a whole account names all limits that its requests spend.
+    Without `limits`, wait before every request of the egress. A limit with a count per pair pauses only for the pair of
+    the request. A hit of a whole account names all limits that the account's requests use.
     """
 
     wait_s: float
@@ -29,7 +29,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class LimitAnswer:
-    """What one answer says. By limit: how many units the exchange counts, and how many are left."""
+    """The content of one answer. By limit: the units that the exchange counts as used, and those that are left."""
 
     hit: Hit | None = None
     used: Mapping[str, int] = field(default_factory=dict)
@@ -37,12 +37,12 @@ class LimitAnswer:
 
 
 def by_status(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
-    """Read statuses alone: 429 and 418 are hits, for as long as `Retry-After` says."""
+    """Read only statuses: 429 and 418 are hits, with the pause of `Retry-After`."""
     return LimitAnswer(None if status not in WAITS_S else Hit(retry_after_s(headers, WAITS_S[status])))
 
 
 def retry_after_s(headers: Mapping[str, str], otherwise: float) -> float:
-    """Return the header `Retry-After` in seconds, at most three days, or `otherwise` where it states no time above
+    """Return the header `Retry-After` in seconds, at most three days; or `otherwise` if it states no time above
     zero."""
     after = plain_count(headers.get("retry-after", ""))
     return min(float(after), LONGEST_S) if after else otherwise

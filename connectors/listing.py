@@ -1,4 +1,4 @@
-"""A list of instruments, row by row: an odd row is left out and named, and holds no other back."""
+"""Reads a list of instruments row by row: an unreadable row is left out and named, and does not affect other rows."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def listing(
 ) -> Listing:
     """Read the rows of a list of instruments.
 
-    Left out are rows that `read` cannot read, and of several rows with one base and quote asset all but one: a trading
-    one before one that does not trade, else the first. `symbol_of` finds the exchange's symbol in a row.
+    Rows that `read` cannot read are left out. Of several rows with the same base and quote asset one is kept: the first
+    that trades, else the first. `symbol_of` finds the exchange's symbol in a row.
 
-    Raises DecodeError when there are rows and none can be read.
+    Raises DecodeError: the list has rows, and none can be read.
     """
     read_rows, odd = each_row(rows, read, symbol_of)
     if odd and not read_rows:
@@ -45,5 +45,5 @@ def listing(
         if instrument.is_trading and not known.is_trading:
             found[instrument.name], instrument = instrument, known
         kept = found[instrument.name].symbol
-        left_out.append(LeftOut(instrument.symbol, f"is a second {instrument.name}, beside {kept}", False))
+        left_out.append(LeftOut(instrument.symbol, f"is a second {instrument.name}, besides {kept}", False))
     return Listing(found.values(), left_out)

@@ -16,30 +16,29 @@ from .sequence import Numbers
 from .sequence import Verdict as Verdict
 from .spec import Dial, ExchangeSpec
 
-NOT_RECOGNISED = -1  # from `DeltaScanner.scan`: the frame is not exactly what the scanner knows; `decode` reads it
+NOT_RECOGNISED = -1  # from `DeltaScanner.scan`: the scanner does not know the frame exactly; `decode` reads it
 
 
 class DeltaScanner(Protocol):
-    """A byte scanner of delta frames: no Python object per level. All or nothing per frame.
+    """A byte scanner of delta frames, without a Python object per level. It reads a frame completely or not at all.
 
     `first`, `last` and `ts_event_ns` are of the last recognised frame. `Codec.decode` reads exactly the same symbol,
     numbers and levels from such a frame.
 
-    `Codec.decode` reads the whole books of a feed: a scanner recognises deltas only.
+    A scanner recognises only deltas; `Codec.decode` reads the whole books of a feed.
     """
 
     first: int
     last: int
-    previous: int | None  # of the delta before, where the exchange states it
-    checksum: int | None  # of the book after the delta, where the exchange states it; the caller compares it
+    previous: int | None  # number of the previous delta, if the exchange states it
+    checksum: int | None  # of the book after the delta, if the exchange states it; the caller compares it
     ts_event_ns: int
 
     def bind(self, symbol: str, book: OrderBook) -> int:
         """Set the book of a symbol. Return the symbol's slot, counted from 0 in the order of binding."""
 
     def scan(self, frame: bytes | bytearray | memoryview) -> int:
-        """Return the slot of the frame's symbol, or NOT_RECOGNISED: then no book changes and there is nothing to
-        apply."""
+        """Return the slot of the frame's symbol; or NOT_RECOGNISED, and then there is nothing to apply."""
 
     def apply(self) -> None:
         """Apply the last scanned levels (all or none) to their book; its sequence becomes `last`. Raises BookError."""
@@ -49,12 +48,12 @@ class DeltaScanner(Protocol):
 
 
 class SnapshotScanner(Protocol):
-    """A bulk reader of snapshots, by the same rules; `sequence` is of the last recognised snapshot."""
+    """A bulk reader of snapshots, with the same rules; `sequence` is of the last recognised snapshot."""
 
     sequence: int
 
     def scan(self, body: bytes, price_scale: int, size_scale: int) -> bool:
-        """Read a body. Return False for a body of any other form: then `Codec.snapshot` reads it."""
+        """Read a body. Return False for a body of another form, which `Codec.snapshot` must read."""
 
     def load(self, book: OrderBook, limit: int) -> None:
         """Load the last scanned snapshot; a side with fewer than `limit` levels is complete. Raises BookError."""
@@ -62,7 +61,7 @@ class SnapshotScanner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotKey:
-    """The symbol of a recorded snapshot, and how many levels a side its request asked for."""
+    """The symbol of a recorded snapshot, and the requested number of levels a side."""
 
     symbol: str
     limit: int
@@ -80,7 +79,7 @@ class Expected:
 class Outgoing:
     """A message to send, the answers it `expects`, and its cost in limits of the connection other than "messages".
 
-    A pair is subscribed when all expected answers that name it have come, over all messages.
+    A pair is subscribed when all expected answers that name it have come, for all messages.
     """
 
     frame: bytes
@@ -89,7 +88,8 @@ class Outgoing:
 
 
 class Codec(Protocol):
-    """Bytes to events and intents to requests. No socket, no clock, no randomness: times and ids are passed in.
+    """Turns bytes into events and intents into requests. No socket, no clock, no randomness: times and ids are
+    arguments.
 
     The protocols below are for some exchanges only; `spec.book` determines which of them a codec has.
     """
@@ -109,12 +109,12 @@ class Codec(Protocol):
 
     def ws_url(self) -> str: ...
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
-        """Return the messages that open the feeds of `instruments`. Where the exchange has ids, message n carries the
+        """Return the messages that open the feeds of `instruments`. If the exchange has request ids, message n has the
         id `request_id` + n."""
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]: ...
     def scanner(self) -> DeltaScanner | None:
-        """Make a byte scanner of delta frames; None where the exchange has none: then `decode` reads all frames."""
+        """Make a byte scanner of delta frames; None: the connector has none, and `decode` reads all frames."""
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         """Read one frame as JSON: any documented message, slower than a scanner. Raises DecodeError."""
@@ -125,29 +125,31 @@ class Codec(Protocol):
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """Apply the exchange's rule, one of those in `connectors/sequence.py`, to a delta and a book at `sequence`.
 
-        `joined` is False for the first delta after a snapshot that was requested apart from the feed.
+        `joined` is False for the first delta after a snapshot that was requested separately from the feed.
         """
 
     def snapshot_request(self, instrument: Instrument, limit: int) -> HttpRequest:
-        """Request a book over REST: for a single look, and to join deltas where `spec.book.source` is REST."""
+        """Request a book over REST: on demand, and to join deltas if `spec.book.source` is REST."""
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
         """Read a snapshot of at most `limit` levels a side; a side with fewer is complete. Raises DecodeError."""
 
     def snapshot_scanner(self) -> SnapshotScanner | None:
-        """Make a bulk reader of snapshots; None where the exchange has none: then `snapshot` reads all bodies."""
+        """Make a bulk reader of snapshots; None: the connector has none, and `snapshot` reads all bodies."""
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
-        """Return what a recorded URL requested: a snapshot, the name of another endpoint of the spec, or None.
+        """Return the content that a recorded URL requested: a snapshot, the name of another endpoint of the spec, or
+        None.
 
-        Where requests use an alias, the symbol of a snapshot comes from the instruments that are bound or were read.
+        If requests use an alias, the symbol of a snapshot comes from the instruments that are bound or were read.
         """
 
     def failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
         """Return the typed error of a REST answer; None when the request succeeded.
 
-        RetryLater with the exchange's delay for a rate limit, Rejected with its code for an explicit no. A 5xx is
-        RetryLater for a read, which is harmless to repeat, and OutcomeUnknown for a request that `changes` something.
+        RetryLater with the exchange's delay for a rate limit, Rejected with the code for an explicit refusal. A 5xx is
+        RetryLater for a read, which can be repeated without harm, and OutcomeUnknown for a request that `changes`
+        something.
         """
 
     def tickers_request(self) -> HttpRequest: ...
@@ -157,11 +159,11 @@ class Codec(Protocol):
         Each is decimal text; a price that the exchange does not state is None. An unreadable row is left out, so that
         it cannot block the other pairs.
 
-        The codec must have read the list of instruments before: some exchanges use other names in tickers.
+        The codec must have read the list of instruments before, because some exchanges use other names in tickers.
         """
 
     def time_request(self) -> HttpRequest | None:
-        """Return the cheapest request whose answer has the exchange's time; None where there is none."""
+        """Return the cheapest request for the exchange's time; None if there is none."""
 
     def server_time(self, body: bytes) -> int:
         """Read the exchange's time, ns since the Unix epoch, in the answer to `time_request`. Raises DecodeError."""
@@ -172,7 +174,7 @@ class OpensConnections(Protocol):
     """A codec with messages that open each connection, before any pair is subscribed."""
 
     def opening(self, request_id: int) -> list[Outgoing]:
-        """Return the opening messages, for example for a channel about all pairs. Ids are used as in `subscribe`."""
+        """Return the opening messages, for example for a channel about all pairs. Ids as in `subscribe`."""
 
 
 @runtime_checkable
@@ -191,7 +193,7 @@ class ChecksummedBooks(Protocol):
         """Return the checksum of the book by the exchange's rule; `orderbook.checksum` has the shared parts.
 
         Raises:
-            BookError: the book holds levels that the exchange cannot have sent.
+            BookError: the book has levels that the exchange cannot have sent.
         """
 
 
@@ -206,21 +208,22 @@ class DialedByRequest(Protocol):
 
 @runtime_checkable
 class ServesCandles(Protocol):
-    """A codec of an exchange that gives candles over REST (`spec.candles`)."""
+    """A codec of an exchange that offers candles over REST (`spec.candles`)."""
 
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
     ) -> HttpRequest:
         """Request the candles that open from `start_ns` until before `end_ns`: at most `spec.candles.page` candles.
 
-        `interval` is one of `spec.candles.intervals`. `now_ns` is the present time: some exchanges keep old candles
-        apart from new ones. An answer may hold other candles too; the caller leaves them out.
+        `interval` is one of `spec.candles.intervals`. `now_ns` is the current time, because some exchanges have
+        separate endpoints for old and new candles. An answer may also have other candles; the caller leaves them out.
         """
 
     def candles(self, instrument: Instrument, interval: str, response: HttpResponse) -> list[Candle]:
-        """Read a successful answer, oldest first. Raises DecodeError: a row is unreadable, or two rows open at once.
+        """Read a successful answer, oldest first. Raises DecodeError: a row is unreadable, or two rows open at one
+        time.
 
-        A candle `is_closed` where the exchange states it, or where time and order prove it (`connectors/candles.py`).
+        A candle `is_closed` if the exchange states it, or if time and order prove it (`connectors/candles.py`).
         """
 
 
@@ -228,7 +231,7 @@ class Connector(Protocol):
     """The object behind an entry point of the group `venuemesh.connectors`: one exchange, or several with one codec.
 
     A connector with `samples()`, which returns `MarketDataSamples`, needs no file for `venuemesh conformance`. A
-    connector with `trading(...)` and `auth(...)` trades too: see `order_codec.TradingConnector`.
+    connector with `trading(...)` and `auth(...)` also trades: see `order_codec.TradingConnector`.
     """
 
     @property
@@ -238,5 +241,5 @@ class Connector(Protocol):
 
     @property
     def codec(self) -> Callable[..., Codec]:
-        """Makes a codec for one role. Takes `rest` and `ws`, base URLs that override the spec's (None: the spec's),
-        and the options that the spec declares, by keyword."""
+        """Makes a codec for one role. Its arguments are `rest` and `ws`, base URLs that override the spec's (None: the
+        spec's), and the options that the spec declares, by keyword."""

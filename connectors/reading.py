@@ -1,13 +1,13 @@
-"""Reads the JSON of exchanges: fields, exact numbers and levels. Strict: it guesses and converts nothing.
+"""Reads the JSON of exchanges: fields, exact numbers and levels. Strict: no guesses, no conversions of types.
 
-A codec reads a body or frame inside `reading`, which parses the JSON and turns every error of reading into one
+A codec reads a body or frame inside `reading`, which parses the JSON and turns every reading error into one
 DecodeError with an excerpt of the bytes:
 
     with reading("a depth snapshot", body) as data:
         sequence = integer(data["sequence"])
 
-Where an exchange writes prices and sizes as JSON numbers, `reading(..., exact=True)` keeps the text of each number with
-a fraction, and `number` returns that text without going through a float.
+If an exchange writes prices and sizes as JSON numbers, `reading(..., exact=True)` keeps the text of each number with a
+fraction, and `number` returns that text without a float in between.
 
 Each reader takes one value and raises DecodeError when the value has the wrong type or is impossible.
 """
@@ -35,12 +35,12 @@ V = TypeVar("V")
 EXCERPT = 200  # bytes
 MAX_DIGITS = 40  # of a number on the wire
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
-# The errors of reading a message of another shape. JSONDecodeError is a ValueError.
+# The errors of reading a message with another structure. JSONDecodeError is a ValueError.
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, InvalidOperation, StopIteration, DataError)
 
 
 class Written:
-    """A JSON number with a fraction or an exponent, as it was written; `number` reads it."""
+    """A JSON number with a fraction or an exponent, as text; `number` reads it."""
 
     __slots__ = ("text",)
 
@@ -56,9 +56,10 @@ def _no_number(name: str) -> NoReturn:
 
 
 class reading:
-    """Parse `raw` as JSON for the block. Raises DecodeError, "cannot read `what`: ...", where the block cannot read it.
+    """Parse `raw` as JSON for the block. Raises DecodeError, "cannot read `what`: ...", for a reading error in the
+    block.
 
-    With `exact`, numbers with a fraction come as `Written`. Errors about the outcome of a request (Rejected,
+    With `exact`, numbers with a fraction are `Written`. Errors about the outcome of a request (Rejected,
     OutcomeUnknown, ...) pass unchanged.
     """
 
@@ -129,12 +130,12 @@ def integer(value: Any) -> int:
 
 
 def identifier(value: Any) -> str:
-    """Read an id that the exchange writes as an integer; return it as text."""
+    """Read an id that the exchange writes as an integer; return the id as text."""
     return str(integer(value))
 
 
 def digits(value: Any) -> int:
-    """Read a whole number from 0 to the largest int64 that is written as text, in plain digits."""
+    """Read a whole number from 0 to the largest int64, written as text in plain digits."""
     if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 19:
         raise _wrong(value, "a whole number as text")
     return integer(int(value))
@@ -160,7 +161,7 @@ def rfc3339(value: Any) -> int:
 
 
 def number(value: Any) -> str:
-    """Read a JSON number of at most 40 digits, without sign and exponent, in a message read as `exact`; return its
+    """Read a JSON number of at most 40 digits, without sign and exponent, in a message read with `exact`; return its
     text."""
     written = value.text if type(value) is Written else str(value) if type(value) is int else "-"
     if not _is_plain(written):
@@ -169,15 +170,15 @@ def number(value: Any) -> str:
 
 
 def decimal(value: Any) -> Decimal:
-    """Read a number that is written as text in at most 40 plain digits, with a minus sign where it is negative: no
-    exponent, no plus sign, no space."""
+    """Read a number that is written as text in at most 40 plain digits, with an optional minus sign; no exponent, no
+    plus sign, no space."""
     if not _is_plain(text(value).removeprefix("-")):
         raise _wrong(value, "a decimal number as text in plain digits")
     return Decimal(value)
 
 
 def plain_decimal(value: Any) -> Decimal:
-    """Read a number that is written as text in at most 40 plain digits: no sign, no exponent."""
+    """Read a number that is written as text in at most 40 plain digits, without sign and exponent."""
     if not _is_plain(text(value)):
         raise _wrong(value, "an unsigned number as text in plain digits")
     return Decimal(value)
@@ -200,12 +201,12 @@ def amount_text(value: Any) -> str:
 
 
 def price_text(value: Any) -> str | None:
-    """Return a price as text, unchanged; None where it is empty or zero, which means that there is no price."""
+    """Return a price as text, unchanged; None if it is empty or zero, which means that there is no price."""
     return str(value) if text(value) and plain_decimal(value) else None
 
 
 class LeftOut(NamedTuple):
-    """A row of a list that was left out. `name` says of what (a symbol, an order, an asset), where it can be read."""
+    """A row that was left out of a list. `name` is its symbol, order or asset, if readable."""
 
     name: str | None
     reason: str
@@ -215,7 +216,7 @@ class LeftOut(NamedTuple):
 def each_row(
     listed: Iterable[Any], read: Callable[[Any], V], name_of: Callable[[Any], Any]
 ) -> tuple[list[V], tuple[LeftOut, ...]]:
-    """Read the rows of a list one by one: an odd row is left out and named, and holds no other back."""
+    """Read the rows of a list one by one: an unreadable row is left out and named, and does not affect other rows."""
     found: list[V] = []
     left_out: list[LeftOut] = []
     for row in listed:
@@ -235,7 +236,7 @@ def _name(row: Any, name_of: Callable[[Any], Any]) -> str | None:
 
 
 def left_out_text(rows: Sequence[LeftOut], most: int = 5) -> str:
-    """Return the first rows that were left out in words; empty when none was."""
+    """Describe the first rows that were left out; empty if there are none."""
     named = "; ".join(f"{row.name or 'a row without a name'} {row.reason}" for row in rows[:most])
     return f"{named}; and {len(rows) - most} more" if len(rows) > most else named
 
@@ -243,7 +244,7 @@ def left_out_text(rows: Sequence[LeftOut], most: int = 5) -> str:
 def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[str, V]:
     """Read a list with one row per pair and leave out unreadable rows, so that one row cannot block the others.
 
-    Raises the error of the last row when the list has rows and none is readable.
+    Raises the error of the last row if the list has rows and none is readable.
     """
     found: dict[str, V] = {}
     wrong: Exception | None = None
@@ -260,7 +261,7 @@ def readable(listed: list[Any], read: Callable[[Any], tuple[str, V]]) -> dict[st
 
 
 def known_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
-    """Read the first of `keys` that `row` has; None if it has none or the number is negative: it is unknown."""
+    """Read the first of `keys` that `row` has; None (unknown) if it has none or the number is negative."""
     number = next((decimal(row[key]) for key in keys if key in row), None)
     return None if number is None or number < 0 else number
 
@@ -272,7 +273,7 @@ def positive_decimal(row: dict[str, Any], *keys: str) -> Decimal | None:
 
 def levels(instrument: Instrument, value: Any, width: int = 2) -> Levels:
     """Read a list of rows of decimal text, exact at the instrument's scales: price and size. A row has `width` fields;
-    fields after these two are ignored."""
+    fields after price and size are ignored."""
     read = rows(value)
     array = np.empty((len(read), 2), dtype=np.int64)
     for at, row in enumerate(read):

@@ -8,7 +8,7 @@ from ..model.errors import Misconfigured, UnknownExchange
 from .market_codec import Connector
 
 GROUP = "venuemesh.connectors"
-_given: dict[str, Connector] = {}  # connectors of this process alone: see `lend`
+_given: dict[str, Connector] = {}  # connectors of this process only: see `lend`
 _loaded: dict[str, Connector] = {}  # cached: reading the entry points takes milliseconds, too long during a recovery
 
 
@@ -41,7 +41,7 @@ def connector(exchange: str) -> Connector:
     """Return the connector of `exchange`.
 
     Raises:
-        UnknownExchange: no entry point has that name; the error names the known ones.
+        UnknownExchange: no entry point has that name; the error lists the known names.
         Misconfigured: the entry point cannot be loaded, or its object is not a connector.
     """
     if exchange in _given:

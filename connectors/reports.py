@@ -1,4 +1,4 @@
-"""Reports of an exchange on an account: orders, fills, balances, fees, and its stream of them."""
+"""An exchange's reports on an account: orders, fills, balances, fees, and the state of their stream."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..model.order import OrderStatus, OrderType, TimeInForce
 
 @dataclass(frozen=True, slots=True)
 class OrderReport:
-    """One order as an answer, a query or the stream reports it. Amounts are in the base asset unless named otherwise.
+    """One order, reported by an answer, a query or the stream. Amounts are in the base asset unless named otherwise.
 
-    `status` is None where the report has no status. `fills` are the fills that the report lists; a report may have a
-    total in `filled` without listing them (then the fills must be requested).
+    `status` is None if the report has no status. `fills` are the fills in the report; a report may have a total in
+    `filled` without fills (then the fills must be requested).
     """
 
     symbol: str
@@ -39,12 +39,12 @@ class OrderReport:
 
 @dataclass(frozen=True, slots=True)
 class FillReport:
-    """One fill as the exchange reports it. The fee is None where the message has none.
+    """One reported fill. The fee is None if the message has none.
 
-    `page` is what pages of fills are walked by, where it is not the trade id.
+    `page` is the key for pages of fills, if that is not the trade id.
 
-    Raises ValueError: without a trade id, and a price and an amount above zero, it is not a fill. The quote amount of a
-    tiny fill may be zero: exchanges round it.
+    Raises ValueError: it has no trade id, or a price or amount that is not above zero. The quote amount of a tiny fill
+    may be zero, because exchanges round it.
     """
 
     trade_id: str
@@ -71,8 +71,8 @@ class FillReport:
 class BalanceReport:
     """Balances at `ts_event_ns`: asset -> (free, locked).
 
-    `whole`: assets that are neither in `balances` nor in `unread` are zero. Assets in `unread` have a row that cannot
-    be read: what was known of them stays.
+    `whole`: assets that are neither in `balances` nor in `unread` are zero. Assets in `unread` have an unreadable row:
+    their last known balances stay.
     """
 
     balances: dict[str, tuple[Decimal, Decimal]]
@@ -83,7 +83,7 @@ class BalanceReport:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """A change of a balance that no order explains: a deposit, a withdrawal, a transfer."""
+    """A change of a balance without an order: a deposit, a withdrawal, a transfer."""
 
     asset: str
     amount: Decimal
@@ -92,7 +92,7 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class ListReport:
-    """One order list: its id, its state in the exchange's words, its orders as (client id, exchange id)."""
+    """One order list: its id, the exchange's name of its state, its orders as (client id, exchange id)."""
 
     list_id: str
     symbol: str
@@ -111,7 +111,7 @@ class StreamEnded:
 
 @dataclass(frozen=True, slots=True)
 class AccountReport:
-    """Answer to `Kind.ACCOUNT`."""
+    """The answer to `Kind.ACCOUNT`."""
 
     balances: BalanceReport
     can_trade: bool
@@ -123,7 +123,7 @@ class AccountReport:
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """Fees of one pair on one account, as fractions: 0.001 is 10 basis points. `discount` says what is left out."""
+    """Fees of one pair on one account, as fractions: 0.001 is 10 basis points. `discount`: a discount not included."""
 
     pair: str
     maker: Decimal
@@ -143,14 +143,14 @@ class StreamOpened:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """The codec saw that reports of this connection were lost, or that it cannot tell what one is about."""
+    """The codec noticed that reports of this connection were lost, or that a report cannot be assigned."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSay:
-    """A message to send on the stream's connection now: the next step of opening the stream."""
+    """A message to send on the stream's connection now: the next step in opening the stream."""
 
     frame: bytes
 

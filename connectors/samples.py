@@ -1,7 +1,7 @@
-"""Sample messages of an exchange, on which the conformance suite runs a connector.
+"""Sample messages of an exchange, with which the conformance suite checks a connector.
 
-The author writes them by hand in the form of the exchange's manual, small enough to check by eye, each with the result
-of a correct reader.
+The author writes the messages by hand in the format of the exchange's manual, small enough to check by eye, each with
+the result of a correct reader.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TradeSample:
 
 @dataclass(frozen=True, slots=True)
 class RefusalSample:
-    """A frame that refuses the subscription of this id (None where the exchange does not repeat it)."""
+    """A frame that refuses the subscription with this id (None if the exchange does not repeat the id)."""
 
     frame: bytes
     request_id: int | str | None
@@ -67,7 +67,7 @@ def candle(
 
 @dataclass(frozen=True, slots=True)
 class CandlesSample:
-    """An answer with candles of the story's pair, received at `recv_ns`, and how a correct reader reads each row.
+    """An answer with candles of the samples' pair, received at `recv_ns`, and the candle of each row.
 
     `candles` are oldest first. The last one is still open at `recv_ns`.
     """
@@ -80,19 +80,19 @@ class CandlesSample:
 
 @dataclass(frozen=True, slots=True)
 class MarketDataSamples:
-    """One instrument's story, and one message of every other kind.
+    """The history of one instrument's book, and one message of every other kind.
 
-    The story: `snapshot` is the book when it begins, `deltas` follow each other without a gap and the first joins the
-    snapshot; afterwards the book is exactly `bids` and `asks` (every level) at `sequence` (0 where the exchange numbers
-    nothing). `snapshot` is a REST body, or the frame that brings the book, as `spec.book.source` says. Where the
-    exchange has a window, a level of the story falls out of it.
+    The history: `snapshot` is the book at the beginning. `deltas` follow each other without a gap, and the first one
+    joins the snapshot. At the end the book has exactly the levels `bids` and `asks`, at `sequence` (0 if the exchange
+    has no numbers). `snapshot` is a REST body, or the frame with the book, depending on `spec.book.source`. If the
+    exchange has a window, a level must fall out of it.
 
-    `stale` is a delta that the snapshot contains already, of an exchange whose snapshots come apart from the feed.
-    `gap` comes later than the one that should follow the last of `deltas`; None where the connection is the proof.
+    `stale` is a delta that the snapshot already includes, if snapshots are requested separately from the feed. `gap` is
+    a delta after a missing one, to follow the last of `deltas`; None if the connection is the proof.
     """
 
-    pair: str  # our name of the story's instrument, BASE-QUOTE
-    instruments: bytes  # body of the instrument list; lists the story's pair among others
+    pair: str  # our name of the instrument, BASE-QUOTE
+    instruments: bytes  # body of the instrument list; has the pair among others
     symbols: Mapping[str, str]  # our name -> the exchange's symbol, of pairs in that list
     snapshot: bytes
     deltas: tuple[bytes, ...]
@@ -102,12 +102,12 @@ class MarketDataSamples:
     trades: tuple[TradeSample, ...]
     acks: tuple[tuple[bytes, int | str], ...]  # frames that confirm a subscription, with its key
     refusals: tuple[RefusalSample, ...]
-    rest_book: bytes | None = None  # REST body of the order book, where whole books do not come that way
+    rest_book: bytes | None = None  # REST body of the order book, if `snapshot` is not one
     stale: bytes | None = None
     gap: bytes | None = None
-    snapshot_limit: int = 100  # levels a side that the request for the snapshot asked for
+    snapshot_limit: int = 100  # requested levels a side of the snapshot
     ignored: tuple[bytes, ...] = ()  # well-formed frames that the codec ignores
-    pings: tuple[tuple[bytes, bytes], ...] = ()  # frames that need an answer at once, and that answer
+    pings: tuple[tuple[bytes, bytes], ...] = ()  # frames that need an immediate answer, and the answer
     closing: tuple[bytes, ...] = ()  # frames that announce the end of the connection
     errors: tuple[ErrorSample, ...] = ()
     tickers: bytes | None = None  # REST body

@@ -1,8 +1,8 @@
-"""Rules by which deltas follow each other, one function per kind of proof. A codec's `classify` calls one of them.
+"""Sequence rules of deltas, one function per kind of proof. A codec's `classify` calls one of them.
 
-A rule takes the book's number, the delta's numbers and `joined`: whether a delta was applied since the snapshot (False
-for the first delta after a snapshot that came apart from the feed). Sizes in deltas are absolute, so a delta that
-overlaps the book is applied whole.
+The arguments of a rule are the book's number, the delta's numbers and `joined`: whether a delta was applied since the
+snapshot (False for the first delta after a snapshot that was requested separately from the feed). Sizes in deltas are
+absolute, so a delta that overlaps the book is applied completely.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ class Numbers(Protocol):
     def last(self) -> int: ...
     @property
     def previous(self) -> int | None:
-        """The number of the delta before this one, where the exchange states it."""
+        """The number of the previous delta, if the exchange states it."""
 
 
 def by_range(sequence: int, delta: Numbers) -> Verdict:
-    """Apply a delta that begins at or before the next number and ends after the book's; an older one is stale."""
+    """Apply a delta that begins at or before the next number and ends after the book's; an older delta is stale."""
     if delta.last <= sequence:
         return STALE
     return GAP if delta.first > sequence + 1 else APPLY
 
 
 def by_chain(sequence: int, delta: Numbers, joined: bool) -> Verdict:
-    """Apply a delta whose previous number is the book's number, whatever its own number is.
+    """Apply a delta whose previous number is the book's number; its own number may be any.
 
-    A chain may stand still (15 -> 15) and may be set back (15 -> 3). Once joined, any other delta is a gap, even a
-    repeated one: where numbers may go back, a repeated number proves nothing.
+    A chain may repeat a number (15 -> 15) and may go back (15 -> 3). After joining, any other delta is a gap, even a
+    repeated one: if numbers may go back, a repeated number proves nothing.
     """
     if delta.previous == sequence:
         return APPLY
@@ -60,5 +60,5 @@ def by_step(sequence: int, delta: Numbers) -> Verdict:
 
 
 def by_connection() -> Verdict:
-    """Apply every delta: the exchange numbers nothing, and a connection loses nothing while it lasts."""
+    """Apply every delta: the exchange has no numbers, and a connection loses no message while it is open."""
     return APPLY

@@ -16,11 +16,11 @@ OptionValue = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class ConnectorSettings:
-    """The configured way to one exchange.
+    """The settings for reaching one exchange.
 
     `exchange` is the name in addresses; `connector` names the entry point (empty: the exchange's name). `rest`, `ws`
-    and `ws_api` are base URLs that replace the connector's own (None: they do not). `egress` is the rate budget that
-    requests spend. `options` are the connector's own, by name; an option that is absent has the connector's default.
+    and `ws_api` are base URLs that replace the connector's own (None: the connector's). `egress` is the rate budget of
+    the requests. `options` are the connector's options by name; an absent option has the connector's default.
     """
 
     exchange: str
@@ -67,7 +67,7 @@ class ConnectorSettings:
         return found.trading(self.rest, self.ws_api, **self._checked(found.spec, taken))
 
     def _checked(self, spec: ExchangeSpec, taken: set[str]) -> dict[str, OptionValue]:
-        """Return the options that a codec takes. Raises Misconfigured: the connector does not take one of them."""
+        """Return the options for a codec. Raises Misconfigured: the connector does not accept one of them."""
         for name, value in self.options.items():
             if (problem := spec.option_problem(name, value)) is not None:
                 raise Misconfigured(f"option {name!r} of {self.exchange}", problem)

@@ -1,8 +1,8 @@
-"""Signing recipes: what signs a text under each kind of key, and requests with their signatures.
+"""Signing recipes: signatures of texts with each kind of key, and requests with their signatures.
 
-A connector derives its auth from `SigningKey`, lays out the text that its exchange wants signed, and sends what
-`signature` returns. An HMAC comes as hex or base64, as the exchange wants; RSA (PKCS #1 v1.5, SHA-256) and Ed25519
-always come as base64. A private key is PEM text, which a passphrase may protect.
+A connector derives its signer from `SigningKey`, builds the text that the exchange requires, and sends the result of
+`signature`. An HMAC is hex or base64, as the exchange requires; RSA (PKCS #1 v1.5, SHA-256) and Ed25519 are always
+base64. A private key is PEM text, and may have a passphrase.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ JSON = ("Content-Type", "application/json")
 
 
 class SigningKey:
-    """One API key: it signs texts, and neither its repr nor its errors show a secret.
+    """One API key that signs texts. Neither its repr nor its errors show a secret.
 
-    A connector's auth states `exchange` and what differs from the usual: the `kinds` of keys that the exchange gives,
-    the `algorithm` of an HMAC, whether it `writes_base64` instead of hex, and whether the secret `is_base64` itself.
+    A connector's signer sets `exchange` and, if they differ from the defaults, the `kinds` of keys that the exchange
+    offers, the `algorithm` of an HMAC, `writes_base64` instead of hex, and `is_base64` for a secret in base64.
     """
 
     __slots__ = ("_api_key", "_sign", "kind")
@@ -50,7 +50,7 @@ class SigningKey:
     def __init__(
         self, kind: str, api_key: str, secret: str | bytes, passphrase: str | bytes | None = None, **fields: Any
     ) -> None:
-        """Read a key; `passphrase` opens a protected private key. Raises Misconfigured: this is no such key."""
+        """Read a key; `passphrase` opens a protected private key. Raises Misconfigured: not a key of this kind."""
         for name in fields:
             raise Misconfigured("the API key", f"keys of {self.exchange} have no {name}")
         if not is_sendable(api_key) or " " in api_key:
@@ -62,7 +62,7 @@ class SigningKey:
         self._sign = self._hmac(raw.strip()) if kind == "hmac" else _by_private_key(kind, raw, passphrase)
 
     def _hmac(self, secret: bytes) -> Callable[[bytes], bytes]:
-        """A secret is stripped before: a file with one usually ends with a line break."""
+        """Return the HMAC secret as bytes, without a line break at its end, which files usually have."""
         algorithm = self.algorithm
         if not secret or b"-----BEGIN" in secret:
             raise Misconfigured("the hmac key", "its secret is empty, or is a private key of another kind")
@@ -99,7 +99,7 @@ def _from_base64(secret: bytes) -> bytes:
     try:
         decoded = b64decode(secret, validate=True)
     except (binascii.Error, ValueError):
-        decoded = b""  # the text of the error may quote the secret
+        decoded = b""  # do not chain the error: its text may quote the secret
     if not decoded:
         raise Misconfigured("the hmac key", "its secret is not base64 text")
     return decoded
@@ -110,7 +110,7 @@ def _by_private_key(kind: str, pem: bytes, passphrase: str | bytes | None) -> Ca
     try:
         key = load_pem_private_key(pem, word)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None  # the text of the error may quote the key
+        key = None  # do not chain the error: its text may quote the key
     if kind == "rsa" and isinstance(key, RSAPrivateKey):
         padding, algorithm = PKCS1v15(), SHA256()
         return lambda payload: key.sign(payload, padding, algorithm)
@@ -122,7 +122,7 @@ def _by_private_key(kind: str, pem: bytes, passphrase: str | bytes | None) -> Ca
 
 
 def whole_window(now_ns: int, validity_ms: int, longest_ms: int) -> tuple[int, int]:
-    """Return the present ms, and the last ns at which an exchange whose clock counts whole ms accepts the request.
+    """Return the current ms, and the last ns at which an exchange with a clock of whole ms accepts the request.
 
     Raises:
         Misconfigured: the window is not between 1 and `longest_ms`.
@@ -158,8 +158,8 @@ def signed_request(
     proof: Headers = (),
     body: bytes = b"",
 ) -> Signed:
-    """Return the request of a draft to `path` with its query. `text` is what may be journaled; `proof` are the headers
-    that carry the signature, and are part of the digest."""
+    """Return the request of a draft to `path` with its query. `text` is for the journal; `proof` are the headers with
+    the signature, which are part of the digest."""
     method, url = draft.rest[0], draft.host + path
     request = SignedRequest(method, url, (*headers, *proof), body, draft.cost)
     signs = f"{method} {url} {proof}\n" if proof else f"{method} {url}\n"

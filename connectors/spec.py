@@ -1,4 +1,4 @@
-"""An exchange as data: hosts, endpoints and what they cost, limits, what it offers."""
+"""An exchange as data: hosts, endpoints with their costs, limits, features."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .limit_answers import Cost, LimitAnswer, by_status
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One REST endpoint. `cost` is what one call spends of the egress's limits; `source` is the manual page
+    """One REST endpoint. `cost` is the cost of one call in the egress's limits; `source` is the manual page
     and the date on which it was read.
 
     `cost_by_size` overrides the first cost by a size parameter: ((up to 100, 5), (up to 500, 25), ...).
@@ -28,10 +28,10 @@ class Endpoint:
     source: str = ""
     cost_by_size: tuple[tuple[int, int], ...] = ()
     call: str | None = None  # the same as a method of the exchange's websocket API
-    order_count: int = 0  # how many orders one call counts against the account's order limits
+    order_count: int = 0  # orders that one call counts against the account's order limits
 
     def spends(self, size: int | None = None) -> tuple[tuple[str, int], ...]:
-        """Return what one call for `size` rows spends; a size beyond the table costs its last row."""
+        """Return the cost of one call for `size` rows; a size above the table has the cost of its last row."""
         if size is None or not self.cost_by_size:
             return self.cost
         amount = next((cost for up_to, cost in self.cost_by_size if size <= up_to), self.cost_by_size[-1][1])
@@ -40,9 +40,9 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `amount` per window of `per_s` seconds. `scope` says what shares it: an egress, a connection or (in
-    `ExchangeSpec.account_limits` and `key_limits`) an account. `by_pair`: each pair has a window of its own, which only
-    `key_limits` have.
+    """At most `amount` per window of `per_s` seconds. `scope` is the unit that shares the limit: an egress, a
+    connection or (in `ExchangeSpec.account_limits` and `key_limits`) an account. `by_pair`, only in `key_limits`: each
+    pair has its own window.
     """
 
     amount: int
@@ -55,7 +55,7 @@ class Limit:
 class Decay:
     """A counter of a key or an account that rises with each request and falls by `per_s` a second; at most `amount`.
 
-    `by_pair`: each pair has a counter of its own.
+    `by_pair`: each pair has its own counter.
     """
 
     amount: int
@@ -68,10 +68,10 @@ T = TypeVar("T", str, int, float, bool)
 
 @dataclass(frozen=True, slots=True)
 class Option(Generic[T]):
-    """One option of a connector: a key of `[exchanges.NAME.options]`, handed to the codec as a keyword.
+    """One option of a connector: a key of `[exchanges.NAME.options]`, passed to the codec as a keyword.
 
-    The type of `default` is the option's type. `choices`, where there are any, are all the values it takes; `least` and
-    `most` bound a number. `words` say what the option does. `market` and `orders`: which of the two codecs takes it.
+    The type of `default` is the option's type. `choices`, if any, are all accepted values; `least` and `most` bound a
+    number. `words` describe the option. `market` and `orders`: which of the two codecs gets the option.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Option(Generic[T]):
     orders: bool = False
 
     def problem(self, value: Any) -> str | None:
-        """Return why `value` is not allowed and which values are; None when it is allowed."""
+        """Return why `value` is not allowed, with the allowed values; None if it is allowed."""
         kind = type(self.default)
         if type(value) is not kind and not (kind is float and type(value) is int):
             return f"{value!r} is not {KINDS[kind]}{self._allowed()}"
@@ -111,9 +111,9 @@ KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or f
 
 @dataclass(frozen=True, slots=True)
 class KeyField:
-    """One more secret text that belongs to a key, beside the API key and its secret: a passphrase, an account's name.
+    """A further secret field of a key, besides the API key and its secret: a passphrase, an account's name.
 
-    `name` is what files, keystores and `TradingConnector.auth` call it; `words` say what it is.
+    `name` is its name in files, keystores and `TradingConnector.auth`; `words` describe it.
     """
 
     name: str
@@ -132,8 +132,8 @@ class Hosts:
 class BookSource(Enum):
     """The source of a whole book."""
 
-    REST = "rest"  # requested over REST; joined to the deltas kept meanwhile
-    REQUESTED = "requested"  # requested over the socket; joined to the deltas kept meanwhile
+    REST = "rest"  # requested over REST; joined to the deltas kept in the meantime
+    REQUESTED = "requested"  # requested over the socket; joined to the deltas kept in the meantime
     PUSHED = "pushed"  # sent in the feed after each subscription and at any other time
     EVERY_FRAME = "every frame"  # each message is a whole book
 
@@ -141,20 +141,20 @@ class BookSource(Enum):
 class Proof(Enum):
     """The proof that no delta is missing; `connectors/sequence.py` has the rule of each kind."""
 
-    RANGE = "range"  # a delta covers the numbers `first` to `last`, and the next begins where it ended
-    CHAIN = "chain"  # a delta names the number before it
+    RANGE = "range"  # a delta covers the numbers `first` to `last`, and the next delta begins after `last`
+    CHAIN = "chain"  # a delta states the number of the previous delta
     STEP = "step"  # each delta has the next number
-    CHECKSUM = "checksum"  # a delta carries a checksum of the book after it
+    CHECKSUM = "checksum"  # a delta has a checksum of the book after it
     CONNECTION = "connection"  # only the connection itself: readers see "unsequenced"
 
 
 @dataclass(frozen=True, slots=True)
 class BookFeed:
-    """How an exchange sends books, as data: the shared code reads it, and the conformance suite breaks each promise.
+    """How an exchange sends books, as data. The shared code reads it, and the conformance suite tests each declaration.
 
-    With a `window` the exchange sends only so many best levels a side, and readers forget the levels that fall out.
-    `first_book_s` after a subscription (or a request over the socket) its book is overdue and asked for again.
-    `resync_cost` is what one more subscription spends of limits that an egress shares.
+    With a `window` the exchange sends only that many best levels a side, and readers drop levels that fall out of the
+    window. If no book comes within `first_book_s` after a subscription (or a request over the socket), it is requested
+    again. `resync_cost` is the cost of another subscription in the limits that an egress shares.
     """
 
     source: BookSource = BookSource.REST
@@ -165,21 +165,21 @@ class BookFeed:
 
     @property
     def is_joined(self) -> bool:
-        """Whether whole books are requested apart from the deltas, which wait for them."""
+        """Whether whole books are requested separately from the deltas, which wait for them."""
         return self.source in (BookSource.REST, BookSource.REQUESTED)
 
     @property
     def is_numbered(self) -> bool:
-        """Whether deltas carry numbers of the exchange; if not, the mesh counts deltas itself."""
+        """Whether deltas have numbers of the exchange; if not, the mesh counts deltas itself."""
         return self.proof in (Proof.RANGE, Proof.CHAIN, Proof.STEP)
 
 
 @dataclass(frozen=True, slots=True)
 class CandleOffer:
-    """The candles that an exchange gives over REST.
+    """The candles that an exchange offers over REST.
 
-    `intervals` maps our name of each interval ("1m", "4h", "1M": `model/candle.py`) to the exchange's. One answer holds
-    at most `page` candles. The exchange gives only the newest `kept` of an interval (None: no bound stated).
+    `intervals` maps our name of each interval ("1m", "4h", "1M": `model/candle.py`) to the exchange's. One answer has
+    at most `page` candles. The exchange has only the newest `kept` candles of an interval (None: no limit stated).
     """
 
     intervals: Mapping[str, str]
@@ -189,7 +189,7 @@ class CandleOffer:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """A message that the exchange expects at intervals, apart from the pings of the websocket protocol."""
+    """A message that the exchange expects at intervals, besides the pings of the websocket protocol."""
 
     frame: bytes
     every_s: float
@@ -197,7 +197,7 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """An address for one connection, which the exchange ends at `max_age_s` (None: it does not).
+    """An address for one connection, which the exchange closes at the age `max_age_s` (None: never).
 
     `keepalive_s` overrides the period of the spec's `keepalive`.
     """
@@ -209,7 +209,7 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSpec:
-    """An exchange as data, each figure with its source in a comment beside it."""
+    """An exchange as data, each figure with its source in a comment."""
 
     exchange: str
     rest: str
@@ -219,31 +219,31 @@ class ExchangeSpec:
     silence_s: float  # a connection that is silent for longer is dead
     max_connection_s: float  # the exchange closes connections of this age; we close ours earlier
     max_streams: int  # per connection
-    streams_per_instrument: int  # how many streams one tracked pair takes of `max_streams`
-    wire_decimals: int  # how many decimals the exchange writes
+    streams_per_instrument: int  # streams of `max_streams` that one tracked pair needs
+    wire_decimals: int  # decimals that the exchange writes
     max_snapshot: int  # the largest number of levels a side of a snapshot
-    used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> the limit whose use it states
-    # What an answer says about limits, by status, headers, body and the request's cost; beside `used_headers`
+    used_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> the limit whose count it states
+    # Reads what an answer states about limits, by status, headers, body and the request's cost; besides `used_headers`
     limit_answer: Callable[[int, Mapping[str, str], bytes, Cost], LimitAnswer] = by_status
-    decimals_by_pair: bool = False  # True: as many as the scales of the pair's instrument
+    decimals_by_pair: bool = False  # True: as many decimals as the scales of the pair's instrument
     book: BookFeed = BookFeed()
     candles: CandleOffer | None = None  # with it the codec is a `market_codec.ServesCandles`
     keepalive: KeepAlive | None = None
-    gzip: bool = False  # messages come compressed by gzip, apart from what the websocket protocol may compress
+    gzip: bool = False  # messages are compressed by gzip, independently of the websocket protocol's compression
     contiguous_trade_ids: bool = False  # True: the ids of a pair's trades have no gaps, so a gap shows lost trades
     example_pairs: tuple[str, ...] = ()
     unknown_symbol: frozenset[str] = frozenset()  # codes of `Rejected` that mean "no such symbol"
-    ws_api: str | None = None  # where requests, orders among them, go over a websocket
+    ws_api: str | None = None  # URL for requests over a websocket, including orders
     account_limits: Mapping[str, Limit] = field(default_factory=dict)  # on orders, kept by the exchange per account
     key_limits: Mapping[str, Decay | Limit] = field(default_factory=dict)  # kept by the exchange per key or account
-    account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> account limit it reports
-    environments: Mapping[str, Hosts] = field(default_factory=dict)  # besides the real one: "testnet"
+    account_headers: Mapping[str, str] = field(default_factory=dict)  # response header -> the account limit it reports
+    environments: Mapping[str, Hosts] = field(default_factory=dict)  # besides the real exchange, such as "testnet"
     time_resolution_ns: int = MILLISECOND_NS  # of the time in `Codec.server_time`
-    key_fields: tuple[KeyField, ...] = ()  # what a key needs besides the API key and its secret
-    options: tuple[Option[Any], ...] = ()  # what a configuration may choose; the codecs take each as a keyword
+    key_fields: tuple[KeyField, ...] = ()  # further fields of a key, besides the API key and its secret
+    options: tuple[Option[Any], ...] = ()  # options of the configuration, passed to the codecs as keywords
 
     def option_problem(self, name: str, value: Any) -> str | None:
-        """Return why the connector does not take this value of this option; None when it does."""
+        """Return why the connector does not accept this value of this option; None if it does."""
         option = next((option for option in self.options if option.name == name), None)
         if option is not None:
             return option.problem(value)
@@ -252,7 +252,10 @@ class ExchangeSpec:
         return f"{self.exchange} has no such option; its options are {', '.join(known.name for known in self.options)}"
 
     def limit(self, name: str) -> Limit:
-        """Return a limit by its name; a counter that falls with time as the window in which it falls to zero."""
+        """Return a limit by its name.
+
+        A counter that falls with time is returned as the window in which it falls to zero.
+        """
         if name in self.limits:
             return self.limits[name]
         counter = self.key_limits[name]
@@ -261,7 +264,7 @@ class ExchangeSpec:
         return Limit(counter.amount, counter.amount / counter.per_s, "account")
 
     def hosts(self, environment: str | None) -> Hosts | None:
-        """Return the base URLs of an environment; None of the real one, whose URLs are the spec's own.
+        """Return the base URLs of an environment; None: those of the real exchange in the spec.
 
         Raises:
             Misconfigured: the exchange has no such environment.
@@ -281,8 +284,9 @@ class ExchangeSpec:
 class Offer:
     """The trading features of an exchange, each figure with its source in the connector's `spec.py`.
 
-    `processing_s`: for how long the exchange may still work on a request after the request's validity has ended.
-    `client_id_pattern` is a regular expression for whole client order ids. `batch` sizes are 0 where not offered.
+    `processing_s`: how long the exchange may still process a request after the request's validity has ended.
+    `client_id_pattern` is a regular expression for whole client order ids. `batch` sizes are 0 if batches are not
+    offered.
     """
 
     order_types: frozenset[OrderType]
@@ -299,17 +303,17 @@ class Offer:
     stream: bool = True  # False: reports come by polling only
     ws_orders: bool = False  # orders over a websocket, too
     client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"
-    late_reject: bool = False  # an order that it will not have is acknowledged, and ends by itself
+    late_reject: bool = False  # an unacceptable order is acknowledged first, and rejected later
     processing_s: float = 1.0
-    appears_s: float = 0.0  # for how long after its acknowledgement lookups may not find an order
-    max_validity_s: float = 60.0  # the longest validity window that may be asked for
+    appears_s: float = 0.0  # how long after its acknowledgement lookups may not find an order
+    max_validity_s: float = 60.0  # longest validity window of a request
     maker_fee: Decimal = Decimal(0)  # the exchange's default schedule, as a fraction: 0.001
     taker_fee: Decimal = Decimal(0)
-    fills_page: int = 500  # rows of a full page of fills: as many mean that there may be more
-    lookup_s: float | None = None  # for how long after its placement a lookup by client id finds an order; None: ever
-    nonces: bool = False  # signed REST requests of one key must arrive with rising nonces: one process signs them all
-    min_validity_s: float = 0.001  # the shortest validity window that may be asked for
-    fills_by_time: bool = False  # trade ids are in no order: fills are walked by time, each answer whole
-    asks_balances: bool = False  # the stream does not state what orders lock: a change of an order asks for balances
-    fee_on_top: bool = False  # a buy locks its fee beside its price
-    sent_id: Callable[[str], str] = str  # a client order id as the exchange is given it
+    fills_page: int = 500  # rows of a full page of fills, after which there may be more
+    lookup_s: float | None = None  # how long after its placement a lookup by client id finds an order; None: always
+    nonces: bool = False  # signed REST requests of one key must have rising nonces, so one process signs them all
+    min_validity_s: float = 0.001  # shortest validity window of a request
+    fills_by_time: bool = False  # trade ids do not rise, so fills are requested by time, each answer complete
+    asks_balances: bool = False  # the stream does not state locked balances: request balances after changes of orders
+    fee_on_top: bool = False  # a buy locks its fee in addition to its value
+    sent_id: Callable[[str], str] = str  # converts a client order id to the form that is sent to the exchange

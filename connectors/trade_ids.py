@@ -1,4 +1,4 @@
-"""Turns ids of public trades into int64, in any form that an exchange writes."""
+"""Turns ids of public trades, in any form, into int64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_TEXT = 128
 
 
 def trade_id(text: str) -> tuple[int, str | None]:
-    """Return a trade's id and None; or, for an id that is not an int64 in plain digits, its 63-bit hash and its text.
+    """Return a trade's id and None; or, if the id is not an int64 in plain digits, its 63-bit hash and its text.
 
     Raises:
         DecodeError: the text is empty or longer than `MAX_TEXT`.

@@ -1,7 +1,7 @@
-"""What the order codecs of exchanges share: drafts, the answers that every exchange gives, and refusals.
+"""The shared part of order codecs: drafts, common answers, and refusals.
 
-A connector's order codec derives from `Trading`. It states its `failures` and the paths of its interface, and fills
-`_readers`: per kind of request, a method that reads the answer. What it does not define is refused as not offered.
+A connector's order codec derives from `Trading`. It sets its `failures` and the paths of its interface, and fills
+`_readers`: per kind of request, a method that reads the answer. Requests that it does not define raise NotOffered.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ STOP_LOSSES = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 class Trading:
     """The part of `TradingCodec` that does not depend on the exchange.
 
-    `raw_paths` are the beginnings of the interface's paths, `raw_cost` is assumed of a request that the spec does not
-    list. With `exact` numbers in answers keep their text (see `reading`).
+    `raw_paths` are the prefixes of the interface's paths; `raw_cost` is the assumed cost of a request that the spec
+    does not list. With `exact` numbers in answers keep their text (see `reading`).
     """
 
     failures: ClassVar[Failures]
@@ -67,7 +67,7 @@ class Trading:
         raise self._refuse(f"a list {kind!r} of {len(orders)} orders")
 
     def order_counts(self) -> Draft | None:
-        """None: the exchange does not state what counts against its limits on orders."""
+        """Return None: the exchange does not state its counts for limits on orders."""
         return None
 
     def raw(self, method: str, path: str, params: Sequence[tuple[str, str]], signed: bool) -> Draft:
@@ -85,7 +85,7 @@ class Trading:
         """Return the amount of an order, or its quote amount.
 
         Raises:
-            NotOffered: a type, prices, amounts or a time in force that do not go together at this exchange.
+            NotOffered: this exchange does not offer the combination of type, prices, amounts and time in force.
         """
         kind = order.order_type
         if kind not in self.offer.order_types:
@@ -112,7 +112,7 @@ class Trading:
         return self._read(draft, response, self._readers[draft.kind])
 
     def _failed(self, draft: Draft, error: MeshError, response: HttpResponse) -> Reply:
-        """Return what a refusal says: of a query, that the order is not there. Raises `error`: it is no answer."""
+        """Return the answer of a refused query: the order is absent. Raises `error` for any other refusal."""
         if draft.kind is Kind.ORDER and isinstance(error, Rejected) and self._is_absence(error):
             return Reply(absent=True)
         raise error
@@ -125,14 +125,14 @@ class Trading:
             return reader(draft, *self._content(answer, response))
 
     def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
-        """Return what an answer holds inside what all answers have, and as of when. Raises for another shape."""
+        """Return the content of an answer without its envelope, and its time. Raises if the structure is different."""
         return answer, response.sent_ns
 
     def refusal(self, code: str, reason: str = "") -> Refusal:
         return self.failures.refusal(code, reason)
 
     def bind(self, instruments: Sequence[Instrument]) -> None:
-        """Keep nothing: reports name instruments as the exchange does."""
+        """Ignore the instruments: reports name the exchange's symbols."""
 
     # Requests over a websocket
 
@@ -144,30 +144,30 @@ class Trading:
 
 
 def since(name: str, since_ns: int | None, unit_ns: int = MILLISECOND_NS) -> Params:
-    """Return the parameter for a time, in whole units rounded down; none without a time."""
+    """Return the parameter for a time, in whole units rounded down; no parameter without a time."""
     return [] if since_ns is None else [(name, str(max(0, since_ns) // unit_ns))]
 
 
 def redirected(draft: Draft, endpoint: Endpoint, params: Iterable[tuple[str, str]]) -> Draft:
-    """Return the same question to another endpoint."""
+    """Return the same request to another endpoint."""
     return replace(draft, rest=(endpoint.method, endpoint.path), params=tuple(params), cost=endpoint.cost)
 
 
 def accepted(draft: Draft, symbol: str, exchange_order_id: str, at_ns: int) -> Reply:
-    """Return the answer that only acknowledges an order: its id, and no state."""
+    """Return an answer that only acknowledges an order: its id without a status."""
     made = OrderReport(symbol, draft.orders[0], exchange_order_id, None, at_ns)
     return Reply(orders=(made,), taken=draft.orders)
 
 
 def asked_for(draft: Draft, report: OrderReport) -> Reply:
-    """Return the order that a query found, under the client id of the query: the exchange may have renamed it."""
+    """Return a found order under the client id of the query, because the exchange may have renamed it."""
     return Reply(orders=(replace(report, client_order_id=draft.orders[0]),))
 
 
 def listed_orders(
     rows: Iterable[Any], read: Callable[[Any], OrderReport], id_key: str, then: Draft | None = None
 ) -> Reply:
-    """Read a list of orders; an odd row is left out, named by the exchange's id under `id_key`."""
+    """Read a list of orders; an unreadable row is left out, named by the exchange's id under `id_key`."""
     found, left_out = each_row(rows, read, lambda row: row[id_key])
     return Reply(orders=tuple(found), left_out=left_out, then=then)
 
@@ -183,9 +183,10 @@ def listed_fills(
 def held(
     rows: Iterable[Any], read: Callable[[Any], tuple[str, tuple[Decimal, Decimal]]], key: str, ts_ns: int, whole: bool
 ) -> BalanceReport:
-    """Read a list of balances, as (asset, (free, locked)); an odd row is left out, and its asset stays what it was.
+    """Read a list of balances, as (asset, (free, locked)); an unreadable row is left out, and its asset stays
+    unchanged.
 
-    `whole`: an asset that is not listed is zero. That does not hold once a row without a name was left out.
+    `whole`: an asset that is not listed is zero, unless a row without a name was left out.
     """
     found, left_out = each_row(rows, read, lambda row: row[key])
     unread = tuple(row.name for row in left_out if row.name is not None)

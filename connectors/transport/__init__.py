@@ -1,9 +1,9 @@
-"""Runs codecs against the network. Import the classes from here.
+"""Connects codecs to the network. Import the classes from here.
 
     Feed   a websocket connection kept open for ever      (feed.py; picows.py or websockets.py carries one connection)
     Rest   requests over a shared session, typed errors    (rest.py)
 
-Both take a `Clock`, and both are replaceable: roles receive them, and tests pass their own.
+Both have a `Clock`, and both are arguments of roles, so that tests pass their own.
 """
 
 from __future__ import annotations

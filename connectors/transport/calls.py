@@ -5,7 +5,7 @@
     an answer, of any status                                HttpResponse: the codec judges it
 
 No request is sent twice: a call belongs to the connection on which it was written, and ends with that connection. When
-the end of a connection is announced, or the connection nears the age at which the exchange cuts it, it is drained: no
+the exchange announces the end of a connection, or the connection nears its maximum age, the connection is drained: no
 further call is written to it, and a new connection is opened when its last call is answered.
 """
 
@@ -25,7 +25,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .feed import AGAIN, Feed
 from .link import Link
 
-RETRY_S = 1.0  # what RetryLater suggests
+RETRY_S = 1.0  # the delay of RetryLater
 DRAIN_AT = 0.85  # of max_connection_s: before the feed itself closes the connection
 
 
@@ -44,12 +44,12 @@ class Calls:
     """Sends calls; see the module. `start` before the first call, `stop` at the end.
 
     Args:
-        codec: gives the address (`call_url`) and reads frames.
+        codec: returns the address (`call_url`) and reads frames.
         on_failure: called once with an unexpected error; after that no call is answered.
-        on_push: called with every frame that answers no call, and its time of arrival (ns since the Unix epoch).
-        admit, on_refused, silence_s, max_connection_s, backoff: as `Feed`.
-        wait_s: how long a call waits for a connection; then it fails, unsent.
-        max_outstanding: calls at once; a further call is refused, unsent.
+        on_push: called with every frame that is not an answer to a call, and its arrival time (ns since the Unix
+        epoch). admit, on_refused, silence_s, max_connection_s, backoff: as `Feed`.
+        wait_s: how long a call waits for a connection before it fails, unsent.
+        max_outstanding: most unanswered calls; a further call is refused, unsent.
         feed: makes the feed; tests pass their own.
     """
 
@@ -97,7 +97,7 @@ class Calls:
         self._stopped = False
 
     def start(self) -> None:
-        """Start to connect. Call it once, on the loop that sends."""
+        """Start connecting. Call it once, on the loop that sends."""
         self._feed.start()
 
     async def stop(self) -> None:
@@ -177,7 +177,7 @@ class Calls:
     # Leave a connection without losing its outstanding calls
 
     def drain(self, reason: str) -> None:
-        """Write nothing more to this connection, and change to a new one once its last call is answered."""
+        """Write no further call to this connection, and open a new one when its last call is answered."""
         if self._link is not None and self._draining is None:
             self._draining = reason
             self._ready.clear()
@@ -185,7 +185,7 @@ class Calls:
 
     def _drain_when_old(self) -> None:
         if self._link is not None and self._clock.monotonic_ns() - self._link.opened_ns > self._drain_ns:
-            self.drain("near the age at which the exchange cuts it")
+            self.drain("near the age at which the exchange closes it")
 
     def _leave_when_idle(self) -> None:
         if self._draining is not None and not self._outstanding and self._link is not None:

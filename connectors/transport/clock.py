@@ -1,4 +1,4 @@
-"""The clock of the transports. Tests pass a clock of their own."""
+"""The clock of the transports. Tests pass their own clock."""
 
 from __future__ import annotations
 

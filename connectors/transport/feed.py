@@ -2,9 +2,10 @@
 
     wait for admission -> dial -> OPEN: on_open, messages, watched -> ended: on_close -> wait (backoff) -> again
 
-An open connection ends when the exchange closes it, when the exchange sends nothing for `silence_s` (after half of that
-the feed sends a ping), when it nears the age at which the exchange cuts it, on `reconnect`, `Link.close` or `stop`, or
-when its handler raises. `stop` and an error of the handler end the feed too; otherwise the feed dials again.
+An open connection ends when the exchange closes it, when the exchange sends nothing for `silence_s` (the feed sends a
+ping after half of that time), when it nears the age at which the exchange closes it, on `reconnect`, `Link.close` or
+`stop`, or when its handler raises. `stop` and an error of the handler also end the feed; otherwise the feed dials
+again.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ except ImportError:  # Windows, where picows is not installed
     from .websockets import dial  # type: ignore[assignment]
 
 NEVER_NS = 1 << 62
-AGAIN = Backoff(first_s=0.2, cap_s=30.0)  # after a connection that had not proven good
-PROVEN_S = 5.0  # a connection on which messages still arrive after this time has proven good
+AGAIN = Backoff(first_s=0.2, cap_s=30.0)  # after a connection that did not prove good
+PROVEN_S = 5.0  # a connection with messages after this time has proven good
 LEAVE_AT = (0.88, 0.98)  # of max_connection_s: the feed closes a connection at a random age between these
 
 
@@ -38,19 +39,19 @@ class Feed:
     delay shorter than the backoff's first, so that the clients of a restarted server do not all return at once.
 
     Args:
-        url: called before every attempt, after admission; gives the address, or an awaitable of a `Dial`. The errors
-            that put the attempt off in `admit` do so here too, and so do Rejected and DecodeError.
+        url: called before every attempt, after admission; returns the address, or an awaitable of a `Dial`. The errors
+            that postpone the attempt in `admit` do so here, too, as do Rejected and DecodeError.
         handler: see `FrameHandler`; called on the loop that called `start`.
         on_failure: called once, with what the handler (or `url` or `admit`) raised; the feed has ended then.
         backoff: after failed attempts and connections that did not prove good.
-        admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown put the attempt off; any other
+        admit: awaited before every attempt. RetryLater, InboxFull and OutcomeUnknown postpone the attempt; any other
             error ends the feed.
-        silence_s: a connection on which nothing arrives for this long is dropped.
-        max_connection_s: the exchange cuts connections of this age; the feed closes its own earlier (`LEAVE_AT`).
+        silence_s: a connection without a message for this long is dropped.
+        max_connection_s: the exchange closes connections of this age; the feed closes its own earlier (`LEAVE_AT`).
         connect_timeout_s: for name, TCP, TLS and upgrade together.
         close_timeout_s: how long a close handshake may take before the socket is dropped.
         max_message: bytes; a larger message ends the connection.
-        keepalive: sent by its period, from the opening of each connection on.
+        keepalive: sent at its period, from the opening of each connection on.
         on_refused: called with status and headers (lower case) when the exchange refuses the upgrade with an HTTP
             status, for example 429 or 418.
     """
@@ -98,7 +99,7 @@ class Feed:
         return self._link if self._link is not None and self._link.reason is None else None
 
     def start(self) -> None:
-        """Start to connect. Call it once, on a running event loop."""
+        """Start connecting. Call it once, on a running event loop."""
         if self._task is not None:
             raise RuntimeError("this feed was started already")
         self._task = asyncio.get_running_loop().create_task(self._keep())
@@ -116,7 +117,10 @@ class Feed:
         await asyncio.wait({task})
 
     def reconnect(self, reason: str) -> None:
-        """Leave the open connection for a new one. `on_close(reason)` is called before this returns, if one is open."""
+        """Replace the open connection by a new one.
+
+        If one is open, `on_close(reason)` is called before this returns.
+        """
         if self._link is not None:
             self.last_error = reason
             self._link.leave(reason, OK)
@@ -146,7 +150,7 @@ class Feed:
                 raise
 
     async def _refused_for(self, failures: int) -> float | None:
-        """Get admission and the address. Return how long to wait before the next attempt; None: both were given."""
+        """Get admission and the address. Return the delay before the next attempt; None: both were granted."""
         put_off: tuple[type[Exception], ...] = (RetryLater, InboxFull, OutcomeUnknown)
         try:
             if self._admit is not None:
@@ -161,7 +165,7 @@ class Feed:
         return None
 
     async def _connection(self) -> bool:
-        """Serve one connection to its end. Return whether it had proven good. Raises the handler's error."""
+        """Serve one connection until its end. Return whether it had proven good. Raises the handler's error."""
         link = await self._dial()
         if link is None:
             return False
@@ -221,7 +225,7 @@ class Feed:
             age_ns = min(age_ns, in_ns(self._target.max_age_s))
         leave_ns = link.opened_ns + int(age_ns * (low + (high - low) * clock.random()))
         say_ns, say_every_ns = self._say_from(link)
-        pinged_after = -1  # the last_recv_ns before the last ping: one ping per silence
+        pinged_after = -1  # last_recv_ns at the last ping, so that each silence gets one ping
         while link.reason is None:
             now = clock.monotonic_ns()
             silent_ns = link.last_recv_ns + self._silence_ns
@@ -229,7 +233,7 @@ class Feed:
             if now >= silent_ns:
                 link.drop(f"silent for {self._silence_ns / SECOND_NS:g} s")
             elif now >= leave_ns:
-                link.leave("near the age at which the exchange cuts it", OK)
+                link.leave("near the age at which the exchange closes it", OK)
             else:
                 if now >= ping_ns and pinged_after != link.last_recv_ns:
                     pinged_after = link.last_recv_ns

@@ -1,4 +1,4 @@
-"""One websocket connection for its handler, with the same ending over every client library."""
+"""One websocket connection and its handler, with the same ending for every client library."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Link(Protocol):
     """An open websocket connection."""
 
     opened_ns: int  # monotonic clock
-    last_recv_ns: int  # monotonic clock; everything from the exchange counts, pings and pongs too
+    last_recv_ns: int  # monotonic clock; every message of the exchange counts, also pings and pongs
 
     def send(self, text: bytes) -> None:
-        """Send one text message (UTF-8). Does nothing once the connection has ended (after `on_close`)."""
+        """Send one text message (UTF-8). Does nothing after the end of the connection (after `on_close`)."""
 
     def close(self, reason: str = "closed by its handler") -> None:
         """End this connection with a close handshake. `on_close(reason)` is called before this returns."""
@@ -31,7 +31,7 @@ class Link(Protocol):
 class FrameHandler(Protocol):
     """Reads a feed. All three methods are called on the event loop and must not block.
 
-    Each connection gives exactly one `on_open`, then its messages, then exactly one `on_close`; nothing after that. An
+    Each connection calls exactly one `on_open`, then its messages, then exactly one `on_close`; nothing after that. An
     exception from any of them ends the feed (`Feed.on_failure`).
     """
 
@@ -55,14 +55,14 @@ class DialFailed(Exception):
 
 
 def _drop(frame: memoryview | bytes, recv_ns: int) -> None:
-    """Replaces the handler of a connection that has ended."""
+    """The handler of a connection that has ended."""
 
 
 class LinkState(ABC):
     """The state of every link: the time of the last message, why the link ended, and one `on_close` for its handler.
 
-    A subclass carries the bytes: it calls `_opened`, `_on_frame`, `_lost`, and gives `send`, `ping`, `abort` and
-    `_send_close`.
+    A subclass transports the bytes: it calls `_opened`, `_on_frame`, `_lost`, and implements `send`, `ping`, `abort`
+    and `_send_close`.
     """
 
     def __init__(self, handler: FrameHandler, clock: Clock) -> None:
@@ -95,13 +95,13 @@ class LinkState(ABC):
         self.leave(reason, OK)
 
     def leave(self, reason: str, code: int) -> None:
-        """Notify the handler, then close towards the peer. Does nothing on a connection that has ended."""
+        """Notify the handler, then send a close frame to the peer. Does nothing if the connection has ended."""
         if self.reason is None:
             self._end(reason)
             self._send_close(code)
 
     def drop(self, reason: str) -> None:
-        """Notify the handler and abort: the peer no longer reads."""
+        """Notify the handler and abort, because the peer no longer reads."""
         self._end(reason)
         self.abort()
 

@@ -1,7 +1,7 @@
-"""The websocket client of the hot path (why this one: docs/adr/0001-websocket-client.md).
+"""The websocket client of the hot path; docs/adr/0001-websocket-client.md has the reasons.
 
-A message is passed on as `bytes`: up to about 8 KB the copy costs no more than a memoryview whose buffer the scanner
-takes again, and most frames are much smaller (same page).
+A message is passed on as `bytes`: up to about 8 KB a copy costs no more than a memoryview with the scanner's access to
+its buffer, and most frames are much smaller (same page).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PicowsLink(LinkState, WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         self.last_recv_ns = self._monotonic_ns()
-        if transport.is_close_frame_sent:  # after an error picows continues to parse the refused bytes
+        if transport.is_close_frame_sent:  # after an error picows still parses the refused bytes
             if frame.msg_type is CLOSE:
                 transport.disconnect()
             return
@@ -123,7 +123,7 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
 
     Raises:
         DialFailed: no connection now.
-        Misconfigured: the URL is not one.
+        Misconfigured: the URL is not valid.
     """
     link = PicowsLink(handler, clock, max_message)
     loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ async def dial(url: str, handler: FrameHandler, clock: Clock, *, timeout_s: floa
         await ws_connect(
             lambda: link,
             url,
-            enable_auto_pong=False,  # answered here, so that a ping counts as a message from the exchange
+            enable_auto_pong=False,  # this listener answers, so that a ping counts as a message of the exchange
             max_frame_size=max_message,
             websocket_handshake_timeout=timeout_s,
             max_redirects=0,

@@ -1,7 +1,7 @@
 """REST over one shared session: one request, one answer, and typed errors for a missing answer.
 
     no connection for the request             RetryLater: provably not executed
-    a connection, but no complete answer      OutcomeUnknown: bytes may have left, the exchange may have acted
+    a connection, but no complete answer      OutcomeUnknown: bytes may have been sent, the exchange may have acted
     an answer, of any status                  HttpResponse: the codec judges it
 
 No request is sent twice, no redirect is followed, and the URL is sent byte for byte as given (it may be signed).
@@ -30,7 +30,7 @@ QUERY = re.compile(r"\?[^\s'\")]*")
 
 @dataclass(slots=True)
 class _Attempt:
-    """Whether a request was given a connection: from then on its bytes may be on the wire."""
+    """Whether a request got a connection, so that its bytes may have been sent."""
 
     what: str
     connected: bool = False
@@ -38,8 +38,8 @@ class _Attempt:
 
 
 async def _on_connection(session: aiohttp.ClientSession, context: object, params: object) -> None:
-    """Note the connection, and refuse a second one: aiohttp repeats idempotent methods on its own (also DELETE, which
-    cancels orders), and a written request must not be written again."""
+    """Record the connection, and refuse a second one: aiohttp itself repeats idempotent methods (including DELETE,
+    which cancels orders), and a written request must not be written again."""
     attempt = getattr(context, "trace_request_ctx", None)
     if isinstance(attempt, _Attempt):
         if attempt.connected:
@@ -57,7 +57,7 @@ class Rest:
     Args:
         timeout_s: for one request, from the call to the last byte of its answer.
         max_body: bytes of an answer, after decompression.
-        connections: how many at once; a request that waits for a connection spends its timeout.
+        connections: most at once; the time that a request waits for a connection counts towards its timeout.
     """
 
     def __init__(
@@ -144,14 +144,14 @@ class Rest:
             raise RetryLater(RETRY_S, f"{_origin(request.url)} cannot be reached: {reason}") from error
 
     def _proxy(self, url: str) -> str | None:
-        """Read the environment once per origin: it does not change, and reading takes most of a millisecond."""
+        """Read the environment once per origin, because reading takes most of a millisecond."""
         origin = _origin(url)
         if origin not in self._proxies:
             self._proxies[origin] = proxy_for(url)
         return self._proxies[origin]
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        """Return the whole body; stop reading when it exceeds the allowed size."""
+        """Return the whole body; stop reading above the allowed size."""
         parts: list[bytes] = []
         size = 0
         async for part in answer.content.iter_chunked(CHUNK):
@@ -179,7 +179,7 @@ def _origin(url: str) -> str:
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """Return a cause that may be shown. An answer that is not HTTP quotes the request, with key and query."""
+    """Return a cause that may be shown. The error of an answer that is not HTTP quotes the request, with its key."""
     return None if isinstance(error, aiohttp.ClientResponseError) else error
 
 

@@ -420,5 +420,5 @@ async def test_an_address_is_obtained_for_each_connection_and_ends_it_in_time(ri
     peer = await rig.connected()
     await rig.sleeping(7.0)  # the period that came with the address
     rig.clock.advance(93.0)  # of the address's age 0.88 to 0.98 are used
-    await until(lambda: rig.handler.closes == ["near the age at which the exchange cuts it"])
+    await until(lambda: rig.handler.closes == ["near the age at which the exchange closes it"])
     assert peer.of(TEXT) in ([], [b"ping"])
