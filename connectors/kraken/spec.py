@@ -67,7 +67,7 @@ OFFER = Offer(
     # ours: the manual states no bound on how long a request that was let in is worked on
     processing_s=5.0,
     max_validity_s=60.0,  # rest-api/add-order: deadline, "max now() + 60 seconds"
-    min_validity_s=2.0,  # same: "min now() + 2 seconds"
+    min_validity_s=2.2,  # same: "min now() + 2 seconds", when the request arrives
     maker_fee=Decimal("0.0016"),  # rest-api/get-tradable-asset-pairs, its example; `fees` asks for the account's
     taker_fee=Decimal("0.0026"),
     fills_page=50,  # rest-api/get-trade-history

@@ -1,7 +1,8 @@
 """One account's order manager and user stream in this process, against a real exchange process, without Ray.
 
 They run in `LocalCells`, beside limits that grant everything and a catalog that lists what the exchange does. So a
-whole account starts within milliseconds and may be killed at any point.
+whole account starts within milliseconds and may be killed at any point. The user stream may run in a process of its own
+(`Mesh(only=...)`): the manager's process answers it over a unix socket in the account's folder.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pickle
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +23,21 @@ from venuemesh.actors.cell.local import LocalCells
 from venuemesh.actors.orders.role import OrderManagerRole
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.settings import ConnectorSettings
+from venuemesh.connectors.spec import Limit
 from venuemesh.connectors.transport import Rest
 from venuemesh.journal.settings import JournalSettings
 from venuemesh.keystore.settings import KeySettings
 from venuemesh.model.address import catalog_address, limits_address, orders_address, stream_address
-from venuemesh.model.errors import MeshError, UnknownInstrument
+from venuemesh.model.errors import MeshError, RetryLater, UnknownInstrument
 from venuemesh.model.http import HttpRequest
 from venuemesh.supervisor.tree.settings import AccountSettings
 
 EXIT_LEASE = 75
+# By exchange, what is so large that nothing waits for it: the account's limits, by their names
+MANY = {
+    "binance": MANY_ORDERS,
+    "kraken": {name: Limit(100_000, 1.0, "account") for name in ("key_calls", "transactions")},
+}
 STOP_S = 30.0  # a manager that cancels what is open as it stops waits for the exchange
 
 
@@ -44,6 +52,7 @@ class Place:
     api_key: str
     secret: str
     changes: dict[str, Any] = field(default_factory=dict)  # fields of the settings, by name
+    exchange: str = "binance"
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Place:
@@ -61,11 +70,11 @@ class Place:
                 path.touch(mode=0o600)
                 path.write_text(content)
         return account_settings(
-            ConnectorSettings("binance", rest=self.rest, ws_api=self.ws_api),
+            ConnectorSettings(self.exchange, rest=self.rest, ws_api=self.ws_api),
             self.account,
             key=KeySettings(**{name: str(path) for name, path in paths.items()}),
             journal=JournalSettings(self.journal, wait_s=1.0),
-            **{"recv_window_ms": 300, "answer_s": 0.5, "account_limits": MANY_ORDERS, **QUICK, **self.changes},
+            **{"recv_window_ms": 300, "answer_s": 0.5, "account_limits": MANY[self.exchange], **QUICK, **self.changes},
         )
 
 
@@ -106,7 +115,7 @@ class _Listing(_Grants):
             if known.exists():
                 self._instruments = json.loads(known.read_text())
             else:
-                codec = connector("binance").codec(rest=self._place.rest)
+                codec = connector(self._place.exchange).codec(rest=self._place.rest)
                 rest = Rest()
                 try:
                     listed = codec.instruments((await rest.send(codec.instruments_request())).body)
@@ -118,7 +127,7 @@ class _Listing(_Grants):
             rest = Rest()
             symbol = next((found["symbol"] for found in self._instruments if found["name"] == body["pair"]), None)
             if symbol is None:
-                raise UnknownInstrument("binance", body["pair"], "not listed")
+                raise UnknownInstrument(self._place.exchange, body["pair"], "not listed")
             try:
                 url = f"{self._place.rest}/api/v3/ticker/bookTicker?symbol={symbol}"
                 row = json.loads((await rest.send(HttpRequest("GET", url))).body)
@@ -128,13 +137,47 @@ class _Listing(_Grants):
         return {"version": 1, "instruments": self._instruments}
 
 
+class _Elsewhere(_Grants):
+    """The order manager of another process, as this process sees it."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def handle(self, kind: str, body: Any) -> Any:
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self._socket))
+            try:
+                writer.write(pickle.dumps((kind, body)))
+                writer.write_eof()
+                answer = pickle.loads(await reader.read())
+            finally:
+                writer.close()
+        except (OSError, EOFError) as error:
+            raise RetryLater(0.05, f"no manager answers: {error!r}") from error
+        if isinstance(answer, MeshError):
+            raise answer
+        return answer
+
+    async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
+        return await self.handle(f"poll:{kind}", body)
+
+
 class Mesh:
-    """Hosts the two roles of one account. Made on a running loop; `lease_s` ends the process as a cell's lease does."""
+    """Hosts the two roles of one account, or `only` the "orders" or the "stream".
+
+    Made on a running loop; `lease_s` ends the process as a cell's lease does.
+    """
 
     def __init__(
-        self, place: Place, *, incarnation: int = 1, stream: bool = True, lease_s: float | None = None
+        self,
+        place: Place,
+        *,
+        incarnation: int = 1,
+        stream: bool = True,
+        lease_s: float | None = None,
+        only: str | None = None,
     ) -> None:
-        self.place, self._with_stream = place, stream
+        self.place, self._with_stream, self._only = place, stream and only != "orders", only
         self.failures: list[BaseException] = []
         self.failed = asyncio.Event()
         self.cells = LocalCells(
@@ -149,11 +192,11 @@ class Mesh:
 
     @property
     def orders(self) -> str:
-        return orders_address("binance", self.place.account)
+        return orders_address(self.place.exchange, self.place.account)
 
     @property
-    def _stream(self) -> str:
-        return stream_address("binance", self.place.account)
+    def stream_address(self) -> str:
+        return stream_address(self.place.exchange, self.place.account)
 
     @property
     def manager(self) -> Any:
@@ -163,18 +206,38 @@ class Mesh:
     @property
     def stream(self) -> Any:
         """The stream's role. Raises RetryLater: it is not there."""
-        return self.cells.role(self._stream)
+        return self.cells.role(self.stream_address)
 
     def _on_failed(self, address: str, error: BaseException) -> None:
         self.failures.append(error)
         self.failed.set()
 
     async def start(self) -> None:
-        await self.cells.start(limits_address("binance", "default"), lambda context: _Grants())
-        await self.cells.start(catalog_address("binance"), lambda context: _Listing(self.place))
-        await self.start_manager()
+        await self.cells.start(limits_address(self.place.exchange, "default"), lambda context: _Grants())
+        await self.cells.start(catalog_address(self.place.exchange), lambda context: _Listing(self.place))
+        socket = self.place.folder / "orders.socket"
+        if self._only == "stream":
+            await self.cells.start(self.orders, lambda context: _Elsewhere(socket))
+        else:
+            await self.start_manager()
+        if self._only == "orders":
+            socket.unlink(missing_ok=True)
+            self._server = await asyncio.start_unix_server(self._answer, str(socket))
         if self._with_stream:
             await self.restart_stream()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one question of the other process."""
+        try:
+            kind, body = pickle.loads(await reader.read())
+            try:
+                answer = await self.ask(self.orders, kind, body)
+            except MeshError as error:
+                answer = error
+            writer.write(pickle.dumps(answer))
+            await writer.drain()
+        finally:
+            writer.close()
 
     async def start_manager(self) -> None:
         """Start the manager's next incarnation."""
@@ -183,13 +246,15 @@ class Mesh:
     async def restart_stream(self) -> None:
         """Start the stream's next incarnation; one that still runs is stopped first."""
         await self.stop_stream()
-        await self.cells.start(self._stream, lambda context: UserStreamRole(self.place.settings().stream, context))
+        await self.cells.start(
+            self.stream_address, lambda context: UserStreamRole(self.place.settings().stream, context)
+        )
 
     async def stop_manager(self) -> None:
         await self.cells.stop(self.orders, STOP_S)
 
     async def stop_stream(self) -> None:
-        await self.cells.stop(self._stream, STOP_S)
+        await self.cells.stop(self.stream_address, STOP_S)
 
     async def stop(self) -> None:
         await self.stop_manager()

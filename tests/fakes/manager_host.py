@@ -103,6 +103,13 @@ async def place_one(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+async def follow(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
+    """Go on until the file `stop` is there; only for a process without a manager."""
+    while not (mesh.place.folder / "stop").exists():  # noqa: ASYNC110 - nobody else says it
+        await asyncio.sleep(0.02)
+    return {"stream": mesh.cells.status(mesh.stream_address)}
+
+
 async def compete(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
     """Place order after order under ids of our own until the file `stop` is there."""
     await mesh.ready()
@@ -172,6 +179,7 @@ SCRIPTS: dict[str, Script] = {
     "cancel_all": cancel_all,
     "place_one": place_one,
     "compete": compete,
+    "follow": follow,
 }
 
 
@@ -188,7 +196,7 @@ def child(job: dict[str, Any]) -> None:
 async def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run a job's script until it is done or a role has failed, as a cell does."""
     incarnation, lease_s = job.get("incarnation", 1), job.get("lease_s")
-    mesh = Mesh(Place.from_dict(job["place"]), incarnation=incarnation, lease_s=lease_s)
+    mesh = Mesh(Place.from_dict(job["place"]), incarnation=incarnation, lease_s=lease_s, only=job.get("only"))
     await mesh.start()
     script = asyncio.ensure_future(SCRIPTS[job["script"]](mesh, job))
     failed = asyncio.ensure_future(mesh.failed.wait())

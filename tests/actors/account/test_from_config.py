@@ -95,7 +95,9 @@ async def test_an_account_trades_as_configured_and_shows_no_secret(exchange, key
     settings = load_config(tmp_path / "mesh.toml").for_supervisor("here", tmp_path)
     spec = {spec.address: spec for spec in Desired(settings).first_specs()}["orders/binance/main"]
     account = settings.exchanges["binance"].accounts["main"]
-    place = Configured(exchange.rest, exchange.ws_api, spec.config.journal.url, "main", "", "", {}, account)
+    place = Configured(
+        exchange.rest, exchange.ws_api, spec.config.journal.url, "main", "", "", {}, account_settings=account
+    )
     mesh, ids = Mesh(place), OrderIds(time.time_ns(), 7)
     first, second = ids(), ids()
     await mesh.start()
