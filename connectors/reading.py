@@ -146,6 +146,11 @@ def milliseconds(value: Any) -> int:
     return integer(integer(value) * 1_000_000)
 
 
+def milliseconds_text(value: Any) -> int:
+    """Read a time in milliseconds since the Unix epoch that is written as text; return nanoseconds."""
+    return milliseconds(digits(value))
+
+
 def seconds(value: Any) -> int:
     """Read a time in whole seconds since the Unix epoch; return nanoseconds."""
     return integer(integer(value) * SECOND_NS)

@@ -148,6 +148,12 @@ def since(name: str, since_ns: int | None, unit_ns: int = MILLISECOND_NS) -> Par
     return [] if since_ns is None else [(name, str(max(0, since_ns) // unit_ns))]
 
 
+def paged(draft: Draft, **changed: str | None) -> Draft:
+    """Return the question for the next page: with these parameters instead of its own; None leaves one out."""
+    kept = [(name, value) for name, value in draft.params if name not in changed]
+    return replace(draft, params=(*kept, *((name, value) for name, value in changed.items() if value is not None)))
+
+
 def redirected(draft: Draft, endpoint: Endpoint, params: Iterable[tuple[str, str]]) -> Draft:
     """Return the same request to another endpoint."""
     return replace(draft, rest=(endpoint.method, endpoint.path), params=tuple(params), cost=endpoint.cost)

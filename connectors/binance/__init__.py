@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..samples import MarketDataSamples
-from ..spec import ExchangeSpec
+from ..connector import SpecifiedConnector
 from .auth import BinanceAuth
 from .market import BinanceCodec
 from .orders import BinanceTrading
@@ -15,14 +14,8 @@ from .us import US_SPEC
 
 
 @dataclass(frozen=True, slots=True)
-class BinanceMarketData:
+class BinanceMarketData(SpecifiedConnector):
     """One exchange whose market data comes by Binance's protocol."""
-
-    spec: ExchangeSpec
-
-    @property
-    def name(self) -> str:
-        return self.spec.exchange
 
     def codec(
         self,
@@ -37,12 +30,6 @@ class BinanceMarketData:
         if hosts is not None:
             rest, ws = rest or hosts.rest, ws or hosts.ws
         return BinanceCodec(self.spec, rest, ws, depth_speed, snapshot_limit)
-
-    def samples(self) -> MarketDataSamples:
-        """Return our own messages in the manual's form, for the conformance suite."""
-        from .samples import SAMPLES
-
-        return SAMPLES
 
 
 @dataclass(frozen=True, slots=True)

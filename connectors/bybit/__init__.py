@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..samples import MarketDataSamples
-from ..spec import ExchangeSpec
+from ..connector import SpecifiedConnector
 from .auth import BybitAuth
 from .market import BybitCodec
 from .orders import BybitTrading
@@ -14,14 +13,8 @@ from .spec import DEMO, DEPTH, ENVIRONMENT, OFFER, REGION, SPEC, hosts
 
 
 @dataclass(frozen=True, slots=True)
-class BybitConnector:
+class BybitConnector(SpecifiedConnector):
     """One exchange that speaks Bybit's protocol."""
-
-    spec: ExchangeSpec
-
-    @property
-    def name(self) -> str:
-        return self.spec.exchange
 
     def codec(
         self,
@@ -50,12 +43,6 @@ class BybitConnector:
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:
         """Read a key of the kind "hmac" or "rsa". Raises Misconfigured."""
         return BybitAuth(kind, api_key, secret, **fields)
-
-    def samples(self) -> MarketDataSamples:
-        """Messages of our own in the manual's shape, for the conformance suite."""
-        from .samples import SAMPLES
-
-        return SAMPLES
 
 
 CONNECTOR = BybitConnector(SPEC)

@@ -37,6 +37,7 @@ from ..reading import (
     integer,
     levels,
     milliseconds,
+    milliseconds_text,
     positive_decimal,
     readable,
     reading,
@@ -161,7 +162,7 @@ class BybitCodec(MarketData):
             if result["symbol"] != instrument.symbol:
                 raise ValueError(f"candles of {result['symbol']!r}, not of {instrument.symbol}")
             listed = in_order(
-                candle(interval, integer(digits(row[0]) * MILLISECOND_NS), row[1:5], row[5], row[6])
+                candle(interval, milliseconds_text(row[0]), row[1:5], row[5], row[6])
                 for row in fixed_rows(result["list"], CANDLE_FIELDS)
             )
             return closed_by(listed, milliseconds(read["time"]))

@@ -28,7 +28,7 @@ from ..order_codec import Auth, Draft, Kind, Reply
 from ..reading import integer, milliseconds, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec, Offer
-from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, redirected, since
+from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, paged, redirected, since
 from . import reports
 from .auth import BybitAuth
 from .refusals import FAILURES
@@ -227,10 +227,9 @@ def _which(client_order_id: str, exchange_order_id: str | None) -> tuple[str, st
 def _more(draft: Draft, result: Any, now_ns: int) -> Draft | None:
     """Ask for the next page; after the last page of a week for the week that follows, up to the present."""
     cursor, asked = text(result["nextPageCursor"]), dict(draft.params)
-    kept = [one for one in draft.params if one[0] != "cursor"]
     if cursor:
-        return replace(draft, params=(*kept, ("cursor", cursor))) if rows(result["list"]) else None
+        return paged(draft, cursor=cursor) if rows(result["list"]) else None
     start = int(asked["startTime"]) + WEEK_MS if "startTime" in asked else now_ns // MILLISECOND_NS
     if start >= now_ns // MILLISECOND_NS:
         return None
-    return replace(draft, params=tuple(("startTime", str(start)) if one[0] == "startTime" else one for one in kept))
+    return paged(draft, cursor=None, startTime=str(start))

@@ -14,9 +14,9 @@ from typing import Any
 
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ...model.time import MILLISECOND_NS
-from ..reading import decimal, digits, each_row, flag, plain_decimal, rows, text
+from ..reading import decimal, flag, milliseconds_text, plain_decimal, rows, text
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
+from ..trading import held
 
 STATUS = {  # enum.mdx, orderStatus, of orders without a trigger
     "New": OrderStatus.OPEN,
@@ -43,11 +43,6 @@ EXPIRED = {
 }
 
 
-def time(value: Any) -> int:
-    """Read milliseconds as text; return nanoseconds."""
-    return digits(value) * MILLISECOND_NS
-
-
 def order(row: dict[str, Any]) -> OrderReport:
     """Read one order."""
     force = text(row["timeInForce"])
@@ -64,7 +59,7 @@ def order(row: dict[str, Any]) -> OrderReport:
         client_order_id=text(row["orderLinkId"]),
         exchange_order_id=_id(row["orderId"]),
         status=status,
-        ts_event_ns=time(row["updatedTime"]),
+        ts_event_ns=milliseconds_text(row["updatedTime"]),
         side=SIDE[row["side"]],
         order_type=OrderType.LIMIT_MAKER if force == "PostOnly" and not is_market else kind,
         time_in_force=None if is_market else FORCE[force],
@@ -97,7 +92,7 @@ def fill(row: dict[str, Any]) -> FillReport:
         fee=None if row["execFee"] == "" else decimal(row["execFee"]),
         fee_asset=text(row["feeCurrency"]) or None,
         is_maker=flag(row["isMaker"]),
-        ts_event_ns=time(row["execTime"]),
+        ts_event_ns=milliseconds_text(row["execTime"]),
         exchange_order_id=_id(row["orderId"]),
         side=SIDE[row["side"]],
         symbol=text(row["symbol"]),
@@ -113,9 +108,7 @@ def execution(row: dict[str, Any]) -> OrderReport:
 
 def balances(row: dict[str, Any], now_ns: int, whole: bool) -> BalanceReport:
     """Read the coins of an account; `whole`: every coin that the account has is named."""
-    held, left_out = each_row(rows(row["coin"]), _balance, lambda one: text(one["coin"]))
-    unread = tuple(one.name for one in left_out if one.name is not None)
-    return BalanceReport(dict(held), whole and len(unread) == len(left_out), now_ns, unread)
+    return held(rows(row["coin"]), _balance, "coin", now_ns, whole)
 
 
 def account(result: dict[str, Any], now_ns: int) -> AccountReport:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..samples import MarketDataSamples
-from ..spec import ExchangeSpec
+from ..connector import SpecifiedConnector
 from .auth import KrakenAuth
 from .market import KrakenCodec
 from .orders import KrakenTrading
@@ -14,14 +13,8 @@ from .spec import DEPTH, SPEC
 
 
 @dataclass(frozen=True, slots=True)
-class KrakenConnector:
+class KrakenConnector(SpecifiedConnector):
     """One exchange that speaks Kraken's protocol: REST, and version 2 of the websocket."""
-
-    spec: ExchangeSpec
-
-    @property
-    def name(self) -> str:
-        return self.spec.exchange
 
     def codec(self, rest: str | None = None, ws: str | None = None, depth: int = DEPTH.default) -> KrakenCodec:
         """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
@@ -34,12 +27,6 @@ class KrakenConnector:
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> KrakenAuth:
         """Read a key of the kind "hmac", the only one that Kraken has. Raises Misconfigured."""
         return KrakenAuth(kind, api_key, secret, **fields)
-
-    def samples(self) -> MarketDataSamples:
-        """Messages of our own in the manual's shape, for the conformance suite."""
-        from .samples import SAMPLES
-
-        return SAMPLES
 
 
 CONNECTOR = KrakenConnector(SPEC)

@@ -23,7 +23,7 @@ from ..order_codec import Auth, Draft, Kind, Reply
 from ..reading import integer, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
-from ..trading import Params, Trading, accepted, asked_for, redirected
+from ..trading import Params, Trading, accepted, asked_for, paged, redirected
 from . import reports
 from .client_ids import packed
 from .market import NEW_NAMES
@@ -259,5 +259,4 @@ def _start(since_ns: int | None) -> Params:
 
 
 def _next_page(draft: Draft) -> Draft:
-    params = tuple((name, str(int(value) + PAGE) if name == "ofs" else value) for name, value in draft.params)
-    return replace(draft, params=params)
+    return paged(draft, ofs=str(int(dict(draft.params)["ofs"]) + PAGE))

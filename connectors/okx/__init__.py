@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..samples import MarketDataSamples
-from ..spec import ExchangeSpec
+from ..connector import SpecifiedConnector
 from .auth import OkxAuth
 from .market import OkxCodec
 from .orders import OkxTrading
@@ -14,14 +13,8 @@ from .spec import IS_DEMO, REGION, SPEC
 
 
 @dataclass(frozen=True, slots=True)
-class OkxConnector:
+class OkxConnector(SpecifiedConnector):
     """One exchange that speaks OKX's protocol."""
-
-    spec: ExchangeSpec
-
-    @property
-    def name(self) -> str:
-        return self.spec.exchange
 
     def codec(
         self,
@@ -46,12 +39,6 @@ class OkxConnector:
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> OkxAuth:
         """Read a key of the kind "hmac" and its `passphrase`. Raises Misconfigured."""
         return OkxAuth(kind, api_key, secret, **fields)
-
-    def samples(self) -> MarketDataSamples:
-        """Messages of our own in the manual's shape, for the conformance suite."""
-        from .samples import SAMPLES
-
-        return SAMPLES
 
 
 CONNECTOR = OkxConnector(SPEC)

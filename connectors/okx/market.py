@@ -41,6 +41,7 @@ from ..reading import (
     fixed_rows,
     integer,
     levels,
+    milliseconds_text,
     price_text,
     readable,
     reading,
@@ -177,7 +178,7 @@ class OkxCodec(MarketData):
             return in_order(
                 candle(
                     interval,
-                    integer(digits(row[0]) * MILLISECOND_NS),
+                    milliseconds_text(row[0]),
                     row[1:5],
                     row[5],
                     row[7],
@@ -310,7 +311,7 @@ def _rule(value: Any) -> Decimal | None:
 
 
 def _time_ns(row: dict[str, Any]) -> int:
-    return integer(digits(row["ts"]) * 1_000_000)
+    return milliseconds_text(row["ts"])
 
 
 def _whole_book(instrument: Instrument, book: dict[str, Any], limit: int, recv_ns: int) -> DepthSnapshot:

@@ -29,10 +29,10 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ..drafts import plain
 from ..order_codec import Auth, Draft, Kind, Reply
-from ..reading import digits, reading, rows, text
+from ..reading import digits, milliseconds_text, reading, rows, text
 from ..reports import StreamEnded, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
-from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, since
+from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, paged, since
 from . import reports
 from .auth import OkxAuth
 from .refusals import FAILURES
@@ -157,7 +157,7 @@ class OkxTrading(Trading):
         number = str(digits(row["ordId"]))
         if draft.kind is not Kind.PLACE:
             return Reply(taken=draft.orders)
-        return accepted(draft, dict(draft.params)["instId"], number, reports.time(row["ts"]))
+        return accepted(draft, dict(draft.params)["instId"], number, milliseconds_text(row["ts"]))
 
     def _one(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
         """The order that was asked for, under the id it was asked for."""
@@ -179,8 +179,7 @@ class OkxTrading(Trading):
         if len(data) < PAGE:
             return None
         oldest = min((text(row[KEY_OF_PAGE[draft.kind]]) for row in data), key=digits)
-        kept = [(name, value) for name, value in draft.params if name != "after"]
-        return replace(draft, params=(*kept, ("after", oldest)))
+        return paged(draft, after=oldest)
 
     # The user stream
 

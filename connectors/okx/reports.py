@@ -14,9 +14,9 @@ from typing import Any
 
 from ...model.events import Side
 from ...model.order import OrderStatus, OrderType, TimeInForce
-from ...model.time import MILLISECOND_NS
-from ..reading import decimal, digits, each_row, plain_decimal, rows, text
+from ..reading import decimal, digits, milliseconds_text, plain_decimal, rows, text
 from ..reports import AccountReport, BalanceReport, Fees, FillReport, OrderReport
+from ..trading import held
 
 STATUS = {
     "live": OrderStatus.OPEN,
@@ -47,11 +47,6 @@ EXPIRED = {
 }
 
 
-def time(value: Any) -> int:
-    """Read milliseconds as text; return nanoseconds."""
-    return digits(value) * MILLISECOND_NS
-
-
 def _amount(row: dict[str, Any], name: str) -> Decimal | None:
     """Read a number above zero; None where there is none."""
     return (plain_decimal(row[name]) if row[name] != "" else None) or None
@@ -69,7 +64,7 @@ def order(row: dict[str, Any]) -> OrderReport:
         client_order_id=text(row["clOrdId"]),
         exchange_order_id=str(digits(row["ordId"])),
         status=OrderStatus.EXPIRED if ended else status,
-        ts_event_ns=time(row["uTime"]),
+        ts_event_ns=milliseconds_text(row["uTime"]),
         side=SIDE[row["side"]],
         order_type=kind,
         time_in_force=time_in_force,
@@ -103,7 +98,7 @@ def _fill(row: dict[str, Any], fee: Any, asset: Any, page: str = "") -> FillRepo
         fee=None if fee == "" else -decimal(fee) or Decimal(0),
         fee_asset=text(asset) or None,
         is_maker=MAKER[row["execType"]],
-        ts_event_ns=time(row["fillTime"]),
+        ts_event_ns=milliseconds_text(row["fillTime"]),
         exchange_order_id=str(digits(row["ordId"])),
         side=SIDE[row["side"]],
         symbol=text(row["instId"]),
@@ -113,9 +108,7 @@ def _fill(row: dict[str, Any], fee: Any, asset: Any, page: str = "") -> FillRepo
 
 def balances(row: dict[str, Any], whole: bool) -> BalanceReport:
     """Read the balances of an account; `whole`: every currency that the account has is named."""
-    held, left_out = each_row(rows(row["details"]), _balance, lambda one: text(one["ccy"]))
-    unread = tuple(one.name for one in left_out if one.name is not None)
-    return BalanceReport(dict(held), whole and len(unread) == len(left_out), time(row["uTime"]), unread)
+    return held(rows(row["details"]), _balance, "ccy", milliseconds_text(row["uTime"]), whole)
 
 
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:

@@ -12,7 +12,7 @@ from venuemesh.connectors.kraken import CONNECTOR as KRAKEN
 from venuemesh.connectors.order_codec import Draft, Kind, Reply
 from venuemesh.connectors.reports import OrderReport
 from venuemesh.connectors.spec import Endpoint, Offer
-from venuemesh.connectors.trading import Trading, accepted, asked_for, listed_orders, redirected, since
+from venuemesh.connectors.trading import Trading, accepted, asked_for, listed_orders, paged, redirected, since
 from venuemesh.model.errors import Misconfigured, NotOffered
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument
@@ -134,3 +134,8 @@ def test_times_are_whole_and_not_below_zero() -> None:
     assert since("from", None) == []
     assert since("from", 1_999_999) == [("from", "1")]
     assert since("from", -5, 10**9) == [("from", "0")]
+
+
+def test_the_next_page_keeps_the_rest_of_the_question() -> None:
+    assert paged(QUERY, cursor="c").params == (("id", "vm1"), ("cursor", "c"))
+    assert paged(paged(QUERY, cursor="c"), cursor=None, id="vm2").params == (("id", "vm2"),)
