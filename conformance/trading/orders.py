@@ -236,9 +236,17 @@ class Orders(TradingSuite):
 
     @trading
     async def test_cancel_all(self, desk: Desk) -> None:
-        """Cancelling all returns a result per order, and leaves none open at the exchange."""
-        orders = [await desk.rest(Side.BUY), await desk.rest(Side.BUY, 1), await desk.rest(Side.SELL)]
-        ids = {order.client_order_id for order in orders}
+        """Orders of one command all rest; cancelling all returns a result for each and leaves none open."""
+        new = []
+        for side, place in ((Side.BUY, 0), (Side.BUY, 1), (Side.SELL, 0)):
+            price, amount = await desk.sized(side, place)
+            new.append(desk.market.new_order(side, desk.pair, amount, OrderType.LIMIT, price))
+        desk.handed_out += (order.client_order_id for order in new)
+        placed = {order.client_order_id: order for order in await desk.market.place_orders(new)}
+        ids = {order.client_order_id for order in new}
+        expect(placed.keys() == ids, f"place_orders returned {sorted(placed)}, expected {sorted(ids)}")
+        other = [status_text(order) for order in placed.values() if order.status is not OrderStatus.OPEN]
+        expect(not other, f"orders of one command are {other}, expected OPEN")
         results = {result.client_order_id: result for result in await desk.market.cancel_all(desk.soon_s)}
         missing = ids - results.keys()
         expect(not missing, f"cancel_all returned no result for {sorted(missing)}")

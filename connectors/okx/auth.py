@@ -10,6 +10,7 @@ Source: overview/rest/authentication-{making-requests, signature}.md, overview/t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -31,8 +32,16 @@ from ..signing import (
 from .spec import DEMO_HEADER
 
 WINDOW_MS = 30_000  # making-requests.md, OK-ACCESS-TIMESTAMP
+BATCHES = frozenset({Kind.BATCH_PLACE, Kind.BATCH_CANCEL})  # each parameter is the JSON of one order
 EXPIRING = frozenset({Kind.PLACE, Kind.AMEND, Kind.BATCH_PLACE})  # timeouts.md: the endpoints that know `expTime`
 BOOLEANS = frozenset({"banAmend", "cxlOnFail"})
+
+
+def json_of(params: Iterable[tuple[str, str]]) -> bytes:
+    """Return the parameters of one order as JSON."""
+    return orjson.dumps(
+        {name: value == "true" if name in BOOLEANS else value for name, value in params if name != DEMO_HEADER[0]}
+    )
 
 
 class OkxAuth(SigningKey):
@@ -60,8 +69,10 @@ class OkxAuth(SigningKey):
         now_ms, end_ns = whole_window(now_ns, validity_ms, WINDOW_MS)
         params = [(name, value) for name, value in draft.params if name != DEMO_HEADER[0]]
         body = b""
-        if method == "POST":
-            body = orjson.dumps({name: value == "true" if name in BOOLEANS else value for name, value in params})
+        if draft.kind in BATCHES:
+            body = f"[{','.join(row for _, row in params)}]".encode()
+        elif method == "POST":
+            body = json_of(params)
         path = with_query(path, "" if method == "POST" else encoded(params))
         headers: Headers = ((JSON,) if body else ()) + ((DEMO_HEADER,) if len(params) < len(draft.params) else ())
         if draft.kind in EXPIRING:

@@ -1,16 +1,18 @@
 """OKX spot trading: intents to drafts, answers to reports.
 
 An answer to an order, a cancel or an amendment only acknowledges, with a code for each order inside HTTP 200; the
-stream or a query says what came of it. Lists come in pages, newest first, of at most 100 rows.
+stream or a query says what came of it. Several orders or cancels go as one list. The answer has a row for each in the
+same order, as in the manual's examples; the ids of new orders are compared. Lists come in pages, newest first, of at
+most 100 rows.
 
 Market orders bring `tgtCcy`, since a buy is in quote otherwise, `banAmend`, since the exchange shrinks an order that
 the account cannot pay for otherwise, and a buy by amount `slippagePct`, since it stays at the best price otherwise.
 
-Source: order/book/trading-trade-{post-place-order, post-cancel-order, post-amend-order, get-order-details,
-get-order-list, get-order-history-last-7-days, get-transaction-details-last-3-days, ws-order-channel,
-get-transaction-details-last-3-months}.md, trading/account/{rest-api-get-balance, rest-api-get-fee-rates,
-websocket-account-channel}.md, overview/websocket/{login, subscribe, connection-count-limit, notification}.md, read
-2026-11-27.
+Source: order/book/trading-trade-{post-place-order, post-cancel-order, post-amend-order, post-place-multiple-orders,
+post-cancel-multiple-orders, get-order-details, get-order-list, get-order-history-last-7-days,
+get-transaction-details-last-3-days, get-transaction-details-last-3-months, ws-order-channel}.md,
+trading/account/{rest-api-get-balance, rest-api-get-fee-rates, websocket-account-channel}.md, overview/websocket/{login,
+subscribe, connection-count-limit, notification}.md, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -30,12 +32,12 @@ from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ..drafts import plain
 from ..order_codec import Auth, Draft, Kind, Reply
 from ..reading import digits, milliseconds_text, reading, rows, text
-from ..reports import StreamEnded, StreamOpened, StreamReport, StreamSay
+from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
 from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, paged, since
 from . import reports
-from .auth import OkxAuth
-from .refusals import FAILURES
+from .auth import OkxAuth, json_of
+from .refusals import FAILURES, SOME_FAILED
 from .spec import DEMO_HEADER, IS_DEMO, OFFER, OTHER, PAGE, REGION, REGIONS, SLIPPAGE, TRADING
 
 CHANNELS = ("orders", "account")
@@ -65,6 +67,8 @@ class OkxTrading(Trading):
             Kind.PLACE: self._acknowledged,
             Kind.CANCEL: self._acknowledged,
             Kind.AMEND: self._acknowledged,
+            Kind.BATCH_PLACE: self._each_acknowledged,
+            Kind.BATCH_CANCEL: self._each_acknowledged,
             Kind.ORDER: self._one,
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
@@ -98,6 +102,18 @@ class OkxTrading(Trading):
     def cancel(self, order: Order, instrument: Instrument) -> Draft:
         params = [("instId", instrument.symbol), _which(order.client_order_id, order.exchange_order_id)]
         return self._draft(Kind.CANCEL, "cancel", params, (order.client_order_id,), instrument)
+
+    def batch(self, drafts: Sequence[Draft]) -> Draft:
+        """Send the parameters of each request as one text, which is JSON already."""
+        is_new = drafts[0].kind is Kind.PLACE
+        kind, endpoint = (Kind.BATCH_PLACE, "batch_place") if is_new else (Kind.BATCH_CANCEL, "batch_cancel")
+        names = tuple(name for draft in drafts for name in draft.orders)
+        params = [(name, json_of(draft.params).decode()) for name, draft in zip(names, drafts, strict=True)]
+        joined = self._draft(kind, endpoint, params, names)
+        cost = tuple((limit, each * len(drafts)) for limit, each in joined.cost)  # limits count orders here
+        (pair, *others) = {draft.pair for draft in drafts}
+        count = joined.order_count * len(drafts)
+        return replace(joined, pair=None if others else pair, cost=cost, order_count=count)
 
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
         """The new amount is the whole one, with what has filled."""
@@ -145,9 +161,10 @@ class OkxTrading(Trading):
     # Answers to reports
 
     def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
-        if answer["code"] != "0":
+        data = rows(answer["data"])
+        if answer["code"] != "0" and not (answer["code"] in SOME_FAILED and len(data) > 1):
             raise ValueError("not the answer's code")
-        return rows(answer["data"]), response.sent_ns
+        return data, response.sent_ns
 
     def _acknowledged(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
         """Read one row: the order's id, and no state. The id of the client is the one that was sent."""
@@ -158,6 +175,25 @@ class OkxTrading(Trading):
         if draft.kind is not Kind.PLACE:
             return Reply(taken=draft.orders)
         return accepted(draft, dict(draft.params)["instId"], number, milliseconds_text(row["ts"]))
+
+    def _each_acknowledged(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
+        """Read a row for each order, accepted or refused."""
+        made, taken, refused = [], [], []
+        for name, sent, row in zip(draft.orders, draft.params, data, strict=False):
+            if row["sCode"] != "0":
+                refused.append((name, text(row["sCode"]), text(row["sMsg"])))
+                continue
+            taken.append(name)
+            number = str(digits(row["ordId"]))
+            if draft.kind is Kind.BATCH_PLACE:
+                if row["clOrdId"] != name:
+                    raise ValueError("not the row of this order")
+                made.append(
+                    OrderReport(orjson.loads(sent[1])["instId"], name, number, None, milliseconds_text(row["ts"]))
+                )
+        if len(data) != len(draft.orders):
+            raise ValueError("not a row for each order")
+        return Reply(orders=tuple(made), taken=tuple(taken), refused=tuple(refused))
 
     def _one(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
         """The order that was asked for, under the id it was asked for."""

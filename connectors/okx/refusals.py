@@ -14,7 +14,7 @@ from ..failures import ErrorBody, Failures
 from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
 
-PLACE, AMEND = "place", "amend"  # limits of the spec
+PLACE, AMEND, BATCH_PLACE = "place", "amend", "batch_place"  # limits of the spec
 TOO_MANY, ORDERS = "50011", "50061"
 WINDOW_S = 2.0  # of nearly all limits
 
@@ -33,6 +33,8 @@ SORTS = {
     Refusal.DUPLICATE: """50071 51016""",  # clOrdId already exists
 }
 FAILED = "1"  # "Operation failed.": none of the orders of a request was accepted
+ROWS_BYTES = 5_000  # of the answer to a full batch
+SOME_FAILED = (FAILED, "2")  # "Bulk operation partially succeeded."
 CODES = {code: sort for sort, codes in SORTS.items() for code in codes.split()}
 # All others that the two pages list for trading are an explicit no. What they do not list may mean anything
 LISTED = """50000-50002 50004-50030 50032-50033 50035-50042 50044-50053 50055-50064 50067 50069 50071-50072 50075-50077
@@ -49,7 +51,11 @@ for _first, _, _last in (part.partition("-") for part in LISTED.split()):
 
 
 def error_body(body: bytes) -> ErrorBody | None:
-    """Read {"code":"51001","msg":..}; "0" is success. Where a request has one order, its row says what is wrong."""
+    """Read {"code":"51001","msg":..}; "0" is success.
+
+    Where a request has one order, its row says what is wrong. Where it has several, each row says that of its order:
+    the answer as a whole is no error.
+    """
     try:
         read = orjson.loads(body)
         code, reason = read["code"], read["msg"]
@@ -58,6 +64,8 @@ def error_body(body: bytes) -> ErrorBody | None:
     if not isinstance(code, str) or not isinstance(reason, str) or code in ("", "0"):
         return None
     data = read.get("data")
+    if code in SOME_FAILED and isinstance(data, list) and len(data) > 1:
+        return None
     if code == FAILED and isinstance(data, list) and data and isinstance(data[0], dict):
         own, words = data[0].get("sCode"), data[0].get("sMsg")
         if isinstance(own, str) and isinstance(words, str) and own not in ("", "0"):
@@ -78,8 +86,8 @@ def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cos
     """
     error = error_body(body) if TOO_MANY.encode() in body[:200] or ORDERS.encode() in body[:200] else None
     code = None if error is None else error.code
-    if code == ORDERS:
-        return LimitAnswer(Hit(WINDOW_S, (PLACE, AMEND)))
+    if code == ORDERS or f'"{ORDERS}"'.encode() in body[:ROWS_BYTES]:
+        return LimitAnswer(Hit(WINDOW_S, (PLACE, AMEND, BATCH_PLACE)))
     if code == TOO_MANY or status == 429:
         return LimitAnswer(Hit(retry_after_s(headers, WINDOW_S), tuple(name for name, _ in cost)))
     return LimitAnswer()

@@ -23,7 +23,7 @@ from ..spec import (
     Option,
     Proof,
 )
-from .refusals import AMEND, PLACE, limit_answer
+from .refusals import AMEND, BATCH_PLACE, PLACE, limit_answer
 
 MARKET = "order/book/trading-market-data"
 CHANNEL = f"{MARKET}-ws-order-book-channel.md, read 2026-11-27"
@@ -103,6 +103,10 @@ def _private(method: str, path: str, limit: str, page: str, order_count: int = 0
 TRADING = {
     "place": _private("POST", "trade/order", PLACE, f"{TRADE}-post-place-order", 1),
     "cancel": _private("POST", "trade/cancel-order", "cancel", f"{TRADE}-post-cancel-order"),
+    "batch_place": _private("POST", "trade/batch-orders", BATCH_PLACE, f"{TRADE}-post-place-multiple-orders", 1),
+    "batch_cancel": _private(
+        "POST", "trade/cancel-batch-orders", "batch_cancel", f"{TRADE}-post-cancel-multiple-orders"
+    ),
     "amend": _private("POST", "trade/amend-order", AMEND, f"{TRADE}-post-amend-order", 1),
     "order": _private("GET", "trade/order", "order", f"{TRADE}-get-order-details"),
     "pending": _private("GET", "trade/orders-pending", "pending", f"{TRADE}-get-order-list"),
@@ -121,6 +125,8 @@ OFFER = Offer(
     self_trade_modes=frozenset({"cancel_maker", "cancel_taker", "cancel_both"}),  # same, stpMode
     quote_amount=True,  # same, tgtCcy
     amend=True,  # post-amend-order.md, newSz
+    batch_place=20,  # post-place-multiple-orders.md
+    batch_cancel=20,  # post-cancel-multiple-orders.md
     client_id_pattern="[A-Za-z0-9]{1,32}",  # same, clOrdId
     late_reject=True,  # same, ordType: a post-only order that would take is cancelled
     # The manual states no bound for the work on an accepted request
@@ -181,6 +187,8 @@ SPEC = ExchangeSpec(
         PLACE: Limit(60, per_s=2.0, scope="account", by_pair=True),
         "cancel": Limit(60, per_s=2.0, scope="account", by_pair=True),
         AMEND: Limit(60, per_s=2.0, scope="account", by_pair=True),
+        BATCH_PLACE: Limit(300, per_s=2.0, scope="account", by_pair=True),  # orders, as the next
+        "batch_cancel": Limit(300, per_s=2.0, scope="account", by_pair=True),
         "order": Limit(60, per_s=2.0, scope="account", by_pair=True),
         "pending": Limit(60, per_s=2.0, scope="account"),
         "history": Limit(40, per_s=2.0, scope="account"),

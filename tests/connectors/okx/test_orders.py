@@ -156,6 +156,42 @@ def test_an_acknowledgement_states_nothing_but_the_id() -> None:
     assert read(CODEC.amend(HELD, BTC, D("0.5")), [row | {"reqId": ""}]) == Reply(taken=("vm1",))
 
 
+def test_a_batch_is_a_list_and_each_row_of_the_answer_is_of_its_order() -> None:
+    market = replace(LIMIT, client_order_id="vm2", order_type=OrderType.MARKET, price=None, time_in_force=None)
+    draft = CODEC.batch([CODEC.place(LIMIT, BTC), CODEC.place(market, BTC)])
+    assert (draft.rest, draft.orders, draft.pair) == (("POST", "/api/v5/trade/batch-orders"), ("vm1", "vm2"), BTC.name)
+    assert (draft.cost, draft.order_count) == ((("batch_place", 2),), 2)
+    request = AUTH.sign(draft, "r", 1_700_000_000_000_000_000, 5_000).request
+    assert request is not None
+    first, second = orjson.loads(request.body or b"")
+    assert (first, second["clOrdId"], second["banAmend"]) == (sent(CODEC.place(LIMIT, BTC)), "vm2", True)
+    assert ("expTime", "1700000005000") in request.headers
+    row = {"clOrdId": "vm1", "ordId": "7", "tag": "", "ts": "1695190491421", "sCode": "0", "sMsg": ""}
+    poor = row | {"clOrdId": "vm2", "ordId": "", "sCode": "51008", "sMsg": "words"}
+    for code, rows in (("2", [row, poor]), ("0", [row, row | {"clOrdId": "vm2"}])):
+        reply = read(draft, rows, code)
+        assert [one.client_order_id for one in reply.orders] == list(reply.taken)
+        assert reply.refused == ((("vm2", "51008", "words"),) if code == "2" else ())
+    both = read(draft, [row | {"sCode": "51008", "sMsg": "words"}, poor], "1", "Operation failed.")
+    assert ([one[0] for one in both.refused], both.taken) == (["vm1", "vm2"], ())
+    for rows in ([row], [poor, row], [row, poor, poor]):
+        with pytest.raises(DecodeError):
+            read(draft, rows, "2" if len(rows) > 1 else "0")
+
+
+def test_a_batch_of_cancels_names_each_order_and_its_pair() -> None:
+    other = replace(HELD, client_order_id="vm2", pair="ETH-USDT", exchange_order_id="8")
+    eth = replace(BTC, name="ETH-USDT", symbol="ETH-USDT", base="ETH")
+    draft = CODEC.batch([CODEC.cancel(HELD, BTC), CODEC.cancel(other, eth)])
+    request = AUTH.sign(draft, "r", 1_700_000_000_000_000_000, 5_000).request
+    assert request is not None
+    assert orjson.loads(request.body or b"") == [sent(CODEC.cancel(HELD, BTC)), sent(CODEC.cancel(other, eth))]
+    assert (draft.pair, draft.order_count, "expTime" in dict(request.headers)) == (None, 0, False)
+    row = {"clOrdId": "", "ordId": "7", "ts": "1695190491421", "sCode": "0", "sMsg": ""}
+    gone = row | {"sCode": "51400", "sMsg": "words"}
+    assert read(draft, [row, gone], "2") == Reply(taken=("vm1",), refused=(("vm2", "51400", "words"),))
+
+
 @pytest.mark.parametrize(
     ("code", "error", "sort"),
     [
