@@ -3,9 +3,9 @@
     python -m benchmarks [NAME ...] [--out FILE] [--quick]
 
 Each benchmark is a module of this package with `run(quick: bool) -> dict`: `title`, `rows` (a list of flat dicts with
-the units in the keys) and whatever else is worth keeping. Runs of things that are compared are interleaved within one
-benchmark and summed up by medians; the machine and its load are named in the output because figures belong to them.
-Interrupted, it ends what it started; what was measured by then is in the file.
+the units in the keys) and further results. Compared runs are interleaved within one benchmark and summarised by
+medians; the output names the machine and its load. After an interrupt the benchmark ends the processes that it started,
+and the file has the results so far.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ INTERRUPTED = 130
 
 
 def machine() -> dict[str, Any]:
-    """What the figures belong to."""
+    """Return the machine on which the figures were measured."""
     model = "unknown processor"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -63,10 +63,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="venuemesh benchmarks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(NAMES)}")
     parser.add_argument("--out", type=Path, default=Path("bench-results/latest.json"))
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: to see that it works, not to quote")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: to test the benchmarks, not for figures")
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in NAMES]:
-        parser.error(f"no benchmark {unknown[0]!r}: there are {', '.join(NAMES)}")
+        parser.error(f"no benchmark {unknown[0]!r}; choose from {', '.join(NAMES)}")
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     results: dict[str, Any] = {
         "machine": machine(),
@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def measure(console: Console, name: str, quick: bool, results: dict[str, Any]) -> None:
-    """Run one benchmark into `results` and show it. One that fails does not keep the others from running."""
+    """Run one benchmark into `results` and show it. A failure does not stop the other benchmarks."""
     started, load_before = time.monotonic(), load()
     try:
         result = importlib.import_module(f"benchmarks.{name}").run(quick=quick)
@@ -105,7 +105,7 @@ def measure(console: Console, name: str, quick: bool, results: dict[str, Any]) -
 
 
 def show(console: Console, name: str, result: dict[str, Any]) -> None:
-    """Print the rows as a table, and what the issue of it expects below it."""
+    """Print the rows as a table, and the expected figures below it."""
     rows = result["rows"]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = Table(title=f"{name}: {result['title']}", title_justify="left")

@@ -1,4 +1,4 @@
-"""Where ccxt comes from: it pins many packages, so it has an environment and a process of its own."""
+"""The environment of ccxt: ccxt pins many packages, so it has its own environment and process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WANTED = "ccxt>=4.5.90"
 
 
 def ccxt_python() -> Path:
-    """Return the interpreter of `.cache/ccxt-venv`, which is made on demand.
+    """Return the interpreter of `.cache/ccxt-venv`, which is created on demand.
 
     Raises:
         OSError, subprocess.SubprocessError: ccxt cannot be installed here.

@@ -2,8 +2,8 @@
 
     python ccxt_follower.py < {"urls": {EXCHANGE: {...}}, "pairs": [...], "seconds": n}
 
-It prints, after every book was seen once and then `seconds` of following: how old each update was by the exchange's own
-time when it was in hand, the updates, the CPU time of the process and its resident memory.
+After every book was seen once, it follows the books for `seconds`, then prints the age of each update on arrival (by
+the exchange's own time), the number of updates, the CPU time of the process and its resident memory.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Binance's connector but for the limits of an egress, which are lifted: for benchmarks at the local exchange.
+"""Binance's connector without the limits of an egress, for benchmarks on the local exchange.
 
-`installed` makes it known by an entry point in a folder on PYTHONPATH, to this process and those that it starts.
+`installed` registers the connector by an entry point in a folder on PYTHONPATH, for this process and its children.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACCOUNT_LIMITS = {name: [MANY, limit.per_s] for name, limit in SPEC.account_limi
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
-    """Install it for the time of the block; to be entered before Ray is started."""
+    """Install the connector while the block runs. Enter the block before Ray starts."""
     with tempfile.TemporaryDirectory(prefix="venuemesh-bench-") as folder:
         info = Path(folder) / "venuemesh_bench-0.dist-info"
         info.mkdir()

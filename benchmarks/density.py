@@ -1,10 +1,10 @@
-"""Density: what one book costs in CPU and memory, in an actor of its own and in one that hosts many.
+"""Density: the cost of one book in CPU and memory, in its own actor and in an actor with many books.
 
-Two exchanges of one mesh, fed by two raw frame servers: one with a pair per actor, the other with all its pairs in one
-actor over one socket. CPU is user and system time of the actors' processes, whole (Ray's threads, heartbeats and all),
-over books and seconds; windows of the two alternate, and while one is measured the other's feed is at rest. Memory is
-PSS, in which pages shared between processes (libraries, Ray's object store) count by share, so that sums are right. An
-async Ray actor that does nothing is measured in the same windows: what any actor costs before it keeps a book.
+Two exchanges of one mesh, fed by two raw frame servers: one has a pair per actor, the other has all its pairs in one
+actor over one socket. CPU is user and system time of the whole actor processes (including Ray's threads and
+heartbeats), divided by books and seconds. Measurements of both alternate; while one is measured, the other's feed is
+stopped. Memory is PSS, in which pages shared between processes (libraries, Ray's object store) count by share, so that
+sums are correct. An empty async Ray actor is measured in the same windows: the cost of any actor without a book.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTLE_S = 1.0
 
 @dataclass(slots=True)
 class _Way:
-    """One way of hosting books, and what was measured of it by rate."""
+    """One way of hosting books, and its measurements by rate."""
 
     name: str
     books: int

@@ -1,4 +1,4 @@
-"""A Ray actor that does nothing and imports nothing: what any actor costs before it keeps a book."""
+"""A Ray actor that does nothing and imports nothing: the cost of any actor without a book."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Feed to strategy: from a frame received by the book's process to the strategy actor awake with the new top.
 
-Ours is a strategy actor that iterates `async for top in book.changes()`; the baseline, in the same run and fed by a
-second server of the same kind, a strategy actor that long-polls the same book role in a plain Ray actor. Measured on
-one node, and over two raylets (each with a segment directory of its own), where ours goes through the mirror. Both ends
-read the same machine's clock: `ts_recv_ns` is stamped when the book's process is given the frame.
+Ours is a strategy actor that iterates `async for top in book.changes()`. The baseline is a strategy actor that
+long-polls the same book role in a plain Ray actor, in the same run and fed by a second server of the same kind.
+Measured on one node, and over two raylets (each with its own segment directory), where ours goes through the mirror.
+Both ends read the same machine's clock: `ts_recv_ns` is the time at which the book's process gets the frame.
 
 Frames come from the raw frame server: the exchange's own depth stream has at most ten a second.
 """
@@ -44,17 +44,17 @@ Latencies = tuple[np.ndarray[Any, Any], int]  # ns, and how many frames came mea
 
 
 class _Strategy:
-    """A strategy that takes the time it is woken at."""
+    """A strategy that records the time at which it wakes."""
 
     async def follow(self, market: AsyncMarket, seconds: float) -> np.ndarray[Any, Any]:
-        """Iterate over changes of the book; return the age of each top, in ns, when it is in hand."""
+        """Iterate over changes of the book; return the age of each top on arrival, in ns."""
         ages = []
         deadline = time.monotonic() + seconds
         async for top in market.order_book(PAIR).changes():
             ages.append(time.time_ns() - top.ts_recv_ns)
             if time.monotonic() >= deadline:
                 break
-        return np.array(ages[1:])  # the first was there before we came
+        return np.array(ages[1:])  # the first top existed before the iteration began
 
     async def call(self, book: Any, seconds: float) -> np.ndarray[Any, Any]:
         """Long-poll the same role by Ray calls; return the same ages."""
@@ -66,7 +66,7 @@ class _Strategy:
         return np.array(ages[1:])
 
     async def round_trips(self, book: Any, count: int) -> np.ndarray[Any, Any]:
-        """Ask for the top by Ray call, one after the other; return how long each took, in ns."""
+        """Request the top by Ray call, one call after another; return the duration of each, in ns."""
         took = []
         for _ in range(count):
             started = time.perf_counter_ns()
@@ -127,7 +127,7 @@ def _on(actor: Any, node: str | None) -> Any:
 
 
 def _rows(where: str, place: _Place, rates: tuple[int, ...], rounds: int, seconds: float) -> list[Json]:
-    """Measure ours and the baseline in turn; a row a rate, of the medians over the rounds."""
+    """Measure ours and the baseline in turn; return a row per rate with the medians over the rounds."""
     figures: dict[int, dict[str, list[Json]]] = {rate: {"ours": [], "call": []} for rate in rates}
     for _ in range(rounds):
         for rate in rates:

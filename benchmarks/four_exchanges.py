@@ -2,12 +2,12 @@
 
 The local exchange serves all four protocols over one market, so that each reports a level change in its own form.
 Recorded books of these exchanges got 5 to 11 messages a second and pair (`captures/README.md`); the market here changes
-`CHANGES` levels a second and pair. Lag is the age of an update, by the exchange's own time, when a strategy has it in
-hand: it holds the exchange's batching of updates, the network, the book and the wake of the strategy. One strategy
-actor follows all books.
+`CHANGES` levels a second and pair. Lag is the age of an update, by the exchange's own time, when it reaches the
+strategy: it includes the exchange's batching of updates, the network, the book and the wake of the strategy. One
+strategy actor follows all books.
 
-Beside it, against another exchange of the same seed and after the mesh has ended: ccxt's `watch_order_book` in one
-process, for as many pairs as it keeps up with, each at its default depth.
+For comparison, after the end of the mesh and against another exchange with the same seed: ccxt's `watch_order_book` in
+one process, with as many pairs as it keeps up with, each at its default depth.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from .harness import Json, cpu_ns, load, memory, mesh_of, mib, one_node, percent
 EXCHANGES = ("binance", "kraken", "okx", "bybit")
 PAIRS, CHANGES = 25, 10
 KEPT_UP_MS = 1000.0  # a client whose lag is above that at p99 does not keep up
-FEWER = (1, 2, 5)  # parts of the pairs that ccxt is tried with, until it keeps up
+FEWER = (1, 2, 5)  # divisors of the number of pairs for ccxt, until it keeps up
 HURT = ("gaps", "resyncs", "snapshots_failed", "overflowed", "bad_checksums", "unreadable")
 
 
 class _Strategy:
-    """Follows every book of its markets and takes the time of each update."""
+    """Follows every book of its markets and records the time of each update."""
 
     async def pid(self) -> int:
         return os.getpid()
 
     async def follow(self, markets: dict[str, AsyncMarket], pairs: list[str], seconds: float) -> dict[str, Any]:
-        """Return, by exchange, how old each update was when it was in hand, in ns."""
+        """Return, by exchange, the age of each update on arrival, in ns."""
         lags: dict[str, list[int]] = {name: [] for name in markets}
         until = time.monotonic() + seconds
 

@@ -1,12 +1,12 @@
-"""A raw frame server: Binance-shaped depth frames at any rate, for measuring what the real stream's 100 ms would hide.
+"""A raw frame server: depth frames in Binance's format at any rate, without the real stream's interval of 100 ms.
 
     python -m benchmarks.frame_server --pairs 4 --levels 15
 
-First line on stdout: {"rest": ..., "ws": ...}. It is no exchange: a book is a cycle of prepared level changes, sent
-again and again under contiguous update ids, so a correct consumer goes LIVE and stays so, and a frame costs its sender
-little. The rate (frames a second and pair; frames are evenly spaced over pairs and time) is set by
-`POST /rate {"rate": n}` and starts at 0, when each pair still gets one frame a second. `GET /sent` answers how many
-frames were sent; REST answers exchangeInfo, depth, ticker/24hr, ping and time.
+The first line on stdout is {"rest": ..., "ws": ...}. The server is not an exchange: a book is a cycle of prepared level
+changes, sent repeatedly under contiguous update ids, so a correct consumer becomes LIVE and stays LIVE, and a frame
+costs its sender little. `POST /rate {"rate": n}` sets the rate (frames a second and pair, evenly spaced); it starts at
+0, when each pair gets one frame a second. `GET /sent` returns the number of sent frames; REST answers exchangeInfo,
+depth, ticker/24hr, ping and time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MID = 50_000  # in ticks of 0.01
 CYCLE = 512  # frames prepared
 PRICE_DECIMALS, SIZE_DECIMALS, WIRE_DECIMALS = 2, 5, 8
 IDLE_RATE = 1.0  # frames a second and pair at rate 0
-BEHIND_S = 0.05  # a sender that is later than this does not try to catch up
+BEHIND_S = 0.05  # a sender that is more than this behind does not try to catch up
 
 Side = list[tuple[int, int]]  # price and size, raw
 
@@ -102,7 +102,7 @@ class Pair:
         self.asks = {MID + rank: rank * 1000 for rank in range(1, 301)}
 
     def frame(self) -> bytes:
-        """Apply the next changes and return the frame that says so."""
+        """Apply the next changes and return their frame."""
         change = self._changes[self._next]
         self._next = (self._next + 1) % len(self._changes)
         for held, side in ((self.bids, change.bids), (self.asks, change.asks)):
@@ -230,7 +230,7 @@ async def main() -> None:
     parser.add_argument("--levels", type=int, default=15)
     options = parser.parse_args()
     parent = os.getppid()
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: go when the benchmark goes
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: end when the benchmark ends
     if os.getppid() != parent:
         return
     server = FrameServer(options.pairs, options.levels)

@@ -1,7 +1,7 @@
-"""What the benchmarks of whole processes share: servers, Ray clusters and meshes that end with a block, and measuring.
+"""The shared part of benchmarks of whole processes: servers, Ray clusters, meshes, and measuring.
 
-Everything started here is a context manager that ends what it started, by its id, also when the benchmark is
-interrupted or told to terminate; segments live in a directory of this process that goes at the end.
+Each server, cluster and mesh is a context manager that ends its processes by their ids, also when the benchmark is
+interrupted or terminated; segments are in a directory of this process, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def percentiles(values_ns: Sequence[int] | np.ndarray[Any, Any], unit: str = "us
 
 
 def median(values: Sequence[float | None]) -> float | None:
-    """Return the median of those that are there; None when there are none."""
+    """Return the median of the values that are not None; None if there are none."""
     there = [value for value in values if value is not None]
     return statistics.median(there) if there else None
 
@@ -59,14 +59,14 @@ def ratio(ours: float | None, baseline: float | None, digits: int = 1) -> float 
 
 
 def load() -> float:
-    """The machine's load average over the last minute: absolute figures drift with it."""
+    """Return the machine's load average over the last minute, which influences absolute figures."""
     return round(os.getloadavg()[0], 2)
 
 
 def cpu_ns(pid: int) -> int:
-    """Return the CPU time of a process so far, user and system, of all its threads, dead ones too.
+    """Return the CPU time of a process so far, user and system, of all its threads, including ended ones.
 
-    Exact to the ns where the kernel gives other processes' CPU clocks (Linux), else in clock ticks.
+    Exact to the ns if the kernel offers other processes' CPU clocks (Linux), else in clock ticks.
     Source: clock_getcpuclockid(3): the clock of a process is (~pid << 3) | 2.
     """
     if sys.platform == "linux":
@@ -77,7 +77,7 @@ def cpu_ns(pid: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of a process: resident, and proportional (shared pages divided among those who share them)."""
+    """Bytes of a process: resident, and proportional (shared pages are divided by the number of sharing processes)."""
 
     rss: int
     pss: int | None
@@ -96,7 +96,7 @@ def mib(size: float | None) -> float | None:
 
 
 def wait_until(true: Callable[[], Any], limit_s: float, what: str, every_s: float = 0.01) -> Any:
-    """Return what `true` returns once that is true; TimeoutError naming `what` when it is not in time."""
+    """Wait until `true` returns a true value and return it. Raises TimeoutError, which names `what`."""
     deadline = time.monotonic() + limit_s
     while not (found := true()):
         if time.monotonic() > deadline:
@@ -114,7 +114,7 @@ def _terminated(signum: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def ended_in_order() -> Iterator[None]:
-    """Turn SIGTERM into an exception for the time of the block, so that everything started in it is ended."""
+    """Turn SIGTERM into an exception while the block runs, so that processes started in it are ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -164,9 +164,9 @@ def local_exchange(symbols: Sequence[str], rate: float, seed: int = 1) -> Iterat
 
 @contextlib.contextmanager
 def own_segments(*names: str) -> Iterator[list[Path]]:
-    """Make a private segment root for each name, the first one this process's; they go at the end.
+    """Make a private segment root for each name, the first one for this process; remove them at the end.
 
-    What benchmarks that were killed have left behind is cleared away first.
+    First removes the files of killed benchmarks.
     """
     base = _MEMORY if _MEMORY.is_dir() else Path(os.environ.get("TMPDIR", "/tmp"))
     for left in base.glob(f"{_SEGMENTS}*"):
@@ -212,7 +212,7 @@ def mesh_of(
 ) -> Iterator[Any]:
     """Run a mesh of these exchanges on the cluster this process is connected to; yield it when every book is LIVE.
 
-    Replacing what dies is never slowed down: benchmarks kill more often than a day does.
+    Restarts are never delayed, because benchmarks kill often.
     """
     from venuemesh.config.mesh import check_config
     from venuemesh.mesh.mesh import launch
@@ -230,7 +230,7 @@ def mesh_of(
 
 
 def rows_of(mesh: Any, prefix: str) -> list[Json]:
-    """Return the rows of the supervisor's tree whose address begins so."""
+    """Return the rows of the supervisor's tree whose address has the prefix."""
     return [row for row in mesh.status()["children"] if row["address"].startswith(prefix)]
 
 
@@ -238,7 +238,7 @@ def rows_of(mesh: Any, prefix: str) -> list[Json]:
 def two_nodes() -> Iterator[tuple[str, str]]:
     """Run a Ray cluster of two raylets; yield their node ids. This process is on the first.
 
-    Each has a segment root of its own: what one reads of the other's books went over the network.
+    Each has its own segment root, so that books of the other node come over the network.
     """
     import ray
     from ray._private.node import Node
@@ -261,7 +261,7 @@ def two_nodes() -> Iterator[tuple[str, str]]:
             ),
             head=False,
             shutdown_at_exit=True,
-            spawn_reaper=True,  # ends it should this process be killed
+            spawn_reaper=True,  # ends the raylet if this process is killed
         )
         try:
             here = ray.get_runtime_context().get_node_id()

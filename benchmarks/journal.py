@@ -1,10 +1,10 @@
-"""The journal: start, memory and lookups with a long history, what a commit costs, and what grouping commits gains.
+"""The journal: start, memory and lookups with a long history, the cost of a commit, and the gain of group commits.
 
-A journal of a million orders (most of them done, some open) stands beside one with the open ones alone: what a manager
-pays at its start, and for a lookup, must be about the same in both. The long history is written by SQL in one go. Each
-start is a process of its own. A commit is an intent, as a manager writes it: an order and its request. In turns with it
-as many bytes are written and flushed to a file on the same disk: what the disk alone costs. Then so many tasks commit
-at once, each waiting for its own commit before the next, through the group commit.
+A journal of a million orders (most of them done, some open) is compared with a journal of only the open orders: a
+manager's start and a lookup must cost about the same in both. The long history is written by SQL. Each start is a
+separate process. A commit is an intent, as a manager writes it: an order and its request. In turns with the commits,
+the same number of bytes is written and flushed to a file on the same disk: the cost of the disk alone. Then many tasks
+commit at the same time through the group commit, each waiting for its own commit before the next.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _starts(journals: dict[int, str], rounds: int) -> list[Json]:
 
 
 def _lookups(journals: dict[int, str], samples: int) -> list[Json]:
-    """Look single orders up, by turns in the small journal and the large one."""
+    """Look up single orders, by turns in the small journal and the large one."""
     opened = {count: Journal.open(url) for count, url in journals.items()}
     chosen = random.Random(1)
     kinds: dict[str, Callable[[Journal, int], object]] = {
@@ -124,7 +124,7 @@ def _lookups(journals: dict[int, str], samples: int) -> list[Json]:
 
 
 def _alone(journals: dict[int, str], directory: Path, samples: int) -> list[Json]:
-    """Commit one intent at a time, by turns with a bare flush of as many bytes."""
+    """Commit one intent at a time, by turns with a plain flush of the same number of bytes."""
     opened = {count: Journal.open(url) for count, url in journals.items()}
     epochs = {count: journal.take(*ACCOUNT, "alone", 1) for count, journal in opened.items()}
     size = log_bytes(opened[OPEN], epochs[OPEN], directory / f"{OPEN}.db-wal")
@@ -164,7 +164,7 @@ def _groups(url: str, seconds: float) -> list[Json]:
 
 
 async def _group(url: str, writers: int, seconds: float) -> Json:
-    """Let so many tasks commit intents, one after the other each, for so long."""
+    """Let several tasks commit intents for some seconds, each task one after another."""
     journal = Journal.open(url)
     committer = Committer(journal, *ACCOUNT, journal.take(*ACCOUNT, "group", 1))
     took: list[int] = []
@@ -189,7 +189,7 @@ async def _group(url: str, writers: int, seconds: float) -> Json:
 
 
 def intent(name: str) -> tuple[PutOrder, PutRequest]:
-    """What a manager commits before it sends an order."""
+    """Return the writes that a manager commits before it sends an order."""
     order = Order(
         exchange=ACCOUNT[0],
         account=ACCOUNT[1],
@@ -200,7 +200,7 @@ def intent(name: str) -> tuple[PutOrder, PutRequest]:
         amount=Decimal("0.015"),
         price=Decimal("30000.10"),
         time_in_force=TimeInForce.GTC,
-        status=OrderStatus.FAILED,  # so that what is open stays as it is
+        status=OrderStatus.FAILED,  # so that the set of open orders stays the same
         created_ns=time.time_ns(),
         updated_ns=time.time_ns(),
         owner="quoter",
@@ -213,7 +213,7 @@ def intent(name: str) -> tuple[PutOrder, PutRequest]:
 
 
 def _fine(took_ns: list[int]) -> Json:
-    """p50 and p99 in ms, with the digits that short ones need."""
+    """Return p50 and p99 in ms, with enough digits for short durations."""
     ordered = sorted(took_ns)
     return {
         "p50_ms": round(ordered[len(ordered) // 2] / 1e6, 4),
@@ -223,7 +223,7 @@ def _fine(took_ns: list[int]) -> Json:
 
 
 def log_bytes(journal: Journal, epoch: int, log: Path) -> int:
-    """Return how many bytes one commit of an intent adds to SQLite's write-ahead log: the median of some."""
+    """Return the number of bytes that one commit of an intent adds to SQLite's write-ahead log: a median."""
     grown = []
     for n in range(9):
         before = log.stat().st_size
@@ -234,7 +234,7 @@ def log_bytes(journal: Journal, epoch: int, log: Path) -> int:
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    """Make a directory on a disk (not in memory, as /tmp may be); it goes at the end."""
+    """Make a directory on a disk (not in memory, as /tmp may be); remove it at the end."""
     base = Path("bench-results")
     base.mkdir(exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix="journal-", dir=base)).resolve()
@@ -245,7 +245,7 @@ def _directory() -> Iterator[Path]:
 
 
 def _journal(path: Path, count: int) -> str:
-    """Make a journal of so many orders, the last `OPEN` of them open, each with its transitions, request and fill."""
+    """Make a journal of `count` orders, the last `OPEN` of them open, each with transitions, request and fill."""
     url = f"sqlite:///{path}"
     journal = Journal.open(url)
     journal.take(*ACCOUNT, "maker", 1)

@@ -1,12 +1,12 @@
 """Recovery of an order manager: from SIGKILL to its successor serving again, reconciled with the exchange.
 
-Two cases by turns, with 200 open orders. In the first nothing is under way when the manager is killed. In the second
-the exchange holds new orders back without an answer (the fault `hang`), so that the successor finds requests whose
-outcome nobody knows: it may not call itself reconciled before they could not arrive any more, which is their
-`not_after` plus the exchange's processing time plus a margin (and two questions for each order). That bound is the
-row's `bound_ms`, reckoned from the kill; `past_bound_ms` is what the manager took beyond it.
+Two cases by turns, with 200 open orders. In the first, no request is unanswered when the manager is killed. In the
+second, the exchange does not answer new orders (the fault `hang`), so that the successor finds requests with an unknown
+outcome. It must not be reconciled before these can no longer arrive: their `not_after` plus the exchange's processing
+time plus a margin (and two queries per order). This bound is the row's `bound_ms`, measured from the kill;
+`past_bound_ms` is the manager's additional time.
 
-Killed and watched from this process: `serving` when a question to the new incarnation is answered with `ready`.
+This process kills and watches: `serving` is the time when a query to the new incarnation is answered with `ready`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _rest(market: Market, price: Any, count: int) -> None:
 
 
 def _successor_status(market: Market, before: Any) -> Json:
-    """Ask until the successor says that it is ready; return its status."""
+    """Query the successor until it is ready; return its status."""
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         with contextlib.suppress(MeshError):
@@ -60,7 +60,7 @@ def _successor_status(market: Market, before: Any) -> Json:
 
 
 def kill(place: TradingPlace, in_doubt: int) -> Json:
-    """Kill the manager once everything has settled; return ms to serving, and the bound when requests are in doubt."""
+    """Kill the settled manager; return ms to serving, and the bound if requests are in doubt."""
     market = place.market(ACCOUNT)
     wait_until(lambda: _settled(place), LIMIT_S, "spares and a ready account", every_s=0.1)
     time.sleep(CALM_S)
@@ -116,7 +116,7 @@ def run(quick: bool = False) -> Json:
         "rows": rows,
         "all_ms": {str(in_doubt): times for in_doubt, times in found.items()},
         "bound": f"not_after ({WINDOW_MS} ms after signing) + processing {PROCESSING_S:g} s + margin {MARGIN_S:g} s"
-        f" + a second question after {AGAIN_S:g} s",
+        f" + a second query after {AGAIN_S:g} s",
         "expected": "p50 < 1 s with no unresolved request; with some, the bound",
     }
 

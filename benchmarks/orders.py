@@ -1,10 +1,10 @@
-"""Orders: from `market.buy()` in a strategy actor to the bytes on the wire, and what came of them.
+"""Orders: from `market.buy()` in a strategy actor to the bytes on the wire, and to their outcome.
 
-A strategy places one order after the other, with a pause between them, that rests far from the market; by turns over
-REST and over the exchange's websocket. It notes when it called `buy` and when that returned; the order manager notes
-when the order passed each stage (`timings`); all by the monotonic clock, which the processes of a node share:
+A strategy places one order after another, with pauses, far from the market; by turns over REST and over the exchange's
+websocket. It records when it called `buy` and when `buy` returned; the order manager records when the order passed each
+stage (`timings`); all by the monotonic clock, which the processes of a node share:
 
-    facade    `buy` itself: the order is made, checked by the rules known here, and handed to the session's thread
+    facade    `buy` itself: the order is made, checked by the locally known rules, and passed to the session's thread
     ray_call  to the manager having unpacked the command
     checks    rules, guards, budget, reservation of funds
     sign      the request's bytes
@@ -38,13 +38,13 @@ Placed = list[tuple[str, int, int]]
 
 
 class _Strategy:
-    """Buys, and notes when."""
+    """Buys, and records the times."""
 
     def __init__(self, market: AsyncMarket) -> None:
         self._market = market
 
     async def buy(self, price: Decimal, count: int, pause_s: float) -> Placed:
-        """Place orders; return of each its id, when `buy` was called and when it returned (monotonic ns)."""
+        """Place orders; return the id of each, and when `buy` was called and returned (monotonic ns)."""
         placed = []
         for _ in range(count):
             before = time.monotonic_ns()
@@ -122,7 +122,7 @@ def run(quick: bool = False) -> Json:
 
 
 def _by_stage(rows: list[Json]) -> list[Json]:
-    """The table: a line a stage, the ways beside each other."""
+    """Return the table: a line per stage, a column per way."""
     names = ["buy_to_wire", *STAGES[:BEFORE_WIRE], "bare_flush", *STAGES[BEFORE_WIRE:]]
     table = []
     for name in names:

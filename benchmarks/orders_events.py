@@ -33,19 +33,19 @@ FILLS = 60  # of a round: the stream keeps its last 500 frames, and a fill makes
 
 
 class _Strategy:
-    """Follows the account's events, and notes when each fill was in its hands."""
+    """Follows the account's events, and records when each fill arrived."""
 
     def __init__(self, market: AsyncMarket) -> None:
         self._market = market
 
     async def rest(self, price: Decimal, count: int) -> list[int]:
-        """Place orders that rest; return the exchange's ids of them."""
+        """Place orders that rest; return their exchange ids."""
         orders = [self._market.new_order("buy", PAIR, AMOUNT, price=price) for _ in range(count)]
         placed = await self._market.place_orders(orders)
         return [int(order.exchange_order_id or 0) for order in placed]
 
     async def follow(self, fills: int) -> dict[str, int]:
-        """Return when each of so many fills was here, ns since the Unix epoch, by its trade id."""
+        """Return the arrival time of each of `fills` fills, ns since the Unix epoch, by trade id."""
         seen: dict[str, int] = {}
         async for event in self._market.events():
             now_ns = time.time_ns()
@@ -60,14 +60,14 @@ Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
 
 
 def measure(place: TradingPlace, strategy: Any, fills: int) -> Json:
-    """Fill so many orders one by one; return ns per stage, in lists, `total` first."""
-    place.admin.pause()  # the participants, who would trade with us
+    """Fill `fills` orders one by one; return ns per stage, in lists, `total` first."""
+    place.admin.pause()  # the participants, which would trade with us
     best_ask = Decimal(place.admin.book(SYMBOL)["asks"][0][0])
     price = place.market(ACCOUNT).quantize_price(PAIR, best_ask * Decimal("0.99999"))
     orders = ray.get(strategy.rest.remote(price, fills), timeout=60)
     following = strategy.follow.remote(fills)
     time.sleep(0.5)
-    for one in sorted(orders):  # as they stand in the book
+    for one in sorted(orders):  # in the order of the book
         place.admin.fill(SYMBOL, one)
         time.sleep(PAUSE_S)
     place.admin.resume()

@@ -1,9 +1,8 @@
-"""Where the benchmarks of orders trade: a local exchange that counts no limits, and a mesh with accounts at it.
+"""The setup of the order benchmarks: a local exchange without limits, and a mesh with accounts on it.
 
-The journal is SQLite on a real file system, flushed at every commit, as in life. The limits that an exchange sets are
-lifted at both ends, as what is measured is what the mesh itself can do: at the exchange by its admin interface, for
-the account by its configuration (`account_limits`), for the egress by a connector of its own
-(`connector_without_limits`).
+The journal is SQLite on a real file system, flushed at every commit, as in production. The benchmarks measure what the
+mesh itself can do, so the exchange's limits are lifted on both sides: on the exchange by its admin interface, for the
+account by its configuration (`account_limits`), for the egress by a special connector (`connector_without_limits`).
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
 WAYS = ("rest", "websocket")
 AMOUNT = Decimal("0.001")
 FUNDS = {"USDT": "100000000", "BTC": "1000"}
-RATE = 50  # level changes a second: a market that lives, at next to no cost
+RATE = 50  # level changes a second: an active market at little cost
 START_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class TradingPlace:
-    """What a benchmark trades with."""
+    """An exchange and a mesh for a benchmark."""
 
     mesh: Any
     admin: AdminClient
@@ -53,14 +52,14 @@ class TradingPlace:
         return market
 
     def price(self) -> Decimal:
-        """A price to buy at that nobody sells at."""
+        """A price for a buy order that rests."""
         return Decimal(self.admin.book(SYMBOL)["bids"][0][0]).quantize(Decimal(1)) * 9 // 10
 
     def ask(self, account: str, kind: str, body: Any = None) -> Any:
         return self.market(account).ask_role(f"orders/{EXCHANGE}/{account}", kind, body, 30.0)
 
     def processes(self, account: str) -> dict[str, int]:
-        """Ids of the processes that an order of the account passes, by what they are."""
+        """Return the ids of the processes that an order of the account passes, by role."""
         found = {"exchange": self.exchange_pid}
         for name in ("orders", "stream"):
             (row,) = rows_of(self.mesh, f"{name}/{EXCHANGE}/{account}")
@@ -68,7 +67,7 @@ class TradingPlace:
         return found
 
     def cancel_all(self, account: str) -> None:
-        """Cancel what an account has open, at the exchange, and return when its manager knows that of every order."""
+        """Cancel an account's open orders on the exchange; return when its manager knows that every order has ended."""
         self.admin.cancel_all(account)
         deadline = time.monotonic() + 60.0
         while self.ask(account, "account")["open_orders"]:
@@ -132,7 +131,7 @@ def _secrets(folder: Path, account: str) -> tuple[Json, str]:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    """A folder on a disk (not in memory, as /tmp may be); it goes at the end."""
+    """Yield a folder on a disk (not in memory, as /tmp may be); remove it at the end."""
     base = Path("bench-results")
     base.mkdir(exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix="orders-", dir=base)).resolve()
@@ -146,7 +145,7 @@ def _folder() -> Iterator[Path]:
 
 
 class Flushes:
-    """Writes and flushes as many bytes as the commit of one intent, beside the journal: what the disk alone costs."""
+    """Writes and flushes as many bytes as the commit of one intent, beside the journal: the cost of the disk alone."""
 
     def __init__(self, folder: Path) -> None:
         sized = Journal.open(f"sqlite:///{folder / 'sized.db'}")
@@ -157,7 +156,7 @@ class Flushes:
         os.fsync(self._file)
 
     def measure(self, times: int) -> list[int]:
-        """Return how long each took, in ns."""
+        """Return the duration of each flush, in ns."""
         took = []
         block = os.urandom(self.size)
         for n in range(times):
@@ -179,7 +178,7 @@ def spread(values: Sequence[int]) -> tuple[float, float]:
 
 
 class Cpu:
-    """CPU that processes use between `start` and `shares`."""
+    """The CPU time of processes between `start` and `shares`."""
 
     def __init__(self, processes: dict[str, int]) -> None:
         self._processes = processes

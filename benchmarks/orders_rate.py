@@ -1,4 +1,4 @@
-"""Orders a second through one order manager, with group commit, and what binds.
+"""Orders a second through one order manager, with group commit, and the limiting resource.
 
 Strategy actors place limit orders that rest, in batches (`place_orders`), several batches at a time each, and wait for
 each batch to be answered before the next; by turns over REST and over the exchange's websocket. An order counts when
@@ -29,7 +29,7 @@ LOADS = ((1, 1), (4, 10), (2, 50))  # tasks in a strategy, orders in a batch
 
 
 class _Strategy:
-    """Places batches as fast as they are answered."""
+    """Places a batch as soon as the previous one is answered."""
 
     def __init__(self, market: AsyncMarket) -> None:
         self._market = market
@@ -38,7 +38,7 @@ class _Strategy:
         return os.getpid()
 
     async def place(self, price: Decimal, tasks: int, batch: int, seconds: float) -> tuple[int, int, list[int]]:
-        """Return how many orders the exchange has, how many it has not, and how long each batch took, in ns."""
+        """Return the number of accepted and of failed orders, and the duration of each batch, in ns."""
         until = time.monotonic() + seconds
         placed, other = 0, 0
         took: list[int] = []
@@ -61,7 +61,7 @@ Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
 
 
 def measure(place: TradingPlace, account: str, strategies: list[Any], tasks: int, batch: int, seconds: float) -> Json:
-    """Let all strategies place at once; return what they say, and what it took."""
+    """Let all strategies place at the same time; return their results and the CPU time."""
     pids = dict(zip(("strategy", "strategy 2"), ray.get([one.pid.remote() for one in strategies]), strict=False))
     price = place.price()
     cpu = Cpu({**place.processes(account), **pids})

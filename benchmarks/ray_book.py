@@ -38,7 +38,7 @@ def settings_of(urls: dict[str, str], pair: str) -> BookSettings:
 
 
 async def _granted(address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
-    """Answer like a limits role with enough of everything: the baseline shares its egress with nobody."""
+    """Answer like a limits role without shortage, because the baseline shares its egress with no other process."""
     return {"lease": 0} if kind == "acquire" else None
 
 
@@ -48,7 +48,7 @@ def _failed(error: BaseException) -> None:
 
 
 def _seen(before: list[int], news: dict[str, Any]) -> list[int]:
-    """What to ask after next time."""
+    """Return the positions for the next poll."""
     return [*news["incarnation"], news["version"], news["trades"][-1][0] if news["trades"] else before[3]]
 
 
@@ -90,7 +90,7 @@ class _RayBook:
         return os.getpid()
 
     async def wait_live(self) -> int:
-        """Return the process id once the book is LIVE."""
+        """Return the process id when the book is LIVE."""
         seen, state = self._unseen(), BookState.CONNECTING
         while state is not BookState.LIVE:
             news = await self._news(seen)
@@ -103,7 +103,7 @@ class _RayBook:
         return top.bid_raw, top.ask_raw
 
     async def next(self, seen: list[int] | None) -> tuple[Any, ...]:
-        """Long poll: return (what is seen then, ts_recv_ns, best bid, best ask) once there is more than was `seen`."""
+        """Long poll: return (new position, ts_recv_ns, best bid, best ask) when the book has changed since `seen`."""
         before = seen or self._unseen()
         news = await self._news(before)
         top = self._reader.top(stale_ok=True)

@@ -1,11 +1,11 @@
 """Recovery: from SIGKILL of a book's process to its successor, and to the book being LIVE again.
 
-Ours is a cell of the mesh, replaced by a warm spare; the baseline, in the same run and on the same local exchange, the
-same book role in a plain Ray actor that Ray itself restarts (`max_restarts`), measured to its first answered call. Both
-open a connection, subscribe to the 100 ms depth stream and join a snapshot anew. Kills alternate, and each waits until
-all that the last one began has settled: every spare there, the book LIVE for a moment.
+Ours is a cell of the mesh, replaced by a warm spare. The baseline, in the same run and on the same local exchange, is
+the same book role in a plain Ray actor that Ray itself restarts (`max_restarts`), measured to its first answered call.
+Both open a new connection, subscribe to the 100 ms depth stream and join a new snapshot. Kills alternate; each waits
+until the mesh has settled: all spares exist, and the book was LIVE for a moment.
 
-Seen from this process: `adopted` when the successor's segment is there, `LIVE` when a `BookView` says so.
+Measured in this process: `adopted` when the successor's segment exists, `LIVE` when a `BookView` shows LIVE.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _ms_since(start_ns: int) -> float:
 
 
 def kill_cell(mesh: Any, view: BookView) -> Times:
-    """Kill the cell that keeps the book of `view` and watch it come back."""
+    """Kill the cell with the book of `view` and measure its recovery."""
 
     def settled() -> bool:
         tree = mesh.status()

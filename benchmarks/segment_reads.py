@@ -47,8 +47,8 @@ def levels_of(turn: int, n: int = LEVELS) -> tuple[Levels, Levels]:
 
 
 def per_call_ns(call: Callable[[], Any], times: int) -> float:
-    """Return what one call costs: the median over runs of 500 calls, so that losing the processor now and then, which
-    on a machine with other work says nothing about the call, does not count."""
+    """Return the cost of one call: the median over runs of 500 calls, so that pauses by other work on the machine do
+    not count."""
     found = []
     turns = range(min(times, 500))
     for _ in range(max(1, times // 500)):
@@ -60,7 +60,7 @@ def per_call_ns(call: Callable[[], Any], times: int) -> float:
 
 
 def publishing(directory: Path, rounds: int, times: int) -> list[Json]:
-    """What a publish costs its writer, the wake call included; nobody reads."""
+    """Measure the cost of a publish for its writer, including the wake call, without readers."""
     books = []
     for turn in range(2):
         book = OrderBook(2, 8)
@@ -104,7 +104,7 @@ def writing(directory: Path, rate: int) -> Iterator[BookView]:
         yield view
     finally:
         assert process.stdin is not None
-        process.stdin.close()  # which ends it
+        process.stdin.close()  # ends the writer
         process.wait(10)
 
 
@@ -130,7 +130,7 @@ def write(directory: Path, rate: int) -> None:
 
 
 def reading(directory: Path, rounds: int, times: int, call_ns: Callable[[int], float] | None) -> list[Json]:
-    """What reads of a book cost while its writer writes; `call_ns` measures the baseline."""
+    """Measure the cost of reads while the writer writes; `call_ns` measures the baseline."""
     with writing(directory, 1_000) as view:
         reads: dict[str, Callable[[], Any]] = {
             "top()": view.top,
@@ -158,14 +158,14 @@ def reading(directory: Path, rounds: int, times: int, call_ns: Callable[[int], f
 
 
 async def wakes(view: AsyncBookView, count: int) -> list[int]:
-    """Latency of `count` wakes, each from the publish to the task with the new top."""
+    """Return the latencies of `count` wakes, each from the publish to the task with the new top."""
     found: list[int] = []
     async for top in view.changes():
         if top.publish_ns is not None:
             found.append(monotonic_ns() - top.publish_ns)
         if len(found) > count:
             break
-    return found[1:]  # the first was there already
+    return found[1:]  # the first top existed before
 
 
 def waking(directory: Path, count: int) -> list[Json]:

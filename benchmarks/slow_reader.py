@@ -1,9 +1,10 @@
-"""Slow readers: what a stopped and a slow strategy cost the book's actor at a high rate, and whether memory is bounded.
+"""Slow readers: the cost of a stopped and a slow strategy for the book's actor at a high rate, and whether memory is
+bounded.
 
-A strategy that keeps up reads throughout. In every other window two more hold the same book: one process is stopped
-by SIGSTOP while it waits for changes, one takes a twentieth of a second over each. Windows with and without them
-alternate, so that the machine's drift hits both. The book's actor is watched for CPU per frame, and for memory over the
-whole time. What the slow one has in hand must be the newest all the same: nothing is queued for anybody.
+One strategy that keeps up reads all the time. In every second window two more strategies read the same book: one is
+stopped by SIGSTOP while it waits for changes, one takes 50 ms for each change. Windows with and without them alternate,
+so that the machine's drift affects both. Measured are the CPU per frame of the book's actor, and its memory over the
+whole time. The slow strategy must still get the newest top, because no changes are queued.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SETTLE_S = 1.0
 
 
 class _Strategy:
-    """Reads tops, and takes `pause_s` over each, with its loop standing still as a computing strategy's does."""
+    """Reads tops, and takes `pause_s` for each; its loop does not run in that time, as in a computing strategy."""
 
     def __init__(self, market: AsyncMarket, pause_s: float) -> None:
         self._market = market
@@ -51,10 +52,10 @@ class _Strategy:
             if not self._following:
                 return
             if self._pause_s:
-                time.sleep(self._pause_s)  # noqa: ASYNC251  the loop stands still: that is what is measured
+                time.sleep(self._pause_s)  # noqa: ASYNC251  the benchmark measures a blocked loop
 
     async def leave(self) -> tuple[int, float]:
-        """Stop reading; return how many tops were seen, and the age of the oldest when it was in hand, in ms."""
+        """Stop reading; return the number of tops, and the largest age of a top on arrival, in ms."""
         self._following = False
         seen, oldest_ns = self._seen, self._oldest_ns
         self._seen = self._oldest_ns = 0
@@ -77,7 +78,7 @@ def _strategies(market: AsyncMarket) -> Iterator[dict[str, Any]]:
 
 
 class _Watch:
-    """Watches the book's process and the frames it is sent."""
+    """Watches the book's process and the frames sent to it."""
 
     def __init__(self, server: Any, pid: int) -> None:
         self.server = server
@@ -85,7 +86,7 @@ class _Watch:
         self.rss: list[int] = []
 
     def window(self, seconds: float) -> float:
-        """Return CPU per frame over the window, in us; take note of memory meanwhile."""
+        """Return CPU per frame over the window, in us; record the memory, too."""
         frames, used_ns = self.server.sent(), cpu_ns(self.pid)
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
@@ -95,7 +96,7 @@ class _Watch:
 
 
 def _with_them(watch: _Watch, slow: Any, stopped: Any, stopped_pid: int, seconds: float) -> tuple[float, Json]:
-    """One window with both; return CPU per frame and what the two saw."""
+    """Measure one window with both; return CPU per frame and the results of both."""
     slow.follow.remote()
     stopped.follow.remote()
     time.sleep(SETTLE_S)
@@ -138,7 +139,7 @@ def run(quick: bool = False) -> Json:
             seen.append(saw)
         (after,) = rows_of(mesh, f"book/{EXCHANGE}/{PAIR}")
         if after["pid"] != row["pid"]:
-            raise RuntimeError("the book's actor was replaced meanwhile")
+            raise RuntimeError("the book's actor was replaced during the benchmark")
         server.set_rate(0)
     third = max(1, len(watch.rss) // 3)
     first, last = (median([float(one) for one in part]) for part in (watch.rss[:third], watch.rss[-third:]))

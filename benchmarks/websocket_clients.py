@@ -1,4 +1,4 @@
-"""Which websocket client to receive market data with: CPU per frame and latency, on loopback.
+"""A comparison of websocket clients for market data: CPU per frame and latency, on loopback.
 
     python -m benchmarks.websocket_clients [--quick]
 
@@ -47,7 +47,7 @@ Received = Callable[[bytes], bool]  # returns True at the end
 
 
 def header(payload: int) -> bytes:
-    """The websocket header of a text frame of that many bytes: what precedes the payload."""
+    """Return the websocket header of a text frame with a payload of that many bytes."""
     return Frame(Opcode.TEXT, b"x" * payload).serialize(mask=False)[:-payload]
 
 
@@ -84,7 +84,7 @@ async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 async def serve() -> None:
     server = await asyncio.start_server(serve_client, "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent goes
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)  # until the parent ends
     server.close()
 
 
@@ -165,7 +165,7 @@ CLIENTS: dict[str, Callable[[str, Received], Awaitable[None]]] = {
 
 
 def measure(client: str, url: str, paced: bool) -> tuple[float, list[int]]:
-    """Receive everything; return CPU us per frame and, where paced, the latencies in ns."""
+    """Receive all frames; return CPU us per frame and, for a paced server, the latencies in ns."""
     count, latencies = 0, []
     clock = time.monotonic_ns
     began = 0.0
@@ -190,7 +190,7 @@ def measure(client: str, url: str, paced: bool) -> tuple[float, list[int]]:
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Measure all; return a table of medians and of ratios to what is used here."""
+    """Measure all; return a table of medians and of ratios to our link."""
     rounds, flood, seconds = (1, 20_000, 1) if quick else (5, 50_000, 1)
     plans = [(size, rate) for size in SIZES for rate in (0, 1000, 100)]
     cpu: dict[tuple[str, int, int], list[float]] = {}
@@ -218,7 +218,7 @@ def run(quick: bool = False) -> dict[str, Any]:
             rows.append(
                 {
                     "frame_bytes": size,
-                    "frames_per_s": rate or "all it takes",
+                    "frames_per_s": rate or "maximum",
                     "client": client,
                     "cpu_us_per_frame": round(used, 2),
                     "times_picows": round(used / base, 2),

@@ -3,7 +3,7 @@
     python -m benchmarks.wire_to_book [--quick]
 
 Every contender replays the same frames on the same snapshot, one after another within each round; figures are medians
-over the rounds of the CPU time of the thread that replays (other programs that take their turns do not count in it).
+over the rounds of the CPU time of the replaying thread (other programs do not count).
 Ours, copying the frame and `orjson.loads` run in this process; peers run in a process and an environment of their own
 (`.cache/peers-venv`, made on demand by pip). A peer that cannot be installed is reported as absent, with the reason.
 Frames are Binance's, and the recorded ones of Kraken, Bybit and OKX. Our books drop levels that fall out of the
@@ -73,7 +73,7 @@ def loaded(feed: Feed) -> tuple[OrderBook, DeltaScanner]:
 
 
 def our_scan_and_apply(feed: Feed, frames: tuple[bytes, ...]) -> int:
-    """The book role's two calls a frame; then the best levels of both sides. For Kraken the checksum too."""
+    """The book role's two calls per frame; then the best levels of both sides, for Kraken also the checksum."""
     if feed.exchange == "kraken":
         return our_scan_apply_and_check(feed, frames)
     book, scanner = loaded(feed)
@@ -105,7 +105,7 @@ def our_scan_apply_and_check(feed: Feed, frames: tuple[bytes, ...]) -> int:
 
 
 def our_portable(feed: Feed, frames: tuple[bytes, ...]) -> int:
-    """The same by the code that needs no AVX2."""
+    """The same with the portable code, without AVX2."""
     use_wide(False)
     try:
         return our_scan_and_apply(feed, frames)
@@ -140,7 +140,7 @@ def orjson_alone(feed: Feed, frames: tuple[bytes, ...]) -> int:
 
 
 def our_apply(feed: Feed, deltas: list[tuple[Levels, Levels, int]]) -> int:
-    """Levels that were parsed before, as arrays, through `OrderBook.apply`."""
+    """Previously parsed levels, as arrays, through `OrderBook.apply`."""
     book, _ = loaded(feed)
     apply = book.apply
     start = time.thread_time_ns()
@@ -212,8 +212,8 @@ class Peers:
 
     @staticmethod
     def _environment() -> Path:
-        """Return the python of the peers' environment, made and filled where it is not yet. What pip cannot get is
-        found absent later; on an older Python it gets an older `order-book` (1.1 needs 3.13); versions are reported."""
+        """Return the python of the peers' environment, created if it does not exist. Packages that pip cannot install
+        are reported as absent; an older Python gets an older `order-book` (1.1 needs 3.13); versions are reported."""
         python = PEERS_VENV / "bin" / "python"
         if not (PEERS_VENV / "filled").exists():
             subprocess.run([newest_python(), "-m", "venv", "--clear", str(PEERS_VENV)], capture_output=True, check=True)
@@ -318,10 +318,10 @@ def run(quick: bool = False) -> dict[str, Any]:
     try:
         for number in range(rounds):
             for feed in feeds:
-                # A short feed is replayed several times a round; the snapshot is loaded anew each time.
+                # A short feed is replayed several times a round; the snapshot is loaded again each time.
                 times = max(1, 5000 // feed.levels)
                 contenders = [*IN_PROCESS, PARSED, *peers.names]
-                turn = number % len(contenders)  # nobody is always the one who finds the caches cold
+                turn = number % len(contenders)  # rotate, so that cold caches do not always hit the same contender
                 for name in contenders[turn:] + contenders[:turn]:
                     if name in IN_PROCESS:
                         spent = sum(IN_PROCESS[name](feed, feed.frames) for _ in range(times)) // times

@@ -1,4 +1,4 @@
-"""Depth frames to measure with: real ones from the captures, and generated ones with the statistics of real feeds.
+"""Depth frames for the benchmark: real frames from the captures, and generated ones with the statistics of real feeds.
 
 Statistics of generated frames (DESIGN.md, measured on real captures): rank from the touch of a change p50/p90/p99 =
 9/76/406, which a lognormal of median 9 and sigma 1.665 meets; a third of the sizes are zero, a third of those for
@@ -32,7 +32,7 @@ class Feed:
     levels: int  # in all frames together
     exchange: str = "binance"
     scales: tuple[int, int] = (SCALE, SCALE)  # of prices and sizes
-    window: int = 0  # levels a side that the exchange keeps its readers at; 0: all
+    window: int = 0  # levels a side of the exchange's feed; 0: all
 
     @property
     def levels_per_frame(self) -> float:
@@ -40,7 +40,7 @@ class Feed:
 
 
 def captures() -> Path:
-    """Directory of recorded messages; it may be absent."""
+    """Return the directory of recorded messages; it may be absent."""
     return Path(os.environ.get("VENUEMESH_CAPTURES", Path(__file__).resolve().parents[2] / "shared" / "captures"))
 
 
@@ -106,11 +106,11 @@ def _changes(rng: random.Random, side: _Side, count: int, best: str) -> list[tup
         kind = rng.random()
         if kind < 0.45 or rank == 0:  # an existing level gets another size
             key, size = side.keys[rank], _size(rng)
-        elif kind < 0.67:  # a level goes
+        elif kind < 0.67:  # a level is removed
             key, size = side.keys[rank], text(0)
-        elif kind < 0.78:  # the end of a level that is not held
+        elif kind < 0.78:  # the removal of a level that the book does not have
             key, size = side.nearby_empty(rng, rank), text(0)
-        else:  # a level comes
+        else:  # a level is added
             key, size = side.nearby_empty(rng, rank), _size(rng)
         changed.setdefault(key, size)
     for key, size in changed.items():
@@ -155,7 +155,7 @@ def recorded(symbol: str = "NKNUSDT", merge_to: int = 0) -> Feed:
     last size counts), as a slower stream of the same market would send them.
 
     Raises:
-        FileNotFoundError: the captures are not here.
+        FileNotFoundError: the captures are absent.
     """
     path = captures() / "binance" / "market.jsonl.gz"
     snapshot, events, raws = b"", [], []

@@ -1,11 +1,11 @@
-"""Other people's decoders and ordered books on the same frames. Runs in an environment of its own, as a subprocess.
+"""Other decoders and ordered books with the same frames. Runs in its own environment, as a subprocess.
 
     python wire_to_book_peers.py FEEDS.json
 
 FEEDS.json is {name: {"exchange": name, "snapshot": text, "frames": [text, ...]}}. First it prints one line: {"peers":
-{name: null or why it is absent}, "versions": {...}}. Then it answers each line `peer TAB feed` of its input by the
-nanoseconds of one replay, the loading of the snapshot apart, top of book read after every frame. It imports nothing of
-ours; `order-book` is GPL and must not meet our code in one process.
+{name: null or why it is absent}, "versions": {...}}. Then it answers each line `peer TAB feed` of its input with the
+nanoseconds of one replay, without the loading of the snapshot; the top of the book is read after every frame. It does
+not import venuemesh: `order-book` is GPL and must not run in one process with our code.
 """
 
 from __future__ import annotations

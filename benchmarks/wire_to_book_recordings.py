@@ -1,4 +1,4 @@
-"""The recorded book frames of Kraken, Bybit and OKX, to measure with.
+"""The recorded book frames of Kraken, Bybit and OKX, for the benchmark.
 
 OKX was recorded in 2022: its frames get the numbers of today's format (`seqId`, `prevSeqId`), counted here.
 """
@@ -61,5 +61,5 @@ def okx(symbol: str = "BTC-USD-220527") -> Feed:
 
 
 def of_other_exchanges() -> list[Feed]:
-    """Raises FileNotFoundError: the captures are not here."""
+    """Return the feeds of Kraken, Bybit and OKX. Raises FileNotFoundError: the captures are absent."""
     return [kraken(), bybit(), okx()]

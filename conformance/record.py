@@ -1,7 +1,7 @@
-"""What a connector has passed: records that ship in `passed/`, made by `venuemesh conformance EXCHANGE --record DIR`.
+"""Records of passed suites, which ship in `passed/`; `venuemesh conformance EXCHANGE --record DIR` writes them.
 
-A record judges the connector as it was on its date. Names of checks and options show whether it still judges what there
-is: `Passed.missing` names the checks that were added since.
+A record is about the connector on its date. The recorded names of checks show whether the record is still complete:
+`Passed.missing` names the checks that were added since.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, toke
 class Passed:
     """One connector's record. `passed` and `skipped` are names of checks by suite; a suite that was not run is absent.
 
-    `lines` counts lines of code by file, without blank lines, comments and docstrings; byte scanners are apart.
+    `lines` counts lines of code by file, without blank lines, comments and docstrings; byte scanners are counted
+    separately.
     """
 
     exchange: str
-    connector: str  # the module of its class: a connector of the same name from elsewhere has passed nothing
+    connector: str  # the module of its class: a connector of the same name from another package has no record
     version: str
     date: str
     passed: Mapping[str, list[str]]
@@ -46,7 +47,7 @@ class Passed:
     scanner_lines: int
 
     def missing(self) -> dict[str, list[str]]:
-        """Return the checks of each recorded suite that exist now and were not run."""
+        """Return the existing checks of each recorded suite that were not run."""
         known = {suite: {*names, *self.skipped.get(suite, ())} for suite, names in self.passed.items()}
         return {suite: [name for name in names_of(suite) if name not in known[suite]] for suite in known}
 
@@ -59,13 +60,13 @@ def made(connector: Connector, version: str, results: Iterable[tuple[str, Result
     """Make the record of a run from its results, each with the name of its suite.
 
     Raises:
-        Misconfigured: a check failed, so there is nothing to record.
+        Misconfigured: a check failed.
     """
     passed: dict[str, list[str]] = {}
     skipped: dict[str, list[str]] = {}
     for suite, result in results:
         if result.outcome is Outcome.FAILED:
-            raise Misconfigured("--record", f"{result.name} failed: only what passed is recorded")
+            raise Misconfigured("--record", f"{result.name} failed: only a run without failures is recorded")
         chosen = passed if result.outcome is Outcome.PASSED else skipped
         chosen.setdefault(suite, []).append(result.name.removeprefix("test_"))
     lines, scanner_lines = counted(Path(inspect.getfile(type(connector))).parent)
@@ -83,7 +84,7 @@ def made(connector: Connector, version: str, results: Iterable[tuple[str, Result
 
 
 def write(record: Passed, folder: Path) -> Path:
-    """Write a record into a folder, in place of an earlier one. Raises Misconfigured: the file cannot be written."""
+    """Write a record into a folder and replace an earlier record. Raises Misconfigured: the file cannot be written."""
     path = folder / f"{record.exchange}.json"
     try:
         path.write_text(json.dumps(asdict(record), indent=1) + "\n")
@@ -93,7 +94,7 @@ def write(record: Passed, folder: Path) -> Path:
 
 
 def found(connector: Connector, folder: Path | None = None) -> Passed | None:
-    """Return the record of a connector, the shipped one without a folder; None if this very connector has no record."""
+    """Return a connector's record, without a folder the shipped one; None if exactly this connector has no record."""
     path = (folder or FOLDER) / f"{connector.name}.json"
     if not path.is_file():
         return None
@@ -102,7 +103,7 @@ def found(connector: Connector, folder: Path | None = None) -> Passed | None:
 
 
 def counted(folder: Path) -> tuple[dict[str, int], int]:
-    """Count lines of code in a connector's folder: by Python file (samples apart), and of its byte scanners."""
+    """Count lines of code in a connector's folder: by Python file (without samples), and of its byte scanners."""
     lines = {
         path.name: code_lines(path.read_text()) for path in sorted(folder.glob("*.py")) if path.name != "samples.py"
     }

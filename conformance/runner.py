@@ -27,7 +27,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check: its name, its title in words, and why it failed or was skipped."""
+    """One check: its name, its title, and why it failed or was skipped."""
 
     name: str
     title: str
@@ -67,7 +67,7 @@ def _run(suite: type) -> Iterator[Result]:
             getattr(suite(), name)()
         except unittest.SkipTest as skipped:
             outcome, reason = Outcome.SKIPPED, str(skipped)
-        except Exception as error:  # whatever a connector raises is a result here
+        except Exception as error:  # any error of a connector is a result here
             outcome = Outcome.FAILED
             reason = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
         yield Result(name, title, outcome, reason, time.perf_counter() - began)
@@ -93,7 +93,7 @@ def samples_of(connector: Connector, file: Path | None) -> MarketDataSamples | N
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever somebody's file raises
+    except Exception as error:  # any error of the file
         raise Misconfigured(str(file), f"cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, "SAMPLES", None)
     if not isinstance(found, MarketDataSamples):

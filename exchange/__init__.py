@@ -1,5 +1,5 @@
 """The local exchange: a matching engine behind the wire protocols of real exchanges, in a process of its own.
 
-It imports `model` and `orderbook` only, never a connector: a client and a server with one codec would share the codec's
-mistakes. Run it with ``python -m venuemesh.exchange --json``; docs/local-exchange.md has every endpoint.
+It imports only `model` and `orderbook`, never a connector: a client and a server with the same codec would share the
+codec's mistakes. Run it with ``python -m venuemesh.exchange --json``; docs/local-exchange.md has every endpoint.
 """

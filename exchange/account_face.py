@@ -10,7 +10,7 @@ from .public_face import PublicDesk, PublicFace
 from .wire.connection import Connection
 from .wire.user_data import UserData
 
-ORDERS_EVERY = 10  # ticks of the floor between two looks of the protocol at its orders
+ORDERS_EVERY = 10  # ticks of the floor between two checks of the protocol's orders
 
 
 class _Orders(Protocol):

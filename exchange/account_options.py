@@ -18,7 +18,7 @@ def parse_account(text: str) -> Account:
     Protocols whose keys have a passphrase expect "passphrase" of this key.
 
     Raises:
-        Misconfigured: what is wrong, without repeating the secret.
+        Misconfigured: describes the error without the secret.
     """
     parts = text.split(":")
     if len(parts) not in (3, 4) or not all(parts[:3]):
@@ -44,7 +44,7 @@ def parse_account_key(text: str) -> tuple[str, ApiKey]:
     A suffix `:read` or `:trade` gives the key only that permission.
 
     Raises:
-        Misconfigured: what is wrong, without repeating the secret.
+        Misconfigured: describes the error without the secret.
     """
     parts = text.split(":")
     only = parts.pop() if len(parts) == 4 and parts[3] in ("read", "trade") else None
@@ -67,7 +67,7 @@ def parse_account_key(text: str) -> tuple[str, ApiKey]:
 
 
 def give_keys(accounts: Sequence[Account], keys: Iterable[tuple[str, ApiKey]]) -> None:
-    """Give further keys (as `parse_account_key` reads them) to the accounts they name.
+    """Add further keys (as read by `parse_account_key`) to the accounts that they name.
 
     Raises:
         Misconfigured: no such account, or a key given twice.
@@ -82,7 +82,7 @@ def give_keys(accounts: Sequence[Account], keys: Iterable[tuple[str, ApiKey]]) -
 
 
 def check_accounts(accounts: Iterable[Account]) -> list[Account]:
-    """Return the accounts, or raise Misconfigured where a name or key is given twice."""
+    """Return the accounts. Raises Misconfigured: a name or key is given twice."""
     listed = list(accounts)
     given = {
         "name": [account.name for account in listed],

@@ -1,4 +1,4 @@
-"""Reads accounts from a file: every process of the machine can read a secret on a command line.
+"""Reads accounts from a file, because every process of the machine can read a secret on a command line.
 
 TOML (or the same content as JSON, by the file's ending):
 
@@ -60,7 +60,7 @@ def read_accounts(path: Path) -> list[Account]:
     """Read the accounts of a file that only its owner can read.
 
     Raises:
-        Misconfigured: the field and what is wrong with it, without a secret.
+        Misconfigured: names the field and the error, without a secret.
     """
     try:
         mode = path.stat().st_mode

@@ -23,7 +23,7 @@ from .wire.connection import Connection, ConnectionLimits
 
 
 class Face(Listener, Structural):
-    """The server side of one exchange's protocol. The engine's events come in as to any `Listener`."""
+    """The server side of one exchange's protocol. It gets the engine's events, like any `Listener`."""
 
     @property
     def name(self) -> str:
@@ -31,7 +31,10 @@ class Face(Listener, Structural):
 
     @property
     def limits(self) -> ConnectionLimits:
-        """Its limits: a dataclass of numbers, changeable while running. `metadata["least"]`: a field's least value."""
+        """The protocol's limits: a dataclass of numbers, changeable while running.
+
+        `metadata["least"]`: a field's minimum.
+        """
 
     @property
     def unknown_outcomes(self) -> Sequence[int | str]:
@@ -44,10 +47,10 @@ class Face(Listener, Structural):
         """Return the base URLs for clients; `host` is `address:port`."""
 
     def listed(self, market: Market) -> None:
-        """A symbol was listed: streams of the symbol begin."""
+        """Called when a symbol was listed: its streams begin."""
 
     def delisted(self, market: Market) -> None:
-        """A symbol was delisted."""
+        """Called when a symbol was delisted."""
 
     def tick(self, number: int) -> None:
         """Send what is due; called every 10 ms with a rising number."""
@@ -59,16 +62,16 @@ class Face(Listener, Structural):
         """Send all pending user data now."""
 
     def balance_changed(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
-        """A deposit, or with a negative `delta` a withdrawal, changed a balance."""
+        """Called when a deposit, or with a negative `delta` a withdrawal, changed a balance."""
 
     def locked_outside(self, account: Account, asset: str, delta: int, now_ns: int) -> None:
-        """A system outside the engine locked `delta` of a balance, or released it (negative)."""
+        """Called when a system outside the engine locked `delta` of a balance, or (negative) released it."""
 
     def hearing(self, account: Account) -> set[Connection]:
-        """The connections with an account's user data."""
+        """Return the connections with an account's user data."""
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:
-        """End the user data streams of an account, or those made with one key; return how many."""
+        """End the user data streams of an account, or those of one key; return their number."""
 
     def announce_shutdown(self, connections: Iterable[Connection]) -> int:
         """Announce the end to some of the protocol's connections; return their number."""
@@ -77,7 +80,7 @@ class Face(Listener, Structural):
         """Reset the counts against limits, and bans."""
 
     def describe(self, connection: Connection) -> dict[str, Any]:
-        """The protocol's own facts about one of its connections, as plain values."""
+        """Return the protocol's own facts about one of its connections, as plain values."""
 
     def statistics(self) -> dict[str, Any]:
         """Counts: `messages_encoded`, `frames_sent`, `streams`, and `user_events` by type."""
@@ -85,7 +88,7 @@ class Face(Listener, Structural):
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A protocol that a folder provides. Without names the exchange serves those marked `by_default`."""
+    """A protocol in a folder. Without `--protocols` the exchange serves those marked `by_default`."""
 
     name: str
     face: Callable[[Floor], Face]
@@ -98,7 +101,7 @@ def protocol_names() -> list[str]:
 
 
 def find_protocols(names: Sequence[str]) -> list[Protocol]:
-    """Return protocols by name; without names those that are served by default.
+    """Return protocols by name; without names the default ones.
 
     Raises:
         Misconfigured: a name that is unknown or given twice.

@@ -1,4 +1,4 @@
-"""Faults on request: which error the exchange makes, to which client, how often. Seeded; set by the admin interface.
+"""Faults on request: the kind of error, the client that gets it, and its frequency. Seeded; set by the admin interface.
 
 | kind | where | does |
 |---|---|---|
@@ -9,25 +9,25 @@
 | silence | frames | sends nothing more on that connection, not even pings, and keeps the connection open |
 | skip | sequence | before a symbol's next diff, leaves out `ids` update ids |
 | snapshot | sequence | sends a whole book in the middle of a feed, where the protocol pushes whole books |
-| reset | sequence | the numbers of the feed start over: with a whole book, or within a chain, as the protocol has it |
-| no_change | sequence | sends a message without changes and with the number of the one before, in a chain |
+| reset | sequence | restarts the numbers of the feed: with a whole book or within a chain, depending on the protocol |
+| no_change | sequence | sends a message without changes and with the number of the previous message, in a chain |
 | status | requests | answers `status` (429, 418, 403, 5xx) without doing anything |
-| hang | requests, handshakes | takes the bytes, does nothing, never answers |
+| hang | requests, handshakes | reads the request, does nothing, never answers |
 | slow | requests, handshakes | answers after `ms` |
-| disconnect | requests | takes the bytes, does nothing, resets the connection |
-| late | requests | holds the request for `ms`, then checks and executes it, even if the client has gone |
+| disconnect | requests | reads the request, does nothing, resets the connection |
+| late | requests | holds the request for `ms`, then checks and executes it, even if the client has disconnected |
 | accept_then_hang | requests | executes, never answers |
 | accept_then_status | requests | executes, answers `status` with `code`: execution status unknown |
 | accept_then_cut | requests | executes, sends half of the answer, resets the connection |
 | accept_then_wait | requests | executes, answers after `ms`: user events go out before the answer |
-| reject_later | orders | accepts an order on no book, rejects the order after `ms` |
+| reject_later | orders | accepts an order without putting it on the book, and rejects it after `ms` |
 | unseen | lookups | finds no order younger than `ms` |
 | forget | lookups | finds no order that ended more than `ms` ago |
-| balance | answers, user events | adds `amount` to the free `asset` that `account` is shown (for `for_ms`) |
+| balance | answers, user events | adds `amount` to the free `asset` shown to `account` (for `for_ms`) |
 | no_ping | connections | sends no pings |
 
-A request meets at most one rule before it is executed and one after. Frames of user data have the stream `user`; only
-rules that name that stream or an account touch them, and rules with an account touch nothing else.
+At most one rule applies to a request before its execution, and one after. Frames of user data have the stream `user`;
+only rules that name that stream or an account apply to them, and rules with an account apply only to user data.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ OTHER_KINDS = ("skip", *ANEW_KINDS, "no_change", "no_ping", "balance")
 KINDS = (*FRAME_KINDS, *BEFORE_KINDS, *AFTER_KINDS, *ORDER_KINDS, *OTHER_KINDS)
 USER = "user"  # the stream that frames of user data belong to
 CORRUPTIONS = ("text", "truncate", "garbage", "protocol")
-HELD = 10_000  # frames held back for one connection at most
+HELD = 10_000  # most held frames of one connection
 
 
 class Receiver(Protocol):
@@ -67,7 +67,7 @@ class Receiver(Protocol):
 
 @dataclass(slots=True)
 class Fault:
-    """One rule. A scope of None matches everything; `count` is how often the fault may still happen."""
+    """One rule. A scope of None matches everything; `count` is the number of times that the fault may still happen."""
 
     kind: str
     protocol: str | None = None
@@ -78,7 +78,7 @@ class Fault:
     account: str | None = None
     probability: float = 1.0
     count: int | None = None
-    after: int = 0  # skip so many matches first
+    after: int = 0  # number of matches to skip first
     ms: float = 200.0
     status: int = 503
     code: int | str | None = None  # of accept_then_status; None is the protocol's usual one
@@ -96,7 +96,7 @@ FIELDS = tuple(field.name for field in fields(Fault) if field.name not in ("id",
 
 
 class Faults:
-    """The present rules. `later(seconds, call)` is the shell's timer."""
+    """The current rules. `later(seconds, call)` is the shell's timer."""
 
     def __init__(self, seed: int, later: Callable[[float, Callable[[], None]], Any]) -> None:
         self._draw = random.Random(f"faults/{seed}")
@@ -137,7 +137,7 @@ class Faults:
 
     @property
     def held(self) -> int:
-        """Frames held back by delay and reorder."""
+        """Frames held by delay and reorder."""
         return sum(len(queue) for _, queue in self._held.values()) + len(self._swapped)
 
     def release(self) -> None:
@@ -153,7 +153,7 @@ class Faults:
         )
 
     def _hits(self, fault: Fault) -> bool:
-        """Count a match; decide whether the rule acts."""
+        """Count a match; return whether the rule acts."""
         fault.matched += 1
         if fault.matched <= fault.after:
             return False
@@ -191,7 +191,7 @@ class Faults:
         return None
 
     def request(self, protocol: str, endpoint: str) -> Fault | None:
-        """Return the rule that acts on a handshake, if one does. `endpoint` is its path."""
+        """Return the rule that acts on a handshake, if any. `endpoint` is its path."""
         return self._pick(REQUEST_KINDS, protocol, endpoints=(endpoint,)) if self.rules else None
 
     def before(
@@ -233,16 +233,16 @@ class Faults:
         return wrong
 
     def skip(self, protocol: str, symbol: str) -> int:
-        """Return how many update ids to skip before the next diff of `symbol`."""
+        """Return the number of update ids to skip before the next diff of `symbol`."""
         fault = self._pick(("skip",), protocol, symbol) if self.rules else None
         return fault.ids if fault is not None else 0
 
     def stands_still(self, protocol: str, symbol: str, stream: str) -> bool:
-        """Return whether a message without changes comes before the next one of a book's feed."""
+        """Return whether to send a message without changes before the next message of a book's feed."""
         return self._pick(("no_change",), protocol, symbol, stream) is not None if self.rules else False
 
     def begins_anew(self, protocol: str, symbol: str, stream: str) -> str | None:
-        """Return "snapshot" or "reset" where the next message of a book's feed is to be a whole book."""
+        """Return "snapshot" or "reset" if the next message of a book's feed must be a whole book or a reset."""
         fault = self._pick(ANEW_KINDS, protocol, symbol, stream) if self.rules else None
         return None if fault is None else fault.kind
 

@@ -1,4 +1,4 @@
-"""The shared parts of all protocols of one local exchange: clock, engine, faults, connections, receipts, counts."""
+"""The shared state of all protocols of one local exchange: clock, engine, faults, connections, receipts, counts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Floor:
         self._receipts: dict[str, Receipts] = {}
 
     def owner(self, key: object) -> tuple[Account, ApiKey] | None:
-        """Return the account and key that a key's name belongs to."""
+        """Return the account and the key with this name."""
         return self.engine.owner(key) if isinstance(key, str) else None
 
     def submit(self, protocol: str, account: Account, symbol: str, ticket: Ticket, now_ns: int) -> Order:

@@ -1,4 +1,4 @@
-"""Runs a server process for the time of a block."""
+"""Runs a server process while a block runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ END_LIMIT_S = 10.0
 
 @contextlib.contextmanager
 def serving(module: str, *arguments: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Run a module that prints one JSON object when it serves; yield its process id and that object.
+    """Run a module that prints one JSON object when it serves; yield its process id and the object.
 
-    The process has a session of its own, so that Ctrl-C reaches its caller first. The end of
-    the block ends the process, by force if need be.
+    The process has its own session, so that Ctrl-C reaches only the caller. The end of the block ends the process, by
+    SIGKILL if necessary.
 
     Raises:
         Misconfigured: the process ended before it served.

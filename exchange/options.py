@@ -40,7 +40,7 @@ class Options:
     paused: bool = False
 
     def check(self) -> Options:
-        """Return self, or raise Misconfigured naming the option and what is wrong with it."""
+        """Return self. Raises Misconfigured: names a wrong option and the error."""
         find_protocols(self.protocols)
         for name in ("port", "admin_port"):
             if not 0 <= getattr(self, name) <= 65_535:
@@ -73,18 +73,18 @@ def parse(arguments: Sequence[str]) -> Options:
     """Read a command line.
 
     Raises:
-        Misconfigured: names the option and the problem in one line.
+        Misconfigured: names the option and the error in one line.
     """
     parser = _Parser(prog="venuemesh exchange", description="Run the local exchange until SIGINT or SIGTERM.")
-    parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object, first")
+    parser.add_argument("--json", action="store_true", help="print the base URLs as one JSON object")
+    parser.add_argument("--protocols", default="", metavar="A,B", help="protocols to serve: " + _offered())
     parser.add_argument(
-        "--protocols", default="", metavar="A,B", help="exchanges whose protocols are served: " + _offered()
+        "--host", default="127.0.0.1", help="address of the exchange; the admin interface is always on loopback"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="address of the exchange (the admin is always loopback)")
     parser.add_argument(
-        "--port", default="0", help="port of the first protocol, the next ones follow; 0 takes free ones"
+        "--port", default="0", help="port of the first protocol; each further one has the next port; 0: free ports"
     )
-    parser.add_argument("--admin-port", default="0", help="port of the admin interface")
+    parser.add_argument("--admin-port", default="0", help="port of the admin interface; 0: a free port")
     parser.add_argument("--seed", default="1", help="seed of the participants and faults")
     parser.add_argument("--rate", default="300", help="level changes per second, over all symbols")
     parser.add_argument(
@@ -92,14 +92,26 @@ def parse(arguments: Sequence[str]) -> Options:
         default=",".join(DEFAULT_SYMBOLS),
         help="symbols to list, such as BTCUSDT,ETHUSDT,+300 (300 invented ones)",
     )
-    parser.add_argument("--account", action="append", default=[], metavar="NAME:KEY:SECRET:BTC=10,USDT=1000")
+    parser.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="NAME:KEY:SECRET:BTC=10,USDT=1000",
+        help="an account with balances; may be repeated",
+    )
     parser.add_argument("--accounts", default=None, metavar="FILE", help="accounts and keys, TOML or JSON, mode 0600")
-    parser.add_argument("--account-key", action="append", default=[], metavar="NAME:KEY:SECRET or NAME:KEY:@PEM")
+    parser.add_argument(
+        "--account-key",
+        action="append",
+        default=[],
+        metavar="NAME:KEY:SECRET",
+        help="a further key of an account, with its secret or @FILE of its public key (PEM); may be repeated",
+    )
     parser.add_argument("--history", default="400000", help="level changes kept in memory per symbol")
     parser.add_argument(
         "--levels", default=None, help="price levels per side; default: 1000, or 250 for invented symbols"
     )
-    parser.add_argument("--parent", default=None, metavar="PID", help="end when this process ends")
+    parser.add_argument("--parent", default=None, metavar="PID", help="exit when this process ends")
     parser.add_argument("--paused", action="store_true", help="start with the participants paused")
     given = parser.parse_args(list(arguments))
     accounts = [] if given.accounts is None else read_accounts(Path(given.accounts))

@@ -1,4 +1,4 @@
-"""The shared part of all faces: books and trades go to the desk's streams, and its meter has the limits."""
+"""The shared part of all faces: it sends books and trades to the desk's streams; the desk's meter has the limits."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PublicFace(Generic[D]):
         return {"rest": f"http://{host}", "ws": f"ws://{host}"}
 
     def top(self, market: Market) -> None:
-        """Ignore a changed best level: each topic compares books at its own pace."""
+        """Ignore a changed best level, because each topic compares books at its own interval."""
 
     def listed(self, market: Market) -> None:
         self.desk.streams.listed(market)

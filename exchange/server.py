@@ -1,4 +1,4 @@
-"""The process of the local exchange: listeners for each protocol and the admin interface, the beat, the end."""
+"""The process of the local exchange: listeners for each protocol and the admin interface, the timer, the shutdown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Server:
         self._beat: asyncio.Task[None] | None = None
 
     async def start(self) -> dict[str, Any]:
-        """Listen and start to trade; return the base URLs: of each protocol by its name, and `admin`.
+        """Listen and start trading; return the base URLs: of each protocol by its name, and `admin`.
 
         Raises:
             Misconfigured: cannot listen on an address.
@@ -49,7 +49,7 @@ class Server:
         for position, (name, face) in enumerate(self.venue.faces.items()):
             protocols[name] = dict(face.urls(await self._serve(face, position)))
         admin_port = await self._listen(Admin(self.venue).app(), "127.0.0.1", self.options.admin_port, "--admin-port")
-        # Every protocol is at the top, and again under `protocols`, for programs that iterate over all of them.
+        # Every protocol is at the top level, and again under `protocols` for programs that iterate over all protocols.
         self.urls = {**protocols, "protocols": protocols, "admin": f"http://127.0.0.1:{admin_port}"}
         self._beat = asyncio.create_task(self._beats())
         return self.urls
@@ -100,7 +100,7 @@ async def serve(options: Options, ready: Callable[[dict[str, Any]], None] | None
     Prints the base URLs as the first line of standard output, as one JSON object with `options.json`.
 
     Raises:
-        Misconfigured: an impossible option.
+        Misconfigured: an option cannot be used.
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -131,7 +131,7 @@ def _print(urls: dict[str, Any], as_json: bool) -> None:
 
 
 def _watch_parent(pid: int, ended: asyncio.Event) -> Callable[[], None]:
-    """Set `ended` when the process `pid` ends; return a call that undoes the watch."""
+    """Set `ended` when the process `pid` ends; return a function that stops the watch."""
     loop = asyncio.get_running_loop()
     if hasattr(os, "pidfd_open"):
         try:

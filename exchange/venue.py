@@ -22,7 +22,7 @@ from .options import Options
 from .wire.connection import Connection
 
 SLICE_NS = 10_000_000
-BEHIND = 20  # most slices played after a stall; further ones are dropped
+BEHIND = 20  # most slices played after a stall; the others are dropped
 SUMMED = ("messages_encoded", "frames_sent", "streams")
 
 
@@ -58,7 +58,7 @@ class Venue:
     # -------------------------------------------------------------------------------------------------- time
 
     def beat(self, monotonic_ns: int) -> None:
-        """Let the participants trade for the time that has passed, then send what is due."""
+        """Let the participants trade for the time that has passed, then send due messages."""
         if self._first_beat_ns is None:
             self._first_beat_ns = monotonic_ns
         due = (monotonic_ns - self._first_beat_ns) // SLICE_NS
@@ -84,7 +84,7 @@ class Venue:
             connection.keep(monotonic_ns, self.faults.withholds_ping)
 
     def pause(self) -> None:
-        """Stop the participants and send all pending changes. From then on levels change only by hand."""
+        """Stop the participants and send all pending changes. After that, levels change only by admin requests."""
         self.crowd.paused = True
         self.flush()
 
@@ -92,7 +92,7 @@ class Venue:
         self.crowd.paused = False
 
     def step(self, slices: int) -> int:
-        """Play a number of slices of 10 ms by hand, and send each window's diffs; return the number of changes."""
+        """Play a number of slices of 10 ms, and send each window's diffs; return the number of changes."""
         made = 0
         for number in range(1, slices + 1):
             made += self.crowd.play(self.clock.now_ns())
@@ -114,7 +114,7 @@ class Venue:
             face.flush(market)
 
     async def drained(self) -> None:
-        """Wait until everything is written to every client."""
+        """Wait until all frames are written to all clients."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future
@@ -132,7 +132,7 @@ class Venue:
     # ----------------------------------------------------------------------------------------------- symbols
 
     def list(self, rules: Rules) -> Market:
-        """List a symbol and start its participants. The first fill of the book goes to no stream."""
+        """List a symbol and start its participants. No stream reports the first levels of the book."""
         market = self.engine.list(rules)
         self.crowd.join(market, self.clock.now_ns())
         for face in self.faces.values():
@@ -165,7 +165,7 @@ class Venue:
             face.locked_outside(account, asset, delta, self.clock.now_ns())
 
     def end_user_data(self, account: Account, key: str | None = None) -> int:
-        """End the user data streams of an account, or those made with one key; return how many."""
+        """End the user data streams of an account, or those of one key; return their number."""
         return sum(face.end_user_data(account, key) for face in self.faces.values())
 
     def announce_shutdown(self, connections: Sequence[Connection] | None = None) -> int:

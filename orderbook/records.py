@@ -61,7 +61,7 @@ class Statistics:
     gaps: int
     resyncs: int
     trades: int
-    reason: str  # the writer's reason for the state; empty when it gave none
+    reason: str  # the writer's reason for the state; empty without one
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""An immutable copy of a book, with exact answers to questions about the book.
+"""An immutable copy of a book, with exact queries.
 
 Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids. Sums and products are Python
 integers at the scales of the snapshot, never floats; only a quotient (`vwap`) may need rounding, to 34 significant
-digits. A question that reaches beyond the stored levels raises `BeyondDepth`, unless the side is complete and the
+digits. A query that reaches beyond the stored levels raises `BeyondDepth`, unless the side is complete and the
 answer does not depend on more levels.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Number = Decimal | int | str
 
 _DIVIDE = Context(prec=34)
-_MOST_DIGITS = 1000  # digits of a number in a question: the exact answer to a longer number would take too long
+_MOST_DIGITS = 1000  # digits of a number in a query: the exact answer to a longer number would take too long
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -192,7 +192,7 @@ class BookSnapshot:
         raise TypeError(f"{side!r} is not a Side")
 
     def _is_worse(self, side: Side, price: Fraction, than: Fraction | int) -> bool:
-        """Return whether an order of `side` would take `price` only after `than`."""
+        """Return whether an order of `side` would take `price` after `than`."""
         return price > than if side is Side.BUY else price < than
 
     def _scaled(self, value: Number, scale: int, positive: bool = False) -> Fraction:

@@ -1,4 +1,4 @@
-"""Drive one book with the mesh's own state machine from a connector's sample messages, without socket and clock."""
+"""Replay a connector's sample messages through the mesh's own state machine and one book, without socket and clock."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Readers:
 
 
 class Story:
-    """A book role without its I/O: takes frames and snapshots, exposes the book and its state."""
+    """A book role without I/O: it gets frames and snapshots, and exposes the book and its state."""
 
     def __init__(self, codec: Codec, instrument: Instrument, samples: MarketDataSamples, *, fast: bool) -> None:
         self.instrument = instrument
@@ -84,7 +84,8 @@ class Story:
         self.ingest.snapshot(self.pair, self.pair.machine.attempt, self._samples.snapshot, limit, self._now_ns)
 
     def play(self) -> None:
-        """Play all samples in live order: buffered frames before a joined snapshot; a book in the feed first."""
+        """Play all samples in live order: buffered frames, then the snapshot that joins them; or first a book in the
+        feed."""
         samples = self._samples
         if not self.feed.is_joined:
             self.snapshot()

@@ -1,4 +1,4 @@
-"""Checks of books: the sample story by both paths, the sequence rule, agreement of both readers, recordings."""
+"""Checks of books: the sample history by both paths, the sequence rule, agreement of both readers, recordings."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ORDER = {Verdict.GAP: 0, Verdict.APPLY: 1, Verdict.STALE: 2}  # as a book's sequ
 
 
 class Books(Suite):
-    """Checks of the books that the frames build."""
+    """Checks of the books that result from the frames."""
 
     def test_the_story_gives_the_expected_book_by_the_fast_path(self) -> None:
-        """Snapshot and deltas give the expected book, LIVE, through the byte scanners (where there are any)."""
+        """Snapshot and deltas give the expected book, LIVE, through the byte scanners (if there are any)."""
         self._play(fast=True)
 
     def test_the_story_gives_the_expected_book_by_the_slow_path(self) -> None:
@@ -82,7 +82,7 @@ class Books(Suite):
                 expect((story.text(Side.BUY), story.text(Side.SELL)) == before, "a stale frame changed the book")
             story.frames([samples.gap])
             expect(story.state is BookState.GAP, f"after the gap the book is {story.state.name}, expected GAP")
-            expect(story.asks_for_snapshot, "after the gap the book did not ask for a snapshot")
+            expect(story.asks_for_snapshot, "after the gap the book did not request a snapshot")
             story.snapshot()
             if story.feed.is_joined:
                 expect(story.state is not BookState.LIVE, "a snapshot from before the gap made the book LIVE")
@@ -139,7 +139,7 @@ class Books(Suite):
     @staticmethod
     def _monotone(codec: Codec, delta: DepthDelta, joined: bool) -> None:
         near = set(range(max(0, delta.first - 4), delta.first + 4)) | set(range(max(0, delta.last - 4), delta.last + 5))
-        # exchanges differ on a delta that overlaps what was joined: some apply the whole delta, some call it a gap
+        # exchanges differ about a delta that overlaps the book: some apply the whole delta, some treat it as a gap
         sequences = sorted(at for at in near if not (joined and delta.first <= at < delta.last))
         verdicts = [codec.classify(at, delta, joined) for at in sequences]
         order = [ORDER[verdict] for verdict in verdicts]

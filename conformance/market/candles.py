@@ -1,4 +1,4 @@
-"""Checks of candles: what the spec declares, what is asked for, and how answers are read."""
+"""Checks of candles: the declaration in the spec, the requests, and the reading of answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Candles(Suite):
         expect((sample is not None) == serves, "samples.candles and spec.candles go together: one of them is missing")
         if offer is None:
             skip("the exchange offers no candles")
-        expect(offer.page > 0, f"spec.candles.page is {offer.page}, it must be positive")
+        expect(offer.page > 0, f"spec.candles.page is {offer.page}; it must be positive")
         expect(offer.kept is None or offer.kept > 0, f"spec.candles.kept is {offer.kept}, it must be positive")
         expect(bool(offer.intervals), "spec.candles has no interval")
         for interval in offer.intervals:
@@ -76,7 +76,7 @@ class Candles(Suite):
             expect(one.close_ns == end_ns, f"a candle of {sample.interval} ends at {one.close_ns}, expected {end_ns}")
 
     def test_odd_candles_raise_decode_error(self) -> None:
-        """A candle that cannot be true, and a broken answer, raise DecodeError: no candle is left out silently."""
+        """An impossible candle and a broken answer raise DecodeError: no candle is left out silently."""
         codec, instrument, sample = self._serving()
 
         def read(body: bytes) -> Any:

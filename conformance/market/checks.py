@@ -12,5 +12,5 @@ from .proofs import Proofs
 class MarketDataConformance(Messages, Candles, Proofs, Books, Described):
     """Subclass it with `connector` and `samples`; pytest collects every check.
 
-    A connector whose exchange differs on purpose overrides the one check and says why there.
+    If an exchange differs on purpose, its connector's suite overrides that check and states the reason there.
     """

@@ -35,14 +35,14 @@ class Described(Suite):
             expect(bool(endpoint.source), f"endpoint {name!r} has no source: name the manual page of its figures")
             expect(endpoint.path.startswith("/"), f"endpoint {name!r}: path {endpoint.path!r} does not begin with /")
         for name, limit in spec.limits.items():
-            expect(limit.amount > 0 and limit.per_s > 0, f"limit {name!r} allows nothing: {limit}")
+            expect(limit.amount > 0 and limit.per_s > 0, f"limit {name!r} allows no request: {limit}")
             expect(
                 limit.scope in ("egress", "connection"),
                 f"limit {name!r}: scope {limit.scope!r} is neither egress nor connection",
             )
         expect(
             "connections" in spec.limits and spec.limits["connections"].scope == "egress",
-            "spec.limits lacks 'connections' of scope 'egress', which paces attempts to connect",
+            "spec.limits lacks 'connections' of scope 'egress', the limit of connection attempts",
         )
         for header, name in spec.used_headers.items():
             expect(name in spec.limits, f"used_headers: {header!r} is for {name!r}, but spec.limits lacks {name!r}")
@@ -67,7 +67,7 @@ class Described(Suite):
             what = f"option {option.name!r}"
             expect(option.name.isidentifier(), f"{what} is not a Python identifier")
             expect(bool(option.words), f"{what} has no description in `words`")
-            expect(option.market or option.orders, f"{what} is for no codec: set market or orders")
+            expect(option.market or option.orders, f"{what} is passed to no codec: set market or orders")
             values = [option.default, *option.choices]
             values += [bound for bound in (option.least, option.most) if bound is not None]
             for value in values:
@@ -155,7 +155,8 @@ class Described(Suite):
         expect(trading, f"{self.samples.pair} is not TRADING in the sample list; the sample pair must trade")
 
     def test_scales_hold_the_wire(self) -> None:
-        """Scales hold every digit that the exchange writes, not only its tick, and every rule is exact at its scale."""
+        """Scales hold every decimal that the exchange writes, not only the tick's, and every rule is exact at its
+        scale."""
         spec = self.connector.spec
         wire = 0 if spec.decimals_by_pair else spec.wire_decimals
         for listed in self.listed():
@@ -230,7 +231,7 @@ class Described(Suite):
                         carried = str(key) in message.frame.decode() and key == 4711 + number
                         expect(
                             carried,
-                            f"{what}: message {number} expects the id {key}: it must carry it, ids count up",
+                            f"{what}: message {number} expects the id {key}: it must be in the message, and count up",
                         )
                     wrong = set(expected.symbols) - {instrument.symbol}
                     expect(bool(expected.symbols), f"{what}: the expected answer {key!r} confirms no pair")
@@ -245,7 +246,7 @@ class Described(Suite):
                 )
 
     def test_the_clock_of_the_exchange_is_read(self) -> None:
-        """server_time returns nanoseconds since the Unix epoch, and the spec states how fine they are."""
+        """server_time returns nanoseconds since the Unix epoch, and the spec states their resolution."""
         if self.samples.server_time is None:
             expect(
                 self.codec().time_request() is None, "the codec has a time_request, but samples.server_time is missing"

@@ -19,7 +19,7 @@ from ...model.instrument import Instrument
 from ...orderbook.l2 import OrderBook
 from ..runner import Outcome, Result
 
-SNAPSHOT = 100  # levels a side, where the exchange has as many
+SNAPSHOT = 100  # levels a side, if the exchange has that many
 TITLES = (
     ("live_instruments", "The codec reads the exchange's own list; every pair has one name and one symbol."),
     ("live_snapshot", "A snapshot fits the scales and loads into a book that is not crossed."),
@@ -29,7 +29,7 @@ TITLES = (
 
 
 def plan(codec: Codec, pair: str) -> list[tuple[str, tuple[tuple[str, int], ...]]]:
-    """Return each request of a live run in words, with its cost per limit."""
+    """Describe each request of a live run, with its cost per limit."""
     base, _, quote = pair.partition("-")
     stand_in = Instrument(codec.spec.exchange, pair, base + quote, base, quote, 8, 8)
     requests: list[tuple[str, HttpRequest]] = [
@@ -53,7 +53,7 @@ async def run_live(
 
     Raises:
         UnknownExchange, UnknownInstrument, Misconfigured: no check can run.
-        RetryLater, OutcomeUnknown, Rejected: the exchange refused or failed to answer; results yielded before hold.
+        RetryLater, OutcomeUnknown, Rejected: the exchange refused or did not answer; earlier results stay valid.
     """
     codec = registry.connector(exchange).codec(rest, ws)
     client = Rest(timeout_s=10.0)

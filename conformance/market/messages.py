@@ -109,7 +109,8 @@ class Messages(Suite):
             _symbol_of(codec, junk)
 
     def test_a_delta_that_lacks_a_field_is_never_ignored(self) -> None:
-        """A delta without one of its fields raises DecodeError or reads the same; else a book is silently wrong."""
+        """A delta without one of its fields raises DecodeError or reads the same; otherwise a book is silently
+        wrong."""
         codec = self.bound()
         for frame in self.samples.deltas:
             whole = _key(decoded(codec, frame))
@@ -177,7 +178,7 @@ class Messages(Suite):
                 instrument.price_raw(rows[instrument.symbol][key])
 
     def test_failures_are_typed(self) -> None:
-        """Every failed response is an error typed by what the caller can do, whatever its body."""
+        """Every failed response with any body is an error, typed by what the caller can do."""
         codec = self.codec()
         fine = codec.failure(_answer(200, self.samples.instruments))
         expect(fine is None, f"failure returned {fine!r} for an instrument list with status 200, expected None")

@@ -1,4 +1,4 @@
-"""Damaged messages: truncated, with bytes changed, with fields missing or twisted. All choices are seeded."""
+"""Damaged messages: truncated, with changed bytes, or with missing or wrong fields. All choices are seeded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JUNK: tuple[bytes, ...] = (
 
 
 def truncated(message: bytes, most: int = 300) -> Iterator[bytes]:
-    """Yield proper prefixes of a message: every prefix, or about `most`, spread evenly."""
+    """Yield prefixes of a message, shorter than the message: every prefix, or about `most`, spread evenly."""
     step = max(1, -(-len(message) // most))
     yield from (message[:end] for end in range(0, len(message), step))
 
@@ -55,13 +55,14 @@ def flipped(message: bytes, seed: int, count: int = 200) -> Iterator[bytes]:
 
 
 def without_a_field(message: bytes) -> Iterator[tuple[str, bytes]]:
-    """Name of a field and the JSON message without it, for each field of each object; none for other formats."""
+    """Yield the name of each field and the JSON message without that field; nothing for other formats."""
     for path, changed in _without(_parsed(message)):
         yield path, orjson.dumps(changed)
 
 
 def twisted(message: bytes) -> Iterator[bytes]:
-    """The JSON message with each value in turn replaced by one of another kind; none for other formats."""
+    """Yield the JSON message with one value replaced by a value of another type, for each value; nothing for other
+    formats."""
     yield from (orjson.dumps(changed) for changed in _twisted(_parsed(message)))
 
 

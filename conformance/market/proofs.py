@@ -1,4 +1,4 @@
-"""Checks of the declared proof: the book must notice every kind of break and accept every legal message."""
+"""Checks of the declared proof: the book must notice every kind of error and accept every legal message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Step:
     previous: int | None = None
 
 
-# The book's sequence, the delta's numbers, whether a delta was joined before, the allowed verdicts, the case in words.
+# The book's sequence, the delta's numbers, whether a delta was joined before, the allowed verdicts, the case.
 CHAIN: tuple[tuple[int, Step, bool, tuple[Verdict, ...], str], ...] = (
     (10, Step(11, 15, 10), True, (APPLY,), "the next delta"),
     (15, Step(16, 15, 15), True, (APPLY,), "a delta that keeps the book's number"),
@@ -63,7 +63,7 @@ class Meddler:
 
 
 class Proofs(Suite):
-    """Checks of what `spec.book` promises."""
+    """Checks of the declaration `spec.book`."""
 
     def _story(self, fast: bool = False, codec: Any = None) -> Story:
         return Story(codec or self.codec(), self.instrument(), self.samples, fast=fast)
@@ -116,7 +116,7 @@ class Proofs(Suite):
             )
 
     def test_a_dropped_frame_is_noticed(self) -> None:
-        """The book is not LIVE after the loss of any frame that changes it, whatever the declared proof."""
+        """With any declared proof, the book is not LIVE after the loss of a frame that changes the book."""
         samples = self.samples
         if self.codec().spec.book.proof is Proof.CONNECTION:
             skip("the connection is the only proof")
@@ -136,7 +136,7 @@ class Proofs(Suite):
                     expect(same, f"the delta {dropped} was dropped, and the book stayed LIVE")
                 else:
                     noticed += 1
-                    expect(story.asks_for_snapshot, "after a dropped frame the book did not ask for a snapshot")
+                    expect(story.asks_for_snapshot, "after a dropped frame the book did not request a snapshot")
         expect(noticed > 0, "no sample delta changes the book: the samples cannot show a gap")
 
     def test_a_repeated_frame_is_noticed_or_harmless(self) -> None:
@@ -157,7 +157,7 @@ class Proofs(Suite):
                     f"the frames after a repeated frame made the book {story.state.name}, expected LIVE",
                 )
             else:
-                expect(story.asks_for_snapshot, "after a repeated frame the book did not ask for a snapshot")
+                expect(story.asks_for_snapshot, "after a repeated frame the book did not request a snapshot")
 
     def test_a_wrong_checksum_is_noticed(self) -> None:
         """A wrong checksum ends LIVE, and the checksum of every frame is compared."""
@@ -178,7 +178,7 @@ class Proofs(Suite):
                 wrong.state is not BookState.LIVE,
                 f"the book stayed LIVE after a wrong checksum with {excerpt(frames[broken])}",
             )
-            expect(wrong.asks_for_snapshot, "after a wrong checksum the book did not ask for a snapshot")
+            expect(wrong.asks_for_snapshot, "after a wrong checksum the book did not request a snapshot")
 
     def test_every_level_is_in_the_checksum(self) -> None:
         """A change of the best level of either side changes the checksum."""
@@ -223,7 +223,7 @@ class Proofs(Suite):
                 fresh.state is BookState.LIVE,
                 f"after a book in the feed the state is {fresh.state.name}, expected LIVE",
             )
-            expect(not fresh.asks_for_snapshot, "after a book in the feed the book still asks for a snapshot")
+            expect(not fresh.asks_for_snapshot, "after a book in the feed the book still requests a snapshot")
             for before in range(len(self.samples.deltas) + 1):
                 story = self._story(fast)
                 story.snapshot()
@@ -247,7 +247,7 @@ class Proofs(Suite):
         story.confirm()
         story.frames(samples.deltas)
         expect(story.state is not BookState.LIVE, "deltas without a book made the book LIVE")
-        expect(story.asks_for_snapshot, "after deltas without a book the book did not ask for a snapshot")
+        expect(story.asks_for_snapshot, "after deltas without a book the book did not request a snapshot")
         if not story.feed.is_joined:
             story.snapshot()
             expect(
@@ -311,7 +311,7 @@ class Proofs(Suite):
         expect(self._sides(story) == self._sides(whole), "after all frames the book differs from the expected book")
 
     def _story_with(self, story: Story, change: Callable[[Any], Any]) -> Story:
-        """Return the same story; from now on `change` is applied to every event of its codec."""
+        """Return the story; from now on `change` is applied to every event of its codec."""
         codec: Any = Meddler(story.ingest.codec, "decode", lambda events: _each(events, change))
         story.ingest.codec = codec
         return story

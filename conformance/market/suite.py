@@ -21,7 +21,7 @@ class Suite:
     samples: ClassVar[MarketDataSamples]
 
     def codec(self, **options: Any) -> Codec:
-        """A fresh codec with nothing bound."""
+        """Return a new codec without bound instruments."""
         return self.connector.codec(**options)
 
     def listed(self) -> list[Instrument]:
@@ -35,7 +35,7 @@ class Suite:
         return found[self.samples.pair]
 
     def bound(self) -> Codec:
-        """A fresh codec that knows the sample list."""
+        """Return a new codec with the instruments of the sample list."""
         codec = self.codec()
         codec.bind(self.listed())
         return codec
@@ -48,12 +48,12 @@ def expect(true: bool, otherwise: str) -> None:
 
 
 def skip(why: str) -> NoReturn:
-    """Skip this check. pytest and unittest know the exception."""
+    """Skip this check, by an exception that pytest and unittest know."""
     raise unittest.SkipTest(why)
 
 
 def decoded(codec: Codec, frame: bytes) -> Any:
-    """The one event of a sample frame."""
+    """Return the single event of a sample frame."""
     try:
         events = codec.decode(frame, RECV_NS)
     except MeshError as error:

@@ -62,7 +62,8 @@ class Account(TradingSuite):
 
     @trading
     async def test_fill_record(self, desk: Desk) -> None:
-        """The mesh records every fill as the exchange does: id, price, amount, side, maker or taker, fee and asset."""
+        """The mesh's record of every fill equals the exchange's: id, price, amount, side, maker or taker, fee and
+        asset."""
         for side in (Side.BUY, Side.SELL):
             done = await desk.take(side)
             rates = await desk.market.get_fee(desk.pair)
@@ -106,7 +107,7 @@ class Account(TradingSuite):
 
     @trading
     async def test_a_fill_is_heard(self, desk: Desk) -> None:
-        """Where another account can trade: a resting order is filled as maker, and the stream reports the fill."""
+        """If another account can trade: a resting order is filled as maker, and the stream reports the fill."""
         order = await _rest_inside(desk)
         done = await _traded_away(desk, order)
         fills = await desk.fills(done.client_order_id)
@@ -221,7 +222,7 @@ class Account(TradingSuite):
 
     @trading
     async def test_both_at_once_may_die(self, desk: Desk) -> None:
-        """After the death of both stream and manager their successors learn how an order ended meanwhile."""
+        """After the death of both stream and manager their successors learn how an order ended in the meantime."""
         order = await desk.rest(Side.SELL)
         async with desk.without_stream():
             await asyncio.to_thread(desk.mesh.kill, desk.orders_at)
@@ -305,7 +306,7 @@ class Account(TradingSuite):
 
 
 async def _fate(desk: Desk, client_order_id: str) -> OrderStatus | None:
-    """Return an order's status; None when the mesh knows that the id never becomes an order."""
+    """Return an order's status; None if no order can ever have the id."""
     try:
         return (await desk.market.get_order(client_order_id)).status
     except UnknownOrder:
@@ -339,7 +340,7 @@ async def _external(desk: Desk, order: Order, after: int, status: OrderStatus) -
 async def _rest_inside(desk: Desk) -> Order:
     """Place a limit order to buy at the best bid or above, below the best ask."""
     if desk.venue.ledger is None:
-        skip("no other account can trade there")
+        skip("no other account can trade on this exchange")
     _, amount = await desk.sized(Side.BUY)
     bid, ask = await desk.touch()
     tick = rules.price_increment(desk.instrument)

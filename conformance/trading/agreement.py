@@ -1,4 +1,4 @@
-"""What the mesh and the exchange know of one order, compared by the checks of trading."""
+"""Compares the mesh's and the exchange's record of one order, for the trading checks."""
 
 from __future__ import annotations
 

@@ -33,11 +33,11 @@ from .venue import Venue, Witness
 T = TypeVar("T")
 ACCOUNT = "main"
 READY_S = 45.0
-LOOK_S = 0.05  # between two looks at the state of the mesh
-LOOK_AGAIN_S = 0.25  # between two requests to the exchange, which cost
-BALANCES_AGAIN_S = 3.0  # between two requests for the same balances: they are dear at every exchange
-SOON_S = 20.0  # the most that the mesh may take to do something by itself
-POLLED_SOON_S = 60.0  # the same without a user stream: polling is slow while nothing happens
+LOOK_S = 0.05  # between two checks of the state of the mesh
+LOOK_AGAIN_S = 0.25  # between two requests to the exchange, which use rate limits
+BALANCES_AGAIN_S = 3.0  # between two requests for the same balances, which are expensive at every exchange
+SOON_S = 20.0  # time limit for the mesh to react
+POLLED_SOON_S = 60.0  # the same without a user stream, because polling is slow without changes
 PAGE = 500
 
 
@@ -46,7 +46,7 @@ class Desk:
 
     Raises:
         Misconfigured: the key is not usable, the account has too little, or the pair has open orders, which a run
-            could touch.
+        could change.
         RetryLater: the account did not become ready.
     """
 
@@ -57,7 +57,7 @@ class Desk:
         self.soon_s = POLLED_SOON_S if self._account.stream == "polling" else SOON_S
         self.handed_out: list[str] = []  # every client order id
         self.placed_outside: list[str] = []  # by the witness
-        self._tidied = (0, 0)  # how many ids of both lists were found closed
+        self._tidied = (0, 0)  # number of ids of both lists that were found closed
         self.orders_at = orders_address(self.exchange, ACCOUNT)
         self.stream_at = stream_address(self.exchange, ACCOUNT)
         self._listed: list[Instrument] = []
@@ -102,7 +102,7 @@ class Desk:
         if found:
             raise Misconfigured(
                 f"the account on {self.exchange}",
-                f"has {len(found)} open orders on {self.pair}, which a run could touch: "
+                f"has {len(found)} open orders on {self.pair}, which a run could change: "
                 "cancel them or choose another pair",
             )
         self.market = self.mesh.aio.market(self.exchange, ACCOUNT)
@@ -147,7 +147,7 @@ class Desk:
         return LocalMesh(config, folder=folder, connectors=[self.connector])
 
     def _follow(self, mesh: LocalMesh) -> None:
-        """Let the mesh's market know the pair, without running its book, which no check reads."""
+        """Make the pair known to the mesh's market without running its book, which no check reads."""
         mesh.market(self.exchange).stop_network()
         mesh.track(self.exchange, self.pair)
 
@@ -188,7 +188,7 @@ class Desk:
         return bid.price, ask.price
 
     async def sized(self, side: Side, place: int = 0) -> tuple[Decimal, Decimal]:
-        """Return a price far from the touch, and an amount that the exchange accepts at every price of a run."""
+        """Return a price far from the best price, and an amount that the exchange accepts at every price of a run."""
         bid, ask = await self.touch()
         amount = sizes.least(self.instrument, sizes.far(self.instrument, Side.BUY, bid, ask))
         return sizes.far(self.instrument, side, bid, ask, place), amount
@@ -196,7 +196,7 @@ class Desk:
     async def place(self, side: Side, order_type: OrderType, amount: Decimal | None, **more: Any) -> Order:
         """Place one order through the market, and keep its id even when placing fails.
 
-        When the rate budget is spent, wait and place a new order: the first is refused for good.
+        When the rate budget is used up, wait and place a new order, because the first one is refused for good.
         """
         deadline = time.monotonic() + READY_S
         while True:
@@ -211,7 +211,7 @@ class Desk:
                 await asyncio.sleep(wait_s)
 
     async def rest(self, side: Side, place: int = 0, **more: Any) -> Order:
-        """Place a limit order that rests far from the touch; it is OPEN."""
+        """Place a limit order that rests far from the best price; it is OPEN."""
         price, amount = await self.sized(side, place)
         order = await self.place(side, OrderType.LIMIT, amount, price=price, time_in_force=TimeInForce.GTC, **more)
         expect(
@@ -221,7 +221,7 @@ class Desk:
         return order
 
     async def take(self, side: Side) -> Order:
-        """Place a market order of the least amount and wait until it is FILLED."""
+        """Place a market order of the smallest amount and wait until it is FILLED."""
         _, amount = await self.sized(side)
         order = await self.place(side, OrderType.MARKET, amount)
         done = await self.market.wait(order.client_order_id, timeout_s=self.soon_s)
@@ -272,7 +272,7 @@ class Desk:
 
     @property
     def _look_s(self) -> float:
-        """Return the pause between two requests for the balances: they spend a quarter of any limit, at most."""
+        """Return the pause between two requests for the balances, so that they use at most a quarter of any limit."""
         if self.venue.limits:
             return LOOK_AGAIN_S  # the exchange grants more
         spent = ((self.connector.spec.limit(name), amount) for name, amount in self.codec().account().cost)
@@ -332,7 +332,7 @@ class Desk:
         return None if found is None or found.status is None or found.status.is_terminal else found
 
     def stand_in(self, report: OrderReport) -> Order:
-        """Return an order with what a cancel needs."""
+        """Return an order with the fields that a cancel needs."""
         return Order(
             exchange=self.exchange,
             account=ACCOUNT,

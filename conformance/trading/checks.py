@@ -18,5 +18,5 @@ class TradingConformance(Account, Orders, Messages):
             def venue(cls):
                 yield Venue(account={"api_key_file": ..., "secret_file": ...}, rest=..., ws=..., ws_api=...)
 
-    The checks trade the least amounts that the pair allows, and leave no order open.
+    The checks trade the smallest amounts that the pair allows, and leave no order open.
     """

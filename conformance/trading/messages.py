@@ -1,4 +1,4 @@
-"""Checks of messages: the content of drafts, the validity of signatures, decoded replies, and hidden secrets."""
+"""Checks of messages: the content of drafts, the validity of signatures, decoded replies, and secrecy of keys."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Messages(TradingSuite):
         """The offer has what every strategy needs, and the exchange accepts the mesh's client order ids."""
         offer, spec = desk.codec().offer, desk.connector.spec
         ids = {offer.sent_id(one) for one in (OrderIds(NOW_NS, 1)(), OrderIds(NOW_NS, 2)(), NOBODY)}
-        expect(len(ids) == 3, f"offer.sent_id gives different client order ids one name: {ids}")
+        expect(len(ids) == 3, f"offer.sent_id maps different client order ids to one id: {ids}")
         expect(
             {OrderType.LIMIT, OrderType.MARKET} <= offer.order_types, "offer.order_types needs both LIMIT and MARKET"
         )
@@ -305,7 +305,7 @@ def _standing(desk: Desk, client_order_id: str, exchange_order_id: str) -> Order
 
 
 def _drafts(codec: TradingCodec, desk: Desk) -> list[Draft]:
-    """Return a draft of every kind that every codec has."""
+    """Return a draft of every kind that all codecs have."""
     instrument = desk.instrument
     order = _shaped(_both_sides(instrument)[0], OrderType.LIMIT, instrument)
     drafts = [
@@ -388,15 +388,15 @@ def _reads_or_refuses(codec: TradingCodec, signed: Signed, body: bytes) -> Reply
         return None
     except OutcomeUnknown:
         return None
-    except RetryLater:  # an exchange that says no within 200: a code that nobody knows
-        expect(not signed.draft.changes, f"reply to {signed.draft.kind.value} claims that nothing was done")
+    except RetryLater:  # an exchange that refuses with status 200, by an unknown code
+        expect(not signed.draft.changes, f"reply to {signed.draft.kind.value} claims that it was not executed")
         return None
     except Exception as error:
         raise AssertionError(f"reply to {signed.draft.kind.value} raised {error!r} for {excerpt(body)}") from error
 
 
 async def _answers(desk: Desk) -> list[tuple[Signed, bytes]]:
-    """Return real responses of this exchange: to placing, querying and cancelling an order, and to lists."""
+    """Return this exchange's real responses to placing, querying and cancelling an order, and to lists."""
     codec, witness = desk.witness.codec, desk.witness
     price, amount = await desk.sized(Side.BUY)
     new = desk.market.new_order(Side.BUY, desk.pair, amount, OrderType.LIMIT, price, TimeInForce.GTC)

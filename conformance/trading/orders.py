@@ -32,12 +32,12 @@ class Orders(TradingSuite):
 
     @trading
     async def test_market_buy(self, desk: Desk) -> None:
-        """A market order to buy is filled; its fills add up to its totals, and the balances change by the same."""
+        """A market order to buy is filled; its fills add up to its totals, and the balances change by these totals."""
         await _takes(desk, Side.BUY)
 
     @trading
     async def test_market_sell(self, desk: Desk) -> None:
-        """A market order to sell is filled; its fills add up to its totals, and the balances change by the same."""
+        """A market order to sell is filled; its fills add up to its totals, and the balances change by these totals."""
         await _takes(desk, Side.SELL)
 
     @trading
@@ -60,7 +60,7 @@ class Orders(TradingSuite):
 
     @trading
     async def test_ioc_and_fok_leave_nothing(self, desk: Desk) -> None:
-        """Where offered: IOC and FOK orders that cannot fill end EXPIRED or CANCELED, with nothing filled."""
+        """Where offered: IOC and FOK orders that cannot fill end EXPIRED or CANCELED, without a fill."""
         offered = desk.codec().offer.times_in_force & {TimeInForce.IOC, TimeInForce.FOK}
         if not offered:
             skip("not offered")
@@ -78,7 +78,7 @@ class Orders(TradingSuite):
 
     @trading
     async def test_a_limit_order_that_crosses_takes(self, desk: Desk) -> None:
-        """A limit order beyond the touch is filled at its own price or better."""
+        """A limit order beyond the best opposite price is filled at its own price or better."""
         _, amount = await desk.sized(Side.SELL)
         bid, ask = await desk.touch()
         worst = rules.quantize_price(desk.instrument, ask + (ask - bid) + ask / 200, Side.BUY)
@@ -94,7 +94,7 @@ class Orders(TradingSuite):
 
     @trading
     async def test_a_post_only_order_never_takes(self, desk: Desk) -> None:
-        """Where offered: LIMIT_MAKER rests far from the market; where it would take, it is refused with a reason."""
+        """Where offered: LIMIT_MAKER rests far from the market; if it would take, it is refused with a reason."""
         offer = desk.codec().offer
         if OrderType.LIMIT_MAKER not in offer.order_types:
             skip("not offered")
@@ -134,7 +134,8 @@ class Orders(TradingSuite):
 
     @trading
     async def test_quantization(self, desk: Desk) -> None:
-        """Price and amount between two steps are rounded to the exchange's grid: never dearer, never larger."""
+        """Price and amount between two steps are rounded to the exchange's grid: a sell price up, everything else
+        down."""
         tick, step = rules.price_increment(desk.instrument), rules.size_increment(desk.instrument)
         for side in (Side.BUY, Side.SELL):
             price, amount = await desk.sized(side)
@@ -213,7 +214,8 @@ class Orders(TradingSuite):
 
     @trading
     async def test_cancel(self, desk: Desk) -> None:
-        """A cancel returns the order's end: the first, a second, of a filled order; an unknown id is UnknownOrder."""
+        """A cancel, a repeated cancel and a cancel of a filled order return the order's end; an unknown id:
+        UnknownOrder."""
         order = await desk.rest(Side.BUY)
         first = await desk.market.cancel_and_wait(order.client_order_id)
         expect(first.done and first.status is OrderStatus.CANCELED, f"a cancel returned {first}, expected CANCELED")

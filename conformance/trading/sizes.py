@@ -12,8 +12,8 @@ from ...model.events import Side
 from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 
-ABOVE = Decimal("1.25")  # an order's value as a multiple of the exchange's minimum: prices move meanwhile
-AWAY = Decimal("0.10")  # distance of resting orders from the touch, where the exchange allows it
+ABOVE = Decimal("1.25")  # an order's value as a multiple of the exchange's minimum, because prices move during a run
+AWAY = Decimal("0.10")  # distance of resting orders from the best price, if the exchange allows it
 APART = Decimal("0.002")  # distance between the prices of two resting orders on one side
 TAKERS = 8  # market orders of a run: half buy, half sell
 RESTING = 3  # most orders that rest at the same time on one side
@@ -48,7 +48,7 @@ class Needs:
 
 
 def far(instrument: Instrument, side: Side, bid: Decimal, ask: Decimal, place: int = 0) -> Decimal:
-    """Return a price for a resting order of `side`: a tenth from the touch, or halfway to the exchange's bound."""
+    """Return a price for a resting order of `side`: 10 % from the best price, or halfway to the exchange's bound."""
     low, high = Decimal(0), Decimal(2)
     if instrument.percent_price is not None:
         buy_low, _, _, sell_high = instrument.percent_price
@@ -62,7 +62,7 @@ def far(instrument: Instrument, side: Side, bid: Decimal, ask: Decimal, place: i
 
 
 def least(instrument: Instrument, price: Decimal) -> Decimal:
-    """The smallest amount that is worth enough at `price`, for orders of any type."""
+    """Return the smallest amount with a large enough value at `price`, for orders of any type."""
     step = max(rules.size_increment(instrument), rules.size_increment(instrument, market=True))
     worth = (instrument.min_notional or Decimal(0)) * ABOVE
     floor = max(instrument.min_size or step, instrument.market_min_size or step, worth / price)
@@ -78,7 +78,7 @@ def needs(instrument: Instrument, bid: Decimal, ask: Decimal, taker_fee: Decimal
 
 
 def requests(trading: TradingCodec, market: Codec, instrument: Instrument) -> dict[str, int]:
-    """Estimate how much of each limit a run spends."""
+    """Estimate how much of each limit a run uses."""
     spent: dict[str, int] = {}
 
     def add(cost: tuple[tuple[str, int], ...], times: int) -> None:

@@ -1,4 +1,4 @@
-"""The exchange and account of the trading checks, and independent witnesses of what happened there."""
+"""The exchange and account of the trading checks, and an independent witness of the account's state."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Ledger(Protocol):
         balances: Mapping[str, Balance],
         handed_out: Iterable[str],
     ) -> list[str]:
-        """Return every difference between the mesh and the record, in words. Blocks."""
+        """Describe every difference between the mesh and the record. Blocks."""
 
     def trade(self, symbol: str, side: Side, price: Decimal) -> None:
-        """Let another account take everything at `price` or better as a taker of `side`. Blocks."""
+        """Let another account take all orders at `price` or better as a taker of `side`. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Venue:
     `account` is an account's table of the configuration: `keys` and `passphrase_file`, or `api_key_file` and
     `secret_file`; `orders` ("rest", "websocket"), `stream` ("websocket", "polling"). A URL None means the connector's
     own; `pair` None means the first example pair that trades. `witness` is another key of the account, by the names
-    of its files, for what the checks ask by themselves; None: the same key, even where requests carry rising nonces.
+    of its files, for the checks' own requests; None: the same key, even if requests have rising nonces.
     `limits` are rate limits that the exchange grants: amount and seconds, by name.
     """
 
@@ -66,7 +66,7 @@ class Venue:
 
 
 class Witness:
-    """Asks the exchange with its own codec, clock and connections, independent of the roles under test.
+    """Queries the exchange with its own codec, clock and connections, independent of the roles under test.
 
     Its orders are external to the mesh. All methods run on one event loop.
     """
@@ -108,7 +108,7 @@ class Witness:
         return self.auth.sign(draft, f"witness-{self._count}", now_ns, validity_ms)
 
     async def send(self, signed: Signed) -> HttpResponse:
-        """Send a signed request once and return the response, whatever its status."""
+        """Send a signed request once and return the response, of any status."""
         assert signed.request is not None
         return await self._rest.send(signed.request)
 
@@ -151,7 +151,7 @@ class Witness:
         return {fill.trade_id: fill for fill in reply.fills}
 
     async def balances(self) -> dict[str, tuple[Decimal, Decimal]]:
-        """Return asset -> (free, locked), without assets that are zero."""
+        """Return asset -> (free, locked), without assets whose balance is zero."""
         reply = await self.ask(self.codec.account())
         assert reply.account is not None
         return {asset: held for asset, held in reply.account.balances.balances.items() if any(held)}

@@ -1,6 +1,6 @@
-"""The admin interface for accounts: the ledger as the independent record, keys, deposits, user data streams.
+"""The admin interface for accounts: the ledger as an independent record, keys, deposits, user data streams.
 
-Answers come from the engine's own record. Faults that misstate balances or hold events back do not change them.
+Answers come from the engine's own record. Faults that misstate balances or hold events do not change the answers.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class AccountsAdmin:
         return {"accounts": [_summary(account) for account in accounts if not account.internal]}
 
     def orders(self, request: web.Request) -> Any:
-        """Orders of an account with ids above `since`, in the order of placement, in their present state."""
+        """Return orders of an account with ids above `since`, in the order of placement, in their current state."""
         account = self.account(query(request, "account"))
         since, limit = whole(request, "since", 0), _page(request)
         status, client_id = request.query.get("status"), request.query.get("client_order_id")
@@ -98,7 +98,7 @@ class AccountsAdmin:
         }
 
     def receipts(self, request: web.Request) -> Any:
-        """Return how many placements of each client order id came in, of ids first seen after number `since`."""
+        """Return the number of placements per client order id, of ids first seen after number `since`."""
         receipts = self.venue.floor.receipts_of(self.account(query(request, "account")))
         client_id = request.query.get("client_order_id")
         if client_id is not None:
@@ -184,7 +184,7 @@ class AccountsAdmin:
         return account_plain(account)
 
     def cancel_all(self, body: CancelAllBody) -> Any:
-        """Cancel the open orders of an account, of one symbol or of all, like the exchange itself."""
+        """Cancel the open orders of an account, of one symbol or of all, on behalf of the exchange."""
         engine, account = self.venue.engine, self.account(body.account)
         cancelled = []
         for order in list(account.open.values()):

@@ -114,7 +114,7 @@ class Admin:
         }
 
     def book(self, request: web.Request) -> Any:
-        """The whole book of a symbol at its present update id."""
+        """Return the whole book of a symbol at its current update id."""
         market = self.venue.market(query(request, "symbol"))
         return {
             "symbol": market.symbol,
@@ -162,7 +162,7 @@ class Admin:
         }
 
     def connections(self, request: web.Request) -> Any:
-        """Websocket connections: the facts that all have, then those of their protocol."""
+        """Return the websocket connections: common facts, then those of their protocol."""
         return {
             "connections": [
                 {
@@ -240,7 +240,10 @@ class Admin:
     # --------------------------------------------------------------------------------------------------- market
 
     async def pause(self, body: PauseBody) -> Any:
-        """Stop the market. With `wait_s`, answer when clients have received everything, or after so many seconds."""
+        """Stop the market.
+
+        With `wait_s`, answer when all frames are written to clients, at the latest after that time.
+        """
         venue = self.venue
         venue.pause()
         if body.wait_s and venue.unsent:
@@ -294,7 +297,7 @@ class Admin:
         return account
 
     def fill(self, body: FillBody) -> Any:
-        """Trade against a resting order, for `quantity` or its whole size, after the orders before it in the queue."""
+        """Fill `quantity` or all of a resting order; orders ahead of it in the queue are filled first."""
         market, engine = self.venue.market(body.symbol), self.venue.engine
         order = next((a.open[body.order_id] for a in engine.accounts.values() if body.order_id in a.open), None)
         if order is None or order.symbol != body.symbol or order.price is None or order.working_ns < 0:

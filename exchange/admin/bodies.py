@@ -175,7 +175,7 @@ class ClockBody(Body):
 
 
 class LimitsBody(Body):
-    """Limits of a protocol by name; `changes` checks them against what that protocol has."""
+    """Limits of a protocol by name; `changes` checks that the protocol has them."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 

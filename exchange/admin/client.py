@@ -84,7 +84,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("POST", "/admin/order", body={"symbol": symbol, "side": side, **fields})
 
     def fill(self, symbol: str, order_id: int, quantity: str | None = None) -> Out:
-        """Trade against a resting order, for its whole size or a part, after the orders before it in the queue."""
+        """Fill a resting order, completely or in part; orders ahead of it in the queue are filled first."""
         return self._call("POST", "/admin/fill", body={"symbol": symbol, "order_id": order_id, "quantity": quantity})
 
     def cancel(self, symbol: str, order_id: int) -> Out:
@@ -107,7 +107,7 @@ class _Calls(ABC, Generic[Out]):
         return self._call("GET", "/admin/accounts")
 
     def orders(self, account: str, since: int = 0, limit: int = 10_000, **only: str) -> Out:
-        """Orders with ids above `since`, in their present state: `orders`, `more`. `only`: status, client_order_id."""
+        """Orders with ids above `since`, in their current state: `orders`, `more`. `only`: status, client_order_id."""
         return self._call("GET", "/admin/orders", {"account": account, "since": since, "limit": limit, **only})
 
     def fills(self, account: str, since: int = 0, limit: int = 10_000) -> Out:

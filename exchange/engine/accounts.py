@@ -17,7 +17,7 @@ HISTORY = 100_000  # orders and fills kept per account
 
 @dataclass(slots=True)
 class Balance:
-    """Raw amounts of one asset: `free` may be spent, `locked` is reserved for open orders."""
+    """Raw amounts of one asset: `free` can be spent, `locked` is reserved for open orders."""
 
     free: int = 0
     locked: int = 0
@@ -60,7 +60,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class PreventedMatch:
-    """A prevented trade of an account with itself. Sizes are the reduction of each side, 0 for none."""
+    """A prevented trade of an account with itself. Sizes are the reductions of the two sides, 0 for none."""
 
     id: int
     symbol: str
@@ -119,7 +119,7 @@ class Order:
 
     @property
     def conditional(self) -> bool:
-        """Whether it waits (or waited) for a stop price: an "algo" order of the filters."""
+        """Whether the order waits (or waited) for a stop price: an "algo" order in the filters."""
         return self.stop_price is not None
 
 
@@ -145,7 +145,7 @@ class Ticket:
 class OrderList:
     """Orders that depend on each other.
 
-    OCO: two orders, of which only one trades. OTO: once the first has filled, the others (one, or an OCO pair) follow.
+    OCO: two orders, of which only one trades. OTO: when the first has filled, the others (one, or an OCO pair) follow.
     """
 
     id: int
@@ -169,7 +169,7 @@ class OrderList:
 
     @property
     def pair(self) -> tuple[Order, ...]:
-        """The two orders of which only one trades, if there are any."""
+        """The two orders of which only one trades, if the list has such a pair."""
         return self.orders if self.contingency == "OCO" else self.orders[1:] if len(self.orders) == 3 else ()
 
 
@@ -177,8 +177,7 @@ class OrderList:
 class Memory:
     """The time during which lookups find an order: from `appears_ns` after its creation until `lasts_ns` after its end.
 
-    `lasts_ns` is None where an exchange remembers orders for as long as the engine does, and 0 where it finds only open
-    orders.
+    `lasts_ns` is None if the exchange finds orders as long as the engine does, and 0 if it finds only open orders.
     """
 
     appears_ns: int = 0
@@ -257,7 +256,7 @@ class Account:
         return order if order is not None and memory.holds(order, order.id in self.open, now_ns) else None
 
     def remember(self, order: Order) -> None:
-        """Keep `order` in the history; if there are too many, drop the oldest ended order."""
+        """Add `order` to the history; if the history is full, drop the oldest ended order."""
         self.orders.append(order)
         self.by_id[order.id] = order
         self.by_client[order.client_id] = order

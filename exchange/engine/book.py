@@ -48,7 +48,7 @@ class BookSide:
         return self.levels[self.keys[-1 - rank] * self.sign]
 
     def crosses(self, price: int) -> bool:
-        """Whether an order of the other side at `price` would trade with the best level here."""
+        """Return whether an order of the other side at `price` would trade with the best level of this side."""
         return bool(self.keys) and self.keys[-1] >= price * self.sign
 
     def add(self, order: Order) -> int:
@@ -64,7 +64,7 @@ class BookSide:
         return level.size
 
     def reduce(self, level: Level, order: Order, by: int) -> int:
-        """Reduce the level by `by`, because `order` shrank by as much; drop an empty level. Return the level's size."""
+        """Reduce the level by `by`, the reduction of `order`; drop an empty level. Return the level's size."""
         level.size -= by
         if not order.remaining:
             del level.orders[order.id]

@@ -125,7 +125,7 @@ class Bars:
         self.last_price, self.last_size, self.last_time_ns = price, size, now_ns
 
     def window(self, from_ns: int, now_ns: int) -> Bar:
-        """Add up whole minutes from the minute of `from_ns` up to now. Without trades: the last price before."""
+        """Sum whole minutes from the minute of `from_ns` until now. Without trades: the last price before."""
         first = from_ns - from_ns % MINUTE_NS
         before = self.start_price
         total: Bar | None = None
@@ -172,7 +172,7 @@ class Bars:
 
 
 def floor(time_ns: int, interval: str, offset_ns: int = 0) -> int:
-    """Return the open time of the bar that holds `time_ns`. Weeks begin on Monday, months on the first."""
+    """Return the open time of the bar that contains `time_ns`. Weeks begin on Monday, months on the first."""
     local = time_ns + offset_ns
     if interval == "1M":
         day = datetime.fromtimestamp(local // SECOND_NS, UTC).replace(day=1, hour=0, minute=0, second=0)

@@ -25,12 +25,12 @@ _PLACED = ("NEW", "PARTIALLY_FILLED")
 
 
 def waits_above(kind: str, side: Side) -> bool:
-    """Whether such an order starts to work when the price rises to its stop price (False: when it falls)."""
+    """Return whether such an order starts to work when the price rises to its stop price (False: when it falls)."""
     return kind.startswith("STOP_LOSS") == (side is Side.BUY)
 
 
 def would_trigger(kind: str, side: Side, stop_price: int, last_price: int) -> bool:
-    """Whether the last price has reached a stop price."""
+    """Return whether the last price has reached a stop price."""
     return last_price >= stop_price if waits_above(kind, side) else last_price <= stop_price
 
 
@@ -41,7 +41,7 @@ class Contingent:
         self.matcher = matcher
 
     def follow(self, market: Market, now_ns: int) -> None:
-        """Perform everything that follows from the last trades and ends of orders."""
+        """Perform all consequences of the last trades and ends of orders."""
         while True:
             if self.matcher.touched:
                 self._advance(market, self.matcher.touched.pop(0), now_ns)
@@ -90,11 +90,11 @@ class Contingent:
         return next((order for order in pair if order.kind == "LIMIT_MAKER"), pair[0])
 
     def reserve_pair(self, market: Market, pair: Sequence[Order]) -> None:
-        """Lock the larger need of a pair's two orders."""
+        """Lock the larger amount that one of a pair's orders needs."""
         self.matcher.reserve(market, self._holder(pair), max(self.matcher.need(order) for order in pair))
 
     def trim(self, market: Market, group: OrderList) -> None:
-        """Free what the placed orders of a list lock in excess, after one became smaller or ended."""
+        """Free the excess lock of a list's placed orders, after one became smaller or ended."""
         standing = [order for order in group.orders if order.id in group.account.open and order.status != "PENDING_NEW"]
         paired = [order for order in standing if order in group.pair]
         for order in standing:

@@ -1,9 +1,9 @@
-"""The crowd: seeded participants that make a lively market through the engine's ordinary interface.
+"""The crowd: seeded participants that make an active market through the engine's ordinary interface.
 
 Theory of operation. Market time is divided into windows of 100 ms. For each window and symbol the crowd draws a number
 of changes (log-normal: most windows are calm and some are bursts) and plays them in ten slices. One action places,
-cancels or takes an order, at a log-normal rank from the touch, so that changes are distributed as in recorded markets:
-levels per message p50/p90/p99 4/15/43 and ranks 9/76/406 (DESIGN.md, measured facts). The number of levels a side stays
+cancels or takes an order, at a log-normal rank from the best price, so that changes are distributed as in recordings:
+levels per message p50/p90/p99 4/15/43 and ranks 9/76/406 (measured). The number of levels a side stays
 near a target: the crowd prefers cancels when there are more levels and new orders when there are fewer.
 
 The crowd has no clock: `play(now_ns)` advances every symbol by one slice. The same seed and calls give the same market.
@@ -32,8 +32,8 @@ MU_RANK, SIGMA_RANK = math.log(9.2), 1.61
 TAKERS = 0.035  # of all actions
 MAKERS = 6
 ENOUGH = 10**10 * ONE
-PER_LEVEL = 2  # orders of the crowd at one price, about
-FLEETING = 0.2  # share of orders that are cancelled at once, so that diffs delete levels that no diff had added
+PER_LEVEL = 2  # approximate number of the crowd's orders at one price
+FLEETING = 0.2  # share of orders that are cancelled at once, so that diffs delete levels that no diff added
 
 
 @dataclass(slots=True)
@@ -187,7 +187,7 @@ class Crowd:
             self._place(pit, own.side, self._price_near(pit, own, other, rank), now_ns)
 
     def _take(self, pit: Pit, own: BookSide, other: BookSide, now_ns: int) -> None:
-        """Buy or sell at the touch, mostly towards the reference price, mostly less than the level's size."""
+        """Buy or sell at the best price, mostly towards the reference price, mostly less than the level's size."""
         market, draw = pit.market, pit.draw
         bid, ask = market.bids.at_rank(0).price, market.asks.at_rank(0).price
         if draw.random() < 0.8:
@@ -203,7 +203,8 @@ class Crowd:
             return
 
     def _price_near(self, pit: Pit, own: BookSide, other: BookSide, rank: int) -> int:
-        """Return a price for a new order about `rank` levels from the touch: in a gap if possible, else at a level."""
+        """Return a price for a new order about `rank` levels from the best price: in a gap if possible, else at a
+        level."""
         draw, tick, sign = pit.draw, pit.market.rules.tick, own.sign
         here = own.keys[-1 - rank]
         beyond = own.keys[-rank] if rank else other.keys[-1] * -1
@@ -247,7 +248,7 @@ class Crowd:
         try:
             return self.engine.place(maker, pit.market.symbol, side, "LIMIT_MAKER", size, price, now_ns)
         except Rejected:
-            return None  # e.g. the rules were changed by hand, and now refuse this order
+            return None  # e.g. the rules were changed, and now refuse this order
 
     @staticmethod
     def _newest(level: Level) -> Order | None:

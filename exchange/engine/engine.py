@@ -28,7 +28,7 @@ from .rules import Rules
 
 
 class Engine:
-    """All markets and accounts. Raises `Rejected(code, reason)` where an order or cancel is refused; nothing changed.
+    """All markets and accounts. Raises `Rejected(code, reason)` if it refuses an order or cancel; nothing changed.
 
     Codes: UNKNOWN_SYMBOL, MARKET_CLOSED, BAD_ORDER, WOULD_TAKE, WOULD_TRIGGER, OCO_PRICES, DUPLICATE_ORDER,
     INSUFFICIENT_BALANCE, NO_LIQUIDITY, UNKNOWN_ORDER, AMEND_UNSUPPORTED, AMEND_NOTHING, and the codes of `filters`.
@@ -53,7 +53,7 @@ class Engine:
         return account
 
     def owner(self, key: str) -> tuple[Account, ApiKey] | None:
-        """Return the account and key that a key's name belongs to."""
+        """Return the account and the key with this name."""
         for account in self.accounts.values():
             if key in account.keys:
                 return account, account.keys[key]
@@ -110,7 +110,7 @@ class Engine:
         if not account.internal:
             ticket = Ticket(side, kind, size, price, time_in_force, client_id, quote_size, self_trade)
             return self.submit(account, symbol, ticket, now_ns)
-        # The crowd's orders, the majority, skip the account's rules and pass the symbol's.
+        # Most orders are the crowd's: they skip the account's rules, and always keep the symbol's.
         market = self.market(symbol)
         filters.check_form(market.rules, kind, size, price, time_in_force, quote_size, self_trade, None)
         against = market.asks if side is Side.BUY else market.bids
@@ -141,7 +141,7 @@ class Engine:
         return order
 
     def submit(self, account: Account, symbol: str, ticket: Ticket, now_ns: int, hold: bool = False) -> Order:
-        """Accept one order: check it, lock funds, match it, let it rest. The returned order has its present status.
+        """Accept one order: check it, lock funds, match it, let it rest. The returned order has its current status.
 
         With `hold` the order is accepted but not on a book: `start` lets it work, `reject` ends it.
         """
@@ -168,13 +168,13 @@ class Engine:
         return order
 
     def start(self, order: Order, now_ns: int) -> None:
-        """Match a held order and let it rest; does nothing if the order has ended meanwhile."""
+        """Match a held order and let it rest; does nothing if the order has ended in the meantime."""
         if order.id in order.account.open and order.working_ns < 0:
             market = self.market(order.symbol)
             self._work(market, order, market.against(order), now_ns)
 
     def reject(self, order: Order, now_ns: int) -> None:
-        """End an accepted order as REJECTED; does nothing if the order has ended meanwhile."""
+        """End an accepted order as REJECTED; does nothing if the order has ended in the meantime."""
         if order.id in order.account.open:
             market = self.market(order.symbol)
             before = market.tops if market.top_watchers else None
@@ -187,7 +187,7 @@ class Engine:
         """Check a new order against the rules that do not depend on the book and balances.
 
         Raises:
-            Rejected: what `filters` raises, UNKNOWN_SYMBOL.
+            Rejected: the codes of `filters`, UNKNOWN_SYMBOL.
         """
         market = self.market(symbol)
         filters.check_form(
@@ -214,7 +214,7 @@ class Engine:
         """Accept an order list: OCO with two tickets, OTO with two or three (of three, the last two are an OCO pair).
 
         Returns:
-            The list, and copies of its orders as they stood before orders that wait for the first were placed.
+            The list, and copies of its orders before the orders that wait for the first one were placed.
         """
         market = self.market(symbol)
         if client_id and client_id in account.list_ids:
@@ -366,7 +366,7 @@ class Engine:
         return made[both.index(order)]
 
     def skip_ids(self, symbol: str, count: int) -> int:
-        """Skip `count` update ids, as if that many changes were lost. Return the present id."""
+        """Skip `count` update ids, as if that many changes were lost. Return the current id."""
         market = self.market(symbol)
         market.update_id += count
         return market.update_id
@@ -388,7 +388,7 @@ class Engine:
 
     @staticmethod
     def _check_prices(market: Market, ticket: Ticket, against: BookSide) -> None:
-        """Refuse an order that present prices forbid."""
+        """Refuse an order that is not allowed at the current prices."""
         if ticket.kind == "LIMIT_MAKER" and ticket.price is not None and against.crosses(ticket.price):
             raise Rejected("WOULD_TAKE", "Order would immediately match and take.")
         if ticket.stop_price is not None and would_trigger(
@@ -451,7 +451,7 @@ class Engine:
 
     @staticmethod
     def _check_move(market: Market, order: Order, size: int, price: int) -> None:
-        """Check the terms that a resting order would have at the end of the queue."""
+        """Check a resting order's new terms, with which it would go to the end of the queue."""
         time_in_force, self_trade, stop_price = order.time_in_force, order.self_trade, order.stop_price
         filters.check_form(market.rules, order.kind, size, price, time_in_force, None, self_trade, stop_price)
         if order.kind == "LIMIT_MAKER" and market.against(order).crosses(price):
@@ -475,7 +475,7 @@ class Engine:
 
 
 def _unused(account: Account, client_id: str) -> str:
-    """Return an id similar to the given one that no open order of the account has."""
+    """Return an id similar to the given one, which no open order of the account has."""
     while client_id in account.client_ids:
         client_id += "-"
     return client_id

@@ -1,8 +1,8 @@
 """The trading rules that a new order must pass. Each refusal is `Rejected` with a code that names the rule.
 
-Source: filters.md, errors.md (Filter failures), read 2026-11-22. There are no reference prices here, so averages are of
-trades. The manual states neither the order in which filters apply nor the price for a STOP_LOSS without a price: here
-the average, as for MARKET.
+Source: filters.md, errors.md (Filter failures), read 2026-11-22. There are no reference prices here, so averages are
+averages of trades. The manual states neither the order of the filters nor the price for a STOP_LOSS without a price;
+here this is the average price, as for MARKET.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def check_form(
 def check_account(market: Market, account: Account, ticket: Ticket, now_ns: int, orders: int = 1) -> None:
     """Check the rules that depend on the market's past and on the account's open orders.
 
-    `orders` is how many are placed together, for OPEN_ORDERS.
+    `orders` is the number of orders placed together, for OPEN_ORDERS.
 
     Raises:
         Rejected: PRICE (of a stop price), MARKET_SIZE, NOTIONAL, PRICE_BAND, OPEN_ORDERS,
@@ -103,7 +103,7 @@ def check_account(market: Market, account: Account, ticket: Ticket, now_ns: int,
 
 
 def average_price(market: Market, now_ns: int) -> int:
-    """Volume-weighted price of the last `average_mins` minutes; the last price if there was no trade in them."""
+    """Return the volume-weighted price of the last `average_mins` minutes; the last price if they had no trade."""
     bars, minutes = market.bars, market.rules.average_mins
     volume = quote = 0
     since = now_ns - minutes * MINUTE_NS
@@ -131,7 +131,7 @@ def _market_notional(market: Market, ticket: Ticket, now_ns: int) -> None:
 
 
 def check_amendment(market: Market, size: int, price: int | None, done: int) -> None:
-    """Check an order's new size; `done` of it is traded already.
+    """Check an order's new size; `done` is its traded size.
 
     Raises:
         Rejected: SIZE, NOTIONAL.

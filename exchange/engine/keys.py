@@ -14,15 +14,15 @@ from ...model.errors import Misconfigured
 LARGEST_FILE = 16_384
 
 
-PASSPHRASE = "passphrase"  # of a key that was given none
+PASSPHRASE = "passphrase"  # of a key without a configured passphrase
 
 
 @dataclass(slots=True, eq=False)
 class ApiKey:
-    """One key of an account: `name` is what clients send, `verifier` what checks their signatures.
+    """One key of an account: clients send `name`, and `verifier` checks their signatures.
 
-    The verifier is an HMAC secret as bytes, or a public key; it is in no repr. The protocol defines how a
-    signature is made (`wire.signatures` has the parts). `passphrase` is what the protocols ask for whose keys have one.
+    The verifier is an HMAC secret as bytes, or a public key; no repr shows it. The protocol defines how a
+    signature is made (`wire.signatures` has the parts). `passphrase` is for protocols whose keys have one.
     A revoked key has no permission.
     """
 

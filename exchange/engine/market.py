@@ -50,9 +50,9 @@ class ExecutionReport:
     """One event of one order.
 
     `kind` is the execution type: NEW, TRADE, CANCELED, REPLACED, REJECTED, EXPIRED or TRADE_PREVENTION. `fill` comes
-    with TRADE, `match` with TRADE_PREVENTION. `order` is the engine's own and lives on: read it at once, keep no
+    with TRADE, `match` with TRADE_PREVENTION. `order` is the engine's own and changes later: read it at once, keep no
     reference.
-    Reports of one account have rising `id`s and come in the order of events. A refused order makes no report.
+    Reports of one account have rising `id`s and come in the order of events. A refused order has no report.
     """
 
     account: Account
@@ -62,7 +62,7 @@ class ExecutionReport:
     time_ns: int
     id: int = 0  # execution id, rising over the whole exchange
     client_id: str = ""  # of the order, or of the request that cancelled it
-    original: str = ""  # the order's own id, where a cancel or amendment changed it
+    original: str = ""  # the order's own id, if a cancel or amendment changed it
     match: PreventedMatch | None = None
     prevented: int = 0  # reduction of this order by that match
 
@@ -84,19 +84,19 @@ class OrderChange:
 
 
 class Listener(Protocol):
-    """Receives events at once. The engine calls it in the middle of its work: do not call back into the engine."""
+    """Receives events at once. The engine calls a listener in the middle of a call, so it must not call the engine."""
 
     def trades(self, market: Market, trades: list[Trade], aggregates: list[Aggregate]) -> None:
-        """One order traded."""
+        """Called when one order has traded."""
 
     def top(self, market: Market) -> None:
-        """The best price or its size changed, in markets that have `top_watchers`."""
+        """Called when the best price or its size has changed, in markets with `top_watchers`."""
 
     def report(self, report: ExecutionReport) -> None:
-        """An order of an account had an event."""
+        """Called for an event of an account's order."""
 
     def order_list(self, group: OrderList, kind: str, now_ns: int) -> None:
-        """An order list changed: `kind` is EXEC_STARTED, UPDATED or ALL_DONE. Comes after the reports of its orders."""
+        """Called after the reports of its orders when an order list has changed: EXEC_STARTED, UPDATED or ALL_DONE."""
 
 
 class Quiet:
@@ -139,7 +139,7 @@ class Listeners:
 
 
 class LevelChanges:
-    """Changes of levels since the last `take`, for one reader with its own pace."""
+    """Changes of levels since the last `take`, for one reader that takes them at its own interval."""
 
     __slots__ = ("asks", "bids", "first_id", "last_id")
 
@@ -168,7 +168,7 @@ class Market:
         self.symbol = rules.symbol
         self.bids = BookSide(Side.BUY)
         self.asks = BookSide(Side.SELL)
-        # Real ids are far above 32 bits: begin there, with a different number for each symbol.
+        # Real ids are far above 32 bits: start there, with a different number for each symbol.
         self.update_id = 60_000_000_000 + number % 1_000_000_000
         self.next_trade_id = 3_000_000_001 + number % 1_000_000
         self.next_aggregate_id = 2_000_000_001 + number % 1_000_000
@@ -176,7 +176,7 @@ class Market:
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
         self.aggregates: deque[Aggregate] = deque(maxlen=TRADES_KEPT)
         self.bars = Bars(rules.start_price)
-        self.top_watchers: set[str] = set()  # names of those who need `Listener.top` of this market
+        self.top_watchers: set[str] = set()  # names of the users of `Listener.top` for this market
         self.order_watchers: list[Callable[[Market, OrderChange], None]] = []
         self.waiting: dict[int, Order] = {}  # orders that wait for their stop price
         self.seen_trade_id = self.next_trade_id  # number of the last trade compared with stop prices
@@ -206,7 +206,7 @@ class Market:
             self._tell("add", order, order.remaining, now_ns)
 
     def reduce(self, order: Order, by: int, now_ns: int) -> None:
-        """Reduce a level by `by`, because a resting order shrank by as much."""
+        """Reduce a level by `by`, the reduction of a resting order."""
         side, price = self.side_of(order), order.price or 0
         self._changed(side, price, side.reduce(side.levels[price], order, by), now_ns)
         if self.order_watchers:

@@ -1,6 +1,6 @@
 """Locks funds, matches, settles and ends accepted orders.
 
-The engine checks orders and decides which is placed when; the matcher performs it. When an order of a list trades or
+The engine checks orders and decides when each is placed; the matcher places it. When an order of a list trades or
 ends, its list goes into `touched`, and the engine continues the list after the match.
 """
 
@@ -30,7 +30,7 @@ class Matcher:
     # ------------------------------------------------------------------------------------------------- placing
 
     def work(self, market: Market, order: Order, against: BookSide, now_ns: int) -> None:
-        """Match an order whose funds are locked, and let the remainder rest where it may."""
+        """Match an order whose funds are locked, and let the remaining size rest if allowed."""
         order.working_ns = now_ns
         if order.time_in_force == "FOK" and self._reachable(order, against) < order.size:
             self.end(market, order, "EXPIRED", now_ns, resting=False, why="UNFILLED_FOK_ORDER_EXPIRED")
@@ -83,7 +83,7 @@ class Matcher:
 
     @staticmethod
     def _fee_ahead(order: Order, worth: int) -> int:
-        """Return what a buy that pays its fees in quote locks for the fees on an amount."""
+        """Return the fee reserve of a buy that pays its fees in quote, for an amount."""
         fee: int = -(-worth * (order.fee_reserve or 0) // ONE)
         return fee
 
@@ -137,7 +137,7 @@ class Matcher:
 
     @staticmethod
     def _cost(size: int, against: BookSide) -> int:
-        """Return the cost of `size` at present prices, rounded up per level."""
+        """Return the cost of `size` at current prices, rounded up per level."""
         cost = 0
         for level in against.best_first():
             take = min(size, level.size)
@@ -149,7 +149,7 @@ class Matcher:
 
     @staticmethod
     def _size_for_quote(market: Market, quote: int, against: BookSide) -> int:
-        """Return the size, in whole steps, that an amount of quote buys at present prices."""
+        """Return the size, in whole steps, that an amount of quote buys at current prices."""
         size, step = 0, market.rules.step
         for level in against.best_first():
             affordable = quote * ONE // level.price // step * step
@@ -212,7 +212,8 @@ class Matcher:
 
     @staticmethod
     def _afford(market: Market, taker: Order, maker: Order, price: int) -> bool:
-        """Whether a MARKET buy has locked enough for the next fill: skipped own orders may have made it dearer."""
+        """Return whether a MARKET buy has locked enough for the next fill, because skipped own orders raise its
+        cost."""
         worth = price * min(taker.remaining, maker.remaining) // ONE
         short = worth + Matcher._fee_ahead(taker, worth) - taker.locked
         if short <= 0:
@@ -268,7 +269,7 @@ class Matcher:
         if order.status == "FILLED":
             self.release(market, order)
         elif buys and order.price is not None:
-            self.trim(market, order, self.need(order))  # the fill may have been cheaper than the order's price
+            self.trim(market, order, self.need(order))  # the fill may have a better price than the order
         if account.internal:
             return
         fill = Fill(

@@ -51,28 +51,28 @@ class Rules:
     bid_down: int = ONE // 5
     ask_up: int = 5 * ONE
     ask_down: int = ONE // 5
-    max_position: int = 0  # of the base asset; 0 is none
+    max_position: int = 0  # of the base asset; 0: no limit
     max_algo_orders: int = 5
     max_lists: int = 20
     max_amends: int = 10
-    self_trade: str = "EXPIRE_MAKER"  # for an order that names no mode
+    self_trade: str = "EXPIRE_MAKER"  # for an order without a mode
     self_trades: tuple[str, ...] = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
     permissions: tuple[str, ...] = ("SPOT",)
     levels: int = 1000  # levels a side that the participants maintain
 
     @property
     def price_decimals(self) -> int:
-        """How many decimals a price of this symbol needs, for protocols that write exactly as many."""
+        """The number of decimals of a price of this symbol, for protocols that write exactly that many."""
         return decimals_of(self.tick)
 
     @property
     def size_decimals(self) -> int:
-        """How many decimals a size of this symbol needs."""
+        """The number of decimals of a size of this symbol."""
         return decimals_of(self.step)
 
 
 def decimals_of(raw: int) -> int:
-    """Return how many decimals a raw number needs."""
+    """Return the number of decimals that a raw number needs."""
     decimals = SCALE
     while decimals and not raw % 10:
         raw, decimals = raw // 10, decimals - 1

@@ -89,7 +89,7 @@ class Connection:
             self._transport.close()
 
     def heard(self, now_ns: int) -> None:
-        """Note that the client sent a message."""
+        """Record that the client sent a message."""
         self._heard_ns = now_ns
 
     def admits_message(self, now_ns: int) -> bool:
@@ -100,7 +100,7 @@ class Connection:
         return True
 
     def pong(self, payload: bytes) -> None:
-        """Take in a pong. Only a pong with a ping's payload counts: it answers that ping and older ones."""
+        """Process a pong. Only a pong with a ping's payload counts: it answers that ping and older ones."""
         if payload in self._pings:
             while self._pings:
                 oldest, _ = self._pings.popitem(last=False)
@@ -111,7 +111,7 @@ class Connection:
         self.write(frame(PONG, payload))
 
     def keep(self, now_ns: int, withholds_ping: Callable[[Connection], bool]) -> None:
-        """Ping when due; end a connection that is too old, answers no pings, or is silent for too long."""
+        """Ping when due; end a connection that is too old, does not answer pings, or is silent for too long."""
         limits = self.limits
         if now_ns - self.opened_ns >= limits.life_s * SECOND_NS:
             self.close(1001, "24 hours", "age")
@@ -128,7 +128,7 @@ class Connection:
 
 
 class Connections:
-    """All websocket connections of the exchange, over all protocols, by number."""
+    """All websocket connections of the exchange, of all protocols, by number."""
 
     def __init__(self) -> None:
         self.open: dict[int, Connection] = {}

@@ -3,8 +3,8 @@
 Theory of operation. A protocol wraps a request in an `Envelope`, which executes the request, judges its answer and
 sends the answer. `execute` consults the fault rules once before the execution and once after, and applies them to the
 envelope. An execution is one synchronous call. A request that a fault holds (`late`) is executed at its time even if
-its client has gone, like a request stuck before an exchange's matching engine. The envelope decides whether an answer
-is good, because at some exchanges HTTP 200 carries errors.
+its client has disconnected, like a request that waits before an exchange's matching engine. The envelope decides
+whether an answer is a success, because some exchanges send errors with HTTP 200.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ class Envelope(Protocol[A]):
 
     @property
     def receipts(self) -> Sequence[Receipt]:
-        """The receipts of the orders that the request would place."""
+        """Return the receipts of the orders that the request would place."""
 
     @property
     def slow_executes_first(self) -> bool:
-        """Whether a `slow` request is executed at once and answered later, not executed later."""
+        """Whether a `slow` request is executed at once and answered later; False: also executed later."""
 
     def run(self) -> A:
-        """Execute the request; refusals are answers too."""
+        """Execute the request; refusals are answers, too."""
 
     def good(self, answer: A) -> bool:
-        """Whether the request succeeded; faults after the execution act on good answers only."""
+        """Return whether the request succeeded; faults after the execution act only on successful requests."""
 
     def placed(self, answer: A) -> bool:
-        """Whether the answer says that orders were placed."""
+        """Return whether the answer states that orders were placed."""
 
     def misstate(self, answer: A, wrong: Callable[[], dict[str, Decimal]]) -> A:
         """Return the answer with `wrong()` added to its free balances; only for answers with balances."""
 
     def refusal(self, fault: Fault) -> A:
-        """The answer of a `status` fault; nothing was executed."""
+        """Return the answer of a `status` fault; nothing was executed."""
 
     def unknown(self, fault: Fault, answer: A) -> A:
-        """The answer of `accept_then_status`: the outcome is unknown."""
+        """Return the answer of `accept_then_status`: the outcome is unknown."""
 
     def send(self, answer: A) -> None:
         """Send the answer."""

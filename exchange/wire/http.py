@@ -1,4 +1,4 @@
-"""Sends answers over HTTP: whole, by half, or not at all."""
+"""Sends answers over HTTP: completely, by half, or not at all."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class HttpChannel:
         self._response: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
 
     async def response(self) -> web.StreamResponse:
-        """Wait for the answer; a request that a fault hangs waits until its client leaves."""
+        """Wait for the answer; a request with the fault `hang` waits until its client disconnects."""
         return await self._response
 
     def send(self, response: web.Response) -> None:
-        """Send the answer; does nothing if the client has gone."""
+        """Send the answer; does nothing if the client has disconnected."""
         if not self._response.done():
             self._response.set_result(response)
 
@@ -46,7 +46,7 @@ def body_of(response: web.Response) -> bytes:
 
 
 async def pause(faults: Faults, ms: float) -> None:
-    """Wait by the timer of the faults."""
+    """Wait, by the timer of the faults."""
     over = asyncio.Event()
     faults.later(ms / 1000, over.set)
     await over.wait()

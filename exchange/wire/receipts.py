@@ -24,7 +24,7 @@ class Receipt:
 
 
 class Receipts:
-    """The receipts of one account in the order of their ids' first appearance; too many: the oldest are dropped."""
+    """The receipts of one account by first appearance of their ids; above the limit the oldest are dropped."""
 
     def __init__(self) -> None:
         self._by_id: OrderedDict[str, Receipt] = OrderedDict()
@@ -56,7 +56,7 @@ class Receipts:
 
 
 def settle(receipts: Iterable[Receipt], accepted: bool) -> None:
-    """Note how a request ended."""
+    """Record the outcome of a request."""
     for receipt in receipts:
         if accepted:
             receipt.accepted += 1

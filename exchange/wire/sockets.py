@@ -20,7 +20,7 @@ C = TypeVar("C", bound=Connection)
 async def handshake_fault(
     faults: Faults, protocol: str, endpoint: str, refusal: Callable[[Fault], web.Response]
 ) -> web.Response | None:
-    """Apply a fault to a handshake: return an answer, or wait, or return None to continue."""
+    """Apply a fault to a handshake: return an answer, wait, or return None to continue."""
     fault = faults.request(protocol, endpoint)
     if fault is None:
         return None

@@ -1,4 +1,4 @@
-"""Public streams: the listeners of each topic, and one encoding for all listeners of the same form."""
+"""Public streams: the listeners of each topic, and one encoding per message format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Topics(Generic[C, T, F]):
         self._changed = changed
 
     def subscribe(self, connection: C, name: str, make: Callable[[str], T | None]) -> T | None:
-        """Subscribe a connection to a topic; `make` makes a topic without listeners. None: there is no such topic."""
+        """Subscribe a connection to a topic; `make` makes a topic that has no listeners yet. None: no such topic."""
         connection.streams[name] = None
         topic = self.by_name.get(name)
         if topic is None:

@@ -47,7 +47,7 @@ class UserData(Generic[S]):
         self._by_account.setdefault(subscription.account.name, {})[where] = subscription
 
     def end(self, subscription: S) -> None:
-        """Drop a subscription; frames sent to it before still go out."""
+        """Drop a subscription; frames that were passed to it before are still sent."""
         where = subscription.connection.number, subscription.number
         self._by_connection[where[0]].pop(where[1], None)
         self._by_account[subscription.account.name].pop(where, None)

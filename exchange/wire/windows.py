@@ -23,14 +23,14 @@ class FixedWindow:
         return self._count
 
     def used(self, now_ns: int) -> int:
-        """Return the count of the present window."""
+        """Return the count of the current window."""
         number = now_ns // self.width_ns
         if number != self._number:
             self._number, self._count = number, 0
         return self._count
 
     def left_ns(self, now_ns: int) -> int:
-        """Return the rest of the present window."""
+        """Return the remaining time of the current window."""
         return self.width_ns - now_ns % self.width_ns
 
 
@@ -44,7 +44,7 @@ class SlidingWindow:
         self._times: deque[int] = deque()
 
     def add(self, now_ns: int) -> int:
-        """Note an event; return the number of events in the window."""
+        """Record an event; return the number of events in the window."""
         self.used(now_ns)
         self._times.append(now_ns)
         return len(self._times)
@@ -76,7 +76,7 @@ class DecayingCount:
         self._time_ns = 0
 
     def used(self, decay: float, now_ns: int) -> float:
-        """Return the count as it is now."""
+        """Return the current count."""
         elapsed_s = max(0, now_ns - self._time_ns) / SECOND_NS
         self._count, self._time_ns = max(0.0, self._count - elapsed_s * decay), now_ns
         return self._count

@@ -79,8 +79,8 @@ def find_newest(directory: Path, address: str) -> Path | None:
 class SegmentIndex:
     """The newest segment of each address in a directory, listed again only when the directory has changed.
 
-    All readers of a directory in a process share one (`of`), so that a thousand views of dead books cost one stat each
-    and one listing together.
+    All readers of a directory in a process share one index (`of`), so that a thousand views of dead books cost one stat
+    each and one listing together.
     """
 
     _SETTLED_NS = (
@@ -114,7 +114,7 @@ class SegmentIndex:
 
 
 def mark_retired(path: Path, unlink: bool = True) -> bool:
-    """Mark the segment of a dead writer RETIRED, wake its readers, and remove the file. Return False if it was gone.
+    """Mark the segment of a dead writer RETIRED, wake its readers, and remove the file. False: the file was gone.
 
     Only the node agent calls this, and only for a writer that is certainly dead. The mark is one atomic word that a
     writer sets only to end itself; if the writer is alive after all, its next publish raises Fenced.

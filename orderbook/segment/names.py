@@ -51,7 +51,7 @@ def private_directory(path: Path) -> Path:
 
     Raises:
         Misconfigured: the path is a symbolic link or not a directory, belongs to another user, is open to group or
-            others, or cannot be made.
+            others, or cannot be created.
     """
     try:
         os.mkdir(path, 0o700)

@@ -21,8 +21,8 @@ from ..segment.directory import SegmentIndex
 from ..segment.names import Incarnation
 from ..snapshot import BookSnapshot, Number
 
-LOOK_NS = 10_000_000  # at most this often a view looks for a successor's segment
-ASK_NS = 1_000_000_000  # at most this often a view asks for a segment that is not there
+LOOK_NS = 10_000_000  # least time between two searches for a successor's segment
+ASK_NS = 1_000_000_000  # least time between two requests for a missing segment
 
 Reopen = Callable[[type[Any], str, Instrument], Any]  # makes a view from a view class, an address and an instrument
 
@@ -30,7 +30,7 @@ Reopen = Callable[[type[Any], str, Instrument], Any]  # makes a view from a view
 class BookReading:
     """One book, readable from this process while another writes it. The base of `BookView` and `AsyncBookView`.
 
-    Views pickle: only the directory, the instrument and the address travel. Use a view from one thread at a time, or
+    Views pickle, with the directory, the instrument and the address only. Use a view from one thread at a time, or
     make one per thread.
 
     Sides: `Side.BUY` means "I would buy", so it walks the asks; `Side.SELL` walks the bids.
@@ -140,7 +140,7 @@ class BookReading:
             try:
                 return reader.top()
             except NotSynced:
-                pass  # its successor may serve already: find it, then read from it
+                pass  # a successor may serve already: find it, then read from it
         return self._required().top(stale_ok)
 
     def peek(self) -> Top:
@@ -246,7 +246,7 @@ class BookReading:
     # ---- finding the segment
 
     def look_again(self) -> None:
-        """Make the next read look for a newer segment at once. Call this when a newer segment is known to exist."""
+        """Make the next read look for a newer segment at once. Call this if a newer segment is known to exist."""
         self._look_after_ns = 0
 
     def _serving(self) -> SegmentReader | None:

@@ -17,19 +17,19 @@ from .waits import Waits
 
 LATE_LOOK_NS = 25_000_000  # pause between two checks for a successor when the writer died some time ago
 FRESH_NS = 2_000_000_000  # within this time the writer has died recently
-RELOOK_S = 0.1  # a live writer whose book is not LIVE: check for a successor this often
-LONGEST_S = 1.0  # a live book that is quiet
+RELOOK_S = 0.1  # pause between two checks for a successor if the writer lives but its book is not LIVE
+LONGEST_S = 1.0  # longest wait for a change of a quiet LIVE book
 
 _GONE = (BookState.DEAD, BookState.RETIRED)
 
 
 class BookView(BookReading):
-    """A book for sync code: `BookReading`, and methods that wait are awaited."""
+    """A book for sync code: `BookReading`, and methods that wait for changes."""
 
     def changes(self, states: bool = False) -> Iterator[Top]:
         """Yield the top of the book now and after every change; only the newest if changes outrun the caller.
 
-        Only LIVE tops, unless `states`: then also one per change of state, with the last known levels. The iteration
+        Only LIVE tops; with `states` also one per change of state, with the last known levels. The iteration
         survives its writer: it continues when the successor is LIVE.
         """
         Waits.begin()
@@ -107,7 +107,7 @@ class BookView(BookReading):
                 reader = self._serving()
                 continue
             if reader.identity != identity:
-                # A number that this segment has not reached is of an earlier segment of the same incarnation.
+                # A number that this segment has not reached belongs to an earlier segment of the same incarnation.
                 is_other = incarnation not in (None, reader.incarnation) or number > reader.last_trade_number
                 if identity is not None or is_other:
                     began_anew, number, lost = True, 0, None
