@@ -298,6 +298,7 @@ class Offer:
     order_lists: frozenset[str] = frozenset()  # "OCO", "OTO", "OTOCO"
     batch_place: int = 0
     batch_cancel: int = 0
+    batch_of_pair: bool = False  # the orders of one batch are of one pair
     cancel_all: bool = False
     dead_man: bool = False
     stream: bool = True  # False: reports come by polling only

@@ -1,7 +1,7 @@
 """Signing for Kraken: HMAC-SHA512 over the path and the SHA-256 of nonce and body, under a secret in base64.
 
-A new order and an amendment carry a deadline, after which the matching engine refuses them. Nothing of the kind exists
-for other requests: a later nonce of the same key ends their validity.
+A new order, a batch of orders and an amendment carry a deadline, after which the matching engine refuses them. Other
+requests have no deadline: a later nonce of the same key ends their validity.
 
 Source: guides/spot-rest-auth, rest-api/add-order, rest-api/amend-order of docs.kraken.com, read 2026-11-27.
 """
@@ -9,16 +9,21 @@ Source: guides/spot-rest-auth, rest-api/add-order, rest-api/amend-order of docs.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import urlencode
+
+import orjson
 
 from ...model.errors import Misconfigured
 from ...model.time import MILLISECOND_NS
 from ..order_codec import At, Draft, Ends, Kind, Never, Signed, WhenSuperseded
-from ..signing import FORM, Headers, SigningKey, rfc3339_text, signed_request, with_query
+from ..signing import FORM, JSON, Headers, SigningKey, rfc3339_text, signed_request, with_query
 from .spec import OFFER
 
-TIMED = (Kind.PLACE, Kind.AMEND)
+TIMED = (Kind.PLACE, Kind.AMEND, Kind.BATCH_PLACE)
+BATCHES = (Kind.BATCH_PLACE, Kind.BATCH_CANCEL)
+AS_JSON = ("orders", "cl_ord_ids", "nonce")  # of a batch: lists, and a number
 
 
 class KrakenAuth(SigningKey):
@@ -47,7 +52,8 @@ class KrakenAuth(SigningKey):
             params.append(("deadline", rfc3339_text(ends.ns)))
         if draft.signed:
             params.insert(0, ("nonce", str(nonce)))
-        body = urlencode(params)
+        batch = draft.kind in BATCHES
+        body = _json(params) if batch else urlencode(params)
         text = f"{method} {with_query(path, body)}"
         proof: Headers = ()
         if draft.signed:
@@ -55,7 +61,15 @@ class KrakenAuth(SigningKey):
             proof = (("API-Key", self._api_key), ("API-Sign", self.api_sign(path, str(nonce), body)))
         if method == "GET":
             return signed_request(draft, request_id, ends, with_query(path, body), text)
-        return signed_request(draft, request_id, ends, path, text, headers=(FORM,), proof=proof, body=body.encode())
+        return signed_request(
+            draft, request_id, ends, path, text, headers=(JSON if batch else FORM,), proof=proof, body=body.encode()
+        )
+
+
+def _json(params: Iterable[tuple[str, str]]) -> str:
+    """rest-api/add-order-batch, cancel-order-batch: a list has no form."""
+    made = {name: orjson.Fragment(value) if name in AS_JSON else value for name, value in params}
+    return orjson.dumps(made).decode()
 
 
 def _deadline(now_ns: int, validity_ms: int) -> int:

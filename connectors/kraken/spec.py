@@ -46,6 +46,9 @@ def _private(method: str, page: str, calls: int = 1, transactions: int = 0) -> E
 TRADING = {
     "place": _private("AddOrder", "add-order", 0, 1),
     "cancel": _private("CancelOrder", "cancel-order", 0, 8),
+    # The codec counts the orders of a batch: half of this for each order, and this for each cancel
+    "place_batch": _private("AddOrderBatch", "add-order-batch", 0, 1),
+    "cancel_batch": _private("CancelOrderBatch", "cancel-order-batch", 0, 8),
     "amend": _private("AmendOrder", "amend-order", 0, 4),
     "open_orders": _private("OpenOrders", "get-open-orders"),
     "closed_orders": _private("ClosedOrders", "get-closed-orders"),
@@ -62,6 +65,9 @@ OFFER = Offer(
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same: timeinforce
     self_trade_modes=frozenset({"cancel-newest", "cancel-oldest", "cancel-both"}),  # same: stptype
     quote_amount=True,  # same: oflags viqc, buy market orders only
+    batch_place=15,  # rest-api/add-order-batch
+    batch_cancel=50,  # rest-api/cancel-order-batch
+    batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against the limit of its own pair
     amend=True,  # rest-api/amend-order: in place, under the same ids
     client_id_pattern=PATTERN,
     # ours: the manual states no bound on how long a request that was let in is worked on

@@ -17,7 +17,7 @@ from ..engine.accounts import Account
 from ..faults import Fault
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
-from ..wire.receipts import Receipt, settle
+from ..wire.receipts import Receipt, settle_refused
 from .auth import KEY, authenticate
 from .client import NAME, milliseconds
 from .desk import Desk
@@ -83,14 +83,7 @@ class Envelope:
         """Note which orders of a batch were refused; return the receipts that are still open."""
         codes = zip(answer.result["list"], answer.outcomes, strict=True) if answer.outcomes else ()
         refused = [row["orderLinkId"] for row, (code, _) in codes if code]
-        kept = []
-        for receipt in self.receipts:
-            if receipt.client_id in refused:
-                refused.remove(receipt.client_id)
-                settle([receipt], accepted=False)
-            else:
-                kept.append(receipt)
-        return kept
+        return settle_refused(self.receipts, refused)
 
     def good(self, answer: Answer) -> bool:
         return answer.code == 0

@@ -30,20 +30,20 @@ class Reply:
 class Front(ABC):
     """One request with an answer for each thing it names. `names` are what fault rules may call the endpoint.
 
-    `client_id` is the id under which the request would place an order, or None.
+    `client_ids` are the ids under which the request would place orders; those that are None are not counted.
     """
 
     protocol = NAME
     slow_executes_first = False
 
     def __init__(
-        self, desk: Desk, names: tuple[str, ...], account: Account | None, pair: object, client_id: object
+        self, desk: Desk, names: tuple[str, ...], account: Account | None, pair: object, *client_ids: object
     ) -> None:
         self.desk = desk
         self.names = names
         self.account = account
         self.symbol = desk.pairs.symbol(pair)
-        self.receipts = [] if account is None else desk.floor.receipts_of(account).received([client_id])
+        self.receipts = [] if account is None else desk.floor.receipts_of(account).received(client_ids)
 
     @abstractmethod
     def perform(self) -> list[Reply]:

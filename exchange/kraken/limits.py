@@ -60,7 +60,7 @@ class Meter:
             raise ApiError("EAPI:Rate limit exceeded")
         count.add(cost, self.limits.calls_decay, now_ns)
 
-    def transact(self, account: Account, symbol: str, cost: int, now_ns: int) -> None:
+    def transact(self, account: Account, symbol: str, cost: float, now_ns: int) -> None:
         """Count a transaction, which counts even if it is refused for another reason.
 
         Raises:
@@ -70,7 +70,7 @@ class Meter:
             raise ApiError("EOrder:Rate limit exceeded")
         self.charge(account, symbol, cost, now_ns)
 
-    def charge(self, account: Account, symbol: str, cost: int, now_ns: int) -> None:
+    def charge(self, account: Account, symbol: str, cost: float, now_ns: int) -> None:
         """Count a transaction that is never refused, such as one cancel of many."""
         count = self._transactions.setdefault((account.name, symbol), DecayingCount())
         count.add(cost, self.limits.transactions_decay, now_ns)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ...model.events import Side
@@ -99,14 +99,15 @@ class Orders:
 
     # ------------------------------------------------------------------------------------------------- placing
 
-    def place(self, account: Account, new: NewOrder, now_ns: int) -> Order | None:
-        """Accept an order; None where it was only to be validated.
+    def place(self, account: Account, new: NewOrder, now_ns: int, counted: bool = True) -> Order | None:
+        """Accept an order; None where it was only to be validated. The orders of a batch are `counted` as one.
 
         Raises:
             ApiError, Rejected: why it is refused; nothing was placed.
         """
         market = new.pair.market
-        self._meter.transact(account, market.symbol, 1, now_ns)
+        if counted:
+            self._meter.transact(account, market.symbol, 1, now_ns)
         if new.deadline_ns is not None and now_ns > new.deadline_ns:
             raise ApiError("EService:Deadline elapsed")
         _check_open(new.pair, "cancel_only")
@@ -158,9 +159,21 @@ class Orders:
         self._meter.transact(account, order.symbol, self._cost(CANCEL, order, now_ns), now_ns)
         self._engine.cancel(order.symbol, order.id, now_ns, account)
 
+    def count_batch(self, account: Account, pair: Pair, size: int, now_ns: int) -> None:
+        """Count a batch of new orders, half of what they cost one by one.
+
+        Raises:
+            ApiError: the account's counter stands at its limit.
+        """
+        self._meter.transact(account, pair.market.symbol, size / 2, now_ns)
+
     def cancel_all(self, account: Account, now_ns: int, reason: str = "") -> int:
-        """Cancel every open order; return how many. It counts as many cancels and is never refused."""
+        """Cancel every open order; return how many."""
         orders = [order for order in account.open.values() if order.symbol in self._pairs.by_symbol]
+        return self.cancel_many(account, orders, now_ns, reason)
+
+    def cancel_many(self, account: Account, orders: Sequence[Order], now_ns: int, reason: str = "") -> int:
+        """Cancel open orders; return how many. It counts as many cancels and is never refused."""
         for order in orders:
             self._meter.charge(account, order.symbol, self._cost(CANCEL, order, now_ns), now_ns)
             if order.id in account.open:

@@ -1,8 +1,8 @@
 """Private REST endpoints: an account's balances, orders, fills and trading.
 
 Source: get-account-balance, get-extended-balance, get-trade-balance, get-open-orders, get-closed-orders,
-get-orders-info, get-trade-history, get-trade-volume, get-websockets-token, add-order, amend-order, cancel-order,
-cancel-all-orders, cancel-all-orders-after; read 2026-11-27.
+get-orders-info, get-trade-history, get-trade-volume, get-websockets-token, add-order, add-order-batch, amend-order,
+cancel-order, cancel-order-batch, cancel-all-orders, cancel-all-orders-after; read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ...model.errors import Rejected
 from ...model.events import Side
 from ...model.time import DAY_NS, SECOND_NS
 from ..engine.accounts import Account, Fill, Order
@@ -21,12 +22,13 @@ from ..wire.numbers import BadNumber, Flaw, read_decimal, text
 from . import ids, order_bodies
 from .client import NAME, rfc3339_s
 from .desk import Desk
-from .errors import ApiError, invalid
+from .errors import ApiError, invalid, refused
 from .names import Pair, asset_id
 from .orders import SELF_TRADE, NewOrder, client_id_of, read_client_id
 from .public import pairs_of, whole
 
 PAGE = 50
+BATCH, CANCELS = 15, 50
 LONGEST_SWITCH_S = 86_399
 
 
@@ -49,6 +51,14 @@ class Method:
     answer: Callable[[Asked], Any]
     cost: int = 1
     trades: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of the orders of a batch: rows of the result, and the client ids of the refused ones."""
+
+    rows: list[dict[str, Any]]
+    refused: list[object]
 
 
 def flag(sent: Mapping[str, Any], name: str, default: bool = False) -> bool:
@@ -358,6 +368,56 @@ def add_order(asked: Asked) -> Any:
     return result if order is None else result | {"txid": [ids.order_id(order.id)]}
 
 
+def add_order_batch(asked: Asked) -> Any:
+    """Orders of one pair: one that is malformed refuses all, one that the engine refuses fails alone.
+
+    Of the rules that the manual does not sort, the least size counts as the engine's here.
+    """
+    sent, orders = asked.sent, asked.desk.orders
+    given = _listed(sent, "orders", BATCH)
+    if len(given) < 2 or not all(isinstance(row, dict) for row in given):
+        raise invalid("orders")
+    shared = {name: sent[name] for name in ("pair", "deadline", "validate") if name in sent}
+    new = [new_order(replace(asked, sent=row | shared)) for row in given]
+    orders.count_batch(asked.account, new[0].pair, len(new), asked.now_ns)
+    done = Batch([], [])
+    for row, each in zip(given, new, strict=True):
+        words = order_bodies.described(each.pair, each.side.name.lower(), each.size, each.price, each.quote_size)
+        found: dict[str, Any] = {"descr": {"order": words}}
+        try:
+            order = orders.place(asked.account, each, asked.now_ns, counted=False)
+            found |= {} if order is None else {"txid": ids.order_id(order.id)}
+        except (ApiError, Rejected) as error:
+            found["error"] = error.text if isinstance(error, ApiError) else refused(error).text
+            done.refused.append(row.get("cl_ord_id"))
+        done.rows.append(found)
+    return done
+
+
+def cancel_order_batch(asked: Asked) -> Any:
+    """By the exchange's ids, or `userref`, and the client's; one that is not open is not counted (a guess)."""
+    sent, account, orders = asked.sent, asked.account, asked.desk.orders
+    txids, client_ids = _listed(sent, "orders", CANCELS), _listed(sent, "cl_ord_ids", CANCELS)
+    if not 1 <= len(txids) + len(client_ids) <= CANCELS:
+        raise invalid("orders")
+    names = {str(one.get("txid") if isinstance(one, dict) else one) for one in txids}
+    own = {str(one.get("cl_ord_id") if isinstance(one, dict) else one) for one in client_ids}
+    found = [
+        order
+        for order in account.open.values()
+        if asked.desk.lists(order.symbol)
+        and ({ids.order_id(order.id), str(order.strategy_id)} & names or client_id_of(order) in own)
+    ]
+    return {"count": orders.cancel_many(account, found, asked.now_ns)}
+
+
+def _listed(sent: Mapping[str, Any], name: str, most: int) -> list[Any]:
+    found = sent.get(name, [])
+    if not isinstance(found, list) or len(found) > most:
+        raise invalid(name)
+    return found
+
+
 def amend_order(asked: Asked) -> Any:
     sent, orders = asked.sent, asked.desk.orders
     if ("txid" in sent) == ("cl_ord_id" in sent):
@@ -409,8 +469,10 @@ METHODS = {
     "QueryOrders": Method(query_orders),
     "TradesHistory": Method(trades_history, cost=2),
     "AddOrder": Method(add_order, cost=0, trades=True),
+    "AddOrderBatch": Method(add_order_batch, cost=0, trades=True),
     "AmendOrder": Method(amend_order, cost=0, trades=True),
     "CancelOrder": Method(cancel_order, cost=0, trades=True),
+    "CancelOrderBatch": Method(cancel_order_batch, cost=0, trades=True),
     "CancelAll": Method(cancel_all, trades=True),
     "CancelAllOrdersAfter": Method(cancel_all_after, trades=True),
 }

@@ -19,12 +19,13 @@ from ..engine.rules import SCALE
 from ..wire.executor import execute
 from ..wire.http import HttpChannel
 from ..wire.numbers import text
+from ..wire.receipts import settle_refused
 from .auth import Signed, authenticate
 from .desk import Desk
 from .errors import ApiError
 from .front import Front, Reply
 from .names import asset_id
-from .private import METHODS, perform
+from .private import METHODS, Batch, perform
 from .public import QUERIES
 
 PUBLIC, PRIVATE = "/0/public/", "/0/private/"
@@ -41,14 +42,17 @@ class Envelope(Front):
         sent: Mapping[str, Any],
         answer: Callable[[], Any],
     ) -> None:
-        places = request.path == PRIVATE + "AddOrder" and not _validates(sent)
         names = (request.path, f"{request.method} {request.path}")
-        super().__init__(desk, names, account, sent.get("pair"), sent.get("cl_ord_id") if places else None)
+        super().__init__(desk, names, account, sent.get("pair"), *_places(request.path, sent))
         self.channel = HttpChannel(request)
         self._answer = answer
 
     def perform(self) -> list[Reply]:
-        return [Reply(self._answer())]
+        answer = self._answer()
+        if isinstance(answer, Batch):
+            self.receipts = settle_refused(self.receipts, answer.refused)
+            answer = {"orders": answer.rows}
+        return [Reply(answer)]
 
     def misstate(self, answer: list[Reply], wrong: Callable[[], dict[str, Decimal]]) -> list[Reply]:
         if self.names[0] not in (PRIVATE + "Balance", PRIVATE + "BalanceEx"):
@@ -100,6 +104,15 @@ class Rest:
         envelope = Envelope(desk, request, account, sent, answer)
         execute(desk.floor.faults, envelope)
         return await envelope.channel.response()
+
+
+def _places(path: str, sent: Mapping[str, Any]) -> list[object]:
+    """Return the client ids of the orders that a request would place."""
+    if _validates(sent):
+        return []
+    if path == PRIVATE + "AddOrderBatch" and isinstance(sent.get("orders"), list):
+        return [row.get("cl_ord_id") for row in sent["orders"] if isinstance(row, dict)]
+    return [sent.get("cl_ord_id")] if path == PRIVATE + "AddOrder" else []
 
 
 def _validates(sent: Mapping[str, Any]) -> bool:

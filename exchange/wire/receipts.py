@@ -55,6 +55,18 @@ class Receipts:
         return self._by_id.get(client_id) or Receipt(client_id)
 
 
+def settle_refused(receipts: Iterable[Receipt], refused: Iterable[object]) -> list[Receipt]:
+    """Note that orders of a batch were refused, by their client ids; return the receipts that are still open."""
+    left, kept = list(refused), []
+    for receipt in receipts:
+        if receipt.client_id in left:
+            left.remove(receipt.client_id)
+            settle([receipt], accepted=False)
+        else:
+            kept.append(receipt)
+    return kept
+
+
 def settle(receipts: Iterable[Receipt], accepted: bool) -> None:
     """Record the outcome of a request."""
     for receipt in receipts:

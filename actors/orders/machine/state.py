@@ -114,7 +114,11 @@ class AccountState:
         codec = self.codec
         if most < 2 or not isinstance(codec, Batches):
             return list(drafts)
-        return [codec.batch(some) if len(some) > 1 else some[0] for some in batches(drafts, most)]
+        groups: dict[str | None, list[Draft]] = {}
+        for draft in drafts:
+            groups.setdefault(draft.pair if codec.offer.batch_of_pair else None, []).append(draft)
+        parts = [some for group in groups.values() for some in batches(group, most)]
+        return [codec.batch(some) if len(some) > 1 else some[0] for some in parts]
 
     def restore_order(self, order: Order, fills: list[Fill], now: Now) -> None:
         """Hold an order of the journal.

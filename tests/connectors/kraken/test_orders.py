@@ -280,3 +280,45 @@ def test_an_answer_to_a_token():
     reply = read(draft, {"token": "WW91ciBhdXRo", "expires": 900})
     assert reply.token == "WW91ciBhdXRo"
     assert "WW91" not in repr(reply)
+
+
+# Batches
+
+
+def test_a_batch_of_orders_is_json_and_costs_half() -> None:
+    """add-order-batch: the pair and the deadline once, each order without them."""
+    made = codec()
+    second = replace(new(price="37000"), client_order_id="vm2")
+    draft = made.batch([made.place(new(), BTC), made.place(second, BTC)])
+    assert (draft.kind, draft.rest[1], draft.pair) == (Kind.BATCH_PLACE, "/0/private/AddOrderBatch", "BTC-USD")
+    assert (draft.orders, draft.cost) == ((ID, "vm2"), (("transactions", 1),))
+    signed = CONNECTOR.auth("hmac", "KEY", "c2VjcmV0").sign(draft, "1", 1_700_000_000 * 10**9, 5_000)
+    assert signed.request is not None
+    assert ("Content-Type", "application/json") in signed.request.headers
+    body = orjson.loads(signed.request.body)
+    assert list(body) == ["nonce", "pair", "orders", "deadline"]
+    assert (body["nonce"], body["pair"]) == (1_700_000_000_000, "XBTUSD")
+    assert [(row["cl_ord_id"], row["price"]) for row in body["orders"]] == [
+        (packed(ID), "37500"),
+        (packed("vm2"), "37000"),
+    ]
+    rows = [{"txid": TXID, "descr": {}}, {"error": "EOrder:Insufficient funds", "descr": {}}]
+    reply = read(draft, {"orders": rows})
+    assert [(one.client_order_id, one.exchange_order_id, one.status) for one in reply.orders] == [(ID, TXID, None)]
+    assert reply.taken == (ID,)
+    assert reply.refused == (("vm2", "EOrder:Insufficient funds", "EOrder:Insufficient funds"),)
+    with pytest.raises(DecodeError):
+        read(draft, {"orders": rows[:1]})
+
+
+@pytest.mark.parametrize(("count", "taken", "absent"), [(2, (ID, "vm2"), False), (1, (), False), (0, (), True)])
+def test_a_batch_of_cancels_is_only_counted(count: int, taken: tuple[str, ...], absent: bool) -> None:
+    """cancel-order-batch: of a part, queries say which."""
+    made = codec()
+    other = replace(known(None), client_order_id="vm2")
+    draft = made.batch([made.cancel(known(), BTC), made.cancel(other, BTC)])
+    assert (draft.kind, draft.rest[1]) == (Kind.BATCH_CANCEL, "/0/private/CancelOrderBatch")
+    assert dict(draft.params) == {"orders": f'["{TXID}"]', "cl_ord_ids": f'["{packed("vm2")}"]'}
+    assert draft.cost == (("transactions", 16),)
+    reply = read(draft, {"count": count})
+    assert (reply.taken, reply.absent, reply.orders) == (taken, absent, ())

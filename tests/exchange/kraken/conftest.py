@@ -57,13 +57,14 @@ class KrakenExchange(Exchange):
     ) -> tuple[int, bytes]:
         """Status and body of a private call."""
         sent = {"nonce": nonce or self.nonce(), **fields}
-        path, body = f"/0/private/{method}", urlencode(sent)
+        lists = any(isinstance(value, list) for value in fields.values())
+        path, body = f"/0/private/{method}", json.dumps(sent) if lists else urlencode(sent)
         digest = hashlib.sha256(f"{sent['nonce']}{body}".encode()).digest()
         sign = hmac.new(base64.b64decode(secret), path.encode() + digest, "sha512").digest()
         headers = {
             "API-Key": key,
             "API-Sign": base64.b64encode(sign).decode(),
-            "Content-Type": "application/x-www-form-urlencoded",
+            "Content-Type": "application/json" if lists else "application/x-www-form-urlencoded",
         }
         async with self.session.post(self.kraken["rest"] + path, data=body, headers=headers) as response:
             return response.status, await response.read()

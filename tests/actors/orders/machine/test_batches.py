@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -47,6 +48,16 @@ def test_several_orders_go_in_as_few_requests_as_the_exchange_takes(world: World
     assert all(result.done for result in world.answer("t"))
     world.settle()
     world.check()
+
+
+def test_orders_of_one_pair_go_together_where_the_exchange_requires_it(world: World) -> None:
+    state = world.machine._state
+    codec, instrument = state.codec, world.instruments[0]
+    drafts = [codec.place(limit(f"vm{number}"), instrument) for number in range(5)]
+    mixed = [replace(draft, pair="ETH-USDT" if number % 2 else "BTC-USDT") for number, draft in enumerate(drafts)]
+    assert [one.orders for one in state.joined(mixed, 3)] == [("vm0", "vm1", "vm2"), ("vm3", "vm4")]
+    codec.offer = replace(codec.offer, batch_of_pair=True)
+    assert [one.orders for one in state.joined(mixed, 3)] == [("vm0", "vm2", "vm4"), ("vm1", "vm3")]
 
 
 def test_one_that_is_refused_leaves_the_others(world: World) -> None:

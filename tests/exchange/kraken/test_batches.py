@@ -1,0 +1,48 @@
+"""Batches of Kraken's REST: add-order-batch, cancel-order-batch and guides/spot-ratelimits, read 2026-11-27."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.exchange.kraken.conftest import KrakenExchange
+
+TERMS: dict[str, Any] = {"type": "buy", "ordertype": "limit", "price": "60000.00", "volume": "0.01"}
+
+
+def used(kraken: KrakenExchange) -> float:
+    account = kraken.venue.engine.accounts["main"]
+    return kraken.desk.meter.transactions(account, "BTCUSDT", kraken.desk.now_ns())
+
+
+async def test_orders_of_a_batch_end_each_by_itself(kraken: KrakenExchange) -> None:
+    """The second lacks funds; the batch counts half an order for each."""
+    given = [TERMS | {"cl_ord_id": "a"}, TERMS | {"cl_ord_id": "b", "volume": "100"}, TERMS | {"cl_ord_id": "c"}]
+    made = (await kraken.private("AddOrderBatch", pair="XBTUSDT", orders=given))["orders"]
+    assert [sorted(row) for row in made] == [["descr", "txid"], ["descr", "error"], ["descr", "txid"]]
+    assert made[1]["error"] == "EOrder:Insufficient funds"
+    assert used(kraken) == 1.5
+    listed = (await kraken.private("OpenOrders"))["open"]
+    assert {txid: row["cl_ord_id"] for txid, row in listed.items()} == {made[0]["txid"]: "a", made[2]["txid"]: "c"}
+    receipts = kraken.desk.floor.receipts_of(kraken.venue.engine.accounts["main"])
+    assert [(receipts.find(one).accepted, receipts.find(one).refused) for one in "abc"] == [(1, 0), (0, 1), (1, 0)]
+
+
+async def test_a_malformed_order_refuses_the_whole_batch(kraken: KrakenExchange) -> None:
+    wrong = [TERMS | {"price": "0"}, [TERMS] * 16, [TERMS], "x", [TERMS, 1]]
+    for orders in ([TERMS, wrong[0]], *wrong[1:]):
+        error = await kraken.private("AddOrderBatch", pair="XBTUSDT", orders=orders)
+        assert error.startswith("EGeneral:Invalid arguments"), (orders, error)
+    assert (await kraken.private("OpenOrders"))["open"] == {}
+
+
+async def test_cancels_of_a_batch_are_counted_and_never_refused(kraken: KrakenExchange) -> None:
+    kraken.desk.limits.transactions = 10
+    given = [TERMS | {"cl_ord_id": name} for name in "abcd"]
+    made = (await kraken.private("AddOrderBatch", pair="XBTUSDT", orders=given))["orders"]
+    first = [made[0]["txid"], made[1]["txid"], "OUF4EM-FRGI2-MQMWZD"]
+    assert await kraken.private("CancelOrderBatch", orders=first, cl_ord_ids=["c"]) == {"count": 3}
+    assert used(kraken) == 2 + 8 * 3  # all younger than 5 s
+    assert await kraken.private("CancelOrder", cl_ord_id="d") == "EOrder:Rate limit exceeded"
+    assert await kraken.private("CancelOrderBatch", orders=[], cl_ord_ids=["c", "d"]) == {"count": 1}
+    assert await kraken.private("CancelOrderBatch", orders=[], cl_ord_ids=["c", "d"]) == {"count": 0}
+    assert (await kraken.private("CancelOrderBatch", orders=["x"] * 51)).startswith("EGeneral:Invalid arguments")
