@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 
 from .samples import MarketDataSamples
 from .spec import ExchangeSpec
@@ -19,8 +20,8 @@ class SpecifiedConnector:
     def name(self) -> str:
         return self.spec.exchange
 
-    def samples(self) -> MarketDataSamples:
+    def samples(self) -> MarketDataSamples | None:
         """Return the connector's own messages in the manual's form, for the conformance suite: `SAMPLES` of the module
-        `samples` in its package."""
-        found: MarketDataSamples = import_module(f"{type(self).__module__}.samples").SAMPLES
-        return found
+        `samples` in its package; None where it has no such module."""
+        name = f"{type(self).__module__}.samples"
+        return import_module(name).SAMPLES if find_spec(name) is not None else None

@@ -19,9 +19,9 @@ from ..model.order import NewOrder, Order, OrderType, TimeInForce
 from ..model.time import MILLISECOND_NS
 from . import drafts
 from .failures import Failures
-from .order_codec import CallAnswer, Draft, Kind, Refusal, Reply, Signed
+from .order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
 from .reading import each_row, reading
-from .reports import BalanceReport, FillReport, OrderReport
+from .reports import BalanceReport, FillReport, Missed, OrderReport, StreamOpened, StreamReport, StreamSay
 from .spec import Endpoint, ExchangeSpec, Offer
 
 Params = list[tuple[str, str]]
@@ -134,7 +134,18 @@ class Trading:
     def bind(self, instruments: Sequence[Instrument]) -> None:
         """Ignore the instruments: reports name the exchange's symbols."""
 
-    # Requests over a websocket
+    # The user stream, and requests over a websocket
+
+    def stream_url(self) -> str:
+        raise self._refuse("a stream of reports")
+
+    def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
+        return []
+
+    def stream_decode(
+        self, frame: bytes | memoryview, recv_ns: int
+    ) -> Sequence[StreamReport | StreamOpened | Missed | StreamSay]:
+        return ()
 
     def call_url(self) -> str:
         raise self._refuse("orders over a websocket")

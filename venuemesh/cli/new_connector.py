@@ -1,4 +1,4 @@
-"""Creates a new connector: a complete distribution that passes the suite; its author replaces the wire format."""
+"""Creates a new connector: a complete distribution of an invented format, and checks that say what to replace."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ FILES = {
     "init.py.txt": "venuemesh_$name/__init__.py",
     "spec.py.txt": "venuemesh_$name/spec.py",
     "market.py.txt": "venuemesh_$name/market.py",
+    "auth.py.txt": "venuemesh_$name/auth.py",
+    "orders.py.txt": "venuemesh_$name/orders.py",
     "test_conformance.py.txt": "tests/test_conformance.py",
+    "test_trading.py.txt": "tests/test_trading.py",
+    "test_replaced.py.txt": "tests/test_replaced.py",
     "messages.py.txt": "tests/messages.py",
 }
 NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*", re.ASCII)

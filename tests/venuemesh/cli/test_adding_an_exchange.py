@@ -66,6 +66,15 @@ def test_the_first_commands_make_a_connector_that_passes(place: tuple[Path, dict
     assert printed.splitlines()[-1].endswith(" 0 failed") or " 0 failed" in printed.splitlines()[-1]
 
 
+def test_nothing_outside_the_folder_is_written(place: tuple[Path, dict[str, str], str]) -> None:
+    """The folder, and what the fixture itself made: the site that `pip` installs to, and the programs."""
+    assert {path.name for path in place[0].iterdir() if not path.name.startswith("block_")} == {
+        "venuemesh-acme",
+        "site",
+        "bin",
+    }
+
+
 def test_the_entry_point_is_the_one_that_is_laid_out(place: tuple[Path, dict[str, str], str]) -> None:
     (block,) = blocks("toml")
     laid_out = tomllib.loads((place[0] / "venuemesh-acme" / "pyproject.toml").read_text())
