@@ -47,7 +47,6 @@ class Kind(Enum):
     PLACE_LIST = "place_list"
     BATCH_PLACE = "batch_place"
     BATCH_CANCEL = "batch_cancel"
-    DEAD_MAN = "dead_man"
     ORDER = "order"  # one order by client id
     OPEN_ORDERS = "open_orders"
     FILLS = "fills"  # of one pair
@@ -55,6 +54,7 @@ class Kind(Enum):
     ACCOUNT = "account"  # balances, permissions, fees
     FEES = "fees"  # of one pair
     ORDER_COUNTS = "order_counts"  # the exchange's counts for the account's limits on orders
+    DEAD_MAN = "dead_man"  # repeated anyway, so it is not journaled
     TOKEN = "token"  # for the account's stream
     RAW = "raw"  # `market.request`
 
@@ -73,7 +73,6 @@ CHANGES = frozenset(
         Kind.PLACE_LIST,
         Kind.BATCH_PLACE,
         Kind.BATCH_CANCEL,
-        Kind.DEAD_MAN,
     }
 )
 
@@ -323,6 +322,14 @@ class Batches(Protocol):
 
     def batch(self, drafts: Sequence[Draft]) -> Draft:
         """Join two or more PLACE drafts, or two or more CANCEL drafts, into one; `orders` keep their order."""
+
+
+@runtime_checkable
+class DeadManSwitch(Protocol):
+    """A codec of an exchange that cancels an account's orders without a sign of life in time (`Offer.dead_man_s`)."""
+
+    def dead_man(self, after_s: int) -> Draft:
+        """Have every open order of the account cancelled in `after_s` seconds, unless asked again; 0: never."""
 
 
 class CallAnswer(NamedTuple):

@@ -300,7 +300,7 @@ class Offer:
     batch_cancel: int = 0
     batch_of_pair: bool = False  # the orders of one batch are of one pair
     cancel_all: bool = False
-    dead_man: bool = False
+    dead_man_s: tuple[int, int] | None = None  # the shortest and longest time that the dead-man switch takes
     stream: bool = True  # False: reports come by polling only
     ws_orders: bool = False  # orders over a websocket, too
     client_id_pattern: str = "[A-Za-z0-9_-]{1,36}"

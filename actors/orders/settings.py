@@ -62,7 +62,8 @@ class OrderManagerSettings:
     """The settings of one account's order manager.
 
     `fees` that are set replace the exchange's own; `account_limits` replace the spec's limits of that name;
-    `processing_s` replaces the value of the connector's offer.
+    `processing_s` replaces the value of the connector's offer. `dead_man_s`: the exchange cancels all orders of the
+    account when the manager is silent for as long.
     """
 
     gateway: GatewaySettings
@@ -74,6 +75,7 @@ class OrderManagerSettings:
     account_limits: Mapping[str, Limit] = field(default_factory=dict)
     on_shutdown: Literal["keep", "cancel"] = "keep"
     processing_s: float | None = None
+    dead_man_s: int | None = None
 
     def __post_init__(self) -> None:
         """Raises Misconfigured: machine and gateway belong to different exchanges."""

@@ -45,6 +45,7 @@ from ..cell.role import Context
 from ..limits.allowance import Allowance
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
+from .dead_man import DeadMan
 from .inbox import StreamInbox
 from .lookup import find
 from .machine.effects import Answer, Ask, Effect, Lookup, Now, Send
@@ -95,6 +96,7 @@ class ManagerShell:
         self.prepaid: set[str] = set()  # orders whose rate budget was taken before they were signed
         self.booted = asyncio.Event()
         self._performer: Performer
+        self._dead_man: DeadMan | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._poke = asyncio.Event()
@@ -135,6 +137,8 @@ class ManagerShell:
             loaded = await self._load(self.committer)
             self.state = "STARTING"
             instruments = await self.markets.known()
+            if self.settings.dead_man_s is not None:
+                self._dead_man = DeadMan(self.gateway, self.settings.dead_man_s, context.monotonic_ns)
             while not self.gateway.clock.is_known:
                 with contextlib.suppress(RetryLater):
                     await self.gateway.clock.ready()
@@ -156,6 +160,8 @@ class ManagerShell:
         self.booted.set()
         self._spawn(self._tick())
         self._spawn(self._keep_trimmed())
+        if self._dead_man is not None:
+            self._spawn(self._dead_man.run())
 
     async def _keep_trimmed(self) -> None:
         """Trim ended records older than `keep_days` from the journal, at intervals, beside the commits."""
@@ -225,6 +231,8 @@ class ManagerShell:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.markets.stop()
+        if self._dead_man is not None and self.booted.is_set() and self.state not in ("FENCED", "FAILED"):
+            await self._dead_man.disarm()
         if self.booted.is_set():
             await self._performer.stop()
         if self.committer is not None:
@@ -468,6 +476,8 @@ class ManagerShell:
             shown["ready"] = shown["state"] in ("SERVING", "PAUSED")
             shown["unresolved"] = shown["unresolved_requests"]
             shown["limits"] = self.allowance.status()
+            if self._dead_man is not None:
+                shown["dead_man"] = self._dead_man.status()
             shown["left_out"] = {purpose: left_out_text(rows) for purpose, rows in self._left_out.items() if rows}
             if (committer := self.committer) is not None:
                 shown["commits"] = {"batches": committer.batches, "transactions": committer.transactions}

@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import replace
 from decimal import Decimal
 
+from ...connectors.order_codec import DeadManSwitch
 from ...connectors.reports import FillReport
 from ...market.market import AsyncMarket
 from ...model import rules
@@ -17,6 +18,8 @@ from ..market.suite import expect, skip
 from .bench import LOOK_AGAIN_S, READY_S, Desk, status_text
 from .sizes import DEAREST
 from .suite import TradingSuite, trading
+
+APART_S = 1.0  # between two requests to a dead-man switch: exchanges take one a second
 
 
 class Account(TradingSuite):
@@ -206,6 +209,20 @@ class Account(TradingSuite):
             names = [kind.value for kind in kinds]
             expect(len(ends) == 1, f"{order.client_order_id} has {len(ends)} final events, expected 1: {names}")
         await desk.settled_balances()
+
+    @trading
+    async def test_the_dead_man_switch(self, desk: Desk) -> None:
+        """Where offered: the exchange arms the dead-man switch of the account, and disarms it again."""
+        codec = desk.witness.codec
+        if codec.offer.dead_man_s is None:
+            skip("not offered")
+        assert isinstance(codec, DeadManSwitch), "the codec has no method dead_man"
+        order = await desk.rest(Side.BUY)
+        await desk.ask(desk.witness.ask(codec.dead_man(codec.offer.dead_man_s[1])))
+        await asyncio.sleep(APART_S)
+        await desk.ask(desk.witness.ask(codec.dead_man(0)))
+        still_open = await desk.ask(desk.witness.open_orders())
+        expect(order.client_order_id in still_open, "an order is gone, although the switch was disarmed in time")
 
     @trading
     async def test_a_cancel_that_comes_too_late(self, desk: Desk) -> None:

@@ -54,7 +54,7 @@ OFFER = Offer(
     batch_place=0,  # rest-api.md, Trading endpoints: spot has no batches
     batch_cancel=0,
     cancel_all=True,  # rest-api.md, Cancel All Open Orders on a Symbol
-    dead_man=False,  # not in rest-api.md and web-socket-api.md for spot
+    dead_man_s=None,  # not in rest-api.md and web-socket-api.md for spot
     stream=True,  # user-data-stream.md
     ws_orders=True,  # web-socket-api.md, Trading requests
     # exchange answer to a bad newClientOrderId (-1100, "legal range"); the manual itself states no range

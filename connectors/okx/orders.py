@@ -9,7 +9,7 @@ Market orders bring `tgtCcy`, since a buy is in quote otherwise, `banAmend`, sin
 the account cannot pay for otherwise, and a buy by amount `slippagePct`, since it stays at the best price otherwise.
 
 Source: order/book/trading-trade-{post-place-order, post-cancel-order, post-amend-order, post-place-multiple-orders,
-post-cancel-multiple-orders, get-order-details, get-order-list, get-order-history-last-7-days,
+post-cancel-all-after, post-cancel-multiple-orders, get-order-details, get-order-list, get-order-history-last-7-days,
 get-transaction-details-last-3-days, get-transaction-details-last-3-months, ws-order-channel}.md,
 trading/account/{rest-api-get-balance, rest-api-get-fee-rates, websocket-account-channel}.md, overview/websocket/{login,
 subscribe, connection-count-limit, notification}.md, read 2026-11-27.
@@ -69,6 +69,7 @@ class OkxTrading(Trading):
             Kind.AMEND: self._acknowledged,
             Kind.BATCH_PLACE: self._each_acknowledged,
             Kind.BATCH_CANCEL: self._each_acknowledged,
+            Kind.DEAD_MAN: self._armed,
             Kind.ORDER: self._one,
             Kind.OPEN_ORDERS: self._orders,
             Kind.ORDERS: self._orders,
@@ -114,6 +115,9 @@ class OkxTrading(Trading):
         (pair, *others) = {draft.pair for draft in drafts}
         count = joined.order_count * len(drafts)
         return replace(joined, pair=None if others else pair, cost=cost, order_count=count)
+
+    def dead_man(self, after_s: int) -> Draft:
+        return self._draft(Kind.DEAD_MAN, "dead_man", [("timeOut", str(after_s))])
 
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
         """The new amount is the whole one, with what has filled."""
@@ -194,6 +198,13 @@ class OkxTrading(Trading):
         if len(data) != len(draft.orders):
             raise ValueError("not a row for each order")
         return Reply(orders=tuple(made), taken=tuple(taken), refused=tuple(refused))
+
+    def _armed(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
+        """Check that the exchange states when the switch fires, or 0 where it was disarmed."""
+        (row,) = data
+        if (digits(row["triggerTime"]) == 0) != (dict(draft.params)["timeOut"] == "0"):
+            raise ValueError("not the time that was asked for")
+        return Reply()
 
     def _one(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
         """The order that was asked for, under the id it was asked for."""

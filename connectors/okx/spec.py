@@ -108,6 +108,7 @@ TRADING = {
         "POST", "trade/cancel-batch-orders", "batch_cancel", f"{TRADE}-post-cancel-multiple-orders"
     ),
     "amend": _private("POST", "trade/amend-order", AMEND, f"{TRADE}-post-amend-order", 1),
+    "dead_man": _private("POST", "trade/cancel-all-after", "dead_man", f"{TRADE}-post-cancel-all-after"),
     "order": _private("GET", "trade/order", "order", f"{TRADE}-get-order-details"),
     "pending": _private("GET", "trade/orders-pending", "pending", f"{TRADE}-get-order-list"),
     "history": _private("GET", "trade/orders-history", "history", f"{TRADE}-get-order-history-last-7-days"),
@@ -127,6 +128,7 @@ OFFER = Offer(
     amend=True,  # post-amend-order.md, newSz
     batch_place=20,  # post-place-multiple-orders.md
     batch_cancel=20,  # post-cancel-multiple-orders.md
+    dead_man_s=(10, 120),  # post-cancel-all-after.md, timeOut
     client_id_pattern="[A-Za-z0-9]{1,32}",  # same, clOrdId
     late_reject=True,  # same, ordType: a post-only order that would take is cancelled
     # The manual states no bound for the work on an accepted request
@@ -190,6 +192,7 @@ SPEC = ExchangeSpec(
         BATCH_PLACE: Limit(300, per_s=2.0, scope="account", by_pair=True),  # orders, as the next
         "batch_cancel": Limit(300, per_s=2.0, scope="account", by_pair=True),
         "order": Limit(60, per_s=2.0, scope="account", by_pair=True),
+        "dead_man": Limit(1, per_s=1.0, scope="account"),
         "pending": Limit(60, per_s=2.0, scope="account"),
         "history": Limit(40, per_s=2.0, scope="account"),
         "fills": Limit(60, per_s=2.0, scope="account"),

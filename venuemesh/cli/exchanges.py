@@ -39,7 +39,7 @@ EXTRAS = {
     "amend": "amend",
     "replace": "replace",
     "cancel_all": "cancel all",
-    "dead_man": "dead-man switch",
+    "dead_man_s": "dead-man switch",
     "quote_amount": "market orders by quote amount",
 }
 

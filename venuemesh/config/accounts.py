@@ -192,6 +192,13 @@ class AccountTable(Strict):
     on_shutdown: Literal["keep", "cancel"] = setting(
         OrderManagerSettings, "on_shutdown", "What an orderly shutdown of the mesh does with open orders."
     )
+    dead_man_s: int | None = setting(
+        OrderManagerSettings,
+        "dead_man_s",
+        "The exchange cancels all orders of the account when the mesh is silent for this many seconds; "
+        "if absent, never.",
+        ge=1,
+    )
     pairs: dict[str, PairTable] = Field(
         default_factory=dict, description="Limits of single pairs, instead of the account's."
     )
@@ -272,5 +279,6 @@ class AccountTable(Strict):
                 name: Limit(amount, per_s, "account") for name, (amount, per_s) in self.account_limits.items()
             },
             on_shutdown=self.on_shutdown,
+            dead_man_s=self.dead_man_s,
         )
         return AccountSettings(StreamSettings(gateway, account, source=self.stream), orders)

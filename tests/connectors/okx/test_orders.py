@@ -192,6 +192,20 @@ def test_a_batch_of_cancels_names_each_order_and_its_pair() -> None:
     assert read(draft, [row, gone], "2") == Reply(taken=("vm1",), refused=(("vm2", "51400", "words"),))
 
 
+def test_the_dead_man_switch_says_when_it_fires() -> None:
+    draft = CODEC.dead_man(60)
+    assert (draft.rest, sent(draft), draft.changes) == (
+        ("POST", "/api/v5/trade/cancel-all-after"),
+        {"timeOut": "60"},
+        False,
+    )
+    armed, off = [{"triggerTime": when, "tag": "", "ts": "1587971400"} for when in ("1587971460", "0")]
+    assert read(draft, [armed]) == read(CODEC.dead_man(0), [off]) == Reply()
+    for asked, row in ((draft, off), (CODEC.dead_man(0), armed)):
+        with pytest.raises(DecodeError):
+            read(asked, [row])
+
+
 @pytest.mark.parametrize(
     ("code", "error", "sort"),
     [

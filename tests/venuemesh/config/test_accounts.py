@@ -47,6 +47,7 @@ max_order_notional = "1000.50"
 price_band = "5e-2"
 maker_fee = 0
 on_shutdown = "cancel"
+dead_man_s = 60
 [exchanges.binance.accounts.main.pairs."BTC-USDT"]
 max_order_notional = 20000
 [exchanges.binance.accounts.mounted]
@@ -96,7 +97,7 @@ def test_accounts_become_a_stream_and_a_manager_each(tmp_path):
         pair_limits={"BTC-USDT": Limits(max_order_notional=Decimal(20000))},
     )
     journal = JournalSettings(f"sqlite:///{tmp_path}/state/orders.sqlite3", keep_days=30)
-    wanted = OrderManagerSettings(gateway, machine, journal, maker_fee=Decimal(0), on_shutdown="cancel")
+    wanted = OrderManagerSettings(gateway, machine, journal, maker_fee=Decimal(0), on_shutdown="cancel", dead_man_s=60)
     assert orders.config == wanted
     assert orders.shutdown_s > stream.shutdown_s == specs["orders/binance/mounted"].shutdown_s
     mounted = specs["orders/binance/mounted"].config
