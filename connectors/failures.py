@@ -18,7 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, NamedTuple
+
+import orjson
 
 from ..model.errors import DecodeError, MeshError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from ..model.http import HttpResponse
@@ -28,11 +31,6 @@ from .reading import excerpt, plain_count
 WAIT_S = 1.0
 
 
-def coded(codes: Mapping[Refusal, str]) -> dict[str, Refusal]:
-    """Return the table of codes from the codes of each sort, separated by spaces."""
-    return {code: sort for sort, listed in codes.items() for code in listed.split()}
-
-
 class ErrorBody(NamedTuple):
     """An exchange's own code and text of a failure. `wait_s`: the delay before a retry, if the body states it."""
 
@@ -40,6 +38,32 @@ class ErrorBody(NamedTuple):
     reason: str
     wait_s: float | None = None
     data: Any = None
+
+
+def coded(codes: Mapping[Refusal, str], listed: str = "") -> dict[str, Refusal]:
+    """Return the table of codes from the codes of each sort, written with spaces between.
+
+    `listed` are all numbers that the exchange's manual lists, as numbers and ranges ("10000-10010 10014"): those that
+    have no sort are an explicit no.
+    """
+    table = {code: sort for sort, written in codes.items() for code in written.split()}
+    for first, _, last in (part.partition("-") for part in listed.split()):
+        for code in range(int(first), int(last or first) + 1):
+            table.setdefault(str(code), Refusal.REJECTED)
+    return table
+
+
+def extractor(read: Callable[[Any], ErrorBody | None]) -> Callable[[bytes], ErrorBody | None]:
+    """Make an extractor of a reader of parsed bodies: where `read` cannot read, there is no error body."""
+
+    @wraps(read)
+    def extract(body: bytes) -> ErrorBody | None:
+        try:
+            return read(orjson.loads(body))
+        except (LookupError, TypeError, ValueError, AttributeError):  # broken JSON is a ValueError
+            return None
+
+    return extract
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,14 +259,8 @@ def _count(rule: dict[str, Any] | None) -> int | None:
     return None if rule is None else integer(rule["maxNumOrders"]) or None
 
 
-def _percent_price(
-    rule: Callable[..., Decimal | None],
-) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
+def _percent_price(rule: Callable[..., Decimal | None]) -> tuple[Decimal, Decimal, Decimal, Decimal] | None:
     """Bounds for a buy and a sell, as multiples of the average price. Source: filters.md, PERCENT_PRICE*."""
-    sides = [rule(key, "PERCENT_PRICE_BY_SIDE") for key in PERCENT_BY_SIDE]
-    both = [rule(key, "PERCENT_PRICE") for key in ("multiplierDown", "multiplierUp")] * 2
-    for bounds in (sides, both):
-        found = [bound for bound in bounds if bound is not None]
-        if len(found) == 4:
-            return found[0], found[1], found[2], found[3]
-    return None
+    sides = tuple(rule(key, "PERCENT_PRICE_BY_SIDE") for key in PERCENT_BY_SIDE)
+    both = tuple(rule(key, "PERCENT_PRICE") for key in ("multiplierDown", "multiplierUp")) * 2
+    return next((bounds for bounds in (sides, both) if None not in bounds), None)  # type: ignore[return-value]

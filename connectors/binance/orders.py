@@ -44,6 +44,8 @@ STREAM: dict[str, Callable[[dict[str, Any]], StreamReport]] = {
     "eventStreamTerminated": lambda event: StreamEnded("the exchange terminated the subscription"),
     "serverShutdown": lambda event: StreamEnded("the exchange announced that this server shuts down"),
 }
+# The parts of a list that have a side and an amount, and the orders that state them: both of an OCO have the same
+PARTS = {"above": "", "pendingAbove": "pending", "working": "working", "pending": "pending"}
 USED = {"REQUEST_WEIGHT": "x-mbx-used-weight", "ORDERS": "x-mbx-order-count"}
 
 
@@ -116,10 +118,9 @@ class BinanceTrading(Trading):
         if len({order.self_trade for order in orders}) > 1:
             raise self._refuse("different self-trade prevention within one list")
         for role, order in roles:
-            amount = plain(self._shaped(order))
-            shared = {"above": "", "pendingAbove": "pending", "working": "working", "pending": "pending"}.get(role)
-            if shared is not None:
-                params += [(_name(shared, "side"), order.side.name), (_name(shared, "quantity"), amount)]
+            amount, part = plain(self._shaped(order)), PARTS.get(role)
+            if part is not None:
+                params += [(_name(part, "side"), order.side.name), (_name(part, "quantity"), amount)]
             params += [(f"{role}Type", order.order_type.value), (f"{role}ClientOrderId", order.client_order_id)]
             params += _prices(role, order)
         ids = tuple(order.client_order_id for order in orders)
@@ -261,13 +262,13 @@ def _name(role: str, plain: str) -> str:
 
 
 def _prices(role: str, order: NewOrder) -> Params:
-    force = (order.time_in_force or TimeInForce.GTC).value if order.order_type in TIMED else None
-    named = (("price", _text(order.price)), ("timeInForce", force), ("stopPrice", _text(order.stop_price)))
-    return [(_name(role, name), value) for name, value in named if value is not None]
-
-
-def _text(number: Decimal | None) -> str | None:
-    return None if number is None else plain(number)
+    force = order.time_in_force or TimeInForce.GTC
+    named = {
+        "price": None if order.price is None else plain(order.price),
+        "timeInForce": force.value if order.order_type in TIMED else None,
+        "stopPrice": None if order.stop_price is None else plain(order.stop_price),
+    }
+    return [(_name(role, name), value) for name, value in named.items() if value is not None]
 
 
 def _self_trade(order: NewOrder) -> Params:

@@ -7,9 +7,9 @@ Source: rest-api.md, HTTP Return Codes; web-socket-api.md, Status codes; errors.
 
 from __future__ import annotations
 
-import orjson
+from typing import Any
 
-from ..failures import ErrorBody, Failures, coded
+from ..failures import ErrorBody, Failures, coded, extractor
 from ..order_codec import Refusal
 
 # errors.md; a code that is not here is REJECTED: an explicit no
@@ -46,13 +46,10 @@ TEXTS = {  # errors.md, Messages for -1010, -2010, -2011 and -2038
 }
 
 
-def error_body(body: bytes) -> ErrorBody | None:
+@extractor
+def error_body(read: Any) -> ErrorBody | None:
     """Read {"code":..,"msg":..}; the websocket API adds when to retry, as two times in milliseconds."""
-    try:
-        read = orjson.loads(body)
-        code, reason, data = str(int(read["code"])), str(read["msg"]), read.get("data")
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-        return None
+    code, reason, data = str(int(read["code"])), str(read["msg"]), read.get("data")
     until, now = (data.get(name) if isinstance(data, dict) else None for name in ("retryAfter", "serverTime"))
     wait_s = (until - now) / 1000 if type(until) is int and type(now) is int else None
     return ErrorBody(code, reason, wait_s, data)

@@ -6,10 +6,9 @@ Source: error.mdx and rate-limit/rate-limit.mdx of bybit-exchange/docs, docs/v5,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import orjson
-
-from ..failures import ErrorBody, Failures
+from ..failures import ErrorBody, Failures, coded, extractor
 from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
 from ..reading import plain_count
@@ -70,18 +69,13 @@ LISTED = """
     170206-170207 170209-170210 170212-170213 170215-170224 170226-170230 170234 170241 170310-170313 170341 170344
     170346 170348 170355 170358-170360 170371-170372 170381-170382 170709 170810
 """
-for _first, _, _last in (part.partition("-") for part in LISTED.split()):
-    for _code in range(int(_first), int(_last or _first) + 1):
-        CODES.setdefault(str(_code), Refusal.REJECTED)
+CODES = coded({}, LISTED) | CODES
 
 
-def error_body(body: bytes) -> ErrorBody | None:
+@extractor
+def error_body(read: Any) -> ErrorBody | None:
     """Read {"retCode":..,"retMsg":..,"time":..}, the time as `data`; None where the code is 0, a success, or none."""
-    try:
-        read = orjson.loads(body)
-        code, reason, now_ms = read["retCode"], str(read["retMsg"]), read.get("time")
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
+    code, reason, now_ms = read["retCode"], str(read["retMsg"]), read.get("time")
     if type(code) is not int or not code:
         return None
     return ErrorBody(str(code), reason, data=now_ms if type(now_ms) is int else None)

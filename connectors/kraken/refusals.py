@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
-import orjson
-
-from ..failures import ErrorBody, Failures
+from ..failures import ErrorBody, Failures, extractor
 from ..limit_answers import Cost, Hit, LimitAnswer, by_status
 from ..order_codec import Refusal
 
@@ -94,13 +93,11 @@ def code_of(text: str) -> str:
     return text if match is None else f"{match[1]}:{match[2].rstrip()}"
 
 
-def error_body(body: bytes) -> ErrorBody | None:
+@extractor
+def error_body(read: Any) -> ErrorBody | None:
     """Read the first error of {"error":[...]}; a text that begins with W is a warning."""
-    try:
-        texts = orjson.loads(body)["error"]
-        found = next((text for text in texts if not text.startswith("W")), None) if isinstance(texts, list) else None
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return None
+    texts = read["error"]
+    found = next((text for text in texts if not text.startswith("W")), None) if isinstance(texts, list) else None
     return ErrorBody(code_of(found), found) if found else None
 
 

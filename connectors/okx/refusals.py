@@ -7,10 +7,9 @@ manual says that the exchange did not work on the request; "please try again" al
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import orjson
-
-from ..failures import ErrorBody, Failures
+from ..failures import ErrorBody, Failures, coded, extractor
 from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
 
@@ -35,7 +34,6 @@ SORTS = {
 FAILED = "1"  # "Operation failed.": none of the orders of a request was accepted
 ROWS_BYTES = 5_000  # of the answer to a full batch
 SOME_FAILED = (FAILED, "2")  # "Bulk operation partially succeeded."
-CODES = {code: sort for sort, codes in SORTS.items() for code in codes.split()}
 # All others that the two pages list for trading are an explicit no. What they do not list may mean anything
 LISTED = """50000-50002 50004-50030 50032-50033 50035-50042 50044-50053 50055-50064 50067 50069 50071-50072 50075-50077
     50100-50116 50118-50122 51000-51012 51014-51044 51046-51059 51063 51065-51066 51068-51096 51098-51113 51115-51117
@@ -45,22 +43,17 @@ LISTED = """50000-50002 50004-50030 50032-50033 50035-50042 50044-50053 50055-50
     51620-51621 51625 51720-51739 51750-51774 51784-51785 51820-51825 54000-54001 54004-54009 54011-54012 54018-54019
     54024-54031 54035-54036 54039-54049 54051 54070-54075 54078-54079 54092 54094 60004-60009 60011-60014 60018-60019
     60023-60024 60026-60028 60031-60033 63999-64004 64007-64008"""
-for _first, _, _last in (part.partition("-") for part in LISTED.split()):
-    for _code in range(int(_first), int(_last or _first) + 1):
-        CODES.setdefault(str(_code), Refusal.REJECTED)
+CODES = coded(SORTS, LISTED)
 
 
-def error_body(body: bytes) -> ErrorBody | None:
+@extractor
+def error_body(read: Any) -> ErrorBody | None:
     """Read {"code":"51001","msg":..}; "0" is success.
 
     Where a request has one order, its row says what is wrong. Where it has several, each row says that of its order:
     the answer as a whole is no error.
     """
-    try:
-        read = orjson.loads(body)
-        code, reason = read["code"], read["msg"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
+    code, reason = read["code"], read["msg"]
     if not isinstance(code, str) or not isinstance(reason, str) or code in ("", "0"):
         return None
     data = read.get("data")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from venuemesh.connectors.failures import ErrorBody, Failures
+from venuemesh.connectors.failures import ErrorBody, Failures, coded, extractor
 from venuemesh.connectors.order_codec import Refusal
 from venuemesh.model.errors import DecodeError, Misconfigured, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.http import HttpResponse
@@ -114,3 +114,17 @@ def test_codes_that_nobody_lists_may_mean_anything_where_the_manual_is_not_whole
     assert strict.refusal("new") is Refusal.UNKNOWN
     assert isinstance(strict.failure(answer(400, "new"), True, "x"), OutcomeUnknown)
     assert isinstance(strict.failure(answer(401, "key"), True, "x"), Misconfigured)
+
+
+def test_a_table_of_codes_takes_lists_and_ranges() -> None:
+    table = coded({Refusal.BUSY: "7 12", Refusal.KEY: "-3"}, "7 10-12")
+    assert table == {"7": Refusal.BUSY, "12": Refusal.BUSY, "-3": Refusal.KEY} | dict.fromkeys(
+        ("10", "11"), Refusal.REJECTED
+    )
+
+
+def test_an_extractor_takes_whatever_it_cannot_read_for_no_error() -> None:
+    read = extractor(lambda body: ErrorBody(body["code"], body["words"].strip()))
+    assert read(b'{"code":"1","words":" no "}') == ErrorBody("1", "no")
+    for body in (b"", b"<html>", b"[]", b"null", b'{"code":"1"}', b'{"code":"1","words":2}', b"7"):
+        assert read(body) is None
