@@ -312,6 +312,7 @@ class Offer:
     taker_fee: Decimal = Decimal(0)
     fills_page: int = 500  # rows of a full page of fills, after which there may be more
     lookup_s: float | None = None  # how long after its placement a lookup by client id finds an order; None: always
+    history_s: float | None = None  # how far back the lists of orders and fills go; None: no limit stated
     nonces: bool = False  # signed REST requests of one key must have rising nonces, so one process signs them all
     min_validity_s: float = 0.001  # shortest validity window of a request
     fills_by_time: bool = False  # trade ids do not rise, so fills are requested by time, each answer complete

@@ -90,6 +90,9 @@ class FakeCodec:
     def open_orders(self) -> Draft:
         return self._draft(Kind.OPEN_ORDERS, None, ())
 
+    def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
+        return self._draft(Kind.ORDERS, instrument, (("since", str(since_ns or 0)),))
+
     def order_counts(self) -> Draft | None:
         return None
 
@@ -179,6 +182,12 @@ class OrderExchange:
         self.nonce = 0  # the highest that came
         self.odd: set[str] = set()  # trade ids and the exchange's order ids whose rows in lists cannot be read
         self.acknowledges = False  # it answers requests without saying how orders stand
+        self.lazy = False  # it carries out acknowledged cancels when `catch_up` is called
+        self.lookup_ns: int | None = None  # for how long after its placement an order is found by its client id
+        self.appears_ns = 0  # for how long after its placement it is not found yet
+        self.since: dict[str, int] = {}  # exchange's order id -> when it was placed
+        self.by_time = False  # answers about fills are whole
+        self._late: list[Rested] = []
         self._trades = {one.name: 100 for one in instruments}
 
     # The two doors
@@ -229,12 +238,18 @@ class OrderExchange:
         """A question, answered as things are now."""
         words = dict(draft.params)
         if draft.kind is Kind.ORDER:
-            found = self.orders.get(words["exchange_id"]) or self.by_client(words["id"])
-            if found is None:
+            known = self.orders.get(words["exchange_id"])
+            found = known or self.by_client(words["id"])
+            if found is None or not self._is_findable(found, known is None):
                 return Rejected("unknown_order", "no such order")
             return Reply(orders=(self.report(found),))
         if draft.kind is Kind.OPEN_ORDERS:
             reports = [self.report(one) for one in self.orders.values() if one.open]
+            readable = tuple(one for one in reports if one.exchange_order_id not in self.odd)
+            return Reply(orders=readable, left_out=(ODD,) * (len(reports) - len(readable)))
+        if draft.kind is Kind.ORDERS:
+            reports = [self.report(one) for one in self.orders.values() if one.pair == draft.pair]
+            reports = [one for one in reports if self.since[one.exchange_order_id] >= int(words["since"])]
             readable = tuple(one for one in reports if one.exchange_order_id not in self.odd)
             return Reply(orders=readable, left_out=(ODD,) * (len(reports) - len(readable)))
         if draft.kind is Kind.ACCOUNT:
@@ -247,7 +262,7 @@ class OrderExchange:
             fills = [one for one in fills if one.exchange_order_id == words["exchange_id"]]
         else:
             fills = [one for one in fills if one.ts_event_ns >= int(words["since"])]
-        page = fills[: OFFER.fills_page]
+        page = fills if self.by_time else fills[: OFFER.fills_page]
         readable_fills = tuple(one for one in page if one.trade_id not in self.odd)
         return Reply(fills=readable_fills, left_out=(ODD,) * (len(page) - len(readable_fills)))
 
@@ -284,6 +299,7 @@ class OrderExchange:
             order.quote_amount,
         )
         self.orders[exchange_id] = rested
+        self.since[exchange_id] = self.now_ns
         self._tell(rested)
         if order.order_type is OrderType.MARKET or order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
             self._take(rested, order, price)
@@ -354,8 +370,22 @@ class OrderExchange:
         rested = self.orders.get(exchange_id) or self.by_client(client_id)
         if rested is None or not rested.open:
             return Rejected("unknown_order", "not there")
-        self.end(rested, S.CANCELED)
+        if self.lazy and self.acknowledges:
+            self._late.append(rested)
+        else:
+            self.end(rested, S.CANCELED)
         return rested
+
+    def catch_up(self) -> None:
+        """Carry out the cancels that were only acknowledged."""
+        while self._late:
+            self.end(self._late.pop(), S.CANCELED)
+
+    def _is_findable(self, rested: Rested, by_client: bool) -> bool:
+        age_ns = self.now_ns - self.since[rested.exchange_id]
+        if by_client and self.lookup_ns is not None and age_ns > self.lookup_ns:
+            return False
+        return age_ns >= self.appears_ns or not rested.client_id.startswith("vm")
 
     def amend(self, client_id: str, amount: Decimal) -> Rested | Rejected:
         rested = self.by_client(client_id)

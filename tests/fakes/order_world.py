@@ -33,6 +33,7 @@ from venuemesh.actors.orders.machine.machine import OrderMachine
 from venuemesh.actors.orders.machine.state import NONCE_MARK, Born, never
 from venuemesh.actors.orders.settings import OrderSettings
 from venuemesh.connectors.order_codec import Draft, Reply, Signed
+from venuemesh.connectors.spec import Offer
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.ids import maker_of
@@ -75,16 +76,28 @@ class World:
         nonces: bool = False,
         acknowledges: bool = False,
         lookup_s: float | None = None,
+        history_s: float | None = None,
+        by_time: bool = False,
         batch: int = 0,
+        like: Offer | None = None,
         **settings: Any,
     ) -> None:
-        self.batch = batch  # how many orders or cancels the exchange takes in one request
-        self.lookup_s = lookup_s
+        if like is not None:  # what differs between exchanges in how the truth about orders is found
+            nonces, by_time, lookup_s = like.nonces, like.fills_by_time, like.lookup_s
+        batches = {"batch_place": batch, "batch_cancel": batch}
+        self.offer = replace(
+            OFFER, nonces=nonces, lookup_s=lookup_s, history_s=history_s, fills_by_time=by_time, **batches
+        )
         self.born, self.nonces = born, nonces
         self.last_nonce = 0  # of this account's managers; a successor begins above the journal's mark
         instruments = [pair(name) for name in PAIRS]
         self.exchange = OrderExchange(instruments, BALANCES, (EPOCH_S + 1000 - 3) * SECOND_NS)  # its clock is behind
-        self.exchange.acknowledges = acknowledges
+        self.exchange.acknowledges, self.exchange.by_time = acknowledges, by_time
+        if like is not None:
+            self.offer = replace(self.offer, appears_s=like.appears_s, asks_balances=like.asks_balances)
+            self.exchange.appears_ns = int(like.appears_s * SECOND_NS)
+        if lookup_s is not None:
+            self.exchange.lookup_ns = int(lookup_s * SECOND_NS)
         self.instruments = instruments
         self.settings = OrderSettings("acme", "main", **settings)
         self.journal = MemoryJournal()
@@ -132,10 +145,7 @@ class World:
         def signer(draft: Draft, request_id: str, now: Now) -> Signed:
             return sign(draft, request_id, now.exchange_ns, nonce=self.nonce() if self.nonces else None)
 
-        batch = self.batch
-        codec = FakeCodec(
-            replace(OFFER, nonces=self.nonces, lookup_s=self.lookup_s, batch_place=batch, batch_cancel=batch)
-        )
+        codec = FakeCodec(self.offer)
         return OrderMachine(self.settings, codec, signer, self.new_id, self.instruments, self.born)  # type: ignore[arg-type]
 
     def start(self) -> None:
@@ -313,6 +323,8 @@ class World:
         """No more faults: let everything come to rest."""
         for paused in list(self.paused):
             self.resume(paused)
+        self.exchange.lazy = False
+        self.exchange.catch_up()
         if self.journal_fault is not None or self.machine.status()["journal"] is not None:
             self.journal_back()
         if not self.stream_up:
@@ -346,7 +358,8 @@ class World:
                 "PARTIALLY_FILLED",
             }, f"{order} is {real}"
             assert (order.filled, order.quote_filled) == (real.filled, real.quote_filled)
-            assert order.exchange_order_id == real.exchange_id
+            unheard = order.status is OrderStatus.REJECTED and order.exchange_order_id is None
+            assert unheard or order.exchange_order_id == real.exchange_id
             if order.quote_amount is None or order.is_done:
                 assert order.amount == real.amount
             mine = sorted((one.trade_id, one.price, one.amount, one.fee) for one in self.journal.fills_of(one))

@@ -123,7 +123,7 @@ class Answers:
             missing = Rejected("not_there", "the exchange has no such order")
             for one, part in list(request.parts.items()):
                 self._refused(request, one, part, missing, Refusal.NOT_THERE, now)
-        if request.parts and not (request.doubt and reply.taken):
+        if request.parts.keys() - request.acknowledged and not (request.doubt and reply.taken):
             self.in_doubt(request, OutcomeUnknown(request.kind.value, "the answer does not state the outcome"), now)
 
     def _taken(self, request: PendingRequest, one: str, now: Now) -> None:
@@ -136,9 +136,17 @@ class Answers:
         if part is Part.AMEND and not held.order.is_done:
             state.requests.put_in_doubt(request, now)
             return
-        state.requests.settle(request, one, "accepted", now)
+        if part is Part.CANCEL and not held.order.is_done:
+            request.acknowledged.add(one)  # until the order ends, or the exchange cannot be working on it any more
+        else:
+            state.requests.settle(request, one, "accepted", now)
         if not held.order.is_done:
             state.requests.await_report(one, now, until_end=part is Part.CANCEL)
+
+    def late_cancel(self, request: PendingRequest, held: Held, reason: str, now: Now) -> None:
+        """Record that the order is open although its cancel was acknowledged a while ago."""
+        self._cancelling.answer_in_doubt(held, "acknowledged", reason)
+        self._state.requests.put_in_doubt(request, now)
 
     def _refused(
         self, request: PendingRequest, one: str, part: Part, error: MeshError, kind: Refusal, now: Now

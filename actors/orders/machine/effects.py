@@ -52,6 +52,8 @@ class Purpose(Enum):
     QUERY = "query"  # one order, by client id
     OPEN_ORDERS = "open_orders"
     ACCOUNT = "account"
+    HISTORY = "history"  # all orders of the pair of an order that no query finds
+    SEARCH_FILLS = "search_fills"  # the fills of that pair
     ORDER_FILLS = "order_fills"  # of one order whose filled total exceeds the fills that we hold
     PAIR_FILLS = "pair_fills"  # of one pair, above the last trade id reconciled
 

@@ -417,15 +417,15 @@ class OrderMachine:
         doubt = False
         for request in state.requests.about(one):
             part = request.parts[one]
-            if not request.doubt:
+            if not (request.doubt or one in request.acknowledged):
                 continue
             if part is Part.PLACE and (there or order.is_done):
                 state.requests.settle(request, one, "found", now)
             elif part is not Part.PLACE and (ended or order.amount == request.amounts.get(one, TINY)):
-                state.requests.settle(request, one, "done", now)
+                state.requests.settle(request, one, "done" if request.doubt else "accepted", now)
                 if part is Part.AMEND:
                     self._changing.concluded(request, held, now)
-            else:
+            elif request.doubt:
                 doubt = True
         held_doubt = state.requests.doubts.get(one)
         if held_doubt is not None and not doubt and (ended or held_doubt.once is None):

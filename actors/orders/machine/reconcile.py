@@ -23,22 +23,21 @@ from ....connectors.order_codec import Draft, Refusal, Reply
 from ....connectors.reports import FillReport, OrderReport
 from ....journal.writes import PutBalances, PutMark
 from ....model.errors import MeshError, Rejected, RetryLater
-from ....model.order import OrderStatus, Step
+from ....model.order import OrderStatus
 from ....model.time import DAY_NS, MINUTE_NS, SECOND_NS, in_ns
 from .answers import Answers
 from .effects import Ask, Found, Now, Purpose
 from .external import Externals, name_of
+from .fates import CLOCK_ERROR_NS, Fates
 from .ledger import Held
 from .pages import page_of
 from .questions import Asked, Slot, in_order
-from .requests import Part
 from .state import AccountState, by_client_id, by_exchange_id
 
 S = OrderStatus
 ALL = ""
 CHANGED = "changed"  # balances after a change of an order; no slot stands for the question
 MARK = "fills:"
-CLOCK_ERROR_NS = MINUTE_NS  # largest assumed error of the wall clock
 FILLS_SPAN_NS = DAY_NS - 2 * MINUTE_NS  # some exchanges return only one day of fills from the given time on
 
 
@@ -47,6 +46,7 @@ class Reconcile:
 
     def __init__(self, state: AccountState, answers: Answers, externals: Externals) -> None:
         self._state, self._answers, self._externals = state, answers, externals
+        self._fates = Fates(state, answers, externals, self._search, self.report)
         self._asked: dict[int, Asked] = {}
         self._slots: dict[tuple[Purpose, str], Slot] = {}
         self._marks: dict[str, str] = {}
@@ -171,6 +171,9 @@ class Reconcile:
             state.requests.doubts[one].asking = True
             self._ask(Purpose.QUERY, one, state.codec.query(one, instrument, order.exchange_order_id), now, urgent=True)
 
+    def _search(self, purpose: Purpose, one: str, draft: Draft, now: Now) -> None:
+        self._ask(purpose, one, draft, now, urgent=False)
+
     def _soon(self, now: Now) -> None:
         self._next_ns = min(self._next_ns, now.mono_ns + in_ns(self._state.settings.reconcile_s[0]))
 
@@ -214,6 +217,9 @@ class Reconcile:
             self._state.requests.supersede(ask_id, now)
         if asked.purpose is Purpose.QUERY:
             self._queried(asked, result, now)
+            return
+        if asked.purpose in (Purpose.HISTORY, Purpose.SEARCH_FILLS):
+            self._fates.searched(asked, result, now)
             return
         slot = self._slots.get((asked.purpose, asked.key))
         if slot is not None:
@@ -375,11 +381,11 @@ class Reconcile:
         if isinstance(result, Rejected):
             absent = state.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
         if absent:
-            self._absent(held, asked.begun, now)
+            self._fates.absent(held, asked.begun, now)
         elif isinstance(result, Reply) and result.orders:
             for report in result.orders:
                 self.report(report, now)
-            self._settle_by_query(held, asked, now)
+            self._fates.shown(held, asked, now)
             state.requests.ask_again(one, now)
         else:
             after_s = result.after_s if isinstance(result, RetryLater) else None
@@ -400,57 +406,6 @@ class Reconcile:
             state.requests.end_doubt(one)
         else:
             state.requests.ask_again(one, now, result.after_s if isinstance(result, RetryLater) else None)
-
-    def _absent(self, held: Held, begun: Now, now: Now) -> None:
-        state, one = self._state, held.order.client_order_id
-        if held.order.is_done:
-            state.requests.end_doubt(one)
-            return
-        if held.order.exchange_order_id is not None:
-            doubt = state.requests.doubts.get(one)
-            appeared_ns = held.order.created_ns + in_ns(state.codec.offer.appears_s)
-            if doubt is not None and now.ns >= appeared_ns:
-                doubt.absent += 1
-                if doubt.absent >= 2:  # the order was on the exchange, and now neither lists nor queries show it
-                    reason = "the exchange no longer has the order"
-                    state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason=reason)
-            state.requests.ask_again(one, now)
-        elif state.requests.note_absent(one, begun.exchange_ns, now, held.order.created_ns):
-            state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the order never reached the exchange")
-            for request in state.requests.about(one):
-                state.requests.settle(request, one, "absent", now)
-            state.requests.end_doubt(one)
-        else:
-            state.requests.ask_again(one, now)
-
-    def _settle_by_query(self, held: Held, asked: Asked, now: Now) -> None:
-        """Settle the requests in doubt whose outcome is proven by this answer about the order."""
-        state, order = self._state, held.order
-        if order.is_done or held.ending is not None:
-            return
-        one = order.client_order_id
-        doubt = state.requests.doubts.get(one)
-        for request in state.requests.about(one):
-            if not request.doubt or not state.requests.has_expired(request, asked.begun.exchange_ns):
-                continue
-            part = request.parts[one]
-            if part is Part.CANCEL:
-                state.requests.settle(request, one, "absent", now)
-                self._answers.still_there(
-                    held, "not_executed", "the cancel never reached the exchange", now, final=False
-                )
-            elif part is Part.AMEND:
-                state.requests.settle(request, one, "absent", now)
-                if (
-                    not request.earlier
-                ):  # the amount of an earlier epoch's request is not known; it may have been executed
-                    error = Rejected("not_executed", "the change never reached the exchange")
-                    self._answers.amend_failed(request, held, error, now)
-        if doubt is not None and doubt.once is not None and asked.ask_id > doubt.once:
-            doubt.once = None
-            if held.order.status is S.PENDING_CANCEL and not state.requests.about(one, Part.CANCEL):
-                reason = "the exchange refused the cancel; the order is open"
-                self._answers.still_there(held, "not_there", reason, now, final=False)
 
     # Reports of orders, from any source
 

@@ -6,7 +6,7 @@ request without an answer is in doubt, and so is every request that an earlier e
 order of a request in doubt by its client id, with growing pauses. A part in doubt is settled by:
 
     PLACE    any evidence that the order is or was on the exchange; or two queries that do not find the order, each
-             begun after end + processing + margin by the exchange's clock
+             begun after end + processing + margin by the exchange's clock (`fates` says when they count)
     CANCEL   the order's end; or a query begun after that time that shows the order open: the cancel never arrived
     AMEND    the new amount, or the order's end; or a query begun after that time that shows another amount
 
@@ -57,6 +57,7 @@ class PendingRequest:
     amounts: dict[str, Decimal] = field(default_factory=dict)  # new amounts, for AMEND
     outcome: str = "accepted"  # the outcome to close it with
     asks: int = 0  # number of asks made before it
+    acknowledged: set[str] = field(default_factory=set)  # orders whose cancel was acknowledged, and nothing more
     superseded_ns: int | None = None  # by this time of its clock the exchange had accepted a later nonce
 
     @property
@@ -79,11 +80,7 @@ class Doubt:
 class PendingRequests:
     """See the module."""
 
-    def __init__(
-        self, settings: OrderSettings, processing_s: float, effects: EffectBuffer, lookup_s: float | None = None
-    ) -> None:
-        """`lookup_s`: see `Offer`."""
-        self._memory_ns = None if lookup_s is None else in_ns(lookup_s)
+    def __init__(self, settings: OrderSettings, processing_s: float, effects: EffectBuffer) -> None:
         self._settings = settings
         self._backoff = Backoff(*settings.query_s, jitter=0.0)
         self._after_ns = in_ns(processing_s + settings.margin_s)
@@ -183,19 +180,10 @@ class PendingRequests:
                 outcome = f"resolved:{outcome}"
             self._effects.write(CloseRequest(request.request_id, outcome, now.ns))
 
-    def note_absent(self, client_order_id: str, begun_exchange_ns: int, now: Now, placed_ns: int) -> bool:
-        """Count an answer that the order does not exist. Return whether its absence is proven now.
-
-        If the exchange may already have forgotten an order placed at `placed_ns`, such an answer proves nothing.
-        """
-        if self._memory_ns is not None and now.ns > placed_ns + self._memory_ns:
-            return False
-        doubt = self.doubts.get(client_order_id)
+    def is_over(self, client_order_id: str, exchange_ns: int) -> bool:
+        """Return whether from this time of the exchange's clock on no request can place the order any more."""
         placing = self.about(client_order_id, Part.PLACE)
-        if doubt is None or not all(one.doubt and self.has_expired(one, begun_exchange_ns) for one in placing):
-            return False
-        doubt.absent += 1
-        return doubt.absent >= 2
+        return all(one.doubt and self.has_expired(one, exchange_ns) for one in placing)
 
     def ask_again(self, client_order_id: str, now: Now, after_s: float | None = None) -> None:
         """Schedule the next query after a query that did not end the doubt."""

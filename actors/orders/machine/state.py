@@ -73,7 +73,7 @@ class AccountState:
         self.known_ids = KnownIds()
         self.effects = EffectBuffer(settings.max_backlog, self.known_ids.add)
         self.ledger = Ledger(settings.exchange, settings.account, self.effects, settings.max_recent)
-        self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects, codec.offer.lookup_s)
+        self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects)
         self.funds = Funds()
         self.guards = Guards(settings, codec.offer, instruments)
         self.born_after_ns = 0  # ids born later than this cannot be in the journal without being in memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import HealthCheck, Phase, settings
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.fakes.order_world import PAIRS, TIMEOUT, World
+from venuemesh.connectors.kraken import spec as kraken
+from venuemesh.connectors.okx import spec as okx
+from venuemesh.connectors.spec import Offer
 from venuemesh.model.errors import RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
@@ -27,11 +31,11 @@ fates = st.sampled_from(["queued", "sent", "arrived", "answered", "late", "lost"
 class Interleavings(RuleBasedStateMachine):
     """What may happen, in any order. `teardown` ends all faults and compares."""
 
-    nonces = False
+    like: Offer | None = None  # the exchange whose ways the model has; None: answers say how orders stand, or not
 
     @initialize(seed=st.integers(0, 3), acknowledges=st.booleans(), batch=st.sampled_from([0, 2]))
     def begin(self, seed: int, acknowledges: bool, batch: int) -> None:
-        self.world = World(seed, nonces=self.nonces, acknowledges=acknowledges, batch=batch)
+        self.world = World(seed, acknowledges=acknowledges or self.like is not None, batch=batch, like=self.like)
         self.placed = 0
         self.commands: list[NewOrder] = []
         self.world.go()
@@ -219,6 +223,21 @@ class Interleavings(RuleBasedStateMachine):
     def refuse_new(self, on: bool) -> None:
         self.world.exchange.refuse_new = on
 
+    @precondition(lambda self: self.world.exchange.acknowledges)
+    @rule(on=st.booleans())
+    def cancels_are_late(self, on: bool) -> None:
+        """The exchange acknowledges cancels now, and carries them out later."""
+        self.world.exchange.lazy = on
+        if not on:
+            self.world.exchange.catch_up()
+
+    @precondition(lambda self: self.like is not None and self.like.late_reject)
+    @rule(index=few, really=few)
+    def exchange_rejects_it(self, index: int, really: int) -> None:
+        found = [one for one in self._open() if not one.filled]  # type: ignore[attr-defined]
+        if found and not really:
+            self.world.exchange.reject(found[index % len(found)], "post", "it would take")  # type: ignore[arg-type]
+
     # Faults
 
     @rule()
@@ -272,7 +291,7 @@ class Interleavings(RuleBasedStateMachine):
 
 
 Interleavings.TestCase.settings = settings(
-    max_examples=EXAMPLES or 200,
+    max_examples=EXAMPLES or 140,
     stateful_step_count=60,
     deadline=None,
     derandomize=not EXAMPLES,
@@ -284,11 +303,19 @@ Interleavings.TestCase.settings = settings(
 TestInterleavings = Interleavings.TestCase
 
 
-class WithNonces(Interleavings):
-    """The same where requests have no end in time, and an exchange that takes rising nonces alone."""
+class LikeKraken(Interleavings):
+    """Requests end by a later nonce alone; fills come by time; lookups forget orders, here within seconds."""
 
-    nonces = True
+    like = replace(kraken.OFFER, lookup_s=8.0)
 
 
-WithNonces.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 100)
-TestInterleavingsWithNonces = WithNonces.TestCase
+class LikeOkx(Interleavings):
+    """An acknowledged order is not found at once, and may be rejected late."""
+
+    like = okx.OFFER
+
+
+LikeKraken.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 90)
+LikeOkx.TestCase.settings = settings(Interleavings.TestCase.settings, max_examples=EXAMPLES or 70)
+TestInterleavingsLikeKraken = LikeKraken.TestCase
+TestInterleavingsLikeOkx = LikeOkx.TestCase

@@ -265,22 +265,6 @@ def test_absence_is_proven_by_two_asks_begun_late_enough(world: World) -> None:
     assert not world.journal.unsettled()
 
 
-@pytest.mark.parametrize(("lookup_s", "after"), [(3600.0, S.FAILED), (60.0, S.UNKNOWN)])
-def test_absence_later_than_the_exchange_remembers_proves_nothing(lookup_s: float, after: OrderStatus) -> None:
-    world = World(lookup_s=lookup_s)
-    world.go()
-    place(world, limit("vm1"), fate="late")
-    world.requests.clear()  # it never arrives, and nobody asks for a while
-    world.asks.clear()
-    world.mono_ns += 120 * SECOND_NS
-    world.exchange.now_ns += 120 * SECOND_NS
-    world.crash()
-    for _ in range(40):
-        world.go()
-        world.advance(1.0)
-    assert status(world) is after
-
-
 def test_an_ask_begun_before_the_time_is_over_proves_nothing(world: World) -> None:
     place(world, limit("vm1"), fate="late")
     asks = [one for one in world.asks if one.what.kind.value == "order"]  # type: ignore[union-attr]

@@ -94,17 +94,100 @@ def test_a_cancel_without_a_report_is_concluded_by_a_query(world: World) -> None
     assert world.machine.reconciled
 
 
-def test_a_cancel_that_was_acknowledged_and_not_carried_out_is_reported_as_refused(world: World) -> None:
+def test_a_cancel_that_is_only_late_is_not_called_refused_and_its_end_is_found(world: World) -> None:
     place(world, limit("vm1"))
     world.reports()
-    world.exchange.cancel = lambda client_id, exchange_id="": world.exchange.by_client(client_id)  # type: ignore
+    world.exchange.lazy = True
     token = cancel(world)
     world.go()
-    world.advance(1.1)
+    world.advance(0.9)
+    world.go()
+    assert token not in world.answers
+    world.advance(0.2)
     world.go()
     result = world.answer(token)
-    assert (result.done, result.status) == (False, S.OPEN)
+    assert (result.done, result.status, result.code) == (False, S.PENDING_CANCEL, "acknowledged")
+    assert events(world) == ["created"]
+    for _ in range(3):
+        world.advance(1.0)
+        world.go()
+    assert status(world) is S.PENDING_CANCEL
+    world.exchange.catch_up()
+    world.exchange.stream.clear()  # nobody reports it
+    for _ in range(10):
+        world.advance(1.0)
+        world.go()
+    assert status(world) is S.CANCELED
+    assert events(world) == ["created", "cancelled"]
+    assert world.machine.reconciled
+    assert not world.journal.unsettled()
+
+
+def test_a_late_cancel_is_concluded_by_its_report_too(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    world.exchange.lazy = True
+    token = cancel(world)
+    world.go()
+    world.exchange.catch_up()
+    world.reports()
+    assert world.answer(token).done
+    assert not world.journal.unsettled()
+
+
+def test_a_cancel_that_was_acknowledged_and_never_carried_out_fails_when_it_cannot_be_any_more(world: World) -> None:
+    """The request is valid for 5 s, and the exchange may work on it for one more."""
+    place(world, limit("vm1"))
+    world.reports()
+    world.exchange.lazy = True
+    began_ns = world.now.mono_ns
+    cancel(world)
+    while status(world) is S.PENDING_CANCEL:
+        world.go()
+        world.advance(0.2)
+        assert world.now.mono_ns < began_ns + 30 * 10**9
+    assert world.now.mono_ns > began_ns + 6 * 10**9
+    assert status(world) is S.OPEN
     assert events(world) == ["created", "cancel_failed"]
+    assert not world.journal.unsettled()
+    world.exchange.lazy = False
+    token = cancel(world)
+    world.go()
+    world.reports()
+    assert world.answer(token).done
+
+
+def test_cancel_all_insists_on_a_cancel_that_was_not_carried_out(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    world.exchange.lazy = True
+    token = world.token()
+    world.do(world.machine.cancel_all(token, world.now, timeout_s=60.0))
+    for _ in range(10):
+        world.go()
+        world.advance(1.0)
+    world.exchange.lazy = False
+    for _ in range(10):
+        world.go()
+        world.advance(1.0)
+        world.reports()
+    assert [one.done for one in world.answer(token)] == [True]
+
+
+def test_a_successor_goes_on_asking_about_a_late_cancel(world: World) -> None:
+    place(world, limit("vm1"))
+    world.reports()
+    world.exchange.lazy = True
+    cancel(world)
+    world.go()
+    world.crash()
+    world.go()
+    world.exchange.catch_up()
+    for _ in range(10):
+        world.advance(1.0)
+        world.go()
+    assert status(world) is S.CANCELED
+    assert not world.journal.unsettled()
 
 
 def test_an_amendment_is_answered_once_the_order_has_its_new_amount(world: World) -> None:

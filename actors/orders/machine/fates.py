@@ -1,0 +1,226 @@
+"""Decides what a query about one order proves: that the order is absent, or the outcome of a request. Pure.
+
+Theory of operation. Two queries that do not find an order prove its absence, if they began after no request could place
+it any more (`requests`), after an acknowledged order must have appeared (`Offer.appears_s`), and while the exchange
+remembers orders (`Offer.lookup_s`).
+
+Outside that memory a query that finds nothing proves nothing: some exchanges forget orders that were executed. Then the
+machine searches: first it asks for all orders of the pair, open or not, that were placed since our order, then for all
+fills of the pair since then. The search finds nothing if no listed order has our client order id, and every fill
+belongs to another order that is known. Two such searches prove the absence. A fill of an unknown order may be ours, and
+so may a row that cannot be read: the order stays in doubt, and the machine searches again later. Beyond the reach of
+the lists (`Offer.history_s`) nothing is ever proven.
+
+A cancel that the exchange only acknowledged may be carried out late. While the order is still open, its cancel stays in
+doubt until the exchange cannot be working on it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ....connectors.order_codec import Draft, Reply
+from ....connectors.reports import OrderReport
+from ....model.errors import MeshError, Rejected, RetryLater
+from ....model.order import OrderStatus, Step
+from ....model.time import MINUTE_NS, in_ns
+from .answers import Answers
+from .effects import Now, Purpose
+from .external import Externals
+from .ledger import Held
+from .pages import page_of
+from .questions import Asked
+from .requests import Part
+from .state import AccountState
+
+S = OrderStatus
+CLOCK_ERROR_NS = MINUTE_NS  # largest assumed error of the wall clock
+LATE = "the exchange acknowledged the cancel, and the order is still open; it is queried until its fate is known"
+
+
+@dataclass(slots=True)
+class Search:
+    """A search of the exchange's lists for one order. `others`: the exchange's ids of other orders."""
+
+    others: set[str] = field(default_factory=set)
+    page: str = ""  # key of the last fill seen
+
+
+class Fates:
+    """See the module. `ask(purpose, client order id, draft, now)` makes an ask; `report` applies an order's report."""
+
+    def __init__(
+        self,
+        state: AccountState,
+        answers: Answers,
+        externals: Externals,
+        ask: Callable[[Purpose, str, Draft, Now], None],
+        report: Callable[[OrderReport, Now], None],
+    ) -> None:
+        self._state, self._answers, self._externals = state, answers, externals
+        self._ask, self._report = ask, report
+        self._searches: dict[str, Search] = {}
+
+    # Absence
+
+    def absent(self, held: Held, begun: Now, now: Now) -> None:
+        """Apply an answer that the exchange has no such order."""
+        state, one = self._state, held.order.client_order_id
+        if held.order.is_done:
+            state.requests.end_doubt(one)
+        elif not self._may_count(held, begun, now):
+            state.requests.ask_again(one, now)
+        elif self._is_remembered(held, now):
+            self._count(held, now)
+        elif not self._search(held, now):
+            state.requests.ask_again(one, now)
+
+    def _may_count(self, held: Held, begun: Now, now: Now) -> bool:
+        """Whether an order that was, or may be, on the exchange would have been found by a query begun then."""
+        if held.order.exchange_order_id is not None:
+            return now.ns >= held.order.created_ns + in_ns(self._state.codec.offer.appears_s)
+        return self._state.requests.is_over(held.order.client_order_id, begun.exchange_ns)
+
+    def _is_remembered(self, held: Held, now: Now) -> bool:
+        memory_s = self._state.codec.offer.lookup_s
+        return memory_s is None or now.ns <= held.order.created_ns + in_ns(memory_s)
+
+    def _count(self, held: Held, now: Now) -> None:
+        """Count one proof of absence. The second one ends the order."""
+        state, one = self._state, held.order.client_order_id
+        doubt = state.requests.doubts.get(one)
+        if doubt is None:
+            return
+        doubt.absent += 1
+        if doubt.absent < 2:
+            state.requests.ask_again(one, now)
+        elif held.order.exchange_order_id is not None:  # it was on the exchange, and nothing shows it now
+            state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason="the exchange no longer has the order")
+            state.requests.ask_again(one, now)
+        else:
+            state.ledger.step(held, Step.ABSENT, now, code="absent", reason="the order never reached the exchange")
+            for request in state.requests.about(one):
+                state.requests.settle(request, one, "absent", now)
+            state.requests.end_doubt(one)
+
+    # Searches
+
+    def _search(self, held: Held, now: Now) -> bool:
+        """Begin a search of the lists. Return False if they do not go back far enough."""
+        order, reach_s = held.order, self._state.codec.offer.history_s
+        instrument = self._state.guards.instruments.get(order.pair)
+        start_ns = self._start_ns(held)
+        if instrument is None or (reach_s is not None and now.ns > start_ns + in_ns(reach_s)):
+            return False
+        self._searches[order.client_order_id] = Search()
+        self._ask(Purpose.HISTORY, order.client_order_id, self._state.codec.orders(instrument, start_ns), now)
+        return True
+
+    def _start_ns(self, held: Held) -> int:
+        return max(0, held.order.created_ns - CLOCK_ERROR_NS)
+
+    def searched(self, asked: Asked, result: Reply | MeshError, now: Now) -> None:
+        """Apply the answer to an ask of a search."""
+        one, state = asked.key, self._state
+        held, search = state.ledger.get(one), self._searches.get(one)
+        if held is None or search is None or held.order.is_done or one not in state.requests.doubts:
+            self._end(one, now)
+        elif not isinstance(result, Reply):
+            self._end(one, now, result.after_s if isinstance(result, RetryLater) else None)
+        elif result.left_out:  # one of these rows may be ours
+            self._end(one, now)
+        elif asked.purpose is Purpose.HISTORY:
+            self._listed(held, search, result, asked, now)
+        else:
+            self._filled(held, search, result, now)
+        state.ledger.changed[one] = None
+
+    def _end(self, one: str, now: Now, after_s: float | None = None) -> None:
+        self._searches.pop(one, None)
+        self._state.requests.ask_again(one, now, after_s)
+
+    def _listed(self, held: Held, search: Search, reply: Reply, asked: Asked, now: Now) -> None:
+        order = held.order
+        instrument = self._state.guards.instrument(order.pair)
+        for report in reply.orders:
+            own = report.client_order_id == order.client_order_id
+            if own or report.exchange_order_id == order.exchange_order_id:
+                self._report(report, now)
+                self.shown(held, asked, now)
+                self._end(order.client_order_id, now)
+                return
+            search.others.add(report.exchange_order_id)
+        draft = self._state.codec.fills(instrument, self._start_ns(held))
+        self._ask(Purpose.SEARCH_FILLS, order.client_order_id, draft, now)
+
+    def _filled(self, held: Held, search: Search, reply: Reply, now: Now) -> None:
+        state, order = self._state, held.order
+        found = False
+        for fill in reply.fills:
+            exchange_id = fill.exchange_order_id
+            if exchange_id and exchange_id == order.exchange_order_id:
+                state.ledger.fill(held, fill, now)
+                found = True
+            elif not self._is_anothers(order.pair, exchange_id, search):
+                found = True
+        if found:
+            self._end(order.client_order_id, now)
+            return
+        offer, last = state.codec.offer, page_of(reply.fills[-1]) if reply.fills else ""
+        if reply.rows >= offer.fills_page and not offer.fills_by_time and last not in ("", search.page):
+            search.page = last
+            draft = state.codec.fills_after(state.guards.instrument(order.pair), last)
+            self._ask(Purpose.SEARCH_FILLS, order.client_order_id, draft, now)
+            return
+        self._searches.pop(order.client_order_id, None)
+        self._count(held, now)
+
+    def _is_anothers(self, pair: str, exchange_id: str, search: Search) -> bool:
+        """Whether a fill belongs to an order that is known not to be the one searched for."""
+        return bool(exchange_id) and (
+            exchange_id in search.others
+            or self._state.ledger.by_exchange_id(pair, exchange_id) is not None
+            or self._externals.get(pair, exchange_id) is not None
+        )
+
+    # Requests
+
+    def shown(self, held: Held, asked: Asked, now: Now) -> None:
+        """Settle the requests whose outcome is proven by this answer, which shows the order."""
+        state, order = self._state, held.order
+        if order.is_done or held.ending is not None:
+            return
+        one = order.client_order_id
+        doubt = state.requests.doubts.get(one)
+        for request in state.requests.about(one):
+            acknowledged = one in request.acknowledged
+            if not (request.doubt or acknowledged) or not state.requests.has_expired(request, asked.begun.exchange_ns):
+                continue
+            part = request.parts[one]
+            if part is Part.CANCEL:
+                state.requests.settle(request, one, "absent", now)
+                done = "the exchange acknowledged the cancel and did not carry it out"
+                reason = done if acknowledged else "the cancel never reached the exchange"
+                self._answers.still_there(held, "not_executed", reason, now, final=False)
+            elif part is Part.AMEND:
+                state.requests.settle(request, one, "absent", now)
+                if (
+                    not request.earlier
+                ):  # the amount of an earlier epoch's request is not known; it may have been executed
+                    error = Rejected("not_executed", "the change never reached the exchange")
+                    self._answers.amend_failed(request, held, error, now)
+        if doubt is not None and doubt.once is not None and asked.ask_id > doubt.once:
+            doubt.once = None
+            self._asked_once(held, now)
+
+    def _asked_once(self, held: Held, now: Now) -> None:
+        """The order was to be queried once, and is open."""
+        state, one = self._state, held.order.client_order_id
+        cancels = state.requests.about(one, Part.CANCEL)
+        for request in cancels:
+            if one in request.acknowledged and not request.doubt:
+                self._answers.late_cancel(request, held, LATE, now)
+        if held.order.status is S.PENDING_CANCEL and not cancels:
+            reason = "the exchange refused the cancel; the order is open"
+            self._answers.still_there(held, "not_there", reason, now, final=False)

@@ -1,0 +1,191 @@
+"""Absence outside the exchange's memory: the lists of orders and fills decide, and both must agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from tests.actors.orders.machine.test_machine import events, place, status
+from tests.fakes.order_exchange import OrderExchange
+from tests.fakes.order_world import World, limit
+from venuemesh.connectors.order_codec import Kind, Reply
+from venuemesh.model.errors import RetryLater
+from venuemesh.model.events import Side
+from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
+from venuemesh.model.time import SECOND_NS
+
+S = OrderStatus
+D = Decimal
+
+
+def forgotten(arrives: bool, **options: object) -> World:
+    """A world whose manager begins two minutes after it sent an order, at an exchange that remembers one minute."""
+    world = World(lookup_s=60.0, **options)  # type: ignore[arg-type]
+    world.exchange.lookup_ns = 60 * SECOND_NS
+    world.go()
+    place(world, limit("vm1"), fate="queued")
+    world.perform()
+    if arrives:
+        world.arrive(world.requests[0])
+    world.requests.clear()
+    world.asks.clear()
+    return world
+
+
+def later(world: World, seconds: int = 120) -> None:
+    world.mono_ns += seconds * SECOND_NS
+    world.exchange.now_ns += seconds * SECOND_NS
+    world.exchange.stream.clear()
+    world.crash()
+
+
+def wait(world: World, seconds: int = 20) -> None:
+    for _ in range(seconds):
+        world.go()
+        world.advance(1.0)
+    world.go()
+
+
+def theirs(exchange: OrderExchange, name: str) -> str:
+    """An order that somebody else places; return its id."""
+    made = exchange.place(NewOrder(name, "BTC-USDT", Side.BUY, OrderType.LIMIT, D(1), D(90), TimeInForce.GTC))
+    return made.exchange_id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+def test_an_order_that_neither_orders_nor_fills_show_was_never_there(by_time: bool) -> None:
+    world = forgotten(False, by_time=by_time)
+    for number in range(7):  # more than a page of fills, all of orders that are known
+        world.exchange.fill(world.exchange.orders[theirs(world.exchange, f"web{number}")], D(1))
+    later(world)
+    wait(world)
+    assert status(world) is S.FAILED
+    assert events(world)[-2:] == ["unknown", "failed"]
+    assert not world.journal.unsettled()
+    assert world.machine.reconciled
+
+
+def test_it_is_searched_twice_and_only_when_no_request_can_place_it_any_more() -> None:
+    world = World(lookup_s=1.0)
+    world.exchange.lookup_ns = SECOND_NS
+    world.go()
+    place(world, limit("vm1"), fate="late")
+    asked: list[int] = []
+    sent_ns, read = world.exchange.now_ns, world.exchange.read
+
+    def answer(draft):  # type: ignore[no-untyped-def]
+        asked.extend([world.exchange.now_ns] if draft.kind is Kind.ORDERS else [])
+        return read(draft)
+
+    world.exchange.read = answer  # type: ignore[method-assign]
+    while status(world) is S.UNKNOWN:
+        world.go(requests=False)
+        world.advance(0.25)
+        assert world.exchange.now_ns < sent_ns + 60 * SECOND_NS
+    assert len(asked) == 2
+    assert min(asked) > sent_ns + 6 * SECOND_NS
+    assert status(world) is S.FAILED
+
+
+@pytest.mark.parametrize("ended", [None, S.CANCELED, S.FILLED])
+def test_an_order_that_the_history_shows_is_taken_over(ended: OrderStatus | None) -> None:
+    world = forgotten(True)
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    if ended is S.CANCELED:
+        world.exchange.end(rested, S.CANCELED)
+    elif ended is S.FILLED:
+        world.exchange.fill(rested, D(1))
+    later(world)
+    wait(world)
+    assert status(world) is (ended or S.OPEN)
+    assert len(world.journal.fills_of("vm1")) == (ended is S.FILLED)
+    assert not world.journal.unsettled()
+
+
+def test_a_fill_of_an_order_that_nobody_knows_may_be_ours() -> None:
+    world = forgotten(True)
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.fill(rested, D(1))
+    hidden = dict(world.exchange.orders)
+    world.exchange.orders.clear()  # neither list nor lookup has it; its fill is there
+    read = world.exchange.read
+
+    def fills(draft):  # type: ignore[no-untyped-def]
+        if draft.kind is not Kind.FILLS:
+            return read(draft)
+        words = dict(draft.params)
+        return Reply(fills=() if "after" in words or words["exchange_id"] else tuple(rested.fills))
+
+    world.exchange.read = fills  # type: ignore[method-assign]
+    later(world)
+    wait(world, 60)
+    assert status(world) is S.UNKNOWN
+    world.exchange.orders.update(hidden)
+    wait(world, 60)
+    assert status(world) is S.FILLED
+
+
+@pytest.mark.parametrize("what", [Kind.ORDERS, Kind.FILLS])
+def test_a_row_that_cannot_be_read_may_be_ours(what: Kind) -> None:
+    world = forgotten(False)
+    other = theirs(world.exchange, "web")
+    world.exchange.fill(world.exchange.orders[other], D(1))
+    world.exchange.odd = {other} if what is Kind.ORDERS else {world.exchange.orders[other].fills[0].trade_id}
+    later(world)
+    wait(world, 60)
+    assert status(world) is S.UNKNOWN
+    world.exchange.odd.clear()
+    wait(world, 60)
+    assert status(world) is S.FAILED
+
+
+def test_a_search_that_fails_is_made_again() -> None:
+    world = forgotten(False)
+    read, failures = world.exchange.read, [RetryLater(0.5, "busy")] * 3
+
+    def answer(draft):  # type: ignore[no-untyped-def]
+        return failures.pop() if draft.kind in (Kind.ORDERS, Kind.FILLS) and failures else read(draft)
+
+    world.exchange.read = answer  # type: ignore[method-assign]
+    later(world)
+    wait(world, 60)
+    assert not failures
+    assert status(world) is S.FAILED
+
+
+def test_beyond_the_reach_of_the_lists_nothing_is_proven() -> None:
+    world = forgotten(False, history_s=100.0)
+    later(world)
+    wait(world, 60)
+    assert status(world) is S.UNKNOWN
+    assert world.machine.in_doubt
+
+
+def test_an_acknowledged_order_that_lookups_forgot_is_not_called_expired() -> None:
+    world = World(lookup_s=60.0)
+    world.exchange.lookup_ns = 60 * SECOND_NS
+    world.go()
+    place(world, limit("vm1"))
+    rested = world.exchange.by_client("vm1")
+    assert rested is not None
+    world.exchange.fill(rested, D(1))
+    rested.status = S.EXPIRED  # it is in no list of open orders; its fills tell the truth
+    del world.exchange.orders[rested.exchange_id]
+    world.exchange.stream.clear()
+    other = replace(rested)
+    read = world.exchange.read
+
+    def answer(draft):  # type: ignore[no-untyped-def]
+        if draft.kind is Kind.FILLS and "after" not in dict(draft.params):
+            return Reply(fills=tuple(other.fills))
+        return read(draft)
+
+    world.exchange.read = answer  # type: ignore[method-assign]
+    later(world)
+    wait(world, 30)
+    assert status(world) is S.FILLED
+    assert len(world.journal.fills_of("vm1")) == 1
