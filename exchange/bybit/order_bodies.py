@@ -106,11 +106,12 @@ def fill(pair: Pair, made: Fill, placed: Order | None) -> dict[str, Any]:
 def coin(account: Account, asset: str) -> dict[str, Any]:
     """The balance of one coin: `walletBalance` is all of it, what is behind open orders included."""
     held = account.balance(asset)
-    zeros = ("bonus", "accruedInterest", "availableToWithdraw", "totalOrderIM", "totalPositionMM", "usdValue")
+    zeros = ("bonus", "accruedInterest", "totalOrderIM", "totalPositionMM", "usdValue")
     more = ("spotHedgingQty", "unrealisedPnl", "borrowAmount", "totalPositionIM", "cumRealisedPnl", "spotBorrow")
     total = text(held.free + held.locked)
     return dict.fromkeys((*zeros, *more), "0") | {
         "availableToBorrow": "",
+        "availableToWithdraw": "",  # deprecated; that it is empty is a guess
         "coin": asset,
         "collateralSwitch": True,
         "equity": total,

@@ -1,9 +1,9 @@
 """Private REST endpoints of spot: an account's balances, orders, fills and trading.
 
 Source: order/{create-order, amend-order, cancel-order, cancel-all, batch-place, batch-amend, batch-cancel, open-order,
-order-list, execution}.mdx, account/{wallet-balance, fee-rate}.mdx, rate-limit/rate-limit.mdx, read 2026-11-27. Where
-the manual is silent: times bound orders by when they were created, and a cursor is good for as long as the rows that it
-names.
+order-list, execution}.mdx, account/{wallet-balance, fee-rate, account-info}.mdx, user/apikey-info.mdx,
+rate-limit/rate-limit.mdx, read 2026-11-27. Where the manual is silent: times bound orders by when they were created,
+and a cursor is good for as long as the rows that it names.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Asked:
 
     desk: Desk
     account: Account
+    key: ApiKey
     sent: Mapping[str, Any]
     now_ns: int
 
@@ -300,6 +301,38 @@ def fee_rate(asked: Asked) -> Any:
     return {"category": SPOT, "list": rows}
 
 
+def account_info(asked: Asked) -> Any:
+    """A unified account without margin."""
+    switches = {"dcpStatus": "OFF", "timeWindow": 0, "smpGroup": 0, "isMasterTrader": False, "spotHedgingStatus": "OFF"}
+    updated = str(asked.account.updated_ns // MILLISECOND_NS)
+    return {"marginMode": "REGULAR_MARGIN", "updatedTime": updated, "unifiedMarginStatus": 6, **switches}
+
+
+def key_info(asked: Asked) -> Any:
+    """What a key may do; who owns it is not played."""
+    key = asked.key
+    none = ("ContractTrade", "Wallet", "Options", "Derivatives", "CopyTrading", "BlockTrade", "Exchange", "NFT", "Earn")
+    return {
+        "id": "1",
+        "note": "",
+        "apiKey": key.name,
+        "readOnly": 0 if key.can_trade else 1,
+        "secret": "",
+        "permissions": {"Spot": ["SpotTrade"] if key.can_trade else [], **{name: [] for name in none}},
+        "ips": ["*"],
+        "type": 1,
+        "deadlineDay": -2,
+        "expiredAt": "1970-01-01T00:00:00Z",
+        "createdAt": "1970-01-01T00:00:00Z",
+        "unified": 0,
+        "uta": 1,
+        "userID": 1,
+        "vipLevel": "No VIP",
+        "isMaster": True,
+        "parentUid": "0",
+    }
+
+
 # rate-limit.mdx, API Rate Limit Table: spot
 READS = {
     "/v5/order/realtime": Endpoint(realtime, 50),
@@ -307,6 +340,8 @@ READS = {
     "/v5/execution/list": Endpoint(executions, 50),
     "/v5/account/wallet-balance": Endpoint(wallet_balance, 50),
     "/v5/account/fee-rate": Endpoint(fee_rate, 5),
+    "/v5/account/info": Endpoint(account_info, 50),
+    "/v5/user/query-api": Endpoint(key_info, 10),
 }
 WRITES = {
     "/v5/order/create": Endpoint(create, 20),
@@ -319,13 +354,13 @@ WRITES = {
 }
 
 
-def perform(endpoint: Endpoint, key: ApiKey, asked: Asked, changes: bool, spend: Callable[[], None]) -> Any:
+def perform(endpoint: Endpoint, asked: Asked, changes: bool, spend: Callable[[], None]) -> Any:
     """Carry out a private request that is authenticated; `spend` counts it, or a row of a batch.
 
     Raises:
         ApiError: why it is refused.
     """
-    if not (key.can_trade if changes else key.can_read):
+    if not (asked.key.can_trade if changes else asked.key.can_read):
         raise ApiError("Permission denied, please check your API key permissions.", NOT_PERMITTED)
     if endpoint.batch:
         return _each(endpoint, asked, spend)

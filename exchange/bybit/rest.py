@@ -185,7 +185,7 @@ def _private(
 
         if sent is UNREADABLE:
             raise ApiError("Request parameter error: the body is not a JSON object", BAD_PARAMETER)
-        return perform(endpoint, key, Asked(desk, account, sent, now_ns), request.method == "POST", spend)
+        return perform(endpoint, Asked(desk, account, key, sent, now_ns), request.method == "POST", spend)
 
     return answer
 

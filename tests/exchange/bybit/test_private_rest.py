@@ -303,3 +303,13 @@ async def test_what_of_a_batch_is_beyond_the_limit_fails(bybit: BybitExchange) -
     _, body, headers = await bybit.signed("order/create-batch", {"request": [RESTING] * 3})
     assert [one["code"] for one in json.loads(body)["retExtInfo"]["list"]] == [0, 0, 10006]
     assert headers["X-Bapi-Limit-Status"] == "0"
+
+
+async def test_what_a_key_and_its_account_are(bybit: BybitExchange) -> None:
+    """account/account-info.mdx, user/apikey-info.mdx."""
+    assert (await bybit.private("account/info"))["unifiedMarginStatus"] == 6
+    found = await bybit.private("user/query-api")
+    assert (found["apiKey"], found["readOnly"], found["permissions"]["Spot"]) == ("KEY", 0, ["SpotTrade"])
+    await bybit.admin.add_key("main", "READER", secret="s", only="read")
+    found = await bybit.private("user/query-api", key="READER", secret="s")
+    assert (found["readOnly"], found["permissions"]["Spot"], found["uta"]) == (1, [], 1)
