@@ -20,6 +20,7 @@ from ..model.errors import NotOffered
 from ..model.http import HttpRequest, HttpResponse
 from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order
+from ..model.time import SECOND_NS
 from .market_codec import Connector
 from .reading import LeftOut
 from .reports import (
@@ -63,6 +64,7 @@ class Kind(Enum):
         return self in CHANGES
 
 
+AGE_SLACK_S = 1.0  # the exchange knows an order for a little less than we do
 CHANGES = frozenset(
     {
         Kind.PLACE,
@@ -75,6 +77,23 @@ CHANGES = frozenset(
         Kind.BATCH_CANCEL,
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Aging:
+    """What a request spends of a limit by the age of its order: `steps` are ((below this age in s, units), ...).
+
+    `since_ns` is our time when the order was placed or amended. A `Draft.cost` has the units of the youngest order.
+    """
+
+    limit: str
+    since_ns: int
+    steps: tuple[tuple[float, int], ...]
+
+    def saved(self, now_ns: int) -> int:
+        """Return how many units less than those of the youngest order the request spends now."""
+        age_s = (now_ns - self.since_ns) / SECOND_NS - AGE_SLACK_S
+        return self.steps[0][1] - next((units for below_s, units in self.steps if age_s < below_s), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +117,16 @@ class Draft:
     host: str = ""
     order_count: int = 0
     nonce: int | None = None
+    aging: tuple[Aging, ...] = ()
+
+    def cost_at(self, now_ns: int) -> tuple[tuple[str, int], ...]:
+        """Return `cost` as of now by our clock: less for orders that have rested (`aging`)."""
+        if not self.aging:
+            return self.cost
+        saved: dict[str, int] = {}
+        for one in self.aging:
+            saved[one.limit] = saved.get(one.limit, 0) + one.saved(now_ns)
+        return tuple((limit, units - saved.get(limit, 0)) for limit, units in self.cost)
 
     @property
     def changes(self) -> bool:

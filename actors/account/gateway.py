@@ -207,10 +207,11 @@ class Gateway:
         Raises:
             RetryLater: the counters are too high for as long as the request would be valid.
         """
+        cost = draft.cost_at(self._context.time_ns())
         if draft.kind in (Kind.CANCEL, Kind.BATCH_CANCEL):
-            self.counters.add(draft.cost, draft.pair)
+            self.counters.add(cost, draft.pair)
         else:
-            await self.counters.take(draft.cost, draft.pair, self.validity_ms / 1000)
+            await self.counters.take(cost, draft.pair, self.validity_ms / 1000)
 
     # ------------------------------------------------------------------ nonces
 

@@ -1,18 +1,19 @@
 """What an exchange counts per key or account (`ExchangeSpec.key_limits`): counters that fall with time, and windows.
 
 The processes of an account count by themselves, without the limits role. Where the order manager and the user stream
-both read, each spends at most its `share` of a limit for reads. What a predecessor spent is not known: a successor
-begins at zero. What an answer says raises our counts (`stated`): a limit that was hit rests for as long as the exchange
-says, and one of which little is left counts as used up to that.
+both read, each spends at most its `share` of a limit for reads. A successor counts the orders and cancels that the
+journal has (`begin`). What its predecessor spent on reads is not known: counters that fall begin half full. What an
+answer says raises our counts (`stated`): a limit that was hit rests for as long as the exchange says, and one of which
+little is left counts as used up to that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ...connectors.limit_answers import LONGEST_S, Cost, LimitAnswer
 from ...connectors.spec import Decay, Limit
@@ -21,6 +22,14 @@ from ...model.time import SECOND_NS, in_ns
 from .order_window import OrderWindow
 
 ROOM = 0.9  # largest share of a limit that is used, because the clocks of both sides differ
+
+
+class Spent(NamedTuple):
+    """What a request spent, and how long ago."""
+
+    age_ns: int
+    cost: Cost
+    pair: str
 
 
 class Counter(Protocol):
@@ -48,7 +57,7 @@ class Falling:
         self._value, self._at_ns = 0.0, now_ns
 
     def used(self, now_ns: int) -> float:
-        return max(0.0, self._value - self._per_s * (now_ns - self._at_ns) / SECOND_NS)
+        return max(0.0, self._value - self._per_s * max(0, now_ns - self._at_ns) / SECOND_NS)
 
     def add(self, units: int, now_ns: int) -> None:
         self._value, self._at_ns = self.used(now_ns) + units, now_ns
@@ -123,6 +132,18 @@ class Counters:
                 self.add(cost, pair)
         except TimeoutError:
             raise RetryLater(1.0, f"the account's counters are high: {self.status()}") from None
+
+    def begin(self, spent: Iterable[Spent]) -> None:
+        """Count what a predecessor spent, in the order of time, and half of each counter of a key that falls."""
+        now_ns = self._now_ns()
+        for age_ns, cost, pair in sorted(spent, key=lambda one: -one.age_ns):
+            for name, units in self._counted(cost):
+                limit, key = self._limits[name], self._key(name, pair)
+                if isinstance(limit, Decay):
+                    self._counts.setdefault(key, Falling(limit, now_ns - age_ns)).add(units, now_ns - age_ns)
+        for name, limit in self._limits.items():
+            if isinstance(limit, Decay) and not limit.by_pair:
+                self._count(name, None).observe(limit.amount // 2, now_ns)
 
     def add(self, cost: Cost, pair: str | None) -> None:
         """Count a request that cannot wait: a cancel."""

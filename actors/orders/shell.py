@@ -55,6 +55,7 @@ from .markets import Markets
 from .performer import Performer
 from .queries import AccountView
 from .settings import OrderManagerSettings
+from .spent import count_spent
 from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 
 T = TypeVar("T")
@@ -139,6 +140,8 @@ class ManagerShell:
             instruments = await self.markets.known()
             if self.settings.dead_man_s is not None:
                 self._dead_man = DeadMan(self.gateway, self.settings.dead_man_s, context.monotonic_ns)
+            if loaded.epoch > 1:
+                await count_spent(self.gateway, self.committer, self.settings.machine, instruments, context.time_ns())
             while not self.gateway.clock.is_known:
                 with contextlib.suppress(RetryLater):
                     await self.gateway.clock.ready()

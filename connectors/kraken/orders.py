@@ -21,7 +21,7 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ...model.time import SECOND_NS
 from ..drafts import plain
-from ..order_codec import Auth, Draft, Kind, Reply
+from ..order_codec import Aging, Auth, Draft, Kind, Reply
 from ..reading import integer, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
@@ -30,9 +30,10 @@ from . import reports
 from .client_ids import packed
 from .market import NEW_NAMES
 from .refusals import FAILURES, TRANSACTIONS, code_of
-from .spec import KEY_CALLS, OFFER, TRADING
+from .spec import AMEND_STEPS, CANCEL_STEPS, KEY_CALLS, OFFER, TRADING
 from .stream import PrivateReader
 
+AMENDED_KEPT = 20_000
 PAGE = 50  # get-closed-orders, get-trade-history
 # rest-api/cancel-order-batch: by what a cancel names its order, and the list that has it in a batch. In the manual's
 # example the first is a list of texts; that the second is one, too, is a guess.
@@ -56,6 +57,7 @@ class KrakenTrading(Trading):
         super().__init__(spec, rest, offer)
         self._by_name: dict[str, Instrument] = {}  # by symbol, altname and key
         self._assets: frozenset[str] = frozenset()
+        self._amended_ns: dict[str, int] = {}  # when an order was amended last: it counts as new again
         self._readers |= {
             Kind.PLACE: self._placed,
             Kind.CANCEL: self._cancelled,
@@ -97,7 +99,12 @@ class KrakenTrading(Trading):
         return self._draft(Kind.PLACE, "place", params, (order.client_order_id,), instrument)
 
     def cancel(self, order: Order, instrument: Instrument) -> Draft:
-        return self._draft(Kind.CANCEL, "cancel", [_which(order)], (order.client_order_id,), instrument)
+        draft = self._draft(Kind.CANCEL, "cancel", [_which(order)], (order.client_order_id,), instrument)
+        return self._aged(draft, order, CANCEL_STEPS)
+
+    def _aged(self, draft: Draft, order: Order, steps: tuple[tuple[float, int], ...]) -> Draft:
+        since_ns = max(order.created_ns, self._amended_ns.get(order.client_order_id, 0))
+        return replace(draft, aging=(Aging(TRANSACTIONS, since_ns, steps),))
 
     def batch(self, drafts: Sequence[Draft]) -> Draft:
         """Join orders of one pair, or cancels. A batch of orders costs half of what they do one by one."""
@@ -114,11 +121,13 @@ class KrakenTrading(Trading):
                 which.setdefault(CANCELLED_BY[name], []).append(value)
             params = [(name, orjson.dumps(values).decode()) for name, values in which.items()]
             made = self._draft(Kind.BATCH_CANCEL, "cancel_batch", params, names)
-        return replace(made, pair=drafts[0].pair, cost=((TRANSACTIONS, cost),))
+        aging = tuple(aging for one in drafts for aging in one.aging)
+        return replace(made, pair=drafts[0].pair, cost=((TRANSACTIONS, cost),), aging=aging)
 
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
         params = [_which(order), ("order_qty", plain(amount))]
-        return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
+        draft = self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
+        return self._aged(draft, order, AMEND_STEPS)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
         """By the exchange's id in one request; by ours among the open orders, whose answer may ask for another."""
@@ -185,6 +194,9 @@ class KrakenTrading(Trading):
 
     def _amended(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         text(read["amend_id"])
+        self._amended_ns[draft.orders[0]] = sent_ns
+        if len(self._amended_ns) > AMENDED_KEPT:
+            del self._amended_ns[next(iter(self._amended_ns))]
         asked = dict(draft.params)
         amount = Decimal(asked["order_qty"])
         txid, own = asked.get("txid", ""), draft.orders[0]

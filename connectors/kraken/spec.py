@@ -41,8 +41,10 @@ def _private(method: str, page: str, calls: int = 1, transactions: int = 0) -> E
 
 
 # guides/spot-rest-ratelimits: histories cost 4 there and 2 in its successor guides/rest/ratelimits (read 2026-11-27);
-# trading costs nothing of this counter. guides/spot-ratelimits: a cancel costs 8 of the engine's counter at most, by
-# the order's age, and an amendment 4.
+# trading costs nothing of this counter. guides/spot-ratelimits: a cancel costs 8 of the engine's counter at most, and
+# an amendment 4, by the time since the order was created or amended (`..._STEPS`).
+CANCEL_STEPS: tuple[tuple[float, int], ...] = ((5, 8), (10, 6), (15, 5), (45, 4), (90, 2), (300, 1))
+AMEND_STEPS: tuple[tuple[float, int], ...] = ((5, 3), (10, 2), (15, 1))
 TRADING = {
     "place": _private("AddOrder", "add-order", 0, 1),
     "cancel": _private("CancelOrder", "cancel-order", 0, 8),

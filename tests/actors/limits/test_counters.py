@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes.clock import FakeClock
-from venuemesh.actors.limits.counters import Counters
+from venuemesh.actors.limits.counters import Counters, Spent
 from venuemesh.connectors.limit_answers import Hit, LimitAnswer
 from venuemesh.connectors.spec import Decay, Limit
 from venuemesh.model.errors import RetryLater
@@ -94,6 +94,21 @@ async def test_nothing_is_spent_of_a_limit_that_was_hit_until_its_time():
     assert raised.value.after_s == pytest.approx(6.0)
     clock.advance(7.0)
     await made.take(PAIR, "BTC-USD", 0.0)
+
+
+async def test_a_successor_counts_what_its_predecessor_spent():
+    """Each by its age: what has fallen meanwhile counts no more. Reads are not known: half of their counter."""
+    clock = FakeClock()
+    clock.advance(1000.0)
+    made = counters(clock)
+    spent = [Spent(2 * 10**9, (("transactions", 8),), "BTC-USD"), Spent(60 * 10**9, (("transactions", 9),), "BTC-USD")]
+    made.begin([*spent, Spent(3 * 10**9, PAIR, "BTC-USD")])
+    assert made.status() == {
+        "transactions BTC-USD": {"limit": 10, "used": 6.0},
+        "calls": {"limit": 20, "used": 10.0},
+    }
+    clock.advance(6.0)
+    assert made.status()["transactions BTC-USD"]["used"] == 0
 
 
 ORDERS, ASKED = (("orders", 1),), (("asked", 1),)

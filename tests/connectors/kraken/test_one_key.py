@@ -56,4 +56,4 @@ async def test_manager_and_stream_never_overtake_each_other(exchange: LocalExcha
         assert status["nonce_refusals"] == 0
         assert not mesh.failures
     assert refused(exchange) == before
-    assert exchange.admin.stats()["statuses"]["200"] > 100
+    assert exchange.admin.stats()["statuses"]["200"] > 50  # cancels go in batches

@@ -322,3 +322,29 @@ def test_a_batch_of_cancels_is_only_counted(count: int, taken: tuple[str, ...], 
     assert draft.cost == (("transactions", 16),)
     reply = read(draft, {"count": count})
     assert (reply.taken, reply.absent, reply.orders) == (taken, absent, ())
+
+
+# What cancels and amendments cost (guides/spot-ratelimits)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "cancel", "amend"), [(0, 8, 4), (5.5, 8, 4), (6.5, 6, 3), (14, 5, 2), (17, 4, 1), (80, 2, 1), (302, 0, 1)]
+)
+def test_an_order_that_has_rested_costs_less(age_s: float, cancel: int, amend: int) -> None:
+    """Our time of an order is a little before the exchange's: a second is left for that."""
+    made, order = codec(), known()
+    now_ns = order.created_ns + int(age_s * 10**9)
+    assert made.cancel(order, BTC).cost_at(now_ns) == (("transactions", cancel),)
+    assert made.amend(order, BTC, D(1)).cost_at(now_ns) == (("transactions", amend),)
+    both = made.batch([made.cancel(order, BTC), made.cancel(order, BTC)])
+    assert both.cost_at(now_ns) == (("transactions", 2 * cancel),)
+    assert both.cost == (("transactions", 16),)
+
+
+def test_an_amended_order_is_as_young_as_its_amendment() -> None:
+    made, order = codec(), known()
+    draft = made.amend(order, BTC, D(1))
+    later_ns = order.created_ns + 100 * 10**9
+    body = orjson.dumps({"error": [], "result": {"amend_id": "TRAN6B-44CKX-YKDLWO"}})
+    made.reply(Signed(draft, "1", Never(), "", ""), HttpResponse(200, {}, body, later_ns, later_ns))
+    assert made.cancel(order, BTC).cost_at(later_ns + 2 * 10**9) == (("transactions", 8),)
