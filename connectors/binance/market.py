@@ -51,7 +51,12 @@ class BinanceCodec(MarketData):
     fixed = dict.fromkeys(("instruments",), (("showPermissionSets", "false"),))
 
     def __init__(
-        self, spec: ExchangeSpec, rest: str | None, ws: str | None, depth_speed: str, snapshot_limit: int
+        self,
+        spec: ExchangeSpec,
+        rest: str | None,
+        ws: str | None,
+        depth_speed: str = DEPTH_SPEED.default,
+        snapshot_limit: int = SNAPSHOT_LIMIT.default,
     ) -> None:
         super().__init__(spec, rest, ws)
         self._suffixes = (SPEEDS[DEPTH_SPEED.checked(depth_speed)], "@trade")

@@ -29,7 +29,7 @@ def test_frames_are_contiguous_and_lead_to_the_snapshot() -> None:
         assert len(after[side]) == levels
 
 
-def test_a_frame_has_the_levels_asked_for_on_the_right_sides() -> None:
+def test_a_frame_has_the_requested_levels_on_the_right_sides() -> None:
     for levels in (2, 15, 200):
         for change in prepare(levels, seed=2)[:20]:
             assert len(change.bids) + len(change.asks) == levels

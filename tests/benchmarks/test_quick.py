@@ -92,7 +92,7 @@ def test_four_exchanges_are_followed_beside_ccxt(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_density_tells_books_alone_from_books_together(tmp_path: Path) -> None:
+def test_density_compares_books_alone_and_together(tmp_path: Path) -> None:
     *rows, floor = quick("density", tmp_path)["rows"]
     assert floor["pss_mib_per_actor"] > 0
     assert [(row["updates_per_s_and_book"], row["actors"] == row["books"]) for row in rows] == [
@@ -131,7 +131,7 @@ def test_orders_tell_every_stage_to_the_wire(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.soak
-def test_orders_rate_says_what_each_process_used(tmp_path: Path) -> None:
+def test_orders_rate_shows_the_use_of_each_process(tmp_path: Path) -> None:
     for row in quick("orders_rate", tmp_path)["rows"]:
         assert row["orders_per_s"] > 0
         assert row["not_placed"] == 0

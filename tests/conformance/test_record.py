@@ -37,7 +37,7 @@ def result(name: str, outcome: Outcome) -> tuple[str, Result]:
     return "market data", Result(name, "", outcome, "why", 0.0)
 
 
-def test_a_record_says_what_passed_and_what_does_not_apply(tmp_path: Path) -> None:
+def test_a_record_has_the_passed_checks_and_those_that_do_not_apply(tmp_path: Path) -> None:
     ran = [result("test_a", Outcome.PASSED), result("test_b", Outcome.SKIPPED)]
     record = records.made(kraken.CONNECTOR, "1.2.3", ran)
     assert (record.passed, record.skipped) == ({"market data": ["a"]}, {"market data": ["b"]})

@@ -67,12 +67,12 @@ def asked(exchange: str, interval: str, start_ns: int = START, end_ns: int = END
         ),
     ],
 )
-def test_a_window_is_asked_for(exchange: str, interval: str, path: str, query: dict[str, Any]) -> None:
+def test_a_window_is_requested(exchange: str, interval: str, path: str, query: dict[str, Any]) -> None:
     assert asked(exchange, interval) == (path, {name: str(value) for name, value in query.items()})
 
 
 @pytest.mark.parametrize("exchange", sorted(NAMES))
-def test_a_window_between_two_milliseconds_asks_for_no_candle_outside(exchange: str) -> None:
+def test_a_window_between_two_milliseconds_requests_no_candle_outside(exchange: str) -> None:
     """Bounds are rounded up: a candle at the start is in, one at the end is not."""
     _, exact = asked(exchange, "1m", START - 1, END - 1)
     _, rounded = asked(exchange, "1m", START, END)

@@ -108,7 +108,7 @@ def test_how_long_to_wait(response, after_s):
     assert FAILURES.public_failure(response).after_s == after_s
 
 
-def test_codes_that_nobody_lists_may_mean_anything_where_the_manual_is_not_whole():
+def test_unlisted_codes_may_mean_anything_if_the_manual_is_not_complete():
     strict = replace(FAILURES, unlisted=Refusal.UNKNOWN)
     assert FAILURES.refusal("new") is Refusal.REJECTED
     assert strict.refusal("new") is Refusal.UNKNOWN

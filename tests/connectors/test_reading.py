@@ -120,7 +120,7 @@ def test_levels_are_exact_at_the_scales():
             levels(PAIR, bad)
 
 
-def test_levels_may_have_more_fields_that_nobody_reads():
+def test_levels_may_have_further_unused_fields():
     assert levels(PAIR, [["1.25", "0.001", "0", "4"]], 4).tolist() == [[125, 1]]
     for bad in ([["1", "2"]], [["1", "2", "0"]], [["1", 2, "0", "4"]]):
         with pytest.raises(DecodeError):
@@ -168,7 +168,7 @@ def test_numbers_come_as_they_were_written():
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"NaN", b"[" * 100_000, b"1" * 5000])
-def test_exact_reading_refuses_what_is_no_json_of_an_exchange(raw):
+def test_exact_reading_refuses_json_that_no_exchange_writes(raw):
     with pytest.raises(DecodeError), reading("a test", raw, exact=True):
         pytest.fail("the block ran")
 
@@ -180,7 +180,7 @@ def test_what_became_of_a_request_passes_through():
         raise KeyboardInterrupt
 
 
-def test_one_odd_row_holds_no_other_back():
+def test_one_unreadable_row_does_not_affect_others():
     def read(row):
         return readers.text(row["pair"]), readers.plain_decimal(row["price"])
 

@@ -68,10 +68,10 @@ def sanitizer() -> str | None:
     """Path of the address sanitizer's library, None where the compiler has none."""
     if not sys.platform.startswith("linux") or shutil.which("gcc") is None:
         return None
-    said = subprocess.run(
+    found = subprocess.run(
         ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    return said if Path(said).is_absolute() and Path(said).exists() else None
+    return found if Path(found).is_absolute() and Path(found).exists() else None
 
 
 @pytest.mark.packaging

@@ -109,7 +109,7 @@ def test_the_cost_of_an_order_is_its_endpoints() -> None:
         assert connector.trading().place_cost(LIMIT) == (place.cost, place.order_count)
 
 
-def test_an_order_is_reported_under_the_id_it_was_asked_for() -> None:
+def test_an_order_is_reported_under_the_id_it_was_requested() -> None:
     assert asked_for(QUERY, REPORT) == Reply(orders=(replace(REPORT, client_order_id="vm1"),))
 
 
@@ -124,7 +124,7 @@ def test_another_endpoint_is_asked_the_same_question_at_its_own_cost() -> None:
     assert (then.kind, then.orders, then.host) == (Kind.ORDER, ("vm1",), "https://h")
 
 
-def test_an_odd_row_is_left_out_by_name() -> None:
+def test_an_unreadable_row_is_left_out_by_name() -> None:
     reply = listed_orders([{"n": "1"}, {"n": "2", "odd": 1}], lambda row: [REPORT][len(row) - 1], "n")
     assert reply.orders == (REPORT,)
     assert [row.name for row in reply.left_out] == ["2"]

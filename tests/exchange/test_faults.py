@@ -39,8 +39,8 @@ async def test_drop(exchange: Any) -> None:
         await ready(exchange)
         fault = await exchange.admin.fault(kind="drop", symbol="BTCUSDT", after=3, count=1)
         assert gaps(await spans(exchange, ws)) == 1
-        told = (await exchange.admin.faults())["faults"][0]
-        assert (told["id"], told["done"]) == (fault["id"], 1)
+        row = (await exchange.admin.faults())["faults"][0]
+        assert (row["id"], row["done"]) == (fault["id"], 1)
         await exchange.admin.remove_fault(fault["id"])
         assert (await exchange.admin.faults())["faults"] == []
         assert gaps(await spans(exchange, ws)) == 0

@@ -13,8 +13,8 @@ EXCHANGE = ("venuemesh.exchange", "--json", "--parent", str(os.getpid()))
 
 
 def test_it_serves_within_the_block_and_is_gone_after_it():
-    with serving(*EXCHANGE) as (pid, said):
-        assert said["binance"]["rest"].startswith("http://")
+    with serving(*EXCHANGE) as (pid, urls):
+        assert urls["binance"]["rest"].startswith("http://")
         os.kill(pid, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

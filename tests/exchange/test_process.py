@@ -31,8 +31,8 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        _, said = process.communicate(timeout=WAIT_S)
-        raise AssertionError(said)
+        _, printed_text = process.communicate(timeout=WAIT_S)
+        raise AssertionError(printed_text)
     return process, json.loads(line)
 
 
@@ -63,8 +63,8 @@ def test_serves_and_ends_cleanly(running: tuple[subprocess.Popen[str], dict[str,
     with pytest.raises(Rejected):
         admin.book("NOPE")
     process.send_signal(number)
-    out, said = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, out, said) == (0, "", "")
+    out, printed_text = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, out, printed_text) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_bad_options_are_one_line_and_status_2(
     arguments: list[str], names: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert len(said.err.splitlines()) == 1
-    assert names in said.err
-    assert "TOPSECRET" not in said.err
+    printed_text = capsys.readouterr()
+    assert printed_text.out == ""
+    assert len(printed_text.err.splitlines()) == 1
+    assert names in printed_text.err
+    assert "TOPSECRET" not in printed_text.err
 
 
 def test_bad_options_of_the_process() -> None:
@@ -164,6 +164,6 @@ def test_an_account_from_a_file_trades_and_its_secret_shows_nowhere(tmp_path: Pa
         shown += command.read_text() if command.exists() else ""
     finally:
         process.send_signal(signal.SIGTERM)
-        said = "".join(process.communicate(timeout=WAIT_S))
-    assert secret not in shown + said
+        printed_text = "".join(process.communicate(timeout=WAIT_S))
+    assert secret not in shown + printed_text
     assert process.returncode == 0

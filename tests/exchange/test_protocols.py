@@ -286,7 +286,7 @@ async def test_limits_belong_to_a_protocol(both: Both) -> None:
         await both.admin.limits(protocol="plain", weight=1)
 
 
-async def test_a_silent_client_is_ended_where_the_protocol_says_so(both: Both) -> None:
+async def test_a_silent_client_is_ended_where_the_protocol_reports_it(both: Both) -> None:
     async with both.feed() as feed, both.socket("/ws") as other:
         await both.ask(feed, {"pair": "BTC/USDT"})
         both.advance(31_000, 1000)

@@ -70,13 +70,13 @@ def check_whole(journal, account="main"):
 
 def test_a_kill_anywhere_leaves_whole_batches(url):
     with writer("crash", url) as process:
-        said = lines(process)
-    reached = next(line["reached"] for line in said if "reached" in line)
+        output = lines(process)
+    reached = next(line["reached"] for line in output if "reached" in line)
     assert {"journal.begin", "journal.write", "journal.commit", "journal.committed"} == set(reached)
     assert len(reached) > 30
     journal = Journal.open(url)
     done, acknowledged = [], 0
-    for line in said[said.index({"reached": reached}) + 1 :]:
+    for line in output[output.index({"reached": reached}) + 1 :]:
         if "batch" in line:
             acknowledged += 1
         if "case" not in line:
@@ -146,10 +146,10 @@ def test_writers_that_fight_for_an_account_leave_numbers_without_hole_or_repetit
         for process in fighting:
             process.stdin.write("go\n")
             process.stdin.flush()
-        said = [line for process in fighting for line in lines(process)]
+        output = [line for process in fighting for line in lines(process)]
         assert [process.returncode for process in fighting] == [0, 0, 0]
-    committed = {line["batch"]: line for line in said if "batch" in line}
-    fenced = {one for line in said if "fenced" in line for one in line["fenced"]}
+    committed = {line["batch"]: line for line in output if "batch" in line}
+    fenced = {one for line in output if "fenced" in line for one in line["fenced"]}
     assert committed
     assert fenced
     assert not committed.keys() & fenced
@@ -158,8 +158,8 @@ def test_writers_that_fight_for_an_account_leave_numbers_without_hole_or_repetit
     assert [one.number for one in events] == list(range(1, len(events) + 1))
     assert journal.event_range(*ACCOUNT) == (1, len(events) + 1)
     assert journal.load(*ACCOUNT).epoch == 15 * len(names)
-    told = sorted((number, name) for name, line in committed.items() for number in line["numbers"])
-    assert told == [(one.number, one.reason) for one in events]
+    numbered = sorted((number, name) for name, line in committed.items() for number in line["numbers"])
+    assert numbered == [(one.number, one.reason) for one in events]
     assert all(len(line["numbers"]) == line["asked"] for line in committed.values())
     in_order = [committed[one.reason]["epoch"] for one in events]
     assert in_order == sorted(in_order)  # once a newer epoch has written, no older one does

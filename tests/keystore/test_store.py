@@ -95,7 +95,7 @@ def test_a_wider_mode_is_refused_and_the_error_says_what_to_do(store, mode):
             attempt()
 
 
-def test_another_passphrase_is_told_from_damage(store):
+def test_another_passphrase_is_distinguished_from_damage(store):
     with pytest.raises(WrongPassphrase):
         store.get("main", PASSPHRASE + " ")
     with pytest.raises(WrongPassphrase):
@@ -138,12 +138,12 @@ def test_a_damaged_file_is_a_typed_error_and_never_another_key(tmp_path_factory,
     if cut < whole:
         del raw[whole - cut :]
     path.write_bytes(raw)
-    said, got = "", None
+    reason, got = "", None
     try:
         got = Keystore(path).get("main", PASSPHRASE)
     except Misconfigured as error:
-        said = str(error)
-    assert find_in_text(PLANTED.values(), said) == []
+        reason = str(error)
+    assert find_in_text(PLANTED.values(), reason) == []
     assert got in (None, key_of())  # white space, say, may change without harm
 
 
@@ -264,7 +264,7 @@ def test_a_pem_under_a_passphrase_is_opened_once_and_held_without(store):
 
 
 @pytest.mark.parametrize(
-    ("kind", "api_key", "secret", "said"),
+    ("kind", "api_key", "secret", "reason"),
     [
         ("dsa", "K" * 20, "s", "not one of hmac, ed25519, rsa"),
         (None, "", "s", "API key"),
@@ -282,24 +282,24 @@ def test_a_pem_under_a_passphrase_is_opened_once_and_held_without(store):
         (None, "K" * 20, "-----BEGIN PRIVATE KEY-----\nUExBTlRFRA==\n-----END PRIVATE KEY-----\n", "cannot be read"),
     ],
 )
-def test_what_cannot_be_a_key_is_refused_without_being_repeated(kind, api_key, secret, said):
-    with pytest.raises(Misconfigured, match=said) as caught:
+def test_what_cannot_be_a_key_is_refused_without_being_repeated(kind, api_key, secret, reason):
+    with pytest.raises(Misconfigured, match=reason) as caught:
         make_key("binance", api_key, secret, kind=kind, what="file /x")
-    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    shown_text = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert find_in_text(PLANTED.values(), str(caught.value)) == []
     assert "PLANTED SECRET" not in str(caught.value)
     assert caught.value.__cause__ is None
-    assert "UExBTlRFRA" not in told
+    assert "UExBTlRFRA" not in shown_text
 
 
 def test_an_rsa_key_that_is_too_short():
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    for private, said in (
+    for private, reason in (
         (rsa.generate_private_key(public_exponent=65537, key_size=1024), "1024 bits"),
         (ec.generate_private_key(ec.SECP256R1()), "neither Ed25519 nor RSA"),
     ):
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        with pytest.raises(Misconfigured, match=said):
+        with pytest.raises(Misconfigured, match=reason):
             make_key("binance", "K" * 20, pem)

@@ -69,7 +69,7 @@ def test_only_a_group_of_books_has_a_number(text: str, number: int | None) -> No
     assert Address.parse(text).group_number == number
 
 
-def test_the_books_of_an_exchange_are_told_from_those_of_another() -> None:
+def test_the_books_of_an_exchange_are_distinguished_from_those_of_another() -> None:
     assert at.is_book_of("book/acme/BTC-USDT", "acme")
     assert at.is_book_of("book/acme/group-3", "acme")
     assert not at.is_book_of("book/acme2/BTC-USDT", "acme")

@@ -24,9 +24,9 @@ def start(text):
 
 def test_the_process_is_killed_when_it_is_there_for_the_nth_time():
     with start("here:2") as process:
-        said = process.communicate(timeout=30)[0].splitlines()
+        output = process.communicate(timeout=30)[0].splitlines()
     assert process.returncode == -signal.SIGKILL
-    assert said == ALL[:3]
+    assert output == ALL[:3]
 
 
 def test_the_process_is_stopped_and_goes_on_when_told():

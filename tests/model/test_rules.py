@@ -75,7 +75,7 @@ def test_market_orders_have_size_rules_of_their_own():
         rules.check(BTC, replace(MARKET, amount=D("0.0001")), D(10000))
 
 
-def test_bounds_on_notional_hold_for_market_orders_only_where_the_exchange_says_so():
+def test_bounds_on_notional_hold_for_market_orders_only_if_the_exchange_says_so():
     free = replace(BTC, market_min_notional=False, market_max_notional=False)
     rules.check(free, replace(MARKET, amount=D("0.0001")), D(10000))
     with pytest.raises(RuleViolation, match="min_notional"):

@@ -157,7 +157,7 @@ def test_the_successor_is_opened_by_itself_with_its_own_scale(write, view):
     assert view.best_bid.price == Decimal("1002.000")
 
 
-def test_a_mesh_that_began_anew_under_a_lower_number_is_found(write, view):
+def test_a_mesh_that_began_again_under_a_lower_number_is_found(write, view):
     old = write(9)
     publish(old)
     assert view.is_live
@@ -176,7 +176,7 @@ def deadline(condition, within_s=10.0):
     asyncio.run(wait())
 
 
-def test_it_asks_for_what_is_not_there_but_not_all_the_time(directory, write):
+def test_it_requests_a_missing_segment_but_not_all_the_time(directory, write):
     asked = []
     view = BookView(directory, INSTRUMENT, ADDRESS, lambda: asked.append(1))
     for _ in range(100):
@@ -343,7 +343,7 @@ async def test_trades_across_incarnations_say_that_some_may_be_missing(write, av
     await resumed.aclose()
 
 
-async def test_trades_of_a_segment_remade_under_its_incarnation_are_told(write, aview):
+async def test_trades_of_a_segment_remade_under_its_incarnation_are_reported(write, aview):
     first = write()
     for number in (1, 2, 3):
         first.trade(trade_of(number))

@@ -42,23 +42,23 @@ class Case:
         common = {"place": asdict(self.place), "stem": self.stem, "price": self.price, "ids": self.ids}
         return {**common, "script": script, "failpoint": failpoint, **more}
 
-    def problems(self, said: dict[str, Any]) -> list[str]:
+    def problems(self, final: dict[str, Any]) -> list[str]:
         """How what a manager said at rest differs from the exchange's ledger, and from what must hold anyway."""
-        if "error" in said:
-            return [said["error"]]
+        if "error" in final:
+            return [final["error"]]
         name = self.place.account
         found = compare(
-            [Order.from_dict(plain) for plain in said["orders"]],
-            [Fill.from_dict(plain) for plain in said["fills"]],
-            [AccountEvent.from_dict(plain) for plain in said["events"]],
-            {asset: Balance.from_dict(plain) for asset, plain in said["balances"].items()},
+            [Order.from_dict(plain) for plain in final["orders"]],
+            [Fill.from_dict(plain) for plain in final["fills"]],
+            [AccountEvent.from_dict(plain) for plain in final["events"]],
+            {asset: Balance.from_dict(plain) for asset, plain in final["balances"].items()},
             [],
             self.admin.ledger(name)["accounts"][0],
             self.receipts(),
         ).problems
-        found += [f"{one}: {fate}" for one, fate in said["fates"].items() if fate not in SETTLED]
-        if said["account"]["unresolved_requests"]:
-            found.append(f"{said['account']['unresolved_requests']} requests are unresolved")
+        found += [f"{one}: {fate}" for one, fate in final["fates"].items() if fate not in SETTLED]
+        if final["account"]["unresolved_requests"]:
+            found.append(f"{final['account']['unresolved_requests']} requests are unresolved")
         return found
 
     def receipts(self) -> list[dict[str, Any]]:

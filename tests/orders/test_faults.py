@@ -43,10 +43,10 @@ class Traded:
         problems: list[str] = ["not looked at"]
         async with asyncio.timeout(deadline_s):
             while problems:
-                said = await everything(self.mesh, {"ids": ids})
-                problems = self.case.problems(said)
+                final = await everything(self.mesh, {"ids": ids})
+                problems = self.case.problems(final)
         assert not self.mesh.failures
-        return said
+        return final
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_a_cancel_that_was_executed_and_not_answered_ends_the_order(tradin
     await one.right()
 
 
-async def test_a_cancel_that_never_got_in_leaves_the_order_open_and_says_so(trading):
+async def test_a_cancel_that_never_got_in_leaves_the_order_open_and_reports_it(trading):
     one = await trading()
     await one.place(0, price=one.low)
     one.fault("hang", endpoint=CANCEL, count=1)
@@ -159,8 +159,8 @@ async def test_reports_may_be_dropped_doubled_late_or_spoilt(trading, fault):
     await asyncio.gather(*(one.mesh("cancel", {"id": one.case.ids[number]}) for number in range(3)))
     one.case.admin.clear_faults()
     await one.mesh.streaming()
-    said = await one.right()
-    ends = {row["client_order_id"]: row["status"] for row in said["orders"]}
+    final = await one.right()
+    ends = {row["client_order_id"]: row["status"] for row in final["orders"]}
     assert [ends[one.case.ids[number]] for number in range(8)] == ["CANCELED"] * 3 + ["OPEN"] + ["FILLED"] * 4
 
 
@@ -169,8 +169,8 @@ async def test_a_fill_may_come_before_the_acknowledgement(trading):
     one.fault("accept_then_wait", endpoint=PLACE, count=1, ms=150)
     await one.place(0, price=one.high)
     assert await one.known(0) == "FILLED"
-    said = await one.right()
-    assert [event["type"] for event in said["events"]][:2] == ["created", "filled"]
+    final = await one.right()
+    assert [event["type"] for event in final["events"]][:2] == ["created", "filled"]
 
 
 async def test_a_clock_that_is_skewed_is_measured_and_then_nothing_is_refused(trading):
@@ -190,7 +190,7 @@ async def test_a_clock_that_is_skewed_is_measured_and_then_nothing_is_refused(tr
         one.case.admin.clock(0)
 
 
-async def test_an_order_placed_elsewhere_is_told_and_left_alone(trading):
+async def test_an_order_placed_elsewhere_is_reported_and_left_alone(trading):
     one = await trading()
     one.case.admin.order("BTCUSDT", "BUY", quantity="0.01", price=f"{one.low}.00", account=one.case.place.account)
     async with asyncio.timeout(5.0):
@@ -215,8 +215,8 @@ async def test_a_stream_that_the_exchange_ends_is_opened_again_and_what_was_miss
     one.case.admin.cancel_all(name)
     assert await one.known(0) == "CANCELED"
     await one.mesh.streaming()
-    said = await one.right()
-    assert said["account"]["stream_gaps"] >= 1
+    final = await one.right()
+    assert final["account"]["stream_gaps"] >= 1
 
 
 async def test_another_stream_role_takes_over_and_what_was_missed_is_found(trading):

@@ -27,9 +27,9 @@ async def trace(bench: Bench, hosts: Hosts, folder: Path) -> Counter[str]:
     """Run the script once, undisturbed, and return how often it reached which failpoint."""
     case = bench.case()
     path = folder / "trace"
-    status, said = await hosts.run(case.job("trade", f"trace:{path}"))
-    assert status == 0, said
-    assert case.problems(said) == []
+    status, result = await hosts.run(case.job("trade", f"trace:{path}"))
+    assert status == 0, result
+    assert case.problems(result) == []
     bench.remember_instruments(case)
     return Counter(path.read_text().split())
 
@@ -40,8 +40,8 @@ async def kill_at(bench: Bench, hosts: Hosts, failpoint: str) -> tuple[str, bool
     status, first = await hosts.run(case.job("trade", failpoint))
     if status != KILLED:
         return failpoint, False, case.problems(first) if status == 0 else [first.get("error", f"exit {status}")]
-    status, said = await hosts.run(case.job("verify", incarnation=2))
-    return failpoint, True, case.problems(said) if status == 0 else [said.get("error", f"exit {status}")]
+    status, result = await hosts.run(case.job("verify", incarnation=2))
+    return failpoint, True, case.problems(result) if status == 0 else [result.get("error", f"exit {status}")]
 
 
 async def kill_everywhere(bench: Bench, hosts: Hosts, failpoints: list[str]) -> tuple[int, dict[str, list[str]]]:
@@ -94,12 +94,12 @@ AGAIN = (  # where the successor is killed, too, while it takes over
 async def test_the_successor_may_be_killed_while_it_takes_over(bench: Bench, hosts: Hosts) -> None:
     async def one(first: str, second: str) -> tuple[str, list[str]]:
         case = bench.case()
-        status, said = await hosts.run(case.job("trade", first))
-        assert status == KILLED, said
-        status, said = await hosts.run(case.job("verify", second, incarnation=2))
+        status, result = await hosts.run(case.job("trade", first))
+        assert status == KILLED, result
+        status, result = await hosts.run(case.job("verify", second, incarnation=2))
         if status == KILLED:
-            status, said = await hosts.run(case.job("verify", incarnation=3))
-        return f"{first}, then {second}", case.problems(said) if status == 0 else [said.get("error", str(status))]
+            status, result = await hosts.run(case.job("verify", incarnation=3))
+        return f"{first}, then {second}", case.problems(result) if status == 0 else [result.get("error", str(status))]
 
     firsts = itertools.cycle(("request.written:4", "request.send:9"))
     results = await asyncio.gather(*(one(next(firsts), second) for second in AGAIN))
@@ -109,10 +109,10 @@ async def test_the_successor_may_be_killed_while_it_takes_over(bench: Bench, hos
 async def test_it_may_be_killed_over_a_websocket_too(bench: Bench, hosts: Hosts) -> None:
     async def one(failpoint: str) -> tuple[str, list[str]]:
         case = bench.case(send_by="websocket")
-        status, said = await hosts.run(case.job("trade", failpoint))
-        assert status == KILLED, said
-        status, said = await hosts.run(case.job("verify", incarnation=2))
-        return failpoint, case.problems(said) if status == 0 else [said.get("error", str(status))]
+        status, result = await hosts.run(case.job("trade", failpoint))
+        assert status == KILLED, result
+        status, result = await hosts.run(case.job("verify", incarnation=2))
+        return failpoint, case.problems(result) if status == 0 else [result.get("error", str(status))]
 
     chosen = [f"request.{what}:{number}" for what in ("send", "write", "written", "answered") for number in (2, 9)]
     results = await asyncio.gather(*(one(failpoint) for failpoint in chosen))

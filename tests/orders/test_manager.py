@@ -63,8 +63,8 @@ class Trading:
         return found
 
     async def right(self) -> None:
-        said = await everything(self.mesh, {"ids": []})
-        assert self.case.problems(said) == []
+        final = await everything(self.mesh, {"ids": []})
+        assert self.case.problems(final) == []
         assert not self.mesh.failures
 
 
@@ -83,7 +83,7 @@ async def trading(bench: Bench) -> AsyncIterator[Callable[..., Any]]:
         await one.mesh.stop()
 
 
-async def test_a_command_that_comes_again_is_answered_with_the_fate_of_the_first(trading):
+async def test_a_repeated_command_is_answered_with_the_outcome_of_the_first(trading):
     one = await trading()
     body = placing(order(one.ids[0], "buy", "0.01", one.low))
     first, second = await asyncio.gather(one("place", body), one("place", body))
@@ -106,7 +106,7 @@ async def test_what_came_too_late_is_never_placed(trading):
     assert one.case.receipts() == []
 
 
-async def test_an_id_that_was_asked_for_before_it_came_is_dead_for_good(trading):
+async def test_an_id_that_was_queried_before_its_order_came_stays_unknown(trading):
     one = await trading()
     with pytest.raises(UnknownOrder):
         await one("get", {"id": one.ids[0]})
@@ -261,7 +261,7 @@ async def test_orders_of_a_dead_owner_are_cancelled_as_it_declared(trading):
     assert [row["client_order_id"] for row in (await one("orders", {"open": True}))["rows"]] == [one.ids[1]]
 
 
-async def test_a_manager_that_stops_cancels_what_is_open_when_it_is_told_to(trading):
+async def test_a_manager_that_stops_cancels_open_orders_if_configured(trading):
     one = await trading(on_shutdown="cancel")
     await asyncio.gather(*(one.place(number, price=one.low) for number in range(3)))
     await one.mesh.stop()
@@ -292,7 +292,7 @@ async def test_without_its_journal_a_manager_refuses_and_goes_on_when_it_is_back
     await one.right()
 
 
-async def test_orders_go_over_a_websocket_where_the_configuration_says_so(trading):
+async def test_orders_go_over_a_websocket_if_configured(trading):
     one = await trading(send_by="websocket")
     assert (await one.place(0, price=one.low))["status"] == "OPEN"
     assert (await one.place(1))["status"] in ("OPEN", "FILLED")

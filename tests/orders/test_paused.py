@@ -39,19 +39,19 @@ def received(case: Case) -> dict[str, Any]:
     return found[0] if found else {"received": 0, "accepted": 0, "refused": 0}
 
 
-async def test_a_manager_that_stood_still_for_longer_than_its_lease_writes_nothing(bench: Bench, hosts: Hosts) -> None:
+async def test_a_manager_that_did_not_run_for_longer_than_its_lease_writes_nothing(bench: Bench, hosts: Hosts) -> None:
     case = bench.case()
     first, not_after_ns = await stopped_before_write(case, hosts, "request.send", lease_s=0.3)
-    status, said = await hosts.run(case.job("cancel_all", incarnation=2))
-    assert status == 0, said
-    assert said["cancelled_ns"] > not_after_ns
-    assert [(one["client_order_id"], one["done"], one["status"]) for one in said["results"]] == [
+    status, outcome = await hosts.run(case.job("cancel_all", incarnation=2))
+    assert status == 0, outcome
+    assert outcome["cancelled_ns"] > not_after_ns
+    assert [(one["client_order_id"], one["done"], one["status"]) for one in outcome["results"]] == [
         (case.ids[0], True, "FAILED")
     ]
     first.signal(signal.SIGCONT)
     assert (await first.result())[0] == LEASE_ENDED
     assert received(case)["received"] == 0
-    assert case.problems(said) == []
+    assert case.problems(outcome) == []
 
 
 async def test_without_its_lease_a_late_request_is_not_written_as_its_time_has_passed(
@@ -59,30 +59,30 @@ async def test_without_its_lease_a_late_request_is_not_written_as_its_time_has_p
 ) -> None:
     case = bench.case()
     first, _ = await stopped_before_write(case, hosts, "request.send")
-    status, said = await hosts.run(case.job("cancel_all", incarnation=2))
-    assert status == 0, said
+    status, outcome = await hosts.run(case.job("cancel_all", incarnation=2))
+    assert status == 0, outcome
     first.signal(signal.SIGCONT)
     status, end = await first.result()
     assert (status, end.get("type")) == (1, "Fenced")
     assert received(case)["received"] == 0
-    assert case.problems(said) == []
+    assert case.problems(outcome) == []
 
 
 async def test_without_any_check_here_the_exchange_refuses_the_late_request(bench: Bench, hosts: Hosts) -> None:
     case = bench.case()
     first, not_after_ns = await stopped_before_write(case, hosts, "request.write")
-    status, said = await hosts.run(case.job("cancel_all", incarnation=2))
-    assert status == 0, said
-    assert said["cancelled_ns"] > not_after_ns
+    status, outcome = await hosts.run(case.job("cancel_all", incarnation=2))
+    assert status == 0, outcome
+    assert outcome["cancelled_ns"] > not_after_ns
     first.signal(signal.SIGCONT)
     status, end = await first.result()
     assert (status, end.get("type")) == (1, "Fenced")
     assert received(case) == {"client_order_id": case.ids[0], "received": 1, "accepted": 0, "refused": 1} | (
         {"number": 1} if "number" in received(case) else {}
     )
-    status, said = await hosts.run(case.job("verify", incarnation=3))
-    assert case.problems(said) == []
-    assert said["fates"][case.ids[0]] == "FAILED"
+    status, outcome = await hosts.run(case.job("verify", incarnation=3))
+    assert case.problems(outcome) == []
+    assert outcome["fates"][case.ids[0]] == "FAILED"
 
 
 async def test_an_order_that_got_in_while_the_successor_waited_is_found_and_cancelled(
@@ -95,16 +95,16 @@ async def test_an_order_that_got_in_while_the_successor_waited_is_found_and_canc
     assert not second.done
     assert time.time_ns() < not_after_ns
     first.signal(signal.SIGCONT)
-    status, said = await second.result()
-    assert status == 0, said
+    status, outcome = await second.result()
+    assert status == 0, outcome
     status, end = await first.result()
     assert (status, end.get("type")) == (1, "Fenced"), end
     assert (received(case)["received"], received(case)["accepted"]) == (1, 1)
-    assert [(one["client_order_id"], one["done"], one["status"]) for one in said["results"]] == [
+    assert [(one["client_order_id"], one["done"], one["status"]) for one in outcome["results"]] == [
         (case.ids[0], True, "CANCELED")
     ]
     assert [row["status"] for row in case.ledger()["orders"]] == ["CANCELED"]
-    assert case.problems(said) == []
+    assert case.problems(outcome) == []
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["one-after-the-other", "at-once"])
@@ -127,9 +127,9 @@ async def test_of_two_managers_one_is_fenced_and_no_intent_is_sent_twice(
     (case.place.folder / "stop").touch()
     ends = [await first.result(), await second.result()]
     assert sorted(status for status, _ in ends) == [0, 1], ends
-    assert next(said["type"] for status, said in ends if status == 1) == "Fenced"
+    assert next(outcome["type"] for status, outcome in ends if status == 1) == "Fenced"
     assert together or ends[0][0] == 1
-    status, said = await hosts.run(case.job("verify", incarnation=3))
-    assert status == 0, said
-    assert case.problems(said) == []
-    assert len(said["orders"]) >= (1 if together else 5)
+    status, outcome = await hosts.run(case.job("verify", incarnation=3))
+    assert status == 0, outcome
+    assert case.problems(outcome) == []
+    assert len(outcome["orders"]) >= (1 if together else 5)

@@ -43,7 +43,7 @@ async def test_it_tries_again_until_the_store_is_back() -> None:
     assert store.tries == 21
 
 
-async def test_the_caller_is_told_when_it_lasts_too_long() -> None:
+async def test_the_caller_is_notified_when_it_lasts_too_long() -> None:
     store, waiting = Store(), durable()
     store.away = 1_000_000
     with pytest.raises(RetryLater, match="store"):

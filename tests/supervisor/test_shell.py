@@ -113,7 +113,7 @@ async def test_a_cell_that_cannot_be_created_is_tried_again() -> None:
     await until(lambda: mine.on(m.Tick()) or mine.machine.children[A.address].state is ChildState.SERVING)
 
 
-async def test_a_restart_keeps_what_was_told_and_a_mesh_created_anew_does_not() -> None:
+async def test_a_restart_keeps_changes_and_a_mesh_created_again_does_not() -> None:
     store = FakeStore()
     first = made(FakeCells(), store)
     await first.boot()

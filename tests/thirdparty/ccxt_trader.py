@@ -169,7 +169,7 @@ async def over_websocket():
 
 async def with_other_keys():
     """An order placed and cancelled over each transport, and heard, with each of the other keys."""
-    told = []
+    seen_rows = []
     for credentials in OTHERS:
         client = pointed(ccxt.pro.binance(credentials | OPTIONS))
         try:
@@ -183,10 +183,10 @@ async def with_other_keys():
             gone = await client.cancel_order(rest["id"], PAIR)
             ws = await client.create_order_ws(PAIR, "limit", "buy", 0.01, far)
             also = await client.cancel_order_ws(ws["id"], PAIR)
-            told.append([rest["id"], heard, gone["id"], gone["status"], ws["id"], also["id"], also["status"]])
+            seen_rows.append([rest["id"], heard, gone["id"], gone["status"], ws["id"], also["id"], also["status"]])
         finally:
             await client.close()
-    return told
+    return seen_rows
 
 
 admin("/admin/pause", {"wait_s": 5})

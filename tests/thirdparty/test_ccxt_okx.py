@@ -93,5 +93,5 @@ def test_orders_fills_and_balances_are_the_ledgers(seen: dict[str, Any], truth: 
     assert sum(Decimal(str(fill["fee"]["cost"])) for fill in rest["fills"]) > 0
     for asset, held in truth["balances"].items():
         if Decimal(held["free"]) or Decimal(held["locked"]):
-            told = rest["balance"][asset]
-            assert (told["free"], told["used"]) == (float(held["free"]), float(held["locked"])), asset
+            balance = rest["balance"][asset]
+            assert (balance["free"], balance["used"]) == (float(held["free"]), float(held["locked"])), asset

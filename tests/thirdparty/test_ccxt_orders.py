@@ -79,26 +79,26 @@ def number(value: Any) -> Decimal:
     return Decimal(repr(value)) if value is not None else Decimal(0)
 
 
-def same_order(told: dict[str, Any], truth: dict[str, Any]) -> None:
+def same_order(shown: dict[str, Any], truth: dict[str, Any]) -> None:
     """An order as ccxt has it is the ledger's."""
-    assert told["clientOrderId"] == truth["client_order_id"]
-    assert told["side"] == truth["side"].lower()
-    assert told["amount"] == float(truth["size"])
-    assert told["filled"] == float(truth["filled"])
-    assert number(told["cost"]) == Decimal(truth["quote_filled"])
-    assert told["status"] == STATUSES[truth["status"]]
+    assert shown["clientOrderId"] == truth["client_order_id"]
+    assert shown["side"] == truth["side"].lower()
+    assert shown["amount"] == float(truth["size"])
+    assert shown["filled"] == float(truth["filled"])
+    assert number(shown["cost"]) == Decimal(truth["quote_filled"])
+    assert shown["status"] == STATUSES[truth["status"]]
     if truth["price"] is not None:
-        assert told["price"] == float(truth["price"])
+        assert shown["price"] == float(truth["price"])
     if truth["stop_price"] is not None:
-        assert told["triggerPrice"] == float(truth["stop_price"])
+        assert shown["triggerPrice"] == float(truth["stop_price"])
 
 
-def same_trade(told: dict[str, Any], truth: dict[str, Any]) -> None:
-    assert int(told["order"]) == truth["order_id"]
-    assert (told["side"], told["takerOrMaker"]) == (truth["side"], "maker" if truth["maker"] else "taker")
-    assert (number(told["price"]), number(told["amount"])) == (Decimal(truth["price"]), Decimal(truth["size"]))
-    assert (number(told["fee"]["cost"]), told["fee"]["currency"]) == (Decimal(truth["fee"]), truth["fee_asset"])
-    assert told["timestamp"] == truth["time_ns"] // 1_000_000
+def same_trade(shown: dict[str, Any], truth: dict[str, Any]) -> None:
+    assert int(shown["order"]) == truth["order_id"]
+    assert (shown["side"], shown["takerOrMaker"]) == (truth["side"], "maker" if truth["maker"] else "taker")
+    assert (number(shown["price"]), number(shown["amount"])) == (Decimal(truth["price"]), Decimal(truth["size"]))
+    assert (number(shown["fee"]["cost"]), shown["fee"]["currency"]) == (Decimal(truth["fee"]), truth["fee_asset"])
+    assert shown["timestamp"] == truth["time_ns"] // 1_000_000
 
 
 def test_every_order_is_the_ledgers_and_no_other_is_there(traded: tuple[dict[str, Any], Any]) -> None:
@@ -109,12 +109,12 @@ def test_every_order_is_the_ledgers_and_no_other_is_there(traded: tuple[dict[str
     over_ws = {ws["maker"]["id"], ws["taker"]["id"]}
     assert set(truth) == set(over_rest) | over_ws
     ended_later = {order["id"] for order in rest["open"]}  # by the last cancel_all_orders
-    for identity, told in over_rest.items():
+    for identity, shown in over_rest.items():
         expected = truth[identity]
         if identity in ended_later:
             assert expected["status"] == "CANCELED"
             expected = expected | {"status": "NEW"}
-        same_order(told, expected)
+        same_order(shown, expected)
     assert rest["left"] == []
     assert {order["id"] for order in rest["made"].values()} <= set(truth)
 
@@ -159,11 +159,11 @@ def test_refusals_are_understood(traded: tuple[dict[str, Any], Any]) -> None:
 def test_every_trade_is_the_ledgers(traded: tuple[dict[str, Any], Any]) -> None:
     seen, ledger = traded
     truth = {str(fill["trade_id"]): fill for fill in ledger["fills"]}
-    told = {trade["id"]: trade for trade in seen["ws"]["my_trades"]}
+    shown = {trade["id"]: trade for trade in seen["ws"]["my_trades"]}
     watched = {trade["id"]: trade for trade in seen["ws"]["trades"]}
-    assert set(told) == set(truth)
+    assert set(shown) == set(truth)
     assert {trade["id"] for trade in seen["rest"]["trades"]} | set(watched) == set(truth)
-    for trades in (told, watched):
+    for trades in (shown, watched):
         for identity, trade in trades.items():
             same_trade(trade, truth[identity])
 

@@ -95,7 +95,7 @@ async def test_fills_and_balances_are_the_same_to_both(shared: tuple[Desk, Besid
     assert theirs == {trade: fill.amount for trade, fill in fills.items()}
     assert ccxt("order", order.client_order_id)["status"] == "closed"
     held = await desk.settled_balances()
-    said = {asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in ccxt("balance").items()}
+    shown = {asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in ccxt("balance").items()}
     assert {asset: (one.free, one.locked) for asset, one in held.items() if one.total} == {
-        asset: both for asset, both in said.items() if any(both)
+        asset: both for asset, both in shown.items() if any(both)
     }

@@ -87,7 +87,7 @@ def test_a_killed_role_is_away_until_it_is_restarted(mesh: LocalMesh) -> None:
     assert mesh.role_status(ORDERS)["ready"]
 
 
-def test_a_role_that_fails_says_why(exchange: LocalExchange) -> None:
+def test_a_role_that_fails_states_the_reason(exchange: LocalExchange) -> None:
     config = exchange.config()
     del config["exchanges"]["binance"]["accounts"]
     with LocalMesh(config) as mesh:

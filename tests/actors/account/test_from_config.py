@@ -89,8 +89,8 @@ def keys(tmp_path):
 
 @pytest.mark.parametrize("how", [KEPT, MOUNTED], ids=["keystore", "mounted files"])
 async def test_an_account_trades_as_configured_and_shows_no_secret(exchange, keys, tmp_path, how):
-    said = io.StringIO()
-    logs.set_up("test", said)
+    log = io.StringIO()
+    logs.set_up("test", log)
     (tmp_path / "mesh.toml").write_text(CONFIG.format(exchange=exchange, key=how))
     settings = load_config(tmp_path / "mesh.toml").for_supervisor("here", tmp_path)
     spec = {spec.address: spec for spec in Desired(settings).first_specs()}["orders/binance/main"]
@@ -127,16 +127,16 @@ async def test_an_account_trades_as_configured_and_shows_no_secret(exchange, key
         await mesh.stop()
     assert not mesh.failures
     assert find_in_text(PLANTED, repr(shown)) == []
-    assert find_in_text(PLANTED, said.getvalue()) == []
+    assert find_in_text(PLANTED, log.getvalue()) == []
     searched = [path for path in tmp_path.iterdir() if path != keys]
     assert any(path.name == "journal.sqlite3" for path in searched)
     assert find_in_files(PLANTED, *searched) == []
 
 
 @pytest.mark.parametrize("how", [KEPT, MOUNTED], ids=["keystore", "mounted files"])
-async def test_a_key_that_cannot_be_read_ends_the_start_and_says_which_file(exchange, keys, tmp_path, how):
-    said = io.StringIO()
-    logs.set_up("test", said)
+async def test_a_key_that_cannot_be_read_ends_the_start_and_names_the_file(exchange, keys, tmp_path, how):
+    log = io.StringIO()
+    logs.set_up("test", log)
     (tmp_path / "mesh.toml").write_text(CONFIG.format(exchange=exchange, key=how))
     settings = load_config(tmp_path / "mesh.toml").for_supervisor("here", tmp_path)
     for path in keys.iterdir():
@@ -149,5 +149,5 @@ async def test_a_key_that_cannot_be_read_ends_the_start_and_says_which_file(exch
         with pytest.raises(MeshError, match=f"chmod 600 {keys}") as caught:
             await mesh.cells.start(spec.address, make)
         logs.logger.opt(exception=caught.value).error("failed: this cell ends")
-    assert find_in_text(PLANTED, said.getvalue()) == []
-    assert "chmod 600" in said.getvalue()
+    assert find_in_text(PLANTED, log.getvalue()) == []
+    assert "chmod 600" in log.getvalue()

@@ -92,7 +92,7 @@ async def test_a_process_that_stood_still_ends_before_it_writes(gateway):
     assert gateway.socket.written == 0
 
 
-async def test_a_read_that_is_refused_for_its_time_is_asked_again_with_the_right_one(gateway):
+async def test_a_read_that_is_refused_for_its_time_is_sent_again_with_the_right_one(gateway):
     answers = [HttpResponse(408, {}, b"", 1, 2), HttpResponse(200, {}, b"[]", 1, 2)]
 
     async def send(request: Any, timeout_s: float | None = None, before_write: Any = None) -> HttpResponse:

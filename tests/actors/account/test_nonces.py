@@ -68,7 +68,7 @@ async def test_a_turn_comes_when_all_lower_nonces_have_ended():
     assert written == [second, third]
 
 
-async def test_a_request_that_stands_still_lets_others_pass_and_is_not_written_after_them():
+async def test_a_request_that_hangs_lets_others_pass_and_is_not_written_after_them():
     nonces = Nonces(Time(1), stuck_s=0.01)
     stuck, next_one = nonces.take(), nonces.take()
     async with nonces.turn(next_one):
@@ -78,7 +78,7 @@ async def test_a_request_that_stands_still_lets_others_pass_and_is_not_written_a
             raise AssertionError("a later nonce was written before")
 
 
-async def test_a_request_under_way_holds_up_others_however_long_its_answer_takes():
+async def test_a_request_under_way_holds_up_others_for_any_answer_time():
     nonces = Nonces(Time(1), stuck_s=0.01)
     slow, next_one = nonces.take(), nonces.take()
     async with nonces.turn(slow):

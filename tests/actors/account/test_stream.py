@@ -32,7 +32,7 @@ class Rig:
         self.settings = StreamSettings(GatewaySettings(ConnectorSettings("acme")), "main", **changes)
         self.polling = self.settings.source == "polling"
         self.codec = PlainCodec(stream=not self.polling)
-        self.told: list[tuple[int, dict[str, Any]]] = []  # number, report, as the manager got them
+        self.received: list[tuple[int, dict[str, Any]]] = []  # number, report, as the manager got them
         self.batches: list[dict[str, Any]] = []
         self.taking = True
         self.refusal: Exception = RetryLater(0.0, "nobody serves orders/acme/main")
@@ -56,8 +56,8 @@ class Rig:
         if not self.taking:
             raise self.refusal
         numbered = list(enumerate(body["reports"], body["first"]))
-        known = {number for number, _ in self.told}
-        self.told += [one for one in numbered if one[0] not in known]
+        known = {number for number, _ in self.received}
+        self.received += [one for one in numbered if one[0] not in known]
         return {"acked": body["first"] + len(numbered) - 1}
 
     def answer(self, request: HttpRequest) -> HttpResponse | Exception:
@@ -101,7 +101,7 @@ class Rig:
         self.feed.frame(json.dumps({"opened": asked["open"]}).encode())
 
     def marks(self) -> list[str]:
-        return [plain["what"] for _, plain in self.told if plain["type"] == "marker"]
+        return [plain["what"] for _, plain in self.received if plain["type"] == "marker"]
 
     def frame(self, *reports: dict[str, Any]) -> None:
         self.feed.frame(json.dumps(list(reports)).encode())
@@ -137,21 +137,21 @@ class Acme:
         return self._codec
 
 
-async def test_it_opens_the_stream_in_the_exchanges_time_and_forwards_what_it_hears_in_order(rig):
+async def test_it_opens_the_stream_with_the_exchanges_time_and_forwards_reports_in_order(rig):
     one = await rig()
     await one.open()
     assert json.loads(one.feed.link.sent[0])["at"] >= one.clock.time_ns() + 4_000_000_000
     one.frame(order_plain("a", "1"), order_plain("b", "2"))
     one.frame(order_plain("a", "1", "FILLED", fills=[fill_plain("t1", "2")]))
     await one.caught_up()
-    assert [number for number, _ in one.told] == [1, 2, 3, 4]
+    assert [number for number, _ in one.received] == [1, 2, 3, 4]
     assert one.marks() == ["up"]
-    assert [plain["client_order_id"] for _, plain in one.told[1:]] == ["a", "b", "a"]
+    assert [plain["client_order_id"] for _, plain in one.received[1:]] == ["a", "b", "a"]
     assert one.batches[0]["stream"] == [3, 7]
     assert one.role.status()["state"] == "LIVE"
 
 
-async def test_what_is_not_acknowledged_is_sent_again_to_whoever_serves_next_and_nothing_is_lost(rig):
+async def test_unacknowledged_reports_are_sent_again_to_the_next_manager_and_none_is_lost(rig):
     one = await rig()
     one.taking = False
     await one.open()
@@ -165,7 +165,7 @@ async def test_what_is_not_acknowledged_is_sent_again_to_whoever_serves_next_and
     await until(lambda: len(one.batches) > sent)
     one.taking = True
     await one.caught_up()
-    assert [number for number, _ in one.told] == list(range(1, 452))
+    assert [number for number, _ in one.received] == list(range(1, 452))
     assert one.role.status()["error"] is None
 
 
@@ -177,15 +177,15 @@ async def test_more_than_it_may_keep_becomes_one_gap_in_the_sequence(rig):
         one.frame(order_plain(f"o{number}", str(number)))
     one.taking = True
     await one.caught_up()
-    numbers = [number for number, _ in one.told]
+    numbers = [number for number, _ in one.received]
     assert numbers == sorted(set(numbers))
     assert "gap" in one.marks()
-    assert one.told[0][1]["what"] == "gap"
-    assert one.told[-1][1]["client_order_id"] == "o19"
+    assert one.received[0][1]["what"] == "gap"
+    assert one.received[-1][1]["client_order_id"] == "o19"
     assert one.role.status()["overflows"] >= 1
 
 
-async def test_a_lost_connection_is_a_marker_in_its_place_and_the_next_one_opens_the_stream_anew(rig):
+async def test_a_lost_connection_is_a_marker_in_its_place_and_the_next_one_opens_a_new_stream(rig):
     one = await rig()
     await one.open()
     one.frame(order_plain("a", "1"))
@@ -194,7 +194,7 @@ async def test_a_lost_connection_is_a_marker_in_its_place_and_the_next_one_opens
     await one.open()
     one.frame(order_plain("b", "2"))
     await one.caught_up()
-    kinds = [plain.get("what") or plain["client_order_id"] for _, plain in one.told]
+    kinds = [plain.get("what") or plain["client_order_id"] for _, plain in one.received]
     assert kinds == ["up", "a", "down", "up", "b"]
 
 
@@ -215,11 +215,11 @@ async def test_a_stream_that_the_exchange_ends_is_opened_on_a_new_connection(rig
     await until(lambda: one.feed.reconnects)
     assert "expired" in one.feed.reconnects[0]
     await one.caught_up()
-    assert [plain["type"] for _, plain in one.told] == ["marker", "ended", "marker"]
+    assert [plain["type"] for _, plain in one.received] == ["marker", "ended", "marker"]
     assert one.marks() == ["up", "down"]
 
 
-async def test_a_refused_stream_is_asked_for_again_on_a_new_connection(rig):
+async def test_a_refused_stream_is_requested_again_on_a_new_connection(rig):
     one = await rig()
     await one.feed.options["admit"]()
     asked = json.loads(one.feed.open(one.clock.monotonic_ns()).sent[0])["open"]
@@ -229,7 +229,7 @@ async def test_a_refused_stream_is_asked_for_again_on_a_new_connection(rig):
     assert "no such key" in one.role.status()["error"]
 
 
-async def test_a_stream_that_is_not_confirmed_in_time_is_asked_for_again(rig):
+async def test_a_stream_that_is_not_confirmed_in_time_is_requested_again(rig):
     one = await rig()
     one.feed.open(one.clock.monotonic_ns())
     one.role.beat()
@@ -254,7 +254,7 @@ async def test_raw_frames_can_be_followed_and_show_no_secret(rig):
         await one.role.poll("raw", {"after": "x"}, 0.01)
 
 
-def test_masking_hides_what_authenticates():
+def test_masking_hides_credentials():
     frame = b'{"id":1,"params":{"apiKey":"abc","signature" : "d\\"ef","symbol":"BTCUSDT"}}'
     assert masked(frame) == '{"id":1,"params":{"apiKey":"***","signature" : "***","symbol":"BTCUSDT"}}'
 
@@ -269,7 +269,7 @@ def test_reports_travel_unchanged():
     assert from_plain(to_plain(Marker("gap", "why"))) == Marker("gap", "why")
 
 
-def test_the_box_forgets_what_is_acknowledged_and_only_that():
+def test_the_outbox_forgets_exactly_the_acknowledged_reports():
     box = Outbox(3)
     for _ in range(3):
         box.add(Marker("up"))
@@ -280,39 +280,39 @@ def test_the_box_forgets_what_is_acknowledged_and_only_that():
     assert box.batch(10) == (4, [])
 
 
-async def test_polling_tells_what_changed_and_how_what_is_gone_ended(rig):
+async def test_polling_reports_changes_and_how_missing_orders_ended(rig):
     one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     assert not one.feeds
     one.exchange["/account"] = {"BTC": ["1", "0"]}
-    await until(lambda: len(one.told) >= 2)
-    assert [plain["type"] for _, plain in one.told] == ["marker", "balances"]
+    await until(lambda: len(one.received) >= 2)
+    assert [plain["type"] for _, plain in one.received] == ["marker", "balances"]
     one.exchange["/fills"] = [fill_plain("t1", "1")]
     one.exchange["/open"] = [order_plain("a", "1"), order_plain("b", "2", "PARTIALLY_FILLED", filled="1")]
-    await until(lambda: len(one.told) >= 4)
-    told = [plain for _, plain in one.told[2:4]]
-    assert [(plain["client_order_id"], len(plain["fills"])) for plain in told] == [("a", 0), ("b", 1)]
+    await until(lambda: len(one.received) >= 4)
+    received = [plain for _, plain in one.received[2:4]]
+    assert [(plain["client_order_id"], len(plain["fills"])) for plain in received] == [("a", 0), ("b", 1)]
     one.exchange["/order"] = [order_plain("a", "1", "CANCELED")]
     one.exchange["/open"] = [order_plain("b", "2", "PARTIALLY_FILLED", filled="1")]
-    await until(lambda: len(one.told) >= 5)
-    assert one.told[4][1]["status"] == "CANCELED"
+    await until(lambda: len(one.received) >= 5)
+    assert one.received[4][1]["status"] == "CANCELED"
     assert [bound.name for bound in one.codec.bound] == ["BTC-USDT"]
     rounds = one.role.status()["rounds"]
     await until(lambda: one.role.status()["rounds"] > rounds + 3)
-    assert len(one.told) == 5  # nothing changed, nothing is told
+    assert len(one.received) == 5  # nothing changed, nothing is told
 
 
-async def test_polling_asks_for_what_came_and_went_between_two_rounds(rig):
+async def test_polling_queries_orders_that_came_and_went_between_two_rounds(rig):
     one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     await until(lambda: one.marks() == ["up"])
     one.exchange["/order"] = [order_plain("quick", "9", "CANCELED")]
     one.held = [{"client_order_id": "quick", "exchange_order_id": "9", "pair": "BTC-USDT"}]
-    await until(lambda: any(plain.get("client_order_id") == "quick" for _, plain in one.told))
-    told, rounds = len(one.told), one.role.status()["rounds"]
+    await until(lambda: any(plain.get("client_order_id") == "quick" for _, plain in one.received))
+    received, rounds = len(one.received), one.role.status()["rounds"]
     await until(lambda: one.role.status()["rounds"] > rounds + 3)
-    assert len(one.told) == told
+    assert len(one.received) == received
 
 
-async def test_polling_says_down_when_nobody_answers_for_long_and_up_again(rig):
+async def test_polling_reports_down_without_answers_and_up_again(rig):
     one = await rig(source="polling", poll_fast_s=0.01, poll_slow_s=0.05)
     await until(lambda: one.marks() == ["up"])
     one.down = OutcomeUnknown("GET /open", "cut")

@@ -138,7 +138,7 @@ def test_the_first_book_makes_it_live_and_deltas_before_it_mean_nothing(style):
 
 
 @pytest.mark.parametrize("style", PROVEN)
-def test_a_lost_frame_asks_for_another_subscription_and_the_next_book_heals(style):
+def test_a_lost_frame_requests_another_subscription_and_the_next_book_repairs_it(style):
     scene = live(style)
     scene.change(UP)
     scene.line.clear()
@@ -212,7 +212,7 @@ def test_unnumbered_books_are_counted():
     assert numbers == [1, 2, 3, 4]
 
 
-def test_a_book_overdue_is_asked_for_with_growing_delays_which_start_over_after_calm():
+def test_a_book_overdue_is_requested_with_growing_delays_which_start_over_after_calm():
     scene = opened("chain")
     delays = []
     for _ in range(8):
@@ -234,7 +234,7 @@ def test_an_old_attempt_that_fails_changes_nothing():
     assert isinstance(scene.asked, AwaitBook)
 
 
-def test_a_refused_pair_says_why_and_is_asked_for_again_and_a_live_one_goes_on():
+def test_a_refused_pair_states_the_reason_and_is_requested_again_and_a_live_one_goes_on():
     scene = opened("chain")
     scene.on(Refused("60018: no such channel"))
     assert (scene.reader.state, scene.machine.error) == (BookState.SYNCING, "60018: no such channel")
@@ -246,7 +246,7 @@ def test_a_refused_pair_says_why_and_is_asked_for_again_and_a_live_one_goes_on()
     assert scene.reader.state is BookState.LIVE
 
 
-def test_a_refused_pair_whose_snapshot_was_under_way_asks_for_one_again():
+def test_a_refused_pair_whose_snapshot_was_under_way_requests_one_again():
     scene = opened("range")
     scene.change(UP)
     scene.deliver()
@@ -259,7 +259,7 @@ def test_a_refused_pair_whose_snapshot_was_under_way_asks_for_one_again():
     assert isinstance(scene.asked, AskSnapshot)
 
 
-def test_while_a_book_is_awaited_a_doubt_asks_for_no_other_and_a_broken_book_does():
+def test_while_a_book_is_awaited_a_doubt_requests_no_other_and_a_broken_book_does():
     scene = opened("checksum")
     awaited = scene.asked
     for _ in range(3):

@@ -165,7 +165,7 @@ def test_a_frame_that_straddles_the_snapshot_applies(fast):
     assert scene.reader.state is BookState.LIVE
 
 
-def test_a_snapshot_older_than_the_first_frame_is_asked_for_again(fast):
+def test_a_snapshot_older_than_the_first_frame_is_requested_again(fast):
     scene = Scene(fast=fast)
     scene.venue.change(UP)
     scene.venue.change(DOWN)
@@ -227,7 +227,7 @@ def test_an_old_answer_after_a_new_connection_proves_nothing(fast):
     "frame",
     [b"", b"garbage", b'{"e":"depthUpdate","s":"AAABBB"}', delta("AAABBB", 5, 4, {}, {}), b'{"s":"AAABBB","u":1']
 )  # fmt: skip
-def test_what_cannot_be_read_ends_live(fast, frame):
+def test_an_unreadable_frame_ends_live(fast, frame):
     scene = live(fast=fast)
     scene.read(frame)
     assert scene.reader.state is BookState.GAP
@@ -249,8 +249,8 @@ def test_a_frame_cut_off_inside_a_name_doubts_every_book_it_may_have_meant(fast)
     scene.read(b'{"e":"depthUpdate","E":1,"s":"AAABBB')
     assert scene.pair.unreadable == others["AAABBBC"].unreadable == 1
     assert others["ZZZBBB"].unreadable == 0
-    for n, said in enumerate((b'{"e":"depthUpdate","E":1,"s":"A', b'{"e":"depthUpdate","E":1,"z', b'{"a'), 1):
-        scene.read(said)  # nobody is named in full: it may have been anybody's
+    for n, cut_frame in enumerate((b'{"e":"depthUpdate","E":1,"s":"A', b'{"e":"depthUpdate","E":1,"z', b'{"a'), 1):
+        scene.read(cut_frame)  # nobody is named in full: it may have been anybody's
         assert scene.pair.unreadable == others["AAABBBC"].unreadable == 1 + n
         assert others["ZZZBBB"].unreadable == n
 
@@ -278,7 +278,7 @@ def test_a_crossed_book_is_doubted(fast):
     assert scene.counters.suspected == 1
 
 
-def test_a_crossed_snapshot_is_refused_and_asked_for_again(fast):
+def test_a_crossed_snapshot_is_refused_and_requested_again(fast):
     scene = Scene(fast=fast)
     scene.on(Opened())
     scene.on(Confirmed())
@@ -289,7 +289,7 @@ def test_a_crossed_snapshot_is_refused_and_asked_for_again(fast):
     assert scene.asked is not None
 
 
-def test_an_unreadable_snapshot_is_asked_for_again(fast):
+def test_an_unreadable_snapshot_is_requested_again(fast):
     scene = Scene(fast=fast)
     scene.on(Opened())
     scene.on(Confirmed())
@@ -310,7 +310,7 @@ def test_a_halted_instrument_is_never_live(fast):
     assert scene.reader.state is BookState.LIVE
 
 
-def test_silence_is_said_until_there_is_a_new_connection(fast):
+def test_silence_is_shown_until_there_is_a_new_connection(fast):
     scene = live(fast=fast)
     scene.on(Quiet())
     scene.on(Closed("silent"))
@@ -423,7 +423,7 @@ def test_frames_of_other_symbols_are_ignored(fast):
     assert scene.reader.state is BookState.LIVE
 
 
-def test_a_quiet_book_is_proven_by_a_later_snapshot_after_a_frame_nobody_could_read(fast):
+def test_a_quiet_book_is_proven_by_a_later_snapshot_after_a_frame_was_unreadable(fast):
     scene = live(fast=fast)
     scene.on(Confirmed())
     scene.read(b"garbage")
@@ -578,11 +578,11 @@ def test_the_same_disturbance_is_survived_by_the_right_rule(fast):
 
 
 def public_trade(number: int, kind: str = "trade") -> bytes:
-    told = {"e": kind, "E": 1, "s": INSTRUMENT.symbol, "p": "99.00", "q": "1", "T": 2, "m": True, "M": True}
-    return json.dumps(told | {"t" if kind == "trade" else "a": number}).encode()
+    row = {"e": kind, "E": 1, "s": INSTRUMENT.symbol, "p": "99.00", "q": "1", "T": 2, "m": True, "M": True}
+    return json.dumps(row | {"t" if kind == "trade" else "a": number}).encode()
 
 
-def test_holes_in_the_ids_of_trades_are_told_once():
+def test_gaps_in_trade_ids_are_reported_once():
     scene = Scene()
     for number in (100, 101, 150, 151, 120, 151, 152, 155):  # 120 comes late, 151 twice
         scene.ingest.frame(public_trade(number), 7)
@@ -599,7 +599,7 @@ def test_aggregated_trades_are_numbered_apart():
     assert scene.pair.duplicate_trades == 0
 
 
-def test_ids_with_holes_say_nothing_where_the_exchange_does_not_promise_otherwise():
+def test_ids_with_gaps_mean_nothing_unless_the_exchange_promises_gapless_ids():
     scene = Scene()
     scene.ingest.codec.spec = replace(scene.ingest.codec.spec, contiguous_trade_ids=False)
     for number in (100, 150):

@@ -96,8 +96,8 @@ class Run:
                 if number in wanted:
                     checked += 1
                     best = [sorted(sides["bid"].items(), reverse=True)[:20], sorted(sides["ask"].items())[:20]]
-                    told = [[tuple(level) for level in levels] for levels in wanted[number][1:]]
-                    assert told == best, f"{name} at {number}"
+                    shown = [[tuple(level) for level in levels] for levels in wanted[number][1:]]
+                    assert shown == best, f"{name} at {number}"
         return checked
 
     @property
@@ -127,8 +127,8 @@ class Run:
                 return False
             for side in ("bids", "asks"):
                 held = np.frombuffer(here[side], dtype="<i8").reshape(-1, 2).tolist()
-                told = [[instrument.price_raw(Decimal(p)), instrument.size_raw(Decimal(s))] for p, s in there[side]]
-                assert held == told, f"{name} {side}"
+                shown = [[instrument.price_raw(Decimal(p)), instrument.size_raw(Decimal(s))] for p, s in there[side]]
+                assert held == shown, f"{name} {side}"
         return True
 
 
@@ -196,7 +196,7 @@ async def test_books_are_the_exchanges_own_without_faults(exchange, tmp_path):
         assert report["socket"]["json_path"] < report["socket"]["frames"]
 
 
-async def test_books_are_never_wrong_while_live_whatever_the_exchange_does(exchange, tmp_path):
+async def test_books_are_never_wrong_while_live_for_any_exchange_behaviour(exchange, tmp_path):
     async with at_work(exchange, tmp_path) as run:
         for fault in FAULTS:
             await asyncio.to_thread(lambda fault=fault: exchange.admin.fault(**fault))

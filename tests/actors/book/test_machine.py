@@ -103,10 +103,10 @@ def test_every_state_meets_every_event(state, name):
     event, ends = TABLE[name]
     effects = made.on(event, 4)
     assert made.state is ends[list(STATES).index(state)]
-    told = [effect.state for effect in effects if isinstance(effect, (SetState, Publish))]
+    states = [effect.state for effect in effects if isinstance(effect, (SetState, Publish))]
     if made.state is not state:
         assert isinstance(effects[0], (SetState, Publish))  # readers are told first
-        assert told[-1] is made.state
+        assert states[-1] is made.state
     for effect in effects:
         if isinstance(effect, AskSnapshot):
             assert effect.attempt == made.attempt
@@ -138,7 +138,7 @@ def test_deltas_count_what_they_are():
     assert made.state is BookState.GAP
 
 
-def test_what_is_kept_is_bounded_in_bytes_too():
+def test_kept_deltas_are_bounded_in_bytes_too():
     made = after(machine(keep_bytes=1500), Opened())
     assert made.keep(delta(1, 1, levels=10))
     assert made.keep(delta(2, 2, levels=10))

@@ -190,7 +190,7 @@ async def test_a_gap_is_not_live_from_the_frame_that_reveals_it(stages):
     assert stage.role.status()["pairs"][PAIRS[0]]["gaps"] == 1
 
 
-async def test_snapshots_that_fail_are_asked_for_with_growing_delays(stages, monkeypatch):
+async def test_snapshots_that_fail_are_requested_with_growing_delays(stages, monkeypatch):
     stage = stages()
     loop = asyncio.get_running_loop()
     delays: list[float] = []
@@ -371,7 +371,7 @@ def trade(number: int) -> bytes:
     ).encode()
 
 
-async def test_a_poll_gives_what_is_new_and_conflates(stages):
+async def test_a_poll_returns_news_and_conflates(stages):
     stage = stages(PAIRS[:2])
     await stage.live()
     addresses = [f"book/binance/{name}" for name in PAIRS[:2]]
@@ -412,7 +412,7 @@ async def test_a_poll_gives_what_is_new_and_conflates(stages):
     assert (await waiting)[addresses[0]]["state"] == int(BookState.CONNECTING)
 
 
-async def test_trades_that_never_came_are_told_here_and_to_mirrors(stages):
+async def test_trades_that_never_came_are_reported_here_and_to_mirrors(stages):
     stage = stages(PAIRS[:1])
     await stage.live()
     for number in (100, 101, 150):
@@ -426,7 +426,7 @@ async def test_trades_that_never_came_are_told_here_and_to_mirrors(stages):
     assert [row[-1] for row in news["trades"]] == [0, 0, 48]
 
 
-async def test_the_poll_tells_all_trades_of_a_segment_made_anew(stages):
+async def test_the_poll_tells_all_trades_of_a_segment_made_again(stages):
     stage = stages(PAIRS[:1])
     await stage.live()
     stage.feed.frame(trade(1))
@@ -436,7 +436,7 @@ async def test_the_poll_tells_all_trades_of_a_segment_made_anew(stages):
     assert [row[0] for row in news["trades"]] == [1]
 
 
-async def test_the_poll_says_what_the_book_is_and_why(stages):
+async def test_the_poll_has_the_books_state_and_reason(stages):
     stage = stages(PAIRS[:1])
     await stage.live()
     address = f"book/binance/{PAIRS[0]}"
@@ -446,7 +446,7 @@ async def test_the_poll_says_what_the_book_is_and_why(stages):
     assert news["reason"] == stage.reader().statistics().reason != ""
 
 
-async def test_the_poll_gives_what_the_segment_gives(stages):
+async def test_the_poll_equals_the_segment(stages):
     stage = stages(levels=1)
     await stage.live()
     news = (await stage.role.poll("next", {}, 1.0))[f"book/binance/{PAIRS[0]}"]
@@ -466,7 +466,7 @@ async def test_a_cell_that_lost_its_lease_touches_nothing(stages):
     assert stage.reader().version == version
 
 
-async def test_what_cannot_be_hosted_is_said_before_anything_is_opened(tmp_path):
+async def test_an_unhostable_pair_is_reported_before_anything_is_opened(tmp_path):
     with pytest.raises(UnknownExchange):
         Stage(tmp_path, exchange="nowhere")
     with pytest.raises(Misconfigured):
@@ -485,7 +485,7 @@ async def test_requests_go_out_at_the_pace_the_exchange_allows(stages):
 
 
 @pytest.mark.parametrize("levels", [-1, 0, 1.5, "5", True, 10**30])
-async def test_a_count_that_is_none_is_refused(stages, levels):
+async def test_an_invalid_count_is_refused(stages, levels):
     stage = stages()
     await stage.live()
     body = {"pair": PAIRS[0], "levels": levels}

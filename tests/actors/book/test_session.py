@@ -111,8 +111,8 @@ class Stage:
     @property
     def sent(self) -> list[Any]:
         """What was sent, as (operation, channels)."""
-        said = [json.loads(frame) for frame in self.feed.link.sent]
-        return [(message["op"], message.get("channels") or message.get("s")) for message in said if "op" in message]
+        messages = [json.loads(frame) for frame in self.feed.link.sent]
+        return [(message["op"], message.get("channels") or message.get("s")) for message in messages if "op" in message]
 
     def beat(self, seconds: float = 0.0) -> None:
         self.clock.pass_s(seconds)
@@ -147,7 +147,7 @@ def live(stage: Stage) -> Stage:
     return stage
 
 
-async def test_a_gap_subscribes_to_that_pair_anew_and_the_other_notices_nothing(stages):
+async def test_a_gap_subscribes_to_that_pair_again_and_the_other_notices_nothing(stages):
     stage = live(stages("chain"))
     assert stage.sent == [("subscribe", channels(SYMBOL, OTHER))]
     stage.change(SYMBOL, lost=True)
@@ -175,7 +175,7 @@ async def test_resubscriptions_are_budgeted(stages):
     assert "cooling down" in stage.pairs[SYMBOL].machine.error
 
 
-async def test_a_first_book_that_does_not_come_is_overdue_and_asked_for_again(stages, monkeypatch):
+async def test_a_first_book_that_does_not_come_is_overdue_and_requested_again(stages, monkeypatch):
     stage = stages("checksum")  # first_book_s is 5
     stage.open()
     for symbol in NAMES:
@@ -193,7 +193,7 @@ async def test_a_first_book_that_does_not_come_is_overdue_and_asked_for_again(st
     assert stage.feed.reconnects == []
 
 
-async def test_one_refused_pair_is_asked_for_alone_and_the_others_stay(stages):
+async def test_one_refused_pair_is_requested_alone_and_the_others_stay(stages):
     stage = stages("chain")
     stage.open()
     stage.confirm(OTHER)
@@ -211,7 +211,7 @@ async def test_one_refused_pair_is_asked_for_alone_and_the_others_stay(stages):
     assert stage.state(SYMBOL) is BookState.LIVE
 
 
-async def test_a_pair_that_is_not_confirmed_beside_others_is_asked_for_again(stages):
+async def test_a_pair_that_is_not_confirmed_beside_others_is_requested_again(stages):
     stage = stages("requested")
     stage.open()
     stage.confirm(OTHER)
@@ -232,7 +232,7 @@ async def test_a_connection_on_which_nothing_was_confirmed_is_left(stages):
     assert "not here" in reason
 
 
-async def test_a_book_asked_for_over_the_socket_joins_what_waited(stages):
+async def test_a_book_requested_over_the_socket_joins_what_waited(stages):
     stage = stages("requested")
     stage.open()
     for symbol in NAMES:
@@ -287,7 +287,7 @@ async def test_a_gzip_frame_that_is_damaged_doubts_every_book(stages, broken):
     assert stage.session.ingest.unreadable == 1
 
 
-async def test_what_a_connection_may_send_in_an_hour_is_kept(stages, monkeypatch):
+async def test_the_hourly_limit_of_a_connection_is_kept(stages, monkeypatch):
     """A message waits until the oldest of the window is an hour old; another connection starts with its own window."""
     stage = stages("chain", limits={"subscriptions": Limit(2, 3600.0, "connection")})
     loop = asyncio.get_running_loop()
@@ -325,7 +325,7 @@ class GreetingCodec(StyledCodec):
         return [Outgoing(json.dumps({"op": "hello", "s": request_id}).encode())]
 
 
-async def test_a_connection_begins_with_what_the_codec_opens_it_with(stages):
+async def test_a_connection_begins_with_the_codecs_opening_messages(stages):
     stage = stages("chain", GreetingCodec)
     for number in (1, 3):
         stage.open()
@@ -345,7 +345,7 @@ class DialedCodec(StyledCodec):
         return Dial(read["url"], read["age"])
 
 
-async def test_an_address_is_asked_for_before_each_connection(stages):
+async def test_an_address_is_requested_before_each_connection(stages):
     stage = stages("chain", DialedCodec)
     for number in (1, 2):
         asked = asyncio.ensure_future(stage.feed.url())

@@ -47,7 +47,7 @@ def opens(first_ns: int, end_ns: int) -> list[int]:
         ({"start_ns": NOW + DAY_NS}, 0, 0),
     ],
 )
-def test_the_pages_hold_exactly_what_is_asked_for(body: dict[str, Any], first: int, count: int) -> None:
+def test_the_pages_hold_exactly_what_is_requested(body: dict[str, Any], first: int, count: int) -> None:
     """Pages follow each other without a hole, none holds more than an answer, and all of them hold the candles."""
     asked = query(**body)
     for (_, end_ns), (start_ns, _) in zip(asked.pages, asked.pages[1:], strict=False):
@@ -58,7 +58,7 @@ def test_the_pages_hold_exactly_what_is_asked_for(body: dict[str, Any], first: i
     assert [each.open_ns for each in found] == [first + at * MINUTE_NS for at in range(count)]
 
 
-def test_candles_come_once_and_only_those_asked_for() -> None:
+def test_candles_come_once_and_only_the_requested_ones() -> None:
     """An answer may hold others, and the end of one page may be read again in the next: the later reading counts."""
     asked = query(start_ns=WHOLE - 2 * MINUTE_NS)
     others = [candle(WHOLE - 9 * MINUTE_NS), candle(NOW + DAY_NS)]
@@ -110,7 +110,7 @@ def test_what_the_exchange_does_not_keep_is_refused_with_what_it_keeps() -> None
         ({"start_ns": True}, "bad_request"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(body: dict[str, Any], code: str) -> None:
+def test_unanswerable_queries_are_refused(body: dict[str, Any], code: str) -> None:
     with pytest.raises(Rejected) as caught:
         query(**body)
     assert caught.value.code == code

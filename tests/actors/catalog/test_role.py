@@ -171,7 +171,7 @@ async def rig() -> AsyncIterator[Rig]:
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 
-async def test_it_lists_what_the_exchange_lists_under_a_lease(rig: Rig) -> None:
+async def test_it_lists_the_exchanges_instruments_under_a_lease(rig: Rig) -> None:
     role = await rig.start()
     got = await role.handle("instruments", None)
     assert [Instrument.from_dict(plain) for plain in got["instruments"]] == sorted(
@@ -202,7 +202,7 @@ async def test_a_poll_returns_when_the_list_has_changed_and_only_then(rig: Rig) 
     assert changed["instruments"][0]["price_increment"] == "0.10"
 
 
-async def test_a_row_that_cannot_be_read_holds_no_other_back_and_keeps_its_last_reading(rig: Rig) -> None:
+async def test_a_row_that_cannot_be_read_does_not_affect_others_and_keeps_its_last_reading(rig: Rig) -> None:
     role = await rig.start()
     first = await role.handle("refresh", None)
     del rig.exchange.listed[1]
@@ -245,7 +245,7 @@ async def test_it_refreshes_by_itself(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("what", ["status", "unreachable", "unknown", "budget", "nonsense", "empty"])
-async def test_a_refresh_that_fails_keeps_the_last_good_list_and_says_so(rig: Rig, what: str) -> None:
+async def test_a_refresh_that_fails_keeps_the_last_good_list_and_reports_it(rig: Rig, what: str) -> None:
     role = await rig.start()
     good = await role.handle("instruments", None)
     match what:
@@ -274,7 +274,7 @@ async def test_a_refresh_that_fails_keeps_the_last_good_list_and_says_so(rig: Ri
     assert role.status()["state"] == "SERVING"
 
 
-async def test_without_a_list_it_says_why(rig: Rig) -> None:
+async def test_without_a_list_it_states_the_reason(rig: Rig) -> None:
     rig.exchange.error = RetryLater(1.0, "refused")
     role = await rig.start()
     with pytest.raises(RetryLater):
@@ -348,7 +348,7 @@ async def test_mid_price_is_exact_cached_for_a_moment_and_asked_once(rig: Rig) -
     assert len(rig.exchange.asked) == 3
 
 
-async def test_one_failure_is_told_to_all_who_wait_and_is_not_cached(rig: Rig) -> None:
+async def test_one_failure_reaches_all_waiting_callers_and_is_not_cached(rig: Rig) -> None:
     role = await rig.start()
     await role.handle("instruments", None)
     rig.exchange.hold.clear()
@@ -414,7 +414,7 @@ async def test_check_network_is_answered_by_the_exchange(rig: Rig) -> None:
         await role.handle("check_network", None)
 
 
-async def test_what_it_does_not_know_is_rejected(rig: Rig) -> None:
+async def test_unknown_requests_are_rejected(rig: Rig) -> None:
     role = await rig.start()
     with pytest.raises(Rejected):
         await role.handle("weather", None)

@@ -71,7 +71,7 @@ def test_an_assignment_travels_as_plain_values() -> None:
         assert Assignment.from_dict(assignment.to_dict()) == assignment
 
 
-async def test_a_spare_says_what_it_is_and_answers_nobody() -> None:
+async def test_a_spare_shows_its_identity_and_answers_no_message() -> None:
     scene = Scene()
     assert scene.host.hello(1) == {"cell": "cell-1", "node": "node", "assignment": None, "serving": False}
     assert scene.host.status() == {"state": "SPARE", "error": None}
@@ -94,7 +94,7 @@ async def test_it_serves_its_addresses_in_its_incarnation_only(scene: Scene) -> 
     assert unpack_reply(await scene.host.poll(scene.envelope("poll:news"))) == "news"
 
 
-async def test_a_message_that_comes_twice_is_handled_once(scene: Scene) -> None:
+async def test_a_repeated_message_is_handled_once(scene: Scene) -> None:
     packed = scene.envelope("who")
     assert await scene.host.ask(packed) == await scene.host.ask(packed)
     assert scene.toys[0].handled == 1
@@ -144,7 +144,7 @@ async def test_a_role_that_does_not_start_ends_its_cell(what: str) -> None:
     assert len(scene.toys) == (what == "start")
 
 
-async def test_an_error_that_nobody_expected_ends_the_cell_but_not_after_a_question(scene: Scene) -> None:
+async def test_an_unexpected_error_ends_the_cell_but_not_after_a_query(scene: Scene) -> None:
     with pytest.raises(Rejected, match="broken_read"):
         await scene.ask("broken_read")
     assert scene.failed_reads == ["broken_read"]
@@ -173,7 +173,7 @@ async def test_a_beat_that_raises_ends_the_cell(scene: Scene) -> None:
     assert len(scene.failures) == 1
 
 
-async def test_a_loop_that_stood_still_for_longer_than_the_lease_ends_before_it_goes_on(scene: Scene) -> None:
+async def test_a_loop_that_did_not_run_for_longer_than_the_lease_ends_before_it_goes_on(scene: Scene) -> None:
     scene.now_ns += 10**9
     scene.toys[0].context.alive()
     assert scene.host.check_lease() == 10**9
@@ -202,7 +202,7 @@ async def test_a_role_that_stops_may_still_work_and_nothing_is_answered(scene: S
         scene.toys[0].context.alive()
 
 
-async def test_a_stop_that_fails_is_told(scene: Scene) -> None:
+async def test_a_stop_that_fails_is_reported(scene: Scene) -> None:
     scene.toys[0].broken = "stop"
     with pytest.raises(KeyError):
         await scene.host.stop(1.0)

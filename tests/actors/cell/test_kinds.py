@@ -24,7 +24,7 @@ def test_every_kind_names_a_role(kind):
     assert isinstance(role.reads, frozenset)
 
 
-def test_a_kind_that_is_none():
+def test_an_invalid_kind():
     for kind in ("nothing", "venuemesh.actors.book.role:Nothing", "nowhere.at.all:Role"):
         with pytest.raises(Misconfigured):
             load(kind)
@@ -35,10 +35,10 @@ def test_only_a_spare_for_managers_imports_the_database_library():
         "import sys; from venuemesh.actors.cell.kinds import preload; preload({}); print('sqlalchemy' in sys.modules)"
     )
     for trading in (False, True):
-        said = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", look.format(trading)], capture_output=True, text=True, check=True, timeout=60
         )
-        assert said.stdout.strip() == str(trading)
+        assert done.stdout.strip() == str(trading)
 
 
 def test_the_children_of_an_account_are_what_their_roles_take(tmp_path):

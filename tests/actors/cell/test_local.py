@@ -55,7 +55,7 @@ async def test_roles_ask_each_other(cells: LocalCells, ask: Asker) -> None:
     assert list(cells) == [ADDRESS, "limits/acme/default"]
 
 
-async def test_a_stop_is_told_and_a_kill_is_not(cells: LocalCells, ask: Asker, ended: list[Any]) -> None:
+async def test_a_stop_is_reported_and_a_kill_is_not(cells: LocalCells, ask: Asker, ended: list[Any]) -> None:
     await cells.kill(ADDRESS)
     assert ended == [("task", (1, 1))]
     await cells.restart(ADDRESS)

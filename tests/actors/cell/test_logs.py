@@ -14,30 +14,30 @@ def sink():
     logger.configure(handlers=[], extra={}, patcher=lambda record: None)
 
 
-def test_a_line_says_who_what_and_the_keys(sink, monkeypatch):
+def test_a_line_has_the_process_the_event_and_the_keys(sink, monkeypatch):
     monkeypatch.delenv("VENUEMESH_LOG", raising=False)
     logs.set_up("spare", sink)
-    logger.debug("not said")
+    logger.debug("not logged")
     logs.speak_as("book/acme/A-B@1.2")
     logger.info("adopted", took_ms=21.44, why="two words\nand {more}")
-    said = sink.getvalue()
-    assert said.count("\n") == 1
-    assert said.split(" ", 1)[1] == "INFO    book/acme/A-B@1.2 adopted took_ms=21.4 why='two words and {more}'\n"
+    output = sink.getvalue()
+    assert output.count("\n") == 1
+    assert output.split(" ", 1)[1] == "INFO    book/acme/A-B@1.2 adopted took_ms=21.4 why='two words and {more}'\n"
 
 
 def test_the_level_comes_from_the_environment_and_must_be_one(sink, monkeypatch):
     monkeypatch.setenv("VENUEMESH_LOG", "warning")
     logs.set_up("spare", sink)
-    logger.info("not said")
+    logger.info("not logged")
     assert sink.getvalue() == ""
     monkeypatch.setenv("VENUEMESH_LOG", "loud")
     logs.set_up("spare", sink)
-    logger.info("said")
+    logger.info("logged")
     assert "LOUD" in sink.getvalue()
-    assert "said" in sink.getvalue()
+    assert "logged" in sink.getvalue()
 
 
-def test_an_exception_is_told_without_the_values_of_variables(sink, monkeypatch):
+def test_an_exception_is_reported_without_the_values_of_variables(sink, monkeypatch):
     monkeypatch.delenv("VENUEMESH_LOG", raising=False)
     logs.set_up("spare", sink)
     hidden = "hunter" + "2"
@@ -45,7 +45,7 @@ def test_an_exception_is_told_without_the_values_of_variables(sink, monkeypatch)
         int(hidden)
     except ValueError as error:
         logger.opt(exception=error).error("failed")
-    said = sink.getvalue()
-    assert "Traceback" in said
-    assert "hidden = " not in said
-    assert said.count("hunter2") == 1  # the error's own words
+    output = sink.getvalue()
+    assert "Traceback" in output
+    assert "hidden = " not in output
+    assert output.count("hunter2") == 1  # the error's own words

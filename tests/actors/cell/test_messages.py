@@ -149,7 +149,7 @@ async def test_a_message_goes_on_to_the_next_incarnation_with_its_number() -> No
     assert (first.incarnation, second.incarnation) == ((1, 1), (1, 2))
 
 
-async def test_what_was_never_sent_may_be_tried_again_and_what_was_is_unknown() -> None:
+async def test_an_unsent_message_may_be_retried_and_a_sent_one_is_unknown() -> None:
     net = Net()
     with pytest.raises(RetryLater):
         await net.asker()("nobody", "say")
@@ -163,7 +163,7 @@ async def test_what_was_never_sent_may_be_tried_again_and_what_was_is_unknown() 
             await net.asker()("a", "say")
 
 
-async def test_doubt_is_asked_again_and_a_fenced_route_is_left() -> None:
+async def test_an_unreachable_cell_is_asked_again_and_a_fenced_route_is_left() -> None:
     net = Net()
     net.route("a", "c1", 1)
     net.route("a", "c2", 2)

@@ -58,7 +58,7 @@ def test_other_files_are_no_pulses(tmp_path: Path, content: bytes) -> None:
     assert read_beats(tmp_path / "absent") == {}
 
 
-def test_who_does_not_progress_is_stale() -> None:
+def test_a_process_without_progress_is_stale() -> None:
     detector = HangDetector(limit_ns=200 * MS, step_ns=150 * MS)
     stale = []
     for n in range(8):
@@ -68,7 +68,7 @@ def test_who_does_not_progress_is_stale() -> None:
     assert detector.look({"good": 9, "bad": 2}, 450 * MS) == []
 
 
-def test_an_observer_that_was_stopped_blames_nobody() -> None:
+def test_an_observer_that_was_stopped_reports_no_process() -> None:
     detector = HangDetector(limit_ns=1000 * MS, step_ns=150 * MS)
     detector.look({"a": 1}, 0)
     assert detector.look({"a": 1}, 60_000 * MS) == []
@@ -84,7 +84,7 @@ def test_a_newcomer_has_the_whole_limit() -> None:
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_process_is_killed_and_surely_gone(child: subprocess.Popen[bytes], stopped: bool) -> None:
+def test_a_process_is_killed_and_certainly_gone(child: subprocess.Popen[bytes], stopped: bool) -> None:
     start = process_start(child.pid)
     assert start is not None
     if stopped:

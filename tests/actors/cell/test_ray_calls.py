@@ -78,7 +78,7 @@ def test_a_dead_actor_is_gone(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("error", UNREACHABLE, ids=named)
-def test_what_may_heal_is_unreachable(error: BaseException) -> None:
+def test_a_temporary_error_is_unreachable(error: BaseException) -> None:
     found = call_error(error)
     assert type(found) is Unreachable
     assert named(error) in str(found)

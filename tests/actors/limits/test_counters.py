@@ -18,7 +18,7 @@ def counters(clock: FakeClock) -> Counters:
     return Counters({"calls": Decay(20, 0.5), "transactions": Decay(10, 1.0, by_pair=True)}, clock.monotonic_ns)
 
 
-async def test_what_fits_passes_at_once_and_the_rest_is_refused_with_the_time_to_wait():
+async def test_fitting_requests_pass_at_once_and_others_are_refused_with_the_time_to_wait():
     clock = FakeClock()
     made = counters(clock)
     for _ in range(9):

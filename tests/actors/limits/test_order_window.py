@@ -29,7 +29,7 @@ def test_no_window_of_the_exchange_ever_sees_more_than_its_limit(steps, offset_n
 
 
 @given(st.lists(st.tuples(st.integers(0, 3 * SECOND_NS), st.integers(1, 10)), max_size=60))
-def test_what_is_said_to_be_long_enough_to_wait_is(steps):
+def test_the_stated_wait_is_long_enough(steps):
     window, now_ns = OrderWindow(TEN), 0
     for pause_ns, orders in steps:
         now_ns += pause_ns
@@ -50,7 +50,7 @@ def test_more_than_the_limit_can_never_be_placed_at_once():
     assert OrderWindow(TEN).wait_ns(11, 0) is None
 
 
-def test_a_successor_places_nothing_before_the_exchange_has_said_what_it_counts():
+def test_a_successor_places_nothing_before_the_exchange_has_stated_its_counts():
     windows = OrderWindows({"orders_10s": TEN, "orders_1d": Limit(100, per_s=86_400.0)})
     assert windows.wait_ns(1, 0) is None
     windows.open({"orders_10s": 7, "orders_1d": 20}, 0)
@@ -64,7 +64,7 @@ def test_a_limit_that_the_exchange_does_not_state_counts_as_used_up():
     assert windows.wait_ns(1, 0) >= 10 * SECOND_NS
 
 
-def test_orders_of_others_are_seen_in_what_the_exchange_counts():
+def test_orders_of_others_are_seen_in_the_counts_of_the_exchange():
     windows = OrderWindows({"orders_10s": TEN})
     windows.open({"orders_10s": 0}, 0)
     windows.add(2, 0)

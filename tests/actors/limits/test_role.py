@@ -61,11 +61,11 @@ class TestWindows:
             machine().acquire({"messages": 1}, "me", 0.0, T0)
 
     @pytest.mark.parametrize("cost", [{"wait": 1}, {"weight": -1}, {"weight": 1.5}, {"weight": 2161}, {"weight": True}])
-    def test_a_cost_that_is_none_is_rejected_at_once(self, cost: dict[str, Any]) -> None:
+    def test_an_invalid_cost_is_rejected_at_once(self, cost: dict[str, Any]) -> None:
         with pytest.raises(Rejected):
             machine().acquire(cost, "me", 60.0, T0)
 
-    def test_what_is_not_spent_comes_back(self) -> None:
+    def test_unspent_units_are_returned(self) -> None:
         m = machine()
         block = granted(m, {"weight": 2000}, T0)
         assert isinstance(granted(m, {"weight": 250}, T0), RetryLater)
@@ -190,7 +190,7 @@ class TestCoolDown:
 
 
 class TestOrder:
-    def test_first_come_first_served_and_nobody_overtakes_who_waits_for_the_same(self) -> None:
+    def test_first_come_first_served_and_no_caller_overtakes_a_waiting_one(self) -> None:
         m = machine()
         granted(m, {"weight": 2160}, T0)
         big = m.acquire({"weight": 1000}, "big", 600.0, T0)
@@ -215,7 +215,7 @@ class TestOrder:
         at = order.index("background")
         assert 0 < at <= 5  # those that came before its four seconds of handicap were over
 
-    def test_who_waits_too_long_is_told_when_to_come_back(self) -> None:
+    def test_a_caller_that_waits_too_long_is_refused_with_the_time_to_wait(self) -> None:
         m = machine()
         granted(m, {"weight": 2160}, T0)
         ticket = m.acquire({"weight": 2160}, "me", 5.0, T0)
@@ -336,10 +336,10 @@ def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_
                 m = LimitsMachine("limits/x/y", limits, now, False, options)
                 fates.clear()
         run()
-        said = m.status(now)
-        assert said["waiting"] <= 12
-        assert said["leases"] <= 50
-        assert 0 <= said["windows"]["w"]["used"] <= said["windows"]["w"]["burst"]
+        described = m.status(now)
+        assert described["waiting"] <= 12
+        assert described["leases"] <= 50
+        assert 0 <= described["windows"]["w"]["used"] <= described["windows"]["w"]["burst"]
     now += 3 * S
     run()
     spent.sort()
@@ -427,7 +427,7 @@ async def test_a_caller_that_goes_away_leaves_its_place_and_its_grant() -> None:
     assert limits.status()["windows"]["weight"]["free"] == free
 
 
-async def test_a_cool_down_is_told_to_who_polls_and_shown() -> None:
+async def test_a_cool_down_is_reported_to_polls_and_shown() -> None:
     clock = FakeClock()
     limits = role(clock)
     await limits.start()
@@ -443,7 +443,7 @@ async def test_a_cool_down_is_told_to_who_polls_and_shown() -> None:
     assert (await limits.poll("cooldown", {"cooling": False}, 0.01))["cooldown_s"] == 0.0
 
 
-async def test_what_it_does_not_know_is_rejected() -> None:
+async def test_unknown_requests_are_rejected() -> None:
     limits = role(FakeClock())
     with pytest.raises(Rejected):
         await limits.handle("spend", {})
@@ -453,7 +453,7 @@ async def test_what_it_does_not_know_is_rejected() -> None:
         await limits.handle("acquire", {"cost": {}, "holder": "a", "priority": 7})
 
 
-async def test_stopping_tells_those_who_wait() -> None:
+async def test_stopping_answers_waiting_callers() -> None:
     limits = role(FakeClock(), restarts=1)
     waiting = asyncio.ensure_future(limits.handle("acquire", {"cost": {"weight": 1}, "holder": "a", "wait_s": 60}))
     await until(lambda: limits.status()["waiting"] == 1)

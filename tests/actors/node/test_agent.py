@@ -83,7 +83,7 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_who_stands_still_for_longer_than_the_limit_is_stale_until_it_goes_on(node: Node) -> None:
+async def test_a_process_that_hangs_for_longer_than_the_limit_is_stale_until_it_goes_on(node: Node) -> None:
     node.pulse("a")
     node.pulse("b")
     node.run(0.5, "a")
@@ -94,7 +94,7 @@ async def test_who_stands_still_for_longer_than_the_limit_is_stale_until_it_goes
     assert node.stale == []
 
 
-async def test_a_pause_of_the_agent_itself_is_held_against_nobody(node: Node) -> None:
+async def test_a_pause_of_the_agent_itself_counts_against_no_process(node: Node) -> None:
     node.pulse("a")
     node.run(0.1, "a")
     node.now_ns += 60 * 10**9
@@ -114,7 +114,7 @@ async def test_the_health_poll_answers_at_once_when_it_knows_more(node: Node) ->
         await node.agent.poll("other", None, 1.0)
 
 
-async def test_a_supervisor_that_stands_still_is_killed_and_a_cell_is_not(
+async def test_a_supervisor_that_hangs_is_killed_and_a_cell_is_not(
     node: Node, sleeper: subprocess.Popen[bytes]
 ) -> None:
     start = process_start(sleeper.pid)
@@ -158,7 +158,7 @@ async def test_usage_is_by_cell_and_not_read_again_within_a_second(node: Node) -
     assert len(held) == 20_000_000
 
 
-async def test_what_a_dead_process_left_is_swept_at_once(node: Node) -> None:
+async def test_files_of_a_dead_process_are_swept_at_once(node: Node) -> None:
     node.pulse("a")
     node.run(0.1, "a")  # it is seen from here
     with WritingProcess(node.directory, "book/x/a") as writer:

@@ -32,7 +32,7 @@ class Source:
 
     def say(self, version: int, incarnation: tuple[int, int] = (1, 5), **changes: Any) -> None:
         levels = np.array([[100 - version, 7]], dtype="<i8")
-        said = {
+        update = {
             "incarnation": list(incarnation),
             "version": version,
             "state": int(BookState.LIVE),
@@ -50,7 +50,7 @@ class Source:
             "exact": True,
             "reason": "",
         }
-        self.news.put_nowait({A: said | changes})
+        self.news.put_nowait({A: update | changes})
 
     async def ask(self, address: str, kind: str, body: Any = None, timeout_s: float = 5.0) -> Any:
         self.asked.append((address, kind, body))
@@ -140,9 +140,9 @@ async def test_a_later_source_has_a_segment_of_its_own(mirror: MirrorRole, sourc
     assert (await reader(tmp_path / "node")).incarnation == (1, 12)
 
 
-def trades(*told: tuple[int, int]) -> list[list[Any]]:
+def trades(*entries: tuple[int, int]) -> list[list[Any]]:
     """Trades of (number, lost so far)."""
-    return [[number, 40 + number, 99, 3, "buy", None, 5, lost] for number, lost in told]
+    return [[number, 40 + number, 99, 3, "buy", None, 5, lost] for number, lost in entries]
 
 
 async def test_trades_begin_with_the_first_after_the_mirror_and_say_what_was_missed(
@@ -156,7 +156,7 @@ async def test_trades_begin_with_the_first_after_the_mirror_and_say_what_was_mis
     assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(45, None), (80, 37), (81, 2)]
 
 
-async def test_all_trades_of_a_later_source_are_told(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
+async def test_all_trades_of_a_later_source_are_reported(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
     source.say(1, trades=trades((7, 0)))
     first = await reader(tmp_path / "node")
     source.say(1, incarnation=(1, 12), trades=trades((1, 0), (2, 0)))
@@ -179,7 +179,7 @@ async def test_a_segment_remade_at_the_source_is_remade_here(
     assert [(t.trade_id, t.missed) for t in book.trades(0)] == [(41, None)]
 
 
-async def test_what_the_book_is_and_why_comes_along(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
+async def test_state_and_reason_are_copied(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
     source.say(1, sequenced=False, exact=False, state=int(BookState.GAP), reason="a frame was lost")
     book = await reader(tmp_path / "node")
     await until_state(book, BookState.GAP)
@@ -195,7 +195,7 @@ async def test_what_the_book_is_and_why_comes_along(mirror: MirrorRole, source: 
     assert book.statistics().reason == ""
 
 
-async def test_what_is_followed_no_more_is_retired(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
+async def test_a_book_that_is_no_longer_followed_is_retired(mirror: MirrorRole, source: Source, tmp_path: Path) -> None:
     source.say(1)
     book = await reader(tmp_path / "node")
     await mirror.handle("follow", {"sources": {}})

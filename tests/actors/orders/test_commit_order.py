@@ -38,14 +38,14 @@ class Role:
 
     def __init__(self) -> None:
         self.back: list[str] = []
-        self.told = asyncio.Event()
+        self.notified = asyncio.Event()
 
     def committed(self, writes: Any, numbers: Any) -> None:
         raise AssertionError("nothing may be committed")
 
     def journal_failed(self, effects: Sequence[Effect], error: MeshError) -> None:
         self.back += [effect.batch.id for effect in effects if isinstance(effect, Commit)]
-        self.told.set()
+        self.notified.set()
 
     def halt(self, error: BaseException) -> None:
         raise AssertionError("nothing ends") from error
@@ -62,10 +62,10 @@ async def test_no_commit_slips_in_behind_one_that_failed(turns: int) -> None:
         await asyncio.sleep(0)
     for _ in range(turns):
         await asyncio.sleep(0)
-    if not role.told.is_set():  # once the machine was told it hands over nothing more
+    if not role.notified.is_set():  # once the machine was told it hands over nothing more
         performer.perform([Commit(Batch("1-2", ()))])
     async with asyncio.timeout(10.0):
-        await role.told.wait()
+        await role.notified.wait()
     await performer.stop()
     await committer.close()
     assert journal.taken == []

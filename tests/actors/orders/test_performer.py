@@ -98,7 +98,7 @@ async def test_nothing_behind_a_commit_happens_before_it_is_durable_and_all_of_i
     assert rig.role.did[-1] == ("halt", "Rejected")
 
 
-async def test_a_failed_commit_takes_all_behind_it_along_later_commits_too(rig):
+async def test_a_failed_commit_fails_all_later_effects_and_commits_too(rig):
     rig.performer.perform([commit("1"), send("a"), commit("2"), send("b")])
     await until(lambda: len(rig.journal.asked) == 2)
     rig.journal.answer(0, JournalUnavailable(1.0, "disk full"))

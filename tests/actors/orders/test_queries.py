@@ -24,7 +24,7 @@ def event(name: str) -> PutEvent:
     return PutEvent(AccountEvent(0, EventType.CREATED, "acme", "main", 1, order=order(name)))
 
 
-async def test_the_view_shows_what_is_durable_numbers_events_and_wakes_who_waits():
+async def test_the_view_shows_what_is_durable_numbers_events_and_wakes_waiting_tasks():
     view = AccountView(6, [order("old", created_ns=5)], events=3, done=2)
     assert view.events(5, 10) == []
     waiting = asyncio.ensure_future(view.news(5))
@@ -46,7 +46,7 @@ async def test_the_view_shows_what_is_durable_numbers_events_and_wakes_who_waits
         view.committed([event("new")], [])
 
 
-async def test_who_gives_up_waiting_for_an_order_leaves_nothing_behind():
+async def test_a_caller_that_stops_waiting_for_an_order_leaves_nothing_behind():
     view = AccountView(1, [order("one")])
     waiting = [asyncio.ensure_future(view.changed("one")) for _ in range(2)]
     await asyncio.sleep(0)

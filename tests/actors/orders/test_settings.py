@@ -19,7 +19,7 @@ def test_a_machine_of_another_exchange_is_refused():
         OrderManagerSettings(gateway, OrderSettings("other", "main"), JournalSettings())
 
 
-def test_an_id_tells_when_its_maker_began():
+def test_an_id_shows_the_start_of_its_maker():
     began_ns = 1_795_000_000_123_000_000
     assert born(OrderIds(began_ns, 5)()) == began_ns
     assert born("somebody-elses") is None

@@ -24,7 +24,7 @@ def test_an_order_has_a_time_for_every_stage() -> None:
     assert found.summary() == {"orders": 1, **{stage: [1, 1] for stage in STAGES[1:]}}
 
 
-def test_what_was_not_sent_or_is_over_leaves_nothing() -> None:
+def test_unsent_and_ended_orders_leave_nothing() -> None:
     found = timings()
     found.received(["refused", "cancelled later"])
     found.reached(JUDGED, ["refused"])

@@ -45,7 +45,7 @@ def intact(path: Path) -> tuple[list[Record], CaptureError | None]:
     return found, None
 
 
-def test_what_is_written_is_read_to_the_nanosecond(tmp_path):
+def test_written_times_are_read_to_the_nanosecond(tmp_path):
     write(tmp_path / "a.jsonl.zst", RECORDS)
     found = list(read(tmp_path / "a.jsonl.zst"))
     assert [(r.recv_ns, r.kind, r.raw, r.url) for r in found] == RECORDS
@@ -66,7 +66,7 @@ def test_any_bytes_survive(tmp_path_factory, records):
     assert [(r.recv_ns, r.kind, r.raw, r.url) for r in read(path)] == records
 
 
-def test_plain_gzip_and_zstd_are_told_apart_by_content(tmp_path):
+def test_plain_gzip_and_zstd_are_recognised_by_content(tmp_path):
     lines = b'{"t": 1.5, "kind": "recv", "raw": "x"}\n{"t": null, "kind": "recv", "raw_b64": "eA=="}'
     for name, data in {
         "a.jsonl": lines,
@@ -114,7 +114,7 @@ def test_cut_at_any_byte_everything_intact_is_given_and_then_the_error(tmp_path,
         (b"\x00\x01\x02\n", "line 1", 0),
     ],
 )
-def test_what_is_no_record_is_named_by_its_line(tmp_path, content, where, intact_records):
+def test_a_line_that_is_not_a_record_is_named_by_its_line(tmp_path, content, where, intact_records):
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
     found, error = intact(path)

@@ -106,7 +106,7 @@ def test_the_recording_ends_as_stated(exchange):
 
 
 @pytest.mark.parametrize(("exchange", "lose"), [("kraken", 100), ("bybit", 10)])
-def test_a_lost_frame_of_the_recording_is_noticed_and_the_next_book_heals(exchange, lose):
+def test_a_lost_frame_of_the_recording_is_noticed_and_the_next_book_repairs_it(exchange, lose):
     run, _ = replayed(exchange, lose)
     (pair,) = run.ingest.pairs.values()
     assert pair.machine.state is BookState.GAP

@@ -83,7 +83,7 @@ async def test_options_of_the_connector_are_obeyed_and_checked(tmp_path):
     assert [b"aaabbb@depth@100ms" in r.raw for r in read(out) if r.kind == "send"] == [False]
 
 
-async def test_what_is_recorded_replays_to_the_same_book(tmp_path):
+async def test_a_recording_replays_to_the_same_book(tmp_path):
     stage = Stage()
     out = tmp_path / "r.jsonl.zst"
     running = stage.start(out, "AAA-BBB", "CCCDDD")
@@ -101,19 +101,21 @@ async def test_what_is_recorded_replays_to_the_same_book(tmp_path):
     await asyncio.sleep(0)
     stage.frame("AAABBB")
     stage.stop.set()
-    said = await running
-    assert {name: pair["state"] for name, pair in said["pairs"].items()} == {"AAA-BBB": "LIVE", "CCC-DDD": "LIVE"}
-    assert said["pairs"]["AAA-BBB"]["gaps"] == 1
-    assert said["bytes"] == out.stat().st_size
+    result = await running
+    assert {name: pair["state"] for name, pair in result["pairs"].items()} == {"AAA-BBB": "LIVE", "CCC-DDD": "LIVE"}
+    assert result["pairs"]["AAA-BBB"]["gaps"] == 1
+    assert result["bytes"] == out.stat().st_size
     kinds = [r.kind for r in read(out)]
-    assert (kinds[0], len(kinds)) == ("http", said["records"])
+    assert (kinds[0], len(kinds)) == ("http", result["records"])
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {"http": 4, "connect": 1, "send": 1, "recv": 7}
     assert {r.recv_ns for r in read(out) if b"depthUpdate" in r.raw} == {1_700_000_000_000_000_123}
     for path in ("fast", "slow"):
         found = replay([out], "binance", path)
         for symbol, name in (("AAABBB", "AAA-BBB"), ("CCCDDD", "CCC-DDD")):
             assert found[symbol]["state"] == "LIVE"
-            assert found[symbol]["book"]["last_id"] == stage.venues[symbol].sequence == said["pairs"][name]["sequence"]
+            assert (
+                found[symbol]["book"]["last_id"] == stage.venues[symbol].sequence == result["pairs"][name]["sequence"]
+            )
             assert found[symbol]["rules"]["price_step"] is None
     assert stage.client.closed
     assert stage.feed.stopped
@@ -137,7 +139,7 @@ async def test_a_recording_ends_by_time_and_by_cancelling(tmp_path):
     assert b"depthUpdate" in next(r.raw for r in read(tmp_path / "b.jsonl.zst") if r.kind == "recv")
 
 
-async def test_what_cannot_be_recorded_leaves_no_file(tmp_path):
+async def test_a_failed_recording_leaves_no_file(tmp_path):
     out = tmp_path / "r.jsonl.zst"
     with pytest.raises(UnknownExchange):
         await record("nowhere", ["AAA-BBB"], out)
@@ -212,7 +214,7 @@ async def test_a_full_disk_ends_the_recording_with_one_error_and_everything_is_c
     assert unseen == []
 
 
-async def test_what_fails_at_the_end_keeps_nothing_from_being_closed(tmp_path, monkeypatch):
+async def test_an_error_at_the_end_does_not_prevent_closing(tmp_path, monkeypatch):
     stage = Stage()
 
     async def fails(role: Any) -> None:
@@ -268,12 +270,12 @@ async def test_a_recording_of_the_local_exchange_replays_to_its_book(tmp_path):
     out = tmp_path / "r.jsonl.zst"
     with ExchangeProcess("--rate", "1000", "--symbols", "BTCUSDT,ETHUSDT", without_limits=True) as exchange:
         pairs = ["BTC-USDT", "ETH-USDT"]
-        said = await record("binance", pairs, out, seconds=3.0, rest=exchange.rest, ws=exchange.ws)
+        result = await record("binance", pairs, out, seconds=3.0, rest=exchange.rest, ws=exchange.ws)
         found = replay([out], "binance")
         for symbol, name in (("BTCUSDT", "BTC-USDT"), ("ETHUSDT", "ETH-USDT")):
             book = found[symbol]["book"]
             assert found[symbol]["state"] == "LIVE"
-            assert book["last_id"] == said["pairs"][name]["sequence"]
+            assert book["last_id"] == result["pairs"][name]["sequence"]
             sides: dict[str, dict[str, str]] = {"bid": {}, "ask": {}}
             for number, _, side, price, size in exchange.admin.history(symbol)["updates"]:
                 if number <= book["last_id"]:

@@ -171,7 +171,7 @@ def test_a_gap_and_a_later_snapshot(tape):
     assert [found["book"]["bids"][0][0], found["book"]["asks"][0][0]] == tape.best()
 
 
-def test_a_gap_that_nothing_mends(tape):
+def test_a_gap_that_is_never_repaired(tape):
     tape.frames(1)
     tape.snapshot()
     tape.frames(2)
@@ -202,7 +202,7 @@ def test_frames_that_cannot_be_read_are_no_end(tape):
     assert found["state"] == "LIVE"
 
 
-def test_sizes_beyond_the_wire_decimals_of_a_pair_that_nobody_lists(tape):
+def test_sizes_beyond_the_wire_decimals_of_a_pair_that_is_not_listed(tape):
     tape.frames(1)
     tape.snapshot()
     tape.venue.bids[98_50] = 10**15
@@ -284,7 +284,7 @@ def test_a_cut_recording_is_an_error_unless_it_is_allowed(tape, tmp_path):
     assert "c.jsonl.zst" in found["truncated"]
 
 
-def test_a_file_of_which_nothing_is_left_is_told(tape, tmp_path):
+def test_a_file_without_any_intact_record_is_reported(tape, tmp_path):
     tape.snapshot()
     tape.frames(2)
     tape.writer.close()
@@ -294,13 +294,13 @@ def test_a_file_of_which_nothing_is_left_is_told(tape, tmp_path):
     for lost in (empty, cut):
         with pytest.raises(CaptureError):
             replay([lost], "binance")
-        told: list[CaptureError] = []
-        assert replay([lost], "binance", allow_truncated=True, on_truncated=told.append) == {}
-        assert [error.file for error in told] == [str(lost)]
-    told = []
-    found = replay([empty, tape.path, cut], "binance", allow_truncated=True, on_truncated=told.append)["AAABBB"]
+        truncations: list[CaptureError] = []
+        assert replay([lost], "binance", allow_truncated=True, on_truncated=truncations.append) == {}
+        assert [error.file for error in truncations] == [str(lost)]
+    truncations = []
+    found = replay([empty, tape.path, cut], "binance", allow_truncated=True, on_truncated=truncations.append)["AAABBB"]
     assert found["state"] == "LIVE"
-    assert [error.file for error in told] == [str(empty), str(cut)]
+    assert [error.file for error in truncations] == [str(empty), str(cut)]
     assert "empty.jsonl.zst" in found["truncated"]
     assert "cut.jsonl.zst" in found["truncated"]
 

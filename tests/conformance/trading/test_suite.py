@@ -306,7 +306,7 @@ def test_a_role_that_breaks_fails_the_check(local):
         suite().test_the_offer_is_complete()
 
 
-def test_what_a_run_placed_is_cancelled_whatever_fails(local):
+def test_orders_of_a_run_are_cancelled_after_any_failure(local):
     """The manager is dead, and the check that placed the order never came to its end."""
     with opened(local) as suite:
         order = asyncio.run(suite.desk.rest(Side.BUY))
@@ -386,7 +386,7 @@ def test_orders_are_the_least_that_is_taken_and_rest_within_what_is_allowed():
     assert Decimal(0) < needs.cost < needs.quote / 100
 
 
-def test_trading_is_on_the_named_urls_or_the_testnet_and_never_on_the_real_exchange_unasked(tmp_path):
+def test_trading_is_on_the_named_urls_or_the_testnet_and_never_on_the_real_exchange_by_default(tmp_path):
     key = account_of(None, None, None, tmp_path / "key", tmp_path / "secret", None)
     assert key == {"api_key_file": f"{tmp_path}/key", "secret_file": f"{tmp_path}/secret"}
     assert account_of("main", None, tmp_path / "word", None, None, None) == {

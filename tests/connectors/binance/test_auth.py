@@ -183,17 +183,17 @@ def test_numbers_of_a_call_are_numbers_and_all_else_is_text():
     assert (sent["orderId"], sent["quantity"], sent["omitZeroBalances"], sent["fromId"]) == (12569099453, "1", True, 0)
 
 
-def test_what_is_not_signed_carries_no_key():
+def test_an_unsigned_request_carries_no_key():
     signed = auth().sign(draft([("symbol", "BTCUSDT")], "GET", "/api/v3/depth", signed=False), "1", 10**18, 5000)
     assert signed.request.headers == ()
     assert signed.request.url == f"{HOST}/api/v3/depth?symbol=BTCUSDT"
 
 
-def test_the_journaled_text_says_all_but_key_and_signature():
+def test_the_journaled_text_has_all_but_key_and_signature():
     params = [("symbol", "BTCUSDT"), ("newClientOrderId", "a b")]
     signed = auth().sign(draft(params), "1", 1_700_000_000_000 * MS, 5000)
-    said = "timestamp=1700000000000&symbol=BTCUSDT&newClientOrderId=a%20b&recvWindow=5000"
-    assert signed.text == f"POST /api/v3/order?{said}"
+    query = "timestamp=1700000000000&symbol=BTCUSDT&newClientOrderId=a%20b&recvWindow=5000"
+    assert signed.text == f"POST /api/v3/order?{query}"
     assert signed.digest == hashlib.sha256(f"POST {HOST}/api/v3/order\n".encode() + signed.request.body).hexdigest()
     call = auth().sign_call(draft(params), "1", 1_700_000_000_000 * MS, 5000)
     assert json.loads(call.text)["params"] == {
@@ -206,7 +206,7 @@ def test_the_journaled_text_says_all_but_key_and_signature():
 
 
 @pytest.mark.parametrize("kind", ["hmac", "ed25519", "rsa"])
-def test_nothing_shows_the_secrets(kind):
+def test_no_text_shows_the_secrets(kind):
     key = auth(kind)
     signed, call = key.sign(draft([]), "1", 10**18, 5000), key.sign_call(draft([]), "1", 10**18, 5000)
     signature = json.loads(call.call)["params"]["signature"]
@@ -260,7 +260,7 @@ def test_a_window_that_the_exchange_does_not_take(window):
         auth().sign(draft([]), "1", 10**18, window)
 
 
-def test_what_has_no_websocket_method():
+def test_requests_without_a_websocket_method():
     with pytest.raises(NotOffered):
         auth().sign_call(draft([], call=None), "1", 10**18, 5000)
 

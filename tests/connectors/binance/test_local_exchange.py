@@ -74,7 +74,7 @@ class Desk:
         self.clock = ClockOffset()
         self.failures: list[BaseException] = []
         self.calls = Calls(self.codec, on_failure=self.failures.append, wait_s=10.0)
-        self.told: list[object] = []
+        self.received: list[object] = []
         self.feed = Feed(self.codec.stream_url, self, on_failure=self.failures.append)
         self.rest_timeout_s = self.calls_timeout_s = 10.0
         self.pair: Instrument
@@ -88,7 +88,7 @@ class Desk:
         self.pair = next(one for one in listed if one.name == "BTC-USDT")
         self.calls.start()
         self.feed.start()
-        await until(lambda: StreamOpened("stream") in self.told)
+        await until(lambda: StreamOpened("stream") in self.received)
 
     async def stop(self) -> None:
         await self.feed.stop()
@@ -112,15 +112,15 @@ class Desk:
         """The first report of the stream that says so."""
         found: list[OrderReport] = []
 
-        def said() -> bool:
+        def is_reported() -> bool:
             found[:] = [
                 one
-                for one in self.told
+                for one in self.received
                 if isinstance(one, OrderReport) and one.client_order_id == cid and one.status is status
             ]
             return bool(found)
 
-        await until(said)
+        await until(is_reported)
         return found[0]
 
     # the handler of the stream's feed
@@ -130,7 +130,7 @@ class Desk:
             link.send(frame)
 
     def on_frame(self, frame, recv_ns: int) -> None:
-        self.told += self.codec.stream_decode(frame, recv_ns)
+        self.received += self.codec.stream_decode(frame, recv_ns)
 
     def on_close(self, reason: str) -> None: ...
 
@@ -210,7 +210,9 @@ async def test_fills_say_the_same_in_the_answer_the_list_and_the_stream(two: Des
     assert placed.status is OrderStatus.FILLED
     listed = (await two.ask(two.codec.fills(two.pair, None, placed.exchange_order_id))).fills
     await two.heard(order.client_order_id, OrderStatus.FILLED)
-    reports = [one for one in two.told if isinstance(one, OrderReport) and one.client_order_id == order.client_order_id]
+    reports = [
+        one for one in two.received if isinstance(one, OrderReport) and one.client_order_id == order.client_order_id
+    ]
     streamed = [fill for one in reports for fill in one.fills]
 
     def key(fill):
@@ -226,8 +228,8 @@ async def test_balances_of_the_stream_and_the_account_agree(two: Desk) -> None:
     order = new()
     await two.ask(two.codec.place(order, two.pair))
     account = (await two.ask(two.codec.account())).account
-    await until(lambda: any(isinstance(one, BalanceReport) for one in two.told))
-    last = [one for one in two.told if isinstance(one, BalanceReport)][-1]
+    await until(lambda: any(isinstance(one, BalanceReport) for one in two.received))
+    last = [one for one in two.received if isinstance(one, BalanceReport)][-1]
     assert last.balances["USDT"] == account.balances.balances["USDT"]
     assert account.balances.balances["USDT"][1] == order.price / 2
     assert account.can_trade
@@ -294,7 +296,7 @@ async def test_lists_are_placed_reported_and_cancelled(two: Desk) -> None:
     answer = await two.ask(two.codec.place_list("OCO", [take, stop], two.pair, f"l{next(IDS)}"))
     assert {one.client_order_id for one in answer.orders} == {take.client_order_id, stop.client_order_id}
     (of_list,) = answer.lists
-    await until(lambda: any(isinstance(one, ListReport) and one.list_id == of_list.list_id for one in two.told))
+    await until(lambda: any(isinstance(one, ListReport) and one.list_id == of_list.list_id for one in two.received))
     ended = await two.ask(two.codec.cancel(standing(take), two.pair))
     assert take.client_order_id in {one.client_order_id for one in ended.orders}
     assert {one.status for one in ended.orders} == {OrderStatus.CANCELED}
@@ -381,12 +383,12 @@ async def test_no_word_is_never_a_no(two: Desk, exchange: ExchangeProcess, kind:
     assert receipt["received"] <= 1  # sent once, whatever came of it
 
 
-async def test_the_end_of_the_stream_is_told(exchange: ExchangeProcess) -> None:
+async def test_the_end_of_the_stream_is_reported(exchange: ExchangeProcess) -> None:
     desk = Desk(exchange, "hmac", False)
     await desk.start()
     try:
         exchange.admin.expire("main", "key-hmac-0")
-        await until(lambda: any(isinstance(one, StreamEnded) for one in desk.told))
+        await until(lambda: any(isinstance(one, StreamEnded) for one in desk.received))
     finally:
         await desk.stop()
 

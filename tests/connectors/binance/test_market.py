@@ -120,7 +120,7 @@ def test_a_side_without_orders_is_none_in_the_ticker(codec):
         ({**BOOK_TICKER, "s": "ETHBTC"}, Ignored("bookTicker")),
     ],
 )
-def test_answers_and_messages_nobody_reads(codec, message, event):
+def test_unused_answers_and_messages(codec, message, event):
     assert decode(codec, message) == event
 
 
@@ -169,7 +169,7 @@ def without(message: dict, key: str) -> dict:
         "text",
     ],
 )
-def test_what_lacks_or_twists_a_field_is_an_error(codec, message):
+def test_a_missing_or_wrong_field_is_an_error(codec, message):
     with pytest.raises(DecodeError) as caught:
         codec.decode(dumps(message), 7)
     assert len(caught.value.excerpt) <= 200
@@ -179,7 +179,7 @@ def test_what_lacks_or_twists_a_field_is_an_error(codec, message):
     "frame",
     [b"", b"{", dumps(DELTA)[:-1], dumps(DELTA) + b"x", b"\xff\xfe", b"NaN", dumps(DELTA).replace(b"160", b"0160")],
 )
-def test_what_is_no_json_is_an_error(codec, frame):
+def test_bytes_that_are_not_json_are_an_error(codec, frame):
     with pytest.raises(DecodeError):
         codec.decode(frame, 7)
 
@@ -288,8 +288,8 @@ def test_failures_are_typed_by_what_the_caller_can_do(codec, response, error):
 
 
 def test_a_5xx_of_what_changes_something_is_unknown(codec):
-    said = codec.failure(answer(503, {"code": -1006, "msg": "?"}), changes=True)
-    assert isinstance(said, OutcomeUnknown)
+    found_error = codec.failure(answer(503, {"code": -1006, "msg": "?"}), changes=True)
+    assert isinstance(found_error, OutcomeUnknown)
 
 
 SYMBOL = {
@@ -333,7 +333,7 @@ def test_an_instrument_with_its_rules(codec):
     )
 
 
-def test_rules_that_are_zero_or_absent_are_none(codec):
+def test_rules_that_are_zero_or_absent_become_none(codec):
     rules = [{"filterType": "PRICE_FILTER", "minPrice": "0", "maxPrice": "0.00000000", "tickSize": "0"}]
     (found,) = codec.instruments(dumps({"symbols": [{**SYMBOL, "status": "CANCEL_ONLY", "filters": rules}]}))
     assert (found.price_increment, found.max_price, found.size_increment, found.min_notional) == (None,) * 4
@@ -350,7 +350,7 @@ def test_scales_shrink_where_sizes_are_huge(codec):
 @pytest.mark.parametrize(
     "odd", [{"orderTypes": None}, {"filters": None}, {"status": 7, "quoteAsset": 7}, {"symbol": 3}]
 )
-def test_an_odd_row_of_the_list_holds_no_other_pair_back(codec, odd):
+def test_an_unreadable_row_of_the_list_does_not_affect_other_pairs(codec, odd):
     row = {**SYMBOL, "symbol": "ODDUSDT", "baseAsset": "ODD", **odd}
     found = codec.instruments(dumps({"symbols": [row, SYMBOL]}))
     assert [one.symbol for one in found] == [SYMBOL["symbol"]]

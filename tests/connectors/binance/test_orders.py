@@ -233,7 +233,7 @@ def test_an_oto():
         ("OPO", [new("w"), new("p")]),
     ],
 )
-def test_lists_that_are_none(kind, orders):
+def test_lists_that_are_not_valid(kind, orders):
     with pytest.raises(NotOffered):
         codec().place_list(kind, orders, PAIR, "x")
 
@@ -301,9 +301,9 @@ def test_the_spec_states_costs_and_sources_of_every_endpoint():
     assert SPEC.environments["testnet"].ws_api
 
 
-@pytest.mark.parametrize(("number", "said"), [("1E+3", "1000"), ("0.10", "0.1"), ("100", "100"), ("0.00", "0")])
-def test_numbers_are_plain(number, said):
-    assert plain(D(number)) == said
+@pytest.mark.parametrize(("number", "stated"), [("1E+3", "1000"), ("0.10", "0.1"), ("100", "100"), ("0.00", "0")])
+def test_numbers_are_plain(number, stated):
+    assert plain(D(number)) == stated
 
 
 # Answers
@@ -363,7 +363,7 @@ def test_an_acknowledgement_alone_says_nothing_of_the_status():
 
 
 @pytest.mark.parametrize(
-    ("said", "meant", "code"),
+    ("stated", "meant", "code"),
     [
         ("NEW", OrderStatus.OPEN, None),
         ("PENDING_NEW", OrderStatus.OPEN, None),
@@ -375,8 +375,8 @@ def test_an_acknowledgement_alone_says_nothing_of_the_status():
         ("EXPIRED_IN_MATCH", OrderStatus.EXPIRED, "EXPIRED_IN_MATCH"),
     ],
 )
-def test_every_status_of_the_manual(said, meant, code):
-    (report,) = reply(codec().query("a", PAIR), ROW | {"status": said, "updateTime": 5}).orders
+def test_every_status_of_the_manual(stated, meant, code):
+    (report,) = reply(codec().query("a", PAIR), ROW | {"status": stated, "updateTime": 5}).orders
     assert report.status is meant
     assert report.code == code
 
@@ -402,7 +402,7 @@ def test_every_status_of_the_manual(said, meant, code):
         {"fills": [TAKEN | {"tradeId": None}]},
     ],
 )
-def test_what_cannot_be_read_is_not_guessed(change):
+def test_unreadable_values_are_not_guessed(change):
     with pytest.raises(DecodeError):
         reply(codec().place(new(), PAIR), ROW | change)
 
@@ -439,7 +439,7 @@ def test_a_cancel_reports_the_order_under_its_own_id():
     assert report.status is OrderStatus.CANCELED
 
 
-def test_a_query_reports_the_order_under_the_id_asked_for():
+def test_a_query_reports_the_order_under_the_requested_id():
     """A cancel of all has given it another one."""
     row = ROW | {"clientOrderId": "of-the-cancel", "status": "CANCELED", "updateTime": 5}
     (report,) = reply(codec().query("a", PAIR, "28"), row).orders
@@ -549,7 +549,7 @@ PLACED_B = ROW | {"clientOrderId": "b", "orderId": 29}
         ),
     ],
 )
-def test_a_replacement_of_which_each_half_is_told(status, body, done, refused):
+def test_a_replacement_of_which_each_half_is_reported(status, body, done, refused):
     answer = reply(codec().replace(known(), PAIR, new("b")), body, status)
     assert [order.client_order_id for order in answer.orders] == done
     assert list(answer.refused) == refused
@@ -561,9 +561,9 @@ def test_a_replacement_that_failed_without_knowing():
         reply(codec().replace(known(), PAIR, new("b")), body, 409)
     with pytest.raises(OutcomeUnknown):
         reply(codec().replace(known(), PAIR, new("b")), body, 500)
-    told = error(-2021, "partially", halves("SUCCESS", CANCELED, "FAILURE", REFUSED_PLACING))
+    refusal = error(-2021, "partially", halves("SUCCESS", CANCELED, "FAILURE", REFUSED_PLACING))
     with pytest.raises(OutcomeUnknown):  # a 5xx says nothing certain, whatever its body
-        reply(codec().replace(known(), PAIR, new("b")), told, 502)
+        reply(codec().replace(known(), PAIR, new("b")), refusal, 502)
     with pytest.raises(DecodeError):
         reply(codec().replace(known(), PAIR, new("b")), halves("SUCCESS", CANCELED, "MAYBE", None))
     with pytest.raises(RetryLater):
@@ -613,13 +613,13 @@ def test_own_fills():
 
 
 @pytest.mark.parametrize("odd", [{"timeInForce": "GTD"}, {"status": "HELD"}, {"type": "X"}, {"clientOrderId": None}])
-def test_an_odd_row_holds_no_other_open_order_back(odd):
+def test_an_unreadable_row_does_not_affect_other_open_orders(odd):
     answer = reply(codec().open_orders(), [ROW | {"orderId": 7} | odd, ROW])
     assert [one.exchange_order_id for one in answer.orders] == [str(ROW["orderId"])]
     assert [one.name for one in answer.left_out] == ["7"]
 
 
-def test_an_odd_balance_holds_no_other_back_and_is_not_taken_as_zero():
+def test_an_unreadable_balance_does_not_affect_others_and_is_not_taken_as_zero():
     good = {"asset": "BTC", "free": "1.5", "locked": "0.5"}
     answer = {
         "canTrade": True,

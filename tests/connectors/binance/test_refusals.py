@@ -17,7 +17,7 @@ from venuemesh.model.http import HttpResponse
 R = Refusal
 
 
-def said(status: int, code: int | None = None, text: str = "words", changes: bool = True, **more):
+def typed(status: int, code: int | None = None, text: str = "words", changes: bool = True, **more):
     headers = more.pop("headers", {})
     body = b"<html>" if code is None else orjson.dumps({"code": code, "msg": text} | more)
     return FAILURES.failure(HttpResponse(status, headers, body, 1, 2), changes, "POST /api/v3/order")
@@ -63,51 +63,51 @@ def test_codes_and_texts(code, text, sort):
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (said(200), None),
-        (said(400, -2010), Rejected),
-        (said(400, -1021), Rejected),
-        (said(401, -2015), Misconfigured),
-        (said(400, -1022), Misconfigured),
-        (said(429, -1003), RetryLater),
-        (said(429, -1015), RetryLater),
-        (said(418, -1003), RetryLater),
-        (said(403), RetryLater),
-        (said(400, -1008), RetryLater),
+        (typed(200), None),
+        (typed(400, -2010), Rejected),
+        (typed(400, -1021), Rejected),
+        (typed(401, -2015), Misconfigured),
+        (typed(400, -1022), Misconfigured),
+        (typed(429, -1003), RetryLater),
+        (typed(429, -1015), RetryLater),
+        (typed(418, -1003), RetryLater),
+        (typed(403), RetryLater),
+        (typed(400, -1008), RetryLater),
         # 5xx: never a failure, whatever it says; the manual makes no exception (rest-api.md, HTTP Return Codes)
-        (said(500), OutcomeUnknown),
-        (said(502), OutcomeUnknown),
-        (said(503, -1008, "Server is currently overloaded with other requests."), OutcomeUnknown),
-        (said(503, -1016), OutcomeUnknown),
-        (said(504, -1007), OutcomeUnknown),
-        (said(500, -2010), OutcomeUnknown),
+        (typed(500), OutcomeUnknown),
+        (typed(502), OutcomeUnknown),
+        (typed(503, -1008, "Server is currently overloaded with other requests."), OutcomeUnknown),
+        (typed(503, -1016), OutcomeUnknown),
+        (typed(504, -1007), OutcomeUnknown),
+        (typed(500, -2010), OutcomeUnknown),
         # the exchange says that it does not know
-        (said(400, -1007), OutcomeUnknown),
-        (said(400, -1006), OutcomeUnknown),
-        (said(400, -1000), OutcomeUnknown),
-        (said(400, -1001), OutcomeUnknown),
+        (typed(400, -1007), OutcomeUnknown),
+        (typed(400, -1006), OutcomeUnknown),
+        (typed(400, -1000), OutcomeUnknown),
+        (typed(400, -1001), OutcomeUnknown),
         # nobody knows who answered
-        (said(400), OutcomeUnknown),
-        (said(408), OutcomeUnknown),
-        (said(302), OutcomeUnknown),
+        (typed(400), OutcomeUnknown),
+        (typed(408), OutcomeUnknown),
+        (typed(302), OutcomeUnknown),
         # a read is harmless to repeat
-        (said(503, changes=False), RetryLater),
-        (said(400, -1007, changes=False), RetryLater),
-        (said(408, changes=False), RetryLater),
-        (said(400, -2013, changes=False), Rejected),
+        (typed(503, changes=False), RetryLater),
+        (typed(400, -1007, changes=False), RetryLater),
+        (typed(408, changes=False), RetryLater),
+        (typed(400, -2013, changes=False), Rejected),
     ],
 )
-def test_what_may_have_happened(error, kind):
+def test_unknown_outcomes(error, kind):
     assert type(error) is (kind or type(None))
 
 
 def test_how_long_to_wait():
-    assert said(429, -1003, headers={"retry-after": "7"}).after_s == 7
-    assert said(429, -1003).after_s == 60
-    assert said(418, -1003).after_s == 120
-    assert said(418, -1003, data={"serverTime": 1659142907531, "retryAfter": 1659146400000}).after_s == 3492.469
-    assert said(429, -1003, headers={"retry-after": "-7"}).after_s == 60
-    assert said(429, -1003, headers={"retry-after": "9" * 30}).after_s == 3 * 86_400
-    assert said(429, -1003, data={"serverTime": 5, "retryAfter": 1}).after_s == 60
+    assert typed(429, -1003, headers={"retry-after": "7"}).after_s == 7
+    assert typed(429, -1003).after_s == 60
+    assert typed(418, -1003).after_s == 120
+    assert typed(418, -1003, data={"serverTime": 1659142907531, "retryAfter": 1659146400000}).after_s == 3492.469
+    assert typed(429, -1003, headers={"retry-after": "-7"}).after_s == 60
+    assert typed(429, -1003, headers={"retry-after": "9" * 30}).after_s == 3 * 86_400
+    assert typed(429, -1003, data={"serverTime": 5, "retryAfter": 1}).after_s == 60
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'{"code":"x","msg":"y"}', b'{"code":1.5}', b'{"msg":"y"}', b"\xff"])
@@ -149,7 +149,7 @@ def test_how_another_client_sorts_spot_codes():
     assert CODES["-1007"] is R.UNKNOWN
 
 
-def test_texts_that_another_client_knows():
+def test_texts_known_to_another_client():
     recorded = json.loads((captures("binance") / "errors.json").read_text())["exact_code_or_text"]
     for text in ("Order would immediately match and take.", "Order would trigger immediately."):
         assert recorded[text] == "OrderImmediatelyFillable"

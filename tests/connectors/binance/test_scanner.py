@@ -352,9 +352,9 @@ def test_takes_every_recorded_depth_frame_and_replays_to_what_is_expected() -> N
         if line["kind"] == "http" and "/depth?" in line["url"]:
             symbol = line["url"].split("symbol=")[1].split("&")[0]
             assert snapshots.scan(raw, 8, 8)
-            said = orjson.loads(raw)
+            message = orjson.loads(raw)
             read = [side.tolist() for side in snapshots.levels()]
-            assert read == [numbers(said[key], (8, 8)) for key in ("bids", "asks")]
+            assert read == [numbers(message[key], (8, 8)) for key in ("bids", "asks")]
             snapshots.load(books[symbol], 1000)
             for frame in early.pop(symbol):
                 replay(symbol, frame)

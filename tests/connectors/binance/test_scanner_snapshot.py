@@ -78,7 +78,9 @@ def test_snapshots_agree_with_the_slow_reader_when_damaged() -> None:
         if not scanner.scan(body, 8, 8):
             continue
         taken += 1
-        said = orjson.loads(body)
-        assert scanner.sequence == integer(said["lastUpdateId"])
-        assert [side.tolist() for side in scanner.levels()] == [numbers(said[key], (8, 8)) for key in ("bids", "asks")]
+        snapshot = orjson.loads(body)
+        assert scanner.sequence == integer(snapshot["lastUpdateId"])
+        assert [side.tolist() for side in scanner.levels()] == [
+            numbers(snapshot[key], (8, 8)) for key in ("bids", "asks")
+        ]
     assert taken > 100 * EFFORT

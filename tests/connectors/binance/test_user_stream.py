@@ -203,7 +203,7 @@ def test_an_order_of_a_list_and_one_by_quote_amount():
         TRADE | {"L": "Infinity"},
     ],
 )
-def test_what_cannot_be_read_is_not_guessed(change):
+def test_unreadable_values_are_not_guessed(change):
     with pytest.raises(DecodeError):
         decode(ORDER | change)
 
@@ -259,7 +259,7 @@ def test_the_end_of_the_stream(kind):
 
 
 @pytest.mark.parametrize("kind", ["externalLockUpdate", "somethingAddedLater"])
-def test_what_nobody_reads(kind):
+def test_unused_messages(kind):
     assert decode({"e": kind, "E": 1581557507324, "a": "NEO", "d": "10.0", "T": 1581557507268}) == []
 
 
@@ -312,7 +312,7 @@ def test_one_field_of_anything_decodes_or_is_refused(key, value, change):
 # Requests over the websocket
 
 
-def test_an_answer_is_read_as_rest_would_have_said_it():
+def test_an_answer_is_read_like_a_rest_answer():
     limits = [
         {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 50, "count": 12},
         {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 160000, "count": 4043},
@@ -347,7 +347,7 @@ def test_an_answer_is_read_as_rest_would_have_said_it():
         b"<html>",
     ],
 )
-def test_what_answers_no_call(frame):
+def test_frames_that_answer_no_call(frame):
     assert CODEC.call_answer(frame) is None
 
 

@@ -80,7 +80,7 @@ def test_an_rsa_key_signs_the_same_text_in_base64() -> None:
     assert log_in(floor, json.loads(key.auth(NOW_NS, 5_000))["args"], NOW_NS)[1] is at_exchange
 
 
-def test_a_cursor_goes_back_as_it_came() -> None:
+def test_a_cursor_is_sent_back_unchanged() -> None:
     signed = CONNECTOR.auth("hmac", "a-key-of-bybit", SECRET).sign(READ, "r", NOW_NS, 5_000)
     assert signed.request.url == "https://h/v5/order/realtime?category=spot&cursor=a%3A2"
 

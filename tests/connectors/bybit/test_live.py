@@ -77,7 +77,7 @@ def test_books_are_live_and_the_exchanges_own(exchange: LocalExchange, mesh: Loc
 
 
 @pytest.mark.parametrize("fault", [{"kind": "drop", "stream": f"orderbook.{DEPTH}.BTCUSDT"}, {"kind": "skip"}])
-def test_a_lost_frame_is_noticed_and_the_next_book_heals(
+def test_a_lost_frame_is_noticed_and_the_next_book_repairs_it(
     exchange: LocalExchange, mesh: LocalMesh, fault: dict[str, Any]
 ) -> None:
     before, other = pair(mesh), pair(mesh, ETH)

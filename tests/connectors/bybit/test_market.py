@@ -118,7 +118,7 @@ def test_a_side_with_fewer_levels_than_the_depth_is_complete():
         b"pong",
     ],
 )
-def test_what_cannot_be_read_is_an_error(frame):
+def test_unreadable_input_is_an_error(frame):
     with pytest.raises(DecodeError):
         codec().decode(frame, 5)
 
@@ -216,7 +216,7 @@ def test_documented_messages_are_read():
 # ------------------------------------------------------------------------------------------------------- refusals
 
 
-def said(status: int, code: int | None = None, reason: str = "x") -> Exception | None:
+def typed(status: int, code: int | None = None, reason: str = "x") -> Exception | None:
     body = b"" if code is None else orjson.dumps({"retCode": code, "retMsg": reason, "result": {}, "time": 1})
     return codec().failure(HttpResponse(status, {}, body, 1, 2))
 
@@ -224,17 +224,17 @@ def said(status: int, code: int | None = None, reason: str = "x") -> Exception |
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (said(200, 0, "OK"), None),
-        (said(200, 10001), Rejected),
-        (said(200, 170121), Rejected),
-        (said(200, 10006), RetryLater),
-        (said(200, 10016), RetryLater),
-        (said(200, 10000), RetryLater),
-        (said(403), RetryLater),
-        (said(429), RetryLater),
-        (said(404), Rejected),
-        (said(500), RetryLater),
-        (said(503, 0), RetryLater),
+        (typed(200, 0, "OK"), None),
+        (typed(200, 10001), Rejected),
+        (typed(200, 170121), Rejected),
+        (typed(200, 10006), RetryLater),
+        (typed(200, 10016), RetryLater),
+        (typed(200, 10000), RetryLater),
+        (typed(403), RetryLater),
+        (typed(429), RetryLater),
+        (typed(404), Rejected),
+        (typed(500), RetryLater),
+        (typed(503, 0), RetryLater),
     ],
 )
 def test_public_answers(error, kind):
@@ -242,7 +242,7 @@ def test_public_answers(error, kind):
 
 
 def test_a_ban_lasts_ten_minutes():
-    assert said(403).after_s == 600.0
+    assert typed(403).after_s == 600.0
 
 
 # How another client sorts the same codes, and what it means here

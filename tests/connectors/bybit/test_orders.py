@@ -294,7 +294,7 @@ def test_orders_and_fills_come_apart() -> None:
     assert (again.status, again.code) == (OrderStatus.FILLED, None)
 
 
-def test_an_odd_row_holds_back_no_other() -> None:
+def test_an_unreadable_row_does_not_affect_others() -> None:
     odd = ORDER | {"category": "spot", "orderId": "8", "orderStatus": "Odd"}
     report, missed = pushed("order", odd, ORDER | {"category": "spot"})
     assert (report.exchange_order_id, "8" in missed.reason) == ("1616024329462743808", True)
@@ -306,8 +306,8 @@ def test_an_odd_row_holds_back_no_other() -> None:
 
 def test_balances_of_the_stream_are_those_that_changed() -> None:
     coins = [{"coin": "BTC", "walletBalance": "3", "locked": "1"}]
-    (told,) = pushed("wallet", {"accountType": "UNIFIED", "coin": coins})
-    assert (told.balances, told.whole, told.ts_event_ns) == ({"BTC": (D(2), D(1))}, False, NOW_MS * 1_000_000)
+    (wallet,) = pushed("wallet", {"accountType": "UNIFIED", "coin": coins})
+    assert (wallet.balances, wallet.whole, wallet.ts_event_ns) == ({"BTC": (D(2), D(1))}, False, NOW_MS * 1_000_000)
 
 
 def test_hosts() -> None:

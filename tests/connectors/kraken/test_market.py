@@ -82,9 +82,9 @@ def test_every_listed_name_maps_both_ways():
         body = json.loads(recorded.readline())["raw"].encode()
     made = CONNECTOR.codec()
     listed = {instrument.aliases[1]: instrument for instrument in made.instruments(body)}
-    told = json.loads(body)["result"]
-    assert len(listed) == len(told) > 100
-    for key, pair in told.items():
+    listed_pairs = json.loads(body)["result"]
+    assert len(listed) == len(listed_pairs) > 100
+    for key, pair in listed_pairs.items():
         found = listed[key]
         new = pair["wsname"].replace("XBT", "BTC").replace("XDG", "DOGE")
         assert (found.symbol, found.name) == (new, new.replace("/", "-"))
@@ -109,7 +109,7 @@ def test_pairs_without_a_websocket_name_are_left_out_and_states_are_read():
     ]
 
 
-def test_an_odd_row_and_a_second_symbol_of_a_pair_hold_no_other_pair_back():
+def test_an_unreadable_row_and_a_second_symbol_of_a_pair_do_not_affect_other_pairs():
     row = {"altname": "XBTUSD", "wsname": "XBT/USD", "pair_decimals": 1, "lot_decimals": 8}
     odd = {**row, "wsname": "ETH/USD", "pair_decimals": None}
     found = CONNECTOR.codec().instruments(orjson.dumps({"error": [], "result": {"A": row, "B": row, "C": odd}}))
@@ -121,7 +121,7 @@ def test_an_odd_row_and_a_second_symbol_of_a_pair_hold_no_other_pair_back():
 
 
 @pytest.mark.parametrize("depth", [10, 25, 100, 500, 1000])
-def test_the_depth_is_asked_for_and_is_the_window(depth):
+def test_the_depth_is_requested_and_is_the_window(depth):
     made = codec(depth)
     assert made.spec.book.window == depth
     book, trade = made.subscribe([BTC, ETH], 7)

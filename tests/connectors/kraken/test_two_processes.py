@@ -125,7 +125,7 @@ async def stopped_before_write(case: Case, hosts: Hosts, failpoint: str, **more:
     return first, f"{job['stem']}0000"
 
 
-async def test_a_manager_that_stood_still_for_longer_than_its_lease_writes_nothing(case: Case, hosts: Hosts) -> None:
+async def test_a_manager_that_did_not_run_for_longer_than_its_lease_writes_nothing(case: Case, hosts: Hosts) -> None:
     first, order = await stopped_before_write(case, hosts, "request.send", lease_s=1.5)
     status, found = await hosts.run(case.job("cancel_all", incarnation=2))
     assert status == 0, found

@@ -170,8 +170,8 @@ def test_a_subscription_is_confirmed_by_channel_and_refused_by_id() -> None:
     assert message.cost == (("subscriptions", 1),)
     assert message.expects[0] == Expected(1512, ("BTC-USDT", "ETH-BTC"))
     assert Expected("books:ETH-BTC", ("ETH-BTC",)) in message.expects
-    told = decoded({"id": "1512", "event": "subscribe", "arg": {"channel": "books", "instId": "BTC-USDT"}})
-    assert told == (Subscribed("1512"), Subscribed("books:BTC-USDT"))
+    confirmed = decoded({"id": "1512", "event": "subscribe", "arg": {"channel": "books", "instId": "BTC-USDT"}})
+    assert confirmed == (Subscribed("1512"), Subscribed("books:BTC-USDT"))
     refused = {"id": "1512", "event": "error", "code": "60012", "msg": "Invalid request"}
     assert decoded(refused) == (SubscribeRefused("1512", "60012", "Invalid request"),)
     many = codec().subscribe([replace(btc, symbol=f"T{n}-USDT") for n in range(250)], 5)
@@ -183,7 +183,7 @@ def test_a_subscription_is_confirmed_by_channel_and_refused_by_id() -> None:
 # -------------------------------------------------------------------------------------------------------- messages
 
 
-def test_states_of_bound_instruments_are_told_and_listed() -> None:
+def test_states_of_bound_instruments_are_reported_and_listed() -> None:
     states = {one.name: one.status for one in codec().instruments(SAMPLES.instruments)}
     assert states == {"BTC-USDT": TRADING, "SHIB-USDT": TRADING, "ETH-BTC": "suspend", "NEW-USDT": "preopen"}
     rows = [{"instId": "BTC-USDT", "state": "suspend"}, {"instId": "ELSE-USDT", "state": "live"}]

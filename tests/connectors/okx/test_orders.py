@@ -348,9 +348,9 @@ def test_the_stream_logs_in_then_subscribes_and_is_open_once_both_channels_are()
     codec = CONNECTOR.trading("http://h", "ws://w")
     assert codec.stream_url() == "ws://w/ws/v5/private"
     (login,) = codec.stream_open(AUTH, "stream-1", 1_538_054_050_000_000_000, 5_000)
-    told = orjson.loads(login)
-    assert (told["op"], told["args"][0]["timestamp"]) == ("login", "1538054050")
-    assert told["args"][0]["sign"] == AUTH.signature("1538054050GET/users/self/verify")
+    decoded_message = orjson.loads(login)
+    assert (decoded_message["op"], decoded_message["args"][0]["timestamp"]) == ("login", "1538054050")
+    assert decoded_message["args"][0]["sign"] == AUTH.signature("1538054050GET/users/self/verify")
     done = orjson.dumps({"event": "login", "code": "0", "msg": "", "connId": "a4d3ae55"})
     (say,) = codec.stream_decode(done, 1)
     args = orjson.loads(say.frame)["args"]  # type: ignore[union-attr]
@@ -376,8 +376,8 @@ def test_an_order_of_the_channel_brings_the_fill_of_its_message() -> None:
 def test_balances_of_the_channel_and_the_end_of_a_connection() -> None:
     usdt = {"ccy": "USDT", "availBal": "4734.3", "frozenBal": "16.1"}
     data = [{"uTime": "1705474164160", "details": [usdt]}]
-    (told,) = decoded({"arg": {"channel": "account", "uid": "1"}, "eventType": "snapshot", "data": data})
-    assert (told.balances, told.whole) == ({"USDT": (D("4734.3"), D("16.1"))}, False)
+    (decoded_message,) = decoded({"arg": {"channel": "account", "uid": "1"}, "eventType": "snapshot", "data": data})
+    assert (decoded_message.balances, decoded_message.whole) == ({"USDT": (D("4734.3"), D("16.1"))}, False)
     assert CODEC.stream_decode(b"pong", 1) == ()
     assert decoded({"event": "channel-conn-count", "channel": "orders", "connCount": "2", "connId": "a"}) == ()
     (ended,) = decoded({"event": "channel-conn-count-error", "channel": "orders", "connCount": "30", "connId": "a"})

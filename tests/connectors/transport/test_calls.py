@@ -200,7 +200,7 @@ async def test_a_cancelled_caller_leaves_nothing_behind():
     assert bench.calls.status()["late"] == 1
 
 
-async def test_pushes_are_handed_on_and_what_cannot_be_read_is_counted():
+async def test_pushes_are_handed_on_and_unreadable_input_is_counted():
     bench = Bench()
     bench.open()
     event = b'{"subscriptionId":0,"event":{"e":"balanceUpdate","E":1,"a":"BTC","d":"1","T":1}}'
@@ -264,7 +264,7 @@ async def test_stopping_ends_what_is_under_way():
         await bench.send("2")
 
 
-async def test_a_failed_feed_is_told_once():
+async def test_a_failed_feed_is_reported_once():
     bench = Bench()
     bench.open()
     (task,) = await bench.sent("1")

@@ -24,12 +24,12 @@ class Recorder:
     """A handler that keeps what it was told, in order."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, Any]] = []
         self.link: Any = None
         self.raises: dict[str, BaseException] = {}
 
     def _note(self, what: str, value: Any) -> None:
-        self.told.append((what, value))
+        self.calls.append((what, value))
         if what in self.raises:
             raise self.raises[what]
 
@@ -45,11 +45,11 @@ class Recorder:
 
     @property
     def frames(self) -> list[bytes]:
-        return [value for what, value in self.told if what == "frame"]
+        return [value for what, value in self.calls if what == "frame"]
 
     @property
     def closes(self) -> list[str]:
-        return [value for what, value in self.told if what == "close"]
+        return [value for what, value in self.calls if what == "close"]
 
 
 class Rig:
@@ -78,7 +78,7 @@ class Rig:
         return self.feed
 
     async def connected(self, nth: int = 1) -> Peer:
-        await until(lambda: len(self.server.peers) >= nth and sum(w == "open" for w, _ in self.handler.told) >= nth)
+        await until(lambda: len(self.server.peers) >= nth and sum(w == "open" for w, _ in self.handler.calls) >= nth)
         await until(lambda: self.feed is not None and self.feed.link is not None)
         return self.server.peers[nth - 1]
 
@@ -141,7 +141,7 @@ async def test_the_exchange_closes_and_the_feed_comes_back(rig: Rig, code: int) 
     rig.clock.advance(1.0)
     await rig.connected(2)
     assert feed.connections == 2
-    assert [what for what, _ in rig.handler.told] == ["open", "close", "open"]
+    assert [what for what, _ in rig.handler.calls] == ["open", "close", "open"]
 
 
 async def test_a_cut_line_is_1006(rig: Rig) -> None:
@@ -152,7 +152,7 @@ async def test_a_cut_line_is_1006(rig: Rig) -> None:
     assert "1006" in rig.handler.closes[0]
 
 
-async def test_after_a_proven_connection_the_wait_starts_anew(rig: Rig) -> None:
+async def test_after_a_proven_connection_the_wait_starts_again(rig: Rig) -> None:
     rig.start()
     for nth in (1, 2):
         peer = await rig.connected(nth)
@@ -178,7 +178,7 @@ async def test_refused_connections_back_off_up_to_the_cap(rig: Rig) -> None:
         await rig.sleeping(full * 0.75)  # jitter 0.5 at chance 0.5 takes a quarter off
         assert feed.last_error is not None
         rig.clock.advance(full)
-    assert rig.handler.told == []
+    assert rig.handler.calls == []
 
 
 async def test_an_upgrade_answered_by_429_is_reported_with_its_headers(rig: Rig) -> None:
@@ -206,7 +206,7 @@ async def test_a_server_that_never_answers_the_upgrade_is_left(rig: Rig) -> None
     await rig.connected()
 
 
-async def test_silence_is_asked_about_and_then_ends_the_connection(rig: Rig) -> None:
+async def test_silence_gets_a_ping_and_then_ends_the_connection(rig: Rig) -> None:
     rig.start(silence_s=60.0)
     peer = await rig.connected()
     peer.answers = False
@@ -298,7 +298,7 @@ async def test_stop_at_any_other_moment_leaves_nothing(rig: Rig, when: str) -> N
     feed = rig.start()
     await until(lambda: rig.server.attempts == 1 and rig.clock.sleepers != [])
     await asyncio.wait_for(feed.stop(), 5.0)
-    assert rig.handler.told == []
+    assert rig.handler.calls == []
     assert rig.failures == []
 
 
@@ -366,7 +366,7 @@ async def test_what_the_handler_raises_ends_the_feed_and_reaches_its_owner(rig: 
     await until(lambda: len(rig.failures) == 1)
     assert rig.failures == [rig.handler.raises[where]]
     assert len(rig.handler.frames) == (where == "frame")
-    assert [what for what, _ in rig.handler.told][-1] == "close"
+    assert [what for what, _ in rig.handler.calls][-1] == "close"
     await until(lambda: peer.gone.is_set())
     assert rig.clock.sleepers == []
     assert feed.link is None
@@ -382,7 +382,7 @@ def _raise_misconfigured() -> str:
 
 
 @pytest.mark.parametrize("url", [_raise_misconfigured, lambda: "not a url"])
-async def test_a_url_that_is_none_ends_the_feed(rig: Rig, url: Callable[[], str]) -> None:
+async def test_an_invalid_url_ends_the_feed(rig: Rig, url: Callable[[], str]) -> None:
     rig.start(url=url)
     await until(lambda: len(rig.failures) == 1)
     assert isinstance(rig.failures[0], Misconfigured)

@@ -204,7 +204,7 @@ async def test_bytes_that_are_no_http(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1/x", "http://"])
-async def test_a_url_that_is_none(rest: Rest, url: str) -> None:
+async def test_an_invalid_url(rest: Rest, url: str) -> None:
     with pytest.raises(Misconfigured):
         await rest.send(HttpRequest("GET", url))
 
@@ -227,11 +227,11 @@ PLANTED = "-".join(["plan", "ted"])  # apart, so that no line of this file in a 
 
 
 @pytest.mark.parametrize(
-    "said", [b"HTTP/1.1 abc\r\n\r\n", b"no http\r\n\r\n", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", b""]
+    "response_bytes", [b"HTTP/1.1 abc\r\n\r\n", b"no http\r\n\r\n", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", b""]
 )
-async def test_no_error_shows_a_signed_query_or_a_key(rest: Rest, said: bytes) -> None:
+async def test_no_error_shows_a_signed_query_or_a_key(rest: Rest, response_bytes: bytes) -> None:
     async def garbage(reader: Reader, writer: Writer, request: bytes) -> None:
-        writer.write(said)
+        writer.write(response_bytes)
         writer.close()
 
     async with RawHttp(garbage) as server:
@@ -245,7 +245,7 @@ async def test_no_error_shows_a_signed_query_or_a_key(rest: Rest, said: bytes) -
 @pytest.mark.parametrize(
     "url", ["http:///x?signature=planted", "nothing?signature=planted", "http://[::1?signature=planted"]
 )
-async def test_no_url_that_is_none_shows_its_query(rest: Rest, url: str) -> None:
+async def test_an_invalid_url_shows_no_query(rest: Rest, url: str) -> None:
     with pytest.raises((Misconfigured, ValueError)) as caught:
         await rest.send(HttpRequest("GET", url))
     assert "planted" not in str(caught.value)

@@ -155,7 +155,7 @@ async def test_statistics_and_connections(exchange: Any) -> None:
         stats = await exchange.admin.stats()
         assert (stats["connections"], stats["streams"]) == (1, 1)
         assert stats["symbols"]["BTCUSDT"]["bids"] > 100
-        told = (await exchange.admin.connections())["connections"][0]
-        assert (told["combined"], told["streams"]) == (True, ["btcusdt@trade"])
+        row = (await exchange.admin.connections())["connections"][0]
+        assert (row["combined"], row["streams"]) == (True, ["btcusdt@trade"])
     assert (await exchange.admin.limits())["weight"] == 6000
     await exchange.admin.forgive()

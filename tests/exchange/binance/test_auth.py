@@ -66,9 +66,9 @@ def test_a_key_accepts_its_own_signature_and_no_other(kind: str) -> None:
     account, key = ask(kind, payload, signature)
     assert (account.name, key.kind) == ("main", kind)
     wrong = [("x" + payload, signature), (payload, sign(kind, b"other")), (payload, ""), (payload, "é"), (payload, "=")]
-    for said, made in wrong:
+    for stated, made in wrong:
         with pytest.raises(ApiError) as caught:
-            ask(kind, said, made)
+            ask(kind, stated, made)
         assert caught.value.code in (-1022, -1102)
 
 

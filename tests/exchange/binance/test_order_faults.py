@@ -285,13 +285,13 @@ async def test_balances_out_of_step(exchange: Any) -> None:
 
         async def free() -> tuple[str, str, str]:
             """USDT by the WebSocket API, by REST, by the next event."""
-            told = (await ws.ask("account.status"))["result"]
+            over_ws = (await ws.ask("account.status"))["result"]
             url = f"{exchange.base}/api/v3/account?{query({}, KEY, now_ms(exchange))}"
             async with exchange.session.get(url, headers={"X-MBX-APIKEY": "KEY"}) as response:
                 over_rest = await response.json()
             await exchange.admin.deposit("main", "USDT", "0")
             event = (await ws.event("outboundAccountPosition"))["event"]
-            lists = ([(line["asset"], line["free"]) for line in body["balances"]] for body in (told, over_rest))
+            lists = ([(line["asset"], line["free"]) for line in body["balances"]] for body in (over_ws, over_rest))
             first, second = (dict(pairs)["USDT"] for pairs in lists)
             return first, second, event["B"][0]["f"]
 

@@ -263,7 +263,7 @@ async def test_limits_429_then_418_then_free(exchange: Any) -> None:
     assert (await exchange.get("ping"))[0] == 200
 
 
-async def test_a_new_minute_counts_anew(exchange: Any) -> None:
+async def test_a_new_minute_starts_a_new_count(exchange: Any) -> None:
     await exchange.admin.limits(weight=5)
     assert (await exchange.get("depth?symbol=BTCUSDT"))[0] == 200
     assert (await exchange.get("ping"))[0] == 429

@@ -596,7 +596,7 @@ async def test_two_ids_that_are_not_of_one_order(call: Caller) -> None:
     assert (await call("DELETE order", **both))[1]["code"] == -2011
 
 
-async def test_a_closed_market_says_so(call: Caller) -> None:
+async def test_a_closed_market_reports_it(call: Caller) -> None:
     made = await call.good("POST order", **LIMIT)
     await call.exchange.admin.status("BTCUSDT", "HALT")
     assert (await call("POST order", **LIMIT))[1] == {"code": -1013, "msg": "Market is closed."}

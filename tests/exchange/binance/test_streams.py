@@ -129,10 +129,10 @@ async def test_book_ticker_follows_the_top(exchange: Any) -> None:
         exchange.advance(3000)
         await exchange.admin.pause(wait_s=5)
         top = exchange.venue.market("ETHUSDT").tops
-        said = {"b": "", "a": ""}
+        received = {"b": "", "a": ""}
         wanted = [f"{level[0] / 1e8:.8f}" for level in top]
-        while [said["b"], said["a"]] != wanted:
-            said = await exchange.next_json(ws)
+        while [received["b"], received["a"]] != wanted:
+            received = await exchange.next_json(ws)
 
 
 async def test_a_closed_kline_is_said_once_closed(exchange: Any) -> None:
@@ -228,8 +228,8 @@ async def test_live_subscribing(exchange: Any) -> None:
 )
 async def test_error_frames(exchange: Any, request_: Any, answer: dict[str, Any]) -> None:
     async with exchange.socket("/ws") as ws:
-        said = await exchange.ask(ws, request_)
-        assert said == answer
+        received = await exchange.ask(ws, request_)
+        assert received == answer
 
 
 async def test_six_messages_in_a_second_are_one_too_many(exchange: Any) -> None:
@@ -245,10 +245,10 @@ async def test_six_messages_in_a_second_are_one_too_many(exchange: Any) -> None:
 async def test_at_most_1024_streams(exchange: Any) -> None:
     await exchange.admin.limits(streams=3)
     async with exchange.socket("/ws/a@trade/b@trade") as ws:
-        said = await exchange.ask(ws, {"method": "SUBSCRIBE", "params": ["c@trade", "d@trade"], "id": 1})
-        assert said["code"] == 2
-        said = await exchange.ask(ws, {"method": "SUBSCRIBE", "params": ["c@trade", "a@trade"], "id": 1})
-        assert said == {"result": None, "id": 1}
+        received = await exchange.ask(ws, {"method": "SUBSCRIBE", "params": ["c@trade", "d@trade"], "id": 1})
+        assert received["code"] == 2
+        received = await exchange.ask(ws, {"method": "SUBSCRIBE", "params": ["c@trade", "a@trade"], "id": 1})
+        assert received == {"result": None, "id": 1}
     async with exchange.socket("/ws/a@trade/b@trade/c@trade/d@trade") as ws:
         assert (await closing(exchange, ws)).data == 1008
 

@@ -252,8 +252,8 @@ async def test_a_revoked_key_ends_the_session_with_the_next_request(exchange: An
         await ws.call("userDataStream.subscribe")
         await exchange.admin.revoke("ED")
         await ws.send("account.status", {"timestamp": ws.now_ms()})
-        told = await ws.answer(None)
-        assert (told["status"], told["error"]["code"]) == (401, -2015)
+        events = await ws.answer(None)
+        assert (events["status"], events["error"]["code"]) == (401, -2015)
         assert (await ws.call("session.status"))["result"]["apiKey"] is None
 
 
@@ -292,9 +292,9 @@ async def test_two_connections_hear_the_same_each_in_its_unit(exchange: Any) -> 
         for ws in (first, second):
             await ws.ask("userDataStream.subscribe.signature")
         await exchange.admin.deposit("main", "BTC", "1")
-        told = [(await ws.event("balanceUpdate"))["event"] for ws in (first, second)]
-        assert [event["T"] for event in told] == [exchange.clock.wall_ns // 10**6, exchange.clock.wall_ns // 10**3]
-        assert told[0] | {"E": 0, "T": 0} == told[1] | {"E": 0, "T": 0}
+        events = [(await ws.event("balanceUpdate"))["event"] for ws in (first, second)]
+        assert [event["T"] for event in events] == [exchange.clock.wall_ns // 10**6, exchange.clock.wall_ns // 10**3]
+        assert events[0] | {"E": 0, "T": 0} == events[1] | {"E": 0, "T": 0}
 
 
 async def test_a_connection_ends_after_its_day_and_without_pongs(exchange: Any) -> None:

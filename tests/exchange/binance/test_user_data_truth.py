@@ -77,8 +77,8 @@ async def test_a_reader_of_user_data_knows_the_ledger(exchange: Any, seed: int) 
         await exchange.admin.pause()
         await ws.call("ping")  # everything before its answer was sent before it
         known = Replayed()
-        for told in ws.events:
-            known.on(told["event"])
+        for message in ws.events:
+            known.on(message["event"])
     ledger = (await exchange.admin.ledger("main"))["accounts"][0]
     assert len(ledger["orders"]) > 50
     assert len(ledger["fills"]) > 20

@@ -80,9 +80,9 @@ async def test_a_market_order_fills_with_trades_that_all_agree(exchange: Any, ws
     assert [trade["id"] for trade in trades] == [fill["tradeId"] for fill in result["fills"]]
     truth = (await exchange.admin.fills("main", limit=2))["fills"]
     assert [fill["trade_id"] for fill in truth] == [trade["id"] for trade in trades[:2]]
-    told = (await ws.ask("account.status"))["result"]["balances"]
+    shown = (await ws.ask("account.status"))["result"]["balances"]
     ledger = (await exchange.admin.ledger("main"))["accounts"][0]["balances"]
-    assert {line["asset"]: (line["free"], line["locked"]) for line in told} == {
+    assert {line["asset"]: (line["free"], line["locked"]) for line in shown} == {
         asset: (balance["free"], balance["locked"]) for asset, balance in ledger.items()
     }
 
@@ -98,7 +98,7 @@ async def test_why_an_order_expired(ws: Api, time_in_force: str, reason: str) ->
     assert (last["x"], last["X"], last["eR"], last["w"]) == ("EXPIRED", "EXPIRED", reason, False)
 
 
-async def test_a_prevented_match_is_told_to_the_order_it_ended(exchange: Any, ws: Api) -> None:
+async def test_a_prevented_match_is_reported_to_the_order_it_ended(exchange: Any, ws: Api) -> None:
     bid = (await exchange.admin.book("BTCUSDT"))["bids"][0][0]
     price = f"{float(bid) + 0.01:.2f}"
     ask = (await exchange.admin.book("BTCUSDT"))["asks"][0][0]
@@ -338,13 +338,13 @@ async def test_a_list_of_three_tells_each_step(exchange: Any, ws: Api) -> None:
 
     async def until_list_status() -> tuple[list[tuple[Any, ...]], Any]:
         """Order events up to the next one of the list."""
-        told: list[tuple[Any, ...]] = []
+        shown: list[tuple[Any, ...]] = []
         while True:
             event = (await ws.next_event())["event"]
             if event["e"] == "listStatus":
-                return sorted(told), (event["l"], event["L"])
+                return sorted(shown), (event["l"], event["L"])
             if event["e"] == "executionReport":
-                told.append((event["c"], event["x"], event["X"], event.get("eR")))
+                shown.append((event["c"], event["x"], event["X"], event.get("eR")))
 
     assert await until_list_status() == (
         [

@@ -62,19 +62,19 @@ async def test_who_may_not_hear(bybit: BybitExchange) -> None:
 
 
 @pytest.mark.parametrize("category", ["", ".spot"])
-async def test_an_order_is_told_whole_and_its_fills_apart(bybit: BybitExchange, category: str) -> None:
+async def test_an_order_is_reported_whole_and_its_fills_apart(bybit: BybitExchange, category: str) -> None:
     order, execution = f"order{category}", f"execution{category}"
     async with bybit.account() as socket:
         await opened(bybit, socket, order, execution)
         made = await bybit.private("order/create", RESTING | {"orderLinkId": "a1"})
-        told = await row(bybit, socket, order)
-        assert (told["category"], told["orderId"], told["orderLinkId"]) == ("spot", made["orderId"], "a1")
-        assert (told["orderStatus"], told["qty"], told["cumExecQty"]) == ("New", "0.01000", "0")
+        update = await row(bybit, socket, order)
+        assert (update["category"], update["orderId"], update["orderLinkId"]) == ("spot", made["orderId"], "a1")
+        assert (update["orderStatus"], update["qty"], update["cumExecQty"]) == ("New", "0.01000", "0")
         await bybit.private("order/amend", {"symbol": "BTCUSDT", "orderLinkId": "a1", "qty": "0.02"})
         assert (await row(bybit, socket, order))["qty"] == "0.02000"
         await bybit.private("order/cancel", {"symbol": "BTCUSDT", "orderLinkId": "a1"})
-        told = await row(bybit, socket, order)
-        assert (told["orderStatus"], told["rejectReason"]) == ("Cancelled", "EC_PerCancelRequest")
+        update = await row(bybit, socket, order)
+        assert (update["orderStatus"], update["rejectReason"]) == ("Cancelled", "EC_PerCancelRequest")
         await bybit.private("order/create", MARKET | {"side": "Sell", "qty": "0.05"})
         fills, seen, status = [], [], ""
         while status != "Filled":
@@ -107,27 +107,27 @@ async def test_a_post_only_order_that_would_take_is_never_told_as_open(bybit: By
         await opened(bybit, socket, "order")
         price = await bybit.best("asks")
         await bybit.private("order/create", RESTING | {"timeInForce": "PostOnly", "price": price})
-        told = await row(bybit, socket, "order")
-        assert (told["orderStatus"], told["rejectReason"]) == ("Rejected", "EC_PostOnlyWillTakeLiquidity")
+        update = await row(bybit, socket, "order")
+        assert (update["orderStatus"], update["rejectReason"]) == ("Rejected", "EC_PostOnlyWillTakeLiquidity")
 
 
-async def test_balances_are_told_as_they_change(bybit: BybitExchange) -> None:
+async def test_balances_are_reported_as_they_change(bybit: BybitExchange) -> None:
     """websocket/private/wallet.mdx: no snapshot at first."""
     async with bybit.account() as socket:
         await opened(bybit, socket, "wallet")
         await bybit.private("order/create", RESTING)
-        told = await row(bybit, socket, "wallet")
-        held = {one["coin"]: (Decimal(one["walletBalance"]), Decimal(one["locked"])) for one in told["coin"]}
-        assert (told["accountType"], held) == ("UNIFIED", {"BTC": (10, 0), "USDT": (1_000_000, 600)})
+        update = await row(bybit, socket, "wallet")
+        held = {one["coin"]: (Decimal(one["walletBalance"]), Decimal(one["locked"])) for one in update["coin"]}
+        assert (update["accountType"], held) == ("UNIFIED", {"BTC": (10, 0), "USDT": (1_000_000, 600)})
         await bybit.admin.deposit("main", "ETH", "3")
-        told = await row(bybit, socket, "wallet")
-        assert [(one["coin"], Decimal(one["walletBalance"])) for one in told["coin"]] == [("ETH", 3)]
+        update = await row(bybit, socket, "wallet")
+        assert [(one["coin"], Decimal(one["walletBalance"])) for one in update["coin"]] == [("ETH", 3)]
         await bybit.admin.fault(kind="balance", account="main", asset="ETH", amount="1", stream="user", count=1)
         await bybit.admin.deposit("main", "ETH", "1")
         assert Decimal((await row(bybit, socket, "wallet"))["coin"][0]["walletBalance"]) == 5
 
 
-async def test_only_the_own_orders_are_told_and_faults_reach_them(bybit: BybitExchange) -> None:
+async def test_only_the_own_orders_are_reported_and_faults_reach_them(bybit: BybitExchange) -> None:
     async with bybit.account() as socket:
         await opened(bybit, socket, "order")
         await bybit.private("order/create", RESTING, key="OTHER")

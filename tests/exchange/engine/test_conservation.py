@@ -167,8 +167,8 @@ def check(engine: Engine, market: Market, accounts: list[Account], ledger: Ledge
                 sizes[order.side][order.price] += order.remaining
         for order in account.orders:
             assert order.id in account.open or (order.status in ENDED and not order.locked)
-            told = ledger.last[order.id]
-            assert told == (order.status, order.filled)
+            last_report = ledger.last[order.id]
+            assert last_report == (order.status, order.filled)
             fills = [fill for fill in account.fills if fill.order_id == order.id]
             assert sum(fill.size for fill in fills) == order.filled
             assert sum(fill.quote for fill in fills) == order.quote_filled

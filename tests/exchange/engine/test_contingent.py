@@ -23,7 +23,7 @@ P = 64_250 * ONE  # the last price to begin with
 Q = ONE // 100
 
 
-class Told(Quiet):
+class EventRecorder(Quiet):
     """Account a's reports as (order number within the test, kind, status), and lists as (kind,)."""
 
     def __init__(self) -> None:
@@ -47,8 +47,8 @@ class Stage:
     """One market with accounts a and b. `trade` makes a price the last one."""
 
     def __init__(self) -> None:
-        self.told = Told()
-        self.engine = Engine(self.told)
+        self.listener = EventRecorder()
+        self.engine = Engine(self.listener)
         self.market: Market = self.engine.list(rules_for(BTC))
         self.a, self.b = (self.engine.add_account(Account(name)) for name in "ab")
         for account in (self.a, self.b):
@@ -114,12 +114,12 @@ def test_an_order_with_a_stop_price_waits_until_a_trade_reaches_it(
     assert stage.locked() == ((0, pays * Q // ONE) if side is BUY else (Q, 0))
     stage.trade(P)
     assert order.working_ns == -1
-    stage.told.take()
+    stage.listener.take()
     against = stage.other(SELL if side is BUY else BUY, P + 15 * ONE if side is BUY else P - 15 * ONE, 5 * Q)
     stage.trade(reached)
     assert (order.status, order.working_ns) == ("FILLED", stage.now)
     assert order.quote_filled == (against.price or 0) * Q // ONE
-    assert stage.told.take() == [("x", "NEW", "NEW"), ("x", "TRADE", "FILLED")]
+    assert stage.listener.take() == [("x", "NEW", "NEW"), ("x", "TRADE", "FILLED")]
     assert stage.freed()
 
 
@@ -209,35 +209,35 @@ def oco(stage: Stage, side: Side = SELL, size: int = Q) -> tuple[OrderList, Orde
 def test_an_oco_locks_once_and_its_limit_order_ends_its_stop(stage: Stage, side: Side) -> None:
     group, stop, limit = oco(stage, side)
     assert stage.locked() == ((Q, 0) if side is SELL else (0, UP * Q // ONE))
-    assert stage.told.take() == [("stop", "NEW", "NEW"), ("limit", "NEW", "NEW"), ("list", "EXEC_STARTED")]
+    assert stage.listener.take() == [("stop", "NEW", "NEW"), ("limit", "NEW", "NEW"), ("list", "EXEC_STARTED")]
     stage.other(BUY if side is SELL else SELL, limit.price or 0, Q // 2)
-    assert stage.told.take() == [("limit", "TRADE", "PARTIALLY_FILLED"), ("stop", "EXPIRED", "EXPIRED")]
+    assert stage.listener.take() == [("limit", "TRADE", "PARTIALLY_FILLED"), ("stop", "EXPIRED", "EXPIRED")]
     assert (stop.expiry_reason, group.status) == ("OCO_TRIGGER", "EXEC_STARTED")
     half = Q // 2
     assert stage.locked() == ((half, 0) if side is SELL else (0, DOWN * half // ONE))
     stage.other(BUY if side is SELL else SELL, limit.price or 0, Q // 2)
-    assert stage.told.take() == [("limit", "TRADE", "FILLED"), ("list", "ALL_DONE")]
+    assert stage.listener.take() == [("limit", "TRADE", "FILLED"), ("list", "ALL_DONE")]
     assert (group.status, stage.freed()) == ("ALL_DONE", True)
 
 
 def test_the_stop_of_an_oco_ends_its_limit_order(stage: Stage) -> None:
     group, stop, limit = oco(stage)
-    stage.told.take()
+    stage.listener.take()
     stage.trade(DOWN)
     assert (limit.status, limit.expiry_reason) == ("EXPIRED", "OCO_TRIGGER")
     assert (stop.status, stage.market.asks.depth(), group.status) == ("NEW", [(DOWN, Q)], "EXEC_STARTED")
-    assert stage.told.take() == [("limit", "EXPIRED", "EXPIRED"), ("stop", "NEW", "NEW")]
+    assert stage.listener.take() == [("limit", "EXPIRED", "EXPIRED"), ("stop", "NEW", "NEW")]
     stage.other(BUY, DOWN)
     assert (stop.status, group.status, stage.freed()) == ("FILLED", "ALL_DONE", True)
 
 
 def test_cancelling_one_order_of_a_list_cancels_all_of_it(stage: Stage) -> None:
     group, stop, limit = oco(stage)
-    stage.told.take()
+    stage.listener.take()
     stage.engine.cancel(BTC, limit.id, 5, stage.a, "by-me")
     assert [order.status for order in (stop, limit)] == ["CANCELED", "CANCELED"]
-    assert [(r.client_id, r.original) for r in stage.told.reports[-2:]] == [("by-me", "stop"), ("by-me", "limit")]
-    assert stage.told.take()[-1] == ("list", "ALL_DONE")
+    assert [(r.client_id, r.original) for r in stage.listener.reports[-2:]] == [("by-me", "stop"), ("by-me", "limit")]
+    assert stage.listener.take()[-1] == ("list", "ALL_DONE")
     assert (group.status, stage.freed()) == ("ALL_DONE", True)
 
 
@@ -263,9 +263,9 @@ def test_an_oco_of_two_stop_prices(stage: Stage) -> None:
     )
     assert stage.locked() == (Q, 0)
     stage.other(BUY, UP - ONE)
-    stage.told.take()
+    stage.listener.take()
     stage.trade(UP)
-    assert stage.told.take() == [
+    assert stage.listener.take() == [
         ("stop", "EXPIRED", "EXPIRED"),
         ("profit", "NEW", "NEW"),
         ("profit", "TRADE", "FILLED"),
@@ -285,9 +285,9 @@ def test_an_oto_places_its_second_order_when_the_first_has_filled(stage: Stage) 
     assert len(stage.a.open) == 2  # it counts among the open ones
     stage.other(SELL, P, Q // 2)
     assert group.orders[1].status == "PENDING_NEW"
-    stage.told.take()
+    stage.listener.take()
     stage.other(SELL, P, Q // 2)
-    assert stage.told.take() == [("first", "TRADE", "FILLED"), ("then", "NEW", "NEW"), ("list", "EXEC_STARTED")]
+    assert stage.listener.take() == [("first", "TRADE", "FILLED"), ("then", "NEW", "NEW"), ("list", "EXEC_STARTED")]
     assert stage.locked() == (Q // 2, 0)
     stage.other(BUY, UP)
     assert (group.status, stage.freed()) == ("ALL_DONE", True)
@@ -371,7 +371,7 @@ def test_an_amendment_keeps_the_place_in_the_queue_and_frees_funds(stage: Stage)
     assert stage.locked() == (0, DOWN * 4 * Q // ONE)
     assert (made.old_size, made.new_size, made.old_client_id) == (10 * Q, 4 * Q, "mine")
     assert made.new_client_id == order.client_id != "mine"
-    report = stage.told.reports[-1]
+    report = stage.listener.reports[-1]
     assert (report.kind, report.id, report.client_id, report.original) == (
         "REPLACED",
         made.execution_id,
@@ -417,11 +417,11 @@ def test_orders_of_a_list_never_grow_and_keep_their_price(stage: Stage) -> None:
 
 def test_amending_one_order_of_an_oco_amends_both(stage: Stage) -> None:
     group, stop, limit = oco(stage, size=4 * Q)
-    stage.told.take()
+    stage.listener.take()
     made = stage.engine.amend(limit, Q, "renamed", 7)
     assert (stop.size, limit.size, stage.locked()) == (Q, Q, (Q, 0))
     assert (made.order_id, stop.client_id, limit.client_id) == (limit.id, "stop", "renamed")
-    assert stage.told.take() == [("stop", "REPLACED", "NEW"), ("renamed", "REPLACED", "NEW"), ("list", "UPDATED")]
+    assert stage.listener.take() == [("stop", "REPLACED", "NEW"), ("renamed", "REPLACED", "NEW"), ("list", "UPDATED")]
     stage.other(BUY, UP)
     assert (limit.status, group.status, stage.freed()) == ("FILLED", "ALL_DONE", True)
 
@@ -429,9 +429,9 @@ def test_amending_one_order_of_an_oco_amends_both(stage: Stage) -> None:
 def test_the_order_of_an_oco_that_is_left_is_amended_alone(stage: Stage) -> None:
     _, stop, limit = oco(stage, size=4 * Q)
     stage.other(BUY, UP, Q)
-    stage.told.take()
+    stage.listener.take()
     stage.engine.amend(limit, 2 * Q, "limit", 7)
-    assert stage.told.take() == [("limit", "REPLACED", "PARTIALLY_FILLED")]
+    assert stage.listener.take() == [("limit", "REPLACED", "PARTIALLY_FILLED")]
     assert (stop.size, limit.remaining, stage.locked()) == (4 * Q, Q, (Q, 0))
 
 
@@ -455,21 +455,21 @@ def test_orders_of_an_oto_are_amended_by_themselves(stage: Stage) -> None:
 )
 def test_prevented_matches_are_kept_and_told(stage: Stage, mode: str, taken: tuple[int, int], kinds: list[str]) -> None:
     maker = stage.place("LIMIT", SELL, P, 3 * Q, "maker")
-    stage.told.take()
+    stage.listener.take()
     taker = stage.place("LIMIT", BUY, P, 2 * Q, "taker", self_trade=mode)
     (match,) = stage.a.prevented
     assert (match.taker_size, match.maker_size) == taken
     assert (match.taker_order, match.maker_order, match.price, match.mode) == (taker.id, maker.id, P, mode)
     assert (taker.prevented, maker.prevented) == taken
-    assert [line[1] for line in stage.told.take()] == kinds
-    for report in stage.told.reports[-len(kinds) + 1 :]:
+    assert [line[1] for line in stage.listener.take()] == kinds
+    for report in stage.listener.reports[-len(kinds) + 1 :]:
         assert report.match is match
         assert report.prevented == report.order.prevented
     if mode == "DECREMENT":
         assert (stage.market.asks.depth(), stage.locked()) == ([(P, Q)], (Q, 0))
 
 
-def test_delisting_ends_everything_and_says_so(stage: Stage) -> None:
+def test_delisting_ends_everything_and_reports_it(stage: Stage) -> None:
     group, stop, limit = oco(stage)
     plain = stage.place("LIMIT", BUY, DOWN)
     stage.engine.delist(BTC, 9)

@@ -24,7 +24,7 @@ Q = ONE // 100  # a size: 0.01
 TICK = ONE // 100
 
 
-class Told(Quiet):
+class EventRecorder(Quiet):
     def __init__(self) -> None:
         self.reports: list[ExecutionReport] = []
         self.tops = 0
@@ -36,15 +36,15 @@ class Told(Quiet):
         self.tops += 1
 
 
-def stage(*names: str) -> tuple[Engine, Market, list[Account], Told]:
-    told = Told()
-    engine = Engine(told)
+def stage(*names: str) -> tuple[Engine, Market, list[Account], EventRecorder]:
+    listener = EventRecorder()
+    engine = Engine(listener)
     market = engine.list(rules_for(BTC))
     accounts = [engine.add_account(Account(name)) for name in names]
     for account in accounts:
         account.deposit("BTC", 100 * ONE)
         account.deposit("USDT", 10_000_000 * ONE)
-    return engine, market, accounts, told
+    return engine, market, accounts, listener
 
 
 def test_best_price_trades_first_then_the_oldest_order() -> None:
@@ -187,7 +187,7 @@ def test_a_halted_symbol_takes_no_orders_but_cancels() -> None:
 
 
 def test_fees_are_taken_from_what_is_received() -> None:
-    engine, _, (a, b), told = stage("a", "b")
+    engine, _, (a, b), listener = stage("a", "b")
     engine.change_rules(BTC, maker_fee=50_000, taker_fee=100_000)
     engine.place(a, BTC, SELL, "LIMIT", Q, P, 1)
     engine.place(b, BTC, BUY, "LIMIT", Q, P, 2)
@@ -195,7 +195,7 @@ def test_fees_are_taken_from_what_is_received() -> None:
     assert a.balance("USDT").free == 10_000_000 * ONE + quote - quote * 50_000 // ONE
     assert b.balance("BTC").free == 100 * ONE + Q - Q * 100_000 // ONE
     assert engine.fees.balance("BTC").free == Q * 100_000 // ONE
-    kinds = [(report.account.name, report.kind) for report in told.reports]
+    kinds = [(report.account.name, report.kind) for report in listener.reports]
     assert kinds == [("a", "NEW"), ("b", "NEW"), ("a", "TRADE"), ("b", "TRADE")]
     assert [(fill.maker, fill.fee_asset) for fill in (a.fills[0], b.fills[0])] == [(True, "USDT"), (False, "BTC")]
 
@@ -224,15 +224,15 @@ def test_every_change_of_a_level_has_the_next_number() -> None:
     assert reader.take() == (start + 11, start + 11, {}, {P: Q})
 
 
-def test_top_is_told_only_where_it_is_watched_and_changed() -> None:
-    engine, market, (a,), told = stage("a")
+def test_top_is_reported_only_where_it_is_watched_and_changed() -> None:
+    engine, market, (a,), listener = stage("a")
     engine.place(a, BTC, SELL, "LIMIT", Q, P, 1)
     market.top_watchers.add("somebody")
     engine.place(a, BTC, SELL, "LIMIT", Q, P + TICK, 1)
-    assert told.tops == 0
+    assert listener.tops == 0
     order = engine.place(a, BTC, SELL, "LIMIT", Q, P, 1)
     engine.cancel(BTC, order.id, 2)
-    assert told.tops == 2
+    assert listener.tops == 2
 
 
 def test_aggregates_join_the_fills_of_one_taker_at_one_price() -> None:
@@ -368,20 +368,25 @@ def test_a_larger_size_goes_to_the_end_of_the_queue_and_locks_more() -> None:
 
 
 def test_another_price_moves_an_order_and_lets_it_trade() -> None:
-    engine, market, (a, b), told = stage("a", "b")
+    engine, market, (a, b), listener = stage("a", "b")
     order = engine.submit(a, BTC, Ticket(BUY, "LIMIT", 2 * Q, P, client_id="mine"), 1)
     resting = engine.submit(b, BTC, Ticket(SELL, "LIMIT", Q, P + TICK), 2)
     engine.amend(order, 2 * Q, "mine", 3, P - TICK)
     assert (market.bids.depth(), order.status) == ([(P - TICK, 2 * Q)], "NEW")
     assert a.balance("USDT").locked == (P - TICK) * 2 * Q // ONE
     market.top_watchers.add("somebody")
-    tops = told.tops
+    tops = listener.tops
     engine.amend(order, 2 * Q, "mine", 4, P + 2 * TICK)
     assert (order.status, order.filled, resting.status) == ("PARTIALLY_FILLED", Q, "FILLED")
     assert market.bids.depth() == [(P + 2 * TICK, Q)]
     assert a.balance("USDT").locked == (P + 2 * TICK) * Q // ONE
-    assert told.tops == tops + 1
-    assert [report.kind for report in told.reports if report.account is a] == ["NEW", "REPLACED", "REPLACED", "TRADE"]
+    assert listener.tops == tops + 1
+    assert [report.kind for report in listener.reports if report.account is a] == [
+        "NEW",
+        "REPLACED",
+        "REPLACED",
+        "TRADE",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -395,22 +400,22 @@ def test_another_price_moves_an_order_and_lets_it_trade() -> None:
     ],
 )
 def test_a_move_that_is_refused_changes_nothing(size: int, price: int, code: str) -> None:
-    engine, market, (a, b), told = stage("a", "b")
+    engine, market, (a, b), listener = stage("a", "b")
     a.deposit("USDT", -9_990_000 * ONE)
     order = engine.submit(a, BTC, Ticket(BUY, "LIMIT_MAKER", Q, P, client_id="mine"), 1)
     engine.submit(b, BTC, Ticket(SELL, "LIMIT", Q, P + TICK), 2)
-    before = (order.size, order.price, order.amends, a.balance("USDT").locked, market.update_id, len(told.reports))
+    before = (order.size, order.price, order.amends, a.balance("USDT").locked, market.update_id, len(listener.reports))
     with pytest.raises(Rejected) as caught:
         engine.amend(order, size, "", 3, price)
     assert caught.value.code == code
     assert before == (
         *(order.size, order.price, order.amends),
-        *(a.balance("USDT").locked, market.update_id, len(told.reports)),
+        *(a.balance("USDT").locked, market.update_id, len(listener.reports)),
     )
 
 
 def test_a_held_order_is_accepted_and_only_then_works_or_is_rejected() -> None:
-    engine, market, (a, b), told = stage("a", "b")
+    engine, market, (a, b), listener = stage("a", "b")
     engine.submit(b, BTC, Ticket(SELL, "LIMIT", Q, P), 1)
     taken = engine.submit(a, BTC, Ticket(BUY, "LIMIT", 2 * Q, P, client_id="taken"), 2, hold=True)
     refused = engine.submit(a, BTC, Ticket(BUY, "LIMIT", Q, P - TICK, client_id="refused"), 2, hold=True)
@@ -424,7 +429,7 @@ def test_a_held_order_is_accepted_and_only_then_works_or_is_rejected() -> None:
     assert (taken.filled, refused.status, gone.status) == (Q, "REJECTED", "CANCELED")
     assert market.bids.depth() == [(P, Q)]
     assert a.balance("USDT").locked == P * Q // ONE
-    kinds = [(report.order.client_id, report.kind) for report in told.reports if report.account is a]
+    kinds = [(report.order.client_id, report.kind) for report in listener.reports if report.account is a]
     assert kinds == [
         *[("taken", "NEW"), ("refused", "NEW"), ("gone", "NEW")],
         *[("gone", "CANCELED"), ("refused", "REJECTED"), ("taken", "TRADE")],

@@ -192,7 +192,7 @@ async def test_a_lost_message_shows_in_the_next_checksum(kraken: KrakenExchange)
                 assert book.take(await book_text(socket)) is right
 
 
-async def test_finer_prices_bring_the_book_anew(kraken: KrakenExchange) -> None:
+async def test_finer_prices_bring_the_book_again(kraken: KrakenExchange) -> None:
     """With more decimals the checksum of a level is another, so listeners get a snapshot in the middle."""
     book = Book(10)
     async with kraken.feed() as socket:

@@ -44,11 +44,11 @@ class OkxExchange(Exchange):
     async def private(self, name: str, sent: Any = None, **options: Any) -> Any:
         """The data of a private call, or its status, code and the sCodes of its rows. With `sent` it is a POST."""
         status, body = await self.signed(name, sent, **options)
-        told = json.loads(body)
-        assert {"code", "msg", "data"} <= set(told)
-        if told["code"] == "0":
-            return told["data"]
-        return (status, told["code"], *(row["sCode"] for row in told["data"]))
+        decoded = json.loads(body)
+        assert {"code", "msg", "data"} <= set(decoded)
+        if decoded["code"] == "0":
+            return decoded["data"]
+        return (status, decoded["code"], *(row["sCode"] for row in decoded["data"]))
 
     async def signed(
         self,
@@ -67,7 +67,7 @@ class OkxExchange(Exchange):
         at = datetime.fromtimestamp(self.clock.now_ns() / 1e9 - ago_s, UTC)
         stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         signature = hmac.digest(secret.encode(), f"{stamp}{method}{path}{body}".encode(), "sha256")
-        told = {
+        headers = {
             "OK-ACCESS-KEY": key,
             "OK-ACCESS-SIGN": base64.b64encode(signature).decode(),
             "OK-ACCESS-TIMESTAMP": stamp,
@@ -75,7 +75,7 @@ class OkxExchange(Exchange):
             "Content-Type": "application/json",
         } | (headers or {})
         url = URL(f"{self.okx['rest']}{path}", encoded=True)
-        async with self.session.request(method, url, data=body or None, headers=told) as response:
+        async with self.session.request(method, url, data=body or None, headers=headers) as response:
             return response.status, await response.read()
 
     def feed(self) -> Any:
@@ -106,15 +106,15 @@ class OkxExchange(Exchange):
         while True:
             message = await socket.receive(timeout=20)
             assert message.type is aiohttp.WSMsgType.TEXT, message
-            told = json.loads(message.data)
-            if event == ("event" in told) and (channel is None or told["arg"]["channel"] == channel):
-                return told
+            decoded = json.loads(message.data)
+            if event == ("event" in decoded) and (channel is None or decoded["arg"]["channel"] == channel):
+                return decoded
 
     async def book(self, socket: Any) -> tuple[str, Any]:
         """Action and data of the next message of `books`."""
-        told = await self.next(socket, "books")
-        (data,) = told["data"]
-        return told["action"], data
+        decoded = await self.next(socket, "books")
+        (data,) = decoded["data"]
+        return decoded["action"], data
 
 
 @pytest.fixture

@@ -138,9 +138,9 @@ async def test_a_refusal_is_a_row_of_its_own_in_http_200(okx: OkxExchange) -> No
     assert await code(sz=None) == (400, "50014")
     assert await okx.private("trade/order", [RESTING]) == (400, "50002")
     status, body = await okx.signed("trade/order", RESTING | {"sz": "20"})
-    told = json.loads(body)
-    assert (status, told["msg"]) == (200, "Operation failed.")
-    assert told["data"][0] | {"ts": ""} == {
+    answer_body = json.loads(body)
+    assert (status, answer_body["msg"]) == (200, "Operation failed.")
+    assert answer_body["data"][0] | {"ts": ""} == {
         "clOrdId": "",
         "ordId": "",
         "tag": "",
@@ -220,13 +220,13 @@ async def test_batches_answer_for_each_order(okx: OkxExchange) -> None:
     """post-place-multiple-orders.md and post-cancel-multiple-orders.md: in turn, at most 20."""
     wrong = RESTING | {"clOrdId": "wrong", "sz": "20"}
     status, body = await okx.signed("trade/batch-orders", [RESTING | {"clOrdId": "a1"}, wrong, RESTING])
-    told = json.loads(body)
-    assert (status, told["code"], told["msg"]) == (200, "2", "Bulk operation partially succeeded.")
-    assert [row["sCode"] for row in told["data"]] == ["0", "51008", "0"]
-    assert [row["clOrdId"] for row in told["data"]] == ["a1", "wrong", ""]
+    answer_body = json.loads(body)
+    assert (status, answer_body["code"], answer_body["msg"]) == (200, "2", "Bulk operation partially succeeded.")
+    assert [row["sCode"] for row in answer_body["data"]] == ["0", "51008", "0"]
+    assert [row["clOrdId"] for row in answer_body["data"]] == ["a1", "wrong", ""]
     accepted, refused = await okx.admin.receipt("main", "a1"), await okx.admin.receipt("main", "wrong")
     assert (accepted["accepted"], accepted["refused"], refused["accepted"], refused["refused"]) == (1, 0, 0, 1)
-    named = [{"instId": "BTC-USDT", "clOrdId": "a1"}, {"instId": "BTC-USDT", "ordId": told["data"][2]["ordId"]}]
+    named = [{"instId": "BTC-USDT", "clOrdId": "a1"}, {"instId": "BTC-USDT", "ordId": answer_body["data"][2]["ordId"]}]
     assert await okx.private("trade/cancel-batch-orders", [*named, named[0]]) == (200, "2", "0", "0", "51400")
     assert await okx.private("trade/orders-pending") == []
     assert await okx.private("trade/batch-orders", [wrong, wrong]) == (200, "1", "51008", "51008")
@@ -355,13 +355,13 @@ async def test_an_order_that_would_meet_one_of_the_same_account_cancels_that_one
 
 async def test_balances_fees_and_configuration(okx: OkxExchange) -> None:
     await okx.private("trade/order", RESTING)
-    (told,) = await okx.private("account/balance")
-    held = {row["ccy"]: row for row in told["details"]}
+    (answer_body,) = await okx.private("account/balance")
+    held = {row["ccy"]: row for row in answer_body["details"]}
     assert held.keys() == {"BTC", "USDT"}
     usdt = held["USDT"]
     assert (usdt["cashBal"], usdt["availBal"], usdt["frozenBal"]) == ("1000000", "999400", "600")
-    (told,) = await okx.private("account/balance", ccy="BTC,ETH")
-    assert [row["ccy"] for row in told["details"]] == ["BTC"]
+    (answer_body,) = await okx.private("account/balance", ccy="BTC,ETH")
+    assert [row["ccy"] for row in answer_body["details"]] == ["BTC"]
     (fees,) = await okx.private("account/trade-fee", instType="SPOT", instId="BTC-USDT")
     assert (fees["maker"], fees["taker"], fees["feeGroup"][0]["taker"]) == ("-0.001", "-0.001", "-0.001")
     (config,) = await okx.private("account/config")
@@ -407,5 +407,5 @@ async def test_faults_on_orders(okx: OkxExchange) -> None:
     assert await okx.private("trade/order", instId="BTC-USDT", ordId=fresh[0]["ordId"]) == (200, "51603")
     await okx.admin.clear_faults()
     await okx.admin.fault(kind="balance", account="main", asset="BTC", amount="1")
-    (told,) = await okx.private("account/balance", ccy="BTC")
-    assert told["details"][0]["availBal"] == "11"
+    (answer_body,) = await okx.private("account/balance", ccy="BTC")
+    assert answer_body["details"][0]["availBal"] == "11"

@@ -50,28 +50,33 @@ async def test_who_may_not_log_in(okx: OkxExchange) -> None:
         assert (await okx.log_in(socket))["code"] == "60028"
 
 
-async def test_orders_are_told_whole_with_the_fill_of_each_message(okx: OkxExchange) -> None:
+async def test_orders_are_reported_whole_with_the_fill_of_each_message(okx: OkxExchange) -> None:
     """ws-order-channel.md: nothing at first; a market order is told once more, filled and without a fill."""
     async with okx.account() as socket:
         await opened(okx, socket, ORDERS)
         (made,) = await okx.private("trade/order", RESTING | {"clOrdId": "b1"})
-        told = await row(okx, socket)
-        assert (told["ordId"], told["clOrdId"], told["state"], told["avgPx"]) == (made["ordId"], "b1", "live", "0")
+        update = await row(okx, socket)
+        assert (update["ordId"], update["clOrdId"], update["state"], update["avgPx"]) == (
+            made["ordId"],
+            "b1",
+            "live",
+            "0",
+        )
         await okx.private("trade/amend-order", {"instId": "BTC-USDT", "clOrdId": "b1", "newSz": "0.005"})
-        told = await row(okx, socket)
-        assert (told["sz"], told["amendResult"], told["state"]) == ("0.005", "0", "live")
+        update = await row(okx, socket)
+        assert (update["sz"], update["amendResult"], update["state"]) == ("0.005", "0", "live")
         await okx.private("trade/cancel-order", {"instId": "BTC-USDT", "clOrdId": "b1"})
-        told = await row(okx, socket)
-        assert (told["state"], told["cancelSource"], told["tradeId"]) == ("canceled", "1", "")
+        update = await row(okx, socket)
+        assert (update["state"], update["cancelSource"], update["tradeId"]) == ("canceled", "1", "")
         await okx.private("trade/order", TAKING | {"side": "buy", "sz": "700"})
         assert (await row(okx, socket))["state"] == "live"
         fills = []
-        while (told := await row(okx, socket))["tradeId"]:
-            assert (told["execType"], told["fillFeeCcy"]) == ("T", "BTC")
-            assert Decimal(told["fillFee"]) < 0
-            fills.append(told)
-        assert (told["state"], told["fillSz"], told["fillPx"]) == ("filled", "0", "")
-        assert sum(Decimal(one["fillSz"]) for one in fills) == Decimal(told["accFillSz"])
+        while (update := await row(okx, socket))["tradeId"]:
+            assert (update["execType"], update["fillFeeCcy"]) == ("T", "BTC")
+            assert Decimal(update["fillFee"]) < 0
+            fills.append(update)
+        assert (update["state"], update["fillSz"], update["fillPx"]) == ("filled", "0", "")
+        assert sum(Decimal(one["fillSz"]) for one in fills) == Decimal(update["accFillSz"])
         assert {one["tradeId"] for one in fills} == {one["tradeId"] for one in await okx.private("trade/fills")}
 
 
@@ -80,27 +85,27 @@ async def test_a_post_only_order_that_would_take_is_never_told_as_live(okx: OkxE
         await opened(okx, socket, ORDERS)
         price = (await okx.admin.book("BTCUSDT"))["asks"][0][0]
         await okx.private("trade/order", RESTING | {"ordType": "post_only", "px": price})
-        told = await row(okx, socket)
-        assert (told["state"], told["cancelSource"]) == ("canceled", "31")
+        update = await row(okx, socket)
+        assert (update["state"], update["cancelSource"]) == ("canceled", "31")
 
 
 async def test_balances_come_whole_then_as_they_change(okx: OkxExchange) -> None:
     async with okx.account() as socket:
         await opened(okx, socket, ACCOUNT)
-        told = await okx.next(socket, "account")
-        assert told["eventType"] == "snapshot"
-        held = {one["ccy"]: one["availBal"] for one in told["data"][0]["details"]}
+        update = await okx.next(socket, "account")
+        assert update["eventType"] == "snapshot"
+        held = {one["ccy"]: one["availBal"] for one in update["data"][0]["details"]}
         assert held == {"BTC": "10", "USDT": "1000000"}
         await okx.private("trade/order", RESTING)
-        told = await okx.next(socket, "account")
-        usdt = next(one for one in told["data"][0]["details"] if one["ccy"] == "USDT")
+        update = await okx.next(socket, "account")
+        usdt = next(one for one in update["data"][0]["details"] if one["ccy"] == "USDT")
         assert (usdt["availBal"], usdt["frozenBal"]) == ("999400", "600")
         await okx.admin.deposit("main", "ETH", "3")
-        told = await okx.next(socket, "account")
-        assert [(one["ccy"], one["availBal"]) for one in told["data"][0]["details"]] == [("ETH", "3")]
+        update = await okx.next(socket, "account")
+        assert [(one["ccy"], one["availBal"]) for one in update["data"][0]["details"]] == [("ETH", "3")]
 
 
-async def test_only_the_own_orders_are_told_and_faults_reach_them(okx: OkxExchange) -> None:
+async def test_only_the_own_orders_are_reported_and_faults_reach_them(okx: OkxExchange) -> None:
     async with okx.account() as socket:
         await opened(okx, socket, ORDERS)
         await okx.private("trade/order", RESTING, key="OTHER")

@@ -164,11 +164,11 @@ async def test_pings_logins_and_mistakes_are_answered(okx: OkxExchange) -> None:
             ('{"op":"subscribe","args":[{"channel":"nothing","instId":"BTC-USDT"}]}', "60018"),
         ):
             await socket.send_str(sent)
-            told = await okx.next(socket, event=True)
-            assert (told["event"], told["code"]) == ("error", code)
-            assert told.get("id") == ("7" if '"id"' in sent else None)
-        (told,) = await okx.subscribe(socket, BOOKS, op="unsubscribe")
-        assert told["event"] == "unsubscribe"
+            received = await okx.next(socket, event=True)
+            assert (received["event"], received["code"]) == ("error", code)
+            assert received.get("id") == ("7" if '"id"' in sent else None)
+        (received,) = await okx.subscribe(socket, BOOKS, op="unsubscribe")
+        assert received["event"] == "unsubscribe"
 
 
 async def test_one_refused_channel_leaves_the_others(okx: OkxExchange) -> None:
@@ -200,7 +200,7 @@ async def test_subscriptions_are_limited_by_the_hour(okx: OkxExchange) -> None:
         assert [answer.get("code") for answer in answers] == [None, None, "60014"]
 
 
-async def test_states_and_the_end_are_told(okx: OkxExchange) -> None:
+async def test_states_and_the_end_are_reported(okx: OkxExchange) -> None:
     """public/data/websocket-instruments-channel.md; overview/websocket/notification.md."""
     async with okx.feed() as socket:
         await socket.send_str(json.dumps({"op": "subscribe", "args": [{"channel": "instruments", "instType": "SPOT"}]}))
@@ -210,5 +210,5 @@ async def test_states_and_the_end_are_told(okx: OkxExchange) -> None:
         (row,) = (await okx.next(socket, "instruments"))["data"]
         assert (row["instId"], row["state"]) == ("ETH-BTC", "suspend")
         okx.venue.announce_shutdown()
-        told = await okx.next(socket, event=True)
-        assert (told["event"], told["code"]) == ("notice", "64008")
+        received = await okx.next(socket, event=True)
+        assert (received["event"], received["code"]) == ("notice", "64008")

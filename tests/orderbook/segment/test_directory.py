@@ -62,7 +62,7 @@ def test_what_makes_no_name_is_refused(address, incarnation):
         segment_name(address, incarnation)
 
 
-def test_the_root_is_told_or_in_memory(monkeypatch, tmp_path):
+def test_the_root_is_configured_or_in_memory(monkeypatch, tmp_path):
     monkeypatch.setenv("VENUEMESH_SEGMENTS", str(tmp_path / "here"))
     assert segment_root() == tmp_path / "here"
     monkeypatch.delenv("VENUEMESH_SEGMENTS")

@@ -175,7 +175,7 @@ def test_levels_of_another_shape_are_refused_and_nothing_is_published(writer, re
     assert reader.top().sequence == 20
 
 
-def test_a_state_that_is_none_is_refused(writer):
+def test_an_invalid_state_is_refused(writer):
     with pytest.raises(ValueError, match="not a state"):
         writer.set_state(9)
 

@@ -140,7 +140,7 @@ async def test_a_silent_death_wakes_too(directory, waiter):
         assert reader.heartbeat_age_ns > limit_ns
 
 
-async def test_a_revival_wakes_who_waits_for_it(directory, waiter):
+async def test_a_revival_wakes_the_tasks_that_wait_for_it(directory, waiter):
     with WritingProcess(directory, ADDRESS, heartbeat_limit_ns=100_000_000) as process:
         reader = SegmentReader(process.path)
         process.tell("hush")

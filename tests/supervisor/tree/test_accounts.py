@@ -134,17 +134,17 @@ def test_manager_and_agent_stopped_together_the_successor_kills_its_predecessor_
     assert world.serving(ORDERS)
 
 
-def test_with_sqlite_a_lost_node_means_waiting_and_status_says_so_in_words():
+def test_with_sqlite_a_lost_node_means_waiting_and_status_states_the_reason():
     world = grown("n1", "n2")
     world.lose("n1")
     world.run(10)
     assert all(world.serving(book.address) for book in BOOKS)
     for address in (ORDERS, STREAM):
         assert world.serving(address) is None
-        said = row(world, address)
-        assert (said["state"], said["node"]) == ("WAITING", "n1")
-        assert "its node is lost, and it cannot run on another" in said["last_error"]
-        assert "SQLite" in said["last_error"]
+        shown = row(world, address)
+        assert (shown["state"], shown["node"]) == ("WAITING", "n1")
+        assert "its node is lost, and it cannot run on another" in shown["last_error"]
+        assert "SQLite" in shown["last_error"]
     assert describe(world.machine, {}, {}, {})["groups"]["x"] == "DEGRADED"
     assert not [e for _, e in world.log if isinstance(e, m.AdoptCell) and e.spec.tier is Tier.ORDERS and e.cell in
                 {name for name, fake in world.cells.items() if fake.node == "n2"}]  # fmt: skip

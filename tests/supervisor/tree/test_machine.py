@@ -61,7 +61,7 @@ def test_a_dead_book_is_adopted_at_once_by_a_spare_of_its_node() -> None:
     assert world.spares("n1") == world.spares("n2") == 2
 
 
-def test_a_hung_book_is_killed_before_another_is_told_to_serve() -> None:
+def test_a_hung_book_is_killed_before_another_serves() -> None:
     world = grown("n1")
     cell = world.serving("book/x/a")
     assert cell is not None

@@ -114,7 +114,7 @@ def test_desired_survives_as_plain_data() -> None:
     assert again.unread == []
 
 
-def test_a_mesh_created_anew_starts_from_its_configuration() -> None:
+def test_a_mesh_created_again_starts_from_its_configuration() -> None:
     desired = desired_of("1", x=("a",))
     desired.rule("x", True, ["b"])
     desired.network("x", False)
@@ -219,7 +219,7 @@ def test_stored_wishes_that_are_none_fail_loudly() -> None:
         ({"type": "os:getcwd"}, "not a class"),
     ],
 )
-def test_a_stored_child_spec_that_is_none_fails_loudly(change: dict[str, Any], complaint: str) -> None:
+def test_an_invalid_stored_child_spec_fails_loudly(change: dict[str, Any], complaint: str) -> None:
     (spec,) = plan(["a"], [(True, "a")]).specs.values()
     plain = spec.to_dict()
     with pytest.raises(Misconfigured, match=complaint):

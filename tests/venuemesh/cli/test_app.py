@@ -72,30 +72,40 @@ def book(monkeypatch, capsys):
 
 def test_a_depth_that_the_segment_holds_asks_nobody(book):
     asked, printed = book(snapshot_of(200, 200), snapshot_of(0, 0), "--depth", 200, "--json")
-    told = json.loads(printed)
+    shown = json.loads(printed)
     assert asked == []
-    assert len(told["bids"]) == told["bids_shown"] == 200
-    assert told["bids_complete"] is told["asks_complete"] is False
+    assert len(shown["bids"]) == shown["bids_shown"] == 200
+    assert shown["bids_complete"] is shown["asks_complete"] is False
 
 
 def test_a_whole_book_asks_nobody(book):
     asked, printed = book(snapshot_of(3, 2, (True, True)), snapshot_of(0, 0), "--depth", 1000, "--json")
-    told = json.loads(printed)
+    shown = json.loads(printed)
     assert asked == []
-    assert (told["bids_shown"], told["bids_complete"], told["asks_shown"], told["asks_complete"]) == (3, True, 2, True)
+    assert (shown["bids_shown"], shown["bids_complete"], shown["asks_shown"], shown["asks_complete"]) == (
+        3,
+        True,
+        2,
+        True,
+    )
 
 
 def test_a_complete_side_that_the_depth_cuts_is_not_complete_as_shown(book):
-    told = json.loads(book(snapshot_of(3, 2, (True, True)), snapshot_of(0, 0), "--depth", 2, "--json")[1])
-    assert (told["bids_shown"], told["bids_complete"], told["asks_shown"], told["asks_complete"]) == (2, False, 2, True)
+    shown = json.loads(book(snapshot_of(3, 2, (True, True)), snapshot_of(0, 0), "--depth", 2, "--json")[1])
+    assert (shown["bids_shown"], shown["bids_complete"], shown["asks_shown"], shown["asks_complete"]) == (
+        2,
+        False,
+        2,
+        True,
+    )
 
 
 def test_what_is_deeper_than_the_segment_comes_from_the_actor(book):
     asked, printed = book(snapshot_of(200, 200), snapshot_of(1000, 700, (False, True)), "--depth", 1000, "--json")
-    told = json.loads(printed)
+    shown = json.loads(printed)
     assert asked == [1000]
-    assert (len(told["bids"]), len(told["asks"])) == (1000, 700)
-    assert (told["bids_complete"], told["asks_complete"]) == (False, True)
+    assert (len(shown["bids"]), len(shown["asks"])) == (1000, 700)
+    assert (shown["bids_complete"], shown["asks_complete"]) == (False, True)
 
 
 def test_the_table_says_what_is_not_there(book):
@@ -106,9 +116,9 @@ def test_the_table_says_what_is_not_there(book):
 
 
 def test_numbers_are_plain_decimal_text(book):
-    told = json.loads(book(snapshot_of(1, 1), snapshot_of(1, 1), "--depth", 1, "--json")[1])
-    assert told["bids"] == [["0.00012000", "0.00000001"]]
-    assert told["asks"] == [["0.00012001", "0.00000001"]]
+    shown = json.loads(book(snapshot_of(1, 1), snapshot_of(1, 1), "--depth", 1, "--json")[1])
+    assert shown["bids"] == [["0.00012000", "0.00000001"]]
+    assert shown["asks"] == [["0.00012001", "0.00000001"]]
 
 
 # ---------------------------------------------------------------------- as a user runs them

@@ -58,9 +58,9 @@ async def test_a_clock_that_is_off_is_measured(exchange):
         await probe.run()
     finally:
         exchange.admin.clock(0)
-    said = next(step.result for step in probe.checked if step.what == "clock")
-    assert "ahead of ours" in said
-    assert 4000 < float(said.split(" ms")[0].rpartition(" ")[2]) < 6000
+    described = next(step.result for step in probe.checked if step.what == "clock")
+    assert "ahead of ours" in described
+    assert 4000 < float(described.split(" ms")[0].rpartition(" ")[2]) < 6000
 
 
 @pytest.mark.parametrize(

@@ -131,13 +131,13 @@ def test_an_account_of_a_configuration_comes_with_where_it_trades(kept):
     chosen = choose_key("second", "http://x", None, KeyOptions(config=kept / "mesh.toml", account="other"))
     assert (chosen.rest, chosen.key) == ("http://x", key_of(KEYS["ed25519"]))
     assert choose_key("binance", None, None, KeyOptions(config=kept / "mesh.toml")).key is None
-    for exchange, given, said in (
+    for exchange, given, reason in (
         ("second", KeyOptions(config=kept / "mesh.toml"), "give --account with one of second's accounts: main, other"),
         ("second", KeyOptions(config=kept / "mesh.toml", account="x"), "main, other"),
         ("third", KeyOptions(config=kept / "mesh.toml", account="main"), "no table"),
         ("second", KeyOptions(account="main"), "give --config"),
     ):
-        with pytest.raises(Misconfigured, match=said):
+        with pytest.raises(Misconfigured, match=reason):
             choose_key(exchange, None, None, given)
 
 
@@ -147,13 +147,13 @@ def test_an_entry_or_two_files_and_only_one_way_at_once(kept):
     files = KeyOptions(api_key_file=kept / "key", secret_file=kept / "pem")
     assert choose_key("binance", None, None, files).key == key_of(KEYS["ed25519"])
     assert choose_key("binance", None, None, KeyOptions()).key is None
-    for given, said in (
+    for given, reason in (
         (KeyOptions(keys="main", secret_file=kept / "pem"), "give one of"),
         (KeyOptions(secret_file=kept / "pem"), "api_key_file"),
         (KeyOptions(keys="main", field_files=("passphrase=x",)), "belongs to --api-key-file"),
         (KeyOptions(keys="none", keystore=kept / "keystore"), "its entries are: main"),
     ):
-        with pytest.raises(Misconfigured, match=said):
+        with pytest.raises(Misconfigured, match=reason):
             choose_key("binance", None, None, given)
 
 
@@ -173,7 +173,7 @@ def test_the_command_shows_balances_and_no_secret(exchange, kept):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for said in ("may trade", "BTC", "1.5", "USDT", "1000", KEYS["hmac"].api_key[:4] + "..."):
-        assert said in done.stdout
+    for reason in ("may trade", "BTC", "1.5", "USDT", "1000", KEYS["hmac"].api_key[:4] + "..."):
+        assert reason in done.stdout
     assert find_in_text(PLANTED, done.stdout + done.stderr) == []
     assert json.dumps(done.stdout).count("accepted") == 1

@@ -39,10 +39,10 @@ def run(home, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["venuemesh", "keys", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        assert ended.value.code == status, said
-        assert find_in_text(PLANTED, said.out + said.err) == []
-        return said.out if status == 0 else said.err
+        printed = capsys.readouterr()
+        assert ended.value.code == status, printed
+        assert find_in_text(PLANTED, printed.out + printed.err) == []
+        return printed.out if status == 0 else printed.err
 
     return command
 
@@ -71,11 +71,11 @@ class Terminal:
         if not select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:
             return False
         try:
-            said = os.read(self._master, 65536)
+            printed = os.read(self._master, 65536)
         except OSError:  # the other end is closed
             return False
-        self.seen += said.decode()
-        return bool(said)
+        self.seen += printed.decode()
+        return bool(printed)
 
     def memory_of_arguments(self) -> bytes:
         """What `ps` shows of the process: its arguments; and what it could: its environment."""
@@ -94,7 +94,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def test_a_key_is_asked_for_at_the_terminal_and_nothing_of_it_is_shown(home):
+def test_a_key_is_requested_at_the_terminal_and_nothing_of_it_is_shown(home):
     terminal = Terminal("add", "main", "--exchange", "binance")
     terminal.answer("passphrase of the keystore: ", PASSPHRASE)
     terminal.answer("passphrase of the keystore, again: ", PASSPHRASE)
@@ -174,7 +174,7 @@ def test_files_instead_of_prompts_then_list_then_remove(home, files, run, monkey
     assert [entry.name for entry in Keystore(elsewhere).list()] == ["x"]
 
 
-def test_named_fields_of_a_key_are_asked_for_or_read_from_files(home, files, run):
+def test_named_fields_of_a_key_are_requested_or_read_from_files(home, files, run):
     terminal = Terminal("add", "typed", "--exchange", "okx", *map(str, options(files)))
     terminal.answer("passphrase (the one that was chosen when the API key was made): ", PEM_PASSPHRASE)
     assert terminal.status() == 0
@@ -190,7 +190,7 @@ def test_named_fields_of_a_key_are_asked_for_or_read_from_files(home, files, run
 
 def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
     add = ("add", "main", "--exchange", "binance")
-    for arguments, said in (
+    for arguments, printed in (
         (("add", "main", "--exchange", "nowhere", *options(files)), "unknown exchange 'nowhere'"),
         ((*add, *options(files), "--kind", "dsa"), "'dsa' is not one of"),
         ((*add, *options(files), "--kind", "ed25519"), "does not contain a PEM private key"),
@@ -199,7 +199,7 @@ def test_errors_are_one_line_and_status_2(home, files, run, monkeypatch):
         (("remove", "main"), "No such file"),
     ):
         error = run(*arguments, status=2)
-        assert said in error
+        assert printed in error
         assert len(error.strip().splitlines()) == 1
     files["secret"].chmod(0o640)
     assert f"chmod 600 {files['secret']}" in run(*add, *options(files), status=2)

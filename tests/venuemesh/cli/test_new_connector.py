@@ -91,15 +91,15 @@ def test_as_laid_out_only_the_checks_fail_that_name_an_invented_part(acme):
         timeout=180,
         check=False,
     )
-    said = done.stdout
-    failed = {line.split("::")[1].split()[0] for line in said.splitlines() if line.startswith("FAILED ")}
+    output = done.stdout
+    failed = {line.split("::")[1].split()[0] for line in output.splitlines() if line.startswith("FAILED ")}
     named = (acme / "tests" / "test_replaced.py").read_text()
-    assert failed == {line.split("(")[0][4:] for line in named.splitlines() if line.startswith("def test_")}, said[
+    assert failed == {line.split("(")[0][4:] for line in named.splitlines() if line.startswith("def test_")}, output[
         -3000:
     ]
     assert len(failed) == 9
     for instruction in ("spec.py: api.acme-spot.test", "VECTORS is empty", "market.py: CODES", "KEY is empty"):
-        assert instruction in said
+        assert instruction in output
 
 
 def test_what_was_replaced_is_no_longer_named(acme, tmp_path):
@@ -126,8 +126,8 @@ def test_what_was_replaced_is_no_longer_named(acme, tmp_path):
             assert old in text, (path, old)
             text = text.replace(old, new)
         path.write_text(text)
-    said = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_replaced.py", cwd=copy)
-    assert "9 passed" in said
+    output = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_replaced.py", cwd=copy)
+    assert "9 passed" in output
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +148,8 @@ def test_installed_it_is_found_by_its_entry_point(acme, site, tmp_path):
     assert name == "acme_spot"
     assert {"acme_spot", "binance"} <= set(known)
     samples = acme / "tests" / "messages.py"
-    said = run(*VENUEMESH, "conformance", "acme_spot", "--samples", samples, cwd=tmp_path, path=[site])
-    assert " 0 failed" in said.splitlines()[-1]
+    output = run(*VENUEMESH, "conformance", "acme_spot", "--samples", samples, cwd=tmp_path, path=[site])
+    assert " 0 failed" in output.splitlines()[-1]
     plan = run(
         *VENUEMESH, "conformance", "acme_spot", "--samples", samples, "--live", "--dry-run", cwd=tmp_path, path=[site]
     )
@@ -178,12 +178,12 @@ def acme_exchange():
 def test_installed_it_keeps_a_book_of_an_exchange_that_speaks_its_format(site, tmp_path):
     with acme_exchange() as urls:
         at = ("--rest", urls["rest"], "--ws", urls["ws"])
-        said = run(*VENUEMESH, "connect", "acme_spot", *at, cwd=tmp_path, path=[site])
-        assert "BTC-USDT (BTC_USDT) confirmed" in said
-        said = run(*VENUEMESH, "conformance", "acme_spot", *at, "--seconds", "2", cwd=tmp_path, path=[site])
-        assert said.splitlines()[-1] == "4 passed, 0 failed, 0 skipped"
-        said = run(*VENUEMESH, "api", "acme_spot", "GET", "/v1/time", *at[:2], cwd=tmp_path, path=[site])
-        assert "x-used-weight: 3" in said
+        output = run(*VENUEMESH, "connect", "acme_spot", *at, cwd=tmp_path, path=[site])
+        assert "BTC-USDT (BTC_USDT) confirmed" in output
+        output = run(*VENUEMESH, "conformance", "acme_spot", *at, "--seconds", "2", cwd=tmp_path, path=[site])
+        assert output.splitlines()[-1] == "4 passed, 0 failed, 0 skipped"
+        output = run(*VENUEMESH, "api", "acme_spot", "GET", "/v1/time", *at[:2], cwd=tmp_path, path=[site])
+        assert "x-used-weight: 3" in output
 
 
 def test_installed_its_book_goes_live_in_a_mesh(site, tmp_path):
@@ -192,15 +192,15 @@ def test_installed_its_book_goes_live_in_a_mesh(site, tmp_path):
     with acme_exchange() as urls:
         table = f'[exchanges.acme_spot]\npairs = ["BTC-USDT"]\nrest = "{urls["rest"]}"\nws = "{urls["ws"]}"\n'
         config.write_text(table)
-        said = run(ROOT / "tests" / "fakes" / "mesh_without_ray.py", config, "30", cwd=tmp_path, path=[site])
-        assert json.loads(said) == {"book/acme_spot/BTC-USDT": "LIVE"}
+        output = run(ROOT / "tests" / "fakes" / "mesh_without_ray.py", config, "30", cwd=tmp_path, path=[site])
+        assert json.loads(output) == {"book/acme_spot/BTC-USDT": "LIVE"}
         config.write_text(table + '[exchanges.acme_spot.options]\ndepth_speed = "100ms"\n')
         refused = run("-c", REFUSED, config, cwd=tmp_path, path=[site])
     assert refused == f"{config} exchanges.acme_spot.options.depth_speed acme_spot has no options\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "reason"),
     [
         ("", "lower-case"),
         ("Acme", "lower-case"),
@@ -217,8 +217,8 @@ def test_installed_its_book_goes_live_in_a_mesh(site, tmp_path):
         ("a" * 33, "longer than 32"),
     ],
 )
-def test_a_name_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, name, said):
-    with pytest.raises(Misconfigured, match=said):
+def test_a_name_that_cannot_be_is_refused_and_nothing_is_written(tmp_path, name, reason):
+    with pytest.raises(Misconfigured, match=reason):
         lay_out(name, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -204,7 +204,7 @@ def test_a_limit_must_be_a_count(link, market, limit):
     assert link.asked == []
 
 
-def test_a_question_without_an_answer_is_asked_again(link, market):
+def test_a_query_without_an_answer_is_repeated(link, market):
     link.answers["check_network"] = OutcomeUnknown("check_network", "no answer")
     with pytest.raises(RetryLater):
         market.check_network()

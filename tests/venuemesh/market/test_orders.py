@@ -228,7 +228,7 @@ async def test_events_come_in_order_and_go_on_after_what_was_seen(mesh, market):
     assert [body["after"] for _, _, body in mesh.asked] == [3, 5, 5, 5]
 
 
-async def test_a_cursor_is_saved_for_what_was_handled_and_no_more(mesh, market):
+async def test_a_cursor_is_saved_only_for_handled_events(mesh, market):
     mesh.answers["poll:events"] = [{"events": [event(1), event(2)], "next": 2}, {"events": [event(3)], "next": 3}]
     mesh.answers["cursor"] = [None, None, None]
     stream = market.aio.events(cursor="quoter-1")

@@ -31,7 +31,7 @@ async def test_ticks_are_numbered_and_on_the_grid():
     assert seen == [(n, 5_000_000_000 + n * 250_000_000) for n in range(4)]
 
 
-async def test_a_slow_consumer_is_told_what_it_slept_through():
+async def test_a_slow_consumer_sees_how_many_ticks_it_missed():
     clock = Clock()
     ticks = []
     async for tick in every(1, monotonic_ns=clock, sleep=clock.sleep):

@@ -56,7 +56,7 @@ def test_the_report_may_come_before_the_word_on_the_order() -> None:
     assert one.available("USDT") == D(40)
 
 
-def test_what_took_nothing_is_released_at_once() -> None:
+def test_an_order_that_took_nothing_is_released_at_once() -> None:
     one = funds()
     one.reserve("a", "USDT", D(60))
     one.release("a")
@@ -78,7 +78,7 @@ def test_a_whole_snapshot_empties_what_it_does_not_name() -> None:
     assert one.snapshot() == {"BTC": (D(1), D(0))}
 
 
-def test_what_the_journal_remembers_is_shown_and_overwritten_by_anything() -> None:
+def test_journaled_balances_are_shown_and_overwritten_by_any_report() -> None:
     one = Funds()
     one.restore({"USDT": (D(7), D(1))})
     assert not one.known

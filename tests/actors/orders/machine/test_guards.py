@@ -56,7 +56,7 @@ def test_refusals(order: NewOrder, error: type[MeshError]) -> None:
     assert isinstance(judge(order), error)
 
 
-def test_what_the_exchange_does_not_offer_is_said_before_anything_is_sent() -> None:
+def test_an_unoffered_feature_is_reported_before_anything_is_sent() -> None:
     bare = replace(OFFER, order_types=frozenset({OrderType.LIMIT}), times_in_force=frozenset(), quote_amount=False)
     assert isinstance(judge(market("vm1"), offer=bare), NotOffered)
     assert isinstance(judge(limit("vm1"), offer=bare), NotOffered)
@@ -135,7 +135,7 @@ def test_a_pause_covers_its_scope(scope: str) -> None:
         (market("vm1", Side.SELL, amount="2"), "BTC", "2"),
     ],
 )
-def test_what_an_order_takes(order: NewOrder, asset: str, amount: str) -> None:
+def test_the_need_of_an_order(order: NewOrder, asset: str, amount: str) -> None:
     found, _ = guards()
     assert found.need(order, NOW) == (asset, D(amount))
 
@@ -145,7 +145,7 @@ def test_without_a_top_a_market_buy_may_take_everything() -> None:
     assert found.need(market("vm1"), NOW) == ("USDT", None)
 
 
-def test_changed_rules_are_told_and_used() -> None:
+def test_changed_rules_are_reported_and_used() -> None:
     found, ledger = guards()
     assert found.rules([pair("BTC-USDT", min_notional=D(500)), pair("NEW-USDT")]) == ["BTC-USDT"]
     judged = found.judge(limit("vm1"), ledger, {}, NOW)

@@ -26,7 +26,7 @@ def highest(journal: set[str], one: str) -> str:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_what_is_new_is_not_in_the_journal(data: st.DataObject) -> None:
+def test_a_new_id_is_not_in_the_journal(data: st.DataObject) -> None:
     journal = set(data.draw(st.lists(st.sampled_from(IDS), max_size=8)))
     makers, written, asked = KnownIds(), set(journal), dict[str, str]()
     for _ in range(data.draw(st.integers(1, 30))):
@@ -45,7 +45,7 @@ def test_what_is_new_is_not_in_the_journal(data: st.DataObject) -> None:
         assert not [new for new in IDS if makers.is_new(new) and new in written]
 
 
-def test_once_told_every_further_id_is_new_in_any_order() -> None:
+def test_once_known_every_further_id_is_new_in_any_order() -> None:
     makers, ids = KnownIds(), [of_maker(number) for number in range(1, 9)]
     assert not makers.is_new(ids[0])
     makers.learn(ids[2], ids[1])
@@ -68,7 +68,7 @@ def test_ids_of_others_are_never_new() -> None:
     assert not makers.is_new(IDS[0])
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_remembered_ids_are_bounded() -> None:
     makers = KnownIds()
     makers.learn(of_maker(1), "")
     makers.add(of_maker(10**6))  # far above: what was passed over is looked up

@@ -92,7 +92,7 @@ def test_any_order_of_acknowledgement_and_fills_ends_filled(order: tuple[OrderRe
 
 
 @pytest.mark.parametrize("order", list(permutations([ACK, ONE, TWO, GONE, ACK])))
-def test_a_cancel_is_told_after_its_fills(order: tuple[OrderReport, ...]) -> None:
+def test_a_cancel_is_reported_after_its_fills(order: tuple[OrderReport, ...]) -> None:
     book = Book()
     book.tell(*order)
     assert (book.status, book.held.order.filled) == (S.CANCELED, D(2))
@@ -108,7 +108,7 @@ def test_a_terminal_status_in_the_journal_never_changes_back() -> None:
     assert states.count(S.CANCELED) == 1
 
 
-def test_a_total_above_our_fills_asks_for_them_and_completion_waits() -> None:
+def test_a_total_above_our_fills_requests_them_and_completion_waits() -> None:
     book = Book()
     book.tell(ACK, report(S.FILLED, "3"))
     assert book.held.short
@@ -161,7 +161,7 @@ def test_an_order_by_quote_amount_that_finds_no_more_expires_with_what_it_got() 
     assert (book.status, book.held.order.filled) == (S.EXPIRED, D(2))
 
 
-def test_filled_by_quote_amount_without_a_total_is_asked_for() -> None:
+def test_filled_by_quote_amount_without_a_total_is_queried() -> None:
     book = Book(order_type=OrderType.MARKET, amount=None, price=None, time_in_force=None, quote_amount=D(35))
     book.tell(report(S.FILLED))
     assert book.held.amount_unstated
@@ -172,7 +172,7 @@ def test_filled_by_quote_amount_without_a_total_is_asked_for() -> None:
     ("reason", "tif"),
     [("IOC remainder", TimeInForce.IOC), ("FOK", TimeInForce.FOK), ("self-trade prevention", TimeInForce.GTC)],
 )
-def test_what_the_exchange_ends_expires_with_its_reason(reason: str, tif: TimeInForce) -> None:
+def test_an_order_ended_by_the_exchange_expires_with_its_reason(reason: str, tif: TimeInForce) -> None:
     book = Book(time_in_force=tif)
     book.tell(report(S.EXPIRED, "1", fill("1"), reason=reason))
     assert (book.status, book.held.order.reason, book.held.order.filled) == (S.EXPIRED, reason, D(1))
@@ -229,7 +229,7 @@ def test_a_list_id_stays_on_the_order() -> None:
     assert book.held.order.list_id == "9"
 
 
-def test_an_order_that_appears_after_it_was_proven_absent_is_told() -> None:
+def test_an_order_that_appears_after_it_was_proven_absent_is_reported() -> None:
     book = Book()
     book.ledger.step(book.held, Step.NO_REPLY, book.now)
     book.ledger.step(book.held, Step.ABSENT, book.now)

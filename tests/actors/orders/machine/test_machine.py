@@ -97,7 +97,7 @@ def test_the_intent_is_committed_before_the_request_and_answered_once_the_exchan
     assert events(world) == ["created"]
 
 
-def test_the_journal_is_asked_about_the_first_order_of_a_maker_only(world: World) -> None:
+def test_the_journal_is_read_for_the_first_order_of_a_maker_only(world: World) -> None:
     make = OrderIds(1, 1)
     first, second, third, again = make(), make(), make(), make()
     for one, asked in ((first, True), (third, False), (second, False), (again, False)):
@@ -140,9 +140,7 @@ def test_a_refusal_by_the_exchange_is_an_answer(world: World) -> None:
         (NewOrder("vm1", "BTC-USDT", Side.BUY, OrderType.MARKET, D(1), self_trade="NONE"), NotOffered),
     ],
 )
-def test_what_is_refused_here_is_not_sent_and_ends_as_failed(
-    world: World, order: NewOrder, error: type[Rejected]
-) -> None:
+def test_a_refused_order_is_not_sent_and_ends_as_failed(world: World, order: NewOrder, error: type[Rejected]) -> None:
     token = place(world, order)
     assert isinstance(world.answer(token), error)
     assert (status(world), events(world)) == (S.FAILED, ["failed"])
@@ -158,7 +156,7 @@ def test_a_command_after_its_time_is_refused_and_ends_as_failed(world: World) ->
     assert (status(world), world.exchange.orders) == (S.FAILED, {})
 
 
-def test_a_command_that_comes_again_gets_the_fate_of_the_first(world: World) -> None:
+def test_a_repeated_command_gets_the_outcome_of_the_first(world: World) -> None:
     place(world, limit("vm1"))
     world.exchange.fill(world.exchange.orders["1000"], D(1))
     world.reports()
@@ -169,7 +167,7 @@ def test_a_command_that_comes_again_gets_the_fate_of_the_first(world: World) -> 
     assert other.code == "duplicate_id"
 
 
-def test_a_command_that_comes_again_while_the_first_waits_is_answered_with_it(world: World) -> None:
+def test_a_repeated_command_while_the_first_waits_is_answered_with_it(world: World) -> None:
     first = place(world, limit("vm1"), fate="sent")
     second = place(world, limit("vm1"), fate="sent")
     world.go()
@@ -187,7 +185,7 @@ def test_a_successor_knows_the_commands_of_its_predecessor(world: World) -> None
     assert len(world.exchange.orders) == 1
 
 
-def test_an_id_that_was_asked_for_and_never_seen_is_dead_for_good(world: World) -> None:
+def test_an_id_that_was_queried_and_never_seen_stays_unknown(world: World) -> None:
     world.do(world.machine.get("t", "vm1", world.now))
     world.go()
     assert world.answer("t") == UnknownOrder("vm1")
@@ -299,7 +297,7 @@ def test_an_answer_that_comes_after_its_timeout_counts(world: World) -> None:
         (TIMEOUT, S.UNKNOWN),
     ],
 )
-def test_what_an_error_says_of_an_order(world: World, error: Rejected, after: OrderStatus) -> None:
+def test_the_meaning_of_an_error_for_an_order(world: World, error: Rejected, after: OrderStatus) -> None:
     place(world, limit("vm1"), fate="sent")
     world.do(world.machine.answered(world.requests.pop().id, error, world.now))
     assert status(world) is after
@@ -353,7 +351,7 @@ def test_a_remembered_cancel_outlives_its_manager(world: World) -> None:
     assert status(world) is S.CANCELED
 
 
-def test_a_cancel_refused_as_unknown_order_is_asked_for_and_was_filled(world: World) -> None:
+def test_a_cancel_refused_as_unknown_order_is_queried_and_was_filled(world: World) -> None:
     place(world, limit("vm1"))
     world.exchange.fill(world.exchange.orders["1000"], D(1))
     token = cancel(world)
@@ -374,7 +372,7 @@ def test_a_cancel_that_crosses_a_fill(world: World) -> None:
     assert (order.status, order.filled) == (S.CANCELED, D(1))
 
 
-def test_a_cancel_without_an_answer_that_never_arrived_is_told_and_may_be_repeated(world: World) -> None:
+def test_a_cancel_without_an_answer_that_never_arrived_is_reported_and_may_be_repeated(world: World) -> None:
     place(world, limit("vm1"))
     token = cancel(world)
     world.deliver(world.requests[0], TIMEOUT)
@@ -397,7 +395,7 @@ def test_a_cancel_without_an_answer_that_was_executed(world: World) -> None:
     assert (status(world), events(world)) == (S.CANCELED, ["created", "cancelled"])
 
 
-def test_a_refused_cancel_is_told(world: World) -> None:
+def test_a_refused_cancel_is_reported(world: World) -> None:
     place(world, limit("vm1"))
     token = cancel(world)
     world.do(world.machine.answered(world.requests.pop().id, Rejected("no", "not now"), world.now))
@@ -426,7 +424,7 @@ def test_cancel_all_of_a_pair_or_an_owner_leaves_the_others(world: World) -> Non
     assert status(world) is S.OPEN
 
 
-def test_cancel_all_waits_for_what_a_predecessor_may_have_sent(world: World) -> None:
+def test_cancel_all_waits_for_requests_of_a_predecessor(world: World) -> None:
     """The paused manager: its request gets in late, under its successor; it is found and cancelled."""
     world.do(world.machine.place("t", [limit("vm1")], world.now.ns + SOON, world.now))
     while not isinstance(world.queue[0], Send):
@@ -467,7 +465,7 @@ def test_cancel_all_of_a_request_that_never_got_in_waits_for_the_proof(world: Wo
     assert world.machine.reconciled
 
 
-def test_cancel_all_that_runs_out_of_time_says_what_is_known_and_goes_on(world: World) -> None:
+def test_cancel_all_that_runs_out_of_time_returns_the_known_state_and_goes_on(world: World) -> None:
     place(world, limit("vm1"))
     place(world, limit("vm2"), fate="late")
     world.requests.clear()
@@ -481,7 +479,7 @@ def test_cancel_all_that_runs_out_of_time_says_what_is_known_and_goes_on(world: 
     assert status(world, "vm2") is S.FAILED
 
 
-def test_cancel_all_repeats_what_was_not_served(world: World) -> None:
+def test_cancel_all_repeats_unserved_cancels(world: World) -> None:
     place(world, limit("vm1"))
     world.do(world.machine.cancel_all("t", world.now))
     world.perform()
@@ -527,7 +525,7 @@ def test_an_owner_that_never_comes_back_after_a_restart_is_dead(world: World) ->
 # Changing
 
 
-def test_an_amended_order_keeps_its_id_and_tells(world: World) -> None:
+def test_an_amended_order_keeps_its_id_and_is_reported(world: World) -> None:
     place(world, limit("vm1", amount="2"))
     world.do(world.machine.amend("t", "vm1", D("1.5"), world.now))
     world.go()
@@ -543,7 +541,7 @@ def test_an_amendment_that_is_no_reduction_is_refused(world: World, amount: str)
     assert isinstance(world.answer("t"), Rejected)
 
 
-def test_an_amendment_refused_by_the_exchange_is_told(world: World) -> None:
+def test_an_amendment_refused_by_the_exchange_is_reported(world: World) -> None:
     place(world, limit("vm1", amount="2"))
     world.do(world.machine.amend("t", "vm1", D(1), world.now))
     world.perform()
@@ -659,7 +657,7 @@ def test_a_commit_that_took_effect_before_the_line_was_cut_is_not_doubled(world:
     assert not world.exchange.reached
 
 
-def test_reports_are_applied_while_the_journal_is_down_and_told_when_it_is_back(world: World) -> None:
+def test_reports_are_applied_while_the_journal_is_down_and_reported_when_it_is_back(world: World) -> None:
     place(world, limit("vm1", amount="2"))
     world.reports()
     world.journal_fault = "before"
@@ -753,7 +751,7 @@ def test_a_report_of_an_order_that_only_the_journal_remembers_is_applied(world: 
     assert status(world) is S.CANCELED
 
 
-def test_a_report_on_a_pair_nobody_lists_is_no_order_of_ours(world: World) -> None:
+def test_a_report_on_an_unlisted_pair_is_no_order_of_ours(world: World) -> None:
     report = OrderReport("XXXYYY", "vm1", "5", S.OPEN, 1)
     assert world.machine.report(report, world.now) == []
 
@@ -799,7 +797,7 @@ def test_saved_states_that_the_journal_does_not_know_are_taken_up_and_checked(wo
     assert world.answer("u") == []
 
 
-def test_the_machine_says_when_it_must_be_woken(world: World) -> None:
+def test_the_machine_states_its_next_wake(world: World) -> None:
     quiet = world.machine.wake_ns - world.mono_ns
     assert 50 * SECOND_NS < quiet <= 60 * SECOND_NS
     place(world, limit("vm1"), fate="late")

@@ -44,7 +44,7 @@ def status(world: World, one: str = "vm1") -> OrderStatus:
     return order.status
 
 
-def test_a_start_asks_for_open_orders_and_balances_and_serves_then() -> None:
+def test_a_start_requests_open_orders_and_balances_and_serves_then() -> None:
     world = World()
     assert asked(world) == ["account", "open_orders"]
     assert not world.machine.serving
@@ -60,7 +60,7 @@ def test_a_start_with_open_orders_walks_their_pairs(world: World) -> None:
 
 
 @pytest.mark.parametrize("fills", [1, 2, 3, 4, 7])
-def test_no_fill_is_missed_whatever_the_outage(world: World, fills: int) -> None:
+def test_no_fill_is_missed_in_any_outage(world: World, fills: int) -> None:
     place(world, limit("vm1", amount="0.8"), limit("vm2", amount="0.8", pair="ETH-USDT"))
     world.lose_stream()
     for number in range(fills):
@@ -72,7 +72,7 @@ def test_no_fill_is_missed_whatever_the_outage(world: World, fills: int) -> None
     assert len(world.journal.fills) == fills
 
 
-def test_an_odd_row_of_the_open_orders_holds_only_its_own_order_back(world: World) -> None:
+def test_an_unreadable_row_of_the_open_orders_affects_only_its_own_order(world: World) -> None:
     place(world, limit("vm1"), limit("vm2"))
     world.exchange.odd = {"1000"}
     world.crash()
@@ -82,7 +82,7 @@ def test_an_odd_row_of_the_open_orders_holds_only_its_own_order_back(world: Worl
 
 
 @pytest.mark.parametrize("odd", [("100",), ("101",), ("102",), ("100", "101", "102")])
-def test_an_odd_row_of_the_fills_holds_only_its_own_order_back(world: World, odd: tuple[str, ...]) -> None:
+def test_an_unreadable_row_of_the_fills_affects_only_its_own_order(world: World, odd: tuple[str, ...]) -> None:
     """A page of the fake exchange has three rows: one with odd rows is as full, and the walk goes on behind it."""
     place(world, limit("vm1"), limit("vm2"))
     world.lose_stream()
@@ -102,7 +102,7 @@ def test_an_odd_row_of_the_fills_holds_only_its_own_order_back(world: World, odd
 
 
 @pytest.mark.parametrize("crash", [True, False])
-def test_an_order_that_ended_unheard_is_found_by_its_absence_from_the_open_ones(world: World, crash: bool) -> None:
+def test_an_order_that_ended_unnoticed_is_found_by_its_absence_from_the_open_ones(world: World, crash: bool) -> None:
     place(world, limit("vm1"), limit("vm2"))
     world.exchange.fill(world.exchange.orders["1000"], D(1))
     world.exchange.end(world.exchange.orders["1001"], S.EXPIRED)
@@ -118,7 +118,7 @@ def test_an_order_that_ended_unheard_is_found_by_its_absence_from_the_open_ones(
     world.check()
 
 
-def test_a_snapshot_that_was_on_its_way_while_an_order_was_placed_fools_nobody(world: World) -> None:
+def test_a_snapshot_that_was_on_its_way_while_an_order_was_placed_causes_no_wrong_state(world: World) -> None:
     world.advance(61)
     world.perform()
     snapshot = next(one for one in world.asks if one.what.kind is Kind.OPEN_ORDERS)
@@ -131,7 +131,7 @@ def test_a_snapshot_that_was_on_its_way_while_an_order_was_placed_fools_nobody(w
     assert "order" not in asked(world)
 
 
-def test_an_order_missing_from_a_later_snapshot_is_asked_for_not_ended(world: World) -> None:
+def test_an_order_missing_from_a_later_snapshot_is_queried_not_ended(world: World) -> None:
     place(world, limit("vm1"))
     world.advance(61)
     world.perform()
@@ -179,7 +179,7 @@ def test_the_pause_between_rounds_adapts(world: World, stream: bool, doubt: bool
     assert least * SECOND_NS <= world.mono_ns - began_ns <= most * SECOND_NS
 
 
-def test_a_gap_while_a_round_is_under_way_asks_again(world: World) -> None:
+def test_a_gap_while_a_round_is_under_way_queries_again(world: World) -> None:
     world.advance(61)
     world.perform()
     old = list(world.asks)
@@ -207,7 +207,7 @@ def test_a_failed_ask_is_repeated_after_a_pause(world: World) -> None:
     assert asked(world) == ["account", "open_orders"]
 
 
-def test_fills_of_one_order_are_asked_for_by_its_id(world: World) -> None:
+def test_fills_of_one_order_are_requested_by_its_id(world: World) -> None:
     place(world, limit("vm1", amount="2"))
     world.exchange.fill(world.exchange.orders["1000"], D(1))
     bare = world.exchange.report(world.exchange.orders["1000"])  # a total, and no fill
@@ -262,7 +262,7 @@ def test_a_walk_without_a_mark_goes_on_day_by_day() -> None:
     assert world.machine.reconciled
 
 
-def test_fills_from_outside_are_told_once_also_over_a_restart(world: World) -> None:
+def test_fills_from_outside_are_reported_once_also_over_a_restart(world: World) -> None:
     place(world, limit("vm1"))
     rested = world.exchange.place(limit("web1"))
     world.exchange.fill(rested, D(1))  # type: ignore[arg-type]
@@ -297,14 +297,14 @@ def test_two_orders_that_meet_keep_a_fill_each_wherever_a_page_ends(world: World
     for _ in range(2):
         world.crash()
         world.settle()
-    told = [(one.fill.trade_id, one.fill.exchange_order_id) for one in world.journal.events if one.fill is not None]
+    reported = [(one.fill.trade_id, one.fill.exchange_order_id) for one in world.journal.events if one.fill is not None]
     there = [(one.trade_id, one.exchange_order_id) for order in (buy, sell) for one in order.fills]
-    assert sorted(told) == sorted(there)
+    assert sorted(reported) == sorted(there)
     assert len(world.journal.fills) == len(there)
     world.check()
 
 
-def test_an_external_order_that_ended_unheard_is_asked_for(world: World) -> None:
+def test_an_external_order_that_ended_unnoticed_is_queried(world: World) -> None:
     rested = world.exchange.place(limit("web1"))
     world.reports()
     world.exchange.end(rested, S.EXPIRED)  # type: ignore[arg-type]
@@ -342,7 +342,7 @@ def test_a_rejection_after_the_acknowledgement_reaches_the_strategy(world: World
     world.check()
 
 
-def test_a_refusal_in_the_answer_after_an_acknowledgement_is_asked_about(world: World) -> None:
+def test_a_refusal_in_the_answer_after_an_acknowledgement_is_queried(world: World) -> None:
     world.do(world.machine.place(world.token(), [limit("vm1")], world.now.ns + 60 * SECOND_NS, world.now))
     world.perform()
     request = world.requests[0]

@@ -53,7 +53,7 @@ def pass_time(made: World, seconds: int) -> None:
         rest(made)
 
 
-def test_a_replace_that_comes_again_to_a_successor_is_answered_with_its_fate() -> None:
+def test_a_repeated_replace_to_a_successor_is_answered_with_its_outcome() -> None:
     made, new = world(), limit("vm2", amount="3.0")
     place(made, limit("vm1", amount="2.0"))
     rest(made)
@@ -88,7 +88,7 @@ def test_a_replace_does_not_bring_an_id_that_was_declared_dead() -> None:
 
 
 @pytest.mark.parametrize("kind", ["amend", "replace"])
-def test_a_change_that_waited_is_refused_when_the_journal_has_gone(kind: str) -> None:
+def test_a_change_that_waited_is_refused_when_the_journal_is_gone(kind: str) -> None:
     made = world()
     place(made, limit("vm1", amount="2.0"))
     rest(made)
@@ -120,8 +120,8 @@ def test_an_amend_that_was_done_under_a_predecessor_is_not_said_to_have_failed()
     made.crash()
     made.requests.clear()
     pass_time(made, 20)
-    told = [event.type for event in made.journal.events if event.client_order_id == "vm1"]
-    assert told == [EventType.CREATED, EventType.AMENDED]
+    types = [event.type for event in made.journal.events if event.client_order_id == "vm1"]
+    assert types == [EventType.CREATED, EventType.AMENDED]
     again = made.token()
     made.do(made.machine.amend(again, "vm1", Decimal(1), made.now))
     rest(made)
@@ -130,7 +130,7 @@ def test_an_amend_that_was_done_under_a_predecessor_is_not_said_to_have_failed()
     made.check()
 
 
-def test_what_one_order_of_a_list_reserved_the_other_may_have_spent() -> None:
+def test_an_order_of_a_list_may_have_spent_the_reservation_of_another() -> None:
     made = world()
     place(made, limit("vm1", amount="2.0"), limit("vm2", amount="2.0", price="120"), kind="OCO")
     made.go(requests=False)
@@ -150,7 +150,7 @@ def test_what_one_order_of_a_list_reserved_the_other_may_have_spent() -> None:
     made.check()
 
 
-def test_a_sale_is_worth_what_the_book_pays_however_little_it_asks() -> None:
+def test_a_sale_is_worth_what_the_book_pays_for_any_limit_price() -> None:
     made = world(limits=Limits(max_order_notional=Decimal(500)))
     token = place(made, limit("vm1", Side.SELL, amount="10.0", price="1"))
     rest(made)
@@ -209,7 +209,7 @@ def test_an_id_whose_maker_s_clock_is_ahead_is_looked_up() -> None:
     assert len(made.exchange.orders) == 1
 
 
-def test_an_order_on_a_pair_that_nobody_lists_is_not_restored() -> None:
+def test_an_order_on_a_pair_that_is_not_listed_is_not_restored() -> None:
     made = world()
     order: Order = replace(as_order(limit("vm9"), "acme", "main", made.now.ns), pair="FOO-BAR")
     token = made.token()
