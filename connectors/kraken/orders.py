@@ -22,7 +22,7 @@ from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ...model.time import SECOND_NS
 from ..drafts import plain
 from ..order_codec import Aging, Auth, Draft, Kind, Reply
-from ..reading import integer, rows, text
+from ..reading import integer, rfc3339, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
 from ..trading import Params, Trading, accepted, asked_for, paged, redirected
@@ -64,6 +64,7 @@ class KrakenTrading(Trading):
             Kind.AMEND: self._amended,
             Kind.BATCH_PLACE: self._all_placed,
             Kind.BATCH_CANCEL: self._all_cancelled,
+            Kind.DEAD_MAN: self._armed,
             Kind.ORDER: self._found,
             Kind.OPEN_ORDERS: lambda draft, read, sent_ns: Reply(orders=self._orders(read["open"])),
             Kind.ORDERS: self._history,
@@ -123,6 +124,9 @@ class KrakenTrading(Trading):
             made = self._draft(Kind.BATCH_CANCEL, "cancel_batch", params, names)
         aging = tuple(aging for one in drafts for aging in one.aging)
         return replace(made, pair=drafts[0].pair, cost=((TRANSACTIONS, cost),), aging=aging)
+
+    def dead_man(self, after_s: int) -> Draft:
+        return self._draft(Kind.DEAD_MAN, "dead_man", [("timeout", str(after_s))])
 
     def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
         params = [_which(order), ("order_qty", plain(amount))]
@@ -191,6 +195,16 @@ class KrakenTrading(Trading):
         """A count alone: which orders were not there, queries say."""
         count = integer(read["count"])
         return Reply(absent=not count, taken=draft.orders if count == len(draft.orders) else ())
+
+    def _armed(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
+        """Check that the exchange states when the switch fires: not before now, or "0" where it was disarmed.
+
+        The manual does not say what it states then: "0" is a guess, which the local exchange shares.
+        """
+        fires, is_armed = text(read["triggerTime"]), dict(draft.params)["timeout"] != "0"
+        if is_armed != (fires != "0") or (is_armed and rfc3339(fires) < rfc3339(read["currentTime"])):
+            raise ValueError("not the time that was asked for")
+        return Reply()
 
     def _amended(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         text(read["amend_id"])

@@ -52,6 +52,7 @@ TRADING = {
     "place_batch": _private("AddOrderBatch", "add-order-batch", 0, 1),
     "cancel_batch": _private("CancelOrderBatch", "cancel-order-batch", 0, 8),
     "amend": _private("AmendOrder", "amend-order", 0, 4),
+    "dead_man": _private("CancelAllOrdersAfter", "cancel-all-orders-after"),
     "open_orders": _private("OpenOrders", "get-open-orders"),
     "closed_orders": _private("ClosedOrders", "get-closed-orders"),
     "orders_info": _private("QueryOrders", "get-orders-info"),
@@ -69,6 +70,9 @@ OFFER = Offer(
     quote_amount=True,  # same: oflags viqc, buy market orders only
     batch_place=15,  # rest-api/add-order-batch
     batch_cancel=50,  # rest-api/cancel-order-batch
+    # rest-api/cancel-all-orders-after: "less than 86400 seconds", recommended is 60 s; the shortest is ours: each
+    # renewal, after a third of the time, costs a call of the key
+    dead_man_s=(30, 86_399),
     batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against the limit of its own pair
     amend=True,  # rest-api/amend-order: in place, under the same ids
     client_id_pattern=PATTERN,

@@ -348,3 +348,19 @@ def test_an_amended_order_is_as_young_as_its_amendment() -> None:
     body = orjson.dumps({"error": [], "result": {"amend_id": "TRAN6B-44CKX-YKDLWO"}})
     made.reply(Signed(draft, "1", Never(), "", ""), HttpResponse(200, {}, body, later_ns, later_ns))
     assert made.cancel(order, BTC).cost_at(later_ns + 2 * 10**9) == (("transactions", 8),)
+
+
+def test_the_dead_man_switch_states_when_it_fires() -> None:
+    """cancel-all-orders-after; an armed switch that states no time was not armed."""
+    now, later = "2023-03-24T17:41:56Z", "2023-03-24T17:42:56Z"
+    draft = codec().dead_man(60)
+    assert (draft.kind, draft.rest[1], draft.params) == (
+        Kind.DEAD_MAN,
+        "/0/private/CancelAllOrdersAfter",
+        (("timeout", "60"),),
+    )
+    assert read(draft, {"currentTime": now, "triggerTime": later}) == Reply()
+    assert read(codec().dead_man(0), {"currentTime": now, "triggerTime": "0"}) == Reply()
+    for wrong, asked in (("0", 60), (later, 0), ("2023-03-24T17:41:55Z", 60)):
+        with pytest.raises(DecodeError):
+            read(codec().dead_man(asked), {"currentTime": now, "triggerTime": wrong})
