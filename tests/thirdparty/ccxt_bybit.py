@@ -40,6 +40,11 @@ def pointed(client):
     return client
 
 
+def heard():
+    """The topics that connections to the exchange hear."""
+    return {topic for each in admin("/admin/connections")["connections"] for topic in each.get("subscriptions", ())}
+
+
 def refused(call, *arguments, **named):
     """The name of ccxt's error, or what the call returned where it did not fail."""
     try:
@@ -129,18 +134,13 @@ async def over_websocket():
         await until(lambda: {side: [level[:2] for level in client.orderbooks[PAIR][side]] for side in truth} == truth)
         following.cancel()
 
-        # The private topics send nothing when they begin: a deposit shows that they have
-        async with asyncio.timeout(WAIT_S):
-            while not told:
-                await asyncio.to_thread(admin, "/admin/deposit", {"account": "main", "asset": "BTC", "amount": "1"})
-                moved.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(moved.wait(), LOOK_S)
+        # The private topics send nothing when they begin
+        await until(lambda: {"order", "execution", "wallet"} <= heard())
         bid, ahead = truth["bids"][0]
         maker = await client.create_order(PAIR, "limit", "buy", 0.05, bid)
         sale = {"symbol": SYMBOL, "side": "SELL", "price": f"{bid:.2f}", "quantity": f"{ahead + 0.02:.5f}"}
         await asyncio.to_thread(admin, "/admin/order", sale | {"time_in_force": "IOC"})
-        taker = await client.create_order(PAIR, "limit", "buy", 0.003, truth["asks"][0][0])
+        taker = await client.create_order(PAIR, "limit", "buy", 0.003, round(truth["asks"][0][0] * 1.001, 2))
         await client.cancel_order(maker["id"], PAIR)
 
         def seen(number, status):  # ccxt calls an order closed that was cancelled after a fill
