@@ -15,7 +15,7 @@ NAME = "bybit"
 
 
 class Client(Connection):
-    """A connection, `private` or public; `owner` is who has authenticated."""
+    """A connection, `private` or public; `owner` is who has authenticated, `requests` are ids of requests on orders."""
 
     def __init__(
         self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int, private: bool = False
@@ -23,6 +23,7 @@ class Client(Connection):
         super().__init__(number, NAME, ip, transport, limits, now_ns)
         self.private = private
         self.owner: tuple[Account, ApiKey] | None = None
+        self.requests: dict[str, None] = {}
         self.id = str(uuid5(NAMESPACE_OID, f"connection {number}"))
 
 

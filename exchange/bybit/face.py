@@ -33,6 +33,7 @@ class Bybit(AccountFace[Desk]):
         return [
             web.get("/v5/public/spot", sockets.public),
             web.get("/v5/private", sockets.private),
+            web.get("/v5/trade", sockets.trade),
             web.route("*", "/{path:.*}", Rest(self.desk).handle),
         ]
 

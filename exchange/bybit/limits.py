@@ -1,6 +1,7 @@
 """Limits of the Bybit protocol: requests and connections of an IP, requests of an account. Time is an argument.
 
-Source: rate-limit/rate-limit.mdx (IP limits, API rate limit), websocket/wss-authentication.mdx (idle time), read
+Source: rate-limit/rate-limit.mdx (IP limits, API rate limit), websocket/wss-authentication.mdx (idle time),
+websocket/trade/guideline.mdx, read
 2026-11-27. The manual does not say how a connection past the limit is refused: 403 here, as for requests.
 """
 
@@ -28,6 +29,7 @@ class Limits(ConnectionLimits):
     life_s: float = 31_536_000.0  # the manual has no longest life of a connection
     requests: int = 600  # in five seconds and IP, then a ban of ten minutes
     connections: int = 500  # in five minutes and IP
+    trades: int = 3000  # requests for orders over websockets, in a second and IP
     account_share: float = 1.0  # of what an account has of each endpoint in a second
 
 
@@ -57,6 +59,7 @@ class Meter:
         self.limits = limits
         self._requests: dict[str, SlidingWindow] = {}
         self._attempts: dict[str, SlidingWindow] = {}
+        self._trades: dict[str, SlidingWindow] = {}
         self._banned_ns: dict[str, int] = {}
         self._accounts: dict[tuple[str, str], SlidingWindow] = {}
 
@@ -77,6 +80,10 @@ class Meter:
             return False
         return True
 
+    def trade(self, ip: str, now_ns: int) -> bool:
+        """Count a request for orders over a websocket; return whether it is served."""
+        return self._count(self._trades, ip, SECOND_NS, now_ns) <= self.limits.trades
+
     def connect(self, ip: str, now_ns: int) -> bool:
         """Count an attempt to connect a websocket; return whether the connection may be made."""
         return self._count(self._attempts, ip, CONNECTIONS_NS, now_ns) <= self.limits.connections
@@ -89,5 +96,5 @@ class Meter:
 
     def forgive(self) -> None:
         """Forget everything counted, bans too."""
-        for counts in (self._requests, self._attempts, self._banned_ns, self._accounts):
+        for counts in (self._requests, self._attempts, self._trades, self._banned_ns, self._accounts):
             counts.clear()

@@ -1,4 +1,4 @@
-"""The websocket endpoints: public market data of spot, and accounts.
+"""The websocket endpoints: public market data of spot, accounts, and orders.
 
 Source: websocket/wss-authentication.mdx, rate-limit/rate-limit.mdx, read 2026-11-27.
 """
@@ -6,10 +6,12 @@ Source: websocket/wss-authentication.mdx, rate-limit/rate-limit.mdx, read 2026-1
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
 from ..wire.sockets import converse, refuse_handshake
+from . import trade
 from .client import NAME, Client
 from .desk import Desk
 from .messages import hear
@@ -27,7 +29,12 @@ class Sockets:
     async def private(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, private=True)
 
-    async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
+    async def trade(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, private=True, hears=trade.hear)
+
+    async def _serve(
+        self, request: web.Request, private: bool, hears: Callable[[Desk, Client, bytes], None] = hear
+    ) -> web.StreamResponse:
         desk = self.desk
         refused = await refuse_handshake(desk.floor, NAME, request, 403, desk.meter.connect)
         if refused is not None:
@@ -46,7 +53,7 @@ class Sockets:
             request,
             connect,
             lambda client: None,
-            lambda client, text: hear(desk, client, text),
+            lambda client, text: hears(desk, client, text),
             closed,
             counts_messages=False,
         )
