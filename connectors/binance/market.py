@@ -72,10 +72,15 @@ class BinanceCodec(MarketData):
         return f"{self._ws}/ws"
 
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[market_codec.Outgoing]:
-        return requests(instruments, PAIRS_PER_MESSAGE, request_id, partial(self._frame, "SUBSCRIBE"))
+        return self._stream_requests("SUBSCRIBE", instruments, request_id)
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[market_codec.Outgoing]:
-        return requests(instruments, PAIRS_PER_MESSAGE, request_id, partial(self._frame, "UNSUBSCRIBE"))
+        return self._stream_requests("UNSUBSCRIBE", instruments, request_id)
+
+    def _stream_requests(
+        self, method: str, instruments: Sequence[Instrument], request_id: int
+    ) -> list[market_codec.Outgoing]:
+        return requests(instruments, PAIRS_PER_MESSAGE, request_id, partial(self._frame, method))
 
     def _frame(self, method: str, key: int, batch: Sequence[Instrument]) -> bytes:
         streams = [one.symbol.lower() + suffix for one in batch for suffix in self._suffixes]
