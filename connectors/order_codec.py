@@ -43,7 +43,7 @@ class Kind(Enum):
     PLACE = "place"
     CANCEL = "cancel"
     CANCEL_ALL = "cancel_all"  # every open order of one pair
-    AMEND = "amend"  # smaller amount, same priority
+    AMEND = "amend"  # another amount or price; the ids stay (`Offer.amend`)
     REPLACE = "replace"  # cancel one and place another in one request
     PLACE_LIST = "place_list"
     BATCH_PLACE = "batch_place"
@@ -262,7 +262,11 @@ class TradingCodec(Protocol):
 
     def cancel(self, order: Order, instrument: Instrument) -> Draft: ...
     def cancel_all(self, instrument: Instrument) -> Draft: ...
-    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft: ...
+    def amend(
+        self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
+    ) -> Draft:
+        """Change the whole amount (with what has filled), the price, or both; None: it stays."""
+
     def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft: ...
     def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft: ...
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:

@@ -280,6 +280,14 @@ class ExchangeSpec:
         return self.book.proof is not Proof.CONNECTION
 
 
+class Amend(Enum):
+    """A change of an open order that one request makes. The order keeps both its ids; `replace` makes a new order."""
+
+    SMALLER = "smaller"  # a smaller amount
+    LARGER = "larger"  # a larger amount
+    PRICE = "price"  # another price, together with another amount or alone
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """The trading features of an exchange, each figure with its source in the connector's `spec.py`.
@@ -293,7 +301,8 @@ class Offer:
     times_in_force: frozenset[TimeInForce]
     self_trade_modes: frozenset[str] = frozenset()
     quote_amount: bool = False  # MARKET orders by quote amount
-    amend: bool = False
+    amend: frozenset[Amend] = frozenset()
+    amend_keeps_place: frozenset[Amend] = frozenset()  # the changes after which the order keeps its place in the queue
     replace: bool = False
     order_lists: frozenset[str] = frozenset()  # "OCO", "OTO", "OTOCO"
     batch_place: int = 0

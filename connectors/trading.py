@@ -18,6 +18,7 @@ from ..model.instrument import Instrument
 from ..model.order import NewOrder, Order, OrderType, TimeInForce
 from ..model.time import MILLISECOND_NS
 from . import drafts
+from .drafts import plain
 from .failures import Failures
 from .order_codec import Auth, CallAnswer, Draft, Kind, Refusal, Reply, Signed
 from .reading import each_row, reading
@@ -57,7 +58,9 @@ class Trading:
     def cancel_all(self, instrument: Instrument) -> Draft:
         raise self._refuse("cancelling all orders of one pair")
 
-    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
+    def amend(
+        self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
+    ) -> Draft:
         raise self._refuse("amending an order")
 
     def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft:
@@ -152,6 +155,11 @@ class Trading:
 
     def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
         return None
+
+
+def changed(names: tuple[str, str], amount: Decimal | None, price: Decimal | None) -> Params:
+    """Return the parameters of an amendment: the amount and the price, those that change, under these names."""
+    return [(name, plain(value)) for name, value in zip(names, (amount, price), strict=True) if value is not None]
 
 
 def since(name: str, since_ns: int | None, unit_ns: int = MILLISECOND_NS) -> Params:

@@ -10,7 +10,7 @@ request that was not journaled was never sent; a journaled request that may have
 is known. Commands wait for the load as long as their senders do.
 
     place {orders, expires_ns, list?}       -> [Order]        cancel {id} | {exchange_order_id, pair} -> CancelResult
-    cancel_all {pair?, owner?, timeout_s}   -> [CancelResult] amend {id, amount} -> Order
+    cancel_all {pair?, owner?, timeout_s}   -> [CancelResult] amend {id, amount?, price?} -> Order
     replace {id, order, expires_ns}         -> [Order]        get {id} -> Order
     orders {open, owner, pair, after, limit, newest} · fills {id?, pair?, after, limit, newest} -> {rows, next}
     tracking_states · restore {states}
@@ -250,11 +250,22 @@ class OrderManagerRole:
 
     async def _amend(self, body: Any) -> Any:
         shell, name = self._shell, needed_text(body, "id")
-        try:
-            amount = Decimal(needed_text(body, "amount"))
-        except InvalidOperation:
-            raise Rejected("bad_request", "amount is not a number") from None
-        return _plain(await shell.command(lambda token, now: shell.machine.amend(token, name, amount, now)))
+        amount, price = (None if body.get(key) is None else _decimal(body, key) for key in ("amount", "price"))
+        if amount is None and price is None:
+            raise Rejected("bad_request", "amend needs an amount or a price")
+        await shell.loaded()
+        order = shell.machine.order(name)
+        if order is not None and (top := await self._top(order.pair, shell.markets.lists(order.pair))) is not None:
+            shell.machine.tops({order.pair: top})
+        return _plain(await shell.command(lambda token, now: shell.machine.amend(token, name, amount, now, price)))
+
+    async def _top(self, pair: str, is_listed: bool) -> Top | None:
+        """Return the best prices of a pair by which new terms are judged; None where no guard needs them."""
+        settings = self._settings.machine
+        limits = (settings.limits, settings.pair_limits.get(pair, Limits()))
+        if not is_listed or all(one.price_band is None and one.max_order_notional is None for one in limits):
+            return None
+        return self._shell.markets.top_here(pair) or await self._shell.markets.top(pair)
 
     # ------------------------------------------------------------------ reading
 
@@ -463,6 +474,14 @@ class OrderManagerRole:
         "request": _request,
         "signed_read": _signed_read,
     }
+
+
+def _decimal(body: Any, name: str) -> Decimal:
+    """Read an exact number. Raises Rejected."""
+    try:
+        return Decimal(needed_text(body, name))
+    except InvalidOperation:
+        raise Rejected("bad_request", f"{name} is not a number") from None
 
 
 def _orders(given: Any) -> list[NewOrder]:

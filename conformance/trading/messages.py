@@ -12,6 +12,7 @@ from typing import Any
 
 from ...connectors.order_codec import At, Batches, Draft, Kind, Never, Refusal, Reply, Signed, TradingCodec
 from ...connectors.reports import OrderReport
+from ...connectors.spec import Amend
 from ...model.errors import DecodeError, MeshError, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
 from ...model.http import HttpResponse
@@ -125,6 +126,8 @@ class Messages(TradingSuite):
         standing = _standing(desk, NOBODY, "1")
         if not offer.amend:
             tries.append(("amending", lambda: codec.amend(standing, instrument, Decimal(1))))
+        if Amend.PRICE not in offer.amend:
+            tries.append(("amending a price", lambda: codec.amend(standing, instrument, None, Decimal(1))))
         if not offer.replace:
             tries.append(("replacing", lambda: codec.replace(standing, instrument, order)))
         if not offer.cancel_all:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
+from ...connectors.spec import Amend
 from ...model import rules
 from ...model.errors import InsufficientBalance, MeshError, Rejected, RuleViolation, UnknownOrder
 from ...model.events import Side
@@ -286,17 +287,28 @@ class Orders(TradingSuite):
 
     @trading
     async def test_amend(self, desk: Desk) -> None:
-        """Where offered: amend makes an open order smaller, and the order stays open under its id."""
+        """Where offered: amend changes an open order's amount or price, and the order stays open under its id."""
         offer = desk.codec().offer
         if not offer.amend or ("amend" not in desk.instrument.features and desk.instrument.features):
             skip("not offered")
+        expect(offer.amend_keeps_place <= offer.amend, "amend_keeps_place names changes that amend lacks")
         price, amount = await desk.sized(Side.BUY)
+        further, _ = await desk.sized(Side.BUY, 1)
         step = rules.size_increment(desk.instrument)
         order = await desk.place(Side.BUY, OrderType.LIMIT, amount + step * 3, price=price)
-        amended = await desk.market.amend(order.client_order_id, amount)
-        expect(amended.amount == amount, f"an amended order has the amount {amended.amount}, expected {amount:f}")
-        expect(amended.status is OrderStatus.OPEN, f"an amended order is {status_text(amended)}, expected OPEN")
-        expect_same(amended, await at_exchange(desk, order))
+        for change, new_amount, new_price in (
+            (Amend.SMALLER, amount + step, price),
+            (Amend.LARGER, amount + step * 2, price),
+            (Amend.PRICE, amount + step * 2, further),
+        ):
+            if change not in offer.amend:
+                continue
+            asked = (None, new_price) if change is Amend.PRICE else (new_amount, None)
+            amended = await desk.market.amend(order.client_order_id, asked[0], price=asked[1])
+            terms = (amended.amount, amended.price)
+            expect(terms == (new_amount, new_price), f"an order amended to {asked} has amount and price {terms}")
+            expect(amended.status is OrderStatus.OPEN, f"an amended order is {status_text(amended)}, expected OPEN")
+            expect_same(amended, await at_exchange(desk, order))
 
     @trading
     async def test_replace(self, desk: Desk) -> None:

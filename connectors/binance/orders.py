@@ -87,7 +87,11 @@ class BinanceTrading(Trading):
     def cancel_all(self, instrument: Instrument) -> Draft:
         return self._draft(Kind.CANCEL_ALL, "cancel_all", [("symbol", instrument.symbol)], (), instrument)
 
-    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
+    def amend(
+        self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
+    ) -> Draft:
+        if amount is None or price is not None:
+            raise self._refuse("amending a price")
         params = [*_named(order, instrument), ("newQty", plain(amount))]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
-from ..spec import CandleOffer, Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
+from ..spec import Amend, CandleOffer, Endpoint, ExchangeSpec, Hosts, Limit, Offer, Option
 
 WEIGHT = "weight"
 REST = "rest-api.md, read 2026-11-22"
@@ -48,7 +48,9 @@ OFFER = Offer(
     # enums.md, STP Modes; each pair lists the modes that it allows
     self_trade_modes=frozenset({"NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"}),
     quote_amount=True,  # rest-api.md, New order: quoteOrderQty, MARKET only
-    amend=True,  # rest-api.md, Order Amend Keep Priority: quantity, downwards only
+    # rest-api.md, Order Amend Keep Priority: quantity, downwards only
+    amend=frozenset({Amend.SMALLER}),
+    amend_keeps_place=frozenset({Amend.SMALLER}),
     replace=True,  # rest-api.md, Cancel an Existing Order and Send a New Order
     order_lists=frozenset({"OCO", "OTO", "OTOCO"}),  # rest-api.md, Order lists
     batch_place=0,  # rest-api.md, Trading endpoints: spot has no batches

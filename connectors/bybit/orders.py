@@ -28,7 +28,18 @@ from ..order_codec import Auth, Draft, Kind, Reply
 from ..reading import integer, milliseconds, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec, Offer
-from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, paged, redirected, since
+from ..trading import (
+    Params,
+    Trading,
+    accepted,
+    asked_for,
+    changed,
+    listed_fills,
+    listed_orders,
+    paged,
+    redirected,
+    since,
+)
 from . import reports
 from .auth import BybitAuth
 from .refusals import FAILURES
@@ -102,10 +113,12 @@ class BybitTrading(Trading):
         cost = tuple((limit, 1 if (limit, 1) in COST else len(each)) for limit, _ in made.cost)
         return replace(made, cost=cost)
 
-    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
+    def amend(
+        self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
+    ) -> Draft:
         """The new amount is the whole one, with what has filled."""
         which = _which(order.client_order_id, order.exchange_order_id)
-        params = [SPOT, ("symbol", instrument.symbol), which, ("qty", plain(amount))]
+        params = [SPOT, ("symbol", instrument.symbol), which, *changed(("qty", "price"), amount, price)]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:

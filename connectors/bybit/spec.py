@@ -10,6 +10,7 @@ from decimal import Decimal
 from ...model.errors import Misconfigured
 from ...model.order import OrderType, TimeInForce
 from ..spec import (
+    Amend,
     BookFeed,
     BookSource,
     CandleOffer,
@@ -123,7 +124,7 @@ OFFER = Offer(
     order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),  # order/create-order.mdx
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same
     self_trade_modes=frozenset({"CancelMaker", "CancelTaker", "CancelBoth"}),  # enum.mdx, smpType
-    amend=True,  # order/amend-order.mdx
+    amend=frozenset(Amend),  # order/amend-order.mdx; it does not say what keeps its place in the queue
     cancel_all=True,  # order/cancel-all.mdx
     batch_place=10,  # order/batch-place.mdx: spot
     batch_cancel=10,  # order/batch-cancel.mdx: spot

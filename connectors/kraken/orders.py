@@ -25,7 +25,7 @@ from ..order_codec import Aging, Auth, Draft, Kind, Reply
 from ..reading import integer, rfc3339, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
-from ..trading import Params, Trading, accepted, asked_for, paged, redirected
+from ..trading import Params, Trading, accepted, asked_for, changed, paged, redirected
 from . import reports
 from .client_ids import packed
 from .market import NEW_NAMES
@@ -128,8 +128,10 @@ class KrakenTrading(Trading):
     def dead_man(self, after_s: int) -> Draft:
         return self._draft(Kind.DEAD_MAN, "dead_man", [("timeout", str(after_s))])
 
-    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
-        params = [_which(order), ("order_qty", plain(amount))]
+    def amend(
+        self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
+    ) -> Draft:
+        params = [_which(order), *changed(("order_qty", "limit_price"), amount, price)]
         draft = self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
         return self._aged(draft, order, AMEND_STEPS)
 

@@ -34,7 +34,7 @@ from ..order_codec import Auth, Draft, Kind, Reply
 from ..reading import digits, milliseconds_text, reading, rows, text
 from ..reports import OrderReport, StreamEnded, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec
-from ..trading import Params, Trading, accepted, asked_for, listed_fills, listed_orders, paged, since
+from ..trading import Params, Trading, accepted, asked_for, changed, listed_fills, listed_orders, paged, since
 from . import reports
 from .auth import OkxAuth, json_of
 from .refusals import FAILURES, SOME_FAILED
@@ -119,10 +119,12 @@ class OkxTrading(Trading):
     def dead_man(self, after_s: int) -> Draft:
         return self._draft(Kind.DEAD_MAN, "dead_man", [("timeOut", str(after_s))])
 
-    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
+    def amend(
+        self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
+    ) -> Draft:
         """The new amount is the whole one, with what has filled."""
         which = _which(order.client_order_id, order.exchange_order_id)
-        params = [("instId", instrument.symbol), which, ("newSz", plain(amount))]
+        params = [("instId", instrument.symbol), which, *changed(("newSz", "newPx"), amount, price)]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from ...model.order import OrderType, TimeInForce
 from ..spec import (
+    Amend,
     BookFeed,
     BookSource,
     CandleOffer,
@@ -125,7 +126,7 @@ OFFER = Offer(
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
     self_trade_modes=frozenset({"cancel_maker", "cancel_taker", "cancel_both"}),  # same, stpMode
     quote_amount=True,  # same, tgtCcy
-    amend=True,  # post-amend-order.md, newSz
+    amend=frozenset(Amend),  # post-amend-order.md; it does not say what keeps its place in the queue
     batch_place=20,  # post-place-multiple-orders.md
     batch_cancel=20,  # post-cancel-multiple-orders.md
     dead_man_s=(10, 120),  # post-cancel-all-after.md, timeOut

@@ -15,7 +15,7 @@ from typing import Any
 from venuemesh.connectors.order_codec import At, Draft, Kind, Refusal, Reply, Signed, WhenSuperseded
 from venuemesh.connectors.reading import LeftOut
 from venuemesh.connectors.reports import AccountReport, BalanceReport, FillReport, OrderReport
-from venuemesh.connectors.spec import Offer
+from venuemesh.connectors.spec import Amend, Offer
 from venuemesh.model.errors import MeshError, Rejected
 from venuemesh.model.events import Side
 from venuemesh.model.instrument import Instrument
@@ -30,7 +30,7 @@ OFFER = Offer(
     times_in_force=frozenset(TimeInForce),
     self_trade_modes=frozenset({"EXPIRE_TAKER"}),
     quote_amount=True,
-    amend=True,
+    amend=frozenset({Amend.SMALLER}),
     replace=True,
     order_lists=frozenset({"OCO"}),
     processing_s=1.0,
@@ -63,9 +63,12 @@ class FakeCodec:
         words = (("id", order.client_order_id), ("exchange_id", order.exchange_order_id or ""))
         return self._draft(Kind.CANCEL, instrument, words, (order.client_order_id,))
 
-    def amend(self, order: Order, instrument: Instrument, amount: Decimal) -> Draft:
-        words = (("id", order.client_order_id), ("amount", f"{amount:f}"))
-        return self._draft(Kind.AMEND, instrument, words, (order.client_order_id,))
+    def amend(
+        self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
+    ) -> Draft:
+        given = {"amount": amount, "price": price}
+        words = tuple((name, f"{value:f}") for name, value in given.items() if value is not None)
+        return self._draft(Kind.AMEND, instrument, (("id", order.client_order_id), *words), (order.client_order_id,))
 
     def batch(self, drafts: Sequence[Draft]) -> Draft:
         words = tuple((f"{name}.{number}", text) for number, one in enumerate(drafts) for name, text in one.params)
@@ -205,7 +208,8 @@ class OrderExchange:
         if kind is Kind.CANCEL:
             return self._one(self.cancel(words["id"], words.get("exchange_id", "")), names=False)
         if kind is Kind.AMEND:
-            return self._one(self.amend(words["id"], Decimal(words["amount"])), names=False)
+            amount, price = (Decimal(words[name]) if name in words else None for name in ("amount", "price"))
+            return self._one(self.amend(words["id"], amount, price), names=False)
         if kind is Kind.REPLACE:
             return self._replace(words)
         if kind in (Kind.BATCH_PLACE, Kind.BATCH_CANCEL):
@@ -387,16 +391,20 @@ class OrderExchange:
             return False
         return age_ns >= self.appears_ns or not rested.client_id.startswith("vm")
 
-    def amend(self, client_id: str, amount: Decimal) -> Rested | Rejected:
+    def amend(self, client_id: str, amount: Decimal | None, price: Decimal | None = None) -> Rested | Rejected:
         rested = self.by_client(client_id)
         if rested is None or not rested.open:
             return Rejected("unknown_order", "not there")
-        if not rested.filled < amount < rested.amount:
-            return Rejected("amount", "not smaller")
-        self.now_ns += 1
-        rested.amount = amount
-        left = (amount - rested.filled) * ((rested.price or ZERO) if rested.side is Side.BUY else 1)
+        amount = rested.amount if amount is None else amount
+        if amount is None or amount <= rested.filled:
+            return Rejected("amount", "not above the filled amount")
+        price = rested.price if price is None else price
+        left = (amount - rested.filled) * ((price or ZERO) if rested.side is Side.BUY else 1)
         base, quote = rested.pair.split("-")
+        if left - rested.locked > self.free[quote if rested.side is Side.BUY else base]:
+            return Rejected("balance", "too little")
+        self.now_ns += 1
+        rested.amount, rested.price = amount, price
         self._move(quote if rested.side is Side.BUY else base, left - rested.locked)
         rested.locked = left
         self._tell(rested)

@@ -33,7 +33,7 @@ from venuemesh.actors.orders.machine.machine import OrderMachine
 from venuemesh.actors.orders.machine.state import NONCE_MARK, Born, never
 from venuemesh.actors.orders.settings import OrderSettings
 from venuemesh.connectors.order_codec import Draft, Reply, Signed
-from venuemesh.connectors.spec import Offer
+from venuemesh.connectors.spec import Amend, Offer
 from venuemesh.model.errors import Fenced, JournalUnavailable, MeshError, OutcomeUnknown, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.ids import maker_of
@@ -79,14 +79,15 @@ class World:
         history_s: float | None = None,
         by_time: bool = False,
         batch: int = 0,
+        amend: frozenset[Amend] = OFFER.amend,
         like: Offer | None = None,
         **settings: Any,
     ) -> None:
         if like is not None:  # what differs between exchanges in how the truth about orders is found
-            nonces, by_time, lookup_s = like.nonces, like.fills_by_time, like.lookup_s
-        batches = {"batch_place": batch, "batch_cancel": batch}
+            nonces, by_time, lookup_s, amend = like.nonces, like.fills_by_time, like.lookup_s, like.amend
+        more = {"batch_place": batch, "batch_cancel": batch, "amend": amend}
         self.offer = replace(
-            OFFER, nonces=nonces, lookup_s=lookup_s, history_s=history_s, fills_by_time=by_time, **batches
+            OFFER, nonces=nonces, lookup_s=lookup_s, history_s=history_s, fills_by_time=by_time, **more
         )
         self.born, self.nonces = born, nonces
         self.last_nonce = 0  # of this account's managers; a successor begins above the journal's mark

@@ -116,6 +116,7 @@ class Answers:
                 state.requests.settle(request, one, "accepted", now)
             elif part is Part.AMEND and one in reported:
                 state.requests.settle(request, one, "accepted", now)
+                state.ledger.changed[one] = None
                 self._changing.amended(request, held)
         for one in reply.taken:
             self._taken(request, one, now)

@@ -1,4 +1,4 @@
-"""Decides changes of open orders: amend (a smaller amount) and replace (cancel and place in one request). Pure.
+"""Decides changes of open orders: amend (amount, price) and replace (cancel and place in one request). Pure.
 
 A replace has two parts, each with its own outcome: the cancel may succeed while the new order is refused, or both may
 fail. From the intent on, the new order is an ordinary order; the command is answered like `place`, with both orders.
@@ -11,8 +11,8 @@ from typing import Any
 
 from ....model.errors import InsufficientBalance, MeshError, NotOffered, Rejected, UnknownOrder
 from ....model.events import Side
-from ....model.order import EventType, NewOrder, Step, as_order
-from ....model.rules import quantize_amount
+from ....model.order import ZERO, EventType, NewOrder, Order, Step, as_order
+from ....model.rules import quantize_amount, quantize_price
 from .cancel import THERE
 from .effects import Answer, Now, Refuse
 from .ledger import EXACT, Held
@@ -27,22 +27,49 @@ class Changing:
     def __init__(self, state: AccountState, placing: Placing) -> None:
         self._state, self._placing = state, placing
 
-    def amend(self, token: Any, held: Held, amount: Decimal, now: Now) -> None:
-        """Make the amount smaller; the order keeps its priority. Answer with the Order, or refuse."""
+    def amend(self, token: Any, held: Held, amount: Decimal | None, price: Decimal | None, now: Now) -> None:
+        """Change the amount, the price or both; None: it stays. Answer with the Order, or refuse."""
         state, order = self._state, held.order
         try:
             instrument = state.guards.instrument(order.pair)
-            amount = quantize_amount(instrument, amount)
-            if amount == order.amount and not order.is_done and not state.requests.about(order.client_order_id):
-                state.effects.do(Answer(token, order))  # the order has this amount already: the command was repeated
+            amount = order.amount if amount is None else quantize_amount(instrument, amount)
+            price = order.price if price is None else quantize_price(instrument, price, order.side)
+            if (
+                (amount, price) == (order.amount, order.price)
+                and not order.is_done
+                and not state.requests.about(order.client_order_id)
+            ):
+                state.effects.do(Answer(token, order))  # the order has these terms already: the command was repeated
                 return
             self._resting(held)
-            state.guards.amended(instrument, amount, order.amount or Decimal(0), order.filled)
-            draft = state.codec.amend(order, instrument, amount)
+            state.guards.amended(order, amount, price, now)
+            self._afford(order, amount, price)
+            new = (amount if amount != order.amount else None, price if price != order.price else None)
+            draft = state.codec.amend(order, instrument, *new)
             one = order.client_order_id
-            state.intend(draft, {one: Part.AMEND}, now, {one: amount}, token)
+            state.intend(draft, {one: Part.AMEND}, now, {one: (amount, price)}, token)
+            held.amending = (amount, price)
         except MeshError as error:
             state.effects.do(Refuse(token, error))
+
+    def _afford(self, order: Order, amount: Decimal | None, price: Decimal | None) -> None:
+        """Check that the account can pay for what the new terms take beyond the old ones.
+
+        Nothing is reserved: the exchange's next balances state what it locks.
+
+        Raises:
+            InsufficientBalance
+        """
+        instrument, terms = self._state.guards.instrument(order.pair), ((order.amount, order.price), (amount, price))
+        is_buy = order.side is Side.BUY
+        old, new = (
+            EXACT.multiply(EXACT.subtract(size or ZERO, order.filled), (at or ZERO) if is_buy else Decimal(1))
+            for size, at in terms
+        )
+        asset, more = instrument.quote if is_buy else instrument.base, EXACT.subtract(new, old)
+        available = self._state.funds.available(asset)
+        if more > max(available, ZERO):
+            raise InsufficientBalance(asset, f"{more:f}", f"{available:f}")
 
     def replace(self, token: Any, held: Held, asked: NewOrder, expires_ns: int, now: Now) -> None:
         """Cancel an order and place another in one request."""
@@ -97,21 +124,22 @@ class Changing:
         return None
 
     def amended(self, request: PendingRequest, held: Held) -> None:
-        """Answer the command: an applied report shows the new amount."""
+        """Answer the command: an applied report shows the new terms."""
         if request.token is not None:
             self._state.effects.do(Answer(request.token, held.order))
             request.token = None
 
     def concluded(self, request: PendingRequest, held: Held, now: Now) -> None:
-        """Answer a command whose request was only acknowledged: the order has the new amount, or has ended."""
-        if held.order.amount == request.amounts.get(held.order.client_order_id):
+        """Answer a command whose request was only acknowledged: the order has the new terms, or has ended."""
+        if request.is_amended(held.order):
             self.amended(request, held)
         elif request.token is not None:
-            self.failed(request, held, Rejected("not_open", "the order ended before its amount changed"), now)
+            self.failed(request, held, Rejected("not_open", "the order ended before it was amended"), now)
 
     def failed(self, request: PendingRequest, held: Held, error: MeshError, now: Now) -> None:
-        """Report that the amount did not change."""
+        """Report that the order did not change."""
         code, reason = code_and_reason(error)
+        self._state.ledger.changed[held.order.client_order_id] = None
         self._state.ledger.emit(EventType.AMEND_FAILED, held, now, code=code, reason=reason)
         if request.token is not None:
             self._state.effects.do(Refuse(request.token, error))

@@ -205,9 +205,10 @@ class Fates:
                 self._answers.still_there(held, "not_executed", reason, now, final=False)
             elif part is Part.AMEND:
                 state.requests.settle(request, one, "absent", now)
+                state.ledger.changed[one] = None
                 if (
                     not request.earlier
-                ):  # the amount of an earlier epoch's request is not known; it may have been executed
+                ):  # the terms of an earlier epoch's request are not known; it may have been executed
                     error = Rejected("not_executed", "the change never reached the exchange")
                     self._answers.amend_failed(request, held, error, now)
         if doubt is not None and doubt.once is not None and asked.ask_id > doubt.once:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import ROUND_UP, Decimal
 
-from ....connectors.spec import Offer
+from ....connectors.spec import Amend, Offer
 from ....model.errors import MeshError, NotOffered, Paused, RuleViolation, UnknownInstrument
 from ....model.events import Side
 from ....model.instrument import Instrument
-from ....model.order import NewOrder
+from ....model.order import NewOrder, Order, as_new
 from ....model.rules import check, notional, quantize
 from ....model.time import SECOND_NS
 from ..settings import Limits, OrderSettings
@@ -109,13 +110,34 @@ class Guards:
             return instrument.quote, None
         return instrument.quote, EXACT.multiply(price, order.amount)
 
-    def amended(self, instrument: Instrument, amount: Decimal, current: Decimal, filled: Decimal) -> None:
-        """Check an amendment. Raises NotOffered; RuleViolation: not smaller, or not above the filled amount."""
-        if not self._offer.amend or (instrument.features and "amend" not in instrument.features):
+    def amended(self, order: Order, amount: Decimal | None, price: Decimal | None, now: Now) -> None:
+        """Check an order's new terms. An order that only gets smaller needs no further check.
+
+        Raises:
+            NotOffered: the exchange has no amendments of this pair, or not of this kind.
+            RuleViolation: as `judge`, or the new amount is not above the filled amount.
+            Paused: as `judge`.
+        """
+        instrument, offered = self.instrument(order.pair), self._offer.amend
+        current = order.amount or Decimal(0)
+        if not offered or (instrument.features and "amend" not in instrument.features):
             raise NotOffered(self._settings.exchange, f"amending {instrument.name}")
-        if not filled < amount < current:
-            reason = f"the new amount {amount:f} must be below {current:f} and above the filled {filled:f}"
+        bound = f"below {current:f} and " if Amend.LARGER not in offered else ""
+        if amount is None or amount <= order.filled or (bound and amount > current):
+            shown = "none" if amount is None else f"{amount:f}"
+            reason = f"the new amount {shown} must be {bound}above the filled {order.filled:f}"
             raise RuleViolation("amount", instrument.name, reason)
+        if price != order.price and (Amend.PRICE not in offered or order.price is None):
+            raise NotOffered(self._settings.exchange, f"amending the price of {instrument.name}")
+        if amount <= current and price == order.price:
+            return
+        self.paused(order.pair)
+        new = replace(as_new(order), amount=amount, price=price)
+        top = self.top(order.pair, now)
+        opposite = top.ask if order.side is Side.BUY else top.bid
+        check(instrument, new, opposite)
+        self._band(new, opposite)
+        self._notional(new, opposite)
 
     def _worth(self, order: NewOrder, now: Now) -> Decimal | None:
         bid = self.top(order.pair, now).bid

@@ -4,8 +4,11 @@ Theory of operation. An order's totals are the sums of its fills, which are iden
 the totals. If a report states a total above the known fills, the order is `short`: its fills must be requested, and an
 end that the exchange has already reported (`ending`) waits for these fills, so that COMPLETED, CANCELED and EXPIRED
 come after the last fill. The first report that shows the order on the exchange creates its CREATED event: a fill that
-overtakes the acknowledgement becomes CREATED, then FILLED. Amounts only shrink (by amend), so a report of a larger
-amount is an old report. A terminal status never changes; late fills still count.
+overtakes the acknowledgement becomes CREATED, then FILLED. A terminal status never changes; late fills still count.
+
+Where amendments only shrink an order, a report of a larger amount is an old report. Where an amount may grow or a price
+may change (`Offer.amend`), the terms of a report count if it is not older than the report of the current terms. While
+an amendment to a larger amount is under way, the fill of the whole old amount does not end the order.
 
 Every change writes the order and its event to the effect buffer and puts its id into `changed`, which the machine
 processes.
@@ -19,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
 from ....connectors.reports import FillReport, OrderReport
+from ....connectors.spec import Amend
 from ....journal.writes import PutFill, PutOrder
 from ....model.errors import InvalidTransition, MeshError
 from ....model.order import (
@@ -64,6 +68,10 @@ class Ending:
     reason: str | None
 
 
+Terms = tuple[Decimal | None, Decimal | None]  # amount and price
+UNKNOWN_TERMS: Terms = (None, None)
+
+
 @dataclass(slots=True)
 class Held:
     """One order in memory."""
@@ -76,9 +84,18 @@ class Held:
     asks: int = 0  # number of asks before it was placed or restored; answers to later asks must show it
     on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
     amount_unstated: bool = False  # reported FILLED without an amount: must be queried
+    terms_ns: int = 0  # time of the latest report of the terms, by the exchange's clock
+    amending: Terms | None = None  # the terms that a request under way asks for
     insist: bool = False  # repeat cancels that had no effect
     stray: bool = False  # the mesh ended it as never placed, but it is open on the exchange: must be cancelled
     error: MeshError | None = None  # the refusal in answer to the command
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether an amendment under way may make the amount larger."""
+        if self.amending is None or self.order.amount is None:
+            return False
+        return self.amending[0] is None or self.amending[0] > self.order.amount
 
     @property
     def short(self) -> bool:
@@ -95,7 +112,16 @@ class Held:
 class Ledger:
     """See the module. Holds all open orders and the last `recent` done orders."""
 
-    def __init__(self, exchange: str, account: str, effects: EffectBuffer, recent: int) -> None:
+    def __init__(
+        self,
+        exchange: str,
+        account: str,
+        effects: EffectBuffer,
+        recent: int,
+        amend: frozenset[Amend] = frozenset({Amend.SMALLER}),
+    ) -> None:
+        """`amend`: see `Offer`."""
+        self._grows, self._moves = Amend.LARGER in amend, Amend.PRICE in amend
         self.exchange, self.account = exchange, account
         self._effects = effects
         self._recent = recent
@@ -241,13 +267,8 @@ class Ledger:
             return  # the report is about another order, refused because it has the same id
         self._seen(held, report, now)
         order = held.order
-        if (
-            not order.is_done
-            and report.amount is not None
-            and order.amount is not None
-            and max(order.filled, TINY) <= report.amount < order.amount
-        ):
-            self.note(held, "AMENDED", now, amount=report.amount)
+        if not order.is_done and (changes := self._new_terms(held, report)):
+            self.note(held, "AMENDED", now, **changes)
             self.emit(EventType.AMENDED, held, now, report.ts_event_ns)
         for fill in report.fills:
             self.fill(held, fill, now)
@@ -265,12 +286,41 @@ class Ledger:
         self.end_if_full(held, now)
         self.changed[order.client_order_id] = None
 
+    def _new_terms(self, held: Held, report: OrderReport) -> dict[str, object]:
+        """Return the amount and the price of a report that differ from the order's and are newer."""
+        order, amount, price = held.order, report.amount, report.price
+        if amount is None or order.amount is None:
+            return {}
+        if not self._grows and not self._moves:
+            return {"amount": amount} if max(order.filled, TINY) <= amount < order.amount else {}
+        is_expected = held.amending == (amount, order.price if price is None else price)
+        if report.ts_event_ns < held.terms_ns or (report.ts_event_ns == held.terms_ns and not is_expected):
+            return {}
+        held.terms_ns = report.ts_event_ns
+        changes: dict[str, object] = {}
+        if amount != order.amount and amount >= max(order.filled, TINY):
+            changes["amount"] = amount
+        if price is not None and order.price is not None and price != order.price:
+            changes["price"] = price
+        return changes
+
+    def end_amending(self, held: Held, now: Now) -> None:
+        """Record that no amendment is under way: an order that is filled up to its amount has ended."""
+        held.amending, order = None, held.order
+        if not order.is_done and order.amount is not None and order.filled >= order.amount:
+            self.step(held, Step.LAST_FILL, now)
+
     def fill(self, held: Held, fill: FillReport, now: Now) -> None:
         """Count a fill once."""
         order = held.order
         if fill.trade_id in held.fills:
             return
         filled = EXACT.add(order.filled, fill.amount)
+        if order.amount is not None and filled > order.amount and self._grows and not order.is_done:
+            # Its amount grew; the order is asked for, and then its missing fills
+            held.total, held.amount_unstated = max(held.total, filled), True
+            self.changed[order.client_order_id] = None
+            return
         if order.amount is not None and filled > order.amount:
             reason = f"fill {fill.trade_id} of {fill.amount:f} on {order.filled:f} of {order.amount:f}"
             self._effects.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", reason))
@@ -288,7 +338,7 @@ class Ledger:
         own = as_fill(fill, held.order, now)
         held.fills[fill.trade_id] = own
         self._effects.write(PutFill(own))
-        last = order.amount is not None and filled == order.amount
+        last = order.amount is not None and filled == order.amount and not held.may_grow
         step = Step.LAST_FILL if last else Step.FILL
         self.step(held, step, now, ts_event_ns=fill.ts_event_ns, fill=own)
         self.end_if_full(held, now)

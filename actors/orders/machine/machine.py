@@ -48,7 +48,7 @@ from .change import Changing
 from .commands import Commands
 from .effects import Answer, Effect, Found, Now, Purpose, Refuse, Top
 from .external import Externals
-from .ledger import TINY, Held
+from .ledger import Held
 from .place import Placing
 from .reconcile import ALL, Reconcile
 from .requests import Part
@@ -250,11 +250,13 @@ class OrderMachine:
             self._commands.when_serving(token, None, run, now)
         return self._end(now)
 
-    def amend(self, token: Any, client_order_id: str, amount: Decimal, now: Now) -> list[Effect]:
-        """Make an open order smaller; it keeps its priority. Answer: Order."""
+    def amend(
+        self, token: Any, client_order_id: str, amount: Decimal | None, now: Now, price: Decimal | None = None
+    ) -> list[Effect]:
+        """Change amount, price or both of an open order; None: it stays. Answer: Order."""
 
         def run(held: Held, now: Now) -> None:
-            self._changing.amend(token, held, amount, now)
+            self._changing.amend(token, held, amount, price, now)
 
         self._commands.about(token, client_order_id, run, now)
         return self._end(now)
@@ -421,12 +423,14 @@ class OrderMachine:
                 continue
             if part is Part.PLACE and (there or order.is_done):
                 state.requests.settle(request, one, "found", now)
-            elif part is not Part.PLACE and (ended or order.amount == request.amounts.get(one, TINY)):
+            elif part is not Part.PLACE and (ended or request.is_amended(order)):
                 state.requests.settle(request, one, "done" if request.doubt else "accepted", now)
                 if part is Part.AMEND:
                     self._changing.concluded(request, held, now)
             elif request.doubt:
                 doubt = True
+        if held.amending is not None and not state.requests.about(one, Part.AMEND):
+            state.ledger.end_amending(held, now)
         held_doubt = state.requests.doubts.get(one)
         if held_doubt is not None and not doubt and (ended or held_doubt.once is None):
             state.requests.end_doubt(one)

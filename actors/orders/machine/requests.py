@@ -8,7 +8,7 @@ order of a request in doubt by its client id, with growing pauses. A part in dou
     PLACE    any evidence that the order is or was on the exchange; or two queries that do not find the order, each
              begun after end + processing + margin by the exchange's clock (`fates` says when they count)
     CANCEL   the order's end; or a query begun after that time that shows the order open: the cancel never arrived
-    AMEND    the new amount, or the order's end; or a query begun after that time that shows another amount
+    AMEND    the new terms, or the order's end; or a query begun after that time that shows other terms
 
 A query begins when the machine makes it, which is never later than its sending.
 
@@ -29,10 +29,13 @@ from typing import Any
 from ....connectors.order_codec import At, Ends, Kind, WhenSuperseded
 from ....journal.writes import CloseRequest
 from ....model.backoff import Backoff
+from ....model.order import Order
 from ....model.time import SECOND_NS, in_ns
 from ..settings import OrderSettings
 from .effect_buffer import EffectBuffer
 from .effects import Now
+
+Terms = tuple[Decimal | None, Decimal | None]  # amount and price
 
 
 class Part(Enum):
@@ -54,7 +57,7 @@ class PendingRequest:
     earlier: bool = False  # left by an earlier epoch; this epoch did not send it
     doubt: bool = False  # no answer is expected any more
     token: Any = None
-    amounts: dict[str, Decimal] = field(default_factory=dict)  # new amounts, for AMEND
+    terms: dict[str, Terms] = field(default_factory=dict)  # new terms, for AMEND
     outcome: str = "accepted"  # the outcome to close it with
     asks: int = 0  # number of asks made before it
     acknowledged: set[str] = field(default_factory=set)  # orders whose cancel was acknowledged, and nothing more
@@ -64,6 +67,10 @@ class PendingRequest:
     def end_ns(self) -> int | None:
         """The time of its clock from which the exchange refuses the request; None: not known, or never."""
         return self.ends.ns if isinstance(self.ends, At) else self.superseded_ns
+
+    def is_amended(self, order: Order) -> bool:
+        """Return whether the order has the terms that the request asks for."""
+        return self.terms.get(order.client_order_id) == (order.amount, order.price)
 
 
 @dataclass(slots=True)

@@ -36,8 +36,8 @@ from .effects import Found, Lookup, Now, Send
 from .funds import Funds
 from .guards import Guards
 from .known_ids import KnownIds
-from .ledger import Ledger
-from .requests import Part, PendingRequest, PendingRequests
+from .ledger import UNKNOWN_TERMS, Ledger
+from .requests import Part, PendingRequest, PendingRequests, Terms
 
 Sign = Callable[[Draft, str, Now], Signed]
 Born = Callable[[str], int | None]
@@ -72,7 +72,7 @@ class AccountState:
         self.settings, self.codec, self.sign, self.new_id, self.born = settings, codec, sign, new_id, born
         self.known_ids = KnownIds()
         self.effects = EffectBuffer(settings.max_backlog, self.known_ids.add)
-        self.ledger = Ledger(settings.exchange, settings.account, self.effects, settings.max_recent)
+        self.ledger = Ledger(settings.exchange, settings.account, self.effects, settings.max_recent, codec.offer.amend)
         self.requests = PendingRequests(settings, codec.offer.processing_s, self.effects)
         self.funds = Funds()
         self.guards = Guards(settings, codec.offer, instruments)
@@ -84,7 +84,7 @@ class AccountState:
         draft: Draft,
         parts: Mapping[str, Part],
         now: Now,
-        amounts: Mapping[str, Decimal] | None = None,
+        terms: Mapping[str, Terms] | None = None,
         token: Any = None,
     ) -> PendingRequest:
         """Sign a request, write it as an intent, and send it behind the commit.
@@ -103,7 +103,7 @@ class AccountState:
             dict(parts),
             signed.ends,
             token=token,
-            amounts=dict(amounts or {}),
+            terms=dict(terms or {}),
             asks=self.effects.asks,
         )
         self.requests.add(request)
@@ -148,7 +148,9 @@ class AccountState:
         self.requests.add(
             PendingRequest(request_id, Kind(kind), named, self._ends(not_after_ns), earlier=True, doubt=True)
         )
-        for order_id in named:
+        for order_id, part in named.items():
+            if part is Part.AMEND and (held := self.ledger.get(order_id)) is not None:
+                held.amending = UNKNOWN_TERMS
             self.requests.ask_for(order_id, now)
             self.ledger.changed[order_id] = None
 

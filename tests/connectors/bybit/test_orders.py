@@ -100,6 +100,7 @@ def test_amendments_and_cancels_are_acknowledged_without_a_state() -> None:
     """order/{amend-order, cancel-order, cancel-all}.mdx."""
     order = as_order(LIMIT, "bybit", "main", 1)
     amend = CODEC.amend(order, BTC, D("1.50"))
+    assert dict(CODEC.amend(order, BTC, None, D("2.50")).params)["price"] == "2.5"
     assert (amend.rest, amend.kind) == (("POST", "/v5/order/amend"), Kind.AMEND)
     assert dict(amend.params) == {"category": "spot", "symbol": "BTCUSDT", "orderLinkId": "vm1", "qty": "1.5"}
     for draft in (amend, CODEC.cancel(order, BTC)):

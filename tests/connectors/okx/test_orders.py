@@ -141,6 +141,7 @@ def test_cancels_and_queries_name_the_exchanges_id_where_it_is_known() -> None:
     assert sent(CODEC.cancel(replace(HELD, exchange_order_id="7"), BTC)) == {"instId": "BTC-USDT", "ordId": "7"}
     amended = CODEC.amend(replace(HELD, exchange_order_id="7"), BTC, D("0.50"))
     assert sent(amended) == {"instId": "BTC-USDT", "ordId": "7", "newSz": "0.5"}
+    assert sent(CODEC.amend(HELD, BTC, None, D("1.50"))) == {"instId": "BTC-USDT", "clOrdId": "vm1", "newPx": "1.5"}
     assert (amended.rest, amended.order_count) == (("POST", "/api/v5/trade/amend-order"), 1)
     assert sent(CODEC.query("vm1", BTC)) == {"instId": "BTC-USDT", "clOrdId": "vm1"}
     assert sent(CODEC.query("vm1", BTC, "7")) == {"instId": "BTC-USDT", "ordId": "7"}

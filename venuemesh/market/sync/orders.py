@@ -214,15 +214,27 @@ class Orders(Room):
         answer = self._command("cancel_all", body, timeout_s + 5.0, "cancel_all")
         return [CancelResult.from_dict(plain) for plain in answer]
 
-    def amend(self, client_order_id: str, amount: Number, timeout_s: float = 15.0) -> Order:
-        """Make an open order smaller without losing its place in the queue; return the confirmed order.
+    def amend(
+        self,
+        client_order_id: str,
+        amount: Number | None = None,
+        timeout_s: float = 15.0,
+        *,
+        price: Number | None = None,
+    ) -> Order:
+        """Change the amount, the price or both of an open order, which keeps its ids; return the confirmed order.
+
+        `amount` is the whole amount, with what has filled. `venuemesh exchanges --json` shows which changes an exchange
+        takes, and after which of them the order keeps its place in the queue.
 
         Raises:
-            NotOffered: the exchange has no amendments; `replace` works, but loses the place in the queue.
+            NotOffered: the exchange has no amendments of this kind; `replace` works, but loses the place in the queue.
             RuleViolation, Rejected: refused; the order is unchanged.
             OutcomeUnknown: no answer; `get_order` returns the known state.
         """
-        body = {"id": client_order_id, "amount": f"{needed_number('amount', amount):f}"}
+        given = {"amount": amount, "price": price}
+        numbers = {name: f"{needed_number(name, value):f}" for name, value in given.items() if value is not None}
+        body = {"id": client_order_id, **numbers}
         return Order.from_dict(self._command("amend", body, timeout_s, client_order_id))
 
     def replace(

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.fakes.order_world import PAIRS, TIMEOUT, World
 from venuemesh.connectors.kraken import spec as kraken
 from venuemesh.connectors.okx import spec as okx
-from venuemesh.connectors.spec import Offer
+from venuemesh.connectors.spec import Amend, Offer
 from venuemesh.model.errors import RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus, OrderType, TimeInForce
@@ -24,6 +24,7 @@ amounts = st.sampled_from([Decimal("0.5"), Decimal(1), Decimal(2)])
 sides = st.sampled_from(list(Side))
 pairs = st.sampled_from(PAIRS)
 kinds = st.sampled_from(["limit", "limit", "limit", "market", "quote", "ioc", "fok"])
+prices = st.sampled_from([None, None, Decimal(99), Decimal(102)])
 few = st.integers(0, 3)
 fates = st.sampled_from(["queued", "sent", "arrived", "answered", "late", "lost", "lost"])
 
@@ -33,9 +34,15 @@ class Interleavings(RuleBasedStateMachine):
 
     like: Offer | None = None  # the exchange whose ways the model has; None: answers say how orders stand, or not
 
-    @initialize(seed=st.integers(0, 3), acknowledges=st.booleans(), batch=st.sampled_from([0, 2]))
-    def begin(self, seed: int, acknowledges: bool, batch: int) -> None:
-        self.world = World(seed, acknowledges=acknowledges or self.like is not None, batch=batch, like=self.like)
+    @initialize(
+        seed=st.integers(0, 3),
+        acknowledges=st.booleans(),
+        batch=st.sampled_from([0, 2]),
+        amend=st.sampled_from([frozenset({Amend.SMALLER}), frozenset(Amend)]),
+    )
+    def begin(self, seed: int, acknowledges: bool, batch: int, amend: frozenset[Amend]) -> None:
+        acknowledges = acknowledges or self.like is not None
+        self.world = World(seed, acknowledges=acknowledges, batch=batch, like=self.like, amend=amend)
         self.placed = 0
         self.commands: list[NewOrder] = []
         self.world.go()
@@ -106,11 +113,11 @@ class Interleavings(RuleBasedStateMachine):
         self._then(fate)
 
     @precondition(lambda self: self.placed)
-    @rule(index=few, fate=fates)
-    def amend(self, index: int, fate: str) -> None:
+    @rule(index=few, amount=st.sampled_from([None, *map(Decimal, ("0.4", "0.7", "3"))]), price=prices, fate=fates)
+    def change(self, index: int, amount: Decimal | None, price: Decimal | None, fate: str) -> None:
         world = self.world
         one = f"vm{max(1, self.placed - index)}"
-        world.do(world.machine.amend(world.token(), one, Decimal("0.4"), world.now))
+        world.do(world.machine.amend(world.token(), one, amount, world.now, price))
         self._then(fate)
 
     @precondition(lambda self: self.placed)

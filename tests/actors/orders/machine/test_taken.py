@@ -206,7 +206,7 @@ def test_an_amendment_is_answered_once_the_order_has_its_new_amount(world: World
 def test_an_amendment_of_an_order_that_ended_meanwhile_fails(world: World) -> None:
     place(world, limit("vm1", amount=D(2)))
     world.reports()
-    world.exchange.amend = lambda client_id, amount: world.exchange.by_client(client_id)  # type: ignore
+    world.exchange.amend = lambda client_id, amount, price: world.exchange.by_client(client_id)  # type: ignore
     token = world.token()
     world.do(world.machine.amend(token, "vm1", D(1), world.now))
     world.go(asks=False)
