@@ -214,9 +214,10 @@ class KrakenTrading(Trading):
         if len(self._amended_ns) > AMENDED_KEPT:
             del self._amended_ns[next(iter(self._amended_ns))]
         asked = dict(draft.params)
-        amount = Decimal(asked["order_qty"])
+        amount, price = (Decimal(asked[name]) if name in asked else None for name in ("order_qty", "limit_price"))
         txid, own = asked.get("txid", ""), draft.orders[0]
-        return Reply(orders=(OrderReport(self._symbol_of(draft), own, txid, None, sent_ns, amount=amount),))
+        report = OrderReport(self._symbol_of(draft), own, txid, None, sent_ns, amount=amount, price=price)
+        return Reply(orders=(report,))
 
     def _found(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         """The order that was asked for, under the id it was asked for."""

@@ -75,7 +75,7 @@ OFFER = Offer(
     # renewal, after a third of the time, costs a call of the key
     dead_man_s=(30, 86_399),
     batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against the limit of its own pair
-    amend=frozenset({Amend.SMALLER}),  # rest-api/amend-order: in place, under the same ids
+    amend=frozenset(Amend),  # rest-api/amend-order: in place, under the same ids
     client_id_pattern=PATTERN,
     # ours: the manual states no bound on how long a request that was let in is worked on
     processing_s=5.0,

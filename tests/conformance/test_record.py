@@ -57,7 +57,7 @@ def test_a_connector_of_the_same_name_from_elsewhere_has_passed_nothing(tmp_path
 
 
 def test_nothing_is_recorded_of_a_run_that_failed() -> None:
-    with pytest.raises(Misconfigured, match="only what passed"):
+    with pytest.raises(Misconfigured, match="only a run without failures"):
         records.made(kraken.CONNECTOR, "1.2.3", [result("test_a", Outcome.PASSED), result("test_b", Outcome.FAILED)])
 
 

@@ -288,7 +288,8 @@ class Ledger:
 
     def _new_terms(self, held: Held, report: OrderReport) -> dict[str, object]:
         """Return the amount and the price of a report that differ from the order's and are newer."""
-        order, amount, price = held.order, report.amount, report.price
+        order, price = held.order, report.price
+        amount = order.amount if report.amount is None and price is not None else report.amount
         if amount is None or order.amount is None:
             return {}
         if not self._grows and not self._moves:
