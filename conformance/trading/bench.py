@@ -181,7 +181,7 @@ class Desk:
 
     async def touch(self) -> tuple[Decimal, Decimal]:
         """Return best bid and best ask. Raises AssertionError when a side of the book is empty."""
-        book = await self.market.get_snapshot(self.pair, sizes.LEVELS)
+        book = await self._patient(lambda: self.market.get_snapshot(self.pair, sizes.LEVELS))
         bid, ask = book.best_bid, book.best_ask
         if bid is None or ask is None:
             raise AssertionError(f"a side of the book of {self.pair} is empty: the check cannot trade")
@@ -198,12 +198,20 @@ class Desk:
 
         When the rate budget is used up, wait and place a new order, because the first one is refused for good.
         """
-        deadline = time.monotonic() + READY_S
-        while True:
+
+        async def try_once() -> Order:
             new = self.market.new_order(side, self.pair, amount, order_type, **more)
             self.handed_out.append(new.client_order_id)
+            return (await self.market.place_orders([new]))[0]
+
+        return await self._patient(try_once)
+
+    async def _patient(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Repeat what the rate limits refuse for now."""
+        deadline = time.monotonic() + READY_S
+        while True:
             try:
-                return (await self.market.place_orders([new]))[0]
+                return await work()
             except RetryLater as error:
                 wait_s = max(error.after_s or 0.0, LOOK_AGAIN_S)
                 if self.mesh.failures or time.monotonic() + wait_s > deadline:
