@@ -25,7 +25,7 @@ from ..order_codec import Aging, Auth, Draft, Kind, Reply
 from ..reading import integer, rfc3339, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport
 from ..spec import ExchangeSpec, Offer
-from ..trading import Params, Trading, accepted, asked_for, changed, paged, redirected
+from ..trading import TIMED, Params, Trading, accepted, asked_for, changed, paged, redirected
 from . import reports
 from .client_ids import packed
 from .market import NEW_NAMES
@@ -38,7 +38,7 @@ PAGE = 50  # get-closed-orders, get-trade-history
 # rest-api/cancel-order-batch: by what a cancel names its order, and the list that has it in a batch. In the manual's
 # example the first is a list of texts; that the second is one, too, is a guess.
 CANCELLED_BY = {"txid": "orders", "cl_ord_id": "cl_ord_ids"}
-ORDER_TYPES = {OrderType.LIMIT: "limit", OrderType.LIMIT_MAKER: "limit", OrderType.MARKET: "market"}
+ORDER_TYPES = {kind: name for name, kind in reports.TYPES.items()} | {OrderType.LIMIT_MAKER: "limit"}
 
 
 class KrakenTrading(Trading):
@@ -91,9 +91,9 @@ class KrakenTrading(Trading):
             ("oflags", ",".join(flags)),
             ("cl_ord_id", packed(order.client_order_id)),
         ]
-        if order.price is not None:
-            params.append(("price", plain(order.price)))
-        if kind is OrderType.LIMIT:
+        prices = [plain(price) for price in (order.stop_price, order.price) if price is not None]
+        params += zip(("price", "price2"), prices, strict=False)
+        if kind in TIMED:
             params.append(("timeinforce", (order.time_in_force or TimeInForce.GTC).value))
         if order.self_trade is not None:
             params.append(("stptype", order.self_trade))

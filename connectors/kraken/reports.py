@@ -25,13 +25,16 @@ STATUS = {
     "expired": OrderStatus.EXPIRED,
 }
 SIDE = {"buy": Side.BUY, "sell": Side.SELL}
-TYPES = {"limit": OrderType.LIMIT, "market": OrderType.MARKET}  # others are placed elsewhere: their type stays unknown
-OTHER_TYPES = frozenset(
-    {
-        *("iceberg", "stop-loss", "take-profit", "stop-loss-limit", "take-profit-limit"),
-        *("trailing-stop", "trailing-stop-limit", "settle-position"),
-    }
-)
+TYPES = {
+    "limit": OrderType.LIMIT,
+    "market": OrderType.MARKET,
+    "stop-loss": OrderType.STOP_LOSS,
+    "stop-loss-limit": OrderType.STOP_LOSS_LIMIT,
+    "take-profit": OrderType.TAKE_PROFIT,
+    "take-profit-limit": OrderType.TAKE_PROFIT_LIMIT,
+}
+# These are placed elsewhere: their type stays unknown
+OTHER_TYPES = frozenset({"iceberg", "trailing-stop", "trailing-stop-limit", "settle-position"})
 FORCES = {force.value: force for force in (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)}
 HUNDRED = Decimal(100)
 
@@ -58,9 +61,13 @@ def order(txid: str, row: dict[str, Any], symbol: Symbol) -> OrderReport:
     if status is OrderStatus.OPEN and filled:
         status = OrderStatus.PARTIALLY_FILLED
     reason = row.get("reason")
-    price = plain_decimal(described["price"])
     kind, client_id = text(described["ordertype"]), row.get("cl_ord_id")
-    in_quote = "viqc" in flags
+    in_quote, of_type = "viqc" in flags, order_type(kind, "post" in flags)
+    stop, price = None, None
+    if of_type is not None and of_type.has_stop:
+        stop = plain_decimal(described["price"])
+    if of_type is not None and of_type.has_price:
+        price = plain_decimal(described["price" if stop is None else "price2"])
     return OrderReport(
         symbol=symbol(text(described["pair"])),
         client_order_id="" if client_id is None else unpacked(text(client_id)),
@@ -68,9 +75,10 @@ def order(txid: str, row: dict[str, Any], symbol: Symbol) -> OrderReport:
         status=status,
         ts_event_ns=time_ns(row["closetm"] if "closetm" in row else row["opentm"]),
         side=SIDE[described["type"]],
-        order_type=order_type(kind, "post" in flags),
+        order_type=of_type,
         amount=None if in_quote else amount,
-        price=price if price and kind == "limit" else None,
+        price=price,
+        stop_price=stop,
         quote_amount=amount if in_quote else None,
         filled=filled,
         quote_filled=plain_decimal(row["cost"]),

@@ -64,8 +64,8 @@ TRADING = {
 }
 
 OFFER = Offer(
-    # rest-api/add-order has stop, take-profit, trailing and iceberg orders too; the mesh does not place them yet
-    order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),
+    # rest-api/add-order: all but trailing stops, iceberg orders and settle-position; triggers follow the last price
+    order_types=frozenset(OrderType),
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same: timeinforce
     self_trade_modes=frozenset({"cancel-newest", "cancel-oldest", "cancel-both"}),  # same: stptype
     quote_amount=True,  # same: oflags viqc, buy market orders only

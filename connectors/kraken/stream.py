@@ -124,6 +124,8 @@ class PrivateReader:
         if "order_type" in row:
             is_post_only = "post_only" in row and flag(row["post_only"])
             order_type = order_type or reports.order_type(text(row["order_type"]), is_post_only)
+        triggers = row.get("triggers", {})
+        static = triggers.get("price_type", "static") == "static"  # others move with the price
         return replace(
             found,
             status=status,
@@ -133,6 +135,7 @@ class PrivateReader:
             time_in_force=reports.FORCES.get(row["time_in_force"]) if "time_in_force" in row else found.time_in_force,
             amount=None if "cash_order_qty" in row or found.quote_amount else _number(row, "order_qty", found.amount),
             price=_number(row, "limit_price", found.price),
+            stop_price=_number(triggers, "price", found.stop_price) if static else found.stop_price,
             quote_amount=_number(row, "cash_order_qty", found.quote_amount),
             filled=_number(row, "cum_qty", found.filled),
             quote_filled=_number(row, "cum_cost", found.quote_filled) if "cum_qty" in row else found.quote_filled,

@@ -15,15 +15,24 @@ from ..wire.numbers import text
 from . import ids
 from .client import seconds
 from .names import Pair
-from .orders import client_id_of, fee_in_quote, reason, state
+from .orders import NAMES, NewOrder, client_id_of, fee_in_quote, reason, state
 
 STATES = {"pending_new": "pending", "new": "open", "partially_filled": "open", "filled": "closed"}
 
 
-def described(pair: Pair, side: str, size: int, price: int | None, quote_size: int | None = None) -> str:
-    """The description of an order in words."""
-    amount = pair.size(size) if quote_size is None else text(quote_size)
-    return f"{side} {amount} {pair.altname} @ " + ("market" if price is None else f"limit {pair.price(price)}")
+def described(new: NewOrder) -> str:
+    """The description of a new order in words."""
+    return _words(new.pair, new)
+
+
+def _words(pair: Pair, order: NewOrder | Order) -> str:
+    amount = pair.size(order.size) if order.quote_size is None else text(order.quote_size)
+    trigger = order.trigger if isinstance(order, NewOrder) else order.stop_price
+    limit = "market" if order.price is None else f"limit {pair.price(order.price)}"
+    if trigger is not None:
+        kind = "stop loss" if order.kind.startswith("STOP") else "take profit"
+        limit = f"{kind} {pair.price(trigger)}" + ("" if order.price is None else f" -> {limit}")
+    return f"{order.side.name.lower()} {amount} {pair.altname} @ {limit}"
 
 
 def flags(order: Order) -> str:
@@ -41,8 +50,10 @@ def average(order: Order) -> int:
 def order(pair: Pair, placed: Order, fills: Sequence[Fill] | None, all_fills: Sequence[Fill]) -> dict[str, Any]:
     """One order; `fills` are named in it where they were asked for."""
     found = state(placed)
-    side = placed.side.name.lower()
-    kind = "market" if placed.price is None else "limit"
+    prices = [pair.price(one) for one in (placed.stop_price, placed.price) if one is not None] + ["0", "0"]
+    went = placed.conditional and placed.working_ns >= 0
+    misc = [("stopped" if placed.kind.startswith("STOP") else "touched")] if went else []
+    misc += ["partial"] if found == "canceled" and placed.filled else []
     body: dict[str, Any] = {
         "refid": None,
         "userref": placed.strategy_id,
@@ -53,12 +64,12 @@ def order(pair: Pair, placed: Order, fills: Sequence[Fill] | None, all_fills: Se
         "expiretm": 0,
         "descr": {
             "pair": pair.altname,
-            "type": side,
-            "ordertype": kind,
-            "price": "0" if placed.price is None else pair.price(placed.price),
-            "price2": "0",
+            "type": placed.side.name.lower(),
+            "ordertype": NAMES[placed.kind],
+            "price": prices[0],
+            "price2": prices[1],
             "leverage": "none",
-            "order": described(pair, side, placed.size, placed.price),
+            "order": _words(pair, placed),
             "close": "",
         },
         "vol": pair.size(placed.size),
@@ -66,11 +77,13 @@ def order(pair: Pair, placed: Order, fills: Sequence[Fill] | None, all_fills: Se
         "cost": text(placed.quote_filled),
         "fee": text(fee_in_quote(all_fills, pair.market.rules.quote)),
         "price": text(average(placed)),
-        "stopprice": text(0),
-        "limitprice": text(0),
-        "misc": "partial" if found == "canceled" and placed.filled else "",
+        "stopprice": text(placed.stop_price if went and placed.stop_price is not None else 0),
+        "limitprice": text(placed.price if went and placed.price is not None else 0),
+        "misc": ",".join(misc),
         "oflags": flags(placed),
     }
+    if placed.conditional:
+        body["trigger"] = "last"
     if found in ("filled", "canceled"):
         body["reason"] = None if found == "filled" else reason(placed)
         body["closetm"] = seconds(placed.updated_ns)

@@ -30,6 +30,16 @@ from .payloads import status
 
 KEPT = 200_000  # orders whose details are kept
 POST_ONLY = "Post only order"
+# Order types by the protocol's names. Trailing stops, iceberg orders and settle-position are not implemented.
+KINDS = {
+    "limit": "LIMIT",
+    "market": "MARKET",
+    "stop-loss": "STOP_LOSS",
+    "stop-loss-limit": "STOP_LOSS_LIMIT",
+    "take-profit": "TAKE_PROFIT",
+    "take-profit-limit": "TAKE_PROFIT_LIMIT",
+}
+NAMES = {kind: name for name, kind in KINDS.items()} | {"LIMIT_MAKER": "limit"}
 REASONS = {
     "UNFILLED_IOC_QUANTITY_EXPIRED": "Immediate or cancel",
     "UNFILLED_FOK_ORDER_EXPIRED": "Fill or kill",
@@ -59,6 +69,8 @@ class NewOrder:
     side: Side
     size: int
     price: int | None  # None for market orders
+    kind: str = "LIMIT"  # a value of `KINDS`
+    trigger: int | None = None  # the price that starts a triggered order
     time_in_force: str = "GTC"
     post_only: bool = False
     client_id: str = ""
@@ -116,7 +128,7 @@ class Orders:
         takes = new.post_only and new.price is not None and _takes(new.pair, new.side, new.price)
         ticket = Ticket(
             new.side,
-            "MARKET" if new.price is None else "LIMIT_MAKER" if new.post_only and not takes else "LIMIT",
+            "LIMIT_MAKER" if new.post_only and not takes else new.kind,
             new.size,
             new.price,
             new.time_in_force,
@@ -124,6 +136,7 @@ class Orders:
             new.quote_size,
             new.self_trade,
             strategy_id=new.userref,
+            stop_price=new.trigger,
             fee_in_quote=True,
         )
         if new.validate:
@@ -224,7 +237,7 @@ def client_id_of(order: Order) -> str | None:
 def state(order: Order) -> str:
     """Return an order's state: new, partially_filled, filled or canceled. What the engine expires is cancelled here."""
     if order.status == "NEW":
-        return "pending_new" if order.working_ns < 0 else "new"
+        return "pending_new" if order.working_ns < 0 and not order.conditional else "new"
     return order.status.lower() if order.status in ("PARTIALLY_FILLED", "FILLED") else "canceled"
 
 

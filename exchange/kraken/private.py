@@ -24,7 +24,7 @@ from .client import NAME, rfc3339_s
 from .desk import Desk
 from .errors import ApiError, invalid, refused
 from .names import Pair, asset_id
-from .orders import SELF_TRADE, NewOrder, client_id_of, read_client_id
+from .orders import KINDS, NAMES, SELF_TRADE, NewOrder, client_id_of, read_client_id
 from .public import pairs_of, whole
 
 PAGE = 50
@@ -92,7 +92,7 @@ def price_of(pair: Pair, sent: Mapping[str, Any], name: str) -> int | None:
             read_decimal(sent[name])
         except BadNumber as bad:
             if bad.flaw is not Flaw.TOO_PRECISE:
-                raise
+                raise invalid(name) from None
             value = 1
         else:
             raise
@@ -253,7 +253,7 @@ def trades_history(asked: Asked) -> Any:
     result: dict[str, Any] = {}
     for fill in _page(asked, found):
         order = by_id.get(fill.order_id)
-        kind = "market" if order is not None and order.price is None else "limit"
+        kind = "limit" if order is None else NAMES[order.kind]
         result[ids.trade_id(fill)] = order_bodies.trade(asked.desk.pairs.by_symbol[fill.symbol], fill, kind)
     return {"trades": result} if flag(asked.sent, "without_count") else {"trades": result, "count": len(found)}
 
@@ -292,25 +292,28 @@ def new_order(asked: Asked) -> NewOrder:
     """Read AddOrder's parameters.
 
     Raises:
-        ApiError: one is missing, malformed, or asks for what is not there (margin, triggers, GTD, iceberg).
+        ApiError: one is missing, malformed, or asks for what is not there (margin, trailing stops, GTD, iceberg).
     """
     sent = asked.sent
     pair = asked.desk.pairs.rest(sent.get("pair"))
     kind, side = sent.get("ordertype"), str(sent.get("type")).upper()
     if side not in ("BUY", "SELL"):
         raise invalid("type")
-    if kind not in ("limit", "market"):
-        raise invalid("ordertype")
+    if kind not in KINDS or sent.get("trigger", "last") != "last":
+        raise invalid("trigger" if kind in KINDS else "ordertype")
     if sent.get("leverage", "none") not in ("none", "0", "", 0) or flag(sent, "reduce_only"):
         raise ApiError("EOrder:Cannot open position")
     names = [name.strip() for name in str(sent.get("oflags", "")).split(",") if name.strip()]
     if set(names) - {"post", "fciq", "fcib", "nompp", "viqc"}:
         raise invalid("oflags")
-    price = price_of(pair, sent, "price")
-    if (price is None) != (kind == "market"):
-        raise invalid("price")
+    triggered = "-" in kind
+    trigger = price_of(pair, sent, "price") if triggered else None
+    price = price_of(pair, sent, "price2" if triggered else "price")
+    if (price is None) == kind.endswith("limit") or triggered != (trigger is not None):
+        raise invalid("price2" if trigger is not None else "price")
+    terms = NewOrder(pair, Side[side], 0, price, KINDS[kind], trigger, str(sent.get("timeinforce", "GTC")))
     return assemble(
-        NewOrder(pair, Side[side], 0, price, str(sent.get("timeinforce", "GTC")), "post" in names),
+        replace(terms, post_only="post" in names),
         amount(sent, "volume"),
         "viqc" in names,
         sent,
@@ -330,13 +333,13 @@ def assemble(
     """Check what both transports have in common, by the names that parameters have there."""
     if volume is None:
         raise invalid(names["size"])
-    if in_quote and (order.price is not None or order.side is not Side.BUY):
+    if in_quote and (order.kind != "MARKET" or order.side is not Side.BUY):
         raise invalid("viqc")
     if not in_quote and volume % 10 ** (SCALE - order.pair.size_decimals):
         raise invalid(names["size"])
     if order.time_in_force not in ("GTC", "IOC", "FOK") or (order.price is None and order.time_in_force == "FOK"):
         raise invalid(names["tif"])
-    if order.post_only and (order.price is None or order.time_in_force != "GTC"):
+    if order.post_only and (order.kind != "LIMIT" or order.time_in_force != "GTC"):
         raise ApiError("EGeneral:Invalid arguments:post")
     given, userref = sent.get(names["client_id"]), sent.get(names["userref"])
     if given is not None and userref is not None:
@@ -363,7 +366,7 @@ def assemble(
 def add_order(asked: Asked) -> Any:
     new = new_order(asked)
     order = asked.desk.orders.place(asked.account, new, asked.now_ns)
-    words = order_bodies.described(new.pair, new.side.name.lower(), new.size, new.price, new.quote_size)
+    words = order_bodies.described(new)
     result: dict[str, Any] = {"descr": {"order": words}}
     return result if order is None else result | {"txid": [ids.order_id(order.id)]}
 
@@ -382,8 +385,7 @@ def add_order_batch(asked: Asked) -> Any:
     orders.count_batch(asked.account, new[0].pair, len(new), asked.now_ns)
     done = Batch([], [])
     for row, each in zip(given, new, strict=True):
-        words = order_bodies.described(each.pair, each.side.name.lower(), each.size, each.price, each.quote_size)
-        found: dict[str, Any] = {"descr": {"order": words}}
+        found: dict[str, Any] = {"descr": {"order": order_bodies.described(each)}}
         try:
             order = orders.place(asked.account, each, asked.now_ns, counted=False)
             found |= {} if order is None else {"txid": ids.order_id(order.id)}

@@ -21,7 +21,8 @@ from .client import Client, rfc3339_s
 from .desk import Desk
 from .errors import ApiError, invalid, refused
 from .front import Reply
-from .orders import NewOrder, client_id_of
+from .names import Pair
+from .orders import KINDS, NewOrder, client_id_of
 from .private import LONGEST_SWITCH_S, amount, assemble, deadline, flag, price_of
 from .public import whole
 
@@ -41,7 +42,7 @@ _NEW = frozenset(
             "token",
         ),
         *("cl_ord_id", "order_userref", "stp_type", "cash_order_qty", "validate", "fee_preference", "no_mpp"),
-        *("margin", "reduce_only"),
+        *("margin", "reduce_only", "triggers"),
     )
 )
 
@@ -86,18 +87,19 @@ def add_order(asked: Asked) -> list[Reply]:
     kind, side = params.get("order_type"), str(params.get("side")).upper()
     if side not in ("BUY", "SELL"):
         raise invalid("side")
-    if kind not in ("limit", "market"):
+    if kind not in KINDS:
         raise invalid("order_type")
     if flag(params, "margin") or flag(params, "reduce_only"):
         raise ApiError("EOrder:Cannot open position")
     price = price_of(pair, params, "limit_price")
-    if (price is None) != (kind == "market"):
+    if (price is None) == kind.endswith("limit"):
         raise invalid("limit_price")
+    trigger = _trigger(pair, params) if "-" in kind else None
     quote = amount(params, "cash_order_qty")
     due_ns = deadline(params, 0.5, asked.arrived_ns) or asked.arrived_ns + int(DEADLINE_S * SECOND_NS)
     tif = str(params.get("time_in_force", "gtc")).upper()
     new = assemble(
-        NewOrder(pair, Side[side], 0, price, tif, flag(params, "post_only")),
+        NewOrder(pair, Side[side], 0, price, KINDS[kind], trigger, tif, flag(params, "post_only")),
         amount(params, "order_qty") if quote is None else quote,
         quote is not None,
         params,
@@ -109,6 +111,17 @@ def add_order(asked: Asked) -> list[Reply]:
     result: dict[str, Any] = {"order_id": "" if order is None else ids.order_id(order.id)}
     result |= {name: params[name] for name in ("cl_ord_id", "order_userref") if name in params}
     return [Reply(result)]
+
+
+def _trigger(pair: Pair, params: Mapping[str, Any]) -> int:
+    """Read `triggers`: the last price alone is followed here, and a price that does not move with it."""
+    given = params.get("triggers")
+    if not isinstance(given, dict) or given.get("reference", "last") != "last":
+        raise invalid("triggers")
+    found = price_of(pair, given, "price")
+    if found is None or given.get("price_type", "static") != "static":
+        raise invalid("triggers")
+    return found
 
 
 def amend_order(asked: Asked) -> list[Reply]:

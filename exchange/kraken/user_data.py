@@ -31,7 +31,7 @@ from .errors import ApiError
 from .limits import Meter
 from .names import Pair, Pairs, number
 from .order_bodies import average
-from .orders import Orders, client_id_of, reason, state
+from .orders import NAMES, Orders, client_id_of, reason, state
 from .payloads import price, size
 
 FILLS_SHOWN = 50
@@ -136,9 +136,11 @@ class UserData:
         if not listeners or pair is None:
             return
         events: list[dict[str, Any]] = []
-        if report.kind == "NEW":
+        if report.kind == "NEW" and order.conditional and order.working_ns >= 0:
+            events.append(self._short(order, "status", now) | self._triggers(order))
+        elif report.kind == "NEW":
             events.append(self._whole(order, "pending_new", now))
-            if order.working_ns >= 0:
+            if order.working_ns >= 0 or order.conditional:
                 events.append(self._short(order, "new", now))
         elif report.fill is not None:
             events.append(self._trade(order, report.fill))
@@ -192,7 +194,9 @@ class UserData:
         return body
 
     def _short(self, order: Order, kind: str, time_ns: int) -> dict[str, Any]:
-        status = "partially_filled" if kind == "amended" and order.filled else "new" if kind == "amended" else kind
+        status = kind
+        if kind in ("amended", "status"):
+            status = "partially_filled" if order.filled else "new"
         return {"timestamp": rfc3339(time_ns), "order_status": status, "exec_type": kind} | self._ids(order)
 
     def _whole(self, order: Order, kind: str, time_ns: int) -> dict[str, Any]:
@@ -204,7 +208,7 @@ class UserData:
             "time_in_force": order.time_in_force if order.price is not None else "GTC",
             "exec_type": kind,
             "side": order.side.name.lower(),
-            "order_type": "market" if order.price is None else "limit",
+            "order_type": NAMES[order.kind],
             "order_status": "pending_new" if kind == "pending_new" else state(order),
             "fee_usd_equiv": number(0),
             "fee_ccy_pref": "fciq",
@@ -213,9 +217,19 @@ class UserData:
         if order.price is not None:
             body |= {"limit_price_type": "static", "limit_price": price(pair, order.price)}
             body["post_only"] = order.kind == "LIMIT_MAKER"
+        if order.conditional:
+            body |= self._triggers(order)
         if order.quote_size is not None:
             body["cash_order_qty"] = number(order.quote_size)
         return body
+
+    def _triggers(self, order: Order) -> dict[str, Any]:
+        stop, went = order.stop_price, order.working_ns >= 0
+        assert stop is not None
+        at = price(self._pairs.by_symbol[order.symbol], stop)
+        found: dict[str, Any] = {"reference": "last", "price": at, "price_type": "static", "actual_price": at}
+        found["status"] = "triggered" if went else "untriggered"
+        return {"triggers": found | ({"timestamp": rfc3339(order.working_ns)} if went else {})}
 
     def _sums(self, order: Order) -> dict[str, Any]:
         pair = self._pairs.by_symbol[order.symbol]
@@ -242,7 +256,7 @@ class UserData:
                 "last_price": price(pair, fill.price),
                 "liquidity_ind": "m" if fill.maker else "t",
                 "cost": number(fill.quote),
-                "order_type": "market" if order.price is None else "limit",
+                "order_type": NAMES[order.kind],
                 "timestamp": rfc3339(fill.time_ns),
                 "order_status": "filled" if done else "partially_filled",
             }

@@ -117,7 +117,8 @@ def test_an_order_as_parameters(order, wanted):
 @pytest.mark.parametrize(
     "order",
     [
-        new(OrderType.STOP_LOSS_LIMIT, stop_price=D(1)),
+        new(OrderType.STOP_LOSS, stop_price=D(1)),
+        new(OrderType.STOP_LOSS_LIMIT),
         new(OrderType.MARKET, None, time_in_force=TimeInForce.FOK),
         new(quote_amount=D(5)),
         new(OrderType.MARKET, None, None),
@@ -364,3 +365,25 @@ def test_the_dead_man_switch_states_when_it_fires() -> None:
     for wrong, asked in (("0", 60), (later, 0), ("2023-03-24T17:41:55Z", 60)):
         with pytest.raises(DecodeError):
             read(codec().dead_man(asked), {"currentTime": now, "triggerTime": wrong})
+
+
+# Stop orders
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "expected"),
+    [
+        (OrderType.STOP_LOSS, None, {"ordertype": "stop-loss", "price": "40000"}),
+        (OrderType.TAKE_PROFIT, None, {"ordertype": "take-profit", "price": "40000"}),
+        (OrderType.STOP_LOSS_LIMIT, "40100", {"ordertype": "stop-loss-limit", "price": "40000", "price2": "40100"}),
+        (OrderType.TAKE_PROFIT_LIMIT, "1", {"ordertype": "take-profit-limit", "price": "40000", "price2": "1"}),
+    ],
+)
+def test_a_stop_order_has_its_trigger_first(kind: OrderType, price: str | None, expected: dict[str, str]) -> None:
+    """add-order: `price` is the trigger price, `price2` the limit."""
+    sent = dict(codec().place(new(kind, price, stop_price=D(40000)), BTC).params)
+    assert {name: sent[name] for name in expected} == expected
+    assert ("price2" in sent, "timeinforce" in sent) == ("price2" in expected, kind.has_price)
+    described = {"pair": "XBTUSD", "type": "buy", "price2": "0", **expected}
+    (order,) = read(codec().open_orders(), {"open": {TXID: row(descr=described)}}).orders
+    assert (order.order_type, order.stop_price, order.price) == (kind, D(40000), None if price is None else D(price))

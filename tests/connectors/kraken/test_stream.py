@@ -152,3 +152,18 @@ def test_a_codec_for_another_server_gives_no_token_to_the_exchange():
     assert CONNECTOR.trading().stream_url() == "wss://ws-auth.kraken.com/v2"
     with pytest.raises(NotOffered):
         CONNECTOR.trading(rest="http://localhost:1").stream_url()
+
+
+def test_a_stop_order_has_both_prices(connection):
+    """executions: a trigger price that is no fixed price is not taken for one."""
+    triggers = {"reference": "last", "price": 26000.5, "price_type": "static", "status": "untriggered"}
+    connection.says("executions", pending(order_type="stop-loss-limit", triggers=triggers))
+    (opened,) = connection.says("executions", event("new"))
+    assert (opened.order_type, opened.stop_price) == (OrderType.STOP_LOSS_LIMIT, D("26000.5"))
+    assert opened.price == D("26500.4")
+    (started,) = connection.says("executions", event("status", "new", triggers={**triggers, "status": "triggered"}))
+    assert (started.status, started.stop_price) == (S.OPEN, D("26000.5"))
+    moving = {"reference": "last", "price": -2, "price_type": "pct"}
+    connection.says("executions", pending(order_id="OTHER", order_type="stop-loss", triggers=moving))
+    (other,) = connection.says("executions", event("new", order_id="OTHER"))
+    assert (other.order_type, other.stop_price) == (OrderType.STOP_LOSS, None)

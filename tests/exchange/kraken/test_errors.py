@@ -10,11 +10,10 @@ from venuemesh.exchange.kraken.errors import UNKNOWN, refused
 from venuemesh.model.errors import Rejected
 
 ENGINE = Path(exchange.__path__[0]) / "engine"
-# Codes that mean an argument here, and codes of what the protocol does not have: stop orders, lists, amend counts.
+# Codes that mean an argument here, and codes of what the protocol does not have: limits of stop orders, lists, amends.
 PLAIN = {"BAD_ORDER", "AMEND_NOTHING", "AMEND_UNSUPPORTED", "MARKET_CLOSED"}
 ABSENT = {
     "STOP_ORDERS",
-    "WOULD_TRIGGER",
     "OCO_PRICES",
     "ORDER_LISTS",
     "DUPLICATE_ACCOUNT",

@@ -162,7 +162,8 @@ async def test_userrefs_tag_many_orders(kraken: KrakenExchange) -> None:
     [
         ({"pair": "NOPE"}, "EQuery:Unknown asset pair"),
         ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
-        ({"ordertype": "stop-loss"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"ordertype": "trailing-stop"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"price": "-1"}, "EGeneral:Invalid arguments:price"),
         ({"ordertype": "market"}, "EGeneral:Invalid arguments:price"),
         ({"volume": "0"}, "EGeneral:Invalid arguments:volume"),
         ({"volume": "0.000001"}, "EGeneral:Invalid arguments:volume"),
