@@ -1,4 +1,4 @@
-"""ccxt's own okx class works against the local exchange over REST, and what it sees is the ledger's.
+"""ccxt's own okx classes work against the local exchange, REST and websocket, and what they see is the ledger's.
 
 What ccxt does here is in `ccxt_okx.py`; `conftest.py` says where ccxt lives.
 """
@@ -28,8 +28,9 @@ def seen(ccxt_python: Path) -> Iterator[dict[str, Any]]:
     try:
         assert exchange.stdout is not None
         urls = json.loads(exchange.stdout.readline())
+        okx, script = urls["okx"], Path(__file__).with_name("ccxt_okx.py")
         done = subprocess.run(
-            [ccxt_python, Path(__file__).with_name("ccxt_okx.py"), urls["okx"]["rest"], urls["admin"]],
+            [ccxt_python, script, okx["rest"], okx["ws"], urls["admin"]],
             input=json.dumps({"apiKey": "KEY", "secret": "a-secret", "password": "passphrase"}),
             capture_output=True,
             text=True,
@@ -51,8 +52,8 @@ def truth(seen: dict[str, Any]) -> dict[str, Any]:
     return ledger
 
 
-def test_market_data(seen: dict[str, Any]) -> None:
-    rest = seen["rest"]
+def test_market_data_read_and_watched(seen: dict[str, Any]) -> None:
+    rest, ws = seen["rest"], seen["ws"]
     assert rest["markets"] == ["BNB/USDT", "BTC/USDT", "ETH/BTC", "ETH/USDT", "SOL/USDT"]
     assert (rest["precision"]["price"], rest["precision"]["amount"]) == (0.01, 0.00001)
     bids, asks = rest["book"]
@@ -61,6 +62,8 @@ def test_market_data(seen: dict[str, Any]) -> None:
     assert {side for _, _, side in rest["trades"]} <= {"buy", "sell"}
     assert rest["ticker"] > 0
     assert len(rest["candles"][0]) == 6
+    assert ws["ticker"] > 0
+    assert ws["trade"][1] in ("buy", "sell")
 
 
 def test_orders_ended_as_their_kind_says(seen: dict[str, Any], truth: dict[str, Any]) -> None:
@@ -87,11 +90,14 @@ def test_orders_fills_and_balances_are_the_ledgers(seen: dict[str, Any], truth: 
     assert [(order["id"], order["clientOrderId"]) for order in rest["open"]] == [(made["resting"], "ccxtresting")]
     assert (rest["one"]["id"], rest["one"]["status"], rest["one"]["filled"]) == (made["market"], "closed", 0.001)
     assert {made["crossing"], made["market"], made["cost"]} <= {order["id"] for order in rest["closed"]}
-    ours = {(fill["id"], fill["order"], fill["side"], fill["fee"]["currency"]) for fill in rest["fills"]}
+    told = [*rest["fills"], *seen["ws"]["fills"]]
+    ours = {(fill["id"], fill["order"], fill["side"], fill["fee"]["currency"]) for fill in told}
     theirs = {(str(f["trade_id"]), str(f["order_id"]), f["side"], f["fee_asset"]) for f in truth["fills"]}
     assert ours == theirs
     assert sum(Decimal(str(fill["fee"]["cost"])) for fill in rest["fills"]) > 0
-    for asset, held in truth["balances"].items():
-        if Decimal(held["free"]) or Decimal(held["locked"]):
-            balance = rest["balance"][asset]
-            assert (balance["free"], balance["used"]) == (float(held["free"]), float(held["locked"])), asset
+    assert {seen["ws"]["maker"], seen["ws"]["taker"]} <= {fill["order"] for fill in seen["ws"]["fills"]}
+    for asset, total in seen["ws"]["balance"].items():
+        held = truth["balances"][asset]
+        assert Decimal(str(total)) == Decimal(held["free"]) + Decimal(held["locked"])
+    price = next(order["price"] for order in rest["open"])
+    assert rest["balance"]["USDT"]["used"] == pytest.approx(price * 0.01)
