@@ -21,6 +21,7 @@ from tests.fakes.settings import MANY_ORDERS, QUICK, account_settings
 from venuemesh.actors.account.stream import UserStreamRole
 from venuemesh.actors.cell.local import LocalCells
 from venuemesh.actors.orders.role import OrderManagerRole
+from venuemesh.connectors.okx.spec import SPEC as okx
 from venuemesh.connectors.registry import connector
 from venuemesh.connectors.settings import ConnectorSettings
 from venuemesh.connectors.spec import Limit
@@ -29,7 +30,9 @@ from venuemesh.journal.settings import JournalSettings
 from venuemesh.keystore.settings import KeySettings
 from venuemesh.model.address import catalog_address, limits_address, orders_address, stream_address
 from venuemesh.model.errors import MeshError, RetryLater, UnknownInstrument
+from venuemesh.model.fixed import to_text
 from venuemesh.model.http import HttpRequest
+from venuemesh.model.instrument import Instrument
 from venuemesh.supervisor.tree.settings import AccountSettings
 
 EXIT_LEASE = 75
@@ -37,6 +40,7 @@ EXIT_LEASE = 75
 MANY = {
     "binance": MANY_ORDERS,
     "kraken": {name: Limit(100_000, 1.0, "account") for name in ("key_calls", "transactions")},
+    "okx": {name: Limit(100_000, 1.0, "account") for name in ("orders_2s", *okx.key_limits)},
 }
 STOP_S = 30.0  # a manager that cancels what is open as it stops waits for the exchange
 
@@ -53,6 +57,7 @@ class Place:
     secret: str
     changes: dict[str, Any] = field(default_factory=dict)  # fields of the settings, by name
     exchange: str = "binance"
+    fields: dict[str, str] = field(default_factory=dict)  # further fields of the key
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Place:
@@ -65,14 +70,19 @@ class Place:
     def settings(self) -> AccountSettings:
         """The settings of both roles; writes the key's files."""
         paths = {"api_key_file": self.folder / "api.key", "secret_file": self.folder / "secret.key"}
-        for path, content in zip(paths.values(), (self.api_key, self.secret), strict=True):
+        files = {name: self.folder / f"{name}.key" for name in self.fields}
+        contents = (self.api_key, self.secret, *self.fields.values())
+        for path, content in zip((*paths.values(), *files.values()), contents, strict=True):
             if not path.exists():
                 path.touch(mode=0o600)
                 path.write_text(content)
         return account_settings(
             ConnectorSettings(self.exchange, rest=self.rest, ws_api=self.ws_api),
             self.account,
-            key=KeySettings(**{name: str(path) for name, path in paths.items()}),
+            key=KeySettings(
+                **{name: str(path) for name, path in paths.items()},
+                field_files={name: str(path) for name, path in files.items()},
+            ),
             journal=JournalSettings(self.journal, wait_s=1.0),
             **{"recv_window_ms": 300, "answer_s": 0.5, "account_limits": MANY[self.exchange], **QUICK, **self.changes},
         )
@@ -129,12 +139,24 @@ class _Listing(_Grants):
             if symbol is None:
                 raise UnknownInstrument(self._place.exchange, body["pair"], "not listed")
             try:
+                if self._place.exchange != "binance":
+                    return await self._top(rest, body["pair"])
                 url = f"{self._place.rest}/api/v3/ticker/bookTicker?symbol={symbol}"
                 row = json.loads((await rest.send(HttpRequest("GET", url))).body)
             finally:
                 await rest.close()
             return {"name": body["pair"], "bid": row["bidPrice"], "ask": row["askPrice"]}
         return {"version": 1, "instruments": self._instruments}
+
+    async def _top(self, rest: Rest, pair: str) -> dict[str, Any]:
+        assert self._instruments is not None
+        instrument = next(Instrument.from_dict(found) for found in self._instruments if found["name"] == pair)
+        codec = connector(self._place.exchange).codec(rest=self._place.rest)
+        codec.bind([instrument])
+        body = (await rest.send(codec.snapshot_request(instrument, 5))).body
+        book = codec.snapshot(instrument, body, 5, 0)
+        bid, ask = (to_text(int(side[0][0]), instrument.price_scale) for side in (book.bids, book.asks))
+        return {"name": pair, "bid": bid, "ask": ask}
 
 
 class _Elsewhere(_Grants):

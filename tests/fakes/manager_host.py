@@ -136,6 +136,18 @@ async def at_rest(mesh: Mesh) -> dict[str, Any]:
             await asyncio.sleep(0.01)
 
 
+async def rounds(mesh: Mesh, last_ns: int | None, count: int = 2) -> None:
+    """Wait until so many rounds have ended after this one: the last of them has begun after it.
+
+    Where the stream does not state what orders lock, the balances at rest are those of such a round.
+    """
+    while count:
+        said_ns = (await mesh("account"))["reconciled_ns"]
+        count -= said_ns != last_ns
+        last_ns = said_ns
+        await asyncio.sleep(0.01)
+
+
 async def everything(mesh: Mesh, job: dict[str, Any], deadline_s: float = 20.0) -> dict[str, Any]:
     """All that the manager knows at rest; ids that it never saw get their fate by being asked for.
 
@@ -144,6 +156,8 @@ async def everything(mesh: Mesh, job: dict[str, Any], deadline_s: float = 20.0) 
     async with asyncio.timeout(deadline_s):
         while True:
             said = await at_rest(mesh)
+            if job.get("rounds"):
+                await rounds(mesh, said["reconciled_ns"])
             found = await snapshot(mesh, job.get("ids", []))
             stands = [*found["fates"].values(), *(row["status"] for row in found["orders"])]
             if not any(status in IN_FLIGHT for status in stands):

@@ -45,19 +45,7 @@ class LocalLedger:
     ) -> list[str]:
         """See `conformance.venue.Ledger`. Orders placed outside the mesh count in the balances only."""
         ours, names = [one for one in orders if not one.external], set(handed_out)
-        (account,) = self.admin.ledger(ACCOUNT)["accounts"]
-        receipts = self.admin.receipts(ACCOUNT)["receipts"]
-        sent_id = trading_connector(registry.connector(self._exchange)).trading().offer.sent_id
-        ours_by_sent = {sent_id(name): name for name in names}
-        for rows, key in (
-            (account["orders"], "client_order_id"),
-            (account["fills"], "client_id"),
-            (receipts, "client_order_id"),
-        ):
-            for row in rows:
-                row[key] = ours_by_sent.get(row[key], row[key])
-        if (checking := _checking(self._exchange)) is not None:
-            checking.as_told(account)
+        account, receipts = as_told(self.admin, self._exchange, ACCOUNT, names)
         account["orders"] = [row for row in account["orders"] if row["client_order_id"] in names]
         account["fills"] = [row for row in account["fills"] if row["client_id"] in names]
         mine = [fill for fill in fills if fill.client_order_id in names]
@@ -71,6 +59,26 @@ class LocalLedger:
         rows = self.admin.book(symbol)["bids" if side is Side.SELL else "asks"]
         there = sum((Decimal(size) for at, size in rows if sign * (Decimal(at) - price) >= 0), EXTRA)
         self.admin.order(symbol, side.name, quantity=f"{there:f}", price=f"{price:f}", time_in_force="IOC")
+
+
+def as_told(
+    admin: AdminClient, exchange: str, account: str, names: Iterable[str]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return an account's ledger and receipts with the ids that clients see; `names`: our client order ids."""
+    (ledger,) = admin.ledger(account)["accounts"]
+    receipts = admin.receipts(account)["receipts"]
+    sent_id = trading_connector(registry.connector(exchange)).trading().offer.sent_id
+    ours_by_sent = {sent_id(name): name for name in names}
+    for rows, key in (
+        (ledger["orders"], "client_order_id"),
+        (ledger["fills"], "client_id"),
+        (receipts, "client_order_id"),
+    ):
+        for row in rows:
+            row[key] = ours_by_sent.get(row[key], row[key])
+    if (checking := _checking(exchange)) is not None:
+        checking.as_told(ledger)
+    return ledger, receipts
 
 
 def _checking(exchange: str) -> ModuleType | None:
