@@ -1,4 +1,4 @@
-"""Bybit's v5 protocol over the engine, by its manual: spot, REST and websocket.
+"""Bybit's v5 protocol over the engine, following the manual: spot, REST and websocket.
 
 Source: bybit-exchange/docs, docs/v5, read 2026-11-27; each module names its pages.
 """

@@ -1,12 +1,12 @@
-"""Who signed a private request.
+"""Finds who signed a private request.
 
-Theory of operation. A request is checked when it is carried out: one that a fault held back until its window has passed
-is refused. The manual does not say at which of the two moments the exchange looks at the time.
+Theory of operation. A request is checked when it is executed: a request that a fault delays beyond its window is
+refused. The manual does not say whether the exchange checks the time on arrival or at execution.
 
 Source: guide.mdx (Select Your API Key Type, HTTP Headers for Authenticated Endpoints), websocket/wss-authentication.mdx
-(Authentication), error.mdx, read 2026-11-27. The manual names no bounds of the window: any whole number is one here. It
-does not show how a websocket refuses: the texts are those of REST. It does not say whether RSA keys open a websocket:
-they do here.
+(Authentication), error.mdx, read 2026-11-27. The manual states no bounds of the window: here any whole number is
+allowed. The manual does not show refusals on a websocket: here they have the texts of REST. It does not say whether RSA
+keys work on a websocket: here they do.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ KEY, TIME, SIGNATURE, WINDOW = "X-BAPI-API-KEY", "X-BAPI-TIMESTAMP", "X-BAPI-SIG
 
 
 def authenticate(floor: Floor, headers: Mapping[str, str], payload: bytes, now_ns: int) -> tuple[Account, ApiKey]:
-    """Return the account and key behind a request; `payload` is its query or its body, exactly as it came.
+    """Return the account and key of a request; `payload` is its query or body, exactly as received.
 
     Raises:
-        ApiError: a header is missing or wrong, the request is outside its window, or the signature is another's.
+        ApiError: a header is missing or wrong, the request is outside its window, or the signature is wrong.
     """
     if not all(headers.get(name) for name in (KEY, TIME, SIGNATURE)):
         raise ApiError("Invalid request: authentication parameters are missing.", BAD_KEY, 401)
@@ -57,10 +57,10 @@ def check_window(stamp: str, window: str, now_ns: int) -> None:
 
 
 def log_in(floor: Floor, args: Sequence[Any], now_ns: int) -> tuple[Account, ApiKey]:
-    """Return the account and key behind a websocket's `auth`: key, expiry in ms, and a signature over the expiry.
+    """Return the account and key of a websocket's `auth`: key, expiry in ms, and a signature of the expiry.
 
     Raises:
-        ApiError: the arguments are others, the expiry has passed, or the signature is another's.
+        ApiError: the arguments are malformed, the expiry has passed, or the signature is wrong.
     """
     if len(args) != 3 or not isinstance(args[0], str) or not isinstance(args[2], str):
         raise ApiError("Params Error")

@@ -1,4 +1,4 @@
-"""What the trading checks need to know of this protocol: its ids. Its limits need no change."""
+"""The protocol's part of the trading checks: its ids. Its limits need no change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADDRESS_LIMITS: dict[str, Any] = {}
 
 
 def as_told(account: dict[str, Any]) -> None:
-    """Give the ledger's ids the form that clients see."""
+    """Convert the ledger's ids to the form that clients see."""
     for row in account["orders"]:
         row["order_id"] = order_id(int(row["order_id"]))
     for row in account["fills"]:

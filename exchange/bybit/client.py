@@ -15,7 +15,8 @@ NAME = "bybit"
 
 
 class Client(Connection):
-    """A connection, `private` or public; `owner` is who has authenticated, `requests` are ids of requests on orders."""
+    """A connection, `private` or public; `owner` is the authenticated account and key, `requests` has ids of requests
+    on orders."""
 
     def __init__(
         self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int, private: bool = False

@@ -1,4 +1,4 @@
-"""What the handlers of Bybit's protocol share."""
+"""The shared state of the handlers of Bybit's protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .user_data import UserData
 
 
 class Desk:
-    """The floor, and what this protocol keeps beside it."""
+    """The floor, and the protocol's own state."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor

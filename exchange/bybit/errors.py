@@ -1,7 +1,7 @@
-"""Bybit's errors: a code and a text inside HTTP 200, and what the engine's refusals are called here.
+"""Bybit's errors: a code and a text inside HTTP 200, and the protocol's names of the engine's refusals.
 
-Source: error.mdx, read 2026-11-27. The manual has no text for a symbol that there is not, and none for a subscription
-that is refused: those here are guesses.
+Source: error.mdx, read 2026-11-27. The manual has no text for an unknown symbol and none for a refused subscription:
+the texts here are guesses.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...model.errors import Rejected
 
 SERVER_ERROR, TIMEOUT, TOO_MANY = 10016, 10000, 10006
-# The codes after which nobody knows whether a request was carried out; the first is the usual one.
+# The codes for an unknown outcome; the first is the usual one.
 UNKNOWN = (TIMEOUT, SERVER_ERROR)
 TEXTS = {TIMEOUT: "Server Timeout", SERVER_ERROR: "Server error.", TOO_MANY: "Too many visits!"}
 BAD_PARAMETER, BAD_TIME, BAD_KEY, BAD_SIGNATURE, NOT_PERMITTED = 10001, 10002, 10003, 10004, 10005
@@ -33,7 +33,7 @@ _REFUSED = {
 
 
 class ApiError(Exception):
-    """A request is refused with one code and text, in an answer of HTTP 200 unless it has another `status`."""
+    """A refusal with a code and a text, in an answer with HTTP 200 unless it has another `status`."""
 
     def __init__(self, text: str, code: int = BAD_PARAMETER, status: int = 200) -> None:
         super().__init__(text)
@@ -43,6 +43,6 @@ class ApiError(Exception):
 
 
 def refused(rejected: Rejected) -> ApiError:
-    """The error of an engine's refusal; never one after which the outcome would be unknown."""
+    """Return the error of an engine's refusal; never an error for an unknown outcome."""
     code, text = _REFUSED.get(rejected.code, (170210, "New order rejected."))
     return ApiError(text, code)

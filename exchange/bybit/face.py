@@ -1,4 +1,4 @@
-"""Bybit's face of the local exchange: what the generic server asks of the protocol, and its parts."""
+"""Bybit's face of the local exchange: the interface to the generic server, and the protocol's parts."""
 
 from __future__ import annotations
 

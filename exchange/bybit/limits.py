@@ -1,8 +1,8 @@
 """Limits of the Bybit protocol: requests and connections of an IP, requests of an account. Time is an argument.
 
 Source: rate-limit/rate-limit.mdx (IP limits, API rate limit), websocket/wss-authentication.mdx (idle time),
-websocket/trade/guideline.mdx, read
-2026-11-27. The manual does not say how a connection past the limit is refused: 403 here, as for requests.
+websocket/trade/guideline.mdx, read 2026-11-27. The manual does not say how a connection above the limit is refused:
+here with 403, as for requests.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ PEERS = 10_000
 
 @dataclass(slots=True)
 class Limits(ConnectionLimits):
-    """The limits of the manual. Changeable while running, for tests."""
+    """The manual's limits. Tests may change them while the exchange runs."""
 
     ping_s: float = 0.0  # the exchange sends no websocket pings
     idle_s: float = 600.0  # without a ping or another request of the client
-    life_s: float = 31_536_000.0  # the manual has no longest life of a connection
+    life_s: float = 31_536_000.0  # the manual states no maximum age of a connection
     requests: int = 600  # in five seconds and IP, then a ban of ten minutes
     connections: int = 500  # in five minutes and IP
     trades: int = 3000  # requests for orders over websockets, in a second and IP
-    account_share: float = 1.0  # of what an account has of each endpoint in a second
+    account_share: float = 1.0  # factor of an account's limit of each endpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What an account has used of an endpoint within a second, as the answer's headers state it."""
+    """An account's use of an endpoint within a second, for the answer's headers."""
 
     limit: int
     left: int
@@ -53,7 +53,7 @@ class Use:
 
 
 class Meter:
-    """Counts what IPs and accounts use."""
+    """Counts the use of limits by IPs and accounts."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -64,7 +64,7 @@ class Meter:
         self._accounts: dict[tuple[str, str], SlidingWindow] = {}
 
     def spend(self, account: Account, endpoint: str, per_s: int, now_ns: int) -> Use:
-        """Count a request of an account; one that is refused for its number does not count."""
+        """Count a request of an account; a request that is refused for the limit does not count."""
         limit = max(1, int(per_s * self.limits.account_share))
         window = self._accounts.setdefault((account.name, endpoint), SlidingWindow(SECOND_NS))
         if window.used(now_ns) >= limit:
@@ -95,6 +95,6 @@ class Meter:
         return windows.setdefault(ip, SlidingWindow(width_ns)).add(now_ns)
 
     def forgive(self) -> None:
-        """Forget everything counted, bans too."""
+        """Reset all counts and bans."""
         for counts in (self._requests, self._attempts, self._trades, self._banned_ns, self._accounts):
             counts.clear()

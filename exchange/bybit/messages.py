@@ -1,11 +1,10 @@
 """Requests on the websockets: `auth`, `subscribe`, `unsubscribe`, `ping`; and the envelope for the executor of faults.
 
-Theory of operation. A request is executed as soon as it is read, whole or not at all. A subscription begins when its
-acknowledgement is written, so that acknowledgement, snapshots and updates come in this order whatever a fault does to
-the answer.
+Theory of operation. A request is executed as soon as it is read, completely or not at all. A subscription begins when
+its acknowledgement is written, so that acknowledgement, snapshots and updates come in this order under any fault.
 
 Source: websocket/wss-authentication.mdx, websocket/private/{order, execution}.mdx, read 2026-11-27. The manual shows no
-refusal: the texts are guesses.
+refusal: the texts here are guesses.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ ARGS = 10  # of one request on spot
 
 @dataclass(slots=True)
 class Request:
-    """One request as it was read."""
+    """One decoded request."""
 
     op: str
     args: list[Any] = field(default_factory=list)
@@ -42,7 +41,7 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """An answer, and what begins or ends once it is written."""
+    """An answer, and the subscriptions that begin or end when it is written."""
 
     text: str
     error: bool = False
@@ -167,7 +166,7 @@ class Envelope:
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:
-    """Execute one request and answer, or do what faults make of the request."""
+    """Execute one request and answer, or apply a fault to it."""
     request = _parse(text)
     if request is None:
         refused = {"success": False, "ret_msg": "error:Invalid request", "conn_id": client.id, "op": ""}

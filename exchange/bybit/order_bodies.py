@@ -75,7 +75,7 @@ def _cancel_type(placed: Order) -> str:
 
 
 def fill(pair: Pair, made: Fill, placed: Order | None) -> dict[str, Any]:
-    """One fill. `execId` is the trade's id: two orders of one account that trade with each other share it."""
+    """One fill. `execId` is the trade's id, so two orders of one account that trade with each other share it."""
     rules = pair.market.rules
     is_market = placed is not None and placed.price is None
     return {
@@ -104,7 +104,7 @@ def fill(pair: Pair, made: Fill, placed: Order | None) -> dict[str, Any]:
 
 
 def coin(account: Account, asset: str) -> dict[str, Any]:
-    """The balance of one coin: `walletBalance` is all of it, what is behind open orders included."""
+    """The balance of one coin: `walletBalance` is the total, including the amount locked by open orders."""
     held = account.balance(asset)
     zeros = ("bonus", "accruedInterest", "totalOrderIM", "totalPositionMM", "usdValue")
     more = ("spotHedgingQty", "unrealisedPnl", "borrowAmount", "totalPositionIM", "cumRealisedPnl", "spotBorrow")

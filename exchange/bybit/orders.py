@@ -1,12 +1,12 @@
-"""Placing, amending and cancelling orders, whether REST or a websocket asks.
+"""Places, amends and cancels orders, for REST and the websocket.
 
-Theory of operation. An acknowledgement says that the exchange took the request, and nothing of the order's state. A
-post-only order that would take is acknowledged all the same, and rejected at once. A client's id names one order for
-ever, unlike in the engine. A market buy is in quote unless `marketUnit` says otherwise.
+Theory of operation. An acknowledgement states that the exchange accepted the request, but not the order's state. A
+post-only order that would take is also acknowledged, and rejected at once. A client id can never be used again, unlike
+in the engine. A market buy is in quote unless `marketUnit` says otherwise.
 
 Source: order/{create-order, amend-order, cancel-order, cancel-all}.mdx, enum.mdx (orderStatus, rejectReason,
-cancelType), read 2026-11-27. By create-order.mdx a post-only order that would take is cancelled, by enum.mdx rejected:
-rejected here. The slippage bound of market orders is not played.
+cancelType), read 2026-11-27. A post-only order that would take is cancelled according to create-order.mdx, and rejected
+according to enum.mdx: here it is rejected. The slippage bound of market orders is not implemented.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEPT = 200_000  # orders whose details are kept
 FIRST_ID = 1_616_000_000_000_000_000
 POST_ONLY = "EC_PostOnlyWillTakeLiquidity"
 SELF_TRADE = {"CancelMaker": "EXPIRE_MAKER", "CancelTaker": "EXPIRE_TAKER", "CancelBoth": "EXPIRE_BOTH"}
-REASONS = {  # why an order ended, by the engine's words
+REASONS = {  # why an order ended, by the engine's reasons
     "UNFILLED_IOC_QUANTITY_EXPIRED": "EC_NoImmediateQtyToFill",
     "INSUFFICIENT_LIQUIDITY": "EC_NoImmediateQtyToFill",
     "UNFILLED_FOK_ORDER_EXPIRED": "EC_CancelForNoFullFill",
@@ -41,7 +41,7 @@ _CLIENT_ID = re.compile(r"[0-9A-Za-z_-]{1,36}", re.ASCII)
 
 @dataclass(slots=True)
 class Details:
-    """What this protocol keeps of an order beside the engine. `takes`: post-only, and rejected since it would take."""
+    """The protocol's own data of an order. `takes`: post-only, and rejected because it would take."""
 
     self_trade: str = "None"
     base_price: int = 0
@@ -64,7 +64,7 @@ class NewOrder:
 
 
 class Orders:
-    """Carries out what is asked about orders."""
+    """Executes requests about orders."""
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
@@ -76,11 +76,11 @@ class Orders:
         return self._floor.engine
 
     def details(self, order: Order) -> Details:
-        """Return what is kept of an order."""
+        """Return the protocol's own data of an order."""
         return self._details.get(order.id) or Details()
 
     def report(self, report: ExecutionReport) -> None:
-        """Keep what belongs to an order's details."""
+        """Update an order's details from a report."""
         details = self._details.get(report.order.id)
         if details is None:
             details = self._details[report.order.id] = self._placing or Details()
@@ -181,18 +181,18 @@ def order_id(number: int) -> str:
 
 
 def order_number(text: object) -> int | None:
-    """Return the engine's number of an order, or None where the text is no order's id."""
+    """Return the engine's number of an order; None if the text is not an order id."""
     found = int(text) - FIRST_ID if isinstance(text, str) and text.isascii() and text.isdigit() else -1
     return found if found >= 0 else None
 
 
 def client_id_of(order: Order) -> str:
-    """Return the `orderLinkId` of an order, "" where the client gave none."""
+    """Return the `orderLinkId` of an order; "" without one."""
     return "" if order.client_id.rstrip("-") == f"x-{order.id}" else order.client_id
 
 
 def read_client_id(value: object) -> str:
-    """Read an `orderLinkId`; "" where there is none."""
+    """Read an `orderLinkId`; "" without one."""
     if value in (None, ""):
         return ""
     if not isinstance(value, str) or _CLIENT_ID.fullmatch(value) is None:
@@ -201,7 +201,7 @@ def read_client_id(value: object) -> str:
 
 
 def status(order: Order) -> str:
-    """Return an order's `orderStatus`. What the engine expires is cancelled here."""
+    """Return an order's `orderStatus`. Orders that the engine expires are cancelled in this protocol."""
     if order.status in ("NEW", "PENDING_NEW"):
         return "New"
     if order.status in ("PARTIALLY_FILLED", "FILLED"):
@@ -212,7 +212,7 @@ def status(order: Order) -> str:
 
 
 def reject_reason(order: Order) -> str:
-    """Return why an order was rejected or cancelled, `EC_NoError` of one that was not."""
+    """Return why an order was rejected or cancelled; `EC_NoError` for other orders."""
     if status(order) in ("New", "PartiallyFilled", "Filled"):
         return "EC_NoError"
     if order.status == "EXPIRED_IN_MATCH":

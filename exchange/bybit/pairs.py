@@ -1,4 +1,4 @@
-"""The listed pairs, and the decimals that a pair's numbers have on the wire."""
+"""The listed pairs, and the decimals of a pair's numbers on the wire."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ CATEGORIES = (SPOT, "linear", "inverse", "option")
 
 @dataclass(slots=True)
 class Pair:
-    """One listed pair. Its decimals grow with finer trading rules and never shrink: the book may hold older prices."""
+    """One listed pair.
+
+    Its decimals grow with finer trading rules and never shrink, because old prices stay in the book.
+    """
 
     market: Market
     price_decimals: int = 0
@@ -30,7 +33,7 @@ class Pair:
         return self.market.symbol
 
     def learn(self) -> None:
-        """Take the decimals of the present trading rules."""
+        """Apply the decimals of the current trading rules."""
         rules = self.market.rules
         self.price_decimals = max(self.price_decimals, rules.price_decimals)
         self.size_decimals = max(self.size_decimals, rules.size_decimals)

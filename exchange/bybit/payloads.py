@@ -64,7 +64,7 @@ def instrument(pair: Pair) -> dict[str, Any]:
 
 
 def _day(pair: Pair, now_ns: int) -> dict[str, Any]:
-    """What the last 24 hours were, which REST and the topic both state."""
+    """The 24-hour statistics for REST and the topic."""
     market = pair.market
     day = market.bars.window(now_ns - DAY_NS, now_ns)
     change = (market.bars.last_price - day.open) * ONE // day.open

@@ -29,7 +29,7 @@ from .public import whole
 BATCH = 10  # rows of a batch of spot
 RECENT = 500  # closed orders that /v5/order/realtime has
 WEEK_NS = 7 * DAY_NS
-FORGOTTEN_NS = DAY_NS  # since when orders that closed unfilled are in no history
+FORGOTTEN_NS = DAY_NS  # after this time the history no longer has orders that closed unfilled
 T = TypeVar("T")
 
 
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint: its handler and how many requests a second an account has of it.
+    """One endpoint: its handler, and an account's limit of requests a second.
 
     `batch`: its `request` lists what the handler gets one by one, and each row counts as a request.
     """
@@ -58,7 +58,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of the rows of a batch: rows of the result, and a code and text for each."""
+    """The outcomes of the rows of a batch: rows of the result, and a code and text for each."""
 
     rows: list[dict[str, Any]]
     outcomes: list[tuple[int, str]]
@@ -80,7 +80,7 @@ def _spot(asked: Asked) -> None:
 
 
 def _amount(asked: Asked, name: str, flaw: ApiError | None = None) -> int | None:
-    """Read an amount above zero, or None where there is none; `flaw` answers too many decimals."""
+    """Read an amount above zero; None if absent. `flaw` is the error for too many decimals."""
     if asked.sent.get(name) in (None, ""):
         return None
     try:
@@ -175,7 +175,7 @@ def amend(asked: Asked) -> Any:
 
 
 def realtime(asked: Asked) -> Any:
-    """Open orders, newest first; by an id or with `openOnly` 1 the latest closed ones too."""
+    """Open orders, newest first; by an id or with `openOnly` 1 also the latest closed ones."""
     if not _is_spot(asked):
         return {"category": asked.sent["category"], "list": [], "nextPageCursor": ""}
     account, by_id = asked.account, bool(asked.sent.get("orderId") or asked.sent.get("orderLinkId"))
@@ -203,7 +203,7 @@ def history(asked: Asked) -> Any:
 
 
 def _orders(asked: Asked, orders: Iterable[Order]) -> Any:
-    """Answer with those that are named; one that was just placed may be missing (the fault `unseen`)."""
+    """Answer with the requested orders; a new order may be missing (the fault `unseen`)."""
     memory = asked.desk.floor.memory(NAME, asked.account)
     pairs, account = asked.desk.pairs.by_symbol, asked.account
     rows = [
@@ -219,7 +219,7 @@ def _orders(asked: Asked, orders: Iterable[Order]) -> Any:
 
 
 def _is_named(asked: Asked, symbol: str, number: int, client_id: str) -> bool:
-    """Whether a row is meant: by orderId, or else by orderLinkId, or else by symbol."""
+    """Return whether a row matches: by orderId, or else by orderLinkId, or else by symbol."""
     sent = asked.sent
     if sent.get("orderId"):
         return order_number(sent["orderId"]) == number
@@ -261,7 +261,7 @@ def _times(asked: Asked) -> tuple[int, int]:
 def _page(asked: Asked, rows: Sequence[tuple[int, T]], usual: int, most: int) -> tuple[list[T], str]:
     """Return a page, newest first, and the cursor of the rows that follow; `rows` are numbered and oldest first.
 
-    The cursor has characters that are written with % in it, as the exchange's has.
+    The cursor has characters that must be percent-encoded, as the exchange's has.
     """
     limit, cursor = whole(asked.sent, "limit", usual, 1, most), unquote(str(asked.sent.get("cursor") or ""))
     if cursor:
@@ -355,7 +355,7 @@ WRITES = {
 
 
 def perform(endpoint: Endpoint, asked: Asked, changes: bool, spend: Callable[[], None]) -> Any:
-    """Carry out a private request that is authenticated; `spend` counts it, or a row of a batch.
+    """Execute an authenticated private request; `spend` counts it, or a row of a batch.
 
     Raises:
         ApiError: why it is refused.
@@ -369,7 +369,7 @@ def perform(endpoint: Endpoint, asked: Asked, changes: bool, spend: Callable[[],
 
 
 def _each(endpoint: Endpoint, asked: Asked, spend: Callable[[], None]) -> Batch:
-    """Carry out the rows of a batch one by one; those beyond the limit are refused."""
+    """Execute the rows of a batch one by one; rows above the limit are refused."""
     _spot(asked)
     listed = asked.sent.get("request")
     if (

@@ -67,7 +67,7 @@ class Rest:
         self.desk = desk
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, or do what faults make of the request."""
+        """Answer a request, or apply a fault to it."""
         desk = self.desk
         if not desk.meter.request(request.remote or "", desk.now_ns()):
             desk.floor.count(request.path, 403)
@@ -97,7 +97,7 @@ class Rest:
 def _private(
     endpoint: Endpoint, request: web.Request, payload: bytes, sent: Mapping[str, Any]
 ) -> Callable[[Envelope], Any]:
-    """Return what authenticates, counts and carries out a private request."""
+    """Return a function that authenticates, counts and executes a private request."""
 
     def answer(envelope: Envelope) -> Any:
         desk = envelope.desk

@@ -1,11 +1,11 @@
 """The public topics of spot: `orderbook.{depth}.{symbol}`, `publicTrade.SYMBOL` and `tickers.SYMBOL`.
 
-Theory of operation. A book topic keeps the window that its listeners hold, the best `DEPTH` levels a side. Each time
-that is due by the topic's pace, the window is compared with the market's book: what changed, came in or fell out is one
-delta, whose `u` is one more than that of the message before. Each depth counts its own `u`. At depth 1 every message is
-a snapshot, sent again with the same `u` after three seconds without a change.
+Theory of operation. A book topic keeps its listeners' window, the best `DEPTH` levels a side. At the topic's interval
+the window is compared with the market's book: changed, new and removed levels form one delta, whose `u` is one more
+than that of the previous message. Each depth counts its own `u`. At depth 1 every message is a snapshot, sent again
+with the same `u` after three seconds without a change.
 
-Fault rules know a topic by its name. `skip` leaves out numbers of `u`, `snapshot` sends the whole book in the middle,
+Fault rules use the names of topics. `skip` skips numbers of `u`, `snapshot` sends the whole book in the middle,
 `reset` does so with `u` = 1, as after a restart of the service.
 
 Source: websocket/public/orderbook.mdx, trade.mdx, ticker.mdx, read 2026-11-27. That levels which fall out of the window
@@ -40,7 +40,7 @@ Side = dict[int, int]  # size by price
 
 @dataclass(slots=True)
 class Channel(Topic):
-    """One topic. `bids` and `asks` are what its listeners hold; `seen` is the market's state that they know."""
+    """One topic. `bids` and `asks` are its listeners' levels; `seen` is the market's state that they know."""
 
     kind: str = ""
     depth: int = 0
@@ -58,7 +58,7 @@ class Streams:
         self.topics: Topics[Client, Channel, None] = Topics(floor.faults, lambda client: None, lambda symbol: None)
         self._floor = floor
         self._pairs = pairs
-        self._updates: dict[str, int] = {}  # where topics that nobody hears any more stopped
+        self._updates: dict[str, int] = {}  # last numbers of topics without listeners
 
     # ------------------------------------------------------------------------------------------- subscriptions
 
@@ -84,10 +84,10 @@ class Streams:
         return name
 
     def subscribe(self, client: Client, name: str) -> None:
-        """Let a client hear a topic; a book and a ticker begin with a snapshot."""
+        """Subscribe a client to a topic; a book and a ticker begin with a snapshot."""
         channel = self.topics.by_name.get(name)
         if channel is not None and channel.kind == BOOK:
-            self._advance(channel)  # so that all listeners of a book stand at one place
+            self._advance(channel)  # so that all listeners of a book have the same state
         channel = self.topics.subscribe(client, name, self._make)
         if channel is None or channel.kind == TRADES:
             return
@@ -107,7 +107,7 @@ class Streams:
         return channel
 
     def update_of(self, name: str) -> int:
-        """Return the number that a book topic stands at, whether somebody hears it or not."""
+        """Return the current number of a book topic, with or without listeners."""
         channel = self.topics.by_name.get(name)
         return self._updates.get(name, 1) if channel is None else channel.update
 
@@ -115,7 +115,7 @@ class Streams:
         self._pairs.by_symbol[market.symbol] = Pair(market)
 
     def delisted(self, market: Market) -> None:
-        """A symbol was taken off the list; its topics fall silent."""
+        """A symbol was delisted; its topics become silent."""
         del self._pairs.by_symbol[market.symbol]
 
     # --------------------------------------------------------------------------------------- events of the engine
@@ -132,7 +132,7 @@ class Streams:
     # ------------------------------------------------------------------------------------------------------ pace
 
     def tick(self, number: int) -> None:
-        """Send what is due; call it every 10 ms with a rising number."""
+        """Send due messages; call it every 10 ms with a rising number."""
         for channel in list(self.topics.by_name.values()):
             if channel.symbol not in self._pairs.by_symbol:
                 continue
@@ -148,7 +148,7 @@ class Streams:
                 self._advance(channel)
 
     def _advance(self, channel: Channel) -> None:
-        """Send what changed in a book since the last message, or the whole book where a fault or the depth wants it."""
+        """Send the changes of a book since the last message, or the whole book if a fault or the depth requires it."""
         faults, symbol = self._floor.faults, channel.symbol
         now_ns = self._floor.clock.monotonic_ns()
         again = faults.begins_anew(NAME, symbol, channel.name)
@@ -165,7 +165,7 @@ class Streams:
             self._send(channel, self._book(channel, "delta", *changed))
 
     def _take(self, channel: Channel) -> tuple[Side, Side] | None:
-        """Bring a window to the market's present; return the new sizes of what changed in it, or None for nothing."""
+        """Update a window to the current market; return the new sizes of its changed levels, or None."""
         market = self._floor.engine.markets[channel.symbol]
         if channel.seen == market.update_id:
             return None
@@ -215,7 +215,7 @@ class Streams:
 
 
 def _difference(before: Side, after: Side) -> Side:
-    """Return the new sizes of levels that changed, 0 for those that are gone."""
+    """Return the new sizes of changed levels, 0 for removed ones."""
     changed = {price: size for price, size in after.items() if before.get(price) != size}
     return changed | {price: 0 for price in before if price not in after}
 

@@ -1,12 +1,12 @@
-"""The private topics `order`, `execution` and `wallet`: who hears them, and what is sent to them.
+"""The private topics `order`, `execution` and `wallet`: their subscribers and messages.
 
-Theory of operation. Nothing is sent when a topic begins. Each change of an order is sent whole on `order`, each fill on
-`execution`, and the balances of both coins on `wallet`. What a client did is answered before it is told of. `order` and
-`execution` also have a topic for each category: one of another category than spot stays silent.
+Theory of operation. A subscription sends nothing at first. Each change of an order is sent completely on `order`, each
+fill on `execution`, and the balances of both coins on `wallet`. The answer to a request is sent before its events.
+`order` and `execution` also have a topic per category: topics of other categories than spot stay silent.
 
-Source: websocket/private/{order, execution, wallet}.mdx, read 2026-11-27. Guesses, since the manual is silent: a fill
-comes on `execution` before its order comes on `order`, and balances come last; a change of what orders lock is a change
-of the wallet; a message has only the coins that changed; a topic of a category is named so in its messages.
+Source: websocket/private/{order, execution, wallet}.mdx, read 2026-11-27. Guesses, because the manual is silent: a fill
+comes on `execution` before its order comes on `order`, and balances come last; a change of locked balances is a change
+of the wallet; a message has only the changed coins; messages of a category's topic have the category in their topic.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Subscription(wire.Subscription):
 
     @property
     def kind(self) -> str:
-        """The topic without its category; "" where the category is not spot."""
+        """The topic without its category; "" for another category than spot."""
         kind, _, category = self.topic.partition(".")
         return kind if category in ("", SPOT) else ""
 
@@ -56,11 +56,11 @@ class UserData:
         self._messages = 0
 
     def subscribe(self, client: Client, topic: str) -> None:
-        """Begin a topic; one that the connection hears already goes on."""
+        """Subscribe to a topic; an existing subscription continues."""
         assert client.owner is not None
         account, key = client.owner
         if all(each.topic != topic for each in self.streams.on(client)):
-            self.streams.flush()  # what happened before belongs before
+            self.streams.flush()  # send earlier events first
             self.streams.add(Subscription(TOPICS.index(topic), client, account, key.name, topic))
 
     def unsubscribe(self, client: Client, topic: str) -> None:
@@ -69,7 +69,7 @@ class UserData:
                 self.streams.end(each)
 
     def end(self, account: Account, key: str | None) -> int:
-        """End subscriptions; the protocol has no message for it, so their connections are closed."""
+        """End subscriptions by closing their connections, because the protocol has no message for the end."""
         ended = self.streams.to(account, key)
         for each in ended:
             each.connection.close(1008, "API key is invalid.", "expired")
@@ -89,7 +89,7 @@ class UserData:
         self._balances(account, pair.market.rules.base, pair.market.rules.quote)
 
     def moved(self, account: Account, asset: str) -> None:
-        """Tell of a deposit or a withdrawal."""
+        """Report a deposit or a withdrawal."""
         self._balances(account, asset)
 
     def _balances(self, account: Account, *assets: str) -> None:

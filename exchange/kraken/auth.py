@@ -1,8 +1,8 @@
-"""Who signed a REST request, whether its nonce rises, and the tokens of the private websocket.
+"""Finds who signed a REST request and whether its nonce rises; keeps the tokens of the private websocket.
 
-Theory of operation. The key is looked up first, then the signature is checked, then the nonce, which must be higher
-than that of every request of the key before. A request is checked when it is carried out: one that a fault held back
-comes with a nonce that later requests have overtaken, and is refused.
+Theory of operation. First the key is looked up, then the signature is checked, then the nonce, which must be higher
+than that of every earlier request of the key. A request is checked when it is executed: the nonce of a request that a
+fault delayed may be lower than that of later requests, and the request is refused.
 
 Source: spot-rest-auth (guide), get-websockets-token, spot-errors, error-handling.md of krakenfx/kraken-api-sdk, read
 2026-11-27.
@@ -31,7 +31,7 @@ TOKENS_KEPT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A private request as its signature sees it: `body` exactly as received, `sent` what stands in it."""
+    """The signed parts of a private request: `body` exactly as received, `sent` its parameters."""
 
     path: str
     body: bytes
@@ -47,10 +47,10 @@ class Nonces:
         self._highest: dict[str, int] = {}
 
     def rise(self, key: str, nonce: int) -> None:
-        """Take a nonce.
+        """Accept a nonce.
 
         Raises:
-            ApiError: it does not rise.
+            ApiError: the nonce does not rise.
         """
         if nonce <= self._highest.get(key, -1):
             raise ApiError("EAPI:Invalid nonce")
@@ -58,7 +58,7 @@ class Nonces:
 
 
 def authenticate(floor: Floor, nonces: Nonces, signed: Signed) -> tuple[Account, ApiKey]:
-    """Return the account and key behind a private request.
+    """Return the account and key of a private request.
 
     Raises:
         ApiError: Invalid key, Invalid signature, Invalid nonce.
@@ -80,7 +80,7 @@ def authenticate(floor: Floor, nonces: Nonces, signed: Signed) -> tuple[Account,
 
 
 class Tokens:
-    """Tokens of the private websocket. `in_use(token)` says whether a private subscription was made with one."""
+    """Tokens of the private websocket. `in_use(token)`: whether a private subscription uses the token."""
 
     def __init__(self, limits: Limits, in_use: Callable[[str], bool]) -> None:
         self._limits = limits
@@ -96,10 +96,10 @@ class Tokens:
         return token
 
     def owner(self, token: object, now_ns: int) -> tuple[Account, ApiKey]:
-        """Return the account and key that a token was issued to.
+        """Return the account and key of a token.
 
         Raises:
-            ApiError: there is no such token, its key was revoked, or it is too old and in no use.
+            ApiError: the token does not exist, its key was revoked, or it is too old and unused.
         """
         found = self._issued.get(token) if isinstance(token, str) else None
         if found is None or found[1].revoked:
@@ -110,6 +110,6 @@ class Tokens:
         return account, key
 
     def account(self, token: object) -> Account | None:
-        """Return whose token it is, whether the token is still good or not."""
+        """Return the account of a token, also of an expired one."""
         found = self._issued.get(token) if isinstance(token, str) else None
         return None if found is None else found[0]

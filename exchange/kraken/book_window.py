@@ -1,8 +1,8 @@
-"""What the listeners of one book channel hold: the best levels of a book, cut to their depth, and its checksum. Pure.
+"""The window of the listeners of a book channel: the best levels of a book, cut to a depth, and its checksum. Pure.
 
-Theory of operation. A listener applies all levels of a message, then cuts each side to its depth. So a level that is
-pushed out of the window is not sent, and a level that comes into the window because another went is sent although
-nobody changed it. Removals come first in a message, so that a listener who cuts after every level holds the same book.
+Theory of operation. A listener applies all levels of a message, then cuts each side to its depth. So a level that
+leaves the window is not sent, and a level that enters the window because another one was removed is sent, although it
+did not change. Removals come first in a message, so that a listener that cuts after every level has the same book.
 
 Source: book (websocket v2), spot-ws-book-v2 (guide), read 2026-11-27.
 """
@@ -16,11 +16,11 @@ from ..engine.book import BookSide
 from .names import Pair
 
 DEPTHS = (10, 25, 100, 500, 1000)
-SUMMED = 10  # levels a side in the checksum, whatever the depth
+SUMMED = 10  # levels a side in the checksum, at any depth
 
 
 class BookWindow:
-    """The levels of one side that listeners hold: sizes by price."""
+    """The listeners' levels of one side: sizes by price."""
 
     __slots__ = ("_depth", "_held", "_side")
 
@@ -34,7 +34,7 @@ class BookWindow:
         return self._side.depth(self._depth)
 
     def advance(self, changed: Mapping[int, int]) -> list[tuple[int, int]]:
-        """Take the new sizes of changed levels; return what listeners must be sent, 0 for a level that is gone."""
+        """Apply the new sizes of changed levels; return the levels to send to listeners, 0 for a removed level."""
         side, held, depth = self._side, self._held, self._depth
         keys, sign = side.keys, side.sign
         sent = [(price, 0) for price, size in changed.items() if not size and price in held]

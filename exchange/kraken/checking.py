@@ -1,4 +1,4 @@
-"""What the trading checks need to know of this protocol: its ids, its states, and limits that let a short run through.
+"""The protocol's part of the trading checks: its ids, its states, and limits that allow a short run.
 
 Source: as `ids` and `limits`.
 """
@@ -10,15 +10,15 @@ from typing import Any
 
 from . import ids
 
-# The checks ask more in a minute than the published limits allow: of this exchange, and of the mesh by the names of its
-# connector's limits, amount in seconds.
+# The checks send more requests in a minute than the published limits allow. These replace the exchange's limits, and
+# the mesh's by the names of its connector's limits, amount in seconds.
 LIMITS = {"calls": 100_000, "transactions": 100_000}
 ACCOUNT_LIMITS = {"key_calls": [100_000, 1.0], "transactions": [100_000, 1.0]}
 ADDRESS_LIMITS = {"calls": (100_000, 1.0)}
 
 
 def as_told(account: dict[str, Any]) -> None:
-    """Give the ledger's ids and states the form that clients see."""
+    """Convert the ledger's ids and states to the form that clients see."""
     for row in account["orders"]:
         row["order_id"] = ids.order_id(int(row["order_id"]))
         row["status"] = "CANCELED" if row["status"].startswith("EXPIRED") else row["status"]

@@ -17,7 +17,7 @@ NAME = "kraken"
 
 
 class Client(Connection):
-    """A connection of the public endpoint, or with `private` of the one for accounts."""
+    """A connection of the public endpoint, or with `private` of the endpoint for accounts."""
 
     def __init__(
         self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int, private: bool

@@ -1,4 +1,4 @@
-"""What the handlers of Kraken's protocol share."""
+"""The shared state of the handlers of Kraken's protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .user_data import UserData
 
 
 class Desk:
-    """The floor, and what this protocol keeps beside it."""
+    """The floor, and the protocol's own state."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
@@ -26,7 +26,7 @@ class Desk:
         self.tokens = Tokens(self.limits, self.user_data.uses)
 
     def lists(self, symbol: str) -> bool:
-        """Return whether a symbol is listed; orders of a pair that was taken off the list are not shown."""
+        """Return whether a symbol is listed; orders of a delisted pair are not shown."""
         return symbol in self.pairs.by_symbol
 
     def now_ns(self) -> int:

@@ -1,4 +1,4 @@
-"""Kraken's errors: texts inside HTTP 200, and what the engine's refusals are called here.
+"""Kraken's errors: texts inside HTTP 200, and the protocol's names of the engine's refusals.
 
 Source: spot-errors (guide), spot-rest-ratelimits, spot-ratelimits, error-handling.md of krakenfx/kraken-api-sdk, read
 2026-11-27. The manual has no text for a `cl_ord_id` of another open order: `EOrder:Duplicate order` is a guess.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...model.errors import Rejected
 
-# The texts after which nobody knows whether a request was carried out; the first is the usual one.
+# The texts for an unknown outcome; the first is the usual one.
 UNKNOWN = ("EGeneral:Internal error", "EService:Unavailable", "EService:Busy", "EService:Timeout")
 
 _REFUSED = {
@@ -31,7 +31,7 @@ _REFUSED = {
 
 
 class ApiError(Exception):
-    """A request is refused with one text."""
+    """A refusal with a text."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -44,5 +44,5 @@ def invalid(argument: str) -> ApiError:
 
 
 def refused(rejected: Rejected) -> ApiError:
-    """The error of an engine's refusal; never one after which the outcome would be unknown."""
+    """Return the error of an engine's refusal; never an error for an unknown outcome."""
     return ApiError(_REFUSED.get(rejected.code, "EGeneral:Invalid arguments"))

@@ -1,4 +1,4 @@
-"""What REST and the websocket share between a request's arrival and its answer: both are envelopes of the executor."""
+"""The shared path of REST and the websocket from a request to its answer: both are envelopes of the executor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .errors import UNKNOWN, ApiError, refused
 
 @dataclass(slots=True)
 class Reply:
-    """A result or the text of an error, and what begins once the answer is written. REST alone has a status."""
+    """A result or the text of an error, and the subscription that begins when it is written. Only REST has a status."""
 
     result: Any = None
     error: str | None = None
@@ -28,7 +28,7 @@ class Reply:
 
 
 class Front(ABC):
-    """One request with an answer for each thing it names. `names` are what fault rules may call the endpoint.
+    """One request with an answer for each pair or order that it names. `names`: the endpoint's names in fault rules.
 
     `client_ids` are the ids under which the request would place orders; those that are None are not counted.
     """

@@ -1,7 +1,7 @@
 """Kraken's identifiers: of orders (O...), trades (T...), ledger entries (L...). Pure.
 
-An order's id is the engine's number, scattered so that nobody can count on its order; the others are drawn from what
-they name, so the same trade has the same id in every answer and message.
+An order's id is the engine's number, scattered so that clients cannot rely on an order of ids; the other ids are
+computed from their objects, so the same trade has the same id in every answer and message.
 
 Source: add-order, get-trade-history, balances (shape: OUF4EM-FRGI2-MQMWZD), read 2026-11-27.
 """
@@ -24,7 +24,7 @@ def order_id(number: int) -> str:
 
 
 def order_number(text: object) -> int | None:
-    """Return the engine's number of an order, or None where the text is no order's id."""
+    """Return the engine's number of an order; None if the text is not an order id."""
     if not isinstance(text, str) or len(text) != 19 or text[0] != "O":
         return None
     try:

@@ -17,7 +17,7 @@ from ..wire.connection import ConnectionLimits
 from ..wire.windows import DecayingCount, SlidingWindow
 from .errors import ApiError
 
-# What a transaction costs by the age of its order: within so many seconds, so much.
+# The cost of a transaction by the age of its order: (seconds, cost).
 CANCEL = ((5, 8), (10, 6), (15, 5), (45, 4), (90, 2), (300, 1))
 AMEND = ((5, 3), (10, 2), (15, 1))
 RECONNECTS_NS = 10 * MINUTE_NS
@@ -26,11 +26,11 @@ PEERS = 10_000
 
 @dataclass(slots=True)
 class Limits(ConnectionLimits):
-    """The limits of the manual. Changeable while running, for tests."""
+    """The manual's limits. Tests may change them while the exchange runs."""
 
     ping_s: float = 0.0  # the exchange sends no websocket pings
     idle_s: float = 60.0  # without a subscription and without a request
-    life_s: float = 31_536_000.0  # the manual has no longest life of a connection
+    life_s: float = 31_536_000.0  # the manual states no maximum age of a connection
     connections: int = 150  # in ten minutes and IP, then a ban of ten minutes
     calls: float = 20.0  # of the REST call counter of a key
     calls_decay: float = 1.0  # a second
@@ -40,7 +40,7 @@ class Limits(ConnectionLimits):
 
 
 class Meter:
-    """Counts what keys, accounts and IPs use."""
+    """Counts the use of limits by keys, accounts and IPs."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -53,7 +53,7 @@ class Meter:
         """Count a REST call.
 
         Raises:
-            ApiError: the counter of the key is past its limit.
+            ApiError: the counter of the key is above its limit.
         """
         count = self._calls.setdefault(key, DecayingCount())
         if count.used(self.limits.calls_decay, now_ns) + cost > self.limits.calls:
@@ -64,7 +64,7 @@ class Meter:
         """Count a transaction, which counts even if it is refused for another reason.
 
         Raises:
-            ApiError: the counter of the account and pair stands at its limit.
+            ApiError: the counter of the account and pair is at its limit.
         """
         if self.transactions(account, symbol, now_ns) >= self.limits.transactions:
             raise ApiError("EOrder:Rate limit exceeded")
@@ -93,11 +93,11 @@ class Meter:
         return True
 
     def forgive(self) -> None:
-        """Forget everything counted, bans too."""
+        """Reset all counts and bans."""
         for counts in (self._calls, self._transactions, self._attempts, self._banned_ns):
             counts.clear()
 
 
 def cost_by_age(costs: tuple[tuple[int, int], ...], age_ns: int) -> int:
-    """Return what a transaction costs for being early: by the time since the order was placed or amended."""
+    """Return the cost of an early transaction, by the time since the order was placed or amended."""
     return next((cost for seconds, cost in costs if age_ns < seconds * SECOND_NS), 0)

@@ -1,11 +1,11 @@
-"""Requests on the websocket: what is asked, what is answered, and the envelope for the executor of faults.
+"""Requests on the websocket, their answers, and the envelope for the executor of faults.
 
-Theory of operation. A request is executed as soon as it is read. One that names several pairs or orders gets an answer
+Theory of operation. A request is executed as soon as it is read. A request with several pairs or orders gets an answer
 for each. A subscription begins when its acknowledgement is written, so that acknowledgement, snapshot and updates come
-in this order whatever a fault does to the answer.
+in this order under any fault.
 
 Source: spot-ws-intro (guide), ping, and the request of every channel (websocket v2), read 2026-11-27. The texts of
-refused subscriptions are those that error-handling.md of krakenfx/kraken-api-sdk and ccxt 4.5.90 know.
+refused subscriptions are those of error-handling.md of krakenfx/kraken-api-sdk and of ccxt 4.5.90.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ELSEWHERE = {
 
 @dataclass(slots=True)
 class Request:
-    """One request as it was read."""
+    """One decoded request."""
 
     method: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Envelope(Front):
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:
-    """Execute one request and answer, or do what faults make of the request."""
+    """Execute one request and answer, or apply a fault to it."""
     request = _parse(text, desk.now_ns())
     if request is None:
         client.say({"error": "Malformed request", "success": False})

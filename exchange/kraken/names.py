@@ -1,4 +1,4 @@
-"""Kraken's names of assets and pairs, and the decimals that a pair's numbers have on the wire.
+"""Kraken's names of assets and pairs, and the decimals of a pair's numbers on the wire.
 
 One pair has four names: for BTC and USDT the key XBTUSDT and the altname XBTUSDT of REST, XBT/USDT in AssetPairs'
 `wsname`, and BTC/USDT in websocket v2. Old assets have a letter before them (XXBT, ZEUR), and a pair of two old assets
@@ -34,13 +34,16 @@ def altname(asset: str) -> str:
 
 
 def number(raw: int, decimals: int = SCALE) -> orjson.Fragment:
-    """Return a JSON number with exactly so many decimals, trailing zeros too."""
+    """Return a JSON number with exactly `decimals` decimals, including trailing zeros."""
     return orjson.Fragment(to_decimals(raw, decimals).encode())
 
 
 @dataclass(slots=True)
 class Pair:
-    """One listed pair. Its decimals grow with finer trading rules and never shrink: the book may hold older prices."""
+    """One listed pair.
+
+    Its decimals grow with finer trading rules and never shrink, because old prices stay in the book.
+    """
 
     market: Market
     key: str = field(init=False)
@@ -60,7 +63,7 @@ class Pair:
 
     @property
     def decimals(self) -> tuple[int, int]:
-        """How many decimals prices and sizes have on the wire."""
+        """The numbers of decimals of prices and sizes on the wire."""
         rules = self.market.rules
         if rules is not self._rules:
             prices, sizes = self._decimals
@@ -86,7 +89,7 @@ class Pair:
 
 
 class Pairs:
-    """All listed pairs, by every name that clients may use."""
+    """All listed pairs, by all names that clients may use."""
 
     def __init__(self) -> None:
         self.by_symbol: dict[str, Pair] = {}  # the engine's symbol
@@ -108,10 +111,10 @@ class Pairs:
         return pair
 
     def rest(self, name: object) -> Pair:
-        """Return the pair that REST calls so.
+        """Return the pair with this name in REST.
 
         Raises:
-            ApiError: there is none.
+            ApiError: there is no such pair.
         """
         found = self._by_rest.get(name) if isinstance(name, str) else None
         if found is None:
@@ -119,10 +122,10 @@ class Pairs:
         return found
 
     def websocket(self, name: object) -> Pair:
-        """Return the pair that websocket v2 calls so; XBT/USDT is no name there.
+        """Return the pair with this name in websocket v2, which does not know XBT/USDT.
 
         Raises:
-            ApiError: there is none.
+            ApiError: there is no such pair.
         """
         found = self._by_name.get(name) if isinstance(name, str) else None
         if found is None:

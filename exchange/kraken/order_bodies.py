@@ -21,7 +21,7 @@ STATES = {"pending_new": "pending", "new": "open", "partially_filled": "open", "
 
 
 def described(new: NewOrder) -> str:
-    """The description of a new order in words."""
+    """Return the text that describes a new order."""
     return _words(new.pair, new)
 
 
@@ -43,12 +43,12 @@ def flags(order: Order) -> str:
 
 
 def average(order: Order) -> int:
-    """Return the average price of what has filled, or 0."""
+    """Return the average price of the fills, or 0."""
     return order.quote_filled * ONE // order.filled if order.filled else 0
 
 
 def order(pair: Pair, placed: Order, fills: Sequence[Fill] | None, all_fills: Sequence[Fill]) -> dict[str, Any]:
-    """One order; `fills` are named in it where they were asked for."""
+    """One order, with `fills` if they were requested."""
     found = state(placed)
     prices = [pair.price(one) for one in (placed.stop_price, placed.price) if one is not None] + ["0", "0"]
     went = placed.conditional and placed.working_ns >= 0
@@ -115,7 +115,7 @@ def trade(pair: Pair, fill: Fill, kind: str) -> dict[str, Any]:
 
 
 def consolidated(fills: Sequence[Fill]) -> list[Fill]:
-    """Merge the fills that one taker order had at one instant, under the id of the first, at their average price."""
+    """Merge a taker order's fills of one instant, under the id of the first, at their average price."""
     merged: list[Fill] = []
     for fill in fills:
         last = merged[-1] if merged else None

@@ -1,7 +1,7 @@
-"""Placing, amending and cancelling orders, whether REST or the websocket asks.
+"""Places, amends and cancels orders, for REST and the websocket.
 
-Theory of operation. An acknowledgement says that the engine has the order and nothing of its state. An order that
-may not take and would is accepted all the same, and cancelled at once.
+Theory of operation. An acknowledgement states that the engine has the order, but not the order's state. A post-only
+order that would take is also accepted, and cancelled at once.
 
 Source: add-order, amend-order, cancel-order, cancel-all-orders, cancel-all-orders-after (REST); add_order, amend_order,
 cancel_order, cancel_all, cancel_after (websocket v2); spot-clordid, spot-amends, spot-ratelimits (guides), read
@@ -55,7 +55,7 @@ _CLIENT_ID = re.compile(
 
 @dataclass(slots=True)
 class Details:
-    """What this protocol keeps of an order beside the engine."""
+    """The protocol's own data of an order."""
 
     fills: list[Fill] = field(default_factory=list)
     amended_ns: int = 0
@@ -82,7 +82,7 @@ class NewOrder:
 
 
 class Orders:
-    """Carries out what is asked about orders."""
+    """Executes requests about orders."""
 
     def __init__(self, floor: Floor, pairs: Pairs, meter: Meter) -> None:
         self._floor = floor
@@ -96,11 +96,11 @@ class Orders:
         return self._floor.engine
 
     def details(self, order: Order) -> Details:
-        """Return what is kept of an order."""
+        """Return the protocol's own data of an order."""
         return self._details.get(order.id) or Details()
 
     def report(self, report: ExecutionReport) -> None:
-        """Keep what belongs to an order's details."""
+        """Update an order's details from a report."""
         details = self._details.setdefault(report.order.id, Details())
         if report.fill is not None:
             details.fills.append(report.fill)
@@ -112,7 +112,7 @@ class Orders:
     # ------------------------------------------------------------------------------------------------- placing
 
     def place(self, account: Account, new: NewOrder, now_ns: int, counted: bool = True) -> Order | None:
-        """Accept an order; None where it was only to be validated. The orders of a batch are `counted` as one.
+        """Accept an order; None if the request only validates it. The orders of a batch are `counted` as one.
 
         Raises:
             ApiError, Rejected: why it is refused; nothing was placed.
@@ -154,7 +154,7 @@ class Orders:
         """Return an open order by the exchange's id or the client's.
 
         Raises:
-            ApiError: there is none, ended orders and unknown ids alike.
+            ApiError: there is no such open order.
         """
         number = ids.order_number(txid) if txid is not None else account.client_ids.get(str(client_id))
         order = account.open.get(number) if number is not None else None
@@ -166,7 +166,7 @@ class Orders:
         """Cancel one order.
 
         Raises:
-            ApiError: the market is closed, or the account cancels too much too early.
+            ApiError: the market is closed, or the account has too many early cancels.
         """
         _check_open(self._pairs.by_symbol[order.symbol], "maintenance")
         self._meter.transact(account, order.symbol, self._cost(CANCEL, order, now_ns), now_ns)
@@ -195,7 +195,7 @@ class Orders:
         return len(orders)
 
     def cancel_all_after(self, account: Account, timeout_s: int, now_ns: int) -> int | None:
-        """Set the dead man's switch of an account, or with 0 take it away; return when it fires."""
+        """Set the dead man's switch of an account, or with 0 remove it; return when it fires."""
         if timeout_s == 0:
             self._switches.pop(account.name, None)
             return None
@@ -203,7 +203,7 @@ class Orders:
         return self._switches[account.name]
 
     def tick(self, now_ns: int) -> None:
-        """Let switches fire that are due."""
+        """Fire due switches."""
         for name in [name for name, due_ns in self._switches.items() if due_ns <= now_ns]:
             del self._switches[name]
             self.cancel_all(self._engine.accounts[name], now_ns, "Cancel all orders after")
@@ -211,7 +211,7 @@ class Orders:
     def amend(
         self, account: Account, order: Order, size: int | None, price: int | None, post_only: bool, now_ns: int
     ) -> str:
-        """Change an open order in place; a size below what has filled cancels the rest. Return the amendment's id."""
+        """Change an open order in place; a size below the filled size cancels the rest. Return the amendment's id."""
         pair = self._pairs.by_symbol[order.symbol]
         self._meter.transact(account, order.symbol, 1 + self._cost(AMEND, order, now_ns), now_ns)
         _check_open(pair, "cancel_only")
@@ -230,12 +230,12 @@ class Orders:
 
 
 def client_id_of(order: Order) -> str | None:
-    """Return the `cl_ord_id` of an order, None where the client gave none."""
+    """Return the `cl_ord_id` of an order; None without one."""
     return None if order.client_id.rstrip("-") == f"x-{order.id}" else order.client_id
 
 
 def state(order: Order) -> str:
-    """Return an order's state: new, partially_filled, filled or canceled. What the engine expires is cancelled here."""
+    """Return an order's state: new, partially_filled, filled, or canceled (also for orders that the engine expires)."""
     if order.status == "NEW":
         return "pending_new" if order.working_ns < 0 and not order.conditional else "new"
     return order.status.lower() if order.status in ("PARTIALLY_FILLED", "FILLED") else "canceled"
@@ -258,7 +258,7 @@ def read_client_id(value: object) -> str:
 
 
 def fee_in_quote(fills: Iterable[Fill], quote: str) -> int:
-    """Return fees in the quote asset; those taken in another (by another protocol) at the price of their trade."""
+    """Return fees in the quote asset; fees in another asset (from another protocol) at the price of their trade."""
     return sum(fill.fee if fill.fee_asset == quote else fill.fee * fill.price // 10**8 for fill in fills)
 
 
@@ -267,7 +267,7 @@ def _takes(pair: Pair, side: Side, price: int) -> bool:
 
 
 def _check_open(pair: Pair, worst: str) -> None:
-    """Refuse what the pair's state forbids: `cancel_only` forbids orders, `maintenance` forbids cancels too."""
+    """Refuse a request that the pair's state forbids: `cancel_only` forbids orders, `maintenance` also cancels."""
     found = status(pair.market.rules)
     if found == "maintenance":
         raise ApiError("EService:Unavailable")

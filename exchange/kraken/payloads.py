@@ -30,7 +30,7 @@ def status(rules: Rules) -> str:
 
 
 def system_status(pairs: Pairs) -> str:
-    """Return the exchange's status: that of the pairs where all have the same, else online."""
+    """Return the exchange's status: the status of the pairs if all have the same, else online."""
     found = {status(pair.market.rules) for pair in pairs.by_symbol.values()}
     return found.pop() if len(found) == 1 else "online"
 

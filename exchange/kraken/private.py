@@ -34,7 +34,7 @@ LONGEST_SWITCH_S = 86_399
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One authenticated request. `arrived_ns` is when it came in, `now_ns` when it is carried out."""
+    """One authenticated request. `arrived_ns` is its arrival, `now_ns` its execution."""
 
     desk: Desk
     account: Account
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One endpoint: its handler, what it costs of the call counter, and whether it needs a key that may trade."""
+    """One endpoint: its handler, its cost in the call counter, and whether its key must have permission to trade."""
 
     answer: Callable[[Asked], Any]
     cost: int = 1
@@ -71,7 +71,7 @@ def flag(sent: Mapping[str, Any], name: str, default: bool = False) -> bool:
 
 
 def amount(sent: Mapping[str, Any], name: str) -> int | None:
-    """Read an amount above zero, or None where there is none."""
+    """Read an amount above zero; None if absent."""
     if sent.get(name) in (None, ""):
         return None
     try:
@@ -104,7 +104,7 @@ def price_of(pair: Pair, sent: Mapping[str, Any], name: str) -> int | None:
 
 
 def deadline(sent: Mapping[str, Any], least_s: float, arrived_ns: int) -> int | None:
-    """Read a deadline between `least_s` and a minute after the request came in."""
+    """Read a deadline between `least_s` and a minute after the arrival of the request."""
     if "deadline" not in sent:
         return None
     try:
@@ -123,7 +123,7 @@ def deadline(sent: Mapping[str, Any], least_s: float, arrived_ns: int) -> int | 
 
 
 def balance(asked: Asked) -> Any:
-    """Totals: what is behind open orders is in them."""
+    """Totals, including the amounts locked by open orders."""
     held = asked.account.balances.items()
     return {asset_id(asset): text(found.free + found.locked) for asset, found in held if found.free + found.locked}
 
@@ -196,7 +196,7 @@ def _bodies(asked: Asked, orders: Sequence[Order]) -> dict[str, Any]:
 
 
 def open_orders(asked: Asked) -> Any:
-    """All open orders, newest first; one that was just placed may be missing (the fault `unseen`)."""
+    """All open orders, newest first; a new order may be missing (the fault `unseen`)."""
     memory = asked.desk.floor.memory(NAME, asked.account)
     found = [
         order
@@ -228,7 +228,7 @@ def closed_orders(asked: Asked) -> Any:
 
 
 def query_orders(asked: Asked) -> Any:
-    """Orders by the exchange's ids only; one that is not there is left out."""
+    """Orders by the exchange's ids only; unknown ids are left out."""
     given = str(asked.sent.get("txid", "")).split(",")
     if not given[0] or len(given) > PAGE:
         raise invalid("txid")
@@ -243,7 +243,7 @@ def query_orders(asked: Asked) -> Any:
 
 
 def trades_history(asked: Asked) -> Any:
-    """Fills of all pairs, newest first; fills that one taker order had at once are one unless asked otherwise."""
+    """Fills of all pairs, newest first; a taker order's fills of one instant are merged unless the request says no."""
     fills: list[Fill] = [fill for fill in asked.account.fills if asked.desk.lists(fill.symbol)]
     if flag(asked.sent, "consolidate_taker", True):
         fills = order_bodies.consolidated(fills)
@@ -292,7 +292,7 @@ def new_order(asked: Asked) -> NewOrder:
     """Read AddOrder's parameters.
 
     Raises:
-        ApiError: one is missing, malformed, or asks for what is not there (margin, trailing stops, GTD, iceberg).
+        ApiError: one is missing, malformed, or not implemented (margin, trailing stops, GTD, iceberg).
     """
     sent = asked.sent
     pair = asked.desk.pairs.rest(sent.get("pair"))
@@ -330,7 +330,7 @@ def assemble(
     names: Mapping[str, str],
     deadline_ns: int | None,
 ) -> NewOrder:
-    """Check what both transports have in common, by the names that parameters have there."""
+    """Check the parameters that both transports share; `names` are the parameters' names."""
     if volume is None:
         raise invalid(names["size"])
     if in_quote and (order.kind != "MARKET" or order.side is not Side.BUY):
@@ -481,7 +481,7 @@ METHODS = {
 
 
 def perform(desk: Desk, method: Method, account: Account, key: ApiKey, sent: Mapping[str, Any], arrived_ns: int) -> Any:
-    """Carry out a private request whose signature and nonce were good."""
+    """Execute a private request with a valid signature and nonce."""
     now = desk.now_ns()
     if not (key.can_trade if method.trades else key.can_read):
         raise ApiError("EGeneral:Permission denied")

@@ -81,7 +81,7 @@ class Rest:
         self.desk = desk
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, or do what faults make of the request."""
+        """Answer a request, or apply a fault to it."""
         desk = self.desk
         path, body = request.path, await request.read()
         query = QUERIES.get(path.removeprefix(PUBLIC)) if path.startswith(PUBLIC) else None
@@ -124,7 +124,7 @@ def _unknown_method() -> Any:
 
 
 def _fields(content_type: str, body: bytes) -> dict[str, Any]:
-    """Read a body, a form or a JSON object; what is neither has no fields."""
+    """Read a body, a form or a JSON object; any other body has no fields."""
     if content_type != "application/json":
         return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
     try:

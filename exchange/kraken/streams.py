@@ -58,10 +58,10 @@ class Streams:
     # ------------------------------------------------------------------------------------------- subscriptions
 
     def read(self, params: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-        """Return the topics that a request of a public channel names, each with what its acknowledgement says.
+        """Return the topics of a request for a public channel, each with the content of its acknowledgement.
 
         Raises:
-            ApiError: a channel, pair or parameter that there is not.
+            ApiError: an unknown channel, pair or parameter.
         """
         kind = params.get("channel")
         if kind == "instrument":
@@ -98,11 +98,11 @@ class Streams:
         return "", {}
 
     def subscribe(self, client: Client, name: str, snapshot: bool) -> None:
-        """Let a client hear a channel, from a snapshot on where it wants one."""
+        """Subscribe a client to a channel, with a snapshot if requested."""
         client.subscribed = True
         symbol = self._symbol(name)
         if symbol:
-            self._flush_books(self._pairs.by_symbol[symbol])  # so that all listeners of a book stand at one place
+            self._flush_books(self._pairs.by_symbol[symbol])  # so that all listeners of a book have the same state
         channel = self.topics.subscribe(client, name, self._make)
         if channel is not None and snapshot:
             body = self._snapshot(channel)
@@ -146,7 +146,7 @@ class Streams:
         self._announce_instruments([pair])
 
     def delisted(self, market: Market) -> None:
-        """A symbol was taken off the list; its channels fall silent."""
+        """A symbol was delisted; its channels become silent."""
         pair = self._pairs.remove(market)
         del self._changes[market.symbol], self._announced[market.symbol], self._decimals[market.symbol]
         self._announce_instruments([pair], "delisted")
@@ -162,7 +162,7 @@ class Streams:
     # --------------------------------------------------------------------------------------- events of the engine
 
     def trades(self, market: Market, trades: list[Trade]) -> None:
-        """Send trades at once; tickers and candles follow with the next beat."""
+        """Send trades at once; tickers and candles follow at the next tick."""
         pair = self._pairs.by_symbol.get(market.symbol)
         for channel in self.topics.of(market.symbol) if pair is not None else ():
             if channel.kind == "trade" and pair is not None:
@@ -179,7 +179,7 @@ class Streams:
     # ------------------------------------------------------------------------------------------------------ pace
 
     def tick(self, number: int) -> None:
-        """Send what is due; call it every 10 ms with a rising number."""
+        """Send due messages; call it every 10 ms with a rising number."""
         for pair in self._pairs.by_symbol.values():
             self._flush_books(pair)
         due, self._due = self._due, {}
@@ -197,12 +197,12 @@ class Streams:
     def _flush_books(self, pair: Pair) -> None:
         market = pair.market
         taken = self._changes[market.symbol].take()
-        rewritten = self._decimals[market.symbol] != pair.decimals  # the checksum of levels sent before is another now
+        rewritten = self._decimals[market.symbol] != pair.decimals  # the checksum of earlier levels has changed
         if taken is None and not rewritten:
             return
         self._decimals[market.symbol] = pair.decimals
         _, _, bids, asks = taken or (0, 0, {}, {})
-        lost = self._floor.faults.skip(NAME, market.symbol)  # there are no ids to leave out: the message is left out
+        lost = self._floor.faults.skip(NAME, market.symbol)  # the feed has no ids to skip, so a message is left out
         for channel in self.topics.of(market.symbol):
             if channel.bids is None or channel.asks is None:
                 continue
@@ -225,7 +225,7 @@ class Streams:
         self.topics.send(channel, lambda form: body)
 
     def _compare_rules(self) -> None:
-        """Announce trading rules and states that changed."""
+        """Announce changed trading rules and states."""
         changed = []
         for symbol, pair in self._pairs.by_symbol.items():
             if pair.market.rules is not self._announced[symbol]:
@@ -248,7 +248,7 @@ class Streams:
             self.topics.send(channel, lambda form: body)
 
     def _heartbeats(self) -> None:
-        """Send a heartbeat to every client that was sent nothing else for a second."""
+        """Send a heartbeat to every client without another message for a second."""
         now = self._floor.clock.monotonic_ns()
         beat = text_frame(b'{"channel":"heartbeat"}')
         for client in list(self.clients.values()):

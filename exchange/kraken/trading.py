@@ -27,7 +27,7 @@ from .private import LONGEST_SWITCH_S, amount, assemble, deadline, flag, price_o
 from .public import whole
 
 CHANNELS = ("executions", "balances")
-DEADLINE_S = 5.0  # of orders that bring none
+DEADLINE_S = 5.0  # of orders without a deadline
 _NEW = frozenset(
     (
         *(
@@ -49,7 +49,7 @@ _NEW = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request with a good token."""
+    """One request with a valid token."""
 
     desk: Desk
     client: Client
@@ -142,7 +142,7 @@ def amend_order(asked: Asked) -> list[Reply]:
 
 
 def cancel_order(asked: Asked) -> list[Reply]:
-    """Answer for every order by itself."""
+    """Cancel orders; each gets its own answer."""
     params, account, orders = asked.params, asked.account, asked.desk.orders
     lists = {name: params.get(name, []) for name in ("order_id", "cl_ord_id", "order_userref")}
     for name, given in lists.items():
@@ -193,7 +193,7 @@ METHODS: dict[str, Callable[[Asked], list[Reply]]] = {
 
 
 def perform(desk: Desk, client: Client, method: str, params: Mapping[str, Any], arrived_ns: int) -> list[Reply]:
-    """Carry out a private request.
+    """Execute a private request.
 
     Raises:
         ApiError, Rejected: why it is refused.

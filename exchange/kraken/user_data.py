@@ -1,11 +1,11 @@
-"""The private channels of websocket v2, `executions` and `balances`: who hears them, and what is sent to them.
+"""The private channels of websocket v2, `executions` and `balances`: their subscribers and messages.
 
-Theory of operation. The message `pending_new` has all terms of an order and `trade` most of them; `new`, `canceled`
-and `filled` bring its ids and what changed, so a reader has to remember the rest. Balances are totals: an order that
-locks funds changes none. Each subscription counts its messages in `sequence`.
+Theory of operation. The message `pending_new` has all terms of an order and `trade` most of them; `new`, `canceled` and
+`filled` have only the ids and the changed values, so a reader must remember the others. Balances are totals: an order
+that locks funds does not change them. Each subscription counts its messages in `sequence`.
 
 Source: executions, balances (websocket v2), read 2026-11-27. The manual does not name the field of the rate counter
-(`ratecount` here), nor say which fields a cancelled order has.
+(`ratecount` here) or the fields of a cancelled order.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .payloads import price, size
 
 FILLS_SHOWN = 50
 NUMBERS = {"executions": 1, "balances": 2}
-TRANSITIONS = ("new", "filled", "canceled", "expired")  # and `trade`: all that is sent with `order_status: false`
+TRANSITIONS = ("new", "filled", "canceled", "expired")  # with `trade`: the messages under `order_status: false`
 
 
 @dataclass(slots=True)
@@ -68,14 +68,14 @@ class UserData:
         self._meter = meter
 
     def uses(self, token: str) -> bool:
-        """Return whether a subscription that still lives was made with the token."""
+        """Return whether a current subscription uses the token."""
         accounts = self._floor.engine.accounts.values()
         return any(each.token == token for account in accounts for each in self.streams.to(account))
 
     # ------------------------------------------------------------------------------------------- subscriptions
 
     def check(self, client: Client, channel: str, begins: bool) -> None:
-        """Refuse to begin what a connection hears already, or to end what it does not hear."""
+        """Refuse to begin an existing subscription, or to end one that does not exist."""
         if begins == any(each.channel == channel for each in self.streams.on(client)):
             raise ApiError("Already subscribed" if begins else "Subscription Not Found")
 
@@ -93,7 +93,7 @@ class UserData:
             bool(params.get("ratecounter", False)),
             bool(params.get("order_status", True)),
         )
-        self.streams.flush()  # what happened before belongs before
+        self.streams.flush()  # send earlier events first
         self.streams.add(made)
         if channel == "balances":
             if params.get("snapshot", True):
@@ -120,7 +120,7 @@ class UserData:
                 self.streams.end(each)
 
     def end(self, account: Account, key: str | None) -> int:
-        """End subscriptions; the protocol has no message for it, so their connections are closed."""
+        """End subscriptions by closing their connections, because the protocol has no message for the end."""
         ended = self.streams.to(account, key)
         for each in ended:
             each.connection.close(1001, "Session ended", "expired")
@@ -129,7 +129,7 @@ class UserData:
     # -------------------------------------------------------------------------------------------------- events
 
     def report(self, report: ExecutionReport) -> None:
-        """Send one event of an order, and after a trade the balances that it changed."""
+        """Send one event of an order, and after a trade the changed balances."""
         order, account, now = report.order, report.account, report.time_ns
         listeners = self.streams.to(account)
         pair = self._pairs.by_symbol.get(order.symbol)

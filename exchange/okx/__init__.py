@@ -1,4 +1,4 @@
-"""OKX's protocol for spot over the engine, by its manual: REST, and both websockets.
+"""OKX's protocol for spot over the engine, following the manual: REST, and both websockets.
 
 Source: docs/crypto/okx of qiuham/marketdata-api-doc, a crawl of www.okx.com/docs-v5/en of 2026-09-08, read 2026-11-27;
 each module names its pages.

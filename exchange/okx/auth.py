@@ -1,7 +1,7 @@
-"""Who signed a REST request or a login.
+"""Finds who signed a REST request or a login.
 
-Theory of operation. A request is authenticated as it arrives, so one that a fault holds back is carried out however
-late, unless it brings an `expTime`. The manual does not say in which order the parts are checked; here: presence, key,
+Theory of operation. A request is authenticated on arrival, so a request that a fault delays is executed at any later
+time, unless it has an `expTime`. The manual does not state the order of the checks; here it is presence, key,
 passphrase, time, signature.
 
 Source: overview/rest/authentication-{making-requests, signature}.md, overview/websocket/login.md, error/code.md,
@@ -24,10 +24,10 @@ from ..wire import signatures
 from ..wire.numbers import BadNumber, read_whole
 from .errors import ApiError
 
-WINDOW_NS = 30 * SECOND_NS  # to both sides
+WINDOW_NS = 30 * SECOND_NS  # in both directions
 LOGIN_PATH = "/users/self/verify"
 _ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{3})Z", re.ASCII)
-_HEADERS = {  # in the order in which they are looked for
+_HEADERS = {  # in the order of the checks
     "OK-ACCESS-KEY": "50103",
     "OK-ACCESS-PASSPHRASE": "50104",
     "OK-ACCESS-SIGN": "50106",
@@ -43,10 +43,10 @@ def is_signed(key: ApiKey, payload: bytes, signature: str) -> bool:
 def authenticate(
     floor: Floor, method: str, path: str, headers: Mapping[str, str], body: bytes, now_ns: int
 ) -> tuple[Account, ApiKey]:
-    """Return the account and key behind a private request; `path` has its query, exactly as it came.
+    """Return the account and key of a private request; `path` includes the query, exactly as received.
 
     Raises:
-        ApiError: a header is missing or wrong, the request is too old or too early, or the signature is another's.
+        ApiError: a header is missing or wrong, the request is too old or too early, or the signature is wrong.
     """
     for name, code in _HEADERS.items():
         if not headers.get(name):
@@ -76,7 +76,7 @@ def _read_time(stamp: str) -> int:
 
 
 def log_in(floor: Floor, args: Any, now_ns: int) -> tuple[Account, ApiKey]:
-    """Return the account and key that log in; one key a connection.
+    """Return the account and key of a login; one key per connection.
 
     Raises:
         ApiError: with a code of the websocket.

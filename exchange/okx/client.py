@@ -20,9 +20,9 @@ NAME = "okx"
 
 
 class Client(Connection):
-    """A connection, `private` or public; `owner` is who has logged in.
+    """A connection, `private` or public; `owner` is the account and key of its login.
 
-    It ends when nothing was sent on it for 30 s; an answer to a ping counts.
+    The connection ends when nothing was sent on it for 30 s; an answer to a ping counts.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Client(Connection):
         self.write(text_frame(orjson.dumps({**message, "connId": self.id})))
 
     def admits_subscription(self, now_ns: int) -> bool:
-        """Count a request to subscribe or unsubscribe; return whether it is within the limit of an hour."""
+        """Count a request to subscribe or unsubscribe; return whether it is within the hourly limit."""
         return self._subscriptions.add(now_ns) <= self._most_subscriptions
 
     def keep(self, now_ns: int, withholds_ping: Callable[[Connection], bool]) -> None:

@@ -1,4 +1,4 @@
-"""What the handlers of OKX's protocol share: the floor, the instruments by their id, limits, streams."""
+"""The shared state of the handlers of OKX's protocol: the floor, the instruments by id, limits, streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .user_data import UserData
 
 
 class Desk:
-    """The floor, and what this protocol keeps beside it."""
+    """The floor, and the protocol's own state."""
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
@@ -36,7 +36,7 @@ class Desk:
         return found
 
     def market_by_code(self, code: object) -> Market:
-        """Return the market of an `instIdCode`, as the websocket names it.
+        """Return the market of an `instIdCode`, the websocket's name of an instrument.
 
         Raises:
             ApiError: there is none.

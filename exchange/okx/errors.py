@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ...model.errors import Rejected
 
-# The codes after which nobody knows whether a request was carried out; the first is the usual one.
+# The codes for an unknown outcome; the first is the usual one.
 UNKNOWN = ("50004", "50026", "51149")
 NO_SUCH_CHANNEL = (
     "Wrong URL or {} doesn't exist. Please use the correct URL, channel and parameters referring to API document."
@@ -15,7 +15,8 @@ NO_SUCH_CHANNEL = (
 
 
 class ApiError(Exception):
-    """A request or an order is refused with a code, a text and an HTTP status; an order with a `sub` code too."""
+    """The refusal of a request or an order with a code, a text and an HTTP status; of an order also with a `sub`
+    code."""
 
     def __init__(self, code: str, text: str, status: int = 200, sub: str = "") -> None:
         super().__init__(text)
@@ -26,12 +27,12 @@ class ApiError(Exception):
 
 
 def invalid(parameter: str) -> ApiError:
-    """The error of a parameter that is malformed."""
+    """Return the error of a malformed parameter."""
     return ApiError("51000", f"Parameter {parameter} error", 400)
 
 
 def missing(parameter: str) -> ApiError:
-    """The error of a parameter that is required."""
+    """Return the error of a missing parameter."""
     return ApiError("50014", f"Parameter {parameter} can not be empty.", 400)
 
 
@@ -52,7 +53,8 @@ _REFUSED = {
 
 
 def refused(rejected: Rejected, paid: str, funds: str = "51008") -> ApiError:
-    """The error of an engine's refusal of an order that pays with `paid`; `funds` is the code of too little of that."""
+    """Return the error of an engine's refusal of an order that pays with `paid`; `funds`: the code of too little of
+    it."""
     if rejected.code == "INSUFFICIENT_BALANCE":
         text = f"Order failed. Insufficient {paid} balance in account"
         if funds == "51502":

@@ -1,4 +1,4 @@
-"""Ids of orders and bills. Those of bills are larger than 2**53: a client that reads them as floats mixes them up."""
+"""Ids of orders and bills. Bill ids are above 2**53, so a client that reads them as floats confuses them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def order_id(number: int) -> str:
 
 
 def order_number(text: object) -> int | None:
-    """Return the engine's number of an order; None where the text is no `ordId`."""
+    """Return the engine's number of an order; None if the text is not an `ordId`."""
     try:
         return read_whole(text)
     except BadNumber:

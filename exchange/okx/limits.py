@@ -22,14 +22,14 @@ PEERS = 10_000
 
 @dataclass(slots=True)
 class Limits(ConnectionLimits):
-    """The limits of the manual. Changeable while running, for tests."""
+    """The manual's limits. Tests may change them while the exchange runs."""
 
     ping_s: float = 0.0  # the exchange sends no websocket pings
     idle_s: float = 30.0  # without anything sent
-    life_s: float = 31_536_000.0  # the manual has no longest life of a connection
+    life_s: float = 31_536_000.0  # the manual states no maximum age of a connection
     connections: int = 3  # a second
     subscriptions: int = 480  # an hour and connection: subscribe, unsubscribe and login
-    instruments: int = 20  # requests in two seconds, as all that follow
+    instruments: int = 20  # requests in two seconds, like all following limits
     time: int = 10
     books: int = 40
     ticker: int = 20
@@ -56,7 +56,7 @@ class Limits(ConnectionLimits):
 
 
 class Meter:
-    """Counts what IPs and users use."""
+    """Counts the use of limits by IPs and users."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -66,7 +66,7 @@ class Meter:
         """Count a request.
 
         Raises:
-            ApiError: it is one too many.
+            ApiError: the limit is exceeded.
         """
         if self._add(ip, endpoint, WINDOW_NS, now_ns) > getattr(self.limits, endpoint.replace("-", "_")):
             raise ApiError("50011", "Too Many Requests", 429)
@@ -75,7 +75,7 @@ class Meter:
         """Count requests or orders of a user, or of a user and an instrument.
 
         Raises:
-            ApiError: they are too many.
+            ApiError: the limit is exceeded.
         """
         if self._add(user, f"{what}:{instrument}", WINDOW_NS, now_ns, number) > getattr(self.limits, what):
             if what == "orders":
@@ -93,5 +93,5 @@ class Meter:
         return [window.add(now_ns) for _ in range(number)][-1]
 
     def forgive(self) -> None:
-        """Forget everything counted."""
+        """Reset all counts."""
         self._used.clear()

@@ -1,8 +1,8 @@
 """Requests on the websockets: logins and channels, and the envelope for the executor of faults.
 
-Theory of operation. A request is executed as soon as it is read. Each channel that it names gets an answer of its own.
-A channel begins when its acknowledgement is written, so that acknowledgement, whole book and changes come in this
-order whatever a fault does to the answer.
+Theory of operation. A request is executed as soon as it is read. Each channel in it gets its own answer. A channel
+begins when its acknowledgement is written, so that acknowledgement, whole book and changes come in this order under any
+fault.
 
 Source: overview/websocket/{connect, login, subscribe}.md, error/code/websocket.md, read 2026-11-27.
 """
@@ -33,7 +33,7 @@ NO_LOGIN = "The current operation is not supported by this URL. Please use the c
 
 @dataclass(slots=True)
 class Reply:
-    """One answer, and the topic or private channel that begins once the answer is written."""
+    """One answer, and the topic or private channel that begins when the answer is written."""
 
     message: dict[str, Any]
     begins: str | None = None
@@ -161,7 +161,7 @@ class Envelope:
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:
-    """Do what a message asks for."""
+    """Execute the request of a message."""
     if text == b"ping":
         client.write(text_frame(b"pong"))
         return

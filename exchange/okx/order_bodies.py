@@ -1,4 +1,4 @@
-"""Orders and fills as REST and the channel `orders` write them. Numbers are text; a fee that is paid is negative.
+"""Orders and fills as REST and the channel `orders` write them. Numbers are text; a paid fee is negative.
 
 Source: order/book/trading-trade-get-{order-details, transaction-details-last-3-days}.md, trading-trade-ws-order-channel
 .md, read 2026-11-27. Of an order with nothing filled REST has "" as average price, the channel "0".
@@ -24,12 +24,12 @@ NO_FILL = {"fillPx": "", "fillSz": "0", "fillTime": "", "tradeId": ""}
 
 
 def average(order: Order) -> int:
-    """Return the average price of what has filled, or 0."""
+    """Return the average price of the fills, or 0."""
     return order.quote_filled * ONE // order.filled if order.filled else 0
 
 
 def fee(amount: int) -> str:
-    """Write a fee that is paid, with the exchange's sign."""
+    """Write a paid fee with the exchange's sign."""
     return short(-amount)
 
 
@@ -117,7 +117,7 @@ def fill_row(market: Market, fill: Fill, bill: int) -> dict[str, Any]:
 
 
 def pushed(market: Market, placed: Order, details: Details, fill: Fill | None, more: dict[str, Any]) -> dict[str, Any]:
-    """One order as the channel writes it: what `fill` and its fee say is of this message alone."""
+    """One order as the channel writes it; `fill` and its fee are those of this message."""
     body = order(market, placed, details) | last_fill(fill)
     if not placed.filled:
         body["avgPx"] = "0"

@@ -1,12 +1,12 @@
-"""Placing, amending and cancelling orders, whether REST or the websocket asks.
+"""Places, amends and cancels orders, for REST and the websocket.
 
-Theory of operation. An acknowledgement says that the engine has the order and nothing of its state. An order that may
-not take and would is accepted all the same, and cancelled at once. A market order in the currency that it receives
-(`base_ccy` to buy) reaches no further than `slippagePct` from the best price. A market order that the account cannot
-pay for shrinks, unless it bans that. A client id may be used again once its order has ended.
+Theory of operation. An acknowledgement states that the engine has the order, but not the order's state. A post-only
+order that would take is also accepted, and cancelled at once. A market order in the currency that it receives
+(`base_ccy` to buy) trades at most `slippagePct` away from the best price. A market order that the account cannot pay
+for is made smaller, unless it sets `banAmend`. A client id may be used again after its order has ended.
 
-Where the manual is silent: what is left of a market order at its slippage is cancelled; a sale by quote amount has no
-slippage here.
+Where the manual is silent: the rest of a market order at its slippage bound is cancelled; a sale by quote amount has no
+slippage bound.
 
 Source: order/book/trading-trade-post-{place-order, place-multiple-orders, cancel-order, amend-order, cancel-all-after}
 .md, trading-trade-ws-order-channel.md (cancelSource), error/code.md, read 2026-11-27.
@@ -45,7 +45,7 @@ SOURCES = {  # why an order was cancelled: cancelSource
 
 @dataclass(slots=True)
 class Details:
-    """What this protocol keeps of an order beside the engine."""
+    """The protocol's own data of an order."""
 
     kind: str = "limit"  # ordType
     target: str = ""  # tgtCcy
@@ -69,7 +69,7 @@ class NewOrder:
 
 
 class Orders:
-    """Carries out what is asked about orders."""
+    """Executes requests about orders."""
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
@@ -82,7 +82,7 @@ class Orders:
         return self._floor.engine
 
     def details(self, order: Order) -> Details:
-        """Return what is kept of an order; of one placed by another protocol what can be known."""
+        """Return the protocol's own data of an order; for orders of other protocols the available part."""
         found = self._details.get(order.id)
         if found is None:
             kind = "market" if order.price is None else "post_only" if order.kind == "LIMIT_MAKER" else "limit"
@@ -92,7 +92,7 @@ class Orders:
         return found
 
     def report(self, report: ExecutionReport) -> None:
-        """Keep what belongs to an order's details."""
+        """Update an order's details from a report."""
         details = self._details.get(report.order.id)
         if details is None:
             details = self._details[report.order.id] = self._placing or self.details(report.order)
@@ -119,7 +119,7 @@ class Orders:
         try:
             if not takes:
                 order = self._floor.submit(NAME, account, rules.symbol, ticket, now_ns)
-                if new.price is None:  # a purchase by size had its bound while it matched, and has no price
+                if new.price is None:  # a purchase by size had a bound during the match, but has no price
                     order.kind, order.price = "MARKET", None
                 return order
             order = self._engine.submit(account, rules.symbol, replace(ticket, kind="LIMIT"), now_ns, hold=True)
@@ -155,7 +155,7 @@ class Orders:
 
     @staticmethod
     def _bound(new: NewOrder) -> int:
-        """Return how much a purchase by size may pay: the best price and the slippage, on the tick."""
+        """Return the highest price of a purchase by size: the best price plus the slippage, on the tick."""
         best = next(iter(_against(new).depth(1)), None)
         if best is None:
             raise ApiError("51140", "Purchase failed due to insufficient sell orders, please try later.")
@@ -180,7 +180,7 @@ class Orders:
         """Return an open order by the exchange's id, or else by the client's.
 
         Raises:
-            ApiError: neither id is given; `error` where there is no such open order of the instrument.
+            ApiError: neither id is given; `error` if the instrument has no such open order.
         """
         if not order_id and not client_id:
             raise ApiError("51003", "Either client order ID or order ID is required.")
@@ -194,7 +194,7 @@ class Orders:
         self._engine.cancel(order.symbol, order.id, now_ns, account)
 
     def amend(self, order: Order, size: int | None, price: int | None, now_ns: int) -> None:
-        """Change size, price or both in place; an order of which as much has filled as it is to have is filled.
+        """Change size, price or both in place; an order whose new size is filled already becomes filled.
 
         Raises:
             ApiError: why it is refused; nothing was changed.
@@ -206,7 +206,7 @@ class Orders:
                 "51511", "Modification failed as the order price did not meet the requirement for Post Only."
             )
         if size <= order.filled:
-            # By the manual the order is filled then. The engine has no such end, so what is left is cancelled here
+            # By the manual the order is then filled. The engine has no such end, so the rest is cancelled here
             self._engine.cancel(order.symbol, order.id, now_ns, order.account)
             return
         if size == order.size and price in (None, order.price):
@@ -219,7 +219,7 @@ class Orders:
             raise refused(rejected, paid, "51502") from None
 
     def cancel_all_after(self, account: Account, tag: str, timeout_s: int, now_ns: int) -> int:
-        """Set the dead man's switch of an account or tag, or with 0 take it away; return when it fires, or 0."""
+        """Set the dead man's switch of an account or tag, or with 0 remove it; return when it fires, or 0."""
         if timeout_s == 0:
             self._switches.pop((account.name, tag), None)
             return 0
@@ -230,7 +230,7 @@ class Orders:
         return due_ns
 
     def tick(self, now_ns: int) -> None:
-        """Let switches fire that are due."""
+        """Fire due switches."""
         for name, tag in [at for at, due_ns in self._switches.items() if due_ns <= now_ns]:
             del self._switches[name, tag]
             account = self._engine.accounts[name]
@@ -241,19 +241,19 @@ class Orders:
 
 
 def client_id_of(order: Order) -> str:
-    """Return the `clOrdId` of an order, "" where the client gave none."""
+    """Return the `clOrdId` of an order; "" without one."""
     return "" if order.client_id.rstrip("-") == f"x-{order.id}" else order.client_id
 
 
 def state(order: Order) -> str:
-    """Return an order's state. What the engine expires or rejects is cancelled here."""
+    """Return an order's state. Orders that the engine expires or rejects are canceled in this protocol."""
     if order.status in ("NEW", "PENDING_NEW"):
         return "live"
     return order.status.lower() if order.status in ("PARTIALLY_FILLED", "FILLED") else "canceled"
 
 
 def cancel_source(order: Order) -> str:
-    """Return the code of why an order was cancelled, "" of one that was not."""
+    """Return the code of the reason of a cancel; "" for other orders."""
     if state(order) != "canceled":
         return ""
     if order.status == "EXPIRED_IN_MATCH":

@@ -1,4 +1,4 @@
-"""What REST and the channels say of instruments, books, trades, tickers and candles, and of accounts.
+"""Instruments, books, trades, tickers, candles and accounts as REST and the channels write them.
 
 Numbers are text without trailing zeros, times are milliseconds as text.
 
@@ -40,7 +40,7 @@ def ms(time_ns: int) -> str:
 
 
 def min_size(rules: Rules) -> int:
-    """Return the least size of an order: the exchange has no least value, so what the market asks for is in here."""
+    """Return the smallest size of an order. It covers the market's smallest value, because OKX has no such rule."""
     worth: int = 2 * rules.min_notional * ONE // rules.start_price
     return max(rules.min_size, -(-worth // rules.step) * rules.step)
 
@@ -82,7 +82,7 @@ def depth(side: BookSide, most: int) -> dict[int, tuple[int, int]]:
 
 
 def levels(held: Held) -> list[list[str]]:
-    """[price, size, "0", number of orders]; a level that is gone has size 0."""
+    """[price, size, "0", number of orders]; a removed level has size 0."""
     return [[short(price), short(size), "0", str(orders)] for price, (size, orders) in held.items()]
 
 
@@ -195,7 +195,7 @@ def uid(held: Account) -> str:
 
 
 def misstated(details: list[dict[str, Any]], wrong: Mapping[str, Decimal]) -> list[dict[str, Any]]:
-    """Return details with so much added to what is free of a currency, for a fault."""
+    """Return details with an amount added to a currency's free balance, for a fault."""
     rows = {row["ccy"]: row for row in details}
     for ccy, amount in wrong.items():
         row = rows.setdefault(ccy, detail(Account(""), ccy))

@@ -1,9 +1,9 @@
-"""Private REST endpoints: what an account has, and the table of those that trade.
+"""Private REST endpoints: reads of an account, and the table of trading endpoints.
 
 Source: order/book/trading-trade-get-{order-details, order-list, order-history-last-7-days, order-history-last-3-months,
 transaction-details-last-3-days, transaction-details-last-3-months, account-rate-limit}.md,
 trading/account/rest-api-get-{balance, fee-rates, account-configuration, instruments}.md, read 2026-11-27. The manual
-does not say which end of a page `before` alone gives: here the rows that follow, so that pages can be walked forwards.
+does not say which end of a page `before` alone returns: here the rows that follow, so that a client can page forwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .orders import state
 from .trading import Asked, amend, cancel, cancel_all_after, many, one, place
 
 PAGE = 100
-CANCELED_MEMORY = Memory(lasts_ns=2 * 3_600 * SECOND_NS)  # of orders that were cancelled with nothing filled
+CANCELED_MEMORY = Memory(lasts_ns=2 * 3_600 * SECOND_NS)  # of orders that were cancelled without a fill
 HISTORY_NS, FILLS_NS, LONG_NS = 7 * DAY_NS, 3 * DAY_NS, 90 * DAY_NS
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def body(asked: Asked, order: Order) -> dict[str, Any]:
 
 
 def _is_kept(asked: Asked, order: Order) -> bool:
-    """Whether lookups still have an order: cancelled ones with nothing filled for two hours, all others for long."""
+    """Return whether lookups still find an order: two hours for cancelled ones without a fill, long for others."""
     forgets = state(order) == "canceled" and not order.filled
     usual = CANCELED_MEMORY if forgets else Memory()
     memory = asked.desk.floor.memory(NAME, asked.account, usual)
@@ -54,7 +54,7 @@ def order(asked: Asked) -> Any:
 
 
 def orders_pending(asked: Asked) -> Any:
-    """Open orders, newest first; one that was just placed may be missing (the fault `unseen`)."""
+    """Open orders, newest first; a new order may be missing (the fault `unseen`)."""
     asked.desk.meter.spend(asked.account.name, "pending", 1, asked.now_ns)
     return [body(asked, each) for each in _page(asked, _listed(asked, asked.account.open.values()))]
 
@@ -79,7 +79,7 @@ def _history(asked: Asked, back_ns: int) -> Any:
 
 
 def _listed(asked: Asked, orders: Iterable[Order]) -> list[Order]:
-    """Return those orders that the parameters name, oldest first."""
+    """Return the orders that match the parameters, oldest first."""
     sent, desk = asked.sent, asked.desk
     if sent.get("instType", "SPOT") != "SPOT":
         return []
@@ -112,9 +112,9 @@ def _page(asked: Asked, orders: Sequence[Order]) -> Sequence[Order]:
 
 
 def _between(asked: Asked, rows: Sequence[tuple[int, T]]) -> list[T]:
-    """Return a page, newest first: of the rows earlier than the id `after` and newer than `before` the newest.
+    """Return a page, newest first: the newest of the rows earlier than the id `after` and newer than `before`.
 
-    With `before` alone the page is the one that follows it, so that pages can be walked forwards.
+    With only `before` the page has the rows that follow it, so that a client can page forwards.
     """
     sent = asked.sent
     try:
@@ -227,7 +227,7 @@ PLACES = ("trade/order", "trade/batch-orders")
 
 
 def perform(answer: Callable[[Asked], Any], key: ApiKey, asked: Asked, trades: bool) -> Any:
-    """Carry out a private request that is authenticated.
+    """Execute an authenticated private request.
 
     Raises:
         ApiError: why it is refused.

@@ -18,7 +18,7 @@ from .errors import invalid, missing
 
 Sent = Mapping[str, str]
 DEPTH, TRADES, CANDLES = 400, 500, 300
-PRESENT = 1_440  # bars that can be asked for
+PRESENT = 1_440  # bars that can be requested
 # The exchange's word -> the engine's interval and the time zone of its days
 BARS = {bar: (bar.lower(), 0) for bar in ("1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H")}
 for _bar, _interval in {"6H": "6h", "12H": "12h", "1D": "1d", "3D": "3d", "1W": "1w", "1M": "1M"}.items():
@@ -26,7 +26,7 @@ for _bar, _interval in {"6H": "6h", "12H": "12h", "1D": "1d", "3D": "3d", "1W": 
 
 
 def whole(sent: Sent, name: str, default: int, most: int = 2**63 - 1) -> int:
-    """Read a whole number of at most `most`; the exchange cuts a larger one down to that."""
+    """Read a whole number; the exchange replaces a number above `most` by `most`."""
     if not sent.get(name):
         return default
     try:
@@ -36,7 +36,7 @@ def whole(sent: Sent, name: str, default: int, most: int = 2**63 - 1) -> int:
 
 
 def spot(sent: Sent) -> None:
-    """Refuse other types of instruments than spot: there are none here."""
+    """Refuse other types of instruments than spot, which this exchange does not have."""
     if not sent.get("instType"):
         raise missing("instType")
     if sent["instType"] != "SPOT":
@@ -78,13 +78,13 @@ def trades(desk: Desk, sent: Sent) -> Any:
 
 
 def candles(desk: Desk, sent: Sent) -> Any:
-    """Bars, newest first: of those before `after` and behind `before` the latest."""
+    """Bars, newest first: the latest of those before `after` and after `before`."""
     return _candles(desk, sent, PRESENT, complete_only=False)
 
 
 def history_candles(desk: Desk, sent: Sent) -> Any:
-    """The same of all bars that are kept. The manual does not say whether the present bar is among them: here it is
-    not, so that nobody relies on it."""
+    """The same for all kept bars. The manual does not say whether the current bar is included: here it is not, so that
+    no client relies on it."""
     return _candles(desk, sent, MINUTES_KEPT, complete_only=True)
 
 

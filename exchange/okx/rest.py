@@ -33,7 +33,7 @@ BASE = "/api/v5/"
 
 @dataclass(slots=True)
 class Answer:
-    """What became of a request."""
+    """The outcome of a request."""
 
     data: Any = field(default_factory=list)
     code: str = "0"
@@ -70,7 +70,7 @@ class Envelope:
             answer = Answer(made.rows, made.code, made.text) if isinstance(made, Rows) else Answer(made)
         except ApiError as error:
             answer = Answer(code=error.code, text=error.text, status=error.status)
-        if self._placing and answer.code == "2":  # each order of a batch has an end of its own
+        if self._placing and answer.code == "2":  # each order of a batch has its own outcome
             refused = {row["clOrdId"] for row in answer.data if row["sCode"] != "0"}
             settle([receipt for receipt in self.receipts if receipt.client_id in refused], accepted=False)
             self.receipts = [receipt for receipt in self.receipts if receipt.client_id not in refused]
@@ -83,7 +83,7 @@ class Envelope:
     placed = good
 
     def misstate(self, answer: Answer, wrong: Callable[[], dict[str, Decimal]]) -> Answer:
-        """Spoil the free balances in an answer that has balances."""
+        """Change the free balances in an answer with balances."""
         if self._path != BASE + "account/balance":
             return answer
         (account,) = answer.data
@@ -117,7 +117,7 @@ class Rest:
         self.desk = desk
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request, or do what faults make of the request."""
+        """Answer a request, or apply a fault to it."""
         desk, raw = self.desk, await request.read()
         name = request.path.removeprefix(BASE) if request.path.startswith(BASE) else ""
         arrived_ns, ip = desk.now_ns(), request.remote or ""
@@ -145,7 +145,7 @@ class Rest:
     def _private(
         self, request: web.Request, answer: Callable[[Asked], Any], sent: Any, raw: bytes, arrived_ns: int
     ) -> Callable[[], Any]:
-        """Authenticate a request as it arrives; return what carries it out, or refuses it."""
+        """Authenticate a request on arrival; return a function that executes or refuses it."""
         desk, method = self.desk, request.method
         try:
             account, key = authenticate(desk.floor, method, request.raw_path, request.headers, raw, arrived_ns)
@@ -167,7 +167,7 @@ class Rest:
 
 
 def _read(raw: bytes) -> Any:
-    """Read the body of a POST; None of what is not JSON."""
+    """Read the body of a POST; None if it is not JSON."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

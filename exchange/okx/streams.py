@@ -1,8 +1,8 @@
 """The public channels: books, trades, tickers, instruments. Topics are `books:BTC-USDT` and `instruments:SPOT`.
 
-Theory of operation. A listener of `books` gets a whole book of 400 levels a side, then every 100 ms the levels that
-became others; each message names the number of the one before. All listeners of a book stand at one number. The manual
-does not say whether a level that is pushed out of the 400 is taken back; here it is.
+Theory of operation. A listener of `books` gets a whole book of 400 levels a side, then every 100 ms the changed levels;
+each message has the number of the previous message. All listeners of a book have the same number. The manual does not
+say whether a level that leaves the best 400 is removed by a message; here it is.
 
 Source: order/book/trading-market-data-ws-{order-book, trades, tickers}-channel.md,
 public/data/websocket-instruments-channel.md, read 2026-11-27.
@@ -25,7 +25,7 @@ from . import payloads
 from .client import NAME, Client
 
 DEPTH = 400
-STILL_NS = 60 * SECOND_NS  # without a change: then a message says that the connection lives
+STILL_NS = 60 * SECOND_NS  # after this time without a change an empty message is sent
 SET_BACK_TO = 3
 FIRST_CODE = 1_000_000
 CHANNELS = ("books", "trades", "tickers")
@@ -37,12 +37,12 @@ class Channel(Topic):
     """One channel of one instrument; the symbol is "" for `instruments`."""
 
     kind: str = ""
-    due: bool = False  # a ticker that has become another
+    due: bool = False  # a changed ticker
 
 
 @dataclass(slots=True)
 class Feed:
-    """What listeners of one book hold, and the number they stand at: the engine's less `base`."""
+    """The listeners' levels of one book, and their number: the engine's number less `base`."""
 
     market: Market
     changes: LevelChanges
@@ -54,7 +54,7 @@ class Feed:
     asks: payloads.Held = field(default_factory=dict)
 
     def look(self) -> tuple[payloads.Held, payloads.Held]:
-        """Take the present book; return what became other, size 0 for what is gone."""
+        """Update to the current book; return the changed levels, with size 0 for removed ones."""
         changed = []
         for name, side in (("bids", self.market.bids), ("asks", self.market.asks)):
             held, now = getattr(self, name), payloads.depth(side, DEPTH)
@@ -64,7 +64,7 @@ class Feed:
         return changed[0], changed[1]
 
     def set_back(self) -> None:
-        """Begin the numbers anew, unless they are small already."""
+        """Restart the numbers, unless they are small already."""
         if self.number > SET_BACK_TO:
             self.base = self.market.update_id - SET_BACK_TO
 
@@ -80,7 +80,7 @@ class Streams:
         self._floor = exchange
 
     def number(self, market: Market) -> int:
-        """The seqId of the present book."""
+        """Return the seqId of the current book."""
         return market.update_id - self._feeds[market.symbol].base
 
     def code(self, market: Market) -> int:
@@ -93,7 +93,7 @@ class Streams:
     # ------------------------------------------------------------------------------------------- subscriptions
 
     def find(self, arg: Any) -> str | None:
-        """Return the topic that the argument of a request names; None where there is none."""
+        """Return the topic of a request's argument; None if there is none."""
         if not isinstance(arg, dict):
             return None
         channel, inst_id = arg.get("channel"), arg.get("instId")
@@ -103,13 +103,14 @@ class Streams:
         return f"{channel}:{inst_id}" if known else None
 
     def subscribe(self, client: Client, name: str) -> None:
-        """Let a client hear a channel, from a whole book or ticker on; one that it hears already goes on."""
+        """Subscribe a client to a channel, which begins with a whole book or ticker; an existing subscription
+        continues."""
         if name in client.streams:
             return
         kind, _, inst_id = name.partition(":")
         market = self.markets.get(inst_id)
         if market is not None:
-            self._flush_book(self._feeds[market.symbol])  # so that all listeners of a book stand at one place
+            self._flush_book(self._feeds[market.symbol])  # so that all listeners of a book have the same state
         channel = self.topics.subscribe(client, name, self._make)
         if channel is None or market is None:
             return
@@ -132,7 +133,7 @@ class Streams:
         self._tell_instruments([market])
 
     def delisted(self, market: Market) -> None:
-        """A symbol was taken off the list; its channels fall silent."""
+        """A symbol was delisted; its channels become silent."""
         del self.markets[payloads.inst_id(market.rules)], self._feeds[market.symbol]
 
     def _watch(self, symbol: str) -> None:
@@ -146,7 +147,7 @@ class Streams:
     # --------------------------------------------------------------------------------------- events of the engine
 
     def trades(self, market: Market, aggregates: list[Aggregate]) -> None:
-        """Tell of trades at once, one message for each price at which an order traded."""
+        """Send trades at once, one message per price at which an order traded."""
         if market.symbol not in self._feeds:
             return
         for channel in self.topics.of(market.symbol):
@@ -166,7 +167,7 @@ class Streams:
     # ------------------------------------------------------------------------------------------------------ pace
 
     def tick(self, number: int) -> None:
-        """Send what is due; call it every 10 ms with a rising number."""
+        """Send due messages; call it every 10 ms with a rising number."""
         if number % 10:
             return
         for feed in self._feeds.values():
@@ -203,7 +204,7 @@ class Streams:
         if anew == "snapshot":
             feed.number, feed.told_ns = self.number(feed.market), self._now()
             self._send(channel, self._whole(feed))
-        elif lost:  # there are no ids to leave out: the message is left out
+        elif lost:  # the feed has no ids to skip, so a message is left out
             feed.number = self.number(feed.market)
         else:
             self._tell(feed, channel, self.number(feed.market), *changed)
@@ -216,7 +217,7 @@ class Streams:
         bids: payloads.Held | None = None,
         asks: payloads.Held | None = None,
     ) -> None:
-        """Send the changes that lead to `number`."""
+        """Send the changes up to `number`."""
         body = self._book(feed, "update", bids or {}, asks or {}, feed.number, number)
         feed.number, feed.told_ns = number, self._now()
         self._send(channel, body)

@@ -1,12 +1,12 @@
-"""Trading: placing, cancelling and amending, one order at a time or up to 20, for REST and the websocket.
+"""Places, cancels and amends orders, one at a time or up to 20, for REST and the websocket.
 
-Each order of a request has a row of its own in the answer, with a code of its own: `code` is "0" where all were
-accepted, "1" where none was, "2" where some were.
+Each order of a request has its own row in the answer, with its own code: `code` is "0" if all were accepted, "1" if
+none was, "2" if some were.
 
 Source: order/book/trading-trade-post-{place-order, place-multiple-orders, cancel-order, cancel-multiple-orders,
 amend-order, amend-multiple-orders, cancel-all-after}.md, overview/transaction/timeouts.md, read 2026-11-27. The manual
-does not say which of 50036 and 50037 refuses an order after its `expTime`: 50036 here when it comes too late, 50037
-when it is carried out too late.
+does not say which of 50036 and 50037 refuses an order after its `expTime`: here 50036 if it arrives too late, 50037 if
+it is executed too late.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def is_in_time(asked: Asked) -> None:
 
 
 def market_of(desk: Desk, sent: Mapping[str, Any]) -> Market:
-    """Return the market by `instId`, or by `instIdCode` as the websocket names it."""
+    """Return the market by `instId`, or by the websocket's `instIdCode`."""
     code = sent.get("instIdCode")
     return desk.market(sent.get("instId")) if code is None else desk.market_by_code(code)
 
@@ -118,7 +118,7 @@ def new_order(desk: Desk, sent: Mapping[str, Any]) -> NewOrder:
     """Read the parameters of an order.
 
     Raises:
-        ApiError: one is missing or malformed, or asks for what is not there (margin, take-profit, other types).
+        ApiError: one is missing, malformed, or not implemented (margin, take-profit, other types).
     """
     market = market_of(desk, sent)
     if not sent.get("tdMode"):
@@ -231,7 +231,7 @@ def one(handler: Handler, what: str) -> Callable[[Asked], Rows]:
 
 
 def many(handler: Handler, what: str) -> Callable[[Asked], Rows]:
-    """Return the endpoint of up to 20 orders, which are dealt with in turn."""
+    """Return the endpoint of up to 20 orders, which are processed in turn."""
 
     def answer(asked: Asked) -> Rows:
         listed = asked.sent

@@ -1,12 +1,12 @@
-"""The private channels `orders` and `account`: who hears them, and what is sent to them.
+"""The private channels `orders` and `account`: their subscribers and messages.
 
-Theory of operation. `orders` sends nothing at first; then each change of an order, whole, with the fill of that change
-alone. A market order that ends with a fill is told once more as filled, without the fill. `account` sends all balances
-at first, then those that changed, after each change of an order. What a client did over the same connection is
-answered before it is told of.
+Theory of operation. `orders` sends nothing at first; then each change of an order, completely, with only the fill of
+that change. A market order that ends with a fill is sent again as filled, without the fill. `account` first sends all
+balances, then the changed ones after each change of an order. The answer to a request on the same connection is sent
+before its events.
 
 Source: order/book/trading-trade-ws-order-channel.md, trading/account/websocket-account-channel.md, read 2026-11-27. The
-regular pushes of `account` are left out, as a subscription may ask for.
+regular pushes of `account` are not sent, as a subscription may request.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class UserData:
         self._orders = orders
 
     def subscribe(self, client: Client, arg: dict[str, Any]) -> None:
-        """Begin a channel; one that the connection hears already goes on."""
+        """Subscribe to a channel; an existing subscription continues."""
         assert client.owner is not None
         account, key = client.owner
         channel = str(arg["channel"])
@@ -55,7 +55,7 @@ class UserData:
             return
         told = orjson.dumps({**arg, "uid": payloads.uid(account)}).decode()
         made = Subscription(CHANNELS[channel], client, account, key.name, channel, told, str(arg.get("instId") or ""))
-        self.streams.flush()  # what happened before belongs before
+        self.streams.flush()  # send earlier events first
         self.streams.add(made)
         if channel == "account":
             self._balances(made, None)
@@ -66,14 +66,14 @@ class UserData:
                 self.streams.end(each)
 
     def end(self, account: Account, key: str | None) -> int:
-        """End subscriptions; the protocol has no message for it, so their connections are closed."""
+        """End subscriptions by closing their connections, because the protocol has no message for the end."""
         ended = self.streams.to(account, key)
         for each in ended:
             each.connection.close(4001, "Login Failed", "expired")
         return len(ended)
 
     def report(self, report: ExecutionReport) -> None:
-        """Send one change of an order, and the balances that it changed."""
+        """Send one change of an order, and the changed balances."""
         order, account = report.order, report.account
         listeners = self.streams.to(account)
         market = self._floor.engine.markets.get(order.symbol)
@@ -95,13 +95,13 @@ class UserData:
                 self._balances(each, (market.rules.base, market.rules.quote))
 
     def moved(self, account: Account, asset: str) -> None:
-        """Tell of a deposit or a withdrawal."""
+        """Report a deposit or a withdrawal."""
         for each in self.streams.to(account):
             if each.channel == "account":
                 self._balances(each, (asset,))
 
     def _balances(self, to: Subscription, wanted: tuple[str, ...] | None) -> None:
-        """Send balances: all that are not zero, or those wanted, zero too."""
+        """Send balances: all that are not zero, or the wanted ones, also if zero."""
         account = to.account
         names = account.balances if wanted is None else wanted
         body = payloads.account(account, self._floor.clock.now_ns(), ())
