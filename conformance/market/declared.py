@@ -155,8 +155,7 @@ class Described(Suite):
         expect(trading, f"{self.samples.pair} is not TRADING in the sample list; the sample pair must trade")
 
     def test_scales_hold_the_wire(self) -> None:
-        """Scales hold every decimal that the exchange writes, not only the tick's, and every rule is exact at its
-        scale."""
+        """Scales hold all decimals that the exchange writes, not only the tick's; every rule is exact at its scale."""
         spec = self.connector.spec
         wire = 0 if spec.decimals_by_pair else spec.wire_decimals
         for listed in self.listed():

@@ -65,8 +65,7 @@ class Account(TradingSuite):
 
     @trading
     async def test_fill_record(self, desk: Desk) -> None:
-        """The mesh's record of every fill equals the exchange's: id, price, amount, side, maker or taker, fee and
-        asset."""
+        """The mesh's record of every fill equals the exchange's: id, price, amount, side, maker or taker, and fee."""
         for side in (Side.BUY, Side.SELL):
             done = await desk.take(side)
             rates = await desk.market.get_fee(desk.pair)

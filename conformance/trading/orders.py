@@ -135,8 +135,7 @@ class Orders(TradingSuite):
 
     @trading
     async def test_quantization(self, desk: Desk) -> None:
-        """Price and amount between two steps are rounded to the exchange's grid: a sell price up, everything else
-        down."""
+        """Price and amount between two steps are rounded to the exchange's grid: a sell price up, all else down."""
         tick, step = rules.price_increment(desk.instrument), rules.size_increment(desk.instrument)
         for side in (Side.BUY, Side.SELL):
             price, amount = await desk.sized(side)
@@ -215,8 +214,7 @@ class Orders(TradingSuite):
 
     @trading
     async def test_cancel(self, desk: Desk) -> None:
-        """A cancel, a repeated cancel and a cancel of a filled order return the order's end; an unknown id:
-        UnknownOrder."""
+        """A cancel, also repeated or of a filled order, returns the order's end; of an unknown id: UnknownOrder."""
         order = await desk.rest(Side.BUY)
         first = await desk.market.cancel_and_wait(order.client_order_id)
         expect(first.done and first.status is OrderStatus.CANCELED, f"a cancel returned {first}, expected CANCELED")
