@@ -203,5 +203,6 @@ def _seen(report: OrderReport) -> tuple[Any, ...]:
 
 def _affordable_s(gateway: Gateway) -> float:
     """Return the shortest interval of rounds that spends no more than `SHARE` of any limit."""
-    limits = ((gateway.spec.limits.get(name), amount) for name, amount in gateway.codec.open_orders().cost)
-    return max((amount * one.per_s / (one.amount * SHARE) for one, amount in limits if one is not None), default=0.0)
+    per_s = {name: one.amount / one.per_s for name, one in gateway.spec.limits.items()} | gateway.counters.per_s()
+    costs = gateway.codec.open_orders().cost
+    return max((amount / (per_s[name] * SHARE) for name, amount in costs if name in per_s), default=0.0)

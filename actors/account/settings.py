@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ...connectors.settings import ConnectorSettings
+from ...connectors.spec import Limit
 from ...keystore.settings import KeySettings
 
 
@@ -28,7 +30,7 @@ class StreamSettings:
 
     A poll is repeated after `poll_fast_s` while orders are open (None: as fast as the rate limits allow, but not faster
     than every second), and after `poll_slow_s` otherwise. At most `outbox` reports are kept until the order manager has
-    acknowledged them.
+    acknowledged them. `account_limits` are those that the exchange grants the account instead of the published ones.
     """
 
     gateway: GatewaySettings
@@ -37,3 +39,4 @@ class StreamSettings:
     poll_fast_s: float | None = None
     poll_slow_s: float = 15.0
     outbox: int = 10_000
+    account_limits: Mapping[str, Limit] = field(default_factory=dict)

@@ -108,6 +108,7 @@ class UserStreamRole:
         self._gateway = await open_gateway(
             self._settings.gateway, self._context, rest=rest, codec=codec, auth=auth, manager=self._manager
         )
+        self._gateway.counters.granted(self._settings.account_limits)
         polling = self._settings.source == "polling" or not self._gateway.codec.offer.stream
         if polling:
             self._source = Poller(self._gateway, self._context, self._settings, self._tell)

@@ -115,6 +115,13 @@ class Counters:
                 self._limits[name] = replace(held, amount=limit.amount, per_s=limit.per_s)
         return {name: limit for name, limit in limits.items() if name not in own}
 
+    def per_s(self) -> dict[str, float]:
+        """Return how much of each limit may be spent a second for ever."""
+        return {
+            name: limit.per_s if isinstance(limit, Decay) else limit.amount / limit.per_s
+            for name, limit in self._limits.items()
+        }
+
     async def take(self, cost: Cost, pair: str | None, wait_s: float, reads: bool = False) -> None:
         """Count a request once there is room for it.
 

@@ -268,6 +268,7 @@ class AccountTable(Strict):
             limits=Limits(self.max_open_orders, self.max_order_notional, self.price_band),
             pair_limits={pair: own.settings() for pair, own in self.pairs.items()},
         )
+        limits = {name: Limit(amount, per_s, "account") for name, (amount, per_s) in self.account_limits.items()}
         orders = OrderManagerSettings(
             gateway,
             machine,
@@ -275,10 +276,9 @@ class AccountTable(Strict):
             send_by=self.orders,
             maker_fee=self.maker_fee,
             taker_fee=self.taker_fee,
-            account_limits={
-                name: Limit(amount, per_s, "account") for name, (amount, per_s) in self.account_limits.items()
-            },
+            account_limits=limits,
             on_shutdown=self.on_shutdown,
             dead_man_s=self.dead_man_s,
         )
-        return AccountSettings(StreamSettings(gateway, account, source=self.stream), orders)
+        stream = StreamSettings(gateway, account, source=self.stream, account_limits=limits)
+        return AccountSettings(stream, orders)

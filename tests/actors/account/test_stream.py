@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +14,17 @@ from tests.fakes.clock import FakeClock, until
 from tests.fakes.context import context_of
 from tests.fakes.trading import PAIR, PlainAuth, PlainCodec, fill_plain, order_plain
 from tests.fakes.transport import FakeFeed, FakeRest, response
+from venuemesh.actors.account.polling import _affordable_s
 from venuemesh.actors.account.reports import Marker, Outbox, from_plain, to_plain
 from venuemesh.actors.account.settings import GatewaySettings, StreamSettings
 from venuemesh.actors.account.stream import UserStreamRole, masked
 from venuemesh.actors.cell.role import Context
+from venuemesh.actors.limits.counters import Counters
 from venuemesh.connectors import registry
+from venuemesh.connectors.kraken import CONNECTOR as KRAKEN
 from venuemesh.connectors.reports import OrderReport
 from venuemesh.connectors.settings import ConnectorSettings
+from venuemesh.connectors.spec import Limit
 from venuemesh.model.errors import OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.http import HttpRequest, HttpResponse
 
@@ -325,3 +330,12 @@ async def test_polling_reports_down_without_answers_and_up_again(rig):
     one.down = None
     await until(lambda: one.marks() == ["up", "down", "up"])
     assert one.role.status()["state"] == "LIVE"
+
+
+@pytest.mark.parametrize(("granted", "interval_s"), [({}, 8.0), ({"key_calls": Limit(40, 20.0, "account")}, 2.0)])
+def test_fast_rounds_leave_three_quarters_of_a_counter_that_falls(granted: dict[str, Limit], interval_s: float) -> None:
+    """Kraken's key counter falls by 0.5 a second, or as the exchange grants the account."""
+    counters = Counters(KRAKEN.spec.key_limits, FakeClock().monotonic_ns)
+    counters.granted(granted)
+    gateway = SimpleNamespace(spec=KRAKEN.spec, codec=KRAKEN.trading(), counters=counters)
+    assert _affordable_s(gateway) == interval_s  # type: ignore[arg-type]

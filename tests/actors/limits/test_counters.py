@@ -111,6 +111,14 @@ async def test_a_successor_counts_what_its_predecessor_spent():
     assert made.status()["transactions BTC-USD"]["used"] == 0
 
 
+def test_what_may_be_spent_for_ever_a_second():
+    made = counters(FakeClock())
+    assert made.per_s() == {"calls": 0.5, "transactions": 1.0}
+    made.granted({"calls": Limit(40, 20.0, "account")})
+    assert made.per_s()["calls"] == 2.0
+    assert windows(FakeClock()).per_s() == {"orders": 10.0, "asked": 10.0}
+
+
 ORDERS, ASKED = (("orders", 1),), (("asked", 1),)
 
 
