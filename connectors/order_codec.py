@@ -347,6 +347,17 @@ class UsesTokens(Protocol):
 
 
 @runtime_checkable
+class OpensCalls(Protocol):
+    """A codec whose websocket for orders takes orders only after a message that authenticates the connection."""
+
+    def call_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> bytes:
+        """Return the message for a new connection. It carries a signature, so it is not logged."""
+
+    def call_opened(self, frame: bytes | memoryview) -> StreamOpened | None:
+        """Read the answer to `call_open`; None of anything else."""
+
+
+@runtime_checkable
 class Batches(Protocol):
     """A codec of an exchange that takes several orders or cancels in one request (`Offer.batch_place`, `batch_cancel`).
 

@@ -28,6 +28,7 @@ from ...connectors.order_codec import (
     Draft,
     Kind,
     Never,
+    OpensCalls,
     Refusal,
     Reply,
     Signed,
@@ -367,16 +368,7 @@ async def open_gateway(
     auth = auth or await open_auth(settings)
     spec = market.spec
     budget = Budget(context, spec, connector.exchange, connector.egress)
-    calls = None
-    if by_websocket:
-        calls = Calls(
-            codec,
-            on_failure=context.fail,
-            admit=lambda: budget.acquire((("connections", 1),), Priority.URGENT),
-            silence_s=spec.silence_s,
-            max_connection_s=spec.max_connection_s,
-        )
-    return Gateway(
+    gateway = Gateway(
         context,
         market,
         codec,
@@ -385,8 +377,35 @@ async def open_gateway(
         budget,
         validity_ms=settings.recv_window_ms,
         answer_s=settings.answer_s,
-        calls=calls,
         manager=manager,
+    )
+    if by_websocket:
+        gateway.calls = _calls(gateway, context)
+    return gateway
+
+
+def _calls(gateway: Gateway, context: Context) -> Calls:
+    """Return the connection for orders over a websocket."""
+    codec, spec, ids = gateway.codec, gateway.spec, itertools.count(1)
+    opens = codec if isinstance(codec, OpensCalls) else None
+
+    def opening() -> bytes:
+        assert opens is not None
+        return opens.call_open(gateway.auth, f"calls-{next(ids)}", gateway.clock.now_ns(), gateway.validity_ms)
+
+    async def admit() -> None:
+        if opens is not None:
+            await gateway.clock.ready()
+        await gateway.admit_connection()
+
+    return Calls(
+        codec,
+        on_failure=context.fail,
+        opening=None if opens is None else opening,
+        admit=admit,
+        keepalive=spec.keepalive,
+        silence_s=spec.silence_s,
+        max_connection_s=spec.max_connection_s,
     )
 
 

@@ -37,7 +37,9 @@ class BybitConnector(SpecifiedConnector):
     ) -> BybitTrading:
         """Make a trading codec; `ws_api` is the base URL of the private websocket. Raises Misconfigured as `codec`."""
         chosen = hosts(self.spec, region, environment)
-        offer = replace(OFFER, batch_place=0, batch_cancel=0) if environment == DEMO else OFFER  # demo.mdx
+        offer = (
+            replace(OFFER, batch_place=0, batch_cancel=0, ws_orders=False) if environment == DEMO else OFFER
+        )  # demo.mdx
         return BybitTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws_api or chosen.ws, offer)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:

@@ -9,7 +9,7 @@ takes RSA, too.
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
 
 import orjson
 
@@ -39,7 +39,7 @@ class BybitAuth(SigningKey):
         method, path = draft.rest
         query, body = encoded(draft.params, AS_IT_CAME), b""
         if method == "POST":
-            query, body = "", orjson.dumps({name: _typed(name, value) for name, value in draft.params})
+            query, body = "", _json(draft)
         proof: Headers = ()
         if draft.signed:
             proof = (
@@ -52,12 +52,28 @@ class BybitAuth(SigningKey):
         text = f"{method} {path} {body.decode()}".rstrip()
         return signed_request(draft, request_id, At(end_ns), path, text, headers=headers, proof=proof, body=body)
 
+    def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
+        """Write a frame for the websocket that takes orders; its connection was authenticated, so it has no signature.
+
+        Raises:
+            NotOffered: that websocket has no such method.
+            Misconfigured: as `sign`.
+        """
+        if draft.call is None:
+            return super().sign_call(draft, request_id, now_ns, validity_ms)
+        now_ms, end_ns = whole_window(now_ns, validity_ms, LONGEST_MS)
+        header, body = {"X-BAPI-TIMESTAMP": str(now_ms), "X-BAPI-RECV-WINDOW": str(validity_ms)}, _json(draft)
+        args = [orjson.Fragment(body)]
+        frame = orjson.dumps({"reqId": request_id, "header": header, "op": draft.call, "args": args})
+        digest = hashlib.sha256(frame).hexdigest()
+        return Signed(draft, request_id, At(end_ns), f"{draft.call} {body.decode()}", digest, call=frame)
+
     def auth(self, now_ns: int, validity_ms: int) -> bytes:
         """Return the message that authenticates a websocket (websocket/wss-authentication.mdx)."""
         expires = now_ns // MILLISECOND_NS + validity_ms
         return orjson.dumps({"op": "auth", "args": [self._api_key, expires, self.signature(f"GET/realtime{expires}")]})
 
 
-def _typed(name: str, value: str) -> Any:
-    """The orders of a batch are JSON already."""
-    return orjson.Fragment(value) if name == BATCHED else value
+def _json(draft: Draft) -> bytes:
+    """Return the parameters as JSON; the orders of a batch are JSON already."""
+    return orjson.dumps({name: orjson.Fragment(text) if name == BATCHED else text for name, text in draft.params})

@@ -1,4 +1,4 @@
-"""Bybit spot trading: intents to drafts, answers to reports. Orders go over REST; `stream` reads the user stream.
+"""Bybit spot trading: intents to drafts, answers to reports, over REST or a websocket; `stream` reads the user stream.
 
 An answer to a change of an order only acknowledges; the stream or a query says what came of it. An order is looked up
 among the open and latest closed ones, then in the history. Lists come newest first, in pages by cursor, of at most
@@ -24,8 +24,8 @@ from ...model.instrument import Instrument
 from ...model.order import NewOrder, Order, OrderType, TimeInForce
 from ...model.time import DAY_NS, MILLISECOND_NS
 from ..drafts import plain
-from ..order_codec import Auth, Draft, Kind, Reply
-from ..reading import integer, milliseconds, rows, text
+from ..order_codec import Auth, CallAnswer, Draft, Kind, Reply
+from ..reading import integer, milliseconds, plain_count, rows, text
 from ..reports import Missed, OrderReport, StreamOpened, StreamReport, StreamSay
 from ..spec import ExchangeSpec, Offer
 from ..trading import (
@@ -43,7 +43,7 @@ from ..trading import (
 from . import reports
 from .auth import BybitAuth
 from .refusals import FAILURES
-from .spec import BATCHED, CATEGORY, COST, FILLS_PAGE, OFFER, ORDERS_PAGE, PRIVATE, TRADING
+from .spec import BATCHED, CALLS, CATEGORY, COST, FILLS_PAGE, OFFER, ORDERS_PAGE, PRIVATE, TRADING
 from .stream import PrivateReader
 
 SPOT = ("category", CATEGORY)
@@ -231,6 +231,44 @@ class BybitTrading(Trading):
         self, frame: bytes | memoryview, recv_ns: int
     ) -> Sequence[StreamReport | StreamOpened | StreamSay | Missed]:
         return self._reader.read(frame)
+
+    # Orders over a websocket
+
+    def call_url(self) -> str:
+        if not self.offer.ws_orders:
+            raise self._refuse("orders over a websocket in demo trading")
+        return f"{self._ws}{CALLS}"
+
+    def call_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> bytes:
+        assert isinstance(auth, BybitAuth)
+        return auth.auth(now_ns, validity_ms)
+
+    def call_opened(self, frame: bytes | memoryview) -> StreamOpened | None:
+        try:
+            message = orjson.loads(frame)
+            op, code, reason = message["op"], message["retCode"], message["retMsg"]
+        except (orjson.JSONDecodeError, LookupError, TypeError):
+            return None
+        if op != "auth":
+            return None
+        return StreamOpened("") if code == 0 else StreamOpened("", str(code), str(reason))
+
+    def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
+        """Return an answer in the form of REST's, in which the codes and the time stand elsewhere.
+
+        Source: websocket/trade/guideline.mdx, read 2026-11-27.
+        """
+        try:
+            message = orjson.loads(frame)
+            number, header = message["reqId"], message.get("header") or {}
+            now = str(header.get("Timenow", ""))
+            body = {name: message[name] for name in ("retCode", "retMsg")}
+            body |= {"result": message.get("data"), "retExtInfo": message.get("retExtInfo") or {}}
+            body["time"] = int(now) if plain_count(now) is not None else None
+        except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+            return None
+        headers = {str(name).lower(): str(value) for name, value in header.items()}
+        return CallAnswer(number, 200, orjson.dumps(body), headers) if isinstance(number, str) else None
 
 
 def _which(client_order_id: str, exchange_order_id: str | None) -> tuple[str, str]:

@@ -35,6 +35,8 @@ CODES = {
     "10016": Refusal.UNKNOWN,  # server error, or the service is restarting
     "10018": Refusal.BUSY,  # exceeded the IP rate limit; crossed out in the manual
     "10019": Refusal.BUSY,  # the trade service is restarting, does not accept new requests
+    "10403": Refusal.BUSY,  # websocket/trade/guideline.mdx: exceed IP rate limit
+    "10404": Refusal.REJECTED,  # same: no such op or category
     "10429": Refusal.BUSY,  # system level frequency protection
     "20003": Refusal.BUSY,  # too frequent requests under the same session
     "40004": Refusal.UNKNOWN,  # the order is modified during the process of replacing, check the order status again

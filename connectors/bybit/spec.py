@@ -28,6 +28,7 @@ from .refusals import REQUESTS, limit_answer
 CATEGORY = "spot"
 PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: one socket a category
 PRIVATE = "/v5/private"  # same; of all categories
+CALLS = "/v5/trade"  # websocket/trade/guideline.mdx
 COST = ((REQUESTS, 1),)
 READ = "read 2026-11-27"
 
@@ -101,19 +102,19 @@ BATCHED = "request"  # order/batch-place.mdx: the parameter that has the orders 
 ORDERS_PAGE, FILLS_PAGE = 50, 100  # order/open-order.mdx, order/order-list.mdx; order/execution.mdx: limit
 
 
-def _private(method: str, path: str, limit: str, page: str) -> Endpoint:
+def _private(method: str, path: str, limit: str, page: str, call: str | None = None) -> Endpoint:
     """An endpoint of an account, each of which has a limit of its own beside that of all requests."""
-    return Endpoint(method, f"/v5/{path}", (*COST, (limit, 1)), f"{page}.mdx, {READ}")
+    return Endpoint(method, f"/v5/{path}", (*COST, (limit, 1)), f"{page}.mdx, {READ}", call=call)
 
 
 TRADING = {
-    "place": _private("POST", "order/create", "place", "order/create-order"),
-    "cancel": _private("POST", "order/cancel", "cancel", "order/cancel-order"),
-    "amend": _private("POST", "order/amend", "amend", "order/amend-order"),
+    "place": _private("POST", "order/create", "place", "order/create-order", "order.create"),
+    "cancel": _private("POST", "order/cancel", "cancel", "order/cancel-order", "order.cancel"),
+    "amend": _private("POST", "order/amend", "amend", "order/amend-order", "order.amend"),
     "cancel_all": _private("POST", "order/cancel-all", "cancel_all", "order/cancel-all"),
     # These two have limits of their own, by orders and as high: they are counted with the requests for one order
-    "place_batch": _private("POST", "order/create-batch", "place", "order/batch-place"),
-    "cancel_batch": _private("POST", "order/cancel-batch", "cancel", "order/batch-cancel"),
+    "place_batch": _private("POST", "order/create-batch", "place", "order/batch-place", "order.create-batch"),
+    "cancel_batch": _private("POST", "order/cancel-batch", "cancel", "order/batch-cancel", "order.cancel-batch"),
     "realtime": _private("GET", "order/realtime", "realtime", "order/open-order"),
     "history": _private("GET", "order/history", "history", "order/order-list"),
     "fills": _private("GET", "execution/list", "fills", "order/execution"),
@@ -129,6 +130,7 @@ OFFER = Offer(
     batch_place=10,  # order/batch-place.mdx: spot
     batch_cancel=10,  # order/batch-cancel.mdx: spot
     quote_amount=True,  # order/create-order.mdx, marketUnit
+    ws_orders=True,  # websocket/trade/guideline.mdx
     client_id_pattern="[A-Za-z0-9_-]{1,36}",  # same, orderLinkId
     late_reject=True,  # same, timeInForce: a post-only order that would take; creation is asynchronous
     processing_s=10.0,  # the manual states no bound for the work on an accepted request

@@ -19,8 +19,9 @@ from ...model.backoff import Backoff
 from ...model.errors import DecodeError, OutcomeUnknown, RetryLater
 from ...model.http import HttpResponse
 from ...model.time import in_ns
-from ..order_codec import Signed, TradingCodec
+from ..order_codec import OpensCalls, Signed, TradingCodec
 from ..reports import StreamEnded
+from ..spec import KeepAlive
 from .clock import SYSTEM_CLOCK, Clock
 from .feed import AGAIN, Feed
 from .link import Link
@@ -59,8 +60,10 @@ class Calls:
         *,
         on_failure: Callable[[BaseException], None],
         on_push: Callable[[bytes, int], None] | None = None,
+        opening: Callable[[], bytes] | None = None,
         admit: Callable[[], Awaitable[object]] | None = None,
         on_refused: Callable[[int, dict[str, str]], None] | None = None,
+        keepalive: KeepAlive | None = None,
         wait_s: float = 1.0,
         max_outstanding: int = 256,
         silence_s: float = 60.0,
@@ -86,7 +89,9 @@ class Calls:
             silence_s=silence_s,
             max_connection_s=max_connection_s,
             clock=clock,
+            **({} if keepalive is None else {"keepalive": keepalive}),
         )
+        self._opening = opening
         self._link: Link | None = None
         self._ready = asyncio.Event()  # a connection is open and not draining
         self._draining: str | None = None
@@ -195,9 +200,28 @@ class Calls:
 
     def on_open(self, link: Link) -> None:
         self._link, self._draining = link, None
-        self._ready.set()
+        if self._opening is None:
+            self._ready.set()
+        else:
+            link.send(self._opening())
+
+    def _opened(self, frame: memoryview | bytes) -> bool:
+        """Return whether a frame answers the message that opens the connection; if it does, act on the answer."""
+        if self._opening is None or self._ready.is_set() or self._draining is not None:
+            return False
+        answer = self._codec.call_opened(frame) if isinstance(self._codec, OpensCalls) else None
+        if answer is None:
+            return False
+        if answer.code is None:
+            self._ready.set()
+        else:
+            reason = f"the exchange refused the connection for orders ({answer.code}): {answer.reason}"
+            asyncio.get_running_loop().call_soon(self._feed.reconnect, reason)
+        return True
 
     def on_frame(self, frame: memoryview | bytes, recv_ns: int) -> None:
+        if self._opened(frame):
+            return
         found = self._codec.call_answer(frame)
         if found is None:
             self._pushed(bytes(frame), recv_ns)

@@ -14,7 +14,7 @@ from tests.fakes.captures import captures
 from venuemesh.connectors.bybit import CONNECTOR
 from venuemesh.connectors.bybit.spec import SPEC
 from venuemesh.connectors.limit_answers import Hit, LimitAnswer
-from venuemesh.connectors.order_codec import Batches, Draft, Kind, Refusal, Reply
+from venuemesh.connectors.order_codec import Batches, Draft, Kind, OpensCalls, Refusal, Reply
 from venuemesh.connectors.reports import StreamOpened
 from venuemesh.model.errors import DecodeError, Misconfigured, NotOffered, OutcomeUnknown, Rejected, RetryLater
 from venuemesh.model.events import Side
@@ -247,6 +247,57 @@ def test_what_answers_say_of_limits() -> None:
     assert SPEC.limit_answer(200, {}, body, cost).hit == Hit(1.0, ("place",))
     assert SPEC.limit_answer(403, {}, b"access too frequent", cost).hit == Hit(600.0)
     assert SPEC.limit_answer(429, {"retry-after": "7"}, b"", cost).hit == Hit(7.0)
+
+
+# ------------------------------------------------------------------------------------------- orders over a websocket
+
+
+def test_a_connection_for_orders_is_authenticated_first() -> None:
+    """websocket/trade/guideline.mdx, its examples."""
+    codec = CONNECTOR.trading("http://h", "ws://w")
+    assert isinstance(codec, OpensCalls)
+    assert codec.call_url() == "ws://w/v5/trade"
+    opening = orjson.loads(codec.call_open(AUTH, "calls-1", NOW_MS * 1_000_000, 5_000))
+    assert (opening["op"], opening["args"][0]) == ("auth", "a-key-of-bybit")
+    good = b'{"retCode":0,"retMsg":"OK","op":"auth","connId":"cnt5leec0hvan15eukcg-2t"}'
+    assert codec.call_opened(good) == StreamOpened("")
+    refused = codec.call_opened(good.replace(b'0,"retMsg":"OK"', b'10004,"retMsg":"invalid sign"'))
+    assert refused == StreamOpened("", "10004", "invalid sign")
+    for other in (b"{}", b"nonsense", b'{"retCode":0,"retMsg":"OK","op":"pong","data":["1"],"connId":"c"}'):
+        assert codec.call_opened(other) is None
+        assert codec.call_answer(other) is None
+    with pytest.raises(NotOffered):
+        CONNECTOR.trading(environment="demo").call_url()
+
+
+def test_a_call_is_answered_as_rest_would() -> None:
+    draft = CODEC.place(LIMIT, BTC)
+    signed = AUTH.sign_call(draft, "test-005", NOW_MS * 1_000_000, 8_000)
+    assert signed.call is not None
+    sent = orjson.loads(signed.call)
+    assert sent["header"] == {"X-BAPI-TIMESTAMP": str(NOW_MS), "X-BAPI-RECV-WINDOW": "8000"}
+    assert (sent["reqId"], sent["op"], sent["args"]) == ("test-005", "order.create", [dict(draft.params)])
+    assert signed.not_after_ns == (NOW_MS + 8_001) * 1_000_000 - 1
+    header = {"X-Bapi-Limit": "10", "X-Bapi-Limit-Status": "9", "Timenow": "1711001595209"}
+    answer = {"reqId": "test-005", "retCode": 0, "retMsg": "OK", "op": "order.create", "retExtInfo": {}}
+    answer |= {"data": {"orderId": "a4c1718e", "orderLinkId": "vm1"}, "header": header, "connId": "cnt5leec0"}
+
+    def read_call(message: Any) -> Reply:
+        found = CODEC.call_answer(orjson.dumps(message))
+        assert found is not None
+        assert found.request_id == "test-005"
+        return CODEC.reply(signed, HttpResponse(found.status, found.headers, found.body, 1, 2))
+
+    assert read_call(answer).orders[0].exchange_order_id == "a4c1718e"
+    found = CODEC.call_answer(orjson.dumps(answer))
+    assert found is not None
+    assert SPEC.limit_answer(found.status, found.headers, found.body, draft.cost).left == {"place": 9}
+    with pytest.raises(RetryLater):
+        read_call(answer | {"retCode": 10403, "retMsg": "exceed IP rate limit", "data": {}})
+    with pytest.raises(OutcomeUnknown):
+        read_call(answer | {"retCode": 20006, "retMsg": "reqId is duplicated", "data": {}})
+    with pytest.raises(NotOffered):
+        AUTH.sign_call(CODEC.cancel_all(BTC), "r", NOW_MS * 1_000_000, 5_000)
 
 
 # ------------------------------------------------------------------------------------------------------- the stream

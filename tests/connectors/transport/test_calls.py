@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock, until
 from tests.fakes.transport import FakeFeed
+from venuemesh.connectors import bybit
 from venuemesh.connectors.binance import CONNECTOR
 from venuemesh.connectors.order_codec import Draft, Kind
 from venuemesh.connectors.transport.calls import Calls
@@ -35,7 +36,7 @@ class Bench:
         self.clock = FakeClock()
         self.feeds: list[FakeFeed] = []
         self.calls = Calls(
-            CODEC,
+            options.pop("codec", CODEC),
             on_failure=self.failures.append,
             on_push=lambda frame, recv_ns: self.pushed.append(frame),
             clock=self.clock,
@@ -109,6 +110,27 @@ async def test_a_call_waits_a_little_for_the_connection():
     await until(lambda: link.sent)
     bench.feed.frame(answer("1"))
     assert (await task).status == 200
+
+
+async def test_calls_wait_until_the_exchange_has_opened_the_connection():
+    bench = Bench(codec=bybit.CONNECTOR.trading(), opening=lambda: b"auth", wait_s=5.0)
+    task = bench.send("1")
+    await asyncio.sleep(0)
+    link = bench.open()
+    assert link.sent == [b"auth"]
+    assert not bench.calls.status()["open"]
+    bench.feed.frame(b'{"retCode":0,"retMsg":"OK","op":"auth","connId":"c"}')
+    await until(lambda: len(link.sent) == 2)
+    bench.feed.frame(b'{"reqId":"1","retCode":0,"retMsg":"OK","op":"order.create","data":{},"header":{},"connId":"c"}')
+    assert (await task).status == 200
+    bench.feed.close("1006")
+    assert bench.open().sent == [b"auth"]
+    with pytest.raises(RetryLater):
+        await bench.send("2", timeout_s=0.01)
+    bench.feed.frame(b'{"retCode":10004,"retMsg":"invalid sign","op":"auth","connId":"c"}')
+    await until(lambda: bench.feed.reconnects)
+    assert "invalid sign" in bench.feed.reconnects[0]
+    assert not bench.failures
 
 
 async def test_a_cut_line_leaves_every_call_unknown_and_a_new_one_gets_no_old_call():

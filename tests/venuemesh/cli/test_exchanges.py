@@ -41,7 +41,8 @@ def test_every_installed_connector_is_there_with_what_it_declares(capsys: pytest
         assert row["market_data"]["books"]["proof"] == spec.book.proof.value
     assert rows["binance"]["trading"]["user_stream"]
     assert rows["binance"]["trading"]["orders"] == ["rest", "websocket"]
-    assert rows["bybit"]["trading"]["orders"] == ["rest"]
+    assert rows["bybit"]["trading"]["orders"] == ["rest", "websocket"]
+    assert rows["okx"]["trading"]["orders"] == ["rest"]
 
 
 def test_reports_that_come_by_polling_are_said_plainly(
