@@ -85,7 +85,12 @@ class Statements:
             held.account_id == bindparam("of_account"), held.client_order_id.in_(bindparam("ids", expanding=True))
         )
         self.order = put(dialect, schema.orders, ("account_id", "client_order_id"))
-        self.fill = put_new(dialect, schema.fills, ("account_id", "pair", "trade_id", "exchange_order_id"))
+        fill = _insert(dialect, schema.fills)
+        self.fill = fill.on_conflict_do_update(
+            index_elements=["account_id", "pair", "trade_id", "exchange_order_id"],
+            set_={name: fill.excluded[name] for name in ("fee", "fee_asset")},
+            where=schema.fills.c.fee.is_(None),
+        )
         self.request = put_new(dialect, schema.requests, ("account_id", "request_id"))
         of = schema.requests.c
         self.close = (

@@ -34,7 +34,7 @@ class PutOrder:
 
 @dataclass(frozen=True, slots=True)
 class PutFill:
-    """Record a fill; ignored if the account already has (pair, trade_id, exchange_order_id)."""
+    """Record a fill; if the account has (pair, trade_id, exchange_order_id) already, complete a missing fee only."""
 
     fill: Fill
 

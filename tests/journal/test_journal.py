@@ -154,6 +154,15 @@ def test_transitions_tell_the_changes_of_status_only(journal, commit):
     assert journal.load(*ACCOUNT).orders == []
 
 
+def test_a_missing_fee_is_completed_once(journal, commit):
+    bare = {"fee": None, "fee_asset": None}
+    commit(put_fill("t1", **bare), put_fill("t2", **bare))
+    commit(put_fill("t1", fee=Decimal("-0.5"), fee_asset="BNB", amount=Decimal(9)))
+    commit(put_fill("t1", fee=Decimal(7), fee_asset="USDT"), put_fill("t1", **bare))
+    found = {one.trade_id: (one.fee, one.fee_asset, one.amount) for one in journal.fills().rows}
+    assert found == {"t1": (Decimal("-0.5"), "BNB", Decimal("0.5")), "t2": (None, None, Decimal("0.5"))}
+
+
 def test_a_fill_counts_once(journal, commit):
     commit(put_fill("t1"), put_fill("t1", fee=None))
     commit(put_fill("t1", amount=Decimal(9)), put_fill("t1", pair="ETH-USDT"))

@@ -312,9 +312,10 @@ class Ledger:
             self.step(held, Step.LAST_FILL, now)
 
     def fill(self, held: Held, fill: FillReport, now: Now) -> None:
-        """Count a fill once."""
+        """Count a fill once. A later report of it completes a fee that the first one lacks."""
         order = held.order
         if fill.trade_id in held.fills:
+            self._complete(held, fill, now)
             return
         filled = EXACT.add(order.filled, fill.amount)
         if order.amount is not None and filled > order.amount and self._grows and not order.is_done:
@@ -326,9 +327,7 @@ class Ledger:
             reason = f"fill {fill.trade_id} of {fill.amount:f} on {order.filled:f} of {order.amount:f}"
             self._effects.halt(InvalidTransition(f"{order.client_order_id} {order.status.value}", reason))
             return
-        fees = dict(order.fees)
-        if fill.fee is not None and fill.fee_asset is not None:
-            fees[fill.fee_asset] = EXACT.add(fees.get(fill.fee_asset, ZERO), fill.fee)
+        fees = _fees_with(order, fill)
         held.order = replace(
             order,
             filled=filled,
@@ -343,6 +342,15 @@ class Ledger:
         step = Step.LAST_FILL if last else Step.FILL
         self.step(held, step, now, ts_event_ns=fill.ts_event_ns, fill=own)
         self.end_if_full(held, now)
+
+    def _complete(self, held: Held, fill: FillReport, now: Now) -> None:
+        """Add the fee to a fill that was reported without one."""
+        own = held.fills[fill.trade_id]
+        if own.fee is not None or fill.fee is None or fill.fee_asset is None:
+            return
+        held.fills[fill.trade_id] = own = replace(own, fee=fill.fee, fee_asset=fill.fee_asset)
+        self._effects.write(PutFill(own))
+        self.note(held, "FEE", now, fees=_fees_with(held.order, fill))
 
     def end_if_full(self, held: Held, now: Now) -> None:
         """Apply a waiting end if no fill is missing."""
@@ -427,3 +435,11 @@ def as_fill(fill: FillReport, order: Order, now: Now) -> Fill:
         ts_event_ns=fill.ts_event_ns,
         ts_recv_ns=now.ns,
     )
+
+
+def _fees_with(order: Order, fill: FillReport) -> dict[str, Decimal]:
+    """Return the fees of an order by asset, together with a fill's; a fee below zero is a rebate."""
+    fees = dict(order.fees)
+    if fill.fee is not None and fill.fee_asset is not None:
+        fees[fill.fee_asset] = EXACT.add(fees.get(fill.fee_asset, ZERO), fill.fee)
+    return fees

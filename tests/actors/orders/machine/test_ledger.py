@@ -223,6 +223,26 @@ def test_amounts_only_shrink() -> None:
     assert book.status is S.FILLED
 
 
+def test_a_later_report_completes_a_missing_fee_once() -> None:
+    book = Book()
+    bare = fill("1", "3", fee=None, fee_asset=None)
+    book.tell(ACK, report(S.FILLED, "3", bare))
+    assert (book.status, book.held.order.fees) == (S.FILLED, {})
+    for fee, asset in ((None, None), (D("-0.002"), "BTC"), (D("0.5"), "USDT")):
+        book.tell(report(S.FILLED, "3", replace(bare, fee=fee, fee_asset=asset)))
+    order = book.held.order
+    assert (order.filled, order.fees, book.held.fills["1"].fee) == (D(3), {"BTC": D("-0.002")}, D("-0.002"))
+    assert [one.fill.fee for one in book.writes if isinstance(one, PutFill)] == [None, D("-0.002")]
+    assert book.events == ["created", "filled", "completed"]
+
+
+def test_fees_of_fills_in_several_assets_are_kept_apart() -> None:
+    book = Book()
+    paid, rebate = fill("1", fee=D("0.001"), fee_asset="BTC"), fill("2", fee=D("-0.3"), fee_asset="BNB")
+    book.tell(ACK, report(S.PARTIALLY_FILLED, "2", paid, rebate))
+    assert book.held.order.fees == {"BTC": D("0.001"), "BNB": D("-0.3")}
+
+
 def test_a_list_id_stays_on_the_order() -> None:
     book = Book()
     book.tell(report(S.OPEN, "0", list_id="9"), ACK)
