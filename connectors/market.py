@@ -119,7 +119,7 @@ def whole_book(
     ts_event_ns: int | None = None,
     checksum: int | None = None,
 ) -> DepthSnapshot:
-    """Return a whole book; a side with fewer levels than the `limit` that was asked for is complete."""
+    """Return a whole book; a side with fewer levels than the requested `limit` is complete."""
     bids, asks = sides
     complete = len(bids) < limit, len(asks) < limit
     return DepthSnapshot(instrument.symbol, sequence, bids, asks, *complete, ts_event_ns, recv_ns, None, checksum)

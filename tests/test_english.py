@@ -32,6 +32,17 @@ PLAIN = {
     r"\bsaid no\b|\bthe exchange said\b": "refused, the exchange answered",
     r"\bnot heard from\b": "silent",
     r"\bis let go\b|\blets go of\b": "is released",
+    r"\bunto\b|\bhence\b|\bhenceforth\b|\bheretofore\b|\bnotwithstanding\b|\bthereby\b|\btherein\b": "current English",
+    r"\blest\b|\bsave for\b|\bin vain\b": "so that ... not, except, without success",
+    r"\bis told of\b|\bhears? of\b|\bhas not been heard\b": "is notified of, learns of, is silent",
+    r"\b(?:say|says) nothing of\b": "does not mention",
+    r"\bthose of everybody\b": "the public ones, the international ones",
+    r"\bdearer\b": "more expensive, at a higher price",
+    r"\btaken? for harmless\b": "counts as harmless",
+    r"\bwhat comes (?:back )?over\b": "answers over, frames of",
+    r"\bit is (?:he|she|they) who\b": "name the actor as the subject",
+    r"\blacks none\b|\bholds? no other\b": "has all, has only this one",
+    r"\bis to be had\b|\bmay be done with\b": "is available, is allowed",
 }
 GAP = r"(?:[ ]|\s*\n\s*(?:#\s*)?)"  # a space, or a line break in a docstring or a comment
 HERE = Path(__file__).name

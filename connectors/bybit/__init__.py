@@ -1,4 +1,4 @@
-"""Bybit spot. A sister exchange with the same protocol is another `BybitConnector` with its spec."""
+"""Bybit spot. Another exchange with the same protocol is another `BybitConnector` with its own spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .spec import DEMO, DEPTH, ENVIRONMENT, OFFER, REGION, SPEC, hosts
 
 @dataclass(frozen=True, slots=True)
 class BybitConnector(SpecifiedConnector):
-    """One exchange that speaks Bybit's protocol."""
+    """An exchange with Bybit's protocol."""
 
     def codec(
         self,
@@ -24,7 +24,7 @@ class BybitConnector(SpecifiedConnector):
         region: str = REGION.default,
         environment: str = ENVIRONMENT.default,
     ) -> BybitCodec:
-        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
+        """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
         chosen = hosts(self.spec, region, environment)
         return BybitCodec(self.spec, rest or chosen.rest, ws or chosen.ws, depth)
 

@@ -1,6 +1,6 @@
 """Signing for Bybit over time, key, window, and the query or the body: HMAC-SHA256 in hex, or RSA-SHA256 in base64.
 
-The exchange refuses a request that is older than its window by the exchange's clock, whatever it asks for.
+The exchange refuses every request that is older, by the exchange's clock, than its window.
 
 Source: guide.mdx (Select Your API Key Type, HTTP Headers for Authenticated Endpoints, Create A Request), read
 2026-11-27. It names RSA_SHA256 and no padding; PKCS #1 v1.5 is that of its libraries. It does not say that a websocket
@@ -33,7 +33,7 @@ class BybitAuth(SigningKey):
         """Sign for REST; a POST carries its parameters as JSON.
 
         Raises:
-            Misconfigured: a validity window that the connector does not ask for.
+            Misconfigured: the connector does not allow this validity window.
         """
         now_ms, end_ns = whole_window(now_ns, validity_ms, LONGEST_MS)
         method, path = draft.rest
@@ -69,7 +69,7 @@ class BybitAuth(SigningKey):
         return Signed(draft, request_id, At(end_ns), f"{draft.call} {body.decode()}", digest, call=frame)
 
     def auth(self, now_ns: int, validity_ms: int) -> bytes:
-        """Return the message that authenticates a websocket (websocket/wss-authentication.mdx)."""
+        """Return the message that authenticates a websocket connection (websocket/wss-authentication.mdx)."""
         expires = now_ns // MILLISECOND_NS + validity_ms
         return orjson.dumps({"op": "auth", "args": [self._api_key, expires, self.signature(f"GET/realtime{expires}")]})
 

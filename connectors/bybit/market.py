@@ -62,7 +62,7 @@ STATUSES = {"Trading": TRADING}  # enum.mdx, status; the others keep the exchang
 
 
 class BybitCodec(MarketData):
-    """Market data of one exchange that speaks Bybit's protocol. Raises Misconfigured: an option has another value."""
+    """Market data of an exchange with Bybit's protocol. Raises Misconfigured: an option does not allow its value."""
 
     failures = FAILURES
     fixed = dict.fromkeys(("instruments", "snapshot", "tickers", "candles"), (("category", CATEGORY),))
@@ -75,7 +75,7 @@ class BybitCodec(MarketData):
         super().__init__(replace(spec, book=book), rest, ws)
         self._depth = depth
 
-    # What can be asked for
+    # Requests
 
     def ws_url(self) -> str:
         return f"{self._ws}{PUBLIC}"
@@ -106,7 +106,7 @@ class BybitCodec(MarketData):
         bars = ("interval", CANDLES.intervals[interval])
         return self._request("candles", ("symbol", instrument.symbol), bars, *window)
 
-    # What comes back over REST
+    # Answers over REST
 
     def instruments(self, body: bytes) -> Listing:
         """Source: market/instrument.mdx. Spot lists pairs that trade, all on one page."""
@@ -172,7 +172,7 @@ class BybitCodec(MarketData):
         with reading("a server time", body) as read:
             return digits(_result(read)["timeNano"])
 
-    # What comes over the websocket
+    # Frames of the websocket
 
     def scanner(self) -> DeltaScanner | None:
         return BookScanner() if self.spec.book.is_numbered else None  # at depth 1 there are no deltas
@@ -232,12 +232,12 @@ class BybitCodec(MarketData):
         )
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
-        """`u` goes up by one from message to message of a book, as recorded; a new snapshot begins anew."""
+        """In recordings `u` increases by one with each message of a book; a new snapshot restarts the sequence."""
         return by_step(sequence, delta)
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return what a successful answer holds. Source: guide.mdx, Common response parameters."""
+    """Return the result of a successful answer. Source: guide.mdx, Common response parameters."""
     if integer(answer["retCode"]) != 0:
         raise ValueError(f"retCode {answer['retCode']}")
     result: dict[str, Any] = answer["result"]
@@ -245,7 +245,7 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _answer(message: dict[str, Any]) -> MarketEvent:
-    """Read what answers a request of ours. Source: websocket/wss-authentication.mdx.
+    """Read the answer to one of our requests. Source: websocket/wss-authentication.mdx.
 
     A pong is {"op":"ping","ret_msg":"pong"} on sockets of spot and futures, {"op":"pong"} on the others.
     """

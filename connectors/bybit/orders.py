@@ -1,6 +1,6 @@
 """Bybit spot trading: intents to drafts, answers to reports, over REST or a websocket; `stream` reads the user stream.
 
-An answer to a change of an order only acknowledges; the stream or a query says what came of it. An order is looked up
+The answer to a change of an order only acknowledges it; the stream or a query states the result. An order is looked up
 among the open and latest closed ones, then in the history. Lists come newest first, in pages by cursor, of at most
 seven days.
 
@@ -53,7 +53,7 @@ REALTIME, HISTORY = TRADING["realtime"].path, TRADING["history"].path
 
 
 class BybitTrading(Trading):
-    """The trading side of one exchange that speaks Bybit's protocol."""
+    """The trading side of an exchange with Bybit's protocol."""
 
     failures = FAILURES
     raw_paths, raw_cost = ("/v5/",), COST
@@ -116,7 +116,7 @@ class BybitTrading(Trading):
     def amend(
         self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
     ) -> Draft:
-        """The new amount is the whole one, with what has filled."""
+        """The new amount is the total amount, including the filled part."""
         which = _which(order.client_order_id, order.exchange_order_id)
         params = [SPOT, ("symbol", instrument.symbol), which, *changed(("qty", "price"), amount, price)]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
@@ -129,7 +129,7 @@ class BybitTrading(Trading):
         return self._draft(Kind.OPEN_ORDERS, "realtime", [SPOT, ("limit", str(ORDERS_PAGE))], (), None)
 
     def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
-        """Those that have ended come first, page after page; then those that are open, whenever they were placed."""
+        """First all pages of ended orders, then the open orders of any age."""
         params = [SPOT, ("symbol", instrument.symbol), ("limit", str(ORDERS_PAGE)), *since("startTime", since_ns)]
         return self._draft(Kind.ORDERS, "history", params, (), instrument)
 
@@ -139,7 +139,7 @@ class BybitTrading(Trading):
         return self._draft(Kind.FILLS, "fills", [*params, *of], (), instrument)
 
     def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
-        """All of the last week: ids are in no order, and the mesh walks by time (`Offer.fills_by_time`)."""
+        """All fills of the last week: ids have no order, so the mesh pages by time (`Offer.fills_by_time`)."""
         return self.fills(instrument, None)
 
     def account(self) -> Draft:
@@ -151,14 +151,14 @@ class BybitTrading(Trading):
     # Answers to reports
 
     def _failed(self, draft: Draft, error: MeshError, response: HttpResponse) -> Reply:
-        """A query's answer is a list, empty where the order is not there: no refusal is an answer."""
+        """Raise the error: a query for a missing order succeeds with an empty list, so a refusal never means that."""
         raise error
 
     def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
         if type(answer["retCode"]) is not int or answer["retCode"]:
             raise ValueError("not the answer's code")
         result, outcomes = answer["result"], answer["retExtInfo"].get("list")
-        if outcomes is not None:  # of a batch: what became of each order
+        if outcomes is not None:  # of a batch: the outcome of each order
             result = list(zip(rows(result["list"]), rows(outcomes), strict=True))
         return result, milliseconds(answer["time"])
 
@@ -182,7 +182,7 @@ class BybitTrading(Trading):
         return Reply(taken=tuple(text(row["orderLinkId"]) for row in rows(result["list"]) if row["orderLinkId"]))
 
     def _each(self, draft: Draft, result: Any, now_ns: int) -> Reply:
-        """Read what became of each order of a batch: its code, and the ids of one that is accepted."""
+        """Read the outcome of each order of a batch: its code, and the ids of an accepted order."""
         placed, taken, refused = [], [], []
         for name, (row, outcome) in zip(draft.orders, result, strict=True):
             if integer(outcome["code"]):
@@ -196,7 +196,7 @@ class BybitTrading(Trading):
         return Reply(orders=tuple(placed), taken=tuple(taken), refused=tuple(refused))
 
     def _found(self, draft: Draft, result: Any, now_ns: int) -> Reply:
-        """The order that was asked for, under the id it was asked for; the history is asked where it is not found."""
+        """Read the requested order, under the id in the request; if it is not found, request the history."""
         found = rows(result["list"])
         if found:
             (row,) = found
@@ -222,7 +222,7 @@ class BybitTrading(Trading):
         return f"{self._ws}{PRIVATE}"
 
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
-        """Authenticate; the topics are subscribed to once that is confirmed."""
+        """Authenticate; the codec subscribes to the topics after the confirmation."""
         assert isinstance(auth, BybitAuth)
         self._reader = PrivateReader(request_id)
         return [auth.auth(now_ns, validity_ms)]
@@ -276,7 +276,7 @@ def _which(client_order_id: str, exchange_order_id: str | None) -> tuple[str, st
 
 
 def _more(draft: Draft, result: Any, now_ns: int) -> Draft | None:
-    """Ask for the next page; after the last page of a week for the week that follows, up to the present."""
+    """Request the next page; after the last page of a week, request the following week, up to the present."""
     cursor, asked = text(result["nextPageCursor"]), dict(draft.params)
     if cursor:
         return paged(draft, cursor=cursor) if rows(result["list"]) else None

@@ -1,4 +1,4 @@
-"""What Bybit's refusals mean: HTTP statuses, and codes that come with status 200.
+"""Classifies Bybit's refusals: HTTP statuses, and codes that come with status 200.
 
 Source: error.mdx and rate-limit/rate-limit.mdx of bybit-exchange/docs, docs/v5, read 2026-11-27.
 """
@@ -13,7 +13,7 @@ from ..limit_answers import Cost, Hit, LimitAnswer, retry_after_s
 from ..order_codec import Refusal
 from ..reading import plain_count
 
-REQUESTS = "requests"  # the limit that all requests of an IP share; each endpoint of an account has one beside it
+REQUESTS = "requests"  # the limit that all requests of an IP share; each endpoint of an account also has a limit
 TOO_MANY = "10006"
 WINDOW_S, LONGEST_S = 1.0, 60.0
 
@@ -64,7 +64,7 @@ CODES = {
     "170234": Refusal.UNKNOWN,  # system error
     "170310": Refusal.UNKNOWN,  # order modification timeout
 }
-# All others that error.mdx lists for spot are an explicit no. What it does not list may mean anything
+# All other codes that error.mdx lists for spot are an explicit no. An unlisted code may mean anything
 LISTED = """
     10000-10010 10014 10016-10018 10024 10027-10029 20096 170001 170005 170007 170010-170011 170019 170031-170037
     170105 170115-170117 170121 170124 170130-170134 170136-170137 170139-170151 170157 170159 170190-170204
@@ -86,7 +86,7 @@ def error_body(read: Any) -> ErrorBody | None:
 FAILURES = Failures(
     extract=error_body,
     codes=CODES,
-    # rate-limit.mdx: 403 is a ban by IP, to be waited out for at least 10 minutes; 429 is not explained further
+    # rate-limit.mdx: 403 is a ban of the IP for at least 10 minutes; the manual does not explain 429 further
     waits_s={403: 600.0, 429: 5.0},
     max_wait_s=3600.0,
     in_success=True,
@@ -108,7 +108,7 @@ def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cos
 
 
 def _until_reset_s(headers: Mapping[str, str], now_ms: int | None) -> float:
-    """Return how long until the limit resets by the exchange's clock; its whole window where that is not stated."""
+    """Return the time until the limit resets by the exchange's clock; or the whole window."""
     resets_ms = plain_count(headers.get("x-bapi-limit-reset-timestamp", ""))
     if resets_ms is None or now_ms is None:
         return WINDOW_S

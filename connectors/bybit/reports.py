@@ -28,7 +28,7 @@ STATUS = {  # enum.mdx, orderStatus, of orders without a trigger
 }
 SIDE = {"Buy": Side.BUY, "Sell": Side.SELL}
 FORCE = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK, "PostOnly": TimeInForce.GTC}
-# enum.mdx, rejectReason: orders that the exchange ended because of how they were placed
+# enum.mdx, rejectReason: the exchange ended the order because of its terms
 EXPIRED = {
     "EC_NoImmediateQtyToFill": "the rest was not filled at once",
     "EC_NoEnoughQtyToFill": "not all of it could be filled at once",
@@ -38,8 +38,8 @@ EXPIRED = {
     "EC_ReachMaxTradeNum": "the order would have matched too many orders",
     "EC_ReachRiskPriceLimit": "the price is beyond the limit",
     "EC_ReachMarketPriceLimit": "the price is beyond the limit",
-    "EC_CancelByOrderValueZero": "what was left was worth nothing",
-    "EC_CancelByMatchValueZero": "what was left was worth nothing",
+    "EC_CancelByOrderValueZero": "the rest was worth nothing",
+    "EC_CancelByMatchValueZero": "the rest was worth nothing",
 }
 
 
@@ -107,25 +107,25 @@ def execution(row: dict[str, Any]) -> OrderReport:
 
 
 def balances(row: dict[str, Any], now_ns: int, whole: bool) -> BalanceReport:
-    """Read the coins of an account; `whole`: every coin that the account has is named."""
+    """Read the coins of an account; `whole`: the answer names every coin of the account."""
     return held(rows(row["coin"]), _balance, "coin", now_ns, whole)
 
 
 def account(result: dict[str, Any], now_ns: int) -> AccountReport:
-    """Read the balances. What a key may do is not in the answer: one that may not trade is refused when it does."""
+    """Read the balances. The answer does not state the key's permissions; orders of a read-only key are refused."""
     (one,) = rows(result["list"])
     return AccountReport(balances(one, now_ns, whole=True), True, ("SPOT",), None, None)
 
 
 def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
-    """Read one coin: `walletBalance` has in it what open orders lock."""
+    """Read one coin: `walletBalance` includes the amounts that open orders lock."""
     total, locked = plain_decimal(row["walletBalance"]), plain_decimal(row["locked"])
     if locked > total:
-        raise ValueError("more is locked than there is")
+        raise ValueError("the locked amount is above the balance")
     return text(row["coin"]), (total - locked, locked)
 
 
 def fees(pair: str, result: dict[str, Any]) -> Fees:
-    """Read the rates of one pair; a negative rate is a rebate."""
+    """Read the fee rates of one pair; a negative rate is a rebate."""
     (row,) = rows(result["list"])
     return Fees(pair, decimal(row["makerFeeRate"]), decimal(row["takerFeeRate"]), "exchange")

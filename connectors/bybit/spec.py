@@ -40,7 +40,7 @@ DEPTH = Option(
 )
 
 # guide.mdx, Base URL: hosts of REST; websocket/wss-authentication.mdx: hosts of the streams. Where the second page
-# names no host of a country, the streams are those of everybody.
+# names no host for a country, the streams are the international ones.
 EVERYWHERE = Hosts("https://api.bybit.com", "wss://stream.bybit.com")
 REGIONS = {
     "global": EVERYWHERE,
@@ -57,7 +57,7 @@ REGIONS = {
 REGION = Option(
     "region",
     "global",
-    "Whose hosts are asked: those of everybody, or those of the country that an account is registered in.",
+    "Hosts to use: the international ones, or those of the country in which the account is registered.",
     choices=tuple(REGIONS),
     orders=True,
 )
@@ -66,14 +66,14 @@ TESTNET_WS = "wss://stream-testnet.bybit.com"
 ENVIRONMENTS = {
     # pages as above
     "testnet": Hosts("https://api-testnet.bybit.com", TESTNET_WS, TESTNET_WS),
-    # demo.mdx: keys of its own; market data are those of everybody, and the private websocket has its own host
+    # demo.mdx: it has separate keys, the international market data, and a separate host of the private websocket
     "demo": Hosts("https://api-demo.bybit.com", EVERYWHERE.ws, "wss://stream-demo.bybit.com"),
 }
 REAL, DEMO = "real", "demo"
 ENVIRONMENT = Option(
     "environment",
     REAL,
-    "The real exchange, its testnet, or demo trading; each has keys of its own, and regions are of the real one alone.",
+    "The real exchange, its testnet, or demo trading; each has separate keys, and only the real one has regions.",
     choices=(REAL, *ENVIRONMENTS),
     orders=True,
 )
@@ -103,7 +103,7 @@ ORDERS_PAGE, FILLS_PAGE = 50, 100  # order/open-order.mdx, order/order-list.mdx;
 
 
 def _private(method: str, path: str, limit: str, page: str, call: str | None = None) -> Endpoint:
-    """An endpoint of an account, each of which has a limit of its own beside that of all requests."""
+    """An endpoint of an account: each has a limit in addition to the limit of all requests."""
     return Endpoint(method, f"/v5/{path}", (*COST, (limit, 1)), f"{page}.mdx, {READ}", call=call)
 
 
@@ -112,7 +112,7 @@ TRADING = {
     "cancel": _private("POST", "order/cancel", "cancel", "order/cancel-order", "order.cancel"),
     "amend": _private("POST", "order/amend", "amend", "order/amend-order", "order.amend"),
     "cancel_all": _private("POST", "order/cancel-all", "cancel_all", "order/cancel-all"),
-    # These two have limits of their own, by orders and as high: they are counted with the requests for one order
+    # These two have separate limits of the same size, counted in orders: the mesh counts them with single orders
     "place_batch": _private("POST", "order/create-batch", "place", "order/batch-place", "order.create-batch"),
     "cancel_batch": _private("POST", "order/cancel-batch", "cancel", "order/batch-cancel", "order.cancel-batch"),
     "realtime": _private("GET", "order/realtime", "realtime", "order/open-order"),
@@ -200,7 +200,7 @@ SPEC = ExchangeSpec(
 
 
 def hosts(spec: ExchangeSpec, region: str, environment: str) -> Hosts:
-    """Return the base URLs that the options name. Raises Misconfigured: an option has no such value."""
+    """Return the base URLs for the options. Raises Misconfigured: an option does not allow its value."""
     for option, value in ((REGION, region), (ENVIRONMENT, environment)):
         if (problem := option.problem(value)) is not None:
             raise Misconfigured(option.name, problem)

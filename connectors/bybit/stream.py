@@ -1,10 +1,10 @@
 """Bybit's private websocket: the topics `order`, `execution` and `wallet`, on one connection.
 
-`order` has the whole order without its fills, `execution` has the fills without the state of their order; either may
+`order` has the whole order without its fills; `execution` has the fills without the order's state. Either may
 come first. Nothing is sent when a topic begins.
 
 Source: websocket/wss-authentication.mdx, websocket/private/{order, execution, wallet}.mdx, read 2026-11-27. The manual
-shows no refusal: whatever is not a success is one.
+shows no refusal: every answer that is not a success counts as a refusal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import reports
 from .spec import CATEGORY
 
 TOPICS = ("order", "execution", "wallet")
-REFUSED = "refused"  # stands for the code that a refusal on this websocket lacks
+REFUSED = "refused"  # in place of a code: refusals on this websocket have none
 
 
 class PrivateReader:

@@ -14,14 +14,14 @@ from .spec import DEPTH, SPEC
 
 @dataclass(frozen=True, slots=True)
 class KrakenConnector(SpecifiedConnector):
-    """One exchange that speaks Kraken's protocol: REST, and version 2 of the websocket."""
+    """An exchange with Kraken's protocol: REST, and version 2 of the websocket."""
 
     def codec(self, rest: str | None = None, ws: str | None = None, depth: int = DEPTH.default) -> KrakenCodec:
-        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
+        """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
         return KrakenCodec(self.spec, rest, ws, depth)
 
     def trading(self, rest: str | None = None, ws_api: str | None = None) -> KrakenTrading:
-        """Make a trading codec. Orders go over REST alone; `ws_api` is the private websocket, for the user stream."""
+        """Make a trading codec. Orders go only over REST; `ws_api` is the private websocket, for the user stream."""
         return KrakenTrading(self.spec, rest, ws_api)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> KrakenAuth:

@@ -41,7 +41,7 @@ class KrakenAuth(SigningKey):
         """Sign for REST. A draft without a nonce gets the time in ms.
 
         Raises:
-            Misconfigured: a validity window that the exchange does not take.
+            Misconfigured: the exchange does not accept this validity window.
         """
         method, path = draft.rest
         params = list(draft.params)

@@ -1,4 +1,4 @@
-"""Our client order ids as Kraken takes them, and back.
+"""Converts our client order ids to the form that Kraken accepts, and back.
 
 Kraken takes a UUID, or free text of at most 18 characters (guides/spot-clordid, read 2026-11-27); it keeps the number
 of a UUID, so letters may come back in another case and without dashes. An id of ours has up to 22 digits of base 36

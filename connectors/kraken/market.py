@@ -68,12 +68,12 @@ CANDLE_FIELDS = 8  # rest-api/get-ohlc-data
 CHECKED = 10  # websocket-v2/book: the checksum is of the best ten levels a side, whatever the depth
 ONLINE = "online"
 FEATURES = ("amend", "quote_amount")  # rest-api/amend-order, add-order: of every pair
-NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # REST's names of assets that the websocket calls otherwise
+NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # the websocket's names of assets, by REST's different names
 PAIRS_PER_MESSAGE = 100  # the manual names no bound
 
 
 class KrakenCodec(MarketData):
-    """Market data of one exchange that speaks Kraken's protocol. Raises Misconfigured: an option has another value."""
+    """Market data of an exchange with Kraken's protocol. Raises Misconfigured: an option does not allow its value."""
 
     failures = FAILURES
     book_query = ("pair", "count", 100)  # rest-api/get-order-book: default 100
@@ -92,10 +92,10 @@ class KrakenCodec(MarketData):
             "status": self._status,
         }
 
-    # What can be asked for
+    # Requests
 
     def opening(self, request_id: int) -> list[Outgoing]:
-        """The channel `instrument` says of all pairs what may be done with them."""
+        """Subscribe to the channel `instrument`, which states the trading status of all pairs."""
         return [Outgoing(_request("subscribe", request_id, {"channel": "instrument"}))]
 
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
@@ -108,7 +108,7 @@ class KrakenCodec(MarketData):
     def _channels(
         method: str, instruments: Sequence[Instrument], request_id: int, book: dict[str, Any], trade: dict[str, Any]
     ) -> list[Outgoing]:
-        """Each pair is answered by itself, under the id of the message."""
+        """The exchange answers for each pair separately, under the id of the message."""
         messages: list[Outgoing] = []
         for batch in batches([one.symbol for one in instruments], PAIRS_PER_MESSAGE):
             for channel, options in (("book", book), ("trade", trade)):
@@ -133,7 +133,7 @@ class KrakenCodec(MarketData):
         bars = ("interval", CANDLES.intervals[interval])
         return self._request("candles", ("pair", self._rest_name(instrument)), bars, ("since", str(since)))
 
-    # What comes back over REST
+    # Answers over REST
 
     def instruments(self, body: bytes) -> Listing:
         """Pairs without a websocket name have no feed, and are left out."""
@@ -203,7 +203,7 @@ class KrakenCodec(MarketData):
         with reading("a server time", body) as read:
             return seconds(read["result"]["unixtime"])
 
-    # What comes over the websocket
+    # Frames of the websocket
 
     def bind(self, instruments: Iterable[Instrument]) -> None:
         super().bind(instruments)
@@ -273,13 +273,13 @@ class KrakenCodec(MarketData):
         return (Ticker(instrument.symbol, 0, bid if bid[1] else None, ask if ask[1] else None, recv_ns),)
 
     def _instruments(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
-        """What may be done with pairs, all of them at first, then those that changed."""
+        """Read the trading status of pairs: of all pairs in the first message, then of those that changed."""
         stated = {text(pair["symbol"]): text(pair["status"]) for pair in rows(message["data"]["pairs"])}
         self._states.update(stated)
         return [self._state(symbol) for symbol in stated if symbol in self._bound] or (Ignored("instrument"),)
 
     def _status(self, message: dict[str, Any], recv_ns: int) -> Sequence[MarketEvent]:
-        """The exchange as a whole: it comes when a connection begins, and when it changes."""
+        """Read the status of the exchange: sent when a connection opens, and when the status changes."""
         (row,) = message["data"]
         self._system = text(row["system"])
         return [self._state(symbol) for symbol in self._bound] or (Ignored("status"),)
@@ -292,7 +292,7 @@ class KrakenCodec(MarketData):
         return Status(symbol, status == ONLINE, status)
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
-        """Nothing is numbered; the checksum says whether a message is missing."""
+        """Messages have no numbers; the checksum shows whether a message is missing."""
         return by_connection()
 
     def checksum(self, instrument: Instrument, book: OrderBook) -> int:
@@ -313,7 +313,7 @@ def _key(request_id: int, symbol: str) -> str:
 
 
 def _answer(message: dict[str, Any]) -> MarketEvent:
-    """An answer to a request. One that is refused has its pair beside the error."""
+    """Read an answer to a request. A refusal has the pair next to the error."""
     method = text(message["method"])
     if method != "subscribe":
         return Ignored(method)
@@ -344,7 +344,7 @@ def _levels(instrument: Instrument, value: Any) -> Levels:
 
 
 def _day_ticker(named: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, str | None]]:
-    """`o` is the price at midnight, not that of 24 hours ago, which the exchange does not state."""
+    """`o` is the price at midnight; the exchange does not state the price of 24 hours ago."""
     symbol, row = named
     volume, average = plain_decimal(row["v"][1]), plain_decimal(row["p"][1])
     return symbol, {

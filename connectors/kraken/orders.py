@@ -1,6 +1,6 @@
 """Kraken spot trading: intents to drafts, answers and frames to reports. Orders go over REST.
 
-An acknowledgement names the order and nothing else: what became of the order, queries and the stream say. An order is
+An acknowledgement has only the order's id: queries and the stream state the order's outcome. An order is
 looked up by the exchange's id; by ours first among the open orders, then among the closed ones. Fills come of all pairs
 at once, newest first, fifty a page.
 
@@ -42,7 +42,7 @@ ORDER_TYPES = {kind: name for name, kind in reports.TYPES.items()} | {OrderType.
 
 
 class KrakenTrading(Trading):
-    """The trading side of one exchange that speaks Kraken's protocol."""
+    """The trading side of an exchange with Kraken's protocol."""
 
     failures = FAILURES
     raw_paths, raw_cost = ("/0/",), ((KEY_CALLS, 1),)
@@ -136,7 +136,7 @@ class KrakenTrading(Trading):
         return self._aged(draft, order, AMEND_STEPS)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
-        """By the exchange's id in one request; by ours among the open orders, whose answer may ask for another."""
+        """One request by the exchange's id; by our id, the open orders first, then perhaps the closed ones."""
         if exchange_order_id:
             params = [("txid", exchange_order_id)]
             return self._draft(Kind.ORDER, "orders_info", params, (client_order_id,), instrument)
@@ -205,7 +205,7 @@ class KrakenTrading(Trading):
         """
         fires, is_armed = text(read["triggerTime"]), dict(draft.params)["timeout"] != "0"
         if is_armed != (fires != "0") or (is_armed and rfc3339(fires) < rfc3339(read["currentTime"])):
-            raise ValueError("not the time that was asked for")
+            raise ValueError("not the requested time")
         return Reply()
 
     def _amended(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
@@ -220,13 +220,13 @@ class KrakenTrading(Trading):
         return Reply(orders=(report,))
 
     def _found(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
-        """The order that was asked for, under the id it was asked for."""
+        """Read the requested order, under the id in the request."""
         endpoint = draft.rest[1]
         of = {TRADING["open_orders"].path: "open", TRADING["closed_orders"].path: "closed"}.get(endpoint)
         found = self._orders(read if of is None else read[of])
         own = [one for one in found if of is None or one.client_order_id == draft.orders[0]]
         if own:
-            # `cl_ord_id` is unique among open orders alone; ours are unique for ever
+            # `cl_ord_id` is unique only among open orders; our ids are never reused
             return asked_for(draft, own[0])
         if of == "open":
             params = (*draft.params, ("without_count", "true"))
@@ -303,7 +303,7 @@ class KrakenTrading(Trading):
         return self._ws
 
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
-        """Begin a new reader: what one connection said of orders does not hold for the next."""
+        """Begin a new reader: the order states of one connection are not valid for the next."""
         self._reader = PrivateReader(request_id)
         return PrivateReader.subscriptions(self._token)
 

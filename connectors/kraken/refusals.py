@@ -1,8 +1,8 @@
-"""What Kraken's errors mean. They are texts, and come with HTTP status 200 in a list `error`.
+"""Classifies Kraken's errors. They are texts, and come with HTTP status 200 in a list `error`.
 
 A code is what the error is about and the text up to its second colon: "EGeneral:Invalid arguments" stands for
-"EGeneral:Invalid arguments:price". Only what the manual explains is taken for harmless: of any other code nobody knows
-what became of the request.
+"EGeneral:Invalid arguments:price". Only codes that the manual explains count as harmless: after any other code the
+outcome of the request is unknown.
 
 Source: guides/spot-errors and guides/spot-rest-ratelimits of docs.kraken.com; error-handling.md of
 krakenfx/kraken-api-sdk, the exchange's own guide, where a comment says so; all read 2026-11-27.
@@ -25,7 +25,7 @@ CODE = re.compile(r"(E[A-Za-z]+): ?([^:]+)")
 
 _KEY = ("EAPI:Invalid key", "EAPI:Invalid signature", "EGeneral:Permission denied", "EAccount:Invalid permissions")
 _KEY_TOO = ("EAuth:Account temporary disabled", "EAuth:Account unconfirmed")
-# Not executed, and may be signed anew. The last two are of error-handling.md: the token is old, a new one is needed.
+# Not executed, and may be signed again. The last two are from error-handling.md: the token is old, a new one is needed.
 _CLOCK = ("EService:Deadline elapsed", "ESession:Invalid session", "EAPI:Invalid token")
 BUSY = (
     "EAPI:Rate limit exceeded",
@@ -88,7 +88,7 @@ CODES = {
 
 
 def code_of(text: str) -> str:
-    """Return the code of an error's text, without what follows a second colon."""
+    """Return the code of an error's text: the part before a second colon."""
     match = CODE.match(text)
     return text if match is None else f"{match[1]}:{match[2].rstrip()}"
 

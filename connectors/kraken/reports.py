@@ -1,4 +1,4 @@
-"""What Kraken's REST answers say of orders, fills, balances and fees.
+"""Reads orders, fills, balances and fees from Kraken's REST answers.
 
 Source: rest-api/get-open-orders, get-closed-orders, get-orders-info, get-trade-history, get-extended-balance,
 get-trade-volume of docs.kraken.com, read 2026-11-27.

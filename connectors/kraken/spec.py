@@ -96,7 +96,7 @@ OFFER = Offer(
 DEPTH = Option(
     "depth",
     10,  # websocket-v2/book: the default
-    "Levels a side that a book has; the exchange's checksum proves the best ten.",
+    "Levels a side of a book; the exchange's checksum verifies the best ten.",
     choices=(10, 25, 100, 500, 1000),  # same
 )
 

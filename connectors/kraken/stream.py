@@ -2,7 +2,7 @@
 
 A message about an order has what changed, and the ids; the symbol, side and terms came with an earlier one. So a reader
 keeps the open orders of its connection, beginning with the snapshot. Balances are totals, without what orders lock: the
-mesh asks for the rest (`Offer.asks_balances`), and hears here of deposits and withdrawals alone.
+mesh requests the locked amounts (`Offer.asks_balances`), and reads here only deposits and withdrawals.
 
 Source: websocket-v2/executions, balances and add_order of docs.kraken.com, read 2026-11-27.
 """
@@ -101,7 +101,7 @@ class PrivateReader:
             raise ValueError(f"exec_type {event!r} is not known")
         report = self._order(row, txid)
         if report is None:
-            return (Missed(f"order {txid}: its terms have not come over this connection"),)
+            return (Missed(f"order {txid}: this connection has not sent its terms"),)
         assert report.status is not None
         if report.status.is_terminal:
             self._orders.pop(txid, None)
@@ -166,7 +166,7 @@ class PrivateReader:
 
     @staticmethod
     def _ledger_entry(row: dict[str, Any], kind: str) -> Sequence[StreamReport]:
-        """What no order explains. The snapshot has totals, and trades are told by `executions`."""
+        """Read a change that no order explains. The snapshot has totals, and `executions` reports trades."""
         if kind == "snapshot" or text(row["type"]) == "trade":
             return ()
         written = row["amount"]

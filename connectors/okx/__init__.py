@@ -1,4 +1,4 @@
-"""OKX spot. A sister exchange with the same protocol is another `OkxConnector` with its spec."""
+"""OKX spot. Another exchange with the same protocol is another `OkxConnector` with its own spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .spec import IS_DEMO, REGION, SPEC
 
 @dataclass(frozen=True, slots=True)
 class OkxConnector(SpecifiedConnector):
-    """One exchange that speaks OKX's protocol."""
+    """An exchange with OKX's protocol."""
 
     def codec(
         self,
@@ -23,7 +23,7 @@ class OkxConnector(SpecifiedConnector):
         region: str = REGION.default,
         demo: bool = IS_DEMO.default,
     ) -> OkxCodec:
-        """Make a codec; `spec.options` say what the options do. Raises Misconfigured: a value that an option lacks."""
+        """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
         return OkxCodec(self.spec, rest, ws, region, demo)
 
     def trading(
@@ -33,7 +33,7 @@ class OkxConnector(SpecifiedConnector):
         region: str = REGION.default,
         demo: bool = IS_DEMO.default,
     ) -> OkxTrading:
-        """Make a trading codec; demo trading has keys of its own. Raises Misconfigured as `codec`."""
+        """Make a trading codec; demo trading has separate keys. Raises Misconfigured as `codec`."""
         return OkxTrading(self.spec, rest, ws_api, region, demo)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> OkxAuth:

@@ -1,9 +1,9 @@
 """Signing for OKX: HMAC-SHA256 in base64, with a passphrase.
 
 REST signs timestamp, method, path with query, and body. The exchange refuses a request whose timestamp is more than 30
-seconds from its own clock, and has no parameter for a shorter window. So the timestamp is set back: the request is then
-refused exactly `validity_ms` from now, whatever it asks for. Placing and amending bring `expTime` beside that, which
-the exchange looks at again when it carries a request out.
+seconds from its own clock, and has no parameter for a shorter window. So the connector sets the timestamp back: the
+exchange then refuses any request exactly `validity_ms` from now. Placing and amending also send `expTime`, which the
+exchange checks again before it executes the request.
 
 Source: overview/rest/authentication-{making-requests, signature}.md, overview/transaction/timeouts.md, read 2026-11-27.
 """
@@ -57,7 +57,7 @@ class OkxAuth(SigningKey):
             raise Misconfigured("the API key", "has no passphrase: add the key again with `venuemesh keys add`")
         self._passphrase = str(passphrase)
         if not is_sendable(self._passphrase):
-            raise Misconfigured("the passphrase of the API key", "it has characters that none has")
+            raise Misconfigured("the passphrase of the API key", "it has characters that no passphrase has")
 
     def sign(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
         """Sign for REST; a POST carries its parameters as JSON.

@@ -1,6 +1,6 @@
 """OKX spot market data: bytes to events, intents to requests.
 
-Source: the pages of the manual that are named at each message, as `spec.py` has them, read 2026-11-27.
+Source: the pages of the manual that are named at each message; `spec.py` says where they are; read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CANDLE_FIELDS = 9  # trading-market-data-get-candlesticks.md
 CONFIRMED = {"0": False, "1": True}  # same: whether a candle is complete
 # trading-market-data-get-tickers.md, in the order of `day_ticker`
 DAY = ["vol24h", "volCcy24h", "bidPx", "askPx", "last", "open24h", "high24h", "low24h"]
-LIVE = "live"  # the one state in which everything is traded
+LIVE = "live"  # the only state in which a pair trades without restrictions
 LEVEL_FIELDS = 4  # price, size, "0", number of orders
 PAIRS_PER_MESSAGE = 100  # overview/websocket/subscribe.md: 64 KB of channels; this is about 10 KB
 STATES = {"channel": "instruments", "instType": "SPOT"}
@@ -70,7 +70,7 @@ Reader = Callable[[Instrument, dict[str, Any], dict[str, Any], int], MarketEvent
 
 
 class OkxCodec(MarketData):
-    """Market data of one exchange that speaks OKX's protocol. Raises Misconfigured: an option has another value."""
+    """Market data of an exchange with OKX's protocol. Raises Misconfigured: an option does not allow its value."""
 
     failures = FAILURES
     fixed = dict.fromkeys(("instruments", "tickers"), (("instType", "SPOT"),))
@@ -89,7 +89,7 @@ class OkxCodec(MarketData):
         self._headers = (DEMO_HEADER,) if demo else ()
         self._readers: dict[str, Reader] = {"books": self._book, "trades": self._trade, "tickers": self._ticker}
 
-    # What can be asked for
+    # Requests
 
     def ws_url(self) -> str:
         return f"{self._ws}/ws/v5/public"
@@ -101,8 +101,8 @@ class OkxCodec(MarketData):
     def subscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]:
         """Subscribe to books and trades of each instrument.
 
-        The exchange confirms each channel by itself and repeats the id of the message, which a refusal of the whole
-        message has alone.
+        The exchange confirms each channel separately and repeats the id of the message; a refusal of the whole message
+        has only the id.
         """
         messages = []
         for key, batch, symbols in in_batches(instruments, PAIRS_PER_MESSAGE, request_id):
@@ -129,7 +129,7 @@ class OkxCodec(MarketData):
         bars = ("bar", CANDLES.intervals[interval])
         return self._request("old_candles" if is_old else "candles", ("instId", instrument.symbol), bars, *window)
 
-    # What comes back over REST
+    # Answers over REST
 
     def instruments(self, body: bytes) -> Listing:
         """Source: public/data/rest-api-get-instruments.md. A pair to be listed may lack all but its id and state for a
@@ -193,7 +193,7 @@ class OkxCodec(MarketData):
             (row,) = _data(read)
             return _time_ns(row)
 
-    # What comes over the websocket
+    # Frames of the websocket
 
     def scanner(self) -> DeltaScanner | None:
         return BookScanner()
@@ -281,8 +281,8 @@ class OkxCodec(MarketData):
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
         """Compare `prevSeqId` with the `seqId` of the message before.
 
-        A message without changes repeats the number (15, 15). After maintenance the numbers may begin anew (15, 3), and
-        the book goes on from there.
+        A message without changes repeats the number (15, 15). After maintenance the numbers may restart (15, 3), and
+        the book continues from there.
 
         Source: order/book/trading-market-data-ws-order-book-channel.md, Sequence ID.
         """
@@ -299,14 +299,14 @@ def _message(op: str, channels: list[dict[str, str]], key: int, expects: tuple[E
 
 
 def _data(read: Any) -> list[Any]:
-    """The rows of a REST answer. Source: error/code.md: "0" is success."""
+    """Return the rows of a REST answer. Source: error/code.md: "0" is success."""
     if read["code"] != "0":
         raise ValueError(f"code {read['code']!r}")
     return rows(read["data"])
 
 
 def _rule(value: Any) -> Decimal | None:
-    """A rule of an instrument; None where it is empty or zero."""
+    """Return a rule of an instrument; None if it is empty or zero."""
     return (decimal(value) or None) if text(value) else None
 
 

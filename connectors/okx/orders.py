@@ -1,12 +1,13 @@
 """OKX spot trading: intents to drafts, answers to reports.
 
 An answer to an order, a cancel or an amendment only acknowledges, with a code for each order inside HTTP 200; the
-stream or a query says what came of it. Several orders or cancels go as one list. The answer has a row for each in the
+stream or a query states the result. Several orders or cancels go as one list. The answer has a row for each in the
 same order, as in the manual's examples; the ids of new orders are compared. Lists come in pages, newest first, of at
 most 100 rows.
 
-Market orders bring `tgtCcy`, since a buy is in quote otherwise, `banAmend`, since the exchange shrinks an order that
-the account cannot pay for otherwise, and a buy by amount `slippagePct`, since it stays at the best price otherwise.
+Market orders send `tgtCcy`, because by default the amount of a buy is in quote, and `banAmend`, because by default the
+exchange reduces an order that the account cannot pay for. A market buy by amount sends `slippagePct`, because by
+default it stays at the best price.
 
 Source: order/book/trading-trade-{post-place-order, post-cancel-order, post-amend-order, post-place-multiple-orders,
 post-cancel-all-after, post-cancel-multiple-orders, get-order-details, get-order-list, get-order-history-last-7-days,
@@ -49,7 +50,7 @@ HISTORY = TRADING["history"].path
 
 
 class OkxTrading(Trading):
-    """The trading side of one exchange that speaks OKX's protocol. Raises Misconfigured: an option is wrong."""
+    """The trading side of an exchange with OKX's protocol. Raises Misconfigured: an option does not allow its value."""
 
     failures = FAILURES
     raw_paths, raw_cost = ("/api/v5/",), ((OTHER, 1),)
@@ -89,7 +90,7 @@ class OkxTrading(Trading):
         return self._draft(Kind.PLACE, "place", params, (order.client_order_id,), instrument)
 
     def _shape(self, order: NewOrder) -> Params:
-        """What an order is beside its pair, side and id."""
+        """Return the parameters of an order other than pair, side and id."""
         size = ("sz", plain(self._shaped(order)))
         if order.price is None:
             target = ("tgtCcy", "base_ccy" if order.quote_amount is None else "quote_ccy")
@@ -122,7 +123,7 @@ class OkxTrading(Trading):
     def amend(
         self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
     ) -> Draft:
-        """The new amount is the whole one, with what has filled."""
+        """The new amount is the total amount, including the filled part."""
         which = _which(order.client_order_id, order.exchange_order_id)
         params = [("instId", instrument.symbol), which, *changed(("newSz", "newPx"), amount, price)]
         return self._draft(Kind.AMEND, "amend", params, (order.client_order_id,), instrument)
@@ -135,7 +136,7 @@ class OkxTrading(Trading):
         return self._draft(Kind.OPEN_ORDERS, "pending", [SPOT], (), None)
 
     def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
-        """Those that have ended come first, page after page; then those that are open, whenever they were placed."""
+        """First all pages of ended orders, then the open orders of any age."""
         return self._draft(
             Kind.ORDERS, "history", [SPOT, ("instId", instrument.symbol), *since("begin", since_ns)], (), instrument
         )
@@ -173,7 +174,7 @@ class OkxTrading(Trading):
         return data, response.sent_ns
 
     def _acknowledged(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
-        """Read one row: the order's id, and no state. The id of the client is the one that was sent."""
+        """Read one row: the order's id, without a state. The client order id is the one in the request."""
         (row,) = data
         if row["sCode"] != "0":
             raise ValueError("not the code of an order that was accepted")
@@ -205,11 +206,11 @@ class OkxTrading(Trading):
         """Check that the exchange states when the switch fires, or 0 where it was disarmed."""
         (row,) = data
         if (digits(row["triggerTime"]) == 0) != (dict(draft.params)["timeOut"] == "0"):
-            raise ValueError("not the time that was asked for")
+            raise ValueError("not the requested time")
         return Reply()
 
     def _one(self, draft: Draft, data: list[Any], at_ns: int) -> Reply:
-        """The order that was asked for, under the id it was asked for."""
+        """Read the requested order, under the id in the request."""
         (row,) = data
         return asked_for(draft, reports.order(row))
 
@@ -224,7 +225,7 @@ class OkxTrading(Trading):
         return listed_fills(data, reports.fill, "ordId", self._next(draft, data))
 
     def _next(self, draft: Draft, data: list[Any]) -> Draft | None:
-        """Ask for the rows before the oldest of a full page."""
+        """Request the rows before the oldest row of a full page."""
         if len(data) < PAGE:
             return None
         oldest = min((text(row[KEY_OF_PAGE[draft.kind]]) for row in data), key=digits)
@@ -236,7 +237,7 @@ class OkxTrading(Trading):
         return f"{self._ws}/ws/v5/private"
 
     def stream_open(self, auth: Auth, request_id: str, now_ns: int, validity_ms: int) -> list[bytes]:
-        """Log in; the channels are subscribed to once that is confirmed."""
+        """Log in; the codec subscribes to the channels after the confirmation."""
         assert isinstance(auth, OkxAuth)
         self._opening, self._awaited = request_id, set(CHANNELS)
         return [auth.login(now_ns)]
@@ -271,5 +272,5 @@ class OkxTrading(Trading):
 
 
 def _which(client_order_id: str, exchange_order_id: str | None) -> tuple[str, str]:
-    """One id alone, the exchange's where it is known: a client id may be used again."""
+    """Name the order by one id, the exchange's if known: a client id may be used again."""
     return ("ordId", exchange_order_id) if exchange_order_id else ("clOrdId", client_order_id)

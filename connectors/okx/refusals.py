@@ -1,4 +1,4 @@
-"""What OKX's error codes mean. Most come with status 200.
+"""Classifies OKX's error codes. Most come with status 200.
 
 Source: error/code.md and error/code/websocket.md, read 2026-11-27. A code is harmless (BUSY, CLOCK) only where the
 manual says that the exchange did not work on the request; "please try again" alone does not say so.
@@ -25,7 +25,7 @@ SORTS = {
     Refusal.KEY: """50030 50035 50100 50101 50103 50104 50105 50106 50107 50110 50111 50113 50114 50119 50120 50121
         60005 60007 60009 60011 60024 60032""",
     # 50004, 51149: "does not mean that the request was successful or failed"; the others are errors and timeouts inside
-    # the exchange, and the manual does not say what became of the request. 50042 is "Repeated request".
+    # the exchange, and the manual does not state the outcome of the request. 50042 is "Repeated request".
     Refusal.UNKNOWN: """50001 50004 50013 50026 50042 51054 51149 51412 64007""",
     # Trade Class: filled, canceled or never there; a cancel of such an order is to be followed by a query
     Refusal.NOT_THERE: """51063 51400 51401 51402 51410 51503 51509 51510 51603""",
@@ -34,7 +34,7 @@ SORTS = {
 FAILED = "1"  # "Operation failed.": none of the orders of a request was accepted
 ROWS_BYTES = 5_000  # of the answer to a full batch
 SOME_FAILED = (FAILED, "2")  # "Bulk operation partially succeeded."
-# All others that the two pages list for trading are an explicit no. What they do not list may mean anything
+# All other codes that the two pages list for trading are an explicit no. An unlisted code may mean anything
 LISTED = """50000-50002 50004-50030 50032-50033 50035-50042 50044-50053 50055-50064 50067 50069 50071-50072 50075-50077
     50100-50116 50118-50122 51000-51012 51014-51044 51046-51059 51063 51065-51066 51068-51096 51098-51113 51115-51117
     51120-51140 51142-51144 51147-51150 51152-51156 51158-51159 51162-51171 51173-51182 51185-51187 51192-51197
@@ -50,8 +50,8 @@ CODES = coded(SORTS, LISTED)
 def error_body(read: Any) -> ErrorBody | None:
     """Read {"code":"51001","msg":..}; "0" is success.
 
-    Where a request has one order, its row says what is wrong. Where it has several, each row says that of its order:
-    the answer as a whole is no error.
+    If a request has one order, its row states the error. If it has several, each row states the error of its order,
+    and the answer as a whole is not an error.
     """
     code, reason = read["code"], read["msg"]
     if not isinstance(code, str) or not isinstance(reason, str) or code in ("", "0"):

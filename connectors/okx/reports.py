@@ -34,7 +34,7 @@ KINDS = {  # ordType
 }
 SIDE = {"buy": Side.BUY, "sell": Side.SELL}
 MAKER = {"M": True, "T": False}  # execType
-# ws-order-channel.md, cancelSource: orders that the exchange ended because of how they were placed
+# ws-order-channel.md, cancelSource: the exchange ended the order because of its terms
 EXPIRED = {
     "13": "FOK: not all of it could be filled at once",
     "14": "IOC: the rest was not filled at once",
@@ -48,7 +48,7 @@ EXPIRED = {
 
 
 def _amount(row: dict[str, Any], name: str) -> Decimal | None:
-    """Read a number above zero; None where there is none."""
+    """Read a number above zero; None if there is none."""
     return (plain_decimal(row[name]) if row[name] != "" else None) or None
 
 
@@ -84,7 +84,7 @@ def _last_fill(row: dict[str, Any]) -> FillReport:
 
 
 def fill(row: dict[str, Any]) -> FillReport:
-    """Read one row of the account's fills. Pages are walked by `billId`."""
+    """Read one row of the account's fills. `billId` is the cursor of pages."""
     return _fill(row, row["fee"], row["feeCcy"], str(digits(row["billId"])))
 
 
@@ -107,7 +107,7 @@ def _fill(row: dict[str, Any], fee: Any, asset: Any, page: str = "") -> FillRepo
 
 
 def balances(row: dict[str, Any], whole: bool) -> BalanceReport:
-    """Read the balances of an account; `whole`: every currency that the account has is named."""
+    """Read the balances of an account; `whole`: the answer names every currency of the account."""
     return held(rows(row["details"]), _balance, "ccy", milliseconds_text(row["uTime"]), whole)
 
 
@@ -116,7 +116,7 @@ def _balance(row: dict[str, Any]) -> tuple[str, tuple[Decimal, Decimal]]:
 
 
 def account(row: dict[str, Any]) -> AccountReport:
-    """Read the balances. What a key may do is not in the answer: one that may not trade is refused when it does."""
+    """Read the balances. The answer does not state the key's permissions; orders of a read-only key are refused."""
     return AccountReport(balances(row, whole=True), True, ("SPOT",), None, None)
 
 

@@ -1,7 +1,7 @@
 """OKX spot as data.
 
 Source: docs/crypto/okx of qiuham/marketdata-api-doc, a crawl of the manual at www.okx.com/docs-v5/en of 2026-09-08; the
-pages named at each figure were read 2026-11-27. Nothing here has met the exchange itself yet.
+pages named at each figure were read 2026-11-27. Nothing here has been tested against the exchange itself.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ DEMO_HEADER = ("x-simulated-trading", "1")
 REGION = Option(
     "region",
     "global",
-    "Which of the exchange's companies the account is with; each has hosts of its own.",
+    "Company of the exchange at which the account is registered; each has separate hosts.",
     choices=tuple(REGIONS),
     orders=True,
 )
-IS_DEMO = Option("demo", False, "Whether to talk to demo trading, whose keys and markets are its own.", orders=True)
+IS_DEMO = Option("demo", False, "Whether to use demo trading, which has separate keys and markets.", orders=True)
 
 
 NEW_CANDLES = 1440  # market data, Candlesticks: how many of an interval that endpoint has; the history has all
@@ -82,22 +82,22 @@ CANDLES = CandleOffer(
     },
     page=300,
 )
-ONLY_OLD = frozenset({"1s"})  # which the history alone has
+ONLY_OLD = frozenset({"1s"})  # only the history has them
 
 
 def _endpoint(path: str, limit: str, page: str) -> Endpoint:
-    """A public endpoint, each of which has a limit of its own."""
+    """A public endpoint; each has a separate limit."""
     return Endpoint("GET", f"/api/v5/{path}", ((limit, 1),), f"{page}, read 2026-11-27")
 
 
 TRADE = "order/book/trading-trade"
 PAGE = 100  # get-order-list.md and the other lists: limit
-OTHER = "other"  # what requests spend that are not listed here
+OTHER = "other"  # the limit of requests that are not listed here
 SLIPPAGE = "0.05"  # post-place-order.md, slippagePct: the widest
 
 
 def _private(method: str, path: str, limit: str, page: str, order_count: int = 0) -> Endpoint:
-    """An endpoint of an account, each of which has a limit of its own."""
+    """An endpoint of an account; each has a separate limit."""
     return Endpoint(method, f"/api/v5/{path}", ((limit, 1),), f"{page}.md, read 2026-11-27", order_count=order_count)
 
 

@@ -24,7 +24,7 @@ CREATE, CREATE_BATCH = "/v5/order/create", "/v5/order/create-batch"
 
 @dataclass(slots=True)
 class Answer:
-    """What became of a request."""
+    """The outcome of a request."""
 
     result: Mapping[str, Any] = field(default_factory=dict)
     code: int = 0
@@ -97,7 +97,7 @@ class Envelope:
         return Answer(code=code, text=TEXTS.get(code, "outcome unknown"), status=fault.status)
 
     def more(self, answer: Answer) -> dict[str, Any]:
-        """Return `retExtInfo`: what became of the rows of a batch."""
+        """Return `retExtInfo`: the outcomes of the rows of a batch."""
         if answer.outcomes is None:
             return {}
         return {"list": [{"code": code, "msg": text} for code, text in answer.outcomes]}

@@ -1,10 +1,10 @@
 """Orders over a websocket: `auth`, `ping`, and orders to create, amend and cancel, one or a batch.
 
 Theory of operation. A request is executed as soon as it is read. Its answer has what REST answers as `data`, and the
-limits, which REST and this websocket share, as `header`; it acknowledges, and the private topics say what came of it.
+limits, which REST and this websocket share, as `header`; it acknowledges, and the private topics state the result.
 
 Source: websocket/trade/guideline.mdx, read 2026-11-27. Guesses, since the manual is silent: the code of a request
-before `auth` and of one that is no JSON object.
+before `auth` and of one that is not a JSON object.
 """
 
 from __future__ import annotations
