@@ -80,9 +80,8 @@ async def call(handle: Any, method: str, *arguments: Any, timeout_s: float | Non
     """
     try:
         future = asyncio.wrap_future(getattr(handle, method).remote(*arguments).future())
-        future.add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )  # retrieve an error that nobody awaits
+        # Retrieve an error that nobody awaits
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({future}, timeout=timeout_s)
         if not future.done():
             raise TimeoutError

@@ -121,9 +121,8 @@ class LimitsRole:
             lease = await future
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._machine.release(
-                    future.result().id, None, self._context.monotonic_ns()
-                )  # the grant was never sent
+                # The grant was never sent
+                self._machine.release(future.result().id, None, self._context.monotonic_ns())
             else:
                 self._machine.cancel(ticket)
             raise

@@ -97,7 +97,7 @@ class SegmentReader:
         """
 
     def wait(self, after_version: int, timeout_s: float, alive: bool = True) -> int:
-        """Block this thread until the version passes `after_version` or `alive` is no longer what it was said to be.
+        """Block this thread until the version passes `after_version` or the segment's state differs from `alive`.
 
-        Return the version now; it is `after_version` still when neither happened in time.
+        Return the version now; it is still `after_version` if neither happened in time.
         """

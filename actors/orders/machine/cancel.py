@@ -103,9 +103,8 @@ class Cancelling:
             self.request(held, now, insist=False)
             order = held.order
         if held.stray:
-            self._again.setdefault(
-                order.client_order_id, now.mono_ns
-            )  # a tick sends it, but not while the journal is down
+            # A tick sends it, but not while the journal is down
+            self._again.setdefault(order.client_order_id, now.mono_ns)
         elif order.is_done:
             self._again.pop(order.client_order_id, None)
         if order.is_done:

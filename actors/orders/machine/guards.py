@@ -193,9 +193,8 @@ class Guards:
             return
         worth = notional(order, opposite)
         if order.side is Side.SELL and order.amount is not None and opposite is not None and worth is not None:
-            worth = max(
-                worth, EXACT.multiply(opposite, order.amount)
-            )  # a sell trades at the bid, even if its own price is lower
+            # A sell trades at the bid, even if its own price is lower
+            worth = max(worth, EXACT.multiply(opposite, order.amount))
         if worth is None:
             raise RuleViolation(
                 "max_order_notional",
