@@ -10,6 +10,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 CHECKED = os.environ.get("VENUEMESH_BOUNDSCHECK") == "1"
 OPTIMIZE = [] if "-O" in os.environ.get("CFLAGS", "") else ["-O1" if CHECKED else "-O3"]
@@ -28,27 +29,38 @@ def sources(suffix: str) -> list[Path]:
     )
 
 
+class BuildCore(build_ext):
+    """Translate to C when the modules are built, and not for every other command, such as the source distribution."""
+
+    def build_extensions(self) -> None:
+        translated = cythonize(
+            list(self.extensions),
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": CHECKED,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": CHECKED,
+                "embedsignature": True,
+            },
+            nthreads=CORES,
+        )
+        for extension, made in zip(self.extensions, translated, strict=True):
+            extension.sources = made.sources
+        super().build_extensions()
+
+
 setup(
-    ext_modules=cythonize(
-        [
-            Extension(
-                ".".join(source.with_suffix("").parts),
-                [str(source)],
-                include_dirs=[str(ORDERBOOK)],
-                extra_compile_args=[*OPTIMIZE, "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"],
-                depends=[str(header) for header in sources(".h")],
-            )
-            for source in sources(".pyx")
-        ],
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": CHECKED,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": CHECKED,
-            "embedsignature": True,
-        },
-        nthreads=CORES,
-    ),
+    cmdclass={"build_ext": BuildCore},
+    ext_modules=[
+        Extension(
+            ".".join(source.with_suffix("").parts),
+            [str(source)],
+            include_dirs=[str(ORDERBOOK)],
+            extra_compile_args=[*OPTIMIZE, "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"],
+            depends=[str(header) for header in sources(".h")],
+        )
+        for source in sources(".pyx")
+    ],
     options={"build_ext": {"parallel": CORES}},
 )
