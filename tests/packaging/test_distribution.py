@@ -1,5 +1,6 @@
 """A clone under another name builds sdist and wheel; the wheel, installed elsewhere, runs the demo."""
 
+import email
 import json
 import os
 import subprocess
@@ -7,9 +8,11 @@ import sys
 import tarfile
 import venv
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,13 +59,48 @@ def test_wheel_holds_the_compiled_core_and_only_the_package(distribution):
     assert all(top == "venuemesh" or top.startswith("venuemesh-") for top in tops)
 
 
-def test_wheel_runs_the_demo_in_a_clean_environment(distribution, tmp_path):
-    (wheel,) = (distribution / "dist").glob("venuemesh-*.whl")
-    home = tmp_path / "environment"
+def requirements(wheel):
+    """Return the names of all distributions that the wheel requires, directly or not, each in a version that suits."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        required = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist")
+    wanted, found = [(Requirement(text), "") for text in required], {}
+    while wanted:
+        requirement, extra = wanted.pop()
+        key = requirement.name, frozenset(requirement.extras)
+        if key in found or (requirement.marker and not requirement.marker.evaluate({"extra": extra})):
+            continue
+        found[key] = metadata.distribution(requirement.name)
+        assert requirement.specifier.contains(found[key].version, prereleases=True), (
+            f"{requirement}: {found[key].version}"
+        )
+        for text in found[key].requires or ():
+            wanted += [(Requirement(text), extra) for extra in ("", *requirement.extras)]
+    return {name for name, _ in found}
+
+
+def environment(home, names):
+    """Make a virtual environment with pip and these distributions alone, linked to those of this environment."""
     venv.create(home, with_pip=True)
-    run(str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", str(wheel), cwd=tmp_path)
+    (packages,) = (home / "lib").glob("python*/site-packages")
+    for name in names:
+        distribution = metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files if file.parts[0] not in ("..", "__pycache__")}:
+            link = packages / top
+            if not link.exists():
+                link.symlink_to(distribution.locate_file(top))
+    return home / "bin"
+
+
+def test_wheel_runs_the_demo_with_what_it_requires_alone(distribution, tmp_path):
+    (wheel,) = (distribution / "dist").glob("venuemesh-*.whl")
+    programs = environment(tmp_path / "environment", requirements(wheel))
+    run(
+        str(programs / "python"), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel), cwd=tmp_path
+    )
+    run(str(programs / "python"), "-m", "pip", "check", cwd=tmp_path)
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    said = run(str(home / "bin" / "venuemesh"), "demo", "--seconds", "8", "--json", cwd=tmp_path, env=env)
-    summary = json.loads(said.splitlines()[-1])
+    output = run(str(programs / "venuemesh"), "demo", "--seconds", "8", "--json", cwd=tmp_path, env=env)
+    summary = json.loads(output.splitlines()[-1])
     assert summary["ok"] is True
     assert all(pair["state"] == "LIVE" and pair["equal"] for pair in summary["pairs"].values())
