@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -15,6 +16,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from harness import RAY_ENVIRONMENT, Tree, leftovers  # noqa: E402
+
+from tests.fakes.forked_workers import forking_python  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -27,16 +30,17 @@ def ray_cluster() -> Iterator[Path]:
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.update(RAY_ENVIRONMENT, PYTHONPATH=path, VENUEMESH_SEGMENTS=str(segments))
     try:
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-            object_store_memory=80_000_000,
-            _temp_dir=str(folder),
-        )
-        yield segments
+        with forking_python() as python, patch.object(sys, "executable", python):
+            ray.init(
+                address="local",
+                num_cpus=2,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+                object_store_memory=80_000_000,
+                _temp_dir=str(folder),
+            )
+            yield segments
     finally:
         ray.shutdown()
         for key, value in before.items():

@@ -5,37 +5,39 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import PATIENCE_S
 
+from tests.fakes.forked_workers import forking_python
+
 pytestmark = pytest.mark.ray
 HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def said() -> Iterator[str]:
-    """What the scenarios said, which share one cluster of two nodes in a process of its own."""
+def output() -> Iterator[str]:
+    """Yield the output of the scenarios, which share one cluster of two nodes in a process of its own."""
     environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parents[1]}"}
     environment.pop("VENUEMESH_SEGMENTS", None)
-    command = [sys.executable, str(HERE / "two_nodes.py")]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process.communicate(timeout=8 * PATIENCE_S)[0]
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30.0)
-        if process.stdout is not None:
-            process.stdout.close()
+    with forking_python() as python:
+        command = [python, str(HERE / "two_nodes.py")]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        try:
+            yield process.communicate(timeout=8 * PATIENCE_S)[0]
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30.0)
+            if process.stdout is not None:
+                process.stdout.close()
 
 
-def test_a_remote_reader_reads_its_own_node_and_is_told_when_its_mirror_is_gone(said: str) -> None:
-    assert "reader: all held" in said, said
+def test_a_remote_reader_reads_its_own_node_and_is_told_when_its_mirror_is_gone(output: str) -> None:
+    assert "reader: all held" in output, output
 
 
-def test_a_view_of_a_market_holds_its_mirror_and_follows_a_book_that_moves(said: str) -> None:
-    assert "market: all held" in said, said
+def test_a_view_of_a_market_holds_its_mirror_and_follows_a_book_that_moves(output: str) -> None:
+    assert "market: all held" in output, output
