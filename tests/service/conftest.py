@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.fakes.forked_workers import forking_python
 from tests.fakes.planted import passphrase, plant, write_0600
 from venuemesh.exchange.admin.client import AdminClient
 
@@ -36,13 +35,6 @@ FUNDS = {"BTC": "5", "USDT": "100000"}
 
 
 @pytest.fixture(scope="session")
-def python():
-    """The Python of every command: the workers of the mesh that it starts are forked."""
-    with forking_python() as path:
-        yield path
-
-
-@pytest.fixture(scope="session")
 def state(tmp_path_factory):
     """Environment of every command: the run files lie in a temporary folder."""
     folder = tmp_path_factory.mktemp("state")
@@ -50,12 +42,12 @@ def state(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def cli(state, python):
+def cli(state):
     """Run `venuemesh ...` and return the finished process."""
 
     def run(*arguments, timeout=120, check=True, **env):
         done = subprocess.run(
-            [python, "-c", "from venuemesh.__main__ import main; main()", *map(str, arguments)],
+            [sys.executable, "-c", "from venuemesh.__main__ import main; main()", *map(str, arguments)],
             env={**state, **env},
             capture_output=True,
             text=True,
