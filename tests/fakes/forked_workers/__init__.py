@@ -3,7 +3,7 @@
 A worker of the mesh imports all roles and the database library before it serves, which takes 1 to 1.5 s of a core; the
 tests of the mesh start hundreds. Where the Python of `forking_python` starts Ray, `start.py` asks `server.py` for a
 fork. A forked worker is a process like any other: it has a pid, a title and a process group of its own, and is killed,
-stopped and counted as usual. The service, the benchmarks and the distribution are tested with workers as Ray starts them.
+stopped and counted as usual. The tests of the service, the benchmarks and the distribution let Ray start its workers.
 """
 
 from __future__ import annotations
