@@ -297,9 +297,9 @@ class Mesh:
             while True:
                 assert not self.failures, self.failures
                 with contextlib.suppress(MeshError):
-                    said: dict[str, Any] = await self("account")
-                    if said["ready"]:
-                        return said
+                    status: dict[str, Any] = await self("account")
+                    if status["ready"]:
+                        return status
                 await asyncio.sleep(0.01)
 
     async def streaming(self, deadline_s: float = 10.0) -> None:

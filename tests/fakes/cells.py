@@ -83,16 +83,16 @@ class FakeCells:
         self.held.add(cell)
 
     async def hello(self, cell: str, timeout_s: float | None = None) -> dict[str, Any]:
-        said: dict[str, Any] = self.cells[cell]
-        return said
+        status: dict[str, Any] = self.cells[cell]
+        return status
 
     async def create(self, cell: str, node: str, trading: bool = False) -> dict[str, Any]:
         self._try()
         self.created.append(cell)
         self.held.add(cell)
         number = len(self.created)
-        self.cells[cell] = said = {"node": node, "pid": number, "start": number, "assignment": None}
-        return said
+        self.cells[cell] = status = {"node": node, "pid": number, "start": number, "assignment": None}
+        return status
 
     async def life(self, cell: str) -> dict[str, Any]:
         await asyncio.Event().wait()

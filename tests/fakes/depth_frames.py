@@ -53,14 +53,14 @@ def integer(value: Any) -> int:
 
 def read_slowly(frame: bytes, scales_of: dict[str, tuple[int, int]]) -> Slow:
     """Raise anything when the frame is not a depth event of a known symbol."""
-    said = orjson.loads(frame)
-    if "data" in said:
-        said = said["data"]
-    if said["e"] != "depthUpdate" or said["U"] > said["u"]:
+    message = orjson.loads(frame)
+    if "data" in message:
+        message = message["data"]
+    if message["e"] != "depthUpdate" or message["U"] > message["u"]:
         raise ValueError("not a depth event")
-    scales = scales_of[said["s"]]
-    bids, asks = numbers(said["b"], scales), numbers(said["a"], scales)
-    return Slow(said["s"], integer(said["U"]), integer(said["u"]), integer(said["E"]), bids, asks)
+    scales = scales_of[message["s"]]
+    bids, asks = numbers(message["b"], scales), numbers(message["a"], scales)
+    return Slow(message["s"], integer(message["U"]), integer(message["u"]), integer(message["E"]), bids, asks)
 
 
 def state(book: OrderBook) -> tuple[object, ...]:

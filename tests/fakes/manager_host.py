@@ -41,15 +41,15 @@ async def trade(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
     """Do one of everything; what is refused or unknown is taken as it comes."""
     ids, price = [f"{job['stem']}{number:04d}" for number in range(20)], job["price"]
     low, high = str(price * 9 // 10), str(price * 11 // 10)
-    said: list[Any] = []
+    answers: list[Any] = []
 
     async def do(kind: str, body: Any) -> Any:
         try:
             found = await mesh(kind, body)
-            said.append([kind, found])
+            answers.append([kind, found])
             return found
         except MeshError as error:
-            said.append([kind, f"{type(error).__name__}: {error}"])
+            answers.append([kind, f"{type(error).__name__}: {error}"])
             return None
 
     async def place(*orders: dict[str, Any], **more: Any) -> None:
@@ -74,7 +74,7 @@ async def trade(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
     await place(order(ids[10], "buy", "0.01", low), order(ids[11], "buy", "0.01", low))
     if job.get("cancel_all", True):
         await do("cancel_all", {"timeout_s": 5.0})
-    return {"said": said, **await everything(mesh, job)}
+    return {"answers": answers, **await everything(mesh, job)}
 
 
 async def verify(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
@@ -128,11 +128,11 @@ async def at_rest(mesh: Mesh) -> dict[str, Any]:
     """Wait until nothing is under way: no request, no doubt, no order that is to be cancelled; return the status."""
     async with asyncio.timeout(20.0):
         while True:
-            said: dict[str, Any] = await mesh("account")
+            account: dict[str, Any] = await mesh("account")
             still = (await mesh("orders", {"open": True}))["rows"]
             moving = any(row["cancel_requested"] or row["status"] in IN_FLIGHT for row in still)
-            if said["ready"] and not said["in_doubt"] and not said["unresolved_requests"] and not moving:
-                return said
+            if account["ready"] and not account["in_doubt"] and not account["unresolved_requests"] and not moving:
+                return account
             await asyncio.sleep(0.01)
 
 
@@ -155,13 +155,13 @@ async def everything(mesh: Mesh, job: dict[str, Any], deadline_s: float = 20.0) 
     """
     async with asyncio.timeout(deadline_s):
         while True:
-            said = await at_rest(mesh)
+            account = await at_rest(mesh)
             if job.get("rounds"):
-                await rounds(mesh, said["reconciled_ns"])
+                await rounds(mesh, account["reconciled_ns"])
             found = await snapshot(mesh, job.get("ids", []))
             stands = [*found["fates"].values(), *(row["status"] for row in found["orders"])]
             if not any(status in IN_FLIGHT for status in stands):
-                return {"account": said, **found}
+                return {"account": account, **found}
 
 
 async def snapshot(mesh: Mesh, ids: list[str]) -> dict[str, Any]:
@@ -201,10 +201,10 @@ def child(job: dict[str, Any]) -> None:
     """Run a job in this process, and end it as abruptly as a machine that loses power: nothing is closed."""
     failpoint.arm(job.get("failpoint") or None)
     try:
-        said, status = asyncio.run(run(job)), 0
+        outcome, status = asyncio.run(run(job)), 0
     except BaseException as error:
         finish(job, {"error": "".join(traceback.format_exception(error)), "type": type(error).__name__}, 1)
-    finish(job, said, status)
+    finish(job, outcome, status)
 
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -222,9 +222,9 @@ async def run(job: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError("not reached")
 
 
-def finish(job: dict[str, Any], said: dict[str, Any], status: int) -> None:
+def finish(job: dict[str, Any], outcome: dict[str, Any], status: int) -> None:
     path = Path(job["result"])
-    path.with_suffix(".part").write_text(json.dumps(said))
+    path.with_suffix(".part").write_text(json.dumps(outcome))
     path.with_suffix(".part").rename(path)
     os._exit(status)
 

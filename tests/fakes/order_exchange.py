@@ -501,8 +501,8 @@ class OrderExchange:
     def _tell(self, rested: Rested, fills: tuple[FillReport, ...] = ()) -> None:
         rested.ts_ns = self.now_ns
         self.stream.append(self.report(rested, fills))
-        told = {one: (self.free[one], self.locked[one]) for one in rested.pair.split("-")}
-        self.stream.append(BalanceReport(told, False, self.now_ns))
+        changed = {one: (self.free[one], self.locked[one]) for one in rested.pair.split("-")}
+        self.stream.append(BalanceReport(changed, False, self.now_ns))
 
 
 def _new(words: dict[str, str]) -> dict[str, Any]:

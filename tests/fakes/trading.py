@@ -94,15 +94,15 @@ class PlainCodec:
     def reply(self, signed: Signed, response: HttpResponse) -> Reply:
         if response.status != 200:
             raise Rejected(str(response.status), "no")
-        said = json.loads(response.body)
+        message = json.loads(response.body)
         if signed.draft.kind is Kind.ACCOUNT:
-            balances = {asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in said.items()}
+            balances = {asset: (Decimal(free), Decimal(locked)) for asset, (free, locked) in message.items()}
             report = BalanceReport(balances, True, response.recv_ns)
             return Reply(account=AccountReport(report, True, (), None, None))
         if signed.draft.kind is Kind.FILLS:
-            order: Any = from_plain({**order_plain("x", "1"), "fills": said})
+            order: Any = from_plain({**order_plain("x", "1"), "fills": message})
             return Reply(fills=order.fills)
-        return Reply(orders=tuple(from_plain(plain) for plain in said))  # type: ignore[misc]
+        return Reply(orders=tuple(from_plain(plain) for plain in message))  # type: ignore[misc]
 
     def refusal(self, code: str, reason: str = "") -> Refusal:
         return Refusal.CLOCK if code == "408" else Refusal.REJECTED
@@ -115,12 +115,16 @@ class PlainCodec:
 
     def stream_decode(self, frame: bytes | memoryview, recv_ns: int) -> list[Any]:
         try:
-            said = json.loads(bytes(frame))
+            message = json.loads(bytes(frame))
         except ValueError as error:
             raise DecodeError("no JSON", None) from error
-        if isinstance(said, dict):
-            return [StreamOpened(said["opened"], said.get("code"), said.get("reason"))] if "opened" in said else []
-        return [from_plain(plain) for plain in said]
+        if isinstance(message, dict):
+            return (
+                [StreamOpened(message["opened"], message.get("code"), message.get("reason"))]
+                if "opened" in message
+                else []
+            )
+        return [from_plain(plain) for plain in message]
 
 
 def order_plain(client_order_id: str, exchange_order_id: str, status: str = "OPEN", **fields: Any) -> dict[str, Any]:

@@ -74,10 +74,10 @@ class FakeRest:
     async def send(self, request: HttpRequest, timeout_s: float | None = None) -> HttpResponse:
         self.requests.append(request)
         if self.auto is not None:
-            said = self.auto(request)
-            if isinstance(said, Exception):
-                raise said
-            return said
+            answer = self.auto(request)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
         future: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
         entry = (request, future)
         self.waiting.append(entry)

@@ -39,9 +39,9 @@ class WritingProcess:
     """Starts the process and waits until its segment is there. Ends it, by id, on exit."""
 
     def __init__(self, directory: Path, address: str, incarnation: tuple[int, int] = (1, 1), **options: Any) -> None:
-        told = json.dumps([str(directory), address, list(incarnation), options])
+        arguments = json.dumps([str(directory), address, list(incarnation), options])
         self._process = subprocess.Popen(
-            [sys.executable, __file__, told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.pid = self._process.pid
         self.path = Path(self.read_answer())

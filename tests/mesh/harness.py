@@ -88,26 +88,26 @@ class Tree:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                said: dict[str, Any] = ray.get(self.supervisor.status.remote(), timeout=10.0)
+                status: dict[str, Any] = ray.get(self.supervisor.status.remote(), timeout=10.0)
                 break
             except (ray.exceptions.RayError, TimeoutError):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        pids = [cell["pid"] for cell in said["cells"]] + [said["pid"]]
+        pids = [cell["pid"] for cell in status["cells"]] + [status["pid"]]
         self.processes |= {(pid, start) for pid in pids if pid and (start := process_start(pid)) is not None}
-        return said
+        return status
 
     def whole(self, children: int | None = None, spares: int = 2) -> dict[str, Any]:
         """Wait until every child serves and the spares are there."""
 
         def probe() -> dict[str, Any] | None:
-            said = self.status()
-            served = [child for child in said["children"] if child["state"] == "SERVING"]
-            wanted = [child for child in said["children"] if child["state"] != "REFUSED"]
+            status = self.status()
+            served = [child for child in status["children"] if child["state"] == "SERVING"]
+            wanted = [child for child in status["children"] if child["state"] != "REFUSED"]
             expected = len(wanted) if children is None else children
-            good = len(served) == len(wanted) == expected and said["spares"] >= spares
-            return said if good and said["nodes"] else None
+            good = len(served) == len(wanted) == expected and status["spares"] >= spares
+            return status if good and status["nodes"] else None
 
         found: dict[str, Any] = until(f"{self.mesh} is whole", probe)
         return found

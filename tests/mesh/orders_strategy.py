@@ -226,15 +226,15 @@ class Scene:
             await settle(market)
             return await reconcile(market, self.exchange.admin, handed_out + self.more)
 
-        said = asyncio.run(at_rest())
-        assert said["problems"] == []
+        result = asyncio.run(at_rest())
+        assert result["problems"] == []
         for lost in (one for _, unseen in finished for one in unseen):
             assert self.exchange.admin.receipt(ACCOUNT, lost)["received"] == 0
         last = self.status()["last_event"]
         until("both have followed to the last event", lambda: all(one["last"] >= last for one in self.seen()))
         for one in self.seen():
             assert one["contiguous"], one
-        return said
+        return result
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = self.patient(lambda: self.market().account_status())

@@ -70,16 +70,16 @@ def segments(tree: Tree) -> list[str]:
 def test_books_are_served_and_known(shared: Tree) -> None:
     tree = shared
     books = [live(view(tree, pair)) for pair in PAIRS]
-    said = tree.whole(children=5)
-    assert [c["address"] for c in said["children"] if c["group"] == "binance"] == [
+    status = tree.whole(children=5)
+    assert [c["address"] for c in status["children"] if c["group"] == "binance"] == [
         "book/binance/BTC-USDT",
         "book/binance/ETH-USDT",
         "catalog/binance",
         "limits/binance/default",
     ]
-    assert said["unread"] == []
-    assert said["refused"] == {}
-    for child in said["children"]:
+    assert status["unread"] == []
+    assert status["refused"] == {}
+    for child in status["children"]:
         assert child["rss"] > 0
         title = Path(f"/proc/{child['pid']}/cmdline").read_bytes().rstrip(b"\0").decode()
         assert title.startswith(f"venuemesh: {child['address']}")
@@ -93,14 +93,14 @@ def test_books_are_live_again_whatever_was_hurt(shared: Tree, victim: str, numbe
     tree = shared
     tree.whole(children=5)
     books = {pair: live(view(tree, pair)) for pair in PAIRS}
-    said = tree.whole(children=5)
+    status = tree.whole(children=5)
     other = books["ETH-USDT"].incarnation
     if victim == "supervisor":
-        pid = said["pid"]
+        pid = status["pid"]
     elif victim == "spare":
-        pid = next(cell["pid"] for cell in said["cells"] if cell["state"] == "spare")
+        pid = next(cell["pid"] for cell in status["cells"] if cell["state"] == "spare")
     else:
-        pid = next(c["pid"] for c in said["children"] if c["address"].startswith(victim))
+        pid = next(c["pid"] for c in status["children"] if c["address"].startswith(victim))
     process = (pid, process_start(pid) or 0)
     kill(pid, number)
     until("the process is gone", lambda: not is_alive(*process))

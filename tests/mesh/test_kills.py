@@ -179,13 +179,13 @@ def test_a_child_that_cannot_start_is_degraded_and_disturbs_nobody(grow: Grow) -
     bad = echo("echo/bad", EchoSettings(fail=True))
     tree = grow(children=[*CHILDREN, bad], intensity=2, period_s=60.0, backoff_s=30.0)
     until("echo/bad is degraded", lambda: tree.child("echo/bad")["state"] == "DEGRADED")
-    said = tree.status()
+    status = tree.status()
     assert "told to fail" in tree.child("echo/bad")["last_error"]
-    assert said["groups"]["echo"] == "DEGRADED"
+    assert status["groups"]["echo"] == "DEGRADED"
     until("the others serve", lambda: tree.child("echo/a")["state"] == tree.child("echo/b")["state"] == "SERVING")
     restarts = tree.child("echo/bad")["restarts"]
-    kill(said["pid"])  # the next supervisor goes on with it
-    until("a new supervisor", lambda: tree.status()["pid"] != said["pid"])
+    kill(status["pid"])  # the next supervisor goes on with it
+    until("a new supervisor", lambda: tree.status()["pid"] != status["pid"])
     bad = tree.child("echo/bad")
     assert bad["state"] == "DEGRADED"
     assert bad["restarts"] == restarts

@@ -102,11 +102,11 @@ def test_a_killed_user_stream_loses_no_fill(scene: Scene) -> None:
 
 def test_the_supervisor_and_then_the_manager_may_die(scene: Scene) -> None:
     with scene.trading():
-        said, before = scene.tree.status(), scene.tree.child(ADDRESS)
-        kill(said["pid"])
+        status, before = scene.tree.status(), scene.tree.child(ADDRESS)
+        kill(status["pid"])
         scene.more_orders(3)  # nobody needs a supervisor for that
         kill(before["pid"])
-        until("a new supervisor", lambda: scene.tree.status()["pid"] != said["pid"])
+        until("a new supervisor", lambda: scene.tree.status()["pid"] != status["pid"])
         scene.tree.served_anew(ADDRESS, before)
         scene.ready()
 
@@ -123,9 +123,9 @@ def test_a_hung_manager_is_killed_before_its_successor_serves(scene: Scene) -> N
 def test_a_manager_that_wakes_too_late_does_nothing(scene: Scene) -> None:
     """Whoever would kill it is stopped as well: it must find out by itself."""
     with scene.trading():
-        said, before, process = scene.tree.status(), scene.tree.child(ADDRESS), process_of(scene, ADDRESS)
-        agent = next(child for child in said["children"] if child["address"].startswith("agent/"))
-        others = agent["pid"], said["pid"]
+        status, before, process = scene.tree.status(), scene.tree.child(ADDRESS), process_of(scene, ADDRESS)
+        agent = next(child for child in status["children"] if child["address"].startswith("agent/"))
+        others = agent["pid"], status["pid"]
         for pid in (*others, process[0]):
             kill(pid, signal.SIGSTOP)
         wait_still(scene.tree, process[0], HANG_S + 0.3)  # past its lease
@@ -196,8 +196,8 @@ def test_a_pause_outlives_the_manager(scene: Scene) -> None:
 def test_two_strategies_cannot_spend_one_balance_twice(scene: Scene) -> None:
     asked = [strategy.sell_all.remote(8, "0.5", "9000", "ETH-USDT") for strategy in scene.strategies]
     answers = [answer for one in ray.get(asked) for answer in one]
-    accepted = [said for said, _ in answers if said == "OPEN"]
-    refused = [why for said, why in answers if said != "OPEN"]
+    accepted = [status for status, _ in answers if status == "OPEN"]
+    refused = [why for status, why in answers if status != "OPEN"]
     assert len(accepted) * Decimal("0.5") == Decimal(FUNDS["ETH"])
     assert len(refused) == 10
     assert all("ETH; 0" in why for why in refused), refused

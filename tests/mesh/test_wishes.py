@@ -40,8 +40,8 @@ def settings(exchange: ExchangeProcess, *pairs: str) -> dict[str, Any]:
 
 
 def books(tree: Tree) -> dict[str, str]:
-    said = tree.status()
-    return {c["address"]: c["state"] for c in said["children"] if c["address"].startswith("book/")}
+    status = tree.status()
+    return {c["address"]: c["state"] for c in status["children"] if c["address"].startswith("book/")}
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def test_a_network_is_stopped_durably_and_started_again(
     book = market.order_book("BTC-USDT")
     first = book.incarnation
     market.stop_network()
-    said = tree.status()
-    assert said["stopped"] == ["binance"]
+    status = tree.status()
+    assert status["stopped"] == ["binance"]
     assert books(tree) == {}
-    assert {c["address"] for c in said["children"] if c["group"] == "binance"} == {
+    assert {c["address"] for c in status["children"] if c["group"] == "binance"} == {
         "catalog/binance",
         "limits/binance/default",
     }
@@ -85,8 +85,8 @@ def test_a_network_is_stopped_durably_and_started_again(
     assert market.mid_price("BTC-USDT") is not None  # the catalog still serves
     market.stop_network()
 
-    kill(said["pid"])
-    until("a new supervisor", lambda: tree.status()["pid"] != said["pid"])
+    kill(status["pid"])
+    until("a new supervisor", lambda: tree.status()["pid"] != status["pid"])
     until("the instruments are read", lambda: not tree.status()["unread"])
     assert tree.status()["stopped"] == ["binance"]
     assert books(tree) == {}

@@ -70,8 +70,8 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     binance = {"connector": "binance", "rest": exchange.rest, "ws": exchange.ws, "pairs": ["BTC-USDT"]}
     binance["nodes"] = {"zone": "a"}
     tree = Tree("two", roots["a"], exchanges={"binance": binance}, hang_limit_s=HANG_S)
-    said = tree.whole(children=5, spares=4)  # limits, catalog, a book, two agents
-    placed = {c["address"]: c["node"] for c in said["children"]}
+    status = tree.whole(children=5, spares=4)  # limits, catalog, a book, two agents
+    placed = {c["address"]: c["node"] for c in status["children"]}
     assert placed[BOOK] == nodes["a"], placed
     routes = ray.get(tree.supervisor.routes.remote())["routes"]
     on_b = NodeAffinitySchedulingStrategy(nodes["b"], soft=False)

@@ -109,9 +109,9 @@ def service(cli, exchange, keys, tmp_path_factory, state):
     path = tmp_path_factory.mktemp("config") / "mesh.toml"
     where = {"keystore": keys.keystore, "passphrase_file": keys.passphrase_file}
     path.write_text(CONFIG.format(name="service", **where, **exchange["binance"]))
-    said = json.loads(cli("up", path, "--json", VENUEMESH_LOG="TRACE").stdout.splitlines()[-1])  # the more to search
+    answer = json.loads(cli("up", path, "--json", VENUEMESH_LOG="TRACE").stdout.splitlines()[-1])  # the more to search
     run_file = Path(state["XDG_STATE_HOME"]) / "venuemesh" / "service.json"
     host = json.loads(run_file.read_text())["host_pid"]
-    yield SimpleNamespace(said=said, config=path, host=host, run_file=run_file)
+    yield SimpleNamespace(answer=answer, config=path, host=host, run_file=run_file)
     if run_file.exists():
         cli("down", "--mesh", "service")

@@ -14,10 +14,10 @@ def here(exchange):
 
 
 def test_connect_shows_what_was_checked(cli, here):
-    said = cli("connect", "binance", *here).stdout
+    answer = cli("connect", "binance", *here).stdout
     for step in ("ping", "clock", "instruments", "websocket", "subscription", "frames"):
-        assert step in said
-    assert "no key was given" in said
+        assert step in answer
+    assert "no key was given" in answer
 
 
 def test_conformance_says_a_line_per_check(cli, here):
@@ -46,18 +46,20 @@ def test_conformance_fails_with_status_1_and_says_why(cli, tmp_path):
 
 
 def test_a_dry_run_sends_nothing_and_says_what_it_would_cost(cli):
-    said = cli("conformance", "binance", "--dry-run", "--rest", "http://127.0.0.1:1", "--ws", "ws://127.0.0.1:1").stdout
-    assert "95 of 6000 weight" in said
-    assert "balances needed: none" in said
+    answer = cli(
+        "conformance", "binance", "--dry-run", "--rest", "http://127.0.0.1:1", "--ws", "ws://127.0.0.1:1"
+    ).stdout
+    assert "95 of 6000 weight" in answer
+    assert "balances needed: none" in answer
     assert "nothing is sent" in cli("conformance", "binance", "--dry-run").stdout
 
 
 def test_api_prints_status_rate_headers_and_body(cli, exchange):
     at = "--rest", exchange["binance"]["rest"]
-    said = cli("api", "binance", "GET", "/api/v3/depth", "symbol=BTCUSDT", "limit=1", *at).stdout.splitlines()
-    assert said[0].startswith("HTTP 200 in ")
-    assert any(line.startswith("x-mbx-used-weight-1m: ") for line in said)
-    assert '  "lastUpdateId": ' in "\n".join(said)
+    answer = cli("api", "binance", "GET", "/api/v3/depth", "symbol=BTCUSDT", "limit=1", *at).stdout.splitlines()
+    assert answer[0].startswith("HTTP 200 in ")
+    assert any(line.startswith("x-mbx-used-weight-1m: ") for line in answer)
+    assert '  "lastUpdateId": ' in "\n".join(answer)
     plain = json.loads(cli("api", "binance", "GET", "/api/v3/time", *at, "--json").stdout)
     assert plain["status"] == 200
     assert "x-mbx-used-weight-1m" in plain["rate"]
@@ -73,8 +75,8 @@ def test_api_shows_a_refusal_and_ends_with_status_2(cli, exchange):
 
 
 def test_new_connector_says_where_it_is(cli, tmp_path):
-    said = cli("new-connector", "acme", "--into", tmp_path).stdout
-    assert str(tmp_path / "venuemesh-acme") in said
+    answer = cli("new-connector", "acme", "--into", tmp_path).stdout
+    assert str(tmp_path / "venuemesh-acme") in answer
     assert (tmp_path / "venuemesh-acme" / "venuemesh_acme" / "market.py").exists()
     again = cli("new-connector", "acme", "--into", tmp_path, check=False)
     assert again.returncode == 2
@@ -101,12 +103,12 @@ def test_new_connector_says_where_it_is(cli, tmp_path):
         (("console", "--mesh", "nowhere"), "mesh 'nowhere' is not running"),
     ],
 )
-def test_errors_are_one_line_and_status_2(state, arguments, said, monkeypatch, capsys):
+def test_errors_are_one_line_and_status_2(state, arguments, answer, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["venuemesh", *arguments])
     monkeypatch.setenv("XDG_STATE_HOME", state["XDG_STATE_HOME"])
     with pytest.raises(SystemExit) as ended:
         main()
     error = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said in error
+    assert answer in error
     assert len(error.strip().splitlines()) == 1

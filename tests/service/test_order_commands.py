@@ -42,16 +42,16 @@ def story():
 
 def test_a_key_is_added_and_listed_without_being_shown(keys, cli):
     assert "service-main: hmac key PLAN" in keys.added
-    said = cli("keys", "list", "--keystore", keys.keystore).stdout
-    assert "service-main" in said
-    assert keys.planted.api_key not in keys.added + said
+    answer = cli("keys", "list", "--keystore", keys.keystore).stdout
+    assert "service-main" in answer
+    assert keys.planted.api_key not in keys.added + answer
 
 
 def test_connect_shows_permissions_and_balances(service, cli):
-    said = cli("connect", "binance", "--config", service.config, "--account", "main").stdout
-    print(said)
-    assert "may trade" in said
-    assert "100000" in said
+    answer = cli("connect", "binance", "--config", service.config, "--account", "main").stdout
+    print(answer)
+    assert "may trade" in answer
+    assert "100000" in answer
 
 
 def test_an_order_is_bought_and_said_in_a_line(run, shown, story):
@@ -86,10 +86,10 @@ def test_trades_and_balances_agree_with_the_exchange(run, shown, admin):
 
 
 def test_account_says_whether_it_is_ready(run):
-    said = json.loads(run("account", "binance").stdout)
-    assert said["state"] == "SERVING"
-    assert said["ready"] is True
-    assert said["unresolved_requests"] == 0
+    answer = json.loads(run("account", "binance").stdout)
+    assert answer["state"] == "SERVING"
+    assert answer["ready"] is True
+    assert answer["unresolved_requests"] == 0
 
 
 def test_cancel_and_cancel_all_say_what_became_of_each(run, story):
@@ -134,10 +134,10 @@ def test_pause_refuses_and_resume_takes_orders_again(run, shown):
         (("cancel", "binance", "web_1"), "no order 'web_1'"),
     ],
 )
-def test_what_is_refused_is_one_line_and_status_2(run, arguments, said):
+def test_what_is_refused_is_one_line_and_status_2(run, arguments, answer):
     done = run(*arguments, check=False)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert answer in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -153,14 +153,14 @@ def test_what_is_refused_is_one_line_and_status_2(run, arguments, said):
         (("export", "orders", "--out", "/tmp/none.xls", "--format", "xls"), "xls"),
     ],
 )
-def test_wrong_input_is_one_line_and_status_2(state, arguments, said, monkeypatch, capsys):
+def test_wrong_input_is_one_line_and_status_2(state, arguments, answer, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["venuemesh", *arguments])
     monkeypatch.setenv("XDG_STATE_HOME", state["XDG_STATE_HOME"])
     with pytest.raises(SystemExit) as ended:
         main()
     error = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said in error
+    assert answer in error
     assert len(error.strip().splitlines()) == 1
 
 
@@ -168,8 +168,8 @@ def test_export_writes_orders_and_trades_while_the_mesh_runs(service, cli, shown
     parquet = pytest.importorskip("pyarrow.parquet")
     orders, trades = tmp_path / "orders.csv", tmp_path / "trades.parquet"
     every = shown("orders", "binance", "--all")["orders"]
-    said = cli("export", "orders", "--config", service.config, "--out", orders).stdout
-    assert said.strip() == f"{orders}: {len(every)} orders"
+    answer = cli("export", "orders", "--config", service.config, "--out", orders).stdout
+    assert answer.strip() == f"{orders}: {len(every)} orders"
     rows = list(csv.DictReader(orders.open()))
     assert [row["client_order_id"] for row in rows] == [order["client_order_id"] for order in every]
     cli("export", "trades", "--config", service.config, "--out", trades, "--format", "parquet")

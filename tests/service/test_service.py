@@ -14,8 +14,8 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
 
 
 def test_up_says_what_runs(service):
-    assert service.said["mesh"] == "service"
-    assert service.said["books"] == service.said["live"] == 2
+    assert service.answer["mesh"] == "service"
+    assert service.answer["books"] == service.answer["live"] == 2
 
 
 def test_up_again_is_refused(service, cli):
@@ -49,7 +49,7 @@ def test_watch_ends_by_itself(service, cli):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "answer"),
     [
         (("book", "binance", "NO-PAIR", "--mesh", "service"), "unknown trading pair 'NO-PAIR'"),
         (("book", "kraken", "BTC-USDT", "--mesh", "service"), "unknown exchange 'kraken'"),
@@ -64,10 +64,10 @@ def test_watch_ends_by_itself(service, cli):
         (("frobnicate",), "No such command"),
     ],
 )
-def test_errors_are_one_line_and_status_2(service, cli, arguments, said):
+def test_errors_are_one_line_and_status_2(service, cli, arguments, answer):
     done = cli(*arguments, check=False)
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert answer in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 

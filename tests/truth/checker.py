@@ -49,18 +49,18 @@ class Verdict:
     gaps: int = 0  # of them: missing something before them
     unreadable: int = 0
     violations: dict[str, int] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
 
     def violated(self, kind: str, text: str) -> None:
         count = self.violations[kind] = self.violations.get(kind, 0) + 1
         if count <= FEW:
-            self.told.append(f"{kind}: {text}")
+            self.shown.append(f"{kind}: {text}")
 
     def __str__(self) -> str:
         facts = ", ".join(
             f"{name} {getattr(self, name)}" for name in self.__slots__ if name not in ("told", "violations")
         )
-        return "\n".join([f"{facts}; violations {self.violations}", *self.told])
+        return "\n".join([f"{facts}; violations {self.violations}", *self.shown])
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ def check(
     answers: dict[str, list[list[Any]]] = {symbol: [] for symbol in symbols}
     for path in samples:
         forward: dict[int, int] = {}
-        told: dict[int, list[int]] = {}
+        shown: dict[int, list[int]] = {}
         for row in read_rows(path):
             if row[0] == STATE:
                 verdict.not_live += row[5]
@@ -168,10 +168,10 @@ def check(
                 if number < min(trades[symbols[book]], default=0):
                     continue  # the exchange has forgotten that far back
                 was = trades[symbols[book]].get(number)
-                if was != tuple(row[3:6]) or number in told.get(book, ()):
+                if was != tuple(row[3:6]) or number in shown.get(book, ()):
                     verdict.violated("trade", f"{symbols[book]}: told {row[2:6]}, was {was}, or told before")
-                told.setdefault(book, []).append(number)
-        for numbers in told.values():
+                shown.setdefault(book, []).append(number)
+        for numbers in shown.values():
             verdict.trades += len(numbers)
             verdict.trades_missing += max(numbers) - min(numbers) + 1 - len(set(numbers))
     for symbol, rows in answers.items():
@@ -205,9 +205,9 @@ def _check_truth(symbol: str, row: list[Any], history: History, verdict: Verdict
     if row[0] == LIVE:
         verdict.distinct += 1
         verdict.reads += row[9]
-        told = [tuple(side) if side is not None else None for side in row[5:7]]
-        if any(side not in (was, NOTHING_PROVEN) for side, was in zip(told, history.top(), strict=True)):
-            verdict.violated("truth", f"{symbol} at {sequence}: told {told}, was {history.top()}")
+        shown = [tuple(side) if side is not None else None for side in row[5:7]]
+        if any(side not in (was, NOTHING_PROVEN) for side, was in zip(shown, history.top(), strict=True)):
+            verdict.violated("truth", f"{symbol} at {sequence}: told {shown}, was {history.top()}")
         return
     verdict.depths += 1
     for name, side, raw, complete in zip(("bids", "asks"), history.sides, row[6:8], row[8:10], strict=True):

@@ -200,12 +200,12 @@ class Lab:
     # Conditions
 
     def states(self) -> str:
-        said = ", ".join(f"{view.instrument.name} {view.state.name} {view.peek().sequence}" for view in self.views)
+        text = ", ".join(f"{view.instrument.name} {view.state.name} {view.peek().sequence}" for view in self.views)
         if self.host_ is not None and (ended := self.host_.process.poll()) is not None:
-            said += f"; the host ended with {ended}"
+            text += f"; the host ended with {ended}"
         elif self.host_ is not None and self.host_.state != "T":
-            said += f"; {self.host_.ask('stats')}"
-        return said
+            text += f"; {self.host_.ask('stats')}"
+        return text
 
     def live(self) -> bool:
         return all(view.state is BookState.LIVE for view in self.views)

@@ -226,28 +226,28 @@ class Host:
         flushing = asyncio.create_task(self._flush(rows))
         commands = asyncio.StreamReader(limit=1 << 20)
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-        _say({"ready": os.getpid()})
+        _answer({"ready": os.getpid()})
         while (line := await commands.readline()).strip():
             match line.decode().strip():
                 case tell if tell.startswith("tell "):
                     kind, body = json.loads(tell.removeprefix("tell "))
-                    _say(await self.roles[0].handle(kind, body))
+                    _answer(await self.roles[0].handle(kind, body))
                 case "books":
-                    _say(await self._books())
+                    _answer(await self._books())
                 case "stats":
                     rows.flush()
-                    _say(self._stats())
+                    _answer(self._stats())
                 case "break":
                     hosted = next(iter(self.roles[0]._hosted.values()))
                     hosted.writer._begin_publish()
-                    _say({"broken": True})
+                    _answer({"broken": True})
                     signal.pause()
                 case "stop":
                     break
         flushing.cancel()
         await self._cells.close()
         rows.close()
-        _say({"stopped": True})
+        _answer({"stopped": True})
 
     async def _flush(self, rows: Rows) -> None:
         while True:
@@ -282,8 +282,8 @@ def _end(address: str, error: BaseException) -> None:
     os._exit(EXIT_FAILED)
 
 
-def _say(said: Any) -> None:
-    print(json.dumps(said), flush=True)
+def _answer(answer: Any) -> None:
+    print(json.dumps(answer), flush=True)
 
 
 def _prepare(asked: Asked) -> None:
@@ -314,7 +314,7 @@ def main() -> None:
     try:
         asyncio.run(run())
     except MeshError as error:
-        _say({"error": str(error)})
+        _answer({"error": str(error)})
         sys.exit(2)
 
 

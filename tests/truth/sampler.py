@@ -29,7 +29,7 @@ SCALE = 8
 LOOK_EVERY = 64  # rounds between looks at standard input
 FLUSH_NS = 50_000_000
 
-Told = tuple[Any, ...]
+Seen = tuple[Any, ...]
 
 
 class Reader:
@@ -39,7 +39,7 @@ class Reader:
         self._depth_every_ns = depth_every_ns  # between reads of all that the segment stores
         self._number, self._view, self._rows = number, view, rows
         self._units = 10 ** (SCALE - view.instrument.price_scale), 10 ** (SCALE - view.instrument.size_scale)
-        self._told: Told | None = None
+        self._seen: Seen | None = None
         self._first = self._last = (0, 0)  # before and after a read, ns
         self._reads = 0
         self.sequences, self._sequence = 0, -1
@@ -52,13 +52,13 @@ class Reader:
             top = self._view.top()
             if top.sequence != self._sequence:
                 self.sequences, self._sequence = self.sequences + 1, top.sequence
-            told: Told = (*top.incarnation, top.sequence, self._level(top, "bid_raw"), self._level(top, "ask_raw"))
+            seen: Seen = (*top.incarnation, top.sequence, self._level(top, "bid_raw"), self._level(top, "ask_raw"))
         except NotSynced as refusal:
-            told = (refusal.state,)
+            seen = (refusal.state,)
         read = (began_ns, time.monotonic_ns())
-        if told != self._told:
+        if seen != self._seen:
             self.end_run()
-            self._told, self._first = told, read
+            self._seen, self._first = seen, read
         self._last = read
         self._reads += 1
         if began_ns - self._depth_ns >= self._depth_every_ns:
@@ -85,7 +85,7 @@ class Reader:
         bids, asks = ((side * np.array(self._units)).tobytes() for side in (book.bids, book.asks))
         # Whatever is waiting to be written was read before this.
         self.end_run()
-        self._told = None
+        self._seen = None
         self._rows.add(
             DEPTH,
             self._number,
@@ -118,13 +118,13 @@ class Reader:
         self._trades = (reader.incarnation, after)
 
     def end_run(self) -> None:
-        told, reads, self._reads = self._told, self._reads, 0
-        if told is None or not reads:
+        seen, reads, self._reads = self._seen, self._reads, 0
+        if seen is None or not reads:
             return
-        if len(told) == 1:
-            self._rows.add(STATE, self._number, told[0], self._first, self._last, reads)
+        if len(seen) == 1:
+            self._rows.add(STATE, self._number, seen[0], self._first, self._last, reads)
         else:
-            self._rows.add(LIVE, self._number, *told, self._first, self._last, reads)
+            self._rows.add(LIVE, self._number, *seen, self._first, self._last, reads)
 
 
 def main() -> None:
@@ -138,8 +138,8 @@ def main() -> None:
         for number, found in enumerate(instruments)
     ]
     print(json.dumps({"ready": os.getpid()}), flush=True)
-    told = select.poll()
-    told.register(sys.stdin, select.POLLIN | select.POLLHUP)
+    seen = select.poll()
+    seen.register(sys.stdin, select.POLLIN | select.POLLHUP)
     flush_ns = 0
     rounds = 0
     while True:
@@ -151,7 +151,7 @@ def main() -> None:
             if now_ns >= flush_ns:
                 flush_ns = now_ns + FLUSH_NS
                 rows.flush()
-            if told.poll(0):
+            if seen.poll(0):
                 if not os.read(sys.stdin.fileno(), 4096):
                     break
                 print(json.dumps([reader.sequences for reader in readers]), flush=True)

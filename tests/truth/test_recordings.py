@@ -71,11 +71,11 @@ async def record_to_rest(exchange: ExchangeProcess, out: Path, drops: int) -> di
         await until("everything arrived", lambda: watched.live() == {s: final[s] for s in symbols})
         stop.set()
         async with asyncio.timeout(PATIENCE_S):
-            said = await recording
+            result = await recording
     finally:
         recording.cancel()
         await asyncio.gather(recording, return_exceptions=True)
-    assert all(found["state"] == "LIVE" for found in said["pairs"].values()), said
+    assert all(found["state"] == "LIVE" for found in result["pairs"].values()), result
     return {symbol: final[symbol] for symbol in symbols}
 
 

@@ -95,7 +95,7 @@ def test_terms_that_are_there_already_are_answered_at_once() -> None:
     assert not world.requests
 
 
-class Told:
+class Reported:
     """A ledger with one order, and reports of it."""
 
     def __init__(self, amend: frozenset[Amend] = ALL) -> None:
@@ -105,7 +105,7 @@ class Told:
 
     now = Now(100, 100, 100)
 
-    def tell(self, at_ns: int, amount: str, price: str = "100", filled: str = "0", status: S = S.OPEN) -> None:
+    def report(self, at_ns: int, amount: str, price: str = "100", filled: str = "0", status: S = S.OPEN) -> None:
         total = D(filled)
         terms = {"amount": D(amount), "price": D(price)}
         self.ledger.apply(
@@ -125,57 +125,57 @@ class Told:
 
 
 def test_an_old_report_does_not_bring_old_terms_back() -> None:
-    told = Told()
-    told.tell(5, "2")
-    told.tell(9, "3", "99")
-    assert told.terms == (3, 99)
-    told.tell(7, "2")
-    assert told.terms == (3, 99)
-    told.tell(9, "2.5", "99")
-    assert told.terms == (3, 99)
-    told.tell(11, "1", "99")
-    assert told.terms == (1, 99)
+    reported = Reported()
+    reported.report(5, "2")
+    reported.report(9, "3", "99")
+    assert reported.terms == (3, 99)
+    reported.report(7, "2")
+    assert reported.terms == (3, 99)
+    reported.report(9, "2.5", "99")
+    assert reported.terms == (3, 99)
+    reported.report(11, "1", "99")
+    assert reported.terms == (1, 99)
 
 
 def test_a_report_of_the_same_instant_counts_where_it_is_awaited() -> None:
-    told = Told()
-    told.tell(5, "2")
-    told.held.amending = (D(3), D(100))
-    told.tell(5, "3")
-    assert told.terms == (3, 100)
+    reported = Reported()
+    reported.report(5, "2")
+    reported.held.amending = (D(3), D(100))
+    reported.report(5, "3")
+    assert reported.terms == (3, 100)
 
 
 def test_the_fill_of_the_old_amount_does_not_end_an_order_that_may_grow() -> None:
-    told = Told()
-    told.tell(5, "2")
-    told.held.amending = (D(3), D(100))
-    told.fill(6, "2")
-    assert (told.held.order.status, told.held.order.filled) == (S.PARTIALLY_FILLED, 2)
-    told.tell(7, "3", filled="2", status=S.PARTIALLY_FILLED)
-    told.ledger.end_amending(told.held, told.now)
-    told.fill(8, "1")
-    assert (told.held.order.status, told.terms) == (S.FILLED, (3, 100))
+    reported = Reported()
+    reported.report(5, "2")
+    reported.held.amending = (D(3), D(100))
+    reported.fill(6, "2")
+    assert (reported.held.order.status, reported.held.order.filled) == (S.PARTIALLY_FILLED, 2)
+    reported.report(7, "3", filled="2", status=S.PARTIALLY_FILLED)
+    reported.ledger.end_amending(reported.held, reported.now)
+    reported.fill(8, "1")
+    assert (reported.held.order.status, reported.terms) == (S.FILLED, (3, 100))
 
 
 def test_an_order_that_was_filled_before_it_could_grow_has_ended() -> None:
-    told = Told()
-    told.tell(5, "2")
-    told.held.amending = (D(3), D(100))
-    told.fill(6, "2")
-    told.ledger.end_amending(told.held, told.now)
-    assert told.held.order.status is S.FILLED
+    reported = Reported()
+    reported.report(5, "2")
+    reported.held.amending = (D(3), D(100))
+    reported.fill(6, "2")
+    reported.ledger.end_amending(reported.held, reported.now)
+    assert reported.held.order.status is S.FILLED
 
 
 def test_a_fill_beyond_the_amount_asks_for_the_order_where_orders_may_grow() -> None:
-    told = Told()
-    told.tell(5, "2")
-    told.fill(6, "3")
-    assert (told.held.short, told.held.amount_unstated, told.effects.halted) == (True, True, None)
-    told.tell(7, "4", filled="3", status=S.PARTIALLY_FILLED)
-    told.fill(6, "3")
-    assert (told.held.order.status, told.held.short, told.terms) == (S.PARTIALLY_FILLED, False, (4, 100))
-    halted = Told(frozenset({Amend.SMALLER}))
-    halted.tell(5, "2")
+    reported = Reported()
+    reported.report(5, "2")
+    reported.fill(6, "3")
+    assert (reported.held.short, reported.held.amount_unstated, reported.effects.halted) == (True, True, None)
+    reported.report(7, "4", filled="3", status=S.PARTIALLY_FILLED)
+    reported.fill(6, "3")
+    assert (reported.held.order.status, reported.held.short, reported.terms) == (S.PARTIALLY_FILLED, False, (4, 100))
+    halted = Reported(frozenset({Amend.SMALLER}))
+    halted.report(5, "2")
     halted.fill(6, "3")
     assert halted.effects.halted is not None
 
