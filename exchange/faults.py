@@ -237,11 +237,11 @@ class Faults:
         fault = self._pick(("skip",), protocol, symbol) if self.rules else None
         return fault.ids if fault is not None else 0
 
-    def stands_still(self, protocol: str, symbol: str, stream: str) -> bool:
+    def is_still(self, protocol: str, symbol: str, stream: str) -> bool:
         """Return whether to send a message without changes before the next message of a book's feed."""
         return self._pick(("no_change",), protocol, symbol, stream) is not None if self.rules else False
 
-    def begins_anew(self, protocol: str, symbol: str, stream: str) -> str | None:
+    def restarts(self, protocol: str, symbol: str, stream: str) -> str | None:
         """Return "snapshot" or "reset" if the next message of a book's feed must be a whole book or a reset."""
         fault = self._pick(ANEW_KINDS, protocol, symbol, stream) if self.rules else None
         return None if fault is None else fault.kind

@@ -80,7 +80,7 @@ class ExchangeClock:
                 1.0, f"the exchange's clock is not known yet: {self._error or 'no answer so far'}"
             ) from None
 
-    async def measured_anew(self, timeout_s: float = 5.0) -> None:
+    async def measure_again(self, timeout_s: float = 5.0) -> None:
         """Wait for a measurement that begins after this call. Raises RetryLater."""
         self._measured.clear()
         self.measure_soon()

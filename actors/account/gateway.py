@@ -153,7 +153,7 @@ class Gateway:
                 if not self.refused(error):
                     raise
                 break
-        await self.clock.measured_anew()
+        await self.clock.measure_again()
         return await self._read(draft, priority, wait_s)
 
     async def _read(self, draft: Draft, priority: Priority, wait_s: float) -> Reply:

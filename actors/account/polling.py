@@ -35,7 +35,7 @@ EAGER_ROUNDS = 3  # fast rounds after a start, a failure or a change
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
 
 
-class Tell(Protocol):
+class Deliver(Protocol):
     """Takes reports of a source, in order, with the frame that contained them."""
 
     def __call__(self, reports: list[Report], raw: bytes, recv_ns: int) -> None: ...
@@ -44,8 +44,8 @@ class Tell(Protocol):
 class Poller:
     """See the module."""
 
-    def __init__(self, gateway: Gateway, context: Context, settings: StreamSettings, tell: Tell) -> None:
-        self._gateway, self._context, self._tell = gateway, context, tell
+    def __init__(self, gateway: Gateway, context: Context, settings: StreamSettings, deliver: Deliver) -> None:
+        self._gateway, self._context, self._deliver = gateway, context, deliver
         exchange = settings.gateway.connector.exchange
         self._catalog = catalog_address(exchange)
         self._manager = orders_address(exchange, settings.account)
@@ -74,7 +74,7 @@ class Poller:
         now_ns, silence_ns = self._context.monotonic_ns(), in_ns(self._gateway.spec.silence_s)
         if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
             self.up = False
-            self._tell([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
+            self._deliver([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
 
     def status(self) -> dict[str, Any]:
         now_ns = self._context.monotonic_ns()
@@ -157,7 +157,7 @@ class Poller:
         self._rounds += 1
         self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)
         if news:
-            self._tell(news, b"", context.time_ns())
+            self._deliver(news, b"", context.time_ns())
 
     async def _held(self) -> list[tuple[str, str, str]]:
         """Return (exchange's id, symbol, client id) of the orders that the manager holds open; none if it does not

@@ -39,7 +39,7 @@ from ..cell.role import Context, whole_number
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
 from .gateway import Gateway, open_gateway
-from .polling import Poller, Tell
+from .polling import Deliver, Poller
 from .reports import Marker, Outbox, Report, to_plain
 from .settings import StreamSettings
 
@@ -111,9 +111,9 @@ class UserStreamRole:
         self._gateway.counters.granted(self._settings.account_limits)
         polling = self._settings.source == "polling" or not self._gateway.codec.offer.stream
         if polling:
-            self._source = Poller(self._gateway, self._context, self._settings, self._tell)
+            self._source = Poller(self._gateway, self._context, self._settings, self._deliver)
         else:
-            self._source = Listener(self._gateway, self._context, connect, self._tell, self._chance)
+            self._source = Listener(self._gateway, self._context, connect, self._deliver, self._chance)
         self._gateway.start()
         self._sending = asyncio.get_running_loop().create_task(self._send())
         self._source.start()
@@ -166,7 +166,7 @@ class UserStreamRole:
 
     # ------------------------------------------------------------------ from the source to the manager
 
-    def _tell(self, reports: list[Report], raw: bytes, recv_ns: int) -> None:
+    def _deliver(self, reports: list[Report], raw: bytes, recv_ns: int) -> None:
         for report in reports:
             self._outbox.add(report)
         self._raw.append({"number": self._raw_next, "ts_recv_ns": recv_ns, "raw": masked(raw), "decoded": reports})
@@ -216,10 +216,10 @@ class Listener:
         gateway: Gateway,
         context: Context,
         connect: Callable[..., FeedLike],
-        tell: Tell,
+        deliver: Deliver,
         chance: Callable[[], float],
     ) -> None:
-        self._gateway, self._context, self._tell, self._chance = gateway, context, tell, chance
+        self._gateway, self._context, self._deliver, self._chance = gateway, context, deliver, chance
         self._link: Link | None = None
         self._asked: dict[str, int] = {}  # request id of a subscription not confirmed yet: when it was sent
         self._opened = 0
@@ -281,7 +281,7 @@ class Listener:
             found = self._gateway.codec.stream_decode(raw, recv_ns)
         except DecodeError as error:
             self._unreadable += 1
-            self._tell([Marker("gap", f"a frame that cannot be read: {error.reason}")], raw, recv_ns)
+            self._deliver([Marker("gap", f"a frame that cannot be read: {error.reason}")], raw, recv_ns)
             return
         reports: list[Report] = []
         again: str | None = None
@@ -299,7 +299,7 @@ class Listener:
             reports.append(report)
             if isinstance(report, StreamEnded):
                 again = f"the exchange ended the stream: {report.reason}"
-        self._tell(reports, raw, recv_ns)
+        self._deliver(reports, raw, recv_ns)
         if again is not None:
             asyncio.get_running_loop().call_soon(self.feed.reconnect, again)
 
@@ -310,7 +310,7 @@ class Listener:
         self._state, self._error = "CONNECTING", reason
         if self.up:
             self.up = False
-            self._tell([Marker("down", reason)], b"", self._context.time_ns())
+            self._deliver([Marker("down", reason)], b"", self._context.time_ns())
 
     def _answered(self, opened: StreamOpened) -> str | None:
         """Handle the answer to opening the stream. Return the reason to connect again, if there is one."""
@@ -326,7 +326,7 @@ class Listener:
         self._asked = {}
         self.up = True
         self._state, self._error = "LIVE", ""
-        self._tell([Marker("up")], b"", self._context.time_ns())
+        self._deliver([Marker("up")], b"", self._context.time_ns())
 
     def beat(self) -> None:
         """Check the deadlines of subscriptions. The feed itself watches for silence."""

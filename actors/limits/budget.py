@@ -73,11 +73,11 @@ class Budget:
 
     def unsent(self, lease: int) -> None:
         """Return `lease`: no request was sent under it."""
-        self._tell("release", {"lease": lease, "spent": None})
+        self._send("release", {"lease": lease, "spent": None})
 
     def lost(self, lease: int, cost: Cost) -> None:
         """End `lease` as spent: its request may have reached the exchange."""
-        self._tell("release", {"lease": lease, "spent": self._counted(cost)})
+        self._send("release", {"lease": lease, "spent": self._counted(cost)})
 
     async def close(self) -> None:
         """Cancel the reports under way."""
@@ -92,12 +92,12 @@ class Budget:
         """Report what an answer says about limits of the egress, and end the lease of its request."""
         hit, limits = answer.hit, self._spec.limits
         used = {name: max(0, limits[name].amount - left) for name, left in answer.left.items() if name in limits}
-        told = None
+        reported = None
         if hit is not None and (not hit.limits or not limits.keys().isdisjoint(hit.limits)):
-            told = {"wait_s": hit.wait_s, "limits": [name for name in hit.limits if name in limits]}
-        self._tell("observe", {"used": used | dict(answer.used), "hit": told, "lease": lease})
+            reported = {"wait_s": hit.wait_s, "limits": [name for name in hit.limits if name in limits]}
+        self._send("observe", {"used": used | dict(answer.used), "hit": reported, "lease": lease})
 
-    def _tell(self, kind: str, body: dict[str, Any]) -> None:
+    def _send(self, kind: str, body: dict[str, Any]) -> None:
         if len(self._telling) < TELLING_MAX:
             task = asyncio.get_running_loop().create_task(self._ask(kind, body))
             self._telling.add(task)

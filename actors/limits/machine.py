@@ -287,10 +287,10 @@ class LimitsMachine:
         return lease.granted_ns, older + self.buckets[name].taken - lease.taken[name]
 
     def _cool(self, wait_s: float, lease: Lease | None, now_ns: int) -> None:
-        told_ns = self._cooled_at_ns
-        if told_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
+        cooled_ns = self._cooled_at_ns
+        if cooled_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
             self.hits, self._cooled_at_ns = 0, now_ns
-        elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > told_ns:
+        elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > cooled_ns:
             self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # otherwise sent before the hit was known
         self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(wait_s, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
         for bucket in self.buckets.values():

@@ -1,6 +1,6 @@
 """Keeps the exchange's dead-man switch of an account armed: without a sign of life the exchange cancels its orders.
 
-The manager arms the switch once it has loaded the account, and arms it anew each third of its time. It disarms the
+The manager arms the switch once it has loaded the account, and arms it again each third of its time. It disarms the
 switch when it ends in order. A manager that dies, or loses the exchange, leaves the switch armed. A manager that was
 replaced by a newer one leaves it, too: the switch is its successor's by then.
 """
@@ -41,7 +41,7 @@ class DeadMan:
         self._problem = ""
 
     async def run(self) -> None:
-        """Arm the switch, and arm it anew in time."""
+        """Arm the switch, and arm it again in time."""
         while True:
             is_armed = await self._arm()
             await asyncio.sleep(self._after_s / RENEWALS if is_armed else RETRY_S)

@@ -178,7 +178,7 @@ SPEC = ExchangeSpec(
     },
     limit_answer=limit_answer,
     silence_s=45.0,  # websocket/wss-authentication.mdx: our pings every 20 s are answered; two of them missed
-    max_connection_s=23.5 * 3600,  # the manual names no longest life; ours begin anew once a day
+    max_connection_s=23.5 * 3600,  # the manual names no longest life; ours are renewed once a day
     # same, Args limits: 21,000 characters of args on a connection, which leaves 52 for each of 400
     max_streams=400,
     # as recorded, prices have the decimals of their tick; scales are finer, for a book may hold prices of an older tick

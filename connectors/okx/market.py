@@ -226,8 +226,10 @@ class OkxCodec(MarketData):
                 return [reader(instrument, message, row, recv_ns) for row in data]
         elif channel == STATES["channel"]:
             states = {text(row["instId"]): text(row["state"]) for row in data}
-            told = [Status(symbol, state == LIVE, state) for symbol, state in states.items() if symbol in self._bound]
-            return told or (Ignored(channel),)
+            statuses = [
+                Status(symbol, state == LIVE, state) for symbol, state in states.items() if symbol in self._bound
+            ]
+            return statuses or (Ignored(channel),)
         return (Ignored(channel),)
 
     def _book(

@@ -87,7 +87,7 @@ SAMPLES = MarketDataSamples(
         # a better bid and a better ask push the last ones out of the 400
         _book((("8476.85", "2.5"), ("8476.8", "0.25")), (("8476.95", "0.00000001"),), 15, 10),
         _book((), (), 15, 15),  # nothing changed for a minute
-        _book((("8476.7", "0"),), (("8477", "0"), ("8477.1", "3")), 3, 15),  # the numbers begin anew
+        _book((("8476.7", "0"),), (("8477", "0"), ("8477.1", "3")), 3, 15),  # the numbers start again
         _book((("8476.7", "4"),), (("8477", "7"),), 5, 3),
     ),
     bids=(("8476.85", "2.5"), ("8476.8", "0.25"), ("8476.7", "4"), *BIDS[2:-1]),

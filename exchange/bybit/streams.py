@@ -151,7 +151,7 @@ class Streams:
         """Send the changes of a book since the last message, or the whole book if a fault or the depth requires it."""
         faults, symbol = self._floor.faults, channel.symbol
         now_ns = self._floor.clock.monotonic_ns()
-        again = faults.begins_anew(NAME, symbol, channel.name)
+        again = faults.restarts(NAME, symbol, channel.name)
         changed = self._take(channel)
         if changed is None and again is None:
             if channel.depth == 1 and now_ns - channel.sent_ns >= REPEAT_NS:

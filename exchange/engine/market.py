@@ -203,21 +203,21 @@ class Market:
         side, price = self.side_of(order), order.price or 0
         self._changed(side, price, side.add(order), now_ns)
         if self.order_watchers:
-            self._tell("add", order, order.remaining, now_ns)
+            self._notify("add", order, order.remaining, now_ns)
 
     def reduce(self, order: Order, by: int, now_ns: int) -> None:
         """Reduce a level by `by`, the reduction of a resting order."""
         side, price = self.side_of(order), order.price or 0
         self._changed(side, price, side.reduce(side.levels[price], order, by), now_ns)
         if self.order_watchers:
-            self._tell("change" if order.remaining else "remove", order, order.remaining, now_ns)
+            self._notify("change" if order.remaining else "remove", order, order.remaining, now_ns)
 
     def remove(self, order: Order, now_ns: int) -> None:
         """Remove a resting order with its whole remaining size."""
         side, price = self.side_of(order), order.price or 0
         self._changed(side, price, side.remove(order), now_ns)
         if self.order_watchers:
-            self._tell("remove", order, 0, now_ns)
+            self._notify("remove", order, 0, now_ns)
 
     def _changed(self, side: BookSide, price: int, size: int, now_ns: int) -> None:
         """Number one change of a level."""
@@ -231,7 +231,7 @@ class Market:
             reader.last_id = number
             (reader.asks if is_ask else reader.bids)[price] = size
 
-    def _tell(self, kind: str, order: Order, size: int, now_ns: int) -> None:
+    def _notify(self, kind: str, order: Order, size: int, now_ns: int) -> None:
         change = OrderChange(kind, order.id, order.side, order.price or 0, size, self.update_id, now_ns)
         for watcher in self.order_watchers:
             watcher(self, change)

@@ -46,10 +46,10 @@ class Feed:
 
     market: Market
     changes: LevelChanges
-    rules: Rules  # as told last
+    rules: Rules  # as sent last
     base: int = 0
     number: int = 0
-    told_ns: int = 0
+    sent_ns: int = 0
     bids: payloads.Held = field(default_factory=dict)
     asks: payloads.Held = field(default_factory=dict)
 
@@ -128,7 +128,7 @@ class Streams:
         """A symbol was listed."""
         self.markets[payloads.inst_id(market.rules)] = market
         feed = self._feeds[market.symbol] = Feed(market, market.level_changes(), market.rules)
-        feed.number, feed.told_ns = market.update_id, self._now()
+        feed.number, feed.sent_ns = market.update_id, self._now()
         feed.look()
         self._tell_instruments([market])
 
@@ -189,27 +189,27 @@ class Streams:
         symbol, faults = feed.market.symbol, self._floor.faults
         channel = self.topics.by_name.get(f"books:{payloads.inst_id(feed.market.rules)}")
         if feed.changes.take() is None:
-            if channel is not None and self._now() - feed.told_ns >= STILL_NS:
-                self._tell(feed, channel, feed.number)
+            if channel is not None and self._now() - feed.sent_ns >= STILL_NS:
+                self._update(feed, channel, feed.number)
             return
         changed = feed.look()
         if channel is None:
-            feed.number, feed.told_ns = self.number(feed.market), self._now()
+            feed.number, feed.sent_ns = self.number(feed.market), self._now()
             return
-        if faults.stands_still(NAME, symbol, channel.name):
-            self._tell(feed, channel, feed.number)
-        anew, lost = faults.begins_anew(NAME, symbol, channel.name), faults.skip(NAME, symbol)
-        if anew == "reset":
+        if faults.is_still(NAME, symbol, channel.name):
+            self._update(feed, channel, feed.number)
+        restart, lost = faults.restarts(NAME, symbol, channel.name), faults.skip(NAME, symbol)
+        if restart == "reset":
             feed.set_back()
-        if anew == "snapshot":
-            feed.number, feed.told_ns = self.number(feed.market), self._now()
+        if restart == "snapshot":
+            feed.number, feed.sent_ns = self.number(feed.market), self._now()
             self._send(channel, self._whole(feed))
         elif lost:  # the feed has no ids to skip, so a message is left out
             feed.number = self.number(feed.market)
         else:
-            self._tell(feed, channel, self.number(feed.market), *changed)
+            self._update(feed, channel, self.number(feed.market), *changed)
 
-    def _tell(
+    def _update(
         self,
         feed: Feed,
         channel: Channel,
@@ -219,7 +219,7 @@ class Streams:
     ) -> None:
         """Send the changes up to `number`."""
         body = self._book(feed, "update", bids or {}, asks or {}, feed.number, number)
-        feed.number, feed.told_ns = number, self._now()
+        feed.number, feed.sent_ns = number, self._now()
         self._send(channel, body)
 
     # -------------------------------------------------------------------------------------------------- messages

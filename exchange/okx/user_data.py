@@ -53,8 +53,8 @@ class UserData:
         channel = str(arg["channel"])
         if any(each.channel == channel for each in self.streams.on(client)):
             return
-        told = orjson.dumps({**arg, "uid": payloads.uid(account)}).decode()
-        made = Subscription(CHANNELS[channel], client, account, key.name, channel, told, str(arg.get("instId") or ""))
+        echo = orjson.dumps({**arg, "uid": payloads.uid(account)}).decode()
+        made = Subscription(CHANNELS[channel], client, account, key.name, channel, echo, str(arg.get("instId") or ""))
         self.streams.flush()  # send earlier events first
         self.streams.add(made)
         if channel == "account":

@@ -53,10 +53,10 @@ class AsyncWaits:
         loop = asyncio.get_running_loop()
         settled: asyncio.Future[None] = loop.create_future()
 
-        def tell(_: Future[T]) -> None:
+        def resolve(_: Future[T]) -> None:
             loop.call_soon_threadsafe(_finish, settled)
 
-        future.add_done_callback(tell)
+        future.add_done_callback(resolve)
         await asyncio.wait({settled}, timeout=timeout_s)
         return future.done()
 

@@ -22,7 +22,7 @@ WAIT_S = 20.0
 
 
 class HandClock(Clock):
-    """Stands still until moved."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import itertools
 
 
 class FakeClock:
-    """A `Clock` that stands still until `advance`. Records how long each sleeper asked for."""
+    """A `Clock` that moves by `advance` only. Records how long each sleeper asked for."""
 
     def __init__(self, start_ns: int = 1_000_000_000_000, chance: float = 0.5) -> None:
         self.now_ns = start_ns

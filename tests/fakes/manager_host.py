@@ -339,7 +339,7 @@ class Running:
         os.kill(self.pid, number)
 
     async def stopped(self, deadline_s: float = 20.0) -> None:
-        """Return when the process stands still by SIGSTOP."""
+        """Return when SIGSTOP has stopped the process."""
         async with asyncio.timeout(deadline_s):
             while process_state(self.pid) not in "tT":
                 assert not self.done, "it ended instead of stopping"

@@ -94,7 +94,7 @@ def test_a_read_only_journal_is_unavailable(sqlite, file):
     sqlite.database.run(lambda connection: connection.exec_driver_sql("PRAGMA query_only = ON"), write=False)
     with pytest.raises(JournalUnavailable):
         sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(),))])
-    assert sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(),))]) == [[]]  # over a connection made anew
+    assert sqlite.commit(*ACCOUNT, epoch, [Batch("b", (put(),))]) == [[]]  # over a new connection
 
 
 def test_a_file_that_is_no_journal_is_named(file):

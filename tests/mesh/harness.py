@@ -69,7 +69,7 @@ class Tree:
         self._settings = {"intensity": 50, **settings}
         self.supervisor = create(mesh_settings(mesh, **self._settings))
 
-    def anew(self, **settings: Any) -> None:
+    def replace_supervisor(self, **settings: Any) -> None:
         """End the supervisor alone, for good, and create another one with a configuration that differs in this."""
         ray.kill(self.supervisor, no_restart=True)
         until("its name is free", self._is_free)
@@ -116,7 +116,7 @@ class Tree:
         found: dict[str, Any] = next(c for c in self.status()["children"] if c["address"] == address)
         return found
 
-    def served_anew(self, address: str, before: dict[str, Any], timeout_s: float = PATIENCE_S) -> dict[str, Any]:
+    def succeeded(self, address: str, before: dict[str, Any], timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until a later incarnation of a child serves."""
 
         found: dict[str, Any] = until(f"a successor of {address}", lambda: self.successor(before), timeout_s)

@@ -28,7 +28,7 @@ def calm(grow_shared: Grow) -> Tree:
 
 @pytest.fixture(scope="module")
 def tense(grow_shared: Grow) -> Tree:
-    """A mesh for tests that stop processes: it takes nobody for healthy who stands still for half a second."""
+    """A mesh for tests that stop processes: a process without a heartbeat for half a second counts as hung."""
     return grow_shared(children=CHILDREN, hang_limit_s=HANG_S, supervisor_limit_s=1.0)
 
 
@@ -38,7 +38,7 @@ def test_a_killed_role_is_adopted_by_a_spare(calm: Tree) -> None:
     a, b = tree.child("echo/a"), tree.child("echo/b")
     spares = {cell["cell"] for cell in before["cells"] if cell["state"] == "spare"}
     kill(a["pid"])
-    after = tree.served_anew("echo/a", a)
+    after = tree.succeeded("echo/a", a)
     assert after["cell"] in spares
     assert after["restarts"] == a["restarts"] + 1
     assert tree.ask("echo/a", "who")["pid"] == after["pid"]
@@ -60,7 +60,7 @@ def test_a_killed_node_agent_is_replaced(calm: Tree) -> None:
     agent = next(c for c in tree.status()["children"] if c["address"].startswith("agent/"))
     a = tree.child("echo/a")
     kill(agent["pid"])
-    tree.served_anew(agent["address"], agent)
+    tree.succeeded(agent["address"], agent)
     assert tree.child("echo/a")["incarnation"] == a["incarnation"]
 
 
@@ -74,7 +74,7 @@ def test_a_killed_supervisor_returns_and_adopts_what_lives(calm: Tree) -> None:
     assert {c["address"]: c["pid"] for c in after["children"]} == {c["address"]: c["pid"] for c in before["children"]}
     a = tree.child("echo/a")
     kill(a["pid"])
-    assert tree.served_anew("echo/a", a)["incarnation"][0] == after["epoch"]
+    assert tree.succeeded("echo/a", a)["incarnation"][0] == after["epoch"]
 
 
 def test_what_dies_with_the_supervisor_is_replaced_too(calm: Tree) -> None:
@@ -84,7 +84,7 @@ def test_what_dies_with_the_supervisor_is_replaced_too(calm: Tree) -> None:
     kill(before["pid"])
     kill(a["pid"])
     until("a new supervisor", lambda: tree.status()["pid"] != before["pid"])
-    assert tree.served_anew("echo/a", a)["pid"] != a["pid"]
+    assert tree.succeeded("echo/a", a)["pid"] != a["pid"]
     tree.whole(children=3)
 
 
@@ -106,7 +106,7 @@ def test_a_stopped_role_is_killed_before_its_successor_serves(tense: Tree) -> No
     a = tree.child("echo/a")
     process = (a["pid"], process_start(a["pid"]))
     kill(a["pid"], signal.SIGSTOP)
-    after = tree.served_anew("echo/a", a)
+    after = tree.succeeded("echo/a", a)
     assert process[1] is not None
     assert not is_alive(process[0], process[1])
     assert after["pid"] != a["pid"]
@@ -128,7 +128,7 @@ def test_a_stopped_role_that_resumes_late_ends_by_its_lease(tense: Tree) -> None
     assert not leftovers([(a["pid"], start)])
     for pid in (before["pid"], agent["pid"]):
         kill(pid, signal.SIGCONT)
-    tree.served_anew("echo/a", a)
+    tree.succeeded("echo/a", a)
     tree.whole(children=3)
 
 
@@ -138,7 +138,7 @@ def test_a_stopped_node_agent_is_killed_by_its_successor(tense: Tree) -> None:
     agent = next(c for c in before["children"] if c["address"].startswith("agent/"))
     process = (agent["pid"], process_start(agent["pid"]) or 0)
     kill(agent["pid"], signal.SIGSTOP)
-    after = tree.served_anew(agent["address"], agent)
+    after = tree.succeeded(agent["address"], agent)
     assert after["pid"] != agent["pid"]
     assert not is_alive(*process)
     tree.whole(children=3)

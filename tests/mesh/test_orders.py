@@ -1,4 +1,4 @@
-"""An account traded on through Ray: whoever is killed or stopped meanwhile, it ends as the exchange's ledger says."""
+"""An account is traded on through Ray while processes are killed or stopped; it ends as the exchange's ledger says."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_killed_manager_loses_and_doubles_nothing(scene: Scene) -> None:
             before = scene.tree.child(ADDRESS)
             time.sleep(random.uniform(0.0, 0.2))  # somewhere in the middle of what it does
             kill(before["pid"])
-            scene.tree.served_anew(ADDRESS, before)
+            scene.tree.succeeded(ADDRESS, before)
             scene.ready()
             scene.more_orders(6)
     assert all(one["kinds"].get("completed") for one in scene.seen())
@@ -96,7 +96,7 @@ def test_a_killed_user_stream_loses_no_fill(scene: Scene) -> None:
             before = scene.tree.child(STREAM)
             kill(before["pid"])
             scene.more_orders(6)  # they fill while nobody listens
-            scene.tree.served_anew(STREAM, before)
+            scene.tree.succeeded(STREAM, before)
     assert all(one["kinds"].get("filled") for one in scene.seen())
 
 
@@ -107,7 +107,7 @@ def test_the_supervisor_and_then_the_manager_may_die(scene: Scene) -> None:
         scene.more_orders(3)  # nobody needs a supervisor for that
         kill(before["pid"])
         until("a new supervisor", lambda: scene.tree.status()["pid"] != status["pid"])
-        scene.tree.served_anew(ADDRESS, before)
+        scene.tree.succeeded(ADDRESS, before)
         scene.ready()
 
 
@@ -115,7 +115,7 @@ def test_a_hung_manager_is_killed_before_its_successor_serves(scene: Scene) -> N
     with scene.trading():
         before, process = scene.tree.child(ADDRESS), process_of(scene, ADDRESS)
         kill(process[0], signal.SIGSTOP)
-        scene.tree.served_anew(ADDRESS, before)
+        scene.tree.succeeded(ADDRESS, before)
         assert not is_alive(*process)
         scene.ready()
 
@@ -133,7 +133,7 @@ def test_a_manager_that_wakes_too_late_does_nothing(scene: Scene) -> None:
         assert not leftovers([process])
         for pid in others:
             kill(pid, signal.SIGCONT)
-        scene.tree.served_anew(ADDRESS, before)
+        scene.tree.succeeded(ADDRESS, before)
         scene.ready()
 
 
@@ -160,7 +160,7 @@ def test_a_cursor_goes_on_where_a_dead_strategy_had_come_to(scene: Scene) -> Non
     before = scene.tree.child(ADDRESS)
     ray.kill(first)
     kill(before["pid"])
-    scene.tree.served_anew(ADDRESS, before)
+    scene.tree.succeeded(ADDRESS, before)
     later = ray.get(second.handle_events.remote("ledger-of-reader", 4))
     ray.kill(second)
     assert seen == [1, 2, 3, 4]
@@ -182,7 +182,7 @@ def test_a_pause_outlives_the_manager(scene: Scene) -> None:
     assert mesh.pause(EXCHANGE, reason="a look at it") == [ADDRESS]
     before = scene.tree.child(ADDRESS)
     kill(before["pid"])
-    scene.tree.served_anew(ADDRESS, before)
+    scene.tree.succeeded(ADDRESS, before)
     scene.ready()
     error = scene.refused()
     assert scene.market().cancel_and_wait(resting[0]).done

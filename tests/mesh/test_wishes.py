@@ -106,10 +106,10 @@ def test_a_supervisor_created_anew_starts_from_its_own_configuration(
     ray.get(tree.supervisor.track.remote("binance", ["ETH-USDT"]))
     until("both serve", lambda: list(books(tree).values()) == ["SERVING", "SERVING"])
     eth = tree.child("book/binance/ETH-USDT")
-    tree.anew(exchanges=settings(exchange, "ETH-USDT"))
+    tree.replace_supervisor(exchanges=settings(exchange, "ETH-USDT"))
     until("only what it names is there", lambda: books(tree) == {"book/binance/ETH-USDT": "SERVING"})
     assert tree.child("book/binance/ETH-USDT")["pid"] == eth["pid"]  # taken over as it was
-    tree.anew(exchanges={})
+    tree.replace_supervisor(exchanges={})
     until("nothing of the exchange is left", lambda: {c["group"] for c in tree.status()["children"]} == {"agent"})
 
 

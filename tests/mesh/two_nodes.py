@@ -110,7 +110,7 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
         seen = look()["incarnation"]
         kill(book["pid"], number)
         until(f"NotSynced while the source is gone ({number.name})", lambda: not look()["trusted"], 10.0)
-        tree.served_anew(BOOK, book)
+        tree.succeeded(BOOK, book)
         until("the successor is LIVE", lambda s=seen: (n := look())["trusted"] and n["incarnation"] > s)
 
     processes = tree.processes | {(first["pid"], process_start(first["pid"]) or 0)}

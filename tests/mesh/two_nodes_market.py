@@ -122,12 +122,12 @@ def scenario(nodes: dict[str, str], roots: dict[str, Path], exchange: ExchangePr
     seen = reads_on("the view's lease is renewed")
     assert tree.child(mirror["address"])["incarnation"] == mirror["incarnation"]
 
-    tree.anew(exchanges=in_zone("b"))
+    tree.replace_supervisor(exchanges=in_zone("b"))
     until("the book serves on b", lambda: serves_on("b"))
     seen = reads_on("the same view reads the book that moved to its node", seen["incarnations"][-1])
     until("a book of its own node needs no mirror", lambda: mirrors() == [])
 
-    tree.anew(exchanges=in_zone("a"))
+    tree.replace_supervisor(exchanges=in_zone("a"))
     until("the book serves on a", lambda: serves_on("a"))
     reads_on("the same view reads the book that moved away", seen["incarnations"][-1])
     assert mirrors() == [nodes["b"]]

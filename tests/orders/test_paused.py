@@ -23,7 +23,7 @@ LEASE_ENDED = 75
 
 
 async def stopped_before_write(case: Case, hosts: Hosts, failpoint: str, **more: Any) -> tuple[Running, int]:
-    """Start a manager that stands still at `failpoint`; return it, and its request's not_after."""
+    """Start a manager that stops at `failpoint`; return it, and its request's not_after."""
     first = await hosts.start(case.job("place_one", f"{failpoint}:1:stop", **more))
     await first.stopped()
     journal = Journal.open(case.place.journal)
@@ -121,7 +121,7 @@ async def test_of_two_managers_one_is_fenced_and_no_intent_is_sent_twice(
                 await asyncio.sleep(0.02)
     second = await hosts.start(other.job("compete", incarnation=2))
     async with asyncio.timeout(20.0):
-        while not (first.done or second.done):  # noqa: ASYNC110 - whoever took the account first ends
+        while not (first.done or second.done):  # noqa: ASYNC110 - the manager that took the account first ends
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.2)  # the other goes on
     (case.place.folder / "stop").touch()

@@ -123,8 +123,8 @@ async def test_a_restart_keeps_changes_and_a_mesh_created_again_does_not() -> No
     assert again.desired.stopped == ["x"]
     assert again.port.epoch == 2
     gone = ChildSpec("echo/gone", "echo", group="echo")
-    anew = made(FakeCells({"cell-9": living(gone)}), store, birth="2")
-    await anew.boot()
-    assert anew.desired.stopped == []
-    assert not anew.machine.children[gone.address].wanted
+    restarted = made(FakeCells({"cell-9": living(gone)}), store, birth="2")
+    await restarted.boot()
+    assert restarted.desired.stopped == []
+    assert not restarted.machine.children[gone.address].wanted
     assert store.values["desired"]["birth"] == "2"

@@ -133,7 +133,7 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
     suite = _suite(wanted)
     seen: list[tuple[str, Result]] = []
 
-    def tell(result: Result, part: str = "market data") -> None:
+    def show(result: Result, part: str = "market data") -> None:
         seen.append((part, result))
         reason = f" ({result.reason})" if result.reason else ""
         name = result.name.removeprefix("test_").replace("_", " ")
@@ -141,16 +141,16 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
 
     if suite is not None:
         for result in run_checks(suite):
-            tell(result)
+            show(result)
     if wanted.live:
-        asyncio.run(_live(wanted, tell))
+        asyncio.run(_live(wanted, show))
     connector = registry.connector(wanted.exchange)
     without = why_not(connector, wanted.trade, wanted.live)
     if without is not None:
         say(f"no trading: {without}")
     else:
         for result in run_checks(trading_suite_of(connector, wanted.trade, wanted.rest, wanted.ws, wanted.pair)):
-            tell(result, "trading")
+            show(result, "trading")
     count = {outcome: sum(result.outcome is outcome for _, result in seen) for outcome in Outcome}
     say(f"{count[Outcome.PASSED]} passed, {count[Outcome.FAILED]} failed, {count[Outcome.SKIPPED]} skipped")
     if wanted.record is not None:
@@ -158,9 +158,9 @@ def carry_out(wanted: Plan, say: Callable[[str], None]) -> int:
     return 1 if count[Outcome.FAILED] else 0
 
 
-async def _live(wanted: Plan, tell: Callable[[Result], None]) -> None:
+async def _live(wanted: Plan, show: Callable[[Result], None]) -> None:
     async for result in run_live(wanted.exchange, wanted.pair, wanted.rest, wanted.ws, wanted.seconds):
-        tell(result)
+        show(result)
 
 
 TESTNET = "testnet"

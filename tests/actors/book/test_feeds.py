@@ -1,4 +1,4 @@
-"""Books that come in the feed: whatever is lost, doubled, reordered or sent anew, LIVE is never a lie."""
+"""Books that come in the feed: LIVE is never wrong, whatever is lost, doubled, reordered or sent again."""
 
 from __future__ import annotations
 

@@ -402,7 +402,7 @@ async def test_a_poll_returns_news_and_conflates(stages):
     ]
     after[addresses[0]] = [3, 7, news["version"], 1]
     assert [row[0] for row in (await stage.role.poll("next", {"after": after}, 1.0))[addresses[0]]["trades"]] == [2]
-    after[addresses[0]] = [3, 6, news["version"], 2]  # of another incarnation: numbers begin anew
+    after[addresses[0]] = [3, 6, news["version"], 2]  # of another incarnation: the numbers start again
     assert [row[0] for row in (await stage.role.poll("next", {"after": after}, 1.0))[addresses[0]]["trades"]] == [1, 2]
 
     after[addresses[0]] = [3, 7, news["version"], 2]

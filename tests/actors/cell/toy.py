@@ -1,4 +1,4 @@
-"""A role that says who it is, fails on request, and notes what became of its own task."""
+"""A role that says who it is, fails on request, and records how its own task ended."""
 
 from __future__ import annotations
 

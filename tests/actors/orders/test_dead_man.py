@@ -1,4 +1,4 @@
-"""The dead-man switch of an account: armed anew in time, tried again after a failure, disarmed at the end."""
+"""The dead-man switch of an account: armed again in time, tried again after a failure, disarmed at the end."""
 
 from __future__ import annotations
 

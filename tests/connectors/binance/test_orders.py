@@ -629,7 +629,7 @@ def test_an_unreadable_balance_does_not_affect_others_and_is_not_taken_as_zero()
     }
     found = reply(codec().account(), answer).account.balances
     assert (found.balances, found.whole, found.unread) == ({"BTC": (D("1.5"), D("0.5"))}, True, ("ODD",))
-    answer["balances"][1] = {"free": "1", "locked": "0"}  # of which asset, nobody knows
+    answer["balances"][1] = {"free": "1", "locked": "0"}  # the asset is missing
     found = reply(codec().account(), answer).account.balances
     assert (found.whole, found.unread) == (False, ())
 

@@ -85,7 +85,7 @@ def test_codes_and_texts(code, text, sort):
         (typed(400, -1006), OutcomeUnknown),
         (typed(400, -1000), OutcomeUnknown),
         (typed(400, -1001), OutcomeUnknown),
-        # nobody knows who answered
+        # the sender of the answer is unknown
         (typed(400), OutcomeUnknown),
         (typed(408), OutcomeUnknown),
         (typed(302), OutcomeUnknown),

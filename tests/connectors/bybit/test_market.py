@@ -259,7 +259,7 @@ DIFFERENT = {
     "170141": "a duplicate is there already",
     "170142": "cancelled already: query it",
     "170143": "not on the book: query it",
-    "170032": "a network error between the exchange's services: nobody knows what became of the request",
+    "170032": "a network error between the exchange's services: the outcome of the request is unknown",
     "110010": "cancelled already: query it",
     "110072": "a duplicate is there already",
 }

@@ -118,7 +118,7 @@ async def test_the_manager_signs_for_a_stream_of_another_process(case: Case, hos
 
 
 async def stopped_before_write(case: Case, hosts: Hosts, failpoint: str, **more: Any) -> tuple[Running, str]:
-    """Start a manager that stands still at `failpoint`; return the manager and its order's id."""
+    """Start a manager that stops at `failpoint`; return the manager and its order's id."""
     job = case.job("place_one", f"{failpoint}:1:stop", only="orders", validity_ms=2_300, **more)
     first = await hosts.start(job)
     await first.stopped()
@@ -136,7 +136,7 @@ async def test_a_manager_that_did_not_run_for_longer_than_its_lease_writes_nothi
 
 
 async def test_the_exchange_refuses_bytes_that_a_successor_has_overtaken(case: Case, hosts: Hosts) -> None:
-    """The manager stands still after its last check, and its bytes go out after all: their nonce is too low."""
+    """The manager is stopped after its last check, and its bytes go out after all: their nonce is too low."""
     first, order = await stopped_before_write(case, hosts, "request.write")
     status, found = await hosts.run(case.job("cancel_all", incarnation=2))
     assert status == 0, found

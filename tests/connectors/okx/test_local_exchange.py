@@ -106,7 +106,7 @@ def test_a_dropped_frame_is_noticed_and_healed_and_the_other_pair_goes_on(
 
 @pytest.mark.parametrize("kind", ["reset", "no_change", "snapshot"])
 def test_what_the_manual_allows_stays_live(exchange: LocalExchange, mesh: LocalMesh, kind: str) -> None:
-    """Numbers that begin anew, a message without changes, a whole book in the middle: no resynchronisation."""
+    """Numbers that start again, a message without changes, a whole book in the middle: no resynchronisation."""
     before = seen(mesh)
     until(after(exchange, kind))
     until(lambda: seen(mesh)["updates"] > before["updates"] + 5)

@@ -138,7 +138,7 @@ def test_every_cut_and_every_single_flip_of_an_update():
     [
         (update(), True),
         (update(seqId=3, bids=[]), True),  # nothing changed: the number is repeated
-        (update(seqId=2), True),  # the numbers begin anew
+        (update(seqId=2), True),  # the numbers start again
         (update(new=1), False),
         (update().replace(b'"checksum":0,', b""), True),
         (update().replace(b',"prevSeqId":3', b""), False),

@@ -158,7 +158,7 @@ async def test_cut_after_the_request_was_read_and_before_it_was_executed(place: 
     assert await place.receipt("gone") == (1, 0, 0)
 
 
-async def test_a_held_request_is_executed_late_whoever_still_waits(place: Place) -> None:
+async def test_a_held_request_is_executed_late_even_if_nobody_waits(place: Place) -> None:
     timer = HandTimer(place.exchange)
     await fault(place, "late")
     waiting = place.begin("late")

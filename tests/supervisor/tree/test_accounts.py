@@ -277,7 +277,7 @@ def test_whatever_happens_an_account_has_one_manager_and_in_the_end_it_has_one(d
         if journal == SQLITE:
             assert world.machine.children[ORDERS].node in (None, "n1")
     world.tell(m.NodeSeen("n1"))
-    for name, fake in world.cells.items():  # agents report what still stands still
+    for name, fake in world.cells.items():  # agents report the processes that are still stopped
         if fake.stopped and fake.alive:
             world.soon(m.Hung(name), 1)
     world.run(40)

@@ -264,7 +264,7 @@ def test_whatever_happens_the_tree_heals(deeds: list[tuple[str, int, int]]) -> N
         world.run(wait_ms / 1000)
     world.tell(m.RunChildren(ALL))
     world.tell(m.NodeSeen("n2"))
-    for name, fake in world.cells.items():  # agents report what still stands still
+    for name, fake in world.cells.items():  # agents report the processes that are still stopped
         if fake.stopped and fake.alive:
             world.soon(m.Hung(name), 1)
     world.run(120)

@@ -118,10 +118,10 @@ def test_a_mesh_created_again_starts_from_its_configuration() -> None:
     desired = desired_of("1", x=("a",))
     desired.rule("x", True, ["b"])
     desired.network("x", False)
-    anew = Desired(desired_of("2", x=("c",)).settings, desired.to_dict())
-    anew.listed("x", listed("a", "b", "c"))
-    assert [spec.address for spec in anew.books("x", {}).want] == ["book/x/c"]
-    assert anew.stopped == []
+    restarted = Desired(desired_of("2", x=("c",)).settings, desired.to_dict())
+    restarted.listed("x", listed("a", "b", "c"))
+    assert [spec.address for spec in restarted.books("x", {}).want] == ["book/x/c"]
+    assert restarted.stopped == []
 
 
 def test_a_stopped_exchange_has_no_books_and_forgets_nothing() -> None:

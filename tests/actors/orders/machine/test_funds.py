@@ -30,7 +30,7 @@ def test_two_orders_never_spend_one_balance_twice() -> None:
 @pytest.mark.parametrize(
     ("placed_ns", "told_ns", "available"),
     [
-        (None, 30, "0"),  # nobody knows that it is there: the report may or may not include it
+        (None, 30, "0"),  # its existence is unknown: the report may or may not include it
         (20, 15, "0"),  # the report is older than the order
         (20, 20, "40"),
         (20, 30, "40"),

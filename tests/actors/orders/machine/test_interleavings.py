@@ -95,7 +95,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.commands)
     @rule(index=few)
     def place_again(self, index: int) -> None:
-        """The facade sends a command again, to whoever is the manager now."""
+        """The facade sends a command again, to the manager of the moment."""
         world, order = self.world, self.commands[-1 - index % len(self.commands)]
         world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * 10**9, world.now))
 
