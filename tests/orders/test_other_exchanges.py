@@ -39,6 +39,7 @@ from .conftest import SETTLED
 from .test_kills import spread
 
 KILLED, LEASE_ENDED = -signal.SIGKILL, 75
+LEASE_S = 2.0  # a slow machine comes to the failpoint in time
 IDS = 12
 NUMBERS = itertools.count(1)
 _KEPT = {field.name for field in fields(ConnectionLimits)}
@@ -167,11 +168,13 @@ async def test_an_okx_manager_that_stood_still_for_longer_than_its_lease_writes_
     urls: dict[str, Any], hosts: Hosts, tmp_path: Path
 ) -> None:
     case = Case(urls, "okx", tmp_path)
-    first = await hosts.start(case.job("place_one", "request.send:1:stop", lease_s=0.5))
+    first = await hosts.start(case.job("place_one", "request.send:1:stop", lease_s=LEASE_S))
     await first.stopped()
+    ended = time.monotonic() + LEASE_S
     status, found = await hosts.run(case.job("cancel_all", incarnation=2))
     assert status == 0, found
     assert [(row["client_order_id"], row["status"]) for row in found["results"]] == [(case.ids[0], "FAILED")]
+    await asyncio.sleep(ended - time.monotonic())
     first.signal(signal.SIGCONT)
     assert (await first.result())[0] == LEASE_ENDED
     assert case.orders == []

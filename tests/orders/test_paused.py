@@ -20,6 +20,7 @@ from venuemesh.journal.journal import Journal
 from .conftest import Bench, Case
 
 LEASE_ENDED = 75
+LEASE_S = 2.0  # a slow machine comes to the failpoint in time
 
 
 async def stopped_before_write(case: Case, hosts: Hosts, failpoint: str, **more: Any) -> tuple[Running, int]:
@@ -41,13 +42,15 @@ def received(case: Case) -> dict[str, Any]:
 
 async def test_a_manager_that_did_not_run_for_longer_than_its_lease_writes_nothing(bench: Bench, hosts: Hosts) -> None:
     case = bench.case()
-    first, not_after_ns = await stopped_before_write(case, hosts, "request.send", lease_s=0.3)
+    first, not_after_ns = await stopped_before_write(case, hosts, "request.send", lease_s=LEASE_S)
+    ended = time.monotonic() + LEASE_S
     status, outcome = await hosts.run(case.job("cancel_all", incarnation=2))
     assert status == 0, outcome
     assert outcome["cancelled_ns"] > not_after_ns
     assert [(one["client_order_id"], one["done"], one["status"]) for one in outcome["results"]] == [
         (case.ids[0], True, "FAILED")
     ]
+    await asyncio.sleep(ended - time.monotonic())
     first.signal(signal.SIGCONT)
     assert (await first.result())[0] == LEASE_ENDED
     assert received(case)["received"] == 0
