@@ -31,6 +31,7 @@ from .settings import StreamSettings
 FAST_S = 1.0
 ASK_S = 2.0
 SHARE = 0.25  # largest share of any limit that fast rounds use
+MISSED_ROUNDS = 2  # after so many intervals without a successful round the stream is down
 EAGER_ROUNDS = 3  # fast rounds after a start, a failure or a change
 EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError, Misconfigured)
 
@@ -61,6 +62,7 @@ class Poller:
         self.up = False
         self._error: str | None = None
         self._heard_ns: int | None = None
+        self._silence_ns = 0  # how long after the last successful round the stream is down
         self._rounds = 0
 
     def start(self) -> None:
@@ -70,9 +72,9 @@ class Poller:
         await self._background.stop()
 
     def beat(self) -> None:
-        """Report `down` when no round succeeded for longer than a stream may be silent."""
-        now_ns, silence_ns = self._context.monotonic_ns(), in_ns(self._gateway.spec.silence_s)
-        if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= silence_ns:
+        """Report `down` when no round succeeded for longer than a stream may be silent, and than two rounds take."""
+        now_ns = self._context.monotonic_ns()
+        if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= self._silence_ns:
             self.up = False
             self._deliver([Marker("down", self._error or "no answer")], b"", self._context.time_ns())
 
@@ -156,6 +158,7 @@ class Poller:
         self._heard_ns = context.monotonic_ns()
         self._rounds += 1
         self._eager = EAGER_ROUNDS if changed else max(0, self._eager - 1)
+        self._silence_ns = in_ns(max(gateway.spec.silence_s, MISSED_ROUNDS * self._interval_s()))
         if news:
             self._deliver(news, b"", context.time_ns())
 

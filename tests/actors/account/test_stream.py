@@ -332,6 +332,19 @@ async def test_polling_reports_down_without_answers_and_up_again(rig):
     assert one.role.status()["state"] == "LIVE"
 
 
+async def test_polling_rarely_is_no_silence(rig):
+    """A stream of this exchange may be silent for 30 s; rounds every 60 s miss two before the stream is down."""
+    one = await rig(source="polling", poll_fast_s=60.0, poll_slow_s=60.0)
+    await until(lambda: one.marks() == ["up"])
+    one.clock.advance(100.0)
+    one.role.beat()
+    await one.caught_up()
+    assert one.marks() == ["up"]
+    one.clock.advance(21.0)
+    one.role.beat()
+    await until(lambda: one.marks() == ["up", "down"])
+
+
 @pytest.mark.parametrize(("granted", "interval_s"), [({}, 8.0), ({"key_calls": Limit(40, 20.0, "account")}, 2.0)])
 def test_fast_rounds_leave_three_quarters_of_a_counter_that_falls(granted: dict[str, Limit], interval_s: float) -> None:
     """Kraken's key counter falls by 0.5 a second, or as the exchange grants the account."""
