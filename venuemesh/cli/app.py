@@ -386,6 +386,7 @@ def connect(
     pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe to; default: an example pair.")] = None,
     timeout: Annotated[float, typer.Option(help="Time limit of each step in seconds.", min=0.1)] = 10.0,
     option: Options = None,
+    public: Annotated[bool, typer.Option("--public", help="Test only what needs no key; read none.")] = False,
     config: account_keys.ConfigPath = None,
     account: account_keys.AccountName = None,
     keys: account_keys.Entry = None,
@@ -411,6 +412,8 @@ def connect(
         kind,
         tuple(field_file or ()),
     )
+    if public and any((account, keys, keystore, passphrase_file, api_key_file, secret_file, kind, field_file)):
+        raise Misconfigured("--public", "it reads no key; leave out the options of a key")
     chosen = account_keys.choose_key(exchange, rest, ws, given)
     probe = Probe(
         chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key, read_options(chosen.connector, option)
@@ -422,7 +425,7 @@ def connect(
             out.print(checked_table(exchange, probe.checked))
         if (balances := probe.balances()) is not None:
             out.print(balances_table(balances))
-    if chosen.key is None:
+    if chosen.key is None and not public:
         out.print("market data only: no key was given (--keys, --account or --api-key-file), so no balance was read")
 
 

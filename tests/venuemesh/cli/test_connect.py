@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from typer.testing import CliRunner
 from websockets.asyncio.server import serve
 
 from tests.fakes.exchange_process import ExchangeProcess
 from tests.fakes.servers import RawHttp, WebsocketServer
+from venuemesh.cli.app import app
 from venuemesh.cli.connect import Probe, ask, clock_text, pretty
 from venuemesh.conformance.market.live import run_live
 from venuemesh.conformance.runner import Outcome
@@ -41,6 +43,16 @@ async def test_every_step_is_seen(exchange):
     assert steps["clock"].result.endswith(" ms (7 samples)")
     assert "BTC-USDT (BTCUSDT) confirmed" in steps["subscription"].result
     assert all(step.ms >= 0 for step in probe.checked)
+
+
+def test_public_reads_no_key_and_takes_no_option_of_one(exchange):
+    done = CliRunner().invoke(app, ["connect", "binance", "--rest", exchange.rest, "--ws", exchange.ws, "--public"])
+    assert done.exit_code == 0, done.output
+    assert "frames" in done.output
+    assert "no key was given" not in done.output
+    refused = CliRunner().invoke(app, ["connect", "binance", "--public", "--keys", "binance-main"])
+    assert isinstance(refused.exception, Misconfigured)
+    assert "--public: it reads no key" in str(refused.exception)
 
 
 async def test_the_options_of_the_connector_are_obeyed_and_checked(exchange):
