@@ -104,18 +104,21 @@ async def place_one(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def follow(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Go on until the file `stop` is there; only for a process without a manager."""
-    while not (mesh.place.folder / "stop").exists():  # noqa: ASYNC110 - nobody else says it
+    """Go on until the file `stop-stream` is there and the stream is LIVE; only for a process without a manager."""
+    while not (mesh.place.folder / "stop-stream").exists():  # noqa: ASYNC110 - nobody else says it
         await asyncio.sleep(0.02)
-    return {"stream": mesh.cells.status(mesh.stream_address)}
+    async with asyncio.timeout(20.0):
+        while (status := mesh.cells.status(mesh.stream_address))["state"] != "LIVE":  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)
+    return {"stream": status}
 
 
 async def compete(mesh: Mesh, job: dict[str, Any]) -> dict[str, Any]:
-    """Place order after order under ids of our own until the file `stop` is there."""
+    """Place order after order under ids of our own until the file `stop-orders` is there."""
     await mesh.ready()
     low, placed = str(job["price"] * 9 // 10), 0
     for number in itertools.count():
-        if (mesh.place.folder / "stop").exists():
+        if (mesh.place.folder / "stop-orders").exists():
             break
         with contextlib.suppress(MeshError, TimeoutError):
             await mesh("place", placing(order(f"{job['stem']}{number:04d}", "buy", "0.001", low)), 1.0)

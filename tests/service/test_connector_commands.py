@@ -84,7 +84,7 @@ def test_new_connector_says_where_it_is(cli, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "answer"),
     [
         (("new-connector", "Acme"), "connector name 'Acme': must be lower-case"),
         (("new-connector", "binance"), "installed already"),

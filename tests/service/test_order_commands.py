@@ -127,7 +127,7 @@ def test_pause_refuses_and_resume_takes_orders_again(run, shown):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "answer"),
     [
         (("buy", "binance", "BTC-USDT", "100", "--price", "50000"), "needs 5000000.000 USDT"),
         (("orders", "binance", "--account", "nobody"), "nobody"),
@@ -142,7 +142,7 @@ def test_what_is_refused_is_one_line_and_status_2(run, arguments, answer):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "answer"),
     [
         (("buy", "binance", "BTC-USDT", "1", "--wait", "never"), "--wait: 'never' is neither 'open' nor 'done'"),
         (("buy", "binance"), "Missing argument 'pair'"),

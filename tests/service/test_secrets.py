@@ -65,6 +65,7 @@ def test_no_process_shows_a_key_in_its_arguments_or_environment(used, keys, serv
     pids = [service.host, *descendants(service.host)]
     assert len(pids) > 8
     shown = {pid: _read(pid, "cmdline") + _read(pid, "environ") for pid in pids}
+    print({pid: _read(pid, "cmdline")[:60] for pid in pids})
     assert any(b"venuemesh: orders/binance/main" in text for text in shown.values())
     assert {pid: found for pid, text in shown.items() if (found := find_in_text([keys.planted], text))} == {}
 

@@ -58,7 +58,7 @@ class Verdict:
 
     def __str__(self) -> str:
         facts = ", ".join(
-            f"{name} {getattr(self, name)}" for name in self.__slots__ if name not in ("told", "violations")
+            f"{name} {getattr(self, name)}" for name in self.__slots__ if name not in ("shown", "violations")
         )
         return "\n".join([f"{facts}; violations {self.violations}", *self.shown])
 

@@ -107,9 +107,10 @@ async def test_the_manager_signs_for_a_stream_of_another_process(case: Case, hos
     manager.signal(signal.SIGKILL)
     successor = await hosts.start(case.job("compete", source=source, only="orders", incarnation=2))
     await case.placed(40)
-    (case.place.folder / "stop").touch()
+    (case.place.folder / "stop-stream").touch()
     assert (await first.result())[0] == (await manager.result())[0] == KILLED
     status, found = await second.result()
+    (case.place.folder / "stop-orders").touch()  # the stream needed its manager to the end
     assert status == 0, found
     assert found["stream"]["state"] == "LIVE", found
     assert (await successor.result())[0] == 0
