@@ -389,7 +389,7 @@ class OrderExchange:
         age_ns = self.now_ns - self.since[rested.exchange_id]
         if by_client and self.lookup_ns is not None and age_ns > self.lookup_ns:
             return False
-        return age_ns >= self.appears_ns or not rested.client_id.startswith("vm")
+        return age_ns >= self.appears_ns
 
     def amend(self, client_id: str, amount: Decimal | None, price: Decimal | None = None) -> Rested | Rejected:
         rested = self.by_client(client_id)

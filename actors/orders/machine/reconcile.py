@@ -374,12 +374,12 @@ class Reconcile:
     def _queried(self, asked: Asked, result: Reply | MeshError, now: Now) -> None:
         state, one = self._state, asked.key
         held = state.ledger.get(one)
-        if held is None:
-            self._queried_external(one, result, now)
-            return
         absent = isinstance(result, Reply) and result.absent
         if isinstance(result, Rejected):
             absent = state.codec.refusal(str(result.code), str(result.reason)) is Refusal.NOT_THERE
+        if held is None:
+            self._queried_external(one, result, absent, now)
+            return
         if absent:
             self._fates.absent(held, asked.begun, now)
         elif isinstance(result, Reply) and result.orders:
@@ -392,7 +392,7 @@ class Reconcile:
             state.requests.ask_again(one, now, after_s)
         state.ledger.changed[one] = None
 
-    def _queried_external(self, one: str, result: Reply | MeshError, now: Now) -> None:
+    def _queried_external(self, one: str, result: Reply | MeshError, absent: bool, now: Now) -> None:
         state = self._state
         order = self._externals.named(one)
         if order is None:
@@ -401,7 +401,7 @@ class Reconcile:
             for report in result.orders:
                 self._externals.apply(order.pair, report, now)
             state.requests.end_doubt(one)
-        elif isinstance(result, Rejected) or (isinstance(result, Reply) and result.absent):
+        elif absent and now.ns >= order.updated_ns + in_ns(state.codec.offer.appears_s):
             self._externals.lost(order, now)
             state.requests.end_doubt(one)
         else:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.fakes.order_exchange import Rested
+from tests.fakes.order_exchange import OFFER, OrderExchange, Rested
 from tests.fakes.order_world import TIMEOUT, World, limit
 from venuemesh.actors.orders.machine.effects import Ask, Lookup, Purpose
-from venuemesh.connectors.order_codec import Kind
-from venuemesh.model.errors import Rejected, RetryLater
+from venuemesh.connectors.order_codec import Draft, Kind, Reply
+from venuemesh.model.errors import MeshError, Rejected, RetryLater
 from venuemesh.model.events import Side
 from venuemesh.model.order import NewOrder, OrderStatus
 from venuemesh.model.time import SECOND_NS
@@ -312,6 +313,34 @@ def test_an_external_order_that_ended_unnoticed_is_queried(world: World) -> None
     world.advance(61)
     world.go()
     assert world.machine.externals()[0].status is S.EXPIRED
+
+
+@pytest.mark.parametrize("hidden", ["too young to be found", "the query is refused"])
+def test_an_external_order_is_not_ended_by_an_answer_that_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    world = World(like=replace(OFFER, appears_s=5.0 if hidden == "too young to be found" else 0.0))
+    world.go()
+    rested = world.exchange.place(limit("web1"))
+    world.reports()
+    world.exchange.fill(rested, D(1))  # type: ignore[arg-type]
+    world.exchange.stream.clear()
+    with monkeypatch.context() as patch:
+        if hidden == "the query is refused":
+            patch.setattr(world.exchange, "read", lambda draft: refused_query(world.exchange, draft))
+        world.crash()  # the successor misses the order among the open ones, and queries it
+        for _ in range(4):
+            world.go()
+            world.advance(0.5)
+            assert [one.status for one in world.machine.externals()] == [S.OPEN]
+    for _ in range(20):
+        world.go()
+        world.advance(1.0)
+    assert world.machine.externals()[0].status is S.FILLED
+
+
+def refused_query(exchange: OrderExchange, draft: Draft) -> Reply | MeshError:
+    return Rejected("-2015", "no permission") if draft.kind is Kind.ORDER else OrderExchange.read(exchange, draft)
 
 
 def test_a_lookup_is_made_once_for_many_reports_of_one_order(world: World) -> None:
