@@ -30,16 +30,17 @@ def ray_cluster() -> Iterator[Path]:
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.update(RAY_ENVIRONMENT, PYTHONPATH=path, VENUEMESH_SEGMENTS=str(segments))
     try:
-        with forking_python() as python, patch.object(sys, "executable", python):
-            ray.init(
-                address="local",
-                num_cpus=2,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="error",
-                object_store_memory=80_000_000,
-                _temp_dir=str(folder),
-            )
+        with forking_python() as python:
+            with patch.object(sys, "executable", python):
+                ray.init(
+                    address="local",
+                    num_cpus=2,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="error",
+                    object_store_memory=80_000_000,
+                    _temp_dir=str(folder),
+                )
             yield segments
     finally:
         ray.shutdown()
