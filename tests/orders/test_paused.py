@@ -127,7 +127,7 @@ async def test_of_two_managers_one_is_fenced_and_no_intent_is_sent_twice(
         while not (first.done or second.done):  # noqa: ASYNC110 - the manager that took the account first ends
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.2)  # the other goes on
-    (case.place.folder / "stop").touch()
+    (case.place.folder / "stop-orders").touch()
     ends = [await first.result(), await second.result()]
     assert sorted(status for status, _ in ends) == [0, 1], ends
     assert next(outcome["type"] for status, outcome in ends if status == 1) == "Fenced"

@@ -134,7 +134,7 @@ def test_passphrases_that_differ_and_ctrl_c_make_nothing(home):
     assert "not the same" in terminal.seen
     terminal = Terminal("add", "main", "--exchange", "binance")
     terminal.answer("passphrase of the keystore: ", "\x03")
-    assert terminal.status() == 130
+    assert terminal.status() == 130, terminal.seen
     assert not Keystore().exists()
 
 
