@@ -56,10 +56,10 @@ class Terminal:
             os.execv(COMMAND[0], [*COMMAND, *map(str, arguments)])
         self.seen = ""
 
-    def answer(self, prompt: str, text: str) -> None:
+    def answer(self, prompt: str, text: str, end: str = "\n") -> None:
         before = len(self.seen)
         self._read_until(lambda: prompt in self.seen[before:])
-        os.write(self._master, text.encode() + b"\n")
+        os.write(self._master, (text + end).encode())
 
     def _read_until(self, reached, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
@@ -133,7 +133,7 @@ def test_passphrases_that_differ_and_ctrl_c_make_nothing(home):
     assert terminal.status() == 2
     assert "not the same" in terminal.seen
     terminal = Terminal("add", "main", "--exchange", "binance")
-    terminal.answer("passphrase of the keystore: ", "\x03")
+    terminal.answer("passphrase of the keystore: ", "\x03", end="")
     assert terminal.status() == 130, terminal.seen
     assert not Keystore().exists()
 
