@@ -207,7 +207,7 @@ class Desk:
         return await self._patient(try_once)
 
     async def _patient(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Repeat what the rate limits refuse for now."""
+        """Repeat work that a rate limit refuses, until the limit allows it."""
         deadline = time.monotonic() + READY_S
         while True:
             try:

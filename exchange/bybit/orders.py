@@ -12,7 +12,6 @@ according to enum.mdx: here it is rejected. The slippage bound of market orders 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
 from ...model.errors import Rejected
@@ -21,11 +20,11 @@ from ..engine.accounts import Account, Fill, Order, Ticket
 from ..engine.engine import Engine
 from ..engine.market import ExecutionReport
 from ..floor import Floor
+from ..wire.order_details import OrderDetails
 from .client import NAME
 from .errors import ApiError, refused
 from .pairs import Pair
 
-KEPT = 200_000  # orders whose details are kept
 FIRST_ID = 1_616_000_000_000_000_000
 POST_ONLY = "EC_PostOnlyWillTakeLiquidity"
 SELF_TRADE = {"CancelMaker": "EXPIRE_MAKER", "CancelTaker": "EXPIRE_TAKER", "CancelBoth": "EXPIRE_BOTH"}
@@ -68,8 +67,7 @@ class Orders:
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
-        self._details: OrderedDict[int, Details] = OrderedDict()
-        self._placing: Details | None = None
+        self._details = OrderDetails(lambda order: Details())
 
     @property
     def _engine(self) -> Engine:
@@ -77,18 +75,11 @@ class Orders:
 
     def details(self, order: Order) -> Details:
         """Return the protocol's own data of an order."""
-        return self._details.get(order.id) or Details()
+        return self._details.of(order)
 
     def report(self, report: ExecutionReport) -> None:
         """Update an order's details from a report."""
-        details = self._details.get(report.order.id)
-        if details is None:
-            details = self._details[report.order.id] = self._placing or Details()
-            self._placing = None
-        if report.fill is not None:
-            details.fills.append(report.fill)
-        if len(self._details) > KEPT:
-            self._details.popitem(last=False)
+        self._details.report(report)
 
     def tick(self, now_ns: int) -> None:
         """Do nothing: no order of this protocol ends by time."""
@@ -119,7 +110,7 @@ class Orders:
             new.quote_size,
             SELF_TRADE.get(new.self_trade, "NONE"),
         )
-        self._placing = Details(new.self_trade, market.bars.last_price, takes)
+        self._details.placing = Details(new.self_trade, market.bars.last_price, takes)
         try:
             if not takes:
                 return self._floor.submit(NAME, account, market.symbol, ticket, now_ns)
@@ -130,7 +121,7 @@ class Orders:
         except Rejected as rejected:
             raise refused(rejected) from None
         finally:
-            self._placing = None
+            self._details.placing = None
 
     def find_open(self, account: Account, order_id: object, client_id: object, symbol: str) -> Order:
         """Return an open order by the exchange's id, or else by the client's.

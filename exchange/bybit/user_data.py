@@ -64,16 +64,10 @@ class UserData:
             self.streams.add(Subscription(TOPICS.index(topic), client, account, key.name, topic))
 
     def unsubscribe(self, client: Client, topic: str) -> None:
-        for each in self.streams.on(client):
-            if each.topic == topic:
-                self.streams.end(each)
+        self.streams.end_where(client, lambda each: each.topic == topic)
 
     def end(self, account: Account, key: str | None) -> int:
-        """End subscriptions by closing their connections, because the protocol has no message for the end."""
-        ended = self.streams.to(account, key)
-        for each in ended:
-            each.connection.close(1008, "API key is invalid.", "expired")
-        return len(ended)
+        return self.streams.close(account, key, 1008, "API key is invalid.")
 
     def report(self, report: ExecutionReport) -> None:
         """Send one change of an order, its fill, and the balances that it changed."""

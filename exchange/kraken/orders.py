@@ -11,7 +11,6 @@ cancel_order, cancel_all, cancel_after (websocket v2); spot-clordid, spot-amends
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from ..engine.accounts import Account, Fill, Order, Ticket
 from ..engine.engine import Engine
 from ..engine.market import ExecutionReport
 from ..floor import Floor
+from ..wire.order_details import OrderDetails
 from . import ids
 from .client import NAME
 from .errors import ApiError, invalid
@@ -28,7 +28,6 @@ from .limits import AMEND, CANCEL, Meter, cost_by_age
 from .names import Pair, Pairs
 from .payloads import status
 
-KEPT = 200_000  # orders whose details are kept
 POST_ONLY = "Post only order"
 # Order types by the protocol's names. Trailing stops, iceberg orders and settle-position are not implemented.
 KINDS = {
@@ -88,7 +87,7 @@ class Orders:
         self._floor = floor
         self._pairs = pairs
         self._meter = meter
-        self._details: OrderedDict[int, Details] = OrderedDict()
+        self._details = OrderDetails(lambda order: Details())
         self._switches: dict[str, int] = {}  # when all orders of an account are cancelled, by its name
 
     @property
@@ -97,17 +96,13 @@ class Orders:
 
     def details(self, order: Order) -> Details:
         """Return the protocol's own data of an order."""
-        return self._details.get(order.id) or Details()
+        return self._details.of(order)
 
     def report(self, report: ExecutionReport) -> None:
         """Update an order's details from a report."""
-        details = self._details.setdefault(report.order.id, Details())
-        if report.fill is not None:
-            details.fills.append(report.fill)
+        details = self._details.report(report)
         if report.kind == "REPLACED":
             details.amended_ns = report.time_ns
-        if len(self._details) > KEPT:
-            self._details.popitem(last=False)
 
     # ------------------------------------------------------------------------------------------------- placing
 

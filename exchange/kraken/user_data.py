@@ -115,16 +115,10 @@ class UserData:
             self._send(made, "snapshot", rows)
 
     def unsubscribe(self, client: Client, channel: str) -> None:
-        for each in self.streams.on(client):
-            if each.channel == channel:
-                self.streams.end(each)
+        self.streams.end_where(client, lambda each: each.channel == channel)
 
     def end(self, account: Account, key: str | None) -> int:
-        """End subscriptions by closing their connections, because the protocol has no message for the end."""
-        ended = self.streams.to(account, key)
-        for each in ended:
-            each.connection.close(1001, "Session ended", "expired")
-        return len(ended)
+        return self.streams.close(account, key, 1001, "Session ended")
 
     # -------------------------------------------------------------------------------------------------- events
 

@@ -14,7 +14,6 @@ Source: order/book/trading-trade-post-{place-order, place-multiple-orders, cance
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
 from ...model.errors import Rejected
@@ -26,12 +25,12 @@ from ..engine.engine import Engine
 from ..engine.market import ExecutionReport, Market
 from ..engine.rules import ONE
 from ..floor import Floor
+from ..wire.order_details import OrderDetails
 from . import ids
 from .client import NAME
 from .errors import ApiError, refused
 from .payloads import min_size
 
-KEPT = 200_000  # orders whose details are kept
 SELF_TRADE = {"cancel_maker": "EXPIRE_MAKER", "cancel_taker": "EXPIRE_TAKER", "cancel_both": "EXPIRE_BOTH"}
 POST_ONLY, SWITCH = "POST_ONLY", "CANCEL_ALL_AFTER"
 SOURCES = {  # why an order was cancelled: cancelSource
@@ -68,14 +67,21 @@ class NewOrder:
     may_shrink: bool = True
 
 
+def _derived(order: Order) -> Details:
+    """Return what an order of another protocol has of these details."""
+    kind = "market" if order.price is None else "post_only" if order.kind == "LIMIT_MAKER" else "limit"
+    kind = order.time_in_force.lower() if kind == "limit" and order.time_in_force != "GTC" else kind
+    target = "" if order.price is not None else "base_ccy" if order.quote_size is None else "quote_ccy"
+    return Details(kind, target)
+
+
 class Orders:
     """Executes requests about orders."""
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
-        self._details: OrderedDict[int, Details] = OrderedDict()
+        self._details = OrderDetails(_derived)
         self._switches: dict[tuple[str, str], int] = {}  # when orders are cancelled, by account and tag ("": all)
-        self._placing: Details | None = None
 
     @property
     def _engine(self) -> Engine:
@@ -83,24 +89,11 @@ class Orders:
 
     def details(self, order: Order) -> Details:
         """Return the protocol's own data of an order; for orders of other protocols the available part."""
-        found = self._details.get(order.id)
-        if found is None:
-            kind = "market" if order.price is None else "post_only" if order.kind == "LIMIT_MAKER" else "limit"
-            kind = order.time_in_force.lower() if kind == "limit" and order.time_in_force != "GTC" else kind
-            target = "" if order.price is not None else "base_ccy" if order.quote_size is None else "quote_ccy"
-            found = Details(kind, target)
-        return found
+        return self._details.of(order)
 
     def report(self, report: ExecutionReport) -> None:
         """Update an order's details from a report."""
-        details = self._details.get(report.order.id)
-        if details is None:
-            details = self._details[report.order.id] = self._placing or self.details(report.order)
-            self._placing = None
-        if report.fill is not None:
-            details.fills.append(report.fill)
-        if len(self._details) > KEPT:
-            self._details.popitem(last=False)
+        self._details.report(report)
 
     # ------------------------------------------------------------------------------------------------- placing
 
@@ -115,7 +108,7 @@ class Orders:
             raise ApiError("51021", "The pair or contract is not yet listed")
         ticket = self._ticket(account, new)
         takes = new.details.kind == "post_only" and new.price is not None and _against(new).crosses(new.price)
-        self._placing = new.details
+        self._details.placing = new.details
         try:
             if not takes:
                 order = self._floor.submit(NAME, account, rules.symbol, ticket, now_ns)
@@ -130,7 +123,7 @@ class Orders:
             paid = rules.quote if new.side is Side.BUY else rules.base
             raise refused(rejected, paid) from None
         finally:
-            self._placing = None
+            self._details.placing = None
 
     def _ticket(self, account: Account, new: NewOrder) -> Ticket:
         rules, details = new.market.rules, new.details

@@ -61,16 +61,10 @@ class UserData:
             self._balances(made, None)
 
     def unsubscribe(self, client: Client, channel: str) -> None:
-        for each in self.streams.on(client):
-            if each.channel == channel:
-                self.streams.end(each)
+        self.streams.end_where(client, lambda each: each.channel == channel)
 
     def end(self, account: Account, key: str | None) -> int:
-        """End subscriptions by closing their connections, because the protocol has no message for the end."""
-        ended = self.streams.to(account, key)
-        for each in ended:
-            each.connection.close(4001, "Login Failed", "expired")
-        return len(ended)
+        return self.streams.close(account, key, 4001, "Login Failed")
 
     def report(self, report: ExecutionReport) -> None:
         """Send one change of an order, and the changed balances."""

@@ -52,6 +52,19 @@ class UserData(Generic[S]):
         self._by_connection[where[0]].pop(where[1], None)
         self._by_account[subscription.account.name].pop(where, None)
 
+    def end_where(self, connection: Connection, ends: Callable[[S], bool]) -> None:
+        """Drop the subscriptions of a connection for which `ends` is true."""
+        for subscription in self.on(connection):
+            if ends(subscription):
+                self.end(subscription)
+
+    def close(self, account: Account, key: str | None, code: int, reason: str) -> int:
+        """End subscriptions by closing their connections, where the protocol has no message for the end."""
+        ended = self.to(account, key)
+        for subscription in ended:
+            subscription.connection.close(code, reason, "expired")
+        return len(ended)
+
     def drop(self, connection: Connection) -> None:
         """Drop the subscriptions of a connection that has ended."""
         for subscription in list(self._by_connection.pop(connection.number, {}).values()):
