@@ -411,9 +411,8 @@ def connect(
         secret_file,
         kind,
         tuple(field_file or ()),
+        public,
     )
-    if public and any((account, keys, keystore, passphrase_file, api_key_file, secret_file, kind, field_file)):
-        raise Misconfigured("--public", "it reads no key; leave out the options of a key")
     chosen = account_keys.choose_key(exchange, rest, ws, given)
     probe = Probe(
         chosen.connector, pair, chosen.rest, chosen.ws, timeout, chosen.key, read_options(chosen.connector, option)
@@ -425,7 +424,7 @@ def connect(
             out.print(checked_table(exchange, probe.checked))
         if (balances := probe.balances()) is not None:
             out.print(balances_table(balances))
-    if chosen.key is None and not public:
+    if chosen.key is None and not given.public:
         out.print("market data only: no key was given (--keys, --account or --api-key-file), so no balance was read")
 
 

@@ -215,6 +215,7 @@ class KeyOptions:
     secret_file: Path | None = None
     kind: str | None = None
     field_files: tuple[str, ...] = ()  # each NAME=PATH
+    public: bool = False  # read no key, whatever the configuration has
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,8 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
     Raises:
         Misconfigured: the options name several keys or only a part of one, or the key cannot be read.
     """
+    if given.public and replace(given, config=None) != KeyOptions(public=True):
+        raise Misconfigured("--public", "it reads no key; leave out the options of a key")
     ways = [given.account or given.config, given.keys, given.api_key_file or given.secret_file]
     if given.field_files and ways[2] is None:
         raise Misconfigured("--field-file", "belongs to --api-key-file and --secret-file")
@@ -272,7 +275,7 @@ def _configured(exchange: str, rest: str | None, ws: str | None, given: KeyOptio
     names = sorted(table.accounts)
     name = given.account or (names[0] if len(names) == 1 else None)
     connector, rest, ws = table.connector or exchange, rest or table.rest, ws or table.ws
-    if name is None and not names:
+    if given.public or (name is None and not names):
         return Chosen(connector, rest, ws, None)
     if name not in table.accounts:
         raise Misconfigured(

@@ -45,11 +45,19 @@ async def test_every_step_is_seen(exchange):
     assert all(step.ms >= 0 for step in probe.checked)
 
 
-def test_public_reads_no_key_and_takes_no_option_of_one(exchange):
+def test_public_reads_no_key_and_takes_no_option_of_one(exchange, tmp_path):
     done = CliRunner().invoke(app, ["connect", "binance", "--rest", exchange.rest, "--ws", exchange.ws, "--public"])
     assert done.exit_code == 0, done.output
     assert "frames" in done.output
     assert "no key was given" not in done.output
+    config = tmp_path / "mesh.toml"
+    config.write_text(
+        '[mesh]\nname = "m"\n[exchanges.binance]\npairs = ["BTC-USDT"]\n'
+        f'rest = "{exchange.rest}"\nws = "{exchange.ws}"\n'
+        '[exchanges.binance.accounts.main]\nkeys = "main"\nkeystore = "/nonexistent"\n'
+    )
+    with_account = CliRunner().invoke(app, ["connect", "binance", "--public", "--config", str(config)])
+    assert with_account.exit_code == 0, with_account.output
     refused = CliRunner().invoke(app, ["connect", "binance", "--public", "--keys", "binance-main"])
     assert isinstance(refused.exception, Misconfigured)
     assert "--public: it reads no key" in str(refused.exception)
