@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ....connectors.order_codec import Draft
@@ -194,23 +195,16 @@ class Cancelling:
     def _send(self, due: Sequence[Held], now: Now) -> None:
         """Cancel these orders, in as few requests as the exchange takes."""
         state, by_id = self._state, {held.order.client_order_id: held for held in due}
-        drafts: list[Draft] = []
+
+        def drafted(held: Held) -> Draft:
+            return state.codec.cancel(held.order, state.guards.instrument(held.order.pair))
 
         def failed(one: str, error: MeshError) -> None:
             code, reason = code_and_reason(error)
             self.refused(by_id[one], code, reason, now, final=True)
 
-        for one, held in by_id.items():
-            try:
-                drafts.append(state.codec.cancel(held.order, state.guards.instrument(held.order.pair)))
-            except MeshError as error:
-                failed(one, error)
-        for draft in state.joined(drafts, state.codec.offer.batch_cancel):
-            try:
-                state.intend(draft, dict.fromkeys(draft.orders, Part.CANCEL), now)
-            except MeshError as error:
-                for one in draft.orders:
-                    failed(one, error)
-                continue
-            for one in draft.orders:
-                state.ledger.step(by_id[one], Step.CANCEL_SENT, now)
+        def sent(one: str) -> None:
+            state.ledger.step(by_id[one], Step.CANCEL_SENT, now)
+
+        drafts = {one: partial(drafted, held) for one, held in by_id.items()}
+        state.intend_each(Part.CANCEL, drafts, now, failed=failed, sent=sent)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ....connectors.order_codec import Draft
@@ -173,24 +174,14 @@ class Placing:
         """Write the intents of the orders that may be placed; the others end as FAILED. Return why, by id."""
         state, asked = self._state, {one.client_order_id: one for one in orders}
         errors: dict[str, MeshError] = {}
-        drafts: list[Draft] = []
 
         def failed(one: str, error: MeshError) -> None:
             state.funds.release(one)
             self.fail(asked[one], error, now)
             errors[one] = error
 
-        for one, order in asked.items():
-            try:
-                drafts.append(self._drafted(order, now))
-            except MeshError as error:
-                failed(one, error)
-        for draft in state.joined(drafts, state.codec.offer.batch_place):
-            try:
-                state.intend(draft, dict.fromkeys(draft.orders, Part.PLACE), now)
-            except MeshError as error:
-                for one in draft.orders:
-                    failed(one, error)
+        drafts = {one: partial(self._drafted, order, now) for one, order in asked.items()}
+        state.intend_each(Part.PLACE, drafts, now, failed=failed)
         return errors
 
     def _drafted(self, asked: NewOrder, now: Now) -> Draft:

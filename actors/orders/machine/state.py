@@ -109,9 +109,39 @@ class AccountState:
         self.requests.add(request)
         return request
 
-    def joined(self, drafts: Sequence[Draft], most: int) -> list[Draft]:
-        """Join requests of one kind into as few as the exchange takes, with at most `most` in one."""
+    def intend_each(
+        self,
+        part: Part,
+        drafted: Mapping[str, Callable[[], Draft]],
+        now: Now,
+        *,
+        failed: Callable[[str, MeshError], None],
+        sent: Callable[[str], None] = lambda one: None,
+    ) -> None:
+        """Place or cancel orders in as few requests as the exchange takes; `drafted` makes each order's own request.
+
+        Calls `sent` with the id of each order whose request is written as an intent, and `failed` with the others.
+        """
+        drafts: list[Draft] = []
+        for one, draft in drafted.items():
+            try:
+                drafts.append(draft())
+            except MeshError as error:
+                failed(one, error)
+        for joint in self.joined(part, drafts):
+            try:
+                self.intend(joint, dict.fromkeys(joint.orders, part), now)
+            except MeshError as error:
+                for one in joint.orders:
+                    failed(one, error)
+                continue
+            for one in joint.orders:
+                sent(one)
+
+    def joined(self, part: Part, drafts: Sequence[Draft]) -> list[Draft]:
+        """Join requests of one kind into as few as the exchange takes."""
         codec = self.codec
+        most = codec.offer.batch_place if part is Part.PLACE else codec.offer.batch_cancel
         if most < 2 or not isinstance(codec, Batches):
             return list(drafts)
         groups: dict[str | None, list[Draft]] = {}

@@ -9,6 +9,7 @@ import pytest
 
 from tests.actors.orders.machine.test_machine import place, status
 from tests.fakes.order_world import TIMEOUT, World, limit
+from venuemesh.actors.orders.machine.requests import Part
 from venuemesh.connectors.order_codec import Kind
 from venuemesh.model.errors import RetryLater
 from venuemesh.model.order import OrderStatus
@@ -55,9 +56,10 @@ def test_orders_of_one_pair_go_together_where_the_exchange_requires_it(world: Wo
     codec, instrument = state.codec, world.instruments[0]
     drafts = [codec.place(limit(f"vm{number}"), instrument) for number in range(5)]
     mixed = [replace(draft, pair="ETH-USDT" if number % 2 else "BTC-USDT") for number, draft in enumerate(drafts)]
-    assert [one.orders for one in state.joined(mixed, 3)] == [("vm0", "vm1", "vm2"), ("vm3", "vm4")]
+    codec.offer = replace(codec.offer, batch_place=3)
+    assert [one.orders for one in state.joined(Part.PLACE, mixed)] == [("vm0", "vm1", "vm2"), ("vm3", "vm4")]
     codec.offer = replace(codec.offer, batch_of_pair=True)
-    assert [one.orders for one in state.joined(mixed, 3)] == [("vm0", "vm2", "vm4"), ("vm1", "vm3")]
+    assert [one.orders for one in state.joined(Part.PLACE, mixed)] == [("vm0", "vm2", "vm4"), ("vm1", "vm3")]
 
 
 def test_one_that_is_refused_leaves_the_others(world: World) -> None:
