@@ -31,14 +31,12 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-import orjson
-
-from ...connectors.order_codec import Auth, Kind, TradingCodec
-from ...journal.writes import CloseRequest, PutCursor
+from ...connectors.order_codec import Auth, TradingCodec
+from ...journal.writes import PutCursor
 from ...model.errors import InboxFull, MeshError, OutcomeUnknown, Rejected, RetryLater
 from ...model.events import Side
 from ...model.ids import OrderIds
@@ -49,8 +47,8 @@ from ..limits.budget import RestLike
 from ..limits.machine import Priority
 from .bodies import new_order, order_state
 from .machine.effects import Top
-from .machine.state import intent
 from .queries import Queries, needed_text, number, seconds, text
+from .raw_requests import RawRequests
 from .settings import Limits, OrderManagerSettings
 from .shell import ManagerShell
 
@@ -58,7 +56,6 @@ CANCEL_SHARE = 0.8  # of `stop_s`: for cancelling
 PLACE_WAIT_S = 5.0  # longest wait of an order for rate budget
 MANY = 100  # most orders of one command
 DEATHS = ("keep", "cancel")
-TEXT_MAX = 1 << 20
 
 
 class OrderManagerRole:
@@ -94,6 +91,7 @@ class OrderManagerRole:
         self._settings, self._context = settings, context
         make = ids or OrderIds(context.time_ns(), random.getrandbits(64))
         self._shell = ManagerShell(settings, context, make, rest, codec, auth)
+        self._raw = RawRequests(self._shell)
         self._stopping = False
 
     async def start(self) -> None:
@@ -219,14 +217,18 @@ class OrderManagerRole:
         )
 
     def _needs_price(self, order: NewOrder) -> bool:
-        settings = self._settings.machine
-        limits = (settings.limits, settings.pair_limits.get(order.pair, Limits()))
+        limits = self._limits(order.pair)
         if any(one.price_band is not None for one in limits):
             return True
         bounded = any(one.max_order_notional is not None for one in limits)
         if order.price is not None:
             return bounded and order.side is Side.SELL  # a sell trades at the book's price, even if its own is lower
         return order.amount is not None or bounded
+
+    def _limits(self, pair: str) -> tuple[Limits, Limits]:
+        """Return the limits of the account and of the pair."""
+        settings = self._settings.machine
+        return settings.limits, settings.pair_limits.get(pair, Limits())
 
     async def _cancel(self, body: Any) -> Any:
         shell = self._shell
@@ -261,8 +263,7 @@ class OrderManagerRole:
 
     async def _top(self, pair: str, is_listed: bool) -> Top | None:
         """Return the best prices of a pair by which new terms are judged; None where no guard needs them."""
-        settings = self._settings.machine
-        limits = (settings.limits, settings.pair_limits.get(pair, Limits()))
+        limits = self._limits(pair)
         if not is_listed or all(one.price_band is None and one.max_order_notional is None for one in limits):
             return None
         return self._shell.markets.top_here(pair) or await self._shell.markets.top(pair)
@@ -388,58 +389,10 @@ class OrderManagerRole:
         return {"acked": await self._shell.heard(body)}
 
     async def _request(self, body: Any) -> Any:
-        shell, params = self._shell, body.get("params") or {}
-        if not isinstance(params, dict):
-            raise Rejected("bad_request", "params must be a table")
-        await shell.loaded()
-        pairs = [(str(name), str(value)) for name, value in params.items()]
-        method, path, own = needed_text(body, "method").upper(), needed_text(body, "path"), text(body, "id")
-        gateway = shell.gateway
-        draft = gateway.codec.raw(method, path, pairs, bool(body.get("signed", True)))
-        name = f"raw-{own or shell.ids()}"
-        if draft.changes and own is not None and await self._was_sent(name):
-            raise OutcomeUnknown(
-                f"{method} {path}", "a request with this id was sent already, and its outcome is unknown"
-            )
-        await shell.allowance.take(draft.cost, draft.order_count)
-        signed = gateway.sign_rest(draft, name)
-        try:
-            if draft.changes:  # this write also fences: it fails for an earlier manager of the account
-                await shell.write(intent(signed, (), self._now_ns))
-            response = await gateway.write(signed)
-        finally:
-            gateway.give_up(signed)
-        shell.allowance.answered(response, draft.cost)
-        if draft.changes and response.status < 500:
-            with contextlib.suppress(MeshError):  # return the answer, even if the journal did not accept it
-                outcome = "accepted" if response.status == 200 else "rejected"
-                await shell.write([CloseRequest(name, outcome, self._now_ns)])
-        return {"status": response.status, "body": _body(response.body)}
+        return await self._raw.request(body)
 
     async def _signed_read(self, body: Any) -> Any:
-        shell = self._shell
-        await shell.loaded()
-        kind, params = Kind(needed_text(body, "kind")), body.get("params") or []
-        if kind.changes or kind is Kind.RAW:
-            raise Rejected("bad_request", f"{kind.value} is not a read")
-        codec = shell.gateway.codec
-        draft = codec.raw(needed_text(body, "method"), needed_text(body, "path"), [tuple(row) for row in params], True)
-        response = await shell.gateway.relay(replace(draft, kind=kind))
-        return {
-            "status": response.status,
-            "headers": dict(response.headers),
-            "body": response.body,
-            "sent_ns": response.sent_ns,
-        }
-
-    async def _was_sent(self, name: str) -> bool:
-        shell = self._shell
-        found = await shell.read(lambda journal: journal.request(shell.exchange, shell.account, name))
-        return found is not None
-
-    @property
-    def _now_ns(self) -> int:
-        return self._context.time_ns()
+        return await self._raw.signed_read(body)
 
     def _soon_ns(self) -> int:
         return self._context.time_ns() + in_ns(PLACE_WAIT_S)
@@ -498,11 +451,3 @@ def _plain(value: Any) -> Any:
 
 def _limits(limits: Limits) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(limits).items()}
-
-
-def _body(raw: bytes) -> Any:
-    """Return the body as plain values if it is JSON, else as text."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw[:TEXT_MAX].decode(errors="replace")

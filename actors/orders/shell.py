@@ -22,9 +22,7 @@ from ...connectors.order_codec import Auth, Draft, Reply, Signed, TradingCodec
 from ...connectors.reading import LeftOut, left_out_text
 from ...journal.committer import Committer
 from ...journal.journal import Journal
-from ...journal.records import Loaded
 from ...journal.writes import Write
-from ...keystore.secrets import journal_url
 from ...model.errors import (
     DecodeError,
     Fenced,
@@ -38,13 +36,14 @@ from ...model.errors import (
 from ...model.failpoint import reach
 from ...model.ids import born
 from ...model.instrument import Instrument
-from ...model.time import SECOND_NS, in_ns
+from ...model.time import SECOND_NS
 from ..account.gateway import Gateway, open_gateway
 from ..account.reports import Marker
 from ..cell.role import Context
 from ..limits.allowance import Allowance
 from ..limits.budget import RestLike
 from ..limits.machine import Priority
+from .account_journal import RETRY_S, AccountJournal
 from .dead_man import DeadMan
 from .inbox import StreamInbox
 from .lookup import find
@@ -60,8 +59,6 @@ from .timings import ANSWERED, COMMITTED, JUDGED, SIGNED, WRITTEN, Timings
 
 T = TypeVar("T")
 LAST_ANSWERS_S = 1.0  # how long `stop` waits for answers under way
-RETRY_S = 0.5  # between attempts to reach an unavailable journal
-TRIM_EVERY_S = 1800.0
 BOOT_WAIT_S = 30.0  # longest wait of a command for the load; its sender may wait less
 MAX_WAITING = 1_000  # commands that wait for the load
 
@@ -133,9 +130,11 @@ class ManagerShell:
         """Take the account, load its open state, and start the machine."""
         context = self.context
         try:
-            journal, epoch = await self._take()
-            self.committer = Committer(journal, self.exchange, self.account, epoch)
-            loaded = await self._load(self.committer)
+            journal = AccountJournal(
+                self.settings.journal, self.exchange, self.account, context, self._wait_for_opening
+            )
+            self.committer = await journal.take()
+            loaded = await journal.load(self.committer)
             self.state = "STARTING"
             instruments = await self.markets.known()
             if self.settings.dead_man_s is not None:
@@ -162,26 +161,9 @@ class ManagerShell:
         self._do(self.machine.boot(loaded, self.now()))
         self.booted.set()
         self._spawn(self._tick())
-        self._spawn(self._keep_trimmed())
+        self._spawn(journal.keep_trimmed())
         if self._dead_man is not None:
             self._spawn(self._dead_man.run())
-
-    async def _keep_trimmed(self) -> None:
-        """Trim ended records older than `keep_days` from the journal, at intervals, beside the commits."""
-        settings = self.settings.journal
-        keep_ns = in_ns(settings.keep_days * 86_400)
-
-        def trim() -> None:
-            opened = Journal.open(journal_url(settings.url, settings.url_file), settings.wait_s, create=False)
-            try:
-                opened.trim(self.exchange, self.account, self.context.time_ns() - keep_ns)
-            finally:
-                opened.close()
-
-        while True:
-            await asyncio.sleep(TRIM_EVERY_S)
-            with contextlib.suppress(JournalUnavailable):  # retried later; commits report an unavailable journal
-                await asyncio.to_thread(trim)
 
     async def _open_limits(self) -> None:
         """Request the exchange's order counts of this account until it answers. No order is placed before."""
@@ -195,29 +177,8 @@ class ManagerShell:
                 await asyncio.sleep(RETRY_S)
         self.allowance.open(None)
 
-    async def _take(self) -> tuple[Journal, int]:
-        settings, context = self.settings.journal, self.context
-        url = journal_url(settings.url, settings.url_file)
-        holder = f"{context.address}@{context.incarnation[0]}.{context.incarnation[1]}"
-        journal: Journal | None = None
-        while True:
-            try:
-                if journal is None:
-                    journal = await asyncio.to_thread(Journal.open, url, settings.wait_s)
-                context.alive()
-                epoch = await asyncio.to_thread(journal.take, self.exchange, self.account, holder, context.time_ns())
-                return journal, epoch
-            except JournalUnavailable as error:
-                self.state, self.error = "NO_JOURNAL", str(error)
-                await asyncio.sleep(RETRY_S)
-
-    async def _load(self, committer: Committer) -> Loaded:
-        while True:
-            try:
-                return await committer.read(lambda journal: journal.load(self.exchange, self.account))
-            except JournalUnavailable as error:
-                self.state, self.error = "NO_JOURNAL", str(error)
-                await asyncio.sleep(RETRY_S)
+    def _wait_for_opening(self, error: JournalUnavailable) -> None:
+        self.state, self.error = "NO_JOURNAL", str(error)
 
     async def stop(self) -> None:
         """End everything. On return, submitted commits are durable.

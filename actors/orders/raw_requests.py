@@ -1,0 +1,94 @@
+"""Requests to the exchange that the machine does not decide: a user's own, and reads for other roles of the account.
+
+They go out with the manager's key, nonces and rate budget. A user's request that changes something is journaled before
+it is sent, so it is sent once per id and never by a fenced manager.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from ...connectors.order_codec import Kind
+from ...journal.writes import CloseRequest
+from ...model.errors import MeshError, OutcomeUnknown, Rejected
+from .machine.state import intent
+from .queries import needed_text, text
+from .shell import ManagerShell
+
+TEXT_MAX = 1 << 20
+
+
+class RawRequests:
+    """Sends raw requests of one account; see `role` for the messages."""
+
+    def __init__(self, shell: ManagerShell) -> None:
+        self._shell = shell
+
+    async def request(self, body: Any) -> dict[str, Any]:
+        """Send a user's request; return its status and body.
+
+        Raises:
+            OutcomeUnknown: a request with this id was sent before, or the exchange gave no answer.
+            Rejected: the message is malformed.
+        """
+        shell, params = self._shell, body.get("params") or {}
+        if not isinstance(params, dict):
+            raise Rejected("bad_request", "params must be a table")
+        await shell.loaded()
+        pairs = [(str(name), str(value)) for name, value in params.items()]
+        method, path, own = needed_text(body, "method").upper(), needed_text(body, "path"), text(body, "id")
+        gateway = shell.gateway
+        draft = gateway.codec.raw(method, path, pairs, bool(body.get("signed", True)))
+        name = f"raw-{own or shell.ids()}"
+        if draft.changes and own is not None and await self._was_sent(name):
+            raise OutcomeUnknown(
+                f"{method} {path}", "a request with this id was sent already, and its outcome is unknown"
+            )
+        await shell.allowance.take(draft.cost, draft.order_count)
+        signed = gateway.sign_rest(draft, name)
+        try:
+            if draft.changes:  # this write also fences: it fails for an earlier manager of the account
+                await shell.write(intent(signed, (), shell.context.time_ns()))
+            response = await gateway.write(signed)
+        finally:
+            gateway.give_up(signed)
+        shell.allowance.answered(response, draft.cost)
+        if draft.changes and response.status < 500:
+            with contextlib.suppress(MeshError):  # return the answer, even if the journal did not accept it
+                outcome = "accepted" if response.status == 200 else "rejected"
+                await shell.write([CloseRequest(name, outcome, shell.context.time_ns())])
+        return {"status": response.status, "body": _body(response.body)}
+
+    async def signed_read(self, body: Any) -> dict[str, Any]:
+        """Sign and send a read for a role that must not sign; return the whole answer. Raises Rejected."""
+        shell = self._shell
+        await shell.loaded()
+        kind, params = Kind(needed_text(body, "kind")), body.get("params") or []
+        if kind.changes or kind is Kind.RAW:
+            raise Rejected("bad_request", f"{kind.value} is not a read")
+        codec = shell.gateway.codec
+        draft = codec.raw(needed_text(body, "method"), needed_text(body, "path"), [tuple(row) for row in params], True)
+        response = await shell.gateway.relay(replace(draft, kind=kind))
+        return {
+            "status": response.status,
+            "headers": dict(response.headers),
+            "body": response.body,
+            "sent_ns": response.sent_ns,
+        }
+
+    async def _was_sent(self, name: str) -> bool:
+        shell = self._shell
+        found = await shell.read(lambda journal: journal.request(shell.exchange, shell.account, name))
+        return found is not None
+
+
+def _body(raw: bytes) -> Any:
+    """Return the body as plain values if it is JSON, else as text."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw[:TEXT_MAX].decode(errors="replace")
