@@ -92,6 +92,15 @@ cdef class SymbolTable:
     cdef int find(self, const char* symbol, Py_ssize_t length) noexcept nogil  # the slot, or -1
 
 
+cdef inline const char* scan_symbol(const char* p, SymbolTable symbols, int* slot) noexcept nogil:
+    """Read the string of a bound symbol; return the position behind it, or NULL."""
+    cdef const char* end = scan_string(p)
+    if end is NULL:
+        return NULL
+    slot[0] = symbols.find(p + 1, end - p - 2)
+    return end if slot[0] >= 0 else NULL
+
+
 cdef struct Delta:
     int64_t first, last
     int64_t previous  # -1: not stated

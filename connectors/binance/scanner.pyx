@@ -19,6 +19,7 @@ from ...orderbook.frame cimport (
     scan_levels,
     scan_literal,
     scan_string,
+    scan_symbol,
     skip_levels,
 )
 from ...orderbook.l2 cimport ASKS, BIDS, OrderBook
@@ -72,16 +73,12 @@ cdef const char* read_event(DepthScanner scanner, const char* p, Delta* delta) n
             p = scan_integer(p, &ts_ms)
         elif name == c"s":
             flag = SYMBOL
-            end = scan_string(p)
-            if end is NULL:
-                return NULL
-            delta.slot = scanner.symbols.find(p + 1, end - p - 2)
-            if delta.slot < 0:
+            p = scan_symbol(p, scanner.symbols, &delta.slot)
+            if p is NULL:
                 return NULL
             slot = &scanner.symbols.slots[delta.slot]
             price = slot.price
             size = slot.size
-            p = end
         elif name == c"e":
             flag = EVENT
             p = scan_literal(p, b'"depthUpdate"')

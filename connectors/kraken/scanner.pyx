@@ -10,7 +10,7 @@ from ...orderbook.frame cimport (
     scan_integer,
     scan_literal,
     scan_objects,
-    scan_string,
+    scan_symbol,
     scan_time,
 )
 from ...orderbook.l2 cimport ASKS, BIDS
@@ -37,11 +37,8 @@ cdef class BookScanner(FrameScanner):
         while True:
             if (value := scan_literal(p, b'"symbol":')) is not NULL:
                 flag = SYMBOL
-                p = scan_string(value)
+                p = scan_symbol(value, self.symbols, &delta.slot)
                 if p is NULL:
-                    return False
-                delta.slot = self.symbols.find(value + 1, p - value - 2)
-                if delta.slot < 0:
                     return False
                 slot = &self.symbols.slots[delta.slot]
             elif (value := scan_literal(p, b'"bids":')) is not NULL:

@@ -12,7 +12,7 @@ from ...orderbook.frame cimport (
     scan_integer,
     scan_literal,
     scan_rows,
-    scan_string,
+    scan_symbol,
 )
 from ...orderbook.l2 cimport ASKS, BIDS
 
@@ -48,12 +48,8 @@ cdef class BookScanner(FrameScanner):
         cdef const Slot* slot
         if p is NULL:
             return False
-        value = p
-        p = scan_string(value)
+        p = scan_symbol(p, self.symbols, &delta.slot)
         if p is NULL:
-            return False
-        delta.slot = self.symbols.find(value + 1, p - value - 2)
-        if delta.slot < 0:
             return False
         slot = &self.symbols.slots[delta.slot]
         p = scan_literal(p, b'},"action":"update","data":[{')
