@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import orjson
 
 from ...model.time import MINUTE_NS
-from ..engine.candles import INTERVALS, Bar, floor
+from ..engine.candles import INTERVALS, Bar
 from ..engine.market import Aggregate, LevelChanges, Market, Trade
 from ..floor import Floor
+from ..wire.candles import CandleFeed
 from ..wire.topics import Topic, Topics
 from . import payloads
 from .client import NAME, Client, Form
@@ -45,9 +46,8 @@ class Stream(Topic):
     kind: str = ""  # depth | partial | trade | aggTrade | bookTicker | second kinds | arr kinds
     argument: str = ""
     fast: bool = False
-    east: bool = False
     seen_changes: int = -1
-    open_bar_ns: int = 0
+    candles: CandleFeed | None = None
 
 
 def parse(name: str) -> Stream | None:
@@ -68,7 +68,8 @@ def parse(name: str) -> Stream | None:
     if match["interval"]:
         if match["interval"] not in INTERVALS:
             return None
-        return Stream(name, symbol, kind="kline", argument=match["interval"], east=match["east"] is not None)
+        candles = CandleFeed(match["interval"], EAST_8 if match["east"] else 0)
+        return Stream(name, symbol, kind="kline", argument=match["interval"], candles=candles)
     if match["window"]:
         return Stream(name, symbol, kind="window", argument=match["window"])
     return Stream(name, symbol, kind=match["plain"])
@@ -220,9 +221,9 @@ class Streams:
         for stream in streams:
             if stream.kind == "partial" and not stream.fast:
                 self._partial(stream, market)
-            elif stream.kind == "kline":
+            elif stream.candles is not None:
                 if stream.argument == "1s" or tick // 100 % 2 == 0:
-                    self._kline(stream, market, now)
+                    self._klines(stream, stream.candles, market, now)
             elif stream.kind in ("miniTicker", "ticker", "avgPrice", "window", "referencePrice"):
                 if stream.seen_changes == market.changes:
                     continue
@@ -241,28 +242,14 @@ class Streams:
             name = stream.argument
             self.send(stream, lambda unit: dump(payloads.window_event(market, name, WINDOWS[name], now, unit)))
 
-    def _kline(self, stream: Stream, market: Market, now: int) -> None:
-        interval, offset = stream.argument, EAST_8 if stream.east else 0
-        start = floor(now, interval, offset)
-        bars = market.bars.klines(interval, None, start, 2, offset)
-        if not bars:
-            return
-        if stream.open_bar_ns and stream.open_bar_ns < start:
-            for bar in bars:
-                if bar.open_ns == stream.open_bar_ns:
-                    self._send_bar(stream, market, bar, True, offset, now)
-        elif stream.seen_changes == market.changes:
-            return
-        stream.seen_changes = market.changes
-        stream.open_bar_ns = start
-        if bars[-1].open_ns == start:
-            self._send_bar(stream, market, bars[-1], False, offset, now)
+    def _klines(self, stream: Stream, candles: CandleFeed, market: Market, now: int) -> None:
+        for bar, closed in candles.due(market, now):
 
-    def _send_bar(self, stream: Stream, market: Market, bar: Bar, closed: bool, offset: int, now: int) -> None:
-        self.send(
-            stream,
-            lambda unit: dump(payloads.kline_event(market.symbol, bar, stream.argument, closed, offset, now, unit)),
-        )
+            def encode(unit: int, bar: Bar = bar, closed: bool = closed) -> str:
+                offset = candles.offset_ns
+                return dump(payloads.kline_event(market.symbol, bar, stream.argument, closed, offset, now, unit))
+
+            self.send(stream, encode)
 
     def _market_wide(self) -> None:
         now = self._now()

@@ -1,7 +1,7 @@
 """Instruments, tickers, trades and candles as REST and the topics write them.
 
 Source: market/instrument.mdx, market/tickers.mdx, market/recent-trade.mdx, market/kline.mdx,
-websocket/public/ticker.mdx, websocket/public/trade.mdx, read 2026-11-27.
+websocket/public/{ticker, trade, kline}.mdx, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...model.time import DAY_NS
-from ..engine.candles import Bar
+from ..engine.candles import Bar, end
 from ..engine.market import Trade
 from ..engine.rules import ONE, SCALE
 from ..wire.numbers import short, to_decimals
@@ -31,6 +31,7 @@ INTERVALS = {  # enum.mdx, interval, and the engine's names
     "W": "1w",
     "M": "1M",
 }
+NAMES = {ours: theirs for theirs, ours in INTERVALS.items()}
 
 
 def instrument(pair: Pair) -> dict[str, Any]:
@@ -131,3 +132,18 @@ def recent_trade(pair: Pair, made: Trade) -> dict[str, Any]:
 def candle(pair: Pair, bar: Bar) -> list[str]:
     prices = [pair.price(value) for value in (bar.open, bar.high, bar.low, bar.close)]
     return [str(milliseconds(bar.open_ns)), *prices, short(bar.volume), short(bar.quote_raw)]
+
+
+def candle_event(pair: Pair, bar: Bar, interval: str, has_ended: bool, now_ns: int) -> dict[str, Any]:
+    """One candle of a topic. The engine keeps no time of a bar's last trade, so `timestamp` is the time of sending."""
+    start, *prices, volume, turnover = candle(pair, bar)
+    return {
+        "start": int(start),
+        "end": milliseconds(end(bar.open_ns, interval)) - 1,
+        "interval": NAMES[interval],
+        **dict(zip(("open", "high", "low", "close"), prices, strict=True)),
+        "volume": volume,
+        "turnover": turnover,
+        "confirm": has_ended,
+        "timestamp": milliseconds(now_ns),
+    }

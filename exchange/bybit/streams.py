@@ -1,15 +1,16 @@
-"""The public topics of spot: `orderbook.{depth}.{symbol}`, `publicTrade.SYMBOL` and `tickers.SYMBOL`.
+"""The public topics of spot: `orderbook.{depth}.{symbol}`, `publicTrade.SYMBOL`, `tickers.SYMBOL`, `kline.1.SYMBOL`.
 
 Theory of operation. A book topic keeps its listeners' window, the best `DEPTH` levels a side. At the topic's interval
 the window is compared with the market's book: changed, new and removed levels form one delta, whose `u` is one more
 than that of the previous message. Each depth counts its own `u`. At depth 1 every message is a snapshot, sent again
-with the same `u` after three seconds without a change.
+with the same `u` after three seconds without a change. Each second the open candle is sent if it has changed, and a
+candle that has ended is sent once more as confirmed; the manual does not say whether a candle without trades is sent.
 
 Fault rules use the names of topics. `skip` skips numbers of `u`, `snapshot` sends the whole book in the middle,
 `reset` does so with `u` = 1, as after a restart of the service.
 
-Source: websocket/public/orderbook.mdx, trade.mdx, ticker.mdx, read 2026-11-27. That levels which fall out of the window
-are sent as deleted, and that `u` goes in steps of one, is as recorded (orderbook.500, 2024-12-01).
+Source: websocket/public/{orderbook, trade, ticker, kline}.mdx, read 2026-11-27. That levels which fall out of the
+window are sent as deleted, and that `u` goes in steps of one, is as recorded (orderbook.500, 2024-12-01).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import orjson
 from ...model.time import SECOND_NS
 from ..engine.market import Market, Trade
 from ..floor import Floor
+from ..wire.candles import CandleFeed
 from ..wire.frames import text_frame
 from ..wire.topics import Topic, Topics
 from . import payloads
@@ -29,9 +31,10 @@ from .client import NAME, Client, milliseconds
 from .errors import ApiError
 from .pairs import Pair, Pairs
 
-BOOK, TRADES, TICKERS = "orderbook", "publicTrade", "tickers"
+BOOK, TRADES, TICKERS, CANDLES = "orderbook", "publicTrade", "tickers", "kline"
 PACE = {1: 1, 50: 2, 200: 10, 1000: 20}  # ticks of 10 ms between messages, by depth
 TICKER_PACE = 5
+CANDLE_PACE = 100
 REPEAT_NS = 3 * SECOND_NS
 TRADES_A_MESSAGE = 1024
 RESTARTED = 1
@@ -49,6 +52,7 @@ class Channel(Topic):
     update: int = 0
     seen: int = -1
     sent_ns: int = 0
+    candles: CandleFeed | None = None
 
 
 class Streams:
@@ -75,6 +79,10 @@ class Streams:
             depth, _, symbol = rest.partition(".")
             if depth not in map(str, PACE):
                 raise ApiError(f"error:handler not found,topic:{name}")
+        elif kind == CANDLES:
+            interval, _, symbol = rest.partition(".")
+            if interval not in payloads.INTERVALS:
+                raise ApiError(f"error:handler not found,topic:{name}")
         elif kind in (TRADES, TICKERS):
             symbol = rest
         else:
@@ -89,7 +97,7 @@ class Streams:
         if channel is not None and channel.kind == BOOK:
             self._advance(channel)  # so that all listeners of a book have the same state
         channel = self.topics.subscribe(client, name, self._make)
-        if channel is None or channel.kind == TRADES:
+        if channel is None or channel.kind in (TRADES, CANDLES):
             return
         channel.sent_ns = channel.sent_ns or self._floor.clock.monotonic_ns()
         body = self._book(channel, "snapshot") if channel.kind == BOOK else self._ticker(channel)
@@ -97,6 +105,9 @@ class Streams:
 
     def _make(self, name: str) -> Channel:
         kind, _, rest = name.partition(".")
+        if kind == CANDLES:
+            interval, _, symbol = rest.partition(".")
+            return Channel(name, symbol, kind=kind, candles=CandleFeed(payloads.INTERVALS[interval]))
         if kind != BOOK:
             return Channel(name, rest, kind=kind)
         depth, _, symbol = rest.partition(".")
@@ -140,6 +151,8 @@ class Streams:
                 self._advance(channel)
             elif channel.kind == TICKERS and number % TICKER_PACE == 0:
                 self._tell_ticker(channel)
+            elif channel.candles is not None and number % CANDLE_PACE == 0:
+                self._send_candles(channel, channel.candles)
 
     def flush(self, market: Market) -> None:
         """Send all pending changes of a book now, at every depth."""
@@ -180,6 +193,12 @@ class Streams:
         if channel.seen != market.bars.last_time_ns:
             channel.seen = market.bars.last_time_ns
             self._send(channel, self._ticker(channel))
+
+    def _send_candles(self, channel: Channel, candles: CandleFeed) -> None:
+        market, pair = self._floor.engine.markets[channel.symbol], self._pairs.find(channel.symbol)
+        for bar, has_ended in candles.due(market, self._now()):
+            data = [payloads.candle_event(pair, bar, candles.interval, has_ended, self._now())]
+            self._send(channel, self._message(channel, "snapshot", data))
 
     # -------------------------------------------------------------------------------------------------- messages
 

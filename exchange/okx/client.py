@@ -20,16 +20,24 @@ NAME = "okx"
 
 
 class Client(Connection):
-    """A connection, `private` or public; `owner` is the account and key of its login.
+    """A connection, `private`, `business` or public; `owner` is the account and key of its login.
 
     The connection ends when nothing was sent on it for 30 s; an answer to a ping counts.
     """
 
     def __init__(
-        self, number: int, ip: str, transport: asyncio.Transport, limits: Limits, now_ns: int, private: bool = False
+        self,
+        number: int,
+        ip: str,
+        transport: asyncio.Transport,
+        limits: Limits,
+        now_ns: int,
+        private: bool = False,
+        business: bool = False,
     ) -> None:
         super().__init__(number, NAME, ip, transport, limits, now_ns)
         self.private = private
+        self.business = business
         self.owner: tuple[Account, ApiKey] | None = None
         self.id = f"{number:08x}"
         self._subscriptions = SlidingWindow(HOUR_NS)

@@ -38,6 +38,7 @@ class Okx(AccountFace[Desk]):
         rest, sockets = Rest(self.desk), Sockets(self.desk)
         return [
             web.get("/ws/v5/public", sockets.public),
+            web.get("/ws/v5/business", sockets.business),
             web.get("/ws/v5/private", sockets.private),
             web.route("*", "/{path:.*}", rest.handle),
         ]

@@ -119,7 +119,7 @@ class Envelope:
     def _answer(self, arg: Any) -> Reply:
         if self.client.private:
             return self._private(arg)
-        name = self.desk.streams.find(arg)
+        name = self.desk.streams.find(arg, self.client.business)
         if name is None:
             channel = ",".join(f"{key}:{value}" for key, value in arg.items()) if isinstance(arg, dict) else str(arg)
             return error("60018", NO_SUCH_CHANNEL.format(channel))

@@ -23,6 +23,10 @@ from ..engine.rules import ONE, SCALE, Rules
 from ..wire.numbers import short
 
 HOURS_8_NS = DAY_NS // 3
+# The exchange's word -> the engine's interval and the time zone of its days
+BARS = {bar: (bar.lower(), 0) for bar in ("1s", "1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H")}
+for _bar, _interval in {"6H": "6h", "12H": "12h", "1D": "1d", "3D": "3d", "1W": "1w", "1M": "1M"}.items():
+    BARS[_bar], BARS[f"{_bar}utc"] = (_interval, HOURS_8_NS), (_interval, 0)
 STATES = {"TRADING": "live", "BREAK": "preopen"}  # else suspend
 OF_DERIVATIVES = (
     *("alias", "ctMult", "ctType", "ctVal", "ctValCcy", "expTime", "instFamily", "lever", "optType", "preMktSwTime"),

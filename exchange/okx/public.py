@@ -19,10 +19,6 @@ from .errors import invalid, missing
 Sent = Mapping[str, str]
 DEPTH, TRADES, CANDLES = 400, 500, 300
 PRESENT = 1_440  # bars that can be requested
-# The exchange's word -> the engine's interval and the time zone of its days
-BARS = {bar: (bar.lower(), 0) for bar in ("1m", "3m", "5m", "15m", "30m", "1H", "2H", "4H")}
-for _bar, _interval in {"6H": "6h", "12H": "12h", "1D": "1d", "3D": "3d", "1W": "1w", "1M": "1M"}.items():
-    BARS[_bar], BARS[f"{_bar}utc"] = (_interval, payloads.HOURS_8_NS), (_interval, 0)
 
 
 def whole(sent: Sent, name: str, default: int, most: int = 2**63 - 1) -> int:
@@ -90,9 +86,9 @@ def history_candles(desk: Desk, sent: Sent) -> Any:
 
 def _candles(desk: Desk, sent: Sent, kept: int, complete_only: bool) -> Any:
     market, now = desk.market(sent.get("instId")), desk.now_ns()
-    if (bar := sent.get("bar") or "1m") not in BARS:
-        raise invalid("bar")
-    interval, offset_ns = BARS[bar]
+    if (bar := sent.get("bar") or "1m") not in payloads.BARS or (bar == "1s" and not complete_only):
+        raise invalid("bar")  # only the history has seconds
+    interval, offset_ns = payloads.BARS[bar]
     after = whole(sent, "after", 2**63 - 1)
     before = whole(sent, "before", -1)
     present = floor(now, interval, offset_ns)

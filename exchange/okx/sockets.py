@@ -1,4 +1,4 @@
-"""The two websocket endpoints: public market data, and accounts.
+"""The three websocket endpoints: public market data, candles (called business), and accounts.
 
 Source: overview/websocket/connect.md, read 2026-11-27; the manual does not say how a connection past the limit is
 refused.
@@ -23,12 +23,15 @@ class Sockets:
         self.desk = desk
 
     async def public(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, private=False)
+        return await self._serve(request)
+
+    async def business(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, business=True)
 
     async def private(self, request: web.Request) -> web.StreamResponse:
         return await self._serve(request, private=True)
 
-    async def _serve(self, request: web.Request, private: bool) -> web.StreamResponse:
+    async def _serve(self, request: web.Request, private: bool = False, business: bool = False) -> web.StreamResponse:
         desk = self.desk
         refused = await refuse_handshake(desk.floor, NAME, request, 429, desk.meter.connect)
         if refused is not None:
@@ -36,7 +39,7 @@ class Sockets:
 
         def connect(number: int, transport: asyncio.Transport) -> Client:
             now = desk.floor.clock.monotonic_ns()
-            return Client(number, request.remote or "", transport, desk.limits, now, private)
+            return Client(number, request.remote or "", transport, desk.limits, now, private, business)
 
         def closed(client: Client) -> None:
             desk.streams.topics.drop(client)

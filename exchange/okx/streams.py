@@ -1,10 +1,16 @@
-"""The public channels: books, trades, tickers, instruments. Topics are `books:BTC-USDT` and `instruments:SPOT`.
+"""The public channels: books, trades, tickers, candles, instruments.
+
+Topics are `books:BTC-USDT`, `candle1m:BTC-USDT` and `instruments:SPOT`.
 
 Theory of operation. A listener of `books` gets a whole book of 400 levels a side, then every 100 ms the changed levels;
 each message has the number of the previous message. All listeners of a book have the same number. The manual does not
 say whether a level that leaves the best 400 is removed by a message; here it is.
 
-Source: order/book/trading-market-data-ws-{order-book, trades, tickers}-channel.md,
+Candles are on the socket `business`, and on no other. Each second the open candle is sent if it has changed, and a
+candle that has ended is sent once more as complete. The manual does not say whether a candle without trades is sent;
+here it is.
+
+Source: order/book/trading-market-data-ws-{order-book, trades, tickers, candlesticks}-channel.md,
 public/data/websocket-instruments-channel.md, read 2026-11-27.
 """
 
@@ -19,6 +25,7 @@ from ...model.time import SECOND_NS
 from ..engine.market import Aggregate, LevelChanges, Market
 from ..engine.rules import Rules
 from ..floor import Floor
+from ..wire.candles import CandleFeed
 from ..wire.frames import text_frame
 from ..wire.topics import Topic, Topics
 from . import payloads
@@ -28,7 +35,9 @@ DEPTH = 400
 STILL_NS = 60 * SECOND_NS  # after this time without a change an empty message is sent
 SET_BACK_TO = 3
 FIRST_CODE = 1_000_000
+CANDLE_PACE = 100  # ticks of 10 ms
 CHANNELS = ("books", "trades", "tickers")
+CANDLE = "candle"  # before the name of the interval, in the name of a channel
 INSTRUMENTS = "instruments:SPOT"
 
 
@@ -38,6 +47,7 @@ class Channel(Topic):
 
     kind: str = ""
     due: bool = False  # a changed ticker
+    candles: CandleFeed | None = None
 
 
 @dataclass(slots=True)
@@ -92,14 +102,19 @@ class Streams:
 
     # ------------------------------------------------------------------------------------------- subscriptions
 
-    def find(self, arg: Any) -> str | None:
-        """Return the topic of a request's argument; None if there is none."""
+    def find(self, arg: Any, is_business: bool) -> str | None:
+        """Return the topic of a request's argument; None if the public or the business socket has none."""
         if not isinstance(arg, dict):
             return None
         channel, inst_id = arg.get("channel"), arg.get("instId")
-        if channel == "instruments":
+        if is_business:
+            exists = isinstance(channel, str) and channel.removeprefix(CANDLE) in payloads.BARS
+            exists = exists and str(channel).startswith(CANDLE)
+        elif channel == "instruments":
             return INSTRUMENTS if arg.get("instType") == "SPOT" else None
-        known = channel in CHANNELS and isinstance(inst_id, str) and inst_id in self.markets
+        else:
+            exists = channel in CHANNELS
+        known = exists and isinstance(inst_id, str) and inst_id in self.markets
         return f"{channel}:{inst_id}" if known else None
 
     def subscribe(self, client: Client, name: str) -> None:
@@ -122,7 +137,8 @@ class Streams:
     def _make(self, name: str) -> Channel:
         kind, _, inst_id = name.partition(":")
         market = self.markets.get(inst_id)
-        return Channel(name, market.symbol if market is not None else "", kind=kind)
+        candles = CandleFeed(*payloads.BARS[kind.removeprefix(CANDLE)]) if kind.startswith(CANDLE) else None
+        return Channel(name, market.symbol if market is not None else "", kind=kind, candles=candles)
 
     def listed(self, market: Market) -> None:
         """A symbol was listed."""
@@ -176,6 +192,8 @@ class Streams:
                 if channel.due:
                     channel.due = False
                     self._send(channel, self._ticker(feed.market))
+                if channel.candles is not None and number % CANDLE_PACE == 0:
+                    self._send_candles(channel, channel.candles, feed.market)
         changed = [feed for feed in self._feeds.values() if feed.market.rules is not feed.rules]
         for feed in changed:
             feed.rules = feed.market.rules
@@ -245,6 +263,11 @@ class Streams:
 
     def _ticker(self, market: Market) -> bytes:
         return orjson.dumps({"arg": _arg("tickers", market), "data": [payloads.ticker(market, self._now())]})
+
+    def _send_candles(self, channel: Channel, candles: CandleFeed, market: Market) -> None:
+        for bar, is_complete in candles.due(market, self._now()):
+            row = payloads.candle(bar, is_complete)
+            self._send(channel, orjson.dumps({"arg": _arg(channel.kind, market), "data": [row]}))
 
     def _tell_instruments(self, markets: list[Market]) -> None:
         channel = self.topics.by_name.get(INSTRUMENTS)

@@ -225,3 +225,30 @@ async def test_a_refused_subscription_by_a_fault(bybit: BybitExchange) -> None:
     async with bybit.feed() as socket:
         assert (await bybit.say(socket, "subscribe", TOPIC))["success"] is False
         assert (await bybit.say(socket, "subscribe", TOPIC))["success"] is True
+
+
+async def test_candles_are_updated_and_confirmed(bybit: BybitExchange) -> None:
+    """websocket/public/kline.mdx; the end of a candle is sent once, as REST has it."""
+    topic = "kline.1.BTCUSDT"
+    async with bybit.feed() as socket:
+        assert (await bybit.say(socket, "subscribe", "kline.7.BTCUSDT"))["success"] is False
+        assert (await bybit.say(socket, "subscribe", topic))["success"] is True
+        await bybit.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.001")
+        bybit.advance(1_000)
+        message = await bybit.hear(socket, topic)
+        (first,) = message["data"]
+        assert message["type"] == "snapshot"
+        assert (first["volume"], first["confirm"], first["interval"]) == ("0.001", False, "1")
+        assert first["end"] == first["start"] + 59_999
+        bybit.advance(130_000)
+        ended = []
+        while len(ended) < 2:
+            (row,) = (await bybit.hear(socket, topic))["data"]
+            ended += [row] if row["confirm"] else []
+        assert {name: ended[0][name] for name in ("start", "open", "volume")} == {
+            name: first[name] for name in ("start", "open", "volume")
+        }
+        assert ended[1]["start"] == first["start"] + 60_000
+        rest = (await bybit.query("kline", category="spot", symbol="BTCUSDT", interval="1"))["list"]
+        names = ("start", "open", "high", "low", "close", "volume", "turnover")
+        assert [[str(row[name]) for name in names] for row in ended] == rest[:0:-1][:2]

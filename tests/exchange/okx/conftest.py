@@ -78,8 +78,8 @@ class OkxExchange(Exchange):
         async with self.session.request(method, url, data=body or None, headers=headers) as response:
             return response.status, await response.read()
 
-    def feed(self) -> Any:
-        return self.session.ws_connect(f"{self.okx['ws']}/ws/v5/public")
+    def feed(self, name: str = "public") -> Any:
+        return self.session.ws_connect(f"{self.okx['ws']}/ws/v5/{name}")
 
     def account(self) -> Any:
         return self.session.ws_connect(f"{self.okx['ws_api']}/ws/v5/private")

@@ -212,3 +212,49 @@ async def test_states_and_the_end_are_reported(okx: OkxExchange) -> None:
         okx.venue.announce_shutdown()
         received = await okx.next(socket, event=True)
         assert (received["event"], received["code"]) == ("notice", "64008")
+
+
+async def test_candles_are_updated_and_completed_on_the_business_socket(okx: OkxExchange) -> None:
+    """trading-market-data-ws-candlesticks-channel.md; the end of a candle is sent once, as REST has it."""
+    async with okx.feed("business") as socket:
+        assert (await okx.subscribe(socket, "candle1m:BTC-USDT"))[0]["event"] == "subscribe"
+        await okx.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.001")
+        okx.advance(1_000)
+        message = await okx.next(socket, "candle1m")
+        assert message["arg"] == {"channel": "candle1m", "instId": "BTC-USDT"}
+        (row,) = message["data"]
+        assert (row[5], row[8]) == ("0.001", "0")
+        await okx.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.002")
+        okx.advance(1_000)
+        (again,) = (await okx.next(socket, "candle1m"))["data"]
+        assert (again[0], again[5], again[8]) == (row[0], "0.003", "0")
+        ended = []
+        while len(ended) < 2:
+            okx.advance(20_000)
+            await socket.send_str("ping")
+            while (message := await socket.receive(timeout=20)).data != "pong":
+                ended += [row for row in json.loads(message.data)["data"] if row[8] == "1"]
+        assert ended[0][:6] == again[:6]
+        assert int(ended[1][0]) == int(ended[0][0]) + 60_000
+        answer = await okx.public("market/candles", instId="BTC-USDT", bar="1m")
+        assert ended == list(reversed([row for row in answer if row[8] == "1"]))[-2:]
+
+
+async def test_candles_are_on_no_other_socket(okx: OkxExchange) -> None:
+    """error/code/websocket.md, 60018."""
+    async with okx.feed() as public, okx.feed("business") as business:
+        for socket, channel in ((public, "candle1m"), (business, "trades"), (business, "candle7m")):
+            assert [answer["code"] for answer in await okx.subscribe(socket, f"{channel}:BTC-USDT")] == ["60018"]
+
+
+@pytest.mark.parametrize(("kind", "count"), [("drop", 0), ("duplicate", 2)])
+async def test_faults_apply_to_candles(okx: OkxExchange, kind: str, count: int) -> None:
+    async with okx.feed("business") as socket:
+        await okx.subscribe(socket, "candle1m:BTC-USDT")
+        await okx.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.001")
+        await okx.admin.fault(kind=kind, stream="candle1m:BTC-USDT", count=1)
+        okx.advance(1_000)
+        await okx.admin.order("BTCUSDT", "BUY", type="MARKET", quantity="0.001")
+        okx.advance(1_000)
+        volumes = [(await okx.next(socket, "candle1m"))["data"][0][5] for _ in range(count + 1)]
+        assert volumes == ["0.001"] * count + ["0.002"]
