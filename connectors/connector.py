@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any, TypeVar
 
 from .samples import MarketDataSamples
-from .spec import ExchangeSpec
+from .spec import ExchangeSpec, Hosts
+
+C = TypeVar("C", bound="SpecifiedConnector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +28,11 @@ class SpecifiedConnector:
         `samples` in its package; None where it has no such module."""
         name = f"{type(self).__module__}.samples"
         return import_module(name).SAMPLES if find_spec(name) is not None else None
+
+
+def sister(main: C, exchange: str, hosts: Hosts, **changes: Any) -> C:
+    """Return the connector of an exchange with the protocol of `main`, at other hosts; `changes` are further fields of
+    its spec. It has the real environment alone."""
+    urls = {"rest": hosts.rest, "ws": hosts.ws, "ws_api": hosts.ws_api}
+    spec = replace(main.spec, exchange=exchange, sister_of=main.name, **{**urls, "environments": {}, **changes})
+    return replace(main, spec=spec)

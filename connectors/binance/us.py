@@ -19,6 +19,7 @@ CANDLES = CandleOffer({name: name for name in INTERVALS if name != "1s"}, page=1
 US_SPEC = replace(
     SPEC,
     exchange="binanceus",
+    sister_of="binance",
     rest="https://api.binance.us",  # rest-api.md, General API Information
     ws="wss://stream.binance.us:9443",  # web-socket-streams.md, General WSS information
     ws_api=None,

@@ -1,15 +1,17 @@
-"""Bybit spot. Another exchange with the same protocol is another `BybitConnector` with its own spec."""
+"""Bybit spot, and its sites of other countries: the same connector with other hosts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
-from ..connector import SpecifiedConnector
+from ..connector import SpecifiedConnector, sister
+from ..spec import Hosts
 from .auth import BybitAuth
 from .market import BybitCodec
 from .orders import BybitTrading
-from .spec import DEMO, DEPTH, ENVIRONMENT, OFFER, REGION, SPEC, hosts
+from .spec import DEMO, DEPTH, ENVIRONMENT, OFFER, REAL, SITES, SPEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +23,24 @@ class BybitConnector(SpecifiedConnector):
         rest: str | None = None,
         ws: str | None = None,
         depth: int = DEPTH.default,
-        region: str = REGION.default,
         environment: str = ENVIRONMENT.default,
     ) -> BybitCodec:
         """Make a codec; `spec.options` lists the options. Raises Misconfigured: an option does not allow its value."""
-        chosen = hosts(self.spec, region, environment)
+        chosen = self._hosts(environment)
         return BybitCodec(self.spec, rest or chosen.rest, ws or chosen.ws, depth)
 
     def trading(
-        self,
-        rest: str | None = None,
-        ws_api: str | None = None,
-        region: str = REGION.default,
-        environment: str = ENVIRONMENT.default,
+        self, rest: str | None = None, ws_api: str | None = None, environment: str = ENVIRONMENT.default
     ) -> BybitTrading:
         """Make a trading codec; `ws_api` is the base URL of the private websocket. Raises Misconfigured as `codec`."""
-        chosen = hosts(self.spec, region, environment)
+        chosen = self._hosts(environment)
         offer = (
             replace(OFFER, batch_place=0, batch_cancel=0, ws_orders=False) if environment == DEMO else OFFER
         )  # demo.mdx
         return BybitTrading(self.spec, rest or chosen.rest, ws_api or chosen.ws_api or chosen.ws, offer)
+
+    def _hosts(self, environment: str) -> Hosts:
+        return self.spec.hosts(None if environment == REAL else environment) or Hosts(self.spec.rest, self.spec.ws)
 
     def auth(self, kind: str, api_key: str, secret: str | bytes, **fields: Any) -> BybitAuth:
         """Read a key of the kind "hmac" or "rsa". Raises Misconfigured."""
@@ -48,3 +48,4 @@ class BybitConnector(SpecifiedConnector):
 
 
 CONNECTOR = BybitConnector(SPEC)
+SISTERS = SimpleNamespace(**{name: sister(CONNECTOR, name, at, options=(DEPTH,)) for name, at in SITES.items()})

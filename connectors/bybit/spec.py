@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ...model.errors import Misconfigured
 from ...model.order import OrderType, TimeInForce
 from ..spec import (
     Amend,
@@ -39,28 +38,21 @@ DEPTH = Option(
     choices=(1, 50, 200, 1000),  # websocket/public/orderbook.mdx, Depths: spot
 )
 
-# guide.mdx, Base URL: hosts of REST; websocket/wss-authentication.mdx: hosts of the streams. Where the second page
-# names no host for a country, the streams are the international ones.
-EVERYWHERE = Hosts("https://api.bybit.com", "wss://stream.bybit.com")
-REGIONS = {
-    "global": EVERYWHERE,
-    "bytick": Hosts("https://api.bytick.com", EVERYWHERE.ws),
-    "nl": Hosts("https://api.bybit.nl", EVERYWHERE.ws),
-    "tr": Hosts("https://api.bybit.tr", "wss://stream.bybit.tr"),
-    "kz": Hosts("https://api.bybit.kz", "wss://stream.bybit.kz"),
-    "ge": Hosts("https://api.bybitgeorgia.ge", "wss://stream.bybitgeorgia.ge"),
-    "ae": Hosts("https://api.bybit.ae", EVERYWHERE.ws),
-    "eu": Hosts("https://api.bybit.eu", "wss://stream.bybit.eu"),  # named in websocket/system/system-status.mdx
-    "id": Hosts("https://api.bybit.id", "wss://stream.bybit.id"),
-    "jp": Hosts("https://api.manepa.jp", "wss://stream.manepa.jp"),
+EVERYWHERE = Hosts("https://api.bybit.com", "wss://stream.bybit.com")  # guide.mdx; websocket/wss-authentication.mdx
+# Sites of other countries, each for the accounts that were registered there. guide.mdx, Base URL: hosts of REST;
+# websocket/wss-authentication.mdx: hosts of the streams. Where the second page names no host for a country, the streams
+# are the international ones.
+SITES = {
+    "bybitae": Hosts("https://api.bybit.ae", EVERYWHERE.ws),
+    # Its streams: websocket/system/system-status.mdx. guide.mdx: only for applications of API brokers
+    "bybiteu": Hosts("https://api.bybit.eu", "wss://stream.bybit.eu"),
+    "bybitge": Hosts("https://api.bybitgeorgia.ge", "wss://stream.bybitgeorgia.ge"),
+    "bybitid": Hosts("https://api.bybit.id", "wss://stream.bybit.id"),
+    "bybitjp": Hosts("https://api.manepa.jp", "wss://stream.manepa.jp"),
+    "bybitkz": Hosts("https://api.bybit.kz", "wss://stream.bybit.kz"),
+    "bybitnl": Hosts("https://api.bybit.nl", EVERYWHERE.ws),
+    "bybittr": Hosts("https://api.bybit.tr", "wss://stream.bybit.tr"),
 }
-REGION = Option(
-    "region",
-    "global",
-    "Hosts to use: the international ones, or those of the country in which the account is registered.",
-    choices=tuple(REGIONS),
-    orders=True,
-)
 
 TESTNET_WS = "wss://stream-testnet.bybit.com"
 ENVIRONMENTS = {
@@ -73,7 +65,7 @@ REAL, DEMO = "real", "demo"
 ENVIRONMENT = Option(
     "environment",
     REAL,
-    "The real exchange, its testnet, or demo trading; each has separate keys, and only the real one has regions.",
+    "The real exchange, its testnet, or demo trading; each has separate keys.",
     choices=(REAL, *ENVIRONMENTS),
     orders=True,
 )
@@ -195,15 +187,5 @@ SPEC = ExchangeSpec(
     max_snapshot=1000,  # market/orderbook.mdx: limit of spot
     unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 says so of any parameter
     environments=ENVIRONMENTS,
-    options=(DEPTH, REGION, ENVIRONMENT),
+    options=(DEPTH, ENVIRONMENT),
 )
-
-
-def hosts(spec: ExchangeSpec, region: str, environment: str) -> Hosts:
-    """Return the base URLs for the options. Raises Misconfigured: an option does not allow its value."""
-    for option, value in ((REGION, region), (ENVIRONMENT, environment)):
-        if (problem := option.problem(value)) is not None:
-            raise Misconfigured(option.name, problem)
-    if environment != REAL:
-        return ENVIRONMENTS[environment]
-    return Hosts(spec.rest, spec.ws) if region == REGION.default else REGIONS[region]

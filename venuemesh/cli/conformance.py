@@ -26,7 +26,7 @@ from ..connectors.transport import Rest
 from ..model.errors import MeshError, Misconfigured, NotOffered
 from ..model.instrument import Instrument
 from .keys import field_files
-from .local_venue import SPEAKS, local_rules, local_venue
+from .local_venue import SPEAKS, local_rules, local_venue, protocol_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def why_not(connector: Connector, trade: Trade, live: bool) -> str | None:
         return None
     if live:
         return "trading checks on an exchange need a key (--keys, or --api-key-file and --secret-file)"
-    if connector.name not in SPEAKS:
+    if protocol_of(connector) is None:
         return f"the local exchange speaks only {', '.join(SPEAKS)}; to use a testnet, give its URLs and a key"
     return None
 
@@ -244,7 +244,7 @@ def _opened(connector: Connector, trade: Trade, rest: str | None, ws: str | None
     if trade.account is not None:
         yield remote_venue(connector, trade, rest, ws, pair)
         return
-    with local_venue(connector.name, trade.orders, trade.stream) as venue:
+    with local_venue(protocol_of(connector) or connector.name, trade.orders, trade.stream) as venue:
         yield replace(venue, pair=pair)
 
 

@@ -5,7 +5,7 @@ Only the suites in the connector's record are called supported. Nothing is sent 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -72,6 +72,7 @@ def _passed(connector: Connector) -> dict[str, Any]:
 def _market(connector: Connector) -> dict[str, Any]:
     spec = connector.spec
     return {
+        "sister_of": spec.sister_of,
         "market_data": {
             "books": {"source": spec.book.source.value, "proof": spec.book.proof.value, "window": spec.book.window},
             "trades": True,
@@ -114,20 +115,34 @@ def _trading(connector: Connector) -> dict[str, Any] | None:
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield `offers()` as text."""
-    for each in found["exchanges"]:
-        yield each["exchange"]
+    rows = {each["exchange"]: each for each in found["exchanges"]}
+    alike = {name: main for name, each in rows.items() if (main := _main_of(each, rows)) is not None}
+    for name, each in rows.items():
+        if name in alike:
+            continue
+        yield name
         if each["error"] is not None:
             yield f"  cannot be used: {each['error']}"
             continue
-        spec = registry.connector(each["exchange"]).spec
+        spec = registry.connector(name).spec
         yield f"  market data   {_market_text(spec, each['market_data'])}"
         yield f"  candles       {', '.join(each['candles']) or 'not offered'}"
         yield from (f"  {text}" for text in _trading_lines(each["trading"]))
         yield from _option_lines(each["options"])
         yield f"  environments  {', '.join(each['environments'])}"
         yield from (f"  {text}" for text in _record_lines(each["supported"], each["record"]))
+        if sisters := [sister for sister, main in alike.items() if main == name]:
+            yield f"  sisters       {', '.join(sisters)}: the same at other hosts; the suites ran for {name} only"
     yield ""
     yield from (UNTRIED, UNTRIED_BUT, SUPPORTED, BEGIN)
+
+
+def _main_of(each: dict[str, Any], rows: Mapping[str, dict[str, Any]]) -> str | None:
+    """Return the exchange of which this one differs in its hosts alone; None: it has lines of its own."""
+    main = rows.get(each.get("sister_of") or "")
+    if main is None or any(each.get(part) != main.get(part) for part in ("market_data", "candles", "trading")):
+        return None
+    return str(main["exchange"])
 
 
 def _record_lines(supported: list[str], record: dict[str, Any] | None) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..conformance.trading.venue import Venue
 from ..connectors import registry
+from ..connectors.market_codec import Connector
 from ..connectors.order_codec import trading_connector
 from ..exchange import face as faces
 from ..exchange.admin.client import AdminClient
@@ -85,6 +86,11 @@ def _checking(exchange: str) -> ModuleType | None:
     """Return the settings of a protocol for these checks; None: the protocol needs none."""
     name = f"{faces.__package__}.{exchange}.checking"
     return importlib.import_module(name) if importlib.util.find_spec(name) is not None else None
+
+
+def protocol_of(connector: Connector) -> str | None:
+    """Return the protocol of the local exchange that a connector speaks; None: the local exchange has no such one."""
+    return next((name for name in (connector.name, connector.spec.sister_of) if name in SPEAKS), None)
 
 
 @contextlib.contextmanager

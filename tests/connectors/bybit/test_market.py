@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.captures import captures
 from venuemesh.actors.recording.file import read
 from venuemesh.actors.recording.replay import Replay
-from venuemesh.connectors.bybit import CONNECTOR
+from venuemesh.connectors.bybit import CONNECTOR, SISTERS
 from venuemesh.connectors.bybit.refusals import CODES, FAILURES
 from venuemesh.connectors.bybit.samples import SAMPLES, UUID
 from venuemesh.connectors.order_codec import Refusal as R
@@ -159,22 +159,25 @@ def test_at_depth_1_each_frame_is_a_book():
     assert codec(depth=200).spec.book.window == 200
 
 
-def test_regions_and_the_testnet():
+def test_sisters_and_the_testnet():
     assert codec().ws_url() == "wss://stream.bybit.com/v5/public/spot"
-    assert codec(region="kz").ws_url() == "wss://stream.bybit.kz/v5/public/spot"
-    assert codec(region="nl").time_request().url == "https://api.bybit.nl/v5/market/time"
+    assert SISTERS.bybitkz.codec().ws_url() == "wss://stream.bybit.kz/v5/public/spot"
+    assert SISTERS.bybitnl.codec().ws_url() == "wss://stream.bybit.com/v5/public/spot"
+    assert SISTERS.bybitnl.codec().time_request().url == "https://api.bybit.nl/v5/market/time"
     test = codec(environment="testnet")
     assert test.ws_url() == "wss://stream-testnet.bybit.com/v5/public/spot"
     assert test.time_request().url == "https://api-testnet.bybit.com/v5/market/time"
-    assert codec(region="kz", ws="ws://here").ws_url() == "ws://here/v5/public/spot"
-    for options in ({"depth": 500}, {"region": "mars"}, {"environment": "moon"}):
+    assert SISTERS.bybitkz.codec(ws="ws://here").ws_url() == "ws://here/v5/public/spot"
+    for options in ({"depth": 500}, {"environment": "moon"}):
         with pytest.raises(Misconfigured):
             codec(**options)
+    with pytest.raises(Misconfigured, match="environment"):
+        SISTERS.bybitkz.codec(environment="testnet")
 
 
 def test_options_of_a_configuration_reach_the_codec():
-    made = ConnectorSettings("bybit", options={"depth": 200, "region": "tr"}).market_codec()
-    assert made.ws_url().startswith("wss://stream.bybit.tr/")
+    made = ConnectorSettings("bybit", options={"depth": 200, "environment": "testnet"}).market_codec()
+    assert made.ws_url().startswith("wss://stream-testnet.bybit.com/")
     assert made.spec.book.window == 200
     with pytest.raises(Misconfigured):
         ConnectorSettings("bybit", options={"depth": 100}).market_codec()

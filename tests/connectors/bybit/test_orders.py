@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.fakes.captures import captures
-from venuemesh.connectors.bybit import CONNECTOR
+from venuemesh.connectors.bybit import CONNECTOR, SISTERS
 from venuemesh.connectors.bybit.spec import SPEC
 from venuemesh.connectors.limit_answers import Hit, LimitAnswer
 from venuemesh.connectors.order_codec import Batches, Draft, Kind, OpensCalls, Refusal, Reply
@@ -363,7 +363,7 @@ def test_balances_of_the_stream_are_those_that_changed() -> None:
 
 
 def test_hosts() -> None:
-    assert CONNECTOR.trading(region="kz").stream_url() == "wss://stream.bybit.kz/v5/private"
+    assert SISTERS.bybitkz.trading().stream_url() == "wss://stream.bybit.kz/v5/private"
     assert CONNECTOR.trading(environment="testnet").stream_url() == "wss://stream-testnet.bybit.com/v5/private"
     assert CONNECTOR.trading().stream_url() == "wss://stream.bybit.com/v5/private"
     demo = CONNECTOR.trading(environment="demo")  # demo.mdx
@@ -373,7 +373,5 @@ def test_hosts() -> None:
     assert CONNECTOR.codec(environment="demo").ws_url() == "wss://stream.bybit.com/v5/public/spot"
     with pytest.raises(Misconfigured, match="environment"):
         CONNECTOR.trading(environment="moon")
-    assert CONNECTOR.trading(region="kz").account().host == "https://api.bybit.kz"
+    assert SISTERS.bybitkz.trading().account().host == "https://api.bybit.kz"
     assert CONNECTOR.trading(environment="testnet").account().host == "https://api-testnet.bybit.com"
-    with pytest.raises(Misconfigured, match="region"):
-        CONNECTOR.trading(region="moon")
