@@ -14,8 +14,8 @@ from ..model.candle import Candle, close_of
 from ..model.time import MINUTE_NS
 from .reading import plain_decimal
 
-# The possible error of our clock plus the possible delay of a candle's last trade. Used if only our clock shows that a
-# candle has closed.
+# The possible error of our clock plus the possible delay of a candle's last trade. Used when only our clock shows that
+# a candle has closed.
 CLOCK_DOUBT_NS = MINUTE_NS
 
 

@@ -30,7 +30,7 @@ def recognised(spec: ExchangeSpec, path: str) -> str | None:
 def draft(
     kind: Kind, endpoint: Endpoint, host: str, params: Params, ids: tuple[str, ...] = (), pair: Instrument | None = None
 ) -> Draft:
-    """Return a draft for an endpoint; `ids` are the client order ids that the request is about."""
+    """Return a draft for an endpoint; `ids` are the client order ids of the request."""
     return Draft(
         kind,
         (endpoint.method, endpoint.path),
@@ -56,7 +56,7 @@ def raw(
 ) -> Draft:
     """Return the draft of any request (method, path), for `market.request`.
 
-    `below`: the prefixes of the interface's paths. `assumed_cost`: of a request that the spec does not list.
+    `below`: the prefixes of the interface's paths. `assumed_cost`: the cost of a request that the spec does not list.
 
     Raises:
         Misconfigured: an unknown method, or a path that is not plain or not of the exchange's interface.

@@ -47,7 +47,7 @@ class ClockOffset:
     """Call `add` with every answer and `watch` at intervals. Times are ns; `mono_ns` is the monotonic clock.
 
     Args:
-        resolution_ns: resolution of the exchange's time, such as 1 ms.
+        resolution_ns: the resolution of the exchange's time, for example 1 ms.
         drift_ppm: how fast the two clocks may drift apart.
     """
 

@@ -43,8 +43,8 @@ class ErrorBody(NamedTuple):
 def coded(codes: Mapping[Refusal, str], listed: str = "") -> dict[str, Refusal]:
     """Return the table of codes from the codes of each sort, written with spaces between.
 
-    `listed` are all numbers that the exchange's manual lists, as numbers and ranges ("10000-10010 10014"): those that
-    have no sort are an explicit no.
+    `listed` are all numbers that the exchange's manual lists, as numbers and ranges ("10000-10010 10014"): a listed
+    code without a sort is an explicit refusal.
     """
     table = {code: sort for sort, written in codes.items() for code in written.split()}
     for first, _, last in (part.partition("-") for part in listed.split()):
@@ -54,7 +54,7 @@ def coded(codes: Mapping[Refusal, str], listed: str = "") -> dict[str, Refusal]:
 
 
 def extractor(read: Callable[[Any], ErrorBody | None]) -> Callable[[bytes], ErrorBody | None]:
-    """Make an extractor of a reader of parsed bodies: where `read` cannot read, there is no error body."""
+    """Make an extractor from a reader of parsed bodies. A body that `read` cannot read is not an error body."""
 
     @wraps(read)
     def extract(body: bytes) -> ErrorBody | None:
@@ -109,7 +109,8 @@ class Failures:
         return Rejected(error.code, error.reason)
 
     def public_failure(self, response: HttpResponse, changes: bool = False) -> Exception | None:
-        """The same for public data, where any other 4xx with any body is an explicit refusal."""
+        """Return the typed error as `failure` does, for public data: any other 4xx with any body is an explicit
+        refusal."""
         status = response.status
         if status == 200 and not self.in_success:
             return None

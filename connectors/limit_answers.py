@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from .reading import plain_count
 
 Cost = tuple[tuple[str, int], ...]
-LONGEST_S = 3 * 86_400.0  # longest accepted pause: exchanges ban for some days at most
-WAITS_S = {429: 60.0, 418: 120.0}  # if the exchange states no time; 418 is a ban, and bans grow
+LONGEST_S = 3 * 86_400.0  # longest accepted pause: exchanges ban for a few days at most
+WAITS_S = {429: 60.0, 418: 120.0}  # if the exchange states no time; 418 is a ban, and repeated bans get longer
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class MarketData:
     """The part of `Codec` that does not depend on the exchange.
 
     `fixed`: by endpoint, the parameters that all its requests carry. `book_query` names the symbol and the number of
-    levels in a request for a book, and the number that the exchange takes where a recorded URL states none.
+    levels in a request for a book, and the number that applies if a recorded URL states none.
     """
 
     failures: ClassVar[Failures]

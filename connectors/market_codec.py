@@ -88,7 +88,7 @@ class Outgoing:
 
 
 class Codec(Protocol):
-    """Turns bytes into events and intents into requests. No socket, no clock, no randomness: times and ids are
+    """Turns bytes into events, and intents into requests. No socket, no clock, no randomness: times and ids are
     arguments.
 
     The protocols below are for some exchanges only; `spec.book` determines which of them a codec has.
@@ -101,7 +101,7 @@ class Codec(Protocol):
     def instruments(self, body: bytes) -> Listing:
         """Read the list of all instruments, trading or not (`listing` reads rows one by one).
 
-        Raises DecodeError: the answer is not a list, or has rows of which none can be read.
+        Raises DecodeError: the answer is not a list, or none of its rows can be read.
         """
 
     def bind(self, instruments: Iterable[Instrument]) -> None:
@@ -114,7 +114,7 @@ class Codec(Protocol):
 
     def unsubscribe(self, instruments: Sequence[Instrument], request_id: int) -> list[Outgoing]: ...
     def scanner(self) -> DeltaScanner | None:
-        """Make a byte scanner of delta frames; None: the connector has none, and `decode` reads all frames."""
+        """Make a byte scanner of delta frames; None: without a scanner `decode` reads all frames."""
 
     def decode(self, frame: bytes | memoryview, recv_ns: int) -> Sequence[MarketEvent]:
         """Read one frame as JSON: any documented message, slower than a scanner. Raises DecodeError."""
@@ -135,7 +135,7 @@ class Codec(Protocol):
         """Read a snapshot of at most `limit` levels a side; a side with fewer is complete. Raises DecodeError."""
 
     def snapshot_scanner(self) -> SnapshotScanner | None:
-        """Make a bulk reader of snapshots; None: the connector has none, and `snapshot` reads all bodies."""
+        """Make a bulk reader of snapshots; None: without one `snapshot` reads all bodies."""
 
     def recognise(self, url: str) -> SnapshotKey | str | None:
         """Return the content that a recorded URL requested: a snapshot, the name of another endpoint of the spec, or

@@ -64,7 +64,7 @@ class Kind(Enum):
         return self in CHANGES
 
 
-AGE_SLACK_S = 1.0  # the exchange knows an order for a little less than we do
+AGE_SLACK_S = 1.0  # the exchange counts an order's age from a little later than we do
 CHANGES = frozenset(
     {
         Kind.PLACE,
@@ -91,7 +91,7 @@ class Aging:
     steps: tuple[tuple[float, int], ...]
 
     def saved(self, now_ns: int) -> int:
-        """Return how many units less than those of the youngest order the request spends now."""
+        """Return the difference in units between the youngest order's cost and the request's cost now."""
         age_s = (now_ns - self.since_ns) / SECOND_NS - AGE_SLACK_S
         return self.steps[0][1] - next((units for below_s, units in self.steps if age_s < below_s), 0)
 
@@ -265,7 +265,7 @@ class TradingCodec(Protocol):
     def amend(
         self, order: Order, instrument: Instrument, amount: Decimal | None, price: Decimal | None = None
     ) -> Draft:
-        """Change the whole amount (with what has filled), the price, or both; None: it stays."""
+        """Change the total amount (including the filled part), the price, or both; None leaves a value unchanged."""
 
     def replace(self, order: Order, instrument: Instrument, new: NewOrder) -> Draft: ...
     def place_list(self, kind: str, orders: Sequence[NewOrder], instrument: Instrument, list_id: str) -> Draft: ...
@@ -354,7 +354,7 @@ class OpensCalls(Protocol):
         """Return the message for a new connection. It carries a signature, so it is not logged."""
 
     def call_opened(self, frame: bytes | memoryview) -> StreamOpened | None:
-        """Read the answer to `call_open`; None of anything else."""
+        """Read the answer to `call_open`; None for any other frame."""
 
 
 @runtime_checkable
@@ -370,10 +370,11 @@ class Batches(Protocol):
 
 @runtime_checkable
 class DeadManSwitch(Protocol):
-    """A codec of an exchange that cancels an account's orders without a sign of life in time (`Offer.dead_man_s`)."""
+    """A codec of an exchange that cancels an account's orders unless renewed in time (`Offer.dead_man_s`)."""
 
     def dead_man(self, after_s: int) -> Draft:
-        """Have every open order of the account cancelled in `after_s` seconds, unless asked again; 0: never."""
+        """Let the exchange cancel every open order of the account after `after_s` seconds, unless renewed; 0
+        disarms."""
 
 
 class CallAnswer(NamedTuple):

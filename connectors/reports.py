@@ -43,8 +43,8 @@ class FillReport:
 
     `page` is the key for pages of fills, if that is not the trade id.
 
-    Raises ValueError: it has no trade id, or a price or amount that is not above zero. The quote amount of a tiny fill
-    may be zero, because exchanges round it.
+    Raises ValueError: it has no trade id, or a price or amount that is not above zero. The quote amount of a very small
+    fill may be zero, because exchanges round it.
     """
 
     trade_id: str

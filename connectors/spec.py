@@ -265,7 +265,7 @@ class ExchangeSpec:
         return Limit(counter.amount, counter.amount / counter.per_s, "account")
 
     def hosts(self, environment: str | None) -> Hosts | None:
-        """Return the base URLs of an environment; None: those of the real exchange in the spec.
+        """Return the base URLs of an environment; None means the real exchange.
 
         Raises:
             Misconfigured: the exchange has no such environment.

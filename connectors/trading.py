@@ -168,7 +168,7 @@ def since(name: str, since_ns: int | None, unit_ns: int = MILLISECOND_NS) -> Par
 
 
 def paged(draft: Draft, **changed: str | None) -> Draft:
-    """Return the question for the next page: with these parameters instead of its own; None leaves one out."""
+    """Return the request for the next page, with these parameters in place of the same ones; None leaves one out."""
     kept = [(name, value) for name, value in draft.params if name not in changed]
     return replace(draft, params=(*kept, *((name, value) for name, value in changed.items() if value is not None)))
 
@@ -185,7 +185,7 @@ def accepted(draft: Draft, symbol: str, exchange_order_id: str, at_ns: int) -> R
 
 
 def asked_for(draft: Draft, report: OrderReport) -> Reply:
-    """Return a found order under the client id of the query, because the exchange may have renamed it."""
+    """Return a found order under the client id of the query, because the exchange may have renamed the order."""
     return Reply(orders=(replace(report, client_order_id=draft.orders[0]),))
 
 

@@ -6,7 +6,7 @@ def crc32(book: OrderBook, levels: int, price_decimals: int, size_decimals: int)
     """Return the CRC-32 of the digits of the best `levels` asks, then of the best `levels` bids, best first.
 
     Each level gives its price, then its size, both as the exchange writes them (with `price_decimals` and
-    `size_decimals` decimals) without the dot and without leading zeros. A side with fewer levels gives what it has.
+    `size_decimals` decimals) without the dot and without leading zeros. A side with fewer levels gives all its levels.
 
     Raises:
         BookError: a level has more decimals than the exchange writes, so the book is not the exchange's.

@@ -37,7 +37,7 @@ FOLD static inline __m128i crc32_fold(__m128i x, __m128i powers) {
     return _mm_xor_si128(_mm_clmulepi64_si128(x, powers, 0x00), _mm_clmulepi64_si128(x, powers, 0x11));
 }
 
-/* The CRC `c` continued over n bytes, n >= 64 and a multiple of 16, by carry-less multiplication.
+/* Continue the CRC `c` over n bytes, n >= 64 and a multiple of 16, by carry-less multiplication.
  * Source: Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction", Intel 2009, which has
  * the constants of this polynomial, bits reversed. */
 FOLD static uint32_t crc32_folded(const unsigned char *p, ptrdiff_t n, uint32_t c) {
@@ -116,13 +116,13 @@ static inline char *write_digits(char *out, int64_t value) {
     if (value <= 0) return out;
     for (; rest >= e8; rest /= e8) full[n++] = (uint32_t)(rest % e8);
     uint64_t digits = eight_digits((uint32_t)rest);
-    int zeros = __builtin_ctzll(digits) >> 3; /* of the first eight; the value is not 0 */
+    int zeros = __builtin_ctzll(digits) >> 3; /* leading zeros of the first eight; the value is not 0 */
     store_digits(out, digits >> (8 * zeros));
     for (out += 8 - zeros; n > 0; out += 8) store_digits(out, eight_digits(full[--n]));
     return out;
 }
 
-/* The digits of a level that was written lately. Few of a book's best levels change from one frame to the next. */
+/* The digits of a level that was written recently. Few of a book's best levels change from one frame to the next. */
 typedef struct {
     int64_t price, size;
     int length;
@@ -131,7 +131,7 @@ typedef struct {
 
 #define WRITTEN 1024 /* a power of two */
 
-/* Write the digits of a price and a size; return what follows them. It may touch sizeof(Written.text) bytes. */
+/* Write the digits of a price and a size; return what follows them. The write may touch sizeof(Written.text) bytes. */
 static inline char *write_level(char *out, int64_t price, int64_t size, Written *known) {
     uint64_t hash = ((uint64_t)price * 0x9E3779B97F4A7C15ULL ^ (uint64_t)size) * 0xD6E8FEB86659FD93ULL;
     Written *level = known + (hash >> 54);

@@ -1,7 +1,8 @@
 /* Reading numbers and level lists from the bytes of a JSON frame.
  *
- * Every function reads from a private copy of the frame that ends with PADDING zero bytes. A zero byte is nowhere part of
- * what is recognised, so nothing advances past it, and loads of up to PADDING bytes from a recognised place stay inside.
+ * Every function reads from a private copy of the frame that ends with PADDING zero bytes. No recognised form contains
+ * a zero byte, so no function advances past one, and loads of up to PADDING bytes from a recognised position stay
+ * inside.
  */
 #ifndef VENUEMESH_FRAME_H
 #define VENUEMESH_FRAME_H
@@ -29,7 +30,7 @@ static inline uint64_t load8(const char *p) {
     return LITTLE(x);
 }
 
-/* Bytes that are 0 to 9 stay unmarked; any other marks its highest bit (and may mark those after it). */
+/* Bytes that are 0 to 9 stay unmarked; any other byte marks its highest bit (and may mark the bytes after it). */
 static inline uint64_t not_digits(uint64_t x) { return ((x + 0x76 * ONES) | x) & (0x80 * ONES); }
 
 /* Value of eight bytes of 0 to 9, the first the most significant. */
@@ -45,7 +46,7 @@ static const uint64_t POWER[20] = {1ULL, 10ULL, 100ULL, 1000ULL, 10000ULL, 10000
 
 /* Exactly `text` (at most PADDING bytes) at p. Return what follows it, or NULL. */
 static inline const char *scan_literal(const char *p, const char *text) {
-    size_t n = strlen(text); /* of a constant: known when this is compiled */
+    size_t n = strlen(text); /* the length of a constant, known to the compiler */
     return memcmp(p, text, n) == 0 ? p + n : NULL;
 }
 
@@ -76,7 +77,7 @@ static inline const char *scan_integer(const char *p, int64_t *out) {
 }
 
 /* A decimal of 1 to 7 digits, with or without a point and 1 to 8 decimals, exact at `scale`. Return what follows it, or
- * NULL: then it may be a longer decimal, or none. */
+ * NULL: then the text may be a longer decimal, or no decimal. */
 static inline const char *scan_short(const char *p, int scale, int64_t *out) {
     uint64_t x = load8(p) ^ (0x30 * ONES), bad = not_digits(x);
     int whole = bad ? __builtin_ctzll(bad) >> 3 : 0, places = 0;
@@ -139,15 +140,15 @@ static inline const char *scan_number(const char *p, int scale, int64_t *out) {
     return end != NULL && end - p <= 41 ? end : NULL;
 }
 
-/* The shape exchanges write: `whole` (1 to 8) digits, a point, 8 decimals. Marks what is not in *bad. */
-static inline uint64_t fixed8(const char *p, int whole, uint64_t *bad) {
-    uint64_t head = (load8(p) ^ (0x30 * ONES)) << (64 - 8 * whole);
-    uint64_t tail = load8(p + whole + 1) ^ (0x30 * ONES);
-    *bad |= not_digits(head) | not_digits(tail) | (uint64_t)(p[whole] ^ '.') | (uint64_t)((whole > 1) & (*p == '0'));
+/* The shape exchanges write: `before` (1 to 8) digits, a point, 8 decimals. Marks in *bad the bytes that differ. */
+static inline uint64_t fixed8(const char *p, int before, uint64_t *bad) {
+    uint64_t head = (load8(p) ^ (0x30 * ONES)) << (64 - 8 * before);
+    uint64_t tail = load8(p + before + 1) ^ (0x30 * ONES);
+    *bad |= not_digits(head) | not_digits(tail) | (uint64_t)(p[before] ^ '.') | (uint64_t)((before > 1) & (*p == '0'));
     return value8(head) * 100000000ULL + value8(tail);
 }
 
-/* How values of 8 decimals become values at a scale. */
+/* The factor or divisor that brings values of 8 decimals to a scale. */
 typedef struct {
     int scale;
     int64_t up, down; /* x up, / down: one of them is 1 */
@@ -167,7 +168,7 @@ static inline int rescale(uint64_t value8_, const Scale *to, int64_t *out) {
     return __builtin_mul_overflow(value, to->up, out);
 }
 
-/* Levels that were read: keys as the book wants them. */
+/* Levels that were read, with the keys that a book uses. */
 typedef struct {
     int64_t *key;
     int64_t *size;
@@ -190,26 +191,26 @@ static inline uint32_t digits_of(const char *p) {
            (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(b, nine), b)) << 16;
 }
 
-/* A decimal of `length` characters with its point after `whole` of them (none: length == whole), 1 to 8 digits before and
- * after the point, exact at `scale`. Return 0, or 1: then another reader must see what it is. */
-static inline int scan_parts(const char *p, int whole, int length, int scale, int64_t *out) {
+/* A decimal of `length` characters whose point stands after `before` of them (without a point: length == before), with
+ * 1 to 8 digits before and after the point, exact at `scale`. Return 0, or 1 when another reader must decide. */
+static inline int scan_parts(const char *p, int before, int length, int scale, int64_t *out) {
     const uint64_t first = load8(p) ^ (0x30 * ONES);
     uint64_t head, tail = 0;
     int64_t value;
     int places = 0;
-    if ((unsigned)(whole - 1) >= 8 || (whole > 1 && *p == '0')) return 1;
-    if (length == whole) {
-        head = first << (64 - 8 * whole);
+    if ((unsigned)(before - 1) >= 8 || (before > 1 && *p == '0')) return 1;
+    if (length == before) {
+        head = first << (64 - 8 * before);
         value = (int64_t)value8(head);
-    } else if ((places = length - whole - 1) > scale || places == 0) {
+    } else if ((places = length - before - 1) > scale || places == 0) {
         return 1;
     } else if (length <= 8) { /* the digits after the point move to those before it */
-        uint64_t before = (1ULL << 8 * whole) - 1;
-        head = ((first & before) | ((first >> 8) & ~before)) << (72 - 8 * length);
+        uint64_t mask = (1ULL << 8 * before) - 1;
+        head = ((first & mask) | ((first >> 8) & ~mask)) << (72 - 8 * length);
         value = (int64_t)value8(head);
     } else if (places <= 8) {
-        head = first << (64 - 8 * whole);
-        tail = (load8(p + whole + 1) ^ (0x30 * ONES)) << (64 - 8 * places);
+        head = first << (64 - 8 * before);
+        tail = (load8(p + before + 1) ^ (0x30 * ONES)) << (64 - 8 * places);
         value = (int64_t)(value8(head) * POWER[places] + value8(tail));
     } else {
         return 1;
@@ -218,8 +219,8 @@ static inline int scan_parts(const char *p, int whole, int length, int scale, in
     return __builtin_mul_overflow(value, (int64_t)POWER[scale - places], out);
 }
 
-/* Both numbers of a level `price","size"` at p, found by their quotes at once, so that no number waits for the one before
- * it. Return the last quote, or NULL: then another reader must see what it is. */
+/* Both numbers of a level `price","size"` at p, found by their quotes together, so that neither number waits for the
+ * other. Return the last quote, or NULL when another reader must decide. */
 static inline const char *scan_pair(
     const char *p, int price_scale, int size_scale, int64_t *price_at, int64_t *size_at) {
     uint32_t quotes = places_of(p, '"'), points = places_of(p, '.');
@@ -227,13 +228,13 @@ static inline const char *scan_pair(
     if (third == 0) return NULL;
     int end = __builtin_ctz(quotes), size = __builtin_ctz(second) + 1, last = __builtin_ctz(third);
     if (size != end + 3 || p[end + 1] != ',') return NULL;
-    int whole = __builtin_ctz(points | quotes), size_whole = __builtin_ctz((points | third) & (~0U << size)) - size;
-    if (scan_parts(p, whole, end, price_scale, price_at)) return NULL;
-    if (scan_parts(p + size, size_whole, last - size, size_scale, size_at)) return NULL;
+    int before = __builtin_ctz(points | quotes), size_before = __builtin_ctz((points | third) & (~0U << size)) - size;
+    if (scan_parts(p, before, end, price_scale, price_at)) return NULL;
+    if (scan_parts(p + size, size_before, last - size, size_scale, size_at)) return NULL;
     return p + last;
 }
 
-/* Two fields ,"digits","digits" at p. Return their last quote, or NULL: then another reader must see what they are. */
+/* Two fields ,"digits","digits" at p. Return their last quote, or NULL when another reader must decide. */
 static inline const char *skip_two(const char *p) {
     uint32_t quotes = places_of(p, '"'), second = quotes & (quotes - 1), third = second & (second - 1);
     uint32_t fourth = third & (third - 1);
@@ -255,8 +256,8 @@ static inline const char *skip_two(const char *p) {
 #endif
 
 /* A list [["price","size"],...] whose first bracket is at p; `negate` is 0 for bids, -1 for asks. Each level ends with
- * `more` further fields (0 or 2), strings of digits that nobody reads. The columns must have room for one level per 10
- * bytes. `marked`: find the ends of numbers by 32 bytes at once. Return what follows the list, or NULL. */
+ * `more` further fields (0 or 2), strings of digits that are skipped. The columns must have room for one level per 10
+ * bytes. `marked`: find the ends of numbers 32 bytes at a time. Return what follows the list, or NULL. */
 static inline __attribute__((always_inline)) const char *scan_levels_steps(
     const char *p, int64_t negate, Scale price_scale, Scale size_scale, Column *out, int more, int marked) {
     int64_t *keys = out->key, *sizes = out->size;
@@ -293,9 +294,9 @@ static inline __attribute__((always_inline)) const char *scan_levels_steps(
         bad |= (uint64_t)((end[0] ^ '"') | (end[1] ^ ',') | (end[2] ^ '"'));
         const char *q = end + 3;
         uint64_t x = load8(q + 10) ^ (0x22 * ONES), zero = (x - ONES) & ~x & (0x80 * ONES);
-        int whole = 1 + (__builtin_ctzll(zero | (1ULL << 63)) >> 3);
-        size = fixed8(q, whole, &bad);
-        end = q + whole + 9;
+        int before = 1 + (__builtin_ctzll(zero | (1ULL << 63)) >> 3);
+        size = fixed8(q, before, &bad);
+        end = q + before + 9;
         bad |= (uint64_t)((end[0] ^ '"') | (end[1] ^ after));
         if (__builtin_expect(bad == 0 && plain, 1)) {
             price_at = (int64_t)price;
@@ -341,7 +342,7 @@ static const char *scan_rows_portable(const char *p, int64_t negate, Scale price
     return scan_levels_steps(p, negate, price, size, out, 2, 0);
 }
 
-/* A list [{"price":1.0,"qty":2.0},...] of JSON numbers; otherwise as the lists above. */
+/* A list [{"price":1.0,"qty":2.0},...] of JSON numbers; in all else like the lists above. */
 static const char *scan_objects(const char *p, int64_t negate, Scale price, Scale size, Column *out) {
     ptrdiff_t n = 0;
     out->n = 0;
@@ -387,7 +388,7 @@ static const char *scan_string(const char *p) {
     for (;;) {
         uint64_t x = load8((const char *)s), quote = x ^ (0x22 * ONES), slash = x ^ (0x5C * ONES);
         uint64_t special = ((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((x - 0x20 * ONES) & ~x) | x;
-        special &= 0x80 * ONES; /* the first mark is a quote, a backslash, a control or no ASCII; later ones may be nothing */
+        special &= 0x80 * ONES; /* the first mark is right; later marks may be wrong */
         if (special == 0) {
             s += 8;
             continue;
@@ -418,8 +419,8 @@ static const char *scan_string(const char *p) {
 /* Two bytes of `x` from byte `at`, each 0 to 9, as a number. */
 static inline int two_digits(uint64_t x, int at) { return (int)(x >> 8 * at & 15) * 10 + (int)(x >> 8 * (at + 1) & 15); }
 
-/* A string "2023-10-06T17:35:55.440295Z", with up to 9 decimals or none, of 1970 to 2261, whose first quote is at p: as
- * nanoseconds since the Unix epoch. Return what follows its last quote, or NULL. */
+/* A string "2023-10-06T17:35:55.440295Z", with up to 9 decimals or none, of 1970 to 2261, whose first quote is at p,
+ * read as nanoseconds since the Unix epoch. Return what follows its last quote, or NULL. */
 static const char *scan_time(const char *p, int64_t *out) {
     static const unsigned char DAYS[13] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     const uint64_t date = load8(p + 1) ^ load8("0000-00-"), clock = load8(p + 9) ^ load8("00T00:00");
@@ -431,7 +432,7 @@ static const char *scan_time(const char *p, int64_t *out) {
     if (year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1) return NULL;
     int is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     if (day > DAYS[month] + (month == 2 && is_leap) || hour > 23 || minute > 59 || second > 59) return NULL;
-    int from_march = month > 2 ? month - 3 : month + 9, years = year - (month <= 2); /* a year here begins in March */
+    int from_march = month > 2 ? month - 3 : month + 9, years = year - (month <= 2); /* years are counted from March */
     int64_t days = years * 365LL + years / 4 - years / 100 + years / 400 + (153 * from_march + 2) / 5 + day - 1 - 719468;
     int64_t fraction = 0;
     p += 20;
@@ -452,7 +453,7 @@ static const char *scan_time(const char *p, int64_t *out) {
     return p + 2;
 }
 
-/* The end of a level list at p, were it one: what follows its first "]]" (or "[]"). For lists that must wait. */
+/* Skip what should be a level list at p, to be read later: return what follows its first "]]" (or "[]"), or NULL. */
 static const char *skip_levels(const char *p) {
     if (p[0] == '[' && p[1] == ']') return p + 2;
     for (; *p; p++)

@@ -65,7 +65,7 @@ cdef class Frame:
     cdef Column column[2]  # BIDS, ASKS
 
     cdef bint take(self, object data) except -1  # copy `data`; False when there are too many bytes
-    cdef tuple levels(self)  # copies of both columns as arrays (n, 2), true signs
+    cdef tuple levels(self)  # copies of both columns as arrays (n, 2), with the prices' true signs
     # Set the sizes of both columns in a book. All or BookError with the book unchanged.
     cdef int apply(self, OrderBook book, int64_t sequence) except -1
     # Replace a book by both columns; a side with fewer than `limit` levels is complete. All or BookError.
@@ -75,7 +75,7 @@ cdef class Frame:
 cdef struct Slot:
     char* symbol  # UTF-8
     Py_ssize_t length
-    void* book  # borrowed: `books` of the table holds the reference
+    void* book  # a borrowed reference: `books` of the table holds the object
     Scale price, size
 
 
@@ -88,7 +88,7 @@ cdef class SymbolTable:
     cdef int n_slots, room
     cdef unsigned int mask
 
-    cdef int bind(self, str symbol, OrderBook book) except -1  # the slot of the symbol, new or not
+    cdef int bind(self, str symbol, OrderBook book) except -1  # the slot of the symbol, made if missing
     cdef int find(self, const char* symbol, Py_ssize_t length) noexcept nogil  # the slot, or -1
 
 
@@ -104,13 +104,13 @@ cdef inline const char* scan_symbol(const char* p, SymbolTable symbols, int* slo
 cdef struct Delta:
     int64_t first, last
     int64_t previous  # -1: not stated
-    int64_t checksum  # -1: none
+    int64_t checksum  # -1: absent
     int64_t ts_event_ns
     int slot
 
 
 cdef class FrameScanner:
-    """What the scanners of deltas share: an exchange's scanner adds `read`, the grammar of its frames."""
+    """The shared part of the scanners of deltas: an exchange's scanner adds `read`, the grammar of its frames."""
 
     cdef readonly int64_t first, last, ts_event_ns
     cdef readonly int slot

@@ -12,7 +12,7 @@ cdef extern from "levels.h":
         Py_ssize_t n
         Py_ssize_t capacity
         int64_t bound  # keys >= bound are proven; INT64_MIN: complete; INT64_MAX: nothing is proven
-        Py_ssize_t unproven  # how many keys are < bound; -1: to be counted
+        Py_ssize_t unproven  # how many keys are < bound; -1: not counted yet
         void* block
 
 
@@ -28,21 +28,21 @@ cdef class OrderBook:
     cdef readonly int price_scale, size_scale
     cdef public int64_t sequence
     cdef readonly Py_ssize_t max_levels  # largest number of levels of a side
-    cdef readonly Py_ssize_t window  # best levels a side that are kept; 0: all
+    cdef readonly Py_ssize_t window  # number of best levels kept on each side; 0: all
     cdef Half half[2]  # BIDS, ASKS
-    cdef tuple bid_top, ask_top  # the best levels as last returned
+    cdef tuple bid_top, ask_top  # the best levels last returned
     cdef int64_t top_key[2]
-    cdef int64_t top_size[2]  # 0: none was
+    cdef int64_t top_size[2]  # 0: no level was returned
 
     cdef int64_t best_price(self, int side) noexcept nogil  # true sign; NO_PRICE for an empty side
     cdef int64_t best_size(self, int side) noexcept nogil  # 0 for an empty side
     cdef bint is_crossed(self) noexcept nogil
-    cdef bint side_complete(self, int side) noexcept nogil  # no level exists beyond the held ones
+    cdef bint side_complete(self, int side) noexcept nogil  # no level exists beyond those held
     cdef Py_ssize_t proven(self, int side) noexcept nogil  # levels from the touch that are proven
     # Copy the min(n, proven) best levels of a side, true signs, BEST LAST; return how many.
     cdef Py_ssize_t copy_best(self, int side, Py_ssize_t n, int64_t* price, int64_t* size) noexcept nogil
     # Set absolute sizes of both sides: keys as in Half, prices > 0, sizes >= 0, fastest best first. All or BookError
-    # with nothing changed. Needs the GIL: the scratch area is one for all books.
+    # with nothing changed. Needs the GIL: all books share one scratch area.
     cdef int apply_keys(
         self, const int64_t** key, const int64_t** size, const Py_ssize_t* n, int64_t sequence
     ) except -1

@@ -10,16 +10,16 @@ class OrderBook:
     """Price-aggregated (L2) book of one instrument.
 
     Units: price and size are int64 fixed-point, value x 10**scale of the instrument. Levels come out as int64 arrays of
-    shape (n, 2): price, size; best first. An empty side has best price None. Every method either does all it says or
-    raises and leaves the book as it was. Not thread safe: one writer, which holds the GIL.
+    shape (n, 2): price, size; best first. An empty side has best price None. Every method either succeeds in full or
+    raises and leaves the book unchanged. Not thread safe: one writer, which holds the GIL.
 
-    What is proven: a snapshot that is not complete proves a side only down to its own worst level. Levels that deltas
-    add beyond are held, and are neither counted as proven nor given out by `depth` and `best_bid`/`best_ask`. A book
-    that was never loaded proves nothing.
+    Proven levels: a snapshot that is not complete proves a side only down to its own worst level. The book holds levels
+    that deltas add beyond that level, but does not count them as proven, and `depth` and `best_bid`/`best_ask` do not
+    return them. A book that was never loaded has no proven level.
 
     A `window` is for an exchange that keeps its readers at the best `window` levels a side: levels that fall out are
     forgotten after every delta and every load, and all levels held are proven, down to the worst. A side that holds
-    fewer after a delta is complete, for the exchange would have sent what moved in.
+    fewer levels after a delta is complete, because the exchange would have sent the levels that moved in.
 
     Checksums of the best levels are in checksum.pyi.
     """
@@ -27,19 +27,20 @@ class OrderBook:
     price_scale: int
     size_scale: int
     sequence: int
-    max_levels: int  # most that one side may hold; beyond it BookError
-    window: int  # best levels a side that are kept; 0: all
+    max_levels: int  # largest number of levels of a side; one more is a BookError
+    window: int  # number of best levels kept on each side; 0: all
     def __init__(
         self, price_scale: int, size_scale: int, capacity: int = 1024, max_levels: int = 1048576, window: int = 0
     ) -> None:
-        """An empty book with room for `capacity` levels a side before it grows. Scales are 0 to 18, else ValueError."""
+        """Make an empty book with room for `capacity` levels a side before it grows. Scales are 0 to 18, else
+        ValueError."""
 
     @property
     def n_bids(self) -> int: ...
     @property
     def n_asks(self) -> int: ...
     @property
-    def proven_bids(self) -> int: ...  # levels from the touch that the snapshot's depth proves
+    def proven_bids(self) -> int: ...  # number of levels from the touch that are proven
     @property
     def proven_asks(self) -> int: ...
     @property
@@ -50,14 +51,14 @@ class OrderBook:
     def crossed(self) -> bool: ...  # best bid >= best ask
     @property
     def best_bid(self) -> tuple[int, int] | None:
-        """(price, size) raw, None when no bid is held. BeyondDepth when the best bid held is not a proven one."""
+        """(price, size) raw; None when no bid is held. Raises BeyondDepth when the best bid held is not proven."""
 
     @property
     def best_ask(self) -> tuple[int, int] | None: ...
     @property
     def memory_bytes(self) -> int: ...
     def clear(self) -> None:
-        """Forget all levels, what was proven and the sequence."""
+        """Forget all levels, the proven depth and the sequence."""
 
     def load(
         self,
@@ -71,18 +72,18 @@ class OrderBook:
 
     def apply(self, bids: Levels, asks: Levels, sequence: int) -> None:
         """Set absolute sizes, or raise BookError (negative size, price <= 0, a side that would exceed `max_levels`) and
-        change nothing. Zero removes; removing an absent level is not an error; of a price given twice the last size
-        counts.
-        Fastest when each side is best first. A book may be crossed after it: see `crossed`."""
+        change nothing. A size of zero removes the level; removing an absent level is not an error; if a price is given
+        twice, its last size counts. Fastest when each side is best first. The book may be crossed afterwards: see
+        `crossed`."""
 
     def size_at(self, side: Side, price: int) -> int:
-        """The size at a price, 0 where there is no level. Raises BeyondDepth for a price that is not proven."""
+        """Return the size at a price, 0 where there is no level. Raises BeyondDepth for a price that is not proven."""
 
     def levels(self, side: Side, n: int | None = None) -> Levels:
-        """Best first; all of them (proven or not) when n is None, else at most n."""
+        """Return a side's levels, best first: all (proven or not) when n is None, else at most n."""
 
     def depth(self, n: int) -> tuple[Levels, Levels]:
-        """The best n bids and asks. A side that ends sooner and is complete gives fewer rows.
+        """Return the best n bids and asks. A complete side with fewer levels gives fewer rows.
 
         Raises:
             BeyondDepth: n reaches past the proven levels of a side that is not complete.

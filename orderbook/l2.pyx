@@ -41,7 +41,7 @@ cdef extern from "levels.h":
     int cpu_is_wide() nogil
 
 
-cdef Scratch scratch[2]  # one a side, for all books of the process: used only while the GIL is held
+cdef Scratch scratch[2]  # one for each side, shared by all books of the process: used only while the GIL is held
 memset(scratch, 0, sizeof(scratch))
 wide = 0
 cdef object BUY = Side.BUY
@@ -93,7 +93,7 @@ cdef int make_room(OrderBook book, int side, Py_ssize_t want) except -1:
 
 
 cdef int64_t* sorted_deltas(const int64_t* key, const int64_t* size, Py_ssize_t* n) except NULL:
-    """Return a new block of keys, then sizes, strictly best first: the last delta of each key. Updates `n`."""
+    """Return a new block of keys, then sizes, strictly best first, with the last delta of each key. Updates `n`."""
     cdef Py_ssize_t count = n[0]
     cdef int64_t* block = <int64_t*>PyMem_Malloc(<size_t>count * (2 * sizeof(int64_t) + sizeof(Delta)))
     if block is NULL:
@@ -301,7 +301,7 @@ cdef class OrderBook:
                 half.size[i] = size[side][last - i]
             half.n = held[side]
             half.unproven = 0
-            self.top_size[side] = 0  # the previous best level may not be proven now
+            self.top_size[side] = 0  # the previous best level may no longer be proven
             if held[side] == n[side] and (asks_complete if side == ASKS else bids_complete):
                 half.bound = INT64_MIN
             else:

@@ -1,9 +1,9 @@
 /* One side of an order book as C sees it, and the one operation that changes it: a merge of sorted deltas.
  *
  * A side is two parallel arrays with the best level last. Deltas are merged from the touch outward into a scratch area, in
- * steps of 16 levels without data-dependent branches, and the touched end of the side is then replaced from there: however
- * many levels of a frame are inserted or removed, every level is moved at most twice, and levels farther from the touch
- * than the worst delta are not touched at all.
+ * steps of 16 levels without data-dependent branches, and the touched end of the side is then replaced from there.
+ * Every level is moved at most twice, for any number of inserted or removed levels, and levels farther from the touch
+ * than the worst delta are not touched.
  */
 #ifndef VENUEMESH_LEVELS_H
 #define VENUEMESH_LEVELS_H
@@ -27,7 +27,7 @@ typedef struct {
     ptrdiff_t capacity; /* levels that fit before the arrays grow */
     int64_t bound;      /* keys >= bound are proven; INT64_MIN: the side is complete; INT64_MAX: nothing is proven */
     ptrdiff_t unproven; /* how many keys are < bound; -1: not counted yet */
-    void *block;        /* what to free */
+    void *block;        /* the block to free */
 } Half;
 
 static inline void half_point(Half *half, int64_t *block, ptrdiff_t capacity) {
@@ -48,7 +48,7 @@ static int half_grow(Half *half, ptrdiff_t capacity) {
     Half old = *half;
     half_point(half, block, capacity);
     for (ptrdiff_t i = -GUARD; i < 0; i++) {
-        half->key[i] = INT64_MIN; /* never better than any delta: stops the walk at the worst level */
+        half->key[i] = INT64_MIN; /* a key worse than every delta: stops the walk at the worst level */
         half->size[i] = 0;
     }
     if (old.block != NULL) {
@@ -213,7 +213,7 @@ static inline void commit(Half *half, const Scratch *scratch, Merged merged, int
         commit_portable(half, scratch, merged);
 }
 
-/* Sort deltas best first and keep the last of those with one key, as applying them in turn would. Returns how many. */
+/* Sort deltas best first and keep the last delta of each key, as applying them in turn would. Return their number. */
 typedef struct {
     int64_t key, size, turn;
 } Delta;

@@ -17,7 +17,7 @@ _INT64, _FLOAT64 = np.dtype(np.int64), np.dtype(np.float64)
 
 
 def count_of(n: int) -> int:
-    """Return `n`, a requested number of levels.
+    """Return `n`, a requested number of levels, if it is valid.
 
     Raises:
         ValueError: `n` is below 1.
@@ -61,7 +61,7 @@ class Statistics:
     gaps: int
     resyncs: int
     trades: int
-    reason: str  # the writer's reason for the state; empty without one
+    reason: str  # the writer's reason for the state; empty without a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class Trade:
 
     `missed` is the number of trades known to be lost just before this one: normally 0; more if the ring overtook the
     reader or a mirror, or if the exchange numbers its trades without gaps and some never arrived; None if a new
-    incarnation of the book or of its mirror began, so that the number is unknown. `lost` counts the trades that never
-    arrived in this incarnation so far.
+    incarnation of the book or of its mirror began, so that the number is unknown. `lost` counts all trades of this
+    incarnation that never arrived.
     """
 
     number: int

@@ -81,7 +81,7 @@ class BookSnapshot:
 
         Raises:
             BeyondDepth: `n` reaches past what is stored of a side that is not complete.
-            ValueError, TypeError: `n` is below 1 or not a whole number; another `dtype`.
+            ValueError, TypeError: `n` is below 1 or not a whole number, or `dtype` is another type.
         """
         as_float = wants_float(dtype)
         n = None if n is None else count_of(n)

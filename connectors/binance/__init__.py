@@ -1,4 +1,4 @@
-"""Binance spot, and Binance.US: an exchange with the same protocol has the same codec with a spec of its own."""
+"""Binance spot and Binance.US: exchanges with the same protocol share the codec, and each has its own spec."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .us import US_SPEC
 
 @dataclass(frozen=True, slots=True)
 class BinanceMarketData(SpecifiedConnector):
-    """One exchange whose market data comes by Binance's protocol."""
+    """One exchange that sends market data by Binance's protocol."""
 
     def codec(
         self,
@@ -34,7 +34,7 @@ class BinanceMarketData(SpecifiedConnector):
 
 @dataclass(frozen=True, slots=True)
 class BinanceConnector(BinanceMarketData):
-    """One exchange whose orders go by Binance's protocol, too."""
+    """One exchange that also takes orders by Binance's protocol."""
 
     def trading(
         self, rest: str | None = None, ws_api: str | None = None, environment: str | None = None

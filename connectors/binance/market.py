@@ -241,11 +241,11 @@ class BinanceCodec(MarketData):
 
         How to manage a local order book correctly:
         4. If the `lastUpdateId` from the snapshot is strictly less than the `U` of the first event, get another.
-        5. Discard any buffered event where `u` is <= `lastUpdateId`. The first one left should now have
+        5. Discard any buffered event where `u` is <= `lastUpdateId`. The first event that remains should have
            `lastUpdateId` within its [U;u] range.
         7. To apply an event: if `u` is less than the update id of the local book, ignore it; if `U` is greater than
            the update id + 1, some events were missed: discard the book and restart from the beginning; normally `U` is
-           the previous `u` + 1. Sizes are absolute, so an event that overlaps the book is applied whole.
+           the previous `u` + 1. Sizes are absolute, so an event that overlaps the book is applied completely.
 
         A first event whose `U` is exactly `lastUpdateId` + 1 leaves no gap and is applied (rule 7), as in recordings,
         so the rule is the same before and after the join. (It is `by_range`, inlined because it runs for each frame.)
@@ -258,7 +258,7 @@ class BinanceCodec(MarketData):
 
 
 def _on_market(filters: dict[str, dict[str, Any]], *flags: str) -> bool:
-    """Whether a bound on notional holds for MARKET orders. Source: filters.md, NOTIONAL and MIN_NOTIONAL."""
+    """Return whether a bound on notional holds for MARKET orders. Source: filters.md, NOTIONAL and MIN_NOTIONAL."""
     kinds = (filters.get(kind, {}) for kind in ("NOTIONAL", "MIN_NOTIONAL"))
     stated = [rule[flag] is True for rule in kinds for flag in flags if flag in rule]
     return not stated or any(stated)

@@ -64,7 +64,7 @@ LIST = _names("orderListId=g symbol=s listOrderStatus=L transactionTime=T listCl
 def _named(
     event: Mapping[str, Any], needed: Mapping[str, str], maybe: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return an event under REST's names. Raises KeyError: it lacks what it must have."""
+    """Return an event under REST's names. Raises KeyError: the event lacks a field that it must have."""
     found = {name: event[letter] for name, letter in (maybe or {}).items() if letter in event}
     return found | {name: event[letter] for name, letter in needed.items()}
 
@@ -125,7 +125,7 @@ def orders(answer: Any) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]
 
 
 def amended(answer: dict[str, Any]) -> tuple[tuple[OrderReport, ...], tuple[ListReport, ...]]:
-    """Read the answer to an amendment; the time is beside the order."""
+    """Read the answer to an amendment, which has the time outside the order."""
     at_ns = milliseconds(answer["transactTime"])
     lists = (order_list(answer["listStatus"], at_ns),) if "listStatus" in answer else ()
     return (order(answer["amendedOrder"], at_ns),), lists

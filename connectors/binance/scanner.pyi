@@ -16,14 +16,14 @@ class DepthScanner(FrameScanner):
     """
 
 class SnapshotScanner:
-    """Reads a REST depth body {"lastUpdateId":..,"bids":[[p,s],..],"asks":[..]} in bulk, by the same rules."""
+    """Reads a REST depth body {"lastUpdateId":..,"bids":[[p,s],..],"asks":[..]} in bulk, with the same rules."""
 
     sequence: int
     def scan(self, body: bytes | bytearray | memoryview, price_scale: int, size_scale: int) -> bool:
-        """Read a body. Return False for a body of any other form: then the JSON path reads it."""
+        """Read a body. Return False for a body of any other form, which the JSON path must read."""
 
     def levels(self) -> tuple[Levels, Levels]:
-        """Copies of the levels scanned last (bids, asks), in the body's order. BookError when there are none."""
+        """Return copies of the last levels scanned (bids, asks), in the body's order. BookError when there are none."""
 
     def load(self, book: OrderBook, limit: int) -> None:
-        """Load what was scanned last; a side with fewer than `limit` levels is complete. All or BookError."""
+        """Load the last levels scanned, or raise BookError; a side with fewer than `limit` levels is complete."""

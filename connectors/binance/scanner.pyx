@@ -25,7 +25,7 @@ from ...orderbook.frame cimport (
 from ...orderbook.l2 cimport ASKS, BIDS, OrderBook
 
 
-cdef enum:  # keys that were seen
+cdef enum:  # the keys found
     EVENT = 1
     TIME = 2
     SYMBOL = 4
@@ -42,7 +42,7 @@ cdef const char* read_event(DepthScanner scanner, const char* p, Delta* delta) n
     cdef int seen = 0, flag, side
     cdef int64_t ts_ms = 0
     cdef const char* end
-    cdef const char* waiting[2]  # level lists that came before the symbol
+    cdef const char* waiting[2]  # level lists before the symbol
     cdef char name
     cdef Slot* slot
     cdef Scale price = scale_of(0), size = price

@@ -1,4 +1,4 @@
-"""Binance.US as data: Binance's protocol with hosts, costs and limits of its own. Market data alone.
+"""Binance.US as data: Binance's protocol with separate hosts, costs and limits. Market data only.
 
 Source: binance-us/binance-us-api-docs (of 2023-09-06, last changed 2024-06), pages named below, read 2026-11-27.
 
@@ -40,7 +40,7 @@ US_SPEC = replace(
     limits={
         WEIGHT: Limit(1200, per_s=60.0),  # rest-api.md, Rate limiters: REQUEST_WEIGHT
         "requests": Limit(5000, per_s=300.0),  # same: RAW_REQUESTS
-        "connections": SPEC.limits["connections"],  # this manual states no limit of attempts: that of Binance
+        "connections": SPEC.limits["connections"],  # this manual states no limit of attempts: Binance's limit
         "messages": Limit(5, per_s=1.0, scope="connection"),  # web-socket-streams.md, Websocket Limits
     },
     silence_s=400.0,  # web-socket-streams.md, General WSS information: a ping every 3 minutes; two of them missed

@@ -1,10 +1,10 @@
-"""Signing for Bybit over time, key, window, and the query or the body: HMAC-SHA256 in hex, or RSA-SHA256 in base64.
+"""Signing for Bybit: HMAC-SHA256 in hex, or RSA-SHA256 in base64, over time, key, window, and query or body.
 
 The exchange refuses every request that is older, by the exchange's clock, than its window.
 
 Source: guide.mdx (Select Your API Key Type, HTTP Headers for Authenticated Endpoints, Create A Request), read
-2026-11-27. It names RSA_SHA256 and no padding; PKCS #1 v1.5 is that of its libraries. It does not say that a websocket
-takes RSA, too.
+2026-11-27. The page names RSA_SHA256 without a padding; the exchange's libraries use PKCS #1 v1.5. The page does not
+state that a websocket takes RSA, too.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class BybitAuth(SigningKey):
         return signed_request(draft, request_id, At(end_ns), path, text, headers=headers, proof=proof, body=body)
 
     def sign_call(self, draft: Draft, request_id: str, now_ns: int, validity_ms: int) -> Signed:
-        """Write a frame for the websocket that takes orders; its connection was authenticated, so it has no signature.
+        """Write a frame for the websocket that takes orders. The connection is authenticated, so a frame has no
+        signature.
 
         Raises:
             NotOffered: that websocket has no such method.

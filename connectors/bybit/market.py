@@ -55,10 +55,10 @@ CANDLE_FIELDS = 7  # market/kline.mdx
 # market/tickers.mdx, in the order of `day_ticker`
 DAY = ["volume24h", "turnover24h", "bid1Price", "ask1Price", "lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h"]
 ARGS_PER_REQUEST = 10  # websocket/wss-authentication.mdx, Args limits: spot
-RESTARTED = 1  # `u` of a book after a restart of the service, whatever the type of the message
+RESTARTED = 1  # `u` of a book after a restart of the service, in a message of any type
 BOOK, TRADES = "orderbook", "publicTrade"
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
-STATUSES = {"Trading": TRADING}  # enum.mdx, status; the others keep the exchange's word
+STATUSES = {"Trading": TRADING}  # enum.mdx, status; any other state keeps the exchange's word
 
 
 class BybitCodec(MarketData):
@@ -117,8 +117,8 @@ class BybitCodec(MarketData):
             return listing(rows(result["list"]), self._instrument)
 
     def _instrument(self, listed: dict[str, Any]) -> Instrument:
-        """`minOrderQty` and `maxOrderAmt` are deprecated: "no longer check"; `maxOrderQty` stands where its successors
-        do not."""
+        """`minOrderQty` and `maxOrderAmt` are deprecated: "no longer check"; `maxOrderQty` is read where its successors
+        are missing."""
         sizes = listed["lotSizeFilter"]
         tick = decimal(listed["priceFilter"]["tickSize"])
         step = decimal(sizes["basePrecision"])
@@ -138,7 +138,7 @@ class BybitCodec(MarketData):
             max_size=max_size,
             min_notional=positive_decimal(sizes, "minOrderAmt"),
             market_max_size=positive_decimal(sizes, "maxMarketOrderQty"),
-            # order/create-order.mdx, marketUnit, and order/amend-order.mdx: of every spot pair
+            # order/create-order.mdx, marketUnit, and order/amend-order.mdx: for every spot pair
             features=("quote_amount", "amend"),
         )
 

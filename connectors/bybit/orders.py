@@ -87,8 +87,8 @@ class BybitTrading(Trading):
         return self._draft(Kind.PLACE, "place", params, (order.client_order_id,), instrument)
 
     def _shape(self, order: NewOrder) -> Params:
-        """What an order is beside its pair, side and id. A market order says what it counts in: a buy is in quote
-        otherwise."""
+        """Return the parameters of an order other than pair, side and id. A market order names the asset of its amount:
+        by default the amount of a buy is in quote."""
         size = ("qty", plain(self._shaped(order)))
         if order.price is None:
             unit = "baseCoin" if order.quote_amount is None else "quoteCoin"
@@ -105,7 +105,7 @@ class BybitTrading(Trading):
         return self._draft(Kind.CANCEL_ALL, "cancel_all", [SPOT, ("symbol", instrument.symbol)], (), instrument)
 
     def batch(self, drafts: Sequence[Draft]) -> Draft:
-        """Join orders or cancels: each row has what a single request has, but the category."""
+        """Join orders or cancels: each row has the fields of a single request, without the category."""
         kind, endpoint = BATCHES[drafts[0].kind]
         each = [{name: value for name, value in one.params if name != "category"} for one in drafts]
         names = tuple(name for one in drafts for name in one.orders)
@@ -151,14 +151,15 @@ class BybitTrading(Trading):
     # Answers to reports
 
     def _failed(self, draft: Draft, error: MeshError, response: HttpResponse) -> Reply:
-        """Raise the error: a query for a missing order succeeds with an empty list, so a refusal never means that."""
+        """Raise the error: a query for a missing order succeeds with an empty list, so no refusal means a missing
+        order."""
         raise error
 
     def _content(self, answer: Any, response: HttpResponse) -> tuple[Any, int]:
         if type(answer["retCode"]) is not int or answer["retCode"]:
             raise ValueError("not the answer's code")
         result, outcomes = answer["result"], answer["retExtInfo"].get("list")
-        if outcomes is not None:  # of a batch: the outcome of each order
+        if outcomes is not None:  # in answers to a batch: the outcome of each order
             result = list(zip(rows(result["list"]), rows(outcomes), strict=True))
         return result, milliseconds(answer["time"])
 
@@ -254,7 +255,7 @@ class BybitTrading(Trading):
         return StreamOpened("") if code == 0 else StreamOpened("", str(code), str(reason))
 
     def call_answer(self, frame: bytes | memoryview) -> CallAnswer | None:
-        """Return an answer in the form of REST's, in which the codes and the time stand elsewhere.
+        """Return the answer in the form of a REST answer, which has the codes and the time in other fields.
 
         Source: websocket/trade/guideline.mdx, read 2026-11-27.
         """

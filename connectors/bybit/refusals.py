@@ -19,7 +19,7 @@ WINDOW_S, LONGEST_S = 1.0, 60.0
 
 # error.mdx
 CODES = {
-    "-1": Refusal.UNKNOWN,  # request expired; the manual does not say where
+    "-1": Refusal.UNKNOWN,  # request expired; the manual does not state where
     "-2015": Refusal.KEY,  # (Spot) Your api key has expired
     "33004": Refusal.KEY,  # (Derivatives) Your api key has expired
     "429": Refusal.BUSY,  # the trading service is experiencing a high server load, please retry
@@ -31,7 +31,7 @@ CODES = {
     "10006": Refusal.BUSY,  # too many visits
     "10007": Refusal.KEY,  # user authentication failed
     "10010": Refusal.KEY,  # unmatched IP
-    "10014": Refusal.UNKNOWN,  # invalid duplicate request: the one before may have been carried out
+    "10014": Refusal.UNKNOWN,  # invalid duplicate request: the earlier request may have been executed
     "10016": Refusal.UNKNOWN,  # server error, or the service is restarting
     "10018": Refusal.BUSY,  # exceeded the IP rate limit; crossed out in the manual
     "10019": Refusal.BUSY,  # the trade service is restarting, does not accept new requests
@@ -76,7 +76,7 @@ CODES = coded({}, LISTED) | CODES
 
 @extractor
 def error_body(read: Any) -> ErrorBody | None:
-    """Read {"retCode":..,"retMsg":..,"time":..}, the time as `data`; None where the code is 0, a success, or none."""
+    """Read {"retCode":..,"retMsg":..,"time":..}, the time as `data`; None if the code is 0 (success) or missing."""
     code, reason, now_ms = read["retCode"], str(read["retMsg"]), read.get("time")
     if type(code) is not int or not code:
         return None
@@ -95,7 +95,8 @@ FAILURES = Failures(
 
 
 def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
-    """Read what is left of an endpoint's limit, and whether a limit was hit: an account's by a code within 200.
+    """Read the rest of an endpoint's limit, and whether a limit was hit. A code with status 200 reports an account's
+    hit.
 
     Source: rate-limit.mdx (API Rate Limit), read 2026-11-27.
     """
@@ -108,7 +109,7 @@ def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cos
 
 
 def _until_reset_s(headers: Mapping[str, str], now_ms: int | None) -> float:
-    """Return the time until the limit resets by the exchange's clock; or the whole window."""
+    """Return the time until the limit resets by the exchange's clock; if unknown, the length of the window."""
     resets_ms = plain_count(headers.get("x-bapi-limit-reset-timestamp", ""))
     if resets_ms is None or now_ms is None:
         return WINDOW_S

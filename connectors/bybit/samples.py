@@ -1,4 +1,4 @@
-"""Messages in the shapes of Bybit's manual, with what a correct reader makes of them. Invented, not recorded.
+"""Messages in the forms of Bybit's manual, each with the result of a correct reader. Invented, not recorded.
 
 Source: bybit-exchange/docs, docs/v5, pages as in `market.py`, read 2026-11-27.
 """
@@ -18,7 +18,7 @@ from .spec import DEPTH
 MS = 1672304484978
 HOUR_MS = 3_600_000
 OPEN_MS = MS - MS % HOUR_MS - HOUR_MS
-PRICES = ("30000.1", "30073.5", "29927.05", "30010.01")  # of candles
+PRICES = ("30000.1", "30073.5", "29927.05", "30010.01")  # time of the samples of candles
 LATER = ("30010.01", "30020", "30000", "30015")
 UUID = "20f43950-d8dd-5b31-9112-a178eb6023af"
 Levels = list[tuple[str, str]]

@@ -1,4 +1,4 @@
-"""C face of the scanner of Bybit's book deltas. Bodies are in scanner.pyx, the Python face is in scanner.pyi."""
+"""C declarations of the scanner of Bybit's book deltas. Bodies: scanner.pyx; Python signatures: scanner.pyi."""
 
 from ...orderbook.frame cimport FrameScanner
 

@@ -1,4 +1,4 @@
-"""Bybit's book deltas, from bytes to fixed-point levels. See scanner.pyi for what is recognised.
+"""Reads Bybit's book deltas from bytes into fixed-point levels. scanner.pyi lists accepted forms.
 
 Source: bybit-exchange/docs, docs/v5, websocket/public/orderbook.mdx, read 2026-11-27.
 """
@@ -19,10 +19,10 @@ from ...orderbook.l2 cimport ASKS, BIDS
 
 
 cdef enum:
-    RESTARTED = 1  # `u` of a whole book, whatever the type of the message
+    RESTARTED = 1  # `u` of a snapshot, in a message of any type
 
 
-cdef enum:  # keys of the message that were seen
+cdef enum:  # the keys found of the message
     TYPE = 1
     TIME = 2
     ENGINE_TIME = 4
@@ -30,7 +30,7 @@ cdef enum:  # keys of the message that were seen
     WHOLE = TYPE | TIME | DATA
 
 
-cdef enum:  # keys of the data that were seen
+cdef enum:  # the keys found of the data
     SYMBOL = 1
     BIDS_KEY = 2
     ASKS_KEY = 4

@@ -25,8 +25,8 @@ from ..spec import (
 from .refusals import REQUESTS, limit_answer
 
 CATEGORY = "spot"
-PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: one socket a category
-PRIVATE = "/v5/private"  # same; of all categories
+PUBLIC = f"/v5/public/{CATEGORY}"  # websocket/wss-authentication.mdx: each category has its own socket
+PRIVATE = "/v5/private"  # same; one socket for all categories
 CALLS = "/v5/trade"  # websocket/trade/guideline.mdx
 COST = ((REQUESTS, 1),)
 READ = "read 2026-11-27"
@@ -117,7 +117,8 @@ OFFER = Offer(
     order_types=frozenset({OrderType.LIMIT, OrderType.MARKET, OrderType.LIMIT_MAKER}),  # order/create-order.mdx
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),  # same
     self_trade_modes=frozenset({"CancelMaker", "CancelTaker", "CancelBoth"}),  # enum.mdx, smpType
-    amend=frozenset(Amend),  # order/amend-order.mdx; it does not say what keeps its place in the queue
+    # order/amend-order.mdx; the page does not state which changes keep the order's position in the queue
+    amend=frozenset(Amend),
     cancel_all=True,  # order/cancel-all.mdx
     batch_place=10,  # order/batch-place.mdx: spot
     batch_cancel=10,  # order/batch-cancel.mdx: spot
@@ -126,9 +127,10 @@ OFFER = Offer(
     client_id_pattern="[A-Za-z0-9_-]{1,36}",  # same, orderLinkId
     late_reject=True,  # same, timeInForce: a post-only order that would take; creation is asynchronous
     processing_s=10.0,  # the manual states no bound for the work on an accepted request
-    # Same: "This request is asynchronous", without a time. An order cannot be queried at once (docs-legacy issue 184)
+    # Same: "This request is asynchronous", without a time. A new order cannot be queried at once (docs-legacy issue
+    # 184)
     appears_s=5.0,
-    max_validity_s=60.0,  # ours: the manual has no bound of the window
+    max_validity_s=60.0,  # our figure: the manual states no bound of the window
     maker_fee=Decimal("0.001"),  # account/fee-rate.mdx has no schedule; `fees` requests the account's
     taker_fee=Decimal("0.001"),
     fills_page=FILLS_PAGE,
@@ -170,14 +172,15 @@ SPEC = ExchangeSpec(
     },
     limit_answer=limit_answer,
     silence_s=45.0,  # websocket/wss-authentication.mdx: our pings every 20 s are answered; two of them missed
-    max_connection_s=23.5 * 3600,  # the manual names no longest life; ours are renewed once a day
+    max_connection_s=23.5 * 3600,  # the manual states no longest life; we renew connections once a day
     # same, Args limits: 21,000 characters of args on a connection, which leaves 52 for each of 400
     max_streams=400,
-    # as recorded, prices have the decimals of their tick; scales are finer, for a book may hold prices of an older tick
+    # as recorded, prices have the decimals of their tick; scales are finer because a book may hold prices of an older
+    # tick
     wire_decimals=8,
     decimals_by_pair=True,
-    # websocket/public/orderbook.mdx, Process snapshot/delta: a snapshot at any time; `u` in steps of one, as recorded
-    # (the manual states so of orderbook.full only: websocket/public/full-ob.mdx). `window` is the option `depth`.
+    # websocket/public/orderbook.mdx, Process snapshot/delta: a snapshot at any time; `u` rises by one, as recorded (the
+    # manual states this only for orderbook.full: websocket/public/full-ob.mdx). `window` is the option `depth`.
     book=BookFeed(BookSource.PUSHED, Proof.STEP, window=DEPTH.default),
     keepalive=KeepAlive(b'{"op":"ping"}', 20.0),  # websocket/wss-authentication.mdx, How to Send the Heartbeat Packet
     candles=CANDLES,
@@ -185,7 +188,7 @@ SPEC = ExchangeSpec(
     example_pairs=("BTC-USDT", "ETH-USDT", "ETH-BTC"),
     streams_per_instrument=2,  # orderbook.<depth>.<symbol> and publicTrade.<symbol>
     max_snapshot=1000,  # market/orderbook.mdx: limit of spot
-    unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 says so of any parameter
+    unknown_symbol=frozenset({"170121", "10029"}),  # error.mdx: "Invalid symbol."; 10001 means any invalid parameter
     environments=ENVIRONMENTS,
     options=(DEPTH, ENVIRONMENT),
 )

@@ -1,7 +1,7 @@
 """Bybit's private websocket: the topics `order`, `execution` and `wallet`, on one connection.
 
-`order` has the whole order without its fills; `execution` has the fills without the order's state. Either may
-come first. Nothing is sent when a topic begins.
+`order` has the complete order without its fills; `execution` has the fills without the order's state. Either may come
+first. A topic begins without a snapshot.
 
 Source: websocket/wss-authentication.mdx, websocket/private/{order, execution, wallet}.mdx, read 2026-11-27. The manual
 shows no refusal: every answer that is not a success counts as a refusal.
@@ -20,7 +20,7 @@ from . import reports
 from .spec import CATEGORY
 
 TOPICS = ("order", "execution", "wallet")
-REFUSED = "refused"  # in place of a code: refusals on this websocket have none
+REFUSED = "refused"  # in place of a code: refusals on this websocket have no code
 
 
 class PrivateReader:

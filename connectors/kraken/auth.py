@@ -1,4 +1,4 @@
-"""Signing for Kraken: HMAC-SHA512 over the path and the SHA-256 of nonce and body, under a secret in base64.
+"""Signing for Kraken: HMAC-SHA512 over the path and the SHA-256 of nonce and body, with a secret in base64.
 
 A new order, a batch of orders and an amendment carry a deadline, after which the matching engine refuses them. Other
 requests have no deadline: a later nonce of the same key ends their validity.
@@ -23,7 +23,7 @@ from .spec import OFFER
 
 TIMED = (Kind.PLACE, Kind.AMEND, Kind.BATCH_PLACE)
 BATCHES = (Kind.BATCH_PLACE, Kind.BATCH_CANCEL)
-AS_JSON = ("orders", "cl_ord_ids", "nonce")  # of a batch: lists, and a number
+AS_JSON = ("orders", "cl_ord_ids", "nonce")  # parameters of a batch: lists, and a number
 
 
 class KrakenAuth(SigningKey):
@@ -67,7 +67,8 @@ class KrakenAuth(SigningKey):
 
 
 def _json(params: Iterable[tuple[str, str]]) -> str:
-    """rest-api/add-order-batch, cancel-order-batch: a list has no form."""
+    """Return the parameters as JSON, for batches: a form cannot carry a list (rest-api/add-order-batch,
+    cancel-order-batch)."""
     made = {name: orjson.Fragment(value) if name in AS_JSON else value for name, value in params}
     return orjson.dumps(made).decode()
 

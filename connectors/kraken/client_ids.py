@@ -1,8 +1,9 @@
 """Converts our client order ids to the form that Kraken accepts, and back.
 
-Kraken takes a UUID, or free text of at most 18 characters (guides/spot-clordid, read 2026-11-27); it keeps the number
-of a UUID, so letters may come back in another case and without dashes. An id of ours has up to 22 digits of base 36
-after its prefix, which are 114 of the 122 bits that a UUID of version 4 leaves free; the other 8 mark it as ours.
+Kraken takes a UUID, or free text of at most 18 characters (guides/spot-clordid, read 2026-11-27); the exchange keeps
+the number of a UUID, so letters may come back in another case and without dashes. An id of ours has up to 22 digits of
+base 36 after its prefix, which are 114 of the 122 bits that a UUID of version 4 leaves free; the other 8 mark it as
+ours.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _MARK = 0x76  # above these bits
 
 
 def packed(client_order_id: str) -> str:
-    """Return the `cl_ord_id` of a client order id: a UUID for an id of ours, any other id as it is."""
+    """Return the `cl_ord_id` of a client order id: a UUID for an id of ours, any other id unchanged."""
     found = _OURS.fullmatch(client_order_id)
     if found is None:
         return client_order_id
     digits = found[1]
-    # All texts of fewer digits come first, so that a leading zero and a missing digit differ
+    # Texts of fewer digits have smaller numbers, so that a leading zero and a missing digit differ
     number = sum(36**length for length in range(len(digits))) + (int(digits, 36) if digits else 0)
     bits = _MARK << _BITS | number
     head, middle, tail = bits >> 74, bits >> 62 & 0xFFF, bits & (1 << 62) - 1
@@ -33,7 +34,7 @@ def packed(client_order_id: str) -> str:
 
 
 def unpacked(cl_ord_id: str) -> str:
-    """Return the client order id of a `cl_ord_id`; one that `packed` did not make is returned as it is."""
+    """Return the client order id of a `cl_ord_id`; an id that `packed` did not make is returned unchanged."""
     text = cl_ord_id.lower()
     if _UUID.fullmatch(text) is None:
         return cl_ord_id

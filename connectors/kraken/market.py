@@ -1,7 +1,7 @@
 """Kraken spot market data: bytes to events, intents to requests.
 
 A pair has three names: BTC/USD in websocket version 2, which is its symbol, and in REST the altname XBTUSD and the key
-XXBTZUSD, which are its aliases. What REST calls XBT and XDG, the websocket calls BTC and DOGE.
+XXBTZUSD, which are its aliases. REST's assets XBT and XDG are BTC and DOGE on the websocket.
 
 Source: docs.kraken.com, websocket-v2/{book,trade,ticker,instrument,status,heartbeat,ping}, guides/spot-ws-book-v2,
 guides/spot-ws-intro, rest-api/get-{tradable-asset-pairs,order-book,ticker-information,server-time}, read 2026-11-27.
@@ -65,11 +65,11 @@ from .scanner import BookScanner
 from .spec import CANDLES, DEPTH
 
 CANDLE_FIELDS = 8  # rest-api/get-ohlc-data
-CHECKED = 10  # websocket-v2/book: the checksum is of the best ten levels a side, whatever the depth
+CHECKED = 10  # websocket-v2/book: the checksum covers the best ten levels a side, at any depth
 ONLINE = "online"
-FEATURES = ("amend", "quote_amount")  # rest-api/amend-order, add-order: of every pair
+FEATURES = ("amend", "quote_amount")  # rest-api/amend-order, add-order: for every pair
 NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}  # the websocket's names of assets, by REST's different names
-PAIRS_PER_MESSAGE = 100  # the manual names no bound
+PAIRS_PER_MESSAGE = 100  # the manual states no bound
 
 
 class KrakenCodec(MarketData):
@@ -83,7 +83,7 @@ class KrakenCodec(MarketData):
         self._depth = depth
         self._symbols: dict[str, str] = {}  # by altname and key
         self._system = ONLINE
-        self._states: dict[str, str] = {}  # of pairs, where the channel `instrument` has stated one
+        self._states: dict[str, str] = {}  # status of pairs, as far as the channel `instrument` has stated it
         self._readers: dict[str, Callable[[dict[str, Any], int], Sequence[MarketEvent]]] = {
             "book": self._book,
             "trade": self._trades,
@@ -127,8 +127,8 @@ class KrakenCodec(MarketData):
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
     ) -> HttpRequest:
-        """Source: rest-api/get-ohlc-data, read 2026-11-27. The exchange gives all from `since` on, which is not itself
-        among them."""
+        """Source: rest-api/get-ohlc-data, read 2026-11-27. The exchange returns all candles after `since`, without that
+        of `since`."""
         since = max(0, ceiling(start_ns, SECOND_NS) - 1)
         bars = ("interval", CANDLES.intervals[interval])
         return self._request("candles", ("pair", self._rest_name(instrument)), bars, ("since", str(since)))
@@ -136,7 +136,7 @@ class KrakenCodec(MarketData):
     # Answers over REST
 
     def instruments(self, body: bytes) -> Listing:
-        """Pairs without a websocket name have no feed, and are left out."""
+        """Leave out pairs without a websocket name, because they have no feed."""
         with reading("a list of instruments", body) as read:
             pairs = [(key, pair) for key, pair in read["result"].items() if not _has_no_feed(pair)]
             listed = listing(pairs, lambda named: self._instrument(*named), lambda named: named[0])
@@ -147,7 +147,7 @@ class KrakenCodec(MarketData):
         self._symbols.update((alias, one.symbol) for one in instruments for alias in one.aliases)
 
     def _instrument(self, key: str, pair: dict[str, Any]) -> Instrument:
-        """Source: rest-api/get-tradable-asset-pairs. Lists of before 2022 have neither tick size nor status."""
+        """Source: rest-api/get-tradable-asset-pairs. Lists from before 2022 have neither tick size nor status."""
         base, quote_asset = (NEW_NAMES.get(asset, asset) for asset in text(pair["wsname"]).split("/"))
         price_scale, size_scale = integer(pair["pair_decimals"]), integer(pair["lot_decimals"])
         if max(price_scale, size_scale) > 18:
@@ -172,14 +172,14 @@ class KrakenCodec(MarketData):
         )
 
     def snapshot(self, instrument: Instrument, body: bytes, limit: int, recv_ns: int) -> DepthSnapshot:
-        """Rows are price, size and a time in seconds. A book over REST has neither number nor checksum."""
+        """Read rows of price, size and a time in seconds. A book over REST has neither number nor checksum."""
         with reading("a depth snapshot", body) as read:
             (book,) = read["result"].values()
             sides = levels(instrument, book["bids"], 3), levels(instrument, book["asks"], 3)
         return whole_book(instrument, 0, sides, limit, recv_ns)
 
     def tickers(self, body: bytes) -> dict[str, Any]:
-        """Source: rest-api/get-ticker-information. The second figure of a pair of them is of the last 24 hours; the
+        """Source: rest-api/get-ticker-information. Of two figures the second one is that of the last 24 hours; the
         quote volume is the volume at its average price."""
         with reading("a list of tickers", body) as read:
             listed = [(self._symbols[key], row) for key, row in read["result"].items() if key in self._symbols]
@@ -292,11 +292,12 @@ class KrakenCodec(MarketData):
         return Status(symbol, status == ONLINE, status)
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
-        """Messages have no numbers; the checksum shows whether a message is missing."""
+        """Apply every message: messages have no numbers, and the checksum shows whether one is missing."""
         return by_connection()
 
     def checksum(self, instrument: Instrument, book: OrderBook) -> int:
-        """Source: guides/spot-ws-book-v2, Checksum Calculation. Numbers have all decimals of the pair there."""
+        """Source: guides/spot-ws-book-v2, Checksum Calculation. The text has all decimals of the pair in each
+        number."""
         return crc32(book, CHECKED, instrument.price_scale, instrument.size_scale)
 
 
@@ -334,7 +335,7 @@ def _is_snapshot(message: dict[str, Any]) -> bool:
 
 
 def _levels(instrument: Instrument, value: Any) -> Levels:
-    """Levels are objects whose numbers are JSON numbers with all their decimals."""
+    """Read levels: objects of JSON numbers with all their decimals."""
     read = rows(value)
     array = np.empty((len(read), 2), dtype=np.int64)
     for at, row in enumerate(read):

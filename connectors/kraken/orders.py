@@ -1,8 +1,8 @@
 """Kraken spot trading: intents to drafts, answers and frames to reports. Orders go over REST.
 
-An acknowledgement has only the order's id: queries and the stream state the order's outcome. An order is
-looked up by the exchange's id; by ours first among the open orders, then among the closed ones. Fills come of all pairs
-at once, newest first, fifty a page.
+An acknowledgement has only the order's id: queries and the stream state the order's outcome. The exchange's id finds an
+order directly; our id is looked up first among the open orders, then among the closed orders. A page of fills has fifty
+fills of all pairs, newest first.
 
 Source: rest-api/add-order, cancel-order, amend-order and the pages of `reports`, of docs.kraken.com, read 2026-11-27.
 """
@@ -35,8 +35,8 @@ from .stream import PrivateReader
 
 AMENDED_KEPT = 20_000
 PAGE = 50  # get-closed-orders, get-trade-history
-# rest-api/cancel-order-batch: by what a cancel names its order, and the list that has it in a batch. In the manual's
-# example the first is a list of texts; that the second is one, too, is a guess.
+# rest-api/cancel-order-batch: the parameter by which a cancel names its order, and the list for such names in a batch.
+# In the manual's example the first is a list of texts; a guess: the second is one, too.
 CANCELLED_BY = {"txid": "orders", "cl_ord_id": "cl_ord_ids"}
 ORDER_TYPES = {kind: name for name, kind in reports.TYPES.items()} | {OrderType.LIMIT_MAKER: "limit"}
 
@@ -49,15 +49,15 @@ class KrakenTrading(Trading):
     exact = True
 
     def __init__(self, spec: ExchangeSpec, rest: str | None, ws: str | None, offer: Offer = OFFER) -> None:
-        """`ws` is the private websocket. With `rest` given and `ws` not, there is no stream: a token goes to that
-        server or nowhere."""
+        """`ws` is the private websocket. With `rest` but without `ws` there is no stream, because a token may go only
+        to the server that issued it."""
         self._ws = (ws if ws is not None or rest is not None else spec.ws_api or "") or ""
         self._token = ""
         self._reader = PrivateReader()
         super().__init__(spec, rest, offer)
         self._by_name: dict[str, Instrument] = {}  # by symbol, altname and key
         self._assets: frozenset[str] = frozenset()
-        self._amended_ns: dict[str, int] = {}  # when an order was amended last: it counts as new again
+        self._amended_ns: dict[str, int] = {}  # the last amendment of each order, from which the order's age counts
         self._readers |= {
             Kind.PLACE: self._placed,
             Kind.CANCEL: self._cancelled,
@@ -78,7 +78,7 @@ class KrakenTrading(Trading):
 
     def place(self, order: NewOrder, instrument: Instrument) -> Draft:
         kind, volume = order.order_type, self._shaped(order)
-        flags = ["fciq"]  # fees in quote: one asset, whatever the side
+        flags = ["fciq"]  # fees in quote: one asset for both sides
         if order.quote_amount is not None:
             flags.append("viqc")
         if kind is OrderType.LIMIT_MAKER:
@@ -108,7 +108,7 @@ class KrakenTrading(Trading):
         return replace(draft, aging=(Aging(TRANSACTIONS, since_ns, steps),))
 
     def batch(self, drafts: Sequence[Draft]) -> Draft:
-        """Join orders of one pair, or cancels. A batch of orders costs half of what they do one by one."""
+        """Join orders of one pair, or cancels. An order in a batch costs half of a single order."""
         names = tuple(name for one in drafts for name in one.orders)
         cost = sum(amount for one in drafts for _, amount in one.cost)
         if drafts[0].kind is Kind.PLACE:
@@ -136,7 +136,8 @@ class KrakenTrading(Trading):
         return self._aged(draft, order, AMEND_STEPS)
 
     def query(self, client_order_id: str, instrument: Instrument, exchange_order_id: str | None = None) -> Draft:
-        """One request by the exchange's id; by our id, the open orders first, then perhaps the closed ones."""
+        """Request the order by the exchange's id; by our id, request the open orders first, then perhaps the closed
+        orders."""
         if exchange_order_id:
             params = [("txid", exchange_order_id)]
             return self._draft(Kind.ORDER, "orders_info", params, (client_order_id,), instrument)
@@ -147,19 +148,20 @@ class KrakenTrading(Trading):
         return self._draft(Kind.OPEN_ORDERS, "open_orders", [], (), None)
 
     def orders(self, instrument: Instrument, since_ns: int | None) -> Draft:
-        """Closed orders that were placed since a time; the answers ask for all pages, then for the open orders."""
+        """Request the closed orders that were placed since a time, page after page, then the open orders."""
         params = [("closetime", "open"), ("without_count", "true"), ("ofs", "0"), *_start(since_ns)]
         return self._draft(Kind.ORDERS, "closed_orders", params, (), instrument)
 
     def fills(self, instrument: Instrument, since_ns: int | None, exchange_order_id: str | None = None) -> Draft:
-        """Of one order: its time is asked for first. Otherwise since a time, all pages, one answer after the other."""
+        """Request the fills of one order, after a request for its time; or all fills since a time, page after page."""
         if exchange_order_id:
             return self._draft(Kind.FILLS, "orders_info", [("txid", exchange_order_id)], (), instrument)
         params = [("consolidate_taker", "false"), ("without_count", "true"), ("ofs", "0"), *_start(since_ns)]
         return self._draft(Kind.FILLS, "fills", params, (), instrument)
 
     def fills_after(self, instrument: Instrument, trade_id: str) -> Draft:
-        """From a trade on; the manual calls `start` exclusive. The mesh walks by time (`Offer.fills_by_time`)."""
+        """Request the fills after a trade; the manual calls `start` exclusive. The mesh pages by time
+        (`Offer.fills_by_time`)."""
         draft = self.fills(instrument, None)
         return replace(draft, params=(*draft.params, ("start", trade_id)))
 
@@ -184,7 +186,7 @@ class KrakenTrading(Trading):
         return Reply(taken=draft.orders)
 
     def _all_placed(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
-        """Each order by itself, in the order of the request: an id or an error."""
+        """Read the outcome of each order, in the order of the request: an id or an error."""
         symbol, made, refused = self._symbol_of(draft), [], []
         for own, row in zip(draft.orders, rows(read["orders"]), strict=True):
             if "error" in row:
@@ -194,14 +196,14 @@ class KrakenTrading(Trading):
         return Reply(orders=tuple(made), taken=tuple(one.client_order_id for one in made), refused=tuple(refused))
 
     def _all_cancelled(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
-        """A count alone: which orders were not there, queries say."""
+        """Read the count of cancelled orders; only queries find which orders were missing."""
         count = integer(read["count"])
         return Reply(absent=not count, taken=draft.orders if count == len(draft.orders) else ())
 
     def _armed(self, draft: Draft, read: Any, sent_ns: int) -> Reply:
         """Check that the exchange states when the switch fires: not before now, or "0" where it was disarmed.
 
-        The manual does not say what it states then: "0" is a guess, which the local exchange shares.
+        The manual does not state the answer to disarming: "0" is a guess, which the local exchange shares.
         """
         fires, is_armed = text(read["triggerTime"]), dict(draft.params)["timeout"] != "0"
         if is_armed != (fires != "0") or (is_armed and rfc3339(fires) < rfc3339(read["currentTime"])):
@@ -281,7 +283,7 @@ class KrakenTrading(Trading):
         return "" if found is None else found.quote
 
     def _asset(self, name: str) -> str:
-        """Return our name of an asset. REST puts X or Z before old ones: XXBT is XBT, which the lists call BTC."""
+        """Return our name of an asset. REST puts X or Z before old assets: XXBT is XBT, which the lists call BTC."""
         if name in self._assets:
             return name
         for known in (name, name[1:] if name[:1] in ("X", "Z") else name):

@@ -1,11 +1,11 @@
 """Classifies Kraken's errors. They are texts, and come with HTTP status 200 in a list `error`.
 
-A code is what the error is about and the text up to its second colon: "EGeneral:Invalid arguments" stands for
-"EGeneral:Invalid arguments:price". Only codes that the manual explains count as harmless: after any other code the
-outcome of the request is unknown.
+A code is the part of the text before its second colon: "EGeneral:Invalid arguments" stands for "EGeneral:Invalid
+arguments:price". Only codes that the manual explains count as harmless: after any other code the outcome of the request
+is unknown.
 
 Source: guides/spot-errors and guides/spot-rest-ratelimits of docs.kraken.com; error-handling.md of
-krakenfx/kraken-api-sdk, the exchange's own guide, where a comment says so; all read 2026-11-27.
+krakenfx/kraken-api-sdk, the exchange's own guide, at the codes marked so; all read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ BUSY = (
     "EGeneral:Temporary lockout",
     "EService:Throttled",
 )
-# The engine or the interface did not answer: what it got may still be executed. Those after the second are of no page
-# of the manual, and known from ccxt 4.5.90.
+# The engine or the interface did not answer: the request may still be executed. Only the first two are in the manual;
+# the others are known from ccxt 4.5.90.
 _UNKNOWN = (
     "EGeneral:Internal error",
     "EService:Unavailable",
@@ -51,7 +51,7 @@ _UNKNOWN = (
 )
 _NO = (
     "EGeneral:Invalid arguments",
-    "EQuery:Unknown asset pair",  # of no page of the manual; only reads are answered so
+    "EQuery:Unknown asset pair",  # not in the manual; an answer to reads only
     "EQuery:Unknown asset",
     "EService:Market in cancel_only mode",
     "EService:Market in post_only mode",
@@ -82,7 +82,8 @@ CODES = {
     **dict.fromkeys(_UNKNOWN, Refusal.UNKNOWN),
     **dict.fromkeys(_NO, Refusal.REJECTED),
     "EAPI:Invalid nonce": Refusal.NONCE,
-    "EOrder:Invalid order": Refusal.NOT_THERE,  # error-handling.md: a cancel of what is gone, or never was
+    # error-handling.md: a cancel of an order that has ended or never existed
+    "EOrder:Invalid order": Refusal.NOT_THERE,
     "EOrder:Unknown order": Refusal.NOT_THERE,  # websocket-v1/cancelorder
 }
 
@@ -105,10 +106,10 @@ FAILURES = Failures(extract=error_body, codes=CODES, in_success=True, unlisted=R
 
 
 def limit_answer(status: int, headers: Mapping[str, str], body: bytes, cost: Cost) -> LimitAnswer:
-    """Read hits: an order's of the engine's counter of the pair, any other of what the request spent.
+    """Read hits: of the engine's counter of the pair for an order, else of the limits that the request spent.
 
-    Source: guides/spot-rest-ratelimits and guides/spot-ratelimits, read 2026-11-27. They do not say what else an error
-    of the rate counts, nor mention HTTP 429, which is taken as of the address.
+    Source: guides/spot-rest-ratelimits and guides/spot-ratelimits, read 2026-11-27. The pages do not state what else
+    such an error counts against, and do not mention HTTP 429, which counts for the egress.
     """
     error = error_body(body) if b'"E' in body[:100] else None
     if error is None or error.code not in BUSY:

@@ -33,7 +33,7 @@ TYPES = {
     "take-profit": OrderType.TAKE_PROFIT,
     "take-profit-limit": OrderType.TAKE_PROFIT_LIMIT,
 }
-# These are placed elsewhere: their type stays unknown
+# Orders of these types come from other programs: their type stays unknown
 OTHER_TYPES = frozenset({"iceberg", "trailing-stop", "trailing-stop-limit", "settle-position"})
 FORCES = {force.value: force for force in (TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)}
 HUNDRED = Decimal(100)
@@ -106,8 +106,8 @@ def fill(trade_id: str, row: dict[str, Any], symbol: Symbol, quote: Callable[[st
 
 
 def account(result: dict[str, Any], asset: Callable[[str], str], as_of_ns: int) -> AccountReport:
-    """Read BalanceEx: "available balance = balance + credit - credit_used - hold_trade". It does not state what the
-    key may do."""
+    """Read BalanceEx: "available balance = balance + credit - credit_used - hold_trade". The answer does not state the
+    key's permissions."""
     balances = {}
     for name, row in result.items():
         held = plain_decimal(row["hold_trade"])
@@ -117,7 +117,7 @@ def account(result: dict[str, Any], asset: Callable[[str], str], as_of_ns: int) 
 
 
 def fees(pair: str, result: dict[str, Any]) -> Fees:
-    """Read TradeVolume of one pair, in percent. A pair without maker fees of its own has one fee."""
+    """Read TradeVolume of one pair, in percent. A pair without separate maker fees has one fee."""
     (taker,) = result["fees"].values()
     (maker,) = (result.get("fees_maker") or result["fees"]).values()
     return Fees(pair, decimal(maker["fee"]) / HUNDRED, decimal(taker["fee"]) / HUNDRED, "exchange")

@@ -1,4 +1,4 @@
-"""Messages in the shapes of Kraken's manual, with what a correct reader makes of them. Invented, not recorded.
+"""Messages in the forms of Kraken's manual, each with the result of a correct reader. Invented, not recorded.
 
 Source: docs.kraken.com, websocket-v2/{book,trade,ticker,instrument,status,heartbeat,ping}, guides/spot-ws-book-v2,
 rest-api pages of the endpoints in `spec.py`, read 2026-11-27.
@@ -14,7 +14,7 @@ from ...model.errors import Rejected, RetryLater
 from ...model.events import Side
 from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSample, Rows, TradeSample, candle
 
-PRICES = ("0.56650", "0.56701", "0.56610", "0.56660")  # of candles
+PRICES = ("0.56650", "0.56701", "0.56610", "0.56660")  # time of the samples of candles
 LATER = ("0.56660", "0.56690", "0.56660", "0.56690")
 TIMES = '"time_in":"2023-10-06T17:35:55.219022Z","time_out":"2023-10-06T17:35:55.219067Z"'
 
@@ -43,7 +43,7 @@ ASKS: Rows = (
     ("0.56760", "42514.92434778"),
     ("0.56770", "36304.08470220"),
 )
-# A bid comes in between and the last falls out; another size; the best ask goes and one moves up from beyond the depth.
+# A new bid pushes the last bid out; a size changes; the best ask is removed and another ask moves up into the depth.
 BIDS_2: Rows = (("0.56670", "10.00000000"), *BIDS[:9])
 BIDS_3: Rows = (("0.56670", "0.00000001"), *BIDS[:9])
 ASKS_4: Rows = (*ASKS[1:], ("0.56790", "7.50000000"))
@@ -51,7 +51,7 @@ ASKS_5: Rows = (ASKS_4[0], ("0.56695", "1.00000000"), *ASKS_4[1:9])
 
 
 def _checksum(bids: Rows, asks: Rows) -> int:
-    """The manual's recipe, over the text of the numbers."""
+    """Return the checksum by the manual's recipe, from the text of the numbers."""
     digits = "".join(part.replace(".", "").lstrip("0") for side in (asks, bids) for row in side for part in row)
     return zlib.crc32(digits.encode())
 
@@ -121,14 +121,14 @@ SAMPLES = MarketDataSamples(
     snapshot=_book("snapshot", BIDS, ASKS, _checksum(BIDS, ASKS)),
     deltas=(
         _book("update", BIDS_2[:1], (), _checksum(BIDS_2, ASKS)),
-        _book("update", (("0.56670", "3.00000000"), *BIDS_3[:1]), (), _checksum(BIDS_3, ASKS)),  # twice: in this order
+        _book("update", (("0.56670", "3.00000000"), *BIDS_3[:1]), (), _checksum(BIDS_3, ASKS)),  # in this order
         _book("update", (), (("0.56680", "0.00000000"), ASKS_4[-1]), _checksum(BIDS_3, ASKS_4)),
         _book("update", (), ASKS_5[1:2], _checksum(BIDS_3, ASKS_5)),
     ),
     bids=BIDS_3,
     asks=ASKS_5,
     sequence=0,
-    # A message that changed the best bid before this one was lost
+    # The message before this one, which changed the best bid, was lost
     gap=_book("update", (), (("0.56690", "2.00000000"),), _checksum(BIDS_2, ASKS_5)),
     rest_book=orjson.dumps(
         {

@@ -1,4 +1,4 @@
-"""C face of the scanner of Kraken's book updates. Bodies are in scanner.pyx, the Python face is in scanner.pyi."""
+"""C declarations of the scanner of Kraken's book updates. Bodies: scanner.pyx; Python signatures: scanner.pyi."""
 
 from ...orderbook.frame cimport FrameScanner
 

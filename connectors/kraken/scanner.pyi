@@ -1,10 +1,10 @@
 from ...orderbook.frame import FrameScanner
 
 class BookScanner(FrameScanner):
-    """Reads raw book updates of websocket version 2 straight into fixed-point levels: no Python object per level.
+    """Reads raw book updates of websocket version 2 directly into fixed-point levels: no Python object per level.
 
-    Keys of the book may come in any order after `symbol`. All or nothing per frame: what the scanner does not recognise
-    exactly (a snapshot, another channel, an unknown, missing or repeated key, whitespace, an escape, an exponent, a
-    minus, a number that does not fit the scale or int64, a price of zero, an unbound symbol, ...) is NOT_RECOGNISED.
-    `first` and `last` are 0: the exchange numbers nothing.
+    Keys of the book may come in any order after `symbol`. All or nothing per frame: any deviation (a snapshot, another
+    channel, an unknown, missing or repeated key, whitespace, an escape, an exponent, a minus, a number that does not
+    fit the scale or int64, a price of zero, an unbound symbol, ...) makes the frame NOT_RECOGNISED. `first` and `last`
+    are 0, because messages have no numbers.
     """

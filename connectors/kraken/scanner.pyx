@@ -1,4 +1,4 @@
-"""Kraken's book updates, from bytes to fixed-point levels. See scanner.pyi for what is recognised.
+"""Reads Kraken's book updates from bytes into fixed-point levels. scanner.pyi lists accepted forms.
 
 Source: docs.kraken.com, websocket-v2/book, read 2026-11-27.
 """
@@ -16,7 +16,7 @@ from ...orderbook.frame cimport (
 from ...orderbook.l2 cimport ASKS, BIDS
 
 
-cdef enum:  # keys that were seen
+cdef enum:  # the keys found
     SYMBOL = 1
     BIDS_KEY = 2
     ASKS_KEY = 4

@@ -71,25 +71,26 @@ OFFER = Offer(
     quote_amount=True,  # same: oflags viqc, buy market orders only
     batch_place=15,  # rest-api/add-order-batch
     batch_cancel=50,  # rest-api/cancel-order-batch
-    # rest-api/cancel-all-orders-after: "less than 86400 seconds", recommended is 60 s; the shortest is ours: each
+    # rest-api/cancel-all-orders-after: "less than 86400 seconds", recommended is 60 s; the shortest is our figure: each
     # renewal, after a third of the time, costs a call of the key
     dead_man_s=(30, 86_399),
     batch_of_pair=True,  # rest-api/add-order-batch; cancels so that each counts against the limit of its own pair
     amend=frozenset(Amend),  # rest-api/amend-order: in place, under the same ids
     client_id_pattern=PATTERN,
-    # ours: the manual states no bound on how long a request that was let in is worked on
+    # our figure: the manual states no bound for the work on an accepted request
     processing_s=5.0,
     max_validity_s=60.0,  # rest-api/add-order: deadline, "max now() + 60 seconds"
     min_validity_s=2.2,  # same: "min now() + 2 seconds", when the request arrives
-    maker_fee=Decimal("0.0016"),  # rest-api/get-tradable-asset-pairs, its example; `fees` asks for the account's
+    maker_fee=Decimal("0.0016"),  # rest-api/get-tradable-asset-pairs, its example; `fees` requests the account's
     taker_fee=Decimal("0.0026"),
     fills_page=50,  # rest-api/get-trade-history
-    lookup_s=86_400.0,  # ours: get-closed-orders does not state how long an order is found by `cl_ord_id`
+    lookup_s=86_400.0,  # our figure: get-closed-orders does not state how long `cl_ord_id` finds an order
     late_reject=True,  # rest-api/add-order, oflags post: the local exchange acknowledges the order, and cancels it
     nonces=True,  # guides/spot-rest-auth
     fills_by_time=True,  # rest-api/get-trade-history: ids such as THVRQM-33VKH-UCI7BS
     asks_balances=True,  # websocket-v2/balances: totals
-    fee_on_top=True,  # oflags fciq: the fee of a buy is in the quote currency; what is held for it is not in the manual
+    # oflags fciq: the fee of a buy is in the quote currency; the manual does not state what is held for the fee
+    fee_on_top=True,
     sent_id=packed,
 )
 
@@ -132,24 +133,24 @@ SPEC = ExchangeSpec(
         "ping": _public("SystemStatus", "get-system-status"),
     },
     limits={
-        # guides/spot-rest-ratelimits counts calls of a key, and states no figure for public ones: this is the slowest
-        # of its counters, 20 calls that come back at 0.5 a second
+        # guides/spot-rest-ratelimits counts calls of a key, and states no figure for public calls: this is the slowest
+        # of its counters, 20 calls that decay by 0.5 a second
         CALLS: Limit(20, per_s=40.0),
         "connections": Limit(150, per_s=600.0),  # guides/spot-ws-intro: attempts by IP; beyond it a ban of ten minutes
-        "messages": Limit(10, per_s=1.0, scope="connection"),  # ours: the manual states none for public channels
+        "messages": Limit(10, per_s=1.0, scope="connection"),  # our figure: the manual states none for public channels
     },
-    # websocket-v2/heartbeat: one a second while nothing else comes, once a channel is subscribed; ten of them missed.
-    # Where none is, the answers to our pings come.
+    # websocket-v2/heartbeat: one a second without other messages, once a channel is subscribed; ten of them missed.
+    # Before a subscription only the answers to our pings come.
     silence_s=10.0,
-    # guides/spot-ws-intro: closed after a minute of inactivity; any request, such as this one, keeps it
+    # guides/spot-ws-intro: closed after a minute of inactivity; any request, for example this one, keeps it open
     keepalive=KeepAlive(b'{"method":"ping"}', 4.0),
-    max_connection_s=86_400.0,  # ours: the manual states no longest life
-    max_streams=400,  # ours: the manual states no bound
+    max_connection_s=86_400.0,  # our figure: the manual states no longest life
+    max_streams=400,  # our figure: the manual states no bound
     wire_decimals=10,
     decimals_by_pair=True,  # rest-api/get-tradable-asset-pairs: pair_decimals, lot_decimals
-    # guides/spot-ws-book-v2: the snapshot comes in the channel, without numbers; a CRC-32 of the best ten levels a side
-    # in each message; levels beyond the depth are ours to forget. What lies below the best ten is proven by nothing but
-    # the connection, until it comes up.
+    # guides/spot-ws-book-v2: the snapshot comes in the channel, without numbers; each message has a CRC-32 of the best
+    # ten levels a side; readers drop levels beyond the depth. Only the connection proves the levels below the best ten,
+    # until they move up.
     book=BookFeed(BookSource.PUSHED, Proof.CHECKSUM, window=DEPTH.default),
     candles=CANDLES,
     contiguous_trade_ids=True,  # websocket-v2/trade: "a sequence number, unique per book"

@@ -1,8 +1,8 @@
 """Kraken's private websocket, version 2: the channels `executions` and `balances`, on one connection.
 
-A message about an order has what changed, and the ids; the symbol, side and terms came with an earlier one. So a reader
-keeps the open orders of its connection, beginning with the snapshot. Balances are totals, without what orders lock: the
-mesh requests the locked amounts (`Offer.asks_balances`), and reads here only deposits and withdrawals.
+A message about an order has the ids and the changed fields; the symbol, side and terms came in an earlier message. So a
+reader keeps the open orders of its connection, beginning with the snapshot. Balances are totals, without what orders
+lock: the mesh requests the locked amounts (`Offer.asks_balances`), and reads here only deposits and withdrawals.
 
 Source: websocket-v2/executions, balances and add_order of docs.kraken.com, read 2026-11-27.
 """
@@ -39,7 +39,7 @@ EVENTS = frozenset(
     }
 )
 MAKER = {"m": True, "t": False}
-KEPT = 20_000  # orders of one connection
+KEPT = 20_000  # most orders of one connection
 
 
 class PrivateReader:
@@ -109,7 +109,7 @@ class PrivateReader:
             self._orders[txid] = replace(report, fills=(), code=None, reason=None)
             if len(self._orders) > KEPT:
                 self._orders.pop(next(iter(self._orders)))
-        # A pending order is not in the book yet; the message that it is follows
+        # A pending order is not in the book yet; another message follows when it is
         return () if event == "pending_new" and kind == "update" else (report,)
 
     def _order(self, row: dict[str, Any], txid: str) -> OrderReport | None:
@@ -125,7 +125,7 @@ class PrivateReader:
             is_post_only = "post_only" in row and flag(row["post_only"])
             order_type = order_type or reports.order_type(text(row["order_type"]), is_post_only)
         triggers = row.get("triggers", {})
-        static = triggers.get("price_type", "static") == "static"  # others move with the price
+        static = triggers.get("price_type", "static") == "static"  # the trigger of other types moves with the price
         return replace(
             found,
             status=status,
@@ -146,7 +146,7 @@ class PrivateReader:
 
     @staticmethod
     def _fill(row: dict[str, Any], symbol: str, txid: str) -> FillReport:
-        """Fees come in one asset, the quote currency ("currently"); none means a fee of zero."""
+        """Read a fill. Fees come in one asset, the quote currency ("currently"); no fees mean a fee of zero."""
         fees = rows(row["fees"])
         assets = {text(fee["asset"]) for fee in fees} or {symbol.partition("/")[2]}
         (asset,) = assets

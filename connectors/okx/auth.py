@@ -33,7 +33,7 @@ from .spec import DEMO_HEADER
 
 WINDOW_MS = 30_000  # making-requests.md, OK-ACCESS-TIMESTAMP
 BATCHES = frozenset({Kind.BATCH_PLACE, Kind.BATCH_CANCEL})  # each parameter is the JSON of one order
-EXPIRING = frozenset({Kind.PLACE, Kind.AMEND, Kind.BATCH_PLACE})  # timeouts.md: the endpoints that know `expTime`
+EXPIRING = frozenset({Kind.PLACE, Kind.AMEND, Kind.BATCH_PLACE})  # timeouts.md: the endpoints that read `expTime`
 BOOLEANS = frozenset({"banAmend", "cxlOnFail"})
 
 

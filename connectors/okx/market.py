@@ -121,8 +121,8 @@ class OkxCodec(MarketData):
     def candles_request(
         self, instrument: Instrument, interval: str, start_ns: int, end_ns: int, now_ns: int
     ) -> HttpRequest:
-        """Source: order/book/trading-market-data-get-candlesticks.md and -history.md, read 2026-11-27: of the candles
-        before `after` and behind `before`, neither of them included."""
+        """Source: order/book/trading-market-data-get-candlesticks.md and -history.md, read 2026-11-27: the candles
+        earlier than `after` and later than `before`, both exclusive."""
         first, end = ceiling(start_ns, MILLISECOND_NS), ceiling(end_ns, MILLISECOND_NS)
         is_old = interval in ONLY_OLD or start_ns < now_ns - NEW_CANDLES * shortest_ns(interval)
         window = (("before", str(max(0, first - 1))), ("after", str(end)), ("limit", str(CANDLES.page)))
@@ -132,8 +132,8 @@ class OkxCodec(MarketData):
     # Answers over REST
 
     def instruments(self, body: bytes) -> Listing:
-        """Source: public/data/rest-api-get-instruments.md. A pair to be listed may lack all but its id and state for a
-        while; one without base and quote cannot be named and is left out."""
+        """Source: public/data/rest-api-get-instruments.md. A pair that is not listed yet may have only its id and
+        state; a pair without base and quote cannot be named and is left out."""
         with reading("a list of instruments", body) as read:
             named = [row for row in _data(read) if not _is_unnamed(row)]
             return listing(named, self._instrument, lambda row: text(row["instId"]))
@@ -154,7 +154,7 @@ class OkxCodec(MarketData):
             size_increment=lot,
             min_size=_rule(row["minSz"]),
             max_size=largest,
-            features=("quote_amount", "amend"),  # trading-trade-post-{place, amend}-order.md: of every spot pair
+            features=("quote_amount", "amend"),  # trading-trade-post-{place, amend}-order.md: for every spot pair
         )
 
     def _scale(self, increment: Decimal | None, largest: Decimal | None) -> int:
@@ -253,7 +253,8 @@ class OkxCodec(MarketData):
         )
 
     def _trade(self, instrument: Instrument, message: dict[str, Any], row: dict[str, Any], recv_ns: int) -> PublicTrade:
-        """Read a trade; fills of one taker at one price come as one, with the id of the last and their `count`.
+        """Read a trade. Fills of one taker at one price come as one trade, with the id of the last fill and their
+        `count`.
 
         Source: order/book/trading-market-data-ws-trades-channel.md.
         """
@@ -281,7 +282,7 @@ class OkxCodec(MarketData):
         return Ticker(instrument.symbol, 0, bid, ask, recv_ns)
 
     def classify(self, sequence: int, delta: Numbers, joined: bool) -> Verdict:
-        """Compare `prevSeqId` with the `seqId` of the message before.
+        """Compare `prevSeqId` with the `seqId` of the previous message.
 
         A message without changes repeats the number (15, 15). After maintenance the numbers may restart (15, 3), and
         the book continues from there.

@@ -7,7 +7,7 @@ most 100 rows.
 
 Market orders send `tgtCcy`, because by default the amount of a buy is in quote, and `banAmend`, because by default the
 exchange reduces an order that the account cannot pay for. A market buy by amount sends `slippagePct`, because by
-default it stays at the best price.
+default it fills at the best price only.
 
 Source: order/book/trading-trade-{post-place-order, post-cancel-order, post-amend-order, post-place-multiple-orders,
 post-cancel-all-after, post-cancel-multiple-orders, get-order-details, get-order-list, get-order-history-last-7-days,
@@ -112,7 +112,8 @@ class OkxTrading(Trading):
         names = tuple(name for draft in drafts for name in draft.orders)
         params = [(name, json_of(draft.params).decode()) for name, draft in zip(names, drafts, strict=True)]
         joined = self._draft(kind, endpoint, params, names)
-        cost = tuple((limit, each * len(drafts)) for limit, each in joined.cost)  # limits count orders here
+        # these limits count orders, not requests
+        cost = tuple((limit, each * len(drafts)) for limit, each in joined.cost)
         (pair, *others) = {draft.pair for draft in drafts}
         count = joined.order_count * len(drafts)
         return replace(joined, pair=None if others else pair, cost=cost, order_count=count)
@@ -272,5 +273,5 @@ class OkxTrading(Trading):
 
 
 def _which(client_order_id: str, exchange_order_id: str | None) -> tuple[str, str]:
-    """Name the order by one id, the exchange's if known: a client id may be used again."""
+    """Name the order by one id, the exchange's if known: the exchange accepts a client id again later."""
     return ("ordId", exchange_order_id) if exchange_order_id else ("clOrdId", client_order_id)

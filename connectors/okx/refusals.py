@@ -15,24 +15,24 @@ from ..order_codec import Refusal
 
 PLACE, AMEND, BATCH_PLACE = "place", "amend", "batch_place"  # limits of the spec
 TOO_MANY, ORDERS = "50011", "50061"
-WINDOW_S = 2.0  # of nearly all limits
+WINDOW_S = 2.0  # the window of nearly all limits
 
 SORTS = {
     # error/code.md, General Class and API Class; error/code/websocket.md
     Refusal.BUSY: """50011 50040 50061 51113 60014 60023""",  # rate limits: too many requests, too frequent
-    # The timestamp of the request is too old, or none; an order came after its `expTime`
+    # The timestamp of the request is too old or missing; an order came after its `expTime`
     Refusal.CLOCK: """50036 50037 50102 60004 60006""",
     Refusal.KEY: """50030 50035 50100 50101 50103 50104 50105 50106 50107 50110 50111 50113 50114 50119 50120 50121
         60005 60007 60009 60011 60024 60032""",
     # 50004, 51149: "does not mean that the request was successful or failed"; the others are errors and timeouts inside
     # the exchange, and the manual does not state the outcome of the request. 50042 is "Repeated request".
     Refusal.UNKNOWN: """50001 50004 50013 50026 50042 51054 51149 51412 64007""",
-    # Trade Class: filled, canceled or never there; a cancel of such an order is to be followed by a query
+    # Trade Class: filled, canceled or unknown; the mesh queries such an order after the cancel
     Refusal.NOT_THERE: """51063 51400 51401 51402 51410 51503 51509 51510 51603""",
     Refusal.DUPLICATE: """50071 51016""",  # clOrdId already exists
 }
 FAILED = "1"  # "Operation failed.": none of the orders of a request was accepted
-ROWS_BYTES = 5_000  # of the answer to a full batch
+ROWS_BYTES = 5_000  # the code of an answer to a batch that was refused in full
 SOME_FAILED = (FAILED, "2")  # "Bulk operation partially succeeded."
 # All other codes that the two pages list for trading are an explicit no. An unlisted code may mean anything
 LISTED = """50000-50002 50004-50030 50032-50033 50035-50042 50044-50053 50055-50064 50067 50069 50071-50072 50075-50077

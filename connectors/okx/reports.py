@@ -48,7 +48,7 @@ EXPIRED = {
 
 
 def _amount(row: dict[str, Any], name: str) -> Decimal | None:
-    """Read a number above zero; None if there is none."""
+    """Read a number above zero; None if the field is empty or zero."""
     return (plain_decimal(row[name]) if row[name] != "" else None) or None
 
 
@@ -121,7 +121,8 @@ def account(row: dict[str, Any]) -> AccountReport:
 
 
 def fees(pair: str, row: dict[str, Any]) -> Fees:
-    """Read the rates of one pair; a negative rate is paid. Pairs without a fee are not marked here, says the manual."""
+    """Read the rates of one pair; a negative rate is paid. By the manual this answer does not mark pairs without a
+    fee."""
     group = rows(row["feeGroup"])[0]
     maker, taker = (-decimal(group[name]) or Decimal(0) for name in ("maker", "taker"))
     return Fees(pair, maker, taker, "exchange")

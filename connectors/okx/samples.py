@@ -1,4 +1,4 @@
-"""Messages in the shapes of OKX's manual, with what a correct reader makes of them. Invented, not recorded.
+"""Messages in the forms of OKX's manual, each with the result of a correct reader. Invented, not recorded.
 
 Source: the pages of the manual that `spec.py` and `market.py` name, read 2026-11-27.
 """
@@ -15,7 +15,7 @@ from ..samples import CandlesSample, ErrorSample, MarketDataSamples, RefusalSamp
 
 MS = 1597026383085
 OPEN_MS = 1597026300000
-PRICES = ("8475.1", "8477.3", "8474.9", "8476.8")  # of candles
+PRICES = ("8475.1", "8477.3", "8474.9", "8476.8")  # time of the samples of candles
 LATER = ("8476.8", "8477", "8476.8", "8477")
 
 
@@ -24,7 +24,7 @@ def _level(price: str, size: str) -> list[str]:
 
 
 def _book(bids: Rows, asks: Rows, seq: int, previous: int | None = None, action: str | None = "update") -> bytes:
-    """A message of the channel `books`, or without an action the answer of REST."""
+    """Return a message of the channel `books`, or, without an action, the answer of REST."""
     data: dict[str, Any] = {
         "asks": [_level(*row) for row in asks],
         "bids": [_level(*row) for row in bids],
@@ -63,11 +63,11 @@ def _trade(number: str, price: str, size: str, side: str, count: str) -> bytes:
 
 
 def _falling(first: int, count: int, step: int) -> Rows:
-    """So many levels of size 1, `step` tenths apart."""
+    """Return levels of size 1, `step` tenths apart."""
     return tuple((f"{(first + n * step) // 10}.{(first + n * step) % 10}", "1") for n in range(count))
 
 
-# The book begins full: 400 levels a side, the last bid at 8436.9 and the last ask at 8516.9.
+# The book begins with its full depth of 400 levels a side, the last bid at 8436.9 and the last ask at 8516.9.
 BIDS, ASKS = _falling(84768, 400, -1), _falling(84770, 400, 1)
 
 SAMPLES = MarketDataSamples(
@@ -84,10 +84,10 @@ SAMPLES = MarketDataSamples(
     symbols={"BTC-USDT": "BTC-USDT", "SHIB-USDT": "SHIB-USDT", "ETH-BTC": "ETH-BTC", "NEW-USDT": "NEW-USDT"},
     snapshot=_book(BIDS, ASKS, 10, -1, "snapshot"),
     deltas=(
-        # a better bid and a better ask push the last ones out of the 400
+        # a better bid and a better ask push the last levels out of the 400
         _book((("8476.85", "2.5"), ("8476.8", "0.25")), (("8476.95", "0.00000001"),), 15, 10),
-        _book((), (), 15, 15),  # nothing changed for a minute
-        _book((("8476.7", "0"),), (("8477", "0"), ("8477.1", "3")), 3, 15),  # the numbers start again
+        _book((), (), 15, 15),  # no change for a minute
+        _book((("8476.7", "0"),), (("8477", "0"), ("8477.1", "3")), 3, 15),  # the numbers restart
         _book((("8476.7", "4"),), (("8477", "7"),), 5, 3),
     ),
     bids=(("8476.85", "2.5"), ("8476.8", "0.25"), ("8476.7", "4"), *BIDS[2:-1]),

@@ -1,4 +1,4 @@
-"""OKX's book updates, from bytes to fixed-point levels. See scanner.pyi for what is recognised.
+"""Reads OKX's book updates from bytes into fixed-point levels. scanner.pyi lists accepted forms.
 
 Source: order/book/trading-market-data-ws-order-book-channel.md of the manual, read 2026-11-27.
 """
@@ -17,7 +17,7 @@ from ...orderbook.frame cimport (
 from ...orderbook.l2 cimport ASKS, BIDS
 
 
-cdef enum:  # keys that were seen
+cdef enum:  # the keys found
     ASKS_KEY = 1
     BIDS_KEY = 2
     TIME = 4

@@ -28,11 +28,11 @@ from .refusals import AMEND, BATCH_PLACE, PLACE, limit_answer
 
 MARKET = "order/book/trading-market-data"
 CHANNEL = f"{MARKET}-ws-order-book-channel.md, read 2026-11-27"
-DEPTH = 400  # levels a side of the channel `books`, and the most that REST gives
+DEPTH = 400  # levels a side of the channel `books`, and the largest number over REST
 
 # overview/production/trading-services.md and overview/demo/trading-services.md; demo trading has the same REST host and
-# the header below. The regional hosts are those of my.okx.com/docs-v5 and app.okx.com/docs-v5, as ccxt 4.5.90 has them:
-# they were not read at their source.
+# the header below. The regional hosts are those of my.okx.com/docs-v5 and app.okx.com/docs-v5, taken from ccxt 4.5.90,
+# not from those pages.
 REAL = Hosts(rest="https://openapi.okx.com", ws="wss://ws.okx.com:8443")
 DEMO = Hosts(rest="https://openapi.okx.com", ws="wss://wspap.okx.com:8443")
 REGIONS = {
@@ -58,8 +58,9 @@ REGION = Option(
 IS_DEMO = Option("demo", False, "Whether to use demo trading, which has separate keys and markets.", orders=True)
 
 
-NEW_CANDLES = 1440  # market data, Candlesticks: how many of an interval that endpoint has; the history has all
-# Same and Candlesticks history: `bar`, of which those that end in "utc" begin at midnight in UTC; `limit`
+# market data, Candlesticks: the number of candles of an interval at that endpoint; the history has all candles
+NEW_CANDLES = 1440
+# Same and Candlesticks history: `bar`, where an interval that ends in "utc" begins at midnight in UTC; `limit`
 CANDLES = CandleOffer(
     {
         "1s": "1s",
@@ -82,7 +83,7 @@ CANDLES = CandleOffer(
     },
     page=300,
 )
-ONLY_OLD = frozenset({"1s"})  # only the history has them
+ONLY_OLD = frozenset({"1s"})  # intervals that only the history has
 
 
 def _endpoint(path: str, limit: str, page: str) -> Endpoint:
@@ -126,7 +127,8 @@ OFFER = Offer(
     times_in_force=frozenset({TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK}),
     self_trade_modes=frozenset({"cancel_maker", "cancel_taker", "cancel_both"}),  # same, stpMode
     quote_amount=True,  # same, tgtCcy
-    amend=frozenset(Amend),  # post-amend-order.md; it does not say what keeps its place in the queue
+    # post-amend-order.md; the page does not state which changes keep the order's position in the queue
+    amend=frozenset(Amend),
     batch_place=20,  # post-place-multiple-orders.md
     batch_cancel=20,  # post-cancel-multiple-orders.md
     dead_man_s=(10, 120),  # post-cancel-all-after.md, timeOut
@@ -134,7 +136,7 @@ OFFER = Offer(
     late_reject=True,  # same, ordType: a post-only order that would take is cancelled
     # The manual states no bound for the work on an accepted request
     processing_s=10.0,
-    # Nor that an acknowledged order may not be found yet; a moment costs nothing
+    # The manual does not state that an acknowledged order may not be found yet; waiting a moment costs little
     appears_s=2.0,
     max_validity_s=30.0,  # overview/rest/authentication-making-requests.md, OK-ACCESS-TIMESTAMP
     maker_fee=Decimal("0.0008"),  # get-fee-rates.md, the example: level Lv1; `fees` requests the account's
@@ -162,19 +164,20 @@ SPEC = ExchangeSpec(
         "candles": Limit(40, per_s=2.0),
         "old_candles": Limit(20, per_s=2.0),
         "time": Limit(10, per_s=2.0),
-        OTHER: Limit(1, per_s=1.0),  # the least of all
+        OTHER: Limit(1, per_s=1.0),  # the smallest of these limits
         "connections": Limit(3, per_s=1.0),  # overview/websocket/connect.md, Connection limit
         # same, Request limit: subscribe, unsubscribe and login together
         "subscriptions": Limit(480, per_s=3600.0, scope="connection"),
     },
-    # overview/websocket/connect.md: a connection without data for 30 s breaks; "ping" is to be answered within as long
+    # overview/websocket/connect.md: a connection without data for 30 s breaks; the answer to "ping" comes within 30 s
     silence_s=30.0,
     keepalive=KeepAlive(b"ping", every_s=15.0),
-    max_connection_s=86_400.0,  # the manual names no age; a fresh connection a day costs nothing
+    max_connection_s=86_400.0,  # the manual states no longest life; we renew connections once a day
     # CHANNEL: less than 30 channels of 400 levels a connection are recommended
     max_streams=58,
     streams_per_instrument=2,  # books and trades
-    # Prices and sizes have as many decimals as an instrument's tickSz and lotSz: eight cover most, finer ones are added
+    # Prices and sizes have as many decimals as an instrument's tickSz and lotSz: eight cover most; finer scales are
+    # added
     wire_decimals=8,
     book=BookFeed(BookSource.PUSHED, Proof.CHAIN, window=DEPTH),  # CHANNEL, Sequence ID; the checksum is always 0
     candles=CANDLES,
@@ -185,12 +188,12 @@ SPEC = ExchangeSpec(
     # overview/rest/authentication-generating-an-api-key.md
     key_fields=(KeyField("passphrase", "the one that was chosen when the API key was made"),),
     options=(REGION, IS_DEMO),
-    # By user, the first ones by user and instrument; each on the page of its endpoint
+    # By user, and the first limits by user and instrument; each on the page of its endpoint
     key_limits={
         PLACE: Limit(60, per_s=2.0, scope="account", by_pair=True),
         "cancel": Limit(60, per_s=2.0, scope="account", by_pair=True),
         AMEND: Limit(60, per_s=2.0, scope="account", by_pair=True),
-        BATCH_PLACE: Limit(300, per_s=2.0, scope="account", by_pair=True),  # orders, as the next
+        BATCH_PLACE: Limit(300, per_s=2.0, scope="account", by_pair=True),  # counts orders, as does the next limit
         "batch_cancel": Limit(300, per_s=2.0, scope="account", by_pair=True),
         "order": Limit(60, per_s=2.0, scope="account", by_pair=True),
         "dead_man": Limit(1, per_s=1.0, scope="account"),

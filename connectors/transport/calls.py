@@ -27,7 +27,7 @@ from .feed import AGAIN, Feed
 from .link import Link
 
 RETRY_S = 1.0  # the delay of RetryLater
-DRAIN_AT = 0.85  # of max_connection_s: before the feed itself closes the connection
+DRAIN_AT = 0.85  # of max_connection_s: earlier than the feed closes the connection
 
 
 class FeedLike(Protocol):
@@ -179,7 +179,7 @@ class Calls:
             raise RetryLater(RETRY_S, f"no connection for {what}: it ended at once")
         return self._link
 
-    # Leave a connection without losing its outstanding calls
+    # Leaving a connection without losing its outstanding calls
 
     def drain(self, reason: str) -> None:
         """Write no further call to this connection, and open a new one when its last call is answered."""

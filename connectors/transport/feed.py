@@ -23,7 +23,7 @@ from .link import OK, DialFailed, FrameHandler, LinkState
 
 try:
     from .picows import dial
-except ImportError:  # Windows, where picows is not installed
+except ImportError:  # Windows, where picows is not available
     from .websockets import dial  # type: ignore[assignment]
 
 NEVER_NS = 1 << 62
@@ -33,7 +33,7 @@ LEAVE_AT = (0.88, 0.98)  # of max_connection_s: the feed closes a connection at 
 
 
 class Feed:
-    """Keeps one connection to `url()` open and gives its messages to `handler`.
+    """Keeps one connection to `url()` open and passes its messages to `handler`.
 
     After a connection that had proven good, failures count from zero again, and the next attempt follows after a random
     delay shorter than the backoff's first, so that the clients of a restarted server do not all return at once.
@@ -207,7 +207,7 @@ class Feed:
                 self._on_refused(failed.status, failed.headers)
             return None
         except asyncio.CancelledError:
-            if attempt.done() and attempt.exception() is None:  # it opened at the moment of the stop
+            if attempt.done() and attempt.exception() is None:  # the connection opened just as the feed stopped
                 attempt.result().drop("stopped")
                 await attempt.result().gone
             raise

@@ -74,7 +74,7 @@ class Rest:
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
-        self._proxies: dict[str, str | None] = {}  # by origin; there are few
+        self._proxies: dict[str, str | None] = {}  # by origin, of which there are few
 
     def _open(self) -> aiohttp.ClientSession:
         if self._closed:

@@ -1,4 +1,4 @@
-"""Finds the newest segment of an address on this node, and removes segments of dead writers.
+"""Find the newest segment of an address on this node, and remove segments of dead writers.
 
     $VENUEMESH_SEGMENTS or /dev/shm/venuemesh-<uid>  /  <mesh>  /  <node, 12 characters>  /  <address>@<epoch>.<counter>
 
@@ -83,9 +83,7 @@ class SegmentIndex:
     each and one listing together.
     """
 
-    _SETTLED_NS = (
-        20_000_000  # changes within one tick of the file system's clock look alike: list again until it passed
-    )
+    _SETTLED_NS = 20_000_000  # changes within one tick of the file system's clock look alike
     _shared: dict[Path, SegmentIndex] = {}  # noqa: RUF012
 
     @classmethod
@@ -96,7 +94,7 @@ class SegmentIndex:
         self.directory = directory
         self.listings = 0
         self._newest: dict[str, tuple[Incarnation, Path]] = {}
-        self._changed_ns = -1  # of the directory, as it was when it was listed
+        self._changed_ns = -1  # modification time of the directory when it was listed
         self._settled = False
 
     def newest(self, address: str) -> tuple[Incarnation, Path] | None:
@@ -124,7 +122,7 @@ def mark_retired(path: Path, unlink: bool = True) -> bool:
     except FileNotFoundError:
         return False
     except SegmentMismatch:
-        pass  # of another version or damaged: no reader has it mapped, so only the file must be removed
+        pass  # another version or damaged: no reader maps the file, so removing it is enough
     if unlink:
         path.unlink(missing_ok=True)
     return True
@@ -157,7 +155,7 @@ def sweep(directory: Path, silent_ns: int = 10_000_000_000) -> list[Path]:
 
 
 def _is_gone(pid: int, start: int | None) -> bool:
-    """Return whether no process has this id or, where start times are known, only a younger process has it."""
+    """Return whether no process has this id or, where start times are known, only a younger process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

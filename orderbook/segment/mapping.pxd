@@ -1,7 +1,7 @@
 from .layout cimport vm_segment
 
 
-cdef int POLLING  # whether waits poll every 0.5 ms because there is no futex_waitv
+cdef int POLLING  # whether waits poll every 0.5 ms because the system has no futex_waitv
 
 
 cdef class Mapping:

@@ -6,14 +6,14 @@ from ..snapshot import BookSnapshot
 from .top import Top
 
 class SegmentReader:
-    """One segment, mapped read-only. Reads retry a bounded number of times, then raise NotSynced; they never spin.
+    """One segment, mapped read-only. A read tries a bounded number of times, then raises NotSynced; it never spins.
 
-    Holds no file descriptor; arrays it returns are copies. May be used by several threads. Does not pickle (BookView
-    does).
+    A reader holds no file descriptor; returned arrays are copies. Several threads may use it. It does not pickle
+    (BookView does).
 
     Raises on creation:
-        SegmentMismatch: the file is no segment of this version, or is damaged.
-        FileNotFoundError: there is none.
+        SegmentMismatch: the file is not a segment of this version, or is damaged.
+        FileNotFoundError: there is no such file.
     """
 
     path: Path
@@ -21,7 +21,7 @@ class SegmentReader:
     incarnation: tuple[int, int]
     price_scale: int
     size_scale: int
-    levels: int  # a side's capacity
+    levels: int  # capacity of each side
     trade_slots: int
     heartbeat_limit_ns: int
     sequenced: bool
@@ -40,60 +40,60 @@ class SegmentReader:
     def closed(self) -> bool: ...
     @property
     def version(self) -> int:
-        """Published so far: changes with every publish, every trade and the end."""
+        """The number of publications: it changes with every publish, trade and end."""
 
     @property
     def state(self) -> BookState:
-        """The writer's; RETIRED when the segment has ended, DEAD when its heartbeat is older than its limit.
+        """The writer's state; RETIRED when the segment has ended, DEAD when the heartbeat is too old.
 
-        Never raises for a publish that does not end: that is GAP until it is DEAD.
+        A publish that does not end raises nothing: the state is GAP, and later DEAD.
         """
 
     @property
     def alive(self) -> bool:
-        """The heartbeat is within its limit and the segment has not ended."""
+        """Whether the writer's heartbeat is within its limit and the segment has not ended."""
 
     @property
     def ended(self) -> bool:
-        """Retired, by its writer or, after its death, by the node agent."""
+        """Whether the segment was retired, by its writer or, after its death, by the node agent."""
 
     @property
     def heartbeat_age_ns(self) -> int: ...
     @property
     def unlinked(self) -> bool:
-        """The file has lost its name, or the name is another file's. Asks the file system."""
+        """Whether the file's name is gone or belongs to another file. Asks the file system."""
 
     def top(self, stale_ok: bool = False) -> Top:
-        """One consistent `Top`.
+        """Return one consistent `Top`.
 
         Raises:
             NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy could be read.
         """
 
     def depth(self, n: int | None = None, as_float: bool = False, stale_ok: bool = False) -> Depth:
-        """The best `n` levels (None: all stored) of both sides: int64 raw, or float64 values.
+        """Return `Depth(bids, asks)`, best first: int64 raw, or float64 values. `n` None means all stored levels.
 
         Raises:
-            NotSynced: as `top`.
-            BeyondDepth: more levels asked than are stored of a side that is not complete.
+            NotSynced: the book is not LIVE (unless `stale_ok`), or no consistent copy could be read.
+            BeyondDepth: `n` is more than the stored levels of a side that is not complete.
         """
 
     def snapshot(self, stale_ok: bool = False) -> BookSnapshot:
-        """Everything stored, immutable. Raises as `top`."""
+        """Return all stored levels as one immutable `BookSnapshot`. Raises as `top`."""
 
     def statistics(self) -> Statistics:
-        """The writer's counters and reason, whatever the state."""
+        """Return the writer's counters and reason, in any state."""
 
     @property
     def last_trade_number(self) -> int:
         """Number of the newest trade; 0 before the first."""
 
     def trades(self, after: int, limit: int = 1000, lost: int | None = None) -> list[Trade]:
-        """Trades numbered above `after`, oldest first; each knows how many were lost just before it.
+        """Return the trades numbered above `after`, oldest first, each with the number of trades lost just before it.
 
-        Whatever the state of the book: a trade that happened stays true. `lost` is what the trade numbered `after`
-        said was lost so far: needed only where the ring does not hold it any more; without it `missed` of the first
-        may then be None.
+        The book may be in any state: a trade that happened stays true. `lost` is the field `lost` of the trade numbered
+        `after`. It is needed only if the ring no longer holds that trade; without it `missed` of the first trade may
+        then be None.
         """
 
     def wait(self, after_version: int, timeout_s: float, alive: bool = True) -> int:

@@ -24,11 +24,11 @@ cdef tuple STATES = tuple(BookState)  # BookState(i) is STATES[i]
 cdef object INT64 = np.dtype(np.int64)
 cdef object FLOAT64 = np.dtype(np.float64)
 cdef object empty = np.empty
-cdef object MOST = 2**62  # "all levels": more than any side has
+cdef object MOST = 2**62  # means all levels: more than any side has
 
 
 cdef class SegmentReader:
-    """One mapped segment, read-only. Holds no file descriptor; arrays it returns are copies.
+    """One mapped segment, read-only. Holds no file descriptor; returned arrays are copies.
 
     Raises on creation:
         SegmentMismatch: the file is not a segment of this version, or is damaged.
@@ -268,11 +268,11 @@ cdef class SegmentReader:
         return vm_last_trade(self._open())
 
     def trades(self, int64_t after, int64_t limit=1000, lost=None):
-        """Return the trades numbered above `after`, oldest first, at most `limit`; each knows how many were lost just
-        before it. Whatever the state of the book: a trade that happened stays true.
+        """Return the trades numbered above `after`, oldest first, at most `limit`, each with the number of trades lost
+        just before it. The book may be in any state: a trade that happened stays true.
 
-        `lost` is what the trade numbered `after` said was lost so far. It is needed only where the ring does not hold
-        that trade any more; without it `missed` of the first may then be None.
+        `lost` is the field `lost` of the trade numbered `after`. It is needed only if the ring no longer holds that
+        trade; without it `missed` of the first trade may then be None.
         """
         cdef const vm_segment* segment = self._open()
         cdef int64_t last = vm_last_trade(segment), number
@@ -306,7 +306,7 @@ cdef class SegmentReader:
                     None if slot[VM_T_EVENT] == VM_NONE else slot[VM_T_EVENT], slot[VM_T_RECV], missed, total,
                 ))
                 missed = 0
-            elif outcome == 1:  # overtaken between reading `last` and the copy
+            elif outcome == 1:  # overwritten between reading `last` and the copy
                 missed += 1
             else:
                 break
@@ -314,9 +314,9 @@ cdef class SegmentReader:
         return found
 
     def wait(self, uint64_t after_version, double timeout_s, bint alive=True):
-        """Block this thread until the version passes `after_version` or `alive` is no longer what it was said to be.
+        """Block this thread until the version passes `after_version` or the writer's life differs from `alive`.
 
-        The interpreter's lock is released meanwhile. Return the version; it is still `after_version` if neither
+        The interpreter's lock is released meanwhile. Return the version, which is still `after_version` if neither
         happened in time.
         """
         cdef Mapping mapping = self.mapping

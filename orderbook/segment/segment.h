@@ -2,8 +2,8 @@
  *
  * The hot words and the levels are guarded by a sequence lock (Boehm, "Can seqlocks get along with programming language
  * memory models?", 2012): the writer makes `seq` odd, fences, stores the data as relaxed atomics, and makes `seq` even
- * with a release store; a reader loads `seq` with acquire, the data relaxed, fences, and believes what it copied only if
- * `seq` is even and unchanged. Outside the lock, each an atomic of its own: `version` (its low half is the futex word),
+ * with a release store; a reader loads `seq` with acquire, the data relaxed, fences, and trusts its copy only if `seq`
+ * is even and unchanged. Outside the lock are separate atomics: `version` (its low half is the futex word),
  * `heartbeat_ns`, `ended` (also set by the node agent once the writer is certainly dead) and `last_trade`.
  *
  * Levels of a side lie right-aligned with the best last, so the best is always at index capacity - 1.
@@ -38,7 +38,8 @@ enum { /* hot words */
 enum { VM_BIDS_WHOLE = 1, VM_ASKS_WHOLE = 2, VM_BIDS_MORE = 4, VM_ASKS_MORE = 8 };
 enum { VM_SEQUENCED = 1, VM_INEXACT = 2 };
 enum { VM_T_CHECK, VM_T_ID, VM_T_PRICE, VM_T_SIZE, VM_T_SELL, VM_T_EVENT, VM_T_RECV,
-       VM_T_LOST /* twice how many trades never came here so far; odd: unknown how many just before this one */ };
+       VM_T_LOST /* twice the number of trades that never arrived; odd if the number just before this one is unknown */
+       };
 
 typedef struct {
     char magic[8];
@@ -49,13 +50,13 @@ typedef struct {
     uint32_t levels, trades;
     int64_t heartbeat_limit_ns;
     uint32_t flags, writer_pid;
-    uint64_t writer_start; /* start of the writer's process in clock ticks since boot; 0 when not known */
+    uint64_t writer_start; /* start of the writer's process in clock ticks since boot; 0 if unknown */
     uint32_t address_bytes, reserved;
     char address[VM_ADDRESS_BYTES];
 } vm_header;
 
 typedef struct {
-    vm_header head; /* constant once the file has its name */
+    vm_header head; /* constant once the file has its final name */
     char pad[512 - sizeof(vm_header)];
     _Atomic uint64_t seq, version;
     _Atomic int64_t heartbeat_ns;
@@ -135,8 +136,8 @@ static inline uint32_t *vm_futex_word(const _Atomic uint64_t *version) {
     return half;
 }
 
-/* Raise the version and wake whoever waits for it. One system call, also when nobody waits: readers cannot say that
- * they wait, because they cannot write here. */
+/* Raise the version and wake its waiters. One system call even without waiters: readers cannot announce that they wait,
+ * because they cannot write to the segment. */
 static inline void vm_notify(vm_segment *s) {
     atomic_fetch_add_explicit(&s->version, 1, memory_order_release);
 #if defined(__linux__)
@@ -154,7 +155,7 @@ static inline void vm_put_levels(vm_segment *s, const int64_t *scratch, int64_t 
     vm_put(s->body + 4 * cap - asks, scratch + 4 * cap - asks, asks);
 }
 
-/* Slot of trade number k (from 1): check is 2k - 1 while it is written and 2k when it is whole. */
+/* Slot of trade number k (from 1): check is 2k - 1 while the slot is written and 2k when it is complete. */
 static inline void vm_put_trade(vm_segment *s, int64_t cap, int64_t ring, const int64_t *trade) {
     uint64_t number = atomic_load_explicit(&s->last_trade, memory_order_relaxed) + 1;
     _Atomic int64_t *slot = s->body + 4 * cap + VM_TRADE_WORDS * (int64_t)((number - 1) % (uint64_t)ring);
@@ -165,7 +166,7 @@ static inline void vm_put_trade(vm_segment *s, int64_t cap, int64_t ring, const 
     atomic_store_explicit(&s->last_trade, number, memory_order_release);
 }
 
-/* For the node agent, after the writer's death: the only store that another process ever makes. */
+/* For the node agent, after the writer's death: the only store by another process than the writer. */
 static inline void vm_mark_ended(vm_segment *s) {
     atomic_store_explicit(&s->ended, 1, memory_order_release);
     vm_notify(s);
@@ -174,7 +175,7 @@ static inline void vm_mark_ended(vm_segment *s) {
 /* ---- the reader ---- */
 
 /* Copy the hot words and the best min(n, held) levels of each side, best first, as (price, size) pairs: bids to
- * `pairs`, asks to `pairs + 2 n`. One attempt: 0 when what was copied is consistent. */
+ * `pairs`, asks to `pairs + 2 n`. One attempt: 0 when the copy is consistent. */
 static inline int vm_try_read(const vm_segment *s, int64_t cap, int64_t n, int64_t *hot, int64_t words, int64_t *pairs) {
     uint64_t before = atomic_load_explicit(&s->seq, memory_order_acquire);
     if (before & 1) return 1;
@@ -241,8 +242,8 @@ static inline int vm_has_waitv(void) {
 #endif
 }
 
-/* Wait until the low half of any word differs from what is expected of it, or until `until_ns` (CLOCK_MONOTONIC).
- * Where there is no futex_waitv, or `poll` asks for it, look every 0.5 ms instead. May return early. */
+/* Wait until the low half of any word differs from its expected value, or until `until_ns` (CLOCK_MONOTONIC). Without
+ * futex_waitv, or with `poll`, look every 0.5 ms instead. May return early. */
 static inline void vm_wait_many(uint32_t **words, const uint32_t *expected, int n, int64_t until_ns, int poll) {
 #if defined(__linux__)
     if (!poll) {
@@ -263,7 +264,7 @@ static inline void vm_wait_many(uint32_t **words, const uint32_t *expected, int 
     }
 }
 
-/* When the heartbeat must be judged again: just after it would be too old, or soon when it is. */
+/* When the heartbeat must be judged again: just after it would be too old, or soon when it is too old. */
 static inline int64_t vm_look_again(const vm_segment *s, int64_t now_ns, int64_t limit_ns) {
     int64_t until = vm_heartbeat(s) + limit_ns + 500000;
     if (vm_ended(s)) return now_ns + 1000000000;

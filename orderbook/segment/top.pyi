@@ -4,10 +4,11 @@ from ...model.events import BookState
 from ..records import Level
 
 class Top:
-    """Best bid and ask of one moment, with what was known of the book then. Raw integers; Decimals are made when asked.
+    """Best bid and ask of one moment, with the book's state then. Raw integers; Decimals are made on request.
 
-    `version` is what to wait after. `update` counts publishes of book or state (not trades): two tops of one
-    incarnation with the same `update` say the same, but for a heartbeat. Pickles.
+    Pass `version` to a wait for the next change. `update` counts publishes of book or state (not trades), so two tops
+    of the same incarnation with the same `update` are equal. `live` alone answers whether the top may be trusted.
+    Pickles.
     """
 
     address: str
@@ -36,7 +37,7 @@ class Top:
 
     @property
     def bid_raw(self) -> tuple[int, int] | None:
-        """(price, size) of the best bid; None when there is none. Raises BeyondDepth when nothing is proven."""
+        """(price, size) of the best bid; None when there is no bid. Raises BeyondDepth when nothing is proven."""
 
     @property
     def ask_raw(self) -> tuple[int, int] | None: ...
@@ -58,4 +59,4 @@ def empty_top(
     state: BookState = BookState.ABSENT,
     incarnation: tuple[int, int] = (0, 0),
 ) -> Top:
-    """A top with the state only: for a book without a segment, or without a consistent copy."""
+    """Return a top with the state only: for a book without a segment, or without a consistent copy."""

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from . import SegmentReader, WaitSet, monotonic_ns
 
-IDLE_NS = 1_000_000_000  # a slot that no task waited for this long is dropped; a thread without slots ends
+IDLE_NS = 1_000_000_000  # a slot that no task has waited on for this long is dropped; a thread without slots ends
 
 _Future = asyncio.Future[None]
 
@@ -121,7 +121,7 @@ class Waiter:
             slot.requests.append(request)
         expiry = None if timeout_s is None else loop.call_later(max(0.0, timeout_s), _resolve, (request.future,))
         try:
-            # Check once more with the request registered: a change since the first check would be lost otherwise.
+            # Check again now that the request is registered: otherwise a change since the first check would be lost.
             if reader.version <= after_version and reader.alive is alive:
                 await request.future
         finally:

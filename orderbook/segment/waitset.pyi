@@ -3,7 +3,7 @@ from typing import Literal
 from .reader import SegmentReader
 
 class WaitSet:
-    """Up to 127 segments that one thread waits for at once. `waiter.Waiter` owns and explains it."""
+    """Up to 127 segments that one thread waits for at once. `waiter.Waiter` owns it; its module explains it."""
 
     ROOM: Literal[127]
     def __init__(self, poll: bool | None = None) -> None: ...

@@ -74,15 +74,14 @@ cdef class WaitSet:
         return vm_word(&self._control)
 
     def wait(self, uint32_t control, double timeout_s):
-        """Sleep until a watched segment differs from what `look` saw, `call` is called, or the time is over.
-
-        A heartbeat that must be judged ends it too.
+        """Sleep until a watched segment differs from the result of the last `look`, `call` is called, or the time is
+        over. A heartbeat that must be judged ends the sleep too.
         """
         cdef uint32_t* words[128]
         cdef uint32_t expected[128]
         cdef int n = 1, slot, poll = self._poll
         cdef int64_t now = vm_now(), until = now + <int64_t>(timeout_s * 1e9)
-        held = [mapping for mapping in self._mappings if mapping is not None]  # stays mapped until this returns
+        held = [mapping for mapping in self._mappings if mapping is not None]  # keeps the segments mapped
         words[0] = &self._control
         expected[0] = control
         for slot in range(127):

@@ -7,12 +7,12 @@ class SegmentWriter:
     """The one writer of one book's shared-memory segment. Not thread safe, never blocks, never waits for a reader.
 
     The file `<directory>/<address with / as ~>@<epoch>.<counter>` is allocated in full before use, mode 0600, in a
-    directory of mode 0700, and gets its name when its header is complete. The state is CONNECTING until told.
+    directory of mode 0700, and gets its name when its header is complete. The first state is CONNECTING.
 
     Raises on creation:
-        Misconfigured: the directory is not private, there is no room for the whole file, or a bad argument.
+        Misconfigured: the directory is not private, the disk has no room for the file, or an argument is wrong.
         Fenced: this incarnation of the address has a segment already.
-    Every method but `close` and `retire` raises Fenced once the segment has ended, here or by the node agent.
+    Every method but `close` and `retire` raises Fenced once this writer or the node agent has retired the segment.
     """
 
     path: Path
@@ -39,20 +39,20 @@ class SegmentWriter:
     ) -> None: ...
     @property
     def published(self) -> int:
-        """How many versions were published: books, states and trades."""
+        """The number of publications: books, states and trades."""
 
     @property
     def state(self) -> BookState:
-        """The state published last."""
+        """The last state published."""
 
     @property
     def reason(self) -> str:
-        """The reason given last, as readers see it; empty when there is none."""
+        """The last reason given, as readers see it; empty when there is no reason."""
 
     def publish(
         self, book: OrderBook, state: BookState | int, ts_event_ns: int | None, ts_recv_ns: int, applied: int = 1
     ) -> None:
-        """One seqlock write: best proven levels, sequence, state, times, heartbeat; then wake the waiters.
+        """Publish the best proven levels of `book`, its sequence, the state and the times, as one; wake the waiters.
 
         `applied` counts the frames since the last publish.
         """
@@ -70,35 +70,36 @@ class SegmentWriter:
         applied: int = 1,
         reason: str | None = None,
     ) -> None:
-        """The same from arrays (best first), all of them proven: what mirrors republish. `reason` as in `set_state`.
+        """Publish from int64 arrays of shape (n, 2), best first; every given level counts as proven. For mirrors.
 
         Raises:
             BookError: arrays of another shape. Nothing was published.
         """
 
     def set_state(self, state: BookState | int, reason: str | None = None) -> None:
-        """Change the state alone, as one publish. Readers that read after it returned see it.
+        """Publish a state alone; reads that begin after the return see it.
 
-        `reason` (at most 64 bytes) stays until another is given; "" clears it.
+        `reason` (at most 64 bytes) stays until the next reason; "" clears it.
         """
 
     def beat(self) -> int:
-        """Heartbeat: CLOCK_MONOTONIC now. Not a publish: it wakes nobody.
+        """Set the heartbeat to now (CLOCK_MONOTONIC) without waking readers.
 
-        Return how long the heartbeat before had lasted, in ns: above the limit, readers took this writer for dead.
+        Return the age of the previous heartbeat in ns: more than the limit means that readers considered this writer
+        dead.
         """
 
     def trade(self, trade: PublicTrade, missed: int | None = 0) -> int:
-        """Append to the trade ring (numbered 1, 2, ... within this incarnation), wake; return its number.
+        """Append to the trade ring (numbered 1, 2, ... within this incarnation) and wake. Return the trade's number.
 
-        `missed` says how many trades are known to be lost just before this one; None where nobody can know.
+        `missed` is the number of trades known to be lost just before this one; None if the number is unknown.
         """
 
     def retire(self) -> None:
-        """Publish RETIRED, once and for all. Idempotent."""
+        """Publish RETIRED for good: any later publish raises Fenced. Idempotent."""
 
     def close(self, unlink: bool = True) -> None:
-        """Retire, remove the file unless told otherwise, unmap. Idempotent."""
+        """Retire, remove the file (unless `unlink` is False), and unmap. Idempotent."""
 
     def _begin_publish(self) -> None:
-        """For tests: enter a publish and never leave it."""
+        """For tests: begin a publish and never end it, like a writer that is killed during a publish."""

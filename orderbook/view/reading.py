@@ -133,7 +133,7 @@ class BookReading:
         """Return best bid and ask, sequence, times and state as one consistent record.
 
         Raises:
-            NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment here.
+            NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment on this node.
         """
         reader = self._reader
         if reader is not None:
@@ -176,9 +176,9 @@ class BookReading:
         with fewer levels gives fewer rows.
 
         Raises:
-            NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment here.
+            NotSynced: the book is not LIVE (unless `stale_ok`), or has no segment on this node.
             BeyondDepth: `n` reaches past what is stored of a side that is not complete.
-            ValueError, TypeError: `n` is below 1 or not a whole number; another `dtype`.
+            ValueError, TypeError: `n` is below 1 or not a whole number, or `dtype` is another type.
         """
         as_float = wants_float(dtype)
         reader = self._reader
@@ -234,7 +234,7 @@ class BookReading:
         """The newest trade of this incarnation; None before the first. The book need not be LIVE.
 
         Raises:
-            NotSynced: there is no segment here.
+            NotSynced: there is no segment on this node.
         """
         reader = self._required()
         while (number := reader.last_trade_number) > 0:
@@ -295,7 +295,7 @@ class BookReading:
                 except FileNotFoundError:
                     pass  # unlinked between the listing and now
                 except SegmentMismatch:
-                    self._look_after_ns = 0  # so that the next read raises the error again
+                    self._look_after_ns = 0  # so that the next read fails too
                     raise
         if self._ask_for is not None and now >= self._ask_after_ns and (reader is None or not reader.alive):
             self._ask_after_ns = now + ASK_NS

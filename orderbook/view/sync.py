@@ -16,7 +16,7 @@ from .reading import LOOK_NS, BookReading
 from .waits import Waits
 
 LATE_LOOK_NS = 25_000_000  # pause between two checks for a successor when the writer died some time ago
-FRESH_NS = 2_000_000_000  # within this time the writer has died recently
+FRESH_NS = 2_000_000_000  # a writer that died within this time has died recently
 RELOOK_S = 0.1  # pause between two checks for a successor if the writer lives but its book is not LIVE
 LONGEST_S = 1.0  # longest wait for a change of a quiet LIVE book
 
@@ -27,10 +27,10 @@ class BookView(BookReading):
     """A book for sync code: `BookReading`, and methods that wait for changes."""
 
     def changes(self, states: bool = False) -> Iterator[Top]:
-        """Yield the top of the book now and after every change; only the newest if changes outrun the caller.
+        """Yield the top of the book now and after every change; only the newest if changes are faster than the caller.
 
-        Only LIVE tops; with `states` also one per change of state, with the last known levels. The iteration
-        survives its writer: it continues when the successor is LIVE.
+        All tops are LIVE; with `states` each change of state is yielded too, with the last known levels. The iteration
+        survives the writer's death: it continues when the successor is LIVE.
         """
         Waits.begin()
         seen: tuple[Incarnation, int, BookState] | None = None
@@ -53,7 +53,7 @@ class BookView(BookReading):
         return self._wait(None, timeout_s, f"not LIVE within {timeout_s} s")
 
     def wait_change(self, after: Top | None, timeout_s: float | None = None) -> Top:
-        """Return the top as soon as the book is LIVE and differs from `after` (None: is LIVE).
+        """Return the top as soon as the book is LIVE and differs from `after` (None: as soon as it is LIVE).
 
         `timeout_s` None or infinite means no limit.
 

@@ -25,7 +25,7 @@ Sleep = Callable[[float], None]
 
 
 class AsyncWaits:
-    """Waiting in a coroutine: the event loop goes on."""
+    """Waiting in a coroutine: the event loop keeps running."""
 
     @staticmethod
     def begin() -> None:
@@ -47,7 +47,7 @@ class AsyncWaits:
 
     @staticmethod
     async def settle(future: Future[T], timeout_s: float) -> bool:
-        """Return whether the future is done within the time. Neither raises its error nor cancels it."""
+        """Return whether the future is done within the time. Does not raise its error and does not cancel it."""
         if future.done():
             return True
         loop = asyncio.get_running_loop()
@@ -109,7 +109,7 @@ class Waits:
 
     @staticmethod
     def settle(future: Future[T], timeout_s: float) -> bool:
-        """Return whether the future is done within the time. Neither raises its error nor cancels it."""
+        """Return whether the future is done within the time. Does not raise its error and does not cancel it."""
         Waits.begin()
         concurrent.futures.wait([future], timeout_s)
         return future.done()
