@@ -18,7 +18,7 @@ from ...model.http import HttpRequest, HttpResponse
 from ..cell.background import Background
 from ..cell.role import Context
 
-SAMPLES = 3  # of one measurement
+SAMPLES = 3  # round trips of one measurement
 EVERY_S = 60.0
 PAUSE_S = 0.25  # least time between two measurements
 AGAIN_S = 1.0  # after a measurement that failed
@@ -98,7 +98,8 @@ class ExchangeClock:
             self.measure_soon()
 
     def status(self) -> dict[str, Any]:
-        """`clock_offset_ms`: the exchange's clock minus ours. `clock_error_ms`: the error of the offset, either way."""
+        """Return `clock_offset_ms`, the exchange's clock minus ours, and `clock_error_ms`, its error in both
+        directions."""
         context, known = self._context, self._offset.is_known
         mono_ns = context.monotonic_ns()
         apart_ns = self._offset.exchange_now_ns(mono_ns) - context.time_ns() if known else 0

@@ -1,9 +1,8 @@
-"""The gateway of one account: sends signed requests within the rate budget, stamped with the exchange's time.
+"""The gateway of one account: sends signed requests within the rate budget, with the exchange's time.
 
 The order manager and the user stream use the gateway. Reads are signed when they are sent and may be sent again. A
-request that changes something is signed (and journaled) before it reaches the gateway, and its bytes are written once
-or not at
-all:
+request that changes something is signed (and journaled) before it reaches the gateway. Its bytes are written at most
+once:
 
     process alive? -> not_after not passed? -> written -> answered, or outcome unknown
 
@@ -78,7 +77,7 @@ class Gateway:
         self._rest = rest
         self._manager = manager if codec.offer.nonces else None
         self.nonces = Nonces(context.time_ns) if codec.offer.nonces and manager is None else None
-        # One process signs all requests of a key with nonces; else the order manager and the user stream both read
+        # With nonces one process signs all requests of a key; otherwise the order manager and the user stream both read
         share = 1.0 if codec.offer.nonces else 0.5
         self.counters = Counters(market.spec.key_limits, context.monotonic_ns, share)
         self._ids = itertools.count(1)
@@ -237,7 +236,7 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _turn(self, signed: Signed) -> AsyncIterator[None]:
-        """Hold the request back until all requests with lower nonces were answered or given up."""
+        """Delay the request until all requests with lower nonces are answered or given up."""
         if self.nonces is None or signed.draft.nonce is None:
             yield
             return
@@ -246,7 +245,7 @@ class Gateway:
             yield
 
     def _answered(self, signed: Signed, response: HttpResponse) -> None:
-        """Take in what an answer says about the nonces of the key and the counters of the key and account."""
+        """Apply an answer's facts about the nonces of the key and the counters of the key and account."""
         draft = signed.draft
         self.counters.stated(self.budget.read(response.status, response.headers, response.body, draft.cost), draft.pair)
         self._nonce_answered(signed, response)
@@ -266,7 +265,8 @@ class Gateway:
         return False
 
     def give_up(self, signed: Signed) -> None:
-        """Release this request's turn: it will not be written, or was answered. Requests with higher nonces go on."""
+        """Release this request's turn: it will not be written, or was answered. Requests with higher nonces
+        continue."""
         if self.nonces is not None and signed.draft.nonce is not None:
             self.nonces.end(signed.draft.nonce)
 

@@ -2,7 +2,7 @@
 
 An exchange with nonces refuses a request after it has accepted a higher nonce of the same key. So one process owns the
 nonces of an account's key: the order manager. A request takes the next nonce when it is signed. It is written in its
-turn: after all requests with lower nonces were answered or given up. At most one request of a key is in flight.
+turn: after all requests with lower nonces are answered or given up. At most one request of a key is in flight.
 
     take() -> sign -> journal -> turn(): write, answer -> the next one's turn
 
@@ -22,7 +22,7 @@ from ...model.errors import Misconfigured, RetryLater
 from ...model.time import MILLISECOND_NS, MINUTE_NS
 
 STUCK_S = 5.0  # how long a request whose write has not begun may delay later ones
-LEAPS_MS = (0, 1_000, 10_000, 60_000, 600_000)  # by the number of refusals in a row
+LEAPS_MS = (0, 1_000, 10_000, 60_000, 600_000)  # the jump, by the number of refusals in a row
 FAR_MS = 60 * MINUTE_NS // MILLISECOND_NS
 
 
@@ -58,8 +58,7 @@ class Nonces:
 
     @contextlib.asynccontextmanager
     async def turn(self, nonce: int) -> AsyncIterator[None]:
-        """Wait until no lower nonce is open; let higher ones wait while the block runs, and end this one after the
-        block.
+        """Wait until no lower nonce is open; make higher nonces wait while the block runs, and end this nonce after it.
 
         Raises:
             RetryLater: the nonce was ended before, so a later one may have been written. Nothing was sent.
@@ -85,7 +84,7 @@ class Nonces:
         raise RetryLater(0.0, "the request could not be sent in the order of its nonce")
 
     def end(self, nonce: int) -> None:
-        """End this nonce: its request was answered, or will not be written. Later requests go on."""
+        """End this nonce: its request was answered, or will not be written. Later requests continue."""
         if nonce in self._open:
             del self._open[nonce]
             if self._writing == nonce:

@@ -1,4 +1,4 @@
-"""The user stream of an exchange that offers none: polls open orders, fills and balances, and reports changes.
+"""Polls open orders, fills and balances, and reports changes: the user stream of an exchange without one.
 
 One round requests all open orders. A changed order is reported in its new state, with its fills if its filled amount
 grew. An order that disappeared is queried by its id; the answer states how it ended. An order that the manager holds
@@ -72,7 +72,7 @@ class Poller:
         await self._background.stop()
 
     def beat(self) -> None:
-        """Report `down` when no round succeeded for longer than a stream may be silent, and than two rounds take."""
+        """Report `down` when no round has succeeded for longer than a stream may be silent and two rounds take."""
         now_ns = self._context.monotonic_ns()
         if self.up and self._heard_ns is not None and now_ns - self._heard_ns >= self._silence_ns:
             self.up = False

@@ -32,7 +32,7 @@ from ...model.order import OrderStatus, OrderType, TimeInForce
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """The state of the stream itself: `what` is "up", "down" or "gap"."""
+    """A change of the stream itself: `what` is "up", "down" or "gap"."""
 
     what: str
     reason: str = ""

@@ -26,11 +26,11 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """How the reports of an account come: over the exchange's own stream or by polling.
+    """How the mesh gets the reports of an account: over the exchange's own stream or by polling.
 
     A poll is repeated after `poll_fast_s` while orders are open (None: as fast as the rate limits allow, but not faster
     than every second), and after `poll_slow_s` otherwise. At most `outbox` reports are kept until the order manager has
-    acknowledged them. `account_limits` are those that the exchange grants the account instead of the published ones.
+    acknowledged them. `account_limits` are limits that the exchange grants the account instead of the published limits.
     """
 
     gateway: GatewaySettings

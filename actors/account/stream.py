@@ -11,7 +11,7 @@ connection, with backoff and within the rate budget.
 
 With `stream = "polling"` the role polls (see `polling`), for an exchange without a stream.
 
-    stats                          what `status` gives
+    stats                          the same as `status`
     poll raw {after, limit?}       {"frames": [{number, ts_recv_ns, raw, decoded}], "next": n}: the last frames, secrets
                                    masked; returns as soon as a frame after `after` exists, else at the timeout
 """
@@ -50,7 +50,7 @@ RAW_KEPT = 500  # frames for `raw`
 RAW_BYTES = 4096  # of one frame
 ASK_S = 5.0
 TOKEN_AGAIN_S = 5.0
-AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # after a batch that the manager did not take
+AGAIN = Backoff(first_s=0.02, cap_s=1.0)  # pause after a batch that the manager did not take
 _SECRET = re.compile(rb'(?i)("\w*(?:key|signature|token|secret|passphrase|sign)"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
@@ -143,7 +143,7 @@ class UserStreamRole:
                 while self._raw_next - 1 <= after:
                     await self._heard.wait()
         except TimeoutError:
-            pass  # nothing new: the answer says so
+            pass  # the answer without frames
         frames = [frame for frame in self._raw if frame["number"] > after][:limit]
         frames = [{**frame, "decoded": [to_plain(one) for one in frame["decoded"]]} for frame in frames]
         return {"frames": frames, "next": frames[-1]["number"] if frames else min(after, self._raw_next - 1)}

@@ -42,7 +42,7 @@ class Resubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Load the snapshot that arrived, apply the deltas of `take()`, then call `on(Drained())`.
+    """Load the snapshot that arrived, apply the deltas that `take()` returns, then call `on(Drained())`.
 
     If the snapshot cannot be loaded, call `on(Suspect(...))` instead.
     """
@@ -50,7 +50,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Publish the whole book with this state."""
+    """Publish the complete book with this state."""
 
     state: BookState
 

@@ -33,7 +33,7 @@ from .effects import Ask, AskSnapshot, AwaitBook, Effect, Load, Publish, Resubsc
 from .events import BookCame, BookEvent, Crossed, Drained, Missed, SnapshotArrived, SnapshotFailed, Suspect, Trading
 from .machine import APPLY, GAP, KEEP, STALE, STATE, BookMachine
 
-RECENT_TRADES = 256  # ids of the last trades, to recognise repeated trades
+RECENT_TRADES = 256  # number of ids of the last trades, to recognise repeated trades
 
 
 class Sink(Protocol):
@@ -57,7 +57,7 @@ class NoSink:
 
 
 class Observer(Protocol):
-    """Is told every delta and book. The replay implements it."""
+    """Gets every delta and book. The replay implements it."""
 
     def delta(self, pair: Pair, delta: Numbers) -> None:
         """Called with a received delta, before the machine decides about it."""
@@ -134,7 +134,7 @@ class Ingest:
         self._slots: list[Pair] = []
 
     def track(self, pairs: Iterable[Pair]) -> None:
-        """Serve these pairs too."""
+        """Serve these pairs, too."""
         self.pairs.update((pair.instrument.symbol, pair) for pair in pairs)
         self._bind()
 

@@ -72,7 +72,7 @@ DELTA_BYTES = 512  # memory of a waiting delta, without its levels
 
 @dataclass(slots=True)
 class Counters:
-    """What happened to this book's frames since the machine was made."""
+    """Counts of this book's frames and states since the machine was made."""
 
     applied: int = 0
     dropped: int = 0  # deltas older than the book: by the exchange's rule they change nothing

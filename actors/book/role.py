@@ -8,7 +8,7 @@ not the address of the actor that hosts it.
     untrack {pair}              retire one pair; the other pairs are not affected
     track {instrument}          serve one more pair, or apply a change of its status
     resync {pair}               suspect a book: it leaves LIVE until a new snapshot joins
-    stats                       what `status` returns
+    stats                       the same as `status`
     poll next {after}           see `poll`
 """
 
@@ -215,8 +215,8 @@ class BookRole:
     # Mirrors
 
     async def poll(self, kind: str, body: Any, timeout_s: float) -> Any:
-        """`next` {after: {book address: [epoch, counter, version, number of last trade]}}: return those of the books
-        that have changed since, in their current state (states in between are conflated), by address:
+        """`next` {after: {book address: [epoch, counter, version, number of last trade]}}: return the books that have
+        changed since, in their current state (states in between are conflated), by address:
 
             incarnation [epoch, counter], version, state, sequence, price_scale, size_scale,
             bids, asks: int64 little endian (n, 2), best first, at most the segment's levels and only proven ones,
@@ -225,7 +225,7 @@ class BookRole:
             trades [[number, trade_id, price_raw, size_raw, "buy" | "sell", ts_event_ns, ts_recv_ns, lost so far], ...]
             not seen yet
 
-        Books that this role does not serve are left out; {} at the timeout. An empty `after` asks for all books of the
+        Books that this role does not serve are left out; {} at the timeout. An empty `after` requests all books of the
         role.
         """
         if kind != "next":

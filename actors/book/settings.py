@@ -13,8 +13,8 @@ from ..cell.pulse import HEARTBEAT_LIMIT_S
 class BookSettings:
     """`instruments` are the pairs that one actor hosts, over one socket.
 
-    `levels` a side and the last `trade_ring` trades are kept in shared memory for readers; a book whose heartbeat is
-    older than `heartbeat_limit_s` is DEAD to them.
+    `levels` a side and the last `trade_ring` trades are kept in shared memory for readers; they see a book as DEAD when
+    its heartbeat is older than `heartbeat_limit_s`.
     """
 
     connector: ConnectorSettings

@@ -61,7 +61,8 @@ from .settings import CatalogSettings
 MID_LEVELS = 5  # levels of the snapshot for a mid price: the cheapest snapshot
 AGAIN = Backoff(first_s=1.0, cap_s=60.0)  # after a refresh that failed
 NAMED_ROWS = 5  # of the rows left out, in the status
-EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)  # what a request to an exchange may raise
+# errors that a request to an exchange may raise
+EXPECTED = (RetryLater, OutcomeUnknown, InboxFull, Rejected, DataError)
 
 
 class CatalogRole:
@@ -344,7 +345,7 @@ class CatalogRole:
             flight.add_done_callback(lambda done: self._landed(what, done))
         error, answer = await asyncio.shield(flight)
         if error is not None:
-            raise type(error)(*error.args)  # each caller gets an exception object of its own
+            raise type(error)(*error.args)  # each caller gets a separate exception object
         return answer
 
     def _landed(self, what: str, flight: asyncio.Task[Any]) -> None:

@@ -1,4 +1,4 @@
-"""One task that runs beside a role's messages, from `start` to `stop`."""
+"""One task that runs while a role answers messages, from `start` to `stop`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Host one role, without Ray: the one place where messages reach a role.
 
-A `Host` hosts one role in its life. Its owner (`ray_cell` in a process of its own, `local` beside others in one
+A `Host` hosts one role in its life. Its owner (`ray_cell` in a separate process, `local` for several hosts in one
 process) gives the host a loop, heartbeats, and `Hooks` that end the cell.
 
     SPARE --adopt--> STARTING --the role's start returns--> SERVING --stop--> ENDED

@@ -169,14 +169,14 @@ class LocalCells:
         await self.start(address, started.make, started.serves)
 
     def role(self, address: str) -> Role:
-        """Return the role that serves an address. Raises RetryLater: none does."""
+        """Return the role that serves an address. Raises RetryLater: no role serves it."""
         cell = self._cells.get(address)
         if cell is None or cell.host.role is None:
             raise RetryLater(0.1, f"no role serves {address}")
         return cell.host.role
 
     def status(self, address: str) -> dict[str, Any]:
-        """Return the status of the role that serves an address. Raises RetryLater: none does."""
+        """Return the status of the role that serves an address. Raises RetryLater: no role serves it."""
         return self.role(address).status()
 
     async def _beat(self, cell: _Cell) -> None:
@@ -193,7 +193,7 @@ class LocalCells:
         while (
             running := {task for task in cell.tasks if not task.done() and task is not asyncio.current_task()}
         ) and time.monotonic() < deadline:
-            for task in running:  # repeatedly: a task may wait in its `finally` for another that has ended
+            for task in running:  # repeatedly: a task may wait in its `finally` for another task that has ended
                 task.cancel()
             await asyncio.wait(running, timeout=PERIOD_S)
 

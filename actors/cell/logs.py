@@ -2,8 +2,8 @@
 
     12:40:01.337 INFO  book/acme/BTC-USDT@1763.4 adopted took_ms=21.4 restarts=1
 
-`logger.info("adopted", took_ms=21.4)` writes such a line; the name of the process (`who`) is bound once. Events say
-what happened to a process, never what is in a message: nothing per frame or per heartbeat, and no value of a local
+`logger.info("adopted", took_ms=21.4)` writes such a line; the name of the process (`who`) is bound once. Events state
+what happened to a process, never the content of a message: no event per frame or per heartbeat, and no value of a local
 variable in tracebacks.
 """
 
@@ -26,7 +26,7 @@ _MAX_VALUE = 300
 
 
 def set_up(who: str, sink: TextIO | None = None) -> None:
-    """Take over the logging of this process: one sink, level from $VENUEMESH_LOG (INFO when that is no level)."""
+    """Take over the logging of this process: one sink, level from $VENUEMESH_LOG (INFO if that is not a level)."""
     wanted = os.environ.get(VARIABLE, DEFAULT).strip().upper()
     try:
         level = logger.level(wanted).name

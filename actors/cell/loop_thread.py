@@ -14,7 +14,7 @@ END_S = 15.0  # time limit for the loop's tasks to end, then for its thread
 
 
 class LoopThread:
-    """An event loop in a thread of its own. Use `loop_in_thread`, or call `end`."""
+    """An event loop in a separate thread. Use `loop_in_thread`, or call `end`."""
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()

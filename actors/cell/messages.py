@@ -3,7 +3,7 @@
 A message is a msgpack array (address, sender, incarnation, sequence, kind, timeout_s, body). The sender numbers its
 messages; the receiver keeps its last answers by (sender, sequence), so a message that is sent twice to one incarnation
 is executed once. A message that is sent again to the *next* incarnation may execute again. A message that must not
-execute twice carries an id of its own in its body (for orders the client order id), and the role recognises that id.
+execute twice carries an id in its body (for orders the client order id), and the role recognises that id.
 
 A kind that begins with "poll:" is a long poll: it runs in the receiver's poll group and waits there up to `timeout_s`;
 its answer is not kept.
@@ -211,7 +211,7 @@ class Asker:
             except TimeoutError:
                 sent = True
                 break
-            except Fenced:  # the cell serves another address now
+            except Fenced:  # the cell now serves another address
                 older = route.incarnation
         if sent and not polling:
             raise OutcomeUnknown(f"{kind} to {address}", f"no answer within {timeout_s:g} s")

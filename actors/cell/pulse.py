@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PERIOD_S = 0.05
-HEARTBEAT_LIMIT_S = 0.25  # default: a book or process whose last beat is older counts as dead
+HEARTBEAT_LIMIT_S = 0.25  # default: a book or process whose last heartbeat is older counts as dead
 SUPERVISOR = "supervisor"  # the supervisor's pulse on its node
 _MAGIC = b"VMPULSE1"
 _LAYOUT = struct.Struct("<8sQQQQQ")
@@ -57,7 +57,7 @@ class Pulse:
             os.close(descriptor)
         self._progress = 0
         self.name(address)
-        self.beat(0, 0)  # from now on the file shows which process owns it
+        self.beat(0, 0)  # from here on the file shows which process owns it
 
     def name(self, address: str) -> None:
         """Set the address that this process serves now."""

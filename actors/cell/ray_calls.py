@@ -40,7 +40,7 @@ def own_title(title: str) -> None:
 
 
 AWAY = (ray_errors.RayError, OSError, RuntimeError)  # errors of Ray when the GCS, a node or a worker is away
-_DEAD = (  # the process of the actor has ended, or it never had one
+_DEAD = (  # the process of the actor has ended or never existed
     ray_errors.ActorDiedError,
     ray_errors.ActorPlacementGroupRemoved,
     ray_errors.ActorUnschedulableError,

@@ -86,7 +86,7 @@ class Cell:
         """Wait as long as this cell lives; the call of a newer supervisor ends the older supervisor's call."""
         return await self._at_home(self._host.life(epoch))
 
-    # --- for everyone -------------------------------------------------------------------------------------------------
+    # --- for all processes --------------------------------------------------------------------------------------------
 
     @ray.method(concurrency_group="commands")
     async def ask(self, envelope: bytes) -> bytes:

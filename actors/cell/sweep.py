@@ -17,8 +17,7 @@ def sweep(directory: Path, silent_ns: int = 0) -> int:
     """Remove the files of dead processes from `directory`; return how many files were removed. Blocks.
 
     A process counts as dead when no process in this pid namespace has its id and start time, and its pulse is older
-    than
-    `silent_ns`: a process in another pid namespace is invisible, but its pulse continues.
+    than `silent_ns`: a process in another pid namespace is invisible, but its pulse continues.
     """
     gone = len(sweep_segments(directory, silent_ns))
     now_ns = time.monotonic_ns()

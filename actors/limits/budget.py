@@ -17,7 +17,8 @@ from ..cell.role import Context
 from .machine import Priority
 
 WAIT_S = 5.0
-TELLING_MAX = 64  # most unanswered messages to the limits role; one more is dropped: the next answer repeats the counts
+# most unanswered messages to the limits role; a further message is dropped, because the next answer repeats the counts
+TELLING_MAX = 64
 
 
 class RestLike(Protocol):

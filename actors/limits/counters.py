@@ -1,10 +1,10 @@
-"""What an exchange counts per key or account (`ExchangeSpec.key_limits`): counters that fall with time, and windows.
+"""The limits that an exchange counts per key or account (`ExchangeSpec.key_limits`): falling counters, and windows.
 
-The processes of an account count by themselves, without the limits role. Where the order manager and the user stream
-both read, each spends at most its `share` of a limit for reads. A successor counts the orders and cancels that the
-journal has (`begin`). What its predecessor spent on reads is not known: counters that fall begin half full. What an
-answer says raises our counts (`stated`): a limit that was hit rests for as long as the exchange says, and one of which
-little is left counts as used up to that.
+The processes of an account count without the limits role. If the order manager and the user stream both read, each
+spends at most its `share` of a limit for reads. A successor counts the orders and cancels in the journal (`begin`). The
+reads of its predecessor are unknown, so falling counters begin half full. An answer can only raise our counts
+(`stated`): after a hit nothing of the limit is spent for the time that the exchange states, and if the exchange states
+a rest, the count rises until only that rest remains.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOM = 0.9  # largest share of a limit that is used, because the clocks of both 
 
 
 class Spent(NamedTuple):
-    """What a request spent, and how long ago."""
+    """The units that a request spent, and how long ago."""
 
     age_ns: int
     cost: Cost
@@ -40,13 +40,13 @@ class Counter(Protocol):
     def used(self, now_ns: int) -> float: ...
     def add(self, units: int, now_ns: int) -> None: ...
     def observe(self, count: int, now_ns: int) -> None:
-        """Take in the exchange's count, which can only raise ours."""
+        """Apply the exchange's count, which can only raise ours."""
 
     def wait_s(self, units: int, room: float, now_ns: int) -> float:
         """Return how long until `units` fit into this share of the limit; 0: now."""
 
     def fill(self, now_ns: int) -> None:
-        """Note that the limit is used up. Nothing of it is spent for as long as the exchange says (`Counters`)."""
+        """Record that the limit is used up. None of it is spent for the time that the exchange states (`Counters`)."""
 
 
 class Falling:
@@ -92,7 +92,7 @@ class Windowed:
         assert wait_ns is not None
         return wait_ns / SECOND_NS
 
-    def fill(self, now_ns: int) -> None: ...  # the exchange's window is over when its pause is
+    def fill(self, now_ns: int) -> None: ...  # the exchange's window ends with its pause
 
 
 class Counters:
@@ -101,11 +101,11 @@ class Counters:
     def __init__(self, limits: Mapping[str, Decay | Limit], now_ns: Callable[[], int], share: float = 1.0) -> None:
         self._limits, self._now_ns, self._share = dict(limits), now_ns, share
         self._counts: dict[tuple[str, str], Counter] = {}
-        self._rests: dict[tuple[str, str], int] = {}  # what waits after a hit, and until when
+        self._rests: dict[tuple[str, str], int] = {}  # limits that wait after a hit, and until when
         self._turn = asyncio.Lock()
 
     def granted(self, limits: Mapping[str, Limit]) -> dict[str, Limit]:
-        """Apply the limits that the exchange grants this account (amount, seconds); return those of other limits."""
+        """Apply the granted values (amount, seconds) of these limits; return the granted values of all other limits."""
         own = {name: limit for name, limit in limits.items() if name in self._limits}
         for name, limit in own.items():
             held = self._limits[name]
@@ -116,7 +116,7 @@ class Counters:
         return {name: limit for name, limit in limits.items() if name not in own}
 
     def per_s(self) -> dict[str, float]:
-        """Return how much of each limit may be spent a second for ever."""
+        """Return how many units of each limit may be spent per second without end."""
         return {
             name: limit.per_s if isinstance(limit, Decay) else limit.amount / limit.per_s
             for name, limit in self._limits.items()
@@ -141,7 +141,7 @@ class Counters:
             raise RetryLater(1.0, f"the account's counters are high: {self.status()}") from None
 
     def begin(self, spent: Iterable[Spent]) -> None:
-        """Count what a predecessor spent, in the order of time, and half of each counter of a key that falls."""
+        """Count what a predecessor spent, in the order of time, and half of each falling counter of a key."""
         now_ns = self._now_ns()
         for age_ns, cost, pair in sorted(spent, key=lambda one: -one.age_ns):
             for name, units in self._counted(cost):
@@ -159,7 +159,7 @@ class Counters:
             self._count(name, pair).add(amount, now_ns)
 
     def stated(self, answer: LimitAnswer, pair: str | None) -> None:
-        """Take in what an answer says: never spend more than is left, and nothing before a hit is over."""
+        """Apply an answer: never spend more than the stated rest, and nothing before the pause of a hit has ended."""
         now_ns, hit = self._now_ns(), answer.hit
         for name, left in answer.left.items():
             if name in self._limits:

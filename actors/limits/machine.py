@@ -14,7 +14,7 @@ mesh has spent nothing before.
 Response headers state the exchange's own count. The machine follows a count above its own (other programs may use the
 address): `floor` holds the count plus everything granted since. A lower count replaces the floor only if it is
 certainly later, that is, if its request was granted after the higher count had arrived; then a new window of the
-exchange has begun. After a whole period without a count, the floor is no longer valid. A successor ignores lower
+exchange has begun. After a full period without a count, the floor is no longer valid. A successor ignores lower
 counts, because they do not include units that the predecessor granted and its holders have not spent yet.
 
 A refusal for the rate (`Hit`, as the connector reads it) that names limits blocks these for the stated time. A refusal
@@ -98,7 +98,7 @@ class Bucket:
         self.divisor = self.period_ns + in_ns(settings.lease_s)
         self.rate = max(self.usable - self.burst, 1)  # level per nanosecond
         self.full = self.burst * self.divisor
-        if self.usable == 1:  # one unit, then the next a whole period later
+        if self.usable == 1:  # one unit, then the next a full period later
             self.rate = 1
         elif self.usable == self.burst:
             raise Misconfigured(f"limit {name}", "the burst leaves nothing to refill with")
@@ -185,7 +185,7 @@ class LimitsMachine:
         }
         self.cool_ns = 0  # nothing is granted before this time
         self._cooled_at_ns: int | None = None  # when the last counted hit arrived
-        self.hits = 0  # hits in a row, each after the cool-down of the one before
+        self.hits = 0  # hits in a row, each after the cool-down of the previous hit
         self._leases: dict[int, Lease] = {}  # in order of their expiry: all leases last equally long
         self._waiting: list[Claim] = []
         self._per_holder: dict[str, int] = {}
@@ -291,7 +291,8 @@ class LimitsMachine:
         if cooled_ns is None or now_ns - self.cool_ns > QUIET_S * SECOND_NS:
             self.hits, self._cooled_at_ns = 0, now_ns
         elif (lease.granted_ns if lease is not None else now_ns - in_ns(self.settings.lease_s)) > cooled_ns:
-            self.hits, self._cooled_at_ns = self.hits + 1, now_ns  # otherwise sent before the hit was known
+            # otherwise the request was sent before the hit was known
+            self.hits, self._cooled_at_ns = self.hits + 1, now_ns
         self.cool_ns = max(self.cool_ns, now_ns + in_ns(Backoff(wait_s, LONGEST_S, jitter=0.0).delay_s(self.hits + 1)))
         for bucket in self.buckets.values():
             bucket.advance(now_ns)

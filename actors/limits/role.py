@@ -28,7 +28,7 @@ class LimitsRole:
     release {"lease": id, "spent": {limit: units} | None} -> bool    returns the unspent units
     observe {"used": {limit: the exchange's count}, "hit": {"wait_s": x, "limits": [name]} | None, "lease": id | None,
              "keep": False} -> None
-        `lease` names the grant of the request; a lower count is believed only with it. The lease ends as spent in
+        `lease` names the grant of the request; a lower count counts only with a lease. The lease ends as spent in
         full; `keep` leaves it open, for a block with units left.
     cooldown -> {"cooldown_s": x};  poll cooldown {"cooling": bool} -> the same, once the cool-down has begun or ended
 

@@ -13,7 +13,7 @@ from ...connectors.spec import Limit
 class LimitsSettings:
     """The rate budget of one exchange from one egress. The connector's spec names the limits.
 
-    `granted`: limits that the exchange grants this address instead of the published ones, by name.
+    `granted`: limits that the exchange grants this address instead of the published limits, by name.
     """
 
     connector: ConnectorSettings

@@ -43,7 +43,7 @@ class AgentRole:
         self._stale: tuple[str, ...] = ()
         self._changed = asyncio.Event()
         self._used: dict[tuple[int, int], tuple[int, Usage]] = {}  # process -> when it was read, what it used
-        self._seen: dict[tuple[int, int], int | None] = {}  # process -> its first progress, None once judged
+        self._seen: dict[tuple[int, int], int | None] = {}  # process -> its first progress; None after the judgement
         self._foreign: set[tuple[int, int]] = set()  # processes with a pulse that are not visible on this node
         self._beats = 0
         self._swept = 0

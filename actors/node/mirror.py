@@ -15,7 +15,7 @@ same source and an earlier source of the same mirror. A new incarnation of the m
 the mirror its sources (`follow`), and the mirror requests the whole book from each source.
 
     follow {sources}    set all sources: {child address: {"books": {address: {"levels", "trades"}}}}
-    stats               what `status` returns
+    stats               the same as `status`
 """
 
 from __future__ import annotations

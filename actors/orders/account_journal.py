@@ -1,6 +1,6 @@
-"""The journal of one account: opening it under a new epoch, loading the open state, and trimming what is old.
+"""The journal of one account: takes it under a new epoch, loads the open state, and trims old records.
 
-A journal that is unavailable is tried again until it is back; `unavailable` is called with each error.
+Attempts to reach an unavailable journal are repeated until it is back; `unavailable` is called with each error.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class AccountJournal:
                 await asyncio.sleep(RETRY_S)
 
     async def keep_trimmed(self) -> None:
-        """Trim ended records older than `keep_days` from the journal, at intervals, beside the commits."""
+        """Trim ended records older than `keep_days` from the journal, at intervals, between commits."""
         while True:
             await asyncio.sleep(TRIM_EVERY_S)
             with contextlib.suppress(JournalUnavailable):  # retried later; commits report an unavailable journal

@@ -17,9 +17,9 @@ from ...model.events import Side
 from ...model.order import NewOrder, Order, OrderStatus, OrderType, TimeInForce
 
 NAME_MAX = 100  # characters of an id, a pair, an owner
-WORDS_MAX = 1_000  # of a reason
+WORDS_MAX = 1_000  # characters of a reason
 DIGITS_MAX = 60  # characters of a number
-SIZE_MAX = 40  # powers of ten, either way
+SIZE_MAX = 40  # powers of ten, positive or negative
 TIME_MAX = 2**63
 EXTERNAL = "external:"  # prefix of the ids that record external orders
 

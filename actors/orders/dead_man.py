@@ -1,8 +1,8 @@
-"""Keeps the exchange's dead-man switch of an account armed: without a sign of life the exchange cancels its orders.
+"""Keeps the exchange's dead-man switch of an account armed: unless renewed, it cancels the account's orders.
 
-The manager arms the switch once it has loaded the account, and arms it again each third of its time. It disarms the
-switch when it ends in order. A manager that dies, or loses the exchange, leaves the switch armed. A manager that was
-replaced by a newer one leaves it, too: the switch is its successor's by then.
+The manager arms the switch after it has loaded the account, and renews it after each third of its time. An orderly stop
+disarms the switch. A manager that dies or loses the exchange leaves the switch armed. A manager that was replaced
+leaves it armed, too, because its successor already renews the switch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ...model.time import SECOND_NS
 from ..account.gateway import Gateway
 from ..limits.machine import Priority
 
-RENEWALS = 3  # within the time of the switch
+RENEWALS = 3  # attempts within the time of the switch
 RETRY_S = 1.0
 DISARM_S = 2.0  # longest wait for the last answer
 
@@ -41,7 +41,7 @@ class DeadMan:
         self._problem = ""
 
     async def run(self) -> None:
-        """Arm the switch, and arm it again in time."""
+        """Arm the switch and renew it in time."""
         while True:
             is_armed = await self._arm()
             await asyncio.sleep(self._after_s / RENEWALS if is_armed else RETRY_S)
@@ -59,12 +59,12 @@ class DeadMan:
         return True
 
     async def disarm(self) -> None:
-        """Disarm the switch. Where this fails, the exchange cancels the orders when the time is over."""
+        """Disarm the switch. If this fails, the exchange cancels the orders when the time is over."""
         with contextlib.suppress(MeshError, TimeoutError):
             async with asyncio.timeout(DISARM_S):
                 await self._gateway.read(self._codec.dead_man(0), Priority.URGENT)
 
     def status(self) -> dict[str, Any]:
-        """Return the time of the switch, how long ago it was last armed (None: never), and what keeps it from that."""
+        """Return the time of the switch, how long ago it was last armed (None: never), and why it is not renewed."""
         age_s = None if self._armed_ns is None else (self._monotonic_ns() - self._armed_ns) / SECOND_NS
         return {"after_s": self._after_s, "armed_s_ago": age_s, "problem": self._problem or None}

@@ -11,7 +11,7 @@ MOST_FILLS = 10_000
 
 
 def find(journal: Journal, of: tuple[str, str], wanted: Lookup) -> Found:
-    """Return the journal's order, tombstone or neither; `of` is (exchange, account)."""
+    """Return the journal's order or tombstone, or neither; `of` is (exchange, account)."""
     if wanted.client_order_id is not None:
         order = journal.order(*of, wanted.client_order_id)
     else:

@@ -283,7 +283,7 @@ class AccountView:
         finally:
             waiter.waiting -= 1
             if not waiter.waiting and self._waiters.get(client_order_id) is waiter:
-                del self._waiters[client_order_id]  # no task waits any more, and the order may never change again
+                del self._waiters[client_order_id]  # no task waits, and the order may never change again
 
     def status(self) -> dict[str, Any]:
         return {"open_orders": len(self._open), "last_event": self.last}

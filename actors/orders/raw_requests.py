@@ -1,7 +1,7 @@
 """Requests to the exchange that the machine does not decide: a user's own, and reads for other roles of the account.
 
-They go out with the manager's key, nonces and rate budget. A user's request that changes something is journaled before
-it is sent, so it is sent once per id and never by a fenced manager.
+They use the manager's key, nonces and rate budget. A user's request that changes something is journaled before it is
+sent, so it is sent once per id, and a fenced manager never sends it.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ from .raw_requests import RawRequests
 from .settings import Limits, OrderManagerSettings
 from .shell import ManagerShell
 
-CANCEL_SHARE = 0.8  # of `stop_s`: for cancelling
+CANCEL_SHARE = 0.8  # share of `stop_s` for cancelling
 PLACE_WAIT_S = 5.0  # longest wait of an order for rate budget
 MANY = 100  # most orders of one command
 DEATHS = ("keep", "cancel")
@@ -204,7 +204,7 @@ class OrderManagerRole:
             try:
                 await shell.gateway.counters.take(cost, order.pair, wait_s)
                 await shell.allowance.take(cost, order_count, wait_s)
-            except (InboxFull, OutcomeUnknown) as error:  # from the limits role: it granted nothing
+            except (InboxFull, OutcomeUnknown) as error:  # from the limits role, which granted nothing
                 raise RetryLater(1.0, str(error)) from error
             shell.prepaid.add(order.client_order_id)
 
@@ -222,7 +222,8 @@ class OrderManagerRole:
             return True
         bounded = any(one.max_order_notional is not None for one in limits)
         if order.price is not None:
-            return bounded and order.side is Side.SELL  # a sell trades at the book's price, even if its own is lower
+            # a sell trades at the book's price, even if its own price is lower
+            return bounded and order.side is Side.SELL
         return order.amount is not None or bounded
 
     def _limits(self, pair: str) -> tuple[Limits, Limits]:
@@ -348,7 +349,7 @@ class OrderManagerRole:
             **shell.gateway.clock.status(),
         }
 
-    # ------------------------------------------------------------------ the rest
+    # ------------------------------------------------------------------ the account
 
     async def _pause(self, body: Any) -> Any:
         shell, scope = self._shell, text(body, "scope") or "account"

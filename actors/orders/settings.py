@@ -12,7 +12,7 @@ from ...journal.settings import JournalSettings
 from ...model.errors import Misconfigured
 from ..account.settings import GatewaySettings
 
-CANCELLING_S = 20.0  # to cancel open orders during a stop; an order in doubt takes its validity window
+CANCELLING_S = 20.0  # time to cancel open orders during a stop; an order in doubt takes its validity window
 POLITE_S = 5.0
 
 
@@ -35,7 +35,7 @@ class OrderSettings:
 
     exchange: str
     account: str
-    prefix: str = "vm"  # of this mesh's client order ids; an order with another prefix is external
+    prefix: str = "vm"  # prefix of this mesh's client order ids; an order with another prefix is external
     limits: Limits = Limits()
     pair_limits: Mapping[str, Limits] = field(default_factory=dict)
     margin_s: float = 1.0  # added to the exchange's own processing time before absence counts
@@ -63,7 +63,7 @@ class OrderManagerSettings:
 
     `fees` that are set replace the exchange's own; `account_limits` replace the spec's limits of that name;
     `processing_s` replaces the value of the connector's offer. `dead_man_s`: the exchange cancels all orders of the
-    account when the manager is silent for as long.
+    account when the manager is silent for this time.
     """
 
     gateway: GatewaySettings

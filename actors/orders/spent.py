@@ -1,6 +1,6 @@
-"""What a predecessor spent of the limits of its key, as far as the journal has it: the latest orders and their cancels.
+"""Count what a predecessor spent of its key's limits, as far as the journal shows: the latest orders and cancels.
 
-Amendments are not in the journal by themselves, nor are reads.
+The journal has no separate record of amendments and reads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..account.gateway import Gateway
 from ..limits.counters import Spent
 from .settings import OrderSettings
 
-WINDOW_S = 600.0  # older orders count no longer
-MOST = 1_000  # orders: more than any counter holds
+WINDOW_S = 600.0  # older orders no longer count
+MOST = 1_000  # number of orders: more than any counter holds
 
 
 async def count_spent(
@@ -35,7 +35,7 @@ async def count_spent(
 
 
 def spent(orders: Iterable[Order], codec: TradingCodec, instruments: Sequence[Instrument], now_ns: int) -> list[Spent]:
-    """Return what the orders and their cancels cost; whatever ended unfilled counts as cancelled."""
+    """Return what the orders and their cancels cost; an order that ended unfilled counts as cancelled."""
     by_name = {instrument.name: instrument for instrument in instruments}
     found: list[Spent] = []
     for order in orders:

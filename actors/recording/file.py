@@ -71,7 +71,7 @@ def _chunks(path: Path, file: BinaryIO) -> Iterator[bytes]:
             yield data
             data = file.read(CHUNK_BYTES)
         return
-    start = 0  # of the compressed frame being read
+    start = 0  # start of the compressed frame being read
     position = len(data)
     while True:
         try:

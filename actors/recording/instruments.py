@@ -1,4 +1,4 @@
-"""The instruments of a recording: from the list in the recording, from a list beside it, or from a given file."""
+"""The instruments of a recording: from the list in the recording, from a list next to it, or from a given file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMBERS = ("price_increment", "size_increment")
 
 
 def listed_instruments(codec: Codec, paths: Sequence[Path]) -> dict[str, Instrument]:
-    """Return the instruments recorded in the files, or in `instruments.jsonl*` beside them; the last list wins."""
+    """Return the instruments recorded in the files, or in `instruments.jsonl*` next to them; the last list wins."""
     beside = {path.resolve() for given in paths for path in given.parent.glob("instruments.jsonl*")}
     listed: dict[str, Instrument] = {}
     for path in [*sorted(beside - {given.resolve() for given in paths}), *paths]:

@@ -106,7 +106,7 @@ async def record(
 
     limits = _OwnLimits(connector, fail)
     budget = Budget(limits.context, codec.spec, exchange, connector.egress)
-    async with AsyncExitStack() as ending:  # every part ends, also when another raises
+    async with AsyncExitStack() as ending:  # every part ends, even if another part raises
         ending.push_async_callback(client.close)
         ending.push_async_callback(limits.role.stop)
         ending.callback(writer.close)

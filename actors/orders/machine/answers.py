@@ -133,12 +133,13 @@ class Answers:
         state, held = self._state, self._state.ledger.get(one)
         part = request.parts.get(one)
         if held is None or (part is Part.PLACE and not held.order.is_done):
-            return  # without the exchange's id in the answer, it stays in doubt whether the order exists
+            return  # without the exchange's id in the answer, the order may not exist: it stays in doubt
         if part is Part.AMEND and not held.order.is_done:
             state.requests.put_in_doubt(request, now)
             return
         if part is Part.CANCEL and not held.order.is_done:
-            request.acknowledged.add(one)  # until the order ends, or the exchange cannot be working on it any more
+            # until the order ends, or the exchange can no longer be working on the cancel
+            request.acknowledged.add(one)
         else:
             state.requests.settle(request, one, "accepted", now)
         if not held.order.is_done:
@@ -172,7 +173,7 @@ class Answers:
                 state.ledger.step(held, Step.REJECT, now, code=code, reason=reason)
             elif (
                 not held.order.is_done
-            ):  # a report acknowledged it before: only the exchange knows which state is newer
+            ):  # a report acknowledged the order before: only the exchange knows which state is newer
                 state.requests.ask_for(one, now, once=True)
         elif part is Part.CANCEL:
             if kind is Refusal.NOT_THERE:

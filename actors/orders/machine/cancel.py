@@ -181,7 +181,7 @@ class Cancelling:
             self._state.effects.do(Answer(sweep.token, results))
 
     def _send_stray(self, held: Held, now: Now) -> None:
-        """Cancel an order that is on the exchange although the mesh ended it as never placed: nobody else manages
+        """Cancel an order that is on the exchange although the mesh ended it as never placed: no other part manages
         it."""
         state, order = self._state, held.order
         held.stray = False

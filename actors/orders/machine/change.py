@@ -28,7 +28,7 @@ class Changing:
         self._state, self._placing = state, placing
 
     def amend(self, token: Any, held: Held, amount: Decimal | None, price: Decimal | None, now: Now) -> None:
-        """Change the amount, the price or both; None: it stays. Answer with the Order, or refuse."""
+        """Change the amount, the price or both; None leaves a value unchanged. Answer with the Order, or refuse."""
         state, order = self._state, held.order
         try:
             instrument = state.guards.instrument(order.pair)
@@ -39,7 +39,7 @@ class Changing:
                 and not order.is_done
                 and not state.requests.about(order.client_order_id)
             ):
-                state.effects.do(Answer(token, order))  # the order has these terms already: the command was repeated
+                state.effects.do(Answer(token, order))  # the order already has these terms: the command was repeated
                 return
             self._resting(held)
             state.guards.amended(order, amount, price, now)
@@ -53,7 +53,7 @@ class Changing:
             state.effects.do(Refuse(token, error))
 
     def _afford(self, order: Order, amount: Decimal | None, price: Decimal | None) -> None:
-        """Check that the account can pay for what the new terms take beyond the old ones.
+        """Check that the account can pay for what the new terms take beyond the old terms.
 
         Nothing is reserved: the exchange's next balances state what it locks.
 

@@ -6,10 +6,9 @@ batch, committed or not; nobody outside sees that state before the commit, becau
 
 When a commit fails (perhaps after it took effect: a lost connection leaves that open), its batch and all later batches
 go to the backlog, in order. New batches are added to the backlog. When the journal is back, the backlog is committed in
-order under the same ids, so a batch that was committed after all is not applied twice. Requests behind a failed commit
-are never
-sent: the machine ends their orders as "not sent", in a batch after all batches that were in flight. So the journal gets
-the same changes as the memory, in the same order.
+order under the same ids, so a batch that was committed after all is not applied twice. The machine never sends requests
+behind a failed commit: it ends their orders as "not sent", in a batch after all batches that were in flight. So the
+journal gets the same changes as the memory, in the same order.
 """
 
 from __future__ import annotations

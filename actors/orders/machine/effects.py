@@ -39,7 +39,7 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Best prices of a pair's book at `mono_ns`. None: that side is empty."""
+    """Best prices of a pair's book at `mono_ns`; None for an empty side."""
 
     bid: Decimal | None
     ask: Decimal | None

@@ -11,8 +11,8 @@ belongs to another order that is known. Two such searches prove the absence. A f
 so may a row that cannot be read: the order stays in doubt, and the machine searches again later. Beyond the reach of
 the lists (`Offer.history_s`) nothing is ever proven.
 
-A cancel that the exchange only acknowledged may be carried out late. While the order is still open, its cancel stays in
-doubt until the exchange cannot be working on it any more.
+The exchange may execute an acknowledged cancel late. While the order is still open, its cancel stays in doubt until the
+exchange can no longer be working on the cancel.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Fates:
             state.requests.ask_again(one, now)
 
     def _may_count(self, held: Held, begun: Now, now: Now) -> bool:
-        """Whether an order that was, or may be, on the exchange would have been found by a query begun then."""
+        """Return whether a query begun then would have found an order that was, or may be, on the exchange."""
         if held.order.exchange_order_id is not None:
             return now.ns >= held.order.created_ns + in_ns(self._state.codec.offer.appears_s)
         return self._state.requests.is_over(held.order.client_order_id, begun.exchange_ns)
@@ -95,7 +95,7 @@ class Fates:
         doubt.absent += 1
         if doubt.absent < 2:
             state.requests.ask_again(one, now)
-        elif held.order.exchange_order_id is not None:  # it was on the exchange, and nothing shows it now
+        elif held.order.exchange_order_id is not None:  # the order was on the exchange, and no answer shows it now
             state.ledger.step(held, Step.EXPIRED, now, code="not_there", reason="the exchange no longer has the order")
             state.requests.ask_again(one, now)
         else:
@@ -216,7 +216,7 @@ class Fates:
             self._asked_once(held, now)
 
     def _asked_once(self, held: Held, now: Now) -> None:
-        """The order was to be queried once, and is open."""
+        """Apply the answer to an order's single query: the order is open."""
         state, one = self._state, held.order.client_order_id
         cancels = state.requests.about(one, Part.CANCEL)
         for request in cancels:

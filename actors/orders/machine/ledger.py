@@ -85,7 +85,7 @@ class Held:
     on_exchange_ns: int | None = None  # time of the earliest report of the order, by the exchange's clock
     amount_unstated: bool = False  # reported FILLED without an amount: must be queried
     terms_ns: int = 0  # time of the latest report of the terms, by the exchange's clock
-    amending: Terms | None = None  # the terms that a request under way asks for
+    amending: Terms | None = None  # the terms in a request under way
     insist: bool = False  # repeat cancels that had no effect
     stray: bool = False  # the mesh ended it as never placed, but it is open on the exchange: must be cancelled
     error: MeshError | None = None  # the refusal in answer to the command
@@ -130,7 +130,7 @@ class Ledger:
         self._per_pair: dict[str, int] = {}
         self._done: deque[str] = deque()
         self._by_exchange_id: dict[tuple[str, str], str] = {}
-        self.changed: dict[str, None] = {}  # ids in order, not yet processed
+        self.changed: dict[str, None] = {}  # ids in order, not processed yet
         self.forgotten_ns = 0  # latest creation time of the forgotten orders
 
     def __contains__(self, client_order_id: str) -> bool:
@@ -312,14 +312,14 @@ class Ledger:
             self.step(held, Step.LAST_FILL, now)
 
     def fill(self, held: Held, fill: FillReport, now: Now) -> None:
-        """Count a fill once. A later report of it completes a fee that the first one lacks."""
+        """Count a fill once. A later report of the fill completes a fee that the first report lacks."""
         order = held.order
         if fill.trade_id in held.fills:
             self._complete(held, fill, now)
             return
         filled = EXACT.add(order.filled, fill.amount)
         if order.amount is not None and filled > order.amount and self._grows and not order.is_done:
-            # Its amount grew; the order is asked for, and then its missing fills
+            # The order's amount grew; the machine requests the order, then its missing fills
             held.total, held.amount_unstated = max(held.total, filled), True
             self.changed[order.client_order_id] = None
             return

@@ -253,7 +253,7 @@ class OrderMachine:
     def amend(
         self, token: Any, client_order_id: str, amount: Decimal | None, now: Now, price: Decimal | None = None
     ) -> list[Effect]:
-        """Change amount, price or both of an open order; None: it stays. Answer: Order."""
+        """Change amount, price or both of an open order; None leaves a value unchanged. Answer: Order."""
 
         def run(held: Held, now: Now) -> None:
             self._changing.amend(token, held, amount, price, now)

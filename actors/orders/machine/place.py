@@ -225,7 +225,7 @@ class Placing:
             if isinstance(order, MeshError):
                 return order
             judged.append(order)
-        legs = judged if kind == "OCO" else judged[:1]  # the other orders of OTO and OTOCO wait for the first
+        legs = judged if kind == "OCO" else judged[:1]  # the other orders of OTO and OTOCO wait for the first order
         taking = max(legs, key=lambda one: state.guards.need(one, now)[1] or 0)
         try:
             instrument = state.guards.instrument(judged[0].pair)

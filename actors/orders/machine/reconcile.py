@@ -336,13 +336,13 @@ class Reconcile:
             if not last:
                 self._since_ns[pair] = since_ns + FILLS_SPAN_NS
         if not last:
-            if slot is not None:  # a page of unreadable rows only would be requested again at once
+            if slot is not None:  # otherwise a page with only unreadable rows would be requested again at once
                 pause_s = state.settings.retry_s if reply.left_out and not reply.fills else 0.0
                 slot.due_mono_ns = now.mono_ns + in_ns(pause_s)
             return False
         if not state.ledger.open_on(pair):
             self._dirty.discard(pair)
-            if not by_time:  # without a start a question raised now would walk from the oldest fill
+            if not by_time:  # without a start, a question raised now would walk from the oldest fill
                 self._since_ns.pop(pair, None)
         return True
 

@@ -2,7 +2,7 @@
 
 Theory of operation. A request is pending from its intent until its outcome is known *for every order it names*: a
 replace has two parts, an order list several, each with its own outcome (`Part`). An answer settles parts at once. A
-request without an answer is in doubt, and so is every request that an earlier epoch left open. The machine queries each
+request without an answer is in doubt, and so is every open request of an earlier epoch. The machine queries each
 order of a request in doubt by its client id, with growing pauses. A part in doubt is settled by:
 
     PLACE    any evidence that the order is or was on the exchange; or two queries that do not find the order, each
@@ -55,13 +55,13 @@ class PendingRequest:
     parts: dict[str, Part]
     ends: Ends
     earlier: bool = False  # left by an earlier epoch; this epoch did not send it
-    doubt: bool = False  # no answer is expected any more
+    doubt: bool = False  # an answer is no longer expected
     token: Any = None
     terms: dict[str, Terms] = field(default_factory=dict)  # new terms, for AMEND
     outcome: str = "accepted"  # the outcome to close it with
     asks: int = 0  # number of asks made before it
-    acknowledged: set[str] = field(default_factory=set)  # orders whose cancel was acknowledged, and nothing more
-    superseded_ns: int | None = None  # by this time of its clock the exchange had accepted a later nonce
+    acknowledged: set[str] = field(default_factory=set)  # orders whose cancel was only acknowledged
+    superseded_ns: int | None = None  # the time of its clock by which the exchange had accepted a later nonce
 
     @property
     def end_ns(self) -> int | None:
@@ -144,7 +144,7 @@ class PendingRequests:
             doubt.tries = 1
 
     def await_report(self, client_order_id: str, now: Now, *, until_end: bool) -> None:
-        """Query an order after a while unless a report states its status before, or with `until_end` its end.
+        """Query an order after a while, unless a report states its status (with `until_end`: its end) before.
 
         The exchange acknowledged a request about the order without stating the outcome.
         """
@@ -188,7 +188,7 @@ class PendingRequests:
             self._effects.write(CloseRequest(request.request_id, outcome, now.ns))
 
     def is_over(self, client_order_id: str, exchange_ns: int) -> bool:
-        """Return whether from this time of the exchange's clock on no request can place the order any more."""
+        """Return whether no request can place the order from this time of the exchange's clock on."""
         placing = self.about(client_order_id, Part.PLACE)
         return all(one.doubt and self.has_expired(one, exchange_ns) for one in placing)
 

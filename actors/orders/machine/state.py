@@ -118,9 +118,9 @@ class AccountState:
         failed: Callable[[str, MeshError], None],
         sent: Callable[[str], None] = lambda one: None,
     ) -> None:
-        """Place or cancel orders in as few requests as the exchange takes; `drafted` makes each order's own request.
+        """Place or cancel orders in as few requests as the exchange takes; `drafted` makes the request of each order.
 
-        Calls `sent` with the id of each order whose request is written as an intent, and `failed` with the others.
+        Calls `sent` with the id of each order whose request is written as an intent, and `failed` with all other ids.
         """
         drafts: list[Draft] = []
         for one, draft in drafted.items():
@@ -139,7 +139,7 @@ class AccountState:
                 sent(one)
 
     def joined(self, part: Part, drafts: Sequence[Draft]) -> list[Draft]:
-        """Join requests of one kind into as few as the exchange takes."""
+        """Join requests of one kind into as few requests as the exchange takes."""
         codec = self.codec
         most = codec.offer.batch_place if part is Part.PLACE else codec.offer.batch_cancel
         if most < 2 or not isinstance(codec, Batches):
@@ -165,7 +165,7 @@ class AccountState:
     def restore_request(
         self, request_id: str, kind: str, order_ids: Sequence[str], not_after_ns: int, now: Now
     ) -> None:
-        """Hold a request that an earlier epoch left open: it may still reach the exchange."""
+        """Hold an open request of an earlier epoch: it may still reach the exchange."""
         parts = PARTS.get(kind, (Part.PLACE,))
         named = {
             order_id: parts[min(index, len(parts) - 1)]
