@@ -1,4 +1,4 @@
-"""The environment of ccxt: ccxt pins many packages, so it has its own environment and process."""
+"""The environment of ccxt: ccxt pins many packages, so it has a separate environment and process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow books with ccxt's `watch_order_book` in one process; print one JSON object. Runs in ccxt's own environment.
+"""Follow books with ccxt's `watch_order_book` in one process; print one JSON object. Runs in ccxt's environment.
 
     python ccxt_follower.py < {"urls": {EXCHANGE: {...}}, "pairs": [...], "seconds": n}
 
@@ -80,7 +80,7 @@ async def main(asked):
             await asyncio.wait([watch, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
-                    task.result()  # raises what ended it
+                    task.result()  # raises the error that ended it
         live_s = time.monotonic() - began
         cpu, started, measuring = time.process_time(), time.monotonic(), True
         await asyncio.sleep(asked["seconds"])

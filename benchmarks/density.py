@@ -20,8 +20,8 @@ from .empty_actor import Empty
 from .frame_server import pair_names
 from .harness import Json, Server, cpu_ns, frame_server, load, median, memory, mesh_of, mib, one_node, ratio, rows_of
 
-RATES = (10, 100)  # updates a second and book
-ALONE, TOGETHER = 8, 25  # books in actors of their own, books in one actor
+RATES = (10, 100)  # updates per second and book
+ALONE, TOGETHER = 8, 25  # number of books with an actor each, number of books in one actor
 SETTLE_S = 1.0
 
 
@@ -34,9 +34,9 @@ class _Way:
     per_actor: int
     server: Server | None
     pids: list[int] = field(default_factory=list)
-    cpu_ms: dict[int, list[float]] = field(default_factory=dict)  # a second and book
-    update_us: dict[int, list[float]] = field(default_factory=dict)  # CPU an update
-    pss: dict[int, list[int]] = field(default_factory=dict)  # of all the actors
+    cpu_ms: dict[int, list[float]] = field(default_factory=dict)  # updates per second and book
+    update_us: dict[int, list[float]] = field(default_factory=dict)  # CPU time per update
+    pss: dict[int, list[int]] = field(default_factory=dict)  # memory of all the actors
     rss: dict[int, list[int]] = field(default_factory=dict)
 
     def settings(self) -> Json:

@@ -40,7 +40,7 @@ PAIR = "AAA-USDT"
 RATES = (100, 1000)  # frames a second
 SETTLE_S = 0.5
 
-Latencies = tuple[np.ndarray[Any, Any], int]  # ns, and how many frames came meanwhile
+Latencies = tuple[np.ndarray[Any, Any], int]  # ns, and the number of frames in the meantime
 
 
 class _Strategy:
@@ -54,7 +54,7 @@ class _Strategy:
             ages.append(time.time_ns() - top.ts_recv_ns)
             if time.monotonic() >= deadline:
                 break
-        return np.array(ages[1:])  # the first top existed before the iteration began
+        return np.array(ages[1:])  # the first top is older than the iteration
 
     async def call(self, book: Any, seconds: float) -> np.ndarray[Any, Any]:
         """Long-poll the same role by Ray calls; return the same ages."""
@@ -115,7 +115,8 @@ def _place(exchange: Json, feed_node: str | None, strategy_node: str | None) -> 
         strategy = _on(Strategy, strategy_node).remote()
         running.callback(ray.kill, strategy)
         market = mesh.aio.market(EXCHANGE)
-        ray.get(strategy.follow.remote(market, 1.0), timeout=60)  # until the first change: mirrors are placed now
+        # until the first change, because mirrors are placed in this time
+        ray.get(strategy.follow.remote(market, 1.0), timeout=60)
         yield _Place(market, ours, book, theirs, strategy)
         ray.get(book.close.remote(), timeout=10)
 

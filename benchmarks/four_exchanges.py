@@ -31,7 +31,7 @@ from .harness import Json, cpu_ns, load, memory, mesh_of, mib, one_node, percent
 
 EXCHANGES = ("binance", "kraken", "okx", "bybit")
 PAIRS, CHANGES = 25, 10
-KEPT_UP_MS = 1000.0  # a client whose lag is above that at p99 does not keep up
+KEPT_UP_MS = 1000.0  # a client whose p99 lag is above this does not keep up
 FEWER = (1, 2, 5)  # divisors of the number of pairs for ccxt, until it keeps up
 HURT = ("gaps", "resyncs", "snapshots_failed", "overflowed", "bad_checksums", "unreadable")
 

@@ -30,13 +30,13 @@ MID = 50_000  # in ticks of 0.01
 CYCLE = 512  # frames prepared
 PRICE_DECIMALS, SIZE_DECIMALS, WIRE_DECIMALS = 2, 5, 8
 IDLE_RATE = 1.0  # frames a second and pair at rate 0
-BEHIND_S = 0.05  # a sender that is more than this behind does not try to catch up
+BEHIND_S = 0.05  # a sender that is later than this does not try to catch up
 
 Side = list[tuple[int, int]]  # price and size, raw
 
 
 def symbol_bases(count: int) -> list[str]:
-    """Return that many asset names: AAA, AAB, ..."""
+    """Return `count` asset names: AAA, AAB, ..."""
     letters = string.ascii_uppercase
     return [f"{letters[n // 676 % 26]}{letters[n // 26 % 26]}{letters[n % 26]}" for n in range(count)]
 
@@ -221,7 +221,7 @@ class FrameServer:
                     try:
                         await socket.send_frame(frame, WSMsgType.TEXT)
                     except ConnectionError:
-                        continue  # its reader was killed; its own task forgets it
+                        continue  # its reader was killed; the reader's task removes it
 
 
 async def main() -> None:
@@ -244,6 +244,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    # epoll waits in whole milliseconds, select in microseconds: 1,000 evenly spaced frames a second need the latter
+    # epoll waits in whole milliseconds, select in microseconds: 1,000 evenly spaced frames a second need select
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as run:
         run.run(main())

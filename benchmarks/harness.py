@@ -137,13 +137,13 @@ class Server:
             return json.load(answer)
 
     def set_rate(self, rate: float) -> None:
-        """Of the frame server: frames a second and pair."""
+        """Set the frame server's frames per second and pair."""
         body = json.dumps({"rate": rate}).encode()
         request = urllib.request.Request(self.urls["rest"] + "/rate", body, {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=10).close()
 
     def sent(self) -> int:
-        """Of the frame server: frames sent so far."""
+        """Return the number of frames that the frame server has sent."""
         return int(self.get("/sent")["sent"])
 
 
@@ -195,7 +195,7 @@ def own_segments(*names: str) -> Iterator[list[Path]]:
 
 @contextlib.contextmanager
 def one_node() -> Iterator[None]:
-    """Run a Ray cluster of one node with segments of its own."""
+    """Run a Ray cluster of one node with a separate segment root."""
     from venuemesh.mesh.cluster import local_ray
 
     with ended_in_order(), own_segments(), local_ray():
@@ -238,7 +238,7 @@ def rows_of(mesh: Any, prefix: str) -> list[Json]:
 def two_nodes() -> Iterator[tuple[str, str]]:
     """Run a Ray cluster of two raylets; yield their node ids. This process is on the first.
 
-    Each has its own segment root, so that books of the other node come over the network.
+    Each node has a separate segment root, so that books of the other node come over the network.
     """
     import ray
     from ray._private.node import Node

@@ -2,7 +2,7 @@
 
 A journal of a million orders (most of them done, some open) is compared with a journal of only the open orders: a
 manager's start and a lookup must cost about the same in both. The long history is written by SQL. Each start is a
-separate process. A commit is an intent, as a manager writes it: an order and its request. In turns with the commits,
+separate process. A commit is an intent, as a manager writes it: an order and its request. Alternating with the commits,
 the same number of bytes is written and flushed to a file on the same disk: the cost of the disk alone. Then many tasks
 commit at the same time through the group commit, each waiting for its own commit before the next.
 """
@@ -64,18 +64,18 @@ def run(quick: bool) -> Json:
         rows += _alone(journals, directory, 50 if quick else 1500)
         rows += _groups(journals[many], seconds)
     return {
-        "title": f"{many:,} orders in {size_mib:.0f} MiB of SQLite (made in {made_s:.0f} s), beside {OPEN}",
+        "title": f"{many:,} orders in {size_mib:.0f} MiB of SQLite (made in {made_s:.0f} s), against {OPEN}",
         "rows": rows,
-        "expected": "start, memory and lookups grow with what is open, not with history; a commit costs one flush",
+        "expected": "start, memory and lookups grow with the open orders, not the history; a commit costs one flush",
         "synchronous": "FULL",
     }
 
 
-# ---------------------------------------------------------------------- what is measured
+# ---------------------------------------------------------------------- measurements
 
 
 def _starts(journals: dict[int, str], rounds: int) -> list[Json]:
-    """Open, take and load in new processes, by turns."""
+    """Open, take and load in new processes, alternating between the journals."""
     found: dict[int, list[Json]] = {count: [] for count in journals}
     for _ in range(rounds):
         for count, url in journals.items():
@@ -96,7 +96,7 @@ def _starts(journals: dict[int, str], rounds: int) -> list[Json]:
 
 
 def _lookups(journals: dict[int, str], samples: int) -> list[Json]:
-    """Look up single orders, by turns in the small journal and the large one."""
+    """Look up single orders, alternating between the small and the large journal."""
     opened = {count: Journal.open(url) for count, url in journals.items()}
     chosen = random.Random(1)
     kinds: dict[str, Callable[[Journal, int], object]] = {
@@ -124,7 +124,7 @@ def _lookups(journals: dict[int, str], samples: int) -> list[Json]:
 
 
 def _alone(journals: dict[int, str], directory: Path, samples: int) -> list[Json]:
-    """Commit one intent at a time, by turns with a plain flush of the same number of bytes."""
+    """Commit one intent at a time, alternating with a plain flush of the same number of bytes."""
     opened = {count: Journal.open(url) for count, url in journals.items()}
     epochs = {count: journal.take(*ACCOUNT, "alone", 1) for count, journal in opened.items()}
     size = log_bytes(opened[OPEN], epochs[OPEN], directory / f"{OPEN}.db-wal")
@@ -185,7 +185,7 @@ async def _group(url: str, writers: int, seconds: float) -> Json:
     return {"what": f"group commit, {writers} writers", "commits_per_s": rate, **_fine(took)}
 
 
-# ---------------------------------------------------------------------- what they need
+# ---------------------------------------------------------------------- journals and intents
 
 
 def intent(name: str) -> tuple[PutOrder, PutRequest]:

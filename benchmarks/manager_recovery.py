@@ -1,6 +1,6 @@
 """Recovery of an order manager: from SIGKILL to its successor serving again, reconciled with the exchange.
 
-Two cases by turns, with 200 open orders. In the first, no request is unanswered when the manager is killed. In the
+Two cases alternate, with 200 open orders. In the first, no request is unanswered when the manager is killed. In the
 second, the exchange does not answer new orders (the fault `hang`), so that the successor finds requests with an unknown
 outcome. It must not be reconciled before these can no longer arrive: their `not_after` plus the exchange's processing
 time plus a margin (and two queries per order). This bound is the row's `bound_ms`, measured from the kill;
@@ -30,7 +30,7 @@ ACCOUNT = "main"
 OPEN = 200
 IN_DOUBT = 5
 SPARES = 2
-WINDOW_MS = 1000  # recv_window_ms: how long a request may be on its way
+WINDOW_MS = 1000  # recv_window_ms: the validity of a request
 PROCESSING_S = CONNECTOR.trading().offer.processing_s
 MARGIN_S, AGAIN_S = OrderSettings("", "").margin_s, OrderSettings("", "").absent_again_s
 LIMIT_S = 60.0
@@ -73,7 +73,8 @@ def kill(place: TradingPlace, in_doubt: int) -> Json:
         for _ in range(in_doubt):
             market.buy(PAIR, AMOUNT, price=price)
         wait_until(lambda: _under_way(place) >= in_doubt, LIMIT_S, "requests under way")
-        not_after_ns = time.time_ns() + WINDOW_MS * 1_000_000  # at most: they were signed before now
+        # the latest possible end: the requests were signed before now
+        not_after_ns = time.time_ns() + WINDOW_MS * 1_000_000
     killed_ns = time.time_ns()
     os.kill(row["pid"], signal.SIGKILL)
     successor = _successor_status(market, status["incarnation"])

@@ -1,15 +1,15 @@
 """Orders: from `market.buy()` in a strategy actor to the bytes on the wire, and to their outcome.
 
-A strategy places one order after another, with pauses, far from the market; by turns over REST and over the exchange's
-websocket. It records when it called `buy` and when `buy` returned; the order manager records when the order passed each
-stage (`timings`); all by the monotonic clock, which the processes of a node share:
+A strategy places one order after another, with pauses, far from the market; runs over REST and over the exchange's
+websocket alternate. It records when it called `buy` and when `buy` returned; the order manager records when the order
+passed each stage (`timings`); all by the monotonic clock, which the processes of a node share:
 
     facade    `buy` itself: the order is made, checked by the locally known rules, and passed to the session's thread
     ray_call  to the manager having unpacked the command
     checks    rules, guards, budget, reservation of funds
     sign      the request's bytes
-    commit    the intent is in the journal, flushed to the disk; beside it, in turns, as many bytes are written and
-              flushed to a file of the same disk
+    commit    the intent is in the journal, flushed to the disk; alternating with commits, as many bytes are
+              written and flushed to a file of the same disk
     send      the socket has the bytes
 
 After that: `exchange`, its answer; `outcome`, that answer journaled and returned.

@@ -29,7 +29,7 @@ from .orders_place import AMOUNT, PAIR, SYMBOL, Flushes, TradingPlace, spread, t
 ACCOUNT = "main"
 STAGES = ("to_manager", "commit", "wake")
 PAUSE_S = 0.02
-FILLS = 60  # of a round: the stream keeps its last 500 frames, and a fill makes two
+FILLS = 60  # fills of a round: the stream keeps its last 500 frames, and a fill makes two frames
 
 
 class _Strategy:
@@ -61,13 +61,13 @@ Strategy: Any = ray.remote(num_cpus=0)(_Strategy)
 
 def measure(place: TradingPlace, strategy: Any, fills: int) -> Json:
     """Fill `fills` orders one by one; return ns per stage, in lists, `total` first."""
-    place.admin.pause()  # the participants, which would trade with us
+    place.admin.pause()  # pause the participants, which would trade with us
     best_ask = Decimal(place.admin.book(SYMBOL)["asks"][0][0])
     price = place.market(ACCOUNT).quantize_price(PAIR, best_ask * Decimal("0.99999"))
     orders = ray.get(strategy.rest.remote(price, fills), timeout=60)
     following = strategy.follow.remote(fills)
     time.sleep(0.5)
-    for one in sorted(orders):  # in the order of the book
+    for one in sorted(orders):  # in the book's order of price
         place.admin.fill(SYMBOL, one)
         time.sleep(PAUSE_S)
     place.admin.resume()

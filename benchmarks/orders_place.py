@@ -45,14 +45,14 @@ class TradingPlace:
     mesh: Any
     admin: AdminClient
     exchange_pid: int
-    folder: Path  # of the journal
+    folder: Path  # URL of the journal
 
     def market(self, account: str, owner: str = "bench") -> Market:
         market: Market = self.mesh.market(EXCHANGE, account, owner=owner)
         return market
 
     def price(self) -> Decimal:
-        """A price for a buy order that rests."""
+        """Return a price for a buy order that rests."""
         return Decimal(self.admin.book(SYMBOL)["bids"][0][0]).quantize(Decimal(1)) * 9 // 10
 
     def ask(self, account: str, kind: str, body: Any = None) -> Any:
@@ -80,8 +80,8 @@ class TradingPlace:
 def trading_place(
     accounts: dict[str, Json], mesh: Json | None = None, exchange: Json | None = None
 ) -> Iterator[TradingPlace]:
-    """Run an exchange and a mesh with these accounts (name -> more of its configuration) on the cluster of this
-    process; yield when every account is reconciled and the book is LIVE."""
+    """Run an exchange and a mesh with these accounts (name -> further configuration) on the cluster of this process;
+    yield when every account is reconciled and the book is LIVE."""
     with _folder() as folder:
         keys = {name: _secrets(folder, name) for name in accounts}
         listed = folder / "accounts.toml"
@@ -145,7 +145,8 @@ def _folder() -> Iterator[Path]:
 
 
 class Flushes:
-    """Writes and flushes as many bytes as the commit of one intent, beside the journal: the cost of the disk alone."""
+    """Writes and flushes as many bytes as the commit of one intent, on the journal's disk: the cost of the disk
+    alone."""
 
     def __init__(self, folder: Path) -> None:
         sized = Journal.open(f"sqlite:///{folder / 'sized.db'}")
@@ -186,6 +187,6 @@ class Cpu:
         self._began = time.monotonic_ns()
 
     def shares(self) -> dict[str, float]:
-        """Cores that each used, since this was made."""
+        """Return the cores that each process used since `start`."""
         took = time.monotonic_ns() - self._began
         return {name: round((cpu_ns(pid) - self._before[name]) / took, 2) for name, pid in self._processes.items()}

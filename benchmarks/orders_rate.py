@@ -3,9 +3,8 @@
 Strategy actors place limit orders that rest, in batches (`place_orders`), several batches at a time each, and wait for
 each batch to be answered before the next; by turns over REST and over the exchange's websocket. An order counts when
 its caller knows that the exchange has it: the intent was journaled and flushed before the request, the outcome after
-it. Beside the rate: how many orders, and commits of the manager, shared a flush of the journal, and the cores
-that each process used meanwhile (one is the most that a Python process can use). The local exchange and the strategies
-run on the same cores.
+it. Further figures: the orders, and commits of the manager, that shared a flush of the journal, and the cores that each
+process used (a Python process can use one core at most). The local exchange and the strategies run on the same cores.
 """
 
 from __future__ import annotations
@@ -38,7 +37,8 @@ class _Strategy:
         return os.getpid()
 
     async def place(self, price: Decimal, tasks: int, batch: int, seconds: float) -> tuple[int, int, list[int]]:
-        """Return the number of accepted and of failed orders, and the duration of each batch, in ns."""
+        """Place the batches; return the number of accepted and of failed orders, and the duration of each batch, in
+        ns."""
         until = time.monotonic() + seconds
         placed, other = 0, 0
         took: list[int] = []

@@ -165,7 +165,7 @@ async def wakes(view: AsyncBookView, count: int) -> list[int]:
             found.append(monotonic_ns() - top.publish_ns)
         if len(found) > count:
             break
-    return found[1:]  # the first top existed before
+    return found[1:]  # the first top is older than the wait
 
 
 def waking(directory: Path, count: int) -> list[Json]:

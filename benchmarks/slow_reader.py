@@ -159,7 +159,7 @@ def run(quick: bool = False) -> Json:
         },
     ]
     return {
-        "title": "a stopped and a slow strategy beside one that keeps up (raw frame server)",
+        "title": "a stopped and a slow strategy next to one that keeps up (raw frame server)",
         "rows": rows,
         "cpu_us_per_frame": {"without": without, "with": having},
         "seen": seen,

@@ -2,7 +2,7 @@
 
     python -m benchmarks.websocket_clients [--quick]
 
-A server process of its own sends text frames of one size, paced (latency: from just before the server's write to the
+A separate server process sends text frames of one size, paced (latency: from just before the server's write to the
 handler's first line, one clock for both) or as fast as the client takes them (CPU: user and system time of the client's
 process per frame). The clients take turns; figures are medians over the rounds. All run on uvloop with compression off
 and do the same with a frame: they have its bytes. `venuemesh` is picows behind our own link and feed.
@@ -38,7 +38,7 @@ from venuemesh.connectors.transport import Feed, Link
 SIZES = (200, 1500)
 STAMP = 20  # a frame begins with the server's monotonic time, this many digits
 END = b"end"
-CHUNK = 64  # frames a write when nothing paces them
+CHUNK = 64  # frames per write without pacing
 
 Received = Callable[[bytes], bool]  # returns True at the end
 
@@ -47,7 +47,7 @@ Received = Callable[[bytes], bool]  # returns True at the end
 
 
 def header(payload: int) -> bytes:
-    """Return the websocket header of a text frame with a payload of that many bytes."""
+    """Return the websocket header of a text frame with a payload of `payload` bytes."""
     return Frame(Opcode.TEXT, b"x" * payload).serialize(mask=False)[:-payload]
 
 
@@ -77,7 +77,7 @@ async def serve_client(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
             await writer.drain()
     writer.write(header(len(END)) + END)
     with contextlib.suppress(ConnectionError):
-        await reader.read(65536)  # the client's close frame; the end of the line answers it
+        await reader.read(65536)  # the client's close frame; the end of the connection answers it
     writer.close()
 
 

@@ -4,7 +4,7 @@
 
 Every contender replays the same frames on the same snapshot, one after another within each round; figures are medians
 over the rounds of the CPU time of the replaying thread (other programs do not count).
-Ours, copying the frame and `orjson.loads` run in this process; peers run in a process and an environment of their own
+Ours, copying the frame and `orjson.loads` run in this process; peers run in a separate process and environment
 (`.cache/peers-venv`, made on demand by pip). A peer that cannot be installed is reported as absent, with the reason.
 Frames are Binance's, and the recorded ones of Kraken, Bybit and OKX. Our books drop levels that fall out of the
 exchange's window, and on Kraken's frames ours also compares each checksum, as a book role must; the peers do neither.
@@ -66,7 +66,7 @@ def loaded(feed: Feed) -> tuple[OrderBook, DeltaScanner]:
         return book, other
     scanner, snapshot = DepthScanner(), SnapshotScanner()
     if not snapshot.scan(feed.snapshot, SCALE, SCALE):
-        raise RuntimeError(f"the snapshot of {feed.name} is not one the scanner reads")
+        raise RuntimeError(f"the scanner does not read the snapshot of {feed.name}")
     snapshot.load(book, 1000)
     scanner.bind(feed.symbol, book)
     return book, scanner

@@ -1,4 +1,4 @@
-"""Other decoders and ordered books with the same frames. Runs in its own environment, as a subprocess.
+"""Other decoders and ordered books with the same frames. Runs in a separate environment, as a subprocess.
 
     python wire_to_book_peers.py FEEDS.json
 

@@ -1,7 +1,7 @@
 """Records of passed suites, which ship in `passed/`; `venuemesh conformance EXCHANGE --record DIR` writes them.
 
 A record is about the connector on its date. The recorded names of checks show whether the record is still complete:
-`Passed.missing` names the checks that were added since.
+`Passed.missing` names the checks that were added later.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def write(record: Passed, folder: Path) -> Path:
 
 
 def found(connector: Connector, folder: Path | None = None) -> Passed | None:
-    """Return a connector's record, without a folder the shipped one; None if exactly this connector has no record."""
+    """Return a connector's record from a folder, or the shipped record; None if exactly this connector has no
+    record."""
     path = (folder or FOLDER) / f"{connector.name}.json"
     if not path.is_file():
         return None

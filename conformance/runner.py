@@ -79,7 +79,7 @@ def suite_of(connector: Connector, samples: MarketDataSamples) -> type[MarketDat
 
 
 def samples_of(connector: Connector, file: Path | None) -> MarketDataSamples | None:
-    """Return the SAMPLES of a Python file; without a file, the connector's own samples, or None if it has none.
+    """Return the SAMPLES of a Python file; without a file, the connector's samples, or None if it has no samples.
 
     Raises:
         Misconfigured: the file cannot be run, or defines no SAMPLES.

@@ -1,4 +1,4 @@
-"""`python -m venuemesh.exchange`: the local exchange in a process of its own."""
+"""`python -m venuemesh.exchange`: the local exchange in a separate process."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def parse_account(text: str) -> Account:
 
 
 def parse_account_key(text: str) -> tuple[str, ApiKey]:
-    """Read `NAME:KEY:SECRET` or `NAME:KEY:@/path/to/public.pem`; return the account's name and its further key.
+    """Read `NAME:KEY:SECRET` or `NAME:KEY:@/path/to/public.pem`; return the account's name and the key.
 
     A suffix `:read` or `:trade` gives the key only that permission.
 

@@ -7,7 +7,7 @@ TOML (or the same content as JSON, by the file's ending):
     keys = [
         {key = "K1", secret = "..."},                                  # HMAC
         {key = "K2", secret_file = "k2.secret"},                       # HMAC, from a file of one line
-        {key = "K4", secret = "...", passphrase = "..."},              # for protocols whose keys have one; see below
+        {key = "K4", secret = "...", passphrase = "..."},              # for protocols with passphrases; see below
         {key = "K3", public_key_file = "k3.pem", only = "read"},       # Ed25519 or RSA; paths are relative to this file
     ]
 

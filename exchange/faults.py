@@ -8,7 +8,7 @@
 | cut | frames | resets the connection instead of sending |
 | silence | frames | sends nothing more on that connection, not even pings, and keeps the connection open |
 | skip | sequence | before a symbol's next diff, leaves out `ids` update ids |
-| snapshot | sequence | sends a whole book in the middle of a feed, where the protocol pushes whole books |
+| snapshot | sequence | sends a whole book between changes, if the protocol pushes whole books |
 | reset | sequence | restarts the numbers of the feed: with a whole book or within a chain, depending on the protocol |
 | no_change | sequence | sends a message without changes and with the number of the previous message, in a chain |
 | status | requests | answers `status` (429, 418, 403, 5xx) without doing anything |

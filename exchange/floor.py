@@ -65,7 +65,7 @@ class Floor:
         return account.find(order_id, client_id, self.clock.now_ns(), self.memory(protocol, account, memory))
 
     def memory(self, protocol: str, account: Account, memory: Memory = FULL_MEMORY) -> Memory:
-        """Return the memory for one lookup, by id or of a list, shortened by faults."""
+        """Return the memory for one lookup (by id or in a list), shortened by faults."""
         fault = self.faults.lookup(protocol, account.name)
         if fault is not None and fault.kind == "unseen":
             return replace(memory, appears_ns=int(fault.ms * MILLISECOND_NS))

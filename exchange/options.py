@@ -25,7 +25,7 @@ class Options:
     The first protocol listens on `port`, each further one on the next port.
     """
 
-    protocols: tuple[str, ...] = ()  # by name; empty: the default ones
+    protocols: tuple[str, ...] = ()  # by name; empty: the default protocols
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int = 0

@@ -22,7 +22,7 @@ from .options import Options
 from .wire.connection import Connection
 
 SLICE_NS = 10_000_000
-BEHIND = 20  # most slices played after a stall; the others are dropped
+BEHIND = 20  # most slices played after a stall; further slices are dropped
 SUMMED = ("messages_encoded", "frames_sent", "streams")
 
 

@@ -1,4 +1,4 @@
-"""A journal behind asyncio: commits share transactions, in a thread of their own.
+"""A journal behind asyncio: commits share transactions, in a separate thread.
 
 While one transaction is written to the disk, new commits wait and then share the next transaction: sixty-four
 simultaneous commits cost one fsync, like a single commit. There is no artificial delay. Reads use another thread and

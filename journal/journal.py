@@ -50,9 +50,8 @@ class Journal:
         `postgresql://user:password@host/database`. `wait_s`: longest wait for a lock or a connection.
 
         Raises:
-            Misconfigured: a malformed URL, a missing driver, a file that is not an intact journal, no journal where
-                none
-                may be created, or tables newer than this code. The error shows no password.
+            Misconfigured: a malformed URL, a missing driver, a file that is not an intact journal, no journal although
+            none may be created, or tables newer than this code. The error shows no password.
             JournalUnavailable: the database cannot be reached or written now.
         """
         database = Database(url, wait_s)
@@ -116,8 +115,7 @@ class Journal:
         Raises:
             Fenced: a newer epoch took the account. Nothing was written, now or later.
             JournalUnavailable: not written, or unknown after a lost connection or a failed fsync: repeat the same
-                batches,
-                or load.
+            batches, or load.
             Misconfigured: the journal is damaged, or a write is of another account. Nothing was written.
         """
 
@@ -146,7 +144,7 @@ class Journal:
         transactions.
 
         Never deletes open orders, orders that an unresolved request names, their fills and transitions, or unresolved
-        requests. Needs no epoch; commits go on between its transactions. Idempotent.
+        requests. Needs no epoch; commits continue between its transactions. Idempotent.
 
         Raises:
             JournalUnavailable: part of the work may be done.

@@ -10,7 +10,8 @@ or moved to another exchange or other parameters, cannot be decrypted.
     the digest matches, the check cannot be decrypted       wrong passphrase
     the check can be decrypted, an entry cannot             that entry is damaged, or was changed
 
-Writers take a lock beside the file, write a new file and rename it over the old one; a reader sees one of both.
+Writers take a lock next to the file, write a new file and rename it over the old file; a reader sees the old or the new
+file.
 
 Deriving the key takes about 0.1 s and 32 MiB, so event loops call these methods in a thread.
 """

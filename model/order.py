@@ -132,7 +132,7 @@ NEXT: dict[tuple[OrderStatus, Step], OrderStatus] = {
     (
         S.PENDING_CANCEL,
         Step.NO_REPLY,
-    ): S.PENDING_CANCEL,  # of the request to place or of the cancel: reconciliation decides
+    ): S.PENDING_CANCEL,  # the request to place or the cancel: reconciliation decides
     (S.PENDING_CANCEL, Step.NOT_SENT): S.FAILED,  # the request to place was never sent
     (S.PENDING_CANCEL, Step.ABSENT): S.FAILED,
     (S.PENDING_CANCEL, Step.FILL): S.PENDING_CANCEL,

@@ -22,7 +22,7 @@ def price_increment(instrument: Instrument, price: Decimal | None = None) -> Dec
 
 
 def size_increment(instrument: Instrument, size: Decimal | None = None, *, market: bool = False) -> Decimal:
-    """Return the step of amounts; `market`: of orders that take any price."""
+    """Return the step of amounts; with `market`, the step for orders that take any price."""
     own = instrument.market_size_increment if market else None
     return own or instrument.size_increment or Decimal(1).scaleb(-instrument.size_scale)
 

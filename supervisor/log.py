@@ -79,7 +79,7 @@ def _dotted(incarnation: tuple[int, int] | None) -> str | None:
 
 
 def _own(labels: Mapping[str, str]) -> str | None:
-    """Return the operator's labels, without Ray's own."""
+    """Return the operator's labels, without Ray's labels."""
     return ",".join(f"{key}={value}" for key, value in labels.items() if not key.startswith("ray.io/")) or None
 
 

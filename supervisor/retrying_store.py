@@ -16,7 +16,7 @@ from ..model.backoff import Backoff
 from ..model.errors import RetryLater
 
 T = TypeVar("T")
-AWAY = Backoff(first_s=0.05, cap_s=1.0, jitter=0.0)  # while the GCS or the store on it does not answer
+AWAY = Backoff(first_s=0.05, cap_s=1.0, jitter=0.0)  # pauses while the GCS or its store does not answer
 PATIENCE_S = 8.0  # how long a caller waits until a change is durable
 
 

@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings for every test."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ LONG = ("mesh", "service", "packaging", "benchmarks", "truth")  # folders whose 
 
 
 class MixedScheduling(LoadScopeScheduling):
-    """Run tests with processes of their own beside tests in one process.
+    """Run tests that start processes at the same time as tests in one process.
 
-    The former wait more than they compute, but a third of them at once would overload two cores: every third worker
-    takes tests in one process as long as there are any, the others take the tests with processes first. A work unit is
-    a file, or a folder of `SHARED`.
+    Tests with processes wait more than they compute, but three at once would overload two cores. So every third worker
+    takes tests in one process as long as there are any, and all other workers take tests with processes first. A work
+    unit is a file, or a folder of `SHARED`.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -36,7 +36,7 @@ class MixedScheduling(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
-    """Mix where `--dist loadscope` is asked for, as `make test` does."""
+    """Mix with `--dist loadscope`, as `make test` does."""
     if config.getoption("dist") != "loadscope":
         return None
     config.option.loadscopereorder = False  # keep the order of collection
@@ -45,7 +45,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes of its own, and put it first, the longest before the others."""
+    """Mark tests that start processes, and run them first, the longest before the others."""
     ranks: dict[pytest.Item, int] = {}
     for item in items:
         folder = item.path.relative_to(FOLDER).parts[0]

@@ -48,15 +48,15 @@ from .supervisor.tree.desired import Desired
 
 T = TypeVar("T")
 V = TypeVar("V", bound=BookReading)
-START_S = 30.0  # for one role to start
-CALL_S = 15.0  # for a call into the mesh's thread that does not wait for an exchange
+START_S = 30.0  # time for one role to start
+CALL_S = 15.0  # time for a call into the mesh's thread that does not wait for an exchange
 LOOK_S = 0.02  # between two checks of what is ready
 OWNER_LEASE_S = 3600.0  # an owner lives as long as this process, and so does the mesh
 ACCOUNT = "main"  # the account of `local_exchange`
 
 
 class LocalMesh:
-    """A mesh in this process, in a thread of its own. Use it as a context manager, or call `start` and `close`.
+    """A mesh in this process, in a separate thread. Use it as a context manager, or call `start` and `close`.
 
     Args:
         config: the content of a configuration file, as `MeshConfig` or as plain data (`docs/configuration.md`).
@@ -255,7 +255,8 @@ class LocalMesh:
         await self._cells.start(spec.address, make, [address for address, _ in spec.serves if address != spec.address])
 
     async def _read_listing(self, exchange: str) -> int:
-        """Take in an exchange's instruments and start or stop its books accordingly; return the list's version."""
+        """Apply an exchange's list of instruments, and start or stop its books accordingly; return the list's
+        version."""
         listing = await self._ask(catalog_address(exchange), "instruments", None, START_S)
         await self._list(exchange, listing)
         version: int = listing["version"]
@@ -412,7 +413,7 @@ class LocalExchange:
 
     protocol: str
     pairs: tuple[str, ...]
-    urls: Mapping[str, str]  # by their keys in the configuration: rest, ws, ws_api
+    urls: Mapping[str, str]  # base URLs by their keys in the configuration: rest, ws, ws_api
     account: Mapping[str, Any]
     other_key: Mapping[str, Any]  # a second key of the account, for a client that must not share the first key's nonces
     admin: AdminClient  # the exchange's own record, and faults on request; see docs/local-exchange.md
@@ -436,7 +437,7 @@ def local_exchange(
     rate: float = 100.0,
     seed: int = 1,
 ) -> Iterator[LocalExchange]:
-    """Run a local exchange as a process of its own while the block runs.
+    """Run a local exchange as a separate process while the block runs.
 
     Args:
         balances: the account's balances at the start, exact numbers as text.

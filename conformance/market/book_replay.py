@@ -84,8 +84,8 @@ class Story:
         self.ingest.snapshot(self.pair, self.pair.machine.attempt, self._samples.snapshot, limit, self._now_ns)
 
     def play(self) -> None:
-        """Play all samples in live order: buffered frames, then the snapshot that joins them; or first a book in the
-        feed."""
+        """Play all samples in live order: buffered frames, then the snapshot that joins them; or a book in the feed
+        first."""
         samples = self._samples
         if not self.feed.is_joined:
             self.snapshot()

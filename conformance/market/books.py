@@ -201,7 +201,7 @@ class Books(Suite):
             )
 
     def test_a_snapshot_is_complete_only_below_its_limit(self) -> None:
-        """A side with fewer levels than the limit is complete, a full one is not. Levels are best first, uncrossed."""
+        """A side with fewer levels than the limit is complete, a full side is not. Levels are best first, uncrossed."""
         instrument, codec, samples, body = self.instrument(), self.codec(), self.samples, self._rest_book()
         read = codec.snapshot(instrument, body, samples.snapshot_limit, RECV_NS)
         for side, levels, complete in (("bid", read.bids, read.bids_complete), ("ask", read.asks, read.asks_complete)):

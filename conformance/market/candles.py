@@ -13,14 +13,14 @@ from .mutations import JUNK, flipped, truncated, twisted
 from .suite import Suite, excerpt, expect, reads_or_refuses, skip
 
 LOCAL_REST = "http://127.0.0.1:18080"
-IMPOSSIBLE = b"0.000000000001"  # as a high, it is below the low
+IMPOSSIBLE = b"0.000000000001"  # a high that is below the low
 
 
 class Candles(Suite):
     """Checks of the candles that `spec.candles` declares."""
 
     def test_candles_are_declared(self) -> None:
-        """Candles are in the spec, the codec and the samples, or in none of them; each interval has a length."""
+        """Spec, codec and samples all have candles, or none of them has; each interval has a length."""
         codec, sample = self.codec(), self.samples.candles
         offer, serves = codec.spec.candles, isinstance(codec, ServesCandles)
         expect(
@@ -40,7 +40,7 @@ class Candles(Suite):
                 raise AssertionError(f"spec.candles names an interval that has no length: {error}") from error
 
     def test_candles_are_asked_of_the_exchange(self) -> None:
-        """A request for candles names the pair, costs what is declared, and is recognised in a recording."""
+        """A request for candles names the pair, has a cost in declared limits, and is recognised in a recording."""
         codec, instrument, sample = self._serving(rest=LOCAL_REST)
         offer = codec.spec.candles
         assert offer is not None
@@ -63,7 +63,7 @@ class Candles(Suite):
                 )
 
     def test_candles_are_read(self) -> None:
-        """Candles come oldest first, exact, each with its end; the last one of the sample is still open."""
+        """Candles come oldest first, exact, each with its end; the last candle of the sample is still open."""
         codec, instrument, sample = self._serving()
         found = _read(codec, instrument, sample, sample.body)
         wanted = list(sample.candles)

@@ -36,7 +36,7 @@ def plan(codec: Codec, pair: str) -> list[tuple[str, tuple[tuple[str, int], ...]
         ("instrument list, twice", codec.instruments_request()),
         *(
             (f"snapshot of {levels} levels", codec.snapshot_request(stand_in, levels))
-            for levels in (_few(codec), codec.snapshot_limit)  # of `live_snapshot` and of the recorder
+            for levels in (_few(codec), codec.snapshot_limit)  # used by `live_snapshot` and by the recorder
         ),
     ]
     rows = [(f"{request.method} {request.url.partition('?')[0]}: {what}", request.cost) for what, request in requests]

@@ -205,7 +205,7 @@ class Proofs(Suite):
                 )
 
     def test_a_book_in_the_feed_is_taken_at_any_time(self) -> None:
-        """A whole book in the middle of the feed replaces the book, which is LIVE; deltas go on from there."""
+        """A whole book in the middle of the feed replaces the book, which is LIVE; deltas continue from there."""
         codec = self.bound()
         feed = codec.spec.book
         if feed.is_joined:

@@ -211,7 +211,7 @@ class Account(TradingSuite):
 
     @trading
     async def test_the_dead_man_switch(self, desk: Desk) -> None:
-        """Where offered: the exchange arms the dead-man switch of the account, and disarms it again."""
+        """Where offered: the exchange arms the account's dead-man switch, and disarms it."""
         codec = desk.witness.codec
         if codec.offer.dead_man_s is None:
             skip("not offered")

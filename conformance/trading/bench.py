@@ -55,8 +55,8 @@ class Desk:
         self.exchange = connector.name
         self._account = AccountTable.model_validate(dict(venue.account), context={"folder": Path.cwd()})
         self.soon_s = POLLED_SOON_S if self._account.stream == "polling" else SOON_S
-        self.handed_out: list[str] = []  # every client order id
-        self.placed_outside: list[str] = []  # by the witness
+        self.handed_out: list[str] = []  # client order ids of all orders
+        self.placed_outside: list[str] = []  # client order ids of the witness's orders
         self._tidied = (0, 0)  # number of ids of both lists that were found closed
         self.orders_at = orders_address(self.exchange, ACCOUNT)
         self.stream_at = stream_address(self.exchange, ACCOUNT)
@@ -132,7 +132,7 @@ class Desk:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     def _mesh(self, name: str) -> LocalMesh:
-        """Make a mesh in this process on the account, with a folder and a journal of its own; start nothing."""
+        """Make a mesh in this process on the account, with a separate folder and journal; start nothing."""
         venue = self.venue
         urls = {name: url for name in ("rest", "ws", "ws_api") if (url := getattr(venue, name)) is not None}
         exchange = {
@@ -165,7 +165,7 @@ class Desk:
         return codec
 
     def auth(self, key: Key | None = None) -> Auth:
-        """Return the signer of a key, of the account's own unless another is given."""
+        """Return the signer of a key; without a key, the signer of the account's key."""
         key = key or self.key
         return self.connector.auth(key.kind, key.api_key, key.secret, **key.fields)
 
@@ -196,7 +196,7 @@ class Desk:
     async def place(self, side: Side, order_type: OrderType, amount: Decimal | None, **more: Any) -> Order:
         """Place one order through the market, and keep its id even when placing fails.
 
-        When the rate budget is used up, wait and place a new order, because the first one is refused for good.
+        When the rate budget is used up, wait and place a new order, because the refusal of the first order is final.
         """
 
         async def try_once() -> Order:
@@ -255,7 +255,7 @@ class Desk:
             expect(time.monotonic() < deadline, f"waited {self.soon_s:g} s for {what}, without success")
             await asyncio.sleep(look_s)
 
-    # ------------------------------------------------------------------ what the mesh knows
+    # ------------------------------------------------------------------ the mesh's records
 
     async def events(self, after: int = 0) -> list[AccountEvent]:
         """Return all durable events after an event number."""
@@ -289,7 +289,7 @@ class Desk:
     async def settled_balances(self) -> dict[str, Balance]:
         """Wait until the mesh's balances equal the exchange's and return them. Raises AssertionError if they differ.
 
-        The exchange is asked again when the mesh's balances have changed, or after `BALANCES_AGAIN_S`.
+        The request is repeated when the mesh's balances have changed, or after `BALANCES_AGAIN_S`.
         """
         differences: list[str] = []
         compared: dict[str, Balance] | None = None
@@ -319,7 +319,8 @@ class Desk:
 
     async def tidy(self) -> None:
         """Cancel the open orders of the mesh, then the orders of this check that the exchange still has open."""
-        with contextlib.suppress(MeshError):  # a check may have stopped the manager; the witness works without one
+        # a check may have stopped the manager; the witness works without a manager
+        with contextlib.suppress(MeshError):
             await self.market.cancel_all(SOON_S)
         await self.ask(self._leave_nothing())
 

@@ -26,7 +26,7 @@ from .bench import Desk
 from .suite import TradingSuite, trading
 
 NOW_NS = 1_700_000_000_123_456_789
-NOBODY = "vmconformance0nobody0x"  # the id of no order
+NOBODY = "vmconformance0nobody0x"  # an id that no order has
 SERVER_ERRORS = (500, 502, 503, 504)
 NEW_WORD = "SOMETHING_NEW"
 PAGES = (b"", b"<html>502 Bad Gateway</html>", b"{}", b"[]", b"null")
@@ -391,7 +391,7 @@ def _reads_or_refuses(codec: TradingCodec, signed: Signed, body: bytes) -> Reply
         return None
     except OutcomeUnknown:
         return None
-    except RetryLater:  # an exchange that refuses with status 200, by an unknown code
+    except RetryLater:  # an exchange that refuses with status 200 and an unknown code
         expect(not signed.draft.changes, f"reply to {signed.draft.kind.value} claims that it was not executed")
         return None
     except Exception as error:

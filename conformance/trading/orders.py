@@ -23,12 +23,12 @@ class Orders(TradingSuite):
 
     @trading
     async def test_limit_buy(self, desk: Desk) -> None:
-        """A limit order to buy rests at the exchange as asked, locks its funds, and is cancelled."""
+        """A limit order to buy rests at the exchange with the requested terms, locks its funds, and is cancelled."""
         await _rests_and_is_cancelled(desk, Side.BUY)
 
     @trading
     async def test_limit_sell(self, desk: Desk) -> None:
-        """A limit order to sell rests at the exchange as asked, locks its funds, and is cancelled."""
+        """A limit order to sell rests at the exchange with the requested terms, locks its funds, and is cancelled."""
         await _rests_and_is_cancelled(desk, Side.SELL)
 
     @trading
@@ -79,7 +79,7 @@ class Orders(TradingSuite):
 
     @trading
     async def test_a_limit_order_that_crosses_takes(self, desk: Desk) -> None:
-        """A limit order beyond the best opposite price is filled at its own price or better."""
+        """A limit order beyond the best opposite price is filled at its price or better."""
         _, amount = await desk.sized(Side.SELL)
         bid, ask = await desk.touch()
         worst = rules.quantize_price(desk.instrument, ask + (ask - bid) + ask / 200, Side.BUY)
@@ -183,7 +183,7 @@ class Orders(TradingSuite):
 
     @trading
     async def test_more_than_there_is_is_refused_here(self, desk: Desk) -> None:
-        """The mesh refuses an order for more than is available, states both amounts, and never sends the order."""
+        """The mesh refuses an order above the available amount, states both amounts, and never sends the order."""
         price, amount = await desk.sized(Side.BUY)
         balances = await desk.settled_balances()
         held = balances[desk.instrument.quote].available if desk.instrument.quote in balances else Decimal(0)
@@ -472,7 +472,7 @@ async def _refused(desk: Desk, side: Side, kind: OrderType, amount: Decimal, pri
 
 
 async def _manager_keeps_rules(desk: Desk, price: Decimal, step: Decimal) -> None:
-    """Send the manager itself an order below the least size: it must not rely on the market's check."""
+    """Send an order below the smallest size to the manager: it must not rely on the market's check."""
     new = desk.market.new_order(Side.BUY, desk.pair, *(await _valid(desk)))
     plain = {**new.to_dict(), "amount": f"{step * Decimal('0.4'):f}", "price": f"{price:f}"}
     desk.handed_out.append(new.client_order_id)
@@ -482,10 +482,10 @@ async def _manager_keeps_rules(desk: Desk, price: Decimal, step: Decimal) -> Non
     except MeshError as error:
         expect(
             isinstance(error, RuleViolation),
-            f"the manager raised {error!r} for an order below the least size, expected RuleViolation",
+            f"the manager raised {error!r} for an order below the smallest size, expected RuleViolation",
         )
     else:
-        raise AssertionError(f"the manager accepted an order below the least size: {answer}")
+        raise AssertionError(f"the manager accepted an order below the smallest size: {answer}")
     await _never_sent(desk, new.client_order_id)
 
 

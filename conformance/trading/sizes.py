@@ -29,7 +29,7 @@ REQUESTS = {
     Kind.FEES: 5,
 }
 SNAPSHOTS, TIMES, LISTS = 50, 40, 2
-LEVELS = 20  # of a snapshot
+LEVELS = 20  # levels a side of a snapshot
 DEAREST = Decimal("0.02")  # a larger fee rate means that the codec reads it wrongly
 
 
@@ -37,7 +37,7 @@ DEAREST = Decimal("0.02")  # a larger fee rate means that the codec reads it wro
 class Needs:
     """Balances that a run needs, and its expected cost in quote at the given taker fee."""
 
-    amount: Decimal  # of each order, in base
+    amount: Decimal  # amount of each order, in base
     base: Decimal
     quote: Decimal
     cost: Decimal

@@ -14,7 +14,7 @@ from .bench import Desk
 from .venue import Venue
 
 S = TypeVar("S", bound="TradingSuite")
-LIMIT_S = 120.0  # of one check
+LIMIT_S = 120.0  # time limit of one check
 
 
 class TradingSuite:

@@ -23,7 +23,7 @@ from ...model.time import MILLISECOND_NS
 VALIDITY_MS = 5_000
 FRESH_NS = 20 * 10**9  # how long a measurement of the clock is used
 SAMPLES = 3
-TRIES = 3  # of a read that the exchange asks to retry
+TRIES = 3  # most attempts of a read that the exchange does not serve at once
 AGAIN_S = 0.5
 
 
@@ -50,9 +50,9 @@ class Venue:
 
     `account` is an account's table of the configuration: `keys` and `passphrase_file`, or `api_key_file` and
     `secret_file`; `orders` ("rest", "websocket"), `stream` ("websocket", "polling"). A URL None means the connector's
-    own; `pair` None means the first example pair that trades. `witness` is another key of the account, by the names
-    of its files, for the checks' own requests; None: the same key, even if requests have rising nonces.
-    `limits` are rate limits that the exchange grants: amount and seconds, by name.
+    URL; `pair` None means the first example pair that trades. `witness` is another key of the account, by the names of
+    its files, for the checks' own requests; None: the same key, even if requests have rising nonces. `limits` are rate
+    limits that the exchange grants: amount and seconds, by name.
     """
 
     account: Mapping[str, Any]

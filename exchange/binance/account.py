@@ -184,7 +184,7 @@ def prevented_matches(asked: Asked) -> Any:
 
 
 def allocations(asked: Asked) -> Any:
-    """Return no allocations: there is no smart order routing here."""
+    """Return no allocations, because there is no smart order routing."""
     asked.market()
     _span(asked.values)
     _limit(asked.values)

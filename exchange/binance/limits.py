@@ -28,8 +28,8 @@ class Limits(ConnectionLimits):
     ban_s: int = field(default=120, metadata=_ABOVE_ZERO)  # the first ban; each further ban is four times as long
     longest_ban_s: int = field(default=259_200, metadata=_ABOVE_ZERO)
     connections: int = 300  # attempts in five minutes and IP
-    orders_10s: int = 100  # unfilled ones an account may place in ten seconds
-    orders_1d: int = 200_000  # and in a day
+    orders_10s: int = 100  # unfilled orders that an account may place in ten seconds
+    orders_1d: int = 200_000  # the same in a day
 
 
 class _Peer:

@@ -1,7 +1,7 @@
 """Writes the bodies that REST, the WebSocket API and the streams send, from the engine's numbers.
 
-Source: rest-api.md, web-socket-streams.md, web-socket-api.md, read 2026-11-22. Times come in as nanoseconds and go
-out as milliseconds or microseconds: `unit` is the length of one in nanoseconds.
+Source: rest-api.md, web-socket-streams.md, web-socket-api.md, read 2026-11-22. Times come in as nanoseconds and go out
+as milliseconds or microseconds: `unit` is the length of such a unit in nanoseconds.
 """
 
 from __future__ import annotations

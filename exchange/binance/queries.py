@@ -1,8 +1,7 @@
 """Market-data queries, shared by REST and the WebSocket API: parameters, weight, answer.
 
 Source: rest-api.md (General endpoints, Market Data endpoints) and web-socket-api.md, read 2026-11-22. Not offered:
-SBE answers. There are no block trades and no
-reference prices here; the answers are the manual's for such symbols.
+SBE answers. The engine has no block trades and no reference prices; the answers are the manual's for such symbols.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The market streams: their names, their messages and when they are sent.
 
 The form of a message is raw or combined, in milliseconds or microseconds. Diffs are taken from the market every 100 ms,
-in ten slots of 10 ms, so that symbols are spread over time; 1000 ms diffs are sums of those.
+in ten slots of 10 ms, so that symbols are spread over time; 1000 ms diffs are sums of the 100 ms diffs.
 
 Source: web-socket-streams.md, read 2026-11-22.
 """

@@ -24,7 +24,7 @@ from .client import NAME, Client
 from .errors import ApiError
 
 ACTIVE = 1_000  # subscriptions of one connection at a time
-EVER = 65_535  # and over its life
+EVER = 65_535  # subscriptions of one connection in its whole life
 
 
 @dataclass(frozen=True, slots=True)

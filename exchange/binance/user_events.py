@@ -17,7 +17,7 @@ from ..wire.numbers import text
 
 ZERO = "0.00000000"
 OPEN = ("NEW", "PARTIALLY_FILLED")
-TRADE_GROUP = -1  # there are no trade groups here
+TRADE_GROUP = -1  # the engine has no trade groups
 
 
 class Ns(int):

@@ -46,7 +46,7 @@ def authenticate(floor: Floor, headers: Mapping[str, str], payload: bytes, now_n
 
 
 def check_window(stamp: str, window: str, now_ns: int) -> None:
-    """Raises ApiError: a request of this time is outside its window ("": the usual one)."""
+    """Raises ApiError: a request of this time is outside its window ("" means the usual window)."""
     now_ms = now_ns // MILLISECOND_NS
     try:
         sent_ms, window_ms = read_whole(stamp), read_whole(window) if window else WINDOW_MS

@@ -1,4 +1,4 @@
-"""The protocol's part of the trading checks: its ids. Its limits need no change."""
+"""The protocol's part of the trading checks: its ids. The checks keep its limits."""
 
 from __future__ import annotations
 

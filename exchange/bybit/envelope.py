@@ -30,11 +30,11 @@ class Answer:
     code: int = 0
     text: str = "OK"
     status: int = 200
-    outcomes: Sequence[tuple[int, str]] | None = None  # of the rows of a batch
+    outcomes: Sequence[tuple[int, str]] | None = None  # outcomes of the rows of a batch
 
 
 class Envelope:
-    """One request on any transport, but for how its answer is sent. `path` is that of the REST endpoint."""
+    """One request on any transport; a subclass sends the answer. `path` is that of the REST endpoint."""
 
     protocol = NAME
 
@@ -70,7 +70,7 @@ class Envelope:
         return answer
 
     def _settled(self, answer: Answer) -> list[Receipt]:
-        """Note which orders of a batch were refused; return the receipts that are still open."""
+        """Record which orders of a batch were refused; return the receipts that are still open."""
         codes = zip(answer.result["list"], answer.outcomes, strict=True) if answer.outcomes else ()
         refused = [row["orderLinkId"] for row, (code, _) in codes if code]
         return settle_refused(self.receipts, refused)
@@ -81,7 +81,7 @@ class Envelope:
     placed = good
 
     def misstate(self, answer: Answer, wrong: Callable[[], dict[str, Decimal]]) -> Answer:
-        """Spoil the free balances in an answer that has balances."""
+        """Change the free balances in an answer that has balances."""
         if self.names[0] != BALANCE:
             return answer
         (row,) = answer.result["list"]
@@ -104,7 +104,7 @@ class Envelope:
 
 
 def _code(fault: Fault, usual: int) -> int:
-    """Return the code that a fault states, or the usual one where it states none that is a number."""
+    """Return the code that a fault states; the usual code if the fault states no number."""
     text = str(fault.code)
     return int(text) if text.lstrip("-").isdigit() else usual
 
@@ -112,7 +112,7 @@ def _code(fault: Fault, usual: int) -> int:
 def carried_out(
     envelope: Envelope, endpoint: Endpoint, path: str, owner: tuple[Account, ApiKey], sent: Mapping[str, Any]
 ) -> Any:
-    """Count a private request that is authenticated, and carry it out.
+    """Count an authenticated private request, and execute it.
 
     Raises:
         ApiError: why it is refused.

@@ -29,7 +29,7 @@ class Limits(ConnectionLimits):
     life_s: float = 31_536_000.0  # the manual states no maximum age of a connection
     requests: int = 600  # in five seconds and IP, then a ban of ten minutes
     connections: int = 500  # in five minutes and IP
-    trades: int = 3000  # requests for orders over websockets, in a second and IP
+    trades: int = 3000  # requests for orders over websockets, a second and IP
     account_share: float = 1.0  # factor of an account's limit of each endpoint
 
 

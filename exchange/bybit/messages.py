@@ -27,7 +27,7 @@ from .desk import Desk
 from .errors import SERVER_ERROR, TEXTS, ApiError
 from .user_data import BY_CATEGORY, TOPICS
 
-ARGS = 10  # of one request on spot
+ARGS = 10  # most arguments of one request on spot
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Envelope:
     placed = good
 
     def misstate(self, answer: Reply, wrong: Callable[[], dict[str, Decimal]]) -> Reply:
-        """No request on a websocket is answered with balances."""
+        """Return the answer unchanged: no answer on this websocket has balances."""
         return answer
 
     def refusal(self, fault: Fault) -> Reply:

@@ -111,7 +111,7 @@ def coin(account: Account, asset: str) -> dict[str, Any]:
     total = text(held.free + held.locked)
     return dict.fromkeys((*zeros, *more), "0") | {
         "availableToBorrow": "",
-        "availableToWithdraw": "",  # deprecated; that it is empty is a guess
+        "availableToWithdraw": "",  # deprecated; a guess: it is empty
         "coin": asset,
         "collateralSwitch": True,
         "equity": total,

@@ -2,7 +2,7 @@
 
 Theory of operation. An acknowledgement states that the exchange accepted the request, but not the order's state. A
 post-only order that would take is also acknowledged, and rejected at once. A client id can never be used again, unlike
-in the engine. A market buy is in quote unless `marketUnit` says otherwise.
+in the engine. The amount of a market buy is in quote unless `marketUnit` states base.
 
 Source: order/{create-order, amend-order, cancel-order, cancel-all}.mdx, enum.mdx (orderStatus, rejectReason,
 cancelType), read 2026-11-27. A post-only order that would take is cancelled according to create-order.mdx, and rejected
@@ -159,7 +159,7 @@ class Orders:
             raise ApiError("The modified contract quantity cannot be less than to the filled quantity", 170313)
         if size == order.size and price in (None, order.price):
             return
-        order.amends = 0  # how often an order may be amended is limited by the rate alone
+        order.amends = 0  # only the rate limits the number of amendments of an order
         try:
             self._engine.amend(order, size, order.client_id, now_ns, price)
         except Rejected as rejected:

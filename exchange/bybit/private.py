@@ -2,8 +2,8 @@
 
 Source: order/{create-order, amend-order, cancel-order, cancel-all, batch-place, batch-amend, batch-cancel, open-order,
 order-list, execution}.mdx, account/{wallet-balance, fee-rate, account-info}.mdx, user/apikey-info.mdx,
-rate-limit/rate-limit.mdx, read 2026-11-27. Where the manual is silent: times bound orders by when they were created,
-and a cursor is good for as long as the rows that it names.
+rate-limit/rate-limit.mdx, read 2026-11-27. Where the manual is silent: times bound the creation of orders, and a cursor
+is valid as long as its rows exist.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Asked:
 class Endpoint:
     """One endpoint: its handler, and an account's limit of requests a second.
 
-    `batch`: its `request` lists what the handler gets one by one, and each row counts as a request.
+    `batch`: the handler gets the rows of its `request` one by one, and each row counts as a request.
     """
 
     answer: Callable[[Asked], Any]
@@ -187,7 +187,7 @@ def realtime(asked: Asked) -> Any:
 
 
 def history(asked: Asked) -> Any:
-    """Closed orders, newest first: those with a fill for long, the others for a day."""
+    """Closed orders, newest first: orders with a fill are kept for long, other orders for a day."""
     if not _is_spot(asked):
         return {"category": asked.sent["category"], "list": [], "nextPageCursor": ""}
     begin, end = _times(asked)
@@ -261,7 +261,7 @@ def _times(asked: Asked) -> tuple[int, int]:
 def _page(asked: Asked, rows: Sequence[tuple[int, T]], usual: int, most: int) -> tuple[list[T], str]:
     """Return a page, newest first, and the cursor of the rows that follow; `rows` are numbered and oldest first.
 
-    The cursor has characters that must be percent-encoded, as the exchange's has.
+    Like the exchange's cursor, it has characters that must be percent-encoded.
     """
     limit, cursor = whole(asked.sent, "limit", usual, 1, most), unquote(str(asked.sent.get("cursor") or ""))
     if cursor:
@@ -309,7 +309,7 @@ def account_info(asked: Asked) -> Any:
 
 
 def key_info(asked: Asked) -> Any:
-    """What a key may do; who owns it is not played."""
+    """The permissions of a key; the fields about its owner are left out."""
     key = asked.key
     none = ("ContractTrade", "Wallet", "Options", "Derivatives", "CopyTrading", "BlockTrade", "Exchange", "NFT", "Earn")
     return {

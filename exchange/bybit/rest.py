@@ -1,4 +1,4 @@
-"""REST endpoints of the Bybit protocol: HTTP 200 with `retCode`, unless a fault or a limit says otherwise.
+"""REST endpoints of the Bybit protocol: HTTP 200 with `retCode`, unless a fault or a limit requires another status.
 
 Source: guide.mdx (Common response parameters), rate-limit/rate-limit.mdx, error.mdx, read 2026-11-27.
 """

@@ -6,11 +6,11 @@ than that of the previous message. Each depth counts its own `u`. At depth 1 eve
 with the same `u` after three seconds without a change. Each second the open candle is sent if it has changed, and a
 candle that has ended is sent once more as confirmed; the manual does not say whether a candle without trades is sent.
 
-Fault rules use the names of topics. `skip` skips numbers of `u`, `snapshot` sends the whole book in the middle,
-`reset` does so with `u` = 1, as after a restart of the service.
+Fault rules use the names of topics. `skip` skips numbers of `u`, `snapshot` sends the whole book between deltas, and
+`reset` sends the whole book with `u` = 1, as after a restart of the service.
 
-Source: websocket/public/{orderbook, trade, ticker, kline}.mdx, read 2026-11-27. That levels which fall out of the
-window are sent as deleted, and that `u` goes in steps of one, is as recorded (orderbook.500, 2024-12-01).
+Source: websocket/public/{orderbook, trade, ticker, kline}.mdx, read 2026-11-27. As recorded (orderbook.500,
+2024-12-01), levels that fall out of the window are sent as deleted, and `u` rises by one.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Orders over a websocket: `auth`, `ping`, and orders to create, amend and cancel, one or a batch.
 
-Theory of operation. A request is executed as soon as it is read. Its answer has what REST answers as `data`, and the
-limits, which REST and this websocket share, as `header`; it acknowledges, and the private topics state the result.
+Theory of operation. A request is executed as soon as it is read. Its answer has the REST answer as `data`, and as
+`header` the limits, which REST and this websocket share; the answer only acknowledges, and the private topics state the
+result.
 
-Source: websocket/trade/guideline.mdx, read 2026-11-27. Guesses, since the manual is silent: the code of a request
-before `auth` and of one that is not a JSON object.
+Source: websocket/trade/guideline.mdx, read 2026-11-27. Guesses, because the manual is silent: the codes of a request
+before `auth` and of a request that is not a JSON object.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class TradeEnvelope(Envelope):
 
 
 def hear(desk: Desk, client: Client, text: bytes) -> None:
-    """Execute one request and answer, or do what faults make of the request."""
+    """Execute one request and answer, or apply a fault to it."""
     try:
         request = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -44,7 +44,7 @@ class BookSide:
         return level.price, level.size
 
     def at_rank(self, rank: int) -> Level:
-        """Return the level `rank` places from the best (0 is the best)."""
+        """Return the level at `rank`, counted from the best level (0)."""
         return self.levels[self.keys[-1 - rank] * self.sign]
 
     def crosses(self, price: int) -> bool:

@@ -81,7 +81,7 @@ class Crowd:
         self._fill(pit, now_ns)
 
     def leave(self, symbol: str) -> None:
-        """Drop a symbol, e.g. a delisted one."""
+        """Drop a symbol, for example a delisted symbol."""
         self.pits.pop(symbol, None)
         self.own_rates.pop(symbol, None)
         self._share()
@@ -248,7 +248,7 @@ class Crowd:
         try:
             return self.engine.place(maker, pit.market.symbol, side, "LIMIT_MAKER", size, price, now_ns)
         except Rejected:
-            return None  # e.g. the rules were changed, and now refuse this order
+            return None  # for example, changed rules refuse this order
 
     @staticmethod
     def _newest(level: Level) -> Order | None:

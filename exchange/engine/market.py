@@ -62,7 +62,7 @@ class ExecutionReport:
     time_ns: int
     id: int = 0  # execution id, rising over the whole exchange
     client_id: str = ""  # of the order, or of the request that cancelled it
-    original: str = ""  # the order's own id, if a cancel or amendment changed it
+    original: str = ""  # the order's original id, if a cancel or amendment changed it
     match: PreventedMatch | None = None
     prevented: int = 0  # reduction of this order by that match
 

@@ -24,7 +24,7 @@ class Client(Connection):
     ) -> None:
         super().__init__(number, NAME, ip, transport, limits, now_ns)
         self.private = private
-        self.subscribed = False  # ever: heartbeats begin with the first subscription
+        self.subscribed = False  # at any time: heartbeats begin with the first subscription
         self.sent_before = 0  # frames when the last second began
 
     def say(self, message: dict[str, Any]) -> None:

@@ -23,14 +23,14 @@ class Reply:
     result: Any = None
     error: str | None = None
     status: int = 200
-    symbol: object = None  # named beside an error
+    symbol: object = None  # pairs that are named next to an error
     then: Callable[[], None] | None = None
 
 
 class Front(ABC):
     """One request with an answer for each pair or order that it names. `names`: the endpoint's names in fault rules.
 
-    `client_ids` are the ids under which the request would place orders; those that are None are not counted.
+    `client_ids` are the ids under which the request would place orders; an id None is not counted.
     """
 
     protocol = NAME
@@ -79,7 +79,7 @@ class Front(ABC):
         return self.good(answer)
 
     def misstate(self, answer: list[Reply], wrong: Callable[[], dict[str, Decimal]]) -> list[Reply]:
-        """Only REST answers with balances."""
+        """Return the answer unchanged: only answers of REST have balances."""
         return answer
 
     def refusal(self, fault: Fault) -> list[Reply]:

@@ -36,7 +36,7 @@ class Limits(ConnectionLimits):
     calls_decay: float = 1.0  # a second
     transactions: float = field(default=180.0, metadata={"least": 1})  # of the engine's counter of an account and pair
     transactions_decay: float = 3.75
-    token_s: int = 900  # for a websocket token to be used
+    token_s: int = 900  # time in which a websocket token must be used
 
 
 class Meter:
@@ -71,7 +71,7 @@ class Meter:
         self.charge(account, symbol, cost, now_ns)
 
     def charge(self, account: Account, symbol: str, cost: float, now_ns: int) -> None:
-        """Count a transaction that is never refused, such as one cancel of many."""
+        """Count a transaction that is never refused, for example one cancel of many."""
         count = self._transactions.setdefault((account.name, symbol), DecayingCount())
         count.add(cost, self.limits.transactions_decay, now_ns)
 

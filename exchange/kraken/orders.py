@@ -168,10 +168,10 @@ class Orders:
         self._engine.cancel(order.symbol, order.id, now_ns, account)
 
     def count_batch(self, account: Account, pair: Pair, size: int, now_ns: int) -> None:
-        """Count a batch of new orders, half of what they cost one by one.
+        """Count a batch of new orders at half the cost of single orders.
 
         Raises:
-            ApiError: the account's counter stands at its limit.
+            ApiError: the account's counter is at its limit.
         """
         self._meter.transact(account, pair.market.symbol, size / 2, now_ns)
 
@@ -216,7 +216,7 @@ class Orders:
         if size <= order.filled:
             self.cancel(account, order, now_ns)
             return ids.amend_id(order.id)
-        order.amends = 0  # how often an order may be amended is limited by the rate alone
+        order.amends = 0  # only the rate limits the number of amendments of an order
         made = self._engine.amend(order, size, order.client_id, now_ns, price)
         return ids.amend_id(made.execution_id)
 

@@ -55,7 +55,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of the orders of a batch: rows of the result, and the client ids of the refused ones."""
+    """The outcomes of the orders of a batch: rows of the result, and the client ids of refused orders."""
 
     rows: list[dict[str, Any]]
     refused: list[object]
@@ -243,7 +243,8 @@ def query_orders(asked: Asked) -> Any:
 
 
 def trades_history(asked: Asked) -> Any:
-    """Fills of all pairs, newest first; a taker order's fills of one instant are merged unless the request says no."""
+    """Fills of all pairs, newest first; a taker order's fills of one instant are merged unless the request forbids
+    it."""
     fills: list[Fill] = [fill for fill in asked.account.fills if asked.desk.lists(fill.symbol)]
     if flag(asked.sent, "consolidate_taker", True):
         fills = order_bodies.consolidated(fills)
@@ -372,9 +373,9 @@ def add_order(asked: Asked) -> Any:
 
 
 def add_order_batch(asked: Asked) -> Any:
-    """Orders of one pair: one that is malformed refuses all, one that the engine refuses fails alone.
+    """Place orders of one pair: a malformed order refuses the batch; an order that the engine refuses fails alone.
 
-    Of the rules that the manual does not sort, the least size counts as the engine's here.
+    The manual does not state which side checks the smallest size: here the engine does.
     """
     sent, orders = asked.sent, asked.desk.orders
     given = _listed(sent, "orders", BATCH)
@@ -397,7 +398,8 @@ def add_order_batch(asked: Asked) -> Any:
 
 
 def cancel_order_batch(asked: Asked) -> Any:
-    """By the exchange's ids, or `userref`, and the client's; one that is not open is not counted (a guess)."""
+    """Cancel orders by the exchange's ids, `userref` or the client's ids; an id without an open order does not count (a
+    guess)."""
     sent, account, orders = asked.sent, asked.account, asked.desk.orders
     txids, client_ids = _listed(sent, "orders", CANCELS), _listed(sent, "cl_ord_ids", CANCELS)
     if not 1 <= len(txids) + len(client_ids) <= CANCELS:
@@ -436,7 +438,7 @@ def amend_order(asked: Asked) -> Any:
 
 
 def cancel_order(asked: Asked) -> Any:
-    """By `txid`, which may be a `userref`, or by `cl_ord_id`."""
+    """Cancel by `txid`, which may be a `userref`, or by `cl_ord_id`."""
     sent, account, orders = asked.sent, asked.account, asked.desk.orders
     if ("txid" in sent) == ("cl_ord_id" in sent):
         raise invalid("txid")

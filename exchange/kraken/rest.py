@@ -1,4 +1,4 @@
-"""REST endpoints of the Kraken protocol: HTTP 200 with `error` and `result`, unless a fault says otherwise.
+"""REST endpoints of the Kraken protocol: HTTP 200 with `error` and `result`, unless a fault requires another status.
 
 Source: spot-rest-intro (guide), read 2026-11-27.
 """

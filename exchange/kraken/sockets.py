@@ -1,6 +1,7 @@
 """The two websocket endpoints: public market data, and accounts.
 
-Source: spot-ws-intro (guide), read 2026-11-27; the manual does not say how a connection above the limit is refused.
+Source: spot-ws-intro (guide), read 2026-11-27; the manual does not state how the exchange refuses a connection above
+the limit.
 """
 
 from __future__ import annotations

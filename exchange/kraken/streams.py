@@ -1,4 +1,4 @@
-"""The public channels of websocket v2: book, trade, ticker, ohlc, instrument, and status and heartbeat for everyone.
+"""The public channels of websocket v2: book, trade, ticker, ohlc, instrument, and status and heartbeat for all clients.
 
 A book channel's topic is `book-DEPTH:PAIR`, a candle's `ohlc-MINUTES:PAIR`, a ticker's `ticker-TRIGGER:PAIR`; the
 others are `trade:PAIR` and `instrument`. Fault rules use these names, and `heartbeat` and `status`.

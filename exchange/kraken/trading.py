@@ -27,7 +27,7 @@ from .private import LONGEST_SWITCH_S, amount, assemble, deadline, flag, price_o
 from .public import whole
 
 CHANNELS = ("executions", "balances")
-DEADLINE_S = 5.0  # of orders without a deadline
+DEADLINE_S = 5.0  # the deadline of orders without one
 _NEW = frozenset(
     (
         *(
@@ -114,7 +114,7 @@ def add_order(asked: Asked) -> list[Reply]:
 
 
 def _trigger(pair: Pair, params: Mapping[str, Any]) -> int:
-    """Read `triggers`: the last price alone is followed here, and a price that does not move with it."""
+    """Read `triggers`: only the last price as reference, and only a fixed trigger price, are implemented."""
     given = params.get("triggers")
     if not isinstance(given, dict) or given.get("reference", "last") != "last":
         raise invalid("triggers")

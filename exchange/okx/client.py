@@ -54,7 +54,7 @@ class Client(Connection):
         return self._subscriptions.add(now_ns) <= self._most_subscriptions
 
     def keep(self, now_ns: int, withholds_ping: Callable[[Connection], bool]) -> None:
-        """End the connection when nothing was sent for too long (error/code/websocket.md, Close Frame)."""
+        """End the connection when it was silent for too long (error/code/websocket.md, Close Frame)."""
         if self.sent_frames != self._sent_before:
             self._sent_before, self._sent_ns = self.sent_frames, now_ns
         idle_s = self.limits.idle_s

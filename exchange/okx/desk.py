@@ -39,7 +39,7 @@ class Desk:
         """Return the market of an `instIdCode`, the websocket's name of an instrument.
 
         Raises:
-            ApiError: there is none.
+            ApiError: there is no such instrument.
         """
         for market in self.streams.markets.values():
             if type(code) is int and self.streams.code(market) == code:

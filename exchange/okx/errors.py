@@ -15,8 +15,7 @@ NO_SUCH_CHANNEL = (
 
 
 class ApiError(Exception):
-    """The refusal of a request or an order with a code, a text and an HTTP status; of an order also with a `sub`
-    code."""
+    """The refusal of a request or an order with a code, a text and an HTTP status; an order's also has a `sub` code."""
 
     def __init__(self, code: str, text: str, status: int = 200, sub: str = "") -> None:
         super().__init__(text)
@@ -53,8 +52,8 @@ _REFUSED = {
 
 
 def refused(rejected: Rejected, paid: str, funds: str = "51008") -> ApiError:
-    """Return the error of an engine's refusal of an order that pays with `paid`; `funds`: the code of too little of
-    it."""
+    """Return the error of an engine's refusal of an order that pays with `paid`; `funds`: the code for a balance that
+    is too low."""
     if rejected.code == "INSUFFICIENT_BALANCE":
         text = f"Order failed. Insufficient {paid} balance in account"
         if funds == "51502":

@@ -2,8 +2,8 @@
 of a connection. Pure.
 
 Source: the page of each endpoint (Rate Limit), overview/rate/limits-sub-account-rate-limit.md,
-overview/websocket/connect.md. The manual does not say how a connection
-or a subscription past its limit is refused.
+overview/websocket/connect.md. The manual does not state how the exchange refuses a connection or a subscription above
+its limit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..wire.windows import SlidingWindow
 from .errors import ApiError
 
 HOUR_NS = 3_600 * SECOND_NS
-WINDOW_NS = 2 * SECOND_NS  # of all limits of requests
+WINDOW_NS = 2 * SECOND_NS  # window of all limits of requests
 PEERS = 10_000
 
 
@@ -25,7 +25,7 @@ class Limits(ConnectionLimits):
     """The manual's limits. Tests may change them while the exchange runs."""
 
     ping_s: float = 0.0  # the exchange sends no websocket pings
-    idle_s: float = 30.0  # without anything sent
+    idle_s: float = 30.0  # without a message to the client
     life_s: float = 31_536_000.0  # the manual states no maximum age of a connection
     connections: int = 3  # a second
     subscriptions: int = 480  # an hour and connection: subscribe, unsubscribe and login
@@ -37,13 +37,13 @@ class Limits(ConnectionLimits):
     trades: int = 100
     candles: int = 40
     history_candles: int = 20
-    place: int = 60  # orders of a user and instrument in two seconds, over REST and websocket, as the two that follow
+    place: int = 60  # orders of a user and instrument in two seconds, over REST and websocket, like the two next limits
     cancel: int = 60
     amend: int = 60
-    batch: int = 300  # the same of each of the three, in batches of two orders and more
-    orders: int = 1_000  # new and amended ones of a sub-account in two seconds
+    batch: int = 300  # the same three limits for orders in batches of two or more
+    orders: int = 1_000  # new and amended orders of a sub-account in two seconds
     order: int = 60  # requests of a user and instrument
-    pending: int = 60  # requests of a user, as all that follow
+    pending: int = 60  # requests of a user, like all following limits
     history: int = 40
     fills: int = 60
     fills_history: int = 10

@@ -1,7 +1,7 @@
 """Orders and fills as REST and the channel `orders` write them. Numbers are text; a paid fee is negative.
 
 Source: order/book/trading-trade-get-{order-details, transaction-details-last-3-days}.md, trading-trade-ws-order-channel
-.md, read 2026-11-27. Of an order with nothing filled REST has "" as average price, the channel "0".
+.md, read 2026-11-27. The average price of an unfilled order is "" in REST and "0" in the channel.
 """
 
 from __future__ import annotations

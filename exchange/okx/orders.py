@@ -81,7 +81,7 @@ class Orders:
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self._details = OrderDetails(_derived)
-        self._switches: dict[tuple[str, str], int] = {}  # when orders are cancelled, by account and tag ("": all)
+        self._switches: dict[tuple[str, str], int] = {}  # when orders will be cancelled, by account and tag ("": all)
 
     @property
     def _engine(self) -> Engine:
@@ -199,12 +199,12 @@ class Orders:
                 "51511", "Modification failed as the order price did not meet the requirement for Post Only."
             )
         if size <= order.filled:
-            # By the manual the order is then filled. The engine has no such end, so the rest is cancelled here
+            # By the manual the order is then filled. The engine cannot end an order that way, so the rest is cancelled
             self._engine.cancel(order.symbol, order.id, now_ns, order.account)
             return
         if size == order.size and price in (None, order.price):
             return
-        order.amends = 0  # how often an order may be amended is limited by the rate alone
+        order.amends = 0  # only the rate limits the number of amendments of an order
         try:
             self._engine.amend(order, size, order.client_id, now_ns, price)
         except Rejected as rejected:

@@ -108,7 +108,7 @@ def trades(market: Market, made: Iterable[Trade]) -> list[dict[str, Any]]:
 
 
 def ticker(market: Market, now_ns: int) -> dict[str, Any]:
-    """The last 24 hours; a side of the book that is empty is "" (the manual does not say how it is written)."""
+    """The last 24 hours; an empty side of the book is "" (a guess, because the manual is silent)."""
     day = market.bars.window(now_ns - DAY_NS, now_ns)
     bid, ask = market.tops
     return {
@@ -146,7 +146,8 @@ ZERO = ("borrowFroz", "crossLiab", "fixedBal", "interest", "isoEq", "isoLiab", "
 
 
 def account(held: Account, now_ns: int, wanted: Iterable[str] | None = None) -> dict[str, Any]:
-    """Balances of an account in spot mode, all that are not zero or of the wanted currencies; nothing is in USD."""
+    """Balances of an account in spot mode: all that are not zero, or the requested currencies; amounts in USD are left
+    out."""
     names = [ccy for ccy in held.balances if wanted is None or ccy in wanted]
     details = [detail(held, ccy) for ccy in names if held.balances[ccy].free or held.balances[ccy].locked]
     empty = dict.fromkeys(("adjEq", "availEq", "imr", "mgnRatio", "mmr", "notionalUsd", "ordFroz", "upl"), "")

@@ -3,7 +3,7 @@
 Source: order/book/trading-trade-get-{order-details, order-list, order-history-last-7-days, order-history-last-3-months,
 transaction-details-last-3-days, transaction-details-last-3-months, account-rate-limit}.md,
 trading/account/rest-api-get-{balance, fee-rates, account-configuration, instruments}.md, read 2026-11-27. The manual
-does not say which end of a page `before` alone returns: here the rows that follow, so that a client can page forwards.
+does not state which rows `before` alone returns: here the rows that follow, so that a client can page forwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .orders import state
 from .trading import Asked, amend, cancel, cancel_all_after, many, one, place
 
 PAGE = 100
-CANCELED_MEMORY = Memory(lasts_ns=2 * 3_600 * SECOND_NS)  # of orders that were cancelled without a fill
+CANCELED_MEMORY = Memory(lasts_ns=2 * 3_600 * SECOND_NS)  # how long orders are kept that were cancelled without a fill
 HISTORY_NS, FILLS_NS, LONG_NS = 7 * DAY_NS, 3 * DAY_NS, 90 * DAY_NS
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def body(asked: Asked, order: Order) -> dict[str, Any]:
 
 
 def _is_kept(asked: Asked, order: Order) -> bool:
-    """Return whether lookups still find an order: two hours for cancelled ones without a fill, long for others."""
+    """Return whether lookups still find an order: two hours for a cancelled order without a fill, long for others."""
     forgets = state(order) == "canceled" and not order.filled
     usual = CANCELED_MEMORY if forgets else Memory()
     memory = asked.desk.floor.memory(NAME, asked.account, usual)
@@ -41,7 +41,7 @@ def _is_kept(asked: Asked, order: Order) -> bool:
 
 
 def order(asked: Asked) -> Any:
-    """One order by either id; of several with one client id the latest."""
+    """One order by either id; the latest of several orders with one client id."""
     market, account, sent = asked.desk.market(asked.sent.get("instId")), asked.account, asked.sent
     asked.desk.meter.spend(account.name, "order", 1, asked.now_ns, market.symbol)
     if not sent.get("ordId") and not sent.get("clOrdId"):
@@ -174,7 +174,7 @@ def config(asked: Asked) -> Any:
 
 
 def trade_fee(asked: Asked) -> Any:
-    """Rates are negative: they are paid."""
+    """The account's fee rates; a paid fee is negative."""
     asked.desk.meter.spend(asked.account.name, "trade_fee", 1, asked.now_ns)
     if not asked.sent.get("instType"):
         raise missing("instType")

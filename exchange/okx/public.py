@@ -18,7 +18,7 @@ from .errors import invalid, missing
 
 Sent = Mapping[str, str]
 DEPTH, TRADES, CANDLES = 400, 500, 300
-PRESENT = 1_440  # bars that can be requested
+PRESENT = 1_440  # number of bars that can be requested
 
 
 def whole(sent: Sent, name: str, default: int, most: int = 2**63 - 1) -> int:
@@ -79,8 +79,8 @@ def candles(desk: Desk, sent: Sent) -> Any:
 
 
 def history_candles(desk: Desk, sent: Sent) -> Any:
-    """The same for all kept bars. The manual does not say whether the current bar is included: here it is not, so that
-    no client relies on it."""
+    """Return bars as `candles`, from all kept bars. The manual does not state whether the current bar is included: here
+    it is not, so that no client relies on it."""
     return _candles(desk, sent, MINUTES_KEPT, complete_only=True)
 
 

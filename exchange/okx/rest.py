@@ -1,7 +1,7 @@
 """REST endpoints of the OKX protocol: `code`, `msg` and `data`, with HTTP 200 for most errors.
 
-Source: error/code.md and the pages of each endpoint, read 2026-11-27. The manual does not say how an unknown path is
-answered.
+Source: error/code.md and the pages of each endpoint, read 2026-11-27. The manual does not state the answer to an
+unknown path.
 """
 
 from __future__ import annotations

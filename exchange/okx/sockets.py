@@ -1,7 +1,7 @@
 """The three websocket endpoints: public market data, candles (called business), and accounts.
 
-Source: overview/websocket/connect.md, read 2026-11-27; the manual does not say how a connection past the limit is
-refused.
+Source: overview/websocket/connect.md, read 2026-11-27; the manual does not state how the exchange refuses a connection
+above the limit.
 """
 
 from __future__ import annotations

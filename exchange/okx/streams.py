@@ -56,7 +56,7 @@ class Feed:
 
     market: Market
     changes: LevelChanges
-    rules: Rules  # as sent last
+    rules: Rules  # as last sent
     base: int = 0
     number: int = 0
     sent_ns: int = 0
@@ -74,7 +74,7 @@ class Feed:
         return changed[0], changed[1]
 
     def set_back(self) -> None:
-        """Restart the numbers, unless they are small already."""
+        """Restart the numbers, unless they are still small."""
         if self.number > SET_BACK_TO:
             self.base = self.market.update_id - SET_BACK_TO
 

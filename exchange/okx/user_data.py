@@ -1,12 +1,12 @@
 """The private channels `orders` and `account`: their subscribers and messages.
 
-Theory of operation. `orders` sends nothing at first; then each change of an order, completely, with only the fill of
-that change. A market order that ends with a fill is sent again as filled, without the fill. `account` first sends all
-balances, then the changed ones after each change of an order. The answer to a request on the same connection is sent
-before its events.
+Theory of operation. `orders` sends nothing at first; then it sends each change of an order, with all fields and only
+the fill of that change. A market order that ends with a fill is sent again as filled, without the fill. `account` first
+sends all balances, then the changed balances after each change of an order. The answer to a request on the same
+connection is sent before its events.
 
 Source: order/book/trading-trade-ws-order-channel.md, trading/account/websocket-account-channel.md, read 2026-11-27. The
-regular pushes of `account` are not sent, as a subscription may request.
+regular pushes of `account` are not sent; a real subscription may turn them off, too.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class UserData:
                 self._balances(each, (asset,))
 
     def _balances(self, to: Subscription, wanted: tuple[str, ...] | None) -> None:
-        """Send balances: all that are not zero, or the wanted ones, also if zero."""
+        """Send balances: all that are not zero, or the requested balances, even if zero."""
         account = to.account
         names = account.balances if wanted is None else wanted
         body = payloads.account(account, self._floor.clock.now_ns(), ())

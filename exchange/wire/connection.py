@@ -100,7 +100,7 @@ class Connection:
         return True
 
     def pong(self, payload: bytes) -> None:
-        """Process a pong. Only a pong with a ping's payload counts: it answers that ping and older ones."""
+        """Process a pong. Only a pong with a ping's payload counts: it answers that ping and all older pings."""
         if payload in self._pings:
             while self._pings:
                 oldest, _ = self._pings.popitem(last=False)

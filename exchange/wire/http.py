@@ -1,4 +1,4 @@
-"""Sends answers over HTTP: completely, by half, or not at all."""
+"""Sends answers over HTTP: complete, half, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A protocol's own data of orders: what the engine does not keep, such as the client's options and an order's fills."""
+"""A protocol's own data of orders that the engine does not keep, such as the client's options and an order's fills."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT = 200_000  # orders whose details are kept
 
 
 class HasFills(Protocol):
-    """The least that details have."""
+    """The common part of all details."""
 
     @property
     def fills(self) -> list[Fill]:

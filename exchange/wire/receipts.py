@@ -56,7 +56,7 @@ class Receipts:
 
 
 def settle_refused(receipts: Iterable[Receipt], refused: Iterable[object]) -> list[Receipt]:
-    """Note that orders of a batch were refused, by their client ids; return the receipts that are still open."""
+    """Record refused orders of a batch by their client ids; return the receipts that are still open."""
     left, kept = list(refused), []
     for receipt in receipts:
         if receipt.client_id in left:

@@ -31,7 +31,8 @@ def is_signed(verifier: RSAPublicKey | Ed25519PublicKey, payload: bytes, signatu
 
 
 def is_by(verifier: bytes | RSAPublicKey | Ed25519PublicKey, payload: bytes, signature: str) -> bool:
-    """Return whether `signature` is the key's own of `payload`: HMAC-SHA256 as hex in any case, all else as base64."""
+    """Return whether `signature` is the key's signature of `payload`: HMAC-SHA256 as hex in any case, all else as
+    base64."""
     if isinstance(verifier, bytes):
         digest = from_hex(signature)
         return digest is not None and is_hmac(verifier, payload, digest)
@@ -40,7 +41,7 @@ def is_by(verifier: bytes | RSAPublicKey | Ed25519PublicKey, payload: bytes, sig
 
 
 def from_hex(text: str) -> bytes | None:
-    """Return the bytes of hexadecimal digits in any case, or None where the text is something else."""
+    """Return the bytes of hexadecimal digits in any case; None for other text."""
     try:
         return binascii.unhexlify(text)
     except (binascii.Error, ValueError):
@@ -48,7 +49,7 @@ def from_hex(text: str) -> bytes | None:
 
 
 def from_base64(text: str) -> bytes | None:
-    """Return the bytes of base64 text, or None where the text is something else."""
+    """Return the bytes of base64 text; None for other text."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -14,7 +14,7 @@ effect or a reordered event.
 
 An order manager imports the journal's database library, which takes a third of a second and 17 MB; no other role needs
 the library. So a node where accounts may run keeps one more spare, which has already imported it. Any spare can run any
-role; if a node has both kinds, order managers take the prepared spare and other roles take another.
+role; if a node has both kinds, order managers take the prepared spare and other roles take an ordinary one.
 
 A cell whose adoption is not confirmed in time is killed and never used again. The agent of the node kills a hung cell
 before a successor is adopted. If the agent cannot (because the agent itself hangs or does not answer), the successor is

@@ -1,4 +1,4 @@
-"""Leases of nodes on remote books. Pure.
+"""Leases of nodes on the books of other nodes. Pure.
 
 A process that reads a book of another node renews its lease every few seconds; a node without leases has no mirror. The
 mirror gets its sources by child address, so that it polls each source cell once.

@@ -1,7 +1,7 @@
 """Plan the children of a configuration and its instrument lists. Pure.
 
 An account has two children: its order manager and its user stream. The stream outlives the manager and repeats
-unacknowledged reports to the next one. With an SQLite journal both are pinned to the node of its file.
+unacknowledged reports to the next manager. With an SQLite journal both are pinned to the node of its file.
 
 An ordered list of rules (track or untrack, pattern) decides which pairs are tracked: the last rule that matches a name
 wins. Pairs have seats in groups of `pairs_per_actor`. A running group does not restart for a change: new pairs go into

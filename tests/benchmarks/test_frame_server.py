@@ -1,4 +1,4 @@
-"""The frame server is a server whose consumer goes LIVE: its frames and snapshots make one exact book."""
+"""A consumer of the frame server becomes LIVE: its frames and snapshots make one exact book."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every benchmark runs in its quick form and gives what `python -m benchmarks` prints. No figure is judged here.
+"""Every benchmark runs in its quick form and returns what `python -m benchmarks` prints. No test judges a figure.
 
-Of those on Ray one stands for all in `make test`: each takes the better part of a minute on two cores, and `make bench`
-runs them whole and fails with one that does. The others are marked `soak`.
+Only one of the benchmarks on Ray runs in `make test`, because each takes most of a minute on two cores; the others are
+marked `soak`. `make bench` runs all of them in full, and fails if one fails.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def segments_of_benchmarks() -> set[str]:
 
 
 def quick(name: str, tmp_path: Path) -> dict[str, Any]:
-    """Run one benchmark as `make bench` would; return its part of the JSON file."""
+    """Run one benchmark as `make bench` does; return its part of the JSON file."""
     out = tmp_path / "deeper" / "latest.json"
     done = subprocess.run(command(name, out), cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr

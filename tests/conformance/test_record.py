@@ -1,4 +1,4 @@
-"""Records of passed checks: made only of what passed, and as new as the checks and options that they judge."""
+"""Records of passed checks: only of passed runs, and not older than the checks and options in them."""
 
 from __future__ import annotations
 

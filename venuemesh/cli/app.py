@@ -235,7 +235,7 @@ def replay(
     exchange: Annotated[str, typer.Option("--exchange", "-e", help="Exchange that was recorded.")] = defaults.EXCHANGE,
     path: Annotated[str, typer.Option(help="Reader of frames: 'fast' (byte scanner) or 'slow' (JSON).")] = "fast",
     allow_truncated: Annotated[
-        bool, typer.Option(help="Accept truncated recordings; use the records that they still hold.")
+        bool, typer.Option(help="Accept truncated recordings; use the records before the damage.")
     ] = False,
     instruments: Annotated[
         list[Path] | None,
@@ -249,7 +249,7 @@ def replay(
 ) -> None:
     """Replay recorded frames through the connector and the books; print the final state of each book.
 
-    Instruments come from the recording, from instruments.jsonl* beside it, or from --instruments.
+    Instruments come from the recording, from instruments.jsonl* next to it, or from --instruments.
     """
     from ..actors.recording.replay import replay as replay_files
     from .tables import replay_table
@@ -317,7 +317,7 @@ def new_connector(
         Path, typer.Option("--into", help="Folder in which the project folder is created.", metavar="DIR")
     ] = Path(),
 ) -> None:
-    """Create a connector project that passes its tests. Then replace its wire format with that of your exchange."""
+    """Create a connector project that passes its tests. Then replace its wire format with your exchange's."""
     from .new_connector import lay_out
 
     folder = lay_out(name, into)
@@ -329,7 +329,7 @@ def conformance(
     exchange: Annotated[str, typer.Argument(help="Exchange whose connector to check.")],
     samples: Annotated[
         Path | None,
-        typer.Option(help="Python file that defines SAMPLES; default: the connector's own samples.", metavar="FILE"),
+        typer.Option(help="Python file that defines SAMPLES; default: the connector's samples.", metavar="FILE"),
     ] = None,
     live: Annotated[bool, typer.Option("--live", help="Check against the exchange itself as well.")] = False,
     rest: Annotated[str | None, typer.Option(help="Base URL of the REST interface; implies --live.")] = None,
@@ -347,7 +347,7 @@ def conformance(
         ),
     ] = None,
     trading: Annotated[
-        bool, typer.Option(help="Check trading, too: on the exchange with a key, on the local exchange without one.")
+        bool, typer.Option(help="Check trading, too: with a key on the exchange, without a key on the local exchange.")
     ] = True,
     keys: account_keys.Entry = None,
     keystore: account_keys.KeystorePath = None,
@@ -386,7 +386,7 @@ def connect(
     pair: Annotated[str | None, typer.Option(help="Trading pair to subscribe to; default: an example pair.")] = None,
     timeout: Annotated[float, typer.Option(help="Time limit of each step in seconds.", min=0.1)] = 10.0,
     option: Options = None,
-    public: Annotated[bool, typer.Option("--public", help="Test only what needs no key; read none.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Run only the steps that need no key; read no key.")] = False,
     config: account_keys.ConfigPath = None,
     account: account_keys.AccountName = None,
     keys: account_keys.Entry = None,

@@ -34,7 +34,7 @@ class Trade:
     """Whether to trade, where, and with which account. `account` names the files of a key; None: the local exchange.
 
     Raises:
-        Misconfigured: `orders` or `stream` is not one of the known ways.
+        Misconfigured: `orders` or `stream` is not a known word.
     """
 
     wanted: bool = True
@@ -51,7 +51,7 @@ class Trade:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The scope of a run: the samples (from a file, or the connector's own), an exchange if `live`, and trading.
+    """The scope of a run: the samples (from a file, or the connector's samples), an exchange if `live`, and trading.
 
     With a key (`trade.account`) the checks trade at the given URLs, else at the connector's testnet. Without a key they
     trade on the local exchange, unless `live`.
@@ -178,7 +178,7 @@ def account_of(
     """Return the account's configuration from the command line's options; None when they name no key.
 
     Raises:
-        Misconfigured: the options name two keys, or only a part of one.
+        Misconfigured: the options name two keys, or only a part of a key.
     """
     if keys is not None and (api_key_file is not None or secret_file is not None):
         raise Misconfigured("key", "give --keys, or --api-key-file with --secret-file")

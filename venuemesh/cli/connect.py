@@ -33,8 +33,8 @@ from ..model.order import Balance
 from ..model.time import MILLISECOND_NS, SECOND_NS
 
 CLOCK_SAMPLES = 7
-OFFSET_SAMPLES = 3  # before one signed request
-VALIDITY_MS = 5000  # of the one signed request
+OFFSET_SAMPLES = 3  # time for measuring the clock before one signed request
+VALIDITY_MS = 5000  # validity of the one signed request
 LISTEN_S = 1.0  # how long frames are counted after the first frame
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
 RATE_HEADER = re.compile(r"retry-after|rate-?limit|used-weight|order-count|limit-remaining")
@@ -165,7 +165,7 @@ class Probe:
         self._passed("account", began, f"{may}{permissions}{fees}; {len(account.balances.balances)} assets")
 
     async def _address(self, rest: Rest) -> str:
-        """Return the websocket URL; some exchanges give one by REST that serves one connection only."""
+        """Return the websocket URL; some exchanges answer over REST with a URL for one connection only."""
         if not isinstance(self._codec, DialedByRequest):
             return self._codec.ws_url()
         answer = await self._send(rest, self._codec.dial_request())
@@ -277,7 +277,7 @@ class _Listener:
                     pass
 
     def on_close(self, reason: str) -> None:
-        """Ignore the loss: the feed asks `once` before another attempt."""
+        """Ignore the loss: the feed calls `once` before another attempt."""
 
 
 def _done(future: asyncio.Future[None]) -> None:

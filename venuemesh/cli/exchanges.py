@@ -16,7 +16,7 @@ from ..connectors.order_codec import trading_connector
 from ..connectors.spec import BookSource, ExchangeSpec, Offer, Option, Proof
 from ..model.errors import MeshError, NotOffered
 
-REAL = "real"  # the environment whose URLs are the spec's own
+REAL = "real"  # the environment whose URLs are the spec's
 UNTRIED = "No connector of venuemesh has run against its real exchange yet: all were tested on the local exchange,"
 UNTRIED_BUT = "with recordings and with the messages in the manuals."
 SUPPORTED = "Supported: all checks passed on the day shown; `venuemesh conformance EXCHANGE` runs the checks."

@@ -125,7 +125,7 @@ def add(
     keystore: KeystorePath = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing entry of that name.")] = False,
 ) -> None:
-    """Add a key. Values that are not given as files are asked for at the terminal, without showing them."""
+    """Add a key. The command reads values without a file from the terminal, without showing them."""
     from ..connectors.registry import connector, known
     from ..keystore.key import HMAC, make_key, needs_passphrase
     from ..keystore.private import read_line
@@ -144,7 +144,7 @@ def add(
         raise Misconfigured("secret", f"a private key of kind {kind} is read from a file: give --secret-file")
     passphrase = passphrase_from(passphrase_file, twice=fresh)
     if not fresh:
-        store.check(passphrase)  # before asking for the rest
+        store.check(passphrase)  # before the other questions
     api_key = read_line(api_key_file, "API key file") if api_key_file is not None else ask("API key")
     secret = read_line(secret_file, "secret file") if secret_file is not None else ask("secret")
     inner = ask(f"passphrase of {secret_file}") if secret_file is not None and needs_passphrase(secret) else None
@@ -220,7 +220,7 @@ class KeyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The connector, its base URLs (None: the connector's own), and the key (None: market data only)."""
+    """The connector, its base URLs (None: the connector's URLs), and the key (None: market data only)."""
 
     connector: str
     rest: str | None
@@ -234,7 +234,7 @@ def choose_key(exchange: str, rest: str | None, ws: str | None, given: KeyOption
     Asks for the passphrase at the terminal when no file holds it.
 
     Raises:
-        Misconfigured: the options name several keys or only a part of one, or the key cannot be read.
+        Misconfigured: the options name several keys or only a part of a key, or the key cannot be read.
     """
     if given.public and replace(given, config=None) != KeyOptions(public=True):
         raise Misconfigured("--public", "it reads no key; leave out the options of a key")
@@ -291,5 +291,5 @@ def _read(key: KeySettings, connector: str, passphrase_file: Path | None) -> Key
     file = _text(passphrase_file) or key.passphrase_file or os.environ.get(PASSPHRASE_FILE)
     if key.keys is None or file is not None:
         return read_key(replace(key, passphrase_file=file), connector)
-    Keystore(key.keystore).entry(key.keys)  # before asking for anything
+    Keystore(key.keystore).entry(key.keys)  # before any question at the terminal
     return read_key(key, connector, passphrase_from(None))

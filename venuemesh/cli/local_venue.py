@@ -1,4 +1,4 @@
-"""Run the local exchange for the trading checks, in a process of its own, with one account and one new key."""
+"""Run the local exchange for the trading checks, in a separate process, with one account and one new key."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from ..model.order import AccountEvent, Balance, Fill, Order
 from ..testing import ACCOUNT, local_exchange
 from .demo.audit import compare
 
-SPEAKS = tuple(protocol_names())  # the exchanges whose protocols the local one speaks
+SPEAKS = tuple(protocol_names())  # the exchanges whose protocols the local exchange speaks
 PAIR, SYMBOL = "BTC-USDT", "BTCUSDT"
 HOLDS = {"BTC": "10", "USDT": "1000000", "BNB": "10"}
-EXTRA = Decimal("0.01")  # of an order that takes: a small remaining amount is still worth an order
+EXTRA = Decimal("0.01")  # the smallest notional: the rest of an order that takes must still be worth an order
 
 
 class LocalLedger:

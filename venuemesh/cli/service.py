@@ -140,7 +140,7 @@ def _ended(handle: int, timeout_s: float) -> bool:
 
 
 def _host(config: MeshConfig, wait_s: float) -> None:
-    """Own a Ray cluster and the mesh in it until SIGTERM or Ctrl-C. Runs in a process of its own."""
+    """Own a Ray cluster and the mesh in it until SIGTERM or Ctrl-C. Runs in a separate process."""
     name = config.mesh.name
     run: RunFile | None = None
     try:

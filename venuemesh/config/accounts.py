@@ -173,7 +173,9 @@ class AccountTable(Strict):
         None,
         gt=0,
         le=10,
-        description='How far past the other side\'s best price an order may be priced, as a fraction: `"0.05"` is 5 %.',
+        description=(
+            "How far beyond the other side's best price an order's price may be, as a fraction: `\"0.05\"` is 5 %."
+        ),
     )
     maker_fee: Exact = Field(
         None,
@@ -186,7 +188,7 @@ class AccountTable(Strict):
         str, Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], Field(strict=False)]
     ] = Field(
         default_factory=dict,
-        description="Order limits that the exchange grants this account instead of the published ones: "
+        description="Order limits that the exchange grants this account instead of the published limits: "
         "name = [amount, seconds]. A counter that falls with time falls by amount in seconds.",
     )
     on_shutdown: Literal["keep", "cancel"] = setting(

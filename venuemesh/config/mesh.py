@@ -109,7 +109,7 @@ class ExchangeTable(Strict):
         str, Annotated[tuple[Annotated[int, Field(ge=1)], Annotated[float, Field(gt=0)]], Field(strict=False)]
     ] = Field(
         default_factory=dict,
-        description="Rate limits that the exchange grants your address instead of the published ones: "
+        description="Rate limits that the exchange grants your address instead of the published limits: "
         "name = [amount, seconds].",
     )
     nodes: dict[str, str] = Field(

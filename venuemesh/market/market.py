@@ -1,6 +1,6 @@
 """`Market` for sync code, `AsyncMarket` for async code. See the package for the rule that both follow.
 
-They are small and picklable, and have no connection of their own. Books and trades are read from the shared-memory
+They are small and picklable, and have no connection. Books and trades are read from the shared-memory
 segments of the strategy's node: no Ray call, no lock, about a microsecond. A request to the exchange on demand is one
 call to the exchange's catalog actor; orders go to the account's order manager.
 
@@ -30,8 +30,8 @@ class AsyncMarket(AsyncBooks, AsyncOrders, AsyncEvents, AsyncAccount):
 
     `account`: None takes the exchange's only account; without an account the market is for reading. `owner` names the
         strategy on
-    every order it places; when the last process that placed orders as this owner dies, the orders are kept or
-    cancelled as `on_death` says.
+    every order it places; when the last process that placed orders as this owner dies, the orders are kept or cancelled
+    according to `on_death`.
     """
 
 

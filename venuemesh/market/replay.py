@@ -4,7 +4,7 @@
         strategy = asyncio.create_task(run(market))  # reads books, follows trades, waits for market.every(1.0)
         await market.play()
 
-Frames go through the same codec, machine, core and segments as in a mesh, so a view reads the same as there. Ray is
+Frames go through the same codec, machine, core and segments as in a mesh, so a view reads the same as in a mesh. Ray is
 not needed. `every` and `now_ns` are replay time. `play` advances it from record to record; due ticks come first, one
 by one, each at exactly its time, and a consumer runs until it awaits something else before the next record is read.
 So at a tick a strategy reads the same values in every run. `changes()` and `trades()` wake and conflate as in a live
@@ -38,7 +38,7 @@ from .aio.ticks import every
 from .market import AsyncMarket
 
 V = TypeVar("V", bound=BookReading)
-LOOP_TURNS = 3  # a future's callback, the task that it wakes, and a task that this task wakes
+LOOP_TURNS = 3  # turns for a future's callback, the task that it wakes, and a task that this task wakes
 HEARTBEAT_LIMIT_NS = 366 * 86_400 * SECOND_NS  # the writer is this process: no reader outlives it
 
 
@@ -117,7 +117,7 @@ class ReplayMarket(AsyncMarket):
     """One exchange from recordings; see the module. Close it, or use it as a context manager."""
 
     def __init__(self, paths: Iterable[Path | str], exchange: str) -> None:
-        """Read the recordings' list of instruments (in them, or beside them); play nothing yet.
+        """Read the recordings' list of instruments (in the recordings, or next to them); play nothing yet.
 
         Pairs that are in no list appear under the exchange's own symbol when the replay reaches their first record.
 

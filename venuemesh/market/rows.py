@@ -19,7 +19,7 @@ from ..orderbook.snapshot import BookSnapshot
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVELS_MAX = 1_000_000  # of a snapshot: more than any exchange returns
+LEVELS_MAX = 1_000_000  # levels of a snapshot: more than any exchange returns
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from .link import Link
 from .values import place_body
 
 ANSWER_S = 15.0  # longest wait for an answer, in addition to the time that an order may be on its way
-PENDING_MAX = 4096  # ids of this process whose answers are kept; up to twice as many
+PENDING_MAX = 4096  # number of ids of this process whose answers are kept; up to twice as many
 DEATHS = ("keep", "cancel")
 
 
@@ -44,7 +44,7 @@ class MarketState:
     def checked(
         cls, link: Link, exchange: str, account: str | None, owner: str = "", on_death: str = "keep"
     ) -> MarketState:
-        """Make one for an exchange and account that the mesh has. Raises UnknownExchange, Misconfigured."""
+        """Make the state for an exchange and account that the mesh has. Raises UnknownExchange, Misconfigured."""
         known = link.exchanges()
         if exchange not in known:
             raise UnknownExchange(exchange, known)
@@ -80,7 +80,7 @@ class MarketState:
         client_order_id = order.client_order_id
         body = place_body([order], expires_s)
         answer = self.link.submit(self.orders_address, "place", body, expires_s + ANSWER_S)
-        if len(self._pending) >= 2 * PENDING_MAX:  # at intervals, because it checks all of them
+        if len(self._pending) >= 2 * PENDING_MAX:  # at intervals, because each time all answers are checked
             for known in [known for known, other in self._pending.items() if other.done()][:PENDING_MAX]:
                 del self._pending[known]
         self._pending[client_order_id] = answer

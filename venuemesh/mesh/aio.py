@@ -64,7 +64,7 @@ class AsyncCommands:
 
         Raises:
             Misconfigured: no account matches.
-            RetryLater: some accounts did not answer, and the reason names them; the others are paused.
+            RetryLater: some accounts did not answer, and the reason names them; all other accounts are paused.
         """
         body = {"scope": pair or "account", "reason": reason}
         return await AsyncWaits.answer(commands.ask_accounts, self.name, "pause", body, exchange, account, timeout_s)

@@ -33,7 +33,7 @@ _ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # with Ray's default of 15, books yield to every other process of the machine
 }
 CONNECT_S = 5.0
-LINGER_S = 1.0  # for the processes of a cluster to end by themselves
+LINGER_S = 1.0  # time for the processes of a cluster to end by themselves
 OBJECT_STORE_BYTES = 100 * 1024 * 1024  # nothing large goes through the object store: books are in segments
 
 
@@ -42,7 +42,7 @@ class RunFile:
     """Where a mesh runs, for later commands. Private to the user."""
 
     mesh: str
-    address: str  # of the Ray cluster, host:port
+    address: str  # address of the Ray cluster, host:port
     host_pid: int | None = None  # the process that owns the cluster, when `up` started one
     host_started: int | None = None  # its start time in clock ticks: a pid alone may have been reused
 
@@ -132,11 +132,11 @@ def _prepare_ray() -> None:
 def local_ray(num_cpus: int | None = None) -> Iterator[str]:
     """Run a Ray cluster of one node while the block runs; yield its address.
 
-    Its session directory is a short temporary one and goes with it.
+    Its session directory has a short temporary path and is removed with the cluster.
     """
     _prepare_ray()
     with tempfile.TemporaryDirectory(prefix="vm-", ignore_cleanup_errors=True) as folder:
-        try:  # around the start, too: after an interrupt in it, processes would stay for half a minute
+        try:  # around the start, too: after an interrupt during the start, processes would stay for half a minute
             ray.init(
                 address="local",
                 num_cpus=num_cpus if num_cpus is not None else max(2, os.cpu_count() or 2),
@@ -207,7 +207,7 @@ def kill_actor(handle: Any) -> None:
 
 
 def _reach(address: str, mesh: str) -> None:
-    """Fail at once when no process listens there: Ray itself would try for half a minute."""
+    """Fail at once when no process listens at the address: Ray itself would try for half a minute."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")

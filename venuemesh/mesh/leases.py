@@ -62,7 +62,7 @@ class MirrorLeases:
 
     async def follow(self, addresses: list[str]) -> None:
         """On the session's loop: make the mirror follow these addresses now."""
-        with contextlib.suppress(RetryLater, MeshNotRunning):  # a view asks again while it has nothing to read
+        with contextlib.suppress(RetryLater, MeshNotRunning):  # a view repeats the request while it has nothing to read
             lease_s = await self._ask(addresses)
             if lease_s != self._lease_s:
                 self._lease_s = lease_s

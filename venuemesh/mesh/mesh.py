@@ -22,11 +22,11 @@ from .sync import Commands
 
 
 class AsyncMesh(AsyncCommands):
-    """A running mesh, for async code. Small and picklable; it holds no connection of its own."""
+    """A running mesh, for async code. Small and picklable; it holds no connection."""
 
 
 class Mesh(Commands):
-    """A running mesh, for sync code. Small and picklable; it holds no connection of its own."""
+    """A running mesh, for sync code. Small and picklable; it holds no connection."""
 
     @property
     def aio(self) -> AsyncMesh:
@@ -84,7 +84,7 @@ def launch(config: MeshConfig) -> Mesh:
         if config.has_accounts:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             check_accounts(config, here, {n["NodeID"]: n.get("Labels") or {} for n in nodes if n["Alive"]})
-            state = make_run_directory()  # the journal's folder, unless the configuration names another
+            state = make_run_directory()  # the journal's folder, unless the configuration names another folder
         create(config.for_supervisor(here, state))
         return Mesh(name)
     raise Misconfigured(f"mesh {name!r}", "runs already on this Ray cluster")

@@ -1,4 +1,4 @@
-"""A process's connection to a mesh: one thread with an event loop of its own, for all markets of the process.
+"""A process's connection to a mesh: one thread with its own event loop, for all markets of the process.
 
 Theory of operation. Each process that uses a mesh has one `Session` for the mesh, made on first use: a daemon thread
 whose event loop keeps a copy of the route table by one long poll, renews the process's leases and sends every call.

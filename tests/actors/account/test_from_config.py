@@ -1,6 +1,6 @@
-"""From a configuration file to a traded order: key, children's configuration and roles; and no secret anywhere.
+"""From a configuration file to a traded order: key, children's configuration and roles, without a leaked secret.
 
-No Ray: `account_host` hosts both roles of an account, with what the supervisor would give them.
+No Ray: `account_host` hosts both roles of an account with the settings that the supervisor would give them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ MOUNTED = 'api_key_file = "keys/key"\nsecret_file = "keys/pem"\nstream = "pollin
 
 @dataclass
 class Configured(Place):
-    """A place whose settings are those of the configuration, as the supervisor gives them."""
+    """A place with the settings of the configuration, as the supervisor makes them."""
 
     account_settings: AccountSettings | None = None
 
@@ -75,7 +75,7 @@ def exchange(tmp_path_factory):
 
 @pytest.fixture
 def keys(tmp_path):
-    """The private files, in a folder of their own: all else is searched."""
+    """The private files, in a separate folder, because all other folders are searched."""
     folder = tmp_path / "keys"
     folder.mkdir(mode=0o700)
     Keystore(folder / "store").add(

@@ -1,4 +1,4 @@
-"""The nonces of one key: they rise whatever the clock does, and requests are written in their order."""
+"""The nonces of one key: they rise even if the clock goes back, and requests are written in their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user stream role against fakes: opening, watching, numbering, forwarding until acknowledged; and by polling."""
+"""The user stream role against fakes: it opens, watches, numbers, and sends until acknowledged; also by polling."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from venuemesh.model.http import HttpRequest, HttpResponse
 
 
 class Rig:
-    """A role, its feed in the test's hands, and a manager that acknowledges while `taking`."""
+    """A role, its fake feed, and a manager that acknowledges while `taking`."""
 
     def __init__(self, **changes: Any) -> None:
         self.clock = FakeClock()
@@ -99,7 +99,7 @@ class Rig:
         return self.feeds[0]
 
     async def open(self) -> None:
-        """A connection is made and the exchange confirms the stream."""
+        """Make a connection and confirm the stream as the exchange does."""
         await self.feed.options["admit"]()
         link = self.feed.open(self.clock.monotonic_ns())
         asked = json.loads(link.sent[0])
@@ -333,7 +333,7 @@ async def test_polling_reports_down_without_answers_and_up_again(rig):
 
 
 async def test_polling_rarely_is_no_silence(rig):
-    """A stream of this exchange may be silent for 30 s; rounds every 60 s miss two before the stream is down."""
+    """A stream of this exchange may be silent for 30 s; with rounds every 60 s it is down after two missed rounds."""
     one = await rig(source="polling", poll_fast_s=60.0, poll_slow_s=60.0)
     await until(lambda: one.marks() == ["up"])
     one.clock.advance(100.0)
@@ -347,7 +347,7 @@ async def test_polling_rarely_is_no_silence(rig):
 
 @pytest.mark.parametrize(("granted", "interval_s"), [({}, 8.0), ({"key_calls": Limit(40, 20.0, "account")}, 2.0)])
 def test_fast_rounds_leave_three_quarters_of_a_counter_that_falls(granted: dict[str, Limit], interval_s: float) -> None:
-    """Kraken's key counter falls by 0.5 a second, or as the exchange grants the account."""
+    """Kraken's key counter falls by 0.5 a second, or at the rate that the exchange grants the account."""
     counters = Counters(KRAKEN.spec.key_limits, FakeClock().monotonic_ns)
     counters.granted(granted)
     gateway = SimpleNamespace(spec=KRAKEN.spec, codec=KRAKEN.trading(), counters=counters)

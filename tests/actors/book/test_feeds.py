@@ -1,4 +1,4 @@
-"""Books that come in the feed: LIVE is never wrong, whatever is lost, doubled, reordered or sent again."""
+"""Books in the feed: LIVE is never wrong if messages are lost, doubled, reordered or sent again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Sides = tuple[dict[int, int], dict[int, int]]
 
 
 class Reader:
-    """What a reader of the segment sees, at any moment."""
+    """A reader of the segment, at any moment."""
 
     def __init__(self) -> None:
         self.state = BookState.CONNECTING
@@ -277,7 +277,8 @@ def test_while_a_book_is_awaited_a_doubt_requests_no_other_and_a_broken_book_doe
 
 
 def test_a_frame_with_several_pairs_is_applied_once_to_each():
-    """A delta that waits is kept as an event: feeding the frame again would apply it to the other pair again."""
+    """A waiting delta is kept as an event, because processing its frame again would apply it to the other pair
+    twice."""
     scene = Scene("requested")
     codec = scene.ingest.codec
     other = Pair(

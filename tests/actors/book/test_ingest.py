@@ -1,6 +1,6 @@
-"""Whatever is lost, doubled, reordered, damaged or late: a book that readers see as LIVE is the exchange's book.
+"""A LIVE book is the exchange's book, even if frames are lost, doubled, reordered, damaged or late.
 
-A venue with a known history stands behind the real codec, scanner, machine and core; the sink sees what readers see.
+A venue with a known history feeds the real codec, scanner, machine and core; the sink gets the readers' data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIMIT = 1000
 
 @dataclass
 class Reader:
-    """What a reader of the segment sees, at any moment."""
+    """A reader of the segment, at any moment."""
 
     state: BookState = BookState.CONNECTING
     sequence: int = 0
@@ -89,7 +89,7 @@ class Scene:
         self.check()
 
     def trade(self, *changes) -> None:
-        """The market moves and the venue sends it."""
+        """Change the market; the venue sends the change."""
         for change in changes:
             self.venue.change(change)
         sent = self.venue.frame()
@@ -115,7 +115,8 @@ class Scene:
             self.check()
 
     def check(self) -> None:
-        """The invariant: LIVE is contiguous through the last frame read, and is the exchange's book at its sequence."""
+        """Check the invariant: a LIVE book is contiguous through the last frame read, and equals the exchange's
+        book."""
         if self.reader.state is BookState.LIVE:
             assert self.reader.sides == self.venue.history[self.reader.sequence]
             assert self.reader.sequence >= self.read_to
@@ -550,14 +551,14 @@ def test_both_paths_do_the_same(actions):
     ids=["no gap", "no stale", "frozen"],
 )
 def test_the_check_catches_a_broken_rule(broken):
-    """What the properties above assert can fail: a rule broken on purpose is seen at once."""
+    """The properties above can fail: they notice a deliberately broken rule at once."""
     scene = live(classify=broken)
     with pytest.raises(AssertionError):
         disturb(scene)
 
 
 def disturb(scene: Scene) -> None:
-    """A frame twice, one out of order, one lost."""
+    """Send one frame twice, one out of order, and lose one."""
     scene.trade(UP)
     scene.deliver(keep=True)
     scene.trade((0, 1_00, 0))

@@ -1,7 +1,7 @@
-"""The book role over real sockets against the local exchange, at a lively rate, with and without faults.
+"""The book role over real sockets against the local exchange, at a high rate, with and without faults.
 
-A sampler reads the segments throughout, as strategies do, and what it was told to be LIVE is afterwards held against
-the exchange's own history; at rest every book must equal the exchange's, level by level.
+A sampler reads the segments throughout, as strategies do. Afterwards its LIVE samples are compared with the exchange's
+own history; at rest every book must equal the exchange's, level by level.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Sample = tuple[int, list[list[int]], list[list[int]]]
 
 
 class Run:
-    """One role at work, and what a reader was told."""
+    """One running role, and a reader's samples."""
 
     def __init__(self, role: BookRole, instruments: dict[str, Instrument], folder: Path) -> None:
         self.role, self.instruments, self.folder = role, instruments, folder
@@ -80,7 +80,7 @@ class Run:
         assert earlier == sample  # one sequence, one book
 
     def check(self, exchange: ExchangeProcess) -> int:
-        """Hold every sample against the exchange's own history; return how many there were."""
+        """Compare every sample with the exchange's own history; return the number of samples."""
         checked = 0
         for name, instrument in self.instruments.items():
             history = exchange.admin.history(instrument.symbol)
@@ -102,16 +102,16 @@ class Run:
 
     @property
     def sampled(self) -> int:
-        """How many books, all pairs together, a reader was told to be LIVE."""
+        """Return the number of LIVE books that a reader saw, over all pairs."""
         return sum(map(len, self.samples.values()))
 
     def has_seen(self, trades: int = 0, gaps: int = 0) -> bool:
-        """Whether all books together had so many trades and gaps."""
+        """Return whether all books together had this many trades and gaps."""
         pairs = self.role.status()["pairs"].values()
         return sum(pair["trades"] for pair in pairs) >= trades and sum(pair["gaps"] for pair in pairs) >= gaps
 
     async def past(self, exchange: ExchangeProcess) -> Callable[[], bool]:
-        """Return a condition: every book has got past where the exchange's own is now."""
+        """Return a condition: every book has passed the exchange's current sequence."""
         marks = {
             name: (await asyncio.to_thread(exchange.admin.book, instrument.symbol))["update_id"]
             for name, instrument in self.instruments.items()
@@ -119,7 +119,7 @@ class Run:
         return lambda: all(self.role.status()["pairs"][name]["sequence"] > mark for name, mark in marks.items())
 
     async def equals(self, exchange: ExchangeProcess) -> bool:
-        """Whether every book is LIVE and the exchange's own now."""
+        """Return whether every book is LIVE and equals the exchange's book now."""
         for name, instrument in self.instruments.items():
             there = await asyncio.to_thread(exchange.admin.book, instrument.symbol)
             here = await self.role.handle("snapshot", {"pair": name})

@@ -1,4 +1,4 @@
-"""The book machine alone: every state meets every event, and each answer keeps the machine's promises."""
+"""The book machine alone: every state gets every event, and each answer keeps the machine's guarantees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The book role against a fake transport and a fake limits role; its segments are real and read like a reader's."""
+"""The book role against a fake transport and a fake limits role; its segments are real and read as by a reader."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Stage:
         await until(lambda: len(self.rest.waiting) == count)
 
     async def next_request(self) -> None:
-        """As `requested`, where the loop's timers are the test's."""
+        """As `requested`, with the loop's timers controlled by the test."""
         for _ in range(1000):
             if self.rest.waiting:
                 return
@@ -475,7 +475,7 @@ async def test_an_unhostable_pair_is_reported_before_anything_is_opened(tmp_path
 
 
 async def test_requests_go_out_at_the_pace_the_exchange_allows(stages):
-    """Five messages a second a connection, of which two are left to pongs and pings."""
+    """Five messages a second on a connection, of which two are reserved for pongs and pings."""
     stage = stages(PAIRS[:2])
     await stage.live()
     for name in PAIRS[:2]:

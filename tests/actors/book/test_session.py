@@ -1,4 +1,4 @@
-"""One connection and its subscriptions: who is confirmed, refused, overdue, and what is said to the exchange."""
+"""One connection and its subscriptions: confirmed, refused, overdue, and the messages sent to the exchange."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NAMES = {SYMBOL: "BNB-BTC", OTHER: "CCC-DDD"}
 
 
 class Budget:
-    """Grants everything, or refuses it; keeps what was asked for."""
+    """Grants or refuses everything; records the requests."""
 
     def __init__(self) -> None:
         self.costs: list[Any] = []
@@ -110,7 +110,7 @@ class Stage:
 
     @property
     def sent(self) -> list[Any]:
-        """What was sent, as (operation, channels)."""
+        """Return the sent messages, as (operation, channels)."""
         messages = [json.loads(frame) for frame in self.feed.link.sent]
         return [(message["op"], message.get("channels") or message.get("s")) for message in messages if "op" in message]
 
@@ -288,7 +288,7 @@ async def test_a_gzip_frame_that_is_damaged_doubts_every_book(stages, broken):
 
 
 async def test_the_hourly_limit_of_a_connection_is_kept(stages, monkeypatch):
-    """A message waits until the oldest of the window is an hour old; another connection starts with its own window."""
+    """A message waits until the oldest message of the window is an hour old; a new connection starts a new window."""
     stage = stages("chain", limits={"subscriptions": Limit(2, 3600.0, "connection")})
     loop = asyncio.get_running_loop()
     waits: list[float] = []
@@ -319,7 +319,7 @@ async def test_the_hourly_limit_of_a_connection_is_kept(stages, monkeypatch):
 
 
 class GreetingCodec(StyledCodec):
-    """Says something about all pairs first, on each connection."""
+    """Sends a message about all pairs first, on each connection."""
 
     def opening(self, request_id: int) -> list[Outgoing]:
         return [Outgoing(json.dumps({"op": "hello", "s": request_id}).encode())]
@@ -335,7 +335,7 @@ async def test_a_connection_begins_with_the_codecs_opening_messages(stages):
 
 
 class DialedCodec(StyledCodec):
-    """Asks for its address."""
+    """Requests its address."""
 
     def dial_request(self) -> HttpRequest:
         return HttpRequest("POST", "https://acme.test/bullet", cost=(("weight", 10),))

@@ -1,4 +1,4 @@
-"""Which candles are asked of an exchange: windows, pages, and what is refused before anything is sent."""
+"""Requests for candles: windows, pages, and refusals before anything is sent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def candle(open_ns: int, close: str = "1") -> Candle:
 
 
 def opens(first_ns: int, end_ns: int) -> list[int]:
-    """When candles of a minute open, from a time until before another."""
+    """Return the opening times of candles of a minute, from a time until before another time."""
     return list(range(-(-first_ns // MINUTE_NS) * MINUTE_NS, end_ns, MINUTE_NS))
 
 
@@ -48,7 +48,8 @@ def opens(first_ns: int, end_ns: int) -> list[int]:
     ],
 )
 def test_the_pages_hold_exactly_what_is_requested(body: dict[str, Any], first: int, count: int) -> None:
-    """Pages follow each other without a hole, none holds more than an answer, and all of them hold the candles."""
+    """Pages follow each other without a gap, none has more than one answer holds, and together they have all
+    candles."""
     asked = query(**body)
     for (_, end_ns), (start_ns, _) in zip(asked.pages, asked.pages[1:], strict=False):
         assert start_ns == end_ns
@@ -59,7 +60,7 @@ def test_the_pages_hold_exactly_what_is_requested(body: dict[str, Any], first: i
 
 
 def test_candles_come_once_and_only_the_requested_ones() -> None:
-    """An answer may hold others, and the end of one page may be read again in the next: the later reading counts."""
+    """An answer may have other candles, and two pages may overlap: then the later answer counts."""
     asked = query(start_ns=WHOLE - 2 * MINUTE_NS)
     others = [candle(WHOLE - 9 * MINUTE_NS), candle(NOW + DAY_NS)]
     again = [candle(WHOLE, "1"), *others, candle(WHOLE - MINUTE_NS), candle(WHOLE, "2")]

@@ -1,4 +1,4 @@
-"""Dollars by the exchange's own tickers."""
+"""Values in dollars from the exchange's own tickers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue against a fake exchange: what it lists, keeps, converts, caches and tells the budget."""
+"""The catalog role against a fake exchange: its lists, conversions, cache, and reports to the budget."""
 
 from __future__ import annotations
 

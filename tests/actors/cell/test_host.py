@@ -1,4 +1,4 @@
-"""The host of a role: adopting, fencing, answering, failing, its lease; by hand, without a mesh around it."""
+"""The host of a role, without a mesh: adopting, fencing, answering, failing, and its lease."""
 
 from __future__ import annotations
 

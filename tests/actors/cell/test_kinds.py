@@ -1,4 +1,4 @@
-"""Which class runs a role, what a spare imports ahead of need, and that accounts' children fit their roles."""
+"""The class of each role, the imports of a spare, and that accounts' children fit their roles."""
 
 from __future__ import annotations
 

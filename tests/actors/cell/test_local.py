@@ -1,4 +1,4 @@
-"""Cells in one process: messages, restarts and deaths as roles know them from cells of their own."""
+"""Cells in one process: messages, restarts and deaths are the same as in separate processes."""
 
 from __future__ import annotations
 

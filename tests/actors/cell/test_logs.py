@@ -1,4 +1,4 @@
-"""One line an event, keys at its end, no values of variables."""
+"""One line per event, with the keys at the end, and no values of variables."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Envelopes, typed errors across processes, answering once, and the sender's persistence."""
+"""Envelopes, typed errors across processes, one execution per message, and the sender's repetitions."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_the_memory_of_answers_is_bounded() -> None:
 
 
 class Net:
-    """Routes and cells by hand: `script` says what each cell does with a message."""
+    """Fake routes and cells: `script` defines what each cell does with a message."""
 
     def __init__(self) -> None:
         self.routes: dict[str, list[Route]] = {}

@@ -1,4 +1,4 @@
-"""Every exception of Ray's that a call may end with, and what a caller here gets for it."""
+"""Every exception with which a Ray call may end, and the caller's error for it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_every_exception_of_ray_is_in_the_table() -> None:
 
 
 class Handle:
-    """An actor whose only method ends as the test says."""
+    """An actor whose only method ends as the test defines."""
 
     def __init__(self, result: Any = None, error: BaseException | None = None, answers: bool = True) -> None:
         self._future: Future[Any] = Future()

@@ -1,4 +1,4 @@
-"""A role that says who it is, fails on request, and records how its own task ended."""
+"""A role that returns its identity, fails on request, and records how its task ended."""
 
 from __future__ import annotations
 

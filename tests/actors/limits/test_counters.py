@@ -97,7 +97,8 @@ async def test_nothing_is_spent_of_a_limit_that_was_hit_until_its_time():
 
 
 async def test_a_successor_counts_what_its_predecessor_spent():
-    """Each by its age: what has fallen meanwhile counts no more. Reads are not known: half of their counter."""
+    """Each request counts by its age, less what has fallen meanwhile. Reads are unknown, so their counter begins half
+    full."""
     clock = FakeClock()
     clock.advance(1000.0)
     made = counters(clock)

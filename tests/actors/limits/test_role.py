@@ -1,4 +1,4 @@
-"""The budget: what it grants in any window, to whom, in which order, and how it cools down."""
+"""The budget: its grants in any window, to which holder, in which order, and its cool-down."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def machine(fresh: bool = True, now_ns: int = T0, limits: dict[str, Limit] = LIM
 
 
 def granted(m: LimitsMachine, cost: dict[str, int], now_ns: int, wait_s: float = 0.0, **how: Any) -> Any:
-    """The lease granted at once, or the refusal."""
+    """Return the lease granted at once, or the refusal."""
     ticket = m.acquire(cost, "me", wait_s, now_ns, **how)
     for effect in m.advance(now_ns):
         if effect.ticket == ticket:
@@ -266,7 +266,7 @@ steps = st.lists(
 @settings(max_examples=400, deadline=None)
 @given(steps)
 def test_over_any_trace_no_window_is_overspent_and_nothing_is_granted_in_a_cool_down(trace: list[Any]) -> None:
-    """Every holder spends at the worst moment it may, and the role may die at any time and be succeeded."""
+    """Every holder spends at the worst allowed moment, and the role may die and be replaced at any time."""
     limits, period = {"w": Limit(100, 10.0)}, 10 * S
     options = Settings(lease_s=2.0, max_waiting=12, max_waiting_per_holder=12, max_leases=50)
     m = LimitsMachine("limits/x/y", limits, T0, True, options)

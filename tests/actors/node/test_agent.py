@@ -1,4 +1,4 @@
-"""The node agent by hand: pulses are files that the test writes, time is the test's."""
+"""The node agent alone: the test writes the pulses and controls the time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Node:
         return made
 
     def run(self, seconds: float, *beating: str) -> None:
-        """Let time pass, beat by beat; the cells named go on beating."""
+        """Let time pass, beat by beat; only the named cells keep beating."""
         for _ in range(round(seconds / PERIOD_S)):
             self.now_ns += BEAT_NS
             for cell in beating:

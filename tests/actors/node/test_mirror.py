@@ -1,4 +1,4 @@
-"""The mirror role against a source in the test's hands."""
+"""The mirror role against a fake source."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def mirror(tmp_path: Path, source: Source) -> AsyncIterator[MirrorRole]:
 
 
 async def until(reached: Callable[[], Any], role: MirrorRole | None = None) -> Any:
-    """Return what `reached` gives once it is true, beating the role meanwhile."""
+    """Return the result of `reached` once it is true; beat the role meanwhile."""
     async with asyncio.timeout(10.0):
         while True:
             if role is not None:

@@ -1,4 +1,4 @@
-"""A commit that fails takes every later one with it, however soon after it they come."""
+"""A failed commit fails every later commit, even an immediate one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FailsOnce:
 
 
 class Role:
-    """Notes what came back."""
+    """Records what came back."""
 
     def __init__(self) -> None:
         self.back: list[str] = []

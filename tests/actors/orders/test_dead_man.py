@@ -1,4 +1,4 @@
-"""The dead-man switch of an account: armed again in time, tried again after a failure, disarmed at the end."""
+"""The dead-man switch of an account: renewed in time, repeated after a failure, disarmed at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from venuemesh.model.errors import Misconfigured, RetryLater
 
 @dataclass
 class FakeGateway:
-    """Takes what the switch sends, or refuses it while `refuses` is set."""
+    """Takes the switch's requests, or refuses them while `refuses` is set."""
 
     codec: Any = field(default_factory=CONNECTOR.trading)
     spec: ExchangeSpec = CONNECTOR.spec

@@ -1,4 +1,4 @@
-"""The performer: effects happen in their order, and never before the commit that they stand behind."""
+"""The performer: effects happen in their order, and never before the commit in front of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from venuemesh.model.errors import Fenced, JournalUnavailable, Rejected
 
 
 class Journal:
-    """Commits when the test says so."""
+    """Commits on the test's request."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, asyncio.Future[list[int]]]] = []
@@ -32,7 +32,7 @@ class Journal:
 
 
 class Role:
-    """Notes what it is asked to do, in order."""
+    """Records the effects in order."""
 
     def __init__(self) -> None:
         self.did: list[Any] = []

@@ -1,4 +1,4 @@
-"""The view of an account: what is durable, numbered events, and who waits for a change."""
+"""The view of an account: durable state, numbered events, and tasks that wait for a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of an order manager, and how old its ids are."""
+"""The settings of an order manager, and the age of its ids."""
 
 from __future__ import annotations
 

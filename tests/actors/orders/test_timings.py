@@ -1,4 +1,4 @@
-"""Stages of orders: in order, once, bounded, and only of those that were sent."""
+"""Stages of orders: in order, once each, bounded, and only of sent orders."""
 
 from __future__ import annotations
 

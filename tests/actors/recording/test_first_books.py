@@ -1,4 +1,4 @@
-"""What the first whole book of a recording shows: how deep the feed is, and the decimals that give its checksum."""
+"""The first whole book of a recording shows the depth of the feed and the decimals that result in its checksum."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRADE = {"symbol": "ABC/USD", "side": "buy", "price": 10.25, "qty": 1.5, "trade_
 
 
 def frames(bids: int, asks: int) -> list[bytes]:
-    """A trade, then a book of two decimals in its prices and three in its sizes, then one more bid below all others."""
+    """Return a trade, then a book with two decimals in prices and three in sizes, then another bid below all others."""
     sides = [[[5000 - at, 1500 + at] for at in range(bids)], [[5001 + at, 2500 + at] for at in range(asks)]]
     book = OrderBook(2, 3)
     out = [{"channel": "trade", "type": "update", "data": [TRADE | {"timestamp": "2026-11-27T10:00:00Z"}]}]

@@ -1,7 +1,7 @@
-"""Recorded feeds that push their books replay to exactly the stated end, by small codecs of their styles.
+"""Recordings of feeds that push their books replay to exactly the stated books, with small codecs of their styles.
 
-The codecs read what these recordings hold and no more: Kraken's websocket v2 `book` at depth 10 (CRC-32 of the top ten,
-window cut by the client) and Bybit's v5 `orderbook.500` (`u` in steps of one, `u` = 1 starts over).
+The codecs read only the messages of these recordings: Kraken's websocket v2 `book` at depth 10 (CRC-32 of the top ten,
+window cut by the client) and Bybit's v5 `orderbook.500` (`u` rises by one, `u` = 1 restarts).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ CASES = {
 
 
 def replayed(exchange: str, lose: int | None = None, twice: bool = False, **feed: Any) -> tuple[Replay, Any]:
-    """Replay the recording; without its frame `lose`, and with its first frame again at the end where `twice`."""
+    """Replay the recording without its frame `lose`; with `twice` its first frame comes again at the end."""
     reader, book, instrument, name = CASES[exchange]
     made = connector("step", reader)
     made = replace(made, spec=replace(made.spec, book=replace(book, **feed), decimals_by_pair=True, gzip=False))

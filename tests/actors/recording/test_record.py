@@ -1,4 +1,4 @@
-"""What is recorded replays to the book that the recorder itself kept."""
+"""A recording replays to the recorder's own book."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def test_a_broken_assumption_ends_the_recording(tmp_path):
 
 
 class FullDisk(CaptureWriter):
-    """Takes nothing any more once `full`."""
+    """Accepts no bytes once `full` is set."""
 
     full = False
 
@@ -246,7 +246,7 @@ async def test_wrong_arguments_start_nothing(tmp_path, out, seconds):
 
 
 def test_the_command_on_a_full_disk_says_one_line(tmp_path):
-    """The limit of a file's size stands for the disk's: to the writer both are an OSError."""
+    """A limit of the file's size stands for a full disk: both are an OSError for the writer."""
     out = tmp_path / "r.jsonl.zst"
     with ExchangeProcess("--rate", "2000", "--symbols", "BTCUSDT,ETHUSDT", without_limits=True) as exchange:
         code = "import sys; from venuemesh.__main__ import main; main()"

@@ -1,4 +1,4 @@
-"""Recordings replay to exactly what they state, by both paths; and stretches of other shapes to what the rule says."""
+"""Recordings replay to exactly their stated books, by both paths; altered recordings replay as the rule requires."""
 
 from __future__ import annotations
 

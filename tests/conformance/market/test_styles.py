@@ -1,4 +1,4 @@
-"""Connectors of every style of book feed pass the suite, and each mistake is caught by the check named for it."""
+"""Connectors of every style of book feed pass the suite, and the named check catches each mistake."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NeverSeesGaps(StyledCodec):
 
 
 class RangesInAChain(StyledCodec):
-    """Takes a chain for a range: a number that goes back looks old."""
+    """Reads a chain as a range: a number that goes back looks old."""
 
     def classify(self, sequence, delta, joined):
         return by_range(sequence, delta)
@@ -51,7 +51,7 @@ class JoinsOnlyOnce(StyledCodec):
 
 
 class DropsPushedBooks(StyledCodec):
-    """Looks for books over REST, though the feed sends them."""
+    """Requests books over REST, although the feed sends them."""
 
     def _events(self, kind, message, recv_ns):
         events = super()._events(kind, message, recv_ns)
@@ -64,7 +64,7 @@ class IgnoresChecksums(ChecksummedCodec):
 
 
 class TrustsAnyChecksum(ChecksummedCodec):
-    """Compares nothing: returns the checksum of the frame itself."""
+    """Compares nothing: returns the frame's own checksum."""
 
     def decode(self, frame, recv_ns):
         events = super().decode(frame, recv_ns)
@@ -94,14 +94,14 @@ class StepsOverHoles(StyledCodec):
 
 
 class JoinsAnything(RequestedCodec):
-    """Takes a snapshot of any time for the book before the first delta that waits."""
+    """Joins a snapshot of any time to the first waiting delta."""
 
     def classify(self, sequence, delta, joined):
         return super().classify(sequence, delta, joined) if joined else Verdict.APPLY
 
 
 class ForgetsTheNumber(StyledCodec):
-    """Makes up the number before a delta where the frame should state it."""
+    """Invents the number of the previous delta, which the frame should state."""
 
     def _numbers(self, message):
         return super()._numbers({"prev": message["seq"] - 1, **message})

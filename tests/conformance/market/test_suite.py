@@ -1,4 +1,4 @@
-"""The suite can fail: each mistake a connector author can make is caught by the check that is there for it."""
+"""The suite can fail: for each mistake of a connector's author a check exists that catches it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAMPLES = CONNECTOR.samples()
 
 @dataclass
 class Connector:
-    """Binance's connector with a spec and a codec that somebody got wrong."""
+    """Binance's connector with a wrong spec and a wrong codec."""
 
     spec: object = SPEC
     codec_class: type = BinanceCodec
@@ -37,7 +37,7 @@ class Connector:
 
 
 def assert_caught(check, connector=None, samples=SAMPLES):
-    """The check fails, as an assertion or as what the samples themselves raise, and says what is wrong."""
+    """Assert that the check fails, with an assertion or an error of the samples, and describes the mistake."""
     with pytest.raises((AssertionError, MeshError)) as caught:
         getattr(suite_of(connector or Connector(), samples)(), check)()
     assert str(caught.value)
@@ -304,7 +304,7 @@ def test_a_subclass_may_override_a_check():
         connector, samples = CONNECTOR, SAMPLES
 
         def test_trades_are_read(self):
-            """No trades here."""
+            """Skip trades."""
             raise unittest.SkipTest("the exchange has none")
 
     results = {result.name: result for result in run_checks(Different)}
@@ -338,7 +338,7 @@ def test_a_file_without_samples_is_misconfigured(tmp_path, text):
 
 
 def recording(path, bids):
-    """The story of the samples as `venuemesh record` writes it, and another delta with these bids."""
+    """Return the samples as a recording of `venuemesh record`, with a further delta of these bids."""
     codec = CONNECTOR.codec()
     (instrument,) = (each for each in codec.instruments(SAMPLES.instruments) if each.name == SAMPLES.pair)
     writer = CaptureWriter(path)

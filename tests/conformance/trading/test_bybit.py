@@ -18,7 +18,7 @@ def test_bybit_passes_the_trading_suite() -> None:
 
 
 class OrdersByWebsocket(Orders):
-    """The checks of orders alone: what else the suite checks does not depend on the transport of orders."""
+    """Only the checks of orders: the other checks do not depend on the transport of orders."""
 
     connector = CONNECTOR
     asked: ClassVar[dict[str, int]]

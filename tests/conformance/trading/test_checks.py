@@ -1,4 +1,4 @@
-"""Our own connector passes the trading suite, on the local exchange in a process of its own."""
+"""Connectors pass the trading suite, on the local exchange in a separate process."""
 
 import pytest
 
@@ -35,7 +35,7 @@ class TestOkxTrades(TradingConformance):
 
 @pytest.mark.soak
 class TestOkxTradesByPolling(TradingConformance):
-    """Takes minutes, as the one below."""
+    """Takes minutes, like the next class."""
 
     connector = OKX
 
@@ -46,7 +46,7 @@ class TestOkxTradesByPolling(TradingConformance):
 
 @pytest.mark.soak
 class TestBinanceTradesByPolling(TradingConformance):
-    """Takes minutes: what nobody tells is asked for within the rate budget."""
+    """Takes minutes, because polling requests everything within the rate budget."""
 
     connector = CONNECTOR
 

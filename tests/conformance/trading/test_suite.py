@@ -1,4 +1,4 @@
-"""The trading suite can fail: each mistake a connector author can make is caught by the check that is there for it."""
+"""The trading suite can fail: for each mistake of a connector's author a check exists that catches it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def local():
 
 @dataclass
 class Connector:
-    """Binance's connector with a codec or a signer that somebody got wrong."""
+    """Binance's connector with a wrong codec or signer."""
 
     codec_class: type = BinanceTrading
     signer: type | None = None
@@ -57,7 +57,7 @@ class Connector:
 
 @contextlib.contextmanager
 def opened(local, connector=CONNECTOR):
-    """The suite for a connector, set up; the exchange has forgotten what it was asked before."""
+    """Set up the suite for a connector; the exchange forgets earlier requests."""
     local.ledger.admin.forgive()
 
     class Suite(TradingConformance):
@@ -74,7 +74,7 @@ def opened(local, connector=CONNECTOR):
 
 
 def assert_caught(local, check, connector):
-    """The check fails, as an assertion or as what the mesh itself raises, and says what is wrong."""
+    """Assert that the check fails, with an assertion or an error of the mesh, and describes the mistake."""
     with opened(local, connector) as suite:
         suite.desk.soon_s = SOON_S
         with pytest.raises((AssertionError, MeshError)) as caught:
@@ -187,7 +187,7 @@ class KeepsReasonsToItself(BinanceTrading):
 
 
 class NotThereIsNo(BinanceTrading):
-    """Takes "unknown order" for a refusal that leaves the order as it was."""
+    """Reads "unknown order" as a refusal that leaves the order unchanged."""
 
     def refusal(self, code, reason=""):
         sort = super().refusal(code, reason)
@@ -232,7 +232,7 @@ class Signer:
 
 
 class EndsLater(Signer):
-    """Says that requests are valid for longer than they are."""
+    """States a longer validity of requests than they have."""
 
     def sign(self, *asked):
         signed = self.true.sign(*asked)
@@ -240,7 +240,7 @@ class EndsLater(Signer):
 
 
 class LastsLonger(Signer):
-    """Signs for a longer window than it says."""
+    """Signs for a longer window than it states."""
 
     def sign(self, draft, request_id, now_ns, validity_ms):
         signed = self.true.sign(draft, request_id, now_ns, validity_ms)
@@ -307,7 +307,7 @@ def test_a_role_that_breaks_fails_the_check(local):
 
 
 def test_orders_of_a_run_are_cancelled_after_any_failure(local):
-    """The manager is dead, and the check that placed the order never came to its end."""
+    """The manager is dead, and the check that placed the order did not end."""
     with opened(local) as suite:
         order = asyncio.run(suite.desk.rest(Side.BUY))
         suite.desk.mesh.kill(suite.desk.orders_at)
@@ -435,7 +435,7 @@ def test_a_venue_shows_no_secret(local):
 
 
 def plan(local, **more):
-    """The plan of the command line: a key in files, and URLs, without the admin interface."""
+    """Return the plan of a command line with a key in files and URLs, without the admin interface."""
     account = {name: local.account[name] for name in ("api_key_file", "secret_file")}
     trade = Trade(account=account, ws_api=local.ws_api)
     return Plan("binance", None, False, local.rest, local.ws, None, 1.0, replace(trade, **more))
@@ -456,7 +456,7 @@ def test_a_dry_run_with_a_key_states_its_needs_and_costs_from_public_answers(loc
 
 
 def test_a_run_with_a_key_needs_no_admin_interface(local):
-    """Runs with URLs and a key alone, as on a testnet: checks that need another account are skipped."""
+    """A run with only URLs and a key, as on a testnet, skips checks that need another account."""
     local.ledger.admin.forgive()
     lines = []
     assert carry_out(plan(local, orders="websocket"), lines.append) == 0, "\n".join(lines)

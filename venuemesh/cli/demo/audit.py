@@ -61,7 +61,7 @@ def compare(
         orders, fills, events, balances: the mesh's complete record, with events from number 1 on.
         handed_out: every client order id that a strategy was given.
         ledger: the exchange's own record of the account.
-        receipts: how often the exchange was asked to place each id.
+        receipts: the number of placements that the exchange received per id.
     """
     ours = {order.client_order_id: order for order in orders}
     theirs = {row["client_order_id"]: row for row in ledger["orders"]}
@@ -72,7 +72,7 @@ def compare(
         for order_id in sorted(set(handed_out) - ours.keys())
     )
     found.problems += _limited(
-        f"{row['client_order_id']}: the exchange was asked to place it {row['received']} times"
+        f"{row['client_order_id']}: the exchange received it {row['received']} times"
         for row in receipts
         if row["received"] > 1
     )

@@ -122,7 +122,7 @@ class Strategy:
     async def start(self) -> int:
         """Follow all pairs; return the process id."""
         for pair in self._market.trading_pairs:
-            self._age_ns[pair] = np.zeros(8192, np.int64)  # the newest ones, in a ring
+            self._age_ns[pair] = np.zeros(8192, np.int64)  # the newest ages, in a ring
             self._changes[pair] = 0
             self._tasks.append(asyncio.create_task(self._follow(pair)))
         self._trader.start()
@@ -140,7 +140,7 @@ class Strategy:
         ages = self._age_ns[pair]
         async for top in self._market.order_book(pair).changes():
             received_ns = top.ts_recv_ns
-            if received_ns is None:  # LIVE books were received
+            if received_ns is None:  # pairs of which LIVE books were received
                 raise AssertionError(f"{pair} is LIVE, but none of its changes arrived")
             ages[self._changes[pair] % len(ages)] = time.time_ns() - received_ns
             self._changes[pair] += 1

@@ -29,7 +29,7 @@ from .audit import compare
 
 ACCOUNT = "main"
 FUNDS = {"USDT": "1000000", "BTC": "20", "ETH": "300", "SOL": "5000", "BNB": "1500"}
-WORTH = Decimal(50)  # of one order, in the quote asset (in BTC: a thousandth of that)
+WORTH = Decimal(50)  # value of one order, in the quote asset (in BTC: a thousandth of it)
 QUOTE_S, TAKE_S = 1.0, 0.5  # pause between renewals of a pair's quotes, and between orders of the taker: 4 orders/s
 IN_FLIGHT = 6  # orders handed over right before the manager is killed
 REST_LIMIT_S = 30.0

@@ -122,14 +122,14 @@ class AsyncAccount(AsyncRoom):
         found = self._state.instruments.get(pair)
         if found is None:
             raise UnknownInstrument(
-                self.exchange, pair, "the mesh does not track it, so its rules are not known here; track it first"
+                self.exchange, pair, "the mesh does not track it, so its rules are not known; track it first"
             )
         return found
 
     # ------------------------------------------------------------------ pauses and raw requests
 
     async def pause(self, pair: str | None = None, reason: str = "asked", timeout_s: float = 10.0) -> None:
-        """Refuse new orders on this account, or on one pair of it, durably; open orders stay, cancels work. Idempotent.
+        """Refuse new orders on this account, or on one pair, durably; open orders stay, cancels work. Idempotent.
 
         Raises:
             RetryLater: the manager is away; nothing changed.

@@ -179,8 +179,9 @@ class AsyncBooks(AsyncRoom):
 
         `interval` is "1m", "4h", "1d" or another that the exchange offers. The candles open from `start` until before
         `end` (datetimes with a time zone, or ns since the Unix epoch). With a `start` the answer has the first `limit`
-        candles from there on; without it, the last `limit` before `end` (default 500). The catalog sends as many
-        requests as needed. Where the exchange has no candle, because there was no trade, the answer has none either.
+        candles from `start` on; without `start`, the last `limit` candles before `end` (default 500). The catalog sends
+        as many requests as needed. Without a trade some exchanges have no candle; then the answer has no candle,
+        either.
 
         The last candle `is_closed` only when it can no longer change.
 

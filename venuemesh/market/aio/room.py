@@ -14,7 +14,7 @@ AGAIN_S = 0.5  # pause after a request without an answer
 
 
 class AsyncRoom:
-    """One exchange and an account of it. Base of the parts of `AsyncMarket`."""
+    """One exchange and one of its accounts. Base of the parts of `AsyncMarket`."""
 
     def __init__(
         self, link: Link, exchange: str, account: str | None = None, owner: str = "", on_death: str = "keep"
@@ -35,7 +35,7 @@ class AsyncRoom:
         return f"<{type(self).__name__} {whose} of mesh {self._state.link.mesh}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # unpickling sends no request, because it may run where blocking is not allowed; each copy makes ids of its own
+        # unpickling sends no request, because it may run where blocking is not allowed; each copy makes its own ids
         state = self._state
         return _restore, (type(self), state.link, state.exchange, state.account, state.owner, state.on_death)
 
@@ -68,7 +68,7 @@ class AsyncRoom:
         """
         try:
             return await AsyncWaits.answer(self._state.link.submit, address, kind, body, timeout_s)
-        except OutcomeUnknown as error:  # for a request that changes nothing, no answer is not a doubt
+        except OutcomeUnknown as error:  # a request that changes nothing leaves no doubt
             raise RetryLater(AGAIN_S, str(error)) from error
 
     async def _ask(self, kind: str, body: Any, timeout_s: float) -> Any:

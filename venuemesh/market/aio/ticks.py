@@ -18,8 +18,8 @@ async def every(
 ) -> AsyncIterator[int]:
     """Yield the number of the tick: 0 at once, then one every `seconds` of the monotonic clock.
 
-    Ticks stay on the grid of the first one. A slow consumer does not get the ticks that passed meanwhile; the next
-    number shows how many there were. `monotonic_ns` and `sleep` define the time: a replay passes its own.
+    Ticks stay on the grid of the first tick. A slow consumer misses the ticks that pass meanwhile; the next number
+    shows how many it missed. `monotonic_ns` and `sleep` define the time: a replay passes its own.
     """
     AsyncWaits.begin()
     if not seconds > 0:

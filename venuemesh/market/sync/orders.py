@@ -3,7 +3,7 @@
 
 This code never talks to an exchange. A command goes to the account's order manager actor, which checks it, writes it to
 the journal and only then sends it. The result comes back as the answer and as a numbered, durable event. So a process
-may die at any moment: its commands go on, and the next process continues reading events where the first one stopped.
+may die at any moment: its commands continue, and the next process reads events from where the first process stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .room import Room
 
 EXPIRES_S = 10.0  # how long an order may be on its way to the manager
 POLL_S = 10.0  # how long one request for an order waits at the manager
-STEP_S = 0.05  # pause before a manager that is away is asked again
+STEP_S = 0.05  # pause before the next request to a manager that is away
 
 
 class Orders(Room):
@@ -224,8 +224,8 @@ class Orders(Room):
     ) -> Order:
         """Change the amount, the price or both of an open order, which keeps its ids; return the confirmed order.
 
-        `amount` is the whole amount, with what has filled. `venuemesh exchanges --json` shows which changes an exchange
-        takes, and after which of them the order keeps its place in the queue.
+        `amount` is the total amount, including the filled part. `venuemesh exchanges --json` shows which changes an
+        exchange takes, and after which of them the order keeps its place in the queue.
 
         Raises:
             NotOffered: the exchange has no amendments of this kind; `replace` works, but loses the place in the queue.
@@ -271,7 +271,7 @@ class Orders(Room):
     # ------------------------------------------------------------------ outcomes
 
     def get_order(self, client_order_id: str, timeout_s: float = 5.0) -> Order:
-        """Return one order, of any age. An order on its way from here reaches the manager first.
+        """Return one order, of any age. An order on its way from this process reaches the manager first.
 
         Raises:
             UnknownOrder: no such order; from now on the manager refuses any order with this id.
@@ -283,7 +283,7 @@ class Orders(Room):
     def wait(self, client_order_id: str, until: str = "done", timeout_s: float = 60.0) -> Order:
         """Return the order when it is "done" (it can no longer change) or "open" (the exchange has it, or it is done).
 
-        A refused order is returned too: FAILED or REJECTED with its reason. Any process that knows the id may call
+        A refused order is returned, too: FAILED or REJECTED with its reason. Any process that knows the id may call
         this, any number of times.
 
         Raises:
@@ -305,7 +305,7 @@ class Orders(Room):
         raise RetryLater(1.0, f"{client_order_id} is not {until} within {timeout_s:g} s")
 
     def _arrived(self, client_order_id: str, timeout_s: float) -> None:
-        """Let an order on its way from here reach the manager before the manager is asked for it.
+        """Wait until an order on its way from this process has reached the manager, before a request about it.
 
         Drop an order that never got there: the manager decides about its id when asked.
         """

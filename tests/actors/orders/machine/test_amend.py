@@ -1,4 +1,4 @@
-"""Amendments of amount and price: what is judged before, what a report says, and races with fills."""
+"""Amendments of amount and price: checks before sending, reports, and races with fills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders and cancels that go in batches: each has an outcome of its own."""
+"""Orders and cancels in batches: each has a separate outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Absence outside the exchange's memory: the lists of orders and fills decide, and both must agree."""
+"""Absence outside the exchange's memory: the lists of orders and of fills decide, and must agree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ D = Decimal
 
 
 def forgotten(arrives: bool, **options: object) -> World:
-    """A world whose manager begins two minutes after it sent an order, at an exchange that remembers one minute."""
+    """A world whose manager starts two minutes after it sent an order, at an exchange that remembers orders for a
+    minute."""
     world = World(lookup_s=60.0, **options)  # type: ignore[arg-type]
     world.exchange.lookup_ns = 60 * SECOND_NS
     world.go()
@@ -49,7 +50,7 @@ def wait(world: World, seconds: int = 20) -> None:
 
 
 def theirs(exchange: OrderExchange, name: str) -> str:
-    """An order that somebody else places; return its id."""
+    """Place an order outside the mesh; return its id."""
     made = exchange.place(NewOrder(name, "BTC-USDT", Side.BUY, OrderType.LIMIT, D(1), D(90), TimeInForce.GTC))
     return made.exchange_id  # type: ignore[union-attr]
 

@@ -1,4 +1,4 @@
-"""What is available: never more than there is, and in the end exactly that."""
+"""Available amounts: never more than the balance, and in the end exactly the balance."""
 
 from __future__ import annotations
 

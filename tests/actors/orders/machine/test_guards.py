@@ -1,4 +1,4 @@
-"""What is refused before anything is sent, and by which name."""
+"""Refusals before anything is sent, each by its name."""
 
 from __future__ import annotations
 

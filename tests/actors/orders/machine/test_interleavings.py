@@ -30,7 +30,7 @@ fates = st.sampled_from(["queued", "sent", "arrived", "answered", "late", "lost"
 
 
 class Interleavings(RuleBasedStateMachine):
-    """What may happen, in any order. `teardown` ends all faults and compares."""
+    """The possible steps, in any order. `teardown` ends all faults and compares."""
 
     like: Offer | None = None  # the exchange whose ways the model has; None: answers say how orders stand, or not
 
@@ -50,7 +50,8 @@ class Interleavings(RuleBasedStateMachine):
     # Commands
 
     def _then(self, fate: str) -> None:
-        """How far the requests that a command has just caused come. "late": a timeout first, executed perhaps later."""
+        """Advance the requests that a command has just caused. "late": a timeout first, and perhaps a later
+        execution."""
         world = self.world
         if fate == "queued":
             return
@@ -95,7 +96,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.commands)
     @rule(index=few)
     def place_again(self, index: int) -> None:
-        """The facade sends a command again, to the manager of the moment."""
+        """Send a command again, as the facade does, to the current manager."""
         world, order = self.world, self.commands[-1 - index % len(self.commands)]
         world.do(world.machine.place(world.token(), [order], world.now.ns + 60 * 10**9, world.now))
 
@@ -159,7 +160,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.world.requests)
     @rule(index=few)
     def time_out(self, index: int) -> None:
-        """Nobody answered; it may have been executed, or may still be."""
+        """Let a request time out: it may have been executed, or may be executed later."""
         self.world.deliver(self.world.requests[index % len(self.world.requests)], TIMEOUT)
 
     @precondition(lambda self: any(not one.arrived for one in self.world.requests))
@@ -184,14 +185,14 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(rounds=st.integers(1, 6))
     def only_questions(self, rounds: int) -> None:
-        """What is asked is answered at once, while requests are still on their way."""
+        """Answer all asks at once, while requests are still on their way."""
         for _ in range(rounds):
             self.world.go(requests=False)
             self.world.advance(0.5)
 
     @rule()
     def everything(self) -> None:
-        """A quiet moment."""
+        """Let everything come to rest."""
         self.world.go()
         self.world.reports()
 
@@ -233,7 +234,7 @@ class Interleavings(RuleBasedStateMachine):
     @precondition(lambda self: self.world.exchange.acknowledges)
     @rule(on=st.booleans())
     def cancels_are_late(self, on: bool) -> None:
-        """The exchange acknowledges cancels now, and carries them out later."""
+        """The exchange acknowledges cancels now, and executes them later."""
         self.world.exchange.lazy = on
         if not on:
             self.world.exchange.catch_up()
@@ -311,7 +312,7 @@ TestInterleavings = Interleavings.TestCase
 
 
 class LikeKraken(Interleavings):
-    """Requests end by a later nonce alone; fills come by time; lookups forget orders, here within seconds."""
+    """Only a later nonce ends requests; fills come by time; lookups forget orders, here within seconds."""
 
     like = replace(kraken.OFFER, lookup_s=8.0)
 

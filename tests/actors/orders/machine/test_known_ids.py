@@ -1,4 +1,4 @@
-"""Which ids need no look into the journal: never one that is there, whatever the order of things."""
+"""Ids without a lookup in the journal: never an id that the journal has, in any order of events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports on one order, in every order in which they may come."""
+"""Reports on one order, in every possible sequence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ D = Decimal
 
 
 class Book:
-    """A ledger with one order, and all that it wrote."""
+    """A ledger with one order, and all its writes."""
 
     def __init__(self, **order: Any) -> None:
         self.effects = EffectBuffer(100)

@@ -1,4 +1,4 @@
-"""The machine of one account: commands, answers, doubt and its proof, the journal. The world around it is a fake."""
+"""The machine of one account in a fake world: commands, answers, doubt and proof, the journal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def world() -> World:
 
 
 def place(world: World, *orders: NewOrder, fate: str = "answered") -> str:
-    """Place orders and let them come so far; return the token."""
+    """Place orders and advance them to this stage; return the token."""
     token = world.token()
     world.do(world.machine.place(token, list(orders), world.now.ns + SOON, world.now))
     world.perform()
@@ -425,7 +425,7 @@ def test_cancel_all_of_a_pair_or_an_owner_leaves_the_others(world: World) -> Non
 
 
 def test_cancel_all_waits_for_requests_of_a_predecessor(world: World) -> None:
-    """The paused manager: its request gets in late, under its successor; it is found and cancelled."""
+    """A paused manager's request arrives late, under its successor, which finds the order and cancels it."""
     world.do(world.machine.place("t", [limit("vm1")], world.now.ns + SOON, world.now))
     while not isinstance(world.queue[0], Send):
         world.perform(1)

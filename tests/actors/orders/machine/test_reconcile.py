@@ -1,4 +1,4 @@
-"""What is asked, when, and what answers mean: at start, after a gap, periodically."""
+"""Questions to the exchange and the meaning of answers: at the start, after a gap, periodically."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def place(world: World, *orders: NewOrder) -> None:
 
 
 def asked(world: World) -> list[str]:
-    """What is on its way to be asked."""
+    """Return the asks under way."""
     world.perform()
     return sorted(one.what.kind.value for one in world.asks)
 
@@ -84,7 +84,8 @@ def test_an_unreadable_row_of_the_open_orders_affects_only_its_own_order(world: 
 
 @pytest.mark.parametrize("odd", [("100",), ("101",), ("102",), ("100", "101", "102")])
 def test_an_unreadable_row_of_the_fills_affects_only_its_own_order(world: World, odd: tuple[str, ...]) -> None:
-    """A page of the fake exchange has three rows: one with odd rows is as full, and the walk goes on behind it."""
+    """A page of the fake exchange has three rows: unreadable rows count for a full page, and the walk continues after
+    it."""
     place(world, limit("vm1"), limit("vm2"))
     world.lose_stream()
     for number in ("1000", "1000", "1000", "1001", "1001", "1001"):
@@ -244,7 +245,7 @@ def test_a_walk_waits_for_an_order_in_doubt_that_a_fill_may_belong_to(world: Wor
 
 
 def test_a_walk_without_a_mark_goes_on_day_by_day() -> None:
-    """Some exchanges answer for one day from the time given: an empty page then proves nothing."""
+    """Some exchanges answer with one day from the given time: then an empty page proves nothing."""
     world = World()
     world.go()
     place(world, limit("vm1"))

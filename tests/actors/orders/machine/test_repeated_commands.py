@@ -1,4 +1,4 @@
-"""Where an account's machine could lose, double or forget an order: commands that come again, or at a bad moment."""
+"""Repeated commands, and commands at bad moments: the machine neither loses nor doubles nor forgets an order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that only acknowledge: the stream says how an order stands, or a query after a while."""
+"""Answers that only acknowledge: the stream, or a query after a while, states the order's status."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_late_cancel_is_concluded_by_its_report_too(world: World) -> None:
 
 
 def test_a_cancel_that_was_acknowledged_and_never_carried_out_fails_when_it_cannot_be_any_more(world: World) -> None:
-    """The request is valid for 5 s, and the exchange may work on it for one more."""
+    """The request is valid for 5 s, and the exchange may work on it for one more second."""
     place(world, limit("vm1"))
     world.reports()
     world.exchange.lazy = True
@@ -217,7 +217,7 @@ def test_an_amendment_of_an_order_that_ended_meanwhile_fails(world: World) -> No
 
 
 def test_absence_right_after_the_acknowledgement_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some exchanges cannot find an order yet when they have just acknowledged it."""
+    """Some exchanges cannot find an order that they have just acknowledged."""
     slow = FakeCodec(replace(OFFER, appears_s=5.0))
     monkeypatch.setattr("tests.fakes.order_world.FakeCodec", lambda *args: slow)
     world = World(acknowledges=True)
@@ -239,7 +239,7 @@ def test_absence_right_after_the_acknowledgement_proves_nothing(monkeypatch: pyt
 
 
 def test_pages_of_fills_are_walked_by_the_exchanges_own_number(world: World) -> None:
-    """Two own orders that traded with each other share a trade id: a page must not end between them unseen."""
+    """Two own orders that traded with each other share a trade id: a page may end between them."""
     for number in ("vm1", "vm2"):
         place(world, limit(number))
     one, two = (world.exchange.by_client(number).exchange_id for number in ("vm1", "vm2"))  # type: ignore[union-attr]
